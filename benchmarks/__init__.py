@@ -24,6 +24,7 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "watch": "benchmarks.watch:command",
     "tables": "benchmarks.tables:command",
     "time": "benchmarks.temporal:command",
     "late": "benchmarks.late:command",

@@ -9,6 +9,7 @@ one.
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PROFILES", "Profile", "Series", "best_score", "read_series", "score_at"]
+from loco_stream.errors import SourceError
+
+__all__ = [
+    "PROFILES",
+    "Profile",
+    "Series",
+    "best_score",
+    "has_results",
+    "read_result",
+    "read_series",
+    "score_at",
+]
 
 Float64 = NDArray[np.float64]
 SHARE_NOT_SCORED = 0.15
@@ -61,6 +73,28 @@ def read_series(path: str | os.PathLike[str]) -> list[Series]:
             )
             for k, name in enumerate(data["names"])
         ]
+
+
+def has_results(folder: Path) -> bool:
+    """Return whether a folder holds the result files of a detector, as NAB publishes them."""
+    return any(folder.glob(f"*/{folder.name}_*.csv"))
+
+
+def read_result(results: Path, detector: str, series: Series) -> Float64:
+    """Return the published scores of a detector for a series, (n,).
+
+    Raises
+    ------
+    SourceError
+        The file has another number of rows than the series.
+    """
+    group, _, name = series.name.partition("/")
+    path = results / detector / group / f"{detector}_{name}"
+    with path.open(encoding="utf-8", newline="") as file:
+        scores = np.array([float(row["anomaly_score"]) for row in csv.DictReader(file)])
+    if len(scores) != len(series.x):
+        raise SourceError(f"{path} must have {len(series.x)} rows, got {len(scores)}")
+    return scores
 
 
 def _sigmoid(position: Float64) -> Float64:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.detector import DetectorScores, LOCODetector
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
@@ -30,6 +31,7 @@ __all__ = [
     "Fleet",
     "LOCOClassifier",
     "LOCODetector",
+    "LOCOMultiTargetRegressor",
     "LOCORegressor",
     "Network",
     "SpikeRecord",
@@ -49,6 +51,7 @@ _HOME = {
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
     "LOCODetector": "estimators.detector",
+    "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",
     "SpikeRecord": "simulator.network",

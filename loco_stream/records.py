@@ -16,9 +16,18 @@ from typing import Any, TypeAlias
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Prediction, Record
 
-__all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
+__all__ = [
+    "KINDS",
+    "Record",
+    "check_kinds",
+    "of_alarm",
+    "of_anomaly",
+    "of_prediction",
+    "of_report",
+    "of_status",
+]
 
-KINDS = ("prediction", "drift", "task", "status", "report")
+KINDS = ("prediction", "drift", "task", "anomaly", "status", "report")
 
 AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
 RowLike: TypeAlias = Any  # has `source`, `seq`, `t` and `epoch`
@@ -81,6 +90,17 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
     if alarm.task:
         record["task"] = alarm.task
     return record
+
+
+def of_anomaly(finding: Results, row: RowLike) -> Record:
+    """Return the record of a row that raised an alarm of the detector.
+
+    `at` is its position in the stream, from 0; `score` and `state` are its scores; `column` is the
+    most unusual column, `value` its value, and `expected` the lowest and highest value expected,
+    None for a text.
+    """
+    head = _head("anomaly", row.source, row.seq, row.t, row.epoch)
+    return {**head, **{name: x for name, x in finding.items() if name != "t"}}
 
 
 def of_status(status: Results, source: str) -> Record:

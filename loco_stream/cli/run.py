@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options
+from loco_stream.cli._engine_run import (
+    EngineRun,
+    learning_engine,
+    log_findings,
+    stored_options,
+)
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._option_group import option_group, with_stored
 from loco_stream.cli._options import (
@@ -30,7 +36,7 @@ from loco_stream.errors import ConfigError, LocoStreamError
 if TYPE_CHECKING:
     from loco_stream.engine.report import Report
 
-__all__ = ["command"]
+__all__ = ["RunOptions", "command", "run_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class RunOptions:
             Console().print(report.table())
 
 
-_run_options = option_group(
+run_options = option_group(
     "options",
     RunOptions,
     click.option("--report", metavar="FILE.json", help="Write the report as JSON."),
@@ -84,7 +90,7 @@ _run_options = option_group(
     click.option(
         "--plot",
         metavar="FILE.png",
-        help="Draw the sliding score with its drift marks; also .svg and .pdf.",
+        help="Draw the scores over the stream with the alarms; also .svg and .pdf.",
     ),
     click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N rows."),
     click.option(
@@ -109,6 +115,7 @@ Examples
   loco-stream run river:Bikes --max-samples 20000 --dashboard
   loco-stream run river:Phishing --quiet --json | jq .accuracy
   loco-stream run river:Phishing --delay 100 --set rule=frozen
+  loco-stream run "csv:rows.csv?target=kind" --watch --on-alarm "logger -t loco"
   loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
   loco-stream run "csv:rows.csv?target=kind" --sink "jsonl:out.jsonl?only=prediction"
   loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
@@ -120,9 +127,10 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 
 @click.command("run", cls=CommandWithSource, help=_HELP)
 @click.argument("source")
-@_run_options
+@run_options
 @source_options(None)
 @sink_options
+@beside_options
 @dashboard_options
 @model_options(None)
 @score_options
@@ -134,6 +142,7 @@ def command(
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
+    alarms: BesideOptions,
     page: DashboardOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
@@ -143,16 +152,20 @@ def command(
     from loco_stream.engine.source_reader import SourceReader
 
     options.check(page)
+    alarms.check()
     stored = stored_options(options.checkpoint if options.resume else None)
     model = with_stored(model, stored)
     scoring = with_stored(scoring, stored)
-    sinks = outputs.open()
+    alarms = with_stored(alarms, stored)
+    sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, model.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
     with stop_on_signal() as handler, page.page() as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
+            if alarms.watch:
+                warm_up_detector()
             engine_options = {
                 "checkpoint": options.checkpoint,
                 "resume": options.resume,
@@ -161,7 +174,10 @@ def command(
                 "sinks": sinks,
                 "watchers": watchers,
             }
-            run = EngineRun(SourceReader(stream), model, scoring, engine_options)
+            run = EngineRun(
+                SourceReader(stream),
+                lambda reader: learning_engine(reader, model, scoring, alarms, engine_options),
+            )
             report = run.run(
                 handler, max_samples=options.max_samples, shows_progress=log.shows_progress
             )
@@ -174,3 +190,5 @@ def command(
         options.save(report)  # inside the block: a late signal must not cost the report
         options.show(report, table=not log.quiet)
         log_findings(report, unused=options.as_json)  # the table shows what was not used
+        if report["n_unlabelled"] and not report["n_samples"]:
+            LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")

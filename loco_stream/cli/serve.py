@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, has_checkpoint, log_findings, stored_options
+from loco_stream.cli._engine_run import (
+    EngineRun,
+    has_checkpoint,
+    learning_engine,
+    log_findings,
+    stored_options,
+)
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._option_group import with_stored
@@ -53,6 +60,7 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @source_options("skip")
 @port_options
 @sink_options
+@beside_options
 @dashboard_options
 @model_options(0)
 @score_options
@@ -69,6 +77,7 @@ def command(
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
+    alarms: BesideOptions,
     page: DashboardOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
@@ -99,6 +108,7 @@ def command(
     """
     state.check()
     page.check()
+    alarms.check()
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -106,7 +116,7 @@ def command(
         "durability": state.durability,
         "strict": reading.on_bad == "stop",
         "forever": True,
-        "sinks": outputs.open(),
+        "sinks": [*outputs.open(), *alarms.sinks()],
     }
     service = ServiceState()
     report = None
@@ -120,10 +130,17 @@ def command(
             stored = stored_options(state.checkpoint)
             model = with_stored(model, stored)
             scoring = with_stored(scoring, stored)
+            alarms = with_stored(alarms, stored)
+            if alarms.watch:
+                warm_up_detector()
             stream = reading.open(source, model.task, endless=True)
             is_new = not has_checkpoint(state.checkpoint)
             reader = _compile(with_inbox(stream), service, reads_ahead=is_new)
-            run = EngineRun(reader, model, scoring, {**engine_options, "watchers": watchers})
+            options = {**engine_options, "watchers": watchers}
+            run = EngineRun(
+                reader,
+                lambda reader: learning_engine(reader, model, scoring, alarms, options),
+            )
             report = run.run(
                 handler,
                 shows_progress=log.shows_progress,

@@ -329,7 +329,9 @@ def last_step(model: object) -> object:
 
 
 def task_of(model: Model) -> str:
-    """Return "classification" or "regression": by class for models of river, else by methods."""
+    """Return "classification", "regression" or "watching", by the class or methods of a model."""
+    if hasattr(model, "learn_results_array"):
+        return "watching"
     if "river" in sys.modules:
         from river import base
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.measures import RunMeasures
@@ -18,6 +18,7 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, rows_of
+from loco_stream.engine.watching import DetectorAdapter, Watcher
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Config, State
@@ -75,13 +76,15 @@ class Trainer:
         Number of drift alarms, and the row of the last one.
     last
         The last labelled row.
+    watcher
+        Scores every row with an anomaly detector; None without one.
     now
         Time at which rows arrive, seconds since 1970.
     """
 
     def __init__(
         self,
-        adapter: ModelAdapter,
+        adapter: ModelAdapter | DetectorAdapter,
         pending: PendingRows,
         measures: RunMeasures | None = None,
         monitor: TaskMonitor | None = None,
@@ -89,7 +92,7 @@ class Trainer:
         in_detail: bool = True,
         rescores_blocks: bool = False,
     ) -> None:
-        self.adapter = adapter
+        self.adapter: Any = adapter
         self.pending = pending
         self.measures = measures
         self.monitor = monitor
@@ -100,6 +103,7 @@ class Trainer:
         self.n_drifts = 0
         self.last_drift: int | None = None
         self.last: ScoredRow | None = None
+        self.watcher: Watcher | None = None
         self.now = 0.0
         self._in_detail = in_detail
         self._rescores_blocks = rescores_blocks
@@ -120,6 +124,16 @@ class Trainer:
     def on_alarm(self, emit: Callable[[Alarm, Row], None]) -> None:
         """Pass every alarm of the monitor, with the row that raised it, to a function."""
         self._emit_alarm = emit
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether there is a detector and no model: rows need no labels."""
+        return self.measures is not None and self.measures.problem == "watching"
+
+    def watch_row(self, row: Row) -> None:
+        """Count a row of a stream without labels, and examine its inputs."""
+        self._examine(None, None, row, is_late=False)
+        self.n_samples += 1
 
     @property
     def takes_blocks(self) -> bool:

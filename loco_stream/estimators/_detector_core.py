@@ -193,10 +193,10 @@ class DetectorCore:
     def learn(self, cells: Cells, times: Float64) -> RowResults:
         """Score rows, each before it is learned."""
         filled = self._fill(cells)
-        forecasts = self.forecasts.learn_predict(np.nan_to_num(filled, nan=0.0), times)
-        known = np.where(np.isnan(filled), cells.numbers, forecasts)
+        known = cells.kinds == novelty.NUMBER
+        forecasts = self.forecasts.learn_predict(np.nan_to_num(filled, nan=0.0), known, times)
         self.filled = filled[-1].copy()
-        return self._run(cells, known, times, learns=True)
+        return self._run(cells, forecasts, times, learns=True)
 
     def score(self, cells: Cells, time: float) -> float:
         """Return the onset score of one row; nothing is learned."""
@@ -214,9 +214,7 @@ class DetectorCore:
         np.maximum.accumulate(place, axis=0, out=place)
         return np.take_along_axis(rows, place, axis=0)[1:]
 
-    def _run(
-        self, cells: Cells, forecasts: Float64, times: Float64, *, learns: bool
-    ) -> RowResults:
+    def _run(self, cells: Cells, forecasts: Float64, times: Float64, *, learns: bool) -> RowResults:
         n, n_columns = cells.numbers.shape
         scores = np.zeros((n, 3))
         columns = np.zeros((n, 2, n_columns))

@@ -54,7 +54,10 @@ class LOCOEstimator(base.Estimator):
                 f"`centroids` must be None or 0 in a regressor, got {checked.centroids!r}"
             )
         self.__dict__.update(given, advanced=checked.advanced)
-        self._core = ModelCore(checked, regression=self._regression)
+        self._core = self._make_core(checked)
+
+    def _make_core(self, options: ModelOptions) -> ModelCore:
+        return ModelCore(options, regression=self._regression)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:

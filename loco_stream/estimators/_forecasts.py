@@ -1,4 +1,4 @@
-"""Forecasts of the columns of a stream, each from the row before and the time of day and week."""
+"""Forecasts of the columns of a stream, from the row before and the time of day and week."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators.regressor import LOCORegressor
+from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
+from loco_stream.persistence.content import with_prefix, without_prefix
 
 __all__ = ["MOST_FORECAST", "ColumnForecasts"]
 
 Float64 = NDArray[np.float64]
 
-MOST_FORECAST = 16  # columns with a forecast of their own; later ones keep their last value
+MOST_FORECAST = 64  # columns with a forecast; of later ones the last value is expected again
 MEMORY = (0.3, 50.0)
 DAY = 86_400.0
 _CLOCK = ("day sin", "day cos", "week sin", "week cos")
@@ -29,28 +30,21 @@ def _clock(times: Float64) -> Float64:
 
 
 class ColumnForecasts:
-    """One regressor with memory per column, which predicts a row's value from the row before.
+    """One network with memory for all columns, which predicts a row from the row before.
 
     Parameters
     ----------
     memory
-        Time constants of the regressors, in rows; None for 0.3 to 50.
+        Time constants of the network's memory, in rows; None for 0.3 to 50.
     seed
-        Seed of the regressors.
+        Seed of the network.
     """
 
     def __init__(self, memory: Sequence[float] | None, seed: int | None) -> None:
-        self._memory = MEMORY if memory is None else tuple(memory)
-        self._seed = seed
-        self._models: list[LOCORegressor] = []
+        chosen = MEMORY if memory is None else tuple(memory)
+        self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed)
         self._last: Float64 | None = None  # the row before
-
-    def _given(self, before: Float64, times: Float64) -> tuple[Float64, Sequence[Any]]:
-        """Return inputs of the regressors and their names."""
-        names = range(before.shape[1])
-        if np.isnan(times).all():
-            return before, names
-        return np.column_stack([before, _clock(times)]), [*names, *_CLOCK]
+        self._is_known = np.zeros(0, np.bool_)  # columns that the network has learned from
 
     def _before(self, rows: Float64) -> Float64:
         """Return the row before each row; of columns that are new, their first value."""
@@ -58,6 +52,13 @@ class ColumnForecasts:
         if self._last is not None:
             before[0, : len(self._last)] = self._last
         return before
+
+    def _inputs(self, before: Float64, times: Float64) -> tuple[Float64, Sequence[Any]]:
+        """Return inputs of the network and their names."""
+        names = range(before.shape[1])
+        if np.isnan(times).all():
+            return before, names
+        return np.column_stack([before, _clock(times)]), [*names, *_CLOCK]
 
     def predict(self, row: Float64, time: float) -> Float64:
         """Return the forecast of a row, (columns,). Changes nothing.
@@ -71,49 +72,58 @@ class ColumnForecasts:
         """
         before = self._before(row[None])
         forecast = before[0].copy()
-        if self._last is not None:
-            X, names = self._given(before, np.array([time]))
-            for j, model in enumerate(self._models):
-                if model.n_seen:
-                    forecast[j] = model.predict_array(X, names)[0]
+        n = len(self._is_known)
+        if n and self._model.n_seen:
+            X, names = self._inputs(before, np.array([time]))
+            predicted = self._model.predict_array(X, names)[0]
+            forecast[:n][self._is_known] = predicted[self._is_known]
         return forecast
 
-    def learn_predict(self, rows: Float64, times: Float64) -> Float64:
+    def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
         """Return the forecast of each row before it is learned, (n, columns).
 
         Parameters
         ----------
-        rows
+        filled
             (n, columns) numbers without gaps.
+        known
+            (n, columns): where there is a value to learn from.
         times
             (n,) seconds, NaN for rows without.
         """
-        n_columns = rows.shape[1]
-        while len(self._models) < min(n_columns, MOST_FORECAST):
-            self._models.append(LOCORegressor(memory=self._memory, seed=self._seed))
-        before = self._before(rows)
+        before = self._before(filled)
         forecasts = before.copy()
         first = 1 if self._last is None else 0  # nothing lies before the first row
-        if len(rows) > first:
-            X, names = self._given(before[first:], times[first:])
-            for j, model in enumerate(self._models):
-                is_new = model.n_seen == 0
-                values = model.learn_predict_array(X, rows[first:, j], names)
-                forecasts[first + is_new :, j] = values[int(is_new) :]
-        self._last = rows[-1].copy()
+        n = min(filled.shape[1], MOST_FORECAST)
+        if len(filled) > first and n:
+            X, names = self._inputs(before[first:], times[first:])
+            targets = np.where(known[first:, :n], filled[first:, :n], np.nan)
+            predicted = self._model.learn_predict_array(X, targets, names, range(n))
+            is_learned = self._learned_before(~np.isnan(targets))
+            forecasts[first:, :n] = np.where(is_learned, predicted, before[first:, :n])
+        self._last = filled[-1].copy()
         return forecasts
 
-    def export(self) -> tuple[dict[str, Any], dict[str, Float64]]:
+    def _learned_before(self, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which columns had a value before each row, (n, columns)."""
+        earlier = np.zeros(given.shape[1], np.bool_)
+        earlier[: len(self._is_known)] = self._is_known
+        after = np.logical_or.accumulate(np.concatenate([earlier[None], given]), axis=0)
+        self._is_known = after[-1].copy()
+        return after[:-1]
+
+    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return plain values and arrays, from which `restore` continues."""
-        states = [model.export_state() for model in self._models]
-        arrays = {
-            f"{j}/{name}": array for j, (_, own) in enumerate(states) for name, array in own.items()
-        }
+        config, own = self._model.export_state()
+        arrays = with_prefix("network", own)
+        arrays["is_known"] = self._is_known.copy()
         if self._last is not None:
             arrays["last"] = self._last.copy()
-        return {"models": [config for config, _ in states]}, arrays
+        return config, arrays
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Any], columns: int) -> None:
+    def restore(
+        self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], columns: int
+    ) -> None:
         """Continue from `export`.
 
         Raises
@@ -122,18 +132,10 @@ class ColumnForecasts:
             A part does not fit the rest.
         """
         last = arrays.get("last")
-        fits = last is None or (last.shape == (columns,) and bool(np.isfinite(last).all()))
-        if not fits or len(config["models"]) > MOST_FORECAST:
+        is_known = arrays["is_known"].astype(np.bool_)
+        self._model = LOCOMultiTargetRegressor.from_state(config, without_prefix("network", arrays))
+        fits = last is None or (last.ndim == 1 and len(last) <= columns)
+        if not fits or is_known.shape != (len(self._model.targets),):
             raise CheckpointError("the forecasts of a saved detector must fit its columns")
         self._last = None if last is None else last.astype(np.float64)
-        self._models = [
-            LOCORegressor.from_state(
-                own,
-                {
-                    name.removeprefix(f"{j}/"): array
-                    for name, array in arrays.items()
-                    if name.startswith(f"{j}/")
-                },
-            )
-            for j, own in enumerate(config["models"])
-        ]
+        self._is_known = is_known

@@ -11,13 +11,22 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.detector import LOCODetector
+from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
 
 __all__ = ["Saveable", "load", "save"]
 
-Saveable: TypeAlias = LOCOClassifier | LOCORegressor | LOCODetector | Pipeline
+Saveable: TypeAlias = (
+    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | Pipeline
+)
+_MODELS: tuple[type[LOCOEstimator] | type[LOCODetector], ...] = (
+    LOCOClassifier,
+    LOCORegressor,
+    LOCOMultiTargetRegressor,
+    LOCODetector,
+)
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -26,9 +35,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        A `LOCOClassifier`, a `LOCORegressor`, a `LOCODetector`, or a pipeline of river that ends in
-        one of the first two, after steps whose state is plain: scalers, one-hot encoders, hashing,
-        selections, and unions and pipelines of these.
+        A model or detector of this package, or a pipeline of river that ends in a model, after
+        steps whose state is plain: scalers, one-hot encoders, hashing, selections, and unions and
+        pipelines of these.
     path
         The file; an existing one is replaced.
 
@@ -60,8 +69,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         config, arrays = model.export_state()
     else:
         raise InputError(
-            "`model` must be a LOCOClassifier, a LOCORegressor, or a pipeline of river that ends "
-            f"in one of them, got {type(model).__name__}"
+            "`model` must be an estimator of this package, or a pipeline of river that ends in "
+            f"one, got {type(model).__name__}"
         )
     persist.write(path, config["kind"], config, arrays)
 
@@ -89,7 +98,7 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
         saved = _model_in(saved)
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)
-    for model in (LOCOClassifier, LOCORegressor, LOCODetector):
+    for model in _MODELS:
         if saved.kind == model.__name__:
             return model.from_state(saved.config, saved.arrays)
     raise CheckpointError(f"{os.fspath(path)} holds a {saved.kind}, not a model")

@@ -3,8 +3,8 @@
 A number is seen in three views: by itself; by ratio, sign(x) log(1 + |x|/s) with the standard
 deviation s of the warm-up; and on a plane together with the residual of its forecast. The onset
 score learns a row at once; the state score learns it `LAG` rows later, and has the z-score over all
-rows as a fourth view. A number that repeats longer than ever before is stuck. Missing cells, numbers
-and texts are kinds, scored by how rare they are.
+rows as a fourth view. A number that repeats longer than ever before is stuck. Missing cells,
+numbers and texts are kinds, scored by how rare they are.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ def _ratio(x, scale):
 
 @kernel
 def _distance(state, c, view, x, y):
-    """Return the distance of a point to the cover of a view, 0 to 5; y is its height on the plane."""
+    """Return the distance of a point to the cover of a view, 0 to 5.
+
+    Y is its height on the plane.
+    """
     size = state.sizes[c, view]
     if view % 3 == PLANE:
         return nearest_on_plane(state.planes[c, view // 3], size, x, y)

@@ -51,9 +51,7 @@ def declare(state: State, n_rows: int, t0: float, t1: float, *, anomalous: bool)
     return len(rows)
 
 
-def _declare_column(
-    state: State, c: int, n_rows: int, rows: NDArray[np.int64], which: int
-) -> None:
+def _declare_column(state: State, c: int, n_rows: int, rows: NDArray[np.int64], which: int) -> None:
     """Mark the unusual values of one column in these rows of the detector."""
     late = n_rows - int(state.figures[c, N_ROWS])  # the row at which the column appeared
     own = np.arange(max(late, n_rows - KEPT_ROWS), n_rows) - late

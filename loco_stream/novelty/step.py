@@ -56,9 +56,7 @@ def run(state, every, rows, kinds, forecasts, times, learns, scratch, is_scored,
     for i in range(rows.shape[0]):
         for c in range(n_columns):
             residual = rows[i, c] - forecasts[i, c]
-            score_cell(
-                state, c, kinds[i, c], rows[i, c], residual, scratch[c, :7], scratch[c, 7:]
-            )
+            score_cell(state, c, kinds[i, c], rows[i, c], residual, scratch[c, :7], scratch[c, 7:])
             is_scored[c] = _is_scored(state, c)
             columns[i, 0, c] = scratch[c, 7]
             columns[i, 1, c] = state.figures[c, BAND] if is_ready(state.figures, c) else math.inf

@@ -169,7 +169,7 @@ def test_missing_constant_text_and_late_columns():
         assert np.isfinite([detector.score_, detector.state_]).all()
     assert alarms == [(True, "constant"), (True, "mode"), (True, "late")]
     assert set(detector.expected_) == {"noise", "gaps", "constant", "late"}
-    assert detector.columns == ("noise", "gaps", "constant", "mode", "late")
+    assert detector.columns == ("constant", "gaps", "mode", "noise", "late")
 
 
 def test_a_column_that_falls_silent_is_unusual_once():

@@ -67,9 +67,7 @@ def naive_cover(rows, capacity, order):
         if not points or d > radius:
             while len(points) == capacity:
                 points = order(points)
-                gaps = sorted(
-                    near(p, points[:i] + points[i + 1 :]) for i, p in enumerate(points)
-                )
+                gaps = sorted(near(p, points[:i] + points[i + 1 :]) for i, p in enumerate(points))
                 radius = max(radius, gaps[capacity // 4]) * (1.0 + 1e-7)
                 kept = points[:1]
                 for p in points[1:]:

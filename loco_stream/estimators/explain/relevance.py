@@ -59,10 +59,11 @@ def decompose(
         part = expert.contribution(settings, state, scratch, weighting, n_classes)
         inputs += part.inputs
         other += part.other
-    column = _against_others(inputs, slot)
+    column = inputs[:, slot] if settings.regression else _against_others(inputs, slot)
     through_spikes = column[:hidden] @ _shares(settings, state, scratch)
     before = float(column[:hidden].sum() - through_spikes.sum())
-    nearest = float(_against_others(other[None, :], slot)[0])
+    near = other[slot] if settings.regression else _against_others(other[None, :], slot)[0]
+    nearest = float(near)
     return Parts(column[hidden + 1 :] + through_spikes, float(column[hidden]), before, nearest)
 
 
