@@ -25,8 +25,8 @@ __all__ = ["Pump", "command", "outcome"]
 _RATE = 100.0  # rows per second
 _ACTIONS = ("close valve", "open valve", "stick sensor", "free sensor")
 _NOTE = (
-    "Simulated data: pressure, flow, motor current and temperature of a pump whose load swings, 100 "
-    "rows per second, no labels. Wait until the detector knows the pump (about 500 rows), then "
+    "Simulated data: pressure, flow, motor current and temperature of a pump whose load swings, "
+    "100 rows per second, no labels. Wait until the detector knows the pump (about 500 rows), then "
     "close the valve: the alarm names the column, and the strip shows how long the pump stays "
     "where it never was. 'stick sensor' freezes the temperature at a usual value."
 )
