@@ -75,7 +75,8 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
     """Return the record of an alarm that the monitor raised at `row`; None for a warning.
 
     In a drift, `what` is "concept" (the errors rose), "input" or "boundary" (the task column or the
-    user). A task record names a known task that is back.
+    user). `features` of an input drift are those that moved most, or the one that is stuck, where
+    `detector` is "stuck". A task record names a known task that is back.
     """
     if alarm.state == "warning":
         return None
@@ -89,6 +90,8 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
     }
     if alarm.task:
         record["task"] = alarm.task
+    if alarm.features:
+        record["features"] = list(alarm.features)
     return record
 
 

@@ -55,7 +55,11 @@ class _MonitorSettings(TypedDict):
     seed: int
 
 
-class _Alarm(TypedDict):
+class _AlarmFeatures(TypedDict, total=False):
+    features: list[str]  # not in files of release 0.2
+
+
+class _Alarm(_AlarmFeatures):
     at: int
     kind: str
     detector: str

@@ -67,5 +67,5 @@ def test_options_of_the_detector_need_watch(rows):
 
 
 def test_run_without_labels_names_watch(rows):
-    result = CliRunner().invoke(main, ["run", f"csv:{rows}?target=&drop=kind", "--quiet"])
+    result = CliRunner().invoke(main, ["run", f"csv:{rows}?target=&drop=kind"])
     assert "loco-stream watch" in result.output
