@@ -203,7 +203,7 @@ def measure_speed(columns: int, n: int, seed: int) -> dict[str, Any]:
     seconds, _ = cpu_seconds(lambda: array.learn_score_array(X))
     single = LOCODetector(seed=seed)
     single.learn_score_array(X[:300])
-    each, _ = cpu_seconds(lambda: [single.learn_one(row) for row in rows])
+    each, _ = cpu_seconds(lambda: [single.learn_results(row) for row in rows])
     return {"array": n / seconds, "single": len(rows) / each}
 
 

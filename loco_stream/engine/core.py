@@ -144,7 +144,7 @@ class StreamEngine:
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
-        adapter = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
+        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
         self._measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(self._measures.problem))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.measures import RunMeasures
@@ -18,7 +18,7 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, rows_of
-from loco_stream.engine.watching import DetectorAdapter, Watcher
+from loco_stream.engine.watching import Watcher
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Config, State
@@ -84,7 +84,7 @@ class Trainer:
 
     def __init__(
         self,
-        adapter: ModelAdapter | DetectorAdapter,
+        adapter: ModelAdapter,
         pending: PendingRows,
         measures: RunMeasures | None = None,
         monitor: TaskMonitor | None = None,
@@ -92,7 +92,7 @@ class Trainer:
         in_detail: bool = True,
         rescores_blocks: bool = False,
     ) -> None:
-        self.adapter: Any = adapter
+        self.adapter = adapter
         self.pending = pending
         self.measures = measures
         self.monitor = monitor

@@ -236,7 +236,7 @@ class Watcher:
         self.last_alarm = state["last_alarm"]
         self.alarms = deque(state["alarms"], maxlen=_MAX_ALARMS)
         self._unusual = [(onset, at, finding) for onset, at, finding in state["unusual"]]
-        self._blamed = {column: count for column, count in state["blamed"]}
+        self._blamed = dict(state["blamed"])
         self._curve.stride = state["stride"]
         self._curve.points = [tuple(point) for point in state["points"]]
         self._peak = (state["peak"][0], state["peak"][1])

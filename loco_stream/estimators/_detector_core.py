@@ -84,7 +84,8 @@ class DetectorCore:
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
             kept = {n: value for n, value in self.__dict__.items() if n not in _NOT_KEPT}
-            kept["state"] = novelty.State(*(array.copy() for array in self.state))
+            copies = {name: array.copy() for name, array in self.state._asdict().items()}
+            kept["state"] = novelty.State(**copies)
             kept["columns"] = dict(self.columns)
             kept["texts"] = [dict(own) for own in self.texts]
             return kept

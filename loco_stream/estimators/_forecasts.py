@@ -71,7 +71,7 @@ class ColumnForecasts:
             In seconds, or NaN.
         """
         before = self._before(row[None])
-        forecast = before[0].copy()
+        forecast: Float64 = before[0].copy()
         n = len(self._is_known)
         if n and self._model.n_seen:
             X, names = self._inputs(before, np.array([time]))

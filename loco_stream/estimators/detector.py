@@ -244,7 +244,8 @@ class LOCODetector(AnomalyDetector):
             names = self._names(width, features)
             core.admit(names)
             if n == 0:
-                return RowResults(*(np.zeros((0, k)) for k in (3, width, width, width)), ())
+                none = np.zeros((0, width))
+                return RowResults(np.zeros((0, 3)), none, none, none, tuple(core.columns))
             cells = core.rows(given, names)
             results = core.learn(cells, times[:, 0] if len(times) else np.full(n, np.nan))
             self._show(results)

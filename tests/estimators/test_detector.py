@@ -26,7 +26,7 @@ def rows_of(seed=0, n=N, columns=2):
 
 
 def by_name(X):
-    return [{j: value for j, value in enumerate(row)} for row in X.tolist()]
+    return [dict(enumerate(row)) for row in X.tolist()]
 
 
 def results(detector):
