@@ -139,6 +139,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
     source: str,
+    *,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,

@@ -7,7 +7,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loco_stream.engine.row import Row, rows_of
 from loco_stream.metrics.curve import Curve
@@ -15,10 +15,11 @@ from loco_stream.persistence.content import Config, State
 from loco_stream.records import Record, of_anomaly
 from loco_stream.stream import Block, Sample
 
-__all__ = ["DetectorAdapter", "Watcher", "is_detector"]
+if TYPE_CHECKING:
+    from loco_stream.estimators._detector_core import RowResults
+    from loco_stream.estimators.detector import LOCODetector
 
-Detector: TypeAlias = Any  # a `LOCODetector`, which the engine imports only when one is given
-Results: TypeAlias = Any  # `RowResults`
+__all__ = ["DetectorAdapter", "Watcher", "is_detector"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def is_detector(model: object) -> bool:
 class Holder(Protocol):
     """Has the current detector, which a resumed run replaces."""
 
-    model: Detector
+    model: LOCODetector
 
 
 class DetectorAdapter:
@@ -50,7 +51,7 @@ class DetectorAdapter:
     has_full_blocks = False
     features = None
 
-    def __init__(self, model: Detector) -> None:
+    def __init__(self, model: LOCODetector) -> None:
         self.model = model
 
     @property
@@ -133,7 +134,7 @@ class Watcher:
             times = [row.own_t for row in rows]
             self._note(detector.learn_results_array(event.X, times, event.features), rows)
 
-    def _note(self, results: Results, rows: Sequence[Row]) -> None:
+    def _note(self, results: RowResults, rows: Sequence[Row]) -> None:
         """Keep what was unusual in rows, and emit their alarms."""
         scores = results.scores.tolist()
         for i, row in enumerate(rows):
@@ -176,7 +177,7 @@ class Watcher:
         if self._emit is not None:
             self._emit(of_anomaly(finding, row))
 
-    def _show(self, results: Results, i: int, row: Row, scores: Sequence[float]) -> None:
+    def _show(self, results: RowResults, i: int, row: Row, scores: Sequence[float]) -> None:
         """Keep a row for the page."""
         named = row.named
         self.shown.append(
@@ -259,7 +260,7 @@ def sentence(finding: State) -> str:
     return f"{text} (score {finding['score']:.1f})"
 
 
-def _finding(results: Results, i: int, row: Row, at: int) -> Config:
+def _finding(results: RowResults, i: int, row: Row, at: int) -> Config:
     """Return what was unusual in a row, as plain values."""
     column = results.blame(i)
     value = row.named.get(column)

@@ -19,7 +19,7 @@ from loco_stream.estimators.inputs.slots import in_order
 from loco_stream.estimators.inputs.tables import Table
 from loco_stream.novelty import state as novelty
 from loco_stream.novelty.marks import declare
-from loco_stream.novelty.step import run
+from loco_stream.novelty.step import Found, Rows, run
 from loco_stream.numbers import is_beyond, to_number
 
 __all__ = ["Cells", "DetectorCore", "RowResults"]
@@ -220,19 +220,10 @@ class DetectorCore:
         scores = np.zeros((n, 3))
         columns = np.zeros((n, 2, n_columns))
         numbered = self.n_seen + np.arange(n, dtype=np.float64)
-        run(
-            self.state,
-            self.every,
-            cells.numbers,
-            cells.kinds,
-            np.ascontiguousarray(forecasts),
-            np.where(np.isnan(times), numbered, times),
-            learns,
-            self._scratch,
-            self._is_scored,
-            scores,
-            columns,
-        )
+        times = np.where(np.isnan(times), numbered, times)
+        rows = Rows(cells.numbers, cells.kinds, np.ascontiguousarray(forecasts), times)
+        found = Found(scores, columns, self._scratch, self._is_scored)
+        run(self.state, self.every, rows, learns, found)
         band = columns[:, 1]
         names = tuple(self.columns)
         return RowResults(scores, columns[:, 0], forecasts - band, forecasts + band, names)

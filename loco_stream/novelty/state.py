@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,10 +140,10 @@ _INTEGERS = frozenset({"sizes", "n_marks"})
 
 def allocate(n_columns: int) -> State:
     """Return the state of a detector that has seen nothing."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, axes in SHAPES.items():
         shape = [n_columns if axis == "columns" else axis for axis in axes]
-        arrays[name] = np.zeros(shape, np.int64 if name in _INTEGERS else np.float64)  # type: ignore[arg-type]
+        arrays[name] = np.zeros(shape, np.int64 if name in _INTEGERS else np.float64)
     return State(**arrays)
 
 
