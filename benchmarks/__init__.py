@@ -25,6 +25,8 @@ BENCHES = {
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
     "watch": "benchmarks.watch:command",
+    "targets": "benchmarks.targets:command",
+    "forecast": "benchmarks.forecast:command",
     "tables": "benchmarks.tables:command",
     "time": "benchmarks.temporal:command",
     "late": "benchmarks.late:command",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.detector import DetectorScores, LOCODetector
+    from loco_stream.estimators.forecaster import LOCOForecaster
     from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.estimators.saving import load, save
@@ -31,6 +32,7 @@ __all__ = [
     "Fleet",
     "LOCOClassifier",
     "LOCODetector",
+    "LOCOForecaster",
     "LOCOMultiTargetRegressor",
     "LOCORegressor",
     "Network",
@@ -51,6 +53,7 @@ _HOME = {
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
     "LOCODetector": "estimators.detector",
+    "LOCOForecaster": "estimators.forecaster",
     "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",

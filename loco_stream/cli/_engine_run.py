@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
     from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.monitor import TaskMonitor
 
 __all__ = [
     "EngineRun",
@@ -105,20 +108,33 @@ def learning_engine(
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.task import find_task
 
-    task = model.task or find_task(reader)
+    def choose(task: str) -> tuple[LOCOClassifier | LOCORegressor, TaskMonitor]:
+        return model.model(task), model.monitor(task)
+
+    task = model.task
+    if task is None and not _is_resumed(engine_options):
+        task = find_task(reader)
     settings = {**model.stored(task), **asdict(scoring), **alarms.stored()}
     LOGGER.debug("settings: %s", settings)
+    chosen = choose(task or "classification")
     return StreamEngine(
-        model.model(task),
+        chosen[0],
         reader,
-        monitor=model.monitor(task),
+        monitor=chosen[1],
         delay=scoring.delay,
         score_window=scoring.score_window,
-        task=task,
+        task=task or "classification",
         settings=settings,
         anomaly=alarms.detector(model.seed) if alarms.watch else None,
+        choose=choose if task is None else None,
         **engine_options,
     )
+
+
+def _is_resumed(engine_options: Mapping[str, Any]) -> bool:
+    folder = engine_options.get("checkpoint")
+    may_resume = engine_options.get("resume") is not False
+    return may_resume and folder is not None and has_checkpoint(folder)
 
 
 def watching_engine(

@@ -23,6 +23,7 @@ _COMMANDS = (
     "watch",
     "serve",
     "fleet",
+    "config",
     "control",
     "inspect",
     "keygen",

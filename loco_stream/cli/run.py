@@ -18,6 +18,7 @@ from loco_stream.cli._engine_run import (
     stored_options,
 )
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -132,19 +133,22 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @sink_options
 @beside_options
 @dashboard_options
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(None)
 @score_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
-    source: str,
     *,
+    source: str,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
     alarms: BesideOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
     log: LogOptions,
@@ -154,6 +158,7 @@ def command(
 
     options.check(page)
     alarms.check()
+    network.check(page.dashboard, needed="--dashboard")
     stored = stored_options(options.checkpoint if options.resume else None)
     model = with_stored(model, stored)
     scoring = with_stored(scoring, stored)
@@ -162,7 +167,7 @@ def command(
     stream = reading.open(source, model.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
-    with stop_on_signal() as handler, page.page() as watchers:
+    with stop_on_signal() as handler, page.page(network) as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
             if alarms.watch:

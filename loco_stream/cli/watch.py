@@ -9,6 +9,7 @@ from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options, watching_engine
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import SourceOptions, source_options
 from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
@@ -49,22 +50,25 @@ far; a second Ctrl-C ends it at once.
 @source_options(None)
 @sink_options
 @dashboard_options
+@network_options
 @log_options
 def command(
+    *,
     source: str,
     seed: int,
-    *,
     alarms: AlarmOptions,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     log: LogOptions,
 ) -> None:
     """Detect anomalies in SOURCE, then report; `_HELP` is the full help text."""
     from loco_stream.engine.source_reader import SourceReader
 
     options.check(page)
+    network.check(page.dashboard, needed="--dashboard")
     stored = stored_options(options.checkpoint if options.resume else None)
     alarms = with_stored(alarms, stored)
     seed = int(str(stored.get("seed", seed)))
@@ -72,7 +76,7 @@ def command(
     stream = reading.open(source, None, labelled=False)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
-    with stop_on_signal() as handler, page.page() as watchers:
+    with stop_on_signal() as handler, page.page(network) as watchers:
         try:
             warm_up_detector()
             engine_options = {

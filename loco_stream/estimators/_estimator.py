@@ -319,8 +319,8 @@ class LOCOEstimator(base.Estimator):
         drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
         weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
         reported separately. The gate of `retention`, which acts on rows unlike recent ones, and
-        recalled earlier models are not decomposed; `explained` is the share of the answer without
-        the latter. Nothing changes.
+        recalled earlier models are not decomposed; `explained` is the share of the prediction
+        without the latter. Nothing changes.
 
         Parameters
         ----------

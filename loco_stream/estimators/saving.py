@@ -11,6 +11,7 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.detector import LOCODetector
+from loco_stream.estimators.forecaster import LOCOForecaster
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
 from loco_stream.estimators.regressor import LOCORegressor
@@ -19,12 +20,18 @@ from loco_stream.persistence import format as persist
 __all__ = ["Saveable", "load", "save"]
 
 Saveable: TypeAlias = (
-    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | Pipeline
+    LOCOClassifier
+    | LOCORegressor
+    | LOCOMultiTargetRegressor
+    | LOCOForecaster
+    | LOCODetector
+    | Pipeline
 )
-_MODELS: tuple[type[LOCOEstimator] | type[LOCODetector], ...] = (
+_MODELS: tuple[type[LOCOEstimator | LOCOForecaster | LOCODetector], ...] = (
     LOCOClassifier,
     LOCORegressor,
     LOCOMultiTargetRegressor,
+    LOCOForecaster,
     LOCODetector,
 )
 
@@ -65,7 +72,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         model
     ):  # asked first: to river a pipeline is an instance of its last step's class
         config, arrays = export_pipeline(model)
-    elif isinstance(model, LOCOEstimator | LOCODetector):
+    elif isinstance(model, LOCOEstimator | LOCOForecaster | LOCODetector):
         config, arrays = model.export_state()
     else:
         raise InputError(

@@ -245,7 +245,9 @@ def _part(name: str, hint: Any) -> ArraySpec | type[Any]:
     kind, declared = get_args(hint)
     if isinstance(declared, Fields):
         return _record_spec(name, declared)
-    (number,) = get_args(get_args(kind)[1])  # NDArray[number] is ndarray[shape, dtype[number]]
+    # NDArray[number] is ndarray[shape, dtype[number]]; from numpy 2.5 on, an alias of one argument
+    number = get_args(kind)[-1]
+    (number,) = get_args(number) or (number,)
     return ArraySpec(name, np.dtype(number), *declared)
 
 
