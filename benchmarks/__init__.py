@@ -25,6 +25,7 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "watch": "benchmarks.watch:command",
     "targets": "benchmarks.targets:command",
     "forecast": "benchmarks.forecast:command",
     "tables": "benchmarks.tables:command",

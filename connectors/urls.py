@@ -12,6 +12,7 @@ from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.options import convert, split_query
 from loco_stream.connectors._base.secrets import read_private, secret
+from loco_stream.connectors._base.table_source import TableSource
 from loco_stream.connectors._base.values import split_server
 from loco_stream.connectors.ls1.limits import parse_limits
 from loco_stream.connectors.registry import SINKS, SOURCES, Table, connectors, find
@@ -29,6 +30,7 @@ def open_source(
     endless: bool = False,
     limits: Mapping[str, str] | None = None,
     on_bad: str | None = None,
+    labelled: bool = True,
 ) -> Source:
     """Open the source that a URL names.
 
@@ -47,6 +49,9 @@ def open_source(
         options of the URL.
     on_bad
         ``"stop"`` or ``"skip"``: what a bad row of a table does. None: the default of the source.
+
+    labelled
+        False reads tables that name no label column as rows without labels.
 
     Raises
     ------
@@ -75,6 +80,8 @@ def open_source(
         options["task"] = check_task(task)
     if on_bad is not None and "on_bad" in entry.options:
         options["on_bad"] = on_bad
+    if not labelled and issubclass(entry.build, TableSource):
+        options.setdefault("target", "")
     if "keys" in entry.hidden:
         options["keys"] = keys
     elif keys is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.detector import DetectorScores, LOCODetector
     from loco_stream.estimators.forecaster import LOCOForecaster
     from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdvancedOptions",
+    "DetectorScores",
     "Fleet",
     "LOCOClassifier",
+    "LOCODetector",
     "LOCOForecaster",
     "LOCOMultiTargetRegressor",
     "LOCORegressor",
@@ -46,8 +49,10 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOME = {
     "AdvancedOptions": "options",
+    "DetectorScores": "estimators.detector",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
+    "LOCODetector": "estimators.detector",
     "LOCOForecaster": "estimators.forecaster",
     "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",

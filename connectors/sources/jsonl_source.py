@@ -99,7 +99,7 @@ class JSONLSource(TextSource):
     ) -> None:
         self._names: set[str] = set()
         # Whether lines have the form of JSON messages; None until the first one is read.
-        self._has_messages: bool | None = None if target is None else False
+        self._has_messages: bool | None = False if target else None
         self._has_ids = False  # whether the first message has an id
         super().__init__(
             "jsonl",

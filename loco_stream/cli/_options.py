@@ -82,7 +82,9 @@ class SourceOptions:
     limits: tuple[str, ...]
     on_bad: str | None
 
-    def open(self, url: str, task: str | None, *, endless: bool = False) -> Source:
+    def open(
+        self, url: str, task: str | None, *, endless: bool = False, labelled: bool = True
+    ) -> Source:
         """Open the source that a URL names.
 
         Parameters
@@ -93,6 +95,8 @@ class SourceOptions:
             "classification" or "regression"; None if the source has to find it.
         endless
             Whether to continue after the end of a live source's stream.
+        labelled
+            False reads tables that name no label column as rows without labels.
         """
         from loco_stream.connectors import open_source
 
@@ -103,6 +107,7 @@ class SourceOptions:
             endless=endless,
             limits=self._bounds(),
             on_bad=self.on_bad,
+            labelled=labelled,
         )
 
     def _bounds(self) -> dict[str, str]:

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, has_checkpoint, log_findings, stored_options
+from loco_stream.cli._engine_run import (
+    EngineRun,
+    has_checkpoint,
+    learning_engine,
+    log_findings,
+    stored_options,
+)
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
@@ -54,6 +61,7 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @source_options("skip")
 @port_options
 @sink_options
+@beside_options
 @dashboard_options
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
@@ -72,6 +80,7 @@ def command(
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
+    alarms: BesideOptions,
     page: DashboardOptions,
     network: NetworkOptions,
     model: LearningOptions,
@@ -108,6 +117,7 @@ def command(
     network.check(*opened, needed="--dashboard, --http or --metrics-port")
     if source is None and ports.http is None:
         raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
+    alarms.check()
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -115,7 +125,7 @@ def command(
         "durability": state.durability,
         "strict": reading.on_bad == "stop",
         "forever": True,
-        "sinks": outputs.open(),
+        "sinks": [*outputs.open(), *alarms.sinks()],
     }
     service = ServiceState()
     report = None
@@ -129,10 +139,17 @@ def command(
             stored = stored_options(state.checkpoint)
             model = with_stored(model, stored)
             scoring = with_stored(scoring, stored)
+            alarms = with_stored(alarms, stored)
+            if alarms.watch:
+                warm_up_detector()
             stream = _open(source, reading, model.task)
             is_new = not has_checkpoint(state.checkpoint)
             reader = _compile(with_inbox(stream), service, reads_ahead=is_new)
-            run = EngineRun(reader, model, scoring, {**engine_options, "watchers": watchers})
+            options = {**engine_options, "watchers": watchers}
+            run = EngineRun(
+                reader,
+                lambda reader: learning_engine(reader, model, scoring, alarms, options),
+            )
             report = run.run(
                 handler,
                 shows_progress=log.shows_progress,

@@ -121,7 +121,7 @@ class Dashboard:
 
     def _begin(self, engine: StreamEngine) -> EngineFrames:
         """Publish what does not change during the run, and the course of a resumed run."""
-        task = "regression" if "mae" in engine.status else "classification"
+        task = _task(engine)
         scores = score_columns(task)
         names = [score["name"] for score in scores]
         frames = EngineFrames(names, list(self._rivals.values()))
@@ -136,3 +136,10 @@ class Dashboard:
             }
         )
         return frames
+
+
+def _task(engine: StreamEngine) -> str:
+    """Return what the page shows: classification, regression, or a stream without labels."""
+    if "mae" in engine.status:
+        return "regression"
+    return "classification" if "accuracy" in engine.status else "watching"

@@ -65,7 +65,11 @@ class _MonitorSettings(TypedDict):
     seed: int
 
 
-class _Alarm(TypedDict):
+class _AlarmFeatures(TypedDict, total=False):
+    features: list[str]  # not in files of release 0.2
+
+
+class _Alarm(_AlarmFeatures):
     at: int
     kind: str
     detector: str
@@ -212,7 +216,24 @@ class _Events(TypedDict):
     quality: _Quality
 
 
-class Checkpoint(TypedDict):
+class _Watcher(TypedDict):
+    n_rows: _Count
+    n_alarms: _Count
+    last_alarm: int | None
+    alarms: list[dict[str, object]]
+    unusual: list[tuple[float, int, dict[str, object]]]
+    blamed: list[tuple[object, int]]
+    stride: int
+    points: list[tuple[int, float, float]]
+    peak: tuple[float, float]
+
+
+class _Watched(TypedDict, total=False):
+    watcher: _Watcher  # in a run with an anomaly detector
+    anomaly: object  # the detector beside a model
+
+
+class Checkpoint(_Watched):
     """Plain values of a checkpoint."""
 
     model: object

@@ -228,7 +228,7 @@ class CommitPipeline:
 
     def _look_for_labels(self, events: Sequence[Event]) -> None:
         """Until the first label has come, look for it: it decides the task."""
-        if not self._watch.is_waiting:
+        if not self._watch.is_waiting or self._handler.trainer.is_watching:
             return
         labels = self._watch.look(events)
         if labels:

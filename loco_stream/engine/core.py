@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
@@ -25,6 +26,7 @@ from loco_stream.engine.source_reader import SourceReader, as_source, head, n_ro
 from loco_stream.engine.status import StatusBoard
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
+from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.content import State
@@ -92,6 +94,9 @@ class StreamEngine:
         Wait for `stop` when the stream has ended.
     settings
         Plain values stored with each checkpoint; a run is not resumed with others.
+    anomaly
+        A `LOCODetector` beside the model: it scores every row, labelled or not. A detector as
+        `model` watches a stream without labels.
     watchers
         Functions called with the engine, in its thread: at the start, ten times per second, and at
         the end.
@@ -135,6 +140,7 @@ class StreamEngine:
         strict: bool = True,
         forever: bool = False,
         settings: State | None = None,
+        anomaly: Model | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
         choose: Choose | None = None,
     ) -> None:
@@ -143,11 +149,12 @@ class StreamEngine:
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
-        adapter = ModelAdapter(model)
+        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
         measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
-            monitor = TaskMonitor(holdout=0, problem=measures.problem)
+            monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
+        self._trainer.watcher = _watcher(adapter, anomaly)
         self._score_window = score_window
         self._choose = choose
         quality = DataQuality(self.source, adapter.takes_text)
@@ -179,6 +186,11 @@ class StreamEngine:
     def model(self) -> Model:
         """The current model; after a resume it is not the object that was passed in."""
         return self._trainer.adapter.model
+
+    @property
+    def watcher(self) -> Watcher | None:
+        """What the anomaly detector has found; None without one."""
+        return self._trainer.watcher
 
     @property
     def monitor(self) -> TaskMonitor:
@@ -227,7 +239,8 @@ class StreamEngine:
         Parameters
         ----------
         kind
-            "prediction", "drift", "task", "status" (every 5 seconds) or "report" (at the end).
+            "prediction", "drift", "task", "anomaly", "status" (every 5 seconds) or "report" (at the
+            end).
         function
             Gets the record, a dict; see `loco_stream.records`.
 
@@ -299,6 +312,8 @@ class StreamEngine:
         """Pass alarms and predictions to those who want them."""
         listeners = self._listeners
         self._trainer.on_alarm(listeners.emit_alarm)
+        if self._trainer.watcher is not None:
+            self._trainer.watcher.on_alarm(listeners.emit_record)
         if listeners.wants("prediction"):
             self._trainer.on_prediction(listeners.emit_prediction, listeners.emit_block)
 
@@ -413,6 +428,37 @@ class StreamEngine:
 
 def _reader_of(source: Source | Rows) -> SourceReader:
     return SourceReader(as_source(source))
+
+
+@dataclass(slots=True)
+class _Detector:
+    """Holds the anomaly detector beside a model."""
+
+    model: Model
+
+
+def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> Watcher | None:
+    """Return the watcher of a detector, which is the model or stands beside it.
+
+    Raises
+    ------
+    ConfigError
+        `anomaly` is no detector, or both are.
+    """
+    if isinstance(adapter, DetectorAdapter):
+        if anomaly is not None:
+            raise ConfigError("`anomaly` must be None where `model` is a detector")
+        return Watcher(adapter)
+    if anomaly is None:
+        return None
+    if not is_detector(anomaly):
+        raise ConfigError(f"`anomaly` must be a LOCODetector, got {type(anomaly).__name__}")
+    return Watcher(_Detector(anomaly))
+
+
+def _monitored(problem: str) -> str:
+    """Return the problem of the monitor; without labels it examines the inputs alone."""
+    return "classification" if problem == "watching" else problem
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

@@ -146,6 +146,7 @@ class EventHandler:
             values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
             self._handle_row_with_id(row, event.y)
             self._reply(event, values, classes)
+        self._watch(event)
         self._newest = event.t
         return 1
 
@@ -174,7 +175,17 @@ class EventHandler:
             self._learn_block(event, event.y)
         else:
             self._handle_rows(event)
+        self._watch(event)
         return n
+
+    def _watch(self, event: Sample | Block) -> None:
+        """Pass rows to the anomaly detector, if there is one."""
+        if self.trainer.watcher is None:
+            return
+        try:
+            self.trainer.watcher.take(event)
+        except InputError as error:
+            self._reject(error, 1 if isinstance(event, Sample) else len(event.X))
 
     def _fits_one_call(self, event: Block) -> bool:
         """Return whether nothing has to happen between two rows of a labelled block."""
@@ -225,7 +236,9 @@ class EventHandler:
 
     def _handle_row(self, row: Row, y: Label) -> None:
         try:
-            if y is None:
+            if self.trainer.is_watching:
+                self.trainer.watch_row(row)
+            elif y is None:
                 self._observe_row(row)
             elif self._delayed.delay is None:
                 self.trainer.learn_row(row, y)

@@ -352,7 +352,9 @@ def _has_several_targets(model: Model) -> bool:
 
 
 def task_of(model: Model) -> str:
-    """Return "classification" or "regression": by class for models of river, else by methods."""
+    """Return "classification", "regression" or "watching", by the class or methods of a model."""
+    if hasattr(model, "learn_results_array"):
+        return "watching"
     if "river" in sys.modules:
         from river import base
 

@@ -25,6 +25,7 @@ def lines(report: State) -> Iterator[tuple[str, str]]:
         if key.label and value is not None and _is_measured(value, key.kind == "counter"):
             yield key.label, key.form.format(value)
     yield from _class_lines(report)
+    yield from _anomaly_lines(report)
     yield from _latency_lines(report)
     if "drifts" in report:
         yield "drifts at", _drifts(report)
@@ -62,6 +63,29 @@ def _class_lines(report: State) -> Iterator[tuple[str, str]]:
             yield _class_line(label, scores[label])
     if len(worst) < len(scores):
         yield f"{len(scores) - len(worst)} more labels", "recall is higher"
+
+
+def _anomaly_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield the alarms, the most unusual rows, and the columns that were blamed for them."""
+    if "n_alarms" not in report:
+        return
+    yield "alarms", f"{report['n_alarms']:,}"
+    for finding in report["alarms"][-_DRIFTS:]:
+        yield f"alarm at {finding['at']:,}", _finding(finding)
+    for finding in report["unusual"]:
+        yield f"unusual: row {finding['at']:,}", _finding(finding)
+    for name, share in list(report["unusual_columns"].items())[:_CLASS_LINES]:
+        yield f"unusual in {name}", f"{share:.0%} of the unusual rows"
+
+
+def _finding(finding: State) -> str:
+    value = finding["value"]
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{finding['column']} = {shown}"
+    if finding["expected"] is not None:
+        low, high = finding["expected"]
+        text += f" (expected {low:.4g} to {high:.4g})"
+    return f"{text}, score {finding['score']:.1f}"
 
 
 def _share(name: str, value: float) -> str:

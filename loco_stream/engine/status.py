@@ -23,6 +23,7 @@ _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
 _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
+_WITHOUT_LABELS = ("drifts", "n_drifts")  # keys of the monitor in a stream without labels
 _STATUS_ONLY = frozenset(key.name for key in KEYS if key.status_only)
 
 
@@ -97,7 +98,8 @@ class StatusBoard:
         return Report(
             {
                 **{name: value for name, value in self.status.items() if name not in _STATUS_ONLY},
-                **self._monitor.report(),
+                **self._monitor_report(),
+                **self._watcher_report(),
                 **self._handler.quality.report(),
                 "categories": getattr(estimator, "categories_", {}),
                 "seed": getattr(estimator, "seed", None),
@@ -109,10 +111,24 @@ class StatusBoard:
             }
         )
 
+    def _monitor_report(self) -> Config:
+        """Return the monitor's report; without labels, that of the inputs alone."""
+        report = self._monitor.report()
+        if not self._trainer.is_watching:
+            return report
+        return {name: report[name] for name in _WITHOUT_LABELS}
+
+    def _watcher_report(self) -> Config:
+        watcher = self._trainer.watcher
+        if watcher is None:
+            return {}
+        return {**watcher.report(), "anomaly_curve": watcher.curve_report()}
+
     def _measure(self) -> Config:
         now = time.monotonic()
         if now - self._slow_at >= _SLOW_SECONDS:
-            self._slow = {**_numbers(self._monitor.report()), **self._handler.quality.report()}
+            numbers = _numbers(self._monitor_report())
+            self._slow = {**numbers, **self._handler.quality.report()}
             self._slow_at = now
         trainer = self._trainer
         return {
@@ -121,6 +137,7 @@ class StatusBoard:
             **self._measures.report(),
             **self._listener_counts(),
             **self._store_status(),
+            **({} if trainer.watcher is None else trainer.watcher.counters()),
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
             "skipped_updates": getattr(trainer.adapter.estimator, "skipped_updates", 0),

@@ -18,6 +18,7 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, rows_of
+from loco_stream.engine.watching import Watcher
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Config, State
@@ -75,6 +76,8 @@ class Trainer:
         Number of drift alarms, and the row of the last one.
     last
         The last labelled row.
+    watcher
+        Scores every row with an anomaly detector; None without one.
     now
         Time at which rows arrive, seconds since 1970.
     """
@@ -100,6 +103,7 @@ class Trainer:
         self.n_drifts = 0
         self.last_drift: int | None = None
         self.last: ScoredRow | None = None
+        self.watcher: Watcher | None = None
         self.now = 0.0
         self._in_detail = in_detail
         self._rescores_blocks = rescores_blocks
@@ -131,6 +135,16 @@ class Trainer:
     def on_alarm(self, emit: Callable[[Alarm, Row], None]) -> None:
         """Pass every alarm of the monitor, with the row that raised it, to a function."""
         self._emit_alarm = emit
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether there is a detector and no model: rows need no labels."""
+        return self.measures is not None and self.measures.problem == "watching"
+
+    def watch_row(self, row: Row) -> None:
+        """Count a row of a stream without labels, and examine its inputs."""
+        self._examine(None, None, row, is_late=False)
+        self.n_samples += 1
 
     @property
     def takes_blocks(self) -> bool:

@@ -10,6 +10,7 @@ from river.compose import Pipeline
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.forecaster import LOCOForecaster
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
@@ -19,13 +20,19 @@ from loco_stream.persistence import format as persist
 __all__ = ["Saveable", "load", "save"]
 
 Saveable: TypeAlias = (
-    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCOForecaster | Pipeline
+    LOCOClassifier
+    | LOCORegressor
+    | LOCOMultiTargetRegressor
+    | LOCOForecaster
+    | LOCODetector
+    | Pipeline
 )
-_MODELS: tuple[type[LOCOEstimator | LOCOForecaster], ...] = (
+_MODELS: tuple[type[LOCOEstimator | LOCOForecaster | LOCODetector], ...] = (
     LOCOClassifier,
     LOCORegressor,
     LOCOMultiTargetRegressor,
     LOCOForecaster,
+    LOCODetector,
 )
 
 
@@ -35,8 +42,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        A model of this package, or a pipeline of river that ends in one, after steps whose state is
-        plain: scalers, one-hot encoders, hashing, selections, and unions and pipelines of these.
+        A model or detector of this package, or a pipeline of river that ends in a model, after
+        steps whose state is plain: scalers, one-hot encoders, hashing, selections, and unions and
+        pipelines of these.
     path
         The file; an existing one is replaced.
 
@@ -64,7 +72,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         model
     ):  # asked first: to river a pipeline is an instance of its last step's class
         config, arrays = export_pipeline(model)
-    elif isinstance(model, LOCOEstimator | LOCOForecaster):
+    elif isinstance(model, LOCOEstimator | LOCOForecaster | LOCODetector):
         config, arrays = model.export_state()
     else:
         raise InputError(

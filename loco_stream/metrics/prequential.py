@@ -12,6 +12,8 @@ from loco_stream.metrics.scores.definition import Interval, Label, State, Tally
 
 __all__ = ["Prequential"]
 
+PROBLEMS = ("classification", "regression", "watching")
+
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
 
@@ -25,7 +27,7 @@ class Prequential:
     Parameters
     ----------
     problem
-        "classification" or "regression".
+        "classification", "regression", or "watching", which has no labels and no scores.
     window
         Rows in the sliding window. 500 rows give a standard error of at most .022; take fewer to
         see a change of the stream sooner.
@@ -57,8 +59,8 @@ class Prequential:
     def __init__(
         self, problem: str = "classification", window: int = 500, fading: float = 0.999
     ) -> None:
-        if problem not in ("classification", "regression"):
-            raise ConfigError(f"`problem` must be classification or regression, got {problem!r}")
+        if problem not in PROBLEMS:
+            raise ConfigError(f"`problem` must be one of {', '.join(PROBLEMS)}, got {problem!r}")
         if window < 1:
             raise ConfigError(f"`window` must be at least 1 row, got {window}")
         if not 0.0 < fading <= 1.0:
