@@ -57,6 +57,15 @@ class Backend(Protocol):
     def report(self, key: Key) -> KeyReport:
         """Return the report of a key."""
 
+    def counts(self) -> tuple[int, int]:
+        """Return the number of keys that have a model, and of models in memory."""
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew."""
+
+    def evict(self, keys: Sequence[Key]) -> int:
+        """Move models from memory to the store; return how many were in memory."""
+
     def flush(self) -> None:
         """Wait until all rows are learned and durable."""
 
@@ -137,6 +146,22 @@ class LocalBackend:
         """Return the report of a key."""
         with self._lock:
             return self._shard.find(key).report()
+
+    def counts(self) -> tuple[int, int]:
+        """Count the keys of all groups, and the models in memory."""
+        with self._lock:
+            numbers = range(self._options.key_groups)
+            return sum(map(self._shard.count, numbers)), self._shard.n_resident
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew."""
+        with self._lock:
+            self._shard.reset(key)
+
+    def evict(self, keys: Sequence[Key]) -> int:
+        """Move models from memory to the store; return how many were in memory."""
+        with self._lock:
+            return self._shard.evict(keys)
 
     def flush(self) -> None:
         """Sync the logs."""

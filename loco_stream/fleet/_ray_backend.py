@@ -334,14 +334,26 @@ class RayBackend:
 
     def keys(self) -> list[Key]:
         """Query every worker."""
+        return [key for worker, groups in self._owned() for key in worker.query("keys", groups)]
+
+    def counts(self) -> tuple[int, int]:
+        """Query every worker."""
+        counts = [worker.query("counts", groups) for worker, groups in self._owned()]
+        return sum(n_keys for n_keys, _ in counts), sum(n_resident for _, n_resident in counts)
+
+    def reset(self, key: Key) -> None:
+        """Let the key's worker start a model anew."""
+        self._worker_of(key).query("reset", key)
+
+    def evict(self, keys: Sequence[Key]) -> int:
+        """Let each key's worker evict its model."""
+        return sum(self._worker_of(key).query("evict", [key]) for key in keys)
+
+    def _owned(self) -> list[tuple[_WorkerHandle, list[int]]]:
+        """Return each worker and the numbers of its groups."""
         n = len(self._workers)
         groups = range(self._options.key_groups)
-        owned = [[group for group in groups if group % n == i] for i in range(n)]
-        return [
-            key
-            for worker, numbers in zip(self._workers, owned, strict=True)
-            for key in worker.query("keys", numbers)
-        ]
+        return [(worker, list(groups[i::n])) for i, worker in enumerate(self._workers)]
 
     def state_sha256(self, key: Key) -> str:
         """Query the key's worker."""

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
 from loco_stream.fleet._key_group import KeyGroup
-from loco_stream.fleet._rows import LABELS, Key, Label, Outputs, Rows, Table, Values, group_of
+from loco_stream.fleet._rows import (
+    LABELS,
+    RESET,
+    Key,
+    Label,
+    Outputs,
+    Rows,
+    Table,
+    Values,
+    group_of,
+    reset_of,
+)
 from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
 from loco_stream.records import Record
 
@@ -112,6 +123,28 @@ class Shard:
         keyed = self._locate(key)[1]
         return None if keyed is None else keyed.values(X, features)
 
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew, durably; rows that it has learned stay repeated.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        keyed = self.find(key)
+        group = self._groups[keyed.group]
+        group.append(1, reset_of(key).encode())
+        self._unsynced.add(group.number)
+        self._insert(key, self._factory.restarted(keyed))
+        self.sync()
+
+    def evict(self, keys: Iterable[Key]) -> int:
+        """Move models from memory to the store; return how many were in memory."""
+        resident = [key for key in keys if key in self._models]
+        for key in resident:
+            self._evict(key, self._models.pop(key))
+        return len(resident)
+
     def find(self, key: Key) -> KeyedModel:
         """Return the model of a key.
 
@@ -130,6 +163,18 @@ class Shard:
         if not self._path_of(number).exists():  # no row of the group was learned
             return set()
         return {*self.open(number).keys(), *self._resident(number)}
+
+    def count(self, number: int) -> int:
+        """Return the number of keys of a group that have a model."""
+        if not self._path_of(number).exists():
+            return 0
+        stored = self.open(number).count()
+        return stored + sum(not self._models[key].is_stored for key in self._resident(number))
+
+    @property
+    def n_resident(self) -> int:
+        """Models in memory."""
+        return len(self._models)
 
     def open(self, number: int) -> KeyGroup:
         """Open a group and learn the rows in its log again.
@@ -252,6 +297,10 @@ class Shard:
         return many or group.saved_at < now - _CHECKPOINT_SECONDS
 
     def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Outputs:
+        if rows.kind == RESET:  # only from the log: `reset` itself does not come here
+            if keyed is not None:
+                self._insert(rows.key, self._factory.restarted(keyed))
+            return ()
         if keyed is not None:
             return keyed.learn(rows, predicts)
         keyed = self._factory.new(rows)
@@ -274,17 +323,26 @@ class Shard:
             self._models.move_to_end(key)
             return keyed
         content = group.get(key)
-        return None if content is None else self._insert(key, self._factory.load(key, content))
+        if content is None:
+            return None
+        keyed = self._factory.load(key, content)
+        keyed.is_stored = True
+        return self._insert(key, keyed)
 
     def _insert(self, key: Key, keyed: KeyedModel) -> KeyedModel:
         """Keep a model in memory, and evict the least recently used one if there are too many."""
         keyed.group = group_of(key, self._options.key_groups)
+        before = self._models.get(key)
+        keyed.is_stored = keyed.is_stored or (before is not None and before.is_stored)
         self._models[key] = keyed
         if len(self._models) > self._options.max_resident:
-            oldest, model = self._models.popitem(last=False)
-            if model.changed:
-                self._groups[model.group].put(oldest, model.to_bytes(oldest))
+            self._evict(*self._models.popitem(last=False))
         return keyed
+
+    def _evict(self, key: Key, keyed: KeyedModel) -> None:
+        """Store a model that is no longer in memory, if it changed."""
+        if keyed.changed:
+            self._groups[keyed.group].put(key, keyed.to_bytes(key))
 
     def _resident(self, number: int) -> list[Key]:
         """Return the keys of a group whose models are in memory."""
@@ -296,6 +354,7 @@ class Shard:
         group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
         for _, keyed in changed:
             keyed.changed = False
+            keyed.is_stored = True
         self._unsynced.discard(group.number)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
 from loco_stream.fleet._rows import (
     Key,
@@ -299,6 +300,41 @@ class Fleet:
             The key has no model.
         """
         return self._backend.report(check_key(key))
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of keys that have a model, and of models in memory."""
+        return self._backend.counts()
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew from the template, for example after a repair.
+
+        Rows that the key has learned count as repeated if they arrive again.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        self._backend.reset(check_key(key))
+
+    def evict(self, keys: Iterable[Key]) -> int:
+        """Move the models of keys from memory to the store; return how many were in memory.
+
+        A model is loaded again, bit-identical, when the next row of its key arrives.
+        """
+        return self._backend.evict([check_key(key) for key in keys])
+
+    def export(self, key: Key, path: str | os.PathLike[str]) -> None:
+        """Write the model of a key to a file that `loco_stream.load` reads.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        CheckpointError
+            The file cannot be written.
+        """
+        save(self.model(key), path)
 
     def merge(self, keys: Iterable[Key]) -> Any:
         """Return one model of the rows of several keys, whose hidden layers must be frozen.

@@ -58,6 +58,10 @@ class ModelFactory:
         model = self._blank(rows) if rows.kind == LEARN else self.template
         return KeyedModel(copy.copy(model), self._watch)
 
+    def restarted(self, keyed: KeyedModel) -> KeyedModel:
+        """Return a model that starts anew for a key; rows that the key learned stay repeated."""
+        return KeyedModel(copy.copy(self.template), self._watch, dict(keyed.seen))
+
     def load(self, key: Key, content: bytes) -> KeyedModel:
         """Return a stored model, bit-identical.
 
@@ -111,6 +115,8 @@ class KeyedModel:
         The estimator.
     watch
         Settings of its `TaskMonitor`; None measures and watches nothing.
+    seen
+        Of a model that starts anew: epoch and number of the newest row of each source.
 
     Attributes
     ----------
@@ -120,20 +126,29 @@ class KeyedModel:
         Whether it differs from the group's checkpoint.
     group
         Number of its key group.
+    is_stored
+        Whether the group stores an earlier state of it.
     alarms
         Records of the drifts and returns of tasks in the rows learned last.
     """
 
     group = -1
+    is_stored = False
 
-    def __init__(self, model: LOCOEstimator, watch: State | None) -> None:
-        self.seen: dict[str, tuple[int, int]] = {}
+    def __init__(
+        self,
+        model: LOCOEstimator,
+        watch: State | None,
+        seen: dict[str, tuple[int, int]] | None = None,
+    ) -> None:
+        self.seen: dict[str, tuple[int, int]] = seen or {}
         self.changed = True
         self.alarms: list[Record] = []
         self._is_watched = watch is not None
         self._trainer = _trainer(model, watch)
         self._trainer.on_alarm(self._add_alarm)
-        self._young: list[Rows] | None = []  # all rows learned so far, while they are few
+        # all rows learned so far, while they are few
+        self._young: list[Rows] | None = [] if seen is None else None
         self._n_young = 0
 
     @property
