@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["serve_metrics"]
+__all__ = ["serve_collector", "serve_metrics"]
 
 Request: TypeAlias = Any  # a socket, as socketserver passes it
 Address: TypeAlias = Any
@@ -40,6 +40,16 @@ class Watched(Protocol):
         """Time that rows took, read if the status has latencies."""
 
 
+class Collector(Protocol):
+    """What prometheus_client reads metrics from."""
+
+    def describe(self) -> Iterator[Family]:
+        """Announce the metrics."""
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the current metrics."""
+
+
 def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
     """Answer ``GET /metrics`` from a few threads; return a function that ends the server.
 
@@ -51,6 +61,11 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
     ConfigError
         prometheus-client is missing, or the port is in use.
     """
+    return serve_collector(_Collector(engine), port, host)
+
+
+def serve_collector(collector: Collector, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+    """Do the same with the metrics of any collector."""
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
@@ -58,7 +73,7 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
             "metrics for Prometheus need prometheus-client: pip install 'loco-stream[metrics]'"
         ) from error
     registry = CollectorRegistry()
-    registry.register(_Collector(engine))
+    registry.register(collector)
     app = make_wsgi_app(registry)
     server = _listen(host, port)
     server.set_app(_local_only(app) if host in _LOCAL else app)

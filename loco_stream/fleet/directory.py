@@ -18,7 +18,7 @@ from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
-__all__ = ["FleetDir", "Settings", "model_factory", "stored_settings"]
+__all__ = ["FleetDir", "Settings", "model_factory", "opening", "stored_settings"]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 
@@ -118,6 +118,20 @@ def stored_settings(path: str | Path) -> Settings | None:
     """
     header = _read(Path(path))
     return None if header is None else header.settings or {}
+
+
+def opening(path: Path) -> tuple[int, TaskMonitor | None]:
+    """Return the number of key groups, and the monitor that the fleet was last opened with.
+
+    Raises
+    ------
+    ConfigError
+        There is no fleet in the directory.
+    """
+    header = _read(path)
+    if header is None:
+        raise ConfigError(f"there is no fleet in {path}")
+    return header.key_groups, None if header.watch is None else TaskMonitor(**header.watch)
 
 
 def _read(path: Path) -> _Header | None:
