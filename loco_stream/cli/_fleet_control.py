@@ -14,7 +14,7 @@ from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from loco_stream.fleet.queries import RunnerQueries
+    from loco_stream.engine.queries import RunnerQueries
     from loco_stream.fleet.runner import FleetRunner
 
 __all__ = ["FleetPorts", "RemoteOperations", "fleet_ports"]
@@ -39,7 +39,7 @@ class FleetPorts:
         with ExitStack() as ports:
             if self.control is not None:
                 from loco_stream.connectors.control import Control, make_token
-                from loco_stream.fleet.queries import RunnerQueries
+                from loco_stream.engine.queries import RunnerQueries
 
                 queries = RunnerQueries()
                 token = None if self.control_token is None else make_token(self.control_token)

@@ -15,8 +15,8 @@ from loco_stream.dashboard._server import (
     missing_extra,
     uvicorn_server,
 )
+from loco_stream.engine.queries import Query, RunnerQueries
 from loco_stream.errors import SourceError
-from loco_stream.fleet.queries import Query, RunnerQueries
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -14,9 +14,9 @@ from loco_stream import Fleet, LOCOClassifier, TaskMonitor, load
 from loco_stream.cli import main
 from loco_stream.cli._fleet_control import _orders
 from loco_stream.connectors.control import Control
+from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.source_reader import SourceReader
 from loco_stream.fleet.metrics import FleetMetrics
-from loco_stream.fleet.queries import RunnerQueries
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sample, Source
 from tests.helpers.ports import free_port

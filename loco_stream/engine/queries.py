@@ -1,34 +1,31 @@
-"""Queries of other threads to a running fleet, answered in the thread that learns."""
+"""Queries of other threads to a runner, answered in the thread that learns."""
 
 from __future__ import annotations
 
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from loco_stream.errors import SourceError
-
-if TYPE_CHECKING:
-    from loco_stream.fleet.runner import FleetRunner
 
 __all__ = ["Query", "RunnerQueries"]
 
 _MAX_WAITING = 32
 
-Query = Callable[["FleetRunner"], object]
+Query: TypeAlias = Callable[[Any], object]
 
 
 class RunnerQueries:
-    """A watcher of a `FleetRunner` that answers queries between two commits.
+    """A watcher that answers queries between two commits.
 
-    No other thread than the runner's uses the fleet.
+    No other thread than the runner's uses what the runner works with.
     """
 
     def __init__(self) -> None:
         self._queries: queue.Queue[tuple[Query, Future[object]]] = queue.Queue(_MAX_WAITING)
 
-    def __call__(self, runner: FleetRunner) -> None:
+    def __call__(self, runner: object) -> None:
         """Answer the waiting queries, in the runner's thread."""
         while not self._queries.empty():
             query, answer = self._queries.get()
