@@ -138,7 +138,7 @@ def command(
           --template model.loco --on-drift "logger -t loco"
     """
     from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.fleet.directory import stored_settings
+    from loco_stream.fleet._home import stored_settings
     from loco_stream.fleet.runner import FleetRunner
 
     state.check()
@@ -196,7 +196,7 @@ def _initial_model(
 ) -> LOCOClassifier | LOCORegressor | None:
     """Return the model that new keys start from; None for the one the fleet was begun with."""
     from loco_stream.estimators.saving import load
-    from loco_stream.fleet.directory import stored_settings
+    from loco_stream.fleet._home import stored_settings
 
     if options.template is not None:
         saved: LOCOClassifier | LOCORegressor = load(options.template)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, TypeAlias
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._rows import Key, Label, Rows, Table, Values
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
+from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
 
 __all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
@@ -82,8 +82,8 @@ class Backend(Protocol):
 class LocalBackend:
     """One shard in this process; calls from several threads run one after the other."""
 
-    def __init__(self, path: Path, factory: ModelFactory, options: ShardOptions) -> None:
-        self._shard = Shard(path, factory, options)
+    def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:
+        self._shard = Shard(storage, factory, options)
         self._options = options
         self._lock = RLock()
         self.n_repeated = 0

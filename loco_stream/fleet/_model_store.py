@@ -78,6 +78,10 @@ class ModelStore:
         (n,) = self._run("SELECT count(*) FROM models").fetchone()
         return int(n)
 
+    def clear(self) -> None:
+        """Remove all models."""
+        self._run("DELETE FROM models")
+
     def checkpoint(self, commit_number: int, models: Iterable[tuple[Key, bytes]]) -> None:
         """Store `models`; make everything stored durable as the state after a commit of the log."""
         for key, state in models:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ from loco_stream.fleet._backend import KeyReport, Names
 from loco_stream.fleet._ray_worker import RayWorker
 from loco_stream.fleet._rows import Key, Label, Rows, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
+from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend"]
@@ -36,6 +37,7 @@ _POLL_SECONDS = 0.002  # between two checks whether a busy worker has finished a
 _MAX_UNSYNCED = 64  # messages that may be volatile until the next one requests a sync
 _RESTART_TIMEOUT = 120.0  # seconds until a dead worker must be back
 _MAX_NOTES = 100
+_LEASE_CHECK = 5.0  # seconds without a reply until the lease of a worker is checked
 
 
 _Ray: TypeAlias = Any  # the module, an actor, or a reference: Ray has no types
@@ -56,9 +58,12 @@ class _Message:
 class _WorkerHandle:
     """The driver's end of one worker."""
 
-    def __init__(self, ray: _Ray, actor: _Ray) -> None:
+    def __init__(self, ray: _Ray, start: Callable[[], _Ray], is_alive: Callable[[], bool]) -> None:
         self._ray = ray
-        self.actor = actor
+        self._start = start
+        self._is_alive = is_alive
+        self.actor = start()
+        self._has_started = False  # a lease is taken with the first group
         self._number = 0
         self._in_flight: deque[tuple[_Message, _Ray]] = deque()
         self._unsynced: deque[_Message] = deque()
@@ -234,12 +239,34 @@ class _WorkerHandle:
 
     def _get(self, ref: _Ray) -> bytes:
         try:
-            content: bytes = self._ray.get(ref)
+            content: bytes = self._wait(ref)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, LocoStreamError):
                 raise error.cause from None
             raise
         return content
+
+    def _wait(self, ref: _Ray) -> bytes:
+        """Return the reply of the worker; start another worker if this one's lease is over.
+
+        A paused or unreachable process is neither alive nor dead for Ray. The new worker fences it
+        off in the storage.
+        """
+        while True:
+            try:
+                content: bytes = self._ray.get(ref, timeout=_LEASE_CHECK)
+            except self._ray.exceptions.GetTimeoutError:
+                if self._has_started and not self._is_alive():
+                    self._replace()
+                    raise self._ray.exceptions.RayActorError() from None
+            else:
+                self._has_started = True
+                return content
+
+    def _replace(self) -> None:
+        self._ray.kill(self.actor)
+        self.actor = self._start()
+        self._has_started = False
 
 
 class RayBackend:
@@ -247,7 +274,7 @@ class RayBackend:
 
     Parameters
     ----------
-    path, options
+    storage, options
         See `Shard`.
     workers, block_rows, address
         See `Fleet`.
@@ -259,7 +286,12 @@ class RayBackend:
     """
 
     def __init__(
-        self, path: Path, options: ShardOptions, workers: int, block_rows: int, address: str | None
+        self,
+        storage: Storage,
+        options: ShardOptions,
+        workers: int,
+        block_rows: int,
+        address: str | None,
     ) -> None:
         self._ray, self._own = _connect(address)
         self._options = options
@@ -269,8 +301,8 @@ class RayBackend:
         self._actors = self._ray.remote(RayWorker).options(
             max_restarts=-1, max_task_retries=0, num_cpus=cores
         )
-        self._arguments = (str(path.resolve()), options)
-        self._workers = [self._start() for _ in range(workers)]
+        self._storage = storage
+        self._workers = [self._start(i) for i in range(workers)]
 
     def __repr__(self) -> str:
         return f"{len(self._workers)} workers on Ray"
@@ -388,7 +420,7 @@ class RayBackend:
             worker.query("release", [g for g in groups if g % before == i and g % workers != i])
         for worker in self._workers[workers:]:
             self._ray.kill(worker.actor)
-        self._workers = self._workers[:workers] + [self._start() for _ in range(workers - before)]
+        self._workers = self._workers[:workers] + [self._start(i) for i in range(before, workers)]
 
     def close(self) -> None:
         """Store everything, end all workers, and end Ray if it was started here."""
@@ -402,8 +434,13 @@ class RayBackend:
             if self._own:
                 self._ray.shutdown()
 
-    def _start(self) -> _WorkerHandle:
-        return _WorkerHandle(self._ray, self._actors.remote(*self._arguments))
+    def _start(self, index: int) -> _WorkerHandle:
+        name = str(index)
+
+        def start() -> _Ray:
+            return self._actors.remote(self._storage.worker(name), self._options)
+
+        return _WorkerHandle(self._ray, start, partial(self._storage.is_alive, name))
 
     def _index(self, key: Key) -> int:
         return group_of(key, self._options.key_groups) % len(self._workers)

@@ -8,10 +8,8 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
-from loco_stream.fleet._key_group import KeyGroup
 from loco_stream.fleet._rows import (
     LABELS,
     RESET,
@@ -24,6 +22,7 @@ from loco_stream.fleet._rows import (
     group_of,
     reset_of,
 )
+from loco_stream.fleet._storage import Group, Storage
 from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
 from loco_stream.records import Record
 
@@ -74,19 +73,19 @@ class Shard:
 
     Parameters
     ----------
-    path
-        Directory of the fleet, which holds the directories of the groups.
+    storage
+        Storage of the fleet, which holds the groups.
     factory
         Makes the models of keys.
     options
         Bounds.
     """
 
-    def __init__(self, path: Path, factory: ModelFactory, options: ShardOptions) -> None:
-        self._path = path
+    def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:
+        self._storage = storage
         self._factory = factory
         self._options = options
-        self._groups: dict[int, KeyGroup] = {}
+        self._groups: dict[int, Group] = {}
         self._models: OrderedDict[Key, KeyedModel] = OrderedDict()  # least recently used first
         self._unsynced: set[int] = set()
         # a file system makes many files durable at once
@@ -160,13 +159,13 @@ class Shard:
 
     def keys(self, number: int) -> set[Key]:
         """Return the keys of a group that have a model."""
-        if not self._path_of(number).exists():  # no row of the group was learned
+        if not self._has_group(number):  # no row of the group was learned
             return set()
         return {*self.open(number).keys(), *self._resident(number)}
 
     def count(self, number: int) -> int:
         """Return the number of keys of a group that have a model."""
-        if not self._path_of(number).exists():
+        if not self._has_group(number):
             return 0
         stored = self.open(number).count()
         return stored + sum(not self._models[key].is_stored for key in self._resident(number))
@@ -176,22 +175,22 @@ class Shard:
         """Models in memory."""
         return len(self._models)
 
-    def open(self, number: int) -> KeyGroup:
+    def open(self, number: int) -> Group:
         """Open a group and learn the rows in its log again.
 
         Rows that raise are set aside, and the group is opened again without them, because a model
         that learned half of them is in an unknown state.
         """
         while number not in self._groups:
-            group = _open_group(self._path_of(number), number)
+            group = _open_group(self._storage, number)
             self._groups[number] = group
             self._replay(number, group)
         return self._groups[number]
 
-    def _path_of(self, number: int) -> Path:
-        return self._path / f"group-{number:04d}"
+    def _has_group(self, number: int) -> bool:
+        return number in self._groups or self._storage.has_group(number)
 
-    def _replay(self, number: int, group: KeyGroup) -> None:
+    def _replay(self, number: int, group: Group) -> None:
         try:
             for rows in group.replay():
                 try:
@@ -236,14 +235,17 @@ class Shard:
         """Make everything learned durable in the logs."""
         groups = [self._groups[number] for number in sorted(self._unsynced)]
         if groups:
-            list(self._sync_threads.map(KeyGroup.sync, groups))
+            list(self._sync_threads.map(lambda group: group.sync(), groups))
         self._unsynced.clear()
         self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Store everything and release all groups."""
-        self.release(list(self._groups))
-        self._sync_threads.shutdown()
+        try:
+            self.release(list(self._groups))
+        finally:
+            self._sync_threads.shutdown()
+            self._storage.close()
 
     def _learn(self, rows: Rows, predicts: bool, now: float) -> LearnResult:
         if not len(rows):
@@ -268,7 +270,7 @@ class Shard:
         return result
 
     def _learn_new(
-        self, group: KeyGroup, keyed: KeyedModel | None, rows: Rows, predicts: bool
+        self, group: Group, keyed: KeyedModel | None, rows: Rows, predicts: bool
     ) -> LearnResult:
         """Log and learn rows that were not learned before."""
         try:
@@ -291,7 +293,7 @@ class Shard:
         unknown = outputs.count(None) if rows.kind == LABELS else 0
         return LearnResult(outputs, unknown, None, tuple(self._models[rows.key].alarms))
 
-    def _is_due(self, group: KeyGroup, now: float) -> bool:
+    def _is_due(self, group: Group, now: float) -> bool:
         """Return whether a group needs a checkpoint."""
         many = group.rows_since >= self._options.checkpoint_every
         return many or group.saved_at < now - _CHECKPOINT_SECONDS
@@ -308,7 +310,7 @@ class Shard:
         self._insert(rows.key, keyed)  # after learning: refused rows create no model
         return outputs
 
-    def _locate(self, key: Key) -> tuple[KeyGroup, KeyedModel | None]:
+    def _locate(self, key: Key) -> tuple[Group, KeyedModel | None]:
         """Return the group of a key, and its model if it has one."""
         keyed = self._models.get(key)
         if keyed is None:
@@ -317,7 +319,7 @@ class Shard:
         self._models.move_to_end(key)
         return self._groups[keyed.group], keyed
 
-    def _find(self, group: KeyGroup, key: Key) -> KeyedModel | None:
+    def _find(self, group: Group, key: Key) -> KeyedModel | None:
         keyed = self._models.get(key)
         if keyed is not None:
             self._models.move_to_end(key)
@@ -348,7 +350,7 @@ class Shard:
         """Return the keys of a group whose models are in memory."""
         return [key for key, keyed in self._models.items() if keyed.group == number]
 
-    def _checkpoint(self, group: KeyGroup) -> None:
+    def _checkpoint(self, group: Group) -> None:
         resident = [(key, self._models[key]) for key in self._resident(group.number)]
         changed = [(key, keyed) for key, keyed in resident if keyed.changed]
         group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
@@ -358,13 +360,13 @@ class Shard:
         self._unsynced.discard(group.number)
 
 
-def _open_group(path: Path, number: int) -> KeyGroup:
-    """Open a group; the lock of a killed process is released a moment after its end."""
+def _open_group(storage: Storage, number: int) -> Group:
+    """Open a group; the lock or lease of a killed process ends a moment after it."""
     deadline = time.monotonic() + _LOCK_TIMEOUT
     wait = 0.01
     while True:
         try:
-            return KeyGroup(path, number)
+            return storage.open_group(number)
         except ConfigError:
             if time.monotonic() + wait > deadline:
                 raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
+from loco_stream.fleet._home import FleetHome, Settings
 from loco_stream.fleet._rows import (
     Key,
     LabelsLike,
@@ -30,7 +30,7 @@ from loco_stream.fleet._rows import (
     read_rows,
 )
 from loco_stream.fleet._shard import LearnResult, ShardOptions, parse_sync
-from loco_stream.fleet.directory import FleetDir, Settings
+from loco_stream.fleet._storage import open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.monitor import TaskMonitor
 
@@ -51,8 +51,10 @@ class Fleet:
         A `LOCOClassifier` or `LOCORegressor` that new keys start from, fresh or trained on many
         devices. None selects the model that the directory was begun with.
     directory
-        Where everything is stored. One fleet at a time works in it. Workers on other machines must
-        reach it too.
+        Where everything is stored: a directory, or the URL of an object store such as
+        ``s3://BUCKET/PREFIX`` (needs the extra ``objects``). One fleet at a time works in it.
+        Workers on other machines must reach it too: a directory needs a shared file system with
+        locks, an object store does not.
     workers
         0 learns in this process. A larger number starts as many Ray actors; needs the extra
         ``ray``.
@@ -75,6 +77,10 @@ class Fleet:
         On Ray: rows per message. Up to 2,048 are joined while a worker is busy.
     ray_address
         Address of a running Ray cluster; None starts one on this machine.
+    lease
+        In an object store: seconds after which a process that does not renew its lease counts as
+        dead, so that others may take its work over. A longer lease tolerates longer pauses, a
+        shorter one shortens the wait after a crash.
     settings
         Plain values that are stored when the fleet is begun. A fleet that is opened with other
         values is refused.
@@ -109,6 +115,7 @@ class Fleet:
         durability: str = "interval:1s",
         block_rows: int = 256,
         ray_address: str | None = None,
+        lease: float = 10.0,
         settings: Settings | None = None,
     ) -> None:
         _check_integer("workers", workers, 0, 10_000)
@@ -119,18 +126,21 @@ class Fleet:
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
             raise ConfigError("`ray_address` needs workers, 1 or more")
-        self._directory = FleetDir(Path(directory), model, key_groups, monitor, settings)
+        if not 1.0 <= lease <= 3600.0:
+            raise ConfigError(f"`lease` must be a number of seconds from 1 to 3600, got {lease!r}")
+        storage = open_storage(directory, lease=lease)
+        self._home = FleetHome(storage, model, key_groups, monitor, settings)
         self._next_seq = 0
         self._backend: Backend
         try:
             if workers:
                 from loco_stream.fleet._ray_backend import RayBackend
 
-                self._backend = RayBackend(self.path, options, workers, block_rows, ray_address)
+                self._backend = RayBackend(storage, options, workers, block_rows, ray_address)
             else:
-                self._backend = LocalBackend(self.path, self._directory.model_factory(), options)
+                self._backend = LocalBackend(storage, self._home.model_factory(), options)
         except BaseException:
-            self._directory.close()
+            self._home.close()
             raise
 
     def __enter__(self) -> Self:
@@ -145,22 +155,38 @@ class Fleet:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Fleet({str(self.path)!r}, {self._backend!r})"
+        return f"Fleet({self.location!r}, {self._backend!r})"
 
     @property
-    def path(self) -> Path:
-        """The directory."""
-        return self._directory.path
+    def location(self) -> str:
+        """The directory, or the URL of the object store."""
+        return self._home.storage.location
+
+    def read_position(self) -> bytes | None:
+        """Return what `write_position` stored last; None if it was never called."""
+        return self._home.storage.read_position()
+
+    def write_position(self, content: bytes) -> None:
+        """Store the position of the source beside the models, durably.
+
+        Raises
+        ------
+        ConfigError
+            The directory cannot be written.
+        CheckpointError
+            The object store cannot be reached, or another process took the fleet over.
+        """
+        self._home.storage.write_position(content)
 
     @property
     def task(self) -> str:
         """Task type of the models: classification or regression."""
-        return task_of(self._directory.template)
+        return task_of(self._home.template)
 
     @property
     def has_context(self) -> bool:
         """Whether the models depend on earlier rows, because they have a memory or delays."""
-        template = self._directory.template
+        template = self._home.template
         return template.memory is not None or template.max_delay > 0
 
     @property
@@ -289,7 +315,7 @@ class Fleet:
             The key has no model.
         """
         key = check_key(key)
-        return ModelFactory(self._directory.template).load(key, self._backend.state(key)).model
+        return ModelFactory(self._home.template).load(key, self._backend.state(key)).model
 
     def report(self, key: Key) -> KeyReport:
         """Return the rows seen and, with a monitor, the scores, drifts and forgetting of a key.
@@ -349,7 +375,7 @@ class Fleet:
         """
         from loco_stream.fleet.merging import merge
 
-        return merge([self.model(key) for key in dict.fromkeys(keys)], self._directory.template)
+        return merge([self.model(key) for key in dict.fromkeys(keys)], self._home.template)
 
     def flush(self) -> None:
         """Wait until all rows are learned and durable in the log."""
@@ -375,7 +401,7 @@ class Fleet:
         try:
             self._backend.close()
         finally:
-            self._directory.close()
+            self._home.close()
 
     def _rows(
         self,
@@ -390,7 +416,7 @@ class Fleet:
         """Return checked rows, numbered if the caller does not: on Ray they may be sent twice."""
         if seq is not None:
             return make_rows(key, X, y, features, source, epoch, seq)
-        rows = make_rows(key, X, y, features, "", self._directory.epoch, self._next_seq)
+        rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
         self._next_seq += len(rows)
         return rows
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from loco_stream.errors import InputError
 from loco_stream.fleet._backend import KeyReport
+from loco_stream.fleet._home import opening
 from loco_stream.fleet._rows import Key
-from loco_stream.fleet.directory import opening
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.persistence.format import to_bytes
 
@@ -106,7 +106,7 @@ class FleetOperations:
         return [{"key": key, **self._fleet.report(key)} for key in self._fleet.keys()]  # noqa: SIM118
 
 
-def open_fleet(path: str | Path) -> Fleet:
+def open_fleet(path: str | os.PathLike[str]) -> Fleet:
     """Open a fleet at rest with the monitor and key groups that it was last opened with.
 
     Raises
@@ -114,7 +114,7 @@ def open_fleet(path: str | Path) -> Fleet:
     ConfigError
         There is no fleet, or it is running.
     """
-    key_groups, monitor = opening(Path(path))
+    key_groups, monitor = opening(path)
     return Fleet(None, path, key_groups=key_groups, monitor=monitor)
 
 

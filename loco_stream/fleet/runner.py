@@ -13,14 +13,12 @@ from typing import Any, TypeAlias
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.validation import validate_events
-from loco_stream.errors import ConfigError
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._replies import Replies
 from loco_stream.fleet._rows import LABELS, OBSERVE, Key, Label, Outputs, Rows
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.limits import KeyLimits
-from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Prediction, Sample, Sink
@@ -106,7 +104,6 @@ class FleetRunner:
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
         self._live = reader.source.is_live
-        self._position_file = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the last drift of each key, the newest at the end
         self._scores: dict[Key, _KeyScore] = {}
         self._counts = _Counts()
@@ -124,8 +121,8 @@ class FleetRunner:
 
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
-        if self._position_file.exists():
-            position, pending = decode_plain(self._position_file.read_bytes())
+        if (stored := self._fleet.read_position()) is not None:
+            position, pending = decode_plain(stored)
             self._router.restore_state(pending)
             self._reader.seek(position)
         position = None
@@ -333,12 +330,7 @@ class FleetRunner:
     def _acknowledge(self, position: Mapping[str, Any]) -> None:
         """Make rows durable, then the position and the pending rows, and acknowledge the source."""
         self._fleet.flush()
-        try:
-            content = encode_plain([position, self._router.export_state()])
-            atomic_write(self._position_file, content, mode=0o600)
-        except OSError as error:
-            reason = error.strerror or error
-            raise ConfigError(f"cannot write {self._position_file}: {reason}") from error
+        self._fleet.write_position(encode_plain([position, self._router.export_state()]))
         self._reader.source.ack(position)
         self._acknowledged_at = time.monotonic()
 

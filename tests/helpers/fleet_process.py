@@ -49,7 +49,7 @@ def discard_models(fleet):
 def abandon(fleet):
     """Leave a fleet in this process as a killed process would."""
     discard_models(fleet)
-    fleet._directory.close()
+    fleet._home.close()
 
 
 def worker_ids(fleet):

@@ -1,24 +1,24 @@
-"""The directory of a fleet: its template and settings, and a lock against a second fleet."""
+"""What a fleet was begun with: its template and settings, and a lock against a second fleet."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
-from loco_stream.engine.checkpoint import CheckpointFolder
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.estimators.saving import load, save
+from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.regressor import LOCORegressor
+from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence.files import atomic_write
+from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
-__all__ = ["FleetDir", "Settings", "model_factory", "opening", "stored_settings"]
+__all__ = ["FleetHome", "Settings", "model_factory", "opening", "stored_settings"]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 
@@ -36,12 +36,12 @@ class _Header:
     settings: Settings | None = None  # those given at the beginning, since release 0.3
 
 
-class FleetDir:
-    """The directory of one open fleet.
+class FleetHome:
+    """What one open fleet was begun with.
 
     Parameters
     ----------
-    path, model, key_groups, monitor, settings
+    storage, model, key_groups, monitor, settings
         See `Fleet`.
 
     Attributes
@@ -49,47 +49,50 @@ class FleetDir:
     template
         The model that the model of a new key starts from.
     epoch
-        How often the directory was opened. It distinguishes rows of different runs that come
-        without numbers.
+        How often the fleet was opened. It distinguishes rows of different runs that come without
+        numbers.
     """
 
     def __init__(
         self,
-        path: Path,
+        storage: Storage,
         model: LOCOEstimator | None,
         key_groups: int,
         monitor: TaskMonitor | None,
         settings: Settings | None = None,
     ) -> None:
-        self.path = path
+        self.storage = storage
         if model is not None and not isinstance(model, LOCOEstimator):
             raise ConfigError(
                 "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
                 f"directory was begun with, got {type(model).__name__}"
             )
-        self._folder = CheckpointFolder(path)
+        storage.lock()
         try:
             given = json.loads(json.dumps(settings))  # as the file holds them: lists, no tuples
-            header = _read(path) or self._begin(model, key_groups, given)
-            _compare(path, header, key_groups, given)
-            self.template = load(path / "template.loco")
+            header = _read(storage) or self._begin(model, key_groups, given)
+            _compare(storage, header, key_groups, given)
+            self.template = _load(storage)
             if model is not None and _digest(model) != _digest(self.template):
                 raise ConfigError(
-                    f"`model` must equal the one that {path} was begun with, or be None"
+                    f"`model` must equal the one that {storage.location} was begun with, or be None"
                 )
             self._watch = None if monitor is None else json.loads(json.dumps(monitor.settings))
             self.epoch = header.epoch + 1
-            _write(path, replace(header, watch=self._watch, epoch=self.epoch))
+            _write(storage, replace(header, watch=self._watch, epoch=self.epoch))
         except BaseException:
-            self._folder.release()
+            storage.release()
             raise
 
     def _begin(
         self, model: LOCOEstimator | None, key_groups: int, settings: Settings | None
     ) -> _Header:
         if model is None:
-            raise ConfigError(f"`model` must be given: there is no fleet in {self.path}")
-        save(model, self.path / "template.loco")
+            raise ConfigError(
+                f"`model` must be given: there is no fleet in {self.storage.location}"
+            )
+        config, arrays = model.export_state()
+        self.storage.write_template(to_bytes(config["kind"], config, arrays))
         return _Header(_FORMAT, key_groups, None, 0, settings)
 
     def model_factory(self) -> ModelFactory:
@@ -97,70 +100,82 @@ class FleetDir:
         return ModelFactory(self.template, self._watch)
 
     def close(self) -> None:
-        """Release the directory."""
-        self._folder.release()
+        """Let another fleet work here."""
+        self.storage.release()
 
 
-def model_factory(path: Path) -> ModelFactory:
-    """Return the factory of the fleet in a directory.
+def model_factory(storage: Storage) -> ModelFactory:
+    """Return the factory of a fleet.
 
-    A worker reads it from there, so that no model is pickled.
+    A worker reads it from the storage, so that no model is pickled.
     """
-    header = _read(path)
+    header = _read(storage)
     assert header is not None
-    return ModelFactory(load(path / "template.loco"), header.watch)
+    return ModelFactory(_load(storage), header.watch)
 
 
-def stored_settings(path: str | Path) -> Settings | None:
+def stored_settings(location: Location) -> Settings | None:
     """Return the settings that a fleet was begun with.
 
     None without a fleet; empty for a fleet that was begun without settings, or by release 0.2.
     """
-    header = _read(Path(path))
+    header = _read(open_storage(location))
     return None if header is None else header.settings or {}
 
 
-def opening(path: Path) -> tuple[int, TaskMonitor | None]:
+def opening(location: Location) -> tuple[int, TaskMonitor | None]:
     """Return the number of key groups, and the monitor that the fleet was last opened with.
 
     Raises
     ------
     ConfigError
-        There is no fleet in the directory.
+        There is no fleet.
     """
-    header = _read(path)
+    header = _read(open_storage(location))
     if header is None:
-        raise ConfigError(f"there is no fleet in {path}")
+        raise ConfigError(f"there is no fleet in {location}")
     return header.key_groups, None if header.watch is None else TaskMonitor(**header.watch)
 
 
-def _read(path: Path) -> _Header | None:
+def _read(storage: Storage) -> _Header | None:
+    where = storage.location
     try:
-        content = json.loads((path / "fleet.json").read_text())
+        found = storage.read_header()
+        if found is None:
+            return None
+        content = json.loads(found)
         if content["format"] not in (1, _FORMAT):
-            raise CheckpointError(f"{path} holds a fleet of a newer version; update loco-stream")
+            raise CheckpointError(f"{where} holds a fleet of a newer version; update loco-stream")
         if content["format"] == 1 and content["watch"] is not None:
             content["watch"] = monitor_settings(content["watch"])
         content["format"] = _FORMAT
         known = [field.name for field in fields(_Header)]
         return _Header(**{name: content[name] for name in known if name in content})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"cannot read {path / 'fleet.json'}: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"cannot read the settings in {where}: {error}") from error
 
 
-def _write(path: Path, header: _Header) -> None:
+def _write(storage: Storage, header: _Header) -> None:
     content = {name: value for name, value in asdict(header).items() if name != "settings" or value}
-    atomic_write(path / "fleet.json", json.dumps(content).encode(), mode=0o600)
+    storage.write_header(json.dumps(content).encode())
 
 
-def _compare(path: Path, header: _Header, key_groups: int, settings: Settings | None) -> None:
+def _load(storage: Storage) -> LOCOEstimator:
+    """Return the template."""
+    saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
+    kind, config, arrays = model_of(saved)
+    for estimator in (LOCOClassifier, LOCORegressor):
+        if kind == estimator.__name__:
+            return estimator.from_state(config, arrays)
+    raise CheckpointError(f"the template of {storage.location} is a {kind}, not a model")
+
+
+def _compare(storage: Storage, header: _Header, key_groups: int, settings: Settings | None) -> None:
     """Raise `ConfigError` if the fleet was begun with other settings than the given ones."""
     begun = {"key_groups": header.key_groups, **(header.settings or {})}
     for name, value in {"key_groups": key_groups, **(settings or {})}.items():
         if name in begun and begun[name] != value:
-            was = f"{path} was begun with {name} = {begun[name]!r}"
+            was = f"{storage.location} was begun with {name} = {begun[name]!r}"
             raise ConfigError(f"{was}, so it cannot continue with {value!r}")
 
 
