@@ -58,6 +58,9 @@ class KafkaSource(BrokerSource):
         Message header with the label, for bodies without one.
     group
         Consumer group to read in.
+    partition
+        Number of the only partition to read; None reads all. Excludes `group`, whose members get
+        their partitions from the broker.
     username
         Login name. The password is read from the environment variable
         ``LOCO_STREAM_KAFKA_PASSWORD``, or from the file that ``LOCO_STREAM_KAFKA_PASSWORD_FILE``
@@ -93,6 +96,7 @@ class KafkaSource(BrokerSource):
         time: str = "t",
         label: str = "label",
         group: str | None = None,
+        partition: int | None = None,
         username: str | None = None,
         mechanism: str = "PLAIN",
         tls: bool = False,
@@ -114,8 +118,11 @@ class KafkaSource(BrokerSource):
         )
         if group == "":
             raise ConfigError("`group` must not be empty")
+        if group is not None and partition is not None:
+            raise ConfigError("`partition` excludes `group`: the broker assigns the partitions")
         self._kafka = KAFKA.load()
         self._topic = topic
+        self._only = partition
         self._label_header = label
         self._group = group
         self.needs_log = group is not None  # another member may take a partition over
@@ -159,6 +166,14 @@ class KafkaSource(BrokerSource):
                 f"the Kafka broker {self._where} has no topic {self._topic!r}: {found.error.str()}"
             )
         self._partitions = sorted(found.partitions)
+        if self._only is not None:
+            if self._only not in found.partitions:
+                client.close()
+                raise SourceError(
+                    f"topic {self._topic!r} has no partition {self._only}; it has "
+                    f"{len(self._partitions)}"
+                )
+            self._partitions = [self._only]
         return client
 
     def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:

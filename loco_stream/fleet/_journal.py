@@ -14,26 +14,17 @@ deleted.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import CheckpointError
+from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-try:
-    import obstore
-    from obstore import exceptions
-except ImportError as error:
-    raise ConfigError(
-        "a fleet in an object store needs obstore: pip install 'loco-stream[objects]'"
-    ) from error
+__all__ = ["BASE", "FENCE", "RELEASE", "Entry", "FencedError", "Journal"]
 
-__all__ = ["FENCE", "RELEASE", "Entry", "FencedError", "Journal", "store_errors"]
-
-Store: TypeAlias = Any  # a store of obstore
-
+BASE = "base"
 FENCE = "fence"
 RELEASE = "release"
 _KEPT_FENCES = 1000  # a writer paused during as many takeovers would no longer be stopped
@@ -52,13 +43,15 @@ class Entry:
     slot
         Its number.
     kind
-        ``"fence"``, ``"release"``, or a kind of the user of the journal.
+        ``"fence"``, ``"release"``, ``"base"``, or a kind of the user of the journal.
     owner
         Name of the process that wrote it, in leases.
     writer
         Unique name of the `Journal` that wrote it.
     payload
         Content.
+    fences
+        In a base: numbers of the fences before it.
     """
 
     slot: int
@@ -66,15 +59,7 @@ class Entry:
     owner: str
     writer: str
     payload: bytes
-
-
-@contextmanager
-def store_errors(what: str) -> Iterator[None]:
-    """Raise `CheckpointError` for errors of the store, which obstore has retried before."""
-    try:
-        yield
-    except exceptions.BaseError as error:
-        raise CheckpointError(f"cannot {what} the object store: {str(error)[:400]}") from error
+    fences: tuple[int, ...] = ()
 
 
 class Journal:
@@ -83,14 +68,14 @@ class Journal:
     Parameters
     ----------
     store
-        Of obstore.
+        Where the objects are.
     prefix
         Names of the objects are this prefix and a number of 16 digits.
     owner
         Name of this process, in leases.
     """
 
-    def __init__(self, store: Store, prefix: str, owner: str) -> None:
+    def __init__(self, store: ObjectStore, prefix: str, owner: str) -> None:
         self._store = store
         self._prefix = prefix
         self._owner = owner
@@ -110,10 +95,7 @@ class Journal:
     @property
     def exists(self) -> bool:
         """Whether the journal has an object."""
-        with store_errors("list"):
-            return any(
-                len(chunk) for chunk in obstore.list(self._store, self._prefix, chunk_size=1)
-            )
+        return self._store.has(self._prefix)
 
     def last(self) -> Entry | None:
         """Return the newest entry without taking the journal over; None if there is none."""
@@ -124,29 +106,33 @@ class Journal:
                 return entry
         return None
 
-    def take(self, is_base: Callable[[Entry], bool]) -> list[Entry]:
-        """Fence all earlier writers; return the newest base entry, if any, and those after it.
-
-        Parameters
-        ----------
-        is_base
-            Whether all entries before one may be ignored: it is a checkpoint.
-        """
+    def take(self) -> list[Entry]:
+        """Fence all earlier writers; return the newest base, if any, and the entries after it."""
         slots = self._slots()
         while not self._claim(slots[-1] + 1 if slots else 0):
             slots = self._slots()
-        return self._entries_since_base(slots, is_base)
+        return self._entries_since_base(slots)
 
-    def peek(self, is_base: Callable[[Entry], bool]) -> Entry | None:
-        """Return the newest base entry without taking the journal over."""
+    def peek(self) -> Entry | None:
+        """Return the newest base without taking the journal over."""
         for slot in reversed(self._slots()):
             entry = self._read(slot)
-            if entry is not None and is_base(entry):
+            if entry is not None and entry.kind == BASE:
                 return entry
         return None
 
-    def append(self, kind: str, payload: bytes) -> int:
-        """Add an entry and return its number.
+    def append_base(self, payload: bytes) -> None:
+        """Add a base, which makes all entries before it superfluous, and delete them.
+
+        Errors are those of `append`.
+        """
+        slot = self._append(
+            [BASE, self._owner, self._writer, payload, self._fences[-_KEPT_FENCES:]]
+        )
+        self._drop_before(slot)
+
+    def append(self, kind: str, payload: bytes) -> None:
+        """Add an entry.
 
         After any other error than `FencedError` the entry is kept and added by `flush` or before
         the next entry.
@@ -158,8 +144,11 @@ class Journal:
         CheckpointError
             The store cannot be reached.
         """
+        self._append([kind, self._owner, self._writer, payload])
+
+    def _append(self, content: list[Any]) -> int:
         self.flush()
-        self._unconfirmed = encode_plain([kind, self._owner, self._writer, payload])
+        self._unconfirmed = encode_plain(content)
         self.flush()
         return self._next - 1
 
@@ -167,7 +156,7 @@ class Journal:
         """Add the entry whose addition failed, if any."""
         if self._unconfirmed is None:
             return
-        if not self._create(self._next, self._unconfirmed):
+        if not self._store.create(self._name(self._next), self._unconfirmed):
             raise FencedError(
                 f"another process took over {self._prefix} of the fleet: this one was paused or "
                 "cut off for longer than its lease, and what it did since was not stored"
@@ -176,81 +165,49 @@ class Journal:
         self._next += 1
         self._unconfirmed = None
 
-    def drop_before(self, slot: int) -> None:
+    def _drop_before(self, slot: int) -> None:
         """Delete the entries before a number, except fences."""
         old = [number for number in self._deletable if number < slot]
-        if old:
-            with store_errors("delete from"):
-                obstore.delete(self._store, [self._name(number) for number in old])
+        self._store.delete(map(self._name, old))
         self._deletable = [number for number in self._deletable if number >= slot]
-
-    @property
-    def fences(self) -> list[int]:
-        """Numbers of the fences, which a base entry must list for `take_fences`."""
-        return self._fences[-_KEPT_FENCES:]
-
-    def know_fences(self, fences: Sequence[int]) -> None:
-        """Never delete these numbers."""
-        self._fences = sorted({*fences, *self._fences})
-        kept = set(self._fences)
-        self._deletable = [number for number in self._deletable if number not in kept]
 
     def _claim(self, slot: int) -> bool:
         content = encode_plain([FENCE, self._owner, self._writer, b""])
-        if not self._create(slot, content):
+        if not self._store.create(self._name(slot), content):
             return False
         self._token = slot
         self._next = slot + 1
         self._fences = [slot]
         return True
 
-    def _create(self, slot: int, content: bytes) -> bool:
-        """Create an object; return False if it exists, unless an earlier try has created it."""
-        with store_errors("write to"):
-            try:
-                obstore.put(
-                    self._store, self._name(slot), content, mode="create", use_multipart=False
-                )
-            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-                return bytes(obstore.get(self._store, self._name(slot)).bytes()) == content
-        return True
-
-    def _entries_since_base(
-        self, slots: Sequence[int], is_base: Callable[[Entry], bool]
-    ) -> list[Entry]:
+    def _entries_since_base(self, slots: Sequence[int]) -> list[Entry]:
         entries: list[Entry] = []
         for slot in reversed(slots):
             entry = self._read(slot)
-            if entry is None:  # deleted by the writer before, after a checkpoint that was read
+            if entry is None:  # deleted by the writer before, after a base that was read
                 continue
             entries.append(entry)
-            if is_base(entry):
+            if entry.kind == BASE:
                 break
         entries.reverse()
-        self._fences = [entry.slot for entry in entries if entry.kind == FENCE] + self._fences
+        fences = {number for entry in entries for number in entry.fences}
+        self._fences = sorted(fences | {e.slot for e in entries if e.kind == FENCE}) + self._fences
         kept = set(self._fences)
         self._deletable = [slot for slot in slots if slot not in kept]
         return entries
 
     def _read(self, slot: int) -> Entry | None:
-        with store_errors("read"):
-            try:
-                content = bytes(obstore.get(self._store, self._name(slot)).bytes())
-            except (exceptions.NotFoundError, FileNotFoundError):
-                return None
+        content = self._store.get(self._name(slot))
+        if content is None:
+            return None
         try:
-            kind, owner, writer, payload = decode_plain(content)
+            kind, owner, writer, payload, *fences = decode_plain(content)
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"{self._name(slot)} is damaged: {error}") from error
-        return Entry(slot, kind, owner, writer, payload)
+        return Entry(slot, kind, owner, writer, payload, tuple(*fences))
 
     def _slots(self) -> list[int]:
-        with store_errors("list"):
-            names = [
-                entry["path"]
-                for chunk in obstore.list(self._store, self._prefix)
-                for entry in chunk
-            ]
+        names = self._store.names(self._prefix)
         return sorted(int(name.rpartition("/")[2]) for name in names)
 
     def _name(self, slot: int) -> str:

@@ -7,17 +7,11 @@ that is wrong costs time and no rows. Both times that are compared come from the
 from __future__ import annotations
 
 import threading
-from typing import Any, TypeAlias
-
-import obstore
-from obstore import exceptions
 
 from loco_stream.errors import CheckpointError
-from loco_stream.fleet._journal import store_errors
+from loco_stream.fleet._object_store import ObjectStore
 
 __all__ = ["Lease"]
-
-Store: TypeAlias = Any
 
 _FOLDER = "leases"
 _OLD = 3600.0  # seconds
@@ -29,14 +23,14 @@ class Lease:
     Parameters
     ----------
     store
-        Of obstore.
+        Where the leases are.
     owner
         Name of this process.
     seconds
-        Seconds after the last renewal at which a lease is over.
+        Seconds after the last renewal at which the lease of this process is over.
     """
 
-    def __init__(self, store: Store, owner: str, seconds: float) -> None:
+    def __init__(self, store: ObjectStore, owner: str, seconds: float) -> None:
         self._store = store
         self._owner = owner
         self._seconds = seconds
@@ -56,43 +50,36 @@ class Lease:
             self._over.set()
             self._thread.join()
             self._thread = None
-            with store_errors("delete from"):
-                obstore.delete(self._store, _name(self._owner))
+            self._store.delete([_name(self._owner)])
 
     def is_live(self, owner: str) -> bool:
         """Whether a process has a lease that is not over."""
-        age = self._age(owner)
-        return age is not None and age <= self._seconds
+        left = self.left(owner)
+        return left is not None and left >= 0.0
 
     def is_over(self, owner: str) -> bool:
         """Whether a process has a lease that is over."""
-        age = self._age(owner)
-        return age is not None and age > self._seconds
+        left = self.left(owner)
+        return left is not None and left < 0.0
 
     def forget_old(self) -> None:
-        """Delete the leases of processes that died long ago."""
-        old = max(10.0 * self._seconds, _OLD)
-        self.start()
-        with store_errors("list"):
-            names = [
-                entry["path"] for chunk in obstore.list(self._store, _FOLDER) for entry in chunk
-            ]
-            owners = [name.removeprefix(f"{_FOLDER}/") for name in names]
-            dead = [_name(owner) for owner in owners if (self._age(owner) or 0.0) > old]
-            if dead:
-                obstore.delete(self._store, dead)
+        """Delete the leases that were over long ago."""
+        owners = [name.rpartition("/")[2] for name in self._store.names(_FOLDER)]
+        left = {owner: self.left(owner) for owner in owners}
+        self._store.delete(
+            _name(owner) for owner, time in left.items() if time is not None and time < -_OLD
+        )
 
-    def _age(self, owner: str) -> float | None:
-        """Return the seconds since the last renewal; None if there is no lease."""
-        with store_errors("read"):
-            try:
-                renewed = obstore.head(self._store, _name(owner))["last_modified"]
-            except (exceptions.NotFoundError, FileNotFoundError):
-                return None
-            self.start()
-            self._renew()
-            now = obstore.head(self._store, _name(self._owner))["last_modified"]
-        return float((now - renewed).total_seconds())
+    def left(self, owner: str) -> float | None:
+        """Return the seconds until a lease is over, negative afterwards; None without a lease."""
+        found = self._store.get_dated(_name(owner))
+        if found is None:
+            return None
+        seconds, renewed = found
+        self.start()
+        self._renew()
+        own = self._store.get_dated(_name(self._owner))
+        return None if own is None else float(seconds) - (own[1] - renewed).total_seconds()
 
     def _run(self) -> None:
         while not self._over.wait(self._seconds / 3):
@@ -102,8 +89,7 @@ class Lease:
                 continue  # the store cannot be reached: the next renewal tries again
 
     def _renew(self) -> None:
-        with store_errors("write to"):
-            obstore.put(self._store, _name(self._owner), b"", use_multipart=False)
+        self._store.put(_name(self._owner), b"%g" % self._seconds)
 
 
 def _name(owner: str) -> str:

@@ -7,22 +7,18 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-import obstore
-
-from loco_stream.fleet._journal import RELEASE, Entry, FencedError, Journal, store_errors
+from loco_stream.fleet._journal import BASE, RELEASE, FencedError, Journal
 from loco_stream.fleet._model_store import ModelStore
+from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.fleet._rows import Key, Rows
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["ObjectGroup", "group_journal"]
 
-Store: TypeAlias = Any
-
 _ROWS = "rows"
 _REFUSED = "refused"
-_CHECKPOINT = "checkpoint"
 _SEGMENT_BYTES = 16 << 20
 _LIVE_SHARE = 0.5  # a segment with a smaller share of current models is rewritten
 
@@ -46,14 +42,14 @@ class ObjectGroup:
     Parameters
     ----------
     store
-        Of obstore.
+        Where the objects are.
     number
         Number of the group.
     owner
         Name of this process in leases.
     """
 
-    def __init__(self, store: Store, number: int, owner: str) -> None:
+    def __init__(self, store: ObjectStore, number: int, owner: str) -> None:
         self.number = number
         self.commit = 0
         self.rows_since = 0
@@ -71,7 +67,7 @@ class ObjectGroup:
         self._scratch = Path(tempfile.mkdtemp(prefix="loco-group-"))
         try:
             self._models = ModelStore(self._scratch / "models.db")
-            self._entries = self._journal.take(_is_checkpoint)
+            self._entries = self._journal.take()
             self._load_checkpoint()
             self._refused = {
                 decode_plain(entry.payload) for entry in self._entries if entry.kind == _REFUSED
@@ -94,8 +90,7 @@ class ObjectGroup:
     def set_aside(self, rows: Rows, error: Exception) -> str:
         """Keep the rows appended or replayed last in an object of their own."""
         name = f"{_prefix(self.number)}/refused/{self._journal.token:016d}-{self.commit:012d}"
-        with store_errors("write to"):
-            obstore.put(self._store, name, rows.encode())
+        self._store.put(name, rows.encode())
         self.sync()
         self._append(_REFUSED, encode_plain(self.commit))
         return (
@@ -152,9 +147,8 @@ class ObjectGroup:
             "commit": self.commit,
             "index": [[key, *place] for key, place in index.items()],
             "segments": list(map(list, segments.items())),
-            "fences": self._journal.fences,
         }
-        slot = self._append(_CHECKPOINT, encode_plain(content))
+        self._append(BASE, encode_plain(content))
         self._unused |= self._segments.keys() - segments.keys()
         self._index = index
         self._segments = segments
@@ -162,11 +156,8 @@ class ObjectGroup:
         self._models.clear()
         self.rows_since = 0
         self.saved_at = time.monotonic()
-        self._journal.drop_before(slot)
-        if self._unused:
-            with store_errors("delete from"):
-                obstore.delete(self._store, [self._segment(name) for name in self._unused])
-            self._unused.clear()
+        self._store.delete(map(self._segment, self._unused))
+        self._unused.clear()
 
     def close(self) -> None:
         """Sync the log and release the group; a process that was fenced off writes nothing."""
@@ -179,22 +170,23 @@ class ObjectGroup:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _load_checkpoint(self) -> None:
-        base = next((entry for entry in self._entries if _is_checkpoint(entry)), None)
+        base = next((entry for entry in self._entries if entry.kind == BASE), None)
         if base is None:
             return
         content = decode_plain(base.payload)
         self.commit = content["commit"]
         self._index = {key: _Place(*place) for key, *place in content["index"]}
         self._segments = dict(content["segments"])
-        self._journal.know_fences(content["fences"])
 
-    def _append(self, kind: str, payload: bytes | None) -> int:
+    def _append(self, kind: str, payload: bytes | None) -> None:
         """Add an entry that failed before, then this one; remember if the group was taken over."""
         try:
             if payload is None:
                 self._journal.flush()
-                return -1
-            return self._journal.append(kind, payload)
+            elif kind == BASE:
+                self._journal.append_base(payload)
+            else:
+                self._journal.append(kind, payload)
         except FencedError:
             self._is_fenced = True
             raise
@@ -233,35 +225,23 @@ class ObjectGroup:
 
     def _write_segment(self, name: str, parts: list[bytes]) -> int:
         content = b"".join(parts)
-        with store_errors("write to"):
-            obstore.put(self._store, self._segment(name), content)
+        self._store.put(self._segment(name), content)
         return len(content)
 
     def _read(self, place: _Place) -> bytes:
-        with store_errors("read"):
-            content = obstore.get_range(
-                self._store,
-                self._segment(place.segment),
-                start=place.offset,
-                length=place.length,
-            )
-        return bytes(content)
+        return self._store.get_range(self._segment(place.segment), place.offset, place.length)
 
     def _segment(self, name: str) -> str:
         return f"{_prefix(self.number)}/models/{name}"
 
 
-def group_journal(store: Store, number: int, owner: str) -> Journal:
+def group_journal(store: ObjectStore, number: int, owner: str) -> Journal:
     """Return the journal of a group, not taken over."""
     return Journal(store, f"{_prefix(number)}/log", owner)
 
 
 def _prefix(number: int) -> str:
     return f"group-{number:04d}"
-
-
-def _is_checkpoint(entry: Entry) -> bool:
-    return entry.kind == _CHECKPOINT
 
 
 def _sparse(index: Mapping[Key, _Place], segments: Mapping[str, int]) -> set[str]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
-from typing import Any, TypeAlias
-
-import obstore
-from obstore import exceptions
-from obstore.store import from_url
+from typing import Any
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.fleet._journal import RELEASE, Entry, Journal, store_errors
+from loco_stream.fleet._journal import BASE, RELEASE, Entry, Journal
 from loco_stream.fleet._lease import Lease
 from loco_stream.fleet._object_group import ObjectGroup, group_journal
+from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["ObjectStorage"]
 
-Store: TypeAlias = Any
-
 _TEMPLATE = "template.loco"
-_STATE = "state"
 _SLACK = 3.0  # seconds; the store's clock shows whole seconds
+_POLL = 0.3  # seconds
 
 
 class ObjectStorage:
@@ -50,10 +46,7 @@ class ObjectStorage:
 
     def __init__(self, location: str, owner: str | None = None, lease: float = 10.0) -> None:
         self.location = location
-        try:
-            self._store: Store = from_url(location)
-        except (exceptions.BaseError, ValueError) as error:
-            raise ConfigError(f"cannot open the object store {location}: {error}") from error
+        self._store = ObjectStore.open(location)
         self._owner = owner or uuid.uuid4().hex
         self._seconds = lease
         self._lease = Lease(self._store, self._owner, lease)
@@ -64,15 +57,16 @@ class ObjectStorage:
 
     def lock(self) -> None:
         """Take the fleet over when the lease of the process before, if it was killed, is over."""
-        deadline = time.monotonic() + self._seconds + _SLACK
-        while self._is_in_use():
+        deadline = math.inf
+        while (left := self._time_left()) >= 0.0:
+            deadline = min(deadline, time.monotonic() + left + _SLACK)
             if time.monotonic() > deadline:
                 raise ConfigError(f"the fleet in {self.location} is in use by another process")
-            time.sleep(self._seconds / 10)
+            time.sleep(_POLL)
         self._lease.start()
         self._lease.forget_old()
-        for entry in self._journal.take(_is_state):
-            if _is_state(entry):
+        for entry in self._journal.take():
+            if entry.kind == BASE:
                 self._load(entry)
         self._is_locked = True
 
@@ -88,7 +82,7 @@ class ObjectStorage:
     def read_header(self) -> bytes | None:
         """Return the settings of the fleet; None if there is no fleet."""
         if not self._is_locked:
-            entry = self._journal.peek(_is_state)
+            entry = self._journal.peek()
             if entry is not None:
                 self._load(entry)
         return self._header
@@ -100,16 +94,14 @@ class ObjectStorage:
 
     def read_template(self) -> bytes:
         """Return the file of the model that new keys start from."""
-        with store_errors("read"):
-            try:
-                return bytes(obstore.get(self._store, _TEMPLATE).bytes())
-            except (exceptions.NotFoundError, FileNotFoundError):
-                raise CheckpointError(f"there is no {_TEMPLATE} in {self.location}") from None
+        content = self._store.get(_TEMPLATE)
+        if content is None:
+            raise CheckpointError(f"there is no {_TEMPLATE} in {self.location}")
+        return content
 
     def write_template(self, content: bytes) -> None:
         """Store the file of the model that new keys start from."""
-        with store_errors("write to"):
-            obstore.put(self._store, _TEMPLATE, content)
+        self._store.put(_TEMPLATE, content)
 
     def read_position(self) -> bytes | None:
         """Return the position of the source; None if there is none."""
@@ -127,7 +119,8 @@ class ObjectStorage:
     def open_group(self, number: int) -> ObjectGroup:
         """Take a group over, unless the lease of the process before is live."""
         last = group_journal(self._store, number, self._owner).last()
-        if last is not None and last.kind != RELEASE and self._is_other_alive(last.owner):
+        is_taken = last is not None and last.kind != RELEASE and last.owner != self._owner
+        if last is not None and is_taken and self._lease.is_live(last.owner):
             raise ConfigError(f"group {number} of {self.location} is in use by another process")
         self._lease.start()
         return ObjectGroup(self._store, number, self._owner)
@@ -145,27 +138,19 @@ class ObjectStorage:
         """End renewing the lease."""
         self._lease.end()
 
-    def _is_in_use(self) -> bool:
+    def _time_left(self) -> float:
+        """Return the seconds until the lease of the process before is over, negative without."""
         last = self._journal.last()
-        return last is not None and last.kind != RELEASE and self._is_other_alive(last.owner)
-
-    def _is_other_alive(self, owner: str) -> bool:
-        return owner != self._owner and self._lease.is_live(owner)
+        if last is None or last.kind == RELEASE or last.owner == self._owner:
+            return -1.0
+        left = self._lease.left(last.owner)
+        return -1.0 if left is None else left
 
     def _load(self, state: Entry) -> None:
         content = decode_plain(state.payload)
         self._header = content["header"]
         self._position = content["position"]
-        self._journal.know_fences(content["fences"])
 
     def _write(self) -> None:
-        content = {
-            "header": self._header,
-            "position": self._position,
-            "fences": self._journal.fences,
-        }
-        self._journal.drop_before(self._journal.append(_STATE, encode_plain(content)))
-
-
-def _is_state(entry: Entry) -> bool:
-    return entry.kind == _STATE
+        content = {"header": self._header, "position": self._position}
+        self._journal.append_base(encode_plain(content))

@@ -25,7 +25,7 @@ from loco_stream.fleet._shard import LearnResult, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["RayBackend"]
+__all__ = ["RayBackend", "connect"]
 
 # messages in flight per worker: they keep it busy while the driver waits for another worker
 _IN_FLIGHT = 4
@@ -293,7 +293,7 @@ class RayBackend:
         block_rows: int,
         address: str | None,
     ) -> None:
-        self._ray, self._own = _connect(address)
+        self._ray, self._own = connect(address)
         self._options = options
         self._block_rows = block_rows
         # a cluster has a core per worker; a Ray started here shares the cores of this machine
@@ -449,7 +449,7 @@ class RayBackend:
         return self._workers[self._index(key)]
 
 
-def _connect(address: str | None) -> tuple[_Ray, bool]:
+def connect(address: str | None) -> tuple[_Ray, bool]:
     """Return Ray, and whether it was started here."""
     # no usage statistics are sent unless the user sets the variable
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -16,7 +16,7 @@ from loco_stream.fleet._key_group import KeyGroup
 from loco_stream.fleet._rows import Key, Rows
 from loco_stream.persistence.files import atomic_write
 
-__all__ = ["DirectoryStorage", "Group", "Storage", "open_storage"]
+__all__ = ["DirectoryStorage", "Group", "Location", "Storage", "open_storage"]
 
 Location: TypeAlias = str | os.PathLike[str]
 

@@ -126,8 +126,8 @@ class Fleet:
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
             raise ConfigError("`ray_address` needs workers, 1 or more")
-        if not 1.0 <= lease <= 3600.0:
-            raise ConfigError(f"`lease` must be a number of seconds from 1 to 3600, got {lease!r}")
+        if not 1.0 <= lease <= 20.0:
+            raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")
         storage = open_storage(directory, lease=lease)
         self._home = FleetHome(storage, model, key_groups, monitor, settings)
         self._next_seq = 0
