@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.fleet import Fleet
     from loco_stream.fleet.limits import KeyLimits
+    from loco_stream.fleet.runner import FleetReport
 
 __all__ = ["command"]
 
@@ -45,8 +46,20 @@ class FleetOptions:
     workers: int
     ray: str | None
     template: str | None
+    partitions: int | None
     max_keys: int | None
     max_key_rate: float | None
+
+    def _check_partitions(self) -> None:
+        """Raise `ConfigError` for options that workers with their own partitions do not have."""
+        if not self.workers:
+            raise ConfigError("`--partitions` needs --workers N")
+        for name in ("sinks", "on_drift", "dashboard", "control", "metrics_port", "limits", "keys"):
+            if given(name):
+                flag = "sink" if name == "sinks" else name.replace("_", "-").removesuffix("s")
+                raise ConfigError(
+                    f"`--partitions` excludes --{flag}: no row passes through this process"
+                )
 
     @property
     def limits(self) -> KeyLimits:
@@ -59,6 +72,8 @@ class FleetOptions:
         """Raise `ConfigError` for options that exclude or need each other."""
         if self.ray is not None and not self.workers:
             raise ConfigError("`--ray` needs --workers N")
+        if self.partitions is not None:
+            self._check_partitions()
         if self.template is not None and (given("preset") or given("settings")):
             raise ConfigError(
                 "`--template` excludes --preset and --set: the saved model has its own parameters"
@@ -80,6 +95,13 @@ _fleet_options = option_group(
         default=0,
         metavar="N",
         help="Worker processes on Ray.  [default: 0, all models in this process]",
+    ),
+    click.option(
+        "--partitions",
+        type=click.IntRange(1, 9999),
+        metavar="N",
+        help="Let workers read the partitions 0 to N-1 themselves, whose number replaces "
+        "{partition} in SOURCE. All rows of a key must be in one partition.",
     ),
     click.option("--ray", metavar="ADDRESS", help="Running Ray cluster for --workers."),
     click.option(
@@ -146,6 +168,9 @@ def command(
     fleet.check()
     stored = stored_settings(state.checkpoint)
     model = with_stored(model, stored or {})
+    if fleet.partitions is not None:
+        _finish(_run_partitions(source, fleet, state, model), state)
+        return
     sinks = outputs.open()
     report = None
     with stop_on_signal() as handler, page.fleet_page() as pages, ports.open() as watchers:
@@ -164,6 +189,40 @@ def command(
             LOGGER.info("ended before the first row")
     if report is not None:
         _finish(report, state)
+
+
+def _run_partitions(
+    source: str, options: FleetOptions, state: StateOptions, model: LearningOptions
+) -> FleetReport:
+    """Run a fleet per partition until the streams end or a signal arrives."""
+    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+    assert options.partitions is not None
+    if (task := model.task) is None:
+        raise ConfigError("`--partitions` needs --task: this process reads no row")
+    partitions = PartitionOptions(
+        source,
+        options.key,
+        options.partitions,
+        checkpoint_every=state.checkpoint_every,
+        durability=str(state.durability),
+        max_keys=options.max_keys,
+        rows_per_second=options.max_key_rate,
+    )
+    fleet = PartitionedFleet(
+        _initial_model(options, state, model, task),
+        state.checkpoint,
+        partitions,
+        options.workers,
+        monitor=model.monitor(task),
+        ray_address=options.ray,
+        settings=model.stored(task),
+    )
+    with fleet, stop_on_signal() as handler:
+        LOGGER.info("%r: workers read %s", fleet, source)
+        handler.engine = fleet
+        fleet.run()
+    return fleet.report()
 
 
 def _open(

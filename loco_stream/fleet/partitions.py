@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from loco_stream.engine.report import jsonable
 from loco_stream.errors import ConfigError, LocoStreamError
@@ -113,9 +113,10 @@ class _Partition:
         self._thread = threading.Thread(target=self._run, name=f"partition {number}", daemon=True)
         self._thread.start()
 
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
+    def status(self) -> dict[str, Any]:
+        """Return report, error, and whether the stream goes on."""
+        report = jsonable(self.report)
+        return {"report": report, "error": self.error, "is_running": self._thread.is_alive()}
 
     def stop(self) -> None:
         """End after the rows at hand, store everything and release the partition."""
@@ -165,23 +166,18 @@ class _PartitionWorker:
                 self._partitions[number] = _Partition(self._location, number, self._options)
         return True
 
-    def stop(self, number: int) -> bool:
-        """Store and release a partition; return True."""
+    def stop(self, number: int) -> dict[str, Any] | None:
+        """Store and release a partition; return its last status."""
         with self._lock:
-            if (running := self._partitions.pop(number, None)) is not None:
-                running.stop()
-        return True
+            running = self._partitions.pop(number, None)
+            if running is None:
+                return None
+            running.stop()
+            return {**running.status(), "is_running": True}
 
     def status(self) -> dict[int, dict[str, Any]]:
-        """Return report, error and whether it runs, for each partition."""
-        return {
-            number: {
-                "report": jsonable(running.report),
-                "error": running.error,
-                "is_running": running.is_running,
-            }
-            for number, running in list(self._partitions.items())
-        }
+        """Return the status of each partition."""
+        return {number: running.status() for number, running in list(self._partitions.items())}
 
 
 class PartitionedFleet:
@@ -231,6 +227,7 @@ class PartitionedFleet:
         self._reports: dict[int, FleetReport] = {}
         self._assigned: dict[int, int] = {}  # worker of each partition
         self._ended: set[int] = set()
+        self._stopping = threading.Event()
         self.notes: list[str] = []
         self.n_replaced = 0
         try:
@@ -244,6 +241,12 @@ class PartitionedFleet:
         except BaseException:
             self._home.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         n = self._options.partitions
@@ -263,7 +266,7 @@ class PartitionedFleet:
             if number in self._ended or self._assigned.get(number) == index:
                 continue
             if (before := self._assigned.pop(number, None)) is not None:
-                self._ask(before, "stop", number)
+                self._take(number, self._ask(before, "stop", number))
             if self._ask(index, "start", number):
                 self._assigned[number] = index
 
@@ -282,11 +285,15 @@ class PartitionedFleet:
         self.assign()
         return len(self._ended) < self._options.partitions
 
+    def stop(self) -> None:
+        """End `run`; may be called from a signal handler or another thread."""
+        self._stopping.set()
+
     def run(self, seconds: float = 1.0) -> FleetReport:
-        """Assign all partitions and poll until every stream has ended; return the report."""
+        """Assign all partitions and poll until every stream has ended or `stop` is called."""
         self.assign()
-        while self.poll():
-            time.sleep(seconds)
+        while self.poll() and not self._stopping.wait(seconds):
+            pass
         return self.report()
 
     def rescale(self, workers: int) -> None:
@@ -321,7 +328,7 @@ class PartitionedFleet:
         """Store all partitions, end the workers, and end Ray if it was started here."""
         try:
             for number, index in list(self._assigned.items()):
-                self._ask(index, "stop", number)
+                self._take(number, self._ask(index, "stop", number))
         finally:
             for worker in self._workers:
                 self._ray.kill(worker)
@@ -353,13 +360,14 @@ class PartitionedFleet:
         self._workers[index] = self._start()
         self._assigned = {n: i for n, i in self._assigned.items() if i != index}
 
-    def _take(self, number: int, found: Mapping[str, Any]) -> None:
-        self._reports[number] = found["report"]
-        if found["is_running"]:
+    def _take(self, number: int, status: Mapping[str, Any] | None) -> None:
+        if status is None:  # the worker was lost, or does not run the partition
             return
-        if found["error"] is not None:
-            raise ConfigError(f"partition {number}: {found['error']}")
-        self._ended.add(number)
+        self._reports[number] = status["report"]
+        if status["error"] is not None:
+            raise ConfigError(f"partition {number}: {status['error']}")
+        if not status["is_running"]:
+            self._ended.add(number)
 
 
 def partition_location(location: Location, number: int) -> str:

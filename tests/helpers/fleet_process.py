@@ -70,7 +70,7 @@ def start(processes, *arguments):
     return process
 
 
-def workers_of(driver):
+def workers_of(driver, name=b"RayWorker"):
     """Return the ids of the Ray worker processes that descend from a driver."""
     parents = {}
     workers = []
@@ -78,7 +78,7 @@ def workers_of(driver):
         try:
             stat = (folder / "stat").read_text()
             parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-            if b"RayWorker" in (folder / "cmdline").read_bytes():
+            if name in (folder / "cmdline").read_bytes():
                 workers.append(int(folder.name))
         except (OSError, ValueError):
             continue  # the process has ended
