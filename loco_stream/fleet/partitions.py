@@ -36,7 +36,11 @@ _Ray: TypeAlias = Any
 _PLACE = "{partition}"
 _GROUPS = 64  # key groups of all partitions together
 _LISTED = 10
-_PATIENCE = 6  # leases until a worker that opens or stores a partition counts as lost
+# Seconds until a worker that does not reply counts as lost. It replies to `status` at once, while
+# opening a partition may wait for a lease and replay a log.
+_STATUS_SECONDS = 15.0
+_MOVE_SECONDS = 180.0
+_START_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +240,8 @@ class PartitionedFleet:
             self._actors = self._ray.remote(_PartitionWorker).options(
                 max_restarts=0, num_cpus=cores, max_concurrency=4, scheduling_strategy="SPREAD"
             )
-            self._workers = [self._start() for _ in range(workers)]
             self._n_workers = workers
+            self._workers = self._start(workers)
         except BaseException:
             self._home.close()
             raise
@@ -299,9 +303,7 @@ class PartitionedFleet:
     def rescale(self, workers: int) -> None:
         """Continue with another number of workers; a partition stops while it moves."""
         _check_workers(workers)
-        new = [self._start() for _ in range(workers - len(self._workers))]
-        self._ray.get([worker.warm.remote() for worker in new])
-        self._workers += new
+        self._workers += self._start(workers - len(self._workers))
         self._n_workers = workers
         self.assign()
         for worker in self._workers[workers:]:
@@ -336,13 +338,17 @@ class PartitionedFleet:
                 self._ray.shutdown()
             self._home.close()
 
-    def _start(self) -> _Ray:
-        return self._actors.remote(self._home.storage.location, self._options)
+    def _start(self, n: int) -> list[_Ray]:
+        """Start workers; return when they can take a partition without delay."""
+        location = self._home.storage.location
+        workers = [self._actors.remote(location, self._options) for _ in range(n)]
+        self._ray.get([worker.warm.remote() for worker in workers], timeout=_START_SECONDS)
+        return workers
 
     def _ask(self, index: int, name: str, *arguments: int) -> Any:
         """Call a worker; a lost one is replaced, and its partitions are assigned anew later."""
         call = getattr(self._workers[index], name).remote(*arguments)
-        seconds = self._options.lease * (1 if name == "status" else _PATIENCE)
+        seconds = _STATUS_SECONDS if name == "status" else _MOVE_SECONDS
         try:
             return self._ray.get(call, timeout=seconds)
         except self._ray.exceptions.RayTaskError as error:
@@ -357,7 +363,7 @@ class PartitionedFleet:
         self.n_replaced += 1
         self.notes.append(f"worker {index} was lost and replaced: {str(error)[:200]}")
         self._ray.kill(self._workers[index])
-        self._workers[index] = self._start()
+        (self._workers[index],) = self._start(1)
         self._assigned = {n: i for n, i in self._assigned.items() if i != index}
 
     def _take(self, number: int, status: Mapping[str, Any] | None) -> None:
