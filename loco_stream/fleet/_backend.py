@@ -60,6 +60,9 @@ class Backend(Protocol):
     def counts(self) -> tuple[int, int]:
         """Return the number of keys that have a model, and of models in memory."""
 
+    def share(self, name: str) -> None:
+        """Replace the shared model by another one from the storage."""
+
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew."""
 
@@ -152,6 +155,11 @@ class LocalBackend:
         with self._lock:
             numbers = range(self._options.key_groups)
             return sum(map(self._shard.count, numbers)), self._shard.n_resident
+
+    def share(self, name: str) -> None:
+        """Replace the shared model."""
+        with self._lock:
+            self._shard.share(name)
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew."""

@@ -14,6 +14,7 @@ from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
+from loco_stream.fleet.sharing import SharedModel, blank_of, check_template
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
@@ -34,6 +35,8 @@ class _Header:
     watch: Settings | None  # settings of the monitor of each key
     epoch: int
     settings: Settings | None = None  # those given at the beginning, since release 0.3
+    share: str = "none"  # since release 0.3
+    shared: str | None = None  # name of the file of the shared model
 
 
 class FleetHome:
@@ -60,17 +63,23 @@ class FleetHome:
         key_groups: int,
         monitor: TaskMonitor | None,
         settings: Settings | None = None,
+        share: str = "none",
     ) -> None:
         self.storage = storage
+        if share not in ("none", "prior"):
+            raise ConfigError(f"`share` must be 'none' or 'prior', got {share!r}")
+        if share != "none" and monitor is not None:
+            raise ConfigError("`share` excludes `monitor`: it would score a key's own model alone")
         if model is not None and not isinstance(model, LOCOEstimator):
             raise ConfigError(
                 "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
                 f"directory was begun with, got {type(model).__name__}"
             )
+        self._n_shared = 0
         storage.lock()
         try:
             given = json.loads(json.dumps(settings))  # as the file holds them: lists, no tuples
-            header = _read(storage) or self._begin(model, key_groups, given)
+            header = _read(storage) or self._begin(model, key_groups, given, share)
             _compare(storage, header, key_groups, given)
             self.template = _load(storage)
             if model is not None and _digest(model) != _digest(self.template):
@@ -78,26 +87,56 @@ class FleetHome:
                     f"`model` must equal the one that {storage.location} was begun with, or be None"
                 )
             self._watch = None if monitor is None else json.loads(json.dumps(monitor.settings))
+            if header.share != share:
+                raise ConfigError(
+                    f"{storage.location} was begun with share = {header.share!r}, so it cannot "
+                    f"continue with {share!r}"
+                )
             self.epoch = header.epoch + 1
-            _write(storage, replace(header, watch=self._watch, epoch=self.epoch))
+            self._header = replace(header, watch=self._watch, epoch=self.epoch)
+            _write(storage, self._header)
         except BaseException:
             storage.release()
             raise
 
     def _begin(
-        self, model: LOCOEstimator | None, key_groups: int, settings: Settings | None
+        self,
+        model: LOCOEstimator | None,
+        key_groups: int,
+        settings: Settings | None,
+        share: str,
     ) -> _Header:
         if model is None:
             raise ConfigError(
                 f"`model` must be given: there is no fleet in {self.storage.location}"
             )
+        if share != "none":
+            check_template(model)
         config, arrays = model.export_state()
         self.storage.write_template(to_bytes(config["kind"], config, arrays))
-        return _Header(_FORMAT, key_groups, None, 0, settings)
+        return _Header(_FORMAT, key_groups, None, 0, settings, share)
 
     def model_factory(self) -> ModelFactory:
         """Return the factory of the keys' models."""
-        return ModelFactory(self.template, self._watch)
+        return model_factory(self.storage)
+
+    @property
+    def shares(self) -> bool:
+        """Whether keys share a model."""
+        return self._header.share != "none"
+
+    def replace_shared(self, model: LOCOEstimator) -> str:
+        """Store a new shared model, then make it the valid one; return its name."""
+        before = self._header.shared
+        name = f"shared-{self.epoch}-{self._n_shared}.loco"
+        self._n_shared += 1
+        config, arrays = model.export_state()
+        self.storage.write_shared(name, to_bytes(config["kind"], config, arrays))
+        self._header = replace(self._header, shared=name)
+        _write(self.storage, self._header)
+        if before is not None:
+            self.storage.delete_shared(before)
+        return name
 
     def close(self) -> None:
         """Let another fleet work here."""
@@ -111,7 +150,26 @@ def model_factory(storage: Storage) -> ModelFactory:
     """
     header = _read(storage)
     assert header is not None
-    return ModelFactory(_load(storage), header.watch)
+    template = _load(storage)
+    if header.share == "none":
+        return ModelFactory(template, header.watch)
+    assert isinstance(template, LOCOClassifier)
+    shared = template if header.shared is None else load_shared(storage, header.shared)
+    return ModelFactory(blank_of(template), header.watch, SharedModel(shared))
+
+
+def load_shared(storage: Storage, name: str) -> LOCOClassifier:
+    """Return a shared model.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or damaged.
+    """
+    kind, config, arrays = model_of(from_bytes(storage.read_shared(name), name))
+    if kind != LOCOClassifier.__name__:
+        raise CheckpointError(f"{name} holds a {kind}, not a shared model")
+    return LOCOClassifier.from_state(config, arrays)
 
 
 def stored_settings(location: Location) -> Settings | None:
@@ -156,7 +214,13 @@ def _read(storage: Storage) -> _Header | None:
 
 
 def _write(storage: Storage, header: _Header) -> None:
-    content = {name: value for name, value in asdict(header).items() if name != "settings" or value}
+    """Write the settings; those that release 0.2 does not know only if they are used."""
+    unused: Settings = {"settings": None, "share": "none", "shared": None}
+    content = {
+        name: value
+        for name, value in asdict(header).items()
+        if name not in unused or (value and value != unused[name])
+    }
     storage.write_header(json.dumps(content).encode())
 
 

@@ -112,6 +112,21 @@ class ObjectStorage:
         self._position = content
         self._write()
 
+    def read_shared(self, name: str) -> bytes:
+        """Return the content of the object with a shared model."""
+        content = self._store.get(name)
+        if content is None:
+            raise CheckpointError(f"there is no {name} in {self.location}")
+        return content
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        """Write the object with a shared model."""
+        self._store.put(name, content)
+
+    def delete_shared(self, name: str) -> None:
+        """Delete the object with a shared model."""
+        self._store.delete([name])
+
     def has_group(self, number: int) -> bool:
         """Whether a group was ever opened."""
         return group_journal(self._store, number, self._owner).exists

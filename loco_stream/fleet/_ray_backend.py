@@ -373,6 +373,11 @@ class RayBackend:
         counts = [worker.query("counts", groups) for worker, groups in self._owned()]
         return sum(n_keys for n_keys, _ in counts), sum(n_resident for _, n_resident in counts)
 
+    def share(self, name: str) -> None:
+        """Let every worker replace the shared model."""
+        for worker in self._workers:
+            worker.query("share", name)
+
     def reset(self, key: Key) -> None:
         """Let the key's worker start a model anew."""
         self._worker_of(key).query("reset", key)

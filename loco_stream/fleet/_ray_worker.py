@@ -109,6 +109,7 @@ _QUERIES: dict[str, Callable[[Shard, Any], object]] = {
     "state": lambda shard, key: shard.find(key).to_bytes(key),
     "report": lambda shard, key: shard.find(key).report(),
     "counts": lambda shard, groups: [sum(map(shard.count, groups)), shard.n_resident],
+    "share": lambda shard, name: shard.share(name),
     "reset": lambda shard, key: shard.reset(key),
     "evict": lambda shard, keys: shard.evict(keys),
     "release": lambda shard, groups: shard.release(groups),

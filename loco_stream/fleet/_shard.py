@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
+from loco_stream.fleet._home import load_shared
 from loco_stream.fleet._rows import (
     LABELS,
     RESET,
@@ -115,12 +116,23 @@ class Shard:
     def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows of a key without learning; None per row if the key has no model."""
         keyed = self._locate(key)[1]
-        return [None] * len(X) if keyed is None else keyed.predict(X, features)
+        if keyed is not None:
+            return keyed.predict(X, features)
+        shared = self._factory.shared
+        return [None] * len(X) if shared is None else shared.predict(X, features)
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
         """Return what `KeyedModel.values` does; None if the key has no model."""
         keyed = self._locate(key)[1]
-        return None if keyed is None else keyed.values(X, features)
+        if keyed is not None:
+            return keyed.values(X, features)
+        shared = self._factory.shared
+        return None if shared is None else shared.probas(X, features)
+
+    def share(self, name: str) -> None:
+        """Replace the shared model by another one from the storage."""
+        assert self._factory.shared is not None
+        self._factory.shared.model = load_shared(self._storage, name)
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew, durably; rows that it has learned stay repeated.

@@ -103,6 +103,15 @@ class Storage(Protocol):
     def write_position(self, content: bytes) -> None:
         """Replace the position, durably."""
 
+    def read_shared(self, name: str) -> bytes:
+        """Return the file of a shared model."""
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        """Store the file of a shared model under a new name."""
+
+    def delete_shared(self, name: str) -> None:
+        """Delete the file of a shared model that is no longer used."""
+
     def has_group(self, number: int) -> bool:
         """Whether a group was ever opened."""
 
@@ -173,6 +182,21 @@ class DirectoryStorage:
             atomic_write(path, content, mode=0o600)
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def read_shared(self, name: str) -> bytes:
+        """Return the content of the file of a shared model."""
+        content = self._read(name)
+        if content is None:
+            raise CheckpointError(f"there is no {name} in {self.path}")
+        return content
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        """Write the file of a shared model."""
+        atomic_write(self.path / name, content, mode=0o600)
+
+    def delete_shared(self, name: str) -> None:
+        """Delete the file of a shared model."""
+        (self.path / name).unlink(missing_ok=True)
 
     def has_group(self, number: int) -> bool:
         """Whether the directory of a group exists."""

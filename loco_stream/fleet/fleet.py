@@ -36,6 +36,9 @@ from loco_stream.monitor import TaskMonitor
 
 __all__ = ["Fleet"]
 
+_POOLED_KEYS = 200
+_NO_KEY = "\0"  # stands for a question without a key: no device has this name
+
 
 class Fleet:
     """One model per key; each row is learned exactly once, in bounded memory.
@@ -81,6 +84,16 @@ class Fleet:
         In an object store: seconds after which a process that does not renew its lease counts as
         dead, so that others may take its work over. A longer lease tolerates longer pauses, a
         shorter one shortens the wait after a crash.
+    share
+        ``"none"``: keys learn nothing from each other. ``"prior"``: the readouts of up to 200 keys
+        are pooled into one shared model, and each key predicts with a mixture of its own and the
+        shared model, whose weights it finds for itself. New keys predict well from their first row
+        on; a row costs about twice the time. Needs a LOCOClassifier with ``rule="frozen"`` that has
+        learned 300 rows or more, whose scales all keys begin with. Late labels and a `monitor` are
+        not supported.
+    share_every
+        Rows until the shared model is pooled for the first time. Later it is pooled each time that
+        the rows of this process have grown by half, but at least every 100 `share_every` rows.
     settings
         Plain values that are stored when the fleet is begun. A fleet that is opened with other
         values is refused.
@@ -116,12 +129,15 @@ class Fleet:
         block_rows: int = 256,
         ray_address: str | None = None,
         lease: float = 10.0,
+        share: str = "none",
+        share_every: int = 10_000,
         settings: Settings | None = None,
     ) -> None:
         _check_integer("workers", workers, 0, 10_000)
         _check_integer("key_groups", key_groups, 1, 9999)
         _check_integer("max_resident", max_resident, 1, 10**9)
         _check_integer("checkpoint_every", checkpoint_every, 1, 10**9)
+        _check_integer("share_every", share_every, 1, 10**9)
         _check_integer("block_rows", block_rows, 1, 1 << 20)
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
@@ -129,7 +145,10 @@ class Fleet:
         if not 1.0 <= lease <= 20.0:
             raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")
         storage = open_storage(directory, lease=lease)
-        self._home = FleetHome(storage, model, key_groups, monitor, settings)
+        self._home = FleetHome(storage, model, key_groups, monitor, settings, share)
+        self._share_every = share_every
+        self._n_rows = 0
+        self._share_at = share_every
         self._next_seq = 0
         self._backend: Backend
         try:
@@ -245,7 +264,9 @@ class Fleet:
         CheckpointError
             The log cannot be written; the rows of this call are not learned.
         """
-        self._backend.learn([self._rows(key, X, y, features, source, epoch, seq)])
+        rows = self._rows(key, X, y, features, source, epoch, seq)
+        self._backend.learn([rows])
+        self._share_when_due([rows])
 
     def learn_predict(
         self,
@@ -269,28 +290,75 @@ class Fleet:
 
     def process(self, batch: Sequence[Rows]) -> list[LearnResult]:
         """Predict, then learn rows of many keys at once; refused rows raise no error."""
-        return self._backend.learn_predict(batch)
+        results = self._backend.learn_predict(batch)
+        self._share_when_due(batch)
+        return results
 
-    def predict(self, key: Key, X: TableLike, features: Iterable[Hashable] | None = None) -> Matrix:
-        """Predict rows of a key without learning, (n,); None per row if the key has no model."""
+    def predict(
+        self, key: Key | None, X: TableLike, features: Iterable[Hashable] | None = None
+    ) -> Matrix:
+        """Predict rows of a key without learning, (n,).
+
+        If the key is None or has no model, the shared model predicts; without one, the prediction
+        is None per row.
+        """
         table = read_rows(X)
-        return _array(self._backend.predict(check_key(key), table, read_names(features, table)))
+        key = _NO_KEY if key is None else check_key(key)
+        return _array(self._backend.predict(key, table, read_names(features, table)))
 
-    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+    def pool(self) -> None:
+        """Pool the shared model now, from up to 200 keys.
+
+        All models are stored first, so that a row that is learned again after a crash meets the
+        same shared model as before.
+
+        Raises
+        ------
+        ConfigError
+            The fleet was opened with `share` "none".
+        """
+        from loco_stream.fleet.merging import merge
+
+        if not self._home.shares:
+            raise ConfigError("`share` must be 'prior' to pool a shared model, got 'none'")
+        self.checkpoint()
+        template = self._home.template
+        models = [model for key in self._sample() if (model := self.model(key)).n_seen]
+        like = [model for model in models if model.features == template.features]
+        if like:
+            self._backend.share(self._home.replace_shared(merge([template, *like])))
+
+    def _sample(self) -> list[Key]:
+        """Return up to 200 keys, others each time."""
+        keys = sorted(self.keys(), key=str)
+        step = max(1, -(-len(keys) // _POOLED_KEYS))
+        return keys[self._n_rows % step :: step]
+
+    def _share_when_due(self, batch: Sequence[Rows]) -> None:
+        if not self._home.shares:
+            return
+        self._n_rows += sum(map(len, batch))
+        if self._n_rows >= self._share_at:
+            self.pool()
+            growth = min(self._n_rows // 2, 100 * self._share_every)
+            self._share_at = self._n_rows + max(growth, self._share_every)
+
+    def values(self, key: Key | None, X: Table, features: Sequence[Hashable]) -> Values:
         """Return probabilities (n, n_classes) and the classes, or values (n, 1) and no classes.
 
-        Returns None if the key has no model.
+        If the key is None or has no model, the values are those of the shared model; without one,
+        the result is None.
 
         Parameters
         ----------
         key
-            The key.
+            The key, or None.
         X
             (n, n_features) float32.
         features
             Names of the columns.
         """
-        return self._backend.values(key, X, features)
+        return self._backend.values(_NO_KEY if key is None else key, X, features)
 
     def keys(self) -> list[Key]:
         """Return every key that has a model, in no particular order."""

@@ -121,23 +121,30 @@ class LossyProxy:
         while True:
             try:
                 client, _ = self._server.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+
+    def _forward(self, client):
+        with (
+            client,
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._target)) as server,
+        ):
             left = [self._random.expovariate(1 / self._mean)]
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(source, sink, left), daemon=True).start()
+            back = threading.Thread(target=self._copy, args=(server, client, left), daemon=True)
+            back.start()
+            self._copy(client, server, left)
+            back.join()
 
     def _copy(self, source, sink, left):
-        try:
+        with suppress(OSError):
             while content := source.recv(4096):
                 left[0] -= len(content)
                 if left[0] < 0:
                     self.n_cut += 1
                     break
                 sink.sendall(content)
-        except OSError:
-            pass
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
