@@ -112,6 +112,7 @@ class FleetRunner:
         self._error: Exception | None = None
         self._waiting: int | None = None
         self._acknowledged_at = time.monotonic()
+        self._position: Mapping[str, Any] | None = None  # acknowledged last
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
@@ -123,6 +124,7 @@ class FleetRunner:
         """Run until the stream ends or `stop` is called; return the report."""
         if (stored := self._fleet.read_position()) is not None:
             position, pending = decode_plain(stored)
+            self._position = position
             self._router.restore_state(pending)
             self._reader.seek(position)
         position = None
@@ -153,7 +155,7 @@ class FleetRunner:
         return [score.mean for score in self._scores.values()]
 
     def status(self) -> FleetReport:
-        """Return counts of rows and keys, without a look at any model."""
+        """Return counts of rows and keys, and the position that was acknowledged last."""
         n_keys, n_resident = self._fleet.counts()
         return {
             **self._all_counts(),
@@ -162,6 +164,7 @@ class FleetRunner:
             "n_resident": n_resident,
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
+            "position": self._position,
         }
 
     def worst(self, n: int = _LISTED) -> list[KeyReport]:
@@ -332,6 +335,7 @@ class FleetRunner:
         self._fleet.flush()
         self._fleet.write_position(encode_plain([position, self._router.export_state()]))
         self._reader.source.ack(position)
+        self._position = position
         self._acknowledged_at = time.monotonic()
 
 

@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 import uuid
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -55,6 +54,14 @@ class Sender(threading.Thread):
         self._client = redis.Redis(port=server.port)
         self._name = name
         self._pause = pause
+        self._newest = {}
+        self.n_rounds = 0
+
+    def all_read(self, fleet):
+        """Return whether the workers have acknowledged the last entry of each stream."""
+        positions = {n: report.get("position") or {} for n, report in fleet._reports.items()}
+        found = {n: position.get("id") for n, position in positions.items()}
+        return found == self._newest
 
     def run(self):
         tables = {key: rows_of(key, N_ROWS) for key in range(N_KEYS)}
@@ -62,7 +69,10 @@ class Sender(threading.Thread):
             for key, (X, y) in tables.items():
                 x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
                 row = {"x": {"device": key, **x}, "y": y[i]}
-                self._client.xadd(f"{self._name}-{key % N_PARTITIONS}", {"data": json.dumps(row)})
+                number = key % N_PARTITIONS
+                entry = self._client.xadd(f"{self._name}-{number}", {"data": json.dumps(row)})
+                self._newest[number] = entry.decode()
+            self.n_rounds = i
             time.sleep(self._pause)
 
 
@@ -81,27 +91,18 @@ def wrong_keys(location):
     return wrong
 
 
-def run_until_learned(fleet, meanwhile=(), seconds=240):
-    """Poll until all rows were learned by models, doing one thing after the other in between."""
+def run_until_learned(fleet, sender, meanwhile=(), seconds=300):
+    """Poll until all rows are learned, doing one thing after the other in between."""
     steps = list(meanwhile)
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     fleet.assign()
-    while n_rows(fleet) < N_KEYS * N_ROWS:
-        assert time.monotonic() < deadline, (n_rows(fleet), fleet.notes)
+    sender.start()
+    while steps or sender.is_alive() or not sender.all_read(fleet):
+        assert time.monotonic() < began + seconds, (fleet._reports, fleet.notes)
         fleet.poll()
-        if steps and n_rows(fleet) > 200 * (1 + len(meanwhile) - len(steps)):
+        if steps and sender.n_rounds > N_ROWS * (1 + len(meanwhile) - len(steps)) // 5:
             steps.pop(0)()
         time.sleep(0.1)
-    assert not steps
-
-
-def n_rows(fleet):
-    """Return the rows that the models have learned, which `worst` lists for up to ten keys."""
-    keys = defaultdict(int)
-    for report in fleet._reports.values():
-        for found in report.get("worst", ()):
-            keys[found["key"]] = found["n_samples"]
-    return sum(keys.values())
 
 
 def options(server, name, **more):
@@ -114,9 +115,10 @@ def test_workers_come_and_go_under_load(server, tmp_path):
     name = uuid.uuid4().hex
     sender = Sender(server, name, 0.05)
     with PartitionedFleet(template(), tmp_path / "fleet", options(server, name), 1) as fleet:
-        sender.start()
         run_until_learned(
-            fleet, [lambda: fleet.rescale(2), lambda: fleet.rescale(3), lambda: fleet.rescale(1)]
+            fleet,
+            sender,
+            [lambda: fleet.rescale(2), lambda: fleet.rescale(3), lambda: fleet.rescale(1)],
         )
         assert fleet.n_replaced == 0
         report = fleet.report()
@@ -132,12 +134,11 @@ def test_killed_workers_are_replaced(server, tmp_path):
     name = uuid.uuid4().hex
     sender = Sender(server, name, 0.05)
     with PartitionedFleet(template(), tmp_path / "fleet", options(server, name), 2) as fleet:
-        sender.start()
 
         def kill():
             os.kill(processes_of_workers()[0], signal.SIGKILL)
 
-        run_until_learned(fleet, [kill, kill])
+        run_until_learned(fleet, sender, [kill, kill])
         assert fleet.n_replaced == 2
     assert wrong_keys(tmp_path / "fleet") == []
 
@@ -160,7 +161,6 @@ def test_two_nodes_without_a_common_directory(server, tmp_path_factory, monkeypa
         with PartitionedFleet(
             template(), location, options(server, name), 2, ray_address=cluster.address
         ) as fleet:
-            sender.start()
             paused = []
 
             def pause():
@@ -170,7 +170,7 @@ def test_two_nodes_without_a_common_directory(server, tmp_path_factory, monkeypa
             def resume():
                 os.kill(paused[0], signal.SIGCONT)
 
-            run_until_learned(fleet, [pause, resume])
+            run_until_learned(fleet, sender, [pause, resume])
             assert fleet.n_replaced >= 1
         assert wrong_keys(location) == []
     finally:
