@@ -107,27 +107,56 @@ def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
 
 
 def new_keys(n: int) -> dict[str, float]:
-    """Make models for new keys with two rows each."""
+    """Make models for new keys with two rows each, and open the fleet again."""
     from loco_stream import Fleet
 
     X, y = _rows(2)
-    with _folder() as folder, Fleet(_template(), folder) as fleet:
+    with _folder() as folder:
+        return {**_make_keys(Fleet(_template(), folder), folder, n, X, y), **_reopen(folder)}
+
+
+def _reopen(folder: Path) -> dict[str, float]:
+    """Open a fleet at rest, count its keys and read one model."""
+    from loco_stream import Fleet
+
+    def use() -> None:
+        with Fleet(None, folder) as fleet:
+            fleet.counts()
+            fleet.state_sha256(0)
+
+    return {"open_and_count_s": _timed(use)[1]}
+
+
+def _make_keys(
+    opened: Any, folder: Path, n: int, X: NDArray[np.float32], y: list[str]
+) -> dict[str, float]:
+    with opened as fleet:
         fleet.learn("first", X, y)
+        before = _resident()
 
         def make() -> None:
             for key in range(n):
                 fleet.learn(key, X, y)
 
         wall, cpu = _timed(make)
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = _resident()
         fleet.checkpoint()
+        count = _timed(fleet.counts)[1]
         disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
         "new_key_ms": 1e3 * cpu / n,
         "new_key_wall_ms": 1e3 * wall / n,
         "resident_gb": resident / 1e9,
+        "grown_bytes_per_key": (resident - before) / n,
+        "count_s": count,
         "disk_bytes": disk / n,
     }
+
+
+def _resident() -> int:
+    """Return the resident bytes of this process (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
@@ -227,7 +256,7 @@ def command(settings: Settings, quick: bool) -> None:
     """
     whats = {
         "embedded": 4 if quick else 40,
-        "new keys": 100 if quick else 10_000,
+        "new keys": 100 if quick else 100_000,
         "simulation": 60 if quick else 3600,
     }
     if not quick:

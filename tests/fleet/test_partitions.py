@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import uuid
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -168,7 +169,8 @@ def test_two_nodes_without_a_common_directory(server, tmp_path_factory, monkeypa
                 os.kill(paused[0], signal.SIGSTOP)
 
             def resume():
-                os.kill(paused[0], signal.SIGCONT)
+                with suppress(ProcessLookupError):  # Ray may have killed it
+                    os.kill(paused[0], signal.SIGCONT)
 
             run_until_learned(fleet, sender, [pause, resume])
             assert fleet.n_replaced >= 1
