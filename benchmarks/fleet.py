@@ -202,6 +202,29 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
     }
 
 
+def on_partitions(workers: int, n_rows: int) -> dict[str, float]:
+    """Let workers read four files; return throughput, the driver's CPU share and a move's time."""
+    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+    with _folder() as folder:
+        X, y = _rows(n_rows)
+        header = "device," + ",".join("abcd") + ",y\n"
+        lines = [f"{i % 25},{','.join(f'{v:.6g}' for v in X[i])},{y[i]}\n" for i in range(n_rows)]
+        for number in range(4):
+            (folder / f"rows-{number}.csv").write_text(header + "".join(lines))
+        options = PartitionOptions(f"csv:{folder}/rows-{{partition}}.csv?target=y", "device", 4)
+        with PartitionedFleet(_template(), folder / "fleet", options, workers) as fleet:
+            fleet.assign()
+            fleet.rescale(workers + 1)
+            fleet.rescale(workers)
+            wall, cpu = _timed(lambda: fleet.run(0.5))
+            return {
+                "rows_per_second": 4 * n_rows / wall,
+                "driver_core": cpu / wall,
+                "longest_move_s": fleet.longest_move,
+            }
+
+
 def _spent(pids: list[int]) -> float:
     """Return the CPU seconds of other processes (Linux)."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
@@ -222,6 +245,8 @@ def measure(what: str, n: int) -> dict[str, Any]:
         return new_keys(n)
     if what == "simulation":
         return fleet_bill.simulate(1000, float(n), seed=0)
+    if what.startswith("partitions "):
+        return on_partitions(int(what.removeprefix("partitions ")), n)
     workers, block_rows = (int(number) for number in what.removeprefix("ray ").split("x"))
     return on_ray(workers, block_rows, n)
 
@@ -261,5 +286,6 @@ def command(settings: Settings, quick: bool) -> None:
     }
     if not quick:
         whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
+        whats |= {f"partitions {workers}": 100_000 for workers in (1, 2)}
     runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]
     settings.anew().run("fleet", runs, grids)

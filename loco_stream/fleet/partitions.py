@@ -204,6 +204,15 @@ class PartitionedFleet:
     settings
         See `Fleet`.
 
+    Attributes
+    ----------
+    notes
+        Sentences on workers that were lost.
+    n_replaced
+        Workers that were lost.
+    longest_move
+        Longest time in seconds that a partition stopped while it moved to another worker.
+
     Raises
     ------
     ConfigError
@@ -234,6 +243,7 @@ class PartitionedFleet:
         self._stopping = threading.Event()
         self.notes: list[str] = []
         self.n_replaced = 0
+        self.longest_move = 0.0
         try:
             self._ray, self._own = connect(ray_address)
             cores = 0 if ray_address is None else 1
@@ -269,10 +279,13 @@ class PartitionedFleet:
             index = number % self._n_workers
             if number in self._ended or self._assigned.get(number) == index:
                 continue
+            began = time.monotonic()
             if (before := self._assigned.pop(number, None)) is not None:
                 self._take(number, self._ask(before, "stop", number))
             if self._ask(index, "start", number):
                 self._assigned[number] = index
+                if before is not None:
+                    self.longest_move = max(self.longest_move, time.monotonic() - began)
 
     def poll(self) -> bool:
         """Read the state of all workers, replace lost ones, and return whether any partition runs.
