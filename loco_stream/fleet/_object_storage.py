@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.fleet._journal import BASE, RELEASE, Entry, Journal
+from loco_stream.fleet._journal import BASE, RELEASE, Entry, FencedError, Journal
 from loco_stream.fleet._lease import Lease
 from loco_stream.fleet._object_group import ObjectGroup, group_journal
 from loco_stream.fleet._object_store import ObjectStore
@@ -132,7 +132,16 @@ class ObjectStorage:
         return group_journal(self._store, number, self._owner).exists
 
     def open_group(self, number: int) -> ObjectGroup:
-        """Take a group over, unless the lease of the process before is live."""
+        """Take a group over, unless the lease of the process before is live.
+
+        Raises
+        ------
+        FencedError
+            Another process took the whole fleet over, while this one was paused.
+        ConfigError
+            Another process works on the group.
+        """
+        self._check_fleet()
         last = group_journal(self._store, number, self._owner).last()
         is_taken = last is not None and last.kind != RELEASE and last.owner != self._owner
         if last is not None and is_taken and self._lease.is_live(last.owner):
@@ -152,6 +161,18 @@ class ObjectStorage:
     def close(self) -> None:
         """End renewing the lease."""
         self._lease.end()
+
+    def _check_fleet(self) -> None:
+        """Raise `FencedError` if the fleet belongs to another process than this one or its driver.
+
+        Otherwise a process that was paused could open groups that its successor has not opened yet.
+        """
+        last = self._journal.last()
+        if last is not None and last.owner != self._owner.partition(".")[0]:
+            raise FencedError(
+                f"another process took over the fleet in {self.location}: this one was paused or "
+                "cut off for longer than its lease"
+            )
 
     def _time_left(self) -> float:
         """Return the seconds until the lease of the process before is over, negative without."""

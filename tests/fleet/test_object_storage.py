@@ -41,7 +41,7 @@ pytestmark = [
 N_KEYS = 24
 N_ROWS = 120
 BLOCK = 20
-LEASE = 2.0
+LEASE = 4.0  # two would do on an idle machine
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,20 @@ def test_a_process_paused_for_longer_than_its_lease_writes_nothing_more(url, pro
         assert wrong_keys(fleet) == []
     with Fleet(None, url) as fleet:
         assert wrong_keys(fleet) == []
+
+
+def test_a_process_whose_fleet_was_taken_over_opens_no_further_group(url):
+    from loco_stream.fleet._journal import FencedError
+    from loco_stream.fleet._storage import open_storage
+
+    stale = open_storage(url, lease=20.0)
+    stale.lock()
+    stale._lease.end()  # as if it were paused
+    with Fleet(template(), url):
+        with pytest.raises(FencedError, match="took over the fleet"):
+            stale.open_group(3)
+        with pytest.raises(FencedError):
+            stale.write_position(b"")
 
 
 def test_a_server_that_is_killed_and_started_again(url, server, processes):

@@ -101,7 +101,7 @@ def main(folder, workers, n_keys, n_rows, block, every, resident, pause):
         max_resident=int(resident),
         checkpoint_every=int(every),
         durability="interval:0.2s",
-        lease=2.0,
+        lease=4.0,
     ) as fleet:
         print("open", os.getpid(), flush=True)
         feed(fleet, int(n_keys), int(n_rows), int(block), float(pause))
