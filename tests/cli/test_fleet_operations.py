@@ -154,12 +154,12 @@ def test_limits_metrics_and_control_are_options_of_the_command(tmp_path, monkeyp
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
     invoke(
         *["csv:rows.csv?target=kind", "--key", "device", "--checkpoint", "state"],
-        *["--set", "hidden_sizes=8", "--max-keys", 2, "--max-key-rate", 0.5, "--report", "r.json"],
+        *["--set", "hidden_sizes=8", "--max-keys", 2, "--max-key-rate", 1e-6, "--report", "r.json"],
         *["--metrics-port", free_port(), "--control", f"ipc://{tmp_path}/c"],
     )
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["n_keys"], report["n_over_keys"]) == (2, 20)
-    assert (report["n_samples"], report["n_over_rate"]) == (10, 10)
+    assert (report["n_samples"], report["n_over_rate"]) == (2, 18)
     assert "20 rows belonged to keys beyond the limit" in " ".join(report["notes"])
     assert "`--control-token` needs --control" in invoke(
         "csv:rows.csv", "--key", "device", "--checkpoint", "s", "--control-token", "t", code=2
