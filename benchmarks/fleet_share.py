@@ -140,7 +140,7 @@ def _global(model: Any, n_devices: int, with_bias: bool) -> Callable[[int, Any, 
 
     def predict(number: int, X: Any, y: Any) -> NDArray[np.bool_]:
         if not with_bias:
-            return np.asarray(model.learn_predict_array(X, y)) == y
+            return np.asarray(model.learn_predict_array(X, y) == y, bool)
         proba = np.asarray(model.learn_predict_proba_array(X, y))
         own = counts[number]
         found = np.zeros(len(y), bool)
@@ -170,7 +170,7 @@ def measure(data: str, seed: int) -> dict[str, Any]:
         models = [copy.deepcopy(begin) for _ in new]
 
         def alone(number: int, X: Any, y: Any, models: list[Any] = models) -> NDArray[np.bool_]:
-            return np.asarray(models[number].learn_predict_array(X, y)) == y
+            return np.asarray(models[number].learn_predict_array(X, y) == y, bool)
 
         hits[name] = _scored(new, alone)
     for with_bias in (False, True):

@@ -137,6 +137,7 @@ _fleet_options = option_group(
 @refuse_option("--score-window", "a fleet has no `--score-window`: scores of a key cover 500 rows")
 @refuse_option("--http", "a fleet has no `--http`: it replies to prediction requests of its source")
 def command(
+    *,
     source: str,
     fleet: FleetOptions,
     state: StateOptions,
