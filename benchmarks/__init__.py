@@ -24,6 +24,8 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "targets": "benchmarks.targets:command",
+    "forecast": "benchmarks.forecast:command",
     "tables": "benchmarks.tables:command",
     "time": "benchmarks.temporal:command",
     "late": "benchmarks.late:command",

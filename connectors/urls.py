@@ -18,7 +18,7 @@ from loco_stream.connectors.registry import SINKS, SOURCES, Table, connectors, f
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sink, Source
 
-__all__ = ["open_sink", "open_source", "sink_urls"]
+__all__ = ["check_url", "open_sink", "open_source", "sink_urls"]
 
 
 def open_source(
@@ -133,6 +133,40 @@ def open_sink(url: str) -> Sink:
     return sink
 
 
+def check_url(url: str, *, is_sink: bool = False) -> None:
+    """Check the scheme, the address and the options of a URL without opening it.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or does not take its value.
+    SourceError
+        The scheme of a source is unknown.
+
+    Examples
+    --------
+    >>> check_url("redis://127.0.0.1:6379/rows?idle=never")
+    Traceback (most recent call last):
+    loco_stream.errors.ConfigError: redis: `idle` must be a duration such as 0.1, 0.1s or 100ms, ...
+    """
+    table = SINKS if is_sink else SOURCES
+    scheme, colon, rest = url.partition(":")
+    entry = find(table, scheme) if colon else None
+    if entry is None:
+        what = "sink" if is_sink else "source"
+        raise (ConfigError if is_sink else SourceError)(_unknown(what, url, table))
+    where, query = _split_own(entry, rest) if entry.keeps_query else _split(rest)
+    _check_address(entry, where)
+    _options(entry, split_query(query))
+    if entry.server is not None:
+        split_server(where, entry.example, needs_name=entry.needs_name)
+
+
+def _split(rest: str) -> tuple[str, str]:
+    where, _, query = rest.partition("?")
+    return where, query
+
+
 def sink_urls(urls: tuple[str, ...]) -> list[str]:
     """Return sink URLs, with the lines of FILE in place of ``@FILE``.
 
@@ -214,7 +248,7 @@ def _build(entry: Connector, where: str, options: dict[str, Any]) -> Any:
     if entry.server is None:
         address = f"{entry.scheme}:{where}" if entry.keeps_scheme else where
         return entry.build(address, **options, **entry.fixed)
-    host, port, name = split_server(where, entry.example)
+    host, port, name = split_server(where, entry.example, needs_name=entry.needs_name)
     arguments = dict(zip(entry.server, (host, name), strict=True))
     if port is not None:
         options["port"] = port

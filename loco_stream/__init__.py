@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.forecaster import LOCOForecaster
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
@@ -27,6 +29,8 @@ __all__ = [
     "AdvancedOptions",
     "Fleet",
     "LOCOClassifier",
+    "LOCOForecaster",
+    "LOCOMultiTargetRegressor",
     "LOCORegressor",
     "Network",
     "SpikeRecord",
@@ -44,6 +48,8 @@ _HOME = {
     "AdvancedOptions": "options",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
+    "LOCOForecaster": "estimators.forecaster",
+    "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",
     "SpikeRecord": "simulator.network",

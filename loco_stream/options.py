@@ -15,22 +15,30 @@ from loco_stream._checks import Check
 from loco_stream.errors import ConfigError
 
 __all__ = [
+    "CREDITS",
     "DEFAULTS",
     "PRESETS",
+    "PROJECTIONS",
     "WIDTH_RULES",
     "AdvancedOptions",
+    "ForecastOptions",
     "Layout",
     "ModelOptions",
     "WidthRule",
     "width_rule",
 ]
 
+# Each is a module of `loco_stream.learner.plasticity.rules` or `.projections`.
+CREDITS = ("learned", "mirror", "perturbation")
+PROJECTIONS = ("recursive", "clusters")
 MAX_NEIGHBORS = 1_000_000
 MAX_CATEGORIES = 1024  # over all features: the work per row grows with the square of the inputs
 MAX_CENTROIDS = 100_000
 MAX_DELAY = 256  # rows: each costs a pass over the input lines and a copy of them in every ticket
 DEFAULT_CENTROIDS = 300
 DEFAULT_INPUT_CLUSTERS = 10
+MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
+MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
 
@@ -169,10 +177,10 @@ class AdvancedOptions:
     AdvancedOptions(credit='learned', orthogonality=0.9)
     """
 
-    credit: str = _option("mirror", _checks.choice("learned", "mirror", "perturbation"))
+    credit: str = _option("mirror", _checks.choice(*CREDITS))
     readout: str = _option("recursive", _checks.choice("recursive", "delta"))
     readout_layers: str = _option("auto", _checks.choice("auto", "all", "hidden", "last"))
-    projection: str = _option("recursive", _checks.choice("recursive", "clusters"))
+    projection: str = _option("recursive", _checks.choice(*PROJECTIONS))
     cluster_size: int | None = _option(None, _checks.integer(1, 4096, optional=True))
     n_input_clusters: int | None = _option(None, _checks.integer(1, 256, optional=True))
     rank: int | None = _option(None, _checks.integer(1, 16, optional=True))
@@ -285,6 +293,23 @@ class ModelOptions:
         """Return the options by name; the advanced ones as a dict of their own."""
         values = {declared.name: getattr(self, declared.name) for declared in fields(self)}
         return {**values, "advanced": self.advanced.to_dict()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastOptions:
+    """Options of `LOCOForecaster` that only it has, checked; see there for their meaning.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range.
+    """
+
+    heads: int = _option(24, _checks.integer(1, MAX_HEADS))
+    seasons: Sequence[int] | None = _option(None, _checks.periods(2, MAX_SEASON))
+
+    def __post_init__(self) -> None:
+        _check_all(self)
 
 
 def _block_size(n_lines: int, n_fields: int) -> int:

@@ -19,6 +19,7 @@ from loco_stream.stream import Prediction, Record
 __all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
 
 KINDS = ("prediction", "drift", "task", "status", "report")
+"""Every kind of record."""
 
 AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
 RowLike: TypeAlias = Any  # has `source`, `seq`, `t` and `epoch`
@@ -47,6 +48,9 @@ def check_kinds(names: str) -> frozenset[str]:
 def of_prediction(prediction: Prediction) -> Record:
     """Return the record of a prediction, without `label` if unknown, without `proba` in regression.
 
+    A row with an id has it as `id`. `entry` is the broker's own id or offset of its message, and
+    `keep` holds the fields that the source was asked to keep.
+
     Examples
     --------
     >>> record = of_prediction(Prediction(seq=7, y_pred="ok", proba={"ok": 0.8, "worn": 0.2}))
@@ -54,6 +58,9 @@ def of_prediction(prediction: Prediction) -> Record:
     ('prediction', 'ok', {'ok': 0.8, 'worn': 0.2}, False)
     """
     record = _head("prediction", prediction.source, prediction.seq, prediction.t, prediction.epoch)
+    if prediction.id is not None:
+        record["id"] = prediction.id
+    record |= prediction.extra or {}
     record["prediction"] = prediction.y_pred
     if prediction.proba is not None:
         record["proba"] = {str(label): p for label, p in prediction.proba.items()}

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
     from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.monitor import TaskMonitor
 
 __all__ = ["EngineRun", "has_checkpoint", "log_findings", "stored_options"]
 
@@ -87,19 +90,33 @@ class EngineRun:
         from loco_stream.engine import StreamEngine
         from loco_stream.engine.task import find_task
 
-        task = self._model.task or find_task(self._reader)
+        task = self._model.task
+        if task is None and not self._is_resumed:
+            task = find_task(self._reader)
         settings = {**self._model.stored(task), **asdict(self._scoring)}
         LOGGER.debug("settings: %s", settings)
+        chosen = self._choose(task or "classification")
         return StreamEngine(
-            self._model.model(task),
+            chosen[0],
             self._reader,
-            monitor=self._model.monitor(task),
+            monitor=chosen[1],
             delay=self._scoring.delay,
             score_window=self._scoring.score_window,
-            task=task,
+            task=task or "classification",
             settings=settings,
+            choose=self._choose if task is None else None,
             **self._engine_options,
         )
+
+    @property
+    def _is_resumed(self) -> bool:
+        folder = self._engine_options.get("checkpoint")
+        may_resume = self._engine_options.get("resume") is not False
+        return may_resume and folder is not None and has_checkpoint(folder)
+
+    def _choose(self, task: str) -> tuple[LOCOClassifier | LOCORegressor, TaskMonitor]:
+        """Return model and monitor for a task."""
+        return self._model.model(task), self._model.monitor(task)
 
 
 def log_findings(report: Mapping[str, Any], *, unused: bool) -> None:

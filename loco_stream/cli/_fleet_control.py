@@ -14,6 +14,7 @@ from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
+    from loco_stream.cli._network_options import NetworkOptions
     from loco_stream.engine.queries import RunnerQueries
     from loco_stream.fleet.runner import FleetRunner
 
@@ -31,7 +32,7 @@ class FleetPorts:
     control_token: str | None
 
     @contextmanager
-    def open(self) -> Iterator[list[Callable[[FleetRunner], None]]]:
+    def open(self, network: NetworkOptions) -> Iterator[list[Callable[[FleetRunner], None]]]:
         """Serve metrics and control commands while the block runs; yield the runner's watchers."""
         if self.control_token is not None and self.control is None:
             raise ConfigError("`--control-token` needs --control")
@@ -42,15 +43,17 @@ class FleetPorts:
                 from loco_stream.engine.queries import RunnerQueries
 
                 queries = RunnerQueries()
-                token = None if self.control_token is None else make_token(self.control_token)
-                ports.callback(Control(self.control, _orders(queries), token).close)
+                secret = None if self.control_token is None else make_token(self.control_token)
+                ports.callback(Control(self.control, _orders(queries), secret).close)
                 watchers.append(queries)
             if self.metrics_port is not None:
                 from loco_stream.engine.prometheus import serve_collector
                 from loco_stream.fleet.metrics import FleetMetrics
 
                 metrics = FleetMetrics()
-                ports.callback(serve_collector(metrics, self.metrics_port))
+                token = network.read_token()
+                where = (self.metrics_port, network.bind, token, network.allow_host)
+                ports.callback(serve_collector(metrics, *where))
                 watchers.append(metrics)
             yield watchers
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import given, option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -123,7 +125,11 @@ _fleet_options = option_group(
 )
 
 
-@click.command("run", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "fleet",  # the table of a configuration file
+    cls=ConfiguredCommand,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("source")
 @_fleet_options
 @state_options("interval:1s")
@@ -131,6 +137,8 @@ _fleet_options = option_group(
 @sink_options
 @dashboard_options
 @fleet_ports
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
 @log_options
 @refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
@@ -145,6 +153,7 @@ def command(
     outputs: SinkOptions,
     page: DashboardOptions,
     ports: FleetPorts,
+    network: NetworkOptions,
     model: LearningOptions,
     log: LogOptions,
 ) -> None:
@@ -166,6 +175,8 @@ def command(
 
     state.check()
     page.check()
+    needed = "--dashboard or --metrics-port"
+    network.check(page.dashboard, ports.metrics_port, needed=needed)
     fleet.check()
     stored = stored_settings(state.checkpoint)
     model = with_stored(model, stored or {})
@@ -174,7 +185,11 @@ def command(
         return
     sinks = outputs.open()
     report = None
-    with stop_on_signal() as handler, page.fleet_page() as pages, ports.open() as watchers:
+    with (
+        stop_on_signal() as handler,
+        page.fleet_page(network) as pages,
+        ports.open(network) as watchers,
+    ):
         try:
             stream = reading.open(source, model.task, endless=True)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
@@ -235,6 +250,10 @@ def _open(
 
     try:
         task = model.task or find_task(reader)
+        if task is None:
+            raise ConfigError(
+                "the task cannot be inferred: none of the first rows has a label", option="task"
+            )
         LOGGER.debug("settings: %s", model.stored(task))
         return Fleet(
             _initial_model(options, state, model, task),

@@ -61,7 +61,7 @@ class LearningOptions:
         given = {name: value for name, value in chosen.items() if value is not None}
         return TaskMonitor(problem=task, seed=self.seed, **given)
 
-    def stored(self, task: str) -> dict[str, object]:
+    def stored(self, task: str | None) -> dict[str, object]:
         """Return the values that a resumed run continues with."""
         return {**asdict(self), "task": task}
 

@@ -22,6 +22,7 @@ _COMMANDS = (
     "run",
     "serve",
     "fleet",
+    "config",
     "control",
     "inspect",
     "keygen",

@@ -12,6 +12,7 @@ from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -124,17 +125,21 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @source_options(None)
 @sink_options
 @dashboard_options
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(None)
 @score_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
+    *,
     source: str,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
     log: LogOptions,
@@ -143,6 +148,7 @@ def command(
     from loco_stream.engine.source_reader import SourceReader
 
     options.check(page)
+    network.check(page.dashboard, needed="--dashboard")
     stored = stored_options(options.checkpoint if options.resume else None)
     model = with_stored(model, stored)
     scoring = with_stored(scoring, stored)
@@ -150,7 +156,7 @@ def command(
     stream = reading.open(source, model.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
-    with stop_on_signal() as handler, page.page() as watchers:
+    with stop_on_signal() as handler, page.page(network) as watchers:
         try:
             warm_up(blocks=source.startswith(("zmq", "npy")))
             engine_options = {

@@ -47,6 +47,9 @@ class Dashboard:
         Other models whose scores are drawn too: name, and a function that returns the sliding score
         at this moment. It is called in the engine's thread.
 
+    token
+        Token that a browser must send as password, with any user name; by default none.
+
     Raises
     ------
     ConfigError
@@ -75,6 +78,8 @@ class Dashboard:
         title: str = "",
         note: str = "",
         rivals: Mapping[str, Callable[[], float | None]] | None = None,
+        *,
+        token: str | None = None,
     ) -> None:
         self._rivals = dict(rivals or {})
         self._title = title
@@ -89,7 +94,7 @@ class Dashboard:
         except ImportError as error:
             raise missing_extra() from error
         self._pages = OpenPages(self._buffer)
-        server = uvicorn_server(page_app(self._pages, actions, hosts))
+        server = uvicorn_server(page_app(self._pages, actions, hosts, token))
         self._server = ServerThread(server, listen(host, port, "show the page"), "dashboard")
         self.url = self._server.url
 

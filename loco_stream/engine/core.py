@@ -35,6 +35,7 @@ __all__ = ["StreamEngine"]
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
+Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
@@ -94,6 +95,9 @@ class StreamEngine:
     watchers
         Functions called with the engine, in its thread: at the start, ten times per second, and at
         the end.
+    choose
+        Called with the task that the first label shows, if that is not `task`; returns the model
+        and the monitor to continue with. By default the task is that of the model.
 
     Raises
     ------
@@ -132,6 +136,7 @@ class StreamEngine:
         forever: bool = False,
         settings: State | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
+        choose: Choose | None = None,
     ) -> None:
         self._reader = source if isinstance(source, SourceReader) else _reader_of(source)
         self.source = self._reader.source
@@ -139,13 +144,12 @@ class StreamEngine:
         _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
         adapter = ModelAdapter(model)
-        self._measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
+        measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
-            monitor = TaskMonitor(holdout=0, problem=self._measures.problem)
-        self.monitor = monitor
-        self._trainer = Trainer(
-            adapter, PendingRows(max_pending, max_age), self._measures, self.monitor
-        )
+            monitor = TaskMonitor(holdout=0, problem=measures.problem)
+        self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
+        self._score_window = score_window
+        self._choose = choose
         quality = DataQuality(self.source, adapter.takes_text)
         self._handler = EventHandler(self._trainer, quality, delay, self.source.reply, strict)
         self._commits = CommitPipeline(
@@ -154,16 +158,9 @@ class StreamEngine:
             self._listeners,
             StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
             settings or {},
-            self._measures.problem,
+            self._set_task,
         )
-        self._board = StatusBoard(
-            self._handler,
-            self._commits,
-            self._measures,
-            self.monitor,
-            self.source,
-            self._listeners,
-        )
+        self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
         self._stopping = False
         self._reading_thread: int | None = None  # while it waits for the source
@@ -182,6 +179,27 @@ class StreamEngine:
     def model(self) -> Model:
         """The current model; after a resume it is not the object that was passed in."""
         return self._trainer.adapter.model
+
+    @property
+    def monitor(self) -> TaskMonitor:
+        """The monitor."""
+        monitor = self._trainer.monitor
+        assert monitor is not None
+        return monitor
+
+    @property
+    def _measures(self) -> RunMeasures:
+        measures = self._trainer.measures
+        assert measures is not None
+        return measures
+
+    def _set_task(self, task: str) -> None:
+        """Continue with a model for the task that the first label shows."""
+        if self._choose is None or task == self._measures.problem:
+            return
+        model, monitor = self._choose(task)
+        measures = RunMeasures(task, self._score_window, self._seconds_waited)
+        self._trainer.set_task(ModelAdapter(model), measures, monitor)
 
     def stop(self) -> None:
         """End the run after the current rows; from a signal handler or any thread.

@@ -17,6 +17,7 @@ from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.pending import PendingRow
 from loco_stream.engine.row import Features, Label, Row, rows_of
+from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.numbers import plain
@@ -50,6 +51,10 @@ class EventHandler:
 
     Attributes
     ----------
+    n_rows
+        Rows processed, with and without a label.
+    text_columns
+        Leaves out columns of texts that cannot be categories.
     n_rejected, rejection
         Rows and late labels that were refused, and the last reason.
     n_set_aside
@@ -71,6 +76,9 @@ class EventHandler:
         self.trainer = trainer
         self.quality = quality
         self.strict = strict
+        has_categories = trainer.adapter.takes_blocks and quality.takes_text
+        self.text_columns = TextColumns(has_categories, quality.used_columns)
+        self.n_rows = 0
         self.n_rejected = 0
         self.rejection: str | None = None
         self.n_set_aside = 0
@@ -106,6 +114,7 @@ class EventHandler:
             rows = self._handle_sample(event)
         else:
             rows = self._handle_block(event)
+        self.n_rows += rows
         if self.trainer.measures is not None:
             self.trainer.measures.add_time(time.perf_counter_ns() - began, rows)
         return rows
@@ -116,18 +125,43 @@ class EventHandler:
             self.trainer.learn_pending(pending, y)
 
     def _handle_sample(self, event: Sample) -> int:
-        self.quality.count_row(event.x)
-        x = event.x
-        row = Row(x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t)
+        x = self.text_columns.select(event.x)
+        self.quality.count_row(x)
+        row = Row(
+            x,
+            None,
+            event.seq,
+            event.t,
+            event.source,
+            event.epoch,
+            event.sequence,
+            event.t,
+            event.id,
+            event.extra,
+        )
         if event.tag is None:
-            self._handle_row(row, event.y)
+            self._handle_row_with_id(row, event.y)
         else:
             features = tuple(map(str, x))
             values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
-            self._handle_row(row, event.y)
+            self._handle_row_with_id(row, event.y)
             self._reply(event, values, classes)
         self._newest = event.t
         return 1
+
+    def _handle_row_with_id(self, row: Row, y: Label) -> None:
+        """Process a row that may have an id: its label may have come before, or it itself."""
+        if row.id is None:
+            self._handle_row(row, y)
+            return
+        ids = self.trainer.pending.ids
+        if ids.is_known(row.id):
+            return
+        early = ids.take_early(row.id)
+        y = early if y is None else y
+        self._handle_row(row, y)
+        if y is not None:
+            ids.end(row.id, learned=True)
 
     def _handle_block(self, event: Block) -> int:
         n = len(event.X)
@@ -218,7 +252,10 @@ class EventHandler:
     def _learn_labels(self, event: Labels) -> None:
         for of, y in zip(event.of, event.y, strict=True):
             try:
-                self.trainer.learn_label(event.source, event.epoch, of, y)
+                if event.by_id:
+                    self.trainer.learn_label_by_id(of, y)
+                else:
+                    self.trainer.learn_label(event.source, event.epoch, of, y)
             except InputError as error:
                 self._reject(error, 1)
 
@@ -250,6 +287,7 @@ class EventHandler:
         """Return all counts under the keys of the report."""
         trainer = self.trainer
         return {
+            "n_rows": self.n_rows,
             "n_samples": trainer.n_samples,
             "n_unlabelled": trainer.n_unlabelled,
             "n_held_out": trainer.n_held_out,
@@ -260,11 +298,14 @@ class EventHandler:
             "n_pending": len(trainer.pending) + self.n_delayed,
             "n_expired": trainer.pending.expired,
             "n_orphaned": trainer.pending.orphaned,
+            **trainer.pending.ids.counts,
         }
 
     def export_state(self) -> Config:
         """Return everything but the trainer as plain values."""
         return {
+            "n_rows": self.n_rows,
+            "text_columns": self.text_columns.export_state(),
             "n_rejected": self.n_rejected,
             "n_set_aside": self.n_set_aside,
             "n_requested": self.n_requested,
@@ -275,6 +316,8 @@ class EventHandler:
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
+        self.n_rows = state["n_rows"]
+        self.text_columns.restore_state(state["text_columns"])
         self.n_rejected = state["n_rejected"]
         self.n_set_aside = state["n_set_aside"]
         self.n_requested = state["n_requested"]

@@ -35,8 +35,6 @@ class StatusBoard:
         Has counts and the trainer.
     commits
         Has the checkpoint folder.
-    measures, monitor
-        Their reports are included.
     source
         Its counts are included.
     listeners
@@ -47,16 +45,12 @@ class StatusBoard:
         self,
         handler: EventHandler,
         commits: CommitPipeline,
-        measures: RunMeasures,
-        monitor: TaskMonitor,
         source: Source,
         listeners: Listeners,
     ) -> None:
         self._handler = handler
         self._trainer = handler.trainer
         self._commits = commits
-        self._measures = measures
-        self._monitor = monitor
         self._source = source
         self._listeners = listeners
         self._slow: Config = {}  # what takes long to count: at most a second old
@@ -64,6 +58,18 @@ class StatusBoard:
         self._emitted_at = -math.inf
         self._updated_at = 0.0
         self.status = self._measure()  # zeros for a reader before the run
+
+    @property
+    def _measures(self) -> RunMeasures:
+        measures = self._trainer.measures
+        assert measures is not None
+        return measures
+
+    @property
+    def _monitor(self) -> TaskMonitor:
+        monitor = self._trainer.monitor
+        assert monitor is not None
+        return monitor
 
     def update(self, engine: object) -> None:
         """Renew the status if it is a tenth of a second old."""
@@ -136,8 +142,18 @@ class StatusBoard:
         return {
             "checkpoint_age": None if store is None else store.age,
             "alarm": None if store is None else store.alarm,
-            "notes": [*refused, *passed_over, *self._listeners.notes],
+            "waiting_for": self._commits.waiting_for,
+            "notes": [*refused, *passed_over, *self._joins(), *self._listeners.notes],
         }
+
+    def _joins(self) -> list[str]:
+        """Return what is to be said about labels and columns that were not used."""
+        waiting = self._commits.waiting_for
+        return [
+            *([waiting] if waiting else []),
+            *self._trainer.pending.ids.sentences(),
+            *self._handler.text_columns.sentences(),
+        ]
 
 
 def _numbers(report: State) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.measures import RunMeasures
@@ -110,6 +110,17 @@ class Trainer:
         self._emit_block: Callable[[Predictions], None] | None = None
         self._emit_alarm: Callable[[Alarm, Row], None] | None = None
 
+    def set_task(
+        self, adapter: ModelAdapter, measures: RunMeasures, monitor: TaskMonitor | None
+    ) -> None:
+        """Replace the model and what measures it, before the first label is learned."""
+        self.adapter = adapter
+        self.measures = measures
+        self.monitor = monitor
+        self._is_regression = measures.problem == "regression"
+        self._with_proba = self._in_detail and not self._is_regression
+        self.pending.forget_predictions()
+
     def on_prediction(
         self, emit: Callable[[Prediction], None], emit_block: Callable[[Predictions], None]
     ) -> None:
@@ -172,6 +183,10 @@ class Trainer:
             if self._rescores_blocks and self.monitor is not None:
                 self.monitor.rescore(self.adapter.model)
             self.n_samples += 1
+        if self.measures is not None and predicted.proba is not None:
+            self.measures.ranking.update_block(
+                labels, predicted.proba, predicted.classes, predicted.known
+            )
         if rows:
             self.last = _last_scored(rows[-1], labels[-1], outcomes[-1])
         return y_pred
@@ -230,6 +245,18 @@ class Trainer:
             self.learn_pending(pending, plain(y))
         return pending
 
+    def learn_label_by_id(self, row_id: Any, y: Label) -> None:
+        """Learn the row with an id, now or, if it has not come yet, when it comes.
+
+        Raises
+        ------
+        InputError
+            The model refuses the row: nothing was learned.
+        """
+        key = self.pending.ids.find(row_id, plain(y), self.now)
+        if key is not None:
+            self.learn_label(*key, y)
+
     def learn_pending(self, pending: PendingRow, y: Label) -> None:
         """Score and learn a row whose label has come."""
         self._finish(pending.row, pending.prediction, y, is_late=True)
@@ -243,6 +270,8 @@ class Trainer:
         self.last = ScoredRow(row, y, y_pred, proba, interval)
         p_true = proba.get(y, 0.0) if proba else None
         self._score(row, y, Outcome(y_pred, p_true, interval), is_late)
+        if self.measures is not None:
+            self.measures.rank(y, proba)
         if self._is_held_out(row, y):
             self.n_held_out += 1
             if not is_late:  # the next row follows it
@@ -305,9 +334,8 @@ class Trainer:
     def _emit_prediction(self, row: Row, prediction: RowPrediction, y: Label) -> None:
         if self._emit is not None:
             y_pred = prediction.y_pred
-            self._emit(
-                Prediction(row.seq, y_pred, y, prediction.proba, row.t, row.source, row.epoch)
-            )
+            where = (row.t, row.source, row.epoch, row.id, row.extra)
+            self._emit(Prediction(row.seq, y_pred, y, prediction.proba, *where))
 
     # checkpoints
 

@@ -54,7 +54,10 @@ class LOCOEstimator(base.Estimator):
                 f"`centroids` must be None or 0 in a regressor, got {checked.centroids!r}"
             )
         self.__dict__.update(given, advanced=checked.advanced)
-        self._core = ModelCore(checked, regression=self._regression)
+        self._core = self._make_core(checked)
+
+    def _make_core(self, options: ModelOptions) -> ModelCore:
+        return ModelCore(options, regression=self._regression)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:
@@ -316,8 +319,8 @@ class LOCOEstimator(base.Estimator):
         drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
         weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
         reported separately. The gate of `retention`, which acts on rows unlike recent ones, and
-        recalled earlier models are not decomposed; `explained` is the share of the answer without
-        the latter. Nothing changes.
+        recalled earlier models are not decomposed; `explained` is the share of the prediction
+        without the latter. Nothing changes.
 
         Parameters
         ----------

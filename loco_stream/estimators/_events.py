@@ -13,9 +13,7 @@ from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._observed import new_tickets
 from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.row_times import row_times, row_times_at
-from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import Table, table
-from loco_stream.numbers import require_number
 
 __all__ = ["learn", "pooled", "predict"]
 
@@ -32,19 +30,18 @@ def learn(
     """Learn the rows of one event."""
     given = _event(X)
     n = len(given.numbers)
-    labels = () if core.regression else (plain_label(y),)
-    value = require_number("y", y) if core.regression else 0.0
+    labels, known = core.read_target(y)
     with core.lock:
         names = core.names(given.numbers.shape[1], features)
         times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=core.options.remembers)
-        (slot,) = core.admit(names, labels) or (0,)
+        slot, value = core.placed_target(core.admit(names, labels), known)
         rows = _admitted(core, given, names)
         tickets = new_tickets(core, n)
         core.run(rows, predicts=False, learns=False, times=times, tickets=tickets)
         core.run(
             rows,
             np.full(n, slot),
-            np.full(n, value),
+            np.array([value] * n),
             predicts=False,
             times=row_times_at(np.full(n, np.nan), share=1.0 / n),
             tickets=tickets,

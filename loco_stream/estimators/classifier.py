@@ -58,7 +58,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         for plain node perturbation; a thirtieth without the recursive projector. Results are flat
         from half to twice the default.
     class_weight
-        Cost of a mistake on a class relative to the others. It acts on the answer only: the
+        Cost of a mistake on a class relative to the others. It acts on the prediction only: the
         probability of each class is multiplied by its weight and all are normalised again (Elkan
         2001), so that `predict_one` returns the class of the least expected cost. None: all 1, and
         the probabilities are calibrated. A dict: labels and weights, 1 for a label that is not in

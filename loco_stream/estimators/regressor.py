@@ -26,7 +26,7 @@ from loco_stream.options import DEFAULTS, AdvancedOptions
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LOCORegressor"]
+__all__ = ["LOCORegressor", "coverage_level"]
 
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
@@ -164,7 +164,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         True
         """
         core = self._core
-        level = _level(coverage)
+        level = coverage_level(coverage)
         times = row_time(t, remembers=core.options.remembers)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
@@ -181,7 +181,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         sequence: Iterable[Any] | None = None,
     ) -> NDArray[np.float64]:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
-        level = _level(coverage)
+        level = coverage_level(coverage)
         with self._core.lock:
             answers, radii = self._predict_rows(X, features, t, sequence)
             if self._core.state is None:
@@ -203,7 +203,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
 
         Both are predicted before the row is learned.
         """
-        level = _level(coverage)
+        level = coverage_level(coverage)
         answers, radii = self._learn_rows(
             X, y, features, t, sequence, predict_first=True, wants_radii=True
         )
@@ -306,7 +306,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             return core.learn_table(given, names, known, predict_first, times, radii), radii
 
 
-def _level(coverage: float) -> int:
+def coverage_level(coverage: float) -> int:
+    """Return the position of a coverage in `COVERAGES`; raises `InputError` for another one."""
     if coverage not in COVERAGES:
         allowed = ", ".join(map(str, COVERAGES))
         raise InputError(f"`coverage` must be one of {allowed}, got {shown(coverage)}")

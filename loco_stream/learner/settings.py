@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
-from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
+from loco_stream.learner.plasticity.projections import NO_PROJECTION, PROJECTIONS, RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.neurons import find, window_of
@@ -33,7 +33,7 @@ class Settings(NamedTuple):
     recursive, regression: the readout is the ensemble of experts; there is one output, a value
     learns: hidden layers change
     credit, mirrors: position of the credit rule in `CREDIT_RULES`; the readout mirrors its changes
-    projection: `NO_PROJECTION`, `RECURSIVE` or `CLUSTERS`
+    projection: position in `PROJECTIONS`
     block: input lines per block of a projector
     plastic: share of the neurons that learn
     noise: size of a perturbation, in thresholds per window
@@ -201,7 +201,7 @@ def _projection(options: ModelOptions) -> int:
     advanced = options.advanced
     if options.rule != "loco" or advanced.orthogonality == 0.0:
         return NO_PROJECTION
-    return CLUSTERS if advanced.projection == "clusters" else RECURSIVE
+    return [projection.name for projection in PROJECTIONS].index(advanced.projection)
 
 
 def _n_clusters(options: ModelOptions) -> int:

@@ -42,8 +42,20 @@ from loco_stream.learner.readout.experts.least_squares import ensure_gains
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import SHARPNESS, softmax
 from loco_stream.learner.settings import BALANCED, EQUAL
+from loco_stream.learner.target_units import standardised, value_of
 
-__all__ = ["FRESH_START", "LATE", "LEARN", "OBSERVE", "PREDICT", "STEP_SHARE", "TIME", "run"]
+__all__ = [
+    "FRESH_START",
+    "LATE",
+    "LEARN",
+    "OBSERVE",
+    "PREDICT",
+    "STEP_SHARE",
+    "TIME",
+    "is_sound",
+    "prepare_context",
+    "run",
+]
 
 PREDICT = 1  # flags of what to do with a row
 OBSERVE = 2
@@ -52,22 +64,6 @@ LATE = 8
 TIME = 0  # columns of the row times
 FRESH_START = 1
 STEP_SHARE = 2
-
-TARGET_CLIP = 8.0  # standardised targets beyond are clipped
-RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
-
-
-@kernel
-def _value(target, score):
-    """Return a regression output in the target's units, within its range and a margin."""
-    if target.n_values[0] == 0.0:
-        return 0.0
-    deviation = math.sqrt(target.squares[0] / target.n_values[0])
-    margin = RANGE_MARGIN * (target.highest[0] - target.lowest[0])
-    value = target.mean[0] + deviation * score
-    if not math.isfinite(value):
-        return target.mean[0]
-    return min(max(value, target.lowest[0] - margin), target.highest[0] + margin)
 
 
 @kernel
@@ -130,7 +126,7 @@ def _decide(settings, state, scratch, dormant):
     n_classes = state.counts.n_classes
     now = scratch.now
     if settings.regression:
-        return _value(state.target, now.combined[0] if n_classes > 0 else 0.0)
+        return value_of(state.target, 0, now.combined[0] if n_classes > 0 else 0.0)
     if n_classes == 0:
         return -1.0
     answer = scratch.answer
@@ -174,10 +170,7 @@ def _set_target(settings, state, scratch, label, value):
     if not settings.regression:
         target[label] = 1.0
         return
-    statistics = state.target
-    deviation = math.sqrt(statistics.squares[0] / max(statistics.n_values[0], 1.0))
-    z = (value - statistics.mean[0]) / deviation if deviation > 0.0 else 0.0
-    target[0] = min(max(z, -TARGET_CLIP), TARGET_CLIP)
+    target[0] = standardised(state.target, 0, value)
 
 
 @kernel
@@ -190,19 +183,19 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
     """
     target = state.target
     score = scratch.now.combined[0]
-    predicted = _value(target, score)
+    predicted = value_of(target, 0, score)
     if late:
         read_outputs(settings, state, scratch, ticket)
         ensemble.combine_outputs(settings, state, scratch.then)
         score = scratch.then.combined[0]
     deviation = math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
     reach = max(intervals.reach(state.residuals), deviation)
-    intervals.learn_residual(state.residuals, abs(value - _value(target, score)))
+    intervals.learn_residual(state.residuals, abs(value - value_of(target, 0, score)))
     return min(max(value, predicted - reach), predicted + reach)
 
 
 @kernel
-def _is_sound(error, n_classes, credit):
+def is_sound(error, n_classes, credit):
     """Return whether the numbers of this step may reach a weight."""
     total = 0.0
     for c in range(n_classes):
@@ -314,7 +307,7 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, guarded,
         assign_credit(settings, state, scratch)
     credit = scratch.neurons.credit[: settings.n_hidden if plastic else 0]
     is_ready = ensemble.prepare_experts(settings, state, scratch)
-    if is_ready and _is_sound(scratch.now.error, counts.n_classes, credit):
+    if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
         if plastic:
             step = _step_share(settings, state, row, label, share)
             change_hidden(settings, state, scratch, step)
@@ -332,7 +325,7 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, guarded,
 
 
 @kernel
-def _prepare_context(settings, state, scratch, t, fresh, ticket):
+def prepare_context(settings, state, scratch, t, fresh, ticket):
     """Write what the rows before left to the row at `t`, or to the one of a ticket."""
     if ticket.shape[0] > 0:
         read_context(settings, state, scratch, ticket)
@@ -403,7 +396,7 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
         fresh = timed and times[i, FRESH_START] != 0.0
         ticket = tickets[i] if late else scratch.no_ticket
         if settings.remembers:
-            _prepare_context(settings, state, scratch, t, fresh, ticket)
+            prepare_context(settings, state, scratch, t, fresh, ticket)
         guarded, dormant = _pass(settings, state, scratch, rows[i], t)
         if predicts:
             _write_answer(settings, state, scratch, dormant, i, answers, proba)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.metrics.scores import scores_for
+from loco_stream.metrics.scores.confusion import Confusion
 from loco_stream.metrics.scores.definition import Interval, Label, State, Tally
 
 __all__ = ["Prequential"]
@@ -124,6 +125,12 @@ class Prequential:
         """Return one score by name."""
         score = self._by_name[name]
         return float(score.value(self._tallies[score.tally]))
+
+    @property
+    def labels(self) -> list[Label]:
+        """The labels of `per_class`, in its order."""
+        confusion = self._tallies.get(Confusion)
+        return [] if confusion is None else list(cast(Confusion, confusion).labels)
 
     def classes(self) -> dict[str, Label]:
         """Return the scores that are no single number: `per_class` and `confusion`."""

@@ -43,7 +43,7 @@ from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
 from loco_stream.learner.settings import resolve
-from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
+from loco_stream.learner.target_units import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.jitted import jitted

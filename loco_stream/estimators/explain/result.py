@@ -39,10 +39,10 @@ class Explanation:
     score
         The sum of all these.
     experts
-        Share of each part of the readout in the answer, as in `mixture_`, and of recalled earlier
-        models.
+        Share of each part of the readout in the prediction, as in `mixture_`, and of recalled
+        earlier models.
     explained
-        Share of the answer that is decomposed; recalled earlier models are not.
+        Share of the prediction that is decomposed; recalled earlier models are not.
     """
 
     prediction: Any
@@ -61,7 +61,7 @@ class Explanation:
         named = list(self.features.items())
         lines = [
             f"{self.prediction!r}: score {self.score:+.3f}, "
-            f"{self.explained:.0%} of the answer explained"
+            f"{self.explained:.0%} of the prediction explained"
         ]
         lines += [f"  {value:+9.3f}  {name}" for name, value in named[:_MOST]]
         if len(named) > _MOST:

@@ -26,7 +26,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
 
     `n_features` and `n_classes` are how many have a name.
     """
-    n_outputs = 1 if settings.regression else n_classes
+    n_outputs = max(n_classes, 1) if settings.regression else n_classes
     capacity = len(state.statistics.n_values), len(state.classes.n_rows)
     if n_features > capacity[0] or n_outputs > capacity[1]:
         raise ValueError(f"there is no room for {n_features} features and {n_outputs} outputs")

@@ -79,7 +79,7 @@ def is_ready(settings, state, scratch):
 
 
 class Expert(NamedTuple):
-    """One way to predict a row; `loco_stream.testing.check_expert` checks a definition.
+    """One way to predict a row.
 
     Kernels get the groups `settings`, `state` and `scratch` (see `Settings`, `State` and `Scratch`)
     and allocate nothing. An expert finds its own arrays at ``state.experts.NAME`` and
