@@ -11,8 +11,6 @@ from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.regressor import LOCORegressor
-from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.fleet.sharing import SharedModel, blank_of, check_template
@@ -225,7 +223,7 @@ def _write(storage: Storage, header: _Header) -> None:
     storage.write_header(json.dumps(content).encode())
 
 
-def _load(storage: Storage) -> LOCOEstimator:
+def _load(storage: Storage) -> LOCOClassifier | LOCORegressor:
     """Return the template."""
     saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
