@@ -209,7 +209,8 @@ class _Collector:
     def collect(self) -> Iterator[Family]:
         """Yield the current metrics."""
         status = self._engine.status
-        for key in keys_for("regression" if "mae" in status else "classification"):
+        problem = "regression" if "mae" in status else "classification"
+        for key in keys_for(problem, detector="n_alarms" in status):
             value = status.get(key.name)
             if key.prometheus and (key.kind == "flag" or value is not None):
                 yield self._family(key, value)
