@@ -102,6 +102,7 @@ _CLASSES = -1  # stands for the number of classes
 _POSITIVE = ("fixed.power", "fixed.n_rows", "experts.discriminant.total")  # start at 1
 _NEW = {
     "fixed.weights": ((0, 0), np.float32),
+    "fixed.norms": ((0,), np.float64),
     "fixed.biases": ((0,), np.float64),
     "fixed.center": ((0,), np.float64),
     "fixed.factor": ((0,), np.float64),
@@ -175,7 +176,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     Such a model goes on without the layer that never learns and its discriminant.
     """
     options = saved.config["parameters"]
-    advanced = {**options["advanced"], "fixed_neurons": 0}
+    advanced = {**options["advanced"], "fixed_neurons": 0, "recent_values": _N_LAGS}
     saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
     if not saved.arrays:
         return saved
