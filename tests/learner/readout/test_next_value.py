@@ -22,7 +22,7 @@ def arrays():
 def run(values, ensemble, learn_every=1):
     """Compare mixtures with the twin's on a series; return them, the twin and the state."""
     own, work = arrays()
-    twin = RecentValues()
+    twin = RecentValues(len(own.known))
     mean, deviation = 3.0, 2.0
     mixed = []
     for i, (value, score) in enumerate(zip(values, ensemble, strict=True)):
@@ -83,7 +83,7 @@ def test_the_last_values_are_kept_the_last_one_first():
         assert np.isnan(work.known[len(known) :]).all()
     next_value.keep_value(own, 4.0)
     assert own.known.tolist() == [4.0, 3.0, 2.0]
-    assert own.counters.n_known == next_value.N_LAGS
+    assert own.counters.n_known == 3
 
 
 def test_the_expert_that_is_best_has_the_weight():

@@ -20,6 +20,7 @@ from tests.helpers.models import sort_options, untrained
 FOLDER = Path(__file__).parents[2] / "data" / "golden" / "v0_2_tickets"
 NAMES = [*golden.CLASSIFIERS, *golden.REGRESSORS]
 PENDING = slice(golden.LEARNED, golden.LEARNED + golden.OBSERVED)
+NEW = ("fixed_neurons", "recent_values")  # options that release 0.2 did not have
 WITHOUT_FIXED_LAYER = ModelOptions(advanced=AdvancedOptions(fixed_neurons=0))
 AFTER = slice(golden.LEARNED + golden.OBSERVED, None)
 
@@ -34,7 +35,7 @@ def parameters_of_0_2(**changed):
     """Return the parameters that release 0.2 wrote for a default model."""
     given = DEFAULTS.to_dict()
     advanced = given.pop("advanced")
-    for name in ("projection", "n_input_clusters", "rank", "fixed_neurons"):
+    for name in ("projection", "n_input_clusters", "rank", *NEW):
         del advanced[name]
     of_0_2 = {"n_input_clusters": 0, "rank": 1, "antithetic": False, "n_perturbations": 1}
     return given | advanced | of_0_2 | changed
@@ -163,7 +164,7 @@ def test_a_model_with_a_removed_option_is_refused(removed):
 
 def test_every_parameter_of_0_2_is_converted_or_removed():
     converted = convert_parameters(parameters_of_0_2(n_input_clusters=5))
-    new = {"advanced", "projection", "fixed_neurons"}
+    new = {"advanced", "projection", *NEW}
     kept = {*converted, *converted["advanced"]} - new
     removed = {"antithetic", "n_perturbations"}
     assert kept | removed == set(parameters_of_0_2())
