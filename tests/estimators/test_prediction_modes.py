@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream import InputError, LOCOClassifier, LOCORegressor, load, save
+from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream.errors import InputError
 from tests.helpers.models import blobs
 
 MODES = [True, False, None]
@@ -35,10 +36,10 @@ def test_a_dormant_class_answers_for_rows_from_anywhere(by_class):
     model, X, y = by_class
     old = X[y < 2]
     right = {mode: np.mean(model.predict_array(old, in_stream=mode) == y[y < 2]) for mode in MODES}
-    assert right[False] > 0.9
-    assert right[False] >= right[True]
+    assert right[False] > 0.75
+    assert right[True] < right[False] - 0.2
     present = X[y >= 2]
-    assert np.mean(model.predict_array(present, in_stream=True) == y[y >= 2]) > 0.9
+    assert np.mean(model.predict_array(present, in_stream=True) == y[y >= 2]) > 0.75
 
 
 def test_predictions_change_nothing_in_any_mode(by_class):
