@@ -21,6 +21,14 @@ _REPORT = {"source": "check", "n_samples": _N_ROWS, "accuracy": 0.5}
 _OTHERS: dict[str, Record] = {
     "drift": {"at": 7, "since": 3, "detector": "ADWIN", "what": "concept"},
     "task": {"at": 9, "since": 8, "detector": "ADWIN", "what": "concept", "task": "task 1"},
+    "anomaly": {
+        "at": 7,
+        "score": 4.5,
+        "state": 1.5,
+        "column": "flow",
+        "value": 9.5,
+        "expected": [1.0, 2.0],
+    },
     "status": {"status": {"n_samples": 10, "accuracy": 0.5}},
 }
 
