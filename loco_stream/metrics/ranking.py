@@ -128,8 +128,8 @@ class Ranking:
             "window": self.window,
             "n": self._n,
             "labels": [plain(label) for label in self._index],
-            "own": self._all.own,
-            "others": self._all.others,
+            "own": [list(counts) for counts in self._all.own],  # written while rows are counted
+            "others": [list(counts) for counts in self._all.others],
             "rows": [[of, list(bins)] for of, bins in self._rows],
         }
 

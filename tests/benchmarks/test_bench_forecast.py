@@ -46,6 +46,7 @@ def test_both_ways_to_predict_targets_are_measured(monkeypatch):
         for number in (1, 2)
         for contender in targets.CONTENDERS
     }
-    assert results["1/one model/0"]["mae"] == results["1/model per target/0"]["mae"]
+    alone = results["1/model per target/0"]["mae"]  # this one knows recent values too
+    assert results["1/one model/0"]["mae"] == pytest.approx(alone, rel=0.05)
     rows = targets.grids(results)[0].rows
     assert [row[0] for row in rows] == ["1", "1", "2", "2"]

@@ -53,6 +53,16 @@ def naive(label, labels, values):
     return wins / (len(own) * len(others)), average, best
 
 
+def test_an_exported_state_stays_as_it_was():
+    """A checkpoint is written by another thread while rows are counted."""
+    labels, proba = stream(100, 0)
+    ranking = ranked(labels, proba)
+    state = ranking.export_state()
+    before = json.dumps(state)
+    ranking.update("a", {"a": 0.5, "b": 0.25, "c": 0.25})
+    assert json.dumps(state) == before
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_scores_are_those_of_all_pairs(seed):
     labels, proba = stream(200, seed)
