@@ -158,9 +158,10 @@ def _moments(target):
 def _next_value(settings, state, scratch, score):
     """Return the answer to the stream's next row, standardised.
 
-    `score` is the ensemble's (float64); the recent values are in scratch.
+    `score` is the ensemble's (float64); the recent values are in scratch. Where values come late,
+    the last ones known are old, and the ensemble answers alone.
     """
-    if settings.n_lags == 0:
+    if settings.n_lags == 0 or state.delayed.is_delayed > 0.0:
         return score
     mean, deviation = _moments(state.target)
     return next_value.mix_values(state.next_value, scratch.values, score, mean, deviation)
@@ -239,7 +240,7 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
     at_the_time = value_of(target, 0, _next_value(settings, state, scratch, score))
     intervals.learn_residual(state.residuals, abs(value - at_the_time))
     bounded_value = min(max(value, predicted - reach), predicted + reach)
-    if settings.n_lags > 0 and deviation > 0.0:
+    if settings.n_lags > 0 and state.delayed.is_delayed == 0.0 and deviation > 0.0:
         z = standardised(target, 0, bounded_value)
         next_value.learn_value(state.next_value, scratch.values, score, z, mean, deviation)
     return bounded_value

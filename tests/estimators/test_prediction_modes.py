@@ -96,18 +96,3 @@ def test_recent_values_answer_for_the_next_row_of_a_regression():
         model.predict_array(X[:3], in_stream=False),
         [model.predict_one(dict(enumerate(x)), in_stream=False) for x in X[:3]],
     )
-
-
-def test_late_values_are_predicted_from_the_values_known_by_then():
-    rng = np.random.default_rng(4)
-    y = np.cumsum(rng.normal(size=400))
-    model = LOCORegressor(seed=1)
-    waiting = []
-    errors = []
-    for i, value in enumerate(y):
-        ticket = model.observe_one({"x": float(i % 7)})
-        errors.append(abs(ticket.prediction - value))
-        waiting.append((ticket, value))
-        if len(waiting) > 5:
-            model.learn_one(*waiting.pop(0))
-    assert np.mean(errors[100:]) < 1.2 * np.abs(y[6:] - y[:-6]).mean()

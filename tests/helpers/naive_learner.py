@@ -486,7 +486,7 @@ class Learner:
 
     def next_value(self, known=None):
         """Return the value of the next row, from the values known now or given ones."""
-        if not self.target.values or not self.settings.n_lags:
+        if not self.target.values or not self.settings.n_lags or self.delayed_values.in_use:
             return self.value()
         mean, variance = self.target.statistics
         known = self.recent_values.known if known is None else known
@@ -657,7 +657,7 @@ class Learner:
         self.risks = np.clip(self.risks, 0.0, 1.0)
         self.residuals.append(residual)
         bounded = min(max(y, predicted - reach), predicted + reach)
-        if deviation > 0.0 and self.settings.n_lags:
+        if deviation > 0.0 and self.settings.n_lags and not self.delayed_values.in_use:
             z = float(np.clip((bounded - mean) / deviation, -TARGET_CLIP, TARGET_CLIP))
             self.recent_values.learn(row.scores[0], known, z, mean, deviation)
         return bounded

@@ -105,6 +105,8 @@ def test_errors_are_one_sentence(server):
         source_of(server, "nowhere")
 
 
+# nats-py leaves its transport to the garbage collector after the loop is closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_sink_publishes_each_record_once(server):
     server.add_stream("out", "out.>")
     sink = open_sink(f"nats://127.0.0.1:{server.port}/out?only=prediction")
