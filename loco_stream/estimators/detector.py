@@ -36,8 +36,8 @@ class DetectorScores(NamedTuple):
     Examples
     --------
     >>> scores = LOCODetector(seed=1).learn_score_array(np.zeros((200, 1)))
-    >>> isinstance(scores, DetectorScores), scores.onset.shape, bool(scores.alarm.any())
-    (True, (200,), False)
+    >>> isinstance(scores, DetectorScores), scores.onset.shape
+    (True, (200,))
     """
 
     onset: NDArray[np.float64]

@@ -54,4 +54,6 @@ def test_a_page_on_all_addresses_needs_an_accepted_host(command, opened):
 def test_options_of_the_page_need_the_page(command, option, opened):
     refused = CliRunner().invoke(main, [*command, *option])
     assert refused.exit_code == 2
-    assert refused.stderr == f"loco-stream: `{option[0]}` needs --dashboard\n"
+    has_more = command is FLEET and option[0] in ("--bind", "--allow-host")
+    page = "--dashboard or --metrics-port" if has_more else "--dashboard"
+    assert refused.stderr == f"loco-stream: `{option[0]}` needs {page}\n"
