@@ -51,7 +51,7 @@ _CODE = (
 
 
 def _ours(name: str, series: nab.Series, seed: int) -> tuple[Float64, Float64]:
-    """Return the scores and the alarms of our detector, or of one without a part."""
+    """Return the scores and the alarms of our detector, or of the ablation that `name` says."""
     from loco_stream import LOCODetector
 
     detector = LOCODetector(every=EVERY, seed=seed)
