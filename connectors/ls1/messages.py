@@ -12,6 +12,7 @@ from msgspec import Meta
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
+from loco_stream.stream import MAX_SEQ
 
 __all__ = [
     "ErrorPayload",
@@ -27,7 +28,7 @@ __all__ = [
     "to_row",
 ]
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 _Value: TypeAlias = float | int | bool | str | None
 
 
@@ -35,7 +36,7 @@ class Hello(msgspec.Struct, frozen=True):
     """Kind 6 of a source: its name, the number of this run, and whether it wants predictions."""
 
     source: str
-    epoch: Count
+    epoch: Annotated[int, Meta(ge=0)]  # MessagePack bounds it by 2**64 - 1
     predict: bool = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -20,10 +21,10 @@ from starlette.routing import Route
 from loco_stream.dashboard._openapi import DOCUMENT, LabelledRow, LearnBody, PredictBody
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._service import Service
-from loco_stream.engine.deduplicator import MAX_NUMBER
-from loco_stream.engine.inbox import Inbox, InboxFullError
+from loco_stream.engine.inbox import Inbox, InboxFullError, RowResult
 from loco_stream.engine.validation import label_fault, row_fault
-from loco_stream.errors import LocoStreamError, SourceError
+from loco_stream.errors import LocoStreamError
+from loco_stream.stream import MAX_SEQ
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -65,16 +66,19 @@ class _Routes:
         given = await _read(request, LearnBody)
         rows = self._checked_labels(given)
         try:
-            waiting = asyncio.wrap_future(self._inbox.put(rows, given.source, given.seq or 0))
-            learned = await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
+            client = "" if request.client is None else request.client.host
+            submitted = self._inbox.put(rows, given.source, given.seq or 0, client)
+            waiting = asyncio.wrap_future(submitted)
+            results = await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
         except InboxFullError as error:
             raise HTTPException(503, str(error)) from None
-        except SourceError as error:
-            raise HTTPException(409, str(error)) from None
         except TimeoutError:
-            raise HTTPException(503, f"not learned within {TIMEOUT:g} s; it may still be") from None
-        repeated = {} if given.source is None else {"repeated": len(rows) - learned}
-        return {"learned": learned, **repeated}
+            alarm = self._service.alarm
+            why = f": {alarm}" if alarm else ""
+            raise HTTPException(
+                503, f"not learned within {TIMEOUT:g} s; it may still be{why}"
+            ) from None
+        return _learn_response(results)
 
     def _checked_labels(self, given: LearnBody) -> Sequence[tuple[Row, object]]:
         """Return rows and labels; raises an HTTP error for what cannot be learned."""
@@ -82,8 +86,8 @@ class _Routes:
         rows = [(row.x, row.y) for row in several]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "source and seq belong together: give both, or neither")
-        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_NUMBER:
-            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_NUMBER}")
+        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_SEQ:
+            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_SEQ}")
         task = "regression" if "mae" in self._service.status else "classification"
         for x, y in rows:
             if fault := _fault(x) or _label_fault(y, task):
@@ -207,6 +211,22 @@ def _prediction(engine: StreamEngine, x: Row) -> dict[str, object]:
     known = getattr(model, "features", None)
     unknown = [name for name in x if name not in known] if known else []
     return {**predicted, "unknown_features": unknown} if unknown else predicted
+
+
+def _learn_response(results: Sequence[RowResult]) -> dict[str, object]:
+    """Return the counts and what became of each row; an HTTP error if every row is refused."""
+    counts = Counter(result.status for result in results)
+    if counts["refused"] == len(results):
+        raise HTTPException(422, results[0].reason)
+    return {
+        "learned": counts["learned"],
+        "repeated": counts["repeated"],
+        "refused": counts["refused"],
+        "rows": [
+            {"status": result.status, **({"reason": result.reason} if result.reason else {})}
+            for result in results
+        ],
+    }
 
 
 def _fault(x: Row) -> str | None:

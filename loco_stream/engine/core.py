@@ -86,7 +86,8 @@ class StreamEngine:
     max_pending, max_age
         Rows, and seconds of running time, that predictions wait for late labels.
     strict
-        Raise when the model refuses a row; False counts the row as rejected and continues.
+        Raise when a row is refused or fails. With False the row is counted, kept in
+        ``quarantine.jsonl`` in the checkpoint folder with the reason, and the stream goes on.
     forever
         Wait for `stop` when the stream has ended.
     settings
@@ -147,7 +148,9 @@ class StreamEngine:
             adapter, PendingRows(max_pending, max_age), self._measures, self.monitor
         )
         quality = DataQuality(self.source, adapter.takes_text)
-        self._handler = EventHandler(self._trainer, quality, delay, self.source.reply, strict)
+        self._handler = EventHandler(
+            self._trainer, quality, delay, self.source.reply, strict, self.source.refuse
+        )
         self._commits = CommitPipeline(
             self._reader,
             self._handler,
@@ -379,8 +382,9 @@ class StreamEngine:
 
     @property
     def alarm(self) -> str | None:
-        """Why rows or checkpoints are not durable at the moment; None if they are."""
-        return None if self._commits.store is None else self._commits.store.alarm
+        """Why rows are not durable or not learned at the moment; None if they are."""
+        store = self._commits.store
+        return (None if store is None else store.alarm) or self._handler.alarm
 
     @property
     def lag(self) -> float | None:

@@ -117,6 +117,11 @@ class ModelAdapter:
         return not self.takes_blocks or bool(getattr(self.model, "categories", 0))
 
     @property
+    def n_seen(self) -> int | None:
+        """Number of rows that the model has learned; None if it does not say."""
+        return getattr(self.model, "n_seen", None)
+
+    @property
     def _is_untrained_regressor(self) -> bool:
         """Whether the model predicts 0.0 only because it has not learned any row."""
         return self._has_intervals and self.model.n_seen == 0

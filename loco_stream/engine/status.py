@@ -132,11 +132,13 @@ class StatusBoard:
     def _store_status(self) -> Config:
         store = self._commits.store
         refused = [] if self._handler.rejection is None else [self._handler.rejection]
+        quarantine = self._handler.quarantine
+        quarantined = [f"refused rows are in {quarantine.path}"] if quarantine.n_written else []
         passed_over = [] if store is None else store.notes
         return {
             "checkpoint_age": None if store is None else store.age,
-            "alarm": None if store is None else store.alarm,
-            "notes": [*refused, *passed_over, *self._listeners.notes],
+            "alarm": (None if store is None else store.alarm) or self._handler.alarm,
+            "notes": [*refused, *quarantined, *passed_over, *self._listeners.notes],
         }
 
 
