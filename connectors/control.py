@@ -23,18 +23,22 @@ _FRAME_BYTES = 4096
 _WITHOUT_TOKEN = frozenset({"status"})  # orders that change nothing
 _MIN_TOKEN = 16  # characters
 
-Handler = Callable[[], Mapping[str, Any]]
+_WITH_SOURCE = frozenset({"forget"})  # orders that concern a source, which the handler gets
+
+Handler = Callable[..., Mapping[str, Any]]
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
     do: str
     token: str = ""
+    source: str = ""
 
 
 class Control:
     """Answers orders in a thread until it is closed.
 
-    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``. The answer is ``{"ok": true,
+    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``, with ``"source": NAME`` if it
+    concerns a source. The answer is ``{"ok": true,
     ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is protected by the mode of
     its file. Every user of the machine can reach a ``tcp://`` port: there, only ``status`` is
     answered without the token.
@@ -105,7 +109,11 @@ class Control:
             return _error(f"there is no order {name!r} (orders: {', '.join(self._handlers)})")
         if self._needs_token and name not in _WITHOUT_TOKEN and not self._is_token(given.token):
             return _error(f"the order {name!r} needs the service's control token")
-        return {"ok": True, **self._handlers[name]()}
+        if name not in _WITH_SOURCE:
+            return {"ok": True, **self._handlers[name]()}
+        if not given.source:
+            return _error(f"the order {name!r} needs the name of a source")
+        return {"ok": True, **self._handlers[name](given.source)}
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
@@ -157,7 +165,9 @@ def read_token(path: str | Path) -> str:
     return token
 
 
-def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dict[str, Any]:
+def order(
+    address: str, name: str, timeout: float = 5.0, token: str = "", source: str = ""
+) -> dict[str, Any]:
     """Give an order to a running service, and return its answer.
 
     Parameters
@@ -170,6 +180,8 @@ def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dic
         Seconds to wait for the answer.
     token
         The control token, if the service needs one.
+    source
+        The source that the order concerns.
 
     Raises
     ------
@@ -178,7 +190,7 @@ def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dic
     """
     connection = open_socket(zmq.REQ, address, bind=False)
     try:
-        connection.socket.send(msgspec.json.encode({"do": name, "token": token}))
+        connection.socket.send(msgspec.json.encode({"do": name, "token": token, "source": source}))
         if not connection.socket.poll(int(timeout * 1000)):
             raise SourceError(f"no answer from {address} within {timeout:g} s")
         answer: dict[str, Any] = msgspec.json.decode(connection.socket.recv(), type=dict)

@@ -52,6 +52,7 @@ def http_api(
         )
     token = None if token_file is None else make_token(token_file)
     api = HttpApi(service, int(port), host or "127.0.0.1", token)
+    service.inbox = api.inbox
     LOGGER.info("http: %s", api.url)
     try:
         yield lambda source: InboxSource(source, api.inbox)

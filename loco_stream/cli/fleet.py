@@ -131,7 +131,8 @@ def command(
             reader = SourceReader(stream)
             with _open(fleet, state, model, reader) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
-                runner = FleetRunner(opened, reader, fleet.key, sinks, watchers)
+                bounds = reading.name_bounds()
+                runner = FleetRunner(opened, reader, fleet.key, sinks, watchers, bounds)
                 handler.engine = runner
                 report = runner.run()
         except Interrupt:

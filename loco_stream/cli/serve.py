@@ -106,6 +106,7 @@ def command(
         "durability": state.durability,
         "strict": reading.on_bad == "stop",
         "forever": True,
+        "bounds": reading.name_bounds(),
         "sinks": outputs.open(),
     }
     service = ServiceState()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
+from loco_stream.engine.admission import Admission
 from loco_stream.engine.checkpoint_schema import check_types
 from loco_stream.engine.codec import encode_commit, separate_encodable
 from loco_stream.engine.events import EventHandler
@@ -80,6 +81,8 @@ class CommitPipeline:
         Plain values stored with each checkpoint.
     problem
         "classification" or "regression".
+    admission
+        Bounds the names that rows bring to the model.
 
     Attributes
     ----------
@@ -99,7 +102,9 @@ class CommitPipeline:
         options: StoreOptions,
         settings: State,
         problem: str,
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self.cursor = Cursor(reader.start)
         self.store: Store | None = None
         self.is_save_requested = False
@@ -123,6 +128,8 @@ class CommitPipeline:
         elif store is not None:
             self.save()  # the log is replayed from it if the next checkpoint is never written
             store.flush()
+        adapter = self._handler.trainer.adapter
+        self._admission.start(adapter.features or (), adapter.classes)
         self._ticked = time.monotonic()
 
     def take(
@@ -163,6 +170,8 @@ class CommitPipeline:
         self.cursor = Cursor(storable, number, skip)
         if events and not skip:
             self._reader.ack(position)
+        if store is not None and number == 1 and self._reader.source.is_live:
+            self.is_save_requested |= not store.has_log  # the position is known from now on
         if store is not None and (store.is_due(rows) or self.is_save_requested):
             self.is_save_requested = False
             self.save()
@@ -214,6 +223,7 @@ class CommitPipeline:
     def _validate(self, events: Sequence[Event]) -> ValidEvents:
         """Separate what cannot be learned; a strict run ends there."""
         valid = validate_events(events, self._problem)
+        self._admission.admit(valid)
         self._check_strictness(valid)
         return valid
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._renamed import renamed
+from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.events import EventHandler
@@ -95,6 +96,9 @@ class StreamEngine:
     watchers
         Functions called with the engine, in its thread: at the start, ten times per second, and at
         the end.
+    bounds
+        How many names of features and classes rows may bring to the model, which forgets none; a
+        row beyond is refused. By default there is no bound.
 
     Raises
     ------
@@ -133,6 +137,7 @@ class StreamEngine:
         forever: bool = False,
         settings: State | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
+        bounds: NameBounds | None = None,
     ) -> None:
         self._reader = source if isinstance(source, SourceReader) else _reader_of(source)
         self.source = self._reader.source
@@ -158,6 +163,7 @@ class StreamEngine:
             StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
             settings or {},
             self._measures.problem,
+            Admission(bounds or NameBounds()),
         )
         self._board = StatusBoard(
             self._handler,

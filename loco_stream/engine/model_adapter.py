@@ -117,6 +117,12 @@ class ModelAdapter:
         return not self.takes_blocks or bool(getattr(self.model, "categories", 0))
 
     @property
+    def classes(self) -> Sequence[Label]:
+        """Classes that the model knows; none if it does not say."""
+        known: Sequence[Label] = getattr(self.model, "classes", ()) if self.takes_blocks else ()
+        return known
+
+    @property
     def n_seen(self) -> int | None:
         """Number of rows that the model has learned; None if it does not say."""
         return getattr(self.model, "n_seen", None)

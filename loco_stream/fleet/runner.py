@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
+from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.validation import validate_events
@@ -75,6 +76,9 @@ class FleetRunner:
         report.
     watchers
         Each is called with the runner after every commit.
+    bounds
+        How many names of features and classes rows may bring, over all keys since the start; a row
+        beyond is refused. By default there is no bound.
     """
 
     def __init__(
@@ -84,7 +88,9 @@ class FleetRunner:
         key: str,
         sinks: Iterable[Sink] = (),
         watchers: Iterable[Callable[[FleetRunner], None]] = (),
+        bounds: NameBounds | None = None,
     ) -> None:
+        self._admission = Admission(bounds or NameBounds())
         self._fleet = fleet
         self._reader = reader
         self._key = key
@@ -231,6 +237,7 @@ class FleetRunner:
 
     def _take(self, events: Sequence[Event]) -> None:
         valid = validate_events(events, self._fleet.task)
+        self._admission.admit(valid)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason

@@ -24,7 +24,13 @@ from loco_stream.learner.delayed_labels.pending import (
     write_ticket,
 )
 from loco_stream.learner.delayed_labels.weights import rows_per_draw, shares
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
+from loco_stream.learner.encoding import (
+    CLIP,
+    REOPEN_TARGET,
+    Robust,
+    update_statistics,
+    update_value,
+)
 from loco_stream.learner.forward import forward_pass
 from loco_stream.learner.hidden import run_hidden, settle_gains
 from loco_stream.learner.kernel_args import opened
@@ -322,8 +328,9 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, guarded,
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
     else:
         counts.n_skipped += 1
+    robust = Robust(state.scale_guard, state.kept_scales, scratch.block, scratch.moments)
     counts.n_masked += update_statistics(
-        scratch.row, counts.n_features, state.statistics, scratch.scaled
+        scratch.given, counts.n_features, state.statistics, scratch.scaled, robust
     )
     if settings.regression:
         clipped = abs(scratch.target[0]) >= CLIP

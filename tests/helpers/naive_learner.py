@@ -106,7 +106,7 @@ class Learner:
         self.counts = np.zeros(n_classes)
         self.last_seen = np.zeros(n_classes)
         self.features = [naive.Feature() for _ in range(n_features)]
-        self.target = naive.Feature()
+        self.target = naive.Target()
         self.residuals = []
         self.risks = 1.0 - np.array(COVERAGES)
         n_lines = n_features * self.settings.n_fields

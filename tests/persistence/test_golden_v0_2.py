@@ -37,6 +37,13 @@ def expected():
         return dict(arrays)
 
 
+def _sha(model):
+    """Hash a model without the last values of its features, which release 0.2 did not keep."""
+    config, arrays = export_model(model)
+    kept = {name: array for name, array in arrays.items() if "scale_guard." not in name}
+    return state_sha256(config, kept)
+
+
 def fresh(name):
     kind = LOCORegressor if name in runs.REGRESSORS else LOCOClassifier
     own, advanced = runs.split_parameters((runs.CLASSIFIERS | runs.REGRESSORS)[name])
@@ -53,9 +60,7 @@ def test_a_model_of_0_2_continues_bit_identically(name, expected):
 def test_a_new_model_equals_one_of_0_2_that_learned_the_same_rows(name):
     model = fresh(name)
     runs.learn(model, name, 0, runs.SAVED_AFTER)
-    assert state_sha256(*export_model(model)) == state_sha256(
-        *export_model(load(GOLDEN / f"{name}.loco"))
-    )
+    assert _sha(model) == _sha(load(GOLDEN / f"{name}.loco"))
 
 
 def test_a_pipeline_of_0_2_continues_bit_identically(expected):

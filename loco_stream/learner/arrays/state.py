@@ -17,7 +17,7 @@ from loco_stream.learner.arrays.init_weights import start_weights
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.context.traces import ContextState
 from loco_stream.learner.delayed_labels.weights import DelayedState
-from loco_stream.learner.encoding import FeatureStatistics, TargetStatistics
+from loco_stream.learner.encoding import FeatureStatistics, KeptScales, TargetStatistics
 from loco_stream.learner.plasticity.projections import ProjectionState
 from loco_stream.learner.readout.calibration import CalibrationState
 from loco_stream.learner.readout.delayed_values import DelayedValueState
@@ -27,6 +27,7 @@ from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.readout.mixture import MixtureState
 from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
+from loco_stream.learner.scale_guard import ScaleGuard
 
 __all__ = ["TEXT_STATISTICS", "Net", "State"]
 
@@ -109,6 +110,8 @@ class State(NamedTuple):
         ),
     ]
     statistics: FeatureStatistics
+    scale_guard: ScaleGuard
+    kept_scales: KeptScales
     target: TargetStatistics
     classes: ClassState
     gate: GateState
