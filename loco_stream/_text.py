@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["did_you_mean", "has_surrogate", "listed"]
+__all__ = ["did_you_mean", "has_surrogate", "listed", "one_line"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -48,3 +48,21 @@ def has_surrogate(value: object) -> bool:
     if not isinstance(value, str) or value.isascii():
         return False
     return any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text without characters that move, colour or break a line: they become escapes.
+
+    Labels and names come from outside, and may hold sequences that a terminal obeys.
+
+    Examples
+    --------
+    >>> print(one_line("ok\nERROR \x1b[31mall is lost\u202e"))
+    ok\nERROR \x1b[31mall is lost\u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

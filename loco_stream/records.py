@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Prediction, Record
 
-__all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
+__all__ = [
+    "KINDS",
+    "Record",
+    "check_kinds",
+    "label_keys",
+    "of_alarm",
+    "of_prediction",
+    "of_report",
+    "of_status",
+]
 
 KINDS = ("prediction", "drift", "task", "status", "report")
 
@@ -56,7 +65,8 @@ def of_prediction(prediction: Prediction) -> Record:
     record = _head("prediction", prediction.source, prediction.seq, prediction.t, prediction.epoch)
     record["prediction"] = prediction.y_pred
     if prediction.proba is not None:
-        record["proba"] = {str(label): p for label, p in prediction.proba.items()}
+        labels = label_keys(prediction.proba)
+        record["proba"] = dict(zip(labels, prediction.proba.values(), strict=True))
     if prediction.y is not None:
         record["label"] = prediction.y
     return record
@@ -97,3 +107,22 @@ def of_report(report: Results) -> Record:
 def _head(kind: str, source: str, seq: int, t: float, epoch: int = 0) -> Record:
     record = {"kind": kind, "source": source, "seq": seq, "t": None if math.isnan(t) else t}
     return {**record, "epoch": epoch} if epoch else record
+
+
+def label_keys(labels: Iterable[Any]) -> list[str]:
+    """Return each label as a key of a JSON object: a text is quoted where another label reads so.
+
+    Examples
+    --------
+    >>> label_keys(["on", 2]), label_keys([1, "1"])
+    (['on', '2'], ['1', '"1"'])
+    """
+    every = list(labels)
+    keys = [str(label) for label in every]
+    if len(set(keys)) == len(keys):
+        return keys
+    others = {key for key, label in zip(keys, every, strict=True) if not isinstance(label, str)}
+    return [
+        f'"{key}"' if isinstance(label, str) and key in others else key
+        for key, label in zip(keys, every, strict=True)
+    ]

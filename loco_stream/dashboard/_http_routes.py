@@ -21,9 +21,10 @@ from starlette.routing import Route
 from loco_stream.dashboard._openapi import DOCUMENT, LabelledRow, LearnBody, PredictBody
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._service import Service
-from loco_stream.engine.inbox import Inbox, InboxFullError, RowResult
+from loco_stream.engine.inbox import Inbox, InboxClosedError, InboxFullError, RowResult
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError
+from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class _Routes:
             submitted = self._inbox.put(rows, given.source, given.seq or 0, client)
             waiting = asyncio.wrap_future(submitted)
             results = await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
-        except InboxFullError as error:
+        except (InboxFullError, InboxClosedError) as error:
             raise HTTPException(503, str(error)) from None
         except TimeoutError:
             alarm = self._service.alarm
@@ -144,8 +145,10 @@ def _json(handle: Endpoint, token: str | None) -> Callable[[Request], Awaitable[
     async def endpoint(request: Request) -> Response:
         if request.headers.get("origin") is not None:
             raise HTTPException(403, "pages of a browser may not use this API")
-        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        is_bearer = scheme.lower() == "bearer"
+        is_right = token is None or hmac.compare_digest(shown.encode(), token.encode())
+        if token is not None and not (is_bearer and is_right):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
         return Response(msgspec.json.encode(await handle(request)), media_type="application/json")
 
@@ -203,7 +206,7 @@ def _prediction(engine: StreamEngine, x: Row) -> dict[str, object]:
         predicted: dict[str, object] = {"prediction": model.predict_one(x)}
         if hasattr(model, "predict_proba_one"):
             proba = model.predict_proba_one(x)
-            predicted["proba"] = {str(label): p for label, p in proba.items()}
+            predicted["proba"] = dict(zip(label_keys(proba), proba.values(), strict=True))
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
     engine.count_request(x)

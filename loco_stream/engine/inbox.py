@@ -20,7 +20,7 @@ from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Position, Sample, Schema, Source
 
-__all__ = ["Inbox", "InboxFullError", "InboxSource", "RowResult"]
+__all__ = ["Inbox", "InboxClosedError", "InboxFullError", "InboxSource", "RowResult"]
 
 _MAX_ROWS = 4096
 _MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
@@ -31,6 +31,10 @@ _SOURCES = "sources"
 _REFUSED = "refused"
 
 Pair = tuple[Mapping[Any, Any], Any]
+
+
+class InboxClosedError(Exception):
+    """The service ends, and these rows were not learned."""
 
 
 class InboxFullError(Exception):
@@ -333,5 +337,9 @@ class InboxSource(Source):
         self._source.reply(event, values, classes)
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the source, and tell those who wait that their rows are not learned."""
+        for submission in self._inbox.take():
+            submission.done.set_exception(
+                InboxClosedError("the service ends: the rows are not learned; send them again")
+            )
         self._source.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,6 +34,7 @@ class _Header:
     watch: Settings | None  # settings of the monitor of each key
     epoch: int
     settings: Settings | None = None  # those given at the beginning, since release 0.3
+    groups: Sequence[int] = ()  # key groups that held models when it was opened or closed last
 
 
 class FleetDir:
@@ -79,7 +80,14 @@ class FleetDir:
                 )
             self._watch = None if monitor is None else json.loads(json.dumps(monitor.settings))
             self.epoch = header.epoch + 1
-            _write(path, replace(header, watch=self._watch, epoch=self.epoch))
+            groups = _present(path)
+            if missing := sorted({*header.groups} - {*groups}):
+                raise CheckpointError(
+                    f"{path} lacks group-{missing[0]:04d}, which held models; put it back, or "
+                    f"delete {missing[0]} from `groups` in {path / 'fleet.json'} to go on without"
+                )
+            self._header = replace(header, watch=self._watch, epoch=self.epoch, groups=groups)
+            _write(path, self._header)
         except BaseException:
             self._folder.release()
             raise
@@ -97,8 +105,22 @@ class FleetDir:
         return ModelFactory(self.template, self._watch)
 
     def close(self) -> None:
-        """Release the directory."""
+        """Note which groups there are, and release the directory."""
+        try:
+            groups = sorted({*self._header.groups, *_present(self.path)})
+            _write(self.path, replace(self._header, groups=groups))
+        except OSError:  # the directory is gone or read-only: the next opening says so
+            pass
         self._folder.release()
+
+
+def _present(path: Path) -> list[int]:
+    """Return the numbers of the key groups in the directory of a fleet."""
+    return sorted(
+        int(group.name.removeprefix("group-"))
+        for group in path.glob("group-*")
+        if group.name.removeprefix("group-").isdecimal()
+    )
 
 
 def model_factory(path: Path) -> ModelFactory:
@@ -137,7 +159,10 @@ def _read(path: Path) -> _Header | None:
 
 
 def _write(path: Path, header: _Header) -> None:
-    content = {name: value for name, value in asdict(header).items() if name != "settings" or value}
+    optional = ("settings", "groups")
+    content = {
+        name: value for name, value in asdict(header).items() if name not in optional or value
+    }
     atomic_write(path / "fleet.json", json.dumps(content).encode(), mode=0o600)
 
 

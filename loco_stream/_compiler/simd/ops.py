@@ -218,7 +218,9 @@ def leak_and_fire(
     out: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Decay membranes, add currents, reset the neurons that fire; return how many have fired so far.
+    """Decay membranes, add currents, reset the neurons that fire.
+
+    Return how many have fired so far.
 
     Parameters
     ----------
