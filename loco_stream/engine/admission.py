@@ -127,7 +127,10 @@ class Admission:
         events = valid.events[:]
         valid.events.clear()
         for event in events:
-            fault = self._fault(event)
+            try:
+                fault = self._fault(event)
+            except Exception as error:  # a name that is no name
+                fault = f"{type(error).__name__}: {error}"
             if fault is None:
                 valid.events.append(event)
             else:

@@ -299,9 +299,8 @@ class EventHandler:
     def set_aside(self, item: Event | Row, reason: str) -> None:
         """Keep a refused row, and tell its source."""
         self.quarantine.add(item, reason)
-        if isinstance(item, Sample | Row | Block):
-            for seq in range(item.seq, item.seq + (len(item.X) if isinstance(item, Block) else 1)):
-                self._tell_source(item.source, seq, reason)
+        for seq in _row_numbers(item):
+            self._tell_source(item.source, seq, reason)
 
     def refuse(self, kinds: Mapping[str, int], reason: str) -> None:
         """Count rows or late labels that are not learned, by kind."""
@@ -391,6 +390,14 @@ class _DelayedLabels:
         self._rows.clear()
         for due, y, fields in state["rows"]:
             self._rows.append((due, PendingRow.restore_state(fields, state["features"]), y))
+
+
+def _row_numbers(item: Event | Row) -> range:
+    """Return the numbers of the rows in an event that may have fields of any type."""
+    is_numbered = type(item.seq) is int and isinstance(item.source, str)
+    if not is_numbered or isinstance(item, Labels | PredictRequest):
+        return range(0)
+    return range(item.seq, item.seq + (n_entries(item) if isinstance(item, Block) else 1))
 
 
 def _stacked(replies: Sequence[tuple[Table, Sequence[Label]]]) -> tuple[Table, Sequence[Label]]:

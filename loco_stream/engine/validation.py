@@ -23,7 +23,7 @@ _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may b
 # kinds of refusal
 _VALUE = "value out of range"
 _LABEL = "label out of range"
-_NUMBER = "row number out of range"
+_NUMBER = "source or row number"
 _ERROR = "error while it was validated"
 _UNICODE = "a text must be valid Unicode"
 _RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
@@ -73,9 +73,12 @@ def validate_events(events: Sequence[Event], problem: str) -> ValidEvents:
 
 def n_entries(event: Event) -> int:
     """Return the number of rows or late labels in an event, at least 1."""
-    if isinstance(event, Labels):
-        return max(len(event.of), 1)
-    return max(len(event.X), 1) if isinstance(event, Block) else 1
+    try:
+        if isinstance(event, Labels):
+            return max(len(event.of), 1)
+        return max(len(event.X), 1) if isinstance(event, Block) else 1
+    except TypeError:  # something without a length
+        return 1
 
 
 def _validate(event: Event, problem: str, valid: ValidEvents) -> None:
@@ -93,9 +96,15 @@ def _validate(event: Event, problem: str, valid: ValidEvents) -> None:
 
 
 def _number_fault(event: Event) -> str | None:
-    """Return what is wrong with the numbers of an event, None if nothing is."""
+    """Return what is wrong with source and numbers of an event, None if nothing is."""
+    if not isinstance(event.source, str) or has_surrogate(event.source):
+        return f"source is {shown(event.source)}; it must be a text of valid Unicode"
     if isinstance(event, PredictRequest):  # its number is only sent back
         return None
+    if type(event.epoch) is not int or not 0 <= event.epoch < 2**64:
+        return f"epoch is {shown(event.epoch)}; allowed are integers from 0 to {2**64 - 1}"
+    if isinstance(event, Sample | Block) and not _is_time(event.t):
+        return f"t is {shown(event.t)}; it must be a number of seconds"
     rows = len(event.X) if isinstance(event, Block) else 1
     first = plain(event.seq)
     if type(first) is not int or not 0 <= first <= MAX_SEQ - rows + 1:
@@ -103,6 +112,10 @@ def _number_fault(event: Event) -> str | None:
     if isinstance(event, Labels) and not all(_is_number_of_row(of) for of in event.of):
         return f"of is {shown(list(event.of))}; allowed are integers from 0 to {MAX_SEQ}"
     return None
+
+
+def _is_time(t: object) -> bool:
+    return isinstance(t, float) or (isinstance(t, int) and abs(t) <= LARGEST)
 
 
 def _is_number_of_row(of: object) -> bool:

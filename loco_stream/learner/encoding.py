@@ -235,7 +235,7 @@ def _update_feature(statistics, f, value, clipped, robust):
         if statistics.beyond[f] > REOPEN:
             statistics.beyond[f] = 0.0
             if scale_guard.end_block(guard, f, robust.block):
-                _replace_scale(statistics, f, robust)
+                _reopen(statistics, f, value, robust)
             return
     if ended and scale_guard.end_block(guard, f, robust.block):
         _judge_scale(statistics, f, robust)
@@ -285,6 +285,15 @@ def _fits_kept(guard, kept, f):
         return False
     deviation = math.sqrt(kept.squares[f] / kept.n_values[f])
     return scale_guard.judge(guard, f, kept.mean[f], deviation) == scale_guard.SOUND
+
+
+@kernel
+def _reopen(statistics, f, value, robust):
+    """Keep the scale of a feature, and go on with the kept one, or start anew at a value."""
+    fits = _fits_kept(robust.guard, robust.kept, f)
+    _swap_with_kept(statistics, f, robust.kept)
+    if not fits:
+        _restart(statistics, f, value)
 
 
 @kernel

@@ -143,7 +143,7 @@ class Feature:
             if self.beyond > encoding.REOPEN:
                 self.beyond = 0.0
                 if self.look():
-                    self.replace()
+                    self.replace([value])
                 return False
         if len(self.recent) % scale_guard.BLOCK == 0 and self.look():
             self.judge()
@@ -175,14 +175,14 @@ class Feature:
         if verdict != "sound" and self.kept and self.kept.judge(self.expected) == "sound":
             self.swap()
         elif self.n_wide >= encoding.WIDE_BLOCKS:
-            self.replace()
+            block = self.recent[-scale_guard.BLOCK :]
+            self.replace([value for value in block if self.is_expected(value)])
 
-    def replace(self):
+    def replace(self, values):
         fits = self.kept is not None and self.kept.judge(self.expected) == "sound"
         self.swap()
         if not fits:
-            block = self.recent[-scale_guard.BLOCK :]
-            self.adopt([value for value in block if self.is_expected(value)])
+            self.adopt(values)
 
     def swap(self):
         self.current, self.kept = self.kept or Scale(), self.current
