@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -121,6 +121,11 @@ class ModelAdapter:
         """Classes that the model knows; none if it does not say."""
         known: Sequence[Label] = getattr(self.model, "classes", ()) if self.takes_blocks else ()
         return known
+
+    @property
+    def fillers(self) -> Mapping[Hashable, int]:
+        """Number of fill values per feature that the model took for missing ones."""
+        return getattr(self.estimator, "fillers", {})
 
     @property
     def n_seen(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Hashable, Mapping
 
 from loco_stream import __version__
 from loco_stream.engine.commits import CommitPipeline
@@ -21,6 +22,7 @@ __all__ = ["StatusBoard"]
 
 _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
+_FILLED_COLUMNS = 5  # with a sentence of their own
 _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _STATUS_ONLY = frozenset(key.name for key in KEYS if key.status_only)
@@ -92,7 +94,7 @@ class StatusBoard:
             {
                 **{name: value for name, value in self.status.items() if name not in _STATUS_ONLY},
                 **self._monitor.report(),
-                **self._handler.quality.report(),
+                **self._quality(),
                 "categories": getattr(estimator, "categories_", {}),
                 "seed": getattr(estimator, "seed", None),
                 "version": __version__,
@@ -103,10 +105,16 @@ class StatusBoard:
             }
         )
 
+    def _quality(self) -> Config:
+        """Return what was not used, by the engine and by the model."""
+        quality = self._handler.quality.report()
+        sentences = _filler_sentences(self._trainer.adapter.fillers)
+        return {**quality, "unused": [*quality["unused"], *sentences]}
+
     def _measure(self) -> Config:
         now = time.monotonic()
         if now - self._slow_at >= _SLOW_SECONDS:
-            self._slow = {**_numbers(self._monitor.report()), **self._handler.quality.report()}
+            self._slow = {**_numbers(self._monitor.report()), **self._quality()}
             self._slow_at = now
         trainer = self._trainer
         return {
@@ -140,6 +148,16 @@ class StatusBoard:
             "alarm": (None if store is None else store.alarm) or self._handler.alarm,
             "notes": [*refused, *quarantined, *passed_over, *self._listeners.notes],
         }
+
+
+def _filler_sentences(fillers: Mapping[Hashable, int]) -> list[str]:
+    """Return a sentence per column with fill values, at most five."""
+    worst = sorted(fillers, key=lambda name: -fillers[name])[:_FILLED_COLUMNS]
+    return [
+        f"column {name!r} had {fillers[name]:,} fill values, such as -9999, that stand apart from "
+        "the others: they count as missing"
+        for name in worst
+    ]
 
 
 def _numbers(report: State) -> Config:
