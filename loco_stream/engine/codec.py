@@ -44,8 +44,9 @@ def separate_encodable(
         if _encoding_error(event) is None:
             kept.append(event)
             continue
-        is_block = isinstance(event, Block)
-        parts = [cut(event, i, i + 1) for i in range(len(event.X))] if is_block else [event]
+        parts: Sequence[Event] = [event]
+        if isinstance(event, Block):
+            parts = [cut(event, i, i + 1) for i in range(len(event.X))]
         for part in parts:
             error = _encoding_error(part)
             if error is None:

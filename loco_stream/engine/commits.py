@@ -248,8 +248,8 @@ class CommitPipeline:
             kept, refused = separate_encodable(valid.events)
             _log.warning("a commit cannot be logged as it is: %r", error)
         valid.events[:] = kept
-        for event, error in refused:
-            reason = f"the log cannot hold it: {type(error).__name__}: {error}"
+        for event, fault in refused:
+            reason = f"the log cannot hold it: {type(fault).__name__}: {fault}"
             valid.refuse(event, n_entries(event), "not storable", reason)
         self._check_strictness(valid)
         try:

@@ -50,8 +50,11 @@ SOUND = 0  # what `judge` returns: the scale fits the block, ...
 TOO_WIDE = 1  # ... is too wide for it, ...
 MOVED = 2  # ... or lies elsewhere
 
-FILLERS = (999.0, 9999.0, 99999.0, 999999.0, 32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0,
-           4294967295.0, 1e20, 1e30)  # fmt: skip
+FILLERS = (
+    *(999.0, 9999.0, 99999.0, 999999.0),
+    *(32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0, 4294967295.0),
+    *(1e20, 1e30),
+)
 """Customary values for a missing one, of either sign."""
 _FILLERS = np.array(FILLERS)
 _FLOAT32 = np.float64(np.float32(1e20)), np.float64(np.float32(1e30))  # as rows of arrays hold them
@@ -145,7 +148,7 @@ def _sort_block(guard, f, block, without_fillers):
         bool: leave out customary fillers.
     """
     n = np.int64(0)
-    for i in range(min(np.int64(guard.n_recent[f]), BLOCK)):
+    for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
         value = guard.recent[i, f]
         if without_fillers and _is_filler(value):
             continue
@@ -246,7 +249,7 @@ def block_moments(guard, f, moments):
     moments[:] = 0.0
     moments[3] = math.inf
     moments[4] = -math.inf
-    for i in range(min(np.int64(guard.n_recent[f]), BLOCK)):
+    for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
         value = guard.recent[i, f]
         if is_apart(guard, f, value):
             continue
