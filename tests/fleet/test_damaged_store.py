@@ -11,6 +11,9 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
 
 
+_PAGE = 16_384
+
+
 def make(path):
     return Fleet(LOCOClassifier(hidden_sizes=(4,), seed=0), path, key_groups=4)
 
@@ -35,7 +38,9 @@ def test_flipped_bits_are_a_sentence(tmp_path):
     store.close()
     content = path.read_bytes()
     errors = []
-    for at in range(100, len(content), len(content) // 40):
+    pages = range(_PAGE, len(content), _PAGE)
+    assert len(pages) > 5
+    for at in pages:  # the head of a page
         damaged = bytearray(content)
         damaged[at : at + 64] = bytes(64 * [0xA5])
         path.write_bytes(damaged)
@@ -51,5 +56,5 @@ def test_flipped_bits_are_a_sentence(tmp_path):
             errors.append(str(error))
         finally:
             store.close()
-    assert len(errors) > 5
-    assert [error for error in errors if "cannot read or write the models" in error]
+    assert len(errors) == len(pages)
+    assert all("cannot read or write the models" in error for error in errors)
