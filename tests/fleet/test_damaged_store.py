@@ -10,7 +10,6 @@ from loco_stream import Fleet, LOCOClassifier
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
 
-
 _PAGE = 16_384
 
 

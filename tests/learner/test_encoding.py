@@ -54,11 +54,11 @@ def run(rows):
     robust = fresh_robust(n)
     scaled = np.zeros(n, np.float32)
     row = np.zeros(n)
-    for given in np.array(rows, np.float64):
-        encoding.without_fillers(given, n, robust.guard, row)
+    for raw in np.array(rows, np.float64):
+        encoding.without_fillers(raw, n, robust.guard, row)
         encoding.scale(row, n, statistics, scaled)
         before = copied(statistics)
-        masked = encoding.update_statistics(given, n, statistics, scaled, robust)
+        masked = encoding.update_statistics(raw, n, statistics, scaled, robust)
         yield row.copy(), scaled.copy(), before, masked
 
 
