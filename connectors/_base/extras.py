@@ -6,10 +6,11 @@ import logging
 
 from loco_stream.connectors._base.connector import Extra
 
-__all__ = ["KAFKA", "MQTT", "REDIS", "client_log"]
+__all__ = ["KAFKA", "MQTT", "NATS", "REDIS", "client_log"]
 
 KAFKA = Extra("kafka", "confluent-kafka>=2.8", "confluent_kafka")
 MQTT = Extra("mqtt", "paho-mqtt>=2.1", "paho.mqtt.client")
+NATS = Extra("nats", "nats-py>=2.9", "nats")
 REDIS = Extra("redis", "redis>=6.0", "redis")
 
 

@@ -37,7 +37,7 @@ class ParquetSource(TableSource):
     ----------
     path
         The file.
-    target, drop, task, sequence, rate, speed, on_bad
+    target, drop, use, id, keep, task, sequence, rate, speed, on_bad
         As in `CSVSource`.
     time
         As in `CSVSource`. A timestamp column becomes seconds since 1970 UTC.
@@ -64,6 +64,9 @@ class ParquetSource(TableSource):
         target: str | None = None,
         *,
         drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
         task: str | None = None,
         time: str | None = None,
         sequence: str | None = None,
@@ -73,7 +76,7 @@ class ParquetSource(TableSource):
     ) -> None:
         check_speed(time, speed)
         self.path = Path(path)
-        columns = Columns(target, time, sequence, tuple(drop))
+        columns = Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep))
         super().__init__(
             f"parquet:{self.path.name}",
             str(path),
@@ -88,7 +91,7 @@ class ParquetSource(TableSource):
             columns.check(str(path), names)
             check_header(str(path), names)
             self._refuse_nested(drop)
-            self._names = [name for name in names if name not in columns.drop]
+            self._names = [n for n in names if n not in columns.drop or n in columns.keep]
             self.n_rows = self._file.metadata.num_rows
         if self.n_rows == 0:
             raise SourceError(f"{path} must have at least one row, got columns only")

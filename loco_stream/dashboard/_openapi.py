@@ -10,39 +10,82 @@ from msgspec import Meta
 from loco_stream.stream import MAX_SEQ
 from loco_stream.version import __version__
 
-__all__ = ["DOCUMENT", "LabelledRow", "LearnBody", "PredictBody"]
+__all__ = ["DOCUMENT", "LabelBody", "LabelledRow", "LearnBody", "PredictBody", "RowLabel"]
 
 Schema: TypeAlias = dict[str, Any]
 Value = int | float | bool | str | None
 Features = dict[str, Value]
 
 
+Id = Annotated[str, Meta(min_length=1, max_length=255)] | int
+
+
 class LabelledRow(msgspec.Struct, forbid_unknown_fields=True):
-    """A row and its label."""
+    """A row and its label; a row with an `id` may get its label later."""
 
     x: Features
-    y: Value
+    y: Value = None
+    id: Id | None = None
+
+
+class RowLabel(msgspec.Struct, forbid_unknown_fields=True):
+    """The label of the row with an id; null if the row will get none."""
+
+    id: Id
+    label: Value
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One row as `x`, or several as `rows`."""
+    """One row as `x`, or several as `rows`.
+
+    `in_stream`: true if they are the stream's next rows, false if they may be of any class that was
+    ever learned, null if the evidence of each row decides.
+    """
 
     x: Features | None = None
     rows: list[Features] | None = None
+    in_stream: bool | None = False
 
 
 class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
     """One row as `x` with its label `y`, or several as `rows`.
 
+    A row with an `id` may come without its label, which `/label` then brings.
     With `source`, a name that the client chooses, and `seq`, the number of the first row, a row
     that is sent again is not learned again, however long ago it was learned.
     """
 
     x: Features | None = None
     y: Value = None
+    id: Id | None = None
     rows: list[LabelledRow] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None
+
+
+class LabelBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One label by the `id` of its row, or several as `labels`."""
+
+    id: Id | None = None
+    label: Value = None
+    labels: list[RowLabel] | None = None
+
+
+class RefusedLabel(msgspec.Struct):
+    """The id of a label that was refused, and the reason."""
+
+    id: Id
+    reason: str
+
+
+class LabelResponse(msgspec.Struct):
+    """Number of labels that were taken, and the refused ones, if any.
+
+    A label whose row has not come yet waits for it.
+    """
+
+    labels: int
+    refused: list[RefusedLabel] | None = None
 
 
 class PredictResponse(msgspec.Struct):
@@ -60,9 +103,13 @@ class PredictManyResponse(msgspec.Struct):
 
 
 class RowStatus(msgspec.Struct):
-    """What became of a row: learned, repeated (learned before) or refused, with the reason."""
+    """What became of a row.
 
-    status: Literal["learned", "repeated", "refused"]
+    It was learned, waits for its label, is repeated (its number came before) or was refused, with
+    the reason.
+    """
+
+    status: Literal["learned", "waiting", "repeated", "refused"]
     reason: str | None = None
 
 
@@ -73,6 +120,7 @@ class LearnResponse(msgspec.Struct):
     """
 
     learned: int
+    waiting: int
     repeated: int
     refused: int
     rows: list[RowStatus]
@@ -112,9 +160,11 @@ def _document() -> Schema:
     types = (
         PredictBody,
         LearnBody,
+        LabelBody,
         PredictResponse,
         PredictManyResponse,
         LearnResponse,
+        LabelResponse,
         HealthResponse,
         ReadyResponse,
         ErrorResponse,
@@ -122,7 +172,7 @@ def _document() -> Schema:
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
-    predict, learn, one, several, learned, health, ready, error = schemas
+    predict, learn, label, one, several, learned, labelled, health, ready, error = schemas
     errors = {code: _response(text, error) for code, text in _ERRORS.items()}
     paths = {
         "/predict": {
@@ -137,6 +187,13 @@ def _document() -> Schema:
                 learn,
             )
         },
+        "/label": {
+            "post": _operation(
+                "Label rows by their ids; responds when the labels are durable.", labelled, label
+            )
+        },
+        "/write": {"post": _write_operation()},
+        "/api/v2/write": {"post": _write_operation()},
         "/health": {"get": _operation("Whether the process is alive.", health)},
         "/ready": {"get": _operation("Whether there is a model and rows become durable.", ready)},
     }
@@ -165,6 +222,15 @@ def _operation(summary: str, result: object, body: object = None) -> Schema:
             "content": {"application/json": {"schema": body}},
         }
         described["security"] = [{}, {"token": []}]
+    return described
+
+
+def _write_operation() -> Schema:
+    described = _operation("Take rows in the line protocol of InfluxDB.", {})
+    described["responses"] = {"204": {"description": "the rows are durable"}}
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    described["requestBody"] = {"required": True, "content": content}
+    described["security"] = [{}, {"token": []}]
     return described
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -51,7 +51,7 @@ class DataQuality:
 
     def __init__(self, source: Source, takes_text: bool) -> None:
         self._source = source
-        self._takes_text = takes_text
+        self.takes_text = takes_text
         self._rows: Counts = {}  # rows in which a feature was named
         self._masked: Counts = {}
         self._names: Features = ()  # of the last rows, which are not in `_rows` yet
@@ -71,7 +71,7 @@ class DataQuality:
         if isinstance(total, int | float) and total - total == 0:
             return
         for name, value in x.items():
-            is_text = self._takes_text and isinstance(value, str) and value
+            is_text = self.takes_text and isinstance(value, str) and value
             if not is_text and math.isnan(to_number(value)):
                 self._mask(name, 1)
 
@@ -112,6 +112,11 @@ class DataQuality:
     def _mask(self, name: Hashable, n: int) -> None:
         if name in self._masked or len(self._masked) < _MAX_NAMES:
             self._masked[name] = self._masked.get(name, 0) + n
+
+    @property
+    def used_columns(self) -> Collection[str]:
+        """Columns that the user has asked for by name."""
+        return self._source.used
 
     @property
     def skipped(self) -> dict[str, int]:

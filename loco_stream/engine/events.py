@@ -20,6 +20,7 @@ from loco_stream.engine.pending import PendingRow
 from loco_stream.engine.quarantine import Quarantine
 from loco_stream.engine.row import Features, Label, Row, rows_of
 from loco_stream.engine.source_reader import n_rows
+from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.validation import n_entries
 from loco_stream.errors import ConfigError, InputError
@@ -59,6 +60,10 @@ class EventHandler:
 
     Attributes
     ----------
+    n_rows
+        Rows processed, with and without a label.
+    text_columns
+        Leaves out columns of texts that cannot be categories.
     n_rejected, rejection
         Rows and late labels that were refused, and the last reason.
     n_set_aside
@@ -85,6 +90,9 @@ class EventHandler:
         self.trainer = trainer
         self.quality = quality
         self.strict = strict
+        has_categories = trainer.adapter.takes_blocks and quality.takes_text
+        self.text_columns = TextColumns(has_categories, quality.used_columns)
+        self.n_rows = 0
         self.n_rejected = 0
         self.rejection: str | None = None
         self.n_set_aside = 0
@@ -126,7 +134,10 @@ class EventHandler:
             rows = self._handle(event)
         except Exception as error:  # not in one of its rows: a reply, a count, or a whole block
             self._reject(event, error, n_entries(event))
-            return n_rows(event)
+            rows = n_rows(event)
+            self.n_rows += rows
+            return rows
+        self.n_rows += rows
         if self.n_failed == n_failed:
             self._failed_in_a_row = 0
         if rows and self.trainer.measures is not None:
@@ -156,18 +167,44 @@ class EventHandler:
             self._reject(pending.row, error, 1)
 
     def _handle_sample(self, event: Sample) -> int:
-        self.quality.count_row(event.x)
-        x = event.x
-        row = Row(x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t)
+        x = self.text_columns.select(event.x)
+        self.quality.count_row(x)
+        row = Row(
+            x,
+            None,
+            event.seq,
+            event.t,
+            event.source,
+            event.epoch,
+            event.sequence,
+            event.t,
+            event.id,
+            event.extra,
+        )
         if event.tag is None:
-            self._handle_row(row, event.y)
+            self._handle_row_with_id(row, event.y)
         else:
             features = tuple(map(str, x))
             values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
-            self._handle_row(row, event.y)
+            self._handle_row_with_id(row, event.y)
             self._reply(event, values, classes)
+        self._watch(event)
         self._newest = event.t
         return 1
+
+    def _handle_row_with_id(self, row: Row, y: Label) -> None:
+        """Process a row that may have an id: its label may have come before, or it itself."""
+        if row.id is None:
+            self._handle_row(row, y)
+            return
+        ids = self.trainer.pending.ids
+        if ids.is_known(row.id):
+            return
+        early = ids.take_early(row.id)
+        y = early if y is None else y
+        self._handle_row(row, y)
+        if y is not None:
+            ids.end(row.id, learned=True)
 
     def _handle_block(self, event: Block) -> int:
         n = len(event.X)
@@ -180,7 +217,20 @@ class EventHandler:
             self._learn_block(event, event.y)
         else:
             self._handle_rows(event)
+        self._watch(event)
         return n
+
+    def _watch(self, event: Sample | Block) -> None:
+        """Pass rows to the anomaly detector, if there is one."""
+        if self.trainer.watcher is None:
+            return
+        try:
+            self.trainer.watcher.take(event)
+        except Exception as error:
+            if self.trainer.is_watching or self.strict:
+                self._reject(event, error, n_rows(event))
+            else:  # the model has learned the row: only the detector refuses it
+                self.refuse({"refused by the detector": n_rows(event)}, str(error))
 
     def _fits_one_call(self, event: Block) -> bool:
         """Return whether nothing has to happen between two rows of a labelled block."""
@@ -211,7 +261,7 @@ class EventHandler:
         reply = None
         if event.tag is not None:
             context = adapter.block_context(event)
-            reply = adapter.predict_values(event.X, event.features, context)
+            reply = adapter.predict_values(event.X, event.features, context, True)
         try:
             self.trainer.observe_block(event)
         except Exception as error:
@@ -235,11 +285,13 @@ class EventHandler:
     ) -> tuple[Table, Sequence[Label]]:
         adapter = self.trainer.adapter
         adapter.enter_sequence(row.sequence)
-        return adapter.predict_values(X, features, adapter.row_time(row))
+        return adapter.predict_values(X, features, adapter.row_time(row), True)
 
     def _handle_row(self, row: Row, y: Label) -> None:
         try:
-            if y is None:
+            if self.trainer.is_watching:
+                self.trainer.watch_row(row)
+            elif y is None:
                 self._observe_row(row)
             elif self._delayed.delay is None:
                 self.trainer.learn_row(row, y)
@@ -266,7 +318,10 @@ class EventHandler:
     def _learn_labels(self, event: Labels) -> None:
         for of, y in zip(event.of, event.y, strict=True):
             try:
-                self.trainer.learn_label(event.source, event.epoch, of, y)
+                if event.by_id:
+                    self.trainer.learn_label_by_id(of, y)
+                else:
+                    self.trainer.learn_label(event.source, event.epoch, of, y)
             except Exception as error:
                 self._reject(replace(event, of=[of], y=[y]), error, 1)
 
@@ -315,6 +370,7 @@ class EventHandler:
         """Return all counts under the keys of the report."""
         trainer = self.trainer
         return {
+            "n_rows": self.n_rows,
             "n_samples": trainer.n_samples,
             "n_unlabelled": trainer.n_unlabelled,
             "n_held_out": trainer.n_held_out,
@@ -325,11 +381,14 @@ class EventHandler:
             "n_pending": len(trainer.pending) + self.n_delayed,
             "n_expired": trainer.pending.expired,
             "n_orphaned": trainer.pending.orphaned,
+            **trainer.pending.ids.counts,
         }
 
     def export_state(self) -> Config:
         """Return everything but the trainer as plain values."""
         return {
+            "n_rows": self.n_rows,
+            "text_columns": self.text_columns.export_state(),
             "n_rejected": self.n_rejected,
             "n_set_aside": self.n_set_aside,
             "n_requested": self.n_requested,
@@ -340,6 +399,8 @@ class EventHandler:
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
+        self.n_rows = state["n_rows"]
+        self.text_columns.restore_state(state["text_columns"])
         self.n_rejected = state["n_rejected"]
         self.n_set_aside = state["n_set_aside"]
         self.n_requested = state["n_requested"]
@@ -395,7 +456,8 @@ class _DelayedLabels:
 def _row_numbers(item: Event | Row) -> range:
     """Return the numbers of the rows in an event that may have fields of any type."""
     is_numbered = type(item.seq) is int and isinstance(item.source, str)
-    if not is_numbered or isinstance(item, Labels | PredictRequest):
+    has_numbers_of_rows = isinstance(item, Labels) and not item.by_id
+    if not is_numbered or has_numbers_of_rows or isinstance(item, PredictRequest):
         return range(0)
     return range(item.seq, item.seq + (n_entries(item) if isinstance(item, Block) else 1))
 

@@ -18,9 +18,17 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Position, Sample, Schema, Source
+from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
 
-__all__ = ["Inbox", "InboxClosedError", "InboxFullError", "InboxSource", "RowResult"]
+__all__ = [
+    "Inbox",
+    "InboxClosedError",
+    "InboxFullError",
+    "InboxOnly",
+    "InboxRow",
+    "InboxSource",
+    "RowResult",
+]
 
 _MAX_ROWS = 4096
 _MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
@@ -37,6 +45,17 @@ class InboxClosedError(Exception):
     """The service ends, and these rows were not learned."""
 
 
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """A row: values, label (None while unknown), id, event time (None if unknown) and extra."""
+
+    x: Mapping[Any, Any]
+    y: Any = None
+    id: Any = None
+    t: float | None = None
+    extra: Mapping[str, Any] | None = None
+
+
 class InboxFullError(Exception):
     """The inbox holds 4096 rows and accepts no more."""
 
@@ -48,7 +67,8 @@ class RowResult:
     Parameters
     ----------
     status
-        ``"learned"``; ``"repeated"`` if it was learned before; ``"refused"``.
+        ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its number
+        came before; ``"refused"``.
     reason
         Why it was refused.
     """
@@ -65,28 +85,30 @@ class _Submission:
     gets a result per row once the rows are durable.
     """
 
-    rows: list[Sample]
+    rows: Sequence[Sample | Labels]
     source: str | None
     client: str
     done: Future[list[RowResult]]
-    results: dict[int, RowResult] = field(default_factory=dict)  # by seq; others are learned
+    results: dict[int, RowResult] = field(default_factory=dict)  # by seq, of rows not taken
 
     def resolve(self, refused: Mapping[tuple[str, int], str]) -> None:
         """Pass on what became of each row."""
         self.done.set_result([self._result(row, refused) for row in self.rows])
 
-    def _result(self, row: Sample, refused: Mapping[tuple[str, int], str]) -> RowResult:
+    def _result(self, row: Sample | Labels, refused: Mapping[tuple[str, int], str]) -> RowResult:
         reason = refused.get((row.source, row.seq))
         if reason is not None:
             return RowResult("refused", reason)
-        return self.results.get(row.seq, _LEARNED)
+        waits = isinstance(row, Sample) and row.y is None
+        return self.results.get(row.seq, _WAITING if waits else _LEARNED)
 
 
 _LEARNED = RowResult("learned")
+_WAITING = RowResult("waiting")
 
 
 class Inbox:
-    """Labelled rows from other threads, in the order of their arrival.
+    """Rows and labels from other threads, in the order of their arrival.
 
     Parameters
     ----------
@@ -117,14 +139,18 @@ class Inbox:
         return names
 
     def put(
-        self, rows: Sequence[Pair], source: str | None = None, seq: int = 0, client: str = ""
+        self,
+        rows: Sequence[Pair | InboxRow],
+        source: str | None = None,
+        seq: int = 0,
+        client: str = "",
     ) -> Future[list[RowResult]]:
-        """Submit (x, y) pairs.
+        """Submit rows.
 
         Parameters
         ----------
         rows
-            The pairs.
+            (x, y) pairs, or rows with an id or event time.
         source
             The client's name for its stream. The rows are then numbered from `seq` on, and none is
             learned twice.
@@ -144,18 +170,55 @@ class Inbox:
         InboxFullError
             4096 rows wait.
         """
-        done: Future[list[RowResult]] = Future()
         with self._arrived:
-            if self._n_rows + len(rows) > _MAX_ROWS:
-                raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
             now = time.time()
             name = self.name if source is None else f"{self.name}/{source}"
             first = self._seq if source is None else seq
-            samples = [Sample(x, y, first + i, now, name) for i, (x, y) in enumerate(rows)]
+            events: list[Sample | Labels] = []
+            for i, row in enumerate(rows):
+                given = row if isinstance(row, InboxRow) else InboxRow(*row)
+                t = now if given.t is None else given.t
+                extra = given.extra
+                events.append(
+                    Sample(given.x, given.y, first + i, t, name, id=given.id, extra=extra)
+                )
+            done = self._submit(events, source, client)
             self._seq += len(rows) if source is None else 0
-            self._n_rows += len(rows)
-            self._waiting.append(_Submission(samples, source, client, done))
-            self._arrived.notify()
+        return done
+
+    def put_labels(self, ids: Sequence[Any], labels: Sequence[Any]) -> Future[list[RowResult]]:
+        """Submit labels of rows by their ids.
+
+        Returns
+        -------
+        Future[list[RowResult]]
+            What became of each label, once the labels are durable. A label that came before its
+            row counts as learned, although it waits for the row.
+
+        Raises
+        ------
+        InboxFullError
+            4096 rows and labels wait.
+        """
+        with self._arrived:
+            pairs = zip(ids, labels, strict=True)
+            events = [  # one by one, so that each has a number under which it may be refused
+                Labels([of], [y], self._seq + i, self.name, by_id=True)
+                for i, (of, y) in enumerate(pairs)
+            ]
+            done = self._submit(events, None, "")
+            self._seq += len(events)
+        return done
+
+    def _submit(
+        self, events: Sequence[Sample | Labels], source: str | None, client: str
+    ) -> Future[list[RowResult]]:
+        if self._n_rows + len(events) > _MAX_ROWS:
+            raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
+        done: Future[list[RowResult]] = Future()
+        self._n_rows += len(events)
+        self._waiting.append(_Submission(events, source, client, done))
+        self._arrived.notify()
         return done
 
     def take(self, seconds: float = 0.0) -> list[_Submission]:
@@ -193,6 +256,8 @@ class InboxSource(Source):
         self.guarantee = source.guarantee
         self.is_live = source.is_live
         self.on_bad = source.on_bad
+        self.labels_from = source.labels_from
+        self.used = source.used
         self._known = Deduplicator()
         self._refused: dict[tuple[str, int], str] = {}  # reason by source and seq, oldest first
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
@@ -270,13 +335,13 @@ class InboxSource(Source):
         else:  # the rows repeated here may be those of a commit that is not durable yet
             pending += taken
 
-    def _new_rows(self, submission: _Submission) -> list[Sample]:
+    def _new_rows(self, submission: _Submission) -> Sequence[Sample | Labels]:
         """Return the rows that were not submitted before, and note what the others are."""
         if submission.source is None:
             return submission.rows
         return [row for row in submission.rows if self._is_new(row, submission)]
 
-    def _is_new(self, row: Sample, submission: _Submission) -> bool:
+    def _is_new(self, row: Sample | Labels, submission: _Submission) -> bool:
         try:
             if self._known.is_new(submission.source or "", row.seq, submission.client):
                 return True
@@ -343,3 +408,24 @@ class InboxSource(Source):
                 InboxClosedError("the service ends: the rows are not learned; send them again")
             )
         self._source.close()
+
+
+class InboxOnly(Source):
+    """The rows of an inbox and no others: a source that never has news of its own."""
+
+    name = "http"
+    guarantee = "at least once (rows with a source and seq, or with an id, are learned once)"
+    is_live = True
+    labels_from = "the field 'y', or /label"
+
+    @property
+    def position(self) -> Position:
+        """Always the same."""
+        return {"row": 0}
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Do nothing: there is only one position."""
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield nothing: `InboxSource` continues with the inbox."""
+        yield from ()

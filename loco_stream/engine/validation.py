@@ -109,6 +109,10 @@ def _number_fault(event: Event) -> str | None:
     first = plain(event.seq)
     if type(first) is not int or not 0 <= first <= MAX_SEQ - rows + 1:
         return f"seq is {shown(event.seq)}; allowed are integers from 0 to {MAX_SEQ}"
+    if isinstance(event, Sample):
+        return _joined_fault(event)
+    if isinstance(event, Labels) and event.by_id:
+        return next((fault for of in event.of if (fault := _id_fault(of))), None)
     if isinstance(event, Labels) and not all(_is_number_of_row(of) for of in event.of):
         return f"of is {shown(list(event.of))}; allowed are integers from 0 to {MAX_SEQ}"
     return None
@@ -116,6 +120,26 @@ def _number_fault(event: Event) -> str | None:
 
 def _is_time(t: object) -> bool:
     return isinstance(t, float) or (isinstance(t, int) and abs(t) <= LARGEST)
+
+
+def _joined_fault(event: Sample) -> str | None:
+    """Return what is wrong with the id of a row and with what its record repeats."""
+    if event.id is not None and (fault := _id_fault(event.id)) is not None:
+        return fault
+    for name, value in (event.extra or {}).items():
+        is_large = isinstance(value, int) and not -(2**63) <= value < 2**64
+        if is_large or has_surrogate(name) or has_surrogate(value):
+            return f"field {shown(name)} is {shown(value)}; it cannot be kept"
+    return None
+
+
+def _id_fault(row_id: object) -> str | None:
+    """Return what is wrong with the id of a row, None if nothing is."""
+    value = plain(row_id)
+    is_number = isinstance(value, int | float) and -(2**63) <= value < 2**64
+    if is_number or (isinstance(value, str) and not has_surrogate(value)):
+        return None
+    return f"id is {shown(row_id)}; it must be a number of 64 bits or a text of valid Unicode"
 
 
 def _is_number_of_row(of: object) -> bool:
@@ -133,6 +157,8 @@ def label_fault(y: Label, problem: str) -> str | None:
     >>> label_fault(1e31, "regression")
     'y is 1e+31; allowed are numbers from -1e+30 to 1e+30'
     """
+    if problem == "watching":  # labels are not read
+        return None
     if problem == "classification":
         if type(y) in _NO_FAULT:
             return f"y is {shown(y)}; {_UNICODE}" if has_surrogate(y) else None

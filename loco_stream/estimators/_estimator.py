@@ -54,7 +54,10 @@ class LOCOEstimator(base.Estimator):
                 f"`centroids` must be None or 0 in a regressor, got {checked.centroids!r}"
             )
         self.__dict__.update(given, advanced=checked.advanced)
-        self._core = ModelCore(checked, regression=self._regression)
+        self._core = self._make_core(checked)
+
+    def _make_core(self, options: ModelOptions) -> ModelCore:
+        return ModelCore(options, regression=self._regression)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:
@@ -330,16 +333,18 @@ class LOCOEstimator(base.Estimator):
 
     # Explanation and export
 
-    def explain_one(self, x: Mapping[Any, Any], t: float | None = None) -> Explanation:
+    def explain_one(
+        self, x: Mapping[Any, Any], t: float | None = None, in_stream: bool | None = None
+    ) -> Explanation:
         """Explain the prediction for a row: what each feature adds, and which experts decide.
 
         The readouts are linear in the traces of the hidden neurons and in the features, so their
         score is decomposed exactly; what a neuron adds goes to the features by their shares of its
         drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
         weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
-        reported separately. The gate of `retention`, which acts on rows unlike recent ones, and
-        recalled earlier models are not decomposed; `explained` is the share of the answer without
-        the latter. Nothing changes.
+        reported separately. Recalled earlier models and recent values are not decomposed;
+        `explained` is the share of the answer without them. `next_row` has the weights of all that
+        the answer is made of. Nothing changes.
 
         Parameters
         ----------
@@ -347,6 +352,8 @@ class LOCOEstimator(base.Estimator):
             The row.
         t
             Its time, as in `predict_one`.
+        in_stream
+            What kind of row it is, as in `predict_one`.
 
         Raises
         ------
@@ -363,7 +370,7 @@ class LOCOEstimator(base.Estimator):
         >>> list(why.features)[0], why.features["load"] > 8.0
         ('load', True)
         """
-        return explain.explain_row(self._core, x, t)
+        return explain.explain_row(self._core, x, t, in_stream)
 
     def explain(
         self, X: Any, features: Iterable[Hashable] | None = None

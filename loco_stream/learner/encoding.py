@@ -31,11 +31,13 @@ __all__ = [
     "KeptScales",
     "Robust",
     "TargetStatistics",
+    "bounded",
     "bounded_range",
     "encode_fields",
     "encode_intensities",
     "intensity",
     "scale",
+    "update_features",
     "update_statistics",
     "update_value",
     "without_fillers",
@@ -121,7 +123,7 @@ class Robust(NamedTuple):
 
 
 @kernel
-def _bounded(z):
+def bounded(z):
     """Return a standardised value (float64) as the readout sees it: logarithmic beyond `CLIP`."""
     return z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z)
 
@@ -151,7 +153,7 @@ def scale(x, n_features, statistics, scaled):
             variance = statistics.squares[f] / statistics.n_values[f]
             if variance > 0.0:
                 z = (value - statistics.mean[f]) / math.sqrt(variance)
-        scaled[f] = np.float32(_bounded(z))
+        scaled[f] = np.float32(bounded(z))
 
 
 @kernel
@@ -161,8 +163,8 @@ def bounded_range(statistics, f):
         return 0.0
     deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
     mean = statistics.mean[f]
-    highest = _bounded((statistics.highest[f] - mean) / deviation)
-    return highest - _bounded((statistics.lowest[f] - mean) / deviation)
+    highest = bounded((statistics.highest[f] - mean) / deviation)
+    return highest - bounded((statistics.lowest[f] - mean) / deviation)
 
 
 @kernel
@@ -220,6 +222,14 @@ def update_statistics(x, n_features, statistics, scaled, robust):
         else:
             _update_feature(statistics, f, value, abs(scaled[f]) >= CLIP, robust)
     return missing
+
+
+@kernel
+def update_features(state, scratch):
+    """Take the row in scratch into the features' statistics; return how many were missing."""
+    robust = Robust(state.scale_guard, state.kept_scales, scratch.block, scratch.moments)
+    n_features = state.counts.n_features
+    return update_statistics(scratch.given, n_features, state.statistics, scratch.scaled, robust)
 
 
 @kernel

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from loco_stream.drift import InputDetector
+from loco_stream.drift.moves import FeatureMoves
 from loco_stream.monitor.label_free_forgetting import ProtectedDirections
 from loco_stream.monitor.row_codec import Vector
 from loco_stream.monitor.signature import InputScale, Label, sampled_columns
@@ -33,6 +34,7 @@ class InputView:
         self.scale = InputScale(0)
         self.detector: InputDetector | None = None
         self.protected = ProtectedDirections(0)
+        self.moves = FeatureMoves(0)
         self._columns = sampled_columns(0)
         self._row: Vector = np.zeros(0)
         self._label_mean = np.zeros(2)  # labels of a regression: their number and their mean
@@ -54,6 +56,7 @@ class InputView:
         self._row = np.zeros(n_features)
         if self.watch:
             self.detector = InputDetector(n_features, seed=self.seed)
+            self.moves = FeatureMoves(n_features)
             self.protected = ProtectedDirections(len(self.detector.folded))
 
     def update(self, row: Vector) -> str:
@@ -64,6 +67,10 @@ class InputView:
             self.set_width(len(row))
         self._row = row[: len(self._row)]
         return "stable" if self.detector is None else self.detector.update(self._row)
+
+    def stuck(self) -> int:
+        """Learn how the features of the last row move; return one just found stuck, or -1."""
+        return self.moves.update(self._row) if self.detector is not None else -1
 
     def values(self) -> Vector | None:
         """Return the columns of the last row that signatures compare; None without features.
@@ -113,6 +120,7 @@ class InputView:
         if self.detector is not None:
             arrays |= with_prefix("detector", self.detector.export_state())
             arrays |= with_prefix("protected", self.protected.export_state())
+            arrays["moves"] = self.moves.figures.copy()
         return arrays
 
     def restore_state(self, width: int, arrays: Mapping[str, Array]) -> None:
@@ -125,3 +133,5 @@ class InputView:
         if self.detector is not None:
             self.detector.restore_state(without_prefix("detector", arrays))
             self.protected.restore_state(without_prefix("protected", arrays))
+            if "moves" in arrays:  # not in files of release 0.2
+                self.moves.restore_state(arrays["moves"])

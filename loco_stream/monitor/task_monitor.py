@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -340,9 +340,26 @@ class TaskMonitor:
 
     def _test_inputs(self, row: Vector, index: int, newest: int) -> None:
         state = self._view.update(row)
+        stuck = self._view.stuck()
+        if stuck >= 0:
+            self._report_stuck(stuck, index, newest)
         if state != self._alarms.states["input"]:
             since = index + 1 - self._view.onset
-            self._take_state(Alarm(newest, "input", "energy", state, since))
+            moved = self._feature_names(self._view.moves.most_moved())
+            self._take_state(Alarm(newest, "input", "energy", state, since, features=moved))
+
+    def _report_stuck(self, feature: int, index: int, newest: int) -> None:
+        """Report a feature that repeats its value; no other task begins by that."""
+        since = max(0, index - self._view.moves.run(feature))
+        names = self._feature_names([feature])
+        alarm = Alarm(newest, "input", "stuck", "drift", since, features=names)
+        self._alarms.add(alarm)
+        self._alarms.count_drift(alarm)
+
+    def _feature_names(self, columns: Sequence[int]) -> tuple[str, ...]:
+        """Return names of features of the inputs."""
+        names = self._codec.names
+        return tuple(str(names[column]) for column in columns)
 
     def _test_error(self, hit: int, index: int, newest: int) -> None:
         state = self._concept.update(1 - hit)
@@ -358,7 +375,7 @@ class TaskMonitor:
         if alarm.state == "stable":
             return
         since = max(0, alarm.since) if alarm.state == "drift" else alarm.at
-        alarm = Alarm(alarm.at, alarm.kind, alarm.detector, alarm.state, since)
+        alarm = replace(alarm, since=since)
         self._alarms.add(alarm)
         if alarm.state == "drift":
             self._alarms.count_drift(alarm)
