@@ -69,7 +69,7 @@ class FixedLayerState(NamedTuple):
     biases: in thresholds per window
     center, factor: of each feature; a value is encoded as (value - center) * factor, in standard
     deviations, or in ranges where a feature has one line
-    n_values: values that its scale was taken from, from the first on that varied; see `settle_scales`
+    n_values: values that its scale was taken from, from the first on that varied
     power, n_rows: mean square of an encoded feature, and rows that it was taken from
     """
 

@@ -142,7 +142,8 @@ def test_the_openapi_document_describes_each_path():
     with Service() as service:
         document = ask(service.port, "GET", "/openapi.json")[1]
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {"/predict", "/learn", "/health", "/ready"}
+    taken = {"/predict", "/learn", "/label", "/write", "/api/v2/write"}
+    assert set(document["paths"]) == taken | {"/health", "/ready"}
     text = json.dumps(document)
     names = {name.split('"')[0] for name in text.split("#/components/schemas/")[1:]}
     assert names == set(document["components"]["schemas"])
@@ -182,7 +183,7 @@ def test_invalid_requests_are_refused_in_a_sentence(body, headers, status, sente
         assert ask(service.port, "POST", "/predict", {"x": {}}) == (422, {"error": EMPTY})
         wrong_method = ask(service.port, "GET", "/predict")
         assert wrong_method[0] == 405
-        paths = "there are POST /predict, POST /learn, GET /health"
+        paths = "there are POST /predict, POST /learn, POST /label, POST /write"
         assert paths in wrong_method[1]["error"]
         assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
         assert service.engine.status["n_rejected"] == 0
@@ -280,7 +281,7 @@ def test_unknown_features_are_named_in_the_response():
 def learned(n=0, repeated=0):
     """Return the answer to rows of which the first ones were learned before."""
     rows = [{"status": "repeated"}] * repeated + [{"status": "learned"}] * n
-    return {"learned": n, "repeated": repeated, "refused": 0, "rows": rows}
+    return {"learned": n, "waiting": 0, "repeated": repeated, "refused": 0, "rows": rows}
 
 
 def numbered(seq, n=1, source="press"):
