@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -41,4 +42,5 @@ def command(address: str, order: str, source: str, token: str | None) -> None:
     if (order == "forget") != bool(source):
         raise click.UsageError("forget, and no other command, needs the name of a SOURCE")
     secret = "" if token is None else read_token(token)
-    click.echo(json.dumps(send(address, order, token=secret, source=source)))
+    arguments: dict[str, Any] = {"source": source} if source else {}
+    click.echo(json.dumps(send(address, order, token=secret, **arguments)))
