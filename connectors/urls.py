@@ -14,7 +14,7 @@ from loco_stream.connectors._base.options import convert, split_query
 from loco_stream.connectors._base.secrets import read_private, secret
 from loco_stream.connectors._base.table_source import TableSource
 from loco_stream.connectors._base.values import split_server
-from loco_stream.connectors.ls1.limits import parse_limits
+from loco_stream.connectors.ls1.limits import ENGINE_LIMITS, parse_limits
 from loco_stream.connectors.registry import SINKS, SOURCES, Table, connectors, find
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sink, Source
@@ -90,7 +90,7 @@ def open_source(
         given = {name: str(options.pop(name)) for name in entry.limit_options if name in options}
         options["limits"] = parse_limits({**(limits or {}), **given})
         options["endless"] = endless
-    elif limits:
+    elif not ENGINE_LIMITS.issuperset(limits or ()):
         raise ConfigError(f"`limits` is for sources that other processes send to, got {scheme}:")
     source: Source = _build(entry, where, options)
     return source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["did_you_mean", "listed"]
+__all__ = ["did_you_mean", "has_surrogate", "listed", "one_line"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -35,3 +35,34 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     every = list(names)
     rest = len(every) - limit
     return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def has_surrogate(value: object) -> bool:
+    r"""Return whether a value is a text with a lone surrogate, which has no UTF-8 encoding.
+
+    Examples
+    --------
+    >>> has_surrogate("größer"), has_surrogate("\ud800"), has_surrogate(3)
+    (False, True, False)
+    """
+    if not isinstance(value, str) or value.isascii():
+        return False
+    return any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text without characters that move, colour or break a line: they become escapes.
+
+    Labels and names come from outside, and may hold sequences that a terminal obeys.
+
+    Examples
+    --------
+    >>> print(one_line("ok\nERROR \x1b[31mall is lost\u202e"))
+    ok\nERROR \x1b[31mall is lost\u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from loco_stream.errors import ConfigError
@@ -20,6 +20,7 @@ __all__ = [
     "KINDS",
     "Record",
     "check_kinds",
+    "label_keys",
     "of_alarm",
     "of_anomaly",
     "of_prediction",
@@ -72,7 +73,8 @@ def of_prediction(prediction: Prediction) -> Record:
     record |= prediction.extra or {}
     record["prediction"] = prediction.y_pred
     if prediction.proba is not None:
-        record["proba"] = {str(label): p for label, p in prediction.proba.items()}
+        labels = label_keys(prediction.proba)
+        record["proba"] = dict(zip(labels, prediction.proba.values(), strict=True))
     if prediction.y is not None:
         record["label"] = prediction.y
     return record
@@ -127,3 +129,22 @@ def of_report(report: Results) -> Record:
 def _head(kind: str, source: str, seq: int, t: float, epoch: int = 0) -> Record:
     record = {"kind": kind, "source": source, "seq": seq, "t": None if math.isnan(t) else t}
     return {**record, "epoch": epoch} if epoch else record
+
+
+def label_keys(labels: Iterable[Any]) -> list[str]:
+    """Return each label as a key of a JSON object: a text is quoted where another label reads so.
+
+    Examples
+    --------
+    >>> label_keys(["on", 2]), label_keys([1, "1"])
+    (['on', '2'], ['1', '"1"'])
+    """
+    every = list(labels)
+    keys = [str(label) for label in every]
+    if len(set(keys)) == len(keys):
+        return keys
+    others = {key for key, label in zip(keys, every, strict=True) if not isinstance(label, str)}
+    return [
+        f'"{key}"' if isinstance(label, str) and key in others else key
+        for key, label in zip(keys, every, strict=True)
+    ]

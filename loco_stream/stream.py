@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from loco_stream.errors import SourceError
 
 __all__ = [
+    "MAX_SEQ",
     "Block",
     "Event",
     "Labels",
@@ -32,6 +33,9 @@ __all__ = [
     "Sink",
     "Source",
 ]
+
+MAX_SEQ = 2**63 - 1
+"""Largest number of a row: logs and sinks hold it as a signed integer of 64 bits."""
 
 Position: TypeAlias = dict[str, Any]
 """How far a stream was read: plain values that JSON can hold."""
@@ -454,6 +458,20 @@ class Source(ABC):
 
     def ack(self, position: Mapping[str, Any]) -> None:
         """Note that everything up to `position` is learned and durable."""
+
+    def refuse(self, source: str, seq: int, reason: str) -> None:
+        """Note that a row is refused: it is not learned, and acknowledged as any other row.
+
+        Called before `ack`, so that a source can tell the sender or keep the row elsewhere; after a
+        restart also for rows in the log. By default nothing is done.
+
+        Parameters
+        ----------
+        source, seq
+            Of the row, as in `Sample`.
+        reason
+            One sentence.
+        """
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send a prediction to the sender of `event`.

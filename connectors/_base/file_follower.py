@@ -15,7 +15,7 @@ from zlib import crc32
 
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["Cursor", "FileFollower", "first_line"]
+__all__ = ["Cursor", "FileFollower", "first_line", "start_of"]
 
 _TICK = 0.1  # seconds between two looks at a file that does not grow
 _CHUNK = 1 << 16
@@ -43,6 +43,14 @@ class Cursor:
     offset: int
     head: int
     after: int
+
+
+def start_of(path: Path) -> Cursor | None:
+    """Return the cursor at the start of a file; None if there is no file."""
+    try:
+        return Cursor(path.stat().st_ino, offset=0, head=0, after=0)
+    except FileNotFoundError:
+        return None
 
 
 def first_line(path: Path, limit: int, encoding: str = "utf-8-sig") -> str:
@@ -207,7 +215,8 @@ class FileFollower:
             return self._open(self._path, 0, 0)
         files = [file for file in self._files() if file.has(cursor)]
         same = [f for f in files if f.inode == cursor.inode and f.mtime >= cursor.after]
-        copies = [f for f in files if f.mtime > cursor.after]
+        # before the first byte is read, any file looks like a copy
+        copies = [f for f in files if f.mtime > cursor.after] if cursor.offset else []
         for file in same + copies:
             return self._open(file.path, cursor.offset, cursor.after)
         if not self._is_lost(f"the file that was read up to byte {cursor.offset} is gone"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.file_follower import Cursor
+from loco_stream.connectors._base.file_follower import Cursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import Pace, event_of
 from loco_stream.connectors._base.table_source import PEEK, Columns, TableSource
@@ -78,6 +78,8 @@ class TextSource(TableSource):
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
         self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=pace)
         if self._tail is not None:
+            if self._tail.is_growing:  # even a run without a row resumes in this file
+                self._tail.cursor = start_of(self.path)
             self.is_live = True
             self.guarantee = self._tail.guarantee
 
@@ -244,9 +246,13 @@ class TextSource(TableSource):
         if self._tail is None:
             return
         self._tail.stop()
-        if self._tail.is_growing and "file" in position:
-            self._tail.cursor = self._cursor_in(position)
-            self._label = str(position.get("label", ""))
+        if not self._tail.is_growing:
+            return
+        if "file" not in position:  # of a run that did not follow the file
+            self._tail.cursor = None
+            return
+        self._tail.cursor = self._cursor_in(position)
+        self._label = str(position.get("label", ""))
 
     def _cursor_in(self, position: Mapping[str, Any]) -> Cursor:
         try:

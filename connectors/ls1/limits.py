@@ -9,7 +9,7 @@ from typing import Any
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULT_LIMITS", "LIMIT_NAMES", "Limits", "parse_limits"]
+__all__ = ["DEFAULT_LIMITS", "ENGINE_LIMITS", "LIMIT_NAMES", "Limits", "parse_limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,10 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 _TYPES = {field.name: float if field.type == "float" else int for field in fields(Limits)}
 LIMIT_NAMES = tuple(_TYPES)
+ENGINE_LIMITS = frozenset(
+    {"features", "name_bytes", "model_features", "model_classes", "guest_names"}
+)
+"""Bounds that the engine applies to the rows of any source."""
 
 
 def parse_limits(texts: Mapping[str, str]) -> Limits:

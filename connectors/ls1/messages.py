@@ -13,6 +13,7 @@ from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
+from loco_stream.stream import MAX_SEQ
 
 __all__ = [
     "ErrorPayload",
@@ -29,7 +30,7 @@ __all__ = [
     "to_row",
 ]
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 _Value: TypeAlias = float | int | bool | str | None
 
 
@@ -37,7 +38,7 @@ class Hello(msgspec.Struct, frozen=True):
     """Kind 6 of a source: its name, the number of this run, and whether it wants predictions."""
 
     source: str
-    epoch: Count
+    epoch: Annotated[int, Meta(ge=0)]  # MessagePack bounds it by 2**64 - 1
     predict: bool = False
 
 

@@ -10,7 +10,7 @@ from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_row, 
 from loco_stream.connectors.ls1.remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1.wire import Kind, Message, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Labels, Sample
+from loco_stream.stream import MAX_SEQ, Event, Labels, Sample
 
 __all__ = ["LABELS", "Receiver"]
 
@@ -75,7 +75,7 @@ class Receiver:
             message = unpack(frames, self.sources.limits)
             fault = "rejected"
             return self._take(message, key, repeated)
-        except SourceError as e:
+        except Exception as e:  # one message must not end the stream, whatever it contains
             self._count_fault(fault, e)
             return None
 
@@ -86,7 +86,7 @@ class Receiver:
         self.sources.stats["messages"] += 1
         try:
             return self._row(topic, read, key, repeated)
-        except SourceError as e:
+        except Exception as e:  # one message must not end the stream, whatever it contains
             self._count_fault("malformed", e)
             return None
 
@@ -95,9 +95,10 @@ class Receiver:
         self.sources.stats["messages"] += 1
         self._count_fault("malformed", error)
 
-    def _count_fault(self, counter: str, error: SourceError) -> None:
+    def _count_fault(self, counter: str, error: Exception) -> None:
         self.sources.stats[counter] += 1
-        self.last_error = str(error)
+        is_foreseen = isinstance(error, SourceError)
+        self.last_error = str(error) if is_foreseen else f"{type(error).__name__}: {error}"
 
     def _take(self, message: Message, key: str, repeated: bool) -> Event | None:
         if message.kind in {Kind.HELLO, Kind.HEARTBEAT}:
@@ -134,7 +135,7 @@ class Receiver:
         self.sources.model_names.add(source.name, row.x, self._classes_in(row.y))
         seq = row.seq
         if seq is None:
-            seq = 0 if source.newest is None else source.newest[1] + 1
+            seq = _number_after(source)
         self._advance(source, seq, 1)
         self.sources.stats["rows"] += 1
         y = self._typed(row.y)
@@ -151,7 +152,7 @@ class Receiver:
         """Return the label of a row with an id; labels of a sender are numbered by themselves."""
         source = self.sources.find(name + LABELS)
         self.sources.model_names.add(name, (), self._classes_in(label.label))
-        seq = 0 if source.newest is None else source.newest[1] + 1
+        seq = _number_after(source)
         source.advance(0 if source.newest is None else source.newest[0], seq)
         self.sources.stats["labels"] += 1
         return Labels([label.id], [self._typed(label.label)], seq, source.name, by_id=True)
@@ -184,3 +185,9 @@ class Receiver:
                 self.sources.count_gap(seq - last - 1)
         source.advance(epoch, seq + n_rows - 1)
         return epoch
+
+
+def _number_after(source: RemoteSource) -> int:
+    """Return the number of a row that has none; after the largest one, numbers restart."""
+    last = 0 if source.newest is None else source.newest[1]
+    return last + 1 if last < MAX_SEQ else 1

@@ -196,9 +196,11 @@ class ServerSession:
             message = unpack(frames, self.sources.limits)
             counter = "rejected"
             return self._serve(peer, message, key)
-        except SourceError as e:
+        except Exception as e:  # one message must not end the stream, whatever it contains
             self.sources.stats[counter] += 1
-            self._answer_error(peer, frames, str(e))
+            is_foreseen = isinstance(e, SourceError)
+            text = str(e) if is_foreseen else f"the message cannot be read: {type(e).__name__}"
+            self._answer_error(peer, frames, text)
             return None
 
     def _serve(self, peer: bytes, message: Message, key: str) -> Event | None:

@@ -197,7 +197,13 @@ def command(
             with _open(fleet, state, model, reader) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 runner = FleetRunner(
-                    opened, reader, fleet.key, sinks, [*pages, *watchers], fleet.limits
+                    opened,
+                    reader,
+                    fleet.key,
+                    sinks,
+                    [*pages, *watchers],
+                    fleet.limits,
+                    reading.name_bounds(),
                 )
                 handler.engine = runner
                 report = runner.run()

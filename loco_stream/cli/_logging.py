@@ -19,6 +19,7 @@ from typing import TextIO
 
 import click
 
+from loco_stream._text import one_line
 from loco_stream.cli._option_group import Command, option_group
 from loco_stream.errors import LocoStreamWarning
 
@@ -60,7 +61,9 @@ class _StderrHandler(logging.Handler):
     def format(self, record: logging.LogRecord) -> str:
         if self.as_json:
             return self._json(record)
-        text = super().format(record)
+        text = one_line(record.getMessage())
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
         debugs = _ROOT.level <= logging.DEBUG
         where = f"{record.name}: " if debugs else ""
         if sys.stderr.isatty():
@@ -178,7 +181,7 @@ def report_error(sentence: str) -> None:
     if _HANDLER.as_json:
         LOGGER.error(sentence)
     else:
-        click.echo(f"loco-stream: {sentence}", err=True)
+        click.echo(f"loco-stream: {one_line(sentence)}", err=True)
 
 
 def report_failure() -> bool:

@@ -20,6 +20,7 @@ from loco_stream.cli._parameters import (
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from loco_stream.engine.admission import NameBounds
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.monitor import TaskMonitor
@@ -108,6 +109,20 @@ class SourceOptions:
             limits=self._bounds(),
             on_bad=self.on_bad,
             labelled=labelled,
+        )
+
+    def name_bounds(self) -> NameBounds:
+        """Return the bounds on names, which hold for every entrance."""
+        from loco_stream.connectors.ls1.limits import parse_limits
+        from loco_stream.engine.admission import NameBounds
+
+        limits = parse_limits(self._bounds())
+        return NameBounds(
+            limits.features,
+            limits.name_bytes,
+            limits.model_features,
+            limits.model_classes,
+            limits.guest_names,
         )
 
     def _bounds(self) -> dict[str, str]:
@@ -281,8 +296,8 @@ def source_options(on_bad: str | None) -> Decorator:
             "limits",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Bound on what peers of a live source may send, for example --limit sources=64; "
-            "docs/security.md lists all. Repeatable.",
+            help="Bound on what may be sent, for example --limit sources=64; those on names "
+            "hold for every source and for --http. docs/security.md lists all. Repeatable.",
         ),
         click.option(
             "--on-bad",

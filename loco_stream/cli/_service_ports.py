@@ -61,7 +61,11 @@ def _commands(state: ServiceState) -> dict[str, Any]:
         state.stop()
         return {}
 
-    return {"status": status, "checkpoint": checkpoint, "stop": stop}
+    def forget(source: str) -> dict[str, object]:
+        state.forget(source)
+        return {}
+
+    return {"status": status, "checkpoint": checkpoint, "forget": forget, "stop": stop}
 
 
 port_options = option_group(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
+    from loco_stream.engine.inbox import Inbox
     from loco_stream.engine.latency import LatencyHistogram
 
 __all__ = ["ServiceState"]
@@ -31,6 +32,7 @@ class ServiceState:
     def __init__(self) -> None:
         self.engine: StreamEngine | None = None
         self.phase = "starting"
+        self.inbox: Inbox | None = None  # of the HTTP API
         self._stopped = False
 
     @property
@@ -55,6 +57,11 @@ class ServiceState:
         """Request a checkpoint from the engine; without an engine there is nothing to store."""
         if self.engine is not None:
             self.engine.request_checkpoint()
+
+    def forget(self, source: str) -> None:
+        """Forget the row numbers that a client of the HTTP API used for a source."""
+        if self.inbox is not None:
+            self.inbox.forget(source)
 
     def stop(self) -> None:
         """End the service.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from loco_stream.persistence.content import Saved
 
 __all__ = ["command"]
 
@@ -65,7 +68,34 @@ def _contents(path: str) -> dict[str, object]:
         "state_sha256": state_sha256(model, arrays),
         "parameters": sum(array.size for array in arrays.values()),
         "damaged": damaged,
+        "fault": _fault(saved),
     }
+
+
+def _highest(beside: Mapping[str, Any]) -> dict[str, int]:
+    """Return the highest row number of each source at the HTTP API."""
+    sources = beside.get("sources")
+    if not isinstance(sources, Mapping):  # of release 0.2
+        return {name: highest for name, (highest, _) in beside.items()}
+    return {name: ranges[-1][1] for name, (ranges, *_) in sources.items() if ranges}
+
+
+def _fault(saved: Saved) -> str | None:
+    """Return why this release cannot restore a file, None if it can."""
+    from loco_stream.engine.checkpoint_schema import check_types
+    from loco_stream.engine.state import model_of
+    from loco_stream.errors import LocoStreamError
+    from loco_stream.estimators.saving import restored
+    from loco_stream.persistence.content import Saved as Content
+
+    kind, config, arrays = model_of(saved)
+    try:
+        if saved.kind == "checkpoint":
+            check_types(saved.config)
+        restored(Content(kind, config, arrays))
+    except LocoStreamError as error:
+        return str(error)
+    return None
 
 
 def _sources(position: Mapping[str, Any], source: str | None) -> dict[str, Any]:
@@ -75,7 +105,7 @@ def _sources(position: Mapping[str, Any], source: str | None) -> dict[str, Any]:
     source has one position.
     """
     if position.keys() == {"within", "beside"}:
-        beside = {name: highest for name, (highest, _) in position["beside"].items()}
+        beside = _highest(position["beside"])
         return {**_sources(position["within"], source), "beside": beside}
     if position and all(isinstance(value, dict) for value in position.values()):
         return {name: epochs for name, epochs in position.items() if name}

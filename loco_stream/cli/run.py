@@ -179,6 +179,7 @@ def command(
                 "forever": options.stay,
                 "sinks": sinks,
                 "watchers": watchers,
+                "bounds": reading.name_bounds() if stream.is_live or reading.limits else None,
             }
             run = EngineRun(
                 SourceReader(stream),

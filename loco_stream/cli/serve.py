@@ -125,6 +125,7 @@ def command(
         "durability": state.durability,
         "strict": reading.on_bad == "stop",
         "forever": True,
+        "bounds": reading.name_bounds(),
         "sinks": [*outputs.open(), *alarms.sinks()],
     }
     service = ServiceState()

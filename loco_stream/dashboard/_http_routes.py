@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -32,11 +33,18 @@ from loco_stream.dashboard._openapi import (
 )
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._service import Service
-from loco_stream.engine.deduplicator import MAX_NUMBER
-from loco_stream.engine.inbox import Inbox, InboxFullError, InboxRow
-from loco_stream.engine.prometheus import shown_token
+from loco_stream.engine.inbox import (
+    Inbox,
+    InboxClosedError,
+    InboxFullError,
+    InboxRow,
+    RowResult,
+)
+from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError, SourceError
+from loco_stream.records import label_keys
+from loco_stream.stream import MAX_SEQ
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -86,9 +94,9 @@ class _Routes:
     async def learn(self, request: Request) -> object:
         given = await _read(request, LearnBody)
         rows = self._checked_labels(given)
-        learned = await _durable(lambda: self._inbox.put(rows, given.source, given.seq or 0))
-        repeated = {} if given.source is None else {"repeated": len(rows) - learned}
-        return {"learned": learned, **repeated}
+        client = "" if request.client is None else request.client.host
+        submit = partial(self._inbox.put, rows, given.source, given.seq or 0, client)
+        return _learn_response(await self._durable(submit))
 
     async def label(self, request: Request) -> object:
         given = await _decoded(request, LabelBody)
@@ -104,8 +112,9 @@ class _Routes:
             if one.label is not None and (fault := _label_fault(one.label, self._task)):
                 raise HTTPException(422, fault)
         ids = [one.id for one in labels]
-        await _durable(lambda: self._inbox.put_labels(ids, [one.label for one in labels]))
-        return {"labels": len(labels)}
+        values = [one.label for one in labels]
+        results = await self._durable(partial(self._inbox.put_labels, ids, values))
+        return _label_response(ids, results)
 
     async def write(self, request: Request) -> object:
         """Take rows in the line protocol of InfluxDB."""
@@ -123,10 +132,30 @@ class _Routes:
         for row in rows:
             if fault := _fault(row.x) or (row.y is not None and _label_fault(row.y, self._task)):
                 raise HTTPException(422, str(fault))
+        results: list[RowResult] = []
         for at in range(0, len(rows), _WRITE_ROWS):
             part = rows[at : at + _WRITE_ROWS]
-            await _durable(partial(self._inbox.put, part))
+            results += await self._durable(partial(self._inbox.put, part))
+        refused = [result.reason for result in results if result.status == "refused"]
+        if refused:
+            raise HTTPException(
+                422, f"{len(refused)} of {len(results)} rows were refused: {refused[0]}"
+            )
         return None
+
+    async def _durable(self, submit: Callable[[], Future[list[RowResult]]]) -> list[RowResult]:
+        """Submit rows or labels and wait until they are durable; an HTTP error otherwise."""
+        try:
+            waiting = asyncio.wrap_future(submit())
+            return await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
+        except (InboxFullError, InboxClosedError) as error:
+            raise HTTPException(503, str(error)) from None
+        except TimeoutError:
+            alarm = self._service.alarm
+            why = f": {alarm}" if alarm else ""
+            raise HTTPException(
+                503, f"not learned within {TIMEOUT:g} s; it may still be{why}"
+            ) from None
 
     @property
     def _task(self) -> str:
@@ -140,8 +169,8 @@ class _Routes:
         rows = [InboxRow(row.x, row.y, row.id) for row in several]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "source and seq belong together: give both, or neither")
-        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_NUMBER:
-            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_NUMBER}")
+        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_SEQ:
+            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_SEQ}")
         for row in rows:
             waits = row.y is None and row.id is not None
             if fault := _fault(row.x) or (not waits and _label_fault(row.y, self._task)):
@@ -189,8 +218,8 @@ def http_app(
             Route("/predict", _json(routes.predict, token), methods=["POST"]),
             Route("/learn", _json(routes.learn, token), methods=["POST"]),
             Route("/label", _json(routes.label, token), methods=["POST"]),
-            Route("/write", _json(routes.write, token), methods=["POST"]),
-            Route("/api/v2/write", _json(routes.write, token), methods=["POST"]),
+            Route("/write", _json(routes.write, token, SCHEMES), methods=["POST"]),
+            Route("/api/v2/write", _json(routes.write, token, SCHEMES), methods=["POST"]),
             Route("/health", _json(routes.health, None)),
             Route("/ready", _json(routes.ready, None)),
             Route("/openapi.json", _json(routes.document, None)),
@@ -203,13 +232,15 @@ def http_app(
     )
 
 
-def _json(handle: Endpoint, token: str | None) -> Callable[[Request], Awaitable[Response]]:
+def _json(
+    handle: Endpoint, token: str | None, schemes: Collection[str] = ("bearer",)
+) -> Callable[[Request], Awaitable[Response]]:
     """Wrap an endpoint: check the origin and the token, and encode the result as JSON."""
 
     async def endpoint(request: Request) -> Response:
         if request.headers.get("origin") is not None:
             raise HTTPException(403, "pages of a browser may not use this API")
-        shown = shown_token(request.headers.get("authorization", ""))
+        shown = shown_token(request.headers.get("authorization", ""), schemes)
         if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
         answer = await handle(request)
@@ -225,19 +256,6 @@ def _refuse(request: Request, error: Exception) -> Response:
     detail = _WRONG_PATH.get(error.status_code, error.detail)
     body = msgspec.json.encode({"error": detail})
     return Response(body, error.status_code, headers=error.headers, media_type="application/json")
-
-
-async def _durable(submit: Callable[[], Future[int]]) -> int:
-    """Submit rows or labels and wait until they are durable; raises an HTTP error otherwise."""
-    try:
-        waiting = asyncio.wrap_future(submit())
-        return await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
-    except InboxFullError as error:
-        raise HTTPException(503, str(error)) from None
-    except SourceError as error:
-        raise HTTPException(409, str(error)) from None
-    except TimeoutError:
-        raise HTTPException(503, f"not learned within {TIMEOUT:g} s; it may still be") from None
 
 
 async def _read(request: Request, kind: type[Body]) -> Body:
@@ -305,7 +323,7 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
         predicted: dict[str, object] = {"prediction": model.predict_one(x, **mode)}
         if hasattr(model, "predict_proba_one"):
             proba = model.predict_proba_one(x, **mode)
-            predicted["proba"] = {str(label): p for label, p in proba.items()}
+            predicted["proba"] = dict(zip(label_keys(proba), proba.values(), strict=True))
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
     engine.count_request(x)
@@ -313,6 +331,36 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
     known = getattr(model, "features", None)
     unknown = [name for name in x if name not in known] if known else []
     return {**predicted, "unknown_features": unknown} if unknown else predicted
+
+
+def _learn_response(results: Sequence[RowResult]) -> dict[str, object]:
+    """Return the counts and what became of each row; an HTTP error if every row is refused."""
+    counts = Counter(result.status for result in results)
+    if counts["refused"] == len(results):
+        raise HTTPException(422, results[0].reason)
+    return {
+        "learned": counts["learned"],
+        "waiting": counts["waiting"],
+        "repeated": counts["repeated"],
+        "refused": counts["refused"],
+        "rows": [
+            {"status": result.status, **({"reason": result.reason} if result.reason else {})}
+            for result in results
+        ],
+    }
+
+
+def _label_response(ids: Sequence[object], results: Sequence[RowResult]) -> dict[str, object]:
+    """Return how many labels were taken, and which were refused; an HTTP error if all were."""
+    refused = [
+        {"id": of, "reason": result.reason}
+        for of, result in zip(ids, results, strict=True)
+        if result.status == "refused"
+    ]
+    if len(refused) == len(results):
+        raise HTTPException(422, results[0].reason)
+    taken: dict[str, object] = {"labels": len(results) - len(refused)}
+    return {**taken, "refused": refused} if refused else taken
 
 
 def _fault(x: Row) -> str | None:

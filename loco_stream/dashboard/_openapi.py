@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from loco_stream.engine.deduplicator import MAX_NUMBER
+from loco_stream.stream import MAX_SEQ
 from loco_stream.version import __version__
 
 __all__ = ["DOCUMENT", "LabelBody", "LabelledRow", "LearnBody", "PredictBody", "RowLabel"]
@@ -52,8 +52,7 @@ class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
 
     A row with an `id` may come without its label, which `/label` then brings.
     With `source`, a name that the client chooses, and `seq`, the number of the first row, a row
-    that is sent again is not learned again: the 64 numbers up to the highest of each source are
-    remembered.
+    that is sent again is not learned again, however long ago it was learned.
     """
 
     x: Features | None = None
@@ -61,7 +60,7 @@ class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
     id: Id | None = None
     rows: list[LabelledRow] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | None = None
+    seq: Annotated[int, Meta(ge=0, le=MAX_SEQ)] | None = None
 
 
 class LabelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,10 +71,21 @@ class LabelBody(msgspec.Struct, forbid_unknown_fields=True):
     labels: list[RowLabel] | None = None
 
 
+class RefusedLabel(msgspec.Struct):
+    """The id of a label that was refused, and the reason."""
+
+    id: Id
+    reason: str
+
+
 class LabelResponse(msgspec.Struct):
-    """Labels that were taken; one whose row has not come yet waits for it."""
+    """Number of labels that were taken, and the refused ones, if any.
+
+    A label whose row has not come yet waits for it.
+    """
 
     labels: int
+    refused: list[RefusedLabel] | None = None
 
 
 class PredictResponse(msgspec.Struct):
@@ -92,11 +102,28 @@ class PredictManyResponse(msgspec.Struct):
     predictions: list[PredictResponse]
 
 
+class RowStatus(msgspec.Struct):
+    """What became of a row.
+
+    It was learned, waits for its label, is repeated (its number came before) or was refused, with
+    the reason.
+    """
+
+    status: Literal["learned", "waiting", "repeated", "refused"]
+    reason: str | None = None
+
+
 class LearnResponse(msgspec.Struct):
-    """Rows that were logged and learned, and rows with a `seq` that had been learned before."""
+    """Numbers of rows by what became of them, and the same for each row.
+
+    If every row is refused, the response is an error with the reason.
+    """
 
     learned: int
-    repeated: int | None = None
+    waiting: int
+    repeated: int
+    refused: int
+    rows: list[RowStatus]
 
 
 class ErrorResponse(msgspec.Struct):
@@ -122,10 +149,9 @@ _ERRORS = {
     "400": "invalid JSON or fields",
     "401": "missing or wrong token",
     "408": "the body arrived too slowly",
-    "409": "a seq so far below the highest that it is unknown whether its row was learned",
     "413": "too many bytes or rows",
     "415": "not JSON",
-    "422": "a value that cannot be learned or predicted",
+    "422": "a value that cannot be learned or predicted; no row was learned",
     "503": "not ready, or too many rows are waiting",
 }
 

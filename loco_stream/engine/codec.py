@@ -13,11 +13,12 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 
+from loco_stream.engine.source_reader import cut
 from loco_stream.persistence.content import Plain, State
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.stream import Block, Event, Labels, Sample
 
-__all__ = ["decode_commit", "encode_commit"]
+__all__ = ["decode_commit", "encode_commit", "separate_encodable"]
 
 _SAMPLE = "s"
 _BLOCK = "b"
@@ -34,6 +35,36 @@ def encode_commit(events: Sequence[Event], cursor: State, now: float) -> bytes:
     """
     rows = [row for event in events if (row := _pack(event))]
     return encode_plain([rows, msgspec.Raw(msgspec.msgpack.encode(cursor)), now])
+
+
+def separate_encodable(
+    events: Sequence[Event],
+) -> tuple[list[Event], list[tuple[Event, Exception]]]:
+    """Return the events that a log can hold, and the others with the error; blocks by row."""
+    kept: list[Event] = []
+    refused: list[tuple[Event, Exception]] = []
+    for event in events:
+        if _encoding_error(event) is None:
+            kept.append(event)
+            continue
+        parts: Sequence[Event] = [event]
+        if isinstance(event, Block):
+            parts = [cut(event, i, i + 1) for i in range(len(event.X))]
+        for part in parts:
+            error = _encoding_error(part)
+            if error is None:
+                kept.append(part)
+            else:
+                refused.append((part, error))
+    return kept, refused
+
+
+def _encoding_error(event: Event) -> Exception | None:
+    try:
+        encode_commit([event], {}, 0.0)
+    except Exception as error:
+        return error
+    return None
 
 
 def decode_commit(content: bytes) -> tuple[list[Event], dict[str, Plain], float]:

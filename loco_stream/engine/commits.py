@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
+from loco_stream.engine.admission import Admission
 from loco_stream.engine.checkpoint_schema import check_types
+from loco_stream.engine.codec import encode_commit, separate_encodable
 from loco_stream.engine.events import EventHandler
 from loco_stream.engine.label_watch import LabelWatch
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.quarantine import Quarantine
 from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_trainer, restore_model, restore_trainer
 from loco_stream.engine.store import Store
 from loco_stream.engine.task import task_of_labels
-from loco_stream.engine.validation import ValidEvents, validate_events
+from loco_stream.engine.validation import ValidEvents, n_entries, validate_events
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.content import Config, Saved, State
 from loco_stream.stream import Event, Position
@@ -80,6 +83,8 @@ class CommitPipeline:
         Plain values stored with each checkpoint.
     set_task
         Called with the task that the first label shows.
+    admission
+        Bounds the names that rows bring to the model.
 
     Attributes
     ----------
@@ -99,7 +104,9 @@ class CommitPipeline:
         options: StoreOptions,
         settings: State,
         set_task: Callable[[str], None],
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self.cursor = Cursor(reader.start)
         self.store: Store | None = None
         self.is_save_requested = False
@@ -128,12 +135,16 @@ class CommitPipeline:
         """Open the folder, and resume the run in it."""
         self._handler.trainer.now = time.time()
         self.store = store = self._options.open()
+        if store is not None:
+            self._handler.quarantine = Quarantine(store.path)
         if store is not None and store.is_used:
             self.cursor = self._resume(store)
             self._reader.seek(self.cursor.position)
         elif store is not None:
             self.save()  # the log is replayed from it if the next checkpoint is never written
             store.flush()
+        adapter = self._handler.trainer.adapter
+        self._admission.start(adapter.features or (), adapter.classes)
         self._ticked = time.monotonic()
 
     def take(
@@ -162,22 +173,21 @@ class CommitPipeline:
         self._handler.arrived = time.time()
         self._look_for_labels(events)
         valid = self._validate(events)
-        record = {
-            "position": position,
-            "skip": skip,
-            "refused": valid.kinds,
-            "reason": valid.reason,
-        }
-        if events and store is not None:
-            is_logged = store.log(number, valid.events, record, now, stopped)
-            if not is_logged:
+        storable = position
+        if events and store is not None and store.has_log:
+            storable, payload = self._encode(valid, position, skip, now)
+            if not store.log(number, payload, stopped):
                 return False
-        rows = self._learn(valid.events, record, now)
+        for event, reason in valid.refused:
+            self._handler.set_aside(event, reason)
+        rows = self._learn(valid.events, _record(valid, storable, skip), now)
         if events:
             _log.debug("commit %d: %d rows", number, rows)
-        self.cursor = Cursor(position, number, skip)
+        self.cursor = Cursor(storable, number, skip)
         if events and not skip:
             self._reader.ack(position)
+        if store is not None and number == 1 and self._reader.source.is_live:
+            self.is_save_requested |= not store.has_log  # the position is known from now on
         if store is not None and (store.is_due(rows) or self.is_save_requested):
             self.is_save_requested = False
             self.save()
@@ -240,11 +250,43 @@ class CommitPipeline:
     def _validate(self, events: Sequence[Event]) -> ValidEvents:
         """Separate what cannot be learned; a strict run ends there."""
         valid = validate_events(events, self._problem)
+        self._admission.admit(valid)
+        self._check_strictness(valid)
+        return valid
+
+    def _check_strictness(self, valid: ValidEvents) -> None:
         if valid.n_refused and self._handler.strict:
             source = self._reader.source
             location = source.location or f"a row of {source.name}"
             raise InputError(f"{location}: {valid.reason}", option="on_bad")
-        return valid
+
+    def _encode(
+        self, valid: ValidEvents, position: Position, skip: int, now: float
+    ) -> tuple[Position, bytes]:
+        """Return the position to store, and the commit as bytes.
+
+        A row that cannot be encoded is refused: if it ended the run, its sender would deliver it
+        again, and it would end every run. If the position itself cannot be encoded, the last one is
+        stored instead, and the source delivers some rows again after a restart.
+        """
+        try:
+            return position, encode_commit(valid.events, _record(valid, position, skip), now)
+        except Exception as error:
+            kept, refused = separate_encodable(valid.events)
+            _log.warning("a commit cannot be logged as it is: %r", error)
+        valid.events[:] = kept
+        for event, fault in refused:
+            reason = f"the log cannot hold it: {type(fault).__name__}: {fault}"
+            valid.refuse(event, n_entries(event), "not storable", reason)
+        self._check_strictness(valid)
+        try:
+            return position, encode_commit(kept, _record(valid, position, skip), now)
+        except Exception as error:
+            self._handler.refuse(
+                {"position not storable": 0}, f"a position cannot be stored: {error!r}"
+            )
+            last = self.cursor.position
+            return last, encode_commit(kept, _record(valid, last, skip), now)
 
     def _learn(self, events: Sequence[Event], record: State, now: float) -> int:
         """Learn valid events that arrived at a time; return their rows."""
@@ -319,3 +361,13 @@ class CommitPipeline:
             self._watch.resume(self._handler.n_rows, trainer.n_samples)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"the checkpoint is not complete: {error!r}") from error
+
+
+def _record(valid: ValidEvents, position: Position, skip: int) -> State:
+    """Return what the log holds of a commit besides its events and time."""
+    return {
+        "position": position,
+        "skip": skip,
+        "refused": valid.kinds,
+        "reason": valid.reason,
+    }

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._renamed import renamed
+from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.events import EventHandler
@@ -89,7 +90,8 @@ class StreamEngine:
     max_pending, max_age
         Rows, and seconds of running time, that predictions wait for late labels.
     strict
-        Raise when the model refuses a row; False counts the row as rejected and continues.
+        Raise when a row is refused or fails. With False the row is counted, kept in
+        ``quarantine.jsonl`` in the checkpoint folder with the reason, and the stream goes on.
     forever
         Wait for `stop` when the stream has ended.
     settings
@@ -103,6 +105,9 @@ class StreamEngine:
     choose
         Called with the task that the first label shows, if that is not `task`; returns the model
         and the monitor to continue with. By default the task is that of the model.
+    bounds
+        How many names of features and classes rows may bring to the model, which forgets none; a
+        row beyond is refused. By default there is no bound.
 
     Raises
     ------
@@ -143,6 +148,7 @@ class StreamEngine:
         anomaly: Model | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
         choose: Choose | None = None,
+        bounds: NameBounds | None = None,
     ) -> None:
         self._reader = source if isinstance(source, SourceReader) else _reader_of(source)
         self.source = self._reader.source
@@ -158,7 +164,9 @@ class StreamEngine:
         self._score_window = score_window
         self._choose = choose
         quality = DataQuality(self.source, adapter.takes_text)
-        self._handler = EventHandler(self._trainer, quality, delay, self.source.reply, strict)
+        self._handler = EventHandler(
+            self._trainer, quality, delay, self.source.reply, strict, self.source.refuse
+        )
         self._commits = CommitPipeline(
             self._reader,
             self._handler,
@@ -166,6 +174,7 @@ class StreamEngine:
             StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
             settings or {},
             self._set_task,
+            Admission(bounds or NameBounds()),
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
@@ -412,8 +421,9 @@ class StreamEngine:
 
     @property
     def alarm(self) -> str | None:
-        """Why rows or checkpoints are not durable at the moment; None if they are."""
-        return None if self._commits.store is None else self._commits.store.alarm
+        """Why rows are not durable or not learned at the moment; None if they are."""
+        store = self._commits.store
+        return (None if store is None else store.alarm) or self._handler.alarm
 
     @property
     def lag(self) -> float | None:

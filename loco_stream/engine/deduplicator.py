@@ -1,19 +1,78 @@
-"""Recognition of numbered rows that are sent again, also out of order."""
+"""Recognition of numbered rows that are sent again, in any order and at any time later."""
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
 from loco_stream.errors import SourceError
-from loco_stream.persistence.content import State
+from loco_stream.persistence.content import Plain, State
 
-__all__ = ["MAX_NUMBER", "Deduplicator"]
+__all__ = ["MAX_PER_CLIENT", "MAX_SOURCES", "Deduplicator"]
 
-MAX_NUMBER = 2**63 - 1
-_WINDOW = 64  # rows up to the highest number that may arrive out of order
-_MAX_SOURCES = 256
+MAX_SOURCES = 256
+MAX_PER_CLIENT = 64  # sources of one client: nobody can use up the names of all
+_MAX_RANGES = 64  # of row numbers without a gap, per source
+_FORGET_SECONDS = 600.0  # without a row, after which a source may be forgotten for a new one
+_OLD_WINDOW = 64  # rows that release 0.2 remembered per source
+
+Range = tuple[int, int]
+
+
+class _Numbers(NamedTuple):
+    """Rows of a source that have arrived.
+
+    Parameters
+    ----------
+    ranges
+        First and last row number of each run without a gap, ascending.
+    floor
+        Rows below this number that are in no range cannot be decided on.
+    client
+        Who sent the first row.
+    active_at
+        Time of the last row, seconds since 1970.
+    n_rows
+        Rows that have arrived.
+    """
+
+    ranges: tuple[Range, ...] = ()
+    floor: int = 0
+    client: str = ""
+    active_at: float = 0.0
+    n_rows: int = 0
+
+    def contains(self, seq: int) -> bool:
+        """Return whether a row has arrived."""
+        i = bisect_right(self.ranges, (seq, seq + 1)) - 1
+        if i + 1 < len(self.ranges) and self.ranges[i + 1][0] == seq:
+            return True
+        return i >= 0 and self.ranges[i][0] <= seq <= self.ranges[i][1]
+
+    def add(self, seq: int, now: float) -> _Numbers:
+        """Return the rows with a new one; of too many ranges, the lowest is forgotten."""
+        ranges = _merged((*self.ranges, (seq, seq)))
+        floor = self.floor
+        if len(ranges) > _MAX_RANGES:
+            floor = ranges[0][1] + 1
+            ranges = ranges[1:]
+        return _Numbers(tuple(ranges), floor, self.client, now, self.n_rows + 1)
 
 
 class Deduplicator:
-    """Remembers the highest row number of each source, and which of the 64 up to it arrived.
+    """Remembers which numbered rows of each source arrived, as ranges without a gap.
+
+    A source that numbers its rows in order needs one range, however many rows it has; each gap
+    needs another one, and at most 64 are remembered. When there are 256 sources, or 64 of one
+    client, a new one takes the place of the one with the fewest rows that was silent for ten
+    minutes.
+
+    Parameters
+    ----------
+    clock
+        Seconds since 1970.
 
     Examples
     --------
@@ -22,55 +81,91 @@ class Deduplicator:
     [True, True, True, False, True, False]
     """
 
-    def __init__(self) -> None:
-        self._highest: dict[str, int] = {}
-        self._arrived: dict[str, int] = {}  # bit i: the row i below the highest arrived
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._sources: dict[str, _Numbers] = {}
 
-    def is_new(self, source: str, seq: int) -> bool:
+    def is_new(self, source: str, seq: int, client: str = "") -> bool:
         """Return whether a row is new, and remember it.
+
+        Parameters
+        ----------
+        source
+            Name of the source.
+        seq
+            Number of the row, 0 or more.
+        client
+            Who sends it, such as a network address.
 
         Raises
         ------
         SourceError
-            The number is too far below the highest one to decide, or there are too many sources.
+            It is too long ago to decide, or there are too many sources.
         """
-        highest = self._highest.get(source)
-        if highest is None:
-            if len(self._highest) >= _MAX_SOURCES:
-                raise SourceError(
-                    f"{_MAX_SOURCES} sources have numbered rows, and no more are remembered"
-                )
-            highest = seq
-        if seq > highest:
-            self._shift(source, seq - highest)
-            highest = seq
-        if highest - seq >= _WINDOW:
-            raise SourceError(_too_old(source, seq, highest))
-        return self._mark(source, seq, highest)
+        numbers = self._sources.get(source)
+        if numbers is None:
+            self._make_room(client)
+            numbers = _Numbers(client=client)
+        if numbers.contains(seq):
+            return False
+        if seq < numbers.floor:
+            raise SourceError(
+                f"row {seq} of source {source!r} is below {numbers.floor}, under more than "
+                f"{_MAX_RANGES} gaps, so whether it was learned is not known"
+            )
+        self._sources[source] = numbers.add(seq, self._clock())
+        return True
 
-    def _shift(self, source: str, rows: int) -> None:
-        """Move the window of a source up by a number of rows."""
-        self._arrived[source] = self._arrived[source] << min(rows, _WINDOW) & (1 << _WINDOW) - 1
+    def forget(self, source: str) -> bool:
+        """Forget a source; return whether there was one."""
+        return self._sources.pop(source, None) is not None
 
-    def _mark(self, source: str, seq: int, highest: int) -> bool:
-        arrived = self._arrived.get(source, 0)
-        below = highest - seq
-        self._highest[source] = highest
-        self._arrived[source] = arrived | 1 << below
-        return not arrived >> below & 1
+    def _make_room(self, client: str) -> None:
+        own = [name for name, numbers in self._sources.items() if numbers.client == client]
+        if len(own) >= MAX_PER_CLIENT:
+            self._forget_one(own, f"{MAX_PER_CLIENT} sources of this client")
+        elif len(self._sources) >= MAX_SOURCES:
+            self._forget_one(self._sources, f"{MAX_SOURCES} sources")
 
-    def export_state(self) -> dict[str, list[int]]:
+    def _forget_one(self, names: Iterable[str], what: str) -> None:
+        before = self._clock() - _FORGET_SECONDS
+        silent = [name for name in names if self._sources[name].active_at <= before]
+        if not silent:
+            raise SourceError(
+                f"{what} have numbered rows; another is accepted when one of them was silent for "
+                f"{_FORGET_SECONDS:g} s"
+            )
+        del self._sources[min(silent, key=lambda name: self._sources[name].n_rows)]
+
+    def export_state(self) -> dict[str, Plain]:
         """Return everything as plain values."""
-        return {name: [highest, self._arrived[name]] for name, highest in self._highest.items()}
+        return {**self._sources}
 
     def restore_state(self, state: State) -> None:
-        """Continue from `export_state`."""
-        self._highest = {name: int(highest) for name, (highest, _) in state.items()}
-        self._arrived = {name: int(arrived) for name, (_, arrived) in state.items()}
+        """Continue from `export_state`, of release 0.2 as well."""
+        self._sources = {name: _restored(fields) for name, fields in state.items()}
 
 
-def _too_old(source: str, seq: int, highest: int) -> str:
-    return (
-        f"row {seq} of source {source!r} is {highest - seq} below its highest, {highest}; whether "
-        f"a row has arrived is remembered for {_WINDOW} of them, so it is not learned"
-    )
+def _restored(fields: Sequence[Plain]) -> _Numbers:
+    if len(fields) == 2:
+        return _of_window(*map(int, fields))
+    ranges, floor, client, active_at, n_rows = fields
+    return _Numbers(tuple((a, b) for a, b in ranges), floor, client, active_at, n_rows)
+
+
+def _of_window(highest: int, arrived: int) -> _Numbers:
+    """Return the rows of release 0.2; in bit i of `arrived`, whether row highest - i arrived."""
+    arrived_rows = (highest - i for i in range(_OLD_WINDOW) if arrived >> i & 1)
+    ranges = _merged([(row, row) for row in arrived_rows])
+    return _Numbers(tuple(ranges), max(highest - _OLD_WINDOW + 1, 0), n_rows=len(ranges))
+
+
+def _merged(ranges: Iterable[Range]) -> list[Range]:
+    """Return ranges in order, those without a gap between them as one."""
+    merged: list[Range] = []
+    for begin, end in sorted(ranges):
+        if merged and begin <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.pending import PendingRow
+from loco_stream.engine.quarantine import Quarantine
 from loco_stream.engine.row import Features, Label, Row, rows_of
+from loco_stream.engine.source_reader import n_rows
 from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
+from loco_stream.engine.validation import n_entries
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, State
@@ -28,6 +32,8 @@ __all__ = ["EventHandler"]
 
 Table: TypeAlias = NDArray[np.float32]
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
+
+_ALARM_ROWS = 100  # that fail one after another: then it is not the rows
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +53,10 @@ class EventHandler:
     reply
         Called with an event whose sender wants predictions, the values and the classes.
     strict
-        Raise when the model refuses a row; otherwise count the row as rejected and continue.
+        Raise when the model refuses a row, or raises anything else; otherwise the row is counted
+        and put into the quarantine, and the stream goes on.
+    tell_source
+        Called with source, seq and reason of each refused row.
 
     Attributes
     ----------
@@ -61,8 +70,12 @@ class EventHandler:
         Commits of the log that could not be learned.
     n_requested
         Rows predicted on request.
+    n_failed
+        Rows, labels and requests that raised something else than a refusal, in this process.
     arrived
         Time at which the current commit arrived, seconds since 1970.
+    quarantine
+        Keeps refused rows with the reason.
     """
 
     def __init__(
@@ -72,6 +85,7 @@ class EventHandler:
         delay: int | None,
         reply: Reply,
         strict: bool,
+        tell_source: Callable[[str, int, str], None] = lambda source, seq, reason: None,
     ) -> None:
         self.trainer = trainer
         self.quality = quality
@@ -83,12 +97,23 @@ class EventHandler:
         self.rejection: str | None = None
         self.n_set_aside = 0
         self.n_requested = 0
+        self.n_failed = 0
+        self._failed_in_a_row = 0
         self.arrived = math.nan
+        self.quarantine = Quarantine(None)
         self._newest = math.nan  # event time of the last row
         self._reply = reply
+        self._tell_source = tell_source
         self._delayed = _DelayedLabels(delay)
         self._lock = threading.Lock()
         self._limited = LimitedLog(_log)
+
+    @property
+    def alarm(self) -> str | None:
+        """Why the model learns nothing, if the last rows all failed; None otherwise."""
+        if self._failed_in_a_row < _ALARM_ROWS:
+            return None
+        return f"the last {self._failed_in_a_row:,} rows failed: {self.rejection}"
 
     @property
     def lag(self) -> float | None:
@@ -104,6 +129,22 @@ class EventHandler:
     def handle(self, event: Event) -> int:
         """Process one event; return its number of rows."""
         began = time.perf_counter_ns()
+        n_failed = self.n_failed
+        try:
+            rows = self._handle(event)
+        except Exception as error:  # not in one of its rows: a reply, a count, or a whole block
+            self._reject(event, error, n_entries(event))
+            rows = n_rows(event)
+            self.n_rows += rows
+            return rows
+        self.n_rows += rows
+        if self.n_failed == n_failed:
+            self._failed_in_a_row = 0
+        if rows and self.trainer.measures is not None:
+            self.trainer.measures.add_time(time.perf_counter_ns() - began, rows)
+        return rows
+
+    def _handle(self, event: Event) -> int:
         if isinstance(event, Labels):
             self._learn_labels(event)
             return 0
@@ -111,18 +152,19 @@ class EventHandler:
             self._predict(event)
             return 0
         if isinstance(event, Sample):
-            rows = self._handle_sample(event)
-        else:
-            rows = self._handle_block(event)
-        self.n_rows += rows
-        if self.trainer.measures is not None:
-            self.trainer.measures.add_time(time.perf_counter_ns() - began, rows)
-        return rows
+            return self._handle_sample(event)
+        return self._handle_block(event)
 
     def flush(self) -> None:
         """Learn the rows that `delay` holds back: the stream has ended."""
         for pending, y in self._delayed.take_all():
+            self._learn_pending(pending, y)
+
+    def _learn_pending(self, pending: PendingRow, y: Label) -> None:
+        try:
             self.trainer.learn_pending(pending, y)
+        except Exception as error:
+            self._reject(pending.row, error, 1)
 
     def _handle_sample(self, event: Sample) -> int:
         x = self.text_columns.select(event.x)
@@ -184,8 +226,11 @@ class EventHandler:
             return
         try:
             self.trainer.watcher.take(event)
-        except InputError as error:
-            self._reject(error, 1 if isinstance(event, Sample) else len(event.X))
+        except Exception as error:
+            if self.trainer.is_watching or self.strict:
+                self._reject(event, error, n_rows(event))
+            else:  # the model has learned the row: only the detector refuses it
+                self.refuse({"refused by the detector": n_rows(event)}, str(error))
 
     def _fits_one_call(self, event: Block) -> bool:
         """Return whether nothing has to happen between two rows of a labelled block."""
@@ -198,10 +243,18 @@ class EventHandler:
         )
 
     def _learn_block(self, event: Block, labels: Sequence[Label]) -> None:
+        n_before = self.trainer.n_samples
+        seen = self.trainer.adapter.n_seen
         try:
             self.trainer.learn_block(event, labels)
-        except InputError as error:
-            self._reject(error, len(labels))
+        except Exception as error:
+            if self.strict:
+                raise
+            is_untouched = seen is not None and self.trainer.adapter.n_seen == seen
+            if isinstance(error, InputError) or is_untouched:
+                self._handle_rows(event)  # nothing was learned: only the bad rows are left out
+            else:
+                self._reject(event, error, len(labels) - (self.trainer.n_samples - n_before))
 
     def _observe_block(self, event: Block) -> None:
         adapter = self.trainer.adapter
@@ -211,8 +264,8 @@ class EventHandler:
             reply = adapter.predict_values(event.X, event.features, context, True)
         try:
             self.trainer.observe_block(event)
-        except InputError as error:
-            self._reject(error, len(event.X))
+        except Exception as error:
+            self._reject(event, error, len(event.X))
         self.quality.count_request(event.features, adapter.features, len(event.X))
         if reply is not None:
             self._reply(event, *reply)
@@ -244,8 +297,8 @@ class EventHandler:
                 self.trainer.learn_row(row, y)
             else:
                 self._learn_delayed(row, y)
-        except InputError as error:
-            self._reject(error, 1)
+        except Exception as error:
+            self._reject(row, error, 1)
 
     def _observe_row(self, row: Row) -> None:
         names: Iterable[Hashable] = row.x if row.features is None else row.features
@@ -256,7 +309,7 @@ class EventHandler:
     def _learn_delayed(self, row: Row, y: Label) -> None:
         """Learn the rows whose label is due, then predict this one."""
         for pending, late in self._delayed.take_due():
-            self.trainer.learn_pending(pending, late)
+            self._learn_pending(pending, late)
         if self._delayed.delay:
             self._delayed.add(self.trainer.predict_row(row), plain(y))
         else:
@@ -269,8 +322,8 @@ class EventHandler:
                     self.trainer.learn_label_by_id(of, y)
                 else:
                     self.trainer.learn_label(event.source, event.epoch, of, y)
-            except InputError as error:
-                self._reject(error, 1)
+            except Exception as error:
+                self._reject(replace(event, of=[of], y=[y]), error, 1)
 
     def _predict(self, event: PredictRequest) -> None:
         self.count_request(event.features, len(event.X))
@@ -282,10 +335,27 @@ class EventHandler:
             self.n_requested += rows
         self.quality.count_request(names, self.trainer.adapter.features, rows)
 
-    def _reject(self, error: InputError, rows: int) -> None:
+    def _reject(self, item: Event | Row, error: Exception, rows: int) -> None:
+        """Put what raised into the quarantine, whatever it raised; a strict run ends there."""
         if self.strict:
             raise error
-        self.refuse({"refused by the model": rows}, str(error))
+        if isinstance(error, InputError):
+            kind = "refused by the model"
+            reason = str(error)
+        else:
+            kind = "failed"
+            reason = f"{type(error).__name__}: {error}"
+            self.n_failed += rows
+            self._failed_in_a_row += rows
+            _log.debug("a row failed", exc_info=error)
+        self.set_aside(item, reason)
+        self.refuse({kind: rows}, reason)
+
+    def set_aside(self, item: Event | Row, reason: str) -> None:
+        """Keep a refused row, and tell its source."""
+        self.quarantine.add(item, reason)
+        for seq in _row_numbers(item):
+            self._tell_source(item.source, seq, reason)
 
     def refuse(self, kinds: Mapping[str, int], reason: str) -> None:
         """Count rows or late labels that are not learned, by kind."""
@@ -381,6 +451,15 @@ class _DelayedLabels:
         self._rows.clear()
         for due, y, fields in state["rows"]:
             self._rows.append((due, PendingRow.restore_state(fields, state["features"]), y))
+
+
+def _row_numbers(item: Event | Row) -> range:
+    """Return the numbers of the rows in an event that may have fields of any type."""
+    is_numbered = type(item.seq) is int and isinstance(item.source, str)
+    has_numbers_of_rows = isinstance(item, Labels) and not item.by_id
+    if not is_numbered or has_numbers_of_rows or isinstance(item, PredictRequest):
+        return range(0)
+    return range(item.seq, item.seq + (n_entries(item) if isinstance(item, Block) else 1))
 
 
 def _stacked(replies: Sequence[tuple[Table, Sequence[Label]]]) -> tuple[Table, Sequence[Label]]:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,29 @@ from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
 
-__all__ = ["Inbox", "InboxFullError", "InboxOnly", "InboxRow", "InboxSource"]
+__all__ = [
+    "Inbox",
+    "InboxClosedError",
+    "InboxFullError",
+    "InboxOnly",
+    "InboxRow",
+    "InboxSource",
+    "RowResult",
+]
 
 _MAX_ROWS = 4096
+_MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
 _TICK = 0.05
 
+# Keys of the side state.
+_SOURCES = "sources"
+_REFUSED = "refused"
+
 Pair = tuple[Mapping[Any, Any], Any]
+
+
+class InboxClosedError(Exception):
+    """The service ends, and these rows were not learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +60,51 @@ class InboxFullError(Exception):
     """The inbox holds 4096 rows and accepts no more."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What became of a submitted row.
+
+    Parameters
+    ----------
+    status
+        ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its number
+        came before; ``"refused"``.
+    reason
+        Why it was refused.
+    """
+
+    status: str
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class _Submission:
     """Rows of one call of `Inbox.put`.
 
-    `source` is the client's name for their stream if it numbers them; `done` gets the number of new
-    rows once they are durable.
+    `source` is the client's name for their stream if it numbers them, `client` its address; `done`
+    gets a result per row once the rows are durable.
     """
 
-    rows: list[Event]
+    rows: Sequence[Sample | Labels]
     source: str | None
-    done: Future[int]
+    client: str
+    done: Future[list[RowResult]]
+    results: dict[int, RowResult] = field(default_factory=dict)  # by seq, of rows not taken
+
+    def resolve(self, refused: Mapping[tuple[str, int], str]) -> None:
+        """Pass on what became of each row."""
+        self.done.set_result([self._result(row, refused) for row in self.rows])
+
+    def _result(self, row: Sample | Labels, refused: Mapping[tuple[str, int], str]) -> RowResult:
+        reason = refused.get((row.source, row.seq))
+        if reason is not None:
+            return RowResult("refused", reason)
+        waits = isinstance(row, Sample) and row.y is None
+        return self.results.get(row.seq, _WAITING if waits else _LEARNED)
+
+
+_LEARNED = RowResult("learned")
+_WAITING = RowResult("waiting")
 
 
 class Inbox:
@@ -73,10 +124,27 @@ class Inbox:
         self._waiting: deque[_Submission] = deque()
         self._n_rows = 0
         self._arrived = threading.Condition()
+        self._forgotten: list[str] = []
+
+    def forget(self, source: str) -> None:
+        """Forget the row numbers of a client's stream: it may number its rows anew."""
+        with self._arrived:
+            self._forgotten.append(source)
+
+    def take_forgotten(self) -> list[str]:
+        """Return the names that `forget` was called with since the last call."""
+        with self._arrived:
+            names = self._forgotten
+            self._forgotten = []
+        return names
 
     def put(
-        self, rows: Sequence[Pair | InboxRow], source: str | None = None, seq: int = 0
-    ) -> Future[int]:
+        self,
+        rows: Sequence[Pair | InboxRow],
+        source: str | None = None,
+        seq: int = 0,
+        client: str = "",
+    ) -> Future[list[RowResult]]:
         """Submit rows.
 
         Parameters
@@ -88,11 +156,14 @@ class Inbox:
             learned twice.
         seq
             Number of the first row.
+        client
+            Who sends the rows, such as a network address: the number of sources is bounded per
+            client.
 
         Returns
         -------
-        Future[int]
-            The number of rows that were new, once they are durable.
+        Future[list[RowResult]]
+            What became of each row, once the rows are durable.
 
         Raises
         ------
@@ -103,7 +174,7 @@ class Inbox:
             now = time.time()
             name = self.name if source is None else f"{self.name}/{source}"
             first = self._seq if source is None else seq
-            events: list[Event] = []
+            events: list[Sample | Labels] = []
             for i, row in enumerate(rows):
                 given = row if isinstance(row, InboxRow) else InboxRow(*row)
                 t = now if given.t is None else given.t
@@ -111,30 +182,42 @@ class Inbox:
                 events.append(
                     Sample(given.x, given.y, first + i, t, name, id=given.id, extra=extra)
                 )
-            done = self._submit(events, source)
+            done = self._submit(events, source, client)
             self._seq += len(rows) if source is None else 0
         return done
 
-    def put_labels(self, ids: Sequence[Any], labels: Sequence[Any]) -> Future[int]:
-        """Submit labels of rows by their ids; the result is 1 once they are durable.
+    def put_labels(self, ids: Sequence[Any], labels: Sequence[Any]) -> Future[list[RowResult]]:
+        """Submit labels of rows by their ids.
+
+        Returns
+        -------
+        Future[list[RowResult]]
+            What became of each label, once the labels are durable. A label that came before its
+            row counts as learned, although it waits for the row.
 
         Raises
         ------
         InboxFullError
-            4096 rows wait.
+            4096 rows and labels wait.
         """
         with self._arrived:
-            event = Labels(ids, labels, self._seq, self.name, by_id=True)
-            done = self._submit([event], None)
-            self._seq += len(ids)
+            pairs = zip(ids, labels, strict=True)
+            events = [  # one by one, so that each has a number under which it may be refused
+                Labels([of], [y], self._seq + i, self.name, by_id=True)
+                for i, (of, y) in enumerate(pairs)
+            ]
+            done = self._submit(events, None, "")
+            self._seq += len(events)
         return done
 
-    def _submit(self, events: list[Event], source: str | None) -> Future[int]:
+    def _submit(
+        self, events: Sequence[Sample | Labels], source: str | None, client: str
+    ) -> Future[list[RowResult]]:
         if self._n_rows + len(events) > _MAX_ROWS:
             raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
-        done: Future[int] = Future()
+        done: Future[list[RowResult]] = Future()
         self._n_rows += len(events)
-        self._waiting.append(_Submission(events, source, done))
+        self._waiting.append(_Submission(events, source, client, done))
         self._arrived.notify()
         return done
 
@@ -176,6 +259,7 @@ class InboxSource(Source):
         self.labels_from = source.labels_from
         self.used = source.used
         self._known = Deduplicator()
+        self._refused: dict[tuple[str, int], str] = {}  # reason by source and seq, oldest first
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
 
@@ -238,43 +322,68 @@ class InboxSource(Source):
 
     def _take(self, seconds: float = 0.0) -> Iterator[Sequence[Event]]:
         """Yield one commit with the new rows of the inbox, if there are any."""
-        taken = [one for one in self._inbox.take(seconds) if self._drop_known(one)]
-        events = [row for one in taken for row in one.rows]
+        self._forget_names()
+        taken = self._inbox.take(seconds)
+        events = [row for submission in taken for row in self._new_rows(submission)]
         if events:
             self._unacked.append(taken)
             yield events
             return
         pending = next((one for one in reversed(self._unacked) if one), None)
         if pending is None:
-            _resolve(taken)
+            self._resolve(taken)
         else:  # the rows repeated here may be those of a commit that is not durable yet
             pending += taken
 
-    def _drop_known(self, submission: _Submission) -> bool:
-        """Drop rows that were submitted before; False if that cannot be decided, an error then."""
+    def _new_rows(self, submission: _Submission) -> Sequence[Sample | Labels]:
+        """Return the rows that were not submitted before, and note what the others are."""
         if submission.source is None:
-            return True
-        before = self._known.export_state()
-        source = submission.source
+            return submission.rows
+        return [row for row in submission.rows if self._is_new(row, submission)]
+
+    def _is_new(self, row: Sample | Labels, submission: _Submission) -> bool:
         try:
-            submission.rows = [
-                row
-                for row in submission.rows
-                if isinstance(row, Sample) and self._known.is_new(source, row.seq)
-            ]
+            if self._known.is_new(submission.source or "", row.seq, submission.client):
+                return True
         except SourceError as error:
-            self._known.restore_state(before)
-            submission.done.set_exception(error)
-            return False
-        return True
+            submission.results[row.seq] = RowResult("refused", str(error))
+        else:
+            submission.results[row.seq] = RowResult("repeated")
+        return False
+
+    def _forget_names(self) -> None:
+        for name in self._inbox.take_forgotten():
+            self._known.forget(name)
+            for key in [key for key in self._refused if key[0] == f"{self._inbox.name}/{name}"]:
+                del self._refused[key]
+
+    def _resolve(self, submissions: Sequence[_Submission]) -> None:
+        for submission in submissions:
+            submission.resolve(self._refused)
+
+    def refuse(self, source: str, seq: int, reason: str) -> None:
+        """Note that a row is refused: its sender is told, also when it sends the row again."""
+        if source != self._inbox.name and not source.startswith(f"{self._inbox.name}/"):
+            self._source.refuse(source, seq, reason)
+            return
+        self._refused[source, seq] = reason
+        while len(self._refused) > _MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
     def side_state(self) -> dict[str, Any]:
-        """Return which numbered rows were yielded."""
-        return self._known.export_state()
+        """Return which numbered rows were yielded, and which of the last ones were refused."""
+        return {
+            _SOURCES: self._known.export_state(),
+            _REFUSED: [[source, seq, reason] for (source, seq), reason in self._refused.items()],
+        }
 
     def restore_side_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `side_state` returned."""
-        self._known.restore_state(state)
+        """Restore what `side_state` returned, and keep what was refused in a replay since."""
+        if not isinstance(state.get(_SOURCES), Mapping):  # of release 0.2
+            state = {_SOURCES: state}
+        self._known.restore_state(state[_SOURCES])
+        stored = {(source, seq): reason for source, seq, reason in state.get(_REFUSED, ())}
+        self._refused = {**stored, **self._refused}
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Go to a position of the source."""
@@ -286,14 +395,18 @@ class InboxSource(Source):
         if submissions is None:
             self._source.ack(position)
         else:
-            _resolve(submissions)
+            self._resolve(submissions)
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Reply through the source."""
         self._source.reply(event, values, classes)
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the source, and tell those who wait that their rows are not learned."""
+        for submission in self._inbox.take():
+            submission.done.set_exception(
+                InboxClosedError("the service ends: the rows are not learned; send them again")
+            )
         self._source.close()
 
 
@@ -316,8 +429,3 @@ class InboxOnly(Source):
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield nothing: `InboxSource` continues with the inbox."""
         yield from ()
-
-
-def _resolve(submissions: Sequence[_Submission]) -> None:
-    for submission in submissions:
-        submission.done.set_result(len(submission.rows))

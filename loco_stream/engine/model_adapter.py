@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -119,6 +119,22 @@ class ModelAdapter:
     def takes_text(self) -> bool:
         """Whether texts are inputs; models of other libraries decide for themselves."""
         return not self.takes_blocks or bool(getattr(self.model, "categories", 0))
+
+    @property
+    def classes(self) -> Sequence[Label]:
+        """Classes that the model knows; none if it does not say."""
+        known: Sequence[Label] = getattr(self.model, "classes", ()) if self.takes_blocks else ()
+        return known
+
+    @property
+    def fillers(self) -> Mapping[Hashable, int]:
+        """Number of fill values per feature that the model took for missing ones."""
+        return getattr(self.estimator, "fillers", {})
+
+    @property
+    def n_seen(self) -> int | None:
+        """Number of rows that the model has learned; None if it does not say."""
+        return getattr(self.model, "n_seen", None)
 
     @property
     def _is_untrained_regressor(self) -> bool:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from loco_stream._compiler.timing import COMPILING, is_compiling
+from loco_stream._text import one_line
 from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
 from loco_stream.stream import Source
@@ -218,7 +219,11 @@ def _live_line(engine: Watched, texts: _Texts) -> AbstractContextManager[object]
 
     def render() -> Text:
         alarm = engine.alarm
-        return Text(texts.line()) if alarm is None else Text(f"ALARM: {alarm}", style="bold red")
+        return (
+            Text(texts.line())
+            if alarm is None
+            else Text(one_line(f"ALARM: {alarm}"), style="bold red")
+        )
 
     return Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["serve_collector", "serve_metrics", "shown_token"]
+__all__ = ["SCHEMES", "serve_collector", "serve_metrics", "shown_token"]
 
 Request: TypeAlias = Any  # a socket, as socketserver passes it
 Address: TypeAlias = Any
 Family: TypeAlias = Any  # a metric family of prometheus_client
 
 _LOCAL = ("127.0.0.1", "localhost")
+SCHEMES = ("bearer", "basic", "token")
+"""Ways in which a client may show its token; the last is that of clients of InfluxDB."""
+
 _THREADS = 4  # connections answered at a time; further ones are closed at once
 _SECONDS = 5.0  # until a silent client is disconnected
 
@@ -140,8 +143,15 @@ def _guarded(app: WSGIApplication, hosts: Sequence[str], token: str | None) -> W
     return guarded
 
 
-def shown_token(header: str) -> str:
+def shown_token(header: str, schemes: Collection[str] = SCHEMES) -> str:
     """Return the token in an Authorization header: a bearer token, or a password.
+
+    Parameters
+    ----------
+    header
+        The header's value.
+    schemes
+        Of `SCHEMES`, those that are allowed; another one shows no token.
 
     Examples
     --------
@@ -149,10 +159,10 @@ def shown_token(header: str) -> str:
     ('secret', 'secret', '')
     """
     scheme, _, value = header.partition(" ")
-    if scheme.lower() in {"bearer", "token"}:  # the latter from clients of InfluxDB
-        return value
-    if scheme.lower() != "basic":
+    if scheme.lower() not in schemes:
         return ""
+    if scheme.lower() != "basic":
+        return value
     try:
         return base64.b64decode(value, validate=True).decode().partition(":")[2]
     except ValueError:

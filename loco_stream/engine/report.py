@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
+from loco_stream._text import one_line
 from loco_stream.engine.notebook import table_html
 from loco_stream.engine.report_lines import lines
 from loco_stream.engine.report_picture import draw, image
@@ -121,12 +122,15 @@ class Report(Mapping[str, Plain]):
     def table(self) -> Table:
         """Return a short table for a terminal, without rows for what was not measured."""
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=self._title, title_justify="left", box=None)
+        # as texts: a label is no markup
+        title = Text(one_line(self._title), style="table.title")
+        table = Table(title=title, title_justify="left", box=None)
         table.add_column(justify="left")
         table.add_column(justify="right")
         for name, text in lines(self):
-            table.add_row(name, text)
+            table.add_row(Text(one_line(name)), Text(one_line(text)))
         return table
 
     def _repr_html_(self) -> str:

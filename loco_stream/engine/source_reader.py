@@ -13,6 +13,8 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from loco_stream.engine.background_thread import background_thread
 from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import plain
@@ -239,9 +241,9 @@ def _n_values(event: Event) -> int:
 
 
 def n_rows(event: Event) -> int:
-    """Return the number of rows to learn in an event."""
+    """Return the number of rows to learn in an event; events are not validated yet."""
     if isinstance(event, Block):
-        return len(event.X)
+        return len(event.X) if np.ndim(event.X) else 0
     return int(isinstance(event, Sample))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Hashable, Mapping
 
 from loco_stream import __version__
 from loco_stream.engine.commits import CommitPipeline
@@ -21,6 +22,7 @@ __all__ = ["StatusBoard"]
 
 _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
+_FILLED_COLUMNS = 5  # with a sentence of their own
 _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _WITHOUT_LABELS = ("drifts", "n_drifts")  # keys of the monitor in a stream without labels
@@ -100,7 +102,7 @@ class StatusBoard:
                 **{name: value for name, value in self.status.items() if name not in _STATUS_ONLY},
                 **self._monitor_report(),
                 **self._watcher_report(),
-                **self._handler.quality.report(),
+                **self._quality(),
                 "categories": getattr(estimator, "categories_", {}),
                 "seed": getattr(estimator, "seed", None),
                 "version": __version__,
@@ -110,6 +112,12 @@ class StatusBoard:
                 "curve": self._measures.curve_report(),
             }
         )
+
+    def _quality(self) -> Config:
+        """Return what was not used, by the engine and by the model."""
+        quality = self._handler.quality.report()
+        sentences = _filler_sentences(self._trainer.adapter.fillers)
+        return {**quality, "unused": [*quality["unused"], *sentences]}
 
     def _monitor_report(self) -> Config:
         """Return the monitor's report; without labels, that of the inputs alone."""
@@ -132,7 +140,7 @@ class StatusBoard:
         now = time.monotonic()
         if now - self._slow_at >= _SLOW_SECONDS:
             numbers = _numbers(self._monitor_report())
-            self._slow = {**numbers, **self._handler.quality.report(), **self._watcher_shares()}
+            self._slow = {**numbers, **self._quality(), **self._watcher_shares()}
             self._slow_at = now
         trainer = self._trainer
         return {
@@ -159,12 +167,20 @@ class StatusBoard:
     def _store_status(self) -> Config:
         store = self._commits.store
         refused = [] if self._handler.rejection is None else [self._handler.rejection]
+        quarantine = self._handler.quarantine
+        quarantined = [f"refused rows are in {quarantine.path}"] if quarantine.n_written else []
         passed_over = [] if store is None else store.notes
         return {
             "checkpoint_age": None if store is None else store.age,
-            "alarm": None if store is None else store.alarm,
+            "alarm": (None if store is None else store.alarm) or self._handler.alarm,
             "waiting_for": self._commits.waiting_for,
-            "notes": [*refused, *passed_over, *self._joins(), *self._listeners.notes],
+            "notes": [
+                *refused,
+                *quarantined,
+                *passed_over,
+                *self._joins(),
+                *self._listeners.notes,
+            ],
         }
 
     def _joins(self) -> list[str]:
@@ -175,6 +191,16 @@ class StatusBoard:
             *self._trainer.pending.ids.sentences(),
             *self._handler.text_columns.sentences(),
         ]
+
+
+def _filler_sentences(fillers: Mapping[Hashable, int]) -> list[str]:
+    """Return a sentence per column with fill values, at most five."""
+    worst = sorted(fillers, key=lambda name: -fillers[name])[:_FILLED_COLUMNS]
+    return [
+        f"column {name!r} had {fillers[name]:,} fill values, such as -9999, that stand apart from "
+        "the others: they count as missing"
+        for name in worst
+    ]
 
 
 def _numbers(report: State) -> Config:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from loco_stream.engine.checkpoint import CheckpointFolder, CheckpointWriter, foreign_files, newest
-from loco_stream.engine.codec import decode_commit, encode_commit
+from loco_stream.engine.codec import decode_commit
 from loco_stream.engine.wal import WriteAheadLog, pack_record, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.content import Array, Config, Saved, State
@@ -79,6 +80,16 @@ class Store:
         raise ConfigError(f"there is nothing to resume in {path}")
 
     @property
+    def has_log(self) -> bool:
+        """Whether commits are logged."""
+        return self._wal is not None
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._folder.path
+
+    @property
     def alarm(self) -> str | None:
         """Why rows or checkpoints are not durable at the moment; None if they are."""
         return self._log_alarm or (str(self._writer.error) if self._writer.error else None)
@@ -137,9 +148,7 @@ class Store:
     def log(
         self,
         commit: int,
-        events: Sequence[Event],
-        cursor: State,
-        now: float,
+        payload: bytes,
         stopped: Callable[[], bool],
     ) -> bool:
         """Log a commit; while the disk refuses, raise the alarm and retry ten times per second.
@@ -148,7 +157,6 @@ class Store:
         """
         if self._wal is None:
             return True
-        payload = encode_commit(events, cursor, now)
         while not self._try_to_log(self._wal, commit, payload):
             if stopped():
                 return False

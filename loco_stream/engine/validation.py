@@ -9,12 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._text import has_surrogate
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
-from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["ValidEvents", "label_fault", "row_fault", "validate_events"]
+__all__ = ["ValidEvents", "label_fault", "n_entries", "row_fault", "validate_events"]
 
 Table: TypeAlias = NDArray[np.float32]
 
@@ -22,26 +23,35 @@ _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may b
 # kinds of refusal
 _VALUE = "value out of range"
 _LABEL = "label out of range"
+_NUMBER = "source or row number"
+_ERROR = "error while it was validated"
+_UNICODE = "a text must be valid Unicode"
 _RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
 
 
 @dataclass(slots=True)
 class ValidEvents:
-    """Events that may be logged and learned, and the rows and labels that were refused."""
+    """Events that may be logged and learned, and the rows and labels that were refused.
+
+    `refused` holds the events with refused rows, each with the reason; of a block, the first
+    refused row.
+    """
 
     events: list[Event] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     reason: str = ""
+    refused: list[tuple[Event, str]] = field(default_factory=list)
 
     @property
     def n_refused(self) -> int:
         """Refused rows and late labels."""
         return sum(self.kinds.values())
 
-    def refuse(self, rows: int, kind: str, reason: str) -> None:
-        """Count refused rows or labels."""
+    def refuse(self, event: Event, rows: int, kind: str, reason: str) -> None:
+        """Count refused rows or labels of an event."""
         self.kinds[kind] = self.kinds.get(kind, 0) + rows
         self.reason = reason
+        self.refused.append((event, reason))
 
 
 def validate_events(events: Sequence[Event], problem: str) -> ValidEvents:
@@ -49,20 +59,92 @@ def validate_events(events: Sequence[Event], problem: str) -> ValidEvents:
 
     A feature value beyond `loco_stream.numbers.LARGEST` refuses a row by name, and is masked in an
     array. A label is refused if it is no number in regression, or cannot be a class in
-    classification.
+    classification. A row is also refused if its number does not fit into 64 bits, if a text in it
+    is not valid Unicode, or if its validation raises.
     """
     valid = ValidEvents()
     for event in events:
-        if isinstance(event, Sample):
-            _validate_sample(event, problem, valid)
-        elif isinstance(event, Block):
-            _validate_block(event, problem, valid)
-        elif isinstance(event, Labels):
-            _validate_labels(event, problem, valid)
-        elif _has_fitting_shape(event, valid):
-            has_texts = isinstance(event.X, np.ndarray) and event.X.dtype.hasobject
-            valid.events.append(event if has_texts else replace(event, X=_table(event.X)))
+        try:
+            _validate(event, problem, valid)
+        except Exception as error:  # of a type that nobody has thought of: one row, not the stream
+            valid.refuse(event, n_entries(event), _ERROR, f"{type(error).__name__}: {error}")
     return valid
+
+
+def n_entries(event: Event) -> int:
+    """Return the number of rows or late labels in an event, at least 1."""
+    try:
+        if isinstance(event, Labels):
+            return max(len(event.of), 1)
+        return max(len(event.X), 1) if isinstance(event, Block) else 1
+    except TypeError:  # something without a length
+        return 1
+
+
+def _validate(event: Event, problem: str, valid: ValidEvents) -> None:
+    if (reason := _number_fault(event)) is not None:
+        valid.refuse(event, n_entries(event), _NUMBER, reason)
+    elif isinstance(event, Sample):
+        _validate_sample(event, problem, valid)
+    elif isinstance(event, Block):
+        _validate_block(event, problem, valid)
+    elif isinstance(event, Labels):
+        _validate_labels(event, problem, valid)
+    elif _has_fitting_shape(event, valid):
+        has_texts = isinstance(event.X, np.ndarray) and event.X.dtype.hasobject
+        valid.events.append(event if has_texts else replace(event, X=_table(event.X)))
+
+
+def _number_fault(event: Event) -> str | None:
+    """Return what is wrong with source and numbers of an event, None if nothing is."""
+    if not isinstance(event.source, str) or has_surrogate(event.source):
+        return f"source is {shown(event.source)}; it must be a text of valid Unicode"
+    if isinstance(event, PredictRequest):  # its number is only sent back
+        return None
+    if type(event.epoch) is not int or not 0 <= event.epoch < 2**64:
+        return f"epoch is {shown(event.epoch)}; allowed are integers from 0 to {2**64 - 1}"
+    if isinstance(event, Sample | Block) and not _is_time(event.t):
+        return f"t is {shown(event.t)}; it must be a number of seconds"
+    rows = len(event.X) if isinstance(event, Block) else 1
+    first = plain(event.seq)
+    if type(first) is not int or not 0 <= first <= MAX_SEQ - rows + 1:
+        return f"seq is {shown(event.seq)}; allowed are integers from 0 to {MAX_SEQ}"
+    if isinstance(event, Sample):
+        return _joined_fault(event)
+    if isinstance(event, Labels) and event.by_id:
+        return next((fault for of in event.of if (fault := _id_fault(of))), None)
+    if isinstance(event, Labels) and not all(_is_number_of_row(of) for of in event.of):
+        return f"of is {shown(list(event.of))}; allowed are integers from 0 to {MAX_SEQ}"
+    return None
+
+
+def _is_time(t: object) -> bool:
+    return isinstance(t, float) or (isinstance(t, int) and abs(t) <= LARGEST)
+
+
+def _joined_fault(event: Sample) -> str | None:
+    """Return what is wrong with the id of a row and with what its record repeats."""
+    if event.id is not None and (fault := _id_fault(event.id)) is not None:
+        return fault
+    for name, value in (event.extra or {}).items():
+        is_large = isinstance(value, int) and not -(2**63) <= value < 2**64
+        if is_large or has_surrogate(name) or has_surrogate(value):
+            return f"field {shown(name)} is {shown(value)}; it cannot be kept"
+    return None
+
+
+def _id_fault(row_id: object) -> str | None:
+    """Return what is wrong with the id of a row, None if nothing is."""
+    value = plain(row_id)
+    is_number = isinstance(value, int | float) and -(2**63) <= value < 2**64
+    if is_number or (isinstance(value, str) and not has_surrogate(value)):
+        return None
+    return f"id is {shown(row_id)}; it must be a number of 64 bits or a text of valid Unicode"
+
+
+def _is_number_of_row(of: object) -> bool:
+    number = plain(of)
+    return isinstance(number, int) and 0 <= number <= MAX_SEQ
 
 
 def label_fault(y: Label, problem: str) -> str | None:
@@ -78,7 +160,9 @@ def label_fault(y: Label, problem: str) -> str | None:
     if problem == "watching":  # labels are not read
         return None
     if problem == "classification":
-        return None if type(y) in _NO_FAULT else _class_fault(plain(y), y)
+        if type(y) in _NO_FAULT:
+            return f"y is {shown(y)}; {_UNICODE}" if has_surrogate(y) else None
+        return _class_fault(plain(y), y)
     is_number = y is None or to_number(y) == to_number(y)
     return None if is_number else f"y is {shown(y)}; {_RANGE}"
 
@@ -103,18 +187,21 @@ def row_fault(x: object) -> str | None:
             f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
         )
     for name, value in x.items():
-        if (type(value) is float or type(value) is int) and -LARGEST <= value <= LARGEST:
+        is_plain = type(value) is float or type(value) is int
+        if is_plain and -LARGEST <= value <= LARGEST and not has_surrogate(name):
             continue
         if is_beyond(value):
-            return f"feature {name!r} is {shown(value)}; {_RANGE}"
+            return f"feature {shown(name)} is {shown(value)}; {_RANGE}"
+        if has_surrogate(name) or has_surrogate(value):
+            return f"feature {shown(name)} is {shown(value)}; {_UNICODE}"
     return None
 
 
 def _validate_sample(event: Sample, problem: str, valid: ValidEvents) -> None:
     if (reason := row_fault(event.x)) is not None:
-        valid.refuse(1, _VALUE, reason)
+        valid.refuse(event, 1, _VALUE, reason)
     elif (reason := label_fault(event.y, problem)) is not None:
-        valid.refuse(1, _LABEL, reason)
+        valid.refuse(event, 1, _LABEL, reason)
     else:
         valid.events.append(event)
 
@@ -128,7 +215,9 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
     if not faults:
         valid.events.append(event)
         return
-    valid.refuse(len(faults), _LABEL, faults[max(faults)])
+    first = min(faults)
+    refused = cut(event, first, first + 1)
+    valid.refuse(refused, len(faults), _LABEL, faults[max(faults)])
     begin = 0
     for end in [*faults, len(event.X)]:
         if end > begin:
@@ -138,7 +227,8 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
 
 def _label_faults(labels: Sequence[Label], problem: str) -> dict[int, str]:
     """Return what is wrong with labels, by row."""
-    if problem == "classification" and _NO_FAULT.issuperset(map(type, labels)):
+    are_plain = problem == "classification" and _NO_FAULT.issuperset(map(type, labels))
+    if are_plain and not any(map(has_surrogate, labels)):
         return {}
     faults = ((row, label_fault(y, problem)) for row, y in enumerate(labels))
     return {row: fault for row, fault in faults if fault is not None}
@@ -153,7 +243,7 @@ def _has_fitting_shape(event: Block | PredictRequest, valid: ValidEvents) -> boo
     reason = (
         f"a block of shape {np.shape(event.X)} came with {len(event.features)} features{labels}"
     )
-    valid.refuse(len(event.X) if np.ndim(event.X) else 0, "shape", reason)
+    valid.refuse(event, len(event.X) if np.ndim(event.X) else 0, "shape", reason)
     return False
 
 
@@ -166,7 +256,7 @@ def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:
     if not faults:
         valid.events.append(event)
         return
-    valid.refuse(len(faults), _LABEL, faults[max(faults)])
+    valid.refuse(event, len(faults), _LABEL, faults[max(faults)])
     kept = [row for row in range(len(event.y)) if row not in faults]
     if kept:
         of = [event.of[row] for row in kept]

@@ -6,7 +6,7 @@ import heapq
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loco_stream.engine.row import Row, rows_of
@@ -50,6 +50,8 @@ class DetectorAdapter:
     takes_text = True
     has_full_blocks = False
     features = None
+    classes = ()
+    fillers: Mapping[Hashable, int] = {}
 
     def __init__(self, model: LOCODetector) -> None:
         self.model = model

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from threading import RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream import rng
+from loco_stream._locks import fork_safe_lock
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators.inputs.categories import (
@@ -85,7 +85,7 @@ class ModelCore:
     def __init__(self, options: ModelOptions, *, regression: bool) -> None:
         self.options = options
         self.regression = regression
-        self.lock = RLock()
+        self.lock = fork_safe_lock()
         self.slots = FeatureSlots(bound=options.categories)
         self.classes: list[Hashable] = []
         self.class_slots: dict[Hashable, int] = {}
@@ -464,7 +464,7 @@ class ModelCore:
     def __setstate__(self, kept: dict[str, Any]) -> None:
         arrays = kept.pop("state")
         self.__dict__.update(kept, state=None)
-        self.lock = RLock()
+        self.lock = fork_safe_lock()
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
@@ -506,9 +506,21 @@ class ModelCore:
                 state = self._restored_state(settings, arrays)
                 check_state(settings, state, len(self.slots), len(self.classes))
                 self.adopt(settings, state)
+                self._check_answers()
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
             kind = config.get("kind", "model")
             raise CheckpointError(f"this saved {kind} cannot be restored: {error!r}") from error
+
+    def _check_answers(self) -> None:
+        """Raise ValueError if a model from a file answers with what is no number."""
+        if not self.classes and not self.regression:
+            return
+        means = self.state.statistics.mean if self.state is not None else np.zeros(0)
+        for row in (np.zeros_like(means), means.copy()):
+            proba = np.zeros((1, 0 if self.regression else len(self.classes)))
+            answers = self.run(row[None, :], learns=False, proba=proba)
+            if not (np.isfinite(answers).all() and np.isfinite(proba).all()):
+                raise ValueError("its answer is not a number")
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
         return check_classes(classes, regression=self.regression)

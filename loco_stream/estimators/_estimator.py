@@ -152,6 +152,28 @@ class LOCOEstimator(base.Estimator):
         return 0 if state is None else int(state.counts.n_masked)
 
     @property
+    def fillers(self) -> dict[Hashable, int]:
+        """Number of fill values per feature, such as -9999, that were taken for missing values.
+
+        They stand apart from the other values of the feature; features without any are left out.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCORegressor
+        >>> model = LOCORegressor(seed=0)
+        >>> for i in range(80):
+        ...     model.learn_one({"level": -9999.0 if i % 10 == 9 else i % 7 / 10}, 0.5)
+        >>> model.fillers
+        {'level': 5}
+        """
+        state = self._core.state
+        if state is None:
+            return {}
+        counts = state.scale_guard.n_fillers
+        slots = self._core.slots.index.items()
+        return {name: int(counts[slot]) for name, slot in slots if counts[slot]}
+
+    @property
     def backward_times(self) -> int:
         """Number of rows whose time lay before the time of the row that they followed.
 

@@ -48,7 +48,7 @@ def last_spikes(core: ModelCore) -> tuple[NDArray[np.float32], NDArray[np.int32]
         if settings is None or state is None or scratch is None or core.n_seen == 0:
             return np.zeros(0, np.float32), np.zeros(0, np.int32)
         times_of_row = row_times_at(np.array([scratch.times.row]))
-        core.run(scratch.row[None, :], learns=False, times=times_of_row)
+        core.run(scratch.given[None, :], learns=False, times=times_of_row)
         room = MOST_SPIKES * settings.n_last
         times = np.zeros(room, np.float32)
         neurons = np.zeros(room, np.int32)

@@ -103,12 +103,23 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
     saved = persist.read(path, max_bytes)
     if saved.kind == "checkpoint":
         saved = _model_in(saved)
+    return restored(saved, os.fspath(path))
+
+
+def restored(saved: persist.Saved, path: str = "the file") -> Saveable:
+    """Return the model that a file holds, read already.
+
+    Raises
+    ------
+    CheckpointError
+        The file holds no model, or one that cannot be restored.
+    """
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)
     for model in _MODELS:
         if saved.kind == model.__name__:
             return model.from_state(saved.config, saved.arrays)
-    raise CheckpointError(f"{os.fspath(path)} holds a {saved.kind}, not a model")
+    raise CheckpointError(f"{path} holds a {saved.kind}, not a model")
 
 
 def _model_in(checkpoint: persist.Saved) -> persist.Saved:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ class _Header:
     settings: Settings | None = None  # those given at the beginning, since release 0.3
     share: str = "none"  # since release 0.3
     shared: str | None = None  # name of the file of the shared model
+    groups: Sequence[int] = ()  # key groups that held models when it was opened or closed last
 
 
 class FleetHome:
@@ -92,7 +93,13 @@ class FleetHome:
                     f"continue with {share!r}"
                 )
             self.epoch = header.epoch + 1
-            self._header = replace(header, watch=self._watch, epoch=self.epoch)
+            groups = storage.list_groups()
+            if missing := sorted({*header.groups} - {*groups}):
+                raise CheckpointError(
+                    f"{storage.location} lacks group-{missing[0]:04d}, which held models; put it "
+                    f"back, or delete {missing[0]} from `groups` in fleet.json to go on without"
+                )
+            self._header = replace(header, watch=self._watch, epoch=self.epoch, groups=groups)
             _write(storage, self._header)
         except BaseException:
             storage.release()
@@ -138,8 +145,15 @@ class FleetHome:
         return name
 
     def close(self) -> None:
-        """Let another fleet work here."""
-        self.storage.release()
+        """Note which groups there are, and let another fleet work here."""
+        try:
+            groups = sorted({*self._header.groups, *self.storage.list_groups()})
+            if groups != [*self._header.groups]:
+                _write(self.storage, replace(self._header, groups=groups))
+        except OSError:  # the directory is gone or read-only: the next opening says so
+            pass
+        finally:
+            self.storage.release()
 
 
 def model_factory(storage: Storage) -> ModelFactory:
@@ -214,7 +228,7 @@ def _read(storage: Storage) -> _Header | None:
 
 def _write(storage: Storage, header: _Header) -> None:
     """Write the settings; those that release 0.2 does not know only if they are used."""
-    unused: Settings = {"settings": None, "share": "none", "shared": None}
+    unused: Settings = {"settings": None, "share": "none", "shared": None, "groups": ()}
     content = {
         name: value
         for name, value in asdict(header).items()

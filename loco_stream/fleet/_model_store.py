@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._rows import Key
@@ -54,6 +55,9 @@ class ModelStore:
         try:
             self._file.executescript(_TABLES)
             (self.commit_number,) = self._file.execute("SELECT commit_number FROM place").fetchone()
+            ((verdict,), *_) = self._file.execute("PRAGMA quick_check(1)").fetchall()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
             self._file.execute("BEGIN IMMEDIATE")
         except (sqlite3.Error, TypeError) as error:
             self._file.close()
@@ -61,8 +65,8 @@ class ModelStore:
 
     def get(self, key: Key) -> bytes | None:
         """Return the model of a key; None if there is none."""
-        row = self._run("SELECT state FROM models WHERE key = ?", encode_plain(key)).fetchone()
-        return None if row is None else bytes(row[0])
+        rows = self._run("SELECT state FROM models WHERE key = ?", encode_plain(key))
+        return bytes(rows[0][0]) if rows else None
 
     def put(self, key: Key, state: bytes) -> None:
         """Store a model; it is durable after the next checkpoint."""
@@ -70,12 +74,12 @@ class ModelStore:
 
     def keys(self) -> Iterator[Key]:
         """Yield every key that has a model here."""
-        for (key,) in self._run("SELECT key FROM models").fetchall():
+        for (key,) in self._run("SELECT key FROM models"):
             yield decode_plain(key)
 
     def count(self) -> int:
         """Return the number of models here."""
-        (n,) = self._run("SELECT count(*) FROM models").fetchone()
+        (n,) = self._run("SELECT count(*) FROM models")[0]
         return int(n)
 
     def clear(self) -> None:
@@ -95,9 +99,9 @@ class ModelStore:
         """Close the file; what was stored since the last checkpoint is discarded."""
         self._file.close()
 
-    def _run(self, statement: str, *values: bytes | int) -> sqlite3.Cursor:
+    def _run(self, statement: str, *values: bytes | int) -> list[tuple[Any, ...]]:
         try:
-            return self._file.execute(statement, values)
+            return self._file.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise self._failure(error) from error
 

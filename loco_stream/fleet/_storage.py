@@ -115,6 +115,9 @@ class Storage(Protocol):
     def has_group(self, number: int) -> bool:
         """Whether a group was ever opened."""
 
+    def list_groups(self) -> list[int]:
+        """Return the numbers of the groups that could be lost one by one; none elsewhere."""
+
     def open_group(self, number: int) -> Group:
         """Open a group; raises `ConfigError` while another process works on it."""
 
@@ -197,6 +200,11 @@ class DirectoryStorage:
     def delete_shared(self, name: str) -> None:
         """Delete the file of a shared model."""
         (self.path / name).unlink(missing_ok=True)
+
+    def list_groups(self) -> list[int]:
+        """Return the numbers of the groups whose directory exists."""
+        numbers = [group.name.removeprefix("group-") for group in self.path.glob("group-*")]
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def has_group(self, number: int) -> bool:
         """Whether the directory of a group exists."""

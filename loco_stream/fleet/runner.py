@@ -10,6 +10,7 @@ from heapq import nlargest
 from itertools import islice
 from typing import Any, TypeAlias
 
+from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.validation import validate_events
@@ -81,6 +82,9 @@ class FleetRunner:
         Each is called with the runner after every commit.
     limits
         Drops rows of too many keys, or of keys that send too many; None drops none.
+    bounds
+        How many names of features and classes rows may bring, over all keys since the start; a row
+        beyond is refused. By default there is no bound.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class FleetRunner:
         sinks: Iterable[Sink] = (),
         watchers: Iterable[Callable[[FleetRunner], None]] = (),
         limits: KeyLimits | None = None,
+        bounds: NameBounds | None = None,
     ) -> None:
+        self._admission = Admission(bounds or NameBounds())
         self._limits = limits or KeyLimits()
         if self._limits.counts_keys:
             self._limits.know(fleet.keys())
@@ -273,6 +279,7 @@ class FleetRunner:
 
     def _take(self, events: Sequence[Event]) -> None:
         valid = validate_events(events, self._fleet.task)
+        self._admission.admit(valid)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason

@@ -5,8 +5,10 @@ infinite or beyond 1e30: its lines are 0, it counts in no statistic, and it is 0
 linear part of the readout.
 
 A scale settles after `SETTLE` values of a feature, because features that keep moving make every
-readout stale that is meant to remember. It opens again when three in four recent values lie beyond
-the clip, as after a change of sensor or unit.
+readout stale that is meant to remember. Values that stand apart do not enter it. It is learned
+again from the last values when three in four of them lie beyond the clip, as after a change of
+sensor or unit, or when it has been far too wide for them for long. The scale before is kept, and
+comes back with its values: what was learned under it holds again.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
+from loco_stream.learner import scale_guard
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.numbers import LARGEST
 
@@ -25,6 +28,8 @@ __all__ = [
     "CLIP",
     "SETTLE",
     "FeatureStatistics",
+    "KeptScales",
+    "Robust",
     "TargetStatistics",
     "bounded",
     "bounded_range",
@@ -32,8 +37,10 @@ __all__ = [
     "encode_intensities",
     "intensity",
     "scale",
+    "update_features",
     "update_statistics",
     "update_value",
+    "without_fillers",
 ]
 
 CLIP = 3.0  # standard deviations up to which the scale is linear
@@ -43,6 +50,7 @@ REOPEN = (
 )
 REOPEN_TARGET = 0.5  # the same for a regression's target, which is clipped and has no code to keep
 RATE = 0.02  # of that share
+WIDE_BLOCKS = 6.0  # blocks in a row for which a scale is too wide, before it is replaced
 
 FIELD_RANGE = 2.5  # centres lie evenly on [-2.5, 2.5] standard deviations
 FIELD_WIDTH = 0.75  # standard deviation of a field in units of their spacing
@@ -74,6 +82,21 @@ class FeatureStatistics(NamedTuple):
     beyond: Annotated[NDArray[np.float64], axes("features")]
 
 
+class KeptScales(NamedTuple):
+    """Scales that were replaced, and how long the present ones have been too wide.
+
+    n_values, mean, squares, lowest, highest: as in `FeatureStatistics`; no values: none is kept
+    n_wide: blocks in a row for which the present scale is too wide
+    """
+
+    n_values: Annotated[NDArray[np.float64], axes("features")]
+    mean: Annotated[NDArray[np.float64], axes("features")]
+    squares: Annotated[NDArray[np.float64], axes("features")]
+    lowest: Annotated[NDArray[np.float64], axes("features", start=_start_low)]
+    highest: Annotated[NDArray[np.float64], axes("features", start=_start_high)]
+    n_wide: Annotated[NDArray[np.float64], axes("features")]
+
+
 class TargetStatistics(NamedTuple):
     """The same of a regression's target."""
 
@@ -83,6 +106,20 @@ class TargetStatistics(NamedTuple):
     lowest: Annotated[NDArray[np.float64], axes(1, start=_start_low)]
     highest: Annotated[NDArray[np.float64], axes(1, start=_start_high)]
     beyond: Annotated[NDArray[np.float64], axes(1)]
+
+
+class Robust(NamedTuple):
+    """What keeps the scales of features robust.
+
+    guard: the last values
+    kept: scales that were replaced
+    block, moments: scratch of `scale_guard.end_block` and `scale_guard.block_moments`
+    """
+
+    guard: scale_guard.ScaleGuard
+    kept: KeptScales
+    block: NDArray[np.float64]
+    moments: NDArray[np.float64]
 
 
 @kernel
@@ -132,12 +169,12 @@ def bounded_range(statistics, f):
 
 @kernel
 def update_value(statistics, f, value, clipped, reopen):
-    """Take a finite value into the statistics of a feature, unless they have settled.
+    """Take a finite value into the statistics of a target, unless they have settled.
 
     Parameters
     ----------
     statistics
-        `FeatureStatistics` or `TargetStatistics`.
+        `TargetStatistics`.
     f
         int64.
     value
@@ -165,19 +202,167 @@ def update_value(statistics, f, value, clipped, reopen):
 
 
 @kernel
-def update_statistics(x, n_features, statistics, scaled):
-    """Take a row into the features' statistics; return how many values were masked.
+def update_statistics(x, n_features, statistics, scaled, robust):
+    """Take a row into the features' statistics; return how many values were missing.
 
-    Parameters are those of `scale`, which wrote `scaled`.
+    Parameters
+    ----------
+    x, n_features, statistics, scaled
+        As in `scale`, which wrote `scaled`.
+    robust
+        `Robust`: the guard, the kept scales and their scratch.
     """
-    masked = 0
+    missing = 0
     for f in range(n_features):
         value = np.float64(x[f])
-        if abs(value) <= LARGEST:
-            update_value(statistics, f, value, abs(scaled[f]) >= CLIP, REOPEN)
+        if scale_guard.is_missing(robust.guard, f, value):
+            missing += 1
+            if abs(value) <= LARGEST:
+                robust.guard.n_fillers[f] += 1.0
         else:
-            masked += 1
-    return masked
+            _update_feature(statistics, f, value, abs(scaled[f]) >= CLIP, robust)
+    return missing
+
+
+@kernel
+def update_features(state, scratch):
+    """Take the row in scratch into the features' statistics; return how many were missing."""
+    robust = Robust(state.scale_guard, state.kept_scales, scratch.block, scratch.moments)
+    n_features = state.counts.n_features
+    return update_statistics(scratch.given, n_features, state.statistics, scratch.scaled, robust)
+
+
+@kernel
+def _update_feature(statistics, f, value, clipped, robust):
+    """Take a value that is not missing into the statistics of a feature, and judge its scale."""
+    guard = robust.guard
+    n_before = statistics.n_values[f]
+    if not scale_guard.is_apart(guard, f, value):
+        _take(statistics, f, value)
+    ended = scale_guard.put(guard, f, value)
+    if n_before >= SETTLE and statistics.squares[f] > 0.0:
+        statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
+        if statistics.beyond[f] > REOPEN:
+            statistics.beyond[f] = 0.0
+            if scale_guard.end_block(guard, f, robust.block):
+                _reopen(statistics, f, value, robust)
+            return
+    if ended and scale_guard.end_block(guard, f, robust.block):
+        _judge_scale(statistics, f, robust)
+
+
+@kernel
+def _take(statistics, f, value):
+    """Take a value into mean and range of a feature, into the mean unless it has settled."""
+    statistics.lowest[f] = min(statistics.lowest[f], value)
+    statistics.highest[f] = max(statistics.highest[f], value)
+    delta = value - statistics.mean[f]
+    if statistics.n_values[f] < SETTLE:
+        statistics.n_values[f] += 1.0
+        statistics.mean[f] += delta / statistics.n_values[f]
+        statistics.squares[f] += delta * (value - statistics.mean[f])
+    elif statistics.squares[f] == 0.0:  # constant so far: its first move sets the scale
+        statistics.squares[f] = statistics.n_values[f] * delta * delta
+
+
+@kernel
+def _judge_scale(statistics, f, robust):
+    """Compare a scale with the block that has ended, and replace it if it has to be."""
+    guard = robust.guard
+    kept = robust.kept
+    is_first = guard.n_recent[f] == scale_guard.BLOCK
+    if is_first and statistics.n_values[f] == scale_guard.BLOCK:
+        scale_guard.block_moments(guard, f, robust.moments)
+        if robust.moments[0] < scale_guard.BLOCK:  # something stood apart when nothing was known
+            _adopt_block(statistics, f, robust.moments)
+        return
+    deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
+    verdict = scale_guard.judge(guard, f, statistics.mean[f], deviation)
+    if verdict != scale_guard.TOO_WIDE:
+        kept.n_wide[f] = 0.0
+    else:
+        kept.n_wide[f] += 1.0
+    if verdict != scale_guard.SOUND and _fits_kept(guard, kept, f):
+        _swap_with_kept(statistics, f, kept)
+    elif kept.n_wide[f] >= WIDE_BLOCKS:
+        _replace_scale(statistics, f, robust)
+
+
+@kernel
+def _fits_kept(guard, kept, f):
+    """Return whether the kept scale of feature `f` (int64) is sound for the block judged last."""
+    if kept.n_values[f] == 0.0:
+        return False
+    deviation = math.sqrt(kept.squares[f] / kept.n_values[f])
+    return scale_guard.judge(guard, f, kept.mean[f], deviation) == scale_guard.SOUND
+
+
+@kernel
+def _reopen(statistics, f, value, robust):
+    """Keep the scale of a feature, and go on with the kept one, or start anew at a value."""
+    fits = _fits_kept(robust.guard, robust.kept, f)
+    _swap_with_kept(statistics, f, robust.kept)
+    if not fits:
+        _restart(statistics, f, value)
+
+
+@kernel
+def _replace_scale(statistics, f, robust):
+    """Keep the scale of a feature, and go on with the kept one, or with that of the last values."""
+    kept = robust.kept
+    fits = _fits_kept(robust.guard, kept, f)
+    _swap_with_kept(statistics, f, kept)
+    if not fits:
+        scale_guard.block_moments(robust.guard, f, robust.moments)
+        _adopt_block(statistics, f, robust.moments)
+
+
+@kernel
+def _swap_with_kept(statistics, f, kept):
+    """Exchange the scale of feature `f` (int64) with the kept one."""
+    for a, b in (
+        (statistics.n_values, kept.n_values),
+        (statistics.mean, kept.mean),
+        (statistics.squares, kept.squares),
+        (statistics.lowest, kept.lowest),
+        (statistics.highest, kept.highest),
+    ):
+        value = a[f]
+        a[f] = b[f]
+        b[f] = value
+    kept.n_wide[f] = 0.0
+    statistics.beyond[f] = 0.0
+
+
+@kernel
+def _adopt_block(statistics, f, moments):
+    """Start the statistics of a feature anew from the moments of a block, (5,) float64."""
+    statistics.n_values[f] = moments[0]
+    statistics.mean[f] = moments[1]
+    statistics.squares[f] = moments[2]
+    statistics.lowest[f] = moments[3]
+    statistics.highest[f] = moments[4]
+    statistics.beyond[f] = 0.0
+
+
+@kernel
+def without_fillers(x, n_features, guard, row):
+    """Write a row with NaN for fillers that stand apart.
+
+    Parameters
+    ----------
+    x
+        (n_features or more,) float64.
+    n_features
+        int64.
+    guard
+        `ScaleGuard`.
+    row
+        (n_features or more,) float64, written.
+    """
+    for f in range(n_features):
+        value = np.float64(x[f])
+        row[f] = np.nan if scale_guard.is_missing(guard, f, value) else value
 
 
 @kernel

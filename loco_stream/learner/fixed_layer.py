@@ -22,6 +22,7 @@ from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.encoding import SETTLE, bounded
 from loco_stream.learner.hidden import window_trace
+from loco_stream.learner.scale_guard import is_apart
 from loco_stream.numbers import LARGEST
 
 __all__ = [
@@ -198,17 +199,22 @@ def run_fixed_layer(settings, state, scratch):
 
 @kernel
 def settle_scales(settings, state, scratch):
-    """Follow the statistics of each feature while its first values vary, and the power of rows."""
+    """Follow the statistics of each feature while its first values vary, and the power of rows.
+
+    A value that stands apart does not count, and none does while the scale is too wide: the
+    statistics are about to replace it, and this layer could not follow them any more.
+    """
     own = state.fixed
     statistics = state.statistics
+    guard = state.scale_guard
     if own.norms[0] == 0.0:
         for i in range(own.norms.shape[0]):
             own.norms[i] = scratch.fixed.norms[i]
     n_features = state.counts.n_features
     if own.n_rows[0] < SETTLE + FIRST_ROWS:
-        _learn_power(own, scratch.fixed.code, n_features)
+        _learn_power(own, guard, scratch, n_features)
     for f in range(n_features):
-        if own.n_values[f] >= SETTLE:
+        if own.n_values[f] >= SETTLE or is_apart(guard, f, scratch.row[f]):
             continue
         span = 0.0
         if settings.n_fields == 1:
@@ -216,17 +222,25 @@ def settle_scales(settings, state, scratch):
         elif statistics.n_values[f] > 0.0:
             span = math.sqrt(statistics.squares[f] / statistics.n_values[f])
         if span > 0.0 and abs(scratch.row[f]) <= LARGEST:
-            own.n_values[f] += 1.0
+            own.n_values[f] += 1.0 if state.kept_scales.n_wide[f] == 0.0 else 0.0
             own.center[f] = statistics.mean[f]
             own.factor[f] = 1.0 / span
 
 
 @kernel
-def _learn_power(own, code, n_features):
-    """Take a row into the mean square of an encoded feature; a row of zeros tells nothing."""
+def _learn_power(own, guard, scratch, n_features):
+    """Take a row into the mean square of an encoded feature, without values that stand apart.
+
+    A row of zeros tells nothing.
+    """
+    code = scratch.fixed.code
     total = 0.0
+    n = n_features
     for f in range(n_features):
-        total += np.float64(code[f]) * np.float64(code[f])
+        if is_apart(guard, f, scratch.row[f]):
+            n -= 1
+        else:
+            total += np.float64(code[f]) * np.float64(code[f])
     if total > 0.0:
         own.n_rows[0] += 1.0
-        own.power[0] += own.power[0] * (total / n_features - 1.0) / own.n_rows[0]
+        own.power[0] += own.power[0] * (total / n - 1.0) / own.n_rows[0]

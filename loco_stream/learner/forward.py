@@ -6,7 +6,13 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import set_code
-from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, scale
+from loco_stream.learner.encoding import (
+    encode_fields,
+    encode_intensities,
+    intensity,
+    scale,
+    without_fillers,
+)
 from loco_stream.learner.fixed_layer import run_fixed_layer
 from loco_stream.learner.hidden import run_hidden
 from loco_stream.learner.readout.ensemble import predict_members
@@ -33,7 +39,9 @@ def _encode(settings, state, scratch, x):
     code = scratch.code
     n_features = state.counts.n_features
     for f in range(n_features):
-        scratch.row[f] = x[f]
+        scratch.given[f] = x[f]
+    x = scratch.row
+    without_fillers(scratch.given, n_features, state.scale_guard, x)
     for r in range(max(scratch.cache.n_lines, 0)):
         code.lines[code.rows[r]] = np.float32(0.0)
     scale(x, n_features, state.statistics, scratch.scaled)
@@ -64,7 +72,7 @@ def forward_pass(settings, state, scratch, x, t):
     n_features = state.counts.n_features
     n_seen = state.counts.n_seen
     same_time = not settings.remembers or t == times.row or (t != t and times.row != times.row)
-    if same_time and _is_cached(x, scratch.row, n_features, cache.valid_for, n_seen):
+    if same_time and _is_cached(x, scratch.given, n_features, cache.valid_for, n_seen):
         return True
     times.row = t
     cache.n_lines = _encode(settings, state, scratch, x)
@@ -74,7 +82,7 @@ def forward_pass(settings, state, scratch, x, t):
     clean = scratch.clean
     no_noise = np.float32(0.0)
     run_hidden(settings, state, scratch, net.weights, net.deep_weights, no_noise, clean)
-    _append_features(settings, state, scratch, x)
+    _append_features(settings, state, scratch, scratch.row)
     if settings.n_fixed > 0:
         run_fixed_layer(settings, state, scratch)
     predict_members(settings, state, scratch)

@@ -26,7 +26,7 @@ from loco_stream.learner.delayed_labels.pending import (
     write_ticket,
 )
 from loco_stream.learner.delayed_labels.weights import shares
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream.learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream.learner.forward import forward_pass
 from loco_stream.learner.hidden import run_hidden, settle_gains
@@ -381,9 +381,7 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
         counts.n_skipped += 1
     if not settings.regression:
         counts.last_label = label
-    counts.n_masked += update_statistics(
-        scratch.row, counts.n_features, state.statistics, scratch.scaled
-    )
+    counts.n_masked += update_features(state, scratch)
     if settings.n_fixed > 0:
         settle_scales(settings, state, scratch)
     if settings.regression:

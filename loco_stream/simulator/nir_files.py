@@ -15,6 +15,8 @@ interoperable brain-inspired computing, Nature Communications 15, 8122.
 from __future__ import annotations
 
 import math
+import os
+import stat
 from itertools import pairwise
 from os import PathLike
 from typing import Any, TypeAlias
@@ -31,6 +33,7 @@ __all__ = ["metadata_of", "read_graph", "read_network", "step_of", "write_networ
 
 _MS = 1e-3  # seconds
 _DEFAULT_STEP = 0.1  # ms
+_MAX_BYTES = 4 << 30  # of all arrays of a file
 Untyped: TypeAlias = Any  # the package nir and its nodes have no types
 Path: TypeAlias = str | PathLike[str]
 Chain: TypeAlias = list[tuple[str, Untyped]]
@@ -133,13 +136,34 @@ def read_graph(path: Path) -> Untyped:
     """Return the graph of a file; raises `InputError` if it cannot be read."""
     nir = _nir()
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise InputError(f"cannot read {path}: it must be a regular file")
+        _check_size(path)
         return nir.read(str(path))
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: No such file or directory") from None
     except Exception as error:  # h5py and nir raise errors of many kinds
         raise InputError(
             f"cannot read {path} as a NIR file: {type(error).__name__}: {error}"
         ) from error
+
+
+def _check_size(path: Path) -> None:
+    """Raise `InputError` for a file whose arrays do not fit in memory, however small it is."""
+    import h5py
+
+    sizes = []
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda _, item: sizes.append(_n_bytes(item)))
+    if sum(sizes) > _MAX_BYTES:
+        raise InputError(f"{path} must hold at most {_MAX_BYTES:,} bytes, got {sum(sizes):,}")
+
+
+def _n_bytes(item: Untyped) -> int:
+    """Return the bytes of a data set in memory; 0 for a group."""
+    return int(getattr(item, "nbytes", 0))
 
 
 def metadata_of(graph: Untyped) -> dict[str, Untyped]:
@@ -205,10 +229,13 @@ def _read_readout(chain: Chain, metadata: dict[str, Untyped]) -> Readout | None:
         return None
     if "tau_trace" not in metadata:
         return None
+    tau = float(metadata["tau_trace"]) / _MS
+    if not 0.0 < tau < math.inf:
+        raise InputError(f"`tau_trace` must be above 0 ms, got {tau:g}")
     affine = chain[-1][1]
     del chain[-2:]
     return Readout(
-        float(metadata["tau_trace"]) / _MS,
+        tau,
         np.asarray(affine.weight, np.float64).T,
         np.asarray(affine.bias, np.float64),
         tuple(_text(metadata["classes"]).split("\n")),
@@ -257,7 +284,7 @@ def _share(name: str, neurons: Untyped, dt: float) -> float:
             f"tau of node {name!r} must be the same for all neurons, got {np.unique(tau).tolist()}"
         )
     share = dt / float(tau.flat[0]) if tau.flat[0] != 0.0 else math.inf
-    if not 0.0 < share < 1.0:
+    if not 0.0 < share < 1.0 or math.log1p(-share) == 0.0:
         raise InputError(
             f"tau of node {name!r} must be longer than the time step of {dt:g} ms, "
             f"got {tau.flat[0]:g} ms"

@@ -5,6 +5,7 @@ HTTP as only source.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import threading
@@ -16,6 +17,7 @@ import pytest
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.connectors._base.fields import Fields
 from loco_stream.dashboard.http_api import HttpApi
+from loco_stream.engine.admission import NameBounds
 from loco_stream.engine.inbox import InboxOnly, InboxSource
 from tests.helpers.serving import wait_until
 
@@ -74,7 +76,9 @@ class Service:
 def test_labels_find_their_rows_by_id():
     with Service() as service:
         rows = [{"id": i, "x": {"a": float(i % 2)}} for i in range(20)]
-        assert service.post("learn", {"rows": rows}) == (200, {"learned": 20})
+        status, answer = service.post("learn", {"rows": rows})
+        assert (status, answer["learned"], answer["waiting"]) == (200, 0, 20)
+        assert answer["rows"] == [{"status": "waiting"}] * 20
         assert service.post("label", {"id": 0, "label": "even"}) == (200, {"labels": 1})
         labels = [{"id": i, "label": ("even", "odd")[i % 2]} for i in range(1, 20)]
         assert service.post("label", {"labels": labels}) == (200, {"labels": 19})
@@ -159,3 +163,38 @@ def test_a_wrong_token_is_refused():
         service.token = "wrong"
         assert service.post("write", LINES)[0] == 401
         assert service.post("label", {"id": 1, "label": "ok"})[0] == 401
+
+
+def test_a_refused_label_is_named_with_its_id():
+    with Service(bounds=NameBounds(classes=2)) as service:
+        rows = [{"id": i, "x": {"a": float(i)}} for i in range(4)]
+        service.post("learn", {"rows": rows})
+        labels = [{"id": i, "label": ("a", "b", "c", "a")[i]} for i in range(4)]
+        status, answer = service.post("label", {"labels": labels})
+        assert (status, answer["labels"]) == (200, 3)
+        assert [refused["id"] for refused in answer["refused"]] == [2]
+        assert "2 classes" in answer["refused"][0]["reason"]
+        status, sentence = service.post("label", {"id": 2, "label": "d"})
+        assert status == 422
+        assert "2 classes" in sentence
+
+
+def test_rows_are_answered_by_what_becomes_of_each():
+    with Service() as service:
+        rows = [{"id": "p", "x": {"a": 0.0}}, {"x": {"a": 1.0}, "y": "ok"}]
+        body = {"rows": rows, "source": "press", "seq": 1}
+        status, answer = service.post("learn", body)
+        assert (status, [row["status"] for row in answer["rows"]]) == (200, ["waiting", "learned"])
+        status, answer = service.post("learn", body)
+        assert (status, answer["repeated"]) == (200, 2)
+
+
+def test_only_a_bearer_token_opens_rows_and_influx_has_its_own_scheme():
+    with Service(token=TOKEN, fields=Fields(target="state")) as service:
+        service.token = None
+        basic = base64.b64encode(b"user:" + TOKEN.encode()).decode()
+        for shown in (TOKEN, f"Token {TOKEN}", f"Basic {basic}", "Bearer", "Bearer x"):
+            row = {"x": {"a": 1.0}, "y": "ok"}
+            assert service.post("learn", row, Authorization=shown)[0] == 401
+        for shown in (f"Token {TOKEN}", f"Bearer {TOKEN}", f"Basic {basic}"):
+            assert service.post("write", LINES, Authorization=shown)[0] == 204

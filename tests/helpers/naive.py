@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from loco_stream.learner import encoding
+from loco_stream.learner import encoding, scale_guard
 from loco_stream.learner.plasticity import weight_bounds
 from loco_stream.learner.plasticity.projections import clusters
 from loco_stream.learner.readout import calibration, mixture, stacks
@@ -19,14 +19,13 @@ from loco_stream.numbers import LARGEST
 # Encoding
 
 
-class Feature:
-    """Running statistics of one feature: all values are kept until it settles."""
+class Scale:
+    """Mean and deviation of values: all are kept until the scale settles."""
 
-    def __init__(self):
-        self.values = []
-        self.low = math.inf
-        self.high = -math.inf
-        self.beyond = 0.0
+    def __init__(self, values=()):
+        self.values = list(values)
+        self.low = min(values, default=math.inf)
+        self.high = max(values, default=-math.inf)
         self.later_variance = None  # set when a settled constant feature moves
 
     @property
@@ -38,6 +37,10 @@ class Feature:
         variance = float(np.mean((np.array(self.values) - mean) ** 2))
         return mean, variance if self.later_variance is None else float(self.later_variance)
 
+    @property
+    def has_settled(self):
+        return len(self.values) >= encoding.SETTLE
+
     def scale(self, value):
         """Return standard deviations from the mean; beyond the clip their logarithm."""
         mean, variance = self.statistics
@@ -47,38 +50,165 @@ class Feature:
         clip = encoding.CLIP
         return z if abs(z) <= clip else math.copysign(clip + math.log(abs(z) / clip), z)
 
-    @property
-    def bounded_range(self):
-        """Return the range in standard deviations."""
-        return self.scale(self.high) - self.scale(self.low) if self.values else 0.0
-
-    def intensity(self, value):
-        """Return the value's position in the running range."""
-        if is_masked(value) or not self.high > self.low:
-            return 0.0
-        return float(np.clip((value - self.low) / (self.high - self.low), 0.0, 1.0))
-
-    def learn(self, value, clipped=None, reopen=encoding.REOPEN):
-        """Take a value into the statistics; return whether it was masked."""
-        if is_masked(value):
-            return True
-        clipped = abs(self.scale(value)) >= encoding.CLIP if clipped is None else clipped
+    def take(self, value):
         self.low = min(self.low, value)
         self.high = max(self.high, value)
         mean, variance = self.statistics
-        if len(self.values) < encoding.SETTLE:
+        if not self.has_settled:
             self.values.append(value)
         elif variance == 0.0:
             self.later_variance = (value - mean) ** 2
-        else:
+
+    def judge(self, expected):
+        """Return "sound", "wide" or "moved" for the range in which values are expected."""
+        mean, variance = self.statistics
+        low, high = expected
+        width = (high - low) / (2.0 * scale_guard.REACH + 1.0)
+        if math.sqrt(variance) > scale_guard.NARROW * width:
+            return "wide"
+        is_near = abs(0.5 * (low + high) - mean) <= 3.0 * math.sqrt(variance) + width
+        return "sound" if is_near else "moved"
+
+
+class Target(Scale):
+    """Running statistics of a regression's target."""
+
+    def __init__(self):
+        super().__init__()
+        self.beyond = 0.0
+
+    def learn(self, value, clipped, reopen):
+        _, variance = self.statistics
+        may_reopen = self.has_settled and variance > 0.0
+        self.take(value)
+        if may_reopen:
             self.beyond += encoding.RATE * (clipped - self.beyond)
             if self.beyond > reopen:
-                self.values = [value]
-                self.low = value
-                self.high = value
+                Target.__init__(self)
+                self.take(value)
+
+
+class Feature:
+    """The robust scale of one feature."""
+
+    def __init__(self):
+        self.current = Scale()
+        self.kept = None
+        self.beyond = 0.0
+        self.recent = []
+        self.expected = (-math.inf, math.inf)
+        self.n_fillers = 0
+        self.n_wide = 0
+
+    @property
+    def statistics(self):
+        return self.current.statistics
+
+    def is_expected(self, value):
+        return self.expected[0] <= value <= self.expected[1]
+
+    def is_missing(self, value):
+        return is_masked(value) or (is_filler(value) and not self.is_expected(value))
+
+    def scale(self, value):
+        return 0.0 if self.is_missing(value) else self.current.scale(value)
+
+    @property
+    def bounded_range(self):
+        """Return the range in standard deviations."""
+        scale = self.current
+        return scale.scale(scale.high) - scale.scale(scale.low) if scale.values else 0.0
+
+    def intensity(self, value):
+        """Return the value's position in the running range."""
+        low = self.current.low
+        high = self.current.high
+        if self.is_missing(value) or not high > low:
+            return 0.0
+        return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+
+    def learn(self, value):
+        """Take a value into the statistics; return whether it was missing."""
+        if self.is_missing(value):
+            self.n_fillers += not is_masked(value)
+            return True
+        # the kernel compares what `scale` wrote, a float32
+        clipped = abs(np.float32(self.scale(value))) >= encoding.CLIP
+        had_settled = self.current.has_settled
+        if self.is_expected(value):
+            self.current.take(value)
+        self.recent.append(value)
+        if had_settled and self.statistics[1] > 0.0:
+            self.beyond += encoding.RATE * (clipped - self.beyond)
+            if self.beyond > encoding.REOPEN:
                 self.beyond = 0.0
-                self.later_variance = None
+                if self.look():
+                    self.replace([value])
+                return False
+        if len(self.recent) % scale_guard.BLOCK == 0 and self.look():
+            self.judge()
         return False
+
+    def look(self):
+        """Set the expected range from the last values; return whether they tell."""
+        block = self.recent[-scale_guard.BLOCK :]
+        others = [value for value in block if not is_filler(value)]
+        if scale_guard.BLOCK / 2 <= len(others) < scale_guard.BLOCK:
+            expected = expected_range(others)
+            fillers = [value for value in block if is_filler(value)]
+            if expected and not any(expected[0] <= value <= expected[1] for value in fillers):
+                self.expected = expected
+                return True
+        expected = expected_range(block)
+        self.expected = expected or self.expected
+        return expected is not None
+
+    def judge(self):
+        block = self.recent[-scale_guard.BLOCK :]
+        if len(self.recent) == len(self.current.values) == scale_guard.BLOCK:
+            usual = [value for value in block if self.is_expected(value)]
+            if len(usual) < len(block):
+                self.adopt(usual)
+            return
+        verdict = self.current.judge(self.expected)
+        self.n_wide = self.n_wide + 1 if verdict == "wide" else 0
+        if verdict != "sound" and self.kept and self.kept.judge(self.expected) == "sound":
+            self.swap()
+        elif self.n_wide >= encoding.WIDE_BLOCKS:
+            block = self.recent[-scale_guard.BLOCK :]
+            self.replace([value for value in block if self.is_expected(value)])
+
+    def replace(self, values):
+        fits = self.kept is not None and self.kept.judge(self.expected) == "sound"
+        self.swap()
+        if not fits:
+            self.adopt(values)
+
+    def swap(self):
+        self.current, self.kept = self.kept or Scale(), self.current
+        self.n_wide = 0
+        self.beyond = 0.0
+
+    def adopt(self, values):
+        self.current = Scale(values)
+        self.beyond = 0.0
+
+
+def is_filler(value):
+    size = abs(value)
+    return size in scale_guard.FILLERS or size in (float(np.float32(1e20)), float(np.float32(1e30)))
+
+
+def expected_range(values):
+    """Return where further values are expected, or None if most of these are equal."""
+    ordered = sorted(values)
+    trim = min(scale_guard.TRIM, (len(ordered) - 1) // 2)
+    while trim > 1 and ordered[trim] == ordered[-1 - trim]:
+        trim -= 1
+    low = ordered[trim]
+    high = ordered[-1 - trim]
+    reach = scale_guard.REACH * (high - low)
+    return (low - reach, high + reach) if high > low else None
 
 
 def is_masked(value):

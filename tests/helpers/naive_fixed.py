@@ -67,18 +67,25 @@ class FixedLayer:
         self.means = self.left
 
     def settle(self, x, features):
-        """Follow the scales of the features, and the power of a row."""
-        if self.n_rows < SETTLE + fixed_layer.FIRST_ROWS and self.code.any():
+        """Follow the scales of the features, and the power of a row, by values not apart."""
+        usual = np.array(
+            [naive.is_masked(v) or f.is_expected(v) for v, f in zip(x, features, strict=True)]
+        )
+        code = self.code[usual]
+        if self.n_rows < SETTLE + fixed_layer.FIRST_ROWS and code.any():
             self.n_rows += 1
-            mean = (self.code**2).mean()
+            mean = (code**2).mean()
             self.power += self.power * (mean - 1.0) / self.n_rows
         for f, (value, feature) in enumerate(zip(x, features, strict=True)):
             mean, variance = feature.statistics
             span = math.sqrt(variance)
             if self.settings.n_fields == 1:
-                span = feature.high - feature.low if feature.values else 0.0
-            if self.n_values[f] < SETTLE and span > 0.0 and not naive.is_masked(value):
-                self.n_values[f] += 1
+                scale = feature.current
+                span = scale.high - scale.low if scale.values else 0.0
+            if not usual[f] or naive.is_masked(value):
+                continue
+            if self.n_values[f] < SETTLE and span > 0.0:
+                self.n_values[f] += feature.n_wide == 0
                 self.center[f] = mean
                 self.factor[f] = 1.0 / span
 

@@ -120,7 +120,7 @@ class Learner:
         self.counts = np.zeros(n_classes)
         self.last_seen = np.zeros(n_classes)
         self.features = [naive.Feature() for _ in range(n_features)]
-        self.target = naive.Feature()
+        self.target = naive.Target()
         self.residuals = []
         self.risks = 1.0 - np.array(COVERAGES)
         n_lines = n_features * self.settings.n_fields
@@ -312,7 +312,9 @@ class Learner:
         """Write the scores of the discriminant and of what follows recent labels."""
         if not self.settings.n_fixed:
             return
-        self.fixed_traces = self.fixed.run(x)
+        pairs = zip(self.features, x, strict=True)
+        self.row = [math.nan if feature.is_missing(value) else value for feature, value in pairs]
+        self.fixed_traces = self.fixed.run(self.row)
         self.class_scores = self.discriminant.scores(self.fixed_traces, self.known)
         self.context_scores = self.followers.scores(self.last_label, self.known)
 
@@ -541,7 +543,7 @@ class Learner:
             self.keep_row(x, y)
         self.learn_scales(x, y)
         if s.n_fixed:
-            self.fixed.settle(x, self.features)
+            self.fixed.settle(self.row, self.features)
         self.last_label = None if self.regression else y
         self.n_seen += 1
         self.past = now

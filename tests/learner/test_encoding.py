@@ -10,11 +10,14 @@ from river import datasets
 
 from loco_stream import LOCORegressor
 from loco_stream.learner import encoding
+from loco_stream.learner.scale_guard import BLOCK, ScaleGuard
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import fresh_group
 
 FeatureStatistics = encoding.FeatureStatistics
+KeptScales = encoding.KeptScales
+Robust = encoding.Robust
 
 encoding = jitted_module(encoding)
 
@@ -31,6 +34,12 @@ def fresh(n_features):
     return fresh_group(FeatureStatistics, features=n_features)
 
 
+def fresh_robust(n_features):
+    guard = fresh_group(ScaleGuard, features=n_features)
+    kept = fresh_group(KeptScales, features=n_features)
+    return Robust(guard, kept, np.zeros(BLOCK), np.zeros(5))
+
+
 def copied(statistics):
     return FeatureStatistics(*(array.copy() for array in statistics))
 
@@ -42,12 +51,15 @@ def run(rows):
     """
     n = len(rows[0])
     statistics = fresh(n)
+    robust = fresh_robust(n)
     scaled = np.zeros(n, np.float32)
-    for row in np.array(rows, np.float64):
+    row = np.zeros(n)
+    for raw in np.array(rows, np.float64):
+        encoding.without_fillers(raw, n, robust.guard, row)
         encoding.scale(row, n, statistics, scaled)
         before = copied(statistics)
-        masked = encoding.update_statistics(row, n, statistics, scaled)
-        yield row, scaled.copy(), before, masked
+        masked = encoding.update_statistics(raw, n, statistics, scaled, robust)
+        yield row.copy(), scaled.copy(), before, masked
 
 
 def lines_of(kernel, *args, n_lines):
@@ -140,23 +152,27 @@ def test_lines_are_continuous_in_the_value():
     assert np.abs(np.diff(codes, axis=0)).max() < 0.01
 
 
-def learn_values(statistics, values):
+def learn_values(statistics, values, robust=None):
     scaled = np.zeros(1, np.float32)
+    robust = fresh_robust(1) if robust is None else robust
+    row = np.zeros(1)
     for value in values:
-        row = np.array([value])
+        given = np.array([value])
+        encoding.without_fillers(given, 1, robust.guard, row)
         encoding.scale(row, 1, statistics, scaled)
-        encoding.update_statistics(row, 1, statistics, scaled)
+        encoding.update_statistics(given, 1, statistics, scaled, robust)
+    return robust
 
 
 def test_statistics_settle_and_reopen_after_a_change_of_unit():
     rng = np.random.default_rng(0)
     statistics = fresh(1)
-    learn_values(statistics, rng.normal(size=400))
+    robust = learn_values(statistics, rng.normal(size=400))
     settled = statistics.mean[0]
-    learn_values(statistics, rng.normal(size=50) + 1.0)
+    learn_values(statistics, rng.normal(size=50) + 1.0, robust)
     assert statistics.mean[0] == settled
     assert statistics.n_values[0] == encoding.SETTLE
-    learn_values(statistics, 1000.0 * rng.normal(size=400))
+    learn_values(statistics, 1000.0 * rng.normal(size=400), robust)
     deviation = math.sqrt(statistics.squares[0] / statistics.n_values[0])
     assert deviation == pytest.approx(1000.0, rel=0.2)
 
@@ -164,8 +180,10 @@ def test_statistics_settle_and_reopen_after_a_change_of_unit():
 def test_statistics_stay_while_earlier_values_still_come():
     rng = np.random.default_rng(0)
     statistics = fresh(1)
+    robust = None
     for n, share in ((400, 0.0), (400, 0.6)):  # in another context six values in ten lie far out
-        learn_values(statistics, rng.normal(size=n) + 20.0 * (rng.uniform(size=n) < share))
+        values = rng.normal(size=n) + 20.0 * (rng.uniform(size=n) < share)
+        robust = learn_values(statistics, values, robust)
     assert abs(statistics.mean[0]) < 0.2
 
 
@@ -183,3 +201,101 @@ def test_a_settled_constant_takes_its_scale_from_its_first_move():
     rows = [[5.0]] * 310 + [[7.0]] + [[7.0]]
     *_, last = run(rows)
     assert last[1][0] == pytest.approx(1.0)
+
+
+# Robustness
+
+
+POISON = {
+    "the first value": ([0], -9999.0),
+    "a filler": ([20], -9999.0),
+    "a far value": ([20], 3e7),
+    "two far values": ([3, 20], -4e5),
+    "a value beyond float32's square": ([40], 1e29),
+    "a late value": ([350], 5e12),
+    "many fillers": (range(500, 700), 1e30),
+    "a stuck sensor": (range(100, 200), 4e9),
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+@pytest.mark.parametrize("kind", ["normal", "skewed", "whole numbers"])
+def test_far_values_do_not_set_the_scale(poison, kind):
+    rng = np.random.default_rng(3)
+    draw = {
+        "normal": lambda n: rng.normal(5.0, 2.0, n),
+        "skewed": lambda n: rng.lognormal(0.0, 1.0, n),
+        "whole numbers": lambda n: rng.integers(0, 7, n).astype(float),
+    }
+    values = draw[kind](1700)
+    places, value = POISON[poison]
+    clean = fresh(1)
+    learn_values(clean, values)
+    values[list(places)] = value
+    statistics = fresh(1)
+    robust = learn_values(statistics, values)
+
+    def deviation(of):
+        return math.sqrt(of.squares[0] / of.n_values[0])
+
+    assert deviation(statistics) == pytest.approx(deviation(clean), rel=0.25)
+    assert abs(statistics.mean[0] - clean.mean[0]) < 0.25 * deviation(clean)
+    is_filler = abs(value) in {9999.0, 1e30} and poison != "the first value" and len(places) > 1
+    assert robust.guard.n_fillers[0] >= (150 if is_filler else 0)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e10])
+def test_a_scale_comes_back_with_its_values(size):
+    rng = np.random.default_rng(3)
+    statistics = fresh(1)
+    robust = learn_values(statistics, rng.normal(size=2000))
+    before = copied(statistics)
+    learn_values(statistics, rng.uniform(-size, size, 100), robust)
+    assert statistics.squares[0] > 1e6
+    learn_values(statistics, rng.normal(size=100), robust)
+    assert statistics.mean[0] == before.mean[0]
+    assert statistics.squares[0] == before.squares[0]
+
+
+def test_fillers_within_the_range_are_values():
+    rng = np.random.default_rng(3)
+    statistics = fresh(1)
+    values = rng.uniform(0.0, 70_000.0, 1000)
+    values[::5] = 65_535.0
+    robust = learn_values(statistics, values)
+    assert robust.guard.n_fillers[0] == 0
+    assert statistics.highest[0] >= 65_535.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 1.0, 3.0, 100.0, -9999.0, 1e6, 65535.0, 1e30, math.nan]),
+            st.sampled_from([0.0, 0.01, 1.0, 500.0]),
+            st.integers(1, 150),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(0, 9),
+)
+def test_robust_scales_equal_the_twin_on_any_stream(stretches, seed):
+    rng = np.random.default_rng(seed)
+    statistics = fresh(1)
+    robust = fresh_robust(1)
+    twin = naive.Feature()
+    for center, width, n in stretches:
+        for value in center + width * rng.normal(size=n):
+            missing = twin.is_missing(value)
+            row = np.zeros(1)
+            encoding.without_fillers(np.array([value]), 1, robust.guard, row)
+            assert math.isnan(row[0]) == missing
+            learn_values(statistics, [value], robust)
+            twin.learn(value)
+            low, high = twin.expected
+            assert robust.guard.low[0] == pytest.approx(low, rel=1e-9, abs=1e-9)
+            assert robust.guard.high[0] == pytest.approx(high, rel=1e-9, abs=1e-9)
+            assert robust.guard.n_fillers[0] == twin.n_fillers
+            assert statistics.n_values[0] == len(twin.current.values)
+            assert robust.kept.n_wide[0] == twin.n_wide

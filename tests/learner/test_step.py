@@ -22,6 +22,8 @@ COUNTED = (
     "counts",
     "classes.",
     "statistics.",
+    "scale_guard.",
+    "kept_scales.",
     "target.",
     "net.feedback",
     "net.loss_baseline",

@@ -75,7 +75,11 @@ function saveFile(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+// A text that begins like a formula is kept from being one.
+const quoted = (text) => {
+  const plain = /^[=+\-@\t\r]/.test(text) ? "'" + text : text;
+  return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+};
 
 // `columns` are pairs of a name and an index into a point.
 function courseAsCsv(course, columns) {

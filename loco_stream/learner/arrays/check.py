@@ -35,6 +35,15 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     _require_within("projections.clusters.directions", clusters.directions, _MAX_TRACE)
     _require_within("projections.clusters.inverse_gram", clusters.inverse_gram, _MAX_INVERSE)
     _check_divisors(state)
+    if not ((state.scale_guard.n_recent >= 0.0) & (state.scale_guard.n_recent <= _MAX_COUNT)).all():
+        raise ValueError("array 'scale_guard.n_recent' must hold counts")
+    for name, squares in (
+        ("statistics", state.statistics.squares),
+        ("target", state.target.squares),
+        ("kept_scales", state.kept_scales.squares),
+    ):
+        if not (squares >= 0.0).all():
+            raise ValueError(f"array '{name}.squares' must not be negative")
     _check_context(state)
     _check_residuals(state)
     for expert in EXPERTS:

@@ -19,6 +19,7 @@ from loco_stream.learner.plasticity.projections import ProjectionScratch
 from loco_stream.learner.readout.events import EventScratch
 from loco_stream.learner.readout.experts import ExpertScratch
 from loco_stream.learner.readout.next_value import NextValueScratch
+from loco_stream.learner.scale_guard import BLOCK
 from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import Layout
@@ -148,7 +149,8 @@ class Scratch(NamedTuple):
     cache: rows learned when the forward pass in scratch was made; input lines, inputs of the
     readout and of its linear members that are not 0
     times: time of the row in scratch; gap that `decays` are of
-    row, scaled: the row, and standardised
+    given, row, scaled: the row as it came, without fillers, and standardised
+    block, moments: scratch of `loco_stream.learner.scale_guard`
     past: the last label known when the row in scratch was predicted
     fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
@@ -168,7 +170,10 @@ class Scratch(NamedTuple):
         record(np.int64, valid_for=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1),
     ]
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
+    given: Annotated[Float64, axes("features", start=np.nan)]
     row: Annotated[Float64, axes("features", start=np.nan)]
+    block: Annotated[Float64, axes(BLOCK)]
+    moments: Annotated[Float64, axes(5)]
     scaled: Annotated[Float32, axes("features")]
     code: Code
     lagged: Lagged

@@ -17,7 +17,7 @@ from loco_stream.learner.arrays.init_weights import start_weights
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.context.traces import ContextState
 from loco_stream.learner.delayed_labels.weights import DelayedState
-from loco_stream.learner.encoding import FeatureStatistics, TargetStatistics
+from loco_stream.learner.encoding import FeatureStatistics, KeptScales, TargetStatistics
 from loco_stream.learner.fixed_layer import FixedLayerState
 from loco_stream.learner.plasticity.projections import ProjectionState
 from loco_stream.learner.readout.calibration import CalibrationState
@@ -31,6 +31,7 @@ from loco_stream.learner.readout.next_row import NextRowState
 from loco_stream.learner.readout.next_value import NextValueState
 from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
+from loco_stream.learner.scale_guard import ScaleGuard
 
 __all__ = ["TEXT_STATISTICS", "Net", "State"]
 
@@ -114,6 +115,8 @@ class State(NamedTuple):
         ),
     ]
     statistics: FeatureStatistics
+    scale_guard: ScaleGuard
+    kept_scales: KeptScales
     target: TargetStatistics
     classes: ClassState
     delayed: Annotated[Record, DelayedState]

@@ -15,7 +15,7 @@ from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.simd.ops import add_outer
 from loco_stream.learner.context import traces
 from loco_stream.learner.context.delays import push_code
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream.learner.hidden import settle_gains
 from loco_stream.learner.plasticity.feedback import broadcast_error
 from loco_stream.learner.plasticity.update import change_hidden
@@ -343,9 +343,7 @@ def _learn(model, values):
         if values[j] == values[j] and j < heads.counters.n_rows:
             _learn_head(model, j, values[j])
     settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
-    counts.n_masked += update_statistics(
-        scratch.row, counts.n_features, state.statistics, scratch.scaled
-    )
+    counts.n_masked += update_features(state, scratch)
     counts.n_seen += 1
 
 

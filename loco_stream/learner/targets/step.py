@@ -12,7 +12,7 @@ from loco_stream.learner.context import traces
 from loco_stream.learner.context.delays import push_code
 from loco_stream.learner.delayed_labels.pending import read_outputs, when_written, write_ticket
 from loco_stream.learner.delayed_labels.weights import shares
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
+from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream.learner.forward import forward_pass
 from loco_stream.learner.hidden import settle_gains
 from loco_stream.learner.plasticity.feedback import broadcast_error
@@ -228,9 +228,7 @@ def _learn(model, values, share, late, ticket):
         _write_error(state, scratch, scratch.now)
         weight, share = shares(settings, state, 0, when_written(ticket), share)
     _change(model, row, n_known, weight, share)
-    counts.n_masked += update_statistics(
-        scratch.row, counts.n_features, state.statistics, scratch.scaled
-    )
+    counts.n_masked += update_features(state, scratch)
     for j in range(values.shape[0]):
         if values[j] == values[j]:
             clipped = abs(scratch.target[j]) >= CLIP

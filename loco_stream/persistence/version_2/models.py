@@ -92,6 +92,7 @@ _SPLIT = {
 }
 _LATE_VALUES = ("late_values.judged", "late_values.error", "late_values.alike")
 _NAIVE_BAYES_LOG_PRIOR = 2.0
+_BLOCK = 32  # values that the guard of a scale keeps
 _MIN_ABSENCE = 30.0  # rows, and mean gaps, after which a class counted as dormant in release 0.3
 _ABSENCE = 20.0
 _N_LAGS = 3
@@ -236,6 +237,30 @@ def _used_projections(saved: Saved) -> Saved:
     return replace(saved, arrays=arrays)
 
 
+def _scales(saved: Saved) -> Saved:
+    """Return the model with what keeps its scales robust, which starts with the next row."""
+    if not saved.arrays:
+        return saved
+    width = len(saved.arrays["statistics.n_values"])
+    zeros = np.zeros(width)
+    below = np.full(width, -np.inf)
+    above = np.full(width, np.inf)
+    added = {
+        "scale_guard.recent": np.zeros((_BLOCK, width)),
+        "scale_guard.n_recent": zeros,
+        "scale_guard.low": below,
+        "scale_guard.high": above,
+        "scale_guard.n_fillers": zeros,
+        "kept_scales.n_values": zeros,
+        "kept_scales.mean": zeros,
+        "kept_scales.squares": zeros,
+        "kept_scales.lowest": above,
+        "kept_scales.highest": below,
+        "kept_scales.n_wide": zeros,
+    }
+    return replace(saved, arrays={**saved.arrays, **{name: a.copy() for name, a in added.items()}})
+
+
 MODELS: Migration = in_models(
     _options,
     rename_arrays(_RENAMED),
@@ -245,6 +270,7 @@ MODELS: Migration = in_models(
     add_array("mixture.log_priors", _log_priors),
     drop_arrays("gate.moments"),
     _used_projections,
+    _scales,
     _without_fixed_layer,
 )
 

@@ -1,0 +1,184 @@
+"""Bounds on the names that rows bring to a model, whatever entrance they come through.
+
+A model never forgets a name: each one costs memory, time per row and space in every checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable
+from dataclasses import dataclass
+
+from loco_stream.engine.row import Label
+from loco_stream.engine.validation import ValidEvents, n_entries
+from loco_stream.errors import ConfigError
+from loco_stream.numbers import shown
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+
+__all__ = ["Admission", "NameBounds"]
+
+_KIND = "more names than allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class NameBounds:
+    """How many names rows may have and bring to a model; None for no bound.
+
+    Parameters
+    ----------
+    row_features
+        Features per row.
+    name_bytes
+        Length of a name in bytes of UTF-8.
+    features, classes
+        Names of features, and of classes, that all sources together may bring.
+    guest_names
+        New features, and new classes, that the sources after the first may bring together. They may
+        always bring half as many as the first one did.
+
+    Raises
+    ------
+    ConfigError
+        A bound is below 1.
+
+    Examples
+    --------
+    >>> NameBounds(features=64).features
+    64
+    """
+
+    row_features: int | None = None
+    name_bytes: int | None = None
+    features: int | None = None
+    classes: int | None = None
+    guest_names: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            bound = getattr(self, name)
+            if bound is not None and bound < 1:
+                raise ConfigError(f"`{name}` must be None or at least 1, got {bound!r}")
+
+
+class _Names:
+    """Known names of one kind."""
+
+    def __init__(self, what: str, limit: int | None, guest_names: int | None) -> None:
+        self.what = what
+        self.known: set[Hashable] = set()
+        self._limit = limit
+        self._guest_names = guest_names
+        self._n_from_guests = 0
+
+    def fault(self, new: Collection[Hashable], is_guest: bool) -> str | None:
+        """Return why new names are beyond the bounds, None if they are not."""
+        total = len(self.known) + len(new)
+        if self._limit is not None and total > self._limit:
+            return f"the model may have {self._limit} {self.what}, and with this row it has {total}"
+        if not is_guest or self._guest_names is None:
+            return None
+        allowed = max(self._guest_names, (len(self.known) - self._n_from_guests) // 2)
+        if self._n_from_guests + len(new) > allowed:
+            return (
+                f"sources after the first may bring {allowed} new {self.what}, and with this row "
+                f"they bring {self._n_from_guests + len(new)}"
+            )
+        return None
+
+    def add(self, new: Collection[Hashable], is_guest: bool) -> None:
+        """Remember new names."""
+        self.known.update(new)
+        self._n_from_guests += len(new) if is_guest else 0
+
+
+class Admission:
+    """Refuses events whose names are beyond the bounds, and remembers the names of the others.
+
+    Parameters
+    ----------
+    bounds
+        The bounds.
+
+    Examples
+    --------
+    >>> admission = Admission(NameBounds(features=2))
+    >>> valid = ValidEvents([Sample({"a": 1.0}, "on"), Sample({"b": 1.0, "c": 1.0}, "on", 1)])
+    >>> admission.admit(valid)
+    >>> [sorted(event.x) for event in valid.events], valid.reason
+    ([['a']], 'the model may have 2 features, and with this row it has 3')
+    """
+
+    def __init__(self, bounds: NameBounds) -> None:
+        self._bounds = bounds
+        self._features = _Names("features", bounds.features, bounds.guest_names)
+        self._classes = _Names("classes", bounds.classes, bounds.guest_names)
+        self._first: str | None = None
+        self._is_open = bounds == NameBounds()
+        self._names: tuple[Hashable, ...] | None = None  # of the last row that was admitted
+
+    def start(self, features: Iterable[Hashable], classes: Iterable[Hashable]) -> None:
+        """Take over the names that a model knows already."""
+        self._features.add({*features}, is_guest=False)
+        self._classes.add({*classes}, is_guest=False)
+
+    def admit(self, valid: ValidEvents) -> None:
+        """Move the events whose names are beyond the bounds from the valid to the refused ones."""
+        if self._is_open:
+            return
+        events = valid.events[:]
+        valid.events.clear()
+        for event in events:
+            try:
+                fault = self._fault(event)
+            except Exception as error:  # a name that is no name
+                fault = f"{type(error).__name__}: {error}"
+            if fault is None:
+                valid.events.append(event)
+            else:
+                valid.refuse(event, n_entries(event), _KIND, fault)
+
+    def _fault(self, event: Event) -> str | None:
+        names: tuple[Hashable, ...] = ()
+        if isinstance(event, Sample):
+            names = tuple(event.x)
+        elif isinstance(event, Block):
+            names = event.features
+        elif isinstance(event, PredictRequest):
+            return self._width_fault(event.features)
+        classes = self._new_classes(event)
+        if names == self._names and not classes:
+            return None
+        if (fault := self._width_fault(names)) is not None:
+            return fault
+        features = {name for name in names if name not in self._features.known}
+        is_guest = self._first not in (None, event.source)
+        for kind, new in ((self._features, features), (self._classes, classes)):
+            if new and (fault := kind.fault(new, is_guest) or self._length_fault(new)) is not None:
+                return fault
+        self._first = event.source if self._first is None else self._first
+        self._features.add(features, is_guest)
+        self._classes.add(classes, is_guest)
+        self._names = names or self._names
+        return None
+
+    def _new_classes(self, event: Event) -> set[Hashable]:
+        if self._bounds.classes is None and self._bounds.name_bytes is None:
+            return set()
+        labels: Collection[Label] = ()
+        if isinstance(event, Sample):
+            labels = (event.y,)
+        elif isinstance(event, Block | Labels) and event.y is not None:
+            labels = event.y
+        return {y for y in labels if y is not None} - self._classes.known
+
+    def _width_fault(self, names: Collection[Hashable]) -> str | None:
+        most = self._bounds.row_features
+        if most is not None and len(names) > most:
+            return f"a row may have {most} features, and this one has {len(names)}"
+        return None
+
+    def _length_fault(self, names: Iterable[Hashable]) -> str | None:
+        most = self._bounds.name_bytes
+        for name in names:
+            if most is not None and isinstance(name, str) and len(name.encode()) > most:
+                return f"a name may have {most} bytes, and {shown(name)} has more"
+        return None

@@ -1,0 +1,46 @@
+"""A webhook that answers byte by byte holds a request no longer than the timeout."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from loco_stream.connectors import HTTPSink
+
+
+@pytest.fixture
+def dripping():
+    """A server that answers one byte per tenth of a second, for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve():
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return
+        with peer:
+            while not over.wait(0.1):
+                try:
+                    peer.sendall(b"H")
+                except OSError:
+                    return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield listener.getsockname()[1]
+    over.set()
+    listener.close()
+    thread.join()
+
+
+def test_the_timeout_is_one_of_the_whole_request(dripping):
+    sink = HTTPSink(f"http://127.0.0.1:{dripping}/hook", timeout=0.5)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"no complete answer within 0\.5 s"):
+        sink.send([{"kind": "status"}])
+    assert time.monotonic() - began < 30.0
+    sink.disconnect()

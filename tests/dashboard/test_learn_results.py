@@ -1,0 +1,78 @@
+"""`POST /learn` says for each row what became of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from loco_stream.engine import StreamEngine
+from loco_stream.engine.inbox import Inbox, InboxSource, RowResult
+from loco_stream.engine.source_reader import SourceReader
+from tests.helpers.standin import ListSource, Means
+
+
+class Engine:
+    """An engine whose rows come from an inbox; `put` learns them and returns the results."""
+
+    def __init__(self, folder):
+        self.inbox = Inbox("http")
+        self.source = InboxSource(ListSource([[]]), self.inbox)
+        self.engine = StreamEngine(
+            Means(), SourceReader(self.source), checkpoint=folder, resume=None, strict=False
+        )
+        self.futures = []
+
+    def run(self):
+        """Run until everything that was put is learned, without a checkpoint at the end."""
+        self.engine._finish = lambda: None
+        watch = self.engine._board.update
+
+        def update(engine):
+            watch(engine)
+            if all(future.done() for future in self.futures):
+                engine.stop()
+
+        self.engine._board.update = update
+        self.engine.run()
+        return [[result.status for result in future.result()] for future in self.futures]
+
+    def put(self, labels, seq=None, source="press", client="a"):
+        rows = [({"a": 0.5}, label) for label in labels]
+        name = None if seq is None else source
+        self.futures.append(self.inbox.put(rows, name, seq or 0, client))
+
+
+@pytest.mark.parametrize("size", [1, 64, 65, 100, 256])
+def test_a_batch_that_is_sent_again_is_repeated(tmp_path, size):
+    first = Engine(tmp_path)
+    first.put(["on"] * size, seq=7)
+    first.put(["on"] * size, seq=7)
+    assert first.run() == [["learned"] * size, ["repeated"] * size]
+    again = Engine(tmp_path)  # killed and started again
+    again.put(["on"] * size, seq=7)
+    again.put(["on"] * size, seq=7 + size)
+    assert again.run() == [["repeated"] * size, ["learned"] * size]
+    assert again.engine.report["n_samples"] == 2 * size
+
+
+def test_a_row_that_the_model_refuses_is_not_called_learned(tmp_path):
+    labels = ["on", "refuse me", "off"]
+    results = ["learned", "refused", "learned"]
+    first = Engine(tmp_path)
+    first.put(labels, seq=0)
+    first.put(labels)
+    assert first.run() == [results, results]
+    assert first.futures[0].result()[1] == RowResult("refused", "this label is refused")
+    again = Engine(tmp_path)
+    again.put(labels, seq=0)
+    assert again.run() == [["repeated", "refused", "repeated"]]
+    assert again.engine.report["n_samples"] == 4
+
+
+def test_an_operator_can_reset_a_source(tmp_path):
+    engine = Engine(tmp_path)
+    engine.put(["on"], seq=5)
+    engine.run()
+    again = Engine(tmp_path)
+    again.inbox.forget("press")
+    again.put(["on"], seq=5)
+    assert again.run() == [["learned"]]

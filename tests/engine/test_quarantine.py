@@ -1,0 +1,208 @@
+"""Whatever one row raises, it is set aside with the reason and the stream goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1.messages import read_message, read_row
+from loco_stream.connectors.ls1.receiver import Receiver
+from loco_stream.connectors.ls1.remote_source import RemoteSources
+from loco_stream.engine import StreamEngine
+from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine.validation import validate_events
+from loco_stream.errors import InputError, SourceError
+from loco_stream.stream import MAX_SEQ, Block, Labels, Sample
+from tests.helpers.standin import ListSource, Means
+
+LABELS = ("on", "off")
+TOO_LARGE = (2**63, 2**64 - 1, 2**64, 10**400, -1, 1.5, "7", None)
+
+
+class Fragile(Means):
+    """Raises at some labels before it learns anything."""
+
+    def learn_one(self, x, y):
+        if y == "raise":
+            raise ZeroDivisionError("deep inside")
+        super().learn_one(x, y)
+
+    def learn_predict_array(self, X, y, features):
+        if "raise" in y:
+            raise ZeroDivisionError("deep inside")
+        return super().learn_predict_array(X, y, features)
+
+    @property
+    def n_seen(self):
+        return int(self.counts.sum())
+
+
+def rows(n=20):
+    return [Sample({"a": i * 0.1}, LABELS[i % 2], i) for i in range(n)]
+
+
+def run(commits, folder=None, model=None, **options):
+    source = ListSource(commits, needs_log=folder is not None)
+    options = {"resume": None, "strict": False, **options}
+    engine = StreamEngine(model or Fragile(), source, checkpoint=folder, **options)
+    return engine, engine.run()
+
+
+def sha(engine):
+    return state_sha256(*export_model(engine.model))
+
+
+def quarantined(folder):
+    text = (folder / "quarantine.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("seq", TOO_LARGE)
+def test_a_number_that_no_log_can_hold_refuses_its_row_alone(tmp_path, seq):
+    good = rows()
+    clean, _ = run(good)
+    dirty, report = run([*good[:9], Sample({"a": 1.0}, "on", seq), *good[9:]], tmp_path)
+    assert (report["n_samples"], report["n_rejected"]) == (20, 1)
+    assert sha(dirty) == sha(clean)
+    assert dirty.source.acked == list(range(1, 22))
+    (record,) = quarantined(tmp_path)
+    assert "seq is" in record["reason"]
+    assert record["y"] == "'on'"
+    again, report = run([], tmp_path)
+    assert (report["n_samples"], sha(again)) == (20, sha(clean))
+
+
+@pytest.mark.parametrize("seq", [2**63, 2**64, 10**400])
+def test_no_message_form_carries_such_a_number(seq):
+    body = b'{"x": {"a": 1}, "y": "on", "seq": %d}' % seq
+    for read in (read_row, read_message):
+        with pytest.raises(SourceError):
+            read(body)
+
+
+def test_a_row_without_number_after_the_largest_one_restarts_the_numbers():
+    receiver = Receiver(RemoteSources(Limits()))
+
+    def take(row):
+        return receiver.take([b"s", json.dumps(row).encode()])
+
+    assert take({"x": {"a": 1}, "y": "on", "seq": MAX_SEQ}).seq == MAX_SEQ
+    assert [take({"x": {"a": 1}, "y": "on"}).seq for _ in range(3)] == [1, 2, 3]
+    assert receiver.sources.stats["restarts"] == 1
+
+
+def test_blocks_and_labels_with_such_numbers_are_refused():
+    X = np.zeros((2, 1), np.float32)
+    events = [
+        Block(X, ["on", "off"], ("a",), MAX_SEQ),
+        Block(X, ["on", "off"], ("a",), MAX_SEQ - 1),
+        Labels([2**63], ["on"]),
+        Labels([0], ["on"], seq=2**70),
+    ]
+    valid = validate_events(events, "classification")
+    assert [event.seq for event in valid.events] == [MAX_SEQ - 1]
+    assert valid.n_refused == 4
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Sample({"a": 1.0}, "\ud800", 3),
+        Sample({"\udfff": 1.0}, "on", 3),
+        Sample({"a": "x\ud800"}, "on", 3),
+        Sample({"a": object()}, "on", 3),
+        Sample({"a": 1.0}, frozenset({object()}), 3),
+        Sample({"a": 1.0}, "on", 3, sequence=object()),
+        Sample({"a": 1.0}, "on", 3, t=object()),
+        Sample({"a": 1.0}, "on", 3, source=b"\xff", epoch=object()),
+    ],
+    ids=lambda event: repr(event)[:60].encode("ascii", "replace").decode(),
+)
+def test_what_the_log_cannot_hold_is_set_aside(tmp_path, event):
+    good = rows()
+    clean, _ = run(good)
+    dirty, report = run([[*good[:9], event, *good[9:]]], tmp_path)
+    assert (report["n_samples"], report["n_rejected"]) == (20, 1)
+    assert sha(dirty) == sha(clean)
+    assert len(quarantined(tmp_path)) == 1
+
+
+def test_a_validation_that_raises_refuses_one_row(tmp_path):
+    class Row(dict):
+        def items(self):
+            raise RuntimeError("no items today")
+
+    _, report = run([*rows(), Sample(Row(a=1.0), "on", 20)], tmp_path)
+    assert (report["n_samples"], report["n_rejected"]) == (20, 1)
+    with pytest.raises(InputError, match="no items today"):
+        run([Sample(Row(a=1.0), "on", 20)], strict=True)
+
+
+@pytest.mark.parametrize("form", ["samples", "block"])
+def test_a_row_that_the_model_cannot_learn_is_set_aside(tmp_path, form):
+    labels = ["raise" if i == 7 else LABELS[i % 2] for i in range(20)]
+    commits = [Sample({"a": i * 0.1}, y, i) for i, y in enumerate(labels)]
+    if form == "block":
+        X = np.array([[i * 0.1] for i in range(20)], np.float32)
+        commits = [Block(X, labels, ("a",))]
+    clean, _ = run([row for i, row in enumerate(rows()) if i != 7])
+    dirty, report = run(commits, tmp_path)
+    assert (report["n_samples"], report["n_rejected"]) == (19, 1)
+    assert report["skipped"] == {"failed": 1}
+    (record,) = quarantined(tmp_path)
+    assert (record["reason"], record["seq"]) == ("ZeroDivisionError: deep inside", "7")
+    if form == "samples":
+        assert sha(dirty) == sha(clean)
+    assert any("quarantine.jsonl" in note for note in report["notes"])
+
+
+def test_a_replay_sets_the_same_rows_aside_as_the_run_did(tmp_path):
+    commits = [Sample({"a": i * 0.1}, "raise" if i % 5 == 2 else "on", i) for i in range(20)]
+    source = ListSource(commits, needs_log=True)
+    first = StreamEngine(Fragile(), source, checkpoint=tmp_path, strict=False)
+    first._finish = lambda: None  # killed: the log alone holds the rows
+    first.run()
+    again, report = run([], tmp_path)
+    assert sha(again) == sha(first)
+    assert (report["n_samples"], report["n_rejected"], report["n_set_aside"]) == (16, 4, 0)
+
+
+def test_a_strict_run_ends_at_the_row():
+    with pytest.raises(ZeroDivisionError):
+        run([Sample({"a": 1.0}, "raise")], strict=True)
+
+
+def test_a_label_whose_row_cannot_be_learned_is_set_aside():
+    commits = [Sample({"a": 0.5}, None, i) for i in range(3)]
+    _, report = run([*commits, Labels([0, 1, 2], ["on", "raise", "off"])])
+    assert (report["n_samples"], report["n_rejected"]) == (2, 1)
+
+
+def test_an_alarm_is_raised_when_every_row_fails():
+    _, report = run([Sample({"a": 1.0}, "raise", i) for i in range(100)])
+    assert "the last 100 rows failed: ZeroDivisionError" in report["alarm"]
+    _, report = run([*(Sample({"a": 1.0}, "raise", i) for i in range(100)), *rows(1)])
+    assert report["alarm"] is None
+
+
+def test_a_position_that_cannot_be_stored_does_not_end_the_run(tmp_path):
+    class Odd(ListSource):
+        @property
+        def position(self):
+            return {"commit": self._next, "odd": 2**64 if self._next == 3 else 0}
+
+    engine = StreamEngine(Fragile(), Odd(rows(), needs_log=True), checkpoint=tmp_path, strict=False)
+    report = engine.run()
+    assert report["n_samples"] == 20
+    assert any("a position cannot be stored" in note for note in report["notes"])
+
+
+def test_the_file_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("loco_stream.engine.quarantine.MAX_BYTES", 1000)
+    bad = [Sample({"a": 1e31}, "on", i) for i in range(50)]
+    _, report = run(bad, tmp_path)
+    assert report["n_rejected"] == 50
+    assert 500 < (tmp_path / "quarantine.jsonl").stat().st_size <= 1000

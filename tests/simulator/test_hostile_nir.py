@@ -1,0 +1,64 @@
+"""NIR files that would divide by zero, fill the memory or never end are refused in words."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from loco_stream import Network
+from loco_stream.errors import InputError
+
+nir = pytest.importorskip("nir")
+h5py = pytest.importorskip("h5py")
+
+
+def write(path, tau=1e-2, tau_trace=2e-2):
+    n = 2
+    neurons = nir.LIF(tau=np.full(n, tau), r=np.ones(n), v_leak=np.zeros(n), v_threshold=np.ones(n))
+    ones = np.ones(n)
+    traces = nir.CubaLI(tau_syn=ones, tau_mem=ones, r=ones, v_leak=0 * ones)
+    nodes = {
+        "input": nir.Input(np.array([2])),
+        "weights": nir.Linear(np.eye(2)),
+        "neurons": neurons,
+        "traces": traces,
+        "readout": nir.Affine(np.eye(2), np.zeros(2)),
+        "output": nir.Output(np.array([2])),
+    }
+    names = list(nodes)
+    metadata = {"dt": 1e-3, "tau_trace": tau_trace, "classes": "a\nb"}
+    edges = list(pairwise(names))
+    nir.write(str(path), nir.NIRGraph(nodes, edges, metadata=metadata))
+
+
+@pytest.mark.parametrize("tau_trace", [0.0, -1.0, np.inf, np.nan])
+def test_a_time_constant_of_zero_is_refused(tmp_path, tau_trace):
+    path = tmp_path / "net.nir"
+    write(path)
+    Network.from_nir(path)
+    write(path, tau_trace=tau_trace)
+    with pytest.raises(InputError, match="`tau_trace` must be above 0"):
+        Network.from_nir(path)
+    write(path, tau=0.0)
+    with pytest.raises(InputError, match="must be longer than the time step"):
+        Network.from_nir(path)
+
+
+def test_a_huge_data_set_is_refused_unread(tmp_path):
+    path = tmp_path / "net.nir"
+    write(path)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("huge", shape=(200_000, 100_000), dtype="f8", chunks=(1000, 1000))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(InputError, match="must hold at most"):
+        Network.from_nir(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path = tmp_path / "net.nir"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="must be a regular file"):
+        Network.from_nir(path)
