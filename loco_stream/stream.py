@@ -132,7 +132,8 @@ class Block:
     Parameters
     ----------
     X
-        (n_rows, n_features) float32; NaN means missing.
+        (n_rows, n_features) float32 or float64, NaN means missing; or objects if some values are
+        text, None means missing.
     y
         n_rows labels, None for a missing one; None if no row has a label.
     features
@@ -153,7 +154,7 @@ class Block:
     2
     """
 
-    X: NDArray[np.float32]
+    X: NDArray[Any]
     y: Sequence[Any] | None
     features: tuple[str, ...]
     seq: int = 0

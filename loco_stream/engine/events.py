@@ -143,7 +143,7 @@ class EventHandler:
         return n
 
     def _fits_one_call(self, event: Block) -> bool:
-        """Return whether nothing has to happen between two rows of a labelled block."""
+        """Return whether the rows of a labelled block may be learned together."""
         return (
             self.trainer.takes_blocks
             and self._delayed.delay is None
@@ -153,10 +153,7 @@ class EventHandler:
         )
 
     def _learn_block(self, event: Block, labels: Sequence[Label]) -> None:
-        try:
-            self.trainer.learn_block(event, labels)
-        except InputError as error:
-            self._reject(error, len(labels))
+        self.trainer.learn_block(event, labels, refuse=self._reject)
 
     def _observe_block(self, event: Block) -> None:
         adapter = self.trainer.adapter

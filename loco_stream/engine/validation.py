@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from loco_stream.engine.row import Label
-from loco_stream.engine.source_reader import cut
+from loco_stream.engine.row import Label, cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["ValidEvents", "label_fault", "row_fault", "validate_events"]
 
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = NDArray[Any]
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may be a class
 # kinds of refusal
@@ -60,8 +59,7 @@ def validate_events(events: Sequence[Event], problem: str) -> ValidEvents:
         elif isinstance(event, Labels):
             _validate_labels(event, problem, valid)
         elif _has_fitting_shape(event, valid):
-            has_texts = isinstance(event.X, np.ndarray) and event.X.dtype.hasobject
-            valid.events.append(event if has_texts else replace(event, X=_table(event.X)))
+            valid.events.append(replace(event, X=_table(event.X)))
     return valid
 
 
@@ -156,7 +154,12 @@ def _has_fitting_shape(event: Block | PredictRequest, valid: ValidEvents) -> boo
 
 
 def _table(X: ArrayLike) -> Table:
-    return masked(np.asarray(X)).astype(np.float32, copy=False)
+    """Return numbers of 32 or 64 bits, or objects if some values are text."""
+    array = np.asarray(X)
+    if array.dtype.hasobject or array.dtype.kind in "SU":
+        return array.astype(object, copy=False)
+    wanted = np.float64 if array.dtype == np.float64 else np.float32
+    return masked(array).astype(wanted, copy=False)
 
 
 def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:

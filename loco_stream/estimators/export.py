@@ -24,8 +24,8 @@ from loco_stream.neurons.spikes import LEAK_SHARE
 from loco_stream.options import ModelOptions
 
 if TYPE_CHECKING:
-    from loco_stream.simulator.network import Network
     from loco_stream.simulator.linear_readout import Readout
+    from loco_stream.simulator.network import Network
 
 __all__ = ["encode_array", "to_network"]
 

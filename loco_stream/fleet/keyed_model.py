@@ -283,7 +283,7 @@ def _trainer(model: LOCOEstimator, watch: State | None) -> Trainer:
     problem = task_of(model)
     monitor = TaskMonitor(**{**watch, "problem": problem})
     measures = RunMeasures(problem)
-    return Trainer(adapter, pending, measures, monitor, in_detail=False, rescores_blocks=True)
+    return Trainer(adapter, pending, measures, monitor, in_detail=False)
 
 
 def _row(rows: Rows, i: int) -> Row:
