@@ -349,7 +349,7 @@ class Source(ABC):
     1. It reads `name`, `guarantee`, `needs_log`, `schema` and `position`.
     2. To resume, it calls `verify` with the stored `fingerprint`, then `seek` and
        `restore_side_state`.
-    3. It iterates. Every yielded event, or list of events, is one commit; `position` read right
+    3. It iterates, or calls `read_blocks`. Every yielded event, or list of events, is one commit; `position` read right
        after the yield is the position of that commit.
     4. It calls `reply` for events whose sender expects a prediction, and `ack` once a commit is
        learned and durable. Positions are acknowledged in the order in which they were read.
@@ -412,6 +412,14 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield events, or lists of events that form one commit; an empty list means no news."""
+
+    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows that iteration yields, in larger blocks where the source can.
+
+        The engine reads a source this way if its model learns whole blocks, and in place of
+        iterating. `position` and everything else are as during an iteration.
+        """
+        return iter(self)
 
     @_default
     def schema(self) -> Schema | None:

@@ -161,7 +161,12 @@ def command(
                 "sinks": sinks,
                 "watchers": watchers,
             }
-            run = EngineRun(SourceReader(stream), model, scoring, engine_options)
+            run = EngineRun(
+                SourceReader(stream, in_blocks=scoring.delay is None),
+                model,
+                scoring,
+                engine_options,
+            )
             report = run.run(
                 handler, max_samples=options.max_samples, shows_progress=log.shows_progress
             )

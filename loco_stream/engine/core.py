@@ -133,12 +133,15 @@ class StreamEngine:
         settings: State | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
     ) -> None:
-        self._reader = source if isinstance(source, SourceReader) else _reader_of(source)
+        adapter = ModelAdapter(model)
+        if not isinstance(source, SourceReader):
+            in_blocks = adapter.takes_blocks and delay is None
+            source = SourceReader(as_source(source), in_blocks=in_blocks)
+        self._reader = source
         self.source = self._reader.source
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
-        adapter = ModelAdapter(model)
         self._measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=self._measures.problem)
@@ -391,10 +394,6 @@ class StreamEngine:
     def status(self) -> dict[str, Any]:
         """The current numbers, renewed ten times per second; other threads may read them."""
         return self._board.status
-
-
-def _reader_of(source: Source | Rows) -> SourceReader:
-    return SourceReader(as_source(source))
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

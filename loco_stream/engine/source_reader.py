@@ -116,6 +116,9 @@ class SourceReader:
     ----------
     source
         The source.
+    in_blocks
+        Whether to take the rows in blocks where the source has them: for a model that learns
+        whole blocks.
 
     Attributes
     ----------
@@ -125,8 +128,9 @@ class SourceReader:
         Seconds spent waiting for rows. For a source that is not live, reading counts as work.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, in_blocks: bool = False) -> None:
         self.source = source
+        self._in_blocks = in_blocks
         self.start: Position = copy.copy(source.position)
         self.waited = 0.0
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
@@ -210,7 +214,7 @@ class SourceReader:
 
     def _read(self) -> Commit | None:
         if self._iterator is None:
-            self._iterator = iter(self.source)
+            self._iterator = self.source.read_blocks() if self._in_blocks else iter(self.source)
         for item in self._iterator:
             events = [item] if isinstance(item, Event) else item
             return events, self._position()

@@ -18,6 +18,7 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, cut, row_at, rows_of
+from loco_stream.errors import InputError
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain, to_number

@@ -200,7 +200,7 @@ class KeyedModel:
         labels = _listed(rows.y)
         if isinstance(rows.X, list) or not trainer.takes_blocks:
             return [trainer.learn_row(row, y) for row, y in zip(each, labels, strict=True)]
-        block = Block(rows.X, rows.y, rows.features)  # type: ignore[arg-type]
+        block = Block(rows.X, rows.y, _names(rows))  # type: ignore[arg-type]
         return trainer.learn_block(block, labels, each)
 
     def _learn_named(
@@ -291,8 +291,14 @@ def _row(rows: Rows, i: int) -> Row:
     names = None
     if not isinstance(rows.X, list):
         x = rows.X[i : i + 1]
-        names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
+        names = _names(rows)
     return Row(x, names, int(rows.seq[i]), source=_full_name(rows), epoch=rows.epoch)
+
+
+def _names(rows: Rows) -> Features:
+    """Return the names of the columns of an array."""
+    assert not isinstance(rows.X, list)
+    return tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
 
 
 def _full_name(rows: Rows) -> str:

@@ -13,7 +13,7 @@ GROUP = 32
 
 
 class HoldOutPlan:
-    """Decides for the rows of a group, up to the next multiple of `GROUP`, when its first one comes.
+    """Decides for all rows of a group, up to the next multiple of `GROUP`, at its first row.
 
     A block of rows is learned in one call, and alarms among them come to light afterwards. A
     decision row by row could depend on such an alarm; this one cannot, so that blocks and single

@@ -250,7 +250,7 @@ class TaskMonitor:
         return self._plan.held(index, n, self._timeline.running.hold)
 
     def encode(self, X: Table, features: Names) -> CodedRows:
-        """Return the rows of an array (n, n_features) as `update_row` and `hold_out_row` take them."""
+        """Return rows (n, n_features) as `update_row` and `hold_out_row` take them."""
         return self._codec.encode_rows(X, features)
 
     def update_row(

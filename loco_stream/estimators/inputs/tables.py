@@ -59,12 +59,26 @@ def table(X: ArrayLike) -> Table:
         raise InputError(f"`X` must have 2 dimensions, (rows, features), got {array.ndim}")
     texts = {}
     if array.dtype.kind not in "biuf":
-        texts = {j: column for j, column in enumerate(array.T) if any(map(is_text, column))}
-        array = np.array([to_number(cell) for cell in array.flat], np.float64).reshape(array.shape)
+        columns = [_object_column(column) for column in array.T]
+        texts = {j: array[:, j] for j, (_, has_texts) in enumerate(columns) if has_texts}
+        array = _stacked([numbers for numbers, _ in columns], len(array))
     with np.errstate(
         over="ignore"
     ):  # a long double beyond float64 becomes infinite, which is masked
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
+
+
+def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+    """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
+    cells = column.tolist()
+    kinds = set(map(type, cells))
+    if kinds <= {str, type(None)}:
+        return np.full(len(cells), np.nan), any(cells)
+    return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
+
+
+def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
 
 
 def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
