@@ -18,7 +18,7 @@ Column: TypeAlias = Any  # a pyarrow.ChunkedArray: pyarrow ships no types
 Cells: TypeAlias = NDArray[np.float64] | list[Any]
 
 
-class IrregularBlock(Exception):  # noqa: N818 - no error: the rows are then read one by one
+class IrregularBlock(Exception):
     """Rows that must be read one by one, because one of them may be refused."""
 
 

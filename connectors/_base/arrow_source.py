@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.numbered_source import Pace
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
-from loco_stream.connectors._base.table_source import PEEK, Columns, Part, TableSource, check_speed
+from loco_stream.connectors._base.table_source import PEEK, Columns, Part, TableSource
 from loco_stream.connectors._base.values import plain
 from loco_stream.errors import SourceError
 

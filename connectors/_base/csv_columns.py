@@ -21,7 +21,7 @@ _MISSING = [
 
 
 class ColumnParser:
-    """Parses texts of whole lines; a text with anything unusual is left to `RecordReader`.
+    r"""Parses texts of whole lines; a text with anything unusual is left to `RecordReader`.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class ColumnParser:
     Examples
     --------
     >>> parser = ColumnParser(["a", "b"], ["a", "b"], ["a"], ",", ".")
-    >>> parser.parse("1,x\\n2.5,y\\n").to_pydict()
+    >>> parser.parse("1,x\n2.5,y\n").to_pydict()
     {'a': [1.0, 2.5], 'b': ['x', 'y']}
-    >>> parser.parse("1,x\\n2.5\\n") is None
+    >>> parser.parse("1,x\n2.5\n") is None
     True
     """
 

@@ -284,7 +284,7 @@ class ModelCore:
 
     # Tables
 
-    def names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def names(self, given: Table, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
         Raises
@@ -292,6 +292,8 @@ class ModelCore:
         InputError
             There are no names, and the width is not the model's.
         """
+        width = given.numbers.shape[1]
+        features = given.names if features is None else features
         if features is not None:
             return column_names(features, width)
         known = len(self.slots.index)
@@ -354,7 +356,7 @@ class ModelCore:
     ) -> tuple[Float64, Float64]:
         """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
         n = len(given.numbers)
-        names = self.names(given.numbers.shape[1], features)
+        names = self.names(given, features)
         if self.state is None:
             return np.full(n, -1.0), np.zeros((n, 0))
         if not self.slots.knows_any(names):

@@ -35,7 +35,7 @@ def learn(
     labels = () if core.regression else (plain_label(y),)
     value = require_number("y", y) if core.regression else 0.0
     with core.lock:
-        names = core.names(given.numbers.shape[1], features)
+        names = core.names(given, features)
         times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=core.options.remembers)
         (slot,) = core.admit(names, labels) or (0,)
         rows = _admitted(core, given, names)

@@ -12,7 +12,7 @@ from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.report import jsonable
-from loco_stream.engine.row import Row
+from loco_stream.engine.row import Features, Row
 from loco_stream.engine.state import export_model, export_trainer, model_of, restore_trainer
 from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
