@@ -78,9 +78,10 @@ class Columns:
             if name and name not in names:
                 is_row = any(number(column) is not None for column in names)
                 header = "; is its first line a row instead of a header?" if is_row else ""
+                columns = f"columns: {listed(names)}" if names else "the source has none"
                 raise SourceError(
                     f"{where}: `{role}` must be a column, got {name!r}"
-                    f"{did_you_mean(name, names)} (columns: {listed(names)}){header}"
+                    f"{did_you_mean(name, names)} ({columns}){header}"
                 )
 
     @property

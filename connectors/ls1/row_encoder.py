@@ -250,7 +250,7 @@ def _float_or_none(name: object, value: object) -> float | None:
 def _to_float(name: object, value: object) -> float:
     if isinstance(value, (float, np.floating)) and not math.isfinite(value):
         return math.nan
-    return require_number(repr(name), value)
+    return require_number(str(name), value)
 
 
 def _to_numbers(x: object) -> NDArray[np.floating]:

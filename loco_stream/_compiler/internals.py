@@ -21,6 +21,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "llvmlite.binding": ("Linkage",),
     "llvmlite.ir": (
         "Constant",
+        "DoubleType",
         "Function",
         "FunctionType",
         "IRBuilder",

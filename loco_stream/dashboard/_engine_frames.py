@@ -62,7 +62,7 @@ def score_columns(task: str) -> list[dict[str, str]]:
     Examples
     --------
     >>> score_columns("regression")[0]["label"]
-    'mean absolute error in the last window'
+    'mean absolute error, last window'
     """
     shown = charted(task)
     return [

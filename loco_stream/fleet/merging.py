@@ -109,11 +109,15 @@ def _check(parts: Sequence[_Part]) -> None:
             "models to merge must have frozen hidden layers, `rule` 'frozen': layers that learn "
             "give a row other traces in each model, and least squares on other inputs do not add up"
         )
-    leaks = first.arrays["experts.least_squares.leaks"]
-    if advanced["readout"] != "recursive" or leaks[0] >= LASTING_LEAK:
+    if advanced["readout"] != "recursive":
         raise InputError(
-            "models to merge must have `readout` 'recursive' and a member without leak: "
-            f"`leaks` must begin with 0 or less than 1e-6, got {leaks[0]:g}"
+            f"models to merge must have `readout` 'recursive', got {advanced['readout']!r}"
+        )
+    leak = first.arrays["experts.least_squares.leaks"][0]
+    if leak >= LASTING_LEAK:
+        raise InputError(
+            "models to merge must have a member without leak: the first of `leaks` must be less "
+            f"than {LASTING_LEAK:g}, got {leak:g}"
         )
 
 

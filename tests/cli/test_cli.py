@@ -432,15 +432,20 @@ def test_a_run_that_ends_with_an_error_leaves_a_report(loco, tmp_path):
     assert (tmp_path / "p.svg").exists()
 
 
-def test_a_nir_file_is_printed_checked_and_compared(loco, tmp_path):
+def test_a_nir_file_is_printed_checked_and_run(loco, tmp_path):
     pytest.importorskip("nir")
     net = Network.from_weights([np.full((3, 2), 0.4)], reset="zero")
     net.to_nir(tmp_path / "net.nir", dt=1.0)
-    shown = loco("nir", str(tmp_path / "net.nir"), "--samples", "2", "--steps", "50")
+    small = ("--samples", "2", "--steps", "50", "--save", "run.npz")
+    shown = loco("nir", str(tmp_path / "net.nir"), *small)
     assert shown.exit_code == 0
     assert "weights_0      Linear   weight (2, 3)" in shown.output
-    assert "read as        Network(3-2, neuron='lif', dtype=float32), steps of 1 ms" in shown.output
-    assert "loco_stream    " in shown.output
-    assert "snntorch       " in shown.output
+    assert (
+        "read as        Network(3-2, neuron='lif', dtype=float32), time step 1 ms" in shown.output
+    )
+    with np.load(tmp_path / "run.npz") as run:
+        assert run["inputs"].shape == (2, 50, 3)
+        assert run["dt"] == 1.0
+        assert f"spikes         {run['counts'].sum()} in 2 samples of 50 steps" in shown.output
     (tmp_path / "bad.nir").write_text("no net")
-    assert "is no NIR file that can be read" in refused(loco("nir", "bad.nir"))
+    assert "cannot read bad.nir as a NIR file" in refused(loco("nir", "bad.nir"))

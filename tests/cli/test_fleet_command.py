@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, LOCOClassifier, save
+from loco_stream import Fleet, save
 from loco_stream.cli import main
+from tests.helpers.models import classifier
 
 SMALL = ["--set", "hidden_sizes=8"]
 
@@ -70,7 +71,7 @@ def test_the_drift_detector_reaches_the_monitors(folder):
 
 
 def test_a_template_takes_effect_and_excludes_parameters(folder):
-    trained = LOCOClassifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
+    trained = classifier(hidden_sizes=(8,), receptive_fields=3, seed=1)
     X = np.random.default_rng(1).normal(size=(50, 3))
     trained.learn_array(X, (X[:, 0] > 0).astype(int), features=("a", "b", "c"))
     save(trained, folder / "model.loco")

@@ -105,7 +105,7 @@ def test_quiet_prints_requested_output_and_errors(folder):
     refused = loco("run", "csv:rows.csv?target=y", "--on-bad", "stop", "--quiet")
     assert refused.exit_code == 2
     (sentence,) = refused.stderr.splitlines()
-    assert sentence.startswith("loco-stream: line 32 of rows.csv has 2 fields")
+    assert sentence.startswith("loco-stream: line 32 of rows.csv must have 3 fields")
 
 
 def test_levels_exclude_each_other(folder):

@@ -7,9 +7,9 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._text import did_you_mean, listed
 from loco_stream.cli import main
 from loco_stream.cli._parameters import build_model, parameters
-from loco_stream.connectors.values import hint, listed
 from loco_stream.errors import ConfigError
 from loco_stream.persistence import format as persist
 
@@ -64,9 +64,10 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_names(url):
 
 
 def test_hints_name_three_at_most():
-    assert hint("tau_trase", ["tau", "tau_trace", "tau_trade", "tau_track"]).count("'tau") == 3
-    assert hint("a", ["a1"]) == "; did you mean 'a1'?"
-    assert hint("zzz", ["a"]) == ""
+    similar = ["tau", "tau_trace", "tau_trade", "tau_track"]
+    assert did_you_mean("tau_trase", similar).count("'tau") == 3
+    assert did_you_mean("a", ["a1"]) == "; did you mean 'a1'?"
+    assert did_you_mean("zzz", ["a"]) == ""
     assert listed([f"c{i}" for i in range(46)]).endswith("c11 and 34 more")
 
 
@@ -96,7 +97,8 @@ def test_both_estimators_have_presets(kind):
     assert type(model) is kind
     assert (model.hidden_sizes, model.seed) == ((64,), 3)
     with pytest.raises(
-        ConfigError, match="preset is 'slow'; allowed are 'fast', 'default', 'accurate'"
+        ConfigError,
+        match="`name` must be one of the presets 'fast', 'default', 'accurate', got 'slow'",
     ):
         kind.preset("slow")
 

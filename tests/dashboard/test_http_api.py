@@ -15,8 +15,8 @@ from loco_stream.cli._options import warm_up
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.dashboard._server import listen
 from loco_stream.dashboard.http_api import HttpApi
+from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.engine.inbox import InboxSource
-from loco_stream.engine.numbered import NumberedRows
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
 from tests.helpers.engine_process import at_work, end, inspect, serve
@@ -117,10 +117,7 @@ def test_unknown_and_missing_features_of_requests_are_counted():
         {"laod": 1},
         {"load": 2},
     )
-    assert (
-        "predictions were asked with features that the model does not know: 'laod' (1 row)"
-        in report["unused"]
-    )
+    assert "rows to predict had unknown features: 'laod' (1 row)" in report["unused"]
 
 
 def test_nagles_algorithm_is_off():
@@ -365,12 +362,12 @@ def test_numbers_survive_a_run_without_the_api(tmp_path):
 
 
 def test_too_many_names_of_sources_are_refused():
-    rows = NumberedRows()
+    rows = Deduplicator()
     for i in range(256):
-        rows.take(f"s{i}", 1)
+        rows.is_new(f"s{i}", 1)
     with pytest.raises(SourceError, match="256 sources have numbered rows"):
-        rows.take("one more", 1)
-    assert not rows.take("s7", 1)
+        rows.is_new("one more", 1)
+    assert not rows.is_new("s7", 1)
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def test_a_delta_readout_is_exported_with_the_layer():
     net = model.to_network()
     for row, current in zip(X[:10], model.encode_array(X), strict=False):
         record = net.run([], [], duration=20.0, currents=current)
-        predicted = net.readout.answer(record.times, record.indices, 20.0)
+        predicted = net.readout.predict(record.times, record.indices, 20.0)
         assert predicted == model.predict_one(dict(enumerate(row)))
 
 

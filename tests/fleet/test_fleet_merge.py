@@ -10,12 +10,13 @@ import pytest
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor
 from loco_stream.errors import InputError
 from loco_stream.fleet.merging import merge
+from tests.helpers.models import classifier
 
 CLASSES = np.array(["ok", "worn", "broken"])
 
 
 def frozen(**options):
-    return LOCOClassifier(**{"hidden_sizes": (24,), "rule": "frozen", "seed": 3, **options})
+    return classifier(**{"hidden_sizes": (24,), "rule": "frozen", "seed": 3, **options})
 
 
 def rows(seed, n, labels=3):
@@ -27,10 +28,9 @@ def rows(seed, n, labels=3):
 
 def weights(model):
     """Return projector and weights of the member without leak, with classes in a fixed order."""
-    _, arrays = model.export_state()
-    n = arrays["classes"].shape[1]
+    members = model._core.state.experts.least_squares
     order = np.argsort(model.classes)
-    return arrays["bank.projectors"][0], arrays["bank.traces"][:, :n][:, order]
+    return members.projectors[0], members.weights[:, : len(order)][:, order]
 
 
 def by_hand(parts, template):
@@ -65,12 +65,13 @@ def test_a_merged_model_equals_one_that_learned_all_rows(tmp_path):
     np.testing.assert_allclose(merged_W, expected, atol=1e-5 * np.abs(W).max())
     assert sorted(merged.classes) == sorted(whole.classes)
     places = [merged.classes.index(label) for label in whole.classes]
-    moments, means, squares = whole._state.gaussians
-    found = merged._state.gaussians
-    np.testing.assert_allclose(found.moments[:, places], moments[:, : len(places)], rtol=1e-6)
-    np.testing.assert_allclose(found.means[places], means[: len(places)], atol=1e-9)
-    np.testing.assert_allclose(found.squares[places], squares[: len(places)], atol=1e-9)
-    assert (merged.export_state()[1]["classes"][0] == whole.export_state()[1]["classes"][0]).all()
+    expected = whole._core.state
+    found = merged._core.state
+    for name in ("n_rows", "log_variance", "means", "squares"):
+        ours = getattr(found.experts.naive_bayes, name)[places]
+        theirs = getattr(expected.experts.naive_bayes, name)[: len(places)]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+    assert (found.classes.n_rows[places] == expected.classes.n_rows[: len(places)]).all()
 
 
 def test_models_with_different_classes_are_merged_by_label():
@@ -125,12 +126,12 @@ def test_regressors_are_merged():
 @pytest.mark.parametrize(
     ("models", "text"),
     [
-        ([], "one key or more"),
+        ([], "one model or more"),
         ([frozen()], "has learned a row"),
         ([LOCOClassifier(hidden_sizes=(8,), seed=1)] * 2, "frozen"),
         ([frozen(), frozen(seed=4)], "same parameters"),
-        ([frozen(readout="delta")] * 2, "readout='recursive'"),
-        ([frozen(leaks=(0.01, 0.1))] * 2, "leaks must begin with 0"),
+        ([frozen(readout="delta")] * 2, "`readout` 'recursive', got 'delta'"),
+        ([frozen(leaks=(0.01, 0.1))] * 2, "the first of `leaks` must be less than 1e-06, got 0.01"),
     ],
 )
 def test_models_that_cannot_be_merged_are_refused(models, text):
@@ -156,10 +157,9 @@ def test_centroids_of_the_template_are_not_duplicated():
     merged = merge(parts, template=template)
     right = [np.mean(model.predict_array(X) == y) for model in (merged, parts[0])]
     assert right[0] > right[1] - 0.02
-    assert (
-        len(np.unique(merged._state.centroids.places[:, : merged._state.centroids.n[0]], axis=1).T)
-        > 200
-    )
+    centroids = merged._core.state.experts.centroids
+    places = centroids.places[:, : centroids.counters.n_centroids]
+    assert np.unique(places, axis=1).shape[1] > 200
 
 
 def test_centroids_of_classes_that_the_largest_model_lacks_are_added():
@@ -170,12 +170,13 @@ def test_centroids_of_classes_that_the_largest_model_lacks_are_added():
     X, _ = rows(1, 200)
     parts[1].learn_array(X[:, :2] + 50.0, ["far"] * 200)  # with another scale
     merged = merge(parts)
-    kept = merged._state.centroids
+    kept = merged._core.state.experts.centroids
+    n = kept.counters.n_centroids
     far = merged.classes.index("far")
-    ours = kept.counts[: kept.n[0]].argmax(axis=1) == far
-    statistics = merged._state.statistics
-    deviation = np.sqrt(statistics[2] / statistics[0])
-    places = (statistics[1] + deviation * kept.places.T)[: kept.n[0]]
+    ours = kept.counts[:n].argmax(axis=1) == far
+    statistics = merged._core.state.statistics
+    deviation = np.sqrt(statistics.squares / statistics.n_values)
+    places = (statistics.mean + deviation * kept.places.T)[:n]
     assert 0 < ours.sum() < len(ours)
     assert places[ours].min() > 40.0
     assert abs(places[~ours]).max() < 10.0

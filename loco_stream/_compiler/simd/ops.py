@@ -218,7 +218,7 @@ def leak_and_fire(
     out: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Decay membranes, add currents, reset the neurons that fire; return how many have fired so far.
+    """Decay membranes, add currents, reset the neurons that fire; return the new count.
 
     Parameters
     ----------

@@ -282,12 +282,18 @@ def test_unread_replies_are_counted():
             client.send(foreign.hello("s", 1), foreign.schema("s", ["a", "b"], ["n", "y"]))
             who = []
             original = source._session.take
-            source._session.take = lambda peer, *rest: who.append(peer) or original(peer, *rest)
+            payload = foreign.frames("s", 8, bytes(1 << 20))
+
+            def flooding(peer, *rest):  # by the thread that owns the socket
+                if not who:
+                    for _ in range(40):
+                        replies.send(peer, payload)
+                    who.append(peer)
+                return original(peer, *rest)
+
+            source._session.take = flooding
             client.send(foreign.frames("s", 3))
             wait_until(lambda: who)
-            payload = foreign.frames("s", 8, bytes(1 << 20))
-            for _ in range(40):
-                replies.send(who[0], payload)
             assert replies.unread(who[0]) > 1 << 20
             client.socket.close()
 

@@ -509,8 +509,8 @@ def test_bad_settings_of_the_sender_are_refused(settings, text):
     ("x", "y", "text"),
     [
         ([1.0, 2.0], 0, "must have 1 values per row as the schema, got 2"),
-        ({"a": [1]}, 0, "'a' is .* a finite number"),
-        ({"a": np.datetime64(1, "ns")}, 0, "'a' is .* a finite number"),
+        ({"a": [1]}, 0, "`a` must be a finite number"),
+        ({"a": np.datetime64(1, "ns")}, 0, "`a` must be a finite number"),
         (np.array([["2020-01-01"]], "M8[ns]"), 0, r"must hold numbers, got datetime64\[ns\]"),
         ({}, 0, None),
         ([1.0], 0.5, "got the fraction 0.5"),
