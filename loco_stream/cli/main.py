@@ -28,6 +28,7 @@ _COMMANDS = (
     "demo",
     "doctor",
     "nir",
+    "warm",
 )
 
 

@@ -20,11 +20,11 @@ from loco_stream.cli._options import (
     model_options,
     score_options,
     source_options,
-    warm_up,
 )
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def command(
     run = None
     with stop_on_signal() as handler, page.page() as watchers:
         try:
-            warm_up(blocks=source.startswith(("zmq", "npy")))
+            warm_up()
             engine_options = {
                 "checkpoint": options.checkpoint,
                 "resume": options.resume,

@@ -55,6 +55,15 @@ _NO_PROBA = np.zeros((0, 0))
 _NO_TICKETS = np.zeros((0, 0))
 
 
+class _OneRow:
+    """Arrays for calls with one row: making them would take a tenth of the call."""
+
+    def __init__(self) -> None:
+        self.label = np.zeros(1, np.int64)
+        self.value = np.zeros(1)
+        self.answer = np.zeros(1)
+
+
 class ModelCore:
     """Options, feature slots, classes and the compiled state of one model.
 
@@ -97,6 +106,7 @@ class ModelCore:
         self.sequence: Hashable = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
+        self._one = _OneRow()
 
     @property
     def n_seen(self) -> int:
@@ -238,11 +248,29 @@ class ModelCore:
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
         step.run(*self.kernel_args, rows, times, labels, values, mode, answers, proba, tickets)
-        if learns and self.slots.categories:
-            # A slot of a text is masked where the text is not, and a feature's own slot where it
-            # is.
-            self.state.counts.n_masked -= len(self.slots.categories) * len(rows)
+        if learns:
+            self._count_texts(len(rows))
         return answers
+
+    def _count_texts(self, n: int) -> None:
+        """Take back masked values of `n` learned rows.
+
+        A slot of a text is masked where the text is not, and a feature's own slot where it is.
+        """
+        if self.slots.categories and self.state is not None:
+            self.state.counts.n_masked -= len(self.slots.categories) * n
+
+    def _run_one(
+        self, mode: int, times: Float64, proba: Float64 = _NO_PROBA, tickets: Float64 = _NO_TICKETS
+    ) -> float:
+        """Cross into compiled code with the row in `row`, and with arrays that are kept."""
+        one = self._one
+        one.answer[0] = -1.0
+        cell, model = self.kernel_args
+        step.run(
+            cell, model, self.row, times, one.label, one.value, mode, one.answer, proba, tickets
+        )
+        return one.answer.item()
 
     def learn_row(
         self,
@@ -258,10 +286,13 @@ class ModelCore:
                 self.admit((), texts=x.items())
                 self.slots.fill(x, self.row[0])
             self.slots.count_shared(x)
-        labels = np.array([slot])
-        values = np.array([value])
-        self.run(self.row, labels, values, predicts=False, times=times, tickets=tickets)
-        self.warn_of_columns()
+        self._one.label[0] = slot
+        self._one.value[0] = value
+        mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
+        self._run_one(mode, times, tickets=tickets)
+        self._count_texts(1)
+        if self.warnings.due != math.inf:
+            self.warn_of_columns()
 
     def warn_of_columns(self) -> None:
         """Warn of columns that brought nothing, once their first rows are learned."""
@@ -280,7 +311,7 @@ class ModelCore:
             return -1.0
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
-        return float(self.run(self.row, learns=False, proba=proba, times=times)[0])
+        return self._run_one(step.PREDICT, times, proba)
 
     # Tables
 
@@ -372,6 +403,7 @@ class ModelCore:
             kept = {name: value for name, value in self.__dict__.items() if name != "lock"}
             kept["scratch"] = None
             kept["_args"] = None
+            kept["_one"] = None
             kept["row"] = None
             kept["slots"] = self.slots.copy()
             kept["warnings"] = self.warnings.copy()
@@ -384,6 +416,7 @@ class ModelCore:
         arrays = kept.pop("state")
         self.__dict__.update(kept, state=None)
         self.lock = RLock()
+        self._one = _OneRow()
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
