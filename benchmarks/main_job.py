@@ -138,7 +138,10 @@ def _model(table: str, most: int | None) -> None:
 def _pairs(table: str, most: int | None) -> None:
     names = [f"x{j}" for j in range(_TABLES[table][1])]
     X, y, _ = _table(table)
-    pairs = [(dict(zip(names, row, strict=True)), label) for row, label in zip(X.tolist(), y, strict=True)]
+    pairs = [
+        (dict(zip(names, row, strict=True)), label)
+        for row, label in zip(X.tolist(), y, strict=True)
+    ]
     _engine(pairs[:most], None, watches=True)
 
 

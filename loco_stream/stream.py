@@ -349,8 +349,8 @@ class Source(ABC):
     1. It reads `name`, `guarantee`, `needs_log`, `schema` and `position`.
     2. To resume, it calls `verify` with the stored `fingerprint`, then `seek` and
        `restore_side_state`.
-    3. It iterates, or calls `read_blocks`. Every yielded event, or list of events, is one commit; `position` read right
-       after the yield is the position of that commit.
+    3. It iterates, or calls `read_blocks`. Every yielded event, or list of events, is one commit;
+       `position` read right after the yield is the position of that commit.
     4. It calls `reply` for events whose sender expects a prediction, and `ack` once a commit is
        learned and durable. Positions are acknowledged in the order in which they were read.
     5. It calls `close`, once, even after an error.

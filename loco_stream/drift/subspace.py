@@ -88,9 +88,19 @@ def observe(  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         pace = _SUSPICION_PACE if test[4] - test[6] > threshold / 3.0 else 1.0
         innovation = _innovation_of(
-            X[i], mean, variance, inverse, buckets, signs, folded, rest, components, lengths, level,
+            X[i],
+            mean,
+            variance,
+            inverse,
+            buckets,
+            signs,
+            folded,
+            rest,
+            components,
+            lengths,
+            level,
             pace,
-        )  # fmt: skip
+        )
         for j in range(folded.size):
             folded_rows[i, j] = folded[j]
         states[i] = STABLE

@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
-from loco_stream.cli._warm_up import warm_up
 from loco_stream.cli._service_state import ServiceState
+from loco_stream.cli._warm_up import warm_up
 from loco_stream.dashboard._server import listen
 from loco_stream.dashboard.http_api import HttpApi
 from loco_stream.engine.deduplicator import Deduplicator
