@@ -85,22 +85,17 @@ def observe(  # type: ignore[no-untyped-def]
     states, onsets : int64 (n,), folded_rows : float64 (n, width)
         Written: state, onset and standardised row of each row.
     """
+    is_wide = X.shape[1] > folded.size
     for i in range(X.shape[0]):
         pace = _SUSPICION_PACE if test[4] - test[6] > threshold / 3.0 else 1.0
-        innovation = _innovation_of(
-            X[i],
-            mean,
-            variance,
-            inverse,
-            buckets,
-            signs,
-            folded,
-            rest,
-            components,
-            lengths,
-            level,
-            pace,
-        )
+        level[5] += 1.0
+        rate = max(1.0 / level[5], 1.0 / HORIZON) * pace
+        if is_wide:
+            _fill(folded, 0.0)
+        _standardise(X[i], mean, variance, inverse, buckets, signs, folded, rate)
+        _refresh(variance, inverse, level[5], is_wide)
+        energy = _energy_outside(folded, rest, components, lengths, rate)
+        innovation = _innovation(math.log(energy / rest.size + _FLOOR), level, pace)
         for j in range(folded.size):
             folded_rows[i, j] = folded[j]
         states[i] = STABLE
@@ -114,25 +109,6 @@ def observe(  # type: ignore[no-untyped-def]
                 states[i] = WARNING
         onsets[i] = onset
     return onset
-
-
-@kernel
-def _innovation_of(  # type: ignore[no-untyped-def]
-    x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, level, pace
-):
-    """Update the statistics with one row; return the innovation of the log energy, in deviations.
-
-    `x` is float64 (n_features,), `pace` float64 scales all rates, the others are as for `observe`.
-    """
-    level[5] += 1.0
-    rate = max(1.0 / level[5], 1.0 / HORIZON) * pace
-    is_wide = x.size > folded.size
-    if is_wide:
-        _fill(folded, 0.0)
-    _standardise(x, mean, variance, inverse, buckets, signs, folded, rate)
-    _refresh(variance, inverse, level[5], is_wide)
-    energy = _energy_outside(folded, rest, components, lengths, rate)
-    return _innovation(math.log(energy / rest.size + _FLOOR), level, pace)
 
 
 @kernel
