@@ -91,18 +91,15 @@ class Columns:
 
 
 class Part(Protocol):
-    """Consecutive rows of a table, as columns and one by one.
+    """Consecutive rows of a table, as columns and one by one."""
 
-    Attributes
-    ----------
-    table
-        The columns, a table of pyarrow; None if only rows are known.
-    parse
-        Returns the value of a text in a feature column; None if it is the text.
-    """
+    @property
+    def table(self) -> Any:
+        """The columns, a table of pyarrow; None if only rows are known."""
 
-    table: Any
-    parse: Callable[[str], Any] | None
+    @property
+    def parse(self) -> Callable[[str], Any] | None:
+        """What returns the value of a text in a feature column; None if it is the text."""
 
     def text(self, value: Any) -> Any:
         """Return the value of label, time or sequence id as `records` does."""

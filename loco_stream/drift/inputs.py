@@ -131,7 +131,8 @@ class InputDetector:
             onsets,
             folded,
         )
-        return TestedRows([_STATES[state] for state in states.tolist()], onsets.tolist(), folded)
+        names = [_STATES[state] for state in states.tolist()]
+        return TestedRows(names, onsets.tolist(), list(folded))
 
     def restart(self) -> None:
         """Adapt quickly and delay the next alarm: other inputs begin."""

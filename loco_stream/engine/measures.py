@@ -73,7 +73,7 @@ class RunMeasures:
         begin = 0
         while begin < len(rows.y_true):
             end = begin + self._rows_to_point(rows.y_pred[begin:])
-            prequential.update_many(ScoredRows(*(column[begin:end] for column in rows)))
+            prequential.update_many(rows.slice(begin, end))
             n = prequential.n_scored
             if rows.y_pred[end - 1] is not None and n % self.curve.stride == 0:
                 self.curve.add((n, *map(prequential.value, self._curve_names)))

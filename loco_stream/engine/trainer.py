@@ -205,8 +205,9 @@ class Trainer:
         if self._emit_block is not None:
             self._emit_block(_predictions(part, labels, y_pred, predicted))
         if self.measures is not None:
-            columns = zip(*outcomes, strict=True)
-            self.measures.score_many(ScoredRows(labels, *map(list, columns)))
+            p_true = [outcome.p_true for outcome in outcomes]
+            interval = [outcome.interval for outcome in outcomes]
+            self.measures.score_many(ScoredRows(labels, y_pred, p_true, interval))
         if monitor is None:
             self.n_samples += n
         else:

@@ -364,7 +364,7 @@ def test_rows_together_are_the_same_as_one_by_one():
     found = []
     for begin in range(0, 900, 100):
         states_, onsets, folded = blocks.update_rows(X[begin : begin + 100])
-        found += list(zip(states_, onsets, folded.tolist(), strict=True))
+        found += list(zip(states_, onsets, [row.tolist() for row in folded], strict=True))
     assert found == states
     for name, array in single.export_state().items():
         np.testing.assert_array_equal(array, blocks.export_state()[name], err_msg=name)

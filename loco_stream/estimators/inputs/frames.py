@@ -107,7 +107,7 @@ def seconds(value: Any) -> float:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
-    return value.hour * 3600.0 + value.minute * 60.0 + value.second + value.microsecond / 1e6
+    return float(value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6)
 
 
 def series_like(frame: Frame, values: Sequence[Any] | NDArray[Any], name: str) -> Series:

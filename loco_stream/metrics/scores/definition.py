@@ -63,6 +63,13 @@ class ScoredRows(NamedTuple):
     p_true: Sequence[float | None]
     interval: Sequence[Interval]
 
+    def slice(self, begin: int, end: int) -> ScoredRows:
+        """Return the rows from `begin` up to `end`."""
+        rows = slice(begin, end)
+        return ScoredRows(
+            self.y_true[rows], self.y_pred[rows], self.p_true[rows], self.interval[rows]
+        )
+
 
 class Tally(Protocol):
     """Counters that one or several scores read, updated row by row or with many rows at once.
