@@ -64,8 +64,11 @@ class ArrowSource(TableSource):
             bad=BadRows(on_bad),
         )
         refuse_pipe(self.path, about)
-        import pyarrow
-
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as e:  # the package index may have none for this platform
+            raise SourceError(f"{self.path} cannot be read without pyarrow: {e}") from None
         try:
             schema = self._open()
         except (OSError, pyarrow.ArrowException) as e:

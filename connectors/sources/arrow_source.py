@@ -15,7 +15,7 @@ __all__ = ["CONNECTORS", "ArrowFileSource"]
 
 
 class ArrowFileSource(ArrowSource):
-    """Rows of an Arrow IPC file, of an IPC stream in a file, or of a Feather file.
+    """Rows of an Arrow IPC file or stream, or of a Feather file.
 
     Parameters
     ----------
