@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import sys
 import time
 from datetime import UTC, datetime
@@ -65,8 +64,6 @@ def test_bad_files_and_a_missing_library_are_refused(table, tmp_path, monkeypatc
     )
     with pytest.raises(SourceError, match="at least one row, got columns only"):
         ParquetSource(table, "y")
-    real = builtins.__import__
-
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(SourceError, match="cannot be read without pyarrow"):
         ParquetSource(table, "y")
