@@ -14,7 +14,7 @@ WORKERS := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help demo docs test fuzz test-quick check matrix coverage bench bench-peers pictures soak clean
+.PHONY: help demo docs test fuzz test-quick check matrix coverage dist bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -56,9 +56,13 @@ matrix: $(VENV)/.installed-dev ## the distribution's Python, the lowest and newe
 fuzz: $(VENV)/.installed-dev ## damaged messages, rows, tables, models and checkpoints for a minute; LOCO_SOAK=1: an hour
 	$(BIN)/python -m pytest -s tests/fuzz
 
-coverage: $(VENV)/.installed-dev ## which lines the tests reach
-	$(BIN)/coverage run -m pytest
+coverage: $(VENV)/.installed-dev ## which lines the quick tests reach
+	$(BIN)/coverage run -m pytest -m 'not slow'
 	$(BIN)/coverage report
+
+dist: $(VENV)/.installed-dev ## sdist and wheel, in dist/
+	rm -rf dist
+	$(BIN)/python -m build
 
 bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (hours)
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done

@@ -47,6 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     BY_DICTS: {},
     "frozen": {"rule": "frozen"},
+    "fast part alone": {"advanced": {"fixed_neurons": 0}},
     "learned credit": {"advanced": {"credit": "learned"}},
     "paper's credit": {"advanced": {"credit": "perturbation"}},
     # Without the recursive projector steps are longer: these rates are the best for three layers

@@ -55,6 +55,11 @@ _WHERE = {
         "word), made from UCI's 'Connectionist Bench (Nettalk Corpus)', which is for research "
         "only and therefore not shipped"
     ),
+    "NAB": (
+        "nab.npz, made from a copy of https://github.com/numenta/NAB (MIT licence): array `names` "
+        "of the files in data/, and for number k of a file t{k} (seconds since 1970), x{k} "
+        "(values) and w{k} (first and last row of each window in labels/combined_windows.json)"
+    ),
     "Elec2": (
         "river's download, `python -c 'from river.datasets import Elec2; Elec2().download()'`"
     ),

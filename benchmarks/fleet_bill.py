@@ -19,7 +19,7 @@ _RESIDENT = 1000  # models in a worker's memory
 _LOAD = 0.5  # busy share of a core, so that a restarted worker can catch up
 # Seconds between checkpoints, at most; a restarted worker learns the rows since the last one again.
 _MINUTE = 60.0
-# Blocks in flight per worker; `loco_stream.fleet.ray_backend` allows slightly more.
+# Blocks in flight per worker; `loco_stream.fleet._ray_backend` allows slightly more.
 _IN_FLIGHT = 16
 _DRIVER = 0.7e-6  # core seconds per row in the driver
 

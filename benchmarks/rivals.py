@@ -187,6 +187,7 @@ CLASSIFIERS: dict[str, Rival] = {
     "SLDA": Rival(_slda, seeded=False),
     "RFF256+RLS": Rival(_random_features(256), seeded=True),
     "RFF1000+RLS": Rival(_random_features(1000), seeded=True),
+    "RFF2000+RLS": Rival(_random_features(2000), seeded=True),
 }
 
 

@@ -23,16 +23,20 @@ if TYPE_CHECKING:
     from loco_stream.connectors.sinks.jsonl_sink import JSONLSink
     from loco_stream.connectors.sinks.kafka_sink import KafkaSink
     from loco_stream.connectors.sinks.mqtt_sink import MQTTSink
+    from loco_stream.connectors.sinks.nats_sink import NATSSink
     from loco_stream.connectors.sinks.redis_sink import RedisSink
     from loco_stream.connectors.sinks.zmq_sink import ZMQSink
     from loco_stream.connectors.sources.arrow_source import ArrowFileSource
     from loco_stream.connectors.sources.csv_source import CSVSource
     from loco_stream.connectors.sources.event_source import EventSource
+    from loco_stream.connectors.sources.influx_source import InfluxSource
     from loco_stream.connectors.sources.jsonl_source import JSONLSource
     from loco_stream.connectors.sources.kafka_source import KafkaSource
     from loco_stream.connectors.sources.lsl_source import LSLSource
     from loco_stream.connectors.sources.mqtt_source import MQTTSource
+    from loco_stream.connectors.sources.nats_source import NATSSource
     from loco_stream.connectors.sources.npy_source import NPYSource
+    from loco_stream.connectors.sources.opcua_source import OPCUASource
     from loco_stream.connectors.sources.parquet_source import ParquetSource
     from loco_stream.connectors.sources.redis_source import RedisSource
     from loco_stream.connectors.sources.river_source import RiverSource
@@ -48,6 +52,7 @@ _MODULES = {
     "ExecSink": "sinks.exec_sink",
     "HTTPSink": "sinks.http_sink",
     "InfluxSink": "sinks.influx_sink",
+    "InfluxSource": "sources.influx_source",
     "JSONLSink": "sinks.jsonl_sink",
     "JSONLSource": "sources.jsonl_source",
     "KafkaSink": "sinks.kafka_sink",
@@ -55,7 +60,10 @@ _MODULES = {
     "LSLSource": "sources.lsl_source",
     "MQTTSink": "sinks.mqtt_sink",
     "MQTTSource": "sources.mqtt_source",
+    "NATSSink": "sinks.nats_sink",
+    "NATSSource": "sources.nats_source",
     "NPYSource": "sources.npy_source",
+    "OPCUASource": "sources.opcua_source",
     "ParquetSource": "sources.parquet_source",
     "RedisSink": "sinks.redis_sink",
     "RedisSource": "sources.redis_source",
@@ -77,6 +85,7 @@ __all__ = [
     "ExecSink",
     "HTTPSink",
     "InfluxSink",
+    "InfluxSource",
     "JSONLSink",
     "JSONLSource",
     "KafkaSink",
@@ -84,7 +93,10 @@ __all__ = [
     "LSLSource",
     "MQTTSink",
     "MQTTSource",
+    "NATSSink",
+    "NATSSource",
     "NPYSource",
+    "OPCUASource",
     "ParquetSource",
     "RedisSink",
     "RedisSource",

@@ -29,11 +29,14 @@ SOURCES = {
     "sources.npy_source": ("npy",),
     "sources.parquet_source": ("parquet",),
     "sources.arrow_source": ("arrow",),
+    "sources.influx_source": ("influx",),
     "sources.event_source": ("events",),
     "sources.zmq_source": ("zmq+pull", "zmq+sub", "zmq+reliable", "zmq+reply"),
     "sources.mqtt_source": ("mqtt",),
     "sources.redis_source": ("redis",),
     "sources.kafka_source": ("kafka",),
+    "sources.nats_source": ("nats",),
+    "sources.opcua_source": ("opcua",),
     "sources.serial_source": ("serial",),
     "sources.lsl_source": ("lsl",),
 }
@@ -45,6 +48,7 @@ SINKS = {
     "sinks.mqtt_sink": ("mqtt", "mqtts"),
     "sinks.redis_sink": ("redis", "rediss"),
     "sinks.kafka_sink": ("kafka", "kafkas"),
+    "sinks.nats_sink": ("nats",),
     "sinks.influx_sink": ("influx", "influxs"),
 }
 

@@ -12,13 +12,14 @@ from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.options import convert, split_query
 from loco_stream.connectors._base.secrets import read_private, secret
+from loco_stream.connectors._base.table_source import TableSource
 from loco_stream.connectors._base.values import split_server
 from loco_stream.connectors.ls1.limits import parse_limits
 from loco_stream.connectors.registry import SINKS, SOURCES, Table, connectors, find
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sink, Source
 
-__all__ = ["open_sink", "open_source", "sink_urls"]
+__all__ = ["check_url", "open_sink", "open_source", "sink_urls"]
 
 
 def open_source(
@@ -29,6 +30,7 @@ def open_source(
     endless: bool = False,
     limits: Mapping[str, str] | None = None,
     on_bad: str | None = None,
+    labelled: bool = True,
 ) -> Source:
     """Open the source that a URL names.
 
@@ -47,6 +49,9 @@ def open_source(
         options of the URL.
     on_bad
         ``"stop"`` or ``"skip"``: what a bad row of a table does. None: the default of the source.
+
+    labelled
+        False reads tables that name no label column as rows without labels.
 
     Raises
     ------
@@ -75,6 +80,8 @@ def open_source(
         options["task"] = check_task(task)
     if on_bad is not None and "on_bad" in entry.options:
         options["on_bad"] = on_bad
+    if not labelled and issubclass(entry.build, TableSource):
+        options.setdefault("target", "")
     if "keys" in entry.hidden:
         options["keys"] = keys
     elif keys is not None:
@@ -131,6 +138,40 @@ def open_sink(url: str) -> Sink:
         options["secret"] = secret(entry.secret, options.pop("secret_file", None))
     sink: Sink = _build(entry, where, options)
     return sink
+
+
+def check_url(url: str, *, is_sink: bool = False) -> None:
+    """Check the scheme, the address and the options of a URL without opening it.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or does not take its value.
+    SourceError
+        The scheme of a source is unknown.
+
+    Examples
+    --------
+    >>> check_url("redis://127.0.0.1:6379/rows?idle=never")
+    Traceback (most recent call last):
+    loco_stream.errors.ConfigError: redis: `idle` must be a duration such as 0.1, 0.1s or 100ms, ...
+    """
+    table = SINKS if is_sink else SOURCES
+    scheme, colon, rest = url.partition(":")
+    entry = find(table, scheme) if colon else None
+    if entry is None:
+        what = "sink" if is_sink else "source"
+        raise (ConfigError if is_sink else SourceError)(_unknown(what, url, table))
+    where, query = _split_own(entry, rest) if entry.keeps_query else _split(rest)
+    _check_address(entry, where)
+    _options(entry, split_query(query))
+    if entry.server is not None:
+        split_server(where, entry.example, needs_name=entry.needs_name)
+
+
+def _split(rest: str) -> tuple[str, str]:
+    where, _, query = rest.partition("?")
+    return where, query
 
 
 def sink_urls(urls: tuple[str, ...]) -> list[str]:
@@ -214,7 +255,7 @@ def _build(entry: Connector, where: str, options: dict[str, Any]) -> Any:
     if entry.server is None:
         address = f"{entry.scheme}:{where}" if entry.keeps_scheme else where
         return entry.build(address, **options, **entry.fixed)
-    host, port, name = split_server(where, entry.example)
+    host, port, name = split_server(where, entry.example, needs_name=entry.needs_name)
     arguments = dict(zip(entry.server, (host, name), strict=True))
     if port is not None:
         options["port"] = port

@@ -17,4 +17,5 @@ DEMOS = {
     "deep": "loco_stream.demos.deep:command",
     "river": "loco_stream.demos.river:command",
     "events": "loco_stream.demos.events:command",
+    "watch": "loco_stream.demos.watch:command",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -32,15 +32,21 @@ _NOTE = (
 )
 
 
-def digits(seed: int) -> Iterator[tuple[dict[str, float], int]]:
-    """Yield the digits of scikit-learn, 8 x 8 pixels of 0 to 16, each several times with noise."""
+def _images() -> tuple[Any, Any]:
+    """Return images, (n, 64), and labels, (n,)."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ConfigError(
             "the digits need scikit-learn: pip install 'loco-stream[bench]'"
         ) from error
-    X, y = load_digits(return_X_y=True)
+    images: tuple[Any, Any] = load_digits(return_X_y=True)
+    return images
+
+
+def digits(seed: int) -> Iterator[tuple[dict[str, float], int]]:
+    """Yield the digits of scikit-learn, 8 x 8 pixels of 0 to 16, each several times with noise."""
+    X, y = _images()
     names = [f"pixel {i // 8},{i % 8}" for i in range(64)]
     order = np.argsort(uniforms(derive_key(seed, 103), 0, _REPEATS * len(y))) % len(y)
     noise_key = derive_key(seed, 104)
@@ -95,8 +101,12 @@ def _learn(model: LOCOClassifier, demo: Demo, watchers: list[Dashboard]) -> Repo
     report = run_for(
         StreamEngine(model, rows, monitor=monitor, score_window=_WINDOW, watchers=watchers)
     )
+    _print(model, report)
+    return report
+
+
+def _print(model: LOCOClassifier, report: Report) -> None:
     rates = " ".join(f"{count / _WIDTH:.1f}" for count in model.spike_counts_)
     accuracy = f"{report['window_accuracy']:.1%}"
     click.echo(f"{model.rule:7} {accuracy} of the last {_WINDOW} of {report['n_samples']:,} rows")
     click.echo(f"        spikes per neuron in layers 1 to {_DEPTH}: {rates}")
-    return report

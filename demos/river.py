@@ -10,6 +10,7 @@ from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run
 
 if TYPE_CHECKING:
     from loco_stream.engine.report import Report
+    from loco_stream.stream import Source
 
 __all__ = ["command"]
 
@@ -50,8 +51,7 @@ def command(dataset: str, rate: float, demo: Demo) -> None:
     from loco_stream.connectors import RiverSource
 
     source = RiverSource(dataset)
-    schema = source.schema
-    task = (schema.task if schema is not None else None) or "classification"
+    task = _task_of(source)
     estimator = LOCORegressor if task == "regression" else LOCOClassifier
     with demo.page(dataset, _note(dataset, rate)) as watchers:
         engine = StreamEngine(
@@ -81,3 +81,9 @@ def _classification(report: Report) -> tuple[bool, str]:
     baseline = max(report["no_change_accuracy"], report["majority_accuracy"])
     rows = f"{report['n_samples']:,} rows"
     return accuracy > baseline, f"accuracy {accuracy:.1%} of {rows}; best baseline {baseline:.1%}"
+
+
+def _task_of(source: Source) -> str:
+    """Return the task that a source declares, classification by default."""
+    schema = source.schema
+    return (schema.task if schema is not None else None) or "classification"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from loco_stream import metrics
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.detector import DetectorScores, LOCODetector
+    from loco_stream.estimators.forecaster import LOCOForecaster
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
@@ -25,8 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdvancedOptions",
+    "DetectorScores",
     "Fleet",
     "LOCOClassifier",
+    "LOCODetector",
+    "LOCOForecaster",
+    "LOCOMultiTargetRegressor",
     "LOCORegressor",
     "Network",
     "SpikeRecord",
@@ -42,8 +49,12 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOME = {
     "AdvancedOptions": "options",
+    "DetectorScores": "estimators.detector",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
+    "LOCODetector": "estimators.detector",
+    "LOCOForecaster": "estimators.forecaster",
+    "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",
     "Network": "simulator.network",
     "SpikeRecord": "simulator.network",

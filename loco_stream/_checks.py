@@ -15,6 +15,7 @@ __all__ = [
     "integer",
     "layer_sizes",
     "number",
+    "periods",
     "require",
     "span",
 ]
@@ -99,6 +100,20 @@ def span(low: float, high: float) -> Check:
             "None or a pair (shortest, longest) of numbers "
             f"from {low:g} to {high:g} in ascending order"
         )
+
+    return check
+
+
+def periods(low: int, high: int) -> Check:
+    """Return the check of a sequence of distinct integers from `low` to `high`; None passes."""
+
+    def check(value: object) -> str | None:
+        wanted = f"None or a sequence of distinct integers from {low} to {high}"
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or len(set(map(repr, value))) != len(value):
+            return wanted
+        return None if all(_is_integer(each, low, high) for each in value) else wanted
 
     return check
 

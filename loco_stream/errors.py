@@ -46,7 +46,7 @@ class CheckpointError(LocoStreamError):
 
 
 class LocoStreamWarning(UserWarning):
-    """Something goes on that its user will hardly have meant.
+    """Something is probably not as intended.
 
-    Nothing is learned from a column, nobody answers.
+    Examples are a column without information, and a sender that no engine answers.
     """

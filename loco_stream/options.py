@@ -15,22 +15,30 @@ from loco_stream._checks import Check
 from loco_stream.errors import ConfigError
 
 __all__ = [
+    "CREDITS",
     "DEFAULTS",
     "PRESETS",
+    "PROJECTIONS",
     "WIDTH_RULES",
     "AdvancedOptions",
+    "ForecastOptions",
     "Layout",
     "ModelOptions",
     "WidthRule",
     "width_rule",
 ]
 
+# Each is a module of `loco_stream.learner.plasticity.rules` or `.projections`.
+CREDITS = ("learned", "mirror", "perturbation")
+PROJECTIONS = ("recursive", "clusters")
 MAX_NEIGHBORS = 1_000_000
 MAX_CATEGORIES = 1024  # over all features: the work per row grows with the square of the inputs
 MAX_CENTROIDS = 100_000
 MAX_DELAY = 256  # rows: each costs a pass over the input lines and a copy of them in every ticket
 DEFAULT_CENTROIDS = 300
 DEFAULT_INPUT_CLUSTERS = 10
+MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
+MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
 
@@ -40,7 +48,8 @@ class WidthRule(NamedTuple):
 
     most_features: number of features, None: any; neurons: of the hidden layer; fields: receptive
     fields per feature; leaks: forgetting per row of the readout members on traces; features_read:
-    whether the readout sees the scaled features besides the traces.
+    whether the readout sees the scaled features besides the traces; fixed: neurons of the layer
+    that never learns.
     """
 
     most_features: int | None
@@ -48,6 +57,7 @@ class WidthRule(NamedTuple):
     fields: int
     leaks: tuple[float, ...]
     features_read: bool
+    fixed: int
 
 
 # Leaks: one member keeps all rows, one follows slow drift (10,000 rows), one runs of labels (ten
@@ -55,10 +65,10 @@ class WidthRule(NamedTuple):
 # thousands of rows and still learns after a million.
 _LEAKS = (0.0, 1e-4, 1e-1)
 WIDTH_RULES = (
-    WidthRule(32, 128, 9, _LEAKS, True),
-    WidthRule(64, 256, 9, _LEAKS, True),
-    WidthRule(256, 256, 3, _LEAKS, True),
-    WidthRule(None, 640, 1, (1e-9,), False),
+    WidthRule(32, 128, 9, _LEAKS, True, 256),
+    WidthRule(64, 256, 9, _LEAKS, True, 256),
+    WidthRule(256, 256, 3, _LEAKS, True, 256),
+    WidthRule(None, 640, 1, (1e-9,), False, 512),
 )
 
 
@@ -79,6 +89,7 @@ class Layout(NamedTuple):
     readout_layers: str
     block: int
     n_centroids: int
+    n_fixed: int
 
 
 def _option(default: Any, check: Check) -> Any:
@@ -145,9 +156,14 @@ class AdvancedOptions:
         Length of one row's integration window in ms, 1e-3 to 1e6.
     leaks
         Forgetting per row of each readout member on traces, ascending, 0 to 0.5; 0 never forgets.
-        The gate compares the first two. None: chosen by the width of the first row.
+        None: chosen by the width of the first row.
     plastic
         Share of the neurons of each layer that learn, 0 to 1.
+    fixed_neurons
+        Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them keeps
+        classes that do not come. None: 256, 512 for rows of more than 256 features, none where
+        `readout_layers` is "hidden" or "last". 0: there is neither this layer nor what is known of
+        the stream's next row.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is
@@ -169,10 +185,10 @@ class AdvancedOptions:
     AdvancedOptions(credit='learned', orthogonality=0.9)
     """
 
-    credit: str = _option("mirror", _checks.choice("learned", "mirror", "perturbation"))
+    credit: str = _option("mirror", _checks.choice(*CREDITS))
     readout: str = _option("recursive", _checks.choice("recursive", "delta"))
     readout_layers: str = _option("auto", _checks.choice("auto", "all", "hidden", "last"))
-    projection: str = _option("recursive", _checks.choice("recursive", "clusters"))
+    projection: str = _option("recursive", _checks.choice(*PROJECTIONS))
     cluster_size: int | None = _option(None, _checks.integer(1, 4096, optional=True))
     n_input_clusters: int | None = _option(None, _checks.integer(1, 256, optional=True))
     rank: int | None = _option(None, _checks.integer(1, 16, optional=True))
@@ -185,6 +201,7 @@ class AdvancedOptions:
     window: float = _option(20.0, _checks.number(1e-3, 1e6))
     leaks: Sequence[float] | None = _option(None, _checks.ascending(0.0, 0.5))
     plastic: float = _option(1.0, _checks.number(0.0, 1.0))
+    fixed_neurons: int | None = _option(None, _checks.integer(0, 4096, optional=True))
     reset: str = _option("subtract", _checks.choice("subtract", "zero"))
     dt: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
 
@@ -271,6 +288,7 @@ class ModelOptions:
         if layers == "auto":
             layers = "all" if rule.features_read else "hidden"
         has_centroids = advanced.readout == "recursive" and layers == "all" and rule.features_read
+        n_fixed = rule.fixed if advanced.readout_layers in ("auto", "all") else 0
         default_centroids = DEFAULT_CENTROIDS if has_centroids else 0
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
@@ -279,12 +297,30 @@ class ModelOptions:
             readout_layers=layers,
             block=advanced.cluster_size or _block_size(n_features * n_fields, n_fields),
             n_centroids=default_centroids if self.centroids is None else self.centroids,
+            n_fixed=n_fixed if advanced.fixed_neurons is None else advanced.fixed_neurons,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options by name; the advanced ones as a dict of their own."""
         values = {declared.name: getattr(self, declared.name) for declared in fields(self)}
         return {**values, "advanced": self.advanced.to_dict()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastOptions:
+    """Options of `LOCOForecaster` that only it has, checked; see there for their meaning.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of its range.
+    """
+
+    heads: int = _option(24, _checks.integer(1, MAX_HEADS))
+    seasons: Sequence[int] | None = _option(None, _checks.periods(2, MAX_SEASON))
+
+    def __post_init__(self) -> None:
+        _check_all(self)
 
 
 def _block_size(n_lines: int, n_fields: int) -> int:

@@ -16,9 +16,19 @@ from typing import Any, TypeAlias
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Prediction, Record
 
-__all__ = ["KINDS", "Record", "check_kinds", "of_alarm", "of_prediction", "of_report", "of_status"]
+__all__ = [
+    "KINDS",
+    "Record",
+    "check_kinds",
+    "of_alarm",
+    "of_anomaly",
+    "of_prediction",
+    "of_report",
+    "of_status",
+]
 
-KINDS = ("prediction", "drift", "task", "status", "report")
+KINDS = ("prediction", "drift", "task", "anomaly", "status", "report")
+"""Every kind of record."""
 
 AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
 RowLike: TypeAlias = Any  # has `source`, `seq`, `t` and `epoch`
@@ -47,6 +57,9 @@ def check_kinds(names: str) -> frozenset[str]:
 def of_prediction(prediction: Prediction) -> Record:
     """Return the record of a prediction, without `label` if unknown, without `proba` in regression.
 
+    A row with an id has it as `id`. `entry` is the broker's own id or offset of its message, and
+    `keep` holds the fields that the source was asked to keep.
+
     Examples
     --------
     >>> record = of_prediction(Prediction(seq=7, y_pred="ok", proba={"ok": 0.8, "worn": 0.2}))
@@ -54,6 +67,9 @@ def of_prediction(prediction: Prediction) -> Record:
     ('prediction', 'ok', {'ok': 0.8, 'worn': 0.2}, False)
     """
     record = _head("prediction", prediction.source, prediction.seq, prediction.t, prediction.epoch)
+    if prediction.id is not None:
+        record["id"] = prediction.id
+    record |= prediction.extra or {}
     record["prediction"] = prediction.y_pred
     if prediction.proba is not None:
         record["proba"] = {str(label): p for label, p in prediction.proba.items()}
@@ -66,7 +82,8 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
     """Return the record of an alarm that the monitor raised at `row`; None for a warning.
 
     In a drift, `what` is "concept" (the errors rose), "input" or "boundary" (the task column or the
-    user). A task record names a known task that is back.
+    user). `features` of an input drift are those that moved most, or the one that is stuck, where
+    `detector` is "stuck". A task record names a known task that is back.
     """
     if alarm.state == "warning":
         return None
@@ -80,7 +97,20 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
     }
     if alarm.task:
         record["task"] = alarm.task
+    if alarm.features:
+        record["features"] = list(alarm.features)
     return record
+
+
+def of_anomaly(finding: Results, row: RowLike) -> Record:
+    """Return the record of a row that raised an alarm of the detector.
+
+    `at` is its position in the stream, from 0; `score` and `state` are its scores; `column` is the
+    most unusual column, `value` its value, and `expected` the lowest and highest value expected,
+    None for a text.
+    """
+    head = _head("anomaly", row.source, row.seq, row.t, row.epoch)
+    return {**head, **{name: x for name, x in finding.items() if name != "t"}}
 
 
 def of_status(status: Results, source: str) -> Record:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -108,6 +108,11 @@ class Sample:
         Distinguishes runs of the same source that number their rows from 0 again.
     tag
         Set by the source if the sender waits for a reply; otherwise None.
+    id
+        Name of the row in other systems, by which a late label may find it; None without one. Ids
+        are unique among the rows of an engine: of two rows with one id, the second is dropped.
+    extra
+        Plain values that the record of its prediction repeats, such as the broker's entry id.
 
     Examples
     --------
@@ -123,6 +128,8 @@ class Sample:
     sequence: Hashable = None
     epoch: int = 0
     tag: Any = None
+    id: Any = None
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,26 +189,31 @@ class Labels:
     Parameters
     ----------
     of
-        Row numbers (`seq`) in `source` and `epoch`.
+        Row numbers (`seq`) in `source` and `epoch`; with `by_id`, ids of rows of any source.
     y
-        One label per row number.
+        One label per row number or id.
     seq
         Number of the first pair, counted by the sender.
     source, epoch, tag
         As in `Sample`.
+    by_id
+        Whether `of` holds ids.
 
     Examples
     --------
     >>> Labels(of=[7, 8], y=["ok", "worn"], source="press 3").epoch
     0
+    >>> Labels(of=["order 12"], y=["ok"], by_id=True).source
+    ''
     """
 
-    of: Sequence[int]
+    of: Sequence[Any]
     y: Sequence[Any]
     seq: int = 0
     source: str = ""
     epoch: int = 0
     tag: Any = None
+    by_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +244,7 @@ class PredictRequest:
 
 
 Event: TypeAlias = Sample | Block | Labels | PredictRequest
+"""What a source yields."""
 
 
 class Prediction(NamedTuple):
@@ -247,6 +260,8 @@ class Prediction(NamedTuple):
         The true one; None while it is unknown.
     proba
         Probability per class; None in regression, empty before the first label.
+    id, extra
+        Of the row, as in `Sample`.
 
     Examples
     --------
@@ -262,6 +277,8 @@ class Prediction(NamedTuple):
     t: float = math.nan
     source: str = ""
     epoch: int = 0
+    id: Any = None
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +391,12 @@ class Source(ABC):
         first.
     on_bad
         What happens to a bad row: ``"skip"`` (left out and counted) or ``"stop"`` (raises).
+    labels_from
+        Where labels are expected, such as ``"the field 'y'"``; the engine names it while no label
+        comes.
+    used
+        Columns that the user has asked for by name. The engine leaves out a column of texts that
+        are nearly all distinct, unless it is one of these.
 
     Examples
     --------
@@ -403,6 +426,8 @@ class Source(ABC):
     is_live: bool = False
     needs_log: bool = False
     on_bad: str = "skip"
+    labels_from: str = ""
+    used: Collection[str] = ()
 
     @property
     @abstractmethod

@@ -12,11 +12,14 @@ PAGE = ROOT / "CONTRIBUTING.md"
 RECIPES = (
     "neuron model",
     "source",
+    "sink",
     "metric",
     "drift detector",
-    "readout member",
+    "expert",
     "credit rule",
+    "projection",
     "checkpoint field",
+    "width rule",
     "subcommand",
 )
 SCREEN = 40  # lines
@@ -31,7 +34,8 @@ def page():
 
 def test_every_recipe_is_one_screen(page):
     recipes = re.findall(r"^## (.*)\n([\s\S]*?)(?=^## |\Z)", page, re.M)
-    assert [title.removeprefix("Add a ") for title, _ in recipes] == list(RECIPES)
+    titles = [re.sub("^Add an? ", "", title) for title, _ in recipes]
+    assert titles == list(RECIPES)
     assert all(text.count("\n") < SCREEN for _, text in recipes)
 
 
@@ -72,3 +76,12 @@ def test_every_subcommand_is_where_the_recipe_puts_it():
 
     for name in main.list_commands(None):
         assert main.get_command(None, name).callback.__module__ == f"loco_stream.cli.{name}"
+
+
+def test_other_modules_of_the_command_are_private():
+    from loco_stream.cli.main import main
+
+    commands = set(main.list_commands(None))
+    modules = {path.stem for path in (ROOT / "loco_stream" / "cli").glob("*.py")}
+    public = {name for name in modules if not name.startswith("_")}
+    assert public == commands | {"main"}

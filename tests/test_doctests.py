@@ -11,8 +11,9 @@ import pytest
 
 from tests.helpers.modules import modules
 
-LONG = {  # compile neuron models
+LONG = {  # compile models
     "loco_stream.neurons.definition.register",
+    "loco_stream.testing.expert.check_expert",
     "loco_stream.testing.neuron.check_neuron",
 }
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE

@@ -35,9 +35,20 @@ def test_make_demo_ends_by_itself_with_a_report_and_a_picture(tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "report.png"}
 
 
+def test_both_commands_stand_side_by_side():
+    lines = README.read_text().splitlines()
+    demo = next(i for i, line in enumerate(lines) if line.startswith("make demo "))
+    assert lines[demo + 1].startswith("make test ")
+
+
+def test_the_first_paragraph_says_what_loco_stands_for():
+    paragraph = " ".join(README.read_text().split("\n\n")[1].split())
+    assert "low-rank cluster-orthogonal weight modification" in paragraph
+
+
 def test_figures_of_the_readme_stand_in_the_results():
     rows = re.findall(
-        r"^\| \*{0,2}([\w ()]+?)\*{0,2} \| ([\d.]+) \| ([\d.]+) \| ([\d,]+) \|$",
+        r"^\| \*{0,2}([\w ()]+?)\*{0,2} \| ([\d.]+) \| ([\d.]+) \| (?:arrays|dicts) \|$",
         README.read_text(),
         re.M,
     )

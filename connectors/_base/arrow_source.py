@@ -75,7 +75,7 @@ class ArrowSource(TableSource):
             raise SourceError(f"cannot read {self.path}: {e}") from None
         columns.check(str(path), schema.names)
         self._refuse_nested(schema, columns.drop)
-        self._names = [name for name in schema.names if name not in columns.drop]
+        self._names = [n for n in schema.names if n not in columns.drop or n in columns.keep]
         first = list(islice(self._records(0), PEEK))
         if not first:
             raise SourceError(f"{path} must have at least one row, got columns only")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from loco_stream.connectors._base.block_merge import merged
 from loco_stream.connectors._base.checks import check_positive, check_task
+from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import NamedRow, read_message
+from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message
 from loco_stream.connectors.ls1.receiver import Receiver
 from loco_stream.connectors.ls1.remote_source import RemoteSources
 from loco_stream.connectors.ls1.wire import HEADER, MAGIC
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, Position, Schema, Source
+from loco_stream.stream import Block, Event, Position, Sample, Schema, Source
 
-__all__ = ["BATCH", "CONNECT_SECONDS", "TICK", "BrokerSource"]
+__all__ = ["BATCH", "CONNECT_SECONDS", "TICK", "BrokerSource", "completed"]
 
 TICK = 0.1  # seconds after which a wait yields an empty list
 BATCH = 1024  # messages taken together
@@ -32,16 +34,26 @@ class BrokerSource(Source):
     ----------
     name
         Name of the source.
+    target
+        Field of the label in messages that are flat maps.
+    time
+        Field of the event time in flat maps, in seconds since 1970.
+    id
+        Field of the row's id, by which later labels find the row; it is not a feature.
+    keep
+        Fields that the record of the prediction repeats under ``keep``; they may be features too.
+    drop
+        Fields that are not features.
+    use
+        The only fields that are features. By default all are that have no other role.
     task
         Schemas of another task are refused. With ``regression``, labels in messages are values.
-    target, time_key
-        Keys of label and event time in messages that are flat maps.
     idle
         Time without a row after which the source ends. By default it does not.
     max
         Number of rows after which the source ends, with the message that reaches it.
     endless
-        Continue after all senders have sent an end of stream.
+        Continue after all senders have sent an end of stream (LS1 kind 5).
     limits
         Bounds on what senders may send.
     """
@@ -52,21 +64,26 @@ class BrokerSource(Source):
         self,
         name: str,
         *,
-        task: str | None,
         target: str = "y",
-        time_key: str = "t",
-        idle: float | None,
-        max: int | None,  # noqa: A002 - the name of the URL option
-        endless: bool,
-        limits: Limits | None,
+        time: str = "t",
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        task: str | None = None,
+        idle: Seconds | None = None,
+        max: int | None = None,  # noqa: A002
+        endless: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         check_positive(idle=idle, max=max)
         self.name = name
         self._limits = limits or Limits()
         self._sources = RemoteSources(self._limits, check_task(task))
         self._receiver = Receiver(self._sources)
-        self._target = target
-        self._time_key = time_key
+        self._fields = Fields(target, time, id, tuple(keep), tuple(drop), tuple(use))
+        self.used = self._fields.use
+        self.labels_from = f"the field {target!r}" if target else ""
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
@@ -101,12 +118,12 @@ class BrokerSource(Source):
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield lists of events, empty ones while nothing arrives."""
-        last = time.monotonic()
+        last = monotonic()
         while self._rows_left > 0:
             events = merged(event for event in self._fetch() if event is not None)
             if events:
-                last = time.monotonic()
-            elif time.monotonic() - last >= self._idle or (
+                last = monotonic()
+            elif monotonic() - last >= self._idle or (
                 self._receiver.all_ended and not self._endless
             ):
                 return
@@ -120,6 +137,7 @@ class BrokerSource(Source):
         label: Any = None,
         t: float = math.nan,
         *,
+        entry: str = "",
         repeated: bool = False,
     ) -> Event | None:
         """Return the event in a message: LS1 header and payload, or a row as a map.
@@ -133,6 +151,9 @@ class BrokerSource(Source):
         label, t
             Label and event time that the message has besides its body; those in the body take
             precedence.
+        entry
+            The broker's own id or offset of the message, which the record of the prediction
+            repeats.
         repeated
             Whether the broker says that it may have delivered the message before. Known rows are
             then dropped.
@@ -142,18 +163,16 @@ class BrokerSource(Source):
             frames = [name, body[: HEADER.size], body[HEADER.size :]]
             return self._receiver.take(frames, repeated=repeated)
         return self._receiver.take_row(
-            name, lambda features: self._read_row(body, features, label, t), repeated=repeated
+            name,
+            lambda features: completed(
+                read_message(body, features, self._limits, self._fields), label, t, entry
+            ),
+            repeated=repeated,
         )
 
-    def _read_row(
-        self, body: bytes, features: tuple[str, ...] | None, label: Any, t: float
-    ) -> NamedRow:
-        row = read_message(body, features, self._limits, self._target, self._time_key)
-        if row.y is None and label is not None:
-            row.y = label
-        if math.isnan(row.t):
-            row.t = t
-        return row
+    def _name_labels(self, labels: str) -> None:
+        """Note that labels also come from a topic or stream of their own."""
+        self.labels_from = " or ".join(filter(None, (self.labels_from, f"messages of {labels}")))
 
     def _seek_rows(self, position: Mapping[str, Any], key: str) -> None:
         """Seek in ``{key: ..., "rows": ...}``, of which `key` is the broker's part."""
@@ -166,5 +185,22 @@ class BrokerSource(Source):
         self._sources.seek(rows)
 
 
+def completed(
+    row: NamedRow | NamedLabel, label: Any, t: float, entry: str
+) -> NamedRow | NamedLabel:
+    """Add to a row what the broker knows about its message."""
+    if isinstance(row, NamedLabel):
+        return row
+    if row.y is None and label is not None:
+        row.y = label
+    if math.isnan(row.t):
+        row.t = t
+    if entry:
+        row.extra = {"entry": entry, **(row.extra or {})}
+    return row
+
+
 def _n_rows(event: Event) -> int:
-    return len(event.X) if isinstance(event, Block) else 1
+    if isinstance(event, Block):
+        return len(event.X)
+    return int(isinstance(event, Sample))

@@ -119,6 +119,8 @@ class Connector:
         Whether unknown options remain part of the address.
     keeps_scheme
         Whether the address includes the scheme.
+    needs_name
+        Whether NAME in ``SCHEME://HOST:PORT/NAME`` must not be empty.
     is_variant
         Whether it is left out of tables, as the one without TLS stands for both.
     """
@@ -137,6 +139,7 @@ class Connector:
     keeps_query: bool = False
     keeps_scheme: bool = False
     is_variant: bool = False
+    needs_name: bool = True
 
     @property
     def example(self) -> str:

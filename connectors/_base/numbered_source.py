@@ -10,9 +10,17 @@ from typing import Any, NamedTuple
 
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event, Position, Sample, Schema, Source
+from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
 
-__all__ = ["NumberedSource", "Pace", "Row", "RowSource", "parse_row_number"]
+__all__ = [
+    "LateLabel",
+    "NumberedSource",
+    "Pace",
+    "Row",
+    "RowSource",
+    "event_of",
+    "parse_row_number",
+]
 
 _TICK = 0.1
 
@@ -24,6 +32,22 @@ class Row(NamedTuple):
     y: Any
     t: float = math.nan
     sequence: Hashable = None
+    id: Any = None
+    extra: Mapping[str, Any] | None = None
+
+
+class LateLabel(NamedTuple):
+    """A record with nothing but a label, and the id of its row."""
+
+    id: Any
+    y: Any
+
+
+def event_of(row: Row | LateLabel, seq: int, source: str) -> Event:
+    """Return the event of a record with the number `seq`."""
+    if isinstance(row, LateLabel):
+        return Labels([row.id], [row.y], seq, source, by_id=True)
+    return Sample(row.x, row.y, seq, row.t, source, row.sequence, id=row.id, extra=row.extra)
 
 
 class Pace:
@@ -137,7 +161,7 @@ class RowSource(NumberedSource):
     """A numbered source that yields single rows."""
 
     @abstractmethod
-    def _rows(self, start: int) -> Iterator[Row | None]:
+    def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
         """Yield the rows from number `start` on; None for a row that is left out."""
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
@@ -148,7 +172,7 @@ class RowSource(NumberedSource):
                 self._row += 1
                 yield []
                 continue
-            if pace.active:
+            if pace.active and isinstance(row, Row):
                 yield from pace.wait(row.t)
             self._row += 1
-            yield Sample(row.x, row.y, self._row - 1, row.t, self.name, row.sequence)
+            yield event_of(row, self._row - 1, self.name)

@@ -20,11 +20,18 @@ from loco_stream.connectors._base.arrow_columns import (
 )
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.checks import check_task
-from loco_stream.connectors._base.numbered_source import Pace, Row, RowSource
+from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.numbered_source import (
+    LateLabel,
+    Pace,
+    Row,
+    RowSource,
+    event_of,
+)
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Event, Sample, Schema
+from loco_stream.stream import Block, Event, Schema
 
 __all__ = [
     "PEEK",
@@ -52,13 +59,22 @@ class Columns:
     time, sequence
         Columns of event time and sequence id, or None.
     drop
-        Columns to leave out.
+        Columns that are not features.
+    use
+        The only columns that are features; empty for all.
+    id
+        Column of the row's id, or None.
+    keep
+        Columns that the record of the prediction repeats; they may be features too.
     """
 
     target: str | None
     time: str | None = None
     sequence: str | None = None
     drop: tuple[str, ...] = ()
+    use: tuple[str, ...] = ()
+    id: str | None = None
+    keep: tuple[str, ...] = ()
 
     def check(self, where: str, names: Sequence[str]) -> None:
         """Check that the named columns exist.
@@ -73,8 +89,16 @@ class Columns:
                 f"{where}: `target` must name the label column, or be empty for rows without "
                 f"labels (columns: {listed(names)})"
             )
-        roles = [("target", self.target), ("time", self.time), ("sequence", self.sequence)]
-        for role, name in [*roles, *(("drop", name) for name in self.drop)]:
+        roles = [
+            ("target", self.target),
+            ("time", self.time),
+            ("sequence", self.sequence),
+            ("id", self.id),
+            *(("drop", name) for name in self.drop),
+            *(("use", name) for name in self.use),
+            *(("keep", name) for name in self.keep),
+        ]
+        for role, name in roles:
             if name and name not in names:
                 is_row = any(number(column) is not None for column in names)
                 header = "; is its first line a row instead of a header?" if is_row else ""
@@ -87,7 +111,13 @@ class Columns:
     @property
     def no_features(self) -> set[str | None]:
         """The columns that are not features."""
-        return {self.target, self.time, self.sequence, *self.drop}
+        return {self.target, self.time, self.sequence, self.id, *self.drop}
+
+    @property
+    def fields(self) -> Fields:
+        """The same roles, as those of a message have them."""
+        time = "" if self.time is None else self.time
+        return Fields(self.target or "", time, self.id, self.keep, self.drop, self.use)
 
 
 class Part(Protocol):
@@ -131,6 +161,7 @@ class TableSource(RowSource):
     """
 
     location = ""
+    _has_labels = False  # whether a record may have nothing but an id and a label
 
     def __init__(
         self,
@@ -146,6 +177,9 @@ class TableSource(RowSource):
         self.on_bad = bad.on_bad
         self._where = where
         self._roles = columns
+        self._fields = columns.fields
+        self.used = columns.use
+        self.labels_from = f"column {columns.target!r}" if columns.target else ""
         self._task = check_task(task)
         self._label = ""  # kind of the labels
         self._no_features: set[str | None] | None = None  # None before the columns are known
@@ -160,6 +194,8 @@ class TableSource(RowSource):
         """
         self._roles.check(self._where, names)
         self._no_features = self._roles.no_features
+        if self._roles.use:
+            self._no_features |= {name for name in names if name not in self._roles.use}
         features = tuple(name for name in names if name not in self._no_features)
         if not features:
             others = ", ".join(sorted(name for name in self._no_features if name))
@@ -187,7 +223,8 @@ class TableSource(RowSource):
 
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows from the position on: blocks, and single rows where one may be bad."""
-        if self._pace.active or not self._reads_parts():
+        has_own = bool(self._roles.id or self._roles.keep)  # of each row, which a block has not
+        if self._pace.active or has_own or not self._reads_parts():
             yield from self
             return
         for part in self._parts(self._row):
@@ -202,10 +239,7 @@ class TableSource(RowSource):
                 self.location = location
                 row = self._row_of(record, location)
                 self._row += 1
-                if row is None:
-                    yield []
-                else:
-                    yield Sample(row.x, row.y, self._row - 1, row.t, self.name, row.sequence)
+                yield [] if row is None else event_of(row, self._row - 1, self.name)
 
     def _block_of(self, part: Part) -> Block | None:
         """Return the rows of a part as a block; None if one of them may be bad."""
@@ -242,12 +276,14 @@ class TableSource(RowSource):
         """Most recent sentence about a bad row."""
         return self._bad.last
 
-    def _rows(self, start: int) -> Iterator[Row | None]:
+    def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
         for at, record in enumerate(self._records(start), start):
             yield self._row_of(record, self.location or f"row {at} of {self.name}")
 
-    def _row_of(self, record: Mapping[str, Any], location: str) -> Row | None:
-        """Return the row in a record; None if it is bad."""
+    def _row_of(self, record: Mapping[str, Any], location: str) -> Row | LateLabel | None:
+        """Return the row or label in a record; None if it is bad."""
+        if self._has_labels and (label := self._fields.label_in(record)) is not None:
+            return self._label_of(*label, location)
         no_features = self._no_features or ()
         roles = self._roles
         kind = "label of another type"
@@ -261,7 +297,17 @@ class TableSource(RowSource):
             self._bad.add(kind, f"{location}: {error}")
             return None
         x = {name: value for name, value in record.items() if name not in no_features}
-        return Row(x, y, t, sequence)
+        row_id = record.get(roles.id) if roles.id else None
+        extra = {"keep": self._fields.kept(record)} if roles.keep else None
+        return Row(x, y, t, sequence, row_id, extra)
+
+    def _label_of(self, row_id: Any, label: Any, location: str) -> LateLabel | None:
+        """Return the label of a row with an id; None if it is bad."""
+        try:
+            return LateLabel(row_id, label_of(label, self._label))
+        except SourceError as error:
+            self._bad.add("label of another type", f"{location}: {error}")
+            return None
 
 
 def _mapped(part: Part, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:

@@ -16,11 +16,11 @@ from typing import Any
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import Cursor
 from loco_stream.connectors._base.lines import FileLines, Lines
-from loco_stream.connectors._base.numbered_source import Pace
+from loco_stream.connectors._base.numbered_source import Pace, event_of
 from loco_stream.connectors._base.table_source import PEEK, Columns, TableSource
 from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Position, Sample
+from loco_stream.stream import Event, Position
 
 __all__ = ["TextSource"]
 
@@ -201,7 +201,7 @@ class TextSource(TableSource):
             if row is None:
                 yield []
             else:
-                yield Sample(row.x, row.y, self._row - 1, row.t, self.name, row.sequence)
+                yield event_of(row, self._row - 1, self.name)
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         """Take the columns from the first records."""

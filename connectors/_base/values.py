@@ -136,7 +136,7 @@ def _timestamp(value: date) -> float:
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
 
-def split_server(where: str, form: str) -> tuple[str, int | None, str]:
+def split_server(where: str, form: str, *, needs_name: bool = True) -> tuple[str, int | None, str]:
     """Split ``//HOST:PORT/NAME`` into host, port and name; the port may be missing.
 
     Parameters
@@ -145,6 +145,8 @@ def split_server(where: str, form: str) -> tuple[str, int | None, str]:
         What follows the scheme of a URL.
     form
         The form of the URL, for the error message.
+    needs_name
+        Whether the name must not be empty.
 
     Raises
     ------
@@ -162,6 +164,11 @@ def split_server(where: str, form: str) -> tuple[str, int | None, str]:
         host = server
         port = ""
     is_port = port.isdecimal() and 0 < int(port) < 65_536
-    if not where.startswith("//") or not host or not name or (colon and not is_port):
+    if (
+        not where.startswith("//")
+        or not host
+        or (needs_name and not name)
+        or (colon and not is_port)
+    ):
         raise ConfigError(f"the URL must be {form}, got '{form.partition(':')[0]}:{where}'")
     return host, int(port) if colon else None, name

@@ -18,7 +18,7 @@ from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import require_number, to_number
 from loco_stream.stream import PredictRequest, Sample
 
-__all__ = ["has_text", "take_id", "to_message", "to_request", "to_sample"]
+__all__ = ["check_label", "has_text", "take_id", "to_message", "to_request", "to_sample"]
 
 
 def has_text(row: NamedRow) -> bool:
@@ -38,7 +38,8 @@ def to_sample(row: NamedRow, schema: SchemaPayload, source: str, epoch: int) -> 
     sequence = take_id(row, schema)
     if sequence is None and schema.sequence is not None:
         sequence_id(None)  # raises
-    return Sample(row.x, _label(row.y, schema), row.seq or 0, row.t, source, sequence, epoch)
+    y = check_label(row.y, schema)
+    return Sample(row.x, y, row.seq or 0, row.t, source, sequence, epoch, id=row.id)
 
 
 def to_request(row: NamedRow, schema: SchemaPayload, source: str) -> PredictRequest:
@@ -88,7 +89,14 @@ def _check_names(x: Collection[str], schema: SchemaPayload) -> None:
             raise SourceError(f"feature {name!r} is not in the schema")
 
 
-def _label(y: object, schema: SchemaPayload) -> float | str | None:
+def check_label(y: object, schema: SchemaPayload) -> float | str | None:
+    """Return a label as the schema has it; None if it is missing.
+
+    Raises
+    ------
+    SourceError
+        The schema has no such class, or the task needs a number.
+    """
     if y is None:
         return None
     if schema.task == "regression":

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
@@ -17,6 +18,7 @@ __all__ = [
     "ErrorPayload",
     "FlowControl",
     "Hello",
+    "NamedLabel",
     "NamedRow",
     "SchemaPayload",
     "decode",
@@ -77,6 +79,13 @@ class _Row(msgspec.Struct, frozen=True):
     seq: Count | None = None
     t: float = math.nan
     sequence: int | float | str | None = None
+    id: int | float | str | None = None
+
+
+class _Label(msgspec.Struct, frozen=True):
+    id: int | float | str
+    label: _Value
+    seq: Count | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +97,17 @@ class NamedRow:
     seq: int | None
     t: float
     sequence: int | str | float | None = None
+    id: int | float | str | None = None
+    extra: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class NamedLabel:
+    """A label for the row with an id, from a JSON or MessagePack map without features."""
+
+    id: int | float | str
+    label: _Value
+    seq: int | None = None
 
 
 T = TypeVar("T", Hello, FlowControl, ErrorPayload, SchemaPayload)
@@ -100,9 +120,10 @@ _WHAT: dict[type[msgspec.Struct], str] = {
 }
 _DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row)
+    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row, _Label)
 }
 _ROW_JSON = msgspec.json.Decoder(_Row)
+_LABEL_JSON = msgspec.json.Decoder(_Label)
 _ANY_JSON = msgspec.json.Decoder()
 _ANY_MSGPACK = msgspec.msgpack.Decoder()
 # First bytes of JSON objects and numbers; none of them starts a map in MessagePack.
@@ -181,10 +202,11 @@ def _check_size(what: str, value: _Value) -> None:
 
 def read_row(
     body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
-) -> NamedRow:
-    """Decode a row: a JSON or MessagePack map with ``x``, ``y``, ``seq``, ``t`` and ``sequence``.
+) -> NamedRow | NamedLabel:
+    """Decode a row: a map with ``x``, ``y``, ``seq``, ``t``, ``sequence`` and ``id``.
 
-    Values without names get those of `features`, or "0", "1", ...
+    The map is JSON or MessagePack. Values without names get those of `features`, or "0", "1", ...
+    A map with ``id`` and ``label`` and without ``x`` is a label.
 
     Raises
     ------
@@ -200,20 +222,50 @@ def read_row(
     try:
         row: _Row = (_ROW_JSON if is_json else _DECODERS[_Row]).decode(body)
     except _ERRORS as e:
+        label = _read_label(body, is_json, limits)
+        if label is not None:
+            return label
         raise SourceError(f"a row must be a JSON or MessagePack map with 'x': {e}") from None
     return _check_row(row, features, limits)
+
+
+def _read_label(body: bytes, is_json: bool, limits: Limits) -> NamedLabel | None:
+    """Return the label in a body; None if it is none."""
+    try:
+        found: _Label = (_LABEL_JSON if is_json else _DECODERS[_Label]).decode(body)
+    except _ERRORS:
+        return None
+    return _check_label(found.id, found.label, limits, found.seq)
+
+
+def _check_label(row_id: Any, label: Any, limits: Limits, seq: int | None = None) -> NamedLabel:
+    _check_id(row_id, limits)
+    if not isinstance(label, str | int | float | bool | None):
+        raise SourceError(f"`label` must be a text, a number or null, got {label!r:.40}")
+    _check_size("label", label)
+    if isinstance(label, str):
+        _check_length("class", label, limits)
+    return NamedLabel(row_id, label, seq)
+
+
+def _check_id(row_id: Any, limits: Limits) -> None:
+    if isinstance(row_id, bool) or not isinstance(row_id, str | int | float) or row_id == "":
+        raise SourceError(f"`id` must be a text or a number, got {row_id!r:.40}")
+    _check_size("id", row_id)
+    if isinstance(row_id, str):
+        _check_length("id", row_id, limits)
 
 
 def read_message(
     body: bytes,
     features: tuple[str, ...] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    target: str = "y",
-    time: str = "t",
-) -> NamedRow:
-    """Decode a row as `read_row` does, or from a flat map with the label under `target`.
+    fields: Fields = DEFAULT_FIELDS,
+) -> NamedRow | NamedLabel:
+    """Decode a row as `read_row` does, or from a flat map whose `fields` have roles.
 
-    A number alone is a row with the feature ``value``.
+    A number alone is a row with the feature ``value``. A map with an id, a label and nothing else
+    is a label.
 
     Raises
     ------
@@ -222,7 +274,7 @@ def read_message(
 
     Examples
     --------
-    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', target="kind")
+    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', fields=Fields(target="kind"))
     >>> row.x, row.y
     ({'speed': 0.4}, 'ok')
     >>> read_message(b"23.5").x
@@ -233,33 +285,47 @@ def read_message(
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
     except _ERRORS as e:
         raise SourceError(f"a message must be JSON or MessagePack: {e}") from None
-    return to_row(values, features, limits, target, time)
+    return to_row(values, features, limits, fields)
 
 
 def to_row(
     values: Any,
     features: tuple[str, ...] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    target: str = "y",
-    time: str = "t",
-) -> NamedRow:
-    """Return the row in decoded values; see `read_message`."""
+    fields: Fields = DEFAULT_FIELDS,
+) -> NamedRow | NamedLabel:
+    """Return the row or label in decoded values; see `read_message`."""
+    given = values if isinstance(values, dict) else {}
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         values = {"x": {"value": values}}
     elif isinstance(values, dict) and not isinstance(values.get("x"), (dict, list)):
-        values = _from_flat(values, target, time)
+        label = fields.label_in(values)
+        if label is not None:
+            return _check_label(*label, limits)
+        values = _from_flat(values, fields)
     try:
         row = msgspec.convert(values, _Row)
     except (msgspec.ValidationError, RecursionError) as e:
         raise SourceError(f"a row must be a map of numbers, texts and truth values: {e}") from None
-    return _check_row(row, features, limits)
+    found = _check_row(row, features, limits)
+    if fields.keep:
+        found.extra = {"keep": fields.kept(given, found.x)}
+    if fields.id is not None and found.id is None:
+        found.id = found.x.get(fields.id)
+        if found.id is not None:
+            _check_id(found.id, limits)
+    found.x = dict(fields.select(found.x))
+    if not found.x:
+        raise SourceError(f"a row must have 1 to {limits.features} values, got 0")
+    return found
 
 
-def _from_flat(values: dict[Any, Any], target: str, time: str) -> dict[str, Any]:
-    x = {name: value for name, value in values.items() if name not in (target, time)}
-    row = {"x": x, "y": values.get(target)}
-    if values.get(time) is not None:
-        row["t"] = values[time]
+def _from_flat(values: dict[Any, Any], fields: Fields) -> dict[str, Any]:
+    row = {"x": fields.features(values), "y": values.get(fields.target)}
+    if values.get(fields.time) is not None:
+        row["t"] = values[fields.time]
+    if fields.id is not None:
+        row["id"] = values.get(fields.id)
     return row
 
 
@@ -275,8 +341,10 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
         _check_length("class", row.y, limits)
     if isinstance(row.sequence, str):
         _check_length("sequence", row.sequence, limits)
+    if row.id is not None:
+        _check_id(row.id, limits)
     t = row.t if math.isfinite(row.t) else math.nan
-    return NamedRow(x, row.y, row.seq, t, row.sequence)
+    return NamedRow(x, row.y, row.seq, t, row.sequence, row.id)
 
 
 def _name_values(values: list[_Value], features: tuple[str, ...] | None) -> dict[str, _Value]:

@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.connectors.ls1.json_rows import take_id
-from loco_stream.connectors.ls1.messages import NamedRow, read_row, read_schema
+from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_row, read_schema
 from loco_stream.connectors.ls1.remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1.wire import Kind, Message, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Sample
+from loco_stream.stream import Event, Labels, Sample
 
-__all__ = ["Receiver"]
+__all__ = ["LABELS", "Receiver"]
 
-ReadRow: TypeAlias = Callable[[tuple[str, ...] | None], NamedRow]
-"""Returns the row in a message, given the features of its sender's schema."""
+LABELS = "#labels"
+"""Ending of the name under which the labels of a sender are numbered."""
+
+ReadRow: TypeAlias = Callable[[tuple[str, ...] | None], NamedRow | NamedLabel]
+"""Returns the row or label in a message, given the features of its sender's schema."""
 
 
 class Receiver:
@@ -123,19 +126,35 @@ class Receiver:
     def _row(self, topic: bytes, read: ReadRow, key: str, repeated: bool) -> Event | None:
         source = self.sources.find(topic_name(topic, self.sources.limits), key)
         row = read(source.schema.features if source.schema else None)
+        if isinstance(row, NamedLabel):
+            return self._label(source.name, row)
         if repeated and row.seq is not None and self._is_known(source, row.seq, 1):
             return None
         sequence = take_id(row, source.schema)
         self.sources.model_names.add(source.name, row.x, self._classes_in(row.y))
         seq = row.seq
         if seq is None:
-            seq = 1 if source.newest is None else source.newest[1] + 1
+            seq = 0 if source.newest is None else source.newest[1] + 1
         self._advance(source, seq, 1)
         self.sources.stats["rows"] += 1
-        y = row.y
-        if self.sources.task == "regression" and isinstance(y, (int, float)):
-            y = float(y)
-        return Sample(row.x, y, seq, row.t, source.name, sequence)
+        y = self._typed(row.y)
+        return Sample(
+            row.x, y, seq, row.t, source.name, sequence, id=row.id, extra=row.extra or None
+        )
+
+    def _typed(self, y: Any) -> Any:
+        """Return a label as the task has it."""
+        is_value = self.sources.task == "regression" and isinstance(y, (int, float))
+        return float(y) if is_value else y
+
+    def _label(self, name: str, label: NamedLabel) -> Labels:
+        """Return the label of a row with an id; labels of a sender are numbered by themselves."""
+        source = self.sources.find(name + LABELS)
+        self.sources.model_names.add(name, (), self._classes_in(label.label))
+        seq = 0 if source.newest is None else source.newest[1] + 1
+        source.advance(0 if source.newest is None else source.newest[0], seq)
+        self.sources.stats["labels"] += 1
+        return Labels([label.id], [self._typed(label.label)], seq, source.name, by_id=True)
 
     def _classes_in(self, y: Any) -> tuple[str, ...]:
         """Return the class that a label names; while the task is unknown, a number names none."""

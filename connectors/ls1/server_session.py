@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.connectors.ls1.client_session import SAY_HELLO
-from loco_stream.connectors.ls1.json_rows import has_text, to_message, to_request, to_sample
+from loco_stream.connectors.ls1.json_rows import (
+    check_label,
+    has_text,
+    to_message,
+    to_request,
+    to_sample,
+)
 from loco_stream.connectors.ls1.messages import (
     ErrorPayload,
     FlowControl,
     Hello,
+    NamedLabel,
     SchemaPayload,
     decode,
     encode,
@@ -27,7 +35,7 @@ from loco_stream.connectors.ls1.predict_requests import PendingReply, RequestQue
 from loco_stream.connectors.ls1.remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, PredictRequest, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["PeerSession", "ServerSession"]
 
@@ -342,7 +350,9 @@ class ServerSession:
             raise SourceError("send the schema after hello")
         row = read_row(frames[1], schema.features, self.sources.limits)
         if row.seq is None:
-            raise SourceError("a row by name must have a seq in this mode")
+            raise SourceError("a row or label by name must have a seq in this mode")
+        if isinstance(row, NamedLabel):
+            return self._label(session, schema, row)
         if row.seq & REQUEST_BIT:
             request = to_request(row, schema, name)
             self._check_request(peer, schema, 1, len(request.features))
@@ -356,11 +366,27 @@ class ServerSession:
                     "a row by name must have a sequence only if the schema names its column"
                 )
             row.x[schema.sequence] = row.sequence
-        if has_text(row):
+        if has_text(row) or row.id is not None:
             sample = to_sample(row, schema, name, session.hello.epoch)
             message = Message(name, Kind.LABELLED, row.seq, row.t, 1, len(row.x), b"")
             return self._rows(session, schema, message, sample)
         return self._rows(session, schema, to_message(row, schema, name))
+
+    def _label(
+        self, session: PeerSession, schema: SchemaPayload, label: NamedLabel
+    ) -> Event | None:
+        """Return the label of a row with an id; it takes a seq of its own, as any row."""
+        name = session.source.name
+        message = Message(name, Kind.LABEL, label.seq or 0, math.nan, 1, 0, b"")
+        if self._count_known(session, message):
+            self._send(session, Kind.ACK)
+            return None
+        self._check_window(session, message)
+        y = check_label(label.label, schema)
+        epoch = session.hello.epoch
+        session.source.advance(epoch, message.seq)
+        self.sources.stats["labels"] += 1
+        return Labels([label.id], [y], message.seq, name, epoch, by_id=True)
 
     def _end(self, session: PeerSession, seq: int) -> None:
         last = session.source.last.get(session.hello.epoch, 0)

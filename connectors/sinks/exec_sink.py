@@ -19,7 +19,7 @@ __all__ = ["CONNECTORS", "ExecSink"]
 
 
 class ExecSink(BufferedSink):
-    """Runs a command for each drift and task record.
+    """Runs a command for each drift, task and anomaly record.
 
     The record is a line of JSON on its standard input. The command is split into words as by a
     shell, but no shell runs it. One command runs at a time.
@@ -41,12 +41,12 @@ class ExecSink(BufferedSink):
     Examples
     --------
     >>> from loco_stream.connectors import open_sink
-    >>> open_sink("exec:logger -t loco").kinds == {"drift", "task"}
+    >>> open_sink("exec:logger -t loco").kinds == {"drift", "task", "anomaly"}
     True
     """
 
     guarantee = "at most once (a command that fails is counted as refused)"
-    default_kinds: ClassVar[frozenset[str]] = frozenset({"drift", "task"})
+    default_kinds: ClassVar[frozenset[str]] = frozenset({"drift", "task", "anomaly"})
 
     def __init__(self, command: str, *, timeout: Seconds = 30.0, **options: Any) -> None:
         check_positive(timeout=timeout)

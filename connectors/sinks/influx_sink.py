@@ -128,9 +128,20 @@ def _fields(record: Record) -> Mapping[str, Any]:
             value = record[name]
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             fields[number_name if is_number else name] = value
+    if record["kind"] == "anomaly":
+        fields |= _anomaly_fields(record)
     if record.get("proba"):
         fields["confidence"] = max(record["proba"].values())
     return fields | {name: record[name] for name in _TEXTS if name in record}
+
+
+def _anomaly_fields(record: Record) -> Mapping[str, Any]:
+    """Return scores, column, value and expected band; a text is `value_text`."""
+    value = record["value"]
+    name = "value_text" if isinstance(value, str) else "value"
+    low, high = record["expected"] or (None, None)
+    found = {key: record[key] for key in ("score", "state", "column")}
+    return {**found, name: value, "expected_low": low, "expected_high": high}
 
 
 def _encode(name: str, value: Any) -> str:

@@ -22,7 +22,7 @@ class ArrowFileSource(ArrowSource):
     path
         The file. Feather files must be of version 2, which is the default of all writers since
         2020.
-    target, drop, task, sequence, rate, speed, on_bad
+    target, drop, use, id, keep, task, sequence, rate, speed, on_bad
         As in `CSVSource`.
     time
         As in `CSVSource`. A timestamp column becomes seconds since 1970 UTC.
@@ -48,6 +48,9 @@ class ArrowFileSource(ArrowSource):
         target: str | None = None,
         *,
         drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
         task: str | None = None,
         time: str | None = None,
         sequence: str | None = None,
@@ -60,7 +63,7 @@ class ArrowFileSource(ArrowSource):
             "arrow",
             path,
             "an Arrow file",
-            Columns(target, time, sequence, tuple(drop)),
+            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
             task=task,
             pace=Pace(rate, speed),
             on_bad=on_bad,

@@ -41,7 +41,13 @@ class CSVSource(TextSource):
     target
         Column of the label. An empty name reads rows without labels.
     drop
-        Columns to leave out.
+        Columns that are not features.
+    use
+        The only columns that are features. By default all are that have no other role.
+    id
+        Column of the row's id, by which later labels find the row; it is not a feature.
+    keep
+        Columns that the record of the prediction repeats under ``keep``; they may be features too.
     delimiter
         Character between cells, or ``tab``. By default it is detected in the header: comma,
         semicolon, tab or bar.
@@ -94,6 +100,9 @@ class CSVSource(TextSource):
         target: str | None = None,
         *,
         drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
         delimiter: str | None = None,
         decimal: str = ".",
         encoding: str | None = None,
@@ -118,7 +127,7 @@ class CSVSource(TextSource):
         super().__init__(
             "csv",
             path,
-            Columns(target, time, sequence, tuple(drop)),
+            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
             encoding=_check_encoding(encoding),
             task=task,
             pace=Pace(rate, speed),
@@ -231,7 +240,7 @@ class CSVSource(TextSource):
 
     def _record(self, cells: Sequence[str]) -> dict[str, Any]:
         roles = self._roles
-        raw = (roles.target, roles.time, roles.sequence)
+        raw = (roles.target, roles.time, roles.sequence, roles.id)
         return {
             name: (cell or None) if name in raw else parse_cell(cell)
             for name, cell in zip(self._header, cells, strict=True)

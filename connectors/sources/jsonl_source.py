@@ -30,16 +30,24 @@ class _Row(msgspec.Struct):
     x: dict[str, _Value]
     y: _Value = None
     t: float | None = None
+    id: int | float | str | None = None
+
+
+class _Label(msgspec.Struct):
+    id: int | float | str
+    label: _Value
 
 
 _FLAT = msgspec.json.Decoder(dict[str, _Value])
 _ROW = msgspec.json.Decoder(_Row)
+_LABEL = msgspec.json.Decoder(_Label)
 
 
 class JSONLSource(TextSource):
     r"""Rows of a file with one JSON object per line, plain or gzip.
 
-    Rows may have different keys.
+    Rows may have different keys. A line with nothing but an id and a label,
+    ``{"id": 7, "label": "ok"}``, is the label of an earlier row, or of one to come.
 
     Parameters
     ----------
@@ -49,7 +57,7 @@ class JSONLSource(TextSource):
     target
         Key of the label. An empty name reads rows without labels. Not needed for lines of the form
         ``{"x": {...}, "y": label, "t": seconds}``.
-    drop, task, time, sequence, rate, speed, on_bad, follow, idle
+    drop, use, id, keep, task, time, sequence, rate, speed, on_bad, follow, idle
         As in `CSVSource`.
 
     Raises
@@ -69,6 +77,7 @@ class JSONLSource(TextSource):
     """
 
     _fixed_columns = False
+    _has_labels = True
 
     def __init__(
         self,
@@ -76,6 +85,9 @@ class JSONLSource(TextSource):
         target: str | None = None,
         *,
         drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
         task: str | None = None,
         time: str | None = None,
         sequence: str | None = None,
@@ -87,11 +99,12 @@ class JSONLSource(TextSource):
     ) -> None:
         self._names: set[str] = set()
         # Whether lines have the form of JSON messages; None until the first one is read.
-        self._has_messages: bool | None = None if target is None else False
+        self._has_messages: bool | None = False if target else None
+        self._has_ids = False  # whether the first message has an id
         super().__init__(
             "jsonl",
             path,
-            Columns(target, time, sequence, tuple(drop)),
+            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
             encoding="utf-8-sig",
             task=task,
             pace=Pace(rate, speed),
@@ -110,7 +123,9 @@ class JSONLSource(TextSource):
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         if self._has_messages:
-            self._roles = replace(self._roles, target="y", time="t")
+            row_id = "id" if self._has_ids else self._roles.id
+            self._roles = replace(self._roles, target="y", time="t", id=row_id)
+            self._fields = self._roles.fields
         super()._set_columns_from(records)
 
     def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
@@ -130,10 +145,10 @@ class JSONLSource(TextSource):
                 record = msgspec.json.decode(line)
                 if isinstance(record, dict):
                     self._has_messages = isinstance(record.get("x"), dict)
+                    self._has_ids = self._has_messages and "id" in record
             if not self._has_messages:
                 return _FLAT.decode(line)
-            row = _ROW.decode(line)
-            return {**row.x, "y": row.y, "t": row.t}
+            return _message(line)
         except msgspec.ValidationError as e:
             kind = "nested value" if "$" in str(e) else "no object"  # the text names a path
             bad.add(kind, f"{where} must be a flat JSON object: {e}")
@@ -142,6 +157,22 @@ class JSONLSource(TextSource):
         except (msgspec.DecodeError, RecursionError) as e:
             bad.add("no JSON", f"{where} must be a flat JSON object: {e}")
         return None
+
+
+def _message(line: str) -> dict[str, Any]:
+    """Return the fields of a message: those of a row, or id and label."""
+    try:
+        row = _ROW.decode(line)
+    except msgspec.ValidationError:
+        try:
+            label = _LABEL.decode(line)
+        except msgspec.ValidationError:
+            label = None
+        if label is None:
+            raise
+        return {"id": label.id, "label": label.label}
+    row_id = {} if row.id is None else {"id": row.id}
+    return {**row.x, "y": row.y, "t": row.t, **row_id}
 
 
 CONNECTORS = (

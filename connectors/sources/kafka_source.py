@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from loco_stream.connectors._base.broker_source import (
     BATCH,
@@ -15,10 +15,8 @@ from loco_stream.connectors._base.broker_source import (
 )
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.extras import KAFKA, client_log
-from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
-from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.wire import MAGIC
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
@@ -28,6 +26,9 @@ __all__ = ["CONNECTORS", "KafkaSource"]
 _ALONE = "exactly once (resumes from the offsets)"
 _GROUP = "exactly once (offsets are committed when rows are learned and durable)"
 _log = logging.getLogger(__name__)
+
+Part: TypeAlias = tuple[str, int]  # topic and partition
+Offsets: TypeAlias = dict[Part, int]
 
 
 class KafkaSource(BrokerSource):
@@ -50,10 +51,9 @@ class KafkaSource(BrokerSource):
         The topic, which has to exist.
     port
         Port of the broker.
-    target
-        Key of the label in messages that are flat maps.
-    time
-        Key of the event time in flat maps, in seconds since 1970.
+    labels
+        Topic of labels that come later, as ``{"id": 7, "label": "ok"}``; it has to exist. Such
+        messages are also taken in `topic`.
     label
         Message header with the label, for bodies without one.
     group
@@ -66,8 +66,8 @@ class KafkaSource(BrokerSource):
         SASL mechanism for the login: ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``.
     tls
         Encrypt the connection, and verify the broker's certificate.
-    task, idle, max, endless, limits
-        As in `MQTTSource`.
+    options
+        Fields and bounds as in any source of messages.
 
     Raises
     ------
@@ -89,39 +89,28 @@ class KafkaSource(BrokerSource):
         topic: str,
         *,
         port: int = 9092,
-        target: str = "y",
-        time: str = "t",
+        labels: str | None = None,
         label: str = "label",
         group: str | None = None,
         username: str | None = None,
         mechanism: str = "PLAIN",
         tls: bool = False,
-        task: str | None = None,
-        idle: Seconds | None = None,
-        max: int | None = None,  # noqa: A002 - the name of the URL option
-        endless: bool = False,
-        limits: Limits | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            f"kafka://{host}:{port}/{topic}",
-            task=task,
-            target=target,
-            time_key=time,
-            idle=idle,
-            max=max,
-            endless=endless,
-            limits=limits,
-        )
+        super().__init__(f"kafka://{host}:{port}/{topic}", **options)
         if group == "":
             raise ConfigError("`group` must not be empty")
         self._kafka = KAFKA.load()
         self._topic = topic
+        self._topics = [topic] if labels is None else [topic, labels]
+        if labels is not None:
+            self._name_labels(f"the topic {labels}")
         self._label_header = label
         self._group = group
         self.needs_log = group is not None  # another member may take a partition over
         self.guarantee = _ALONE if group is None else _GROUP
-        self._offsets: dict[int, int] = {}  # next offset of each partition that was read
-        self._durable: dict[int, int] = {}
+        self._offsets: Offsets = {}  # next offset of each partition that was read
+        self._durable: Offsets = {}
         self._is_same_topic = True  # whether the offsets are known to be of this very topic
         self._is_reading = False
         self._error = ""  # most recent sentence of the client
@@ -144,7 +133,10 @@ class KafkaSource(BrokerSource):
         client = None
         try:
             client = self._kafka.Consumer(settings, logger=client_log(__name__))
-            topics = client.list_topics(self._topic, timeout=CONNECT_SECONDS).topics
+            topics = {
+                name: client.list_topics(name, timeout=CONNECT_SECONDS).topics[name]
+                for name in self._topics
+            }
         except self._kafka.KafkaException as e:
             if client is not None:
                 client.close()
@@ -152,13 +144,15 @@ class KafkaSource(BrokerSource):
             raise SourceError(
                 f"cannot read from the Kafka broker {self._where}: {reason}"
             ) from None
-        found = topics[self._topic]
-        if found.error is not None:
-            client.close()
-            raise SourceError(
-                f"the Kafka broker {self._where} has no topic {self._topic!r}: {found.error.str()}"
-            )
-        self._partitions = sorted(found.partitions)
+        for name, found in topics.items():
+            if found.error is not None:
+                client.close()
+                raise SourceError(
+                    f"the Kafka broker {self._where} has no topic {name!r}: {found.error.str()}"
+                )
+        self._partitions = [
+            (name, p) for name in self._topics for p in sorted(topics[name].partitions)
+        ]
         return client
 
     def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:
@@ -185,13 +179,18 @@ class KafkaSource(BrokerSource):
     @property
     def position(self) -> Position:
         """``{"topic": ..., "id": ..., "offsets": {partition: next}, "rows": ...}``."""
-        offsets = {str(partition): offset for partition, offset in sorted(self._offsets.items())}
-        return {
+        of: dict[str, dict[str, int]] = {name: {} for name in self._topics}
+        for (name, partition), offset in sorted(self._offsets.items()):
+            of[name][str(partition)] = offset
+        position = {
             "topic": self._topic,
             "id": self._topic_id,
-            "offsets": offsets,
+            "offsets": of[self._topic],
             "rows": self._sources.position,
         }
+        if len(of) > 1:
+            position["label_offsets"] = of[self._topics[1]]
+        return position
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Continue at the offsets of `position`, unless they are of another topic."""
@@ -208,9 +207,14 @@ class KafkaSource(BrokerSource):
             self._client.unassign()
             self._is_reading = False
 
-    def _parse_offsets(self, position: Mapping[str, Any]) -> dict[int, int]:
+    def _parse_offsets(self, position: Mapping[str, Any]) -> Offsets:
+        parts = zip(self._topics, ("offsets", "label_offsets"), strict=False)
         try:
-            return {int(p): int(offset) for p, offset in position["offsets"].items()}
+            return {
+                (name, int(p)): int(offset)
+                for name, part in parts
+                for p, offset in position.get(part, {}).items()
+            }
         except (AttributeError, TypeError, ValueError):
             raise SourceError(
                 f"`position` of {self.name} must hold {{partition: offset}} under 'offsets', "
@@ -219,7 +223,7 @@ class KafkaSource(BrokerSource):
 
     def ack(self, position: Mapping[str, Any]) -> None:
         """Commit the offsets of `position` to the group."""
-        reached = {int(p): int(offset) for p, offset in position["offsets"].items()}
+        reached = self._parse_offsets(position)
         moved = {p: offset for p, offset in reached.items() if self._durable.get(p, -1) < offset}
         self._durable |= moved
         if self._group is None or not moved:
@@ -234,17 +238,17 @@ class KafkaSource(BrokerSource):
         """Leave the group, and close the connections."""
         self._client.close()
 
-    def _part(self, partition: int, offset: int) -> Any:
-        return self._kafka.TopicPartition(self._topic, partition, offset)
+    def _part(self, part: Part, offset: int) -> Any:
+        return self._kafka.TopicPartition(*part, offset)
 
     def _start(self) -> None:
         self._is_reading = True
         if self._group is None:
             self._client.assign([self._part(p, self._start_offset(p)) for p in self._partitions])
         else:
-            self._client.subscribe([self._topic], on_assign=self._on_assign)
+            self._client.subscribe(self._topics, on_assign=self._on_assign)
 
-    def _start_offset(self, partition: int) -> int:
+    def _start_offset(self, partition: Part) -> int:
         """Return the offset to read next; messages that the broker no longer has are counted.
 
         Raises
@@ -265,9 +269,9 @@ class KafkaSource(BrokerSource):
         # `end` alone is no proof: some brokers report a smaller one for a while.
         if ours > end and not self._is_same_topic:
             raise SourceError(
-                f"partition {partition} of topic {self._topic!r} ends at {end} according to the "
-                f"broker, and was read up to {ours}. The broker does not say whether the topic is "
-                "the same: with a new checkpoint folder it is read from its beginning"
+                f"partition {partition[1]} of topic {partition[0]!r} ends at {end} according to "
+                f"the broker, and was read up to {ours}. The broker does not say whether the "
+                "topic is the same: with a new checkpoint folder it is read from its beginning"
             )
         self._sources.count_gap(max(0, first - ours))
         self._offsets[partition] = max(int(first), ours)
@@ -276,12 +280,13 @@ class KafkaSource(BrokerSource):
     def _on_assign(self, client: Any, parts: Sequence[Any]) -> None:
         """Start assigned partitions at the group's offset, or at ours if it is further."""
         for part in client.committed(list(parts), timeout=CONNECT_SECONDS):
-            offset = max(part.offset, self._durable.get(part.partition, -1))
+            ours = (part.topic, part.partition)
+            offset = max(part.offset, self._durable.get(ours, -1))
             if offset >= 0:
-                self._offsets[part.partition] = offset
+                self._offsets[ours] = offset
             else:
-                self._offsets.pop(part.partition, None)
-        numbers = [part.partition for part in parts]
+                self._offsets.pop(ours, None)
+        numbers = [(part.topic, part.partition) for part in parts]
         try:
             client.assign([self._part(p, self._start_offset(p)) for p in numbers])
         except SourceError as error:  # raised by `_fetch`, as the client would drop it
@@ -299,7 +304,8 @@ class KafkaSource(BrokerSource):
         if message.error() is not None:
             self._note(message.error())
             return None
-        partition = message.partition()
+        topic = message.topic()
+        partition = (topic, message.partition())
         offset = message.offset()
         if offset < self._offsets.get(partition, 0):
             self._sources.stats["duplicates"] += 1
@@ -312,8 +318,9 @@ class KafkaSource(BrokerSource):
         t = math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else timestamp / 1000
         key = message.key()
         has_name = key and body[:4] == MAGIC
-        source = key.decode("utf-8", "replace") if has_name else self._topic
-        return self._read_message(source, body, self._label_of(message), t)
+        source = key.decode("utf-8", "replace") if has_name else topic
+        entry = f"{message.partition()}:{offset}"
+        return self._read_message(source, body, self._label_of(message), t, entry=entry)
 
     def _label_of(self, message: Any) -> Any:
         for name, value in message.headers() or ():

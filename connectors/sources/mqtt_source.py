@@ -20,9 +20,9 @@ from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.topic_joiner import TopicJoiner
-from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1.receiver import LABELS
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event
+from loco_stream.stream import Event, Labels
 
 __all__ = ["CONNECTORS", "MQTTSource"]
 
@@ -45,8 +45,8 @@ class MQTTSource(BrokerSource):
 
     The session is persistent: while the engine is away, the broker keeps new messages, and it
     delivers those again that were not acknowledged. They are acknowledged once their rows are
-    learned and durable. A repeated row with a `seq` is recognised and dropped; one without is
-    learned twice.
+    learned and durable. A repeated row with a `seq` or an `id` is recognised and dropped; one
+    without is learned twice.
 
     A message is a row as JSON or MessagePack map, a number, or an LS1 header and payload. The
     source name of a row is the topic of its message.
@@ -57,6 +57,9 @@ class MQTTSource(BrokerSource):
         Host of the broker.
     topic
         Topic filter, such as ``sensors/+/rows`` or ``sensors/#``.
+    labels
+        Topic filter of labels that come later, as ``{"id": 7, "label": "ok"}``. Such messages are
+        also taken in `topic`.
     port
         Port of the broker. By default 1883, or 8883 with `tls`.
     client_id
@@ -67,26 +70,14 @@ class MQTTSource(BrokerSource):
     within
         Time after the first value in which the other values of such a row arrive. A feature that
         repeats starts the next row earlier.
-    target
-        Key of the label in messages that are flat maps.
-    time
-        Key of the event time in flat maps, in seconds since 1970.
     username
         Login name. The password is read from the environment variable
         ``LOCO_STREAM_MQTT_PASSWORD``, or from the file that ``LOCO_STREAM_MQTT_PASSWORD_FILE``
         names.
     tls
         Encrypt the connection, and verify the broker's certificate.
-    task
-        Schemas of another task are refused. With ``regression``, labels in messages are values.
-    idle
-        Time without a row after which the source ends. By default it does not.
-    max
-        Number of rows after which the source ends, with the message that reaches it.
-    endless
-        Continue after all senders have sent an end of stream (LS1 kind 5).
-    limits
-        Bounds on what senders may send.
+    options
+        Fields and bounds as in any source of messages.
 
     Raises
     ------
@@ -101,7 +92,7 @@ class MQTTSource(BrokerSource):
     loco_stream.errors.SourceError: cannot reach the MQTT broker 127.0.0.1:1: Connection refused
     """
 
-    guarantee = "at least once (rows with a seq are learned once)"
+    guarantee = "at least once (rows with a seq or an id are learned once)"
     needs_log = True
 
     def __init__(
@@ -110,35 +101,26 @@ class MQTTSource(BrokerSource):
         topic: str,
         *,
         port: int | None = None,
-        target: str = "y",
-        time: str = "t",
+        labels: str | None = None,
         join: str | None = None,
         within: Seconds = 0.1,
         client_id: str = "loco-stream",
         username: str | None = None,
         tls: bool = False,
-        task: str | None = None,
-        idle: Seconds | None = None,
-        max: int | None = None,  # noqa: A002 - the name of the URL option
-        endless: bool = False,
-        limits: Limits | None = None,
+        **options: Any,
     ) -> None:
         port = port or (8883 if tls else 1883)
-        super().__init__(
-            f"mqtt://{host}:{port}/{topic}",
-            task=task,
-            target=target,
-            time_key=time,
-            idle=idle,
-            max=max,
-            endless=endless,
-            limits=limits,
-        )
+        super().__init__(f"mqtt://{host}:{port}/{topic}", **options)
         _check(topic, client_id, join)
         check_positive(within=within)
         self._mqtt = MQTT.load()
-        self._joiner = TopicJoiner(within, target, self._limits.features) if join else None
+        self._joiner = (
+            TopicJoiner(within, self._fields.target, self._limits.features) if join else None
+        )
         self._topic = topic
+        self._topics = [topic] if labels is None else [topic, labels]
+        if labels is not None:
+            self._name_labels(f"the topic {labels}")
         self._received: deque[Any] = deque()
         self._unacked: deque[_Unacked] = deque()
         self._refusal: str | None = None
@@ -186,14 +168,14 @@ class MQTTSource(BrokerSource):
         if reason.is_failure:
             self._refusal = str(reason)
         else:
-            client.subscribe(self._topic, qos=1)
+            client.subscribe([(topic, 1) for topic in self._topics])
 
     def _on_subscribe(
         self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _properties: Any
     ) -> None:
         failed = [str(reason) for reason in reasons if reason.is_failure]
         if failed:
-            self._refusal = f"topic {self._topic}: {failed[0]}"
+            self._refusal = f"topic {' or '.join(self._topics)}: {failed[0]}"
         else:
             self._is_subscribed = True
 
@@ -237,9 +219,10 @@ class MQTTSource(BrokerSource):
         if self._joiner is not None:
             return self._join(self._joiner, message)
         event = self._read_message(message.topic, message.payload, repeated=message.dup)
-        source = self._sources.by_name.get(message.topic)
+        name = message.topic + LABELS if isinstance(event, Labels) else message.topic
+        source = self._sources.by_name.get(name)
         reached = None if source is None else source.newest
-        row = None if reached is None else (message.topic, *reached)
+        row = None if reached is None else (name, *reached)
         self._unacked.append(_Unacked(message.mid, row))
         return [event]
 
@@ -254,7 +237,7 @@ class MQTTSource(BrokerSource):
         except SourceError as error:
             self._receiver.refuse(error)
         else:
-            epoch, seq = self._sources.find(self._topic).newest or (0, 0)
+            epoch, seq = self._sources.find(self._topic).newest or (0, -1)
             row = (self._topic, epoch, seq + 1)  # the number that the open row will get
         self._unacked.append(_Unacked(message.mid, row))
         return ended

@@ -21,7 +21,7 @@ class ParquetSource(ArrowSource):
     ----------
     path
         The file.
-    target, drop, task, sequence, rate, speed, on_bad
+    target, drop, use, id, keep, task, sequence, rate, speed, on_bad
         As in `CSVSource`.
     time
         As in `CSVSource`. A timestamp column becomes seconds since 1970 UTC.
@@ -47,6 +47,9 @@ class ParquetSource(ArrowSource):
         target: str | None = None,
         *,
         drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
         task: str | None = None,
         time: str | None = None,
         sequence: str | None = None,
@@ -59,7 +62,7 @@ class ParquetSource(ArrowSource):
             "parquet",
             path,
             "a Parquet file",
-            Columns(target, time, sequence, tuple(drop)),
+            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
             task=task,
             pace=Pace(rate, speed),
             on_bad=on_bad,

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from loco_stream.connectors._base.broker_source import (
     BATCH,
     CONNECT_SECONDS,
     TICK,
     BrokerSource,
+    completed,
 )
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.extras import REDIS
-from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import NamedRow, to_row
+from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
@@ -28,6 +27,7 @@ __all__ = ["CONNECTORS", "RedisSource"]
 _TRIM_CHECK_SECONDS = 1.0
 _BEGINNING = "0-0"
 _ALONE = "exactly once (resumes from the entry id)"
+_Entry: TypeAlias = tuple["_Cursor", bytes, Mapping[bytes, bytes] | None]
 _GROUP = "exactly once (entries are acknowledged when learned and durable)"
 
 
@@ -52,10 +52,9 @@ class RedisSource(BrokerSource):
         Port of the server.
     field
         Field of an entry that holds a whole row.
-    target
-        Field of the label.
-    time
-        Field of the event time, in seconds since 1970.
+    labels
+        Key of a stream of labels that come later: ``XADD labels * id 7 label ok``. Such entries are
+        also taken in `stream`.
     group
         Consumer group to read in; it is created at the beginning of the stream if it does not
         exist.
@@ -67,8 +66,8 @@ class RedisSource(BrokerSource):
         names.
     tls
         Encrypt the connection, and verify the server's certificate.
-    task, idle, max, endless, limits
-        As in `MQTTSource`.
+    options
+        Fields and bounds as in any source of messages.
 
     Raises
     ------
@@ -91,28 +90,14 @@ class RedisSource(BrokerSource):
         *,
         port: int = 6379,
         field: str = "data",
-        target: str = "y",
-        time: str = "t",
+        labels: str | None = None,
         group: str | None = None,
         consumer: str = "loco-stream",
         username: str | None = None,
         tls: bool = False,
-        task: str | None = None,
-        idle: Seconds | None = None,
-        max: int | None = None,  # noqa: A002 - the name of the URL option
-        endless: bool = False,
-        limits: Limits | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            f"redis://{host}:{port}/{stream}",
-            task=task,
-            target=target,
-            time_key=time,
-            idle=idle,
-            max=max,
-            endless=endless,
-            limits=limits,
-        )
+        super().__init__(f"redis://{host}:{port}/{stream}", **options)
         for name, value in (("group", group), ("consumer", consumer)):
             if value == "":
                 raise ConfigError(f"`{name}` must not be empty")
@@ -123,12 +108,12 @@ class RedisSource(BrokerSource):
         self._consumer = consumer
         self.needs_log = group is not None  # an acknowledged entry is not delivered again
         self.guarantee = _ALONE if group is None else _GROUP
-        self._id = _BEGINNING  # of the last entry read
-        self._known = _BEGINNING  # entries up to this one were learned before
+        self._cursors = {stream: _Cursor(stream)}
+        if labels is not None:
+            self._cursors[labels] = _Cursor(labels)
+            self._name_labels(f"the stream {labels}")
+        self._n_read = 0  # rows' entries before the next one, as the server counts
         self._reads_pending = group is not None  # entries not acknowledged yet are read first
-        self._pending_id = _BEGINNING  # the last one of these that was read
-        self._n_read = 0  # entries before the next one, as the server counts
-        self._unacked: list[bytes] = []
         self._checked_at = -math.inf
         self._where = f"{host}:{port}"
         self._client = self._redis.Redis(
@@ -145,10 +130,12 @@ class RedisSource(BrokerSource):
         self._check_stream()
 
     def _check_stream(self) -> None:
+        kinds = {}
         try:
-            kind = self._client.type(self._stream)
-            if self._group is not None and kind in (b"none", b"stream"):
-                self._create_group()
+            for key in self._cursors:
+                kinds[key] = self._client.type(key)
+                if self._group is not None and kinds[key] in (b"none", b"stream"):
+                    self._create_group(key)
         except self._redis.AuthenticationError as e:
             raise SourceError(f"the Redis server {self._where} refuses the client: {e}") from None
         except self._redis.ConnectionError as e:
@@ -157,45 +144,52 @@ class RedisSource(BrokerSource):
             raise SourceError(f"cannot reach the Redis server {self._where}: {reason}") from None
         except self._redis.RedisError as e:
             raise SourceError(f"the Redis server {self._where} refuses the client: {e}") from None
-        if kind not in (b"none", b"stream"):
-            raise SourceError(
-                f"{self._stream} at {self._where} must be a stream, got a {kind.decode()}"
-            )
+        for key, kind in kinds.items():
+            if kind not in (b"none", b"stream"):
+                raise SourceError(f"{key} at {self._where} must be a stream, got a {kind.decode()}")
 
-    def _create_group(self) -> None:
+    def _create_group(self, key: str) -> None:
         try:
-            self._client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+            self._client.xgroup_create(key, self._group, id="0", mkstream=True)
         except self._redis.ResponseError as e:
             if "BUSYGROUP" not in str(e):  # it exists already
                 raise
 
     @property
     def position(self) -> Position:
-        """``{"id": ..., "read": n, "rows": ...}``: last entry, number of entries, their rows."""
-        return {"id": self._id, "read": self._n_read, "rows": self._sources.position}
+        """``{"id": ..., "read": n, "rows": ...}``: last entry, number of entries, their rows.
+
+        With a stream of labels, its last entry is under ``"labels"``.
+        """
+        rows, *labels = self._cursors.values()
+        position = {"id": rows.read, "read": self._n_read, "rows": self._sources.position}
+        if labels:
+            position["labels"] = labels[0].read
+        return position
 
     def seek(self, position: Mapping[str, Any]) -> None:
-        """Continue after the entry in `position`."""
+        """Continue after the entries in `position`."""
         self._seek_rows(position, "id")
-        self._id = str(position["id"])
-        self._known = self._id
+        for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
+            cursor.seek(str(position.get(name, _BEGINNING)))
         self._n_read = int(position.get("read", 0))
         self._reads_pending = self._group is not None
-        self._pending_id = _BEGINNING
-        self._unacked.clear()
 
     def ack(self, position: Mapping[str, Any]) -> None:
         """Acknowledge the entries up to `position` to the group."""
         if self._group is None:
             return
-        reached = _parse_id(str(position["id"]))
-        ids = [entry for entry in self._unacked if _parse_id(entry.decode()) <= reached]
+        for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
+            self._ack(cursor, _parse_id(str(position.get(name, _BEGINNING))))
+
+    def _ack(self, cursor: _Cursor, reached: tuple[int, int]) -> None:
+        ids = [entry for entry in cursor.unacked if _parse_id(entry.decode()) <= reached]
         try:
             if ids:
-                self._client.xack(self._stream, self._group, *ids)
+                self._client.xack(cursor.key, self._group, *ids)
         except self._redis.RedisError:
             return  # acknowledged with a later one, or recognised when it is delivered again
-        self._unacked = self._unacked[len(ids) :]
+        cursor.unacked = cursor.unacked[len(ids) :]
 
     def close(self) -> None:
         """Close the connection."""
@@ -209,60 +203,79 @@ class RedisSource(BrokerSource):
             time.sleep(TICK)  # the client connects again with the next command
             # The answer to a read may be lost: in a group, its entries are pending now.
             self._reads_pending = self._group is not None
-            self._pending_id = self._id
+            for cursor in self._cursors.values():
+                cursor.pending = cursor.read
             return []
         except self._redis.RedisError as e:
             if str(e).startswith("NOGROUP"):  # the server has lost its data
-                self._create_group()
+                for key in self._cursors:
+                    self._create_group(key)
                 return []
             raise SourceError(f"the Redis server {self._where} refuses: {e}") from None
-        return [self._entry(number, fields) for number, fields in entries]
+        return [self._entry(*entry) for entry in entries]
 
-    def _entries(self) -> list[tuple[bytes, Mapping[bytes, bytes] | None]]:
+    def _entries(self) -> list[_Entry]:
+        """Return the entries that have arrived: those with rows first, then those with labels."""
         wait = round(1000 * TICK)
+        cursors = self._cursors
         if self._group is None:
-            found = self._client.xread({self._stream: self._id}, count=BATCH, block=wait)
-            return found[0][1] if found else []
-        start = self._pending_id if self._reads_pending else ">"
-        found = self._client.xreadgroup(
-            self._group, self._consumer, {self._stream: start}, count=BATCH, block=wait
-        )
-        entries: list[tuple[bytes, Mapping[bytes, bytes] | None]] = found[0][1] if found else []
-        if self._reads_pending and not entries:
-            self._reads_pending = False
+            starts = {key: cursor.read for key, cursor in cursors.items()}
+            return self._numbered(self._client.xread(starts, count=BATCH, block=wait))
         if self._reads_pending:
-            self._pending_id = entries[-1][0].decode()
-        self._unacked += [entry for entry, _ in entries]
-        return entries
+            starts = {key: cursor.pending for key, cursor in cursors.items()}
+        else:
+            starts = dict.fromkeys(cursors, ">")
+        found = self._numbered(
+            self._client.xreadgroup(self._group, self._consumer, starts, count=BATCH, block=wait)
+        )
+        if self._reads_pending and not found:
+            self._reads_pending = False
+        for cursor, number, _ in found:
+            cursor.unacked.append(number)
+            if self._reads_pending:
+                cursor.pending = number.decode()
+        return found
 
-    def _entry(self, number: bytes, fields: Mapping[bytes, bytes] | None) -> Event | None:
+    def _numbered(self, answer: Sequence[Any]) -> list[_Entry]:
+        by_key = {key.decode(): entries for key, entries in answer or ()}
+        return [
+            (cursor, number, fields)
+            for key, cursor in self._cursors.items()
+            for number, fields in by_key.get(key, ())
+        ]
+
+    def _entry(
+        self, cursor: _Cursor, number: bytes, fields: Mapping[bytes, bytes] | None
+    ) -> Event | None:
         entry = number.decode()
-        if _parse_id(entry) <= _parse_id(self._known):  # learned, but not acknowledged in time
+        if _parse_id(entry) <= _parse_id(cursor.known):  # learned, but not acknowledged in time
             return None
-        self._id = entry
-        self._n_read += 1
+        cursor.read = entry
+        self._n_read += cursor.key == self._stream
         t = _parse_id(entry)[0] / 1000  # an id starts with the server's time in milliseconds
         if not fields:  # deleted while it was pending
             return None
         body = fields.get(self._field)
         if body is None:
             return self._receiver.take_row(
-                self._stream.encode(), lambda features: self._row(fields, features, t)
+                cursor.key.encode(), lambda features: self._row(fields, features, t, entry)
             )
-        label = fields.get(self._target.encode())
+        label = fields.get(self._fields.target.encode())
         y = None if label is None else parse_cell(label.decode("utf-8", "replace"))
-        return self._read_message(self._stream, body, y, t)
+        return self._read_message(cursor.key, body, y, t, entry=entry)
 
     def _row(
-        self, fields: Mapping[bytes, bytes], features: tuple[str, ...] | None, t: float
-    ) -> NamedRow:
+        self,
+        fields: Mapping[bytes, bytes],
+        features: tuple[str, ...] | None,
+        t: float,
+        entry: str,
+    ) -> NamedRow | NamedLabel:
         try:
             values = {name.decode(): parse_cell(value.decode()) for name, value in fields.items()}
         except UnicodeDecodeError as e:
             raise SourceError(f"fields must be UTF-8: {e}") from None
-        row = to_row(values, features, self._limits, self._target, self._time_key)
-        row.t = t if math.isnan(row.t) else row.t
-        return row
+        return completed(to_row(values, features, self._limits, self._fields), None, t, entry)
 
     def _count_trimmed(self) -> None:
         """Count the entries that were trimmed before they were read."""
@@ -276,10 +289,39 @@ class RedisSource(BrokerSource):
         first = info.get("first-entry")
         # Entries that are gone; servers before 7.0 do not count them.
         n_gone = info.get("entries-added", 0) - info["length"]
-        is_behind = first is None or _parse_id(first[0].decode()) > _parse_id(self._id)
+        read = self._cursors[self._stream].read
+        is_behind = first is None or _parse_id(first[0].decode()) > _parse_id(read)
         if n_gone > self._n_read and is_behind:
             self._sources.count_gap(n_gone - self._n_read)
             self._n_read = n_gone
+
+
+class _Cursor:
+    """How far one stream was read.
+
+    Attributes
+    ----------
+    read
+        Id of the last entry read.
+    known
+        Entries up to this id were learned before.
+    pending
+        The last entry read again of those that the group has not acknowledged.
+    unacked
+        Entries to be acknowledged to the group.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.unacked: list[bytes] = []
+        self.seek(_BEGINNING)
+
+    def seek(self, entry: str) -> None:
+        """Continue after an entry."""
+        self.read = entry
+        self.known = entry
+        self.pending = _BEGINNING
+        self.unacked.clear()
 
 
 def _parse_id(entry: str) -> tuple[int, int]:

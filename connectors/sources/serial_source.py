@@ -10,10 +10,8 @@ from typing import Any
 
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
 from loco_stream.connectors._base.connector import Connector, Extra, Form
-from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.values import number, parse_cell
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import NamedRow, read_message, to_row
+from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event
 
@@ -36,15 +34,11 @@ class SerialSource(BrokerSource):
         The device, such as ``/dev/ttyUSB0``.
     baud
         Bit rate of the device.
-    target
-        Column or key of the label. An empty name reads rows without labels.
-    time
-        Column or key of the event time, in seconds since 1970.
     columns
         Names of the values in a CSV line. Everything before the first line end is then dropped, as
         it may be half a line.
-    task, idle, max, endless, limits
-        As in `MQTTSource`.
+    options
+        Fields and bounds as in any source of messages. With an empty `target`, rows have no label.
 
     Raises
     ------
@@ -68,25 +62,11 @@ class SerialSource(BrokerSource):
         port: str,
         *,
         baud: int = 115200,
-        target: str = "y",
-        time: str = "t",
         columns: Sequence[str] = (),
-        task: str | None = None,
-        idle: Seconds | None = None,
-        max: int | None = None,  # noqa: A002 - the name of the URL option
-        endless: bool = False,
-        limits: Limits | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            f"serial:{port}",
-            task=task,
-            target=target,
-            time_key=time,
-            idle=idle,
-            max=max,
-            endless=endless,
-            limits=limits,
-        )
+        super().__init__(f"serial:{port}", **options)
+        target = self._fields.target
         if baud < 1:
             raise ConfigError(f"`baud` must be at least 1, got {baud}")
         if columns and target and target not in columns:
@@ -152,19 +132,19 @@ class SerialSource(BrokerSource):
         )
 
     def _is_header(self, cells: list[str]) -> bool:
-        has_target = self._target in (*cells, "")
+        has_target = self._fields.target in (*cells, "")
         return not self._has_columns and has_target and all(number(cell) is None for cell in cells)
 
-    def _parse(self, line: bytes, features: tuple[str, ...] | None) -> NamedRow:
+    def _parse(self, line: bytes, features: tuple[str, ...] | None) -> NamedRow | NamedLabel:
         if line[:1] == b"{":
-            return read_message(line, features, self._limits, self._target, self._time_key)
+            return read_message(line, features, self._limits, self._fields)
         cells = _cells(line)
         if len(cells) != len(self._columns):
             raise SourceError(
                 f"a line must have {len(self._columns)} values as the columns, got {len(cells)}"
             )
         values = {name: parse_cell(cell) for name, cell in zip(self._columns, cells, strict=True)}
-        return to_row(values, features, self._limits, self._target, self._time_key)
+        return to_row(values, features, self._limits, self._fields)
 
 
 def _cells(line: bytes) -> list[str]:

@@ -90,12 +90,19 @@ except (AttributeError, ImportError):  # numba's cache is not as expected: keep 
 
 
 def compiled_folders() -> list[Path]:
-    """Return the folders of the package in which a file imports this module."""
-    folders = {
-        path.parent
+    """Return the folders whose files decide what machine code is made.
+
+    These are the folders in which a file imports this module, and all folders of the same part of
+    the package: `learner/arrays` compiles nothing, but declares the arrays that the step reads.
+    """
+    compiled = [
+        path
         for path in _PACKAGE.rglob("*.py")
         if b"loco_stream._compiler.jit import" in path.read_bytes()
-    }
+    ]
+    parts = {path.relative_to(_PACKAGE).parts[0] for path in compiled if path.parent != _PACKAGE}
+    folders = {path.parent for path in compiled}
+    folders |= {path.parent for part in parts for path in (_PACKAGE / part).rglob("*.py")}
     return sorted(folders)
 
 

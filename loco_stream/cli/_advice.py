@@ -9,8 +9,9 @@ __all__ = ["advised"]
 # name of the library's option -> flag of the command, and what to do with it
 _ADVICE = {
     "on_bad": ("--on-bad", "--on-bad skip leaves such rows out and counts them"),
-    "token": ("--http-token", "pass --http-token FILE"),
+    "token": ("--token", "pass --token FILE"),
     "keys": ("--keys", "make keys with `loco-stream keygen DIR` and pass --keys DIR"),
+    "task": ("--task", "pass --task classification or --task regression"),
     "name": ("--name", "choose another --name"),
     "allowed_hosts": ("--allow-host", "pass --allow-host NAME"),
 }

@@ -7,12 +7,14 @@ from importlib.metadata import requires
 
 import click
 
+from loco_stream.cli._config import ConfiguredCommand
+
 __all__ = ["CommandWithSource", "extras"]
 
 _FOR_DEVELOPERS = {"test", "check", "docs", "bench"}
 
 
-class CommandWithSource(click.Command):
+class CommandWithSource(ConfiguredCommand):
     """A command whose help ends with a list of all kinds of sources."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

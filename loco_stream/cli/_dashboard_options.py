@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream.cli._logging import LOGGER
-from loco_stream.cli._option_group import given, option_group
+from loco_stream.cli._option_group import option_group, typed
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from loco_stream.cli._network_options import NetworkOptions
     from loco_stream.dashboard import Dashboard
     from loco_stream.dashboard.fleet_page import FleetPage
 
@@ -26,38 +27,38 @@ class DashboardOptions:
 
     dashboard: bool
     dashboard_port: int
-    dashboard_host: str
-    allow_host: tuple[str, ...]
     open_page: bool
 
     def check(self) -> None:
         """Raise `ConfigError` if an option of the page is given without --dashboard."""
-        for name in ("dashboard_port", "dashboard_host", "allow_host", "open_page"):
-            if given(name) and not self.dashboard:
+        for name in ("dashboard_port", "open_page"):
+            if typed(name) and not self.dashboard:
                 flag = "open" if name == "open_page" else name.replace("_", "-")
                 raise ConfigError(f"`--{flag}` needs --dashboard")
 
     @contextmanager
-    def page(self) -> Iterator[list[Dashboard]]:
+    def page(self, network: NetworkOptions) -> Iterator[list[Dashboard]]:
         """Serve the page of an engine while the block runs; yield the engine's `watchers`."""
         if not self.dashboard:
             yield []
             return
         from loco_stream.dashboard import Dashboard
 
-        with Dashboard(self.dashboard_port, self.dashboard_host, self.allow_host) as page:
+        where = (self.dashboard_port, network.bind, network.allow_host)
+        with Dashboard(*where, token=network.read_token()) as page:
             self._announce(page.url)
             yield [page]
 
     @contextmanager
-    def fleet_page(self) -> Iterator[list[FleetPage]]:
+    def fleet_page(self, network: NetworkOptions) -> Iterator[list[FleetPage]]:
         """Serve the page of a fleet while the block runs; yield the runner's `watchers`."""
         if not self.dashboard:
             yield []
             return
         from loco_stream.dashboard.fleet_page import FleetPage
 
-        with FleetPage(self.dashboard_port, self.dashboard_host, self.allow_host) as page:
+        where = (self.dashboard_port, network.bind, network.allow_host)
+        with FleetPage(*where, token=network.read_token()) as page:
             self._announce(page.url)
             yield [page]
 
@@ -78,19 +79,6 @@ dashboard_options = option_group(
         show_default=True,
         metavar="PORT",
         help="Port of the page; 0 selects a free one.",
-    ),
-    click.option(
-        "--dashboard-host",
-        default="127.0.0.1",
-        show_default=True,
-        metavar="ADDRESS",
-        help="Address that the page listens on; everybody who reaches it sees the page.",
-    ),
-    click.option(
-        "--allow-host",
-        multiple=True,
-        metavar="NAME",
-        help="Further Host header that the page accepts. Repeatable.",
     ),
     click.option("--open", "open_page", is_flag=True, help="Open the page in a browser."),
 )

@@ -1,4 +1,4 @@
-"""From options to a running engine: what `run` and `serve` share."""
+"""From options to a running engine: what `run`, `serve` and `watch` share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loco_stream.cli._anomalies import AlarmOptions, BesideOptions
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._signals import SignalHandler
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
     from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.monitor import TaskMonitor
 
-__all__ = ["EngineRun", "has_checkpoint", "log_findings", "stored_options"]
+__all__ = [
+    "EngineRun",
+    "has_checkpoint",
+    "learning_engine",
+    "log_findings",
+    "stored_options",
+    "watching_engine",
+]
 
 
 class EngineRun:
@@ -26,23 +37,15 @@ class EngineRun:
     ----------
     reader
         Reads the source.
-    model, scoring
-        Options of the command line, or of the run that is resumed.
-    engine_options
-        Further keyword arguments of `StreamEngine`.
+    make_engine
+        Makes the engine of a reader: `learning_engine` or `watching_engine`.
     """
 
     def __init__(
-        self,
-        reader: SourceReader,
-        model: LearningOptions,
-        scoring: ScoreOptions,
-        engine_options: Mapping[str, Any],
+        self, reader: SourceReader, make_engine: Callable[[SourceReader], StreamEngine]
     ) -> None:
         self._reader = reader
-        self._model = model
-        self._scoring = scoring
-        self._engine_options = dict(engine_options)
+        self._make_engine = make_engine
         self._engine: StreamEngine | None = None
 
     def run(
@@ -69,7 +72,7 @@ class EngineRun:
         from loco_stream.engine.progress import watch
 
         try:
-            handler.engine = self._engine = engine = self._make_engine()
+            handler.engine = self._engine = engine = self._make_engine(self._reader)
         except BaseException:
             self._reader.source.close()
             raise
@@ -83,23 +86,66 @@ class EngineRun:
         report = None if self._engine is None else self._engine.report
         return report if report is not None and report["n_samples"] else None
 
-    def _make_engine(self) -> StreamEngine:
-        from loco_stream.engine import StreamEngine
-        from loco_stream.engine.task import find_task
 
-        task = self._model.task or find_task(self._reader)
-        settings = {**self._model.stored(task), **asdict(self._scoring)}
-        LOGGER.debug("settings: %s", settings)
-        return StreamEngine(
-            self._model.model(task),
-            self._reader,
-            monitor=self._model.monitor(task),
-            delay=self._scoring.delay,
-            score_window=self._scoring.score_window,
-            task=task,
-            settings=settings,
-            **self._engine_options,
-        )
+def learning_engine(
+    reader: SourceReader,
+    model: LearningOptions,
+    scoring: ScoreOptions,
+    alarms: BesideOptions,
+    engine_options: Mapping[str, Any],
+) -> StreamEngine:
+    """Return an engine that learns from labels.
+
+    Parameters
+    ----------
+    reader
+        Reads the source.
+    model, scoring, alarms
+        Options of the command line, or of the run that is resumed.
+    engine_options
+        Further keyword arguments of `StreamEngine`.
+    """
+    from loco_stream.engine import StreamEngine
+    from loco_stream.engine.task import find_task
+
+    def choose(task: str) -> tuple[LOCOClassifier | LOCORegressor, TaskMonitor]:
+        return model.model(task), model.monitor(task)
+
+    task = model.task
+    if task is None and not _is_resumed(engine_options):
+        task = find_task(reader)
+    settings = {**model.stored(task), **asdict(scoring), **alarms.stored()}
+    LOGGER.debug("settings: %s", settings)
+    chosen = choose(task or "classification")
+    return StreamEngine(
+        chosen[0],
+        reader,
+        monitor=chosen[1],
+        delay=scoring.delay,
+        score_window=scoring.score_window,
+        task=task or "classification",
+        settings=settings,
+        anomaly=alarms.detector(model.seed) if alarms.watch else None,
+        choose=choose if task is None else None,
+        **engine_options,
+    )
+
+
+def _is_resumed(engine_options: Mapping[str, Any]) -> bool:
+    folder = engine_options.get("checkpoint")
+    may_resume = engine_options.get("resume") is not False
+    return may_resume and folder is not None and has_checkpoint(folder)
+
+
+def watching_engine(
+    reader: SourceReader, alarms: AlarmOptions, seed: int, engine_options: Mapping[str, Any]
+) -> StreamEngine:
+    """Return an engine that detects anomalies and needs no labels; see `learning_engine`."""
+    from loco_stream.engine import StreamEngine
+
+    settings = {**alarms.stored(), "seed": seed}
+    LOGGER.debug("settings: %s", settings)
+    return StreamEngine(alarms.detector(seed), reader, settings=settings, **engine_options)
 
 
 def log_findings(report: Mapping[str, Any], *, unused: bool) -> None:

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
+    from loco_stream.cli._network_options import NetworkOptions
+    from loco_stream.connectors._base.fields import Fields
     from loco_stream.stream import Source
 
 __all__ = ["http_api"]
 
 
+def _fields(query: str) -> Fields:
+    """Return the roles of columns in the options of the address."""
+    from loco_stream.connectors._base.fields import Fields
+    from loco_stream.connectors._base.options import TEXT, Option, convert, split_query
+
+    names = ("target", "time", "id", "keep", "drop", "use")
+    options = {name: Option(name, TEXT, None, "") for name in names}
+    chosen: dict[str, Any] = {}
+    for name, text in split_query(query):
+        value = convert("http", options, name, text or "")
+        chosen[name] = tuple(value.split(",")) if name in ("keep", "drop", "use") else value
+    return Fields(**chosen)
+
+
 @contextmanager
 def http_api(
-    service: ServiceState, address: str | None, token_file: str | None
+    service: ServiceState,
+    address: str | None,
+    network: NetworkOptions,
 ) -> Iterator[Callable[[Source], Source]]:
     """Serve the API while the block runs.
 
@@ -27,9 +46,10 @@ def http_api(
     service
         What the API reads and predicts with.
     address
-        ``PORT`` or ``HOST:PORT``; None serves nothing.
-    token_file
-        File with the bearer token, created if absent; None needs no token.
+        ``PORT`` or ``HOST:PORT``; None serves nothing. ``?target=NAME&id=NAME`` and the like give
+        roles to the columns of rows in the line protocol.
+    network
+        Address to listen on if `address` has none, accepted hosts and the token.
 
     Yields
     ------
@@ -37,21 +57,27 @@ def http_api(
         Adds the rows of ``POST /learn`` to those of a source.
     """
     if address is None:
-        if token_file is not None:
-            raise ConfigError("`--http-token` needs --http")
         yield lambda source: source
         return
-    from loco_stream.connectors.control import make_token
     from loco_stream.dashboard.http_api import HttpApi
     from loco_stream.engine.inbox import InboxSource
 
-    host, _, port = address.rpartition(":")
+    where, _, query = address.partition("?")
+    host, _, port = where.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ConfigError(
             f"`--http` must be PORT or ADDRESS:PORT with a port from 1 to 65535, got {address!r}"
         )
-    token = None if token_file is None else make_token(token_file)
-    api = HttpApi(service, int(port), host or "127.0.0.1", token)
+    bind = host or network.bind
+    token = replace(network, bind=bind).read_token()
+    api = HttpApi(
+        service,
+        int(port),
+        bind,
+        token,
+        allowed_hosts=network.allow_host,
+        fields=_fields(query),
+    )
     LOGGER.info("http: %s", api.url)
     try:
         yield lambda source: InboxSource(source, api.inbox)

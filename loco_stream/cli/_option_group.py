@@ -13,7 +13,9 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Command", "given", "option_group", "with_stored"]
+__all__ = ["Command", "given", "option_group", "typed", "with_stored"]
+
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 T = TypeVar("T", bound="DataclassInstance")
 Command = Callable[..., object]
@@ -49,7 +51,15 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
 
 
 def given(name: str) -> bool:
-    """Return whether the current command line sets an option."""
+    """Return whether the command line, the environment or the configuration sets an option."""
+    return click.get_current_context().get_parameter_source(name) in _GIVEN
+
+
+def typed(name: str) -> bool:
+    """Return whether the command line itself sets an option.
+
+    An environment or a file may serve several commands, and set options that one does not need.
+    """
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.COMMANDLINE
 

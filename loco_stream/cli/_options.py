@@ -59,7 +59,7 @@ class LearningOptions:
         given = {name: value for name, value in chosen.items() if value is not None}
         return TaskMonitor(problem=task, seed=self.seed, **given)
 
-    def stored(self, task: str) -> dict[str, object]:
+    def stored(self, task: str | None) -> dict[str, object]:
         """Return the values that a resumed run continues with."""
         return {**asdict(self), "task": task}
 
@@ -80,7 +80,9 @@ class SourceOptions:
     limits: tuple[str, ...]
     on_bad: str | None
 
-    def open(self, url: str, task: str | None, *, endless: bool = False) -> Source:
+    def open(
+        self, url: str, task: str | None, *, endless: bool = False, labelled: bool = True
+    ) -> Source:
         """Open the source that a URL names.
 
         Parameters
@@ -91,6 +93,8 @@ class SourceOptions:
             "classification" or "regression"; None if the source has to find it.
         endless
             Whether to continue after the end of a live source's stream.
+        labelled
+            False reads tables that name no label column as rows without labels.
         """
         from loco_stream.connectors import open_source
 
@@ -101,6 +105,7 @@ class SourceOptions:
             endless=endless,
             limits=self._bounds(),
             on_bad=self.on_bad,
+            labelled=labelled,
         )
 
     def _bounds(self) -> dict[str, str]:

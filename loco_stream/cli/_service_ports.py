@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from loco_stream.cli._network_options import NetworkOptions
 from loco_stream.cli._option_group import option_group
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
@@ -24,10 +25,9 @@ class PortOptions:
     control: str | None
     control_token: str | None
     http: str | None
-    http_token: str | None
 
     @contextmanager
-    def open(self, state: ServiceState) -> Iterator[None]:
+    def open(self, state: ServiceState, network: NetworkOptions) -> Iterator[None]:
         """Serve metrics and control commands while the block runs."""
         if self.control_token is not None and self.control is None:
             raise ConfigError("`--control-token` needs --control")
@@ -40,7 +40,9 @@ class PortOptions:
             if self.metrics_port is not None:
                 from loco_stream.engine.prometheus import serve_metrics
 
-                ports.callback(serve_metrics(state, self.metrics_port))
+                token = network.read_token()
+                where = (self.metrics_port, network.bind, token, network.allow_host)
+                ports.callback(serve_metrics(state, *where))
             yield
 
 
@@ -85,12 +87,7 @@ port_options = option_group(
     click.option(
         "--http",
         metavar="[ADDRESS:]PORT",
-        help="Serve predictions and take rows to learn at http://127.0.0.1:PORT; described by "
-        "/openapi.json.",
-    ),
-    click.option(
-        "--http-token",
-        metavar="FILE",
-        help="Bearer-token file for --http; created if absent. Required if ADDRESS is not local.",
+        help="Serve predictions and take rows and labels at http://127.0.0.1:PORT; described by "
+        "/openapi.json. PORT?target=NAME&id=NAME gives roles to columns of the line protocol.",
     ),
 )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import given, option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -77,13 +79,15 @@ _fleet_options = option_group(
 )
 
 
-@click.command("fleet")
+@click.command("fleet", cls=ConfiguredCommand)
 @click.argument("source")
 @_fleet_options
 @state_options("interval:1s")
 @source_options("skip")
 @sink_options
 @dashboard_options
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
 @log_options
 @refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
@@ -92,12 +96,14 @@ _fleet_options = option_group(
 @refuse_option("--control", "a fleet has no `--control`: end it with SIGTERM")
 @refuse_option("--http", "a fleet has no `--http`: it replies to prediction requests of its source")
 def command(
+    *,
     source: str,
     fleet: FleetOptions,
     state: StateOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     model: LearningOptions,
     log: LogOptions,
 ) -> None:
@@ -119,12 +125,13 @@ def command(
 
     state.check()
     page.check()
+    network.check(page.dashboard, needed="--dashboard")
     fleet.check()
     stored = stored_settings(state.checkpoint)
     model = with_stored(model, stored or {})
     sinks = outputs.open()
     report = None
-    with stop_on_signal() as handler, page.fleet_page() as watchers:
+    with stop_on_signal() as handler, page.fleet_page(network) as watchers:
         try:
             stream = reading.open(source, model.task, endless=True)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
@@ -149,6 +156,10 @@ def _open(
 
     try:
         task = model.task or find_task(reader)
+        if task is None:
+            raise ConfigError(
+                "the task cannot be inferred: none of the first rows has a label", option="task"
+            )
         LOGGER.debug("settings: %s", model.stored(task))
         return Fleet(
             _initial_model(options, state, model, task),

@@ -20,8 +20,10 @@ __all__ = ["main"]
 
 _COMMANDS = (
     "run",
+    "watch",
     "serve",
     "fleet",
+    "config",
     "control",
     "inspect",
     "keygen",
@@ -83,6 +85,8 @@ def main() -> None:
         loco-stream run river:ImageSegments --report out.json --plot out.png
     Learn a table whose labels are in column "kind":
         loco-stream run "csv:rows.csv?target=kind"
+    Detect anomalies in a table without labels:
+        loco-stream watch csv:rows.csv
     Learn for months from other processes without losing a row:
         loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
     Train one model per device:

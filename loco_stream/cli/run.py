@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options
+from loco_stream.cli._engine_run import (
+    EngineRun,
+    learning_engine,
+    log_findings,
+    stored_options,
+)
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -30,7 +37,7 @@ from loco_stream.errors import ConfigError, LocoStreamError
 if TYPE_CHECKING:
     from loco_stream.engine.report import Report
 
-__all__ = ["command"]
+__all__ = ["RunOptions", "command", "run_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class RunOptions:
             Console().print(report.table())
 
 
-_run_options = option_group(
+run_options = option_group(
     "options",
     RunOptions,
     click.option("--report", metavar="FILE.json", help="Write the report as JSON."),
@@ -84,7 +91,7 @@ _run_options = option_group(
     click.option(
         "--plot",
         metavar="FILE.png",
-        help="Draw the sliding score with its drift marks; also .svg and .pdf.",
+        help="Draw the scores over the stream with the alarms; also .svg and .pdf.",
     ),
     click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N rows."),
     click.option(
@@ -109,6 +116,7 @@ Examples
   loco-stream run river:Bikes --max-samples 20000 --dashboard
   loco-stream run river:Phishing --quiet --json | jq .accuracy
   loco-stream run river:Phishing --delay 100 --set rule=frozen
+  loco-stream run "csv:rows.csv?target=kind" --watch --on-alarm "logger -t loco"
   loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
   loco-stream run "csv:rows.csv?target=kind" --sink "jsonl:out.jsonl?only=prediction"
   loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
@@ -120,21 +128,27 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 
 @click.command("run", cls=CommandWithSource, help=_HELP)
 @click.argument("source")
-@_run_options
+@run_options
 @source_options(None)
 @sink_options
+@beside_options
 @dashboard_options
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(None)
 @score_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
+    *,
     source: str,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
+    alarms: BesideOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
     log: LogOptions,
@@ -143,16 +157,21 @@ def command(
     from loco_stream.engine.source_reader import SourceReader
 
     options.check(page)
+    alarms.check()
+    network.check(page.dashboard, needed="--dashboard")
     stored = stored_options(options.checkpoint if options.resume else None)
     model = with_stored(model, stored)
     scoring = with_stored(scoring, stored)
-    sinks = outputs.open()
+    alarms = with_stored(alarms, stored)
+    sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, model.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
-    with stop_on_signal() as handler, page.page() as watchers:
+    with stop_on_signal() as handler, page.page(network) as watchers:
         try:
             warm_up()
+            if alarms.watch:
+                warm_up_detector()
             engine_options = {
                 "checkpoint": options.checkpoint,
                 "resume": options.resume,
@@ -162,10 +181,8 @@ def command(
                 "watchers": watchers,
             }
             run = EngineRun(
-                SourceReader(stream, in_blocks=scoring.delay is None),
-                model,
-                scoring,
-                engine_options,
+                SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
+                lambda reader: learning_engine(reader, model, scoring, alarms, engine_options),
             )
             report = run.run(
                 handler, max_samples=options.max_samples, shows_progress=log.shows_progress
@@ -179,3 +196,5 @@ def command(
         options.save(report)  # inside the block: a late signal must not cost the report
         options.show(report, table=not log.quiet)
         log_findings(report, unused=options.as_json)  # the table shows what was not used
+        if report["n_unlabelled"] and not report["n_samples"]:
+            LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
+from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, has_checkpoint, log_findings, stored_options
+from loco_stream.cli._engine_run import (
+    EngineRun,
+    has_checkpoint,
+    learning_engine,
+    log_findings,
+    stored_options,
+)
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import (
     LearningOptions,
@@ -41,19 +50,21 @@ _FLEET = "`serve --key` is now `loco-stream fleet SOURCE --key FEATURE --checkpo
 _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key FEATURE`"
 
 
-@click.command("serve")
+@click.command("serve", cls=ConfiguredCommand)
 @click.option(
     "--source",
-    required=True,
     metavar="URL",
     help="Source of the rows, for example zmq+reliable://127.0.0.1:5555; `loco-stream run --help` "
-    "lists all kinds.",
+    "lists all kinds. Without it, rows come by --http alone.",
 )
 @state_options(None)
 @source_options("skip")
 @port_options
 @sink_options
+@beside_options
 @dashboard_options
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
 @score_options
 @log_options
@@ -64,12 +75,14 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @refuse_option("--window", "`--window` is now `--score-window`")
 def command(
     *,
-    source: str,
+    source: str | None,
     state: StateOptions,
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
+    alarms: BesideOptions,
     page: DashboardOptions,
+    network: NetworkOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
     log: LogOptions,
@@ -84,6 +97,7 @@ def command(
       loco-stream serve --source zmq+reliable://0.0.0.0:5555 --keys keys/ --checkpoint state/
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
       loco-stream serve --source mqtt://127.0.0.1/plant/rows --checkpoint state/ --dashboard
+      loco-stream serve --http 8080 --checkpoint state/
       loco-stream serve --source "csv:rows.csv?target=kind&follow=1" --checkpoint state/ --http 8080
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ \\
           --sink zmq+pub://127.0.0.1:5557 --log-format json
@@ -99,6 +113,11 @@ def command(
     """
     state.check()
     page.check()
+    opened = (page.dashboard, ports.http, ports.metrics_port)
+    network.check(*opened, needed="--dashboard, --http or --metrics-port")
+    if source is None and ports.http is None:
+        raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
+    alarms.check()
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -106,24 +125,31 @@ def command(
         "durability": state.durability,
         "strict": reading.on_bad == "stop",
         "forever": True,
-        "sinks": outputs.open(),
+        "sinks": [*outputs.open(), *alarms.sinks()],
     }
     service = ServiceState()
     report = None
     with (
         stop_on_signal() as handler,
-        page.page() as watchers,
-        ports.open(service),
-        http_api(service, ports.http, ports.http_token) as with_inbox,
+        page.page(network) as watchers,
+        ports.open(service, network),
+        http_api(service, ports.http, network) as with_inbox,
     ):
         try:
             stored = stored_options(state.checkpoint)
             model = with_stored(model, stored)
             scoring = with_stored(scoring, stored)
-            stream = reading.open(source, model.task, endless=True)
+            alarms = with_stored(alarms, stored)
+            if alarms.watch:
+                warm_up_detector()
+            stream = _open(source, reading, model.task)
             is_new = not has_checkpoint(state.checkpoint)
             reader = _compile(with_inbox(stream), service, reads_ahead=is_new)
-            run = EngineRun(reader, model, scoring, {**engine_options, "watchers": watchers})
+            options = {**engine_options, "watchers": watchers}
+            run = EngineRun(
+                reader,
+                lambda reader: learning_engine(reader, model, scoring, alarms, options),
+            )
             report = run.run(
                 handler,
                 shows_progress=log.shows_progress,
@@ -131,7 +157,16 @@ def command(
             )
         except Interrupt:
             LOGGER.info("ended before the first row")
-    _finish(report, source, model.task, state)
+    _finish(report, source or "http", model.task, state)
+
+
+def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
+    """Open the source; without a URL, the one of the HTTP API alone."""
+    if url is not None:
+        return reading.open(url, task, endless=True)
+    from loco_stream.engine.inbox import InboxOnly
+
+    return InboxOnly()
 
 
 def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> SourceReader:

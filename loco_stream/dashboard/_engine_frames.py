@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.trainer import ScoredRow
+    from loco_stream.engine.watching import Watcher
     from loco_stream.options import AdvancedOptions
 
 __all__ = ["EngineFrames", "Point", "score_columns"]
@@ -35,6 +36,8 @@ _TASK_KEYS = (
     "accuracy_matrix",
 )
 _DRIFTS = 100  # drifts kept on the page
+_ALARMS = 50  # alarms of the anomaly detector
+_COLUMNS = 12  # columns with a chart
 # bounds of what is shown of a row
 _FEATURES = 60
 _LABELS = 6
@@ -91,6 +94,7 @@ class EngineFrames:
         self._tasks_due = 0.0
         self._classes: Frame = {}
         self._classes_due = 0.0
+        self._watch_due = 0.0
 
     def point(self, engine: StreamEngine) -> Point:
         """Return a point of the course.
@@ -134,7 +138,16 @@ class EngineFrames:
             **self._changed_classes(status),
             **_network(engine.model),
             **self._changed_tasks(engine),
+            **self._watched(engine),
         }
+
+    def _watched(self, engine: StreamEngine) -> Frame:
+        """Return what the anomaly detector found, at most twice a second."""
+        now = time.monotonic()
+        if engine.watcher is None or now < self._watch_due:
+            return {}
+        self._watch_due = now + _SLOW_SECONDS
+        return {"watch": _watch(engine.watcher)}
 
     def _changed_tasks(self, engine: StreamEngine) -> Frame:
         """Return drifts, tasks and forgetting if they changed, at most twice a second."""
@@ -181,6 +194,35 @@ def _tasks(engine: StreamEngine) -> Frame:
         "tasks": tasks,
         **{name: report[name] for name in _TASK_KEYS},
     }
+
+
+def _watch(watcher: Watcher) -> Frame:
+    """Return the latest rows column by column with their bands, and the latest alarms."""
+    rows = list(watcher.shown)
+    names = list(rows[-1]["x"])[:_COLUMNS] if rows else []
+    alarms = list(watcher.alarms)[-_ALARMS:]
+    return {
+        "at": [row["at"] for row in rows],
+        "state": [round(row["scores"][1], 2) for row in rows],
+        "alarm": [row["alarm"] for row in rows],
+        "blame": [str(row["column"]) for row in rows],
+        "columns": [[name, *_column(rows, name)] for name in names],
+        "n_alarms": watcher.n_alarms,
+        "alarms": [
+            {**alarm, "column": _text(alarm["column"]), "value": _text(alarm["value"])}
+            for alarm in alarms
+        ],
+        "unusual": watcher.report()["unusual_columns"],
+    }
+
+
+def _column(rows: Sequence[Frame], name: str) -> list[list[float | None]]:
+    """Return value, lower and upper end of the expected band of one column in each row."""
+    bands = [row["expected"].get(name, (None, None)) for row in rows]
+    return [
+        [row["x"].get(name) for row in rows],
+        *(list(ends) for ends in zip(*bands, strict=True)),
+    ]
 
 
 def _last_row(answered: ScoredRow | None) -> Frame | None:

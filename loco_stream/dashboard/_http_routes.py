@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -17,11 +20,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from loco_stream.dashboard._openapi import DOCUMENT, LabelledRow, LearnBody, PredictBody
+from loco_stream._prediction_mode import mode_arguments
+from loco_stream.connectors.line_protocol import LineReader
+from loco_stream.dashboard._openapi import (
+    DOCUMENT,
+    LabelBody,
+    LabelledRow,
+    LearnBody,
+    PredictBody,
+    RowLabel,
+)
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._service import Service
 from loco_stream.engine.deduplicator import MAX_NUMBER
-from loco_stream.engine.inbox import Inbox, InboxFullError
+from loco_stream.engine.inbox import Inbox, InboxFullError, InboxRow
+from loco_stream.engine.prometheus import shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError, SourceError
 
@@ -34,7 +47,12 @@ MAX_BYTES = 1 << 20
 MAX_ROWS = 256
 TIMEOUT = 10.0  # seconds that a body may take to arrive, and a row to be learned
 
-_PATHS = "POST /predict, POST /learn, GET /health, GET /ready, GET /openapi.json"
+_WRITE_ROWS = 256  # rows in the line protocol that are logged together
+
+_PATHS = (
+    "POST /predict, POST /learn, POST /label, POST /write, POST /api/v2/write, GET /health, "
+    "GET /ready, GET /openapi.json"
+)
 _WRONG_PATH = {
     404: f"there is no such path; there are {_PATHS}",
     405: f"this path has another method; there are {_PATHS}",
@@ -43,14 +61,16 @@ _WRONG_PATH = {
 Row: TypeAlias = Mapping[str, Any]  # values by feature
 Endpoint = Callable[[Request], Awaitable[object]]
 Body = TypeVar("Body", PredictBody, LearnBody)
+Answer = TypeVar("Answer")
 
 
 class _Routes:
     """The endpoints; each returns what becomes the JSON of the response."""
 
-    def __init__(self, service: Service, inbox: Inbox) -> None:
+    def __init__(self, service: Service, inbox: Inbox, lines: LineReader | None) -> None:
         self._service = service
         self._inbox = inbox
+        self._lines = lines
 
     async def predict(self, request: Request) -> object:
         asked = await _read(request, PredictBody)
@@ -58,36 +78,74 @@ class _Routes:
         if engine is None:
             raise HTTPException(503, f"there is no model yet: {self._service.status['phase']}")
         rows = _checked_rows(asked)
-        predicted = await run_in_threadpool(lambda: [_prediction(engine, x) for x in rows])
+        predicted = await run_in_threadpool(
+            lambda: [_prediction(engine, x, asked.in_stream) for x in rows]
+        )
         return predicted[0] if asked.rows is None else {"predictions": predicted}
 
     async def learn(self, request: Request) -> object:
         given = await _read(request, LearnBody)
         rows = self._checked_labels(given)
-        try:
-            waiting = asyncio.wrap_future(self._inbox.put(rows, given.source, given.seq or 0))
-            learned = await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
-        except InboxFullError as error:
-            raise HTTPException(503, str(error)) from None
-        except SourceError as error:
-            raise HTTPException(409, str(error)) from None
-        except TimeoutError:
-            raise HTTPException(503, f"not learned within {TIMEOUT:g} s; it may still be") from None
+        learned = await _durable(lambda: self._inbox.put(rows, given.source, given.seq or 0))
         repeated = {} if given.source is None else {"repeated": len(rows) - learned}
         return {"learned": learned, **repeated}
 
-    def _checked_labels(self, given: LearnBody) -> Sequence[tuple[Row, object]]:
+    async def label(self, request: Request) -> object:
+        given = await _decoded(request, LabelBody)
+        if (given.id is None) == (given.labels is None):
+            raise HTTPException(400, "give one label as id and label, or several as labels")
+        labels = given.labels
+        if labels is None:
+            assert given.id is not None
+            labels = [RowLabel(given.id, given.label)]
+        if not 1 <= len(labels) <= MAX_ROWS:
+            raise HTTPException(413, f"1 to {MAX_ROWS} labels per request, got {len(labels)}")
+        for one in labels:
+            if one.label is not None and (fault := _label_fault(one.label, self._task)):
+                raise HTTPException(422, fault)
+        ids = [one.id for one in labels]
+        await _durable(lambda: self._inbox.put_labels(ids, [one.label for one in labels]))
+        return {"labels": len(labels)}
+
+    async def write(self, request: Request) -> object:
+        """Take rows in the line protocol of InfluxDB."""
+        body = await _raw(request)
+        precision = request.query_params.get("precision", "ns")
+        if self._lines is None:
+            raise HTTPException(
+                501, "install line-protocol-parser: pip install 'loco-stream[influx]'"
+            )
+        try:
+            lines = self._lines.read(body, precision)
+        except SourceError as error:
+            raise HTTPException(400, str(error)) from None
+        rows = [InboxRow(row.x, row.y, row.id, row.t, row.extra) for row in lines]
+        for row in rows:
+            if fault := _fault(row.x) or (row.y is not None and _label_fault(row.y, self._task)):
+                raise HTTPException(422, str(fault))
+        for at in range(0, len(rows), _WRITE_ROWS):
+            part = rows[at : at + _WRITE_ROWS]
+            await _durable(partial(self._inbox.put, part))
+        return None
+
+    @property
+    def _task(self) -> str:
+        return "regression" if "mae" in self._service.status else "classification"
+
+    def _checked_labels(self, given: LearnBody) -> Sequence[InboxRow]:
         """Return rows and labels; raises an HTTP error for what cannot be learned."""
-        several = [LabelledRow(given.x or {}, given.y)] if given.rows is None else given.rows
-        rows = [(row.x, row.y) for row in several]
+        several = given.rows
+        if several is None:
+            several = [LabelledRow(given.x or {}, given.y, given.id)]
+        rows = [InboxRow(row.x, row.y, row.id) for row in several]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "source and seq belong together: give both, or neither")
         if not rows or (given.seq or 0) + len(rows) - 1 > MAX_NUMBER:
             raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_NUMBER}")
-        task = "regression" if "mae" in self._service.status else "classification"
-        for x, y in rows:
-            if fault := _fault(x) or _label_fault(y, task):
-                raise HTTPException(422, fault)
+        for row in rows:
+            waits = row.y is None and row.id is not None
+            if fault := _fault(row.x) or (not waits and _label_fault(row.y, self._task)):
+                raise HTTPException(422, str(fault))
         return rows
 
     async def health(self, request: Request) -> object:
@@ -103,7 +161,13 @@ class _Routes:
         return DOCUMENT
 
 
-def http_app(service: Service, inbox: Inbox, token: str | None, hosts: Sequence[str]) -> Starlette:
+def http_app(
+    service: Service,
+    inbox: Inbox,
+    token: str | None,
+    hosts: Sequence[str],
+    lines: LineReader | None,
+) -> Starlette:
     """Return the application.
 
     Parameters
@@ -116,12 +180,17 @@ def http_app(service: Service, inbox: Inbox, token: str | None, hosts: Sequence[
         Bearer token of requests for predictions and with rows; None needs no token.
     hosts
         Accepted Host headers; ``*`` for any.
+    lines
+        Reads rows in the line protocol of InfluxDB; None if its library is not installed.
     """
-    routes = _Routes(service, inbox)
+    routes = _Routes(service, inbox, lines)
     return Starlette(
         routes=[
             Route("/predict", _json(routes.predict, token), methods=["POST"]),
             Route("/learn", _json(routes.learn, token), methods=["POST"]),
+            Route("/label", _json(routes.label, token), methods=["POST"]),
+            Route("/write", _json(routes.write, token), methods=["POST"]),
+            Route("/api/v2/write", _json(routes.write, token), methods=["POST"]),
             Route("/health", _json(routes.health, None)),
             Route("/ready", _json(routes.ready, None)),
             Route("/openapi.json", _json(routes.document, None)),
@@ -140,10 +209,13 @@ def _json(handle: Endpoint, token: str | None) -> Callable[[Request], Awaitable[
     async def endpoint(request: Request) -> Response:
         if request.headers.get("origin") is not None:
             raise HTTPException(403, "pages of a browser may not use this API")
-        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+        shown = shown_token(request.headers.get("authorization", ""))
         if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
-        return Response(msgspec.json.encode(await handle(request)), media_type="application/json")
+        answer = await handle(request)
+        if answer is None:
+            return Response(status_code=204)
+        return Response(msgspec.json.encode(answer), media_type="application/json")
 
     return endpoint
 
@@ -155,22 +227,55 @@ def _refuse(request: Request, error: Exception) -> Response:
     return Response(body, error.status_code, headers=error.headers, media_type="application/json")
 
 
-async def _read(request: Request, kind: type[Body]) -> Body:
-    """Return the decoded body; raises an HTTP error if it is invalid."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "send JSON with Content-Type: application/json")
+async def _durable(submit: Callable[[], Future[int]]) -> int:
+    """Submit rows or labels and wait until they are durable; raises an HTTP error otherwise."""
     try:
-        body = await asyncio.wait_for(_body(request), TIMEOUT)
-        given = msgspec.json.decode(body, type=kind)
+        waiting = asyncio.wrap_future(submit())
+        return await asyncio.wait_for(asyncio.shield(waiting), TIMEOUT)
+    except InboxFullError as error:
+        raise HTTPException(503, str(error)) from None
+    except SourceError as error:
+        raise HTTPException(409, str(error)) from None
     except TimeoutError:
-        raise HTTPException(408, f"the body took more than {TIMEOUT:g} s") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HTTPException(400, str(error)) from None
+        raise HTTPException(503, f"not learned within {TIMEOUT:g} s; it may still be") from None
+
+
+async def _read(request: Request, kind: type[Body]) -> Body:
+    """Return the decoded rows; raises an HTTP error if they are invalid."""
+    given = await _decoded(request, kind)
     if (given.x is None) == (given.rows is None):
         raise HTTPException(400, "give one row as x, or several as rows")
     if given.rows is not None and len(given.rows) > MAX_ROWS:
         raise HTTPException(413, f"at most {MAX_ROWS} rows per request, got {len(given.rows)}")
     return given
+
+
+async def _decoded(request: Request, kind: type[Answer]) -> Answer:
+    """Return the decoded body; raises an HTTP error if it is invalid."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "send JSON with Content-Type: application/json")
+    try:
+        return msgspec.json.decode(await _raw(request), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HTTPException(400, str(error)) from None
+
+
+async def _raw(request: Request) -> bytes:
+    """Return the body, unpacked; raises an HTTP error if it is too large or too slow."""
+    try:
+        body = await asyncio.wait_for(_body(request), TIMEOUT)
+    except TimeoutError:
+        raise HTTPException(408, f"the body took more than {TIMEOUT:g} s") from None
+    if request.headers.get("content-encoding") != "gzip":
+        return body
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        content = unpack.decompress(body, MAX_BYTES + 1)
+    except zlib.error as error:
+        raise HTTPException(400, f"the body is not gzip: {error}") from None
+    if len(content) > MAX_BYTES:
+        raise HTTPException(413, f"at most {MAX_BYTES} bytes per request")
+    return content
 
 
 async def _body(request: Request) -> bytes:
@@ -193,12 +298,13 @@ def _checked_rows(asked: PredictBody) -> Sequence[Row]:
     return rows
 
 
-def _prediction(engine: StreamEngine, x: Row) -> dict[str, object]:
+def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[str, object]:
     model = engine.model
+    mode = mode_arguments(model.predict_one, in_stream)
     try:
-        predicted: dict[str, object] = {"prediction": model.predict_one(x)}
+        predicted: dict[str, object] = {"prediction": model.predict_one(x, **mode)}
         if hasattr(model, "predict_proba_one"):
-            proba = model.predict_proba_one(x)
+            proba = model.predict_proba_one(x, **mode)
             predicted["proba"] = {str(label): p for label, p in proba.items()}
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None

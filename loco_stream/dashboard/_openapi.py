@@ -10,30 +10,47 @@ from msgspec import Meta
 from loco_stream.engine.deduplicator import MAX_NUMBER
 from loco_stream.version import __version__
 
-__all__ = ["DOCUMENT", "LabelledRow", "LearnBody", "PredictBody"]
+__all__ = ["DOCUMENT", "LabelBody", "LabelledRow", "LearnBody", "PredictBody", "RowLabel"]
 
 Schema: TypeAlias = dict[str, Any]
 Value = int | float | bool | str | None
 Features = dict[str, Value]
 
 
+Id = Annotated[str, Meta(min_length=1, max_length=255)] | int
+
+
 class LabelledRow(msgspec.Struct, forbid_unknown_fields=True):
-    """A row and its label."""
+    """A row and its label; a row with an `id` may get its label later."""
 
     x: Features
-    y: Value
+    y: Value = None
+    id: Id | None = None
+
+
+class RowLabel(msgspec.Struct, forbid_unknown_fields=True):
+    """The label of the row with an id; null if the row will get none."""
+
+    id: Id
+    label: Value
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One row as `x`, or several as `rows`."""
+    """One row as `x`, or several as `rows`.
+
+    `in_stream`: true if they are the stream's next rows, false if they may be of any class that was
+    ever learned, null if the evidence of each row decides.
+    """
 
     x: Features | None = None
     rows: list[Features] | None = None
+    in_stream: bool | None = False
 
 
 class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
     """One row as `x` with its label `y`, or several as `rows`.
 
+    A row with an `id` may come without its label, which `/label` then brings.
     With `source`, a name that the client chooses, and `seq`, the number of the first row, a row
     that is sent again is not learned again: the 64 numbers up to the highest of each source are
     remembered.
@@ -41,9 +58,24 @@ class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
 
     x: Features | None = None
     y: Value = None
+    id: Id | None = None
     rows: list[LabelledRow] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     seq: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | None = None
+
+
+class LabelBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One label by the `id` of its row, or several as `labels`."""
+
+    id: Id | None = None
+    label: Value = None
+    labels: list[RowLabel] | None = None
+
+
+class LabelResponse(msgspec.Struct):
+    """Labels that were taken; one whose row has not come yet waits for it."""
+
+    labels: int
 
 
 class PredictResponse(msgspec.Struct):
@@ -102,9 +134,11 @@ def _document() -> Schema:
     types = (
         PredictBody,
         LearnBody,
+        LabelBody,
         PredictResponse,
         PredictManyResponse,
         LearnResponse,
+        LabelResponse,
         HealthResponse,
         ReadyResponse,
         ErrorResponse,
@@ -112,7 +146,7 @@ def _document() -> Schema:
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
-    predict, learn, one, several, learned, health, ready, error = schemas
+    predict, learn, label, one, several, learned, labelled, health, ready, error = schemas
     errors = {code: _response(text, error) for code, text in _ERRORS.items()}
     paths = {
         "/predict": {
@@ -127,6 +161,13 @@ def _document() -> Schema:
                 learn,
             )
         },
+        "/label": {
+            "post": _operation(
+                "Label rows by their ids; responds when the labels are durable.", labelled, label
+            )
+        },
+        "/write": {"post": _write_operation()},
+        "/api/v2/write": {"post": _write_operation()},
         "/health": {"get": _operation("Whether the process is alive.", health)},
         "/ready": {"get": _operation("Whether there is a model and rows become durable.", ready)},
     }
@@ -155,6 +196,15 @@ def _operation(summary: str, result: object, body: object = None) -> Schema:
             "content": {"application/json": {"schema": body}},
         }
         described["security"] = [{}, {"token": []}]
+    return described
+
+
+def _write_operation() -> Schema:
+    described = _operation("Take rows in the line protocol of InfluxDB.", {})
+    described["responses"] = {"204": {"description": "the rows are durable"}}
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    described["requestBody"] = {"required": True, "content": content}
+    described["security"] = [{}, {"token": []}]
     return described
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -18,11 +19,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from loco_stream.dashboard._frame_buffer import FrameBuffer
+from loco_stream.engine.prometheus import shown_token
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["STATIC", "OpenPages", "SecurityHeaders", "page_app"]
+__all__ = ["STATIC", "OpenPages", "RequireToken", "SecurityHeaders", "page_app"]
 
 STATIC = Path(__file__).parent / "static"
 _PERIOD = 0.05  # seconds between two reads of the buffer: at most 20 frames per second
@@ -93,6 +95,37 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers)
 
 
+class RequireToken:
+    """Middleware that refuses requests without the token.
+
+    A program sends it as bearer token, a browser as password with any user name.
+
+    Parameters
+    ----------
+    app
+        The application.
+    token
+        The token; None lets every request pass.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request that shows the token; answer 401 to others."""
+        if self._token is None or scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        shown = shown_token(Headers(scope=scope).get("authorization", ""))
+        if hmac.compare_digest(shown.encode(), self._token.encode()):
+            await self._app(scope, receive, send)
+            return
+        asks = {"WWW-Authenticate": 'Basic realm="loco-stream", charset="UTF-8"'}
+        refusal = PlainTextResponse("send the token as password", 401, asks)
+        await refusal(scope, receive, send)
+
+
 class _Routes:
     """The endpoints of the page."""
 
@@ -124,7 +157,10 @@ class _Routes:
 
 
 def page_app(
-    pages: OpenPages, actions: Mapping[str, Callable[[], object]], hosts: Sequence[str]
+    pages: OpenPages,
+    actions: Mapping[str, Callable[[], object]],
+    hosts: Sequence[str],
+    token: str | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -136,6 +172,8 @@ def page_app(
         Buttons of the page: name and function, which is called in a thread of the server.
     hosts
         Accepted Host headers; others are refused, as a defence against DNS rebinding.
+    token
+        Token that every request must show; None needs none.
     """
     routes = _Routes(pages, actions)
     return Starlette(
@@ -149,5 +187,6 @@ def page_app(
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(RequireToken, token=token),
         ],
     )

@@ -47,6 +47,8 @@ class FleetPage:
         Address to listen on. Everybody who reaches it sees the page.
     allowed_hosts
         Further Host headers that are accepted.
+    token
+        Token that a browser must send as password, with any user name; by default none.
 
     Raises
     ------
@@ -56,10 +58,14 @@ class FleetPage:
     """
 
     def __init__(
-        self, port: int = 8765, host: str = "127.0.0.1", allowed_hosts: Sequence[str] = ()
+        self,
+        port: int = 8765,
+        host: str = "127.0.0.1",
+        allowed_hosts: Sequence[str] = (),
+        token: str | None = None,
     ) -> None:
         self._queries: queue.Queue[tuple[Query, Future[object]]] = queue.Queue(_MAX_WAITING)
-        server = uvicorn_server(_app(self, accepted_hosts(host, allowed_hosts)))
+        server = uvicorn_server(_app(self, accepted_hosts(host, allowed_hosts), token))
         self._server = ServerThread(server, listen(host, port, "show the page"), "fleet page")
         self.url = self._server.url
 
@@ -94,7 +100,7 @@ class FleetPage:
         return 200, found
 
 
-def _app(page: FleetPage, hosts: Sequence[str]) -> Starlette:
+def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
     try:
         from starlette.applications import Starlette
         from starlette.middleware import Middleware
@@ -103,7 +109,7 @@ def _app(page: FleetPage, hosts: Sequence[str]) -> Starlette:
         from starlette.routing import Mount, Route
         from starlette.staticfiles import StaticFiles
 
-        from loco_stream.dashboard._page_app import STATIC, SecurityHeaders
+        from loco_stream.dashboard._page_app import STATIC, RequireToken, SecurityHeaders
     except ImportError as error:
         raise missing_extra() from error
 
@@ -136,5 +142,6 @@ def _app(page: FleetPage, hosts: Sequence[str]) -> Starlette:
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(RequireToken, token=token),
         ],
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
+from loco_stream.connectors.line_protocol import LineReader
 from loco_stream.dashboard._server import (
     LOOPBACK,
     ServerThread,
@@ -13,7 +16,7 @@ from loco_stream.dashboard._server import (
 )
 from loco_stream.dashboard._service import Service
 from loco_stream.engine.inbox import Inbox
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["HttpApi"]
 
@@ -22,7 +25,10 @@ _HEADER_SECONDS = 5.0  # that the head of a request may take
 
 
 class HttpApi:
-    """Serves ``POST /predict`` and ``/learn``, ``GET /health``, ``/ready`` and ``/openapi.json``.
+    """Serves ``POST /predict``, ``/learn``, ``/label`` and ``/write``, and ``GET /health``.
+
+    ``/ready`` and ``/openapi.json`` are served too. ``/write`` and ``/api/v2/write`` take rows in
+    the line protocol of InfluxDB.
 
     A row to learn goes through the engine's inbox. It is validated, logged and learned as any other
     row, and the response is sent when it is durable. Predictions are computed beside the learner,
@@ -38,6 +44,11 @@ class HttpApi:
         Address to listen on.
     token
         Bearer token that requests must send; required if other machines reach the address.
+    allowed_hosts
+        Further Host headers that are accepted. By default any at an address that other machines
+        reach.
+    fields
+        Roles of the columns of rows in the line protocol.
 
     Raises
     ------
@@ -47,7 +58,14 @@ class HttpApi:
     """
 
     def __init__(
-        self, service: Service, port: int, host: str = "127.0.0.1", token: str | None = None
+        self,
+        service: Service,
+        port: int,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        *,
+        allowed_hosts: Sequence[str] = (),
+        fields: Fields = DEFAULT_FIELDS,
     ) -> None:
         is_local = host in LOOPBACK
         if not is_local and token is None:
@@ -60,8 +78,9 @@ class HttpApi:
         except ImportError as error:
             raise missing_extra() from error
         self.inbox = Inbox("http")
+        hosts = [*LOOPBACK, *allowed_hosts] if is_local or allowed_hosts else ["*"]
         server = uvicorn_server(
-            http_app(service, self.inbox, token, [*LOOPBACK] if is_local else ["*"]),
+            http_app(service, self.inbox, token, hosts, _line_reader(fields)),
             log_level="critical",
             http=_protocol(),
             limit_concurrency=_CONNECTIONS,
@@ -73,6 +92,13 @@ class HttpApi:
     def close(self) -> None:
         """End the server; responses in progress get two seconds."""
         self._server.close()
+
+
+def _line_reader(fields: Fields) -> LineReader | None:
+    try:
+        return LineReader(fields)
+    except SourceError:  # its library is not installed
+        return None
 
 
 def _protocol() -> type[asyncio.Protocol]:

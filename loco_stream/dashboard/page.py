@@ -47,6 +47,9 @@ class Dashboard:
         Other models whose scores are drawn too: name, and a function that returns the sliding score
         at this moment. It is called in the engine's thread.
 
+    token
+        Token that a browser must send as password, with any user name; by default none.
+
     Raises
     ------
     ConfigError
@@ -75,6 +78,8 @@ class Dashboard:
         title: str = "",
         note: str = "",
         rivals: Mapping[str, Callable[[], float | None]] | None = None,
+        *,
+        token: str | None = None,
     ) -> None:
         self._rivals = dict(rivals or {})
         self._title = title
@@ -89,7 +94,7 @@ class Dashboard:
         except ImportError as error:
             raise missing_extra() from error
         self._pages = OpenPages(self._buffer)
-        server = uvicorn_server(page_app(self._pages, actions, hosts))
+        server = uvicorn_server(page_app(self._pages, actions, hosts, token))
         self._server = ServerThread(server, listen(host, port, "show the page"), "dashboard")
         self.url = self._server.url
 
@@ -116,7 +121,7 @@ class Dashboard:
 
     def _begin(self, engine: StreamEngine) -> EngineFrames:
         """Publish what does not change during the run, and the course of a resumed run."""
-        task = "regression" if "mae" in engine.status else "classification"
+        task = _task(engine)
         scores = score_columns(task)
         names = [score["name"] for score in scores]
         frames = EngineFrames(names, list(self._rivals.values()))
@@ -131,3 +136,10 @@ class Dashboard:
             }
         )
         return frames
+
+
+def _task(engine: StreamEngine) -> str:
+    """Return what the page shows: classification, regression, or a stream without labels."""
+    if "mae" in engine.status:
+        return "regression"
+    return "classification" if "accuracy" in engine.status else "watching"

@@ -1,5 +1,6 @@
 """The engine: runs a model on a stream, with scores, checkpoints and a log."""
 
 from loco_stream.engine.core import StreamEngine
+from loco_stream.engine.report import Report
 
-__all__ = ["StreamEngine"]
+__all__ = ["Report", "StreamEngine"]

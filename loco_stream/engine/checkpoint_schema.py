@@ -35,8 +35,18 @@ class _Prequential(TypedDict):
     tallies: _Tallies
 
 
+class _Ranking(TypedDict):
+    window: int
+    n: _Count
+    labels: list[object]
+    own: list[list[int]]
+    others: list[list[int]]
+    rows: list[tuple[int, list[int]]]
+
+
 class _Measures(TypedDict):
     prequential: _Prequential
+    ranking: _Ranking
     stride: int
     points: list[tuple[int, float, float]]
 
@@ -55,7 +65,11 @@ class _MonitorSettings(TypedDict):
     seed: int
 
 
-class _Alarm(TypedDict):
+class _AlarmFeatures(TypedDict, total=False):
+    features: list[str]  # not in files of release 0.2
+
+
+class _Alarm(_AlarmFeatures):
     at: int
     kind: str
     detector: str
@@ -141,11 +155,19 @@ class _Monitor(TypedDict):
     unexamined: list[tuple[object, _Hit | None, int, bool]]
 
 
+class _RowIds(TypedDict):
+    counts: dict[str, _Count]
+    last: dict[str, str]
+    early: list[tuple[str, object, float]]
+    used: list[tuple[str, str]]
+
+
 class _Pending(TypedDict):
     expired: int
     orphaned: int
     features: list[object]
     rows: list[object]
+    ids: _RowIds
 
 
 class _Trainer(TypedDict):
@@ -179,7 +201,14 @@ class _Quality(TypedDict):
     last_errors: _LastErrors
 
 
+class _TextColumns(TypedDict):
+    counts: list[tuple[object, int, list[str]]]
+    left_out: list[tuple[object, str]]
+
+
 class _Events(TypedDict):
+    n_rows: _Count
+    text_columns: _TextColumns
     n_rejected: _Count
     n_set_aside: _Count
     n_requested: _Count
@@ -188,7 +217,24 @@ class _Events(TypedDict):
     quality: _Quality
 
 
-class Checkpoint(TypedDict):
+class _Watcher(TypedDict):
+    n_rows: _Count
+    n_alarms: _Count
+    last_alarm: int | None
+    alarms: list[dict[str, object]]
+    unusual: list[tuple[float, int, dict[str, object]]]
+    blamed: list[tuple[object, int]]
+    stride: int
+    points: list[tuple[int, float, float]]
+    peak: tuple[float, float]
+
+
+class _Watched(TypedDict, total=False):
+    watcher: _Watcher  # in a run with an anomaly detector
+    anomaly: object  # the detector beside a model
+
+
+class Checkpoint(_Watched):
     """Plain values of a checkpoint."""
 
     model: object

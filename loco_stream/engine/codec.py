@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,8 @@ __all__ = ["decode_commit", "encode_commit"]
 _SAMPLE = "s"
 _BLOCK = "b"
 _LABELS = "l"
+_JOINED_SAMPLE = "S"  # with an id, or with what its record repeats
+_LABELS_BY_ID = "L"
 
 
 def encode_commit(events: Sequence[Event], cursor: State, now: float) -> bytes:
@@ -48,12 +51,17 @@ def _pack(event: Event) -> list[Plain] | None:
     if isinstance(event, Block):
         return _pack_block(event)
     if isinstance(event, Labels):
-        return [_LABELS, list(event.of), list(event.y), event.seq, event.source, event.epoch]
+        kind = _LABELS_BY_ID if event.by_id else _LABELS
+        return [kind, list(event.of), list(event.y), event.seq, event.source, event.epoch]
     return None
 
 
 def _pack_sample(event: Sample) -> list[Plain]:
-    row = [_SAMPLE, dict(event.x), event.y, event.seq, event.t, event.source]
+    fields = [dict(event.x), event.y, event.seq, event.t, event.source]
+    if event.id is not None or event.extra is not None:
+        extra = None if event.extra is None else dict(event.extra)
+        return [_JOINED_SAMPLE, *fields, event.sequence, event.epoch, event.id, extra]
+    row = [_SAMPLE, *fields]
     if event.epoch:
         return [*row, event.sequence, event.epoch]
     return row if event.sequence is None else [*row, event.sequence]
@@ -108,8 +116,11 @@ def _unpack(row: list[Plain]) -> Event:
     kind, *fields = row
     if kind == _SAMPLE:
         return Sample(*fields)
-    if kind == _LABELS:
-        return Labels(*fields)
+    if kind == _JOINED_SAMPLE:
+        *sample, row_id, extra = fields
+        return replace(Sample(*sample), id=row_id, extra=extra)
+    if kind in {_LABELS, _LABELS_BY_ID}:
+        return replace(Labels(*fields), by_id=kind == _LABELS_BY_ID)
     data, shape, y, features, seq, t, source, epoch, *context = fields
     times, sequence = context or (None, None)
     X = _unpack_table(data, shape)

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from loco_stream import __version__
 from loco_stream.engine.checkpoint_schema import check_types
 from loco_stream.engine.events import EventHandler
+from loco_stream.engine.label_watch import LabelWatch
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_trainer, restore_model, restore_trainer
 from loco_stream.engine.store import Store
+from loco_stream.engine.task import task_of_labels
 from loco_stream.engine.validation import ValidEvents, validate_events
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.content import Config, Saved, State
@@ -76,8 +78,8 @@ class CommitPipeline:
         Of the store.
     settings
         Plain values stored with each checkpoint.
-    problem
-        "classification" or "regression".
+    set_task
+        Called with the task that the first label shows.
 
     Attributes
     ----------
@@ -96,7 +98,7 @@ class CommitPipeline:
         listeners: Listeners,
         options: StoreOptions,
         settings: State,
-        problem: str,
+        set_task: Callable[[str], None],
     ) -> None:
         self.cursor = Cursor(reader.start)
         self.store: Store | None = None
@@ -106,8 +108,21 @@ class CommitPipeline:
         self._listeners = listeners
         self._options = options
         self._settings = dict(settings)
-        self._problem = problem
+        self._set_task = set_task
+        self._watch = LabelWatch(reader.source)
         self._ticked = math.nan
+
+    @property
+    def waiting_for(self) -> str:
+        """What the run waits for to begin to learn; empty once it has learned."""
+        is_overdue = self._watch.is_waiting and self._watch.n > 0
+        return self._watch.sentence if is_overdue else ""
+
+    @property
+    def _problem(self) -> str:
+        measures = self._handler.trainer.measures
+        assert measures is not None
+        return measures.problem
 
     def open(self) -> None:
         """Open the folder, and resume the run in it."""
@@ -145,6 +160,7 @@ class CommitPipeline:
         number = self.cursor.commit + bool(events)
         now = self._now()
         self._handler.arrived = time.time()
+        self._look_for_labels(events)
         valid = self._validate(events)
         record = {
             "position": position,
@@ -210,6 +226,17 @@ class CommitPipeline:
         self._ticked = time.monotonic()
         return self._handler.trainer.now + self._ticked - before
 
+    def _look_for_labels(self, events: Sequence[Event]) -> None:
+        """Until the first label has come, look for it: it decides the task."""
+        if not self._watch.is_waiting or self._handler.trainer.is_watching:
+            return
+        labels = self._watch.look(events)
+        if labels:
+            task = task_of_labels(labels)
+            self._set_task(task)
+            if self._settings.get("task", task) is None:
+                self._settings["task"] = self._problem
+
     def _validate(self, events: Sequence[Event]) -> ValidEvents:
         """Separate what cannot be learned; a strict run ends there."""
         valid = validate_events(events, self._problem)
@@ -260,6 +287,7 @@ class CommitPipeline:
                 self._handler.n_set_aside += 1
             else:
                 try:
+                    self._look_for_labels(events)
                     self._learn(events, record, now)
                 except Exception as error:
                     store.set_aside(commit, error)
@@ -288,5 +316,6 @@ class CommitPipeline:
             trainer.adapter.model = restore_model(trainer.adapter.model, saved)
             restore_trainer(trainer, saved)
             self._handler.restore_state(config["events"])
+            self._watch.resume(self._handler.n_rows, trainer.n_samples)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"the checkpoint is not complete: {error!r}") from error

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
@@ -25,6 +26,7 @@ from loco_stream.engine.source_reader import SourceReader, as_source, head, n_ro
 from loco_stream.engine.status import StatusBoard
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
+from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.content import State
@@ -35,6 +37,7 @@ __all__ = ["StreamEngine"]
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
+Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
@@ -91,9 +94,15 @@ class StreamEngine:
         Wait for `stop` when the stream has ended.
     settings
         Plain values stored with each checkpoint; a run is not resumed with others.
+    anomaly
+        A `LOCODetector` beside the model: it scores every row, labelled or not. A detector as
+        `model` watches a stream without labels.
     watchers
         Functions called with the engine, in its thread: at the start, ten times per second, and at
         the end.
+    choose
+        Called with the task that the first label shows, if that is not `task`; returns the model
+        and the monitor to continue with. By default the task is that of the model.
 
     Raises
     ------
@@ -131,24 +140,27 @@ class StreamEngine:
         strict: bool = True,
         forever: bool = False,
         settings: State | None = None,
+        anomaly: Model | None = None,
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
+        choose: Choose | None = None,
     ) -> None:
-        adapter = ModelAdapter(model)
+        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
         if not isinstance(source, SourceReader):
-            in_blocks = adapter.takes_blocks and delay is None
+            # a detector's findings show the values of a row as they came
+            in_blocks = adapter.takes_blocks and delay is None and anomaly is None
             source = SourceReader(as_source(source), in_blocks=in_blocks)
         self._reader = source
         self.source = self._reader.source
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
-        self._measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
+        measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
-            monitor = TaskMonitor(holdout=0, problem=self._measures.problem)
-        self.monitor = monitor
-        self._trainer = Trainer(
-            adapter, PendingRows(max_pending, max_age), self._measures, self.monitor
-        )
+            monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
+        self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
+        self._trainer.watcher = _watcher(adapter, anomaly)
+        self._score_window = score_window
+        self._choose = choose
         quality = DataQuality(self.source, adapter.takes_text)
         self._handler = EventHandler(self._trainer, quality, delay, self.source.reply, strict)
         self._commits = CommitPipeline(
@@ -157,16 +169,9 @@ class StreamEngine:
             self._listeners,
             StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
             settings or {},
-            self._measures.problem,
+            self._set_task,
         )
-        self._board = StatusBoard(
-            self._handler,
-            self._commits,
-            self._measures,
-            self.monitor,
-            self.source,
-            self._listeners,
-        )
+        self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
         self._stopping = False
         self._reading_thread: int | None = None  # while it waits for the source
@@ -185,6 +190,32 @@ class StreamEngine:
     def model(self) -> Model:
         """The current model; after a resume it is not the object that was passed in."""
         return self._trainer.adapter.model
+
+    @property
+    def watcher(self) -> Watcher | None:
+        """What the anomaly detector has found; None without one."""
+        return self._trainer.watcher
+
+    @property
+    def monitor(self) -> TaskMonitor:
+        """The monitor."""
+        monitor = self._trainer.monitor
+        assert monitor is not None
+        return monitor
+
+    @property
+    def _measures(self) -> RunMeasures:
+        measures = self._trainer.measures
+        assert measures is not None
+        return measures
+
+    def _set_task(self, task: str) -> None:
+        """Continue with a model for the task that the first label shows."""
+        if self._choose is None or task == self._measures.problem:
+            return
+        model, monitor = self._choose(task)
+        measures = RunMeasures(task, self._score_window, self._seconds_waited)
+        self._trainer.set_task(ModelAdapter(model), measures, monitor)
 
     def stop(self) -> None:
         """End the run after the current rows; from a signal handler or any thread.
@@ -212,7 +243,8 @@ class StreamEngine:
         Parameters
         ----------
         kind
-            "prediction", "drift", "task", "status" (every 5 seconds) or "report" (at the end).
+            "prediction", "drift", "task", "anomaly", "status" (every 5 seconds) or "report" (at the
+            end).
         function
             Gets the record, a dict; see `loco_stream.records`.
 
@@ -284,6 +316,8 @@ class StreamEngine:
         """Pass alarms and predictions to those who want them."""
         listeners = self._listeners
         self._trainer.on_alarm(listeners.emit_alarm)
+        if self._trainer.watcher is not None:
+            self._trainer.watcher.on_alarm(listeners.emit_record)
         if listeners.wants("prediction"):
             self._trainer.on_prediction(listeners.emit_prediction, listeners.emit_block)
 
@@ -394,6 +428,37 @@ class StreamEngine:
     def status(self) -> dict[str, Any]:
         """The current numbers, renewed ten times per second; other threads may read them."""
         return self._board.status
+
+
+@dataclass(slots=True)
+class _Detector:
+    """Holds the anomaly detector beside a model."""
+
+    model: Model
+
+
+def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> Watcher | None:
+    """Return the watcher of a detector, which is the model or stands beside it.
+
+    Raises
+    ------
+    ConfigError
+        `anomaly` is no detector, or both are.
+    """
+    if isinstance(adapter, DetectorAdapter):
+        if anomaly is not None:
+            raise ConfigError("`anomaly` must be None where `model` is a detector")
+        return Watcher(adapter)
+    if anomaly is None:
+        return None
+    if not is_detector(anomaly):
+        raise ConfigError(f"`anomaly` must be a LOCODetector, got {type(anomaly).__name__}")
+    return Watcher(_Detector(anomaly))
+
+
+def _monitored(problem: str) -> str:
+    """Return the problem of the monitor; without labels it examines the inputs alone."""
+    return "classification" if problem == "watching" else problem
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

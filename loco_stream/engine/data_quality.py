@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,7 +51,7 @@ class DataQuality:
 
     def __init__(self, source: Source, takes_text: bool) -> None:
         self._source = source
-        self._takes_text = takes_text
+        self.takes_text = takes_text
         self._rows: Counts = {}  # rows in which a feature was named
         self._masked: Counts = {}
         self._names: Features = ()  # of the last rows, which are not in `_rows` yet
@@ -88,7 +88,7 @@ class DataQuality:
         return np.array(found, np.bool_).reshape(X.shape)
 
     def _is_input(self, value: object) -> bool:
-        is_text = self._takes_text and isinstance(value, str) and value
+        is_text = self.takes_text and isinstance(value, str) and value
         return bool(is_text) or not math.isnan(to_number(value))
 
     def count_request(self, names: Iterable[Hashable], known: Features | None, rows: int) -> None:
@@ -120,6 +120,11 @@ class DataQuality:
     def _mask(self, name: Hashable, n: int) -> None:
         if name in self._masked or len(self._masked) < _MAX_NAMES:
             self._masked[name] = self._masked.get(name, 0) + n
+
+    @property
+    def used_columns(self) -> Collection[str]:
+        """Columns that the user has asked for by name."""
+        return self._source.used
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.pending import PendingRow
 from loco_stream.engine.row import Features, Label, Row, rows_of
+from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.numbers import plain
@@ -50,6 +51,10 @@ class EventHandler:
 
     Attributes
     ----------
+    n_rows
+        Rows processed, with and without a label.
+    text_columns
+        Leaves out columns of texts that cannot be categories.
     n_rejected, rejection
         Rows and late labels that were refused, and the last reason.
     n_set_aside
@@ -71,6 +76,9 @@ class EventHandler:
         self.trainer = trainer
         self.quality = quality
         self.strict = strict
+        has_categories = trainer.adapter.takes_blocks and quality.takes_text
+        self.text_columns = TextColumns(has_categories, quality.used_columns)
+        self.n_rows = 0
         self.n_rejected = 0
         self.rejection: str | None = None
         self.n_set_aside = 0
@@ -106,6 +114,7 @@ class EventHandler:
             rows = self._handle_sample(event)
         else:
             rows = self._handle_block(event)
+        self.n_rows += rows
         if self.trainer.measures is not None:
             self.trainer.measures.add_time(time.perf_counter_ns() - began, rows)
         return rows
@@ -116,23 +125,56 @@ class EventHandler:
             self.trainer.learn_pending(pending, y)
 
     def _handle_sample(self, event: Sample) -> int:
-        self.quality.count_row(event.x)
-        x = event.x
-        row = Row(x, None, event.seq, event.t, event.source, event.epoch, event.sequence, event.t)
+        x = self.text_columns.select(event.x)
+        self.quality.count_row(x)
+        row = Row(
+            x,
+            None,
+            event.seq,
+            event.t,
+            event.source,
+            event.epoch,
+            event.sequence,
+            event.t,
+            event.id,
+            event.extra,
+        )
         if event.tag is None:
-            self._handle_row(row, event.y)
+            self._handle_row_with_id(row, event.y)
         else:
             features = tuple(map(str, x))
             values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
-            self._handle_row(row, event.y)
+            self._handle_row_with_id(row, event.y)
             self._reply(event, values, classes)
+        self._watch(event)
         self._newest = event.t
         return 1
+
+    def _handle_row_with_id(self, row: Row, y: Label) -> None:
+        """Process a row that may have an id: its label may have come before, or it itself."""
+        if row.id is None:
+            self._handle_row(row, y)
+            return
+        ids = self.trainer.pending.ids
+        if ids.is_known(row.id):
+            return
+        early = ids.take_early(row.id)
+        y = early if y is None else y
+        self._handle_row(row, y)
+        if y is not None:
+            ids.end(row.id, learned=True)
 
     def _handle_block(self, event: Block) -> int:
         n = len(event.X)
         has_times = event.times is not None and n
         self._newest = float(event.row_times[-1]) if has_times else event.t
+        for part in self.text_columns.select_block(event):
+            self._handle_part(part)
+        self._watch(event)
+        return n
+
+    def _handle_part(self, event: Block) -> None:
+        """Process rows of a block that have the same columns."""
         self.quality.count_block(event.X, event.features)
         if event.y is None and self.trainer.adapter.takes_blocks:
             self._observe_block(event)
@@ -140,7 +182,15 @@ class EventHandler:
             self._learn_block(event, event.y)
         else:
             self._handle_rows(event)
-        return n
+
+    def _watch(self, event: Sample | Block) -> None:
+        """Pass rows to the anomaly detector, if there is one."""
+        if self.trainer.watcher is None:
+            return
+        try:
+            self.trainer.watcher.take(event)
+        except InputError as error:
+            self._reject(error, 1 if isinstance(event, Sample) else len(event.X))
 
     def _fits_one_call(self, event: Block) -> bool:
         """Return whether the rows of a labelled block may be learned together."""
@@ -160,7 +210,7 @@ class EventHandler:
         reply = None
         if event.tag is not None:
             context = adapter.block_context(event)
-            reply = adapter.predict_values(event.X, event.features, context)
+            reply = adapter.predict_values(event.X, event.features, context, True)
         try:
             self.trainer.observe_block(event)
         except InputError as error:
@@ -184,11 +234,13 @@ class EventHandler:
     ) -> tuple[Table, Sequence[Label]]:
         adapter = self.trainer.adapter
         adapter.enter_sequence(row.sequence)
-        return adapter.predict_values(X, features, adapter.row_time(row))
+        return adapter.predict_values(X, features, adapter.row_time(row), True)
 
     def _handle_row(self, row: Row, y: Label) -> None:
         try:
-            if y is None:
+            if self.trainer.is_watching:
+                self.trainer.watch_row(row)
+            elif y is None:
                 self._observe_row(row)
             elif self._delayed.delay is None:
                 self.trainer.learn_row(row, y)
@@ -215,7 +267,10 @@ class EventHandler:
     def _learn_labels(self, event: Labels) -> None:
         for of, y in zip(event.of, event.y, strict=True):
             try:
-                self.trainer.learn_label(event.source, event.epoch, of, y)
+                if event.by_id:
+                    self.trainer.learn_label_by_id(of, y)
+                else:
+                    self.trainer.learn_label(event.source, event.epoch, of, y)
             except InputError as error:
                 self._reject(error, 1)
 
@@ -247,6 +302,7 @@ class EventHandler:
         """Return all counts under the keys of the report."""
         trainer = self.trainer
         return {
+            "n_rows": self.n_rows,
             "n_samples": trainer.n_samples,
             "n_unlabelled": trainer.n_unlabelled,
             "n_held_out": trainer.n_held_out,
@@ -257,11 +313,14 @@ class EventHandler:
             "n_pending": len(trainer.pending) + self.n_delayed,
             "n_expired": trainer.pending.expired,
             "n_orphaned": trainer.pending.orphaned,
+            **trainer.pending.ids.counts,
         }
 
     def export_state(self) -> Config:
         """Return everything but the trainer as plain values."""
         return {
+            "n_rows": self.n_rows,
+            "text_columns": self.text_columns.export_state(),
             "n_rejected": self.n_rejected,
             "n_set_aside": self.n_set_aside,
             "n_requested": self.n_requested,
@@ -272,6 +331,8 @@ class EventHandler:
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
+        self.n_rows = state["n_rows"]
+        self.text_columns.restore_state(state["text_columns"])
         self.n_rejected = state["n_rejected"]
         self.n_set_aside = state["n_set_aside"]
         self.n_requested = state["n_requested"]

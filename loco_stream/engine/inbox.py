@@ -18,14 +18,25 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Position, Sample, Schema, Source
+from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
 
-__all__ = ["Inbox", "InboxFullError", "InboxSource"]
+__all__ = ["Inbox", "InboxFullError", "InboxOnly", "InboxRow", "InboxSource"]
 
 _MAX_ROWS = 4096
 _TICK = 0.05
 
 Pair = tuple[Mapping[Any, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """A row: values, label (None while unknown), id, event time (None if unknown) and extra."""
+
+    x: Mapping[Any, Any]
+    y: Any = None
+    id: Any = None
+    t: float | None = None
+    extra: Mapping[str, Any] | None = None
 
 
 class InboxFullError(Exception):
@@ -40,13 +51,13 @@ class _Submission:
     rows once they are durable.
     """
 
-    rows: list[Sample]
+    rows: list[Event]
     source: str | None
     done: Future[int]
 
 
 class Inbox:
-    """Labelled rows from other threads, in the order of their arrival.
+    """Rows and labels from other threads, in the order of their arrival.
 
     Parameters
     ----------
@@ -63,13 +74,15 @@ class Inbox:
         self._n_rows = 0
         self._arrived = threading.Condition()
 
-    def put(self, rows: Sequence[Pair], source: str | None = None, seq: int = 0) -> Future[int]:
-        """Submit (x, y) pairs.
+    def put(
+        self, rows: Sequence[Pair | InboxRow], source: str | None = None, seq: int = 0
+    ) -> Future[int]:
+        """Submit rows.
 
         Parameters
         ----------
         rows
-            The pairs.
+            (x, y) pairs, or rows with an id or event time.
         source
             The client's name for its stream. The rows are then numbered from `seq` on, and none is
             learned twice.
@@ -86,18 +99,43 @@ class Inbox:
         InboxFullError
             4096 rows wait.
         """
-        done: Future[int] = Future()
         with self._arrived:
-            if self._n_rows + len(rows) > _MAX_ROWS:
-                raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
             now = time.time()
             name = self.name if source is None else f"{self.name}/{source}"
             first = self._seq if source is None else seq
-            samples = [Sample(x, y, first + i, now, name) for i, (x, y) in enumerate(rows)]
+            events: list[Event] = []
+            for i, row in enumerate(rows):
+                given = row if isinstance(row, InboxRow) else InboxRow(*row)
+                t = now if given.t is None else given.t
+                extra = given.extra
+                events.append(
+                    Sample(given.x, given.y, first + i, t, name, id=given.id, extra=extra)
+                )
+            done = self._submit(events, source)
             self._seq += len(rows) if source is None else 0
-            self._n_rows += len(rows)
-            self._waiting.append(_Submission(samples, source, done))
-            self._arrived.notify()
+        return done
+
+    def put_labels(self, ids: Sequence[Any], labels: Sequence[Any]) -> Future[int]:
+        """Submit labels of rows by their ids; the result is 1 once they are durable.
+
+        Raises
+        ------
+        InboxFullError
+            4096 rows wait.
+        """
+        with self._arrived:
+            event = Labels(ids, labels, self._seq, self.name, by_id=True)
+            done = self._submit([event], None)
+            self._seq += len(ids)
+        return done
+
+    def _submit(self, events: list[Event], source: str | None) -> Future[int]:
+        if self._n_rows + len(events) > _MAX_ROWS:
+            raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
+        done: Future[int] = Future()
+        self._n_rows += len(events)
+        self._waiting.append(_Submission(events, source, done))
+        self._arrived.notify()
         return done
 
     def take(self, seconds: float = 0.0) -> list[_Submission]:
@@ -135,6 +173,8 @@ class InboxSource(Source):
         self.guarantee = source.guarantee
         self.is_live = source.is_live
         self.on_bad = source.on_bad
+        self.labels_from = source.labels_from
+        self.used = source.used
         self._known = Deduplicator()
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
@@ -218,7 +258,9 @@ class InboxSource(Source):
         source = submission.source
         try:
             submission.rows = [
-                row for row in submission.rows if self._known.is_new(source, row.seq)
+                row
+                for row in submission.rows
+                if isinstance(row, Sample) and self._known.is_new(source, row.seq)
             ]
         except SourceError as error:
             self._known.restore_state(before)
@@ -253,6 +295,27 @@ class InboxSource(Source):
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+
+class InboxOnly(Source):
+    """The rows of an inbox and no others: a source that never has news of its own."""
+
+    name = "http"
+    guarantee = "at least once (rows with a source and seq, or with an id, are learned once)"
+    is_live = True
+    labels_from = "the field 'y', or /label"
+
+    @property
+    def position(self) -> Position:
+        """Always the same."""
+        return {"row": 0}
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Do nothing: there is only one position."""
+
+    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield nothing: `InboxSource` continues with the inbox."""
+        yield from ()
 
 
 def _resolve(submissions: Sequence[_Submission]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import Prequential
 from loco_stream.metrics.curve import Curve
+from loco_stream.metrics.ranking import Ranking
 from loco_stream.metrics.scores import charted
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.persistence.content import Config, State
@@ -40,6 +41,7 @@ class RunMeasures:
         if score_window < 1:
             raise ConfigError(f"`score_window` must be at least 1 row, got {score_window}")
         self.prequential = Prequential(problem, score_window)
+        self.ranking = Ranking(score_window)
         self.curve = Curve()
         self.latency = LatencyHistogram()
         self._curve_names = curve_scores(problem)
@@ -90,6 +92,11 @@ class RunMeasures:
                 return i + 1
         return len(y_pred)
 
+    def rank(self, y: Label, proba: Mapping[Label, float] | None) -> None:
+        """Rank a row by its probabilities, if there are any."""
+        if proba:
+            self.ranking.update(y, proba)
+
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""
         self.latency.add(nanoseconds, rows)
@@ -113,10 +120,30 @@ class RunMeasures:
         """Return scores, speed and latency under the keys of the report."""
         return {
             **self.prequential.report(),
-            **self.prequential.classes(),
+            **self._classes(),
             "samples_per_second": self.samples_per_second,
             "latency_us": {"p50": self.latency.quantile(0.5), "p99": self.latency.quantile(0.99)},
             "latency_minute_us": self._recent.look(time.monotonic()),
+        }
+
+    def _classes(self) -> Config:
+        """Return the scores that are no single number, and those of the ranking."""
+        classes: Config = self.prequential.classes()
+        if "per_class" not in classes:
+            return classes
+        ranked = self.ranking.per_class()
+        per_class = {
+            text: {**scores, **ranked.get(label, {})}
+            for label, (text, scores) in zip(
+                self.prequential.labels, classes["per_class"].items(), strict=True
+            )
+        }
+        return {
+            **classes,
+            "per_class": per_class,
+            "roc_auc": self.ranking.roc_auc(),
+            "window_roc_auc": self.ranking.window_roc_auc(),
+            "average_precision": self.ranking.average_precision(),
         }
 
     def curve_report(self) -> Config:
@@ -129,6 +156,7 @@ class RunMeasures:
         """Return the counts of rows as plain values; times belong to the process."""
         return {
             "prequential": self.prequential.export_state(),
+            "ranking": self.ranking.export_state(),
             "stride": self.curve.stride,
             "points": [list(point) for point in self.curve.points],
         }
@@ -136,6 +164,7 @@ class RunMeasures:
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
         self.prequential.restore_state(state["prequential"])
+        self.ranking.restore_state(state["ranking"])
         self.curve.stride = state["stride"]
         self.curve.points = [(n, windowed, overall) for n, windowed, overall in state["points"]]
 

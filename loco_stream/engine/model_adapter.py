@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._prediction_mode import takes_mode
 from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
@@ -88,9 +89,12 @@ class ModelAdapter:
                     "`model` must have predict_one and learn_one, "
                     f"got {type(model).__name__} without {name}"
                 )
+        if _has_several_targets(model):
+            raise ConfigError(f"`model` must predict one target, got {type(model).__name__}")
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
         self._has_tickets = hasattr(model, "observe_one")  # such a model takes times too
+        self._has_mode = takes_mode(model.predict_one)
         self._has_proba = callable(getattr(model, "predict_proba_one", None))
         self._has_intervals = hasattr(model, "predict_interval_array")
         # such a model predicts the first of the most probable classes
@@ -126,15 +130,20 @@ class ModelAdapter:
         if sequence is not None and self._has_tickets:
             self.model.enter_sequence(sequence)
 
-    # one row
+    def _mode(self, in_stream: bool | None) -> dict[str, Any]:
+        """Return the prediction mode for a model that takes one."""
+        return {"in_stream": in_stream} if self._has_mode else {}
+
+    # one row of the stream
 
     def predict(self, row: Row) -> Label:
         """Return the label or value; None while the model has learned nothing."""
         if self._is_untrained_regressor:
             return None
         if row.features is not None and self.takes_blocks:
-            return plain(self.model.predict_array(row.x, row.features, **self.row_time(row))[0])
-        y_pred = self.model.predict_one(row.named, *self._time_argument(row))
+            context = {**self.row_time(row), **self._mode(True)}
+            return plain(self.model.predict_array(row.x, row.features, **context)[0])
+        y_pred = self.model.predict_one(row.named, *self._time_argument(row), **self._mode(True))
         return None if isinstance(y_pred, dict) else plain(y_pred)  # river: {} is no prediction
 
     def predict_row(self, row: Row, with_proba: bool) -> RowPrediction:
@@ -158,9 +167,11 @@ class ModelAdapter:
     def predict_proba(self, row: Row) -> Proba:
         """Return the probability of each class."""
         if row.features is not None and self.takes_blocks:
-            values = self.model.predict_proba_array(row.x, row.features, **self.row_time(row))
+            context = {**self.row_time(row), **self._mode(True)}
+            values = self.model.predict_proba_array(row.x, row.features, **context)
             return dict(zip(self.model.classes, values[0].tolist(), strict=True))
-        proba = self.model.predict_proba_one(row.named, *self._time_argument(row))
+        times = self._time_argument(row)
+        proba = self.model.predict_proba_one(row.named, *times, **self._mode(True))
         return {plain(label): float(p) for label, p in proba.items()}
 
     def predict_interval(self, row: Row) -> Interval:
@@ -223,12 +234,12 @@ class ModelAdapter:
             tickets = self.model.observe_array(block.X, block.features, **context)
             rows = zip(tickets, repeat(with_proba), intervals, strict=False)
             return [self._from_ticket(*row) for row in rows]
-        predicted = self.model.predict_array(block.X, block.features).tolist()
+        predicted = self.model.predict_array(block.X, block.features, **self._mode(True)).tolist()
         probas = self._block_probas(block) if with_proba else [None] * len(block.X)
         return list(map(RowPrediction, map(plain, predicted), probas, intervals))
 
     def _block_probas(self, block: Block) -> list[Proba | None]:
-        values, classes = self.predict_values(block.X, block.features, {})
+        values, classes = self.predict_values(block.X, block.features, {}, in_stream=True)
         return [dict(zip(classes, row, strict=True)) for row in values.tolist()]
 
     def _intervals(self, X: Table, features: Features, context: dict[str, Any]) -> list[Interval]:
@@ -331,12 +342,18 @@ class ModelAdapter:
         return BlockPredictions(outcomes, proba, classes, known)
 
     def predict_values(
-        self, X: Table, features: Features, context: dict[str, Any]
+        self,
+        X: Table,
+        features: Features,
+        context: dict[str, Any],
+        in_stream: bool | None = False,
     ) -> tuple[Table, Sequence[Label]]:
         """Return probabilities (n_rows, n_classes) and the classes, or values (n_rows, 1).
 
-        `context` comes from `row_time` or `block_context`.
+        `context` comes from `row_time` or `block_context`. Rows of a request do not belong to the
+        stream; with `in_stream`, they are its next ones.
         """
+        context = {**context, **self._mode(in_stream)}
         is_regression = task_of(self.model) == "regression"
         if not self.takes_blocks:
             rows = [by_name(row, features) for row in X]
@@ -389,8 +406,16 @@ def last_step(model: object) -> object:
     return model
 
 
+def _has_several_targets(model: Model) -> bool:
+    """Return whether targets are dicts, which no source has."""
+    river = sys.modules.get("river.base")
+    return river is not None and isinstance(last_step(model), river.MultiTargetRegressor)
+
+
 def task_of(model: Model) -> str:
-    """Return "classification" or "regression": by class for models of river, else by methods."""
+    """Return "classification", "regression" or "watching", by the class or methods of a model."""
+    if hasattr(model, "learn_results_array"):
+        return "watching"
     if "river" in sys.modules:
         from river import base
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.model_adapter import RowPrediction
 from loco_stream.engine.row import Features, Row
+from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import Config, Plain, State
 
@@ -49,12 +50,14 @@ class PendingRow:
             self.since,
             interval,
             None if ticket is None else ticket.tobytes(),
+            row.id,
+            None if row.extra is None else dict(row.extra),
         ]
 
     @classmethod
     def restore_state(cls, fields: Sequence[Plain], names: Sequence[Features]) -> PendingRow:
         """Undo `export_state`."""
-        x, index, seq, t, source, epoch, y_pred, proba, since, interval, ticket = fields
+        x, index, seq, t, source, epoch, y_pred, proba, since, interval, ticket, *joins = fields
         features = None
         if index is not None:
             features = names[index]
@@ -62,7 +65,9 @@ class PendingRow:
         bounds = None if interval is None else tuple(interval)
         numbers = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
         prediction = RowPrediction(y_pred, proba, bounds, numbers)
-        return cls(Row(x, features, seq, t, source, epoch), prediction, since)
+        row_id, extra = joins
+        row = Row(x, features, seq, t, source, epoch, id=row_id, extra=extra)
+        return cls(row, prediction, since)
 
 
 def _content(x: NDArray[Any]) -> Plain:
@@ -96,6 +101,8 @@ class PendingRows:
         Rows dropped before their label came.
     orphaned
         Labels without a row that waits for them.
+    ids
+        Ids of these rows, and of rows before.
     """
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:
@@ -107,6 +114,7 @@ class PendingRows:
         self.max_age = max_age
         self.expired = 0
         self.orphaned = 0
+        self.ids = RowIds(capacity, max_age)
         self._rows: OrderedDict[Key, PendingRow] = OrderedDict()
 
     def __len__(self) -> int:
@@ -116,12 +124,13 @@ class PendingRows:
         """Keep a row, and drop the oldest one if there are too many."""
         row = pending.row
         key = (row.source, row.epoch, row.seq)
-        if self._rows.pop(key, None) is not None:
-            self._count_expired("its source numbers from the start again")
+        if key in self._rows:
+            self._drop(key, "its source numbers from the start again")
         self._rows[key] = pending
+        if row.id is not None:
+            self.ids.add(row.id, key)
         if len(self._rows) > self.capacity:
-            self._rows.popitem(last=False)
-            self._count_expired(f"more than {self.capacity} rows wait")
+            self._drop(next(iter(self._rows)), f"more than {self.capacity} rows wait")
 
     def take(self, source: str, epoch: int, seq: int) -> PendingRow | None:
         """Remove and return the row of a label; None counts the label as orphaned."""
@@ -129,18 +138,28 @@ class PendingRows:
         if pending is None:
             self.orphaned += 1
             _limited.warning("a label came for row %d of %r, which does not wait", seq, source)
+        elif pending.row.id is not None:
+            self.ids.end(pending.row.id, learned=True)
         return pending
+
+    def forget_predictions(self) -> None:
+        """Drop the predictions of all rows: they are of another model than the one to come."""
+        for pending in self._rows.values():
+            pending.prediction = RowPrediction(None)
 
     def expire(self, now: float) -> None:
         """Drop the rows that are older than `max_age` at the time `now`."""
+        self.ids.expire(now)
         while self._rows:
-            oldest = next(iter(self._rows.values()))
+            key, oldest = next(iter(self._rows.items()))
             if now - oldest.since <= self.max_age:
                 return
-            self._rows.popitem(last=False)
-            self._count_expired(f"it waited for more than {self.max_age:g} s")
+            self._drop(key, f"it waited for more than {self.max_age:g} s")
 
-    def _count_expired(self, reason: str) -> None:
+    def _drop(self, key: Key, reason: str) -> None:
+        row_id = self._rows.pop(key).row.id
+        if row_id is not None:
+            self.ids.end(row_id, learned=False)
         self.expired += 1
         _limited.warning("a row was dropped before its label came: %s", reason)
 
@@ -153,14 +172,19 @@ class PendingRows:
             "orphaned": self.orphaned,
             "features": list(names),
             "rows": rows,
+            "ids": self.ids.export_state(),
         }
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
         self.expired = state["expired"]
         self.orphaned = state["orphaned"]
+        self.ids.restore_state(state["ids"])
         self._rows.clear()
         for fields in state["rows"]:
             pending = PendingRow.restore_state(fields, state["features"])
             row = pending.row
-            self._rows[row.source, row.epoch, row.seq] = pending
+            key = (row.source, row.epoch, row.seq)
+            self._rows[key] = pending
+            if row.id is not None:
+                self.ids.add(row.id, key)

@@ -107,12 +107,11 @@ def line(status: Mapping[str, Any], since: float, left: float | None = None) -> 
     if not _has_begun(status):
         unused = f"  {status['n_unused']:,} not used" if status.get("n_unused") else ""
         return f"{elapsed}  waiting for the first row{unused}"
-    drift = status.get("last_drift")
     parts = [
         elapsed,
         f"{status.get('n_samples', 0):,} samples",
         *_measures(status),
-        "no drift" if drift is None else f"last drift at {drift:,}",
+        *_alarms(status),
         *(f"{status[key]:,} {name}" for key, name in _COUNTS if status.get(key)),
     ]
     if left is not None:
@@ -133,6 +132,15 @@ def _measures(status: Mapping[str, Any]) -> Iterator[str]:
     latency = status.get("latency_minute_us", {})
     if latency and not math.isnan(latency["p50"]):
         yield f"p50/p99 {latency['p50']:,.0f}/{latency['p99']:,.0f} us"
+
+
+def _alarms(status: Mapping[str, Any]) -> Iterator[str]:
+    if "n_alarms" in status:
+        alarm = status["last_alarm"]
+        last = "" if alarm is None else f", last at {alarm:,}"
+        yield f"{status['n_alarms']:,} alarms{last}"
+    drift = status.get("last_drift")
+    yield "no drift" if drift is None else f"last drift at {drift:,}"
 
 
 def _has_begun(status: Mapping[str, Any]) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["serve_metrics"]
+__all__ = ["serve_metrics", "shown_token"]
 
 Request: TypeAlias = Any  # a socket, as socketserver passes it
 Address: TypeAlias = Any
@@ -40,11 +42,28 @@ class Watched(Protocol):
         """Time that rows took, read if the status has latencies."""
 
 
-def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+def serve_metrics(
+    engine: Watched,
+    port: int,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    allowed_hosts: Sequence[str] = (),
+) -> Callable[[], None]:
     """Answer ``GET /metrics`` from a few threads; return a function that ends the server.
 
-    On the loopback address only requests to a local host name are answered, so that a web page
-    whose name is redirected to this machine cannot read the numbers.
+    On the loopback address only requests to a local or allowed host name are answered, so that a
+    web page whose name is redirected to this machine cannot read the numbers.
+
+    Parameters
+    ----------
+    engine
+        Whose numbers.
+    port, host
+        Where to listen.
+    token
+        Bearer token, or password with any user name, that requests must show; None needs none.
+    allowed_hosts
+        Further host names to which requests are answered.
 
     Raises
     ------
@@ -61,7 +80,8 @@ def serve_metrics(engine: Watched, port: int, host: str = "127.0.0.1") -> Callab
     registry.register(_Collector(engine))
     app = make_wsgi_app(registry)
     server = _listen(host, port)
-    server.set_app(_local_only(app) if host in _LOCAL else app)
+    hosts = (*_LOCAL, *allowed_hosts) if host in _LOCAL or allowed_hosts else ()
+    server.set_app(_guarded(app, hosts, token))
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
 
@@ -81,15 +101,41 @@ def _listen(host: str, port: int) -> _Server:
         raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason}") from error
 
 
-def _local_only(app: WSGIApplication) -> WSGIApplication:
+def _guarded(app: WSGIApplication, hosts: Sequence[str], token: str | None) -> WSGIApplication:
+    """Refuse requests to other hosts, if there are any, and requests without the token."""
+
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        plain = [("Content-Type", "text/plain")]
         name = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
-        if name.lower() in _LOCAL:
-            return app(environ, start)
-        start("403 Forbidden", [("Content-Type", "text/plain")])
-        return [b"metrics are served to 127.0.0.1 and localhost only\n"]
+        if hosts and name.lower() not in hosts:
+            start("403 Forbidden", plain)
+            return [f"metrics are served to {' and '.join(hosts)} only\n".encode()]
+        shown = shown_token(environ.get("HTTP_AUTHORIZATION", ""))
+        if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
+            start("401 Unauthorized", [*plain, ("WWW-Authenticate", 'Basic realm="loco-stream"')])
+            return [b"send the token: Authorization: Bearer TOKEN\n"]
+        return app(environ, start)
 
     return guarded
+
+
+def shown_token(header: str) -> str:
+    """Return the token in an Authorization header: a bearer token, or a password.
+
+    Examples
+    --------
+    >>> shown_token("Bearer secret"), shown_token("Basic dXNlcjpzZWNyZXQ="), shown_token("secret")
+    ('secret', 'secret', '')
+    """
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() in {"bearer", "token"}:  # the latter from clients of InfluxDB
+        return value
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 class _Handler(WSGIRequestHandler):

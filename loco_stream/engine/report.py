@@ -76,6 +76,8 @@ class Report(Mapping[str, Plain]):
         """Return one line; `str` returns the table."""
         main = "mae" if "mae" in self else "accuracy"
         value = self.get(main)
+        if self.get("task") == "watching":
+            return f"<Report of {self._title}, {self['n_alarms']} alarms>"
         score = "" if value is None or math.isnan(value) else f", {main} {value:.4f}"
         drifts = f", {self['n_drifts']} drifts" if self.get("n_drifts") else ""
         return f"<Report of {self._title}{score}{drifts}>"
@@ -104,7 +106,8 @@ class Report(Mapping[str, Plain]):
     @property
     def _title(self) -> str:
         partial = ", stopped before the end" if self.get("interrupted") else ""
-        return f"{self.get('source', 'run')}: {self['n_samples']:,} samples{partial}"
+        rows = "rows" if self.get("task") == "watching" else "samples"
+        return f"{self.get('source', 'run')}: {self['n_samples']:,} {rows}{partial}"
 
     def __str__(self) -> str:
         """Return the table as text."""

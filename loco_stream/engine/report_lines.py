@@ -25,10 +25,8 @@ def lines(report: State) -> Iterator[tuple[str, str]]:
         if key.label and value is not None and _is_measured(value, key.kind == "counter"):
             yield key.label, key.form.format(value)
     yield from _class_lines(report)
-    for name, label in _LATENCIES.items():
-        latency = report.get(name) or {}
-        if latency and not math.isnan(latency["p50"]):
-            yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+    yield from _anomaly_lines(report)
+    yield from _latency_lines(report)
     if "drifts" in report:
         yield "drifts at", _drifts(report)
     for sentence in report.get("unused") or ():
@@ -46,6 +44,14 @@ def _drifts(report: State) -> str:
     return f"{more}{rows}" if rows else "none"
 
 
+def _latency_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield a row per measured latency."""
+    for name, label in _LATENCIES.items():
+        latency = report.get(name) or {}
+        if latency and not math.isnan(latency["p50"]):
+            yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+
+
 def _class_lines(report: State) -> Iterator[tuple[str, str]]:
     """Yield a row per label; of many labels, those with the lowest recall."""
     scores = report.get("per_class") or {}
@@ -54,12 +60,39 @@ def _class_lines(report: State) -> Iterator[tuple[str, str]]:
     )[:_CLASS_LINES]
     for label in scores:
         if label in worst:
-            recall = _share("recall", scores[label]["recall"])
-            precision = _share("precision", scores[label]["precision"])
-            yield f"label {label}: {scores[label]['support']:,} rows", f"{recall}, {precision}"
+            yield _class_line(label, scores[label])
     if len(worst) < len(scores):
         yield f"{len(scores) - len(worst)} more labels", "recall is higher"
 
 
+def _anomaly_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield the alarms, the most unusual rows, and the columns that were blamed for them."""
+    if "n_alarms" not in report:
+        return
+    yield "alarms", f"{report['n_alarms']:,}"
+    for finding in report["alarms"][-_DRIFTS:]:
+        yield f"alarm at {finding['at']:,}", _finding(finding)
+    for finding in report["unusual"]:
+        yield f"unusual: row {finding['at']:,}", _finding(finding)
+    for name, share in list(report["unusual_columns"].items())[:_CLASS_LINES]:
+        yield f"unusual in {name}", f"{share:.0%} of the unusual rows"
+
+
+def _finding(finding: State) -> str:
+    value = finding["value"]
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{finding['column']} = {shown}"
+    if finding["expected"] is not None:
+        low, high = finding["expected"]
+        text += f" (expected {low:.4g} to {high:.4g})"
+    return f"{text}, score {finding['score']:.1f}"
+
+
 def _share(name: str, value: float) -> str:
     return f"no {name}" if math.isnan(value) else f"{name} {value:.1%}"
+
+
+def _class_line(label: str, score: State) -> tuple[str, str]:
+    recall = _share("recall", score["recall"])
+    precision = _share("precision", score["precision"])
+    return f"label {label}: {score['support']:,} rows", f"{recall}, {precision}"

@@ -1,4 +1,4 @@
-"""The picture of a report: the score over the stream, with the drift alarms."""
+"""The picture of a report: the scores over the stream, with the alarms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["draw", "image"]
@@ -33,24 +34,44 @@ def draw(report: State, title: str) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if report.get("task") == "watching":
+        _draw_anomalies(axes, report)
+    else:
+        _draw_scores(axes, report)
+    for i, drift in enumerate(report.get("drifts", ())):
+        name = "drift" if i == 0 else None
+        axes.axvline(drift["at"], color="tab:red", lw=0.8, alpha=0.7, label=name)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+    return figure
+
+
+def _draw_scores(axes: Axes, report: State) -> None:
+    """Draw the score over the stream."""
     problem = report.get("task", "classification")
     windowed, overall = curve_scores(problem)
     label = _AXES[problem]
     curve = report["curve"]
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
     axes.plot(curve["at"], curve[windowed], lw=1.2, label=f"{label}, last window")
     axes.plot(curve["at"], curve[overall], lw=1.2, ls="--", label=f"{label}, overall")
-    for i, drift in enumerate(report.get("drifts", ())):
-        name = "drift" if i == 0 else None
-        axes.axvline(drift["at"], color="tab:red", lw=0.8, alpha=0.7, label=name)
     if problem == "classification":
         axes.set_ylim(0, 1)
-    axes.set(xlabel="samples", ylabel=label, title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="best")
-    return figure
+    axes.set(xlabel="samples", ylabel=label)
+
+
+def _draw_anomalies(axes: Axes, report: State) -> None:
+    """Draw onset and state score of the detector over the stream, with its alarms."""
+    curve = report["anomaly_curve"]
+    alarms = report["alarms"]
+    axes.plot(curve["at"], curve["state"], lw=0.8, color="tab:gray", label="state score")
+    axes.plot(curve["at"], curve["onset"], lw=1.0, color="tab:blue", label="onset score")
+    at = [alarm["at"] for alarm in alarms]
+    axes.plot(at, [alarm["score"] for alarm in alarms], "v", color="tab:red", label="alarm")
+    axes.set(xlabel="rows", ylabel="-log10 of the probability")
 
 
 def image(figure: Figure, kind: str) -> bytes:

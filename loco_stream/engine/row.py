@@ -34,8 +34,8 @@ Proba: TypeAlias = Mapping[Any, float]
 class Row:
     """A row by name (`features` None), or as an array of one row with its column names.
 
-    `t` is the event time that records of the row show, in a block perhaps the one of its first row;
-    `own_t` is the row's own time, or NaN.
+    `id` and `extra` are as in `Sample`. `t` is the event time that records of the row show, in a
+    block perhaps the one of its first row; `own_t` is the row's own time, or NaN.
     """
 
     x: Values
@@ -46,6 +46,8 @@ class Row:
     epoch: int = 0
     sequence: Hashable = None
     own_t: float = math.nan
+    id: Any = None
+    extra: Mapping[str, Any] | None = None
 
     @property
     def named(self) -> Mapping[Hashable, Any]:

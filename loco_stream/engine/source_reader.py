@@ -155,9 +155,9 @@ class SourceReader:
         self.source.ack(_split(position)[0])
 
     def peek(self) -> Commit | None:
-        """Read one commit ahead; None at the end of the stream."""
+        """Read one commit ahead; None at the end of the stream, no event means no news."""
         commit = self._read()
-        if commit is not None:
+        if commit is not None and commit[0]:
             self._ahead.append(commit)
         return commit
 

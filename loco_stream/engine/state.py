@@ -102,6 +102,11 @@ def export_trainer(trainer: Trainer) -> tuple[Config, Arrays]:
     arrays = with_prefix("model", model_arrays)
     if trainer.measures is not None:
         config["measures"] = trainer.measures.export_state()
+    if trainer.watcher is not None:
+        config["watcher"] = trainer.watcher.export_state()
+        if not trainer.is_watching:  # else the detector is the model
+            config["anomaly"], anomaly_arrays = export_model(trainer.watcher.holder.model)
+            arrays |= with_prefix("anomaly", anomaly_arrays)
     if trainer.monitor is not None:
         config["monitor"], monitor_arrays = trainer.monitor.export_state()
         copies = {name: np.array(array) for name, array in monitor_arrays.items()}
@@ -114,10 +119,32 @@ def restore_trainer(trainer: Trainer, saved: Saved) -> None:
     config = saved.config
     if trainer.measures is not None:
         trainer.measures.restore_state(config["measures"])
+    _restore_watcher(trainer, saved)
     if trainer.monitor is not None:
         arrays = without_prefix("monitor", saved.arrays)
         trainer.monitor.restore_state(config["monitor"], arrays)
     trainer.restore_state(config["trainer"])
+
+
+def _restore_watcher(trainer: Trainer, saved: Saved) -> None:
+    """Restore the anomaly detector beside a model, and what it found.
+
+    Raises
+    ------
+    CheckpointError
+        The run was begun with a detector and is continued without one, or the other way round.
+    """
+    watcher = trainer.watcher
+    if (watcher is not None) != ("watcher" in saved.config):
+        has = "an" if watcher is None else "no"
+        raise CheckpointError(f"the checkpoint is of a run with {has} anomaly detector")
+    if watcher is None:
+        return
+    if not trainer.is_watching:
+        own = saved.config["anomaly"]
+        arrays = without_prefix("anomaly", saved.arrays)
+        watcher.holder.model = restore_model(watcher.holder.model, Saved(own["kind"], own, arrays))
+    watcher.restore_state(saved.config["watcher"])
 
 
 def state_sha256(config: State, arrays: Arrays) -> str:

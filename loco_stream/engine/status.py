@@ -23,6 +23,7 @@ _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
 _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
+_WITHOUT_LABELS = ("drifts", "n_drifts")  # keys of the monitor in a stream without labels
 _STATUS_ONLY = frozenset(key.name for key in KEYS if key.status_only)
 
 
@@ -35,8 +36,6 @@ class StatusBoard:
         Has counts and the trainer.
     commits
         Has the checkpoint folder.
-    measures, monitor
-        Their reports are included.
     source
         Its counts are included.
     listeners
@@ -47,16 +46,12 @@ class StatusBoard:
         self,
         handler: EventHandler,
         commits: CommitPipeline,
-        measures: RunMeasures,
-        monitor: TaskMonitor,
         source: Source,
         listeners: Listeners,
     ) -> None:
         self._handler = handler
         self._trainer = handler.trainer
         self._commits = commits
-        self._measures = measures
-        self._monitor = monitor
         self._source = source
         self._listeners = listeners
         self._slow: Config = {}  # what takes long to count: at most a second old
@@ -64,6 +59,18 @@ class StatusBoard:
         self._emitted_at = -math.inf
         self._updated_at = 0.0
         self.status = self._measure()  # zeros for a reader before the run
+
+    @property
+    def _measures(self) -> RunMeasures:
+        measures = self._trainer.measures
+        assert measures is not None
+        return measures
+
+    @property
+    def _monitor(self) -> TaskMonitor:
+        monitor = self._trainer.monitor
+        assert monitor is not None
+        return monitor
 
     def update(self, engine: object) -> None:
         """Renew the status if it is a tenth of a second old."""
@@ -91,7 +98,8 @@ class StatusBoard:
         return Report(
             {
                 **{name: value for name, value in self.status.items() if name not in _STATUS_ONLY},
-                **self._monitor.report(),
+                **self._monitor_report(),
+                **self._watcher_report(),
                 **self._handler.quality.report(),
                 "categories": getattr(estimator, "categories_", {}),
                 "seed": getattr(estimator, "seed", None),
@@ -103,10 +111,24 @@ class StatusBoard:
             }
         )
 
+    def _monitor_report(self) -> Config:
+        """Return the monitor's report; without labels, that of the inputs alone."""
+        report = self._monitor.report()
+        if not self._trainer.is_watching:
+            return report
+        return {name: report[name] for name in _WITHOUT_LABELS}
+
+    def _watcher_report(self) -> Config:
+        watcher = self._trainer.watcher
+        if watcher is None:
+            return {}
+        return {**watcher.report(), "anomaly_curve": watcher.curve_report()}
+
     def _measure(self) -> Config:
         now = time.monotonic()
         if now - self._slow_at >= _SLOW_SECONDS:
-            self._slow = {**_numbers(self._monitor.report()), **self._handler.quality.report()}
+            numbers = _numbers(self._monitor_report())
+            self._slow = {**numbers, **self._handler.quality.report()}
             self._slow_at = now
         trainer = self._trainer
         return {
@@ -115,6 +137,7 @@ class StatusBoard:
             **self._measures.report(),
             **self._listener_counts(),
             **self._store_status(),
+            **({} if trainer.watcher is None else trainer.watcher.counters()),
             "last_drift": trainer.last_drift,
             "n_drifts": trainer.n_drifts,
             "skipped_updates": getattr(trainer.adapter.estimator, "skipped_updates", 0),
@@ -136,8 +159,18 @@ class StatusBoard:
         return {
             "checkpoint_age": None if store is None else store.age,
             "alarm": None if store is None else store.alarm,
-            "notes": [*refused, *passed_over, *self._listeners.notes],
+            "waiting_for": self._commits.waiting_for,
+            "notes": [*refused, *passed_over, *self._joins(), *self._listeners.notes],
         }
+
+    def _joins(self) -> list[str]:
+        """Return what is to be said about labels and columns that were not used."""
+        waiting = self._commits.waiting_for
+        return [
+            *([waiting] if waiting else []),
+            *self._trainer.pending.ids.sentences(),
+            *self._handler.text_columns.sentences(),
+        ]
 
 
 def _numbers(report: State) -> Config:

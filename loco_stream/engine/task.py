@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable
 
+from loco_stream.engine.label_watch import PATIENCE_ROWS, PATIENCE_SECONDS, labels_in
 from loco_stream.engine.row import Label
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+from loco_stream.engine.source_reader import SourceReader, n_rows
+from loco_stream.stream import PredictRequest
 
 __all__ = ["find_task", "task_of_labels"]
 
 
-def find_task(reader: SourceReader) -> str:
+def find_task(
+    reader: SourceReader, rows: int = PATIENCE_ROWS, seconds: float = PATIENCE_SECONDS
+) -> str | None:
     """Read ahead until the task is known; the reader still returns what was read.
 
-    Numbers with a fractional part mean regression, any other labels classification. So do a request
-    to predict before any label, and the end of a stream without labels.
+    Numbers with a fractional part mean regression, any other labels classification. So does the end
+    of a stream without labels.
+
+    Parameters
+    ----------
+    reader
+        Reads the source.
+    rows, seconds
+        The search ends after so many rows without a label, or so long after the first of them: a
+        broker delivers no more while none is acknowledged.
+
+    Returns
+    -------
+    str | None
+        None if no label has come, or if a peer requests a prediction before the first label.
     """
     ahead = reader.ahead
+    n_read = 0
+    deadline = None
     while True:
         schema = reader.source.schema
         if schema is not None and schema.task is not None:
@@ -26,11 +45,17 @@ def find_task(reader: SourceReader) -> str:
         if commit is None:
             return "classification"
         events = commit[0]
-        labels = list(_labels(events))
+        labels = labels_in(events)
         if labels and reader.source.schema != schema:  # set by the first rows
             continue
-        if labels or any(isinstance(event, PredictRequest) for event in events):
+        if labels:
             return task_of_labels(labels)
+        n_read += sum(map(n_rows, events))
+        if n_read and deadline is None:
+            deadline = time.monotonic() + seconds
+        is_late = deadline is not None and time.monotonic() >= deadline
+        if n_read >= rows or is_late or any(isinstance(e, PredictRequest) for e in events):
+            return None
 
 
 def task_of_labels(labels: Iterable[Label]) -> str:
@@ -43,14 +68,3 @@ def task_of_labels(labels: Iterable[Label]) -> str:
     """
     fractions = (isinstance(label, float) and not label.is_integer() for label in labels)
     return "regression" if any(fractions) else "classification"
-
-
-def _labels(events: Sequence[Event]) -> Iterable[Label]:
-    for event in events:
-        if isinstance(event, Sample):
-            labels: Sequence[Label] = [event.y]
-        elif isinstance(event, Block | Labels):
-            labels = event.y or ()
-        else:
-            labels = ()
-        yield from (label for label in labels if label is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.measures import RunMeasures
@@ -18,6 +18,7 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, cut, row_at, rows_of
+from loco_stream.engine.watching import Watcher
 from loco_stream.errors import InputError
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
@@ -75,6 +76,8 @@ class Trainer:
         Number of drift alarms, and the row of the last one.
     last
         The last labelled row.
+    watcher
+        Scores every row with an anomaly detector; None without one.
     now
         Time at which rows arrive, seconds since 1970.
     """
@@ -99,6 +102,7 @@ class Trainer:
         self.n_drifts = 0
         self.last_drift: int | None = None
         self.last: ScoredRow | None = None
+        self.watcher: Watcher | None = None
         self.now = 0.0
         self._in_detail = in_detail
         is_regression = measures is not None and measures.problem == "regression"
@@ -107,6 +111,17 @@ class Trainer:
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
         self._emit_alarm: Callable[[Alarm, Row], None] | None = None
+
+    def set_task(
+        self, adapter: ModelAdapter, measures: RunMeasures, monitor: TaskMonitor | None
+    ) -> None:
+        """Replace the model and what measures it, before the first label is learned."""
+        self.adapter = adapter
+        self.measures = measures
+        self.monitor = monitor
+        self._is_regression = measures.problem == "regression"
+        self._with_proba = self._in_detail and not self._is_regression
+        self.pending.forget_predictions()
 
     def on_prediction(
         self, emit: Callable[[Prediction], None], emit_block: Callable[[Predictions], None]
@@ -118,6 +133,16 @@ class Trainer:
     def on_alarm(self, emit: Callable[[Alarm, Row], None]) -> None:
         """Pass every alarm of the monitor, with the row that raised it, to a function."""
         self._emit_alarm = emit
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether there is a detector and no model: rows need no labels."""
+        return self.measures is not None and self.measures.problem == "watching"
+
+    def watch_row(self, row: Row) -> None:
+        """Count a row of a stream without labels, and examine its inputs."""
+        self._examine(None, None, row, is_late=False)
+        self.n_samples += 1
 
     @property
     def takes_blocks(self) -> bool:
@@ -208,6 +233,10 @@ class Trainer:
             p_true = [outcome.p_true for outcome in outcomes]
             interval = [outcome.interval for outcome in outcomes]
             self.measures.score_many(ScoredRows(labels, y_pred, p_true, interval))
+            if predicted.proba is not None:
+                self.measures.ranking.update_block(
+                    labels, predicted.proba, predicted.classes, predicted.known
+                )
         if monitor is None:
             self.n_samples += n
         else:
@@ -289,6 +318,18 @@ class Trainer:
             self.learn_pending(pending, plain(y))
         return pending
 
+    def learn_label_by_id(self, row_id: Any, y: Label) -> None:
+        """Learn the row with an id, now or, if it has not come yet, when it comes.
+
+        Raises
+        ------
+        InputError
+            The model refuses the row: nothing was learned.
+        """
+        key = self.pending.ids.find(row_id, plain(y), self.now)
+        if key is not None:
+            self.learn_label(*key, y)
+
     def learn_pending(self, pending: PendingRow, y: Label) -> None:
         """Score and learn a row whose label has come."""
         self._finish(pending.row, pending.prediction, y, is_late=True)
@@ -302,6 +343,8 @@ class Trainer:
         self.last = ScoredRow(row, y, y_pred, proba, interval)
         p_true = proba.get(y, 0.0) if proba else None
         self._score(row, y, Outcome(y_pred, p_true, interval), is_late)
+        if self.measures is not None:
+            self.measures.rank(y, proba)
         if self._is_held_out(row, y):
             self.n_held_out += 1
             if not is_late:  # the next row follows it
@@ -367,9 +410,8 @@ class Trainer:
     def _emit_prediction(self, row: Row, prediction: RowPrediction, y: Label) -> None:
         if self._emit is not None:
             y_pred = prediction.y_pred
-            self._emit(
-                Prediction(row.seq, y_pred, y, prediction.proba, row.t, row.source, row.epoch)
-            )
+            where = (row.t, row.source, row.epoch, row.id, row.extra)
+            self._emit(Prediction(row.seq, y_pred, y, prediction.proba, *where))
 
     # checkpoints
 

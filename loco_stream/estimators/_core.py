@@ -39,10 +39,11 @@ from loco_stream.learner.arrays.allocate import (
 )
 from loco_stream.learner.arrays.check import check_state
 from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
-from loco_stream.learner.arrays.spec import build, flatten
+from loco_stream.learner.arrays.spec import Array, build, flatten
 from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
+from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
 
 __all__ = ["Float64", "ModelCore"]
@@ -53,6 +54,7 @@ _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
 _NO_TICKETS = np.zeros((0, 0))
+_KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
 class _OneRow:
@@ -166,7 +168,7 @@ class ModelCore:
     def _ensure_room(self, n_classes: int) -> None:
         """Make room for all known features and `n_classes` outputs."""
         if self.settings is None or self.state is None:
-            self._allocate(max(len(self.slots.index), 1), class_capacity(n_classes))
+            self._allocate(max(len(self.slots.index), 1), self._capacity(n_classes))
         settings = self.settings
         state = self.state
         assert settings is not None
@@ -175,7 +177,7 @@ class ModelCore:
         if len(self.slots) > features or n_classes > classes:
             if len(self.slots) > features:
                 features = max(2 * features, len(self.slots))
-            classes = max(classes, class_capacity(n_classes))
+            classes = max(classes, self._capacity(n_classes))
             state = grow(self.layout, settings, state, features, classes)
             self.adopt(settings, state)
         state.counts.n_features = len(self.slots)
@@ -183,8 +185,11 @@ class ModelCore:
 
     def _allocate(self, n_features: int, n_classes: int) -> None:
         settings = self._resolve(n_features)
-        n_outputs = 1 if self.regression else n_classes
-        self.adopt(settings, allocate(self.layout, settings, n_features, n_outputs))
+        self.adopt(settings, allocate(self.layout, settings, n_features, n_classes))
+
+    def _capacity(self, n_classes: int) -> int:
+        """Return for how many outputs there is to be room."""
+        return 1 if self.regression else class_capacity(n_classes)
 
     def _resolve(self, width: int) -> Settings:
         """Settle what the width of the first row decides."""
@@ -198,9 +203,12 @@ class ModelCore:
         self.settings = settings
         self.state = state
         self.scratch = allocate_scratch(self.layout, settings, state)
-        self._args = KernelArgs(Model(settings, state, self.scratch))
+        self._args = self._make_args(settings, state, self.scratch)
         self.row = np.full((1, lengths_of(state)[0]), np.nan)
         self.pass_class_weights()
+
+    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:
+        return KernelArgs(Model(settings, state, scratch))
 
     def change_options(self, options: ModelOptions) -> None:
         """Continue with options that change no array."""
@@ -234,63 +242,128 @@ class ModelCore:
         proba: Float64 = _NO_PROBA,
         times: Float64 = NO_TIMES,
         tickets: Float64 = _NO_TICKETS,
+        in_stream: bool | None = True,
     ) -> Float64:
         """Cross into compiled code once.
 
         Return the answers (slots or values), -1 where not predicted.
 
         With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
-        written.
+        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
         """
-        answers = np.full(len(rows), -1.0)
+        answers = self.no_answers(len(rows))
         assert self.state is not None
+        n_seen = self.n_seen
         mode = step.PREDICT * predicts + step.LEARN * learns
+        if predicts and not learns:
+            mode += _kind(in_stream)
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
-        step.run(*self.kernel_args, rows, times, labels, values, mode, answers, proba, tickets)
+        self._step(rows, times, (labels, values), mode, (answers, proba), tickets)
         if learns:
-            self._count_texts(len(rows))
+            self._count_texts(n_seen)
         return answers
 
-    def _count_texts(self, n: int) -> None:
-        """Take back masked values of `n` learned rows.
+    def _count_texts(self, n_before: int) -> None:
+        """Take back masked values of the rows learned since `n_before` were.
 
         A slot of a text is masked where the text is not, and a feature's own slot where it is.
         """
         if self.slots.categories and self.state is not None:
+            n = self.n_seen - n_before
             self.state.counts.n_masked -= len(self.slots.categories) * n
 
     def _run_one(
-        self, mode: int, times: Float64, proba: Float64 = _NO_PROBA, tickets: Float64 = _NO_TICKETS
-    ) -> float:
-        """Cross into compiled code with the row in `row`, and with arrays that are kept."""
+        self,
+        mode: int,
+        target: tuple[int, Any],
+        times: Float64,
+        proba: Float64 = _NO_PROBA,
+        tickets: Float64 = _NO_TICKETS,
+    ) -> Float64:
+        """Cross into compiled code with the row in `row`; return the answers to it.
+
+        The arrays are kept: the answers are those of the last call.
+        """
         one = self._one
+        one.label[0], one.value[0] = target
         one.answer[0] = -1.0
+        answers = (one.answer, proba)
+        self._step(self.row, times, (one.label, one.value), mode, answers, tickets)
+        return one.answer
+
+    def _step(
+        self,
+        rows: Float64,
+        times: Float64,
+        targets: tuple[NDArray[np.int64], Float64],
+        mode: int,
+        answers: tuple[Float64, Float64],
+        tickets: Float64,
+    ) -> None:
         cell, model = self.kernel_args
         step.run(
-            cell, model, self.row, times, one.label, one.value, mode, one.answer, proba, tickets
+            cell, model, rows, times, targets[0], targets[1], mode, answers[0], answers[1], tickets
         )
-        return one.answer.item()
+
+    # Targets and answers
+
+    def no_answers(self, n: int) -> Float64:
+        """Return the answers to `n` rows before anything is predicted."""
+        return np.full(n, -1.0)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs that may be known by now."""
+        return 1 if self.regression else len(self.classes)
+
+    def read_target(self, y: Any) -> tuple[tuple[Hashable, ...], Any]:
+        """Return the labels that a target brings, and its value.
+
+        Raises
+        ------
+        InputError
+            `y` cannot be the target of such a model.
+        """
+        return ((), require_number("y", y)) if self.regression else ((plain_label(y),), 0.0)
+
+    def placed_target(self, slots: Sequence[int], value: Any) -> tuple[int, Any]:
+        """Return slot and value as `learn_row` takes them; `slots` are those of the labels."""
+        return (slots[0] if slots else 0), value
+
+    def deviations(self) -> Float64:
+        """Return the scale on which the values of targets are compared; 1 for a single one."""
+        return np.ones(1)
+
+    def shown(self, answer: Any, proba: Float64) -> tuple[Any, dict[Hashable, float] | None]:
+        """Return an answer as users see it, and the probabilities of a classification."""
+        if self.regression:
+            return float(answer), None
+        named = dict(zip(self.classes, proba.tolist(), strict=False))
+        return self.classes[int(answer)], named
+
+    def shown_unseen(self) -> tuple[Any, dict[Hashable, float] | None]:
+        """Return the same for a row before anything was learned."""
+        return (0.0, None) if self.regression else (None, {})
 
     def learn_row(
         self,
         x: Mapping[Hashable, Any],
         slot: int,
-        value: float,
+        value: Any,
         times: Float64,
         tickets: Float64 = _NO_TICKETS,
     ) -> None:
-        """Learn a row whose features and class are admitted."""
+        """Learn a row whose features and class are admitted; `value` is that of each target."""
         if self.slots.fill(x, self.row[0]):
             if self.slots.has_new_texts(x.items()):
                 self.admit((), texts=x.items())
                 self.slots.fill(x, self.row[0])
             self.slots.count_shared(x)
-        self._one.label[0] = slot
-        self._one.value[0] = value
         mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
-        self._run_one(mode, times, tickets=tickets)
-        self._count_texts(1)
+        n_seen = self.n_seen
+        self._run_one(mode, (slot, value), times, tickets=tickets)
+        self._count_texts(n_seen)
         if self.warnings.due != math.inf:
             self.warn_of_columns()
 
@@ -303,15 +376,30 @@ class ModelCore:
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
     def predict_row(
-        self, x: Mapping[Hashable, Any], times: Float64, proba: Float64 = _NO_PROBA
+        self,
+        x: Mapping[Hashable, Any],
+        times: Float64,
+        in_stream: bool | None,
+        proba: Float64 = _NO_PROBA,
     ) -> float:
         """Return the slot or value predicted for a row, -1 before the first one."""
+        return float(self.answers_to(x, times, in_stream, proba)[0])
+
+    def answers_to(
+        self,
+        x: Mapping[Hashable, Any],
+        times: Float64,
+        in_stream: bool | None = True,
+        proba: Float64 = _NO_PROBA,
+    ) -> Float64:
+        """Return the answers to one row by name; those of `no_answers` before the first one."""
         require_mapping(x)
         if self.state is None:
-            return -1.0
+            return self.no_answers(1)
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
-        return self._run_one(step.PREDICT, times, proba)
+        mode = step.PREDICT + _kind(in_stream)
+        return self._run_one(mode, (0, 0.0), times, proba)
 
     # Tables
 
@@ -383,18 +471,24 @@ class ModelCore:
         return answers
 
     def predict_table(
-        self, given: Table, features: Iterable[Hashable] | None, times: Float64, columns: int
+        self,
+        given: Table,
+        features: Iterable[Hashable] | None,
+        times: Float64,
+        columns: int,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
         n = len(given.numbers)
         names = self.names(given, features)
         if self.state is None:
-            return np.full(n, -1.0), np.zeros((n, 0))
+            return self.no_answers(n), np.zeros((n, 0))
         if not self.slots.knows_any(names):
             self.warnings.warn_unknown(names, self.slots.index)
         proba = np.zeros((n, columns))
         rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        return self.run(rows, learns=False, proba=proba, times=times), proba
+        answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
+        return answers, proba
 
     # Copies and files
 
@@ -421,7 +515,7 @@ class ModelCore:
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config: dict[str, Any] = {
@@ -436,7 +530,7 @@ class ModelCore:
             }
             return config, {} if self.state is None else _plain_arrays(self.state)
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what `export` returned; this model must be fresh.
 
         Raises
@@ -449,21 +543,34 @@ class ModelCore:
             names = check_names("features", config["features"])
             texts = Categories.restored(self.options.categories, config["texts"], config["shared"])
             self.slots = FeatureSlots.restored(names, texts)
-            self.classes = check_classes(config["classes"], regression=self.regression)
+            self.classes = self._check_classes(config["classes"])
             self.class_slots = {label: slot for slot, label in enumerate(self.classes)}
             sequence = config["sequence"]
             self.sequence = None if sequence is None else plain_label(sequence)
             if config["width"] is not None:
                 settings = self._resolve(check_width(config["width"], len(names)))
-                state = unflatten(self.layout, settings, arrays)
+                state = self._restored_state(settings, arrays)
                 check_state(settings, state, len(self.slots), len(self.classes))
                 self.adopt(settings, state)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
             kind = config.get("kind", "model")
             raise CheckpointError(f"this saved {kind} cannot be restored: {error!r}") from error
 
+    def _check_classes(self, classes: Any) -> list[Hashable]:
+        return check_classes(classes, regression=self.regression)
 
-def _plain_arrays(state: State) -> dict[str, NDArray[Any]]:
+    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
+        return unflatten(self.layout, settings, arrays)
+
+
+def _kind(in_stream: bool | None) -> int:
+    try:
+        return _KINDS[in_stream]
+    except (KeyError, TypeError):
+        raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
+
+
+def _plain_arrays(state: State) -> dict[str, Array]:
     return flatten(copied(state))
 
 
@@ -486,7 +593,7 @@ class _TextRows:
         self.times = times
         self.proba = proba
         self.columns = text_columns(names, given.texts)
-        self.answers = np.full(len(self.labels), -1.0)
+        self.answers = core.no_answers(len(self.labels))
 
     def learn(self, predicts: bool) -> Float64:
         """Learn all rows; return the answers, -1 where not predicted."""

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators import _events, _observed, _show, export
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._parameters import check_advanced, fixed_parameter
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
-from loco_stream.estimators.inputs.frames import as_frame, series_like
+from loco_stream.estimators.inputs.frames import require_frame, series_like
 from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import table
 from loco_stream.estimators.tickets import Ticket
@@ -34,16 +34,6 @@ __all__ = ["LOCOEstimator"]
 
 
 _PREDICTION = "prediction"  # name of a series, where series need one
-
-
-def _frame(X: object) -> Any:
-    frame = as_frame(X)
-    if frame is None:
-        raise InputError(
-            f"`X` must be a frame of pandas, polars or pyarrow, got {type(X).__name__}; arrays go "
-            "to learn_array, predict_array and predict_proba_array"
-        )
-    return frame
 
 
 class LOCOEstimator(base.Estimator):
@@ -73,7 +63,10 @@ class LOCOEstimator(base.Estimator):
                 f"`centroids` must be None or 0 in a regressor, got {checked.centroids!r}"
             )
         self.__dict__.update(given, advanced=checked.advanced)
-        self._core = ModelCore(checked, regression=self._regression)
+        self._core = self._make_core(checked)
+
+    def _make_core(self, options: ModelOptions) -> ModelCore:
+        return ModelCore(options, regression=self._regression)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:
@@ -196,21 +189,22 @@ class LOCOEstimator(base.Estimator):
         InputError
             X is no frame, or as `learn_array` does.
         """
-        _frame(X)
+        require_frame(X)
         self.learn_array(X, y)
 
     def learn_predict_many(self, X: Any, y: Any) -> Any:
         """Test, then train on each row of a frame; return the predictions as `predict_many`."""
-        frame = _frame(X)
+        frame = require_frame(X)
         return series_like(frame, self.learn_predict_array(X, y), _PREDICTION)
 
-    def predict_many(self, X: Any) -> Any:
+    def predict_many(self, X: Any, in_stream: bool | None = None) -> Any:
         """Return the prediction for each row of a frame, as a series of the frame's library.
 
         A series of pandas has the index of the frame. Before any class is known, all are null.
+        `in_stream` is that of `predict_one`.
         """
-        frame = _frame(X)
-        return series_like(frame, self.predict_array(X), _PREDICTION)
+        frame = require_frame(X)
+        return series_like(frame, self.predict_array(X, in_stream=in_stream), _PREDICTION)
 
     # Attributes
 
@@ -425,16 +419,18 @@ class LOCOEstimator(base.Estimator):
 
     # Explanation and export
 
-    def explain_one(self, x: Mapping[Any, Any], t: float | None = None) -> Explanation:
+    def explain_one(
+        self, x: Mapping[Any, Any], t: float | None = None, in_stream: bool | None = None
+    ) -> Explanation:
         """Explain the prediction for a row: what each feature adds, and which experts decide.
 
         The readouts are linear in the traces of the hidden neurons and in the features, so their
         score is decomposed exactly; what a neuron adds goes to the features by their shares of its
         drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
         weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
-        reported separately. The gate of `retention`, which acts on rows unlike recent ones, and
-        recalled earlier models are not decomposed; `explained` is the share of the answer without
-        the latter. Nothing changes.
+        reported separately. Recalled earlier models and recent values are not decomposed;
+        `explained` is the share of the answer without them. `next_row` has the weights of all that
+        the answer is made of. Nothing changes.
 
         Parameters
         ----------
@@ -442,6 +438,8 @@ class LOCOEstimator(base.Estimator):
             The row.
         t
             Its time, as in `predict_one`.
+        in_stream
+            What kind of row it is, as in `predict_one`.
 
         Raises
         ------
@@ -458,7 +456,7 @@ class LOCOEstimator(base.Estimator):
         >>> list(why.features)[0], why.features["load"] > 8.0
         ('load', True)
         """
-        return explain.explain_row(self._core, x, t)
+        return explain.explain_row(self._core, x, t, in_stream)
 
     def explain(
         self, X: Any, features: Iterable[Hashable] | None = None

@@ -13,13 +13,10 @@ from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._observed import new_tickets
 from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.row_times import row_times, row_times_at
-from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import Table, table
-from loco_stream.numbers import require_number
+from loco_stream.learner.readout import events
 
 __all__ = ["learn", "pooled", "predict"]
-
-_MIN_PROBABILITY = 1e-6  # that every row grants to every class
 
 
 def learn(
@@ -32,19 +29,21 @@ def learn(
     """Learn the rows of one event."""
     given = _event(X)
     n = len(given.numbers)
-    labels = () if core.regression else (plain_label(y),)
-    value = require_number("y", y) if core.regression else 0.0
+    labels, known = core.read_target(y)
     with core.lock:
         names = core.names(given, features)
         times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=core.options.remembers)
-        (slot,) = core.admit(names, labels) or (0,)
+        slot, value = core.placed_target(core.admit(names, labels), known)
         rows = _admitted(core, given, names)
         tickets = new_tickets(core, n)
-        core.run(rows, predicts=False, learns=False, times=times, tickets=tickets)
+        proba = np.zeros((n, 0 if core.regression else len(core.classes)))
+        core.run(rows, learns=False, times=times, tickets=tickets, proba=proba)
+        if not core.regression:
+            _learn_label(core, proba, slot)
         core.run(
             rows,
             np.full(n, slot),
-            np.full(n, value),
+            np.array([value] * n),
             predicts=False,
             times=row_times_at(np.full(n, np.nan), share=1.0 / n),
             tickets=tickets,
@@ -53,19 +52,29 @@ def learn(
         core.warn_of_columns()
 
 
+def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
+    """Compare the candidates by the label of an event whose rows were just predicted."""
+    assert core.state is not None
+    n_known = core.state.counts.n_classes
+    if slot < n_known:
+        shares = _shares(core, proba[:, :n_known])
+        events.learn_label(core.state.events.log_likelihoods[: len(shares)], shares, slot)
+
+
 def predict(
     core: ModelCore,
     X: ArrayLike,
     t: ArrayLike | None,
     features: Iterable[Hashable] | None,
     columns: int,
+    in_stream: bool | None = None,
 ) -> tuple[Float64, Float64]:
     """Return answers and probabilities, (n, columns), of the rows of one event."""
     given = _event(X)
     n = len(given.numbers)
     remembers = core.options.remembers
     times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=remembers)
-    return core.predict_table(given, features, times, columns)
+    return core.predict_table(given, features, times, columns, in_stream)
 
 
 def _event(X: ArrayLike) -> Table:
@@ -84,8 +93,31 @@ def _admitted(core: ModelCore, given: Table, names: Sequence[Hashable]) -> Float
     return core.with_texts(given, names, columns, slice(0, n))
 
 
-def pooled(proba: Float64) -> Float64:
-    """Return the normalised geometric mean of rows of probabilities, (classes,)."""
-    logs = np.log(np.maximum(proba, _MIN_PROBABILITY)).mean(axis=0)
-    shares = np.exp(logs - logs.max())
-    return np.asarray(shares / shares.sum())
+def _shares(core: ModelCore, proba: Float64) -> Float64:
+    """Return what each candidate makes of the rows that were just predicted.
+
+    Parameters
+    ----------
+    proba
+        (rows, classes): the answers.
+    """
+    assert core.settings is not None
+    assert core.scratch is not None
+    n_classes = proba.shape[1]
+    weights = core.scratch.class_weights[:n_classes]
+    scores = core.scratch.event.scores[:n_classes]
+    shares = events.candidates(proba, scores, weights)
+    return shares if core.settings.n_fixed > 0 else shares[:1]
+
+
+def pooled(core: ModelCore, proba: Float64) -> Float64:
+    """Return the probability of each class of an event whose rows were just predicted.
+
+    Parameters
+    ----------
+    proba
+        (rows, classes): the answers.
+    """
+    assert core.state is not None
+    shares = _shares(core, proba)
+    return events.mix(core.state.events.log_likelihoods[: len(shares)], shares)

@@ -12,12 +12,17 @@ from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
-from loco_stream.estimators.inputs.slots import plain_label, require_mapping
+from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.estimators.tickets import Ticket
-from loco_stream.learner.delayed_labels.pending import ticket_size
-from loco_stream.learner.settings import Settings
-from loco_stream.numbers import LARGEST, require_number
+from loco_stream.learner.delayed_labels.pending import (
+    HEAD,
+    LAST_LABEL,
+    N_FEATURES,
+    N_KNOWN,
+    ticket_size,
+)
+from loco_stream.numbers import LARGEST
 
 __all__ = [
     "learn_ticket",
@@ -35,6 +40,7 @@ def reset_context(core: ModelCore) -> None:
     if core.state is not None and core.scratch is not None:
         context = core.state.context
         context.traces.fill(0.0)
+        context.means.fill(0.0)
         context.ring.fill(0.0)
         context.clock.is_timed = 0.0
         context.run.label = -1.0
@@ -101,40 +107,33 @@ def _observe(
     """Observe rows in slot order; `rows` are the same as they came."""
     assert core.state is not None
     written = new_tickets(core, len(rows))
-    proba = np.zeros((len(rows), len(core.state.classes.n_rows)))
+    proba = np.zeros((len(rows), 0 if core.regression else len(core.state.classes.n_rows)))
     answers = core.run(placed, learns=False, times=times, proba=proba, tickets=written)
     tickets = []
     for i, x in enumerate(rows):
-        if core.regression:
-            prediction: Any = float(answers[i])
-            probabilities = None
-        else:
-            prediction = core.classes[int(answers[i])]
-            probabilities = dict(zip(core.classes, proba[i].tolist(), strict=False))
+        prediction, probabilities = core.shown(answers[i], proba[i])
         tickets.append(Ticket(x, names, prediction, probabilities, written[i], core.origin))
     return tickets
 
 
 def _empty_ticket(core: ModelCore, x: Any, names: tuple[Hashable, ...] | None) -> Ticket:
     """Return the ticket of a row that came before anything was learned."""
-    if core.regression:
-        return Ticket(x, names, 0.0, None, np.zeros(0), core.origin)
-    return Ticket(x, names, None, {}, np.zeros(0), core.origin)
+    return Ticket(x, names, *core.shown_unseen(), np.zeros(0), core.origin)
 
 
 def learn_ticket(core: ModelCore, ticket: Ticket, y: Any) -> None:
     """Learn a row whose label has come, from what was predicted at the time."""
-    labels = () if core.regression else (plain_label(y),)
-    value = require_number("y", y) if core.regression else 0.0
+    labels, given = core.read_target(y)
     with core.lock:
         _check_ticket(core, ticket)
         tickets = ticket.predicted[None, :]
-        slots = core.admit(ticket.x if ticket.features is None else ticket.features, labels) or [0]
+        slots = core.admit(ticket.x if ticket.features is None else ticket.features, labels)
+        slot, value = core.placed_target(slots, given)
         if ticket.features is None:
-            core.learn_row(ticket.x, slots[0], value, NO_TIMES, tickets)
+            core.learn_row(ticket.x, slot, value, NO_TIMES, tickets)
             return
         row = core.placed(table(ticket.x).numbers, ticket.features)
-        core.run(row, np.array(slots), np.array([value]), predicts=False, tickets=tickets)
+        core.run(row, np.array([slot]), np.array([value]), predicts=False, tickets=tickets)
         core.warn_of_columns()
 
 
@@ -152,20 +151,21 @@ def _is_sound(core: ModelCore, predicted: Float64) -> bool:
     settings = core.settings
     if settings is None or predicted.ndim != 1 or predicted.dtype != np.float64:
         return False
-    if not predicted.flags.c_contiguous or not bool((np.abs(predicted) <= LARGEST).all()):
+    lags = slice(HEAD, HEAD + settings.n_lags)  # NaN where there was no value yet
+    is_number = np.abs(predicted) <= LARGEST
+    is_number[lags] |= np.isnan(predicted[lags])
+    if not predicted.flags.c_contiguous or not bool(is_number.all()):
         return False
-    n_classes = int(predicted[0])
-    most = 1 if core.regression else len(core.classes)
-    return 0 <= n_classes <= most and _fits(core, settings, len(predicted), n_classes)
-
-
-def _fits(core: ModelCore, settings: Settings, length: int, n_classes: int) -> bool:
-    """Return whether a ticket of so many classes has that length for features known."""
-    beyond = length - ticket_size(settings, n_classes, 0)
-    if settings.max_delay == 0:
-        return beyond == 0
-    features, rest = divmod(beyond, settings.max_delay * settings.n_fields)
-    return rest == 0 and 1 <= features <= len(core.slots)
+    if len(predicted) < HEAD:
+        return False
+    n_classes = int(predicted[N_KNOWN])
+    n_features = int(predicted[N_FEATURES])
+    most = core.n_outputs
+    if not 0 <= n_classes <= most or not 1 <= n_features <= len(core.slots):
+        return False
+    if not -1 <= predicted[LAST_LABEL] < most:
+        return False
+    return len(predicted) == ticket_size(settings, n_classes, n_features)
 
 
 def rows_by_name(given: Table, names: tuple[Hashable, ...]) -> list[dict[Hashable, Any]]:

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import InputError
 from loco_stream.estimators import _events
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
-from loco_stream.estimators.inputs.frames import as_frame, frame_like
+from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
@@ -33,12 +32,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     A row is scaled and encoded as constant currents, which drive event-driven spiking layers for
     one window; a neuron's spikes leave a synaptic trace. Recursive readouts that forget at
     different speeds read the traces; stacks and a Bayesian mixture combine them into one set of
-    probabilities. For inputs known once but not recently, a gate gives the readout that never
-    forgets more weight. Hidden layers learn by low-rank cluster-orthogonal weight modification
-    (LOCO, Ma & Yu 2026): local credit whose weight change is projected orthogonally to earlier
-    inputs. There are forward passes only, no task labels, and no row is stored unless `neighbors`
-    is set. A value that is missing, infinite or no number is masked: it drives nothing and is
-    counted in `masked_values`.
+    probabilities. A second layer never learns; a linear discriminant on it keeps every class, and
+    answers for those that have long been absent (see `predict_one`). Hidden layers learn by
+    low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): local credit whose weight
+    change is projected orthogonally to earlier inputs. There are forward passes only, no task
+    labels, and no row is stored unless `neighbors` is set. A value that is missing, infinite or no
+    number is masked: it drives nothing and is counted in `masked_values`.
 
     Parameters
     ----------
@@ -57,16 +56,17 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         for plain node perturbation; a thirtieth without the recursive projector. Results are flat
         from half to twice the default.
     class_weight
-        Cost of a mistake on a class relative to the others. It acts on the answer only: the
+        Cost of a mistake on a class relative to the others. It acts on the prediction only: the
         probability of each class is multiplied by its weight and all are normalised again (Elkan
         2001), so that `predict_one` returns the class of the least expected cost. None: all 1, and
         the probabilities are calibrated. A dict: labels and weights, 1 for a label that is not in
         it. ``"balanced"``: rows over the number of classes and the rows of the class, as counted so
         far. `set_class_weight` changes it.
     retention
-        Weight of what was learned earlier against what is learned now, 0 to 1. 0: only adapt. The
-        higher, the less unusual an input must be for the slow readout to answer; above 0 earlier
-        models are kept and recalled when their concept returns.
+        Weight of what was learned earlier against what is learned now, 0 to 1. Where the kind of a
+        row is unknown (``in_stream=None``), a class that has long been absent answers the sooner
+        the higher it is. Above 0 earlier models are kept and recalled when their concept returns.
+        0: only adapt.
     memory
         Shortest and longest time constant of the traces that carry on from row to row, for every
         other hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: each
@@ -245,22 +245,64 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
                 (slot,) = core.admit(x, (label,))
             core.learn_row(x, slot, 0.0, times)
 
-    def predict_one(self, x: dict[Any, Any], t: float | None = None, **kwargs: Any) -> Any:
-        """Return the most probable class at time `t`; None before any is known. Changes nothing."""
+    def predict_one(
+        self,
+        x: dict[Any, Any],
+        t: float | None = None,
+        in_stream: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the most probable class; None before any is known. Changes nothing.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `learn_one`.
+        in_stream
+            What kind of row it is. True: the stream's next one, so that recent labels and the last
+            one are evidence, and classes long absent are unlikely. False: one from anywhere, where
+            every class learned so far is equally likely beforehand. None: decided by evidence; the
+            answer is that to the next row, unless the row looks like a class long absent as no row
+            of present classes does. `retention` is how little that takes; 0: None equals True.
+            Every `predict_*` method has it.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, t no number, or `in_stream` something else.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=8, seed=1)
+        >>> model.learn_array([[float(i % 5)] for i in range(200)], ["low"] * 200)
+        >>> model.learn_array([[5.0 + i % 5] for i in range(200)], ["high"] * 200)
+        >>> [model.predict_one({0: 4.0}, in_stream=kind) for kind in (True, False)]
+        ['high', 'low']
+        """
         core = self._core
         times = row_time(t, remembers=core.options.remembers)
         with core.lock:
-            slot = core.predict_row(x, times)
+            slot = core.predict_row(x, times, in_stream)
             return core.classes[int(slot)] if slot >= 0.0 else None
 
     def predict_proba_one(
-        self, x: dict[Any, Any], t: float | None = None, **kwargs: Any
+        self,
+        x: dict[Any, Any],
+        t: float | None = None,
+        in_stream: bool | None = None,
+        **kwargs: Any,
     ) -> dict[Any, float]:
-        """Return each class's probability; they sum to 1; empty before any class is known."""
+        """Return each class's probability; they sum to 1; empty before any class is known.
+
+        Parameters are those of `predict_one`.
+        """
         core = self._core
         times = row_time(t, remembers=core.options.remembers)
         with core.lock:
-            if core.predict_row(x, times) < 0.0 or core.scratch is None:
+            if core.predict_row(x, times, in_stream) < 0.0 or core.scratch is None:
                 return {}
             return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
 
@@ -338,9 +380,13 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[Any]:
-        """Return the predicted label of each row, (n,)."""
-        return self._labels(self._predict_rows(X, features, t, sequence)[0])
+        """Return the predicted label of each row, (n,).
+
+        Parameters are those of `learn_array`, and `in_stream` of `predict_one`.
+        """
+        return self._labels(self._predict_rows(X, features, t, sequence, in_stream)[0])
 
     def predict_proba_array(
         self,
@@ -349,44 +395,56 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
-        """Return probabilities (n, classes); column j is `classes[j]`."""
-        return self._predict_rows(X, features, t, sequence)[1]
+        """Return probabilities (n, classes); column j is `classes[j]`.
+
+        Parameters are those of `predict_array`.
+        """
+        return self._predict_rows(X, features, t, sequence, in_stream)[1]
 
     def predict_sequence(
-        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> Any:
         """Return the most probable label of the event with these rows.
 
         See `predict_proba_sequence`.
         """
-        proba = self.predict_proba_sequence(X, t, features)
+        proba = self.predict_proba_sequence(X, t, features, in_stream)
         return max(proba, key=proba.__getitem__) if proba else None
 
     def predict_proba_sequence(
-        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> dict[Any, float]:
         """Return the probability of each label of an event: the geometric mean over its rows.
 
-        Parameters are those of `learn_sequence`. Changes nothing; empty before any class is known.
+        Parameters are those of `learn_sequence`, and `in_stream` of `predict_one`. Changes nothing;
+        empty before any class is known.
         """
         core = self._core
         with core.lock:
-            _, proba = _events.predict(core, X, t, features, self._capacity())
+            _, proba = _events.predict(core, X, t, features, self._capacity(), in_stream)
             if not core.classes:
                 return {}
-            shares = _events.pooled(proba[:, : len(core.classes)])
+            shares = _events.pooled(core, proba[:, : len(core.classes)])
             return dict(zip(core.classes, shares.tolist(), strict=True))
 
-    def predict_proba_many(self, X: Any) -> Any:
+    def predict_proba_many(self, X: Any, in_stream: bool | None = None) -> Any:
         """Return the probabilities of each row of a frame, a frame with one column per class.
 
         Libraries other than pandas name the columns by the text of the class.
         """
-        frame = as_frame(X)
-        if frame is None:
-            raise InputError(f"`X` must be a frame, got {type(X).__name__}")
-        return frame_like(frame, self.predict_proba_array(X), self.classes)
+        frame = require_frame(X)
+        proba = self.predict_proba_array(X, in_stream=in_stream)
+        return frame_like(frame, proba, self.classes)
 
     def _capacity(self) -> int:
         state = self._core.state
@@ -398,6 +456,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
         sequence: Iterable[Any] | None,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,) and probabilities (n, classes)."""
         core = self._core
@@ -405,7 +464,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         n = len(given.numbers)
         with core.lock:
             times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
-            answers, proba = core.predict_table(given, features, times, self._capacity())
+            answers, proba = core.predict_table(given, features, times, self._capacity(), in_stream)
             return answers, proba[:, : len(core.classes)]
 
     def _learn_rows(

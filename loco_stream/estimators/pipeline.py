@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
 
@@ -27,7 +28,9 @@ Plain = dict[str, Any]
 Values = list[Any]
 Arrays = dict[str, NDArray[Any]]
 RiverStep: TypeAlias = Any  # river types its steps by what they do, not by what they hold
-_ESTIMATORS = {kind.__name__: kind for kind in (LOCOClassifier, LOCORegressor)}
+_ESTIMATORS: dict[str, type[LOCOEstimator]] = {
+    kind.__name__: kind for kind in (LOCOClassifier, LOCORegressor, LOCOMultiTargetRegressor)
+}
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
 
 

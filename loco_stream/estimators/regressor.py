@@ -23,7 +23,7 @@ from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import require_number, shown
 from loco_stream.options import DEFAULTS, AdvancedOptions
 
-__all__ = ["LOCORegressor"]
+__all__ = ["LOCORegressor", "coverage_level"]
 
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
@@ -114,16 +114,35 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
                 core.admit(x)
             core.learn_row(x, 0, value, times)
 
-    def predict_one(self, x: dict[Any, Any], t: float | None = None) -> float:
-        """Return the predicted value at time `t`; 0.0 before the first row. Changes nothing."""
+    def predict_one(
+        self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
+    ) -> float:
+        """Return the predicted value; 0.0 before the first row. Changes nothing.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `learn_one`.
+        in_stream
+            True or None: the row is the stream's next one, so that the last values learned are
+            evidence as far as they have helped to predict. False: a row from anywhere, which is
+            predicted from its features (and the context, with a `memory`) alone. Every `predict_*`
+            method has it.
+        """
         core = self._core
         times = row_time(t, remembers=core.options.remembers)
         with core.lock:
-            answer = core.predict_row(x, times)
+            answer = core.predict_row(x, times, in_stream)
             return 0.0 if core.state is None else answer
 
     def predict_interval_one(
-        self, x: dict[Any, Any], coverage: float = 0.9, t: float | None = None
+        self,
+        x: dict[Any, Any],
+        coverage: float = 0.9,
+        t: float | None = None,
+        in_stream: bool | None = None,
     ) -> tuple[float, float]:
         """Return the interval around `predict_one` that holds the value with a given probability.
 
@@ -139,6 +158,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             0.5, 0.8, 0.9, 0.95 or 0.99; each is adapted separately.
         t
             Time of the row.
+        in_stream
+            As in `predict_one`. The width is that of the stream's next row.
 
         Returns
         -------
@@ -161,11 +182,11 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         True
         """
         core = self._core
-        level = _level(coverage)
+        level = coverage_level(coverage)
         times = row_time(t, remembers=core.options.remembers)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
-            value = core.predict_row(x, times, radii)
+            value = core.predict_row(x, times, in_stream, radii)
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(
@@ -175,12 +196,13 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
-        level = _level(coverage)
+        level = coverage_level(coverage)
         with self._core.lock:
-            answers, radii = self._predict_rows(X, features, t, sequence)
+            answers, radii = self._predict_rows(X, features, t, sequence, in_stream)
             if self._core.state is None:
                 answers = np.zeros(len(answers))
                 radii = np.full((len(answers), len(COVERAGES)), np.inf)
@@ -194,13 +216,13 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Test, then train on each row; return values (n,) and intervals (n, 2).
 
         Both are predicted before the row is learned.
         """
-        level = _level(coverage)
+        level = coverage_level(coverage)
         answers, radii = self._learn_rows(
             X, y, features, t, sequence, predict_first=True, wants_radii=True
         )
@@ -213,7 +235,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> None:
         """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`."""
         self._learn_rows(X, y, features, t, sequence, predict_first=False)
@@ -225,7 +247,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the values predicted before learning it, (n,)."""
         return self._learn_rows(X, y, features, t, sequence, predict_first=True)[0]
@@ -236,11 +258,12 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         features: Iterable[Hashable] | None = None,
         *,
         t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        sequence: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the predicted value of each row, (n,)."""
         with self._core.lock:
-            answers, _ = self._predict_rows(X, features, t, sequence)
+            answers, _ = self._predict_rows(X, features, t, sequence, in_stream)
             return np.zeros(len(answers)) if self._core.state is None else answers
 
     def predict_sequence(
@@ -248,7 +271,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     ) -> float:
         """Return the value of the event with these rows: the mean over them. Changes nothing."""
         with self._core.lock:
-            answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES))
+            answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES), False)
             return 0.0 if self._core.state is None else float(answers.mean())
 
     def _predict_rows(
@@ -256,7 +279,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         X: ArrayLike,
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        sequence: Iterable[Hashable] | None,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers (n,) and half widths of intervals (n, coverages)."""
         core = self._core
@@ -264,7 +288,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         n = len(given.numbers)
         with core.lock:
             times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
-            return core.predict_table(given, features, times, len(COVERAGES))
+            return core.predict_table(given, features, times, len(COVERAGES), in_stream)
 
     def _learn_rows(
         self,
@@ -272,7 +296,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         y: Iterable[float],
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        sequence: Iterable[Hashable] | None,
         *,
         predict_first: bool,
         wants_radii: bool = False,
@@ -293,7 +317,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             return core.learn_table(given, names, known, predict_first, times, radii), radii
 
 
-def _level(coverage: float) -> int:
+def coverage_level(coverage: float) -> int:
+    """Return the position of a coverage in `COVERAGES`; raises `InputError` for another one."""
     if coverage not in COVERAGES:
         allowed = ", ".join(map(str, COVERAGES))
         raise InputError(f"`coverage` must be one of {allowed}, got {shown(coverage)}")

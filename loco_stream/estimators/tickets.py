@@ -1,9 +1,9 @@
-"""Tickets: what was predicted for a row, kept until its label comes.
+"""Tickets: predictions that are kept until the label of their row arrives.
 
-Stacks, mixture, gate and snapshots learn which parts to weigh. What members predict once the label
-has come is no evidence for that: meanwhile they may have learned rows of the same event, and the
-fastest would seem to have known all along. So they are scored by what they predicted at the time,
-while members and hidden layers learn the row as they are now.
+Stacks, mixture and snapshots learn weights from past predictions. A prediction that is made
+when the label arrives is no evidence for them: the members may have learned rows of the same
+sequence meanwhile. Members are therefore scored by their predictions in the ticket, and learn the
+row in their present state.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _none() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """A row that was observed, and what was said of it then.
+    """A row that was observed, with the prediction made at that time.
 
     `learn_one` takes it in place of the row.
 
@@ -52,8 +52,7 @@ class Ticket:
     proba
         Probability of each class, empty before any is known; None in regression.
     predicted
-        What the parts of the readout predicted, one row of numbers; empty where no row had been
-        learned.
+        Outputs of the parts of the readout, one row of numbers; empty if no row had been learned.
     origin
         The model that returned it; None where that is not known.
 

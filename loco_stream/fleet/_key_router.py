@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from loco_stream.engine.row_ids import id_text
 from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
     LABELS,
@@ -29,6 +30,8 @@ __all__ = ["KeyRouter"]
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
 _Row: TypeAlias = tuple[_Inputs, Label, int]  # inputs, label and number
+
+_Number: TypeAlias = tuple[str, int, int]  # source, epoch and seq
 
 _NO_INPUTS = np.zeros(0, np.float32)
 
@@ -71,7 +74,9 @@ class KeyRouter:
         self._capacity = capacity
         self._max_age = max_age
         # by source, epoch and number: the key, and when the row arrived
-        self._pending: OrderedDict[tuple[str, int, int], tuple[Key, float]] = OrderedDict()
+        self._pending: OrderedDict[_Number, tuple[Key, float]] = OrderedDict()
+        self._by_id: dict[str, _Number] = {}  # pending rows with an id
+        self._ids: dict[_Number, str] = {}
         self._known = False  # whether any row had the feature
         self.n_without_key = 0
         self.n_orphaned = 0
@@ -126,16 +131,33 @@ class KeyRouter:
         )
 
     def export_state(self) -> list[Any]:
-        """Return the pending rows as plain values."""
-        return [[*number, key] for number, (key, _) in self._pending.items()]
+        """Return the pending rows as plain values, each with its id or None."""
+        return [[*number, key, self._ids.get(number)] for number, (key, _) in self._pending.items()]
 
     def restore_state(self, pending: Sequence[Any]) -> None:
         """Continue from `export_state`; the time in between does not count."""
         now = time.monotonic()
         self._known = True
-        self._pending = OrderedDict(
-            ((source, epoch, seq), (key, now)) for source, epoch, seq, key in pending
-        )
+        self._pending = OrderedDict()
+        self._by_id = {}
+        self._ids = {}
+        for source, epoch, seq, key, *row_id in pending:  # release 0.2 had no ids
+            self._keep((source, epoch, seq), key, now, row_id[0] if row_id else None)
+
+    def _keep(self, number: _Number, key: Key, now: float, row_id: str | None) -> None:
+        """Note that a row waits for its label."""
+        self._pending[number] = key, now
+        if row_id is not None:
+            self._by_id[row_id] = number
+            self._ids[number] = row_id
+
+    def _release(self, number: _Number) -> Key | None:
+        """Remove a waiting row and return its key; None if it does not wait."""
+        key, _ = self._pending.pop(number, (None, 0.0))
+        row_id = self._ids.pop(number, None)
+        if row_id is not None and self._by_id.get(row_id) == number:
+            del self._by_id[row_id]
+        return key
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
         now = time.monotonic()
@@ -150,7 +172,9 @@ class KeyRouter:
                 parts.add(key, labelled, row)
             else:
                 parts.add(key, unlabelled, row)
-                self._pending[event.source, epoch, number] = key, now
+                row_id = getattr(event, "id", None)
+                text = None if row_id is None else id_text(row_id)
+                self._keep((event.source, epoch, number), key, now, text)
 
     def _by_row(
         self, event: Sample | Block
@@ -168,12 +192,16 @@ class KeyRouter:
 
     def _route_labels(self, event: Labels, parts: _Parts) -> None:
         for of, y in zip(event.of, event.y, strict=True):
-            found = self._pending.pop((event.source, event.epoch, of), None)
-            if found is None:
+            number = (event.source, event.epoch, of)
+            if event.by_id:
+                number = self._by_id.get(id_text(of), number)
+            key = self._release(number)
+            if key is None:
                 self.n_orphaned += 1
             else:
-                origin = _Origin(event.source, event.epoch, (), LABELS)
-                parts.add(found[0], origin, (_NO_INPUTS, y, int(of)))
+                source, epoch, seq = number
+                origin = _Origin(source, epoch, (), LABELS)
+                parts.add(key, origin, (_NO_INPUTS, y, int(seq)))
 
     def _expire(self, parts: _Parts) -> None:
         """Drop rows that waited too long; a label None lets their models forget them too."""
@@ -182,7 +210,7 @@ class KeyRouter:
             (source, epoch, seq), (key, since) = next(iter(self._pending.items()))
             if len(self._pending) <= self._capacity and since >= oldest:
                 return
-            del self._pending[source, epoch, seq]
+            self._release((source, epoch, seq))
             self.n_expired += 1
             parts.add(key, _Origin(source, epoch, (), LABELS), (_NO_INPUTS, None, seq))
 

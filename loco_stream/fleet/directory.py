@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.estimators.saving import load, save
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.monitor import TaskMonitor
@@ -56,13 +57,13 @@ class FleetDir:
     def __init__(
         self,
         path: Path,
-        model: LOCOEstimator | None,
+        model: LOCOClassifier | LOCORegressor | None,
         key_groups: int,
         monitor: TaskMonitor | None,
         settings: Settings | None = None,
     ) -> None:
         self.path = path
-        if model is not None and not isinstance(model, LOCOEstimator):
+        if model is not None and not isinstance(model, LOCOClassifier | LOCORegressor):
             raise ConfigError(
                 "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
                 f"directory was begun with, got {type(model).__name__}"
@@ -85,7 +86,10 @@ class FleetDir:
             raise
 
     def _begin(
-        self, model: LOCOEstimator | None, key_groups: int, settings: Settings | None
+        self,
+        model: LOCOClassifier | LOCORegressor | None,
+        key_groups: int,
+        settings: Settings | None,
     ) -> _Header:
         if model is None:
             raise ConfigError(f"`model` must be given: there is no fleet in {self.path}")
@@ -150,5 +154,5 @@ def _compare(path: Path, header: _Header, key_groups: int, settings: Settings | 
             raise ConfigError(f"{was}, so it cannot continue with {value!r}")
 
 
-def _digest(model: LOCOEstimator) -> str:
+def _digest(model: LOCOClassifier | LOCORegressor) -> str:
     return state_sha256(*export_model(model))

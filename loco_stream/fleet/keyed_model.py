@@ -210,7 +210,7 @@ class KeyedModel:
         said = []
         for x, label in zip(X, y, strict=True):
             if predicts:
-                said.append(model.predict_one(x))
+                said.append(model.predict_one(x, in_stream=True))
             model.learn_one(x, label)
         return said
 
@@ -235,8 +235,8 @@ class KeyedModel:
     def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows without learning."""
         if isinstance(X, list):
-            return [plain(self.model.predict_one(x)) for x in X]
-        return _listed(self.model.predict_array(X, features))
+            return [plain(self.model.predict_one(x, in_stream=False)) for x in X]
+        return _listed(self.model.predict_array(X, features, in_stream=False))
 
     def state_sha256(self) -> str:
         """Return the SHA-256 of the model, as of a single model that learned the same rows."""

@@ -39,14 +39,15 @@ class _Part:
 def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Model:
     """Return one model of what several learned, each from a copy of the template on.
 
-    Recursive least squares without leak adds up exactly where all models encode a row alike: hidden
-    layers are frozen and drawn from one seed, and the template has seen the 300 rows after which
-    scales and gains are fixed. Models that found their scales each by itself are merged in the same
-    way; the result is then near that of one model.
+    The discriminant on the fixed layer, which keeps all classes, is merged by pooled moments, and
+    so is naive Bayes. The result is that of one model of all rows, up to rounding, where all models
+    have one seed and the template has seen the 300 rows after which scales are fixed. Models that
+    found their scales each by itself are merged in the same way; the result is then near that of
+    one model.
 
-    Moments of naive Bayes add up in the same way. Everything else is that of the model with most
-    rows: members that forget, weights by log-loss, weights of the stacks and the mixture, and
-    centroids except for classes that it lacks.
+    With frozen hidden layers (`rule` "frozen") the least-squares member without leak adds up too.
+    Everything else is that of the model with most rows: hidden layers, members that forget, weights
+    of the stacks and the mixture, and centroids except for classes that it lacks.
 
     Parameters
     ----------
@@ -58,8 +59,7 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     Raises
     ------
     InputError
-        Their hidden layers learn, they have no member without leak, or they differ in options or
-        features.
+        They differ in options or features, or their readout is not recursive.
 
     Examples
     --------
@@ -73,14 +73,16 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     """
     parts = [_Part(*model.export_state()) for model in models]
     _check(parts)
-    classes = list(dict.fromkeys(label for part in parts for label in part.config["classes"]))
+    # Classes of the largest model come first: slots that its arrays name stay as they are.
+    by_size = sorted(parts, key=lambda part: -part.n_seen)
+    classes = list(dict.fromkeys(label for part in by_size for label in part.config["classes"]))
     parts = [_with_classes(part, classes) for part in parts]
     base = None
     if template is not None and template.n_seen:
         base = _with_classes(_Part(*template.export_state()), classes).arrays
     largest = max(parts, key=lambda part: part.n_seen)
     arrays = {name: array.copy() for name, array in largest.arrays.items()}
-    merged = Merge(arrays, [part.arrays for part in parts], base)
+    merged = Merge(arrays, [part.arrays for part in parts], base, _have_same_traces(largest))
     for expert in EXPERTS:
         expert.merge(merged)
     _add_counts(merged, [part.n_seen for part in parts])
@@ -103,22 +105,19 @@ def _check(parts: Sequence[_Part]) -> None:
                 )
         if part.arrays["experts.least_squares.projectors"].shape != shape:
             raise InputError("models to merge must have met their features in the same order")
-    learns = options["learning_rate"] != 0.0 and advanced["plastic"] != 0.0
-    if options["rule"] != "frozen" and learns:
-        raise InputError(
-            "models to merge must have frozen hidden layers, `rule` 'frozen': layers that learn "
-            "give a row other traces in each model, and least squares on other inputs do not add up"
-        )
     if advanced["readout"] != "recursive":
         raise InputError(
             f"models to merge must have `readout` 'recursive', got {advanced['readout']!r}"
         )
-    leak = first.arrays["experts.least_squares.leaks"][0]
-    if leak >= LASTING_LEAK:
-        raise InputError(
-            "models to merge must have a member without leak: the first of `leaks` must be less "
-            f"than {LASTING_LEAK:g}, got {leak:g}"
-        )
+
+
+def _have_same_traces(part: _Part) -> bool:
+    """Return whether hidden layers are frozen, and a member without leak sums over all rows."""
+    options = part.config["parameters"]
+    learns = options["learning_rate"] != 0.0 and options["advanced"]["plastic"] != 0.0
+    is_frozen = options["rule"] == "frozen" or not learns
+    leak = part.arrays["experts.least_squares.leaks"][0]
+    return bool(is_frozen and leak < LASTING_LEAK)
 
 
 def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:

@@ -26,6 +26,7 @@ __all__ = [
     "SETTLE",
     "FeatureStatistics",
     "TargetStatistics",
+    "bounded",
     "bounded_range",
     "encode_fields",
     "encode_intensities",
@@ -85,7 +86,7 @@ class TargetStatistics(NamedTuple):
 
 
 @kernel
-def _bounded(z):
+def bounded(z):
     """Return a standardised value (float64) as the readout sees it: logarithmic beyond `CLIP`."""
     return z if abs(z) <= CLIP else math.copysign(CLIP + math.log(abs(z) / CLIP), z)
 
@@ -115,7 +116,7 @@ def scale(x, n_features, statistics, scaled):
             variance = statistics.squares[f] / statistics.n_values[f]
             if variance > 0.0:
                 z = (value - statistics.mean[f]) / math.sqrt(variance)
-        scaled[f] = np.float32(_bounded(z))
+        scaled[f] = np.float32(bounded(z))
 
 
 @kernel
@@ -125,8 +126,8 @@ def bounded_range(statistics, f):
         return 0.0
     deviation = math.sqrt(statistics.squares[f] / statistics.n_values[f])
     mean = statistics.mean[f]
-    highest = _bounded((statistics.highest[f] - mean) / deviation)
-    return highest - _bounded((statistics.lowest[f] - mean) / deviation)
+    highest = bounded((statistics.highest[f] - mean) / deviation)
+    return highest - bounded((statistics.lowest[f] - mean) / deviation)
 
 
 @kernel

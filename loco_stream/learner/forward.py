@@ -7,6 +7,7 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import set_code
 from loco_stream.learner.encoding import encode_fields, encode_intensities, intensity, scale
+from loco_stream.learner.fixed_layer import run_fixed_layer
 from loco_stream.learner.hidden import run_hidden
 from loco_stream.learner.readout.ensemble import predict_members
 
@@ -66,7 +67,6 @@ def forward_pass(settings, state, scratch, x, t):
     if same_time and _is_cached(x, scratch.row, n_features, cache.valid_for, n_seen):
         return True
     times.row = t
-    cache.n_gains = 0
     cache.n_lines = _encode(settings, state, scratch, x)
     if settings.max_delay > 0:
         set_code(scratch.code, cache.n_lines, scratch.lagged)
@@ -75,6 +75,8 @@ def forward_pass(settings, state, scratch, x, t):
     no_noise = np.float32(0.0)
     run_hidden(settings, state, scratch, net.weights, net.deep_weights, no_noise, clean)
     _append_features(settings, state, scratch, x)
+    if settings.n_fixed > 0:
+        run_fixed_layer(settings, state, scratch)
     predict_members(settings, state, scratch)
     cache.valid_for = n_seen
     return False

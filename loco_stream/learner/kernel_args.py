@@ -20,7 +20,7 @@ from loco_stream.learner.specialisation import SPECIALISATIONS, specialised
 from loco_stream.neurons import model_of
 from loco_stream.options import ModelOptions
 
-__all__ = ["KernelArgs", "Model", "opened"]
+__all__ = ["KernelArgs", "Model", "example_model", "opened"]
 
 
 class Model(NamedTuple):
@@ -38,6 +38,8 @@ class KernelArgs:
     ----------
     model
         Its arrays are kept alive as long as this object is.
+    type_of
+        Returns numba's type of such a model for a kind of neuron; None: that of a `Model`.
 
     Raises
     ------
@@ -45,9 +47,9 @@ class KernelArgs:
         An array is not of the type that the compiled code was made for.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Any, type_of: Any = None) -> None:
         self.model = model
-        if not config.DISABLE_JIT and not _fits(model):
+        if not config.DISABLE_JIT and not _fits(model, type_of):
             raise ValueError(
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
@@ -57,18 +59,20 @@ class KernelArgs:
         self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)
 
 
-def _fits(model: Model) -> bool:
+def _fits(model: Any, type_of: Any) -> bool:
     """Return whether a model's arrays are as `allocate` makes them.
 
     Numba's own inspection of each takes a hundred times longer.
     """
-    for group in (model.state, model.scratch):
+    for group in model[1:]:
         for spec, array in zip(specs(type(group)), _arrays(group), strict=True):
             sound = array.dtype == spec.dtype and array.ndim == len(spec.axes)
             if not sound or not array.flags.carray:
                 return False
     cell = type(model.settings.cell)
-    return bool(typeof(model.settings) == _model_type(cell).types[0])
+    if type_of is None:
+        type_of = _model_type
+    return bool(typeof(model.settings) == type_of(cell).types[0])
 
 
 def _arrays(group: Any) -> Iterator[NDArray[Any]]:
@@ -83,11 +87,16 @@ def _arrays(group: Any) -> Iterator[NDArray[Any]]:
 @cache
 def _model_type(kind: type[Any]) -> Any:
     """Return numba's type of a model; it is the same for all models of one kind of neuron."""
+    return typeof(example_model(kind, regression=False))
+
+
+def example_model(kind: type[Any], *, regression: bool) -> Model:
+    """Return a small model with this kind of neuron, of which numba can tell the type."""
     options = ModelOptions(neuron=model_of(kind).name)
     layout = options.layout_for(1)
-    settings = resolve(options, layout, regression=False, seed_key=0)
+    settings = resolve(options, layout, regression=regression, seed_key=0)
     state = allocate(layout, settings, 1, 1)
-    return typeof(Model(settings, state, allocate_scratch(layout, settings, state)))
+    return Model(settings, state, allocate_scratch(layout, settings, state))
 
 
 opened: Any = make_opener(_model_type, SPECIALISATIONS)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from loco_stream.errors import ConfigError
-from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
+from loco_stream.learner.fixed_layer import TIME_CONSTANTS
+from loco_stream.learner.plasticity.projections import NO_PROJECTION, PROJECTIONS, RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.next_value import N_LAGS
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import DEFAULT_INPUT_CLUSTERS, Layout, ModelOptions
@@ -33,13 +35,15 @@ class Settings(NamedTuple):
     recursive, regression: the readout is the ensemble of experts; there is one output, a value
     learns: hidden layers change
     credit, mirrors: position of the credit rule in `CREDIT_RULES`; the readout mirrors its changes
-    projection: `NO_PROJECTION`, `RECURSIVE` or `CLUSTERS`
+    projection: position in `PROJECTIONS`
     block: input lines per block of a projector
     plastic: share of the neurons that learn
     noise: size of a perturbation, in thresholds per window
     learning_rate, orthogonality, projector_leak: of the hidden layers
     ridge, n_clusters, rank: of the projection by clusters
-    retention: strength of the gate
+    retention: weight of dormant classes where the kind of a row is decided by evidence
+    n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
+    feature
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
     n_snapshots: earlier models that are kept
     weighting: where class weights come from, `EQUAL`, `GIVEN` or `BALANCED`
@@ -47,8 +51,10 @@ class Settings(NamedTuple):
     max_delay: longest synaptic delay, in rows
     shortest, longest: time constants of a memory, in gaps between rows; 0: no memory
     n_centroids, n_neighbors: places, and rows kept
-    n_outputs, n_scores, n_opinions: blocks of outputs that the stacks combine, blocks that only the
-    mixture reads, and experts of the mixture
+    n_lags: recent values that a regression's answer to the next row depends on
+    n_outputs, n_scores, n_opinions, n_log_odds: blocks of outputs that the stacks combine, blocks
+    that only the mixture reads, experts of the mixture, and rows of log-odds that the stack of the
+    stream's next row adds up
     seed_key: key of all random numbers
     cell: parameters of the neuron model; its type names the model
     """
@@ -79,6 +85,8 @@ class Settings(NamedTuple):
     n_clusters: int
     rank: int
     retention: float
+    n_fixed: int
+    n_means: int
     n_trace: int
     n_linear: int
     n_losses: int
@@ -93,6 +101,8 @@ class Settings(NamedTuple):
     n_outputs: int
     n_scores: int
     n_opinions: int
+    n_log_odds: int
+    n_lags: int
     seed_key: int
     cell: tuple[Any, ...]
 
@@ -107,6 +117,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
     rate = learning_rate(options)
     tau = float(advanced.window if advanced.tau is None else advanced.tau)
     memory = options.memory or (0.0, 0.0)
+    n_fixed = layout.n_fixed if recursive and not regression else 0
     settings = Settings(
         n_layers=len(sizes),
         n_hidden=sum(sizes),
@@ -134,6 +145,8 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_clusters=_n_clusters(options),
         rank=advanced.rank or 1,
         retention=float(options.retention),
+        n_fixed=n_fixed,
+        n_means=len(TIME_CONSTANTS) if n_fixed and options.memory else 0,
         n_trace=len(layout.leaks) if recursive else 1,
         n_linear=N_LINEAR if recursive and raw_inputs else 0,
         n_losses=2 if recursive and not regression else 1,
@@ -148,13 +161,17 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_outputs=0,
         n_scores=0,
         n_opinions=0,
+        n_log_odds=0,
+        n_lags=N_LAGS if regression and recursive else 0,
         seed_key=seed_key,
         cell=_cell(options, tau),
     )
+    n_log_odds = sum(expert.n_log_odds(settings) for expert in EXPERTS)
     return settings._replace(
         n_outputs=sum(expert.n_outputs(settings) for expert in EXPERTS),
         n_scores=sum(expert.n_scores(settings) for expert in EXPERTS),
         n_opinions=sum(expert.n_opinions(settings) for expert in EXPERTS),
+        n_log_odds=n_log_odds + 1 if n_log_odds else 0,
     )
 
 
@@ -201,7 +218,7 @@ def _projection(options: ModelOptions) -> int:
     advanced = options.advanced
     if options.rule != "loco" or advanced.orthogonality == 0.0:
         return NO_PROJECTION
-    return CLUSTERS if advanced.projection == "clusters" else RECURSIVE
+    return [projection.name for projection in PROJECTIONS].index(advanced.projection)
 
 
 def _n_clusters(options: ModelOptions) -> int:

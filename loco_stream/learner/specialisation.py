@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
 from loco_stream.learner.plasticity.rules.mirror import RULE as MIRROR
+from loco_stream.learner.readout.next_value import N_LAGS
 from loco_stream.learner.settings import EQUAL, Settings
 
 __all__ = [
@@ -60,8 +61,15 @@ _COMMON: dict[str, float] = {
     "weighting": EQUAL,
 }
 _WITHOUT_MEMORY: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
-_CLASSIFIER = _WITHOUT_MEMORY | {"regression": False}
-_REGRESSOR = _WITHOUT_MEMORY | {"n_centroids": 0, "n_snapshots": 0, "regression": True}
+_CLASSIFIER = _WITHOUT_MEMORY | {"n_lags": 0, "regression": False}
+_REGRESSOR = _WITHOUT_MEMORY | {
+    "n_centroids": 0,
+    "n_fixed": 0,
+    "n_lags": N_LAGS,
+    "n_log_odds": 0,
+    "n_snapshots": 0,
+    "regression": True,
+}
 SPECIALISATIONS: dict[type, Constants] = {  # the first that fits is taken
     PlainClassifier: Constants(Settings, _CLASSIFIER),
     PlainRegressor: Constants(Settings, _REGRESSOR),

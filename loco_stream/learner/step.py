@@ -1,7 +1,7 @@
 """One row: the only place that joins the stages, in one written order.
 
-Predict: scale, encode -> drives -> spikes -> traces -> experts -> stacks, mixture -> gate ->
-snapshots -> calibration.
+Predict: scale, encode -> drives -> spikes -> traces -> experts -> stacks, mixture -> snapshots ->
+calibration -> stack of the stream's next row -> dormant classes.
 Learn: the same pass (or the one that predict left for this row), then credit -> projection, weight
 change and bounds of every layer -> experts -> stacks, mixture, calibration -> statistics.
 Everything learned is in `State`; `Scratch` is working memory.
@@ -18,13 +18,16 @@ from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream.learner.context import traces
 from loco_stream.learner.context.delays import load_codes, push_code, step_share
 from loco_stream.learner.delayed_labels.pending import (
+    last_label_of,
     read_context,
     read_outputs,
+    read_values,
     when_written,
     write_ticket,
 )
-from loco_stream.learner.delayed_labels.weights import rows_per_draw, shares
+from loco_stream.learner.delayed_labels.weights import shares
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_statistics, update_value
+from loco_stream.learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream.learner.forward import forward_pass
 from loco_stream.learner.hidden import run_hidden, settle_gains
 from loco_stream.learner.kernel_args import opened
@@ -33,48 +36,43 @@ from loco_stream.learner.plasticity.update import change_hidden
 from loco_stream.learner.readout import (
     calibration,
     delayed_values,
+    dormancy,
     ensemble,
-    gate,
+    events,
     intervals,
+    next_row,
+    next_value,
     snapshots,
 )
-from loco_stream.learner.readout.experts.least_squares import ensure_gains
+from loco_stream.learner.readout.experts.discriminant import temperature
 from loco_stream.learner.readout.inputs import input_span
-from loco_stream.learner.readout.softmax import SHARPNESS, softmax
 from loco_stream.learner.settings import BALANCED, EQUAL
+from loco_stream.learner.target_units import standardised, value_of
 
-__all__ = ["FRESH_START", "LATE", "LEARN", "OBSERVE", "PREDICT", "STEP_SHARE", "TIME", "run"]
+__all__ = [
+    "ANYWHERE",
+    "BY_EVIDENCE",
+    "FRESH_START",
+    "LATE",
+    "LEARN",
+    "OBSERVE",
+    "PREDICT",
+    "STEP_SHARE",
+    "TIME",
+    "is_sound",
+    "prepare_context",
+    "run",
+]
 
 PREDICT = 1  # flags of what to do with a row
 OBSERVE = 2
 LEARN = 4
 LATE = 8
+ANYWHERE = 16  # of what kind a row is that is predicted; without: the stream's next one
+BY_EVIDENCE = 32
 TIME = 0  # columns of the row times
 FRESH_START = 1
 STEP_SHARE = 2
-
-TARGET_CLIP = 8.0  # standardised targets beyond are clipped
-RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
-
-
-@kernel
-def _value(target, score):
-    """Return a regression output in the target's units, within its range and a margin."""
-    if target.n_values[0] == 0.0:
-        return 0.0
-    deviation = math.sqrt(target.squares[0] / target.n_values[0])
-    margin = RANGE_MARGIN * (target.highest[0] - target.lowest[0])
-    value = target.mean[0] + deviation * score
-    if not math.isfinite(value):
-        return target.mean[0]
-    return min(max(value, target.lowest[0] - margin), target.highest[0] + margin)
-
-
-@kernel
-def _is_gated(settings):
-    """Return whether there is a gate: a slow member and a faster one to compare it with."""
-    mixes = settings.recursive and not settings.regression
-    return mixes and settings.retention > 0.0 and settings.n_trace > 1
 
 
 @kernel
@@ -100,49 +98,101 @@ def _run_snapshots(settings, state, scratch):
 
 
 @kernel
-def _open_gate(settings, state, scratch, dormant):
-    """Blend the mixture with the slow member's outputs, by how novel the row is."""
-    now = scratch.now
-    moments = state.gate.moments
-    n_classes = state.counts.n_classes
-    evidence = gate.novelty(now.relative_energies, moments)
-    if dormant:
-        evidence += gate.standard_margin(now.outputs, n_classes, scratch.dormant, moments)
-    share = gate.activation(evidence, dormant, settings.retention)
-    if dormant:
-        for c in range(n_classes):
-            blend = (1.0 - share) * now.stacked[c] + share * np.float64(now.outputs[c])
-            now.buffer[c] = blend
-        softmax(now.buffer, 0, n_classes, SHARPNESS, scratch.answer)
-        return
-    softmax(now.outputs, 0, n_classes, SHARPNESS, now.buffer)
-    share *= ensemble.fading_share(state.mixture, now.opinion_weights)
-    for c in range(n_classes):
-        scratch.answer[c] += share * (now.buffer[c] - scratch.answer[c])
+def _recall(state, row):
+    """Mix the snapshots into an answer, if they are evaluated on this row."""
+    own = state.snapshots
+    if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
+        n_classes = state.counts.n_classes
+        capacity = state.classes.n_rows.shape[0]
+        proba = row.fast
+        snapshots.mix_snapshots(
+            own.posterior, row.snapshots, n_classes, capacity, row.buffer, proba
+        )
 
 
 @kernel
-def _decide(settings, state, scratch, dormant):
+def _answer(settings, state, row):
+    """Write the ensemble's answer, calibrated, and the answer to the stream's next row.
+
+    `row` is a `ReadoutPass` with opinions and their mixture.
+    """
+    n_classes = state.counts.n_classes
+    for c in range(n_classes):
+        row.fast[c] = row.mixed[c]
+    if settings.n_snapshots > 0:
+        _recall(state, row)
+    log_weights = state.calibration.log_weights
+    if log_weights.shape[0] > 0:
+        calibration.correct(log_weights, row.fast, n_classes, row.power_sums, row.power_factors)
+    if settings.n_log_odds > 0:
+        next_row.write_log_probabilities(row.fast, n_classes, row.log_odds)
+        ensemble.write_log_odds(settings, state, row)
+        next_row.combine(state.next_row, row.log_odds, n_classes, True, row.next)
+
+
+@kernel
+def _answer_dormant(settings, state, scratch, mode):
+    """Let dormant classes answer for a row that may not be the stream's next one, in place."""
+    now = scratch.now
+    n_classes = state.counts.n_classes
+    factor = temperature(state.experts.discriminant.log_likelihoods)
+    scores = now.scores  # those of the discriminant come first
+    marks = (scratch.dormant, now.buffer)
+    if mode & ANYWHERE:
+        dormancy.answer_anywhere(scores, n_classes, factor, marks, scratch.answer)
+        return
+    threshold = dormancy.THRESHOLD * (1.0 - settings.retention)
+    moments = state.lead.moments
+    dormancy.answer_by_evidence(
+        moments, scores, n_classes, factor, marks, threshold, scratch.answer
+    )
+
+
+@kernel
+def _moments(target):
+    """Return mean and standard deviation of the targets so far, from their statistics."""
+    return target.mean[0], math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
+
+
+@kernel
+def _next_value(settings, state, scratch, score):
+    """Return the answer to the stream's next row, standardised.
+
+    `score` is the ensemble's (float64); the recent values are in scratch.
+    """
+    if settings.n_lags == 0:
+        return score
+    mean, deviation = _moments(state.target)
+    return next_value.mix_values(state.next_value, scratch.values, score, mean, deviation)
+
+
+@kernel
+def _decide(settings, state, scratch, dormant, mode):
     """Write the probabilities of the row in scratch; return the best slot or the value.
 
-    The slot is -1 while no class is known.
+    The slot is -1 while no class is known. `dormant` (bool): some class is; `mode` as in `run`.
     """
     n_classes = state.counts.n_classes
     now = scratch.now
     if settings.regression:
-        return _value(state.target, now.combined[0] if n_classes > 0 else 0.0)
+        if n_classes == 0:
+            return value_of(state.target, 0, 0.0)
+        score = now.combined[0]
+        if mode & ANYWHERE == 0:
+            score = _next_value(settings, state, scratch, score)
+        return value_of(state.target, 0, score)
     if n_classes == 0:
         return -1.0
     answer = scratch.answer
+    known = now.fast if settings.n_log_odds == 0 else now.next
     for c in range(n_classes):
-        answer[c] = now.mixed[c]
-    if not settings.regression and _is_gated(settings):
-        _open_gate(settings, state, scratch, dormant)
-    if settings.n_snapshots > 0:
-        _recall(state, now, answer)
-    log_weights = state.calibration.log_weights
-    if log_weights.shape[0] > 0:
-        calibration.correct(log_weights, answer, n_classes, now.power_sums, now.power_factors)
+        answer[c] = known[c]
+    if settings.n_log_odds > 0:
+        if mode & ANYWHERE:
+            next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
+        by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
+        if dormant and (by_evidence or (mode & ANYWHERE) != 0):
+            _answer_dormant(settings, state, scratch, mode)
     if settings.weighting != EQUAL:
         balanced = settings.weighting == BALANCED
         counts = state.classes.n_rows
@@ -155,17 +205,6 @@ def _decide(settings, state, scratch, dormant):
 
 
 @kernel
-def _recall(state, now, answer):
-    """Mix the snapshots into an answer, if they are evaluated on this row."""
-    own = state.snapshots
-    if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
-        n_classes = state.counts.n_classes
-        capacity = state.classes.n_rows.shape[0]
-        outputs = now.snapshots
-        snapshots.mix_snapshots(own.posterior, outputs, n_classes, capacity, now.buffer, answer)
-
-
-@kernel
 def _set_target(settings, state, scratch, label, value):
     """Write the target of each output: one-hot, or the standardised value."""
     target = scratch.target
@@ -174,10 +213,7 @@ def _set_target(settings, state, scratch, label, value):
     if not settings.regression:
         target[label] = 1.0
         return
-    statistics = state.target
-    deviation = math.sqrt(statistics.squares[0] / max(statistics.n_values[0], 1.0))
-    z = (value - statistics.mean[0]) / deviation if deviation > 0.0 else 0.0
-    target[0] = min(max(z, -TARGET_CLIP), TARGET_CLIP)
+    target[0] = standardised(state.target, 0, value)
 
 
 @kernel
@@ -189,20 +225,28 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
     was predicted then.
     """
     target = state.target
+    known = scratch.values.known
+    next_value.recall_values(state.next_value, known)
+    predicted = value_of(target, 0, _next_value(settings, state, scratch, scratch.now.combined[0]))
     score = scratch.now.combined[0]
-    predicted = _value(target, score)
     if late:
         read_outputs(settings, state, scratch, ticket)
+        read_values(ticket, known)
         ensemble.combine_outputs(settings, state, scratch.then)
         score = scratch.then.combined[0]
-    deviation = math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
+    mean, deviation = _moments(target)
     reach = max(intervals.reach(state.residuals), deviation)
-    intervals.learn_residual(state.residuals, abs(value - _value(target, score)))
-    return min(max(value, predicted - reach), predicted + reach)
+    at_the_time = value_of(target, 0, _next_value(settings, state, scratch, score))
+    intervals.learn_residual(state.residuals, abs(value - at_the_time))
+    bounded_value = min(max(value, predicted - reach), predicted + reach)
+    if settings.n_lags > 0 and deviation > 0.0:
+        z = standardised(target, 0, bounded_value)
+        next_value.learn_value(state.next_value, scratch.values, score, z, mean, deviation)
+    return bounded_value
 
 
 @kernel
-def _is_sound(error, n_classes, credit):
+def is_sound(error, n_classes, credit):
     """Return whether the numbers of this step may reach a weight."""
     total = 0.0
     for c in range(n_classes):
@@ -224,19 +268,24 @@ def _learn_snapshots(settings, state, scratch, row, label, share):
 
 
 @kernel
+def _learn_next_row(settings, state, scratch, row, label, share, dormant):
+    """Update what weighs context, and the moments by which dormant classes may answer."""
+    n_classes = state.counts.n_classes
+    next_row.learn_weights(state.next_row, row.log_odds, row.next, n_classes, label, share)
+    if dormant:
+        dormancy.learn_lead(state.lead.moments, row.scores, n_classes, scratch.dormant, label)
+
+
+@kernel
 def _change_readout(settings, state, scratch, row, observed, dormant):
-    """Update the readout, the gate and the snapshots.
+    """Update the readout, its weights and the snapshots.
 
     `row` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label, value,
     share of an observation).
     """
     label, value, share = observed
-    if not settings.regression and _is_gated(settings):
-        moments = state.gate.moments
-        n_classes = state.counts.n_classes
-        if dormant and scratch.dormant[label] == 0.0:
-            gate.learn_margin(row.outputs, n_classes, scratch.dormant, moments)
-        gate.learn_novelty(row.relative_energies, moments, state.counts.n_seen, share)
+    if settings.n_log_odds > 0 and state.classes.n_rows[label] > 1.0:
+        _learn_next_row(settings, state, scratch, row, label, share, dormant)
     if settings.n_snapshots > 0:
         _learn_snapshots(settings, state, scratch, row, label, share)
     ensemble.learn_experts(settings, state, scratch, label, value)
@@ -249,6 +298,8 @@ def _go_back(settings, state, scratch, ticket):
     read_outputs(settings, state, scratch, ticket)
     ensemble.combine_outputs(settings, state, scratch.then)
     ensemble.write_error(settings, state, scratch, scratch.then)
+    if not settings.regression:
+        _answer(settings, state, scratch.then)
 
 
 @kernel
@@ -274,15 +325,17 @@ def _know_label(settings, state, scratch, label):
         counts.n_classes = 1
     else:
         counts.n_classes = max(n_known, label + 1)
-        gate.count_label(state.classes, label, counts.n_seen)
+        dormancy.count_label(state.classes, label, counts.n_seen)
     if counts.n_classes > n_known:
         ensemble.combine_outputs(settings, state, scratch.now)
+        if not settings.regression:
+            _answer(settings, state, scratch.now)
         return True
     return False
 
 
 @kernel
-def _learn(settings, state, scratch, label, value, share, late, ticket, guarded, dormant):
+def _learn(settings, state, scratch, label, value, share, late, ticket, dormant):
     """Learn the row in scratch.
 
     Parameters
@@ -293,15 +346,19 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, guarded,
         float64: share of a step that the hidden layers make.
     late, ticket
         Whether the label is late, and what was predicted then; an empty ticket: nothing was known.
-    guarded, dormant
-        Whether hidden layers stand still, and whether a class is dormant.
+    dormant
+        bool: whether a class is dormant.
     """
     counts = state.counts
     weight = 1.0
     late = late and counts.n_seen > 0
+    scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
     is_new = _know_label(settings, state, scratch, label)
-    if settings.regression and not is_new:
-        value = _bounded_target(settings, state, scratch, value, late, ticket)
+    if settings.regression:
+        known_value = value
+        if not is_new:
+            value = _bounded_target(settings, state, scratch, value, late, ticket)
+        next_value.keep_value(state.next_value, known_value)
     _set_target(settings, state, scratch, label, value)
     ensemble.write_error(settings, state, scratch, scratch.now)
     row = scratch.now
@@ -309,22 +366,24 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, guarded,
         _go_back(settings, state, scratch, ticket)
         weight, share = shares(settings, state, label, when_written(ticket), share)
         row = scratch.then
-    plastic = settings.learns and not guarded
-    if plastic:
+    if settings.learns:
         assign_credit(settings, state, scratch)
-    credit = scratch.neurons.credit[: settings.n_hidden if plastic else 0]
+    credit = scratch.neurons.credit[: settings.n_hidden if settings.learns else 0]
     is_ready = ensemble.prepare_experts(settings, state, scratch)
-    if is_ready and _is_sound(scratch.now.error, counts.n_classes, credit):
-        if plastic:
+    if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
+        if settings.learns:
             step = _step_share(settings, state, row, label, share)
             change_hidden(settings, state, scratch, step)
         _change_readout(settings, state, scratch, row, (label, value, weight), dormant)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
     else:
         counts.n_skipped += 1
+    counts.last_label = label
     counts.n_masked += update_statistics(
         scratch.row, counts.n_features, state.statistics, scratch.scaled
     )
+    if settings.n_fixed > 0:
+        settle_scales(settings, state, scratch)
     if settings.regression:
         clipped = abs(scratch.target[0]) >= CLIP
         update_value(state.target, 0, value, clipped, REOPEN_TARGET)
@@ -332,7 +391,7 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, guarded,
 
 
 @kernel
-def _prepare_context(settings, state, scratch, t, fresh, ticket):
+def prepare_context(settings, state, scratch, t, fresh, ticket):
     """Write what the rows before left to the row at `t`, or to the one of a ticket."""
     if ticket.shape[0] > 0:
         read_context(settings, state, scratch, ticket)
@@ -342,13 +401,14 @@ def _prepare_context(settings, state, scratch, t, fresh, ticket):
         traces.forget(state.context)
         scratch.cache.valid_for = -1
     traces.carry(state.context, scratch, t)
+    carry_means(state, scratch)
     load_codes(state.context.ring, scratch.lagged)
 
 
 @kernel
-def _write_answer(settings, state, scratch, dormant, i, answers, proba):
+def _write_answer(settings, state, scratch, dormant, mode, i, answers, proba):
     """Write the answer to row `i`, and its probabilities or intervals where there is room."""
-    answers[i] = _decide(settings, state, scratch, dormant)
+    answers[i] = _decide(settings, state, scratch, dormant, mode)
     if i >= proba.shape[0]:
         return
     if settings.regression:
@@ -360,29 +420,24 @@ def _write_answer(settings, state, scratch, dormant, i, answers, proba):
 
 @kernel
 def _pass(settings, state, scratch, x, t):
-    """Run a row through all stages that predict.
-
-    Return whether hidden layers stand still, and whether a class is dormant.
-    """
+    """Run a row through all stages that predict; return whether a class is dormant."""
     cached = forward_pass(settings, state, scratch, x, t)
-    if _is_gated(settings):
-        ensure_gains(settings, state, scratch, gate.N_COMPARED)
-    guarded = False
     dormant = False
-    if not settings.regression and settings.recursive and settings.retention > 0.0:
+    if settings.n_log_odds > 0:
         n_classes = state.counts.n_classes
         n_seen = state.counts.n_seen
-        rows = rows_per_draw(state)
-        guarded, dormant = gate.mark_dormant(
-            state.classes, n_classes, n_seen, rows, scratch.dormant
-        )
+        dormant = dormancy.mark_dormant(state.classes, n_classes, n_seen, scratch.dormant)
+    if settings.n_lags > 0:
+        next_value.recall_values(state.next_value, scratch.values.known)
     if not cached:
         ensemble.combine_outputs(settings, state, scratch.now)
         if settings.n_snapshots > 0:
             own = state.snapshots
             if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
                 _run_snapshots(settings, state, scratch)
-    return guarded, dormant
+        if not settings.regression and state.counts.n_classes > 0:
+            _answer(settings, state, scratch.now)
+    return dormant
 
 
 @kernel
@@ -393,30 +448,32 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
     timed = times.shape[0] > 0
-    stays = mode == PREDICT
+    stays = mode & (OBSERVE | LEARN) == 0
     told = late and tickets.shape[1] > 0
     moves = settings.remembers and not told and not (stays and n == 1)
     if settings.remembers and stays:
         traces.save_context(state.context, scratch.context)
+    scratch.event.scores.fill(0.0)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
         ticket = tickets[i] if late else scratch.no_ticket
         if settings.remembers:
-            _prepare_context(settings, state, scratch, t, fresh, ticket)
-        guarded, dormant = _pass(settings, state, scratch, rows[i], t)
+            prepare_context(settings, state, scratch, t, fresh, ticket)
+        dormant = _pass(settings, state, scratch, rows[i], t)
         if predicts:
-            _write_answer(settings, state, scratch, dormant, i, answers, proba)
+            if settings.n_log_odds > 0:
+                events.add_scores(scratch.now.scores, scratch.event.scores)
+            _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0
             label = labels[i]
-            _learn(
-                settings, state, scratch, label, values[i], share, late, ticket, guarded, dormant
-            )
+            _learn(settings, state, scratch, label, values[i], share, late, ticket, dormant)
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
         if moves:
             traces.advance(state.context, t, scratch.clean.traces)
+            keep_means(state, scratch)
             push_code(state.context.ring, scratch.lagged)
         if moves or fresh:
             scratch.cache.valid_for = -1
@@ -445,7 +502,9 @@ def run(cell, words, rows, times, labels, values, mode, answers, proba, tickets)
         Sum of flags of what to do with each row: `PREDICT` it; `OBSERVE` it, which makes it the one
         that the next row follows; `LEARN` it, after predicting it if both are set; learn it `LATE`,
         with its ticket, which leaves the context alone unless the ticket is empty. Rows that are
-        only predicted follow one another, and the context is restored.
+        only predicted follow one another, and the context is restored. A row that is only
+        predicted is the stream's next one, or one from `ANYWHERE`, or which of both is decided
+        `BY_EVIDENCE`.
     answers
         (n,) float64, written when predicting: slots (-1: no class known) or values.
     proba

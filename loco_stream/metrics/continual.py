@@ -110,6 +110,12 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
     return float(np.mean([_known(row[: i + 1]).mean() for i, row in enumerate(matrix)]))
 
 
+def _change_over_pairs(matrix: NDArray[np.float64]) -> float:
+    """Return the mean of R[i, j] - R[j, j] over all pairs i > j."""
+    below = np.tril_indices(len(matrix), -1)
+    return float((_known(matrix[below]) - _known(np.diag(matrix)[below[1]])).mean())
+
+
 def backward_transfer(R: ArrayLike, variant: str = "final") -> float:
     """Return the effect of later training on earlier tasks, `mean_{j<T} (R[T, j] - R[j, j])`.
 
@@ -156,8 +162,7 @@ def backward_transfer(R: ArrayLike, variant: str = "final") -> float:
     if n_tasks == 1:
         return 0.0
     if variant == "pairs":
-        below = np.tril_indices(n_tasks, -1)
-        return float((_known(matrix[below]) - _known(np.diag(matrix)[below[1]])).mean())
+        return _change_over_pairs(matrix)
     change = _known(matrix[-1, :-1]) - _known(np.diag(matrix)[:-1])
     n = n_tasks if variant == "final_over_all" else n_tasks - 1
     return float(change.sum() / n)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.metrics.scores import scores_for
+from loco_stream.metrics.scores.confusion import Confusion
 from loco_stream.metrics.scores.definition import Interval, Label, ScoredRows, State, Tally
 
 __all__ = ["Prequential"]
+
+PROBLEMS = ("classification", "regression", "watching")
 
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
@@ -24,7 +27,7 @@ class Prequential:
     Parameters
     ----------
     problem
-        "classification" or "regression".
+        "classification", "regression", or "watching", which has no labels and no scores.
     window
         Rows in the sliding window. 500 rows give a standard error of at most .022; take fewer to
         see a change of the stream sooner.
@@ -56,8 +59,8 @@ class Prequential:
     def __init__(
         self, problem: str = "classification", window: int = 500, fading: float = 0.999
     ) -> None:
-        if problem not in ("classification", "regression"):
-            raise ConfigError(f"`problem` must be classification or regression, got {problem!r}")
+        if problem not in PROBLEMS:
+            raise ConfigError(f"`problem` must be one of {', '.join(PROBLEMS)}, got {problem!r}")
         if window < 1:
             raise ConfigError(f"`window` must be at least 1 row, got {window}")
         if not 0.0 < fading <= 1.0:
@@ -150,6 +153,12 @@ class Prequential:
         """Return one score by name."""
         score = self._by_name[name]
         return float(score.value(self._tallies[score.tally]))
+
+    @property
+    def labels(self) -> list[Label]:
+        """The labels of `per_class`, in its order."""
+        confusion = self._tallies.get(Confusion)
+        return [] if confusion is None else list(cast(Confusion, confusion).labels)
 
     def classes(self) -> dict[str, Label]:
         """Return the scores that are no single number: `per_class` and `confusion`."""

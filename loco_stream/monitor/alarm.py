@@ -35,6 +35,8 @@ class Alarm:
         Estimated first row of the change.
     task
         Name of the task that runs now, where known.
+    features
+        Features that moved most, or the one that is stuck (detector "stuck"); only of inputs.
 
     Examples
     --------
@@ -48,12 +50,16 @@ class Alarm:
     state: str
     since: int
     task: str = ""
+    features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return one sentence."""
         if self.state == "return":
             return f"{self.task} is back since row {self.since}, detected at row {self.at}"
         cause = _CAUSES[self.kind]
+        if self.features:
+            names = ", ".join(self.features)
+            cause = f"{names} is stuck" if self.detector == "stuck" else f"{cause} ({names})"
         if self.state == "warning":
             return f"warning at row {self.at}: perhaps {cause} ({self.detector})"
         return f"{cause} at row {self.since}, detected at row {self.at} ({self.detector})"
@@ -92,7 +98,10 @@ class AlarmLog:
     def report(self) -> list[Config]:
         """Return the latest drifts as plain values."""
         names = ("at", "since", "kind", "detector", "task")
-        return [{name: getattr(alarm, name) for name in names} for alarm in self.drifts]
+        return [
+            {**{name: getattr(alarm, name) for name in names}, "features": list(alarm.features)}
+            for alarm in self.drifts
+        ]
 
     def export_state(self) -> Config:
         """Return everything as plain values."""
@@ -100,8 +109,8 @@ class AlarmLog:
             "n_drifts": self.n_drifts,
             "suspects": self.suspects,
             "states": dict(self.states),
-            "drifts": [asdict(alarm) for alarm in self.drifts],
-            "unreported": [asdict(alarm) for alarm in self.unreported],
+            "drifts": [_saved(alarm) for alarm in self.drifts],
+            "unreported": [_saved(alarm) for alarm in self.unreported],
         }
 
     def restore_state(self, state: State) -> None:
@@ -112,5 +121,15 @@ class AlarmLog:
         if states.keys() != self.states.keys():
             raise ValueError(f"states must be given for {list(self.states)}, got {states!r}")
         self.states = states
-        self.drifts = deque((Alarm(**alarm) for alarm in state["drifts"]), maxlen=_MAX_DRIFTS)
-        self.unreported = [Alarm(**alarm) for alarm in state["unreported"]]
+        self.drifts = deque(map(_restored, state["drifts"]), maxlen=_MAX_DRIFTS)
+        self.unreported = list(map(_restored, state["unreported"]))
+
+
+def _saved(alarm: Alarm) -> Config:
+    """Return an alarm as plain values."""
+    return {**asdict(alarm), "features": list(alarm.features)}
+
+
+def _restored(saved: State) -> Alarm:
+    """Return a saved alarm; those of release 0.2 name no features."""
+    return Alarm(**{**saved, "features": tuple(saved.get("features", ()))})

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from loco_stream._prediction_mode import mode_arguments
 from loco_stream.monitor.row_codec import Extras, RowCodec, Vector
 from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Array, Arrays, Config, State
@@ -220,14 +221,20 @@ def predict(model: Model, codec: RowCodec, rows: Sequence[HeldRow], at: int) -> 
 
 
 def _predictions(model: Model, codec: RowCodec, rows: Sequence[HeldRow]) -> list[Label]:
-    """Return the predictions, by array where the model takes arrays and all values are numbers."""
+    """Return the predictions, by array where the model takes arrays and all values are numbers.
+
+    Held-out rows are not the stream's next ones: any class may be right.
+    """
     predict_array = getattr(model, "predict_array", None)
     if predict_array is None or any(held.extras for held in rows):
-        return [model.predict_one(codec.decode(held.row, held.extras)) for held in rows]
+        mode = mode_arguments(model.predict_one, False)
+        return [model.predict_one(codec.decode(held.row, held.extras), **mode) for held in rows]
     X = np.full((len(rows), len(codec.names)), np.nan)
     for row, held in zip(X, rows, strict=True):
         row[: len(held.row)] = held.row
-    predictions: list[Label] = predict_array(X, features=codec.names).tolist()
+    predictions: list[Label] = predict_array(
+        X, features=codec.names, **mode_arguments(predict_array, False)
+    ).tolist()
     return predictions
 
 

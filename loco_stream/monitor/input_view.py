@@ -8,6 +8,7 @@ import numpy as np
 
 from loco_stream.drift import InputDetector
 from loco_stream.drift.inputs import TestedRows
+from loco_stream.drift.moves import FeatureMoves
 from loco_stream.monitor.label_free_forgetting import ProtectedDirections
 from loco_stream.monitor.row_codec import Vector
 from loco_stream.monitor.signature import InputScale, Label, sampled_columns
@@ -34,6 +35,7 @@ class InputView:
         self.scale = InputScale(0)
         self.detector: InputDetector | None = None
         self.protected = ProtectedDirections(0)
+        self.moves = FeatureMoves(0)
         self._columns = sampled_columns(0)
         self.width = 0  # number of features; 0 before the first row
         self._label_mean = np.zeros(2)  # labels of a regression: their number and their mean
@@ -45,6 +47,7 @@ class InputView:
         self.width = n_features
         if self.watch:
             self.detector = InputDetector(n_features, seed=self.seed)
+            self.moves = FeatureMoves(n_features)
             self.protected = ProtectedDirections(len(self.detector.folded))
 
     def update(self, rows: Sequence[Vector]) -> TestedRows:
@@ -71,6 +74,12 @@ class InputView:
     def folded(self) -> Vector | None:
         """The last row as the detector sees it; None without a detector."""
         return None if self.detector is None else self.detector.folded.copy()
+
+    def stuck(self, row: Vector) -> int:
+        """Learn how the features of a row move; return one just found stuck, or -1."""
+        if self.detector is None or not len(row):
+            return -1
+        return self.moves.update(row[: self.width])
 
     def values(self, row: Vector) -> Vector | None:
         """Return the columns of a row that signatures compare; None without features.
@@ -123,6 +132,7 @@ class InputView:
         if self.detector is not None:
             arrays |= with_prefix("detector", self.detector.export_state())
             arrays |= with_prefix("protected", self.protected.export_state())
+            arrays["moves"] = self.moves.figures.copy()
         return arrays
 
     def restore_state(self, width: int, arrays: Mapping[str, Array]) -> None:
@@ -135,3 +145,5 @@ class InputView:
         if self.detector is not None:
             self.detector.restore_state(without_prefix("detector", arrays))
             self.protected.restore_state(without_prefix("protected", arrays))
+            if "moves" in arrays:  # not in files of release 0.2
+                self.moves.restore_state(arrays["moves"])

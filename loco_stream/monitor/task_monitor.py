@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -432,11 +432,31 @@ class TaskMonitor:
         for one in rows:
             if one.row is not None:
                 state, onset, last = next(tested)
+                self._test_moves(one.row, one.index, newest)
                 if state != self._alarms.states["input"]:
                     since = one.index + 1 - onset
-                    self._take_state(Alarm(newest, "input", "energy", state, since))
+                    moved = self._feature_names(self._view.moves.most_moved())
+                    alarm = Alarm(newest, "input", "energy", state, since, features=moved)
+                    self._take_state(alarm)
             folded.append(last)
         return folded
+
+    def _test_moves(self, row: Vector, index: int, newest: int) -> None:
+        """Report a feature that repeats its value; no other task begins by that."""
+        stuck = self._view.stuck(row)
+        if stuck < 0:
+            return
+        since = max(0, index - self._view.moves.run(stuck))
+        alarm = Alarm(
+            newest, "input", "stuck", "drift", since, features=self._feature_names([stuck])
+        )
+        self._alarms.add(alarm)
+        self._alarms.count_drift(alarm)
+
+    def _feature_names(self, columns: Sequence[int]) -> tuple[str, ...]:
+        """Return names of features of the inputs."""
+        names = self._codec.names
+        return tuple(str(names[column]) for column in columns)
 
     def _test_error(self, one: UnexaminedRow, row: Vector | None, newest: int) -> None:
         hit = bool(one.hit)
@@ -453,7 +473,7 @@ class TaskMonitor:
         if alarm.state == "stable":
             return
         since = max(0, alarm.since) if alarm.state == "drift" else alarm.at
-        alarm = Alarm(alarm.at, alarm.kind, alarm.detector, alarm.state, since)
+        alarm = replace(alarm, since=since)
         self._alarms.add(alarm)
         if alarm.state == "drift":
             self._alarms.count_drift(alarm)

@@ -260,6 +260,11 @@ class Timeline:
         self.n_tasks += 1
         return task
 
+    def _drop_unused_names(self) -> None:
+        """Drop the names of tasks that no segment belongs to."""
+        used = {segment.task for segment in self.segments}
+        self.names = {task: name for task, name in self.names.items() if task in used}
+
     def _merge_oldest(self) -> None:
         """Pool the oldest segment with the next one of its task, or with its neighbour."""
         oldest, *others = self.segments
@@ -272,8 +277,7 @@ class Timeline:
             self.recurrence.evidence = self.recurrence.evidence[1:]
         self.segments = others
         self.n_merged += 1
-        used = {segment.task for segment in others}
-        self.names = {task: name for task, name in self.names.items() if task in used}
+        self._drop_unused_names()
 
     def _merge_segment(self, oldest: Segment, target: Segment) -> None:
         target.hold.merge(oldest.hold, self.draws)

@@ -141,15 +141,20 @@ def to_bytes(kind: str, config: State, arrays: Mapping[str, Array]) -> bytes:
     return content + hashlib.sha256(content).digest()
 
 
+def _check_whole(content: bytes, name: str) -> None:
+    """Raise `CheckpointError` unless the content begins and ends as `to_bytes` makes it."""
+    if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
+        raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
+    if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:
+        raise CheckpointError(f"{name} is damaged: its content does not match its SHA-256 checksum")
+
+
 def from_bytes(content: bytes, name: str) -> Saved:
     """Undo `to_bytes`; the checksum is verified first, and earlier versions are migrated.
 
     Raises `CheckpointError`, in whose message the content is called `name`.
     """
-    if len(content) < _PREFIX.size + _HASH_BYTES or content[:8] != _MAGIC:
-        raise CheckpointError(f"{name} is not a loco-stream file: it does not begin with LOCOFILE")
-    if hashlib.sha256(memoryview(content)[:-_HASH_BYTES]).digest() != content[-_HASH_BYTES:]:
-        raise CheckpointError(f"{name} is damaged: its content does not match its SHA-256 checksum")
+    _check_whole(content, name)
     _, version, _, header_bytes = _PREFIX.unpack_from(content)
     body = memoryview(content)[_PREFIX.size : -_HASH_BYTES]
     try:

@@ -1,7 +1,7 @@
 """Checks of extensions: each runs one through everything that loco_stream requires of it.
 
 A check raises `AssertionError` with a sentence that names what is wrong. The tests of this package
-run every detector, neuron model, sink and source through the same checks.
+run every detector, expert, neuron model, sink and source through the same checks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from loco_stream.testing.detector import check_detector
+    from loco_stream.testing.expert import check_expert
     from loco_stream.testing.neuron import check_neuron
     from loco_stream.testing.sink import check_sink
     from loco_stream.testing.source import check_source
 
-__all__ = ["check_detector", "check_neuron", "check_sink", "check_source"]
+__all__ = ["check_detector", "check_expert", "check_neuron", "check_sink", "check_source"]
 
 _MODULES = {
     "check_detector": "detector",
+    "check_expert": "expert",
     "check_neuron": "neuron",
     "check_sink": "sink",
     "check_source": "source",
@@ -31,3 +33,7 @@ def __getattr__(name: str) -> object:
     value = getattr(import_module(f"loco_stream.testing.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

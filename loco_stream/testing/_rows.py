@@ -63,15 +63,22 @@ def _text(value: object) -> str:
     return repr(float(plain)) if type(plain) is int and abs(plain) < 2**53 else repr(plain)
 
 
+def _number_fault(event: Event) -> str:
+    """Return what is wrong with the source and the number of an event."""
+    if isinstance(event.source, str) and isinstance(event.seq, int) and event.seq >= 0:
+        return ""
+    return (
+        "must yield events with a text `source` and a whole number `seq` from 0, got "
+        f"{event.source!r} and {event.seq!r}"
+    )
+
+
 def event_fault(event: object) -> str:
     """Return what is wrong with an event; an empty text if it is valid."""
     if not isinstance(event, Event):
         return f"must yield events or lists of events, got {shown(event)}"
-    if not isinstance(event.source, str) or not isinstance(event.seq, int) or event.seq < 0:
-        return (
-            "must yield events with a text `source` and a whole number `seq` from 0, got "
-            f"{event.source!r} and {event.seq!r}"
-        )
+    if fault := _number_fault(event):
+        return fault
     if isinstance(event, Sample):
         is_mapping = isinstance(event.x, Mapping)
         return "" if is_mapping else f"must yield samples with a mapping `x`, got {shown(event.x)}"

@@ -94,15 +94,21 @@ def _check_state(definition: DetectorDefinition) -> None:
     for cut in _CUTS:
         test = definition.make({})
         _alarms(test, errors[:cut])
-        restored = definition.make({})
-        definition.restore_state(restored, definition.export_state(test))
-        _require(
-            _contents(restored) == _contents(test),
-            definition,
-            f"lacks attributes in `state`: {_contents(restored)} was saved as {_contents(test)}",
-        )
+        restored = _restored(definition, test)
         same = _alarms(restored, errors[cut:]) == _alarms(test, errors[cut:])
         _require(same, definition, "raises other alarms after it was saved and restored")
+
+
+def _restored(definition: DetectorDefinition, test: ErrorTest) -> ErrorTest:
+    """Return a new test with the saved state of another, whose attributes are checked."""
+    restored = definition.make({})
+    definition.restore_state(restored, definition.export_state(test))
+    saved = _contents(test)
+    found = _contents(restored)
+    _require(
+        found == saved, definition, f"lacks attributes in `state`: {found} was saved as {saved}"
+    )
+    return restored
 
 
 def _contents(thing: Any) -> Any:

@@ -123,20 +123,25 @@ def _check_parameters(model: NeuronModel) -> None:
     except Exception as error:
         raise AssertionError(f"`check` refuses the default parameters: {error}") from error
     for name in defaults:
-        for value in (-1e300, -1.0, 0.0, 1e300):
-            try:
-                model.check({**defaults, name: value})
-            except ConfigError:
-                continue
-            except Exception as error:
-                raise AssertionError(
-                    f"`check` must raise ConfigError for {name} = {value:g}, got {error!r}"
-                ) from error
+        _check_refusals(model, name)
     try:
         _network(model, no_such_parameter=1.0)
     except ConfigError:
         return
     raise AssertionError("an unknown parameter must be refused")
+
+
+def _check_refusals(model: NeuronModel, name: str) -> None:
+    """Check that values of a parameter are accepted, or refused by `ConfigError`."""
+    for value in (-1e300, -1.0, 0.0, 1e300):
+        try:
+            model.check({**model.parameters, name: value})
+        except ConfigError:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"`check` must raise ConfigError for {name} = {value:g}, got {error!r}"
+            ) from error
 
 
 # One layer, operation by operation
@@ -164,13 +169,17 @@ def _check_start(model: NeuronModel) -> None:
     layer = _layer(model, rest)
     _check_records("state", layer.state, _N)
     _check_records("shared", layer.shared, 1)
+    _check_fields(model, layer)
+    _require((layer.state["last_spike"] == -np.inf).all(), "`last_spike` must be -inf at the start")
+
+
+def _check_fields(model: NeuronModel, layer: Neurons) -> None:
     fields = layer.state.dtype.names or ()
     needed = ["last_spike"]
     if model.events.psp_scale is not None:
         needed += ["scaled_v", "margin"]
     for name in needed:
         _require(name in fields, f"the state must have the field `{name}`, got {fields}")
-    _require((layer.state["last_spike"] == -np.inf).all(), "`last_spike` must be -inf at the start")
 
 
 def _check_records(name: str, array: object, n: int) -> None:
@@ -508,12 +517,16 @@ def _check_carry(model: NeuronModel) -> None:
     early = times < cut
     first = net.run(times[early], rows[early], cut)
     second = net.run(times[~early] - cut, rows[~early], _DURATION - cut, carry=True)
-    both = np.sort(np.concatenate((first.times, second.times + cut)))
-    expected = np.sort(whole.times)
     _require(
-        len(both) == len(expected) and np.allclose(both, expected, rtol=0.0, atol=1e-4),
+        _are_close(np.concatenate((first.times, second.times + cut)), whole.times),
         "a run cut in two with carry=True must give the spikes of one run: check `shift`",
     )
+
+
+def _are_close(times: NDArray[Any], expected: NDArray[Any]) -> bool:
+    """Return whether two sets of spike times are the same up to rounding."""
+    same_number = len(times) == len(expected)
+    return same_number and np.allclose(np.sort(times), np.sort(expected), rtol=0.0, atol=1e-4)
 
 
 def _check_estimator(model: NeuronModel) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -110,11 +110,7 @@ class _Check:
         check_sentence(sink, "name")
         check_sentence(sink, "guarantee")
         self.sink_kinds = sink.kinds
-        require(
-            isinstance(sink.kinds, frozenset) and bool(sink.kinds) and sink.kinds <= set(KINDS),
-            sink,
-            f"`kinds` must be a frozenset of {', '.join(KINDS)}, got {sink.kinds!r}",
-        )
+        _check_kinds(sink)
         self._close(sink)
         self._arrived(sink, 0)
         other = self._make_sink()
@@ -142,15 +138,8 @@ class _Check:
     def blocks(self) -> None:
         """Check that a block is sent as its rows are, one by one."""
         for block in _blocks():
-            sink = self._make_sink()
-            for prediction in block:
-                _call(sink, "write", prediction)
-            self._close(sink)
-            single = self._arrived(sink, len(block))
-            sink = self._make_sink()
-            _call(sink, "write_block", block)
-            self._close(sink)
-            together = self._arrived(sink, len(block))
+            _, single = self._sent(len(block), "write", block)
+            sink, together = self._sent(len(block), "write_block", [block])
             self._check_complete(sink)
             n_equal = sum(record in together for record in single)  # a report has its own time
             require(
@@ -195,6 +184,16 @@ class _Check:
         notes = list(sink.notes)
         require(not notes, sink, f"`notes` must be empty if everything was sent, got {notes}")
         check_counts(sink, "stats")
+
+    def _sent(
+        self, n_records: int, method: str, arguments: Iterable[object]
+    ) -> tuple[Sink, list[object]]:
+        """Return a closed sink whose method was called with each argument, and what arrived."""
+        sink = self._make_sink()
+        for argument in arguments:
+            _call(sink, method, argument)
+        self._close(sink)
+        return sink, self._arrived(sink, n_records)
 
     def _arrived(self, sink: Sink, n_records: int, repeats: bool = False) -> list[object]:
         """Return the records that have arrived: `n_records`, and a report if the sink sends it."""
@@ -263,3 +262,12 @@ def _check_plain(sink: Sink, state: object) -> None:
         is_plain = state is None or isinstance(state, bool | int | float | str | bytes)
         what = f"`export_state` must return plain values, got {type(state).__name__}"
         require(is_plain, sink, what)
+
+
+def _check_kinds(sink: Sink) -> None:
+    kinds = sink.kinds
+    require(
+        isinstance(kinds, frozenset) and bool(kinds) and kinds <= set(KINDS),
+        sink,
+        f"`kinds` must be a frozenset of {', '.join(KINDS)}, got {kinds!r}",
+    )

@@ -76,11 +76,7 @@ def check_source(
     if not resumes:
         return
     rows = [row for commit in first for row in commit.rows]
-    check.compare(lambda source: check.read(source, n_rows), rows, "yields the rows again")
-    if not check.is_live:
-        check.compare(
-            lambda source: check.restart(source, n_rows), rows, "yields them from the start"
-        )
+    check.repeat(rows)
     for n_commits in sorted({1, len(first) // 2, len(first) - 1, len(first)} - {0, -1}):
         check.resume(first[:n_commits], rows)
 
@@ -158,6 +154,15 @@ class _Check:
         source.seek(start)
         source.restore_side_state({})
         return self.read(source, n_rows)
+
+    def repeat(self, rows: Sequence[Row]) -> None:
+        """Check that a new source yields all rows, and one that is read twice too."""
+        n_rows = self._n_rows
+        self.compare(lambda source: self.read(source, n_rows), rows, "yields the rows again")
+        if not self.is_live:
+            self.compare(
+                lambda source: self.restart(source, n_rows), rows, "yields them from the start"
+            )
 
     def resume(self, done: Sequence[_Commit], rows: Sequence[Row]) -> None:
         """Check that a new source continues after the last commit of `done`."""

@@ -10,8 +10,11 @@ from numba import njit
 
 from loco_stream._compiler.simd.ops import (
     DOUBLES,
+    RANK,
     STEPS,
     add_outer,
+    add_outers,
+    dot,
     leak_and_fire,
     sum_dense,
     sum_rows,
@@ -158,3 +161,36 @@ def test_write_arrivals(dtype, kind):
             made.append([array[: 4 + stop - first].tobytes() for array in arrivals])
         assert made[0] == made[1]
         assert arrivals.targets[4 : 4 + stop - first].tolist() == target[first:stop].tolist()
+
+
+@njit
+def compiled_outers(matrix, n_rows, n_columns, left, right):
+    add_outers(matrix, n_rows, n_columns, left, right)
+
+
+@njit
+def compiled_dot(left, first, right, start, n):
+    return dot(left, first, right, start, n)
+
+
+@pytest.mark.parametrize("n", [1, 7, 16, 33, 64, 100])
+def test_several_outer_products_are_added_as_defined(n):
+    rng = np.random.default_rng(n)
+    matrix = rng.normal(size=(n, n + 3)).astype(np.float32)
+    left = rng.normal(size=(RANK, n)).astype(np.float32)
+    right = rng.normal(size=(RANK, n + 3)).astype(np.float32)
+    expected = matrix.copy()
+    add_outers(expected, n, n, left, right)
+    compiled_outers(matrix, n, n, left, right)
+    np.testing.assert_array_equal(matrix, expected)
+    np.testing.assert_array_equal(matrix[:, n:], expected[:, n:])
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 16, 33, 64, 100])
+def test_a_dot_product_adds_in_the_defined_order(n):
+    rng = np.random.default_rng(n)
+    left = rng.normal(size=(3, 100)).astype(np.float32)
+    right = rng.normal(size=120).astype(np.float32)
+    found = compiled_dot(left, 100, right, 20, n)
+    assert found == dot(left, 100, right, 20, n)
+    assert found == pytest.approx(float(left[1, :n] @ right[20 : 20 + n]), abs=1e-4)

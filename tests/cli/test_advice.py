@@ -18,7 +18,7 @@ from loco_stream.errors import ConfigError, SourceError
     ("option", "flag"),
     [
         ("on_bad", "--on-bad skip"),
-        ("token", "--http-token FILE"),
+        ("token", "--token FILE"),
         ("keys", "--keys DIR"),
         ("name", "--name"),
         ("allowed_hosts", "--allow-host NAME"),
@@ -52,9 +52,12 @@ def test_errors_of_the_library_name_no_flags():
         (["run", "zmq+pull://0.0.0.0:5555"], "pass --keys DIR"),
         (
             ["serve", "--source", "csv:rows.csv?target=y", "--http", "0.0.0.0:8080"],
-            "pass --http-token FILE",
+            "pass --token FILE",
         ),
-        (["run", "csv:rows.csv?target=y", "--dashboard", "--dashboard-host", "0.0.0.0"], "NAME"),
+        (
+            ["run", "csv:rows.csv?target=y", "--dashboard", "--bind", "0.0.0.0", "--token", "t"],
+            "NAME",
+        ),
         (["keygen", "keys"], "choose another --name"),
     ],
 )

@@ -34,7 +34,7 @@ def test_the_page_is_opened_in_a_browser(command, opened):
 
 @pytest.mark.parametrize("command", [RUN, FLEET], ids=["run", "fleet"])
 def test_a_page_on_all_addresses_needs_an_accepted_host(command, opened):
-    everywhere = [*command, *PAGE, "--dashboard-host", "0.0.0.0"]
+    everywhere = [*command, *PAGE, "--bind", "0.0.0.0", "--token", "token"]
     refused = CliRunner().invoke(main, everywhere)
     assert refused.exit_code == 2
     assert "pass --allow-host NAME" in refused.stderr
@@ -45,7 +45,7 @@ def test_a_page_on_all_addresses_needs_an_accepted_host(command, opened):
     "option",
     [
         ["--dashboard-port", "1"],
-        ["--dashboard-host", "0.0.0.0"],
+        ["--bind", "0.0.0.0"],
         ["--allow-host", "x"],
         ["--open"],
     ],

@@ -44,6 +44,7 @@ NOT_RUN = {
     "sudo apt-get install": "installs packages of the system",
     "git clone": "fetches from the internet; this is what it fetched",
     "make demo": "tests/test_readme.py runs it",
+    "make test": "runs this test",
     "python3 -m venv": "installs: tests/test_packaging.py does, from what is shipped",
     "https://ntfy.sh": "posts to strangers",
     "--workers 4": "starts processes on Ray: tests/fleet does",
@@ -89,6 +90,13 @@ def test_each_block_says_what_it_is(page):
 def test_files_that_are_linked_are_there(page):
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", without_code(page)):
         assert "://" in link or (page.parent / link).exists(), f"{named(page)}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_of_the_repository_that_are_named_are_there(page):
+    folders = "loco_stream|connectors|demos|benchmarks|tests|docs"
+    paths = set(re.findall(rf"`(?:[^`\n]* )?((?:{folders})/[\w./-]+\.\w+)", page.read_text()))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 @all_of("json")

@@ -55,7 +55,11 @@ def test_a_later_layer_is_driven_by_the_layer_before():
     [
         ({"hidden_sizes": (8, 6)}, None, "`layer` must be an integer from 0 to 1, got None"),
         ({"hidden_sizes": (8, 6)}, 2, "`layer` must be an integer from 0 to 1, got 2"),
-        ({"neuron": "alif"}, None, "`neuron` must be 'lif' for a Network, got 'alif'"),
+        (
+            {"neuron": "alif"},
+            None,
+            "`neuron` must be a model whose layers run as a Network, got 'alif'",
+        ),
         ({"memory": (1.0, 5.0)}, None, "`memory` must be None for a Network"),
         ({"max_delay": 2}, None, "`max_delay` must be 0 for a Network"),
     ],

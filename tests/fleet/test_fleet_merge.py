@@ -128,10 +128,8 @@ def test_regressors_are_merged():
     [
         ([], "one model or more"),
         ([frozen()], "has learned a row"),
-        ([LOCOClassifier(hidden_sizes=(8,), seed=1)] * 2, "frozen"),
         ([frozen(), frozen(seed=4)], "same parameters"),
         ([frozen(readout="delta")] * 2, "`readout` 'recursive', got 'delta'"),
-        ([frozen(leaks=(0.01, 0.1))] * 2, "the first of `leaks` must be less than 1e-06, got 0.01"),
     ],
 )
 def test_models_that_cannot_be_merged_are_refused(models, text):
@@ -180,3 +178,32 @@ def test_centroids_of_classes_that_the_largest_model_lacks_are_added():
     assert 0 < ours.sum() < len(ours)
     assert places[ours].min() > 40.0
     assert abs(places[~ours]).max() < 10.0
+
+
+def discriminant_of(model):
+    return model._core.state.experts.discriminant
+
+
+def test_models_that_learn_pool_what_their_discriminants_know():
+    template = classifier(hidden_sizes=(24,), seed=3, fixed_neurons=32)
+    template.learn_array(*rows(0, 400))
+    parts = [copy.copy(template) for _ in range(3)]
+    whole = copy.copy(template)
+    for k, part in enumerate(parts, start=1):
+        part.learn_array(*rows(k, 300))
+        whole.learn_array(*rows(k, 300))
+    merged = merge(parts, template)
+    own = discriminant_of(merged)
+    one = discriminant_of(whole)
+    places = [merged.classes.index(label) for label in whole.classes]
+    np.testing.assert_allclose(own.means[places], one.means[: len(places)], atol=1e-4)
+    np.testing.assert_allclose(own.n_rows[places], one.n_rows[: len(places)])
+    np.testing.assert_allclose(own.total, one.total)
+    X, _ = rows(9, 50)
+    scores = []
+    for model in (merged, whole):
+        model.predict_array(X[:1], in_stream=False)
+        scores.append(model._core.scratch.now.scores[: len(places)])
+    np.testing.assert_allclose(scores[0][places], scores[1], rtol=1e-3, atol=1e-2)
+    merged.learn_array(X, ["ok"] * len(X))  # it goes on learning
+    assert merged.skipped_updates == whole.skipped_updates

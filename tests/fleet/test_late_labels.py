@@ -300,3 +300,17 @@ def test_late_labels_and_requests_with_workers(tmp_path):
         replies.append(source.replies)
     assert replies[0][0][2] == replies[1][0][2]
     assert np.array_equal(replies[0][0][1], replies[1][0][1])
+
+
+def test_labels_find_the_rows_of_their_keys_by_id():
+    router = KeyRouter("device")
+    rows = [Sample({"device": f"p{i % 2}", "a": i}, None, i, source="s", id=i) for i in range(4)]
+    router.route(rows)
+    again = KeyRouter("device")
+    again.restore_state(router.export_state())
+    found = again.route([Labels(["3", 0, 9], ["x", "y", "z"], source="labels", by_id=True)])
+    assert [(part.key, part.source, list(part.y), list(part.seq)) for part in found] == [
+        ("p1", "s", ["x"], [3]),
+        ("p0", "s", ["y"], [0]),
+    ]
+    assert (len(again), again.n_orphaned) == (2, 1)

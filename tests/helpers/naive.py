@@ -10,7 +10,7 @@ import numpy as np
 from loco_stream.learner import encoding
 from loco_stream.learner.plasticity import weight_bounds
 from loco_stream.learner.plasticity.projections import clusters
-from loco_stream.learner.readout import calibration, gate, mixture, stacks
+from loco_stream.learner.readout import calibration, mixture, stacks
 from loco_stream.learner.readout.experts import _search, least_squares, naive_bayes
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
@@ -437,67 +437,6 @@ def start_corrections():
     unchanged = calibration.POWERS.index(1.0), calibration.NOISES.index(0.0)
     start[unchanged] = calibration.HEAD_START
     return start.ravel()
-
-
-# Gate
-
-
-def dormancy(counts, last_seen, n_seen, rows_per_draw=1.0):
-    """Return whether hidden layers stand still, and which known classes are dormant."""
-    guarded = False
-    dormant = np.zeros(len(counts))
-    for c, (count, last) in enumerate(zip(counts, last_seen, strict=True)):
-        absence = (n_seen - last) / rows_per_draw
-        if not gate.DORMANT_AFTER <= count < n_seen or absence < gate.GUARD_ABSENCE:
-            continue
-        if (1.0 - count / n_seen) ** absence < math.exp(gate.DORMANT_LOG_ODDS):
-            guarded = True
-            dormant[c] = absence >= gate.GATE_ABSENCE
-    return guarded, dormant
-
-
-def novelty_moments(moments, slow, fast, rate):
-    """Return the fading moments after one more pair of logarithms.
-
-    Deviations are from the means before it.
-    """
-    slow_mean, fast_mean = moments[:2]
-    a = slow - slow_mean
-    b = fast - fast_mean
-    return (1 - rate) * moments + rate * np.array([slow, fast, a * a, b * b, a * b])
-
-
-def novelty(moments, slow, fast):
-    """Return the standardised residual of a regression of the fast logarithm on the slow one."""
-    slow_mean, fast_mean, slow_variance, fast_variance, covariance = moments
-    slope = covariance / slow_variance if slow_variance else 0.0
-    residual = (fast - fast_mean) - slope * (slow - slow_mean)
-    return residual / math.sqrt(max(fast_variance - slope * covariance, gate.MIN_VARIANCE))
-
-
-def margin(slow, dormant):
-    """Return by how much the best dormant class leads the best of the others."""
-    absent = slow[dormant > 0]
-    present = slow[dormant == 0]
-    return absent.max() - present.max() if len(absent) and len(present) else 0.0
-
-
-def margin_moments(margins):
-    """Return mean and variance of a list of margins, in which the latest fades slowest."""
-    mean = 0.0
-    variance = 0.0
-    for n, value in enumerate(margins, 1):
-        rate = max(gate.RATE, 1.0 / n)
-        before = mean
-        mean = (1 - rate) * mean + rate * value
-        variance = (1 - rate) * (variance + rate * (value - before) ** 2)
-    return mean, variance
-
-
-def activation(evidence, dormant, retention):
-    """Return the logistic function of the evidence above its threshold."""
-    threshold = (1 - retention) * (gate.DORMANT_THRESHOLD if dormant else gate.THRESHOLD)
-    return 1 / (1 + math.exp(min((threshold - evidence) / gate.SOFTNESS, 700)))
 
 
 # Snapshots

@@ -29,8 +29,8 @@ from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRES
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
 from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
 from loco_stream.learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
-from loco_stream.learner.readout import gate, intervals, snapshots
-from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes, neighbors
+from loco_stream.learner.readout import intervals, next_row, snapshots
+from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes, neighbors, recency
 from loco_stream.learner.readout.experts._search import FEW, NEAREST
 from loco_stream.learner.readout.experts.least_squares import (
     DELTA_RATE,
@@ -43,12 +43,20 @@ from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
 from loco_stream.learner.settings import resolve
-from loco_stream.learner.step import RANGE_MARGIN, TARGET_CLIP
+from loco_stream.learner.target_units import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.naive_centroids import Centroids
 from tests.helpers.naive_delayed import DelayedValues, Events
+from tests.helpers.naive_fixed import (
+    Discriminant,
+    Dormancy,
+    FixedLayer,
+    Followers,
+    NextRow,
+    RecentValues,
+)
 
 _draw_noise = jitted(draw_noise)
 _tick = jitted(snapshots.tick)
@@ -66,10 +74,10 @@ class Member:
         self.weights = [np.zeros((n_inputs, n_classes)) for _ in range(n_losses)]
 
     def predict(self, z):
-        """Return the outputs of every loss, (losses, classes), and x'Px over prior x'x."""
+        """Return the outputs of every loss, (losses, classes)."""
         self.z = z
         self.outputs = np.array([z @ w for w in self.weights])
-        return self.outputs, z @ self.p @ z / (self.prior * (z @ z))
+        return self.outputs
 
     def learn(self, target, last_seen, n_seen):
         """Learn the target; return the changes of the weights."""
@@ -115,6 +123,7 @@ class Learner:
         self._start_context()
         self._start_members(n_features, n_classes)
         self._start_ensemble(n_features, n_classes)
+        self._start_fixed(n_features, n_classes)
 
     def _start_hidden(self, n_lines):
         s = self.settings
@@ -201,8 +210,6 @@ class Learner:
         if self.has_logistic:
             self.log_priors[-1] = naive_bayes.LOG_PRIOR
         self.log_weights = self.log_priors
-        self.moments = np.zeros(5)
-        self.margins = []
         self.corrections = naive.start_corrections()
         self.posterior = np.r_[snapshots.START, np.zeros(s.n_snapshots)]
         self.snapshots = [None] * s.n_snapshots
@@ -214,6 +221,15 @@ class Learner:
         self.labels = []
         self.n_tickets = 0
         self.delayed_values = DelayedValues(n_stacked, s.n_trace, s.n_linear)
+
+    def _start_fixed(self, n_features, n_classes):
+        self.fixed = FixedLayer(self.settings, n_features)
+        self.discriminant = Discriminant(self.settings, n_classes)
+        self.followers = Followers(n_classes)
+        self.next_row = NextRow()
+        self.classes = Dormancy(n_classes)
+        self.last_label = None
+        self.recent_values = RecentValues()
 
     # Predict
 
@@ -240,12 +256,15 @@ class Learner:
         rows = np.vstack([self.lines, self.past])
         return rows[self.lags, np.arange(len(self.lines))[:, None]]
 
-    def forward(self, x, t=math.nan, carried=None):
-        """Run the row at time `t`, or one with these carried traces, through all experts."""
+    def forward(self, x, t=math.nan, then=None):
+        """Run the row at time `t`, or one that was observed then, through all experts."""
         if self.settings.remembers:
             gaps = naive.gaps_between(self.last, t, self.gaps)
             left = [math.exp(-gaps / tau) if tau else 0.0 for tau in self.time_constants]
-            self.carried = self.kept * left if carried is None else carried
+            self.carried = self.kept * left if then is None else then.carried
+            self.fixed.carry(gaps)
+            if then is not None:
+                self.fixed.carried = then.means_then
         s = self.settings
         pairs = list(zip(self.features, x, strict=True))
         scaled = np.array([feature.scale(value) for feature, value in pairs])
@@ -256,6 +275,7 @@ class Learner:
         self.traces, self.weighted, self.fresh = self.run_hidden(self.weights)
         self.z = np.concatenate([self.traces, [1.0], scaled if has_fields else intensities])
         self.predict_experts(x)
+        self.predict_fixed(x)
         self.predict_snapshots()
         self.combine()
 
@@ -268,8 +288,7 @@ class Learner:
             member.predict(inputs if m < s.n_trace else linear_inputs)
             for m, member in enumerate(self.members)
         ]
-        self.outputs = np.concatenate([outputs for outputs, _ in predicted])  # one row per loss
-        self.relative_energies = [energy for _, energy in predicted]
+        self.outputs = np.concatenate(predicted)  # one row per loss
         if s.n_centroids:
             given = np.array([not naive.is_masked(value) for value in x])
             ranges = [feature.bounded_range for feature in self.features]
@@ -282,6 +301,21 @@ class Learner:
         densities = np.array([each.log_density(linear_inputs[1:]) for each in self.gaussians])
         log_counts = np.log(self.counts + naive_bayes.UNSEEN_ROWS)
         self.bayes = naive.level_unknown(densities + log_counts, self.known)
+
+    def predict_fixed(self, x):
+        """Write the scores of the discriminant and of what follows recent labels."""
+        if not self.settings.n_fixed:
+            return
+        self.fixed_traces = self.fixed.run(x)
+        self.class_scores = self.discriminant.scores(self.fixed_traces, self.known)
+        self.context_scores = self.followers.scores(self.last_label, self.known)
+
+    def log_odds(self):
+        """Return the log-odds of the ensemble's answer and of the experts for the next row."""
+        scores = self.class_scores
+        tempered = self.discriminant.temperature * (scores - scores.mean())
+        ensemble = np.log(np.maximum(self.fast(), next_row.LEAST))
+        return np.array([ensemble, tempered, *self.context_scores])
 
     def predict_snapshots(self):
         """Write the scores of the snapshots that are evaluated."""
@@ -359,11 +393,6 @@ class Learner:
         self.proba = naive.mix(self.log_weights, self.opinions)
 
     @property
-    def is_gated(self):
-        s = self.settings
-        return s.recursive and not self.regression and s.retention > 0.0 and s.n_trace > 1
-
-    @property
     def are_evaluated(self):
         total = self.posterior[snapshots.FIRST :].sum()
         is_due = total > 0.0 and self.counters.eval_rows > 0
@@ -377,25 +406,48 @@ class Learner:
         self.n_tickets += 1
         then = copy.copy(self)
         then.past_then = past
+        then.means_then = self.fixed.carried
+        then.known_values_then = self.recent_values.known
         then.ids_then = np.where(self.are_evaluated, self.ids, -1)
         return then
 
     def advance(self, t):
         """Make a row of time `t` the last one."""
         self.kept = self.traces
+        if self.settings.n_means:
+            self.fixed.keep()
         self.past = np.vstack([self.lines, self.past])[: self.settings.max_delay]
         if t > self.last:
             self.gaps.append(t - self.last)
         self.last = t
 
-    def predict(self, x, t=math.nan):
+    def predict(self, x, t=math.nan, in_stream=None):
         """Return the probabilities of the known classes, or the value."""
         self.forward(x, t)
         if self.regression:
-            return self.value()
+            return self.next_value() if in_stream is not False else self.value()
         if self.known == 0:
             return np.zeros(0)
-        proba = self.open_gate(self.proba) if self.is_gated else self.proba
+        proba = self.fast()
+        if self.settings.n_fixed:
+            proba = self.answer(in_stream)
+        weighed = proba * self.class_weights()
+        return weighed / weighed.sum()
+
+    def answer(self, in_stream):
+        """Return the probabilities for the next row, any row, or what its evidence says."""
+        retention = self.settings.retention
+        proba = self.next_row.combine(self.log_odds(), in_stream is not False)
+        dormant = self.dormancy()
+        if not dormant.any() or in_stream or (in_stream is None and retention == 0.0):
+            return proba
+        given = retention if in_stream is None else None
+        temperature = self.discriminant.temperature
+        return self.classes.blend(proba, self.class_scores, dormant, temperature, given)
+
+    def fast(self):
+        """Return the ensemble's answer with the snapshots, calibrated."""
+        proba = self.proba
         if self.are_evaluated:
             mixed = self.posterior[snapshots.CURRENT] * proba
             weights = self.posterior[snapshots.FIRST :]
@@ -405,26 +457,7 @@ class Learner:
             proba = mixed / (1.0 - self.posterior[snapshots.GUESS])
         if self.settings.recursive:
             proba = naive.mix(self.corrections, naive.corrections(proba))
-        weighed = proba * self.class_weights()
-        return weighed / weighed.sum()
-
-    def open_gate(self, proba):
-        """Return the probabilities blended with those of the member without leak."""
-        retention = self.settings.retention
-        _, dormant = self.dormancy()
-        slow = self.outputs[0][: self.known]
-        evidence = naive.novelty(self.moments, *np.log(self.relative_energies[:2]))
-        if not dormant.any():
-            opened = naive.activation(evidence, False, retention)
-            fading = slice(-2) if self.has_logistic else slice(None)
-            opened *= naive.softmax(self.log_weights)[fading].sum()
-            return (1 - opened) * proba + opened * naive.softmax(SHARPNESS * slow)
-        if len(self.margins) >= gate.MARGIN_ROWS:
-            mean, variance = naive.margin_moments(self.margins)
-            deviation = math.sqrt(max(variance, gate.MIN_VARIANCE))
-            evidence += (naive.margin(slow, dormant) - mean) / deviation
-        opened = naive.activation(evidence, True, retention)
-        return naive.softmax(SHARPNESS * ((1 - opened) * self.stacked + opened * slow))
+        return proba
 
     def class_weights(self):
         """Return the weight of each known class."""
@@ -435,17 +468,29 @@ class Learner:
         return np.array([given.get(label, 1.0) for label in range(self.known)])
 
     def dormancy(self):
-        surplus = self.events.surplus
-        rows_per_draw = self.n_seen / max(self.n_seen - surplus, 1.0) if surplus else 1.0
-        counts = self.counts[: self.known]
-        return naive.dormancy(counts, self.last_seen[: self.known], self.n_seen, rows_per_draw)
+        """Return which known classes are dormant."""
+        known = slice(0, self.known)
+        absences = self.n_seen - self.last_seen[known]
+        return self.classes.marks(self.counts[known], absences)
 
     def value(self):
         if not self.target.values:
             return 0.0
+        return self.in_units(self.scores[0] if self.known else 0.0)
+
+    def next_value(self, known=None):
+        """Return the value of the next row, from the values known now or given ones."""
+        if not self.target.values or not self.settings.n_lags:
+            return self.value()
+        mean, variance = self.target.statistics
+        known = self.recent_values.known if known is None else known
+        score = self.recent_values.mix(self.scores[0], known, mean, math.sqrt(variance))
+        return self.in_units(score)
+
+    def in_units(self, score):
+        """Return a score in the target's units, within its range and a margin."""
         mean, variance = self.target.statistics
         margin = RANGE_MARGIN * (self.target.high - self.target.low)
-        score = self.scores[0] if self.known else 0.0
         value = mean + math.sqrt(variance) * score
         return float(np.clip(value, self.target.low - margin, self.target.high + margin))
 
@@ -457,16 +502,17 @@ class Learner:
         now = self.past
         if then is not None:
             self.past = then.past_then
-        self.forward(x, t, None if then is None else then.carried)
-        guarded = False
-        dormant = np.zeros(self.known)
-        if s.recursive and s.retention > 0.0:
-            guarded, dormant = self.dormancy()
+        self.forward(x, t, then)
+        dormant = np.zeros(0, bool) if self.regression else self.dormancy()
         before = self.known
+        last = self.last_label if then is None or not self.n_seen else then.last_label
         self.know_label(y)
-        dormant = np.pad(dormant, (0, self.known - before))
+        dormant = np.pad(dormant, (0, max(self.known - len(dormant), 0)))
+        raw = y
         if self.regression and before:
-            y = self.bound_target(y)
+            y = self.bound_target(y, then)
+        if self.regression:
+            self.recent_values.keep(raw)
         self.wanted = self.standardised(y) if self.regression else np.eye(self.known)[y]
         self.error = self.output_error()
         row = self if then is None else self.recombined(then)
@@ -474,15 +520,23 @@ class Learner:
         self.observation_share = 1.0
         if then is not None:
             self.observation_share, share = self.delayed_shares(then)
-        if s.learns and not guarded:
+        if s.learns:
             credit = self.credit()
             self.change_hidden(credit, self.step_share(y, share))
-        self.learn_readout(y, dormant, row)
+        if s.n_fixed and self.counts[y] > 1:
+            self.learn_next_row(y, dormant, row)
+        self.learn_readout(y, row)
+        if s.n_fixed:
+            self.discriminant.learn(self.fixed_traces, self.class_scores, y, self.n_seen)
+            self.followers.learn(last, y)
         if s.n_centroids:
             self.centroids.learn(y)
         if s.n_neighbors:
             self.keep_row(x, y)
         self.learn_scales(x, y)
+        if s.n_fixed:
+            self.fixed.settle(x, self.features)
+        self.last_label = None if self.regression else y
         self.n_seen += 1
         self.past = now
         if then is None:
@@ -493,11 +547,18 @@ class Learner:
         before = self.known
         self.known = 1 if self.regression else max(self.known, y + 1)
         if not self.regression:
+            gap = self.n_seen - self.last_seen[y]
+            self.classes.count(y, self.counts[y], gap)
             self.counts[y] += 1
             self.last_seen[y] = self.n_seen
             self.labels.append(y)
         if self.known > before:
             self.combine()
+            if self.settings.n_fixed:
+                self.class_scores = naive.level_unknown(
+                    np.pad(self.class_scores, (0, self.known - before)), before
+                )
+                self.context_scores = self.followers.scores(self.last_label, self.known)
 
     def learn_scales(self, x, y):
         """Learn the gains, and the scales of the features and of the target."""
@@ -533,12 +594,25 @@ class Learner:
         predicted = self.opinions[0] if self.settings.recursive else naive.softmax(self.scores)
         return predicted - self.wanted
 
+    def recombined_outputs(self, then):
+        """Return a regression's outputs of then, combined by the weights of now."""
+        row = copy.copy(self)
+        row.outputs = then.outputs.copy()
+        row.outputs[:, then.known :] = 0.0
+        row.combine()
+        return row
+
     def recombined(self, then):
         """Return what the members predicted then, combined by the weights of now."""
         row = copy.copy(self)
         row.outputs = then.outputs.copy()
         row.linear_logits = then.linear_logits.copy()
-        row.relative_energies = then.relative_energies
+        if self.settings.n_fixed:
+            more = self.known - then.known
+            row.class_scores = naive.level_unknown(np.pad(then.class_scores, (0, more)), then.known)
+            recent, following = then.context_scores
+            recent = np.pad(recent, (0, more), constant_values=math.log(recency.LEAST))
+            row.context_scores = recent, np.pad(following, (0, more))
         row.outputs[:, then.known :] = 0.0
         row.linear_logits[then.known :] = 0.0
         row.bayes = naive.level_unknown(then.bayes, then.known)
@@ -553,9 +627,16 @@ class Learner:
         row.error = row.output_error()
         return row
 
-    def bound_target(self, y):
+    def bound_target(self, y, then):
         """Keep the residual of a target; return the target within reach of its prediction."""
-        predicted = self.value()
+        mean, variance = self.target.statistics
+        deviation = math.sqrt(variance)
+        predicted = self.next_value()
+        row = self
+        known = self.recent_values.known
+        if then is not None and self.n_seen:
+            row = self.recombined_outputs(then)
+            known = then.known_values_then
         ordered = sorted(self.residuals[-RESIDUALS:])
         n = len(ordered)
         reach = math.inf
@@ -563,7 +644,7 @@ class Learner:
             rank = min(math.ceil((n + 1) * intervals.REACH_QUANTILE), n)
             reach = intervals.REACH * ordered[rank - 1]
         reach = max(reach, math.sqrt(self.target.statistics[1]))
-        residual = abs(y - predicted)
+        residual = abs(y - row.next_value(known))
         for level, coverage in enumerate(COVERAGES):
             radius = self.radius(level)
             if radius < math.inf:
@@ -571,7 +652,11 @@ class Learner:
                 self.risks[level] += rate * (1 - coverage - (residual > radius))
         self.risks = np.clip(self.risks, 0.0, 1.0)
         self.residuals.append(residual)
-        return min(max(y, predicted - reach), predicted + reach)
+        bounded = min(max(y, predicted - reach), predicted + reach)
+        if deviation > 0.0 and self.settings.n_lags:
+            z = float(np.clip((bounded - mean) / deviation, -TARGET_CLIP, TARGET_CLIP))
+            self.recent_values.learn(row.scores[0], known, z, mean, deviation)
+        return bounded
 
     def radius(self, level):
         """Return the half width of the interval of a coverage."""
@@ -752,19 +837,20 @@ class Learner:
 
     # Readout
 
-    def learn_readout(self, y, dormant, row):
+    def learn_next_row(self, y, dormant, row):
+        """Learn the weights of context, and the lead of dormant classes."""
+        log_odds = row.log_odds()
+        proba = self.next_row.combine(log_odds, True)
+        self.next_row.learn(log_odds, proba, y, self.observation_share)
+        if dormant.any():
+            self.classes.learn(row.class_scores, dormant, y)
+
+    def learn_readout(self, y, row):
         """Learn a label; `row` holds what was predicted at the time."""
         s = self.settings
         if not s.recursive:
             self.learn_delta()
             return
-        share = self.observation_share
-        if self.is_gated:
-            if dormant.any() and not dormant[y]:
-                self.margins.append(naive.margin(row.outputs[0][: self.known], dormant))
-            rate = max(share * gate.RATE, 1.0 / (self.n_seen + 1))
-            logs = np.log(row.relative_energies[:2])
-            self.moments = naive.novelty_moments(self.moments, *logs, rate)
         if s.n_snapshots:
             self.learn_snapshots(y, row)
         last_seen = None if self.regression else self.last_seen[: self.known]

@@ -11,7 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints, is_typeddict
 
-from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
+from loco_stream import (
+    AdvancedOptions,
+    Fleet,
+    LOCOClassifier,
+    LOCODetector,
+    LOCORegressor,
+    TaskMonitor,
+)
 from loco_stream.engine.checkpoint_schema import Checkpoint
 from loco_stream.engine.codec import encode_commit
 from loco_stream.engine.state import export_model
@@ -74,6 +81,13 @@ def trained(name):
     return model
 
 
+def detector():
+    """Return a detector after a few rows."""
+    model = LOCODetector(seed=1)
+    model.learn_score_array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    return model
+
+
 def field_types(values):
     """Return the types of the fields of a record that has positions and no names."""
     return [type(value).__name__ for value in values]
@@ -128,8 +142,9 @@ def _keys(database):
 
 def current():
     """Return the structure of what this release saves."""
+    models = {name: model_structure(*export_model(trained(name))) for name in MODELS}
     return {
-        "models": {name: model_structure(*export_model(trained(name))) for name in MODELS},
+        "models": {**models, "detector": model_structure(*export_model(detector()))},
         "checkpoint": type_structure(Checkpoint),
         "log": log_structure(),
         "fleet": fleet_structure(),

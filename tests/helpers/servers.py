@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,3 +202,49 @@ class Influx(Server):
             f'[http]\nbind-address = "127.0.0.1:{self.port}"\nlog-enabled = false\n'
         )
         return [shutil.which("influxd", path=PATH), "-config", str(config)]
+
+
+class NATS(Server):
+    """A nats-server with JetStream; messages that it has acknowledged are in its files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        super().__init__()
+
+    def command(self):
+        program = Path(sys.executable).with_name("nats-server")  # from a wheel
+        options = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        return [str(program), *options]
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def do(self, work):
+        """Run a coroutine function with a JetStream context, and return its result."""
+        import asyncio
+
+        import nats
+
+        async def run():
+            client = await nats.connect(f"nats://127.0.0.1:{self.port}")
+            try:
+                return await work(client.jetstream())
+            finally:
+                await client.close()
+                await asyncio.sleep(0.05)  # in which its transport closes
+
+        return asyncio.run(run())
+
+    def publish(self, subject, *bodies):
+        """Publish messages, each acknowledged by the server."""
+
+        async def work(stream):
+            for body in bodies:
+                await stream.publish(subject, body)
+
+        self.do(work)
+
+    def add_stream(self, name, *subjects):
+        """Create a stream."""
+        self.do(lambda stream: stream.add_stream(name=name, subjects=list(subjects)))

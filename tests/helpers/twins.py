@@ -18,16 +18,16 @@ def stream(n, seed=0, n_classes=3):
     return X, order[y]
 
 
-def compare(model, twin, X, y, atol):
+def compare(model, twin, X, y, atol, in_stream=None):
     """Predict and learn every row with both."""
     for t, (row, target) in enumerate(zip(X, y, strict=True)):
-        expected = twin.predict(row)
+        expected = twin.predict(row, in_stream=in_stream)
         x = dict(enumerate(row))
         if twin.regression:
             predicted = model.predict_one(x)
             model.learn_one(x, float(target))
         else:
-            proba = model.predict_proba_one(x)
+            proba = model.predict_proba_one(x, in_stream=in_stream)
             predicted = np.array([proba[label] for label in model.classes])
             model.learn_one(x, int(target))
         twin.learn(row, target if twin.regression else int(target))
@@ -65,14 +65,14 @@ def make_twin(n_features, n_classes, *, regression=False, **options):
     return Learner(model_options(**options), n_features, n_classes, regression=regression)
 
 
-def run_both(X, y, *, make=LOCOClassifier, atol=1e-4, **options):
+def run_both(X, y, *, make=LOCOClassifier, atol=1e-4, in_stream=None, **options):
     """Run a model and its twin over a stream and compare them; return both."""
-    options = {"seed": 3, **options}
     regression = make is LOCORegressor
+    options = {"seed": 3, **({} if regression else {"fixed_neurons": 16}), **options}
     n_outputs = 1 if regression else int(y.max()) + 1
     twin = make_twin(X.shape[1], n_outputs, regression=regression, **options)
     model = make(**parameters(**options))
-    compare(model, twin, X, y, atol)
+    compare(model, twin, X, y, atol, in_stream)
     assert_same_state(model, twin, atol)
     return model, twin
 
@@ -99,8 +99,8 @@ def run_both_delayed(make, X, y, t, *, delay=0, atol=1e-4, rtol=0.0, **options):
 
     The first three rows have their labels at once. Compare every prediction; return both.
     """
-    options = {"seed": 3, **options}
     regression = make is LOCORegressor
+    options = {"seed": 3, **({} if regression else {"fixed_neurons": 16}), **options}
     n_outputs = 1 if regression else int(y.max()) + 1
     model = make(**parameters(**options))
     twin = make_twin(X.shape[1], n_outputs, regression=regression, **options)

@@ -2,12 +2,13 @@
 
 Each operation is a plain function, which defines the result and runs when interpreted
 (NUMBA_DISABLE_JIT=1), and a vectorized version for compiled code with bit-identical results: every
-sum adds one row after the other, in the order given.
+sum adds one row after the other, in the order given, and `dot` adds in `SINGLES` lanes.
 
 The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
 `sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
-second factor; `leak_and_fire` packs the indices of the neurons that fire; `write_arrivals` and
-`write_equal_arrivals` copy whole vectors where loops of a few rounds would be mispredicted.
+second factor, `add_outers` those of `RANK` factors; `leak_and_fire` packs the indices of the
+neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors where loops of a
+few rounds would be mispredicted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
-from loco_stream._compiler.simd.sizes import DOUBLES, STEPS, TILE, VECTOR_BYTES
+from loco_stream._compiler.simd.sizes import DOUBLES, RANK, SINGLES, STEPS, TILE, VECTOR_BYTES
 
 if not PLAIN:
     from numba import types
@@ -28,6 +29,7 @@ if not PLAIN:
     from loco_stream._compiler.simd.vectors import (
         add,
         at_least,
+        fold,
         item,
         keep_one_copy,
         load,
@@ -44,9 +46,12 @@ if not PLAIN:
 
 __all__ = [
     "DOUBLES",
+    "RANK",
     "STEPS",
     "Arrivals",
     "add_outer",
+    "add_outers",
+    "dot",
     "leak_and_fire",
     "nonzero",
     "sum_dense",
@@ -207,6 +212,54 @@ def add_outer(
         row = matrix[j]
         for i in range(n_columns):
             row[first + i] = keep * (row[first + i] + lead * right[i])
+
+
+def add_outers(
+    matrix: NDArray[np.float32],
+    n_rows: int,
+    n_columns: int,
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+) -> None:
+    """Add `RANK` outer products to a matrix, one after the other.
+
+    Parameters
+    ----------
+    matrix
+        (n_rows or more, n_columns or more) float32, written.
+    left, right
+        (RANK, n_rows or more) and (RANK, n_columns or more) float32.
+    """
+    for j in range(n_rows):
+        row = matrix[j]
+        for i in range(n_columns):
+            total = row[i]
+            for k in range(RANK):
+                total += left[k, j] * right[k, i]
+            row[i] = total
+
+
+def dot(
+    left: NDArray[np.float32], first: int, right: NDArray[np.float32], start: int, n: int
+) -> np.float32:
+    """Return the sum of ``left[first + i] * right[start + i]`` over `n` items.
+
+    Parameters
+    ----------
+    left, right
+        Contiguous float32 of any shape; positions count items of the flat array.
+    """
+    lanes = np.zeros(SINGLES, np.float32)
+    flat_left = left.reshape(-1)
+    flat_right = right.reshape(-1)
+    for i in range(n):
+        lanes[i % SINGLES] += flat_left[first + i] * flat_right[start + i]
+    half = SINGLES // 2
+    while half > 0:
+        for i in range(half):
+            lanes[i] += lanes[half + i]
+        half //= 2
+    return lanes[0]
 
 
 def leak_and_fire(
@@ -450,6 +503,74 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
             column += lanes
 
     return tiled
+
+
+@_vectorized(add_outers)
+def _add_outers(matrix, n_rows, n_columns, left, right):
+    lanes = SINGLES
+    pair = zeros(matrix.dtype, 2 * lanes)
+    vector = zeros(matrix.dtype, lanes)
+
+    def tiled(matrix, n_rows, n_columns, left, right):
+        keep_one_copy()
+        width = matrix.shape[1]
+        height = left.shape[1]
+        across = right.shape[1]
+        column = 0
+        while column + 2 * lanes <= n_columns:
+            like = pair()
+            a = load(like, right, column)
+            b = load(like, right, across + column)
+            c = load(like, right, 2 * across + column)
+            d = load(like, right, 3 * across + column)
+            for j in range(n_rows):
+                k = j * width + column
+                total = load(like, matrix, k)
+                total = add(total, multiply(spread(like, item(left, j)), a))
+                total = add(total, multiply(spread(like, item(left, height + j)), b))
+                total = add(total, multiply(spread(like, item(left, 2 * height + j)), c))
+                total = add(total, multiply(spread(like, item(left, 3 * height + j)), d))
+                store(matrix, k, total)
+            column += 2 * lanes
+        while column < n_columns:
+            n_left = n_columns - column
+            one = vector()
+            e = load_first(one, right, column, n_left)
+            f = load_first(one, right, across + column, n_left)
+            g = load_first(one, right, 2 * across + column, n_left)
+            h = load_first(one, right, 3 * across + column, n_left)
+            for j in range(n_rows):
+                k = j * width + column
+                part = load_first(one, matrix, k, n_left)
+                part = add(part, multiply(spread(one, item(left, j)), e))
+                part = add(part, multiply(spread(one, item(left, height + j)), f))
+                part = add(part, multiply(spread(one, item(left, 2 * height + j)), g))
+                part = add(part, multiply(spread(one, item(left, 3 * height + j)), h))
+                store_first(matrix, k, part, n_left)
+            column += lanes
+
+    return tiled
+
+
+@_vectorized(dot)
+def _dot(left, first, right, start, n):
+    vector = zeros(left.dtype, SINGLES)
+
+    def in_lanes(left, first, right, start, n):
+        keep_one_copy()
+        total = vector()
+        i = 0
+        while i + SINGLES <= n:
+            product = multiply(load(total, left, first + i), load(total, right, start + i))
+            total = add(total, product)
+            i += SINGLES
+        n_left = n - i
+        if n_left > 0:
+            rest = load_first(total, left, first + i, n_left)
+            total = add(total, multiply(rest, load_first(total, right, start + i, n_left)))
+        return fold(total)
+
+    return in_lanes
 
 
 @_vectorized(leak_and_fire)

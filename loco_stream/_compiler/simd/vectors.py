@@ -18,6 +18,7 @@ __all__ = [
     "Vector",
     "add",
     "at_least",
+    "fold",
     "item",
     "keep_one_copy",
     "load",
@@ -94,6 +95,25 @@ def at_least(typing, a, b):
 def select(typing, mask, a, b):
     """Return `a` where `mask` is true and `b` elsewhere."""
     return a(mask, a, a), lambda _, builder, __, args: builder.select(*args)
+
+
+@intrinsic
+def fold(typing, vector):
+    """Return the sum of all lanes: the second half is added to the first until one lane is left."""
+
+    def generate(context, builder, signature, args):
+        rest = args[0]
+        while rest.type.count > 1:
+            half = rest.type.count // 2
+            lanes = ir.VectorType(_INT32, half)
+            parts = [
+                builder.shuffle_vector(rest, rest, ir.Constant(lanes, list(range(k, k + half))))
+                for k in (0, half)
+            ]
+            rest = builder.fadd(*parts)
+        return builder.extract_element(rest, _INT32(0))
+
+    return vector.dtype(vector), generate
 
 
 @intrinsic

@@ -30,7 +30,8 @@ function takeState(whole) {
 
 function dropChart() {
   for (const plot of [chart, predictionChart]) if (plot) plot.destroy();
-  chart = predictionChart = null;
+  chart = predictionChart = draw.watch = null;
+  dropWatchCharts();
 }
 
 function takeFrame(frame) {
@@ -59,6 +60,8 @@ function micros(value) {
 
 function showTiles() {
   const regression = state.task === "regression", point = state.score || [], scores = state.scores || [];
+  if (state.task === "watching") $("samples-name").textContent = "rows";
+  $("alarm-count").textContent = state.watch ? count(state.watch.n_alarms) : "–";
   const first = scores.findIndex((score) => score.role === "window"), score = point[FIRST_SCORE + first];
   $("samples").textContent = count(point[0]);
   if (first >= 0) $("score-name").textContent = scores[first].label;
@@ -95,6 +98,7 @@ function showEvents() {
 function showTasks() {
   const tasks = state.tasks, error = tasks.forgetting_se == null ? "" : " ± " + points(tasks.forgetting_se);
   drawMatrix($("matrix"), tasks.accuracy_matrix, tasks.tasks);
+  $("events-title").textContent = state.task === "watching" ? "Changes of the inputs" : "Drifts and tasks";
   $("measures").hidden = !tasks.accuracy_matrix.length;
   $("forgetting").textContent = tasks.forgetting == null ? "–" : points(tasks.forgetting) + error + " points";
   $("bwt").textContent = tasks.backward_transfer == null ? "–" : points(tasks.backward_transfer) + " points";
@@ -153,7 +157,14 @@ function draw() {
   showTiles();
   $("note").hidden = !state.note;
   $("note").textContent = state.note || "";
-  if (state.scores) showScore();
+  const unlabelled = state.task === "watching";
+  $("score-box").hidden = $("matrix-box").hidden = $("score-tile").hidden = unlabelled;
+  if (state.scores && !unlabelled) showScore();
+  for (const id of ["watch-box", "alarms-box", "blame-box", "alarms-tile"]) $(id).hidden = !state.watch;
+  if (state.watch && state.watch !== draw.watch) {
+    draw.watch = state.watch;
+    showWatch(state.watch);
+  }
   showLast();
   showUnused();
   if (state.tasks && state.tasks !== draw.tasks) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,17 @@ import numpy as np
 from loco_stream.errors import InputError
 from loco_stream.estimators import _show
 from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain.relevance import Parts, decompose
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.row_times import row_time
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
 from loco_stream.rng import derive_key, normals, uniforms
 
-__all__ = ["explain_row", "importances"]
+__all__ = ["explain_row", "explain_targets", "importances"]
 
 _CELLS = 4096  # of the trial rows for importances: as many rows as these allow
 _MIN_ROWS = 8
@@ -25,11 +29,13 @@ _MAX_ROWS = 64
 _TRIAL_KEY = 105  # of their random numbers
 
 
-def explain_row(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Explanation:
+def explain_row(
+    core: ModelCore, x: Mapping[Any, Any], t: float | None, in_stream: bool | None
+) -> Explanation:
     """Explain the prediction for a row."""
     times = row_time(t, remembers=core.options.remembers)
     with core.lock:
-        answer = core.predict_row(x, times)
+        answer = core.predict_row(x, times, in_stream)
         settings = core.settings
         state = core.state
         scratch = core.scratch
@@ -39,17 +45,96 @@ def explain_row(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Expla
         slot = 0 if core.regression else int(answer)
         n_classes = 1 if core.regression else len(core.classes)
         parts = decompose(settings, state, scratch, n_classes, slot)
-        return _explanation(core, state, parts, answer)
+        experts = _expert_shares(core, state)
+        if core.regression:
+            units = _units(state.target, 0)
+            explanation = _explanation(core, parts, answer, experts, units)
+            if settings.n_lags == 0 or in_stream is False:
+                return explanation
+            shares = _value_shares(state)
+            explained = explanation.explained * shares["ensemble"]
+            return replace(explanation, next_row=shares, explained=explained)
+        explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
+        if settings.n_log_odds == 0:
+            return explanation
+        return replace(explanation, next_row=_log_odds(core, slot, n_classes, in_stream))
 
 
-def _explanation(core: ModelCore, state: State, parts: Parts, answer: float) -> Explanation:
-    """Name the parts of a score; those of a feature's texts add up."""
-    scale = 1.0
-    shift = 0.0
-    if core.regression:
-        target = state.target
-        scale = float(np.sqrt(target.squares[0] / max(target.n_values[0], 1.0)))
-        shift = float(target.mean[0])
+def _value_shares(state: State) -> dict[str, float]:
+    """Return the weight of each expert in the answer to a regression's next row."""
+    own = state.next_value
+    if own.counters.n_known == 0:
+        return {"ensemble": 1.0}
+    weights = np.exp(own.log_weights - own.log_weights.max())
+    names = ["ensemble", "last value"]
+    names += [f"linear model, forgetting {share:g}" for share in FORGETTING]
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+
+
+def _log_odds(
+    core: ModelCore, slot: int, n_classes: int, in_stream: bool | None
+) -> dict[str, float]:
+    """Return what each row of log-odds adds for a class against the mean of the others."""
+    assert core.settings is not None
+    assert core.state is not None
+    assert core.scratch is not None
+    own = core.state.next_row
+    weights = own.weights * (1.0 - own.contexts) if in_stream is False else own.weights
+    odds = core.scratch.now.log_odds[:, :n_classes]
+    others = (odds.sum(axis=1) - odds[:, slot]) / max(n_classes - 1, 1)
+    adds = weights * (odds[:, slot] - others) if n_classes > 1 else weights * odds[:, slot]
+    names = ["ensemble"]
+    for expert in EXPERTS:
+        names += expert.log_odds_names(core.layout, core.settings)
+    return dict(zip(names, adds.tolist(), strict=True))
+
+
+def explain_targets(
+    core: TargetCore, x: Mapping[Hashable, object], t: float | None
+) -> dict[Hashable, Explanation]:
+    """Decompose the prediction of each target for a row by name."""
+    times = row_time(t, remembers=core.options.remembers)
+    with core.lock:
+        answers = core.answers_to(x, times)[0].tolist()
+        settings = core.settings
+        state = core.state
+        scratch = core.scratch
+        if settings is None or state is None or scratch is None or not core.classes:
+            raise InputError("the model has learned nothing, so there is no prediction to explain")
+        assert core.targets is not None
+        n = len(core.classes)
+        found = {}
+        for j, (name, mixture) in enumerate(core.mixtures().items()):
+            scratch.now.weights[:] = core.combined_weights(j)
+            parts = decompose(settings, state, scratch, n, j)
+            units = _units(core.targets.statistics, j)
+            found[name] = _explanation(core, parts, answers[j], (1.0, mixture), units)
+        return found
+
+
+def _units(statistics: Any, j: int) -> tuple[float, float]:
+    """Return deviation and mean of target `j`."""
+    deviation = np.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
+    return float(deviation), float(statistics.mean[j])
+
+
+def _explanation(
+    core: ModelCore,
+    parts: Parts,
+    prediction: Any,
+    shares: tuple[float, dict[str, float]],
+    units: tuple[float, float],
+) -> Explanation:
+    """Name the parts of a score; those of a feature's texts add up.
+
+    Parameters
+    ----------
+    shares
+        Share of the current readout in the answer, and of each of its parts.
+    units
+        Deviation and mean of the target; (1, 0) in classification.
+    """
+    scale, shift = units
     adds = {name: scale * float(parts.slots[slot]) for name, slot in core.slots.index.items()}
     for name, _, slot in core.slots.categories:
         adds[name] += scale * float(parts.slots[slot])
@@ -57,9 +142,9 @@ def _explanation(core: ModelCore, state: State, parts: Parts, answer: float) -> 
     base = shift + scale * parts.constant
     before = scale * parts.before
     nearest = scale * parts.nearest
-    explained, experts = _expert_shares(core, state)
+    explained, experts = shares
     return Explanation(
-        prediction=answer if core.regression else core.classes[int(answer)],
+        prediction=prediction,
         features=ordered,
         base=base,
         before=before,
@@ -104,9 +189,9 @@ def importances(core: ModelCore) -> dict[Hashable, float]:
 
 
 def _answers(core: ModelCore, rows: Float64) -> Float64:
-    """Return probabilities (n, classes) or values (n, 1)."""
+    """Return probabilities (n, classes), or values (n, targets) in standard deviations."""
     if core.regression:
-        return core.run(rows, learns=False)[:, None]
+        return core.run(rows, learns=False).reshape(len(rows), -1) / core.deviations()
     assert core.state is not None
     proba = np.zeros((len(rows), len(core.state.classes.n_rows)))
     core.run(rows, learns=False, proba=proba)

@@ -11,6 +11,7 @@ kept rows, and the constant add up to the score.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,11 +22,11 @@ from loco_stream.learner.arrays.scratch import Scratch
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.context.delays import lag_range
 from loco_stream.learner.readout.ensemble import FIRST_OPINION, LOG_STACK, SQUARES_STACK
-from loco_stream.learner.readout.experts import EXPERTS, Weighting
+from loco_stream.learner.readout.experts import EXPERTS, Contribution, Expert, Weighting
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.settings import Settings
 
-__all__ = ["Parts", "decompose"]
+__all__ = ["Parts", "contributions", "decompose"]
 
 Float64 = NDArray[np.float64]
 
@@ -55,15 +56,24 @@ def decompose(
     hidden = settings.n_hidden
     inputs = np.zeros((hidden + 1 + int(state.counts.n_features), n_classes))
     other = np.zeros(n_classes)
-    for expert, weighting in zip(EXPERTS, _weightings(settings, state, scratch), strict=True):
-        part = expert.contribution(settings, state, scratch, weighting, n_classes)
+    for _, _, part in contributions(settings, state, scratch, n_classes):
         inputs += part.inputs
         other += part.other
-    column = _against_others(inputs, slot)
+    column = inputs[:, slot] if settings.regression else _against_others(inputs, slot)
     through_spikes = column[:hidden] @ _shares(settings, state, scratch)
     before = float(column[:hidden].sum() - through_spikes.sum())
-    nearest = float(_against_others(other[None, :], slot)[0])
+    near = other[slot] if settings.regression else _against_others(other[None, :], slot)[0]
+    nearest = float(near)
     return Parts(column[hidden + 1 :] + through_spikes, float(column[hidden]), before, nearest)
+
+
+def contributions(
+    settings: Settings, state: State, scratch: Scratch, n_classes: int
+) -> Iterator[tuple[Expert, Weighting, Contribution]]:
+    """Yield every expert, how much it counts, and what it adds for the row in scratch."""
+    for expert, weighting in zip(EXPERTS, _weightings(settings, state, scratch), strict=True):
+        part = expert.contribution(settings, state, scratch, weighting, n_classes)
+        yield expert, weighting, part
 
 
 def _against_others(of_classes: Float64, slot: int) -> Float64:

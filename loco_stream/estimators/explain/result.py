@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.errors import ConfigError
@@ -39,10 +39,15 @@ class Explanation:
     score
         The sum of all these.
     experts
-        Share of each part of the readout in the answer, as in `mixture_`, and of recalled earlier
-        models.
+        Share of each part of the readout in the prediction, as in `mixture_`, and of recalled
+        earlier models.
     explained
-        Share of the answer that is decomposed; recalled earlier models are not.
+        Share of the answer that is decomposed; recalled earlier models and recent values are not.
+    next_row
+        What else the answer is made of. Classification: what the ensemble, whose score is
+        decomposed, the discriminant, recent labels and what followed the last label each add to the
+        log-odds of the prediction against the mean of the other classes. Regression: the share of
+        the ensemble, of the last value, and of linear models of both.
     """
 
     prediction: Any
@@ -53,6 +58,7 @@ class Explanation:
     score: float
     experts: Mapping[str, float]
     explained: float
+    next_row: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())
@@ -61,7 +67,7 @@ class Explanation:
         named = list(self.features.items())
         lines = [
             f"{self.prediction!r}: score {self.score:+.3f}, "
-            f"{self.explained:.0%} of the answer explained"
+            f"{self.explained:.0%} of the prediction explained"
         ]
         lines += [f"  {value:+9.3f}  {name}" for name, value in named[:_MOST]]
         if len(named) > _MOST:
@@ -76,6 +82,9 @@ class Explanation:
         if largest:
             shares = ", ".join(f"{name} {share:.2f}" for name, share in largest)
             lines.append(f"experts: {shares}")
+        if self.next_row:
+            adds = ", ".join(f"{name} {value:+.2f}" for name, value in self.next_row.items())
+            lines.append(f"answer: {adds}")
         return lines
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = ["as_frame", "columns_of", "frame_like", "seconds", "series_like"]
+__all__ = ["as_frame", "columns_of", "frame_like", "require_frame", "seconds", "series_like"]
 
 Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
 Series: TypeAlias = Any
@@ -39,6 +39,17 @@ def as_frame(X: object) -> Frame | None:
             f"`X` must be a frame in memory, got {type(X).__name__}: call its `collect`"
         )
     return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def require_frame(X: object, name: str = "X") -> Frame:
+    """Return X as a frame of narwhals; raises `InputError` if it is none."""
+    frame = as_frame(X)
+    if frame is None:
+        raise InputError(
+            f"`{name}` must be a frame of pandas, polars or pyarrow, got {type(X).__name__}; "
+            "arrays go to learn_array, predict_array and predict_proba_array"
+        )
+    return frame
 
 
 def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:

@@ -18,7 +18,7 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "plain_label", "require_mapping", "to_number"]
+__all__ = ["FeatureSlots", "in_order", "plain_label", "require_mapping", "to_number"]
 
 _NO_NUMBERS = frozenset(
     {*NO_NUMBERS, np.str_, np.bytes_, np.ndarray}
@@ -58,6 +58,14 @@ def _equals_itself(label: Hashable) -> bool:
 
 def _order(key: Hashable) -> tuple[str, Any]:
     return type(key).__name__, key
+
+
+def in_order(keys: list[Hashable]) -> list[Hashable]:
+    """Return keys by type name, then value."""
+    try:
+        return sorted(keys, key=_order)
+    except TypeError:  # keys of one type that have no order among themselves
+        return sorted(keys, key=lambda key: (type(key).__name__, repr(key)))
 
 
 class FeatureSlots:
@@ -110,12 +118,7 @@ class FeatureSlots:
 
     def register(self, keys: Iterable[Hashable]) -> None:
         """Give every new key the next free slot."""
-        new = [key for key in keys if key not in self.index]
-        try:
-            new.sort(key=_order)
-        except TypeError:  # keys of one type that have no order among themselves
-            new.sort(key=lambda key: (type(key).__name__, repr(key)))
-        for key in new:
+        for key in in_order([key for key in keys if key not in self.index]):
             self.index.setdefault(key, len(self))
 
     def register_texts(self, row: Iterable[tuple[Hashable, object]]) -> list[int]:

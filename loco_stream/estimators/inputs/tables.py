@@ -15,7 +15,16 @@ from loco_stream.estimators.inputs.frames import as_frame, columns_of
 from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.numbers import LARGEST, require_number, to_number
 
-__all__ = ["Table", "column_names", "labels", "one_per_row", "table", "targets"]
+__all__ = [
+    "Table",
+    "column_names",
+    "labels",
+    "one_per_row",
+    "read_target",
+    "table",
+    "target_matrix",
+    "targets",
+]
 
 
 class Table(NamedTuple):
@@ -137,6 +146,48 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
         row = int(bad.argmax())
         require_number(f"y[{row}]", values[row])
     return values.astype(np.float64)
+
+
+def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
+    """Return the values of several targets for `n` rows, (n, targets), NaN where missing.
+
+    Raises
+    ------
+    InputError
+        Y is not two-dimensional, has another length or no column, or a value is no number or beyond
+        `LARGEST`.
+    """
+    try:
+        array = np.asarray(np.ma.filled(Y.astype(float), np.nan) if np.ma.isMaskedArray(Y) else Y)
+    except ValueError as error:
+        raise InputError(f"`Y` must be a matrix of numbers, (rows, targets): {error}") from None
+    if array.ndim != 2:
+        raise InputError(f"`Y` must have 2 dimensions, (rows, targets), got {array.ndim}")
+    if len(array) != n or array.shape[1] == 0:
+        raise InputError(f"`Y` must have {n} rows and a column or more, got shape {array.shape}")
+    if array.dtype.kind not in "biuf":
+        cells = [
+            read_target(f"Y[{k // array.shape[1]}]", cell) for k, cell in enumerate(array.flat)
+        ]
+        return np.array(cells, np.float64).reshape(array.shape)
+    values = array.astype(np.float64)
+    bad = np.abs(values) > LARGEST
+    if bad.any():
+        row, column = np.unravel_index(int(bad.argmax()), bad.shape)
+        require_number(f"Y[{row}, {column}]", values[row, column])
+    return values
+
+
+def read_target(name: str, value: Any) -> float:
+    """Return the value of a target as a float, NaN where it is missing (None or NaN).
+
+    Raises
+    ------
+    InputError
+        It is no number, or beyond `LARGEST`; the text calls it `name`.
+    """
+    missing = value is None or (isinstance(value, float | np.floating) and value != value)
+    return np.nan if missing else require_number(name, value)
 
 
 def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:

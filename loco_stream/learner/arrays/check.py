@@ -26,7 +26,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
 
     `n_features` and `n_classes` are how many have a name.
     """
-    n_outputs = 1 if settings.regression else n_classes
+    n_outputs = max(n_classes, 1) if settings.regression else n_classes
     capacity = len(state.statistics.n_values), len(state.classes.n_rows)
     if n_features > capacity[0] or n_outputs > capacity[1]:
         raise ValueError(f"there is no room for {n_features} features and {n_outputs} outputs")
@@ -56,6 +56,7 @@ def _check_counts(settings: Settings, state: State, n_features: int, n_outputs: 
         ("n_skipped", counts.n_skipped, 0, _MAX_COUNT),
         ("n_masked", counts.n_masked, 0, _MAX_COUNT),
         ("noise_round", counts.noise_round, 0, _MAX_COUNT),
+        ("last_label", counts.last_label, -1, n_outputs - 1),
         ("slot", snapshots.slot, 0, max(settings.n_snapshots - 1, 0)),
         ("age", snapshots.age, -SPACING, _MAX_COUNT),
         ("n_kept", snapshots.n_kept, 0, _MAX_COUNT),
@@ -84,8 +85,15 @@ def _check_divisors(state: State) -> None:
             raise ValueError(f"array 'net.{name}' must be finite and not negative")
     if not (posterior >= 0.0).all() or not 0.5 <= posterior.sum() <= 2.0:
         raise ValueError("array 'snapshots.posterior' must be a distribution")
-    if not (state.stacks.log_powers >= 0.0).all():
-        raise ValueError("array 'stacks.log_powers' must not be negative")
+    for name, powers in (
+        ("stacks.log_powers", state.stacks.log_powers),
+        ("next_row.powers", state.next_row.powers),
+        ("fixed.n_values", state.fixed.n_values),
+    ):
+        if not (powers >= 0.0).all():
+            raise ValueError(f"array {name!r} must not be negative")
+    if not state.fixed.power[0] > 0.0 or not state.fixed.n_rows[0] > 0.0:
+        raise ValueError("arrays 'fixed.power' and 'fixed.n_rows' must be above 0")
 
 
 def _check_context(state: State) -> None:

@@ -14,8 +14,11 @@ from loco_stream.learner.arrays.allocate import lengths_of
 from loco_stream.learner.arrays.shapes import shapes_of
 from loco_stream.learner.arrays.spec import Record, axes, build, record
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.fixed_layer import FixedLayerScratch
 from loco_stream.learner.plasticity.projections import ProjectionScratch
+from loco_stream.learner.readout.events import EventScratch
 from loco_stream.learner.readout.experts import ExpertScratch
+from loco_stream.learner.readout.next_value import NextValueScratch
 from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import Layout
@@ -101,9 +104,10 @@ class ReadoutPass(NamedTuple):
     snapshots: outputs of the snapshots
     opinions, opinion_weights: probabilities of each opinion, and its weight in the mixture
     weights: of each block of outputs in the combined output
-    relative_energies: novelty scores of the members on traces
     combined, stacked: combined output; the least-squares stack's
     mixed: probabilities of the mixture
+    fast: the ensemble's answer; log_odds: its logarithm, and what is known of the stream's next
+    row; next: the answer to the next row
     error: of the combined output
     buffer, stack_buffers, power_sums, power_factors: working memory
     """
@@ -114,10 +118,12 @@ class ReadoutPass(NamedTuple):
     opinions: Annotated[Float64, axes("opinions", "classes")]
     opinion_weights: Annotated[Float64, axes("opinions")]
     weights: Annotated[Float64, axes("outputs")]
-    relative_energies: Annotated[Float64, axes("compared")]
     combined: Annotated[Float64, axes("classes")]
     stacked: Annotated[Float64, axes("classes")]
     mixed: Annotated[Float64, axes("classes")]
+    fast: Annotated[Float64, axes("classes")]
+    log_odds: Annotated[Float64, axes("log_odds", "classes")]
+    next: Annotated[Float64, axes("classes")]
     error: Annotated[Float64, axes("classes")]
     buffer: Annotated[Float64, axes("classes")]
     stack_buffers: Annotated[Float64, axes(2, "stacked")]
@@ -139,15 +145,19 @@ class SavedContext(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory for one row; nothing outlives a step except as a cache that is checked.
 
-    cache: rows learned when the forward pass in scratch was made; members whose gains are there;
-    input lines, inputs of the readout and of its linear members that are not 0
+    cache: rows learned when the forward pass in scratch was made; input lines, inputs of the
+    readout and of its linear members that are not 0
     times: time of the row in scratch; gap that `decays` are of
     row, scaled: the row, and standardised
+    past: the last label known when the row in scratch was predicted
+    fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
     now, then: what the readout computes now, and computed when a late row was predicted
     output_change: of the combined output in the perturbed pass
     target: of each output
     answer: probabilities of the answer
+    event: the rows predicted in one call
+    values: recent values and what is made of them
     dormant: 1 where a class is dormant
     class_weights: as the user gave them, by slot; written anew with every workspace
     no_ticket: an empty ticket
@@ -155,13 +165,15 @@ class Scratch(NamedTuple):
 
     cache: Annotated[
         Record,
-        record(np.int64, valid_for=-1, n_gains=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1),
+        record(np.int64, valid_for=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1),
     ]
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     row: Annotated[Float64, axes("features", start=np.nan)]
     scaled: Annotated[Float32, axes("features")]
     code: Code
     lagged: Lagged
+    past: Annotated[Record, record(np.int64, last_label=-1)]
+    fixed: FixedLayerScratch
     clean: HiddenPass
     perturbed: HiddenPass
     recalled: HiddenPass
@@ -177,6 +189,8 @@ class Scratch(NamedTuple):
     output_change: Annotated[Float64, axes("classes")]
     target: Annotated[Float64, axes("classes")]
     answer: Annotated[Float64, axes("classes")]
+    event: EventScratch
+    values: NextValueScratch
     dormant: Annotated[Float64, axes("classes")]
     class_weights: Annotated[Float64, axes("classes", start=1.0)]
     context: SavedContext

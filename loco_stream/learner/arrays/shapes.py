@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from loco_stream.learner.arrays.spec import Shapes
 from loco_stream.learner.plasticity.projections import PROJECTIONS
 from loco_stream.learner.readout.calibration import NOISES, POWERS
 from loco_stream.learner.readout.delayed_values import N_OTHERS
 from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.learner.readout.gate import N_COMPARED
 from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.mixture import N_STACKS
+from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import FIRST
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
@@ -21,8 +23,9 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     """Return the length of every axis for so many features and outputs."""
     lengths = {"features": n_features, "classes": n_classes}
     lengths |= _layer_lengths(layout, settings, n_features)
+    lengths |= _fixed_lengths(settings, n_features)
     lengths |= _readout_lengths(settings)
-    lengths |= _context_lengths(settings, lengths["lines"])
+    lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:
         lengths |= own_lengths(layout, settings, n_features, n_classes)
@@ -46,6 +49,15 @@ def _layer_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[
     }
 
 
+def _fixed_lengths(settings: Settings, n_features: int) -> dict[str, int]:
+    return {
+        "fixed": settings.n_fixed,
+        "scaled": n_features if settings.n_fixed else 0,
+        "means": settings.n_means,
+        "spans": settings.n_means + 1,
+    }
+
+
 def _readout_lengths(settings: Settings) -> dict[str, int]:
     members = settings.n_trace + settings.n_linear
     mixes = settings.recursive and not settings.regression
@@ -55,20 +67,26 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
         "outputs": settings.n_outputs,
         "scores": settings.n_scores,
         "stacked": settings.n_outputs if settings.regression else members,
+        "log_odds": settings.n_log_odds,
         "opinions": N_STACKS + settings.n_opinions if mixes else 0,
         "powers": len(POWERS) if mixes else 0,
         "noises": len(NOISES),
-        "compared": max(N_COMPARED, settings.n_trace),
         "late_stacked": delayed,
         "late_experts": delayed + N_OTHERS if delayed else 0,
         "snapshots": settings.n_snapshots,
         "posteriors": FIRST + settings.n_snapshots,
         "residuals": RESIDUALS if settings.regression else 0,
         "coverages": len(COVERAGES) if settings.regression else 0,
+        "lags": settings.n_lags,
+        "value_models": len(FORGETTING) if settings.n_lags else 0,
+        "value_inputs": settings.n_lags + 2 if settings.n_lags else 0,
+        "value_experts": len(FORGETTING) + 2 if settings.n_lags else 0,
     }
 
 
-def _context_lengths(settings: Settings, lines: int) -> dict[str, int]:
+def _context_lengths(settings: Settings, lengths: Mapping[str, int]) -> dict[str, int]:
+    lines = lengths["lines"]
+    n_means = lengths["means"] * lengths["scaled"]
     remembered = settings.n_hidden if settings.longest > 0.0 else 0
     delays = settings.max_delay
     return {
@@ -76,5 +94,5 @@ def _context_lengths(settings: Settings, lines: int) -> dict[str, int]:
         "delays": delays,
         "delayed_lines": lines if delays else 0,
         "taps": delays + 1 if delays else 0,
-        "context": remembered + delays * lines if settings.remembers else 0,
+        "context": remembered + n_means + delays * lines if settings.remembers else 0,
     }

@@ -46,6 +46,7 @@ __all__ = [
     "flatten",
     "join",
     "record",
+    "records",
     "specs",
 ]
 
@@ -75,10 +76,11 @@ class Axes(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """What the annotation of a record says; see `record`."""
+    """What the annotation of a record says, or of one per element of an axis; see `record`."""
 
     dtype: type[Any]
     starts: tuple[tuple[str, float], ...]
+    axis: str | None = None
 
 
 def axes(*names: str | int, start: Start = 0.0, derived: bool = False) -> Axes:
@@ -110,6 +112,11 @@ def record(dtype: type[Any], **starts: float) -> Fields:
         Names of the fields and what each starts from. A file holds them as one array in this order.
     """
     return Fields(dtype, tuple(starts.items()))
+
+
+def records(axis: str, dtype: type[Any], **starts: float) -> Fields:
+    """Declare a `record` for each element of an axis; a file holds one per row of a matrix."""
+    return Fields(dtype, tuple(starts.items()), axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +173,13 @@ class ArraySpec:
             raise ValueError(f"array {self.name!r} must be the one that follows from the settings")
 
     def view(self, array: Array) -> Any:
-        """Return what a group holds of an array: itself, or the record of its elements."""
+        """Return what a group holds of an array: itself, or its elements as a record or records."""
         if not self.fields:
             return array
         dtype = np.dtype([(name, self.dtype) for name in self.fields])
+        if len(self.axes) > 1:
+            named: Any = np.dtype((np.record, dtype))
+            return np.ascontiguousarray(array).view(named).reshape(len(array))
         return np.ascontiguousarray(array).view(dtype).view(np.recarray)[0]
 
     def _factors(self, lengths: Mapping[str, int]) -> list[tuple[int, ...]]:
@@ -180,11 +190,17 @@ class ArraySpec:
 
 
 def array_of(value: Any) -> Array:
-    """Return a value of a group as an array: itself, or the elements of a record."""
+    """Return a value of a group as an array: itself, or the elements of a record or of records."""
     if isinstance(value, np.ndarray):
-        return value
+        return value if value.dtype.fields is None else _matrix_of(value)
     fields: Array = np.asarray(value.base)
     return fields.view(fields.dtype[0])
+
+
+def _matrix_of(named: Array) -> Array:
+    """Return records as a matrix, one per row."""
+    plain: Array = named.view(np.ndarray).view(named.dtype[0])
+    return plain.reshape(len(named), len(named.dtype.names or ()))
 
 
 def build(group: type[Group], make: Callable[[ArraySpec], Array], prefix: str = "") -> Group:
@@ -229,7 +245,9 @@ def _part(name: str, hint: Any) -> ArraySpec | type[Any]:
     kind, declared = get_args(hint)
     if isinstance(declared, Fields):
         return _record_spec(name, declared)
-    (number,) = get_args(get_args(kind)[1])  # NDArray[number] is ndarray[shape, dtype[number]]
+    # NDArray[number] is ndarray[shape, dtype[number]]; from numpy 2.5 on, an alias of one argument
+    number = get_args(kind)[-1]
+    (number,) = get_args(number) or (number,)
     return ArraySpec(name, np.dtype(number), *declared)
 
 
@@ -240,7 +258,8 @@ def _record_spec(name: str, declared: Fields) -> ArraySpec:
     def start(array: Array, shapes: Shapes) -> None:
         array[:] = values
 
-    return ArraySpec(name, np.dtype(declared.dtype), (len(names),), start, False, names)
+    shape = (len(names),) if declared.axis is None else (declared.axis, len(names))
+    return ArraySpec(name, np.dtype(declared.dtype), shape, start, False, names)
 
 
 def join(name: str, parts: Mapping[str, type[Any]]) -> type[Any]:

@@ -18,13 +18,17 @@ from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.context.traces import ContextState
 from loco_stream.learner.delayed_labels.weights import DelayedState
 from loco_stream.learner.encoding import FeatureStatistics, TargetStatistics
+from loco_stream.learner.fixed_layer import FixedLayerState
 from loco_stream.learner.plasticity.projections import ProjectionState
 from loco_stream.learner.readout.calibration import CalibrationState
 from loco_stream.learner.readout.delayed_values import DelayedValueState
+from loco_stream.learner.readout.dormancy import ClassState, LeadState
+from loco_stream.learner.readout.events import EventState
 from loco_stream.learner.readout.experts import ExpertState
-from loco_stream.learner.readout.gate import ClassState, GateState
 from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.readout.mixture import MixtureState
+from loco_stream.learner.readout.next_row import NextRowState
+from loco_stream.learner.readout.next_value import NextValueState
 from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
 
@@ -92,7 +96,7 @@ class State(NamedTuple):
     """All mutable numbers of a model, in groups so that a stage is handed only its own.
 
     counts: rows learned, features, outputs, input clusters, steps refused because a number was not
-    finite, values masked, perturbations drawn
+    finite, values masked, perturbations drawn, slot of the last label
     """
 
     counts: Annotated[
@@ -106,20 +110,25 @@ class State(NamedTuple):
             n_skipped=0,
             n_masked=0,
             noise_round=0,
+            last_label=-1,
         ),
     ]
     statistics: FeatureStatistics
     target: TargetStatistics
     classes: ClassState
-    gate: GateState
     delayed: Annotated[Record, DelayedState]
     net: Net
+    fixed: FixedLayerState
     projections: ProjectionState
     experts: ExpertState
     stacks: StackState
     mixture: MixtureState
     calibration: CalibrationState
+    next_row: NextRowState
+    lead: LeadState
+    events: EventState
     snapshots: SnapshotState
     context: ContextState
     residuals: ResidualState
     delayed_values: DelayedValueState
+    next_value: NextValueState

@@ -129,13 +129,9 @@ def write_codes(lagged, n_lines, ticket, place):
 
 
 @kernel
-def read_codes(ticket, place, lagged):
-    """Read the encoded rows before from a ticket; a line that was unknown then was 0."""
-    n_delays = lagged.n.shape[0] - 1
-    if n_delays < 1:
-        return
-    n_lines = max(ticket.shape[0] - place, 0) // n_delays
-    for lag in range(n_delays):
+def read_codes(ticket, place, n_lines, lagged):
+    """Read the encoded rows before from a ticket; lines from `n_lines` on were unknown then."""
+    for lag in range(lagged.n.shape[0] - 1):
         lines = lagged.lines[lag + 1]
         for j in range(lines.shape[0]):
             known = j < n_lines

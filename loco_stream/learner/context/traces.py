@@ -49,6 +49,7 @@ class ContextState(NamedTuple):
     traces: as the last row left them
     clock: time of the last row, 1 if that is known, median gap between rows, gaps that it was taken
     from, times that ran backwards
+    means: fading means of the encoded features, see `fixed_layer`
     ring: encoded rows before, the last one first
     delay_targets: see `delays`
     run: the label that came last, and the steps of the hidden layers for it in a row
@@ -62,6 +63,7 @@ class ContextState(NamedTuple):
         Record,
         record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
     ]
+    means: Annotated[NDArray[np.float32], axes("means", "scaled")]
     ring: Annotated[NDArray[np.float32], axes("delays", "lines")]
     delay_targets: Annotated[
         NDArray[np.int32], axes("delayed_lines", "first_layer", start=_draw_targets, derived=True)
@@ -133,11 +135,17 @@ def forget(context):
     """Make the next row a first one; the median gap stays known."""
     for i in range(context.traces.shape[0]):
         context.traces[i] = np.float32(0.0)
-    for lag in range(context.ring.shape[0]):
-        for j in range(context.ring.shape[1]):
-            context.ring[lag, j] = np.float32(0.0)
+    _clear(context.means)
+    _clear(context.ring)
     context.clock.is_timed = 0.0
     context.run.label = -1.0
+
+
+@kernel
+def _clear(rows):
+    for k in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            rows[k, j] = np.float32(0.0)
 
 
 @kernel
@@ -152,6 +160,8 @@ def save_context(context, saved):
     saved.run.label = context.run.label
     saved.run.n_steps = context.run.n_steps
     n = _copy_row(context.traces, saved.values, 0)
+    for k in range(context.means.shape[0]):
+        n = _copy_row(context.means[k], saved.values, n)
     for lag in range(context.ring.shape[0]):
         n = _copy_row(context.ring[lag], saved.values, n)
 
@@ -175,6 +185,8 @@ def restore_context(context, saved):
     context.run.label = saved.run.label
     context.run.n_steps = saved.run.n_steps
     n = _restore_row(context.traces, saved.values, 0)
+    for k in range(context.means.shape[0]):
+        n = _restore_row(context.means[k], saved.values, n)
     for lag in range(context.ring.shape[0]):
         n = _restore_row(context.ring[lag], saved.values, n)
 

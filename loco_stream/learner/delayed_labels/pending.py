@@ -1,47 +1,64 @@
 """What was predicted for a row, written as one row of numbers and read when its label arrives.
 
-In order: number of classes known, rows learned, number of the ticket; carried traces; outputs of
-all experts, then their scores, then outputs of the snapshots, each over the classes known; numbers
-of these snapshots, -1 where they were not evaluated; two novelty scores for the gate; encoded rows
-before, where synapses have delays.
+In order: number of classes known, rows learned, number of the ticket, the last label known, number
+of features known; the last values known in a regression; carried traces, and fading means of the
+features; outputs of all experts, then their scores, then outputs of the snapshots, each over the
+classes known; numbers of these snapshots, -1 where they were not evaluated; encoded rows before,
+where synapses have delays.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import read_codes, write_codes
 from loco_stream.learner.readout.ensemble import level_unknown_classes
-from loco_stream.learner.readout.gate import N_COMPARED
+from loco_stream.learner.readout.next_value import recall_values
 from loco_stream.learner.readout.snapshots import are_evaluated
 from loco_stream.learner.settings import Settings
 
-__all__ = ["read_context", "read_outputs", "ticket_size", "when_written", "write_ticket"]
+__all__ = [
+    "HEAD",
+    "LAST_LABEL",
+    "N_FEATURES",
+    "N_KNOWN",
+    "carried_size",
+    "last_label_of",
+    "read_context",
+    "read_outputs",
+    "read_values",
+    "ticket_size",
+    "when_written",
+    "write_ticket",
+]
 
 N_KNOWN = 0  # positions in a ticket
 ROWS_LEARNED = 1
 NUMBER = 2
-HEAD = 3  # where the traces begin
+LAST_LABEL = 3
+N_FEATURES = 4
+HEAD = 5  # where the traces begin
 
 
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     """Return the length of a ticket when so many outputs and features are known."""
-    remembered = settings.n_hidden if settings.longest > 0.0 else 0
-    n_codes = settings.max_delay * n_features * settings.n_fields
-    return int(_codes_place(settings, remembered, n_classes)) + n_codes
+    n_codes = n_features * settings.max_delay * settings.n_fields
+    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
+    before = carried_size(settings, n_features)
+    return HEAD + settings.n_lags + before + n_classes * n_blocks + settings.n_snapshots + n_codes
 
 
-def _codes_place(settings: Any, remembered: Any, n_classes: Any) -> Any:
-    """Return where the encoded rows begin."""
-    n_snapshots = settings.n_snapshots
-    n_blocks = settings.n_outputs + settings.n_scores + n_snapshots
-    return HEAD + remembered + n_classes * n_blocks + n_snapshots + N_COMPARED
+def carried_size(settings: Settings, n_features: int) -> int:
+    """Return how many numbers a row has from the rows before, but for delays."""
+    if settings.longest == 0.0:
+        return 0
+    return settings.n_hidden + settings.n_means * n_features
 
 
-_place_of_codes = kernel(_codes_place)  # the same for compiled code
+_carried_size = kernel(carried_size)  # the same for compiled code
 
 
 @kernel
@@ -63,22 +80,28 @@ def write_ticket(settings, state, scratch, ticket):
     ticket[ROWS_LEARNED] = np.float64(state.counts.n_seen)
     state.delayed.n_tickets += 1.0
     ticket[NUMBER] = state.delayed.n_tickets
-    n_remembered = state.context.traces.shape[0]
-    for i in range(n_remembered):
-        ticket[HEAD + i] = np.float64(scratch.neurons.carried[i])
+    ticket[LAST_LABEL] = np.float64(state.counts.last_label)
+    n_features = state.counts.n_features
+    ticket[N_FEATURES] = np.float64(n_features)
+    recall_values(state.next_value, ticket[HEAD : HEAD + settings.n_lags])
+    place = HEAD + settings.n_lags
+    for i in range(state.context.traces.shape[0]):
+        ticket[place + i] = np.float64(scratch.neurons.carried[i])
+    place += state.context.traces.shape[0]
+    for carried in scratch.fixed.carried:
+        for f in range(n_features):
+            ticket[place + f] = np.float64(carried[f])
+        place += n_features
     snapshots = state.snapshots
     ids = snapshots.ids
     evaluated = are_evaluated(snapshots.posterior, snapshots.counters.eval_rows)
-    place = HEAD + n_remembered
     place = _write_blocks(now.outputs, settings.n_outputs, capacity, n_classes, ticket, place)
     place = _write_blocks(now.scores, settings.n_scores, capacity, n_classes, ticket, place)
     place = _write_blocks(now.snapshots, ids.shape[0], capacity, n_classes, ticket, place)
     for s in range(ids.shape[0]):
         ticket[place + s] = np.float64(ids[s]) if evaluated else -1.0
-    for m in range(N_COMPARED):
-        ticket[place + ids.shape[0] + m] = now.relative_energies[m]
-    place += ids.shape[0] + N_COMPARED
-    write_codes(scratch.lagged, state.counts.n_features * settings.n_fields, ticket, place)
+    place += ids.shape[0]
+    write_codes(scratch.lagged, n_features * settings.n_fields, ticket, place)
 
 
 @kernel
@@ -91,15 +114,44 @@ def when_written(ticket):
 
 
 @kernel
+def last_label_of(ticket):
+    """Return the last label known when a ticket was written, a slot; -1: none."""
+    return np.int64(ticket[LAST_LABEL]) if ticket.shape[0] > 0 else np.int64(-1)
+
+
+@kernel
+def read_values(ticket, known):
+    """Read the values known when a ticket was written, (lags,) float64; NaN where there is none."""
+    for k in range(known.shape[0]):
+        known[k] = ticket[HEAD + k] if ticket.shape[0] > 0 else math.nan
+
+
+@kernel
+def _sizes_of(ticket):
+    """Return how many classes and features were known when a ticket was written; 0 if empty."""
+    if ticket.shape[0] == 0:
+        return np.int64(0), np.int64(0)
+    return np.int64(ticket[N_KNOWN]), np.int64(ticket[N_FEATURES])
+
+
+@kernel
 def read_context(settings, state, scratch, ticket):
     """Read what the rows before had left; an empty ticket is that of a row before any other."""
-    n_remembered = state.context.traces.shape[0]
-    carried = scratch.neurons.carried
     known = ticket.shape[0] > 0
+    n_classes, n_features = _sizes_of(ticket)
+    n_remembered = state.context.traces.shape[0]
+    traces = scratch.neurons.carried
+    place = HEAD + settings.n_lags
     for i in range(n_remembered):
-        carried[i] = np.float32(ticket[HEAD + i]) if known else np.float32(0.0)
-    n_classes = np.int64(ticket[N_KNOWN]) if known else np.int64(0)
-    read_codes(ticket, _place_of_codes(settings, n_remembered, n_classes), scratch.lagged)
+        traces[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
+    place += n_remembered
+    for carried in scratch.fixed.carried:
+        for f in range(carried.shape[0]):
+            carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
+        place += n_features
+    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
+    place += n_classes * n_blocks + settings.n_snapshots
+    read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
 
 
 @kernel
@@ -123,9 +175,9 @@ def read_outputs(settings, state, scratch, ticket):
     known = ticket.shape[0] > 0
     then = scratch.then
     capacity = state.classes.n_rows.shape[0]
-    n_classes = np.int64(ticket[N_KNOWN]) if known else np.int64(0)
+    n_classes, n_features = _sizes_of(ticket)
     ids = state.snapshots.ids
-    place = HEAD + state.context.traces.shape[0]
+    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
     place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
     place = _read_blocks(ticket, place, settings.n_scores, n_classes, capacity, then.scores)
     level_unknown_classes(settings, state, then, n_classes)
@@ -134,6 +186,3 @@ def read_outputs(settings, state, scratch, ticket):
         if not known or ticket[place + s] != np.float64(ids[s]):
             for c in range(s * capacity, (s + 1) * capacity):
                 then.snapshots[c] = scratch.now.snapshots[c]
-    for m in range(N_COMPARED):
-        value = ticket[place + ids.shape[0] + m] if known else 1.0
-        then.relative_energies[m] = value

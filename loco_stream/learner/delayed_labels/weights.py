@@ -21,7 +21,7 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import record
 
-__all__ = ["DelayedState", "rows_per_draw", "shares"]
+__all__ = ["DelayedState", "shares"]
 
 READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
 RISE = 300  # and from there until steps are whole ones
@@ -130,11 +130,3 @@ def _chance_run(counts, n_classes, label, last):
         if c != label:
             others += count
     return rows / others if others > 0.0 else 0.0
-
-
-@kernel
-def rows_per_draw(state):
-    """Return how many rows one draw of a label takes: 1 unless labels came late, event by event."""
-    n_seen = state.counts.n_seen
-    surplus = state.delayed.surplus
-    return n_seen / max(n_seen - surplus, 1.0) if surplus > 0.0 else 1.0

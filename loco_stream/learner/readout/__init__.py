@@ -1,6 +1,8 @@
 """The readout: experts on the traces and features of a row, and how their outputs are combined.
 
 `experts` predict; `stacks` combine their outputs linearly; `mixture` weights all opinions by how
-probable they found recent labels; `gate` and `snapshots` bring back what was learned earlier;
-`calibration` corrects the probabilities last. `ensemble` joins them.
+probable they found recent labels; `snapshots` bring back earlier concepts; `calibration` corrects
+the probabilities. `ensemble` joins them. `next_row` adds what recent labels and the discriminant
+say, `dormancy` lets classes answer that have long been absent; `next_value` does as `next_row` for
+values, `events` for rows that share one label.
 """

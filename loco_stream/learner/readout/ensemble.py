@@ -14,13 +14,13 @@ from loco_stream.learner.readout.weighted_sum import weighted_sum
 
 __all__ = [
     "combine_outputs",
-    "fading_share",
     "learn_experts",
     "level_unknown_classes",
     "predict_members",
     "prepare_experts",
     "update_weights",
     "write_error",
+    "write_log_odds",
     "write_output_change",
 ]
 
@@ -99,7 +99,35 @@ def _link_opine(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
 
 
 @kernel
-def _end_of_learning(settings, state, scratch, opinion, label, value):
+def _no_log_odds(settings, state, scores, odds):
+    """Write nothing: the expert says nothing of the stream's next row."""
+
+
+@kernel
+def _end_of_log_odds(settings, state, row, score, first):
+    """Do nothing behind the last expert."""
+
+
+def _link_log_odds(
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
+) -> Any:
+    own = expert.log_odds or _no_log_odds
+    n_log_odds = kernel(expert.n_log_odds)
+    rest = _end_of_log_odds if others is None else others
+
+    @kernel
+    def log_odds(settings, state, row, score, first):
+        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
+        after = first + n_log_odds(settings)
+        if after > first:
+            own(settings, state, row.scores[score:next_score], row.log_odds[first:after])
+        rest(settings, state, row, next_score, after)
+
+    return log_odds
+
+
+@kernel
+def _end_of_learning(settings, state, scratch, score, opinion, label, value):
     """Do nothing behind the last expert."""
 
 
@@ -108,11 +136,13 @@ def _link_learn(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
     rest = _end_of_learning if others is None else others
 
     @kernel
-    def learn(settings, state, scratch, opinion, label, value):
+    def learn(settings, state, scratch, score, opinion, label, value):
+        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
         next_opinion = opinion + n_opinions(settings)
+        scores = scratch.now.scores[score:next_score]
         opinions = scratch.now.opinions[opinion:next_opinion]
-        own(settings, state, scratch, opinions, label, value)
-        rest(settings, state, scratch, next_opinion, label, value)
+        own(settings, state, scratch, scores, opinions, label, value)
+        rest(settings, state, scratch, next_score, next_opinion, label, value)
 
     return learn
 
@@ -163,6 +193,7 @@ def _link_level(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
 _predict = _in_turn(EXPERTS, _link_predict)
 _opine = _in_turn(EXPERTS, _link_opine)
 _learn = _in_turn(EXPERTS, _link_learn)
+_log_odds = _in_turn(EXPERTS, _link_log_odds)
 _level = _in_turn(EXPERTS, _link_level)
 prepare_experts = _in_turn(EXPERTS, _link_prepare)
 
@@ -171,6 +202,15 @@ prepare_experts = _in_turn(EXPERTS, _link_prepare)
 def predict_members(settings, state, scratch):
     """Write the outputs and scores of every expert for the row in scratch."""
     _predict(settings, state, scratch, 0, 0)
+
+
+@kernel
+def write_log_odds(settings, state, row):
+    """Write the log-odds of every expert that knows something of the stream's next row.
+
+    `row` is a `ReadoutPass`; the first of its log-odds are those of the answer without them.
+    """
+    _log_odds(settings, state, row, 0, 1)
 
 
 @kernel
@@ -226,19 +266,6 @@ def _mix_opinions(settings, state, row):
 
 
 @kernel
-def fading_share(mixture_state, weights):
-    """Return the weight in the mixture of opinions that forget.
-
-    `mixture_state` is `MixtureState`, `weights` (opinions,) float64.
-    """
-    total = 0.0
-    for e in range(weights.shape[0]):
-        if mixture_state.lasting[e] == 0.0:
-            total += weights[e]
-    return total
-
-
-@kernel
 def write_error(settings, state, scratch, row):
     """Write the error of the combined output: probabilities or standardised value, less the target.
 
@@ -260,7 +287,7 @@ def write_error(settings, state, scratch, row):
 @kernel
 def learn_experts(settings, state, scratch, label, value):
     """Let every expert learn the row in scratch; `label` is an int64 slot, `value` a float64."""
-    _learn(settings, state, scratch, FIRST_OPINION, label, value)
+    _learn(settings, state, scratch, 0, FIRST_OPINION, label, value)
 
 
 @kernel

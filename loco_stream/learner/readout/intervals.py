@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 
-__all__ = ["COVERAGES", "RESIDUALS", "ResidualState", "learn_residual", "reach", "write_radii"]
+__all__ = [
+    "COVERAGES",
+    "RESIDUALS",
+    "ResidualState",
+    "keep_residual",
+    "learn_residual",
+    "reach",
+    "write_radii",
+]
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 RESIDUALS = 500  # that the intervals are made of
@@ -120,6 +128,12 @@ def _adapt_risks(residuals, residual):
 def learn_residual(residuals, residual):
     """Adapt the risks by a residual (float64), and keep it for the oldest one."""
     _adapt_risks(residuals, residual)
+    keep_residual(residuals, residual)
+
+
+@kernel
+def keep_residual(residuals, residual):
+    """Keep a residual (float64) for the oldest one of a `ResidualState`."""
     counters = residuals.counters
     recent = residuals.recent
     ordered = residuals.ordered

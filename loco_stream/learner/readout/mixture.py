@@ -28,21 +28,10 @@ N_STACKS = 2  # opinions of the stacks, which come first
 def _log_priors(priors: Array, shapes: Shapes) -> None:
     from loco_stream.learner.readout.experts import EXPERTS
 
-    _fill(priors, shapes, [(expert, expert.log_prior) for expert in EXPERTS])
-
-
-def _are_lasting(lasting: Array, shapes: Shapes) -> None:
-    from loco_stream.learner.readout.experts import EXPERTS
-
-    _fill(lasting, shapes, [(expert, float(expert.lasting)) for expert in EXPERTS])
-
-
-def _fill(array: Array, shapes: Shapes, values: list[tuple[object, float]]) -> None:
-    """Write a number of each expert at its opinions."""
     first = N_STACKS
-    for expert, value in values:
-        n = expert.n_opinions(shapes.settings)  # type: ignore[attr-defined]
-        array[first : first + n] = value
+    for expert in EXPERTS:
+        n = expert.n_opinions(shapes.settings)
+        priors[first : first + n] = expert.log_prior
         first += n
 
 
@@ -51,12 +40,10 @@ class MixtureState(NamedTuple):
 
     log_weights: of each opinion
     log_priors: what they fade to
-    lasting: 1 where the gate leaves an opinion's share alone
     """
 
     log_weights: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors)]
     log_priors: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors, derived=True)]
-    lasting: Annotated[NDArray[np.float64], axes("opinions", start=_are_lasting, derived=True)]
 
 
 @kernel

@@ -8,7 +8,7 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["SHARPNESS", "loss_of", "softmax"]
+__all__ = ["SHARPNESS", "log_loss_of", "loss_of", "softmax"]
 
 SHARPNESS = 8.0  # log-odds per unit of a least-squares output, which aims at 0 and 1
 
@@ -63,3 +63,25 @@ def loss_of(regression, scores, target, n_classes):
         total += math.exp(scores[c] - top)
         hit += target[c] * scores[c]
     return top + math.log(total) - hit
+
+
+@kernel
+def log_loss_of(scores, n_classes, factor, label):
+    """Return the log-loss of a label under the softmax of factor * scores.
+
+    Parameters
+    ----------
+    scores
+        (n_classes or more,) float32 or float64.
+    n_classes, label
+        int64.
+    factor
+        float64.
+    """
+    top = -math.inf
+    total = 0.0
+    for c in range(n_classes):
+        top = max(top, np.float64(scores[c]))
+    for c in range(n_classes):
+        total += math.exp(factor * (np.float64(scores[c]) - top))
+    return math.log(total) - factor * (np.float64(scores[label]) - top)

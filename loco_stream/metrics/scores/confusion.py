@@ -88,6 +88,11 @@ class Confusion:
             return self._index.setdefault(label, len(self._index))
         return self._index.get(label, _KEPT)
 
+    @property
+    def labels(self) -> Sequence[Label]:
+        """The labels with counts of their own, in the order of `per_class`."""
+        return [*self._index]
+
     def per_class(self) -> dict[str, dict[str, float]]:
         """Return precision, recall, F1 and support (rows) of each label, by the label's text.
 
@@ -154,7 +159,8 @@ def _texts(labels: Sequence[Hashable]) -> list[str]:
 PER_CLASS = Score(
     ReportKey(
         "per_class",
-        "precision, recall, F1 and rows of each of the first 100 labels",
+        "precision, recall, F1 and rows of each of the first 100 labels; of the first 30 also "
+        "ROC AUC, average precision, and the recall at the precision 0.9",
         "fraction, rows",
         "class",
         "classes",

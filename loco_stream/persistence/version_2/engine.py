@@ -46,7 +46,16 @@ def _engine(old: State, model: Arrays) -> Config:
 
 
 def _measures(old: State) -> Config:
-    return {**old, "prequential": prequential(old["prequential"])}
+    scores = prequential(old["prequential"])
+    ranking = {
+        "window": scores["window"],
+        "n": 0,
+        "labels": [],
+        "own": [],
+        "others": [],
+        "rows": [],
+    }
+    return {**old, "prequential": scores, "ranking": ranking}
 
 
 def _trainer(old: State, model: Arrays) -> Config:
@@ -60,12 +69,16 @@ def _trainer(old: State, model: Arrays) -> Config:
 
 
 def _pending(old: State, model: Arrays) -> Config:
-    return {**old, "rows": [_row(row, model) for row in old["rows"]]}
+    return {**old, "rows": [_row(row, model) for row in old["rows"]], "ids": _no_ids()}
+
+
+def _no_ids() -> Config:
+    return {"counts": {}, "last": {}, "early": [], "used": []}
 
 
 def _row(fields: Sequence[Plain], model: Arrays) -> list[Plain]:
     *others, ticket = fields
-    return [*others, convert_ticket(ticket, model)]
+    return [*others, convert_ticket(ticket, model), None, None]  # no id, nothing to repeat
 
 
 def _events(old: State, model: Arrays) -> Config:
@@ -75,6 +88,8 @@ def _events(old: State, model: Arrays) -> Config:
     names = ("rows", "masked", "skipped", "unknown", "missing")
     quality = {name: ledger[name] for name in names}
     return {
+        "n_rows": counters["n_samples"] + len(old["pending"]["rows"]) + len(delayed),
+        "text_columns": {"counts": [], "left_out": []},
         "n_rejected": counters["n_rejected"],
         "n_set_aside": counters["n_set_aside"],
         "n_requested": counters["n_asked"],
@@ -108,7 +123,7 @@ def _key_trainer(watch: State | None) -> Config:
         "n_unusable": 0,
         "n_drifts": 0,
         "last_drift": None if watch is None else watch["last_drift"],
-        "pending": {"expired": 0, "orphaned": 0, "features": [], "rows": []},
+        "pending": {"expired": 0, "orphaned": 0, "features": [], "rows": [], "ids": _no_ids()},
     }
 
 

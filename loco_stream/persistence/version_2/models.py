@@ -92,6 +92,40 @@ _SPLIT = {
 }
 _LATE_VALUES = ("late_values.judged", "late_values.error", "late_values.alike")
 _NAIVE_BAYES_LOG_PRIOR = 2.0
+_MIN_ABSENCE = 30.0  # rows, and mean gaps, after which a class counted as dormant in release 0.3
+_ABSENCE = 20.0
+_N_LAGS = 3
+_CLASSES = -1  # stands for the number of classes
+_POSITIVE = ("fixed.power", "fixed.n_rows", "experts.discriminant.total")  # start at 1
+_NEW = {
+    "fixed.weights": ((0, 0), np.float32),
+    "fixed.biases": ((0,), np.float64),
+    "fixed.center": ((0,), np.float64),
+    "fixed.factor": ((0,), np.float64),
+    "fixed.n_values": ((0,), np.float64),
+    "fixed.power": ((1,), np.float64),
+    "fixed.n_rows": ((1,), np.float64),
+    "experts.discriminant.means": ((_CLASSES, 0), np.float32),
+    "experts.discriminant.projected": ((0, _CLASSES), np.float32),
+    "experts.discriminant.offsets": ((_CLASSES,), np.float64),
+    "experts.discriminant.n_rows": ((_CLASSES,), np.float64),
+    "experts.discriminant.precision": ((0, 0), np.float32),
+    "experts.discriminant.pending": ((4, 0), np.float32),
+    "experts.discriminant.n_pending": ((1,), np.int64),
+    "experts.discriminant.trace": ((1,), np.float64),
+    "experts.discriminant.total": ((1,), np.float64),
+    "experts.discriminant.log_likelihoods": ((7,), np.float64),
+    "experts.recency.shares": ((_CLASSES,), np.float64),
+    "experts.transitions.followers": ((0, _CLASSES), np.int32),
+    "experts.transitions.counts": ((0, _CLASSES), np.float64),
+    "experts.transitions.n_labels": ((_CLASSES,), np.float64),
+    "next_row.weights": ((0,), np.float64),
+    "next_row.powers": ((0,), np.float64),
+    "next_row.contexts": ((0,), np.float64),
+    "lead.moments": ((4,), np.float64),
+    "events.log_likelihoods": ((7,), np.float64),
+    "context.means": ((0, 0), np.float32),
+}
 
 
 def _options(saved: Saved) -> Saved:
@@ -132,12 +166,50 @@ def _log_priors(saved: Saved) -> Array:
     return priors
 
 
-def _lasting(saved: Saved) -> Array:
-    """Return which weights of the mixture forget nothing."""
-    lasting = np.zeros(len(saved.arrays["mixture.log_weights"]))
-    if _has_linear_experts(saved):
-        lasting[-2:] = 1.0
-    return lasting
+def _without_fixed_layer(saved: Saved) -> Saved:
+    """Return the model with the arrays of parts that release 0.2 did not have, all of them empty.
+
+    Such a model goes on without the layer that never learns and its discriminant.
+    """
+    options = saved.config["parameters"]
+    advanced = {**options["advanced"], "fixed_neurons": 0}
+    saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
+    if not saved.arrays:
+        return saved
+    arrays = dict(saved.arrays)
+    n_rows = arrays["classes.n_rows"]
+    n_classes = len(n_rows)
+    n_seen = arrays["counts"][0]
+    gaps = n_seen / np.maximum(n_rows, 1.0)
+    is_regression = len(arrays["residuals.risks"]) > 0
+    has_lags = is_regression and advanced["readout"] == "recursive"
+    arrays["counts"] = np.append(arrays["counts"], -1)
+    arrays["classes.log_gap"] = np.log(np.maximum(gaps, 1.0))
+    arrays["classes.patience"] = np.maximum(_MIN_ABSENCE, _ABSENCE * gaps)
+    for name, (shape, dtype) in _NEW.items():
+        shape = tuple(n_classes if n == _CLASSES else n for n in shape)
+        arrays[name] = np.full(shape, name in _POSITIVE, dtype)
+    arrays |= _recent_values(_N_LAGS if has_lags else 0)
+    return replace(saved, arrays=arrays)
+
+
+def _recent_values(n_lags: int) -> Arrays:
+    """Return the arrays by which recent values answer, before any value is known."""
+    n_models = 2 if n_lags else 0
+    n_inputs = n_lags + 2 if n_lags else 0
+    n_experts = n_models + 2 if n_lags else 0
+    weights = np.zeros((n_models, n_inputs))
+    weights[:, :1] = 1.0
+    projectors = np.zeros((n_models, n_inputs, n_inputs))
+    projectors[:] = np.eye(n_inputs)
+    return {
+        "next_value.known": np.zeros(n_lags),
+        "next_value.counters": np.zeros(2, np.int64),
+        "next_value.weights": weights,
+        "next_value.projectors": projectors,
+        "next_value.errors": np.ones(n_experts),
+        "next_value.log_weights": np.zeros(n_experts),
+    }
 
 
 def _used_projections(saved: Saved) -> Saved:
@@ -167,8 +239,9 @@ MODELS: Migration = in_models(
     add_array("delayed_values.errors", _delayed_errors),
     drop_arrays(*_LATE_VALUES),
     add_array("mixture.log_priors", _log_priors),
-    add_array("mixture.lasting", _lasting),
+    drop_arrays("gate.moments"),
     _used_projections,
+    _without_fixed_layer,
 )
 
 
@@ -176,7 +249,8 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     """Return the prediction of a pending row as version 3 writes it.
 
     Release 0.2 wrote two blocks of scores for every model; now only those that a model has are
-    written.
+    written. The last label, the number of features and recent values were not written; they count
+    as unknown, and as the features of now.
 
     Parameters
     ----------
@@ -186,9 +260,19 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
         Arrays of the converted model.
     """
     logistic = arrays.get("experts.logistic.weights")
-    if not ticket or logistic is None or len(logistic):
+    if not ticket or logistic is None:
         return ticket
     values = np.frombuffer(ticket, np.float64)
     n_classes = int(values[0])
-    first = 3 + len(arrays["context.traces"]) + n_classes * len(arrays["stacks.log_weights"])
+    n_features = float(arrays["counts"][1])
+    lags = np.full(len(arrays["next_value.known"]), np.nan)
+    values = np.concatenate([values[:3], [-1.0, n_features], lags, values[3:]])
+    if len(logistic):
+        return values.tobytes()
+    first = (
+        5
+        + len(lags)
+        + len(arrays["context.traces"])
+        + n_classes * len(arrays["stacks.log_weights"])
+    )
     return np.delete(values, slice(first, first + 2 * n_classes)).tobytes()

@@ -76,7 +76,7 @@ def test_resumes_from_the_offsets(broker):
     source = source_of(broker, "places", max=1)
     source.seek(position)
     (event,) = drain(source, lambda _: False)
-    assert (event.x["a"], event.seq) == (10, 11)
+    assert (event.x["a"], event.seq) == (10, 10)
     with pytest.raises(SourceError, match=r"`position` of .* must be"):
         source.seek({"row": 3})
     source.close()

@@ -238,9 +238,7 @@ def test_several_topics_form_one_row(broker):
         {"speed": 20 + i / 2, "load": i, "mode": "fast"} for i in range(20)
     ]
     assert [event.y for event in events] == ["ok", "worn"] * 10
-    assert [(event.source, event.seq) for event in events] == [
-        ("press/3/+", i) for i in range(1, 21)
-    ]
+    assert [(event.source, event.seq) for event in events] == [("press/3/+", i) for i in range(20)]
     assert all(abs(event.t - time.time()) < 600 for event in events)
     assert (source.stats["messages"], source.stats["rows"]) == (80, 20)
     publish(
@@ -265,7 +263,7 @@ def test_the_values_of_a_row_that_was_not_learned_are_delivered_again(broker):
     source = joined(broker)
     first, second, third = taken(source, 3)
     assert [event.x.get("speed") for event in (first, second, third)] == [20, 20.5, 7]
-    source.ack({"press/3/+": {"0": 2}})
+    source.ack({"press/3/+": {"0": 1}})
     settle(source)
     source = joined(broker)
     (third,) = taken(source, 1)

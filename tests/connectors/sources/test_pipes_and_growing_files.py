@@ -38,7 +38,7 @@ def table(n=N_ROWS):
 def run(url, content, *, pause=0.0, size=1 << 20):
     """Run the command on a pipe that is written in pieces; return its report."""
     process = subprocess.Popen(
-        [*LOCO, "run", url, "--quiet", "--json"],
+        [*LOCO, "run", url, "--json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -96,7 +96,7 @@ def test_resumes_from_the_entry_id(server, client):
     source = source_of(server, idle=0.5)
     source.seek(position)
     (event,) = drain(source, lambda _: False)
-    assert (event.x["a"], event.seq) == (4, 4)
+    assert (event.x["a"], event.seq) == (4, 3)
     with pytest.raises(SourceError, match=r"`position` of .* must be"):
         source.seek({"row": 3})
     source.close()

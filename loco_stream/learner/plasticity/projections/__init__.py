@@ -2,18 +2,21 @@
 
 The options `projection`, `rule` and `orthogonality` choose one.
 
-A new projection is a file with a `Projection` and its name in `PROJECTIONS`.
+A new projection is a file with a `Projection` named `PROJECTION`, and the name of the file in
+`loco_stream.options.PROJECTIONS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import join
-from loco_stream.learner.plasticity.projections import clusters, none, recursive
+from loco_stream.learner.plasticity.projections import none
 from loco_stream.learner.plasticity.projections._definition import LayerInput, Projection
+from loco_stream.options import PROJECTIONS as _NAMES
 
 __all__ = [
     "CLUSTERS",
@@ -29,10 +32,13 @@ __all__ = [
     "project_layer",
 ]
 
-PROJECTIONS = (none.PROJECTION, recursive.PROJECTION, clusters.PROJECTION)
+PROJECTIONS: tuple[Projection, ...] = (
+    none.PROJECTION,
+    *(import_module(f"{__name__}.{name}").PROJECTION for name in _NAMES),
+)
 NO_PROJECTION = 0  # positions in `PROJECTIONS`: the values of `Settings.projection`
-RECURSIVE = 1
-CLUSTERS = 2
+RECURSIVE = 1 + _NAMES.index("recursive")
+CLUSTERS = 1 + _NAMES.index("clusters")
 
 if TYPE_CHECKING:
     ProjectionState: TypeAlias = Any

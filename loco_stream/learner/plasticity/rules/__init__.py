@@ -1,20 +1,26 @@
 """Credit rules: one definition per file, chosen by the option `credit`.
 
-A new rule is a file with a `CreditRule` and its name in `CREDIT_RULES`.
+A new rule is a file with a `CreditRule` named `RULE`, and the name of the file in
+`loco_stream.options.CREDITS`.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.plasticity.rules import learned, mirror, perturbation, plain
+from loco_stream.learner.plasticity.rules import plain
 from loco_stream.learner.plasticity.rules._definition import CreditRule
+from loco_stream.options import CREDITS
 
 __all__ = ["CREDIT_RULES", "PLAIN_PERTURBATION", "CreditRule", "assign_credit"]
 
 PLAIN_PERTURBATION = plain.RULE  # chosen by rule="np" with credit="perturbation"
-CREDIT_RULES = (learned.RULE, mirror.RULE, perturbation.RULE, plain.RULE)
+CREDIT_RULES: tuple[CreditRule, ...] = (
+    *(import_module(f"{__name__}.{name}").RULE for name in CREDITS),
+    PLAIN_PERTURBATION,
+)
 
 
 def _one_of(rules: tuple[CreditRule, ...], position: int = 0) -> Any:

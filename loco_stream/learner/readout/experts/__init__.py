@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loco_stream.learner.arrays.spec import join
 from loco_stream.learner.readout.experts import (
     centroids,
+    discriminant,
     least_squares,
     logistic,
     naive_bayes,
     neighbors,
+    recency,
+    transitions,
 )
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 
@@ -27,13 +30,16 @@ __all__ = [
     "Weighting",
 ]
 
-# Outputs stand in this order.
+# Outputs, scores and log-odds stand in this order; the scores of the discriminant come first.
 EXPERTS: tuple[Expert, ...] = (
+    discriminant.EXPERT,
     least_squares.EXPERT,
     logistic.EXPERT,
     naive_bayes.EXPERT,
     centroids.EXPERT,
     neighbors.EXPERT,
+    recency.EXPERT,
+    transitions.EXPERT,
 )
 
 if TYPE_CHECKING:

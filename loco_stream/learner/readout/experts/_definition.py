@@ -42,14 +42,15 @@ class Contribution(NamedTuple):
 class Merge(NamedTuple):
     """Models that are merged into one, as arrays by name; their classes stand in one order.
 
-    arrays: of the result; they start as copies of those of the model with most rows
-    parts: of each model
-    base: of the model that all of them began with; None: they began with nothing
+    arrays: of the result; they start as copies of those of the model with most rows parts: of each
+    model base: of the model that all of them began with; None: they began with nothing same_traces:
+    whether all of them give a row the same traces, since their hidden layers are frozen
     """
 
     arrays: dict[str, NDArray[Any]]
     parts: Sequence[Mapping[str, NDArray[Any]]]
     base: Mapping[str, NDArray[Any]] | None
+    same_traces: bool
 
 
 def zero(settings: Any) -> int:
@@ -79,7 +80,7 @@ def is_ready(settings, state, scratch):
 
 
 class Expert(NamedTuple):
-    """One way to predict a row; `loco_stream.testing.check_expert` checks a definition.
+    """One way to predict a row.
 
     Kernels get the groups `settings`, `state` and `scratch` (see `Settings`, `State` and `Scratch`)
     and allocate nothing. An expert finds its own arrays at ``state.experts.NAME`` and
@@ -104,26 +105,32 @@ class Expert(NamedTuple):
     predict
         Kernel ``(settings, state, scratch, outputs, scores)``: writes outputs and scores, flat
         float32, for the row in scratch.
+    n_log_odds
+        ``(settings) -> int``: rows of log-odds that it gives the stack of the stream's next row.
     opine
         Kernel ``(settings, state, outputs, scores, opinions)``: writes probabilities, (n_opinions,
         classes) float64. It is also called with outputs of an earlier row.
+    log_odds
+        Kernel ``(settings, state, scores, odds)``: writes log-odds, (n_log_odds, classes) float64,
+        up to what all classes share. It is also called with scores of an earlier row.
     prepare
         Kernel ``(settings, state, scratch) -> bool``: computes what learning the row needs; False
         if a number is not finite, and then nothing is learned.
     learn
-        Kernel ``(settings, state, scratch, opinions, label, value)``: learns the row in scratch.
-        `label` is the slot of its class (int64), `value` its target (float64).
+        Kernel ``(settings, state, scratch, scores, opinions, label, value)``: learns the row in
+        scratch. `label` is the slot of its class (int64), `value` its target (float64).
     level_unknown
         Kernel ``(scores, n_known)`` that gives classes unknown when the scores were written a
         score; None: it is 0.
-    names
-        ``(layout, settings) -> names`` of its opinions; of its outputs in regression.
+    names, log_odds_names
+        ``(layout, settings) -> names`` of its opinions (in regression of its outputs), and of its
+        log-odds.
     stack_weight
         Weight of its outputs in the log-loss stack at the start; None: an equal share.
     log_prior
         Log-odds of its opinions in the mixture at the start.
-    lasting
-        Whether its opinions forget nothing, so that the gate leaves their share alone.
+    knows_context
+        Whether its log-odds come from the rows before, so that a row from anywhere ignores them.
     contribution
         ``(settings, state, scratch, weighting, n_classes) -> Contribution`` of the row in scratch.
     check
@@ -140,13 +147,16 @@ class Expert(NamedTuple):
     n_outputs: Callable[[Any], int] = zero
     n_scores: Callable[[Any], int] = zero
     n_opinions: Callable[[Any], int] = zero
+    n_log_odds: Callable[[Any], int] = zero
     opine: Any = None
+    log_odds: Any = None
     prepare: Any = is_ready
     level_unknown: Any = None
     names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
+    log_odds_names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
     stack_weight: float | None = None
     log_prior: float = 0.0
-    lasting: bool = False
+    knows_context: bool = False
     contribution: Callable[..., Contribution] = lambda *parts: Contribution()
     check: Callable[[Any, Any, int], None] = lambda settings, state, n_classes: None
     merge: Callable[[Merge], None] = lambda merge: None

@@ -184,7 +184,7 @@ def _count_label(own, one, label):
 
 
 @kernel
-def learn(settings, state, scratch, opinions, label, value):
+def learn(settings, state, scratch, scores, opinions, label, value):
     """Move the nearest centroid to the row, or make the row a new one."""
     if settings.n_centroids == 0 or scratch.experts.centroids.row.n_columns == 0:
         return

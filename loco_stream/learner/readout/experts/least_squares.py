@@ -33,7 +33,6 @@ __all__ = [
     "LASTING_LEAK",
     "LINEAR_LEAKS",
     "delta_update",
-    "ensure_gains",
     "gain",
     "recursive_update",
     "write_output_change",
@@ -137,7 +136,7 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
 
 @kernel
 def gain(projector, inputs, first, n_inputs, nonzeros, k):
-    """Write k = P x and return (x'Px, x'x).
+    """Write k = P x and return x'Px.
 
     Parameters
     ----------
@@ -153,12 +152,9 @@ def gain(projector, inputs, first, n_inputs, nonzeros, k):
     rows, n_rows = nonzeros
     weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
     q = 0.0
-    square = 0.0
     for r in range(n_rows):
-        value = np.float64(inputs[first + rows[r]])
-        square += value * value
-        q += value * np.float64(k[rows[r]])
-    return q, square
+        q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
+    return q
 
 
 @kernel
@@ -192,42 +188,24 @@ def opine(settings, state, outputs, scores, opinions):
 
 
 @kernel
-def _trace_gain(settings, state, scratch, m):
-    """Write the gain of member `m` (int64) on traces, and how novel the row is to it."""
+def _write_gains(settings, state, scratch):
+    """Write the gain of every member for the row in scratch."""
     own = state.experts.least_squares
     work = scratch.experts.least_squares
-    first, n_inputs = input_span(settings, state.counts.n_features)
-    nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
-    energy, square = gain(
-        own.projectors[m], scratch.clean.traces, first, n_inputs, nonzeros, work.gains[m]
-    )
-    work.energies[m] = energy
-    scratch.now.relative_energies[m] = energy / (own.priors[m] * square)
-
-
-@kernel
-def _linear_gain(settings, state, scratch, m):
-    """Write the gain of linear member `m` (int64)."""
-    own = state.experts.least_squares
-    work = scratch.experts.least_squares
-    n_inputs = state.counts.n_features + 1
-    nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     vector = scratch.clean.traces
-    projector = own.linear_projectors[m]
-    energy, _ = gain(projector, vector, settings.n_hidden, n_inputs, nonzeros, work.linear_gains[m])
-    work.energies[settings.n_trace + m] = energy
-
-
-@kernel
-def ensure_gains(settings, state, scratch, n_members):
-    """Compute the gains of the first `n_members` (int64) for the row in scratch, once per row."""
-    cache = scratch.cache
-    while cache.n_gains < n_members:
-        if cache.n_gains < settings.n_trace:
-            _trace_gain(settings, state, scratch, cache.n_gains)
-        else:
-            _linear_gain(settings, state, scratch, cache.n_gains - settings.n_trace)
-        cache.n_gains += 1
+    n_features = state.counts.n_features
+    first, n_inputs = input_span(settings, n_features)
+    nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
+    for m in range(settings.n_trace):
+        k = work.gains[m]
+        work.energies[m] = gain(own.projectors[m], vector, first, n_inputs, nonzeros, k)
+    first = settings.n_hidden
+    n_inputs = n_features + 1
+    nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
+    for m in range(settings.n_linear):
+        k = work.linear_gains[m]
+        energy = gain(own.linear_projectors[m], vector, first, n_inputs, nonzeros, k)
+        work.energies[settings.n_trace + m] = energy
 
 
 @kernel
@@ -235,7 +213,7 @@ def prepare(settings, state, scratch):
     """Compute the gains of all members; return whether they are finite and not negative."""
     if not settings.recursive:
         return True
-    ensure_gains(settings, state, scratch, settings.n_trace + settings.n_linear)
+    _write_gains(settings, state, scratch)
     energies = scratch.experts.least_squares.energies
     for m in range(energies.shape[0]):
         if energies[m] < 0.0 or not math.isfinite(energies[m]):
@@ -377,7 +355,7 @@ def _learn_delta(settings, state, scratch):
 
 
 @kernel
-def learn(settings, state, scratch, opinions, label, value):
+def learn(settings, state, scratch, scores, opinions, label, value):
     """Learn the row in scratch."""
     if not settings.recursive:
         _learn_delta(settings, state, scratch)
@@ -492,13 +470,14 @@ def merge(parts: Merge) -> None:
 
     Recursive least squares without leak is a sum over rows. With P the projector, W the weights and
     p the prior, the information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. Over several
-    models it is the sum of theirs, less what all of them began with. Inputs are less novel to the
-    merged member: the gate's moments move along, or it would stand open.
+    models it is the sum of theirs, less what all of them began with. Where hidden layers learn, the
+    inputs differ from model to model and nothing adds up: the member stays that of the largest.
     """
+    if not parts.same_traces:
+        return
     arrays = parts.arrays
     n = len(arrays["classes.n_rows"])
     prefix = "experts.least_squares."
-    own, _ = _information(arrays, n)
     if parts.base is None:
         n_inputs = len(arrays[f"{prefix}projectors"][0])
         prior = arrays[f"{prefix}priors"][0]
@@ -513,8 +492,6 @@ def merge(parts: Merge) -> None:
     projector = np.linalg.inv(total_a)
     arrays[f"{prefix}projectors"][0] = 0.5 * (projector + projector.T)
     arrays[f"{prefix}weights"][:, :n] = projector @ total_b
-    scale = np.trace(projector @ own) / len(own)  # x'x adds up to the information
-    arrays["gate.moments"][0] += np.log(scale)
 
 
 def _information(

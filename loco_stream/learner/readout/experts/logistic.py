@@ -80,7 +80,7 @@ def prepare(settings, state, scratch):
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     vector = scratch.clean.traces
     n_inputs = state.counts.n_features + 1
-    energy, _ = gain(own.projector, vector, settings.n_hidden, n_inputs, nonzeros, work.gain)
+    energy = gain(own.projector, vector, settings.n_hidden, n_inputs, nonzeros, work.gain)
     work.step.energy = energy
     return energy >= 0.0 and math.isfinite(energy)
 
@@ -112,7 +112,7 @@ def learn_logistic(own, work, n_inputs, proba, target, n_classes):
 
 
 @kernel
-def learn(settings, state, scratch, opinions, label, value):
+def learn(settings, state, scratch, scores, opinions, label, value):
     """Learn the row in scratch."""
     own = state.experts.logistic
     if own.weights.shape[0] == 0:
@@ -149,6 +149,5 @@ EXPERT = Expert(
     prepare=prepare,
     learn=learn,
     names=lambda layout, settings: ["linear logistic"] * n_scores(settings),
-    lasting=True,
     contribution=contribution,
 )

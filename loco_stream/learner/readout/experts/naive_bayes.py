@@ -153,7 +153,7 @@ def learn_row(own, features, n_features, label):
 
 
 @kernel
-def learn(settings, state, scratch, opinions, label, value):
+def learn(settings, state, scratch, scores, opinions, label, value):
     """Learn the row in scratch."""
     if opinions.shape[0] == 0:
         return
@@ -232,7 +232,6 @@ EXPERT = Expert(
     level_unknown=level_unknown,
     names=lambda layout, settings: ["naive Bayes"] * n_scores(settings),
     log_prior=LOG_PRIOR,
-    lasting=True,
     contribution=contribution,
     check=check,
     merge=merge,

@@ -210,7 +210,7 @@ def learn_range(own, f, value, size):
 
 
 @kernel
-def learn(settings, state, scratch, opinions, label, value):
+def learn(settings, state, scratch, scores, opinions, label, value):
     """Keep the row and its label or target for the oldest one; a masked value as the middle."""
     if settings.n_neighbors == 0:
         return

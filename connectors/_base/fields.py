@@ -1,0 +1,100 @@
+"""Roles of the fields of a message: label, event time, id, features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loco_stream.errors import ConfigError
+
+__all__ = ["DEFAULT_FIELDS", "Fields"]
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Roles of the fields of a message.
+
+    Parameters
+    ----------
+    target, time
+        Fields of the label and of the event time.
+    id
+        Field of the row's id; it is not a feature. None: rows have no ids.
+    keep
+        Fields that the record of the prediction repeats; they may be features too.
+    drop
+        Fields that are not features.
+    use
+        The only fields that are features; empty for all.
+
+    Raises
+    ------
+    ConfigError
+        A field is both in `use` and in `drop`, or is used as a feature and as something else.
+
+    Examples
+    --------
+    >>> fields = Fields(id="order", keep=("press",), drop=("press",))
+    >>> message = {"order": 7, "press": "P3", "speed": 0.4}
+    >>> fields.features(message), fields.kept(message), fields.label_in({"order": 7, "label": "ok"})
+    ({'speed': 0.4}, {'press': 'P3'}, (7, 'ok'))
+    """
+
+    target: str = "y"
+    time: str = "t"
+    id: str | None = None
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    use: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.id == "":
+            raise ConfigError("`id` must be the name of a field, got an empty one")
+        for name in self.use:
+            if name in self.drop:
+                raise ConfigError(f"`use` and `drop` must not have a field in common, got {name!r}")
+            if name in (self.target, self.time, self.id):
+                raise ConfigError(f"`use` must name features only, got {name!r}")
+
+    def features(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that are features."""
+        if self.use:
+            return {name: values[name] for name in self.use if name in values}
+        others = {self.target, self.time, self.id, *self.drop}
+        return {name: value for name, value in values.items() if name not in others}
+
+    def select(self, x: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the features among values of which none is a label or a time."""
+        if self.use:
+            return {name: x[name] for name in self.use if name in x}
+        if not self.drop and self.id is None:
+            return x
+        others = {self.id, *self.drop}
+        return {name: value for name, value in x.items() if name not in others}
+
+    def kept(self, *values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that the record repeats, from the first mapping that has each."""
+        found = {}
+        for name in self.keep:
+            value = next((v[name] for v in values if name in v), None)
+            found[name] = value if isinstance(value, _PLAIN) else str(value)
+        return found
+
+    def label_in(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """Return id and label of a message that has nothing else; None if it is a row."""
+        ids = {"id"} if self.id is None else {"id", self.id}
+        labels = {"label"} if self.id is None else {"label", self.target}
+        names = set(values)
+        id_names = names & ids
+        label_names = names & labels
+        if len(id_names) != 1 or len(label_names) != 1:
+            return None
+        if not names <= ids | labels | {self.time, "t", "seq"}:
+            return None
+        return values[id_names.pop()], values[label_names.pop()]
+
+
+DEFAULT_FIELDS = Fields()

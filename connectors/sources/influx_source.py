@@ -1,0 +1,125 @@
+"""Line protocol of InfluxDB in pipes and files as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.lines import Lines
+from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
+from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.table_source import Columns
+from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
+from loco_stream.connectors._base.text_source import TextSource
+from loco_stream.connectors.line_protocol import EXTRA, is_data, parse_line
+from loco_stream.errors import SourceError
+
+__all__ = ["CONNECTORS", "InfluxSource"]
+
+_TIME = "time"
+_NANOSECONDS = 1e-9
+
+
+class InfluxSource(TextSource):
+    r"""Rows in the line protocol of InfluxDB, one point per line.
+
+    Tags and fields become columns, and the measurement is the column ``measurement``. The
+    timestamp, in nanoseconds, is the event time.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8; ``-`` is standard input, as the outputs ``execd`` and ``exec`` of
+        Telegraf write to it.
+    target
+        Tag or field of the label. An empty name reads rows without labels.
+    drop, use, id, keep, task, sequence, rate, on_bad, follow, idle
+        As in `CSVSource`.
+
+    Raises
+    ------
+    SourceError
+        The file is missing or empty, or the library is not installed; while reading: a malformed
+        line.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from loco_stream.connectors import InfluxSource
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "points.txt"
+    >>> _ = path.write_text('press,site=a speed=0.4,state="ok" 1700000000000000000\n')
+    >>> [(s.x, s.y, s.t) for s in InfluxSource(path, target="state", drop=["measurement"])]
+    [({'site': 'a', 'speed': 0.4}, 'ok', 1700000000.0)]
+    """
+
+    _fixed_columns = False
+    _has_labels = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        target: str | None = None,
+        *,
+        drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
+        task: str | None = None,
+        sequence: str | None = None,
+        rate: float | None = None,
+        on_bad: str = "stop",
+        follow: bool = False,
+        idle: Seconds | None = None,
+    ) -> None:
+        EXTRA.load()
+        super().__init__(
+            "influx",
+            path,
+            Columns(target, _TIME, sequence, tuple(drop), tuple(use), id, tuple(keep)),
+            encoding="utf-8",
+            task=task,
+            pace=Pace(rate),
+            bad=BadRows(on_bad),
+            follow=follow,
+            idle=idle,
+        )
+        if self._tail is not None:
+            return
+        records = self._peek()
+        if not records:
+            raise SourceError(f"{path} must have at least one point, got none")
+        self._set_columns_from(records)
+
+    def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        number = 0
+        while line := lines.read():
+            number += 1
+            lines.use(line)
+            if not is_data(line):
+                continue
+            try:
+                point = parse_line(line.rstrip("\r\n"))
+            except SourceError as error:
+                bad.add("no line protocol", f"line {number} of {self.path}: {error}")
+                continue
+            stamp = point["time"]
+            yield (
+                number,
+                {**point["values"], _TIME: None if stamp is None else stamp * _NANOSECONDS},
+            )
+
+
+CONNECTORS = (
+    Connector(
+        "influx",
+        InfluxSource,
+        (
+            Form("influx:-?target=FIELD", PIPE_GUARANTEE),
+            Form("influx:PATH?target=FIELD", NumberedSource.guarantee),
+            Form("influx:PATH?target=FIELD&follow=1", FOLLOW_GUARANTEE),
+        ),
+        extra=EXTRA,
+    ),
+)

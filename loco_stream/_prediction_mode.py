@@ -1,0 +1,30 @@
+"""The prediction mode of models that have one: the stream's next row, or a row from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+
+__all__ = ["mode_arguments", "takes_mode"]
+
+
+def takes_mode(method: Callable[..., object]) -> bool:
+    """Return whether a method has the parameter `in_stream`; models of other libraries do not."""
+    try:
+        return "in_stream" in signature(method).parameters
+    except (TypeError, ValueError):  # methods of compiled classes may have no signature
+        return False
+
+
+def mode_arguments(method: Callable[..., object], in_stream: bool | None) -> dict[str, bool | None]:
+    """Return the keyword `in_stream` for a method that has it, nothing for others.
+
+    Examples
+    --------
+    >>> from loco_stream import LOCOClassifier
+    >>> mode_arguments(LOCOClassifier().predict_one, False)
+    {'in_stream': False}
+    >>> mode_arguments({}.get, False)
+    {}
+    """
+    return {"in_stream": in_stream} if takes_mode(method) else {}

@@ -1,0 +1,114 @@
+"""Watches a stream until its first label comes, and says what it waits for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from loco_stream._text import listed
+from loco_stream.engine.row import Label
+from loco_stream.engine.source_reader import n_rows
+from loco_stream.stream import Block, Event, Labels, Sample, Source
+
+__all__ = ["LabelWatch", "labels_in"]
+
+_log = logging.getLogger(__name__)
+
+PATIENCE_ROWS = 1000
+PATIENCE_SECONDS = 5.0
+_MAX_NAMES = 256  # fields that are remembered
+
+
+def labels_in(events: Sequence[Event]) -> list[Label]:
+    """Return the labels in events, without missing ones."""
+    found: list[Label] = []
+    for event in events:
+        if isinstance(event, Sample):
+            found.append(event.y)
+        elif isinstance(event, Block | Labels):
+            found += event.y or ()
+    return [label for label in found if label is not None]
+
+
+class LabelWatch:
+    """Counts rows before the first label, and warns once when none comes.
+
+    Parameters
+    ----------
+    source
+        Says where labels are expected.
+    rows, seconds
+        After so many rows without a label, or so long after the first of them, it warns.
+    clock
+        Monotonic time in seconds.
+
+    Attributes
+    ----------
+    is_waiting
+        Whether no label has come yet.
+    n
+        Rows that came before the first label.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        rows: int = PATIENCE_ROWS,
+        seconds: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.is_waiting = True
+        self.n = 0
+        self._source = source
+        self._rows = rows
+        self._seconds = seconds
+        self._clock = clock
+        self._began: float | None = None
+        self._names: dict[str, None] = {}
+        self._has_warned = False
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a label should have come by now."""
+        if not self.is_waiting or self._began is None:
+            return False
+        return self.n >= self._rows or self._clock() - self._began >= self._seconds
+
+    def look(self, events: Sequence[Event]) -> list[Label]:
+        """Return the labels in events; warn, once, if none comes."""
+        labels = labels_in(events)
+        if labels:
+            self.is_waiting = False
+            return labels
+        rows = sum(map(n_rows, events))
+        if rows:
+            self.n += rows
+            self._began = self._clock() if self._began is None else self._began
+            self._add_names(events)
+        if self.is_overdue and not self._has_warned:
+            self._has_warned = True
+            _log.warning("%s", self.sentence)
+        return labels
+
+    def _add_names(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if len(self._names) >= _MAX_NAMES:
+                return
+            if isinstance(event, Sample):
+                self._names |= dict.fromkeys(map(str, event.x))
+            elif isinstance(event, Block):
+                self._names |= dict.fromkeys(event.features)
+
+    def resume(self, n_rows: int, n_labelled: int) -> None:
+        """Continue after rows of an earlier process."""
+        self.n = n_rows
+        self.is_waiting = n_labelled == 0
+
+    @property
+    def sentence(self) -> str:
+        """What is missing: the number of rows, their fields, and where labels are expected."""
+        what = f"no label has come in {self.n:,} row{'s' * (self.n != 1)}"
+        fields = f"; the rows have the fields {listed(list(self._names))}" if self._names else ""
+        where = self._source.labels_from
+        return f"{what}{fields}{f'; labels are expected in {where}' if where else ''}"

@@ -1,0 +1,288 @@
+"""The model inside a detector: columns, cells as numbers and kinds, compiled state, forecasts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from threading import RLock
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators._forecasts import ColumnForecasts
+from loco_stream.estimators._saved_checks import check_names
+from loco_stream.estimators.inputs.categories import is_text
+from loco_stream.estimators.inputs.slots import in_order
+from loco_stream.estimators.inputs.tables import Table
+from loco_stream.novelty import state as novelty
+from loco_stream.novelty.marks import declare
+from loco_stream.novelty.step import Found, Rows, run
+from loco_stream.numbers import is_beyond, to_number
+
+__all__ = ["Cells", "DetectorCore", "RowResults"]
+
+Float64 = NDArray[np.float64]
+_MAX_LENGTH = 256  # characters by which a text is known
+_NOT_KEPT = frozenset({"lock", "_scratch", "_is_scored"})
+
+
+class Cells(NamedTuple):
+    """Rows: numbers (n, columns), 0 where there is none, and kinds (n, columns)."""
+
+    numbers: Float64
+    kinds: NDArray[np.int64]
+
+
+class RowResults(NamedTuple):
+    """What was found in rows, each before it was learned.
+
+    scores: (n, 3) onset, state, and 1 for an alarm
+    columns: (n, columns) onset score of each column
+    low, high: (n, columns) expected band, infinite where nothing is expected yet
+    names: of the columns
+    """
+
+    scores: Float64
+    columns: Float64
+    low: Float64
+    high: Float64
+    names: tuple[Hashable, ...]
+
+    def blame(self, row: int) -> Hashable:
+        """Return the column with the highest score of a row; None if all are 0."""
+        scores = self.columns[row]
+        if len(scores) == 0 or scores.max() <= 0.0:
+            return None
+        return self.names[int(scores.argmax())]
+
+    def expected(self, row: int) -> dict[Hashable, tuple[float, float]]:
+        """Return the expected band of each column that has one."""
+        bands = zip(self.names, self.low[row].tolist(), self.high[row].tolist(), strict=True)
+        return {name: (low, high) for name, low, high in bands if high < math.inf}
+
+
+class DetectorCore:
+    """Columns and state of one detector. Methods do not lock; `lock` is held by the detector."""
+
+    def __init__(self, every: float, memory: Sequence[float] | None, seed: int | None) -> None:
+        self.every = float(every)
+        self.lock = RLock()
+        self.columns: dict[Hashable, int] = {}
+        self.texts: list[dict[str, int]] = []  # of each column, the kind of each text
+        self.state = novelty.allocate(0)
+        self.forecasts = ColumnForecasts(memory, seed)
+        self.filled = np.zeros(0)  # last known number of each column
+        self._make_scratch()
+
+    def _make_scratch(self) -> None:
+        self._scratch = np.zeros((len(self.columns), 9))
+        self._is_scored = np.zeros(len(self.columns), np.bool_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self.lock:
+            kept = {n: value for n, value in self.__dict__.items() if n not in _NOT_KEPT}
+            copies = {name: array.copy() for name, array in self.state._asdict().items()}
+            kept["state"] = novelty.State(**copies)
+            kept["columns"] = dict(self.columns)
+            kept["texts"] = [dict(own) for own in self.texts]
+            return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self.lock = RLock()
+        self._make_scratch()
+
+    @property
+    def n_seen(self) -> int:
+        """Number of rows learned."""
+        return int(self.state.rows[novelty.ROWS])
+
+    @property
+    def n_alarms(self) -> int:
+        """Number of alarms raised."""
+        return int(self.state.rows[novelty.N_ALARMS])
+
+    def admit(self, names: Iterable[Hashable]) -> None:
+        """Add columns that are new.
+
+        Raises
+        ------
+        InputError
+            They do not fit in memory.
+        """
+        new = in_order([name for name in names if name not in self.columns])
+        if not new:
+            return
+        n = len(self.columns) + len(new)
+        try:
+            grown = novelty.grow(self.state, n)
+        except MemoryError:
+            raise InputError(f"a detector of {n} columns does not fit in memory") from None
+        for name in new:
+            self.columns[name] = len(self.columns)
+            self.texts.append({})
+        self.state = grown
+        self.filled = np.append(self.filled, np.full(len(new), np.nan))
+        self._make_scratch()
+
+    # Cells
+
+    def row(self, x: Mapping[Any, Any]) -> Cells:
+        """Return a row by name; names that are no columns are ignored."""
+        n = len(self.columns)
+        numbers = np.zeros((1, n))
+        kinds = np.full((1, n), novelty.MISSING)
+        for name, value in x.items():
+            c = self.columns.get(name)
+            if c is None:
+                continue
+            if is_text(value):
+                kinds[0, c] = self._kind_of(c, value)
+                continue
+            number = to_number(value)
+            if number == number:
+                numbers[0, c] = number
+                kinds[0, c] = novelty.NUMBER
+            elif is_beyond(value):
+                raise InputError(f"`x` must hold numbers of at most 1e30, got {name!r}: {value!r}")
+        return Cells(numbers, kinds)
+
+    def rows(self, given: Table, names: Sequence[Hashable]) -> Cells:
+        """Return the rows of an array, whose columns are known by these names."""
+        n = len(given.numbers)
+        numbers = np.zeros((n, len(self.columns)))
+        kinds = np.full((n, len(self.columns)), novelty.MISSING)
+        beyond = np.abs(given.numbers) > 1e30
+        if (beyond & np.isfinite(given.numbers)).any():
+            raise InputError("`X` must hold numbers of at most 1e30")
+        known = np.isfinite(given.numbers)
+        for j, name in enumerate(names):
+            c = self.columns[name]
+            numbers[known[:, j], c] = given.numbers[known[:, j], j]
+            kinds[known[:, j], c] = novelty.NUMBER
+            if j in given.texts:
+                for i, cell in enumerate(given.texts[j]):
+                    if is_text(cell):
+                        kinds[i, c] = self._kind_of(c, cell, learns=True)
+        return Cells(numbers, kinds)
+
+    def _kind_of(self, c: int, text: str, learns: bool = False) -> int:
+        """Return the kind of a text; a further one of a full column shares a kind by checksum."""
+        known = self.texts[c]
+        text = text[:_MAX_LENGTH].encode("utf-8", "replace").decode()
+        kind = known.get(text)
+        if kind is not None:
+            return kind
+        if len(known) < novelty.N_TEXTS:
+            kind = novelty.N_KINDS - novelty.N_TEXTS + len(known)
+            if learns:
+                known[text] = kind
+            return kind
+        return novelty.N_KINDS - novelty.N_TEXTS + crc32(text.encode()) % novelty.N_TEXTS
+
+    def learn_texts(self, x: Mapping[Any, Any]) -> None:
+        """Give the texts of a row kinds of their own, as long as there are some left."""
+        for name, value in x.items():
+            if is_text(value):
+                self._kind_of(self.columns[name], value, learns=True)
+
+    # Rows
+
+    def learn(self, cells: Cells, times: Float64) -> RowResults:
+        """Score rows, each before it is learned."""
+        filled = self._fill(cells)
+        known = cells.kinds == novelty.NUMBER
+        forecasts = self.forecasts.learn_predict(np.nan_to_num(filled, nan=0.0), known, times)
+        self.filled = filled[-1].copy()
+        return self._run(cells, forecasts, times, learns=True)
+
+    def score(self, cells: Cells, time: float) -> float:
+        """Return the onset score of one row; nothing is learned."""
+        filled = np.nan_to_num(self._fill(cells)[0], nan=0.0)
+        forecast = self.forecasts.predict(filled, time)[None]
+        return float(self._run(cells, forecast, np.array([time]), learns=False).scores[0, 0])
+
+    def _fill(self, cells: Cells) -> Float64:
+        """Return numbers with the last known one where a cell holds none; NaN before any."""
+        numbers = np.where(cells.kinds == novelty.NUMBER, cells.numbers, np.nan)
+        if not np.isnan(numbers).any():
+            return numbers
+        rows = np.concatenate([self.filled[None], numbers])
+        place = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
+        np.maximum.accumulate(place, axis=0, out=place)
+        return np.take_along_axis(rows, place, axis=0)[1:]
+
+    def _run(self, cells: Cells, forecasts: Float64, times: Float64, *, learns: bool) -> RowResults:
+        n, n_columns = cells.numbers.shape
+        scores = np.zeros((n, 3))
+        columns = np.zeros((n, 2, n_columns))
+        numbered = self.n_seen + np.arange(n, dtype=np.float64)
+        times = np.where(np.isnan(times), numbered, times)
+        rows = Rows(cells.numbers, cells.kinds, np.ascontiguousarray(forecasts), times)
+        found = Found(scores, columns, self._scratch, self._is_scored)
+        run(self.state, self.every, rows, learns, found)
+        band = columns[:, 1]
+        names = tuple(self.columns)
+        return RowResults(scores, columns[:, 0], forecasts - band, forecasts + band, names)
+
+    def declare(self, t0: float, t1: float, *, anomalous: bool) -> int:
+        """Declare the kept rows from `t0` to `t1`; return how many there are."""
+        return declare(self.state, self.n_seen, t0, t1, anomalous=anomalous)
+
+    # Files
+
+    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return plain values and copies of all arrays, from which `restore` continues."""
+        forecasts, arrays = self.forecasts.export()
+        config = {
+            "columns": list(self.columns),
+            "texts": [dict(own) for own in self.texts],
+            "forecasts": forecasts,
+        }
+        own = {f"novelty/{name}": a.copy() for name, a in self.state._asdict().items()}
+        later = {f"forecasts/{name}": array for name, array in arrays.items()}
+        return config, {"filled": self.filled.copy(), **own, **later}
+
+    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from `export`; the detector must be fresh.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        try:
+            names = check_names("columns", config["columns"])
+            self.columns = {name: c for c, name in enumerate(names)}
+            self.texts = [_check_texts(own) for own in config["texts"]]
+            own = {name: arrays[f"novelty/{name}"] for name in novelty.State._fields}
+            self.state = novelty.State(**own)
+            novelty.check(self.state, len(names))
+            self.filled = arrays["filled"]
+            if len(self.texts) != len(names) or self.filled.shape != (len(names),):
+                raise ValueError("texts and values must fit the columns")
+            later = {
+                name.removeprefix("forecasts/"): array
+                for name, array in arrays.items()
+                if name.startswith("forecasts/")
+            }
+            self.forecasts.restore(config["forecasts"], later, len(names))
+            self._make_scratch()
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise CheckpointError(
+                f"this saved LOCODetector cannot be restored: {error!r}"
+            ) from error
+
+
+def _check_texts(known: Any) -> dict[str, int]:
+    """Return the kinds of a column's texts, which must be the first ones in order."""
+    first = novelty.N_KINDS - novelty.N_TEXTS
+    texts = dict(known)
+    if len(texts) > novelty.N_TEXTS or list(texts.values()) != list(
+        range(first, first + len(texts))
+    ):
+        raise ValueError("texts of a column must have kinds in order")
+    return texts

@@ -1,0 +1,141 @@
+"""Forecasts of the columns of a stream, from the row before and the time of day and week."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import CheckpointError
+from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
+from loco_stream.persistence.content import with_prefix, without_prefix
+
+__all__ = ["MOST_FORECAST", "ColumnForecasts"]
+
+Float64 = NDArray[np.float64]
+
+MOST_FORECAST = 64  # columns with a forecast; of later ones the last value is expected again
+MEMORY = (0.3, 50.0)
+DAY = 86_400.0
+_CLOCK = ("day sin", "day cos", "week sin", "week cos")
+
+
+def _clock(times: Float64) -> Float64:
+    """Return the position in the day and in the week of each time in seconds, (n, 4)."""
+    day = 2.0 * np.pi * (times / DAY)
+    week = 2.0 * np.pi * (times / (7.0 * DAY))
+    return np.stack([np.sin(day), np.cos(day), np.sin(week), np.cos(week)], axis=1)
+
+
+class ColumnForecasts:
+    """One network with memory for all columns, which predicts a row from the row before.
+
+    Parameters
+    ----------
+    memory
+        Time constants of the network's memory, in rows; None for 0.3 to 50.
+    seed
+        Seed of the network.
+    """
+
+    def __init__(self, memory: Sequence[float] | None, seed: int | None) -> None:
+        chosen = MEMORY if memory is None else tuple(memory)
+        self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed)
+        self._last: Float64 | None = None  # the row before
+        self._is_known = np.zeros(0, np.bool_)  # columns that the network has learned from
+
+    def _before(self, rows: Float64) -> Float64:
+        """Return the row before each row; of columns that are new, their first value."""
+        before = np.concatenate([rows[:1], rows[:-1]])
+        if self._last is not None:
+            before[0, : len(self._last)] = self._last
+        return before
+
+    def _inputs(self, before: Float64, times: Float64) -> tuple[Float64, Sequence[Any]]:
+        """Return inputs of the network and their names."""
+        names = range(before.shape[1])
+        if np.isnan(times).all():
+            return before, names
+        return np.column_stack([before, _clock(times)]), [*names, *_CLOCK]
+
+    def predict(self, row: Float64, time: float) -> Float64:
+        """Return the forecast of a row, (columns,). Changes nothing.
+
+        Parameters
+        ----------
+        row
+            (columns,); its values count only for columns that are new.
+        time
+            In seconds, or NaN.
+        """
+        before = self._before(row[None])
+        forecast: Float64 = before[0].copy()
+        n = len(self._is_known)
+        if n and self._model.n_seen:
+            X, names = self._inputs(before, np.array([time]))
+            predicted = self._model.predict_array(X, names)[0]
+            forecast[:n][self._is_known] = predicted[self._is_known]
+        return forecast
+
+    def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
+        """Return the forecast of each row before it is learned, (n, columns).
+
+        Parameters
+        ----------
+        filled
+            (n, columns) numbers without gaps.
+        known
+            (n, columns): where there is a value to learn from.
+        times
+            (n,) seconds, NaN for rows without.
+        """
+        before = self._before(filled)
+        forecasts = before.copy()
+        first = 1 if self._last is None else 0  # nothing lies before the first row
+        n = min(filled.shape[1], MOST_FORECAST)
+        if len(filled) > first and n:
+            X, names = self._inputs(before[first:], times[first:])
+            targets = np.where(known[first:, :n], filled[first:, :n], np.nan)
+            predicted = self._model.learn_predict_array(X, targets, names, range(n))
+            is_learned = self._learned_before(~np.isnan(targets))
+            forecasts[first:, :n] = np.where(is_learned, predicted, before[first:, :n])
+        self._last = filled[-1].copy()
+        return forecasts
+
+    def _learned_before(self, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which columns had a value before each row, (n, columns)."""
+        earlier = np.zeros(given.shape[1], np.bool_)
+        earlier[: len(self._is_known)] = self._is_known
+        after = np.logical_or.accumulate(np.concatenate([earlier[None], given]), axis=0)
+        self._is_known = after[-1].copy()
+        return after[:-1]
+
+    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return plain values and arrays, from which `restore` continues."""
+        config, own = self._model.export_state()
+        arrays = with_prefix("network", own)
+        arrays["is_known"] = self._is_known.copy()
+        if self._last is not None:
+            arrays["last"] = self._last.copy()
+        return config, arrays
+
+    def restore(
+        self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], columns: int
+    ) -> None:
+        """Continue from `export`.
+
+        Raises
+        ------
+        CheckpointError
+            A part does not fit the rest.
+        """
+        last = arrays.get("last")
+        is_known = arrays["is_known"].astype(np.bool_)
+        self._model = LOCOMultiTargetRegressor.from_state(config, without_prefix("network", arrays))
+        fits = last is None or (last.ndim == 1 and len(last) <= columns)
+        if not fits or is_known.shape != (len(self._model.targets),):
+            raise CheckpointError("the forecasts of a saved detector must fit its columns")
+        self._last = None if last is None else last.astype(np.float64)
+        self._is_known = is_known

@@ -1,0 +1,224 @@
+"""The model inside an estimator with several targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import InputError
+from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._saved_checks import check_names
+from loco_stream.estimators.inputs.slots import plain_label
+from loco_stream.estimators.inputs.tables import column_names, read_target
+from loco_stream.learner.arrays.allocate import lengths_of
+from loco_stream.learner.arrays.scratch import Scratch
+from loco_stream.learner.arrays.spec import Array, build, flatten
+from loco_stream.learner.arrays.state import State
+from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.intervals import COVERAGES
+from loco_stream.learner.settings import Settings
+from loco_stream.learner.targets import step
+from loco_stream.learner.targets.kernel_args import TargetKernelArgs
+from loco_stream.learner.targets.state import (
+    TargetModel,
+    TargetState,
+    allocate_target_scratch,
+    allocate_targets,
+    grow_targets,
+    restore_targets,
+)
+from loco_stream.numbers import shown
+from loco_stream.options import ModelOptions
+
+__all__ = ["TargetCore"]
+
+_NO_PROBA = np.zeros((0, 0))
+_NO_TICKETS = np.zeros((0, 0))
+_PREFIX = "targets."  # of the names of its own arrays in a file
+
+
+class TargetCore(ModelCore):
+    """A model core whose outputs are named targets, each a number.
+
+    `classes` are the names of the targets, in the order of their slots. Answers are
+    (n, targets) float64.
+
+    Parameters
+    ----------
+    options
+        Checked options.
+    """
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options, regression=True)
+        self.targets: TargetState | None = None
+
+    # Room
+
+    def _capacity(self, n_classes: int) -> int:
+        return max(n_classes, 1)
+
+    def adopt(self, settings: Settings, state: State) -> None:
+        """Continue with a state whose arrays were made or replaced."""
+        lengths = lengths_of(state)
+        if self.targets is None:
+            self.targets = allocate_targets(self.layout, settings, *lengths)
+        elif len(self.targets.statistics.mean) != lengths[1]:
+            self.targets = grow_targets(self.layout, settings, self.targets, *lengths)
+        super().adopt(settings, state)
+
+    def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> TargetKernelArgs:
+        assert self.targets is not None
+        work = allocate_target_scratch(self.layout, settings, state)
+        return TargetKernelArgs(TargetModel(settings, state, scratch, self.targets, work))
+
+    # Targets and answers
+
+    def no_answers(self, n: int) -> Float64:
+        """Return 0 for each of the targets."""
+        return np.zeros((n, len(self.classes)))
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of targets that have a name."""
+        return len(self.classes)
+
+    def read_target(self, y: Any) -> tuple[tuple[Hashable, ...], Any]:
+        """Return the names and the values of the targets; a missing value (None, NaN) is NaN."""
+        if not isinstance(y, Mapping):
+            raise InputError(f"`y` must be a dict of numbers by target, got {shown(y)}")
+        names = tuple(plain_label(name) for name in y)
+        values = [read_target(f"y[{name!r}]", y[name]) for name in y]
+        if all(math.isnan(value) for value in values):
+            raise InputError("`y` must have a value for at least one target, got none")
+        return names, values
+
+    def placed_target(self, slots: Sequence[int], value: Any) -> tuple[int, Any]:
+        """Return 0 and the value of each target in slot order, NaN where it is missing."""
+        placed = np.full(len(self.classes), np.nan)
+        placed[list(slots)] = value
+        return 0, placed
+
+    def target_names(self, width: int, targets: Iterable[Hashable] | None) -> Sequence[Hashable]:
+        """Return the name of each column of a matrix of targets.
+
+        Raises
+        ------
+        InputError
+            There are no names, and the width is not the number of targets of the model.
+        """
+        if targets is not None:
+            return column_names(targets, width)
+        if self.classes and len(self.classes) != width:
+            raise InputError(
+                f"`Y` must have {len(self.classes)} columns, as the model has targets, "
+                f"got {width}; pass `targets` to name the columns"
+            )
+        return list(self.classes) or range(width)
+
+    def no_radii(self, n: int) -> Float64:
+        """Return room for the half widths of the intervals of `n` rows, infinite."""
+        return np.full((n, len(self.classes) * len(COVERAGES)), np.inf)
+
+    def bounds(self, values: Float64, radii: Float64, level: int) -> Float64:
+        """Return lowest and highest value of each interval of a coverage, (n, targets, 2)."""
+        own = radii.reshape(*values.shape, len(COVERAGES))[..., level] if radii.size else np.inf
+        return np.stack([values - own, values + own], axis=-1)
+
+    def deviations(self) -> Float64:
+        """Return the standard deviation of each target, 1 where it is constant."""
+        assert self.targets is not None
+        own = self.targets.statistics
+        variance = own.squares / np.maximum(own.n_values, 1.0)
+        return np.sqrt(np.where(variance > 0.0, variance, 1.0))
+
+    def combined_weights(self, j: int) -> Float64:
+        """Return the weight of each member in the output of target `j` on the last row."""
+        assert self._args is not None
+        weights: Float64 = self._args.model.work.weights[j]
+        return weights
+
+    def mixtures(self) -> dict[Hashable, dict[str, float]]:
+        """Return the weight of each member in the stack of each target."""
+        settings = self.settings
+        if settings is None or self.targets is None:
+            return {}
+        names = [name for expert in EXPERTS for name in expert.names(self.layout, settings)]
+        weights = self.targets.stacks.weights.tolist()
+        return {
+            target: dict(zip(names, own, strict=True))
+            for target, own in zip(self.classes, weights, strict=False)
+        }
+
+    def shown(self, answer: Any, proba: Float64) -> tuple[Any, None]:
+        """Return the answers by target."""
+        return dict(zip(self.classes, answer.tolist(), strict=True)), None
+
+    def shown_unseen(self) -> tuple[Any, None]:
+        """Return 0.0 for each target that is known."""
+        return dict.fromkeys(self.classes, 0.0), None
+
+    def _run_one(
+        self,
+        mode: int,
+        target: tuple[int, Any],
+        times: Float64,
+        proba: Float64 = _NO_PROBA,
+        tickets: Float64 = _NO_TICKETS,
+    ) -> Float64:
+        answers = self.no_answers(1)
+        targets = (np.array([target[0]]), np.array([target[1]]))
+        self._step(self.row, times, targets, mode, (answers, proba), tickets)
+        return answers
+
+    def _step(
+        self,
+        rows: Float64,
+        times: Float64,
+        targets: tuple[NDArray[np.int64], Float64],
+        mode: int,
+        answers: tuple[Float64, Float64],
+        tickets: Float64,
+    ) -> None:
+        values = targets[1].reshape(-1, len(self.classes))
+        step.run(*self.kernel_args, rows, times, values, mode, answers, tickets)
+
+    # Copies and files
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self.lock:
+            return {**super().__getstate__(), "targets": self._own_arrays()}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        arrays = kept.pop("targets")
+        targets = build(TargetState, lambda spec: arrays[spec.name]) if arrays else None
+        super().__setstate__({**kept, "targets": targets})
+
+    def _own_arrays(self) -> dict[str, Array]:
+        if self.targets is None:
+            return {}
+        return {name: array.copy() for name, array in flatten(self.targets).items()}
+
+    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Return plain values and copies of all arrays, which `restore` continues from."""
+        with self.lock:
+            config, arrays = super().export(kind)
+            own = {_PREFIX + name: array for name, array in self._own_arrays().items()}
+            return config, arrays | own
+
+    def _check_classes(self, classes: Any) -> list[Hashable]:
+        return [plain_label(name) for name in check_names("classes", classes)]
+
+    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
+        own = {name for name in arrays if name.startswith(_PREFIX)}
+        rest = {name: array for name, array in arrays.items() if name not in own}
+        state = super()._restored_state(settings, rest)
+        if lengths_of(state)[1] != max(len(self.classes), 1):
+            raise ValueError(f"there is no room for {len(self.classes)} targets")
+        named = {name.removeprefix(_PREFIX): arrays[name] for name in own}
+        self.targets = restore_targets(self.layout, settings, named, lengths_of(state))
+        return state

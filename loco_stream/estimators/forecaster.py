@@ -1,0 +1,504 @@
+"""The forecaster."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence, Sized
+from copy import deepcopy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river.time_series.base import Forecaster
+
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators._core import Float64
+from loco_stream.estimators._head_core import HeadCore
+from loco_stream.estimators._parameters import fixed_parameter
+from loco_stream.estimators.inputs.row_times import row_times
+from loco_stream.estimators.inputs.slots import require_mapping
+from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
+from loco_stream.estimators.regressor import coverage_level
+from loco_stream.learner.arrays.spec import Array
+from loco_stream.learner.readout.intervals import COVERAGES
+from loco_stream.numbers import shown, to_number
+from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
+
+__all__ = ["LOCOForecaster"]
+
+LAGS = 24  # last values that are inputs
+_LEVEL = "last value"
+
+
+class LOCOForecaster(Forecaster):
+    """Forecasts a series by one network with a head per step ahead.
+
+    A row's inputs are the last 24 values, those one season before each step ahead, and the
+    additional features. Every head predicts how far the series will be from its last value, and
+    learns a row as soon as the value that it predicted has come. All heads share one hidden network
+    and one set of projectors. The forecast is the last value until something is learned, and where
+    the network's errors in about the last 500 rows are no smaller.
+
+    Steps beyond the heads are forecast in rounds: the forecasts of one round are the last values of
+    the next one.
+
+    Parameters
+    ----------
+    memory
+        As in `LOCOClassifier`: shortest and longest time constant of the hidden neurons' traces, in
+        median gaps between rows. None: a forecast depends on its inputs alone.
+    max_delay
+        As in `LOCOClassifier`.
+    seasons
+        Periods in rows, each from 2 to 100,000: ``(24, 168)`` for a day and a week of hours. The
+        last 24 values need no period.
+    seed
+        Seed of all random numbers.
+    heads
+        Steps ahead with a head of their own, 1 to 512. The cost of a row grows with them.
+    hidden_sizes
+        As in `LOCOClassifier`.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
+
+    Examples
+    --------
+    >>> from river import datasets
+    >>> from loco_stream import LOCOForecaster
+    >>> model = LOCOForecaster(seed=1)
+    >>> passengers = [y for _, y in datasets.AirlinePassengers()]
+    >>> for y in passengers[:-12]:
+    ...     model.learn_one(y)
+    >>> forecast = model.forecast(12)
+    >>> errors = [abs(f - y) for f, y in zip(forecast, passengers[-12:])]
+    >>> sum(errors) / 12 < 40  # the last value is 76 off
+    True
+    """
+
+    def __init__(
+        self,
+        memory: Sequence[float] | None = (0.3, 50.0),
+        max_delay: int = 0,
+        seasons: Sequence[int] | None = None,
+        seed: int | None = None,
+        heads: int = 24,
+        hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,
+    ) -> None:
+        checked = ForecastOptions(heads=heads, seasons=seasons)
+        options = ModelOptions(
+            memory=memory, max_delay=max_delay, seed=seed, hidden_sizes=hidden_sizes
+        )
+        self.memory = memory
+        self.max_delay = max_delay
+        self.seasons = seasons
+        self.seed = seed
+        self.heads = heads
+        self.hidden_sizes = hidden_sizes
+        self._history = _History(checked.heads, tuple(checked.seasons or ()))
+        self._core = HeadCore(options, checked.heads)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_core" in self.__dict__ and name in self._get_params():
+            raise fixed_parameter(self, name)
+        super().__setattr__(name, value)
+
+    @property
+    def n_seen(self) -> int:
+        """Number of rows learned."""
+        return self._core.n_seen
+
+    @property
+    def masked_values(self) -> int:
+        """Number of inputs that were missing, infinite or no number; those before the start too."""
+        state = self._core.state
+        return 0 if state is None else int(state.counts.n_masked)
+
+    # Learning
+
+    def learn_one(
+        self, y: float | None, x: Mapping[Hashable, object] | None = None, t: float | None = None
+    ) -> None:
+        """Learn the next value of the series.
+
+        Parameters
+        ----------
+        y
+            The value. None or NaN: it is missing; the last known one stays the last.
+        x
+            Additional features that are known with the value, or before: they are inputs of the
+            forecast of this value and later ones. What is no number is masked.
+        t
+            Time of the value in any unit: with a memory, traces fade by the time that passed. None:
+            one median gap after the last one.
+
+        Raises
+        ------
+        InputError
+            y is no finite number of at most 1e30, x no mapping, or t no number.
+        """
+        values = np.array([read_target("y", y)])
+        if x is not None:
+            require_mapping(x)
+        names = tuple(x or ())
+        given = np.array([[to_number(x[name]) for name in names]]) if x else np.zeros((1, 0))
+        self._learn(values, given, names, None if t is None else [t], predicts=False)
+
+    def learn_array(
+        self,
+        y: ArrayLike,
+        X: ArrayLike | None = None,
+        features: Sequence[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+    ) -> None:
+        """Learn values in order in one compiled loop; equal to `learn_one` value by value.
+
+        Parameters
+        ----------
+        y
+            (n,) values, NaN where missing.
+        X
+            (n, n_features) additional features.
+        features
+            Names of the columns of X; their positions if not given.
+        t
+            Time of each value.
+
+        Raises
+        ------
+        InputError
+            As `learn_one`, or the lengths differ.
+        """
+        self._learn_table(y, X, features, t, predicts=False)
+
+    def learn_forecast_array(
+        self,
+        y: ArrayLike,
+        X: ArrayLike | None = None,
+        features: Sequence[Hashable] | None = None,
+        *,
+        coverage: float = 0.9,
+        t: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Forecast, then learn each value in order.
+
+        Row i holds the forecasts of the values i, i + 1 and so on, made before value i was learned
+        and with the features of row i; see `learn_array` for the parameters.
+
+        Returns
+        -------
+        tuple
+            Forecasts (n, heads) and intervals (n, heads, 2) of the coverage.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from loco_stream import LOCOForecaster
+        >>> y = np.sin(np.arange(600) / 5)
+        >>> forecasts, _ = LOCOForecaster(heads=10, seed=1).learn_forecast_array(y)
+        >>> bool(np.abs(forecasts[500:590, 9] - y[509:599]).mean() < 0.05)
+        True
+        """
+        level = coverage_level(coverage)
+        values, radii = self._learn_table(y, X, features, t, predicts=True)
+        return values, np.stack([values - radii[..., level], values + radii[..., level]], axis=-1)
+
+    def _learn_table(
+        self,
+        y: ArrayLike,
+        X: ArrayLike | None,
+        features: Sequence[Hashable] | None,
+        t: ArrayLike | None,
+        *,
+        predicts: bool,
+    ) -> tuple[Float64, Float64]:
+        given = np.zeros((0, 0)) if X is None else table(X).numbers
+        n = len(y) if isinstance(y, Sized) else len(given)
+        cells = one_per_row(y, n)
+        values = np.array([read_target(f"y[{i}]", cell) for i, cell in enumerate(cells)])
+        if X is None:
+            given = np.zeros((n, 0))
+        elif len(given) != n:
+            raise InputError(f"`X` must have {n} rows, one per value of `y`, got {len(given)}")
+        width = given.shape[1]
+        names = tuple(range(width)) if features is None else column_names(features, width)
+        return self._learn(values, given, names, t, predicts=predicts)
+
+    def _learn(
+        self,
+        values: Float64,
+        given: Float64,
+        names: tuple[Hashable, ...],
+        t: ArrayLike | None,
+        *,
+        predicts: bool,
+    ) -> tuple[Float64, Float64]:
+        """Return forecasts (n, heads) and half widths (n, heads, coverages), if they are wanted."""
+        core = self._core
+        history = self._history
+        n = len(values)
+        with core.lock:
+            times, _ = row_times(t, None, n, None, remembers=core.options.remembers)
+            inputs = history.names
+            if clash := set(inputs) & set(names):
+                raise InputError(f"`x` must not have a feature named {min(clash)!r}")
+            core.admit((*inputs, *names), range(self.heads))
+            rows, changes, levels = history.extend(values)
+            rows = core.placed(np.concatenate([rows, given], axis=1), (*inputs, *names))
+            radii = np.full((n if predicts else 0, self.heads * len(COVERAGES)), np.inf)
+            answers = core.run(
+                np.ascontiguousarray(rows),
+                values=changes,
+                predicts=predicts,
+                proba=radii,
+                times=times,
+            )
+        widths = radii.reshape(-1, self.heads, len(COVERAGES))
+        return answers + levels[:, None], widths
+
+    # Forecasts
+
+    def forecast(
+        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None = None
+    ) -> list[float]:
+        """Return the forecast of each of the next values. Changes nothing.
+
+        Parameters
+        ----------
+        horizon
+            Number of values, 1 or more.
+        xs
+            Additional features of each of these, as many as `horizon`. None: they are masked.
+
+        Raises
+        ------
+        InputError
+            The horizon is no positive integer, or `xs` has another length.
+        """
+        return list(map(float, self._ahead(horizon, xs)[0]))
+
+    def forecast_interval(
+        self,
+        horizon: int,
+        coverage: float = 0.9,
+        xs: Sequence[Mapping[Hashable, object]] | None = None,
+    ) -> list[tuple[float, float]]:
+        """Return the interval of each of the next values, of which it holds the share `coverage`.
+
+        It is made of the last 500 errors of the same step ahead, and adapts to what it misses. In
+        rounds beyond the heads the squares of half widths add up, which is right for a random walk
+        and not adapted.
+
+        Parameters
+        ----------
+        horizon, xs
+            As in `forecast`.
+        coverage
+            0.5, 0.8, 0.9, 0.95 or 0.99.
+
+        Returns
+        -------
+        list
+            Lowest and highest value of each; infinite while there are too few errors.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from loco_stream import LOCOForecaster
+        >>> model = LOCOForecaster(heads=5, seed=1)
+        >>> model.learn_array(np.sin(np.arange(400) / 5))
+        >>> low, high = model.forecast_interval(5)[4]
+        >>> bool(low < np.sin(404 / 5) < high)
+        True
+        """
+        level = coverage_level(coverage)
+        values, radii = self._ahead(horizon, xs)
+        low = values - radii[:, level]
+        high = values + radii[:, level]
+        return list(zip(low.tolist(), high.tolist(), strict=True))
+
+    def _ahead(
+        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
+    ) -> tuple[Float64, Float64]:
+        """Return the forecasts (horizon,) and half widths (horizon, coverages)."""
+        if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+            raise InputError(f"`horizon` must be a positive integer, got {shown(horizon)}")
+        if xs is not None and len(xs) != horizon:
+            raise InputError(f"`xs` must have {horizon} rows, one per step, got {len(xs)}")
+        with self._core.lock:
+            if self.n_seen == 0:
+                return np.zeros(horizon), np.full((horizon, len(COVERAGES)), np.inf)
+            rounds: list[tuple[Float64, Float64]] = []
+            squares = np.zeros(len(COVERAGES))
+            model = self
+            for start in range(0, horizon, self.heads):
+                if start:
+                    model = deepcopy(self) if start == self.heads else model
+                    model._pretend(rounds[-1][0], xs, start - self.heads)
+                values, radii = model._next(xs[start] if xs else {})
+                rounds.append((values, np.sqrt(radii**2 + squares)))
+                squares = squares + radii[-1] ** 2
+        values, radii = (np.concatenate(parts)[:horizon] for parts in zip(*rounds, strict=True))
+        return values, radii
+
+    def _next(self, x: Mapping[Hashable, object]) -> tuple[Float64, Float64]:
+        """Return forecasts and half widths of the values that have a head."""
+        core = self._core
+        rows = self._placed(self._history.next_row(), [x])
+        radii = np.full((1, self.heads * len(COVERAGES)), np.inf)
+        answers = core.run(rows, learns=False, proba=radii)
+        return answers[0] + self._history.level, radii.reshape(self.heads, len(COVERAGES))
+
+    def _pretend(
+        self, values: Float64, xs: Sequence[Mapping[Hashable, object]] | None, start: int
+    ) -> None:
+        """Move on by values that are forecasts; nothing is learned of them."""
+        rows, _, _ = self._history.extend(values)
+        given = [xs[start + i] if xs else {} for i in range(len(values))]
+        placed = self._placed(rows, given)
+        self._core.observe(placed, row_times(None, None, len(rows), None, remembers=True)[0])
+
+    def _placed(self, rows: Float64, xs: Sequence[Mapping[Hashable, object]]) -> Float64:
+        """Return rows of the history and their additional features in slot order."""
+        index = self._core.slots.index
+        placed = self._core.placed(rows, self._history.names).copy()
+        for i, x in enumerate(xs):
+            require_mapping(x)
+            for name, value in x.items():
+                if name in index:
+                    placed[i, index[name]] = to_number(value)
+        return np.ascontiguousarray(placed)
+
+    # Files
+
+    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
+        with self._core.lock:
+            config, arrays = self._core.export(type(self).__name__)
+            seasons = None if self.seasons is None else list(self.seasons)
+            own = {"heads": self.heads, "seasons": seasons}
+            config["forecast"] = own
+            return config, arrays | {"history": self._history.values.copy()}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Self:
+        """Make the model that `export_state` described.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        try:
+            given = config["parameters"]
+            own = config["forecast"]
+            names = ("memory", "max_delay", "seed", "hidden_sizes")
+            seasons = None if own["seasons"] is None else tuple(own["seasons"])
+            parameters = {name: given[name] for name in names}
+            model = cls(**parameters, heads=own["heads"], seasons=seasons)
+            model._history.restore(arrays["history"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"this saved {cls.__name__} cannot be restored: {error!r}"
+            ) from error
+        rest = {name: array for name, array in arrays.items() if name != "history"}
+        model._core.restore(config, rest)
+        return model
+
+
+class _History:
+    """The last values of a series, and the inputs that they are for the next row.
+
+    Parameters
+    ----------
+    heads
+        Steps ahead.
+    seasons
+        Periods in rows.
+
+    Attributes
+    ----------
+    names
+        Of the inputs, in the order of their columns.
+    values
+        The last values, the last one last; NaN before the start and where missing.
+    """
+
+    def __init__(self, heads: int, seasons: tuple[int, ...]) -> None:
+        self.heads = heads
+        # Of a season, the values one period before each step ahead; the last ones are inputs anyway
+        lags = {season - step for season in seasons for step in range(heads) if season - step > 0}
+        self.lags = [*range(2, LAGS + 1), *sorted(lag for lag in lags if lag > LAGS)]
+        self.names = [_LEVEL, *(f"{lag} values ago" for lag in self.lags)]
+        self.values: Float64 = np.full(max(*self.lags, heads + 1), np.nan)
+
+    @property
+    def level(self) -> float:
+        """The last known value; 0 before it."""
+        return float(_levels(self.values)[-1])
+
+    def next_row(self) -> Float64:
+        """Return the inputs of the next row, (1, inputs)."""
+        return self._rows(self.values, 1)
+
+    def extend(self, values: Float64) -> tuple[Float64, Float64, Float64]:
+        """Append values.
+
+        Returns
+        -------
+        tuple
+            Inputs of each row, (n, inputs); changes, (n, heads): how far the value that came with a
+            row is from the last value before the row j rows earlier; and the last value before each
+            row, (n,).
+        """
+        n = len(values)
+        size = len(self.values)
+        joined = np.concatenate([self.values, values])
+        rows = self._rows(joined[:-1] if n else joined, n)
+        levels = _levels(joined)
+        first = _known_from(joined)
+        changes = np.full((n, self.heads), np.nan)
+        for j in range(self.heads):
+            before = np.arange(size - 1 - j, size - 1 - j + n)
+            changes[:, j] = np.where(before >= first, values - levels[before], np.nan)
+        self.values = joined[n:].copy()
+        return rows, changes, levels[size - 1 : size - 1 + n]
+
+    def _rows(self, joined: Float64, n: int) -> Float64:
+        """Return the inputs of the last `n` rows, each of which follows a value of `joined`."""
+        end = len(joined) - n + 1
+        levels = _levels(joined)[end - 1 :]
+        columns = [levels]
+        columns += [joined[end - lag : end - lag + n] - levels for lag in self.lags]
+        rows = np.stack(columns, axis=1)
+        rows[np.isnan(joined[end - 1 :]) & (levels == 0.0), 0] = np.nan
+        return rows
+
+    def restore(self, values: Float64) -> None:
+        """Continue with saved values.
+
+        Raises
+        ------
+        ValueError
+            They are not what such a model has.
+        """
+        if values.shape != self.values.shape or values.dtype != np.float64:
+            raise ValueError(f"`history` must be float64{self.values.shape}, got {values.shape}")
+        if np.isinf(values).any():
+            raise ValueError("`history` must not be infinite")
+        self.values = values.copy()
+
+
+def _known_from(values: Float64) -> int:
+    """Return the position of the first known value; the length if there is none."""
+    known = ~np.isnan(values)
+    return int(known.argmax()) if known.any() else len(values)
+
+
+def _levels(values: Float64) -> Float64:
+    """Return the last known value at each position; 0 before the first."""
+    known = ~np.isnan(values)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
+    return np.where(last >= 0, values[np.maximum(last, 0)], 0.0)

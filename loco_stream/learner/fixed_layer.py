@@ -1,0 +1,199 @@
+"""The fixed layer: random spiking neurons that never learn, with scales of their own that settle.
+
+Whatever the hidden layers become, a row drives this layer as it always did, so that a readout which
+adds up what it says of each class forgets nothing. A neuron sees the standardised features through
+random weights, and a random bias; its trace is that of the model's neuron under this drive. Rows
+are scaled to the same mean square, by what the first rows had.
+
+With a memory it sees each feature three times: as it is, and two fading means of the rows before.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream import rng
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import nonzero, weigh_rows
+from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.encoding import SETTLE, bounded
+from loco_stream.learner.hidden import window_trace
+from loco_stream.numbers import LARGEST
+
+__all__ = [
+    "TIME_CONSTANTS",
+    "FixedLayerScratch",
+    "FixedLayerState",
+    "carry_means",
+    "keep_means",
+    "run_fixed_layer",
+    "settle_scales",
+]
+
+GAIN = 6.0  # thresholds per window for a weighted input of 1
+BIASES = (-2.0, 10.0)  # range of the biases, in thresholds per window
+WEIGHT_KEY = 6  # numbers of the random streams
+BIAS_KEY = 7
+FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: standardised, in ranges
+FIRST_ROWS = 10.0  # rows that it counts as
+TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
+_RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
+
+
+def _draw_weights(weights: Array, shapes: Shapes) -> None:
+    key = rng.derive_key(shapes.settings.seed_key, WEIGHT_KEY)
+    drawn = rng.normals(key, 0, weights.size).reshape(weights.shape)
+    if drawn.size:
+        weights[:] = drawn / np.sqrt((drawn * drawn).sum(axis=0))
+
+
+def _draw_biases(biases: Array, shapes: Shapes) -> None:
+    low, high = BIASES
+    key = rng.derive_key(shapes.settings.seed_key, BIAS_KEY)
+    biases[:] = low + (high - low) * rng.uniforms(key, 0, len(biases))
+
+
+def _first_power(power: Array, shapes: Shapes) -> None:
+    power.fill(FIRST_POWER[shapes.settings.n_fields == 1])
+
+
+class FixedLayerState(NamedTuple):
+    """The fixed layer.
+
+    weights: from each encoded feature; columns of norm 1 at the start
+    biases: in thresholds per window
+    center, factor: of each feature; a value is encoded as (value - center) * factor, in standard
+    deviations, or in ranges where a feature has one line
+    n_values: values that its scale was taken from, from the first on that varied
+    power, n_rows: mean square of an encoded feature, and rows that it was taken from
+    """
+
+    weights: Annotated[NDArray[np.float32], axes("spans*scaled", "fixed", start=_draw_weights)]
+    biases: Annotated[NDArray[np.float64], axes("fixed", start=_draw_biases, derived=True)]
+    center: Annotated[NDArray[np.float64], axes("scaled")]
+    factor: Annotated[NDArray[np.float64], axes("scaled")]
+    n_values: Annotated[NDArray[np.float64], axes("scaled")]
+    power: Annotated[NDArray[np.float64], axes(1, start=_first_power)]
+    n_rows: Annotated[NDArray[np.float64], axes(1, start=FIRST_ROWS)]
+
+
+class FixedLayerScratch(NamedTuple):
+    """Working arrays.
+
+    code: encoded features, then their fading means; rows: which are not 0
+    carried: what is left of the means of the rows before
+    drives: weighted inputs
+    traces: of each neuron
+    """
+
+    code: Annotated[NDArray[np.float32], axes("spans*scaled")]
+    rows: Annotated[NDArray[np.int32], axes("spans*scaled")]
+    carried: Annotated[NDArray[np.float32], axes("means", "scaled")]
+    drives: Annotated[NDArray[np.float32], axes("fixed")]
+    traces: Annotated[NDArray[np.float32], axes("fixed")]
+
+
+@kernel
+def carry_means(state, scratch):
+    """Write what is left of the fading means after the gap that `traces.carry` noted."""
+    gaps = scratch.times.decay_gaps
+    means = state.context.means
+    carried = scratch.fixed.carried
+    for k in range(means.shape[0]):
+        decay = np.float32(math.exp(-gaps / TIME_CONSTANTS[k]))
+        for f in range(means.shape[1]):
+            carried[k, f] = decay * means[k, f]
+
+
+@kernel
+def keep_means(state, scratch):
+    """Keep the fading means that the row in scratch leaves to the next one."""
+    means = state.context.means
+    n = means.shape[1]
+    for k in range(means.shape[0]):
+        for f in range(n):
+            means[k, f] = scratch.fixed.code[(k + 1) * n + f]
+
+
+@kernel
+def _encode(settings, state, scratch):
+    """Encode the row in scratch; return how many of its numbers are not 0."""
+    own = state.fixed
+    work = scratch.fixed
+    gain = 1.0 / math.sqrt(own.power[0])
+    n_features = state.counts.n_features
+    for f in range(n_features):
+        value = scratch.row[f]
+        code = np.float32(0.0)
+        if abs(value) <= LARGEST:
+            z = (value - own.center[f]) * own.factor[f]
+            z = min(max(z, -1.0), 1.0) if settings.n_fields == 1 else bounded(z)
+            code = np.float32(gain * z)
+        work.code[f] = code
+    width = work.carried.shape[1]
+    for k in range(work.carried.shape[0]):
+        for f in range(n_features):
+            fading = work.carried[k, f] + np.float32(_RISES[k]) * work.code[f]
+            work.code[(k + 1) * width + f] = fading
+    return nonzero(work.code, 0, work.code.shape[0], work.rows)
+
+
+@kernel
+def run_fixed_layer(settings, state, scratch):
+    """Write the traces of the fixed layer for the row in scratch."""
+    own = state.fixed
+    work = scratch.fixed
+    window = scratch.window
+    n_fixed = work.traces.shape[0]
+    n_rows = _encode(settings, state, scratch)
+    weigh_rows(work.drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
+    late = math.exp(-settings.window / settings.tau_trace)
+    for i in range(n_fixed):
+        trace, _ = window_trace(
+            settings.cell,
+            GAIN * np.float64(work.drives[i]) + own.biases[i],
+            settings.window,
+            settings.tau,
+            settings.tau_trace,
+            late,
+            window.cell,
+            window.times,
+        )
+        work.traces[i] = np.float32(trace)
+
+
+@kernel
+def settle_scales(settings, state, scratch):
+    """Follow the statistics of each feature while its first values vary, and the power of rows."""
+    own = state.fixed
+    statistics = state.statistics
+    n_features = state.counts.n_features
+    if own.n_rows[0] < SETTLE + FIRST_ROWS:
+        _learn_power(own, scratch.fixed.code, n_features)
+    for f in range(n_features):
+        if own.n_values[f] >= SETTLE:
+            continue
+        span = 0.0
+        if settings.n_fields == 1:
+            span = statistics.highest[f] - statistics.lowest[f]
+        elif statistics.n_values[f] > 0.0:
+            span = math.sqrt(statistics.squares[f] / statistics.n_values[f])
+        if span > 0.0 and abs(scratch.row[f]) <= LARGEST:
+            own.n_values[f] += 1.0
+            own.center[f] = statistics.mean[f]
+            own.factor[f] = 1.0 / span
+
+
+@kernel
+def _learn_power(own, code, n_features):
+    """Take a row into the mean square of an encoded feature; a row of zeros tells nothing."""
+    total = 0.0
+    for f in range(n_features):
+        total += np.float64(code[f]) * np.float64(code[f])
+    if total > 0.0:
+        own.n_rows[0] += 1.0
+        own.power[0] += own.power[0] * (total / n_features - 1.0) / own.n_rows[0]

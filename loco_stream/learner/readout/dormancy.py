@@ -1,0 +1,200 @@
+"""Dormant classes, and when they may answer.
+
+A class is dormant when it has been absent for much longer than between its rows before. What the
+ensemble says of it is stale, and the stream's next row is hardly one of it; the discriminant knows
+it as well as any other. For a row of which nothing is known, it answers as far as the row looks
+like a dormant class more than rows of present classes ever do: by the lead of the best dormant
+class over the best present one, in standard deviations of what rows of present classes showed.
+Where dormant classes come back often by themselves, the stream's next row has learned of them
+already, and more is asked.
+
+For a row from anywhere every class is as likely as any other beforehand, and the discriminant
+decides between dormant and present ones.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.arrays.spec import Record, axes, record
+from loco_stream.learner.readout.softmax import softmax
+
+__all__ = [
+    "ClassState",
+    "LeadState",
+    "answer_anywhere",
+    "answer_by_evidence",
+    "count_label",
+    "learn_lead",
+    "mark_dormant",
+]
+
+MIN_ABSENCE = 30.0  # rows after which a class may count as dormant
+TIMES = 20.0  # its mean gap (of the logarithms) so often
+GAP_RATE = 0.1  # of the mean
+THRESHOLD = 7.0  # lead at which a dormant class answers as far as not, times 1 - retention
+SOFTNESS = 0.2  # of the transition
+LEAD_RATE = 0.03  # of the moments of the lead
+MIN_LEADS = 10.0  # before they say anything
+MIN_VARIANCE = 1e-4
+RETURN_RISE = 0.5  # of the threshold, with the logarithm of returns per class
+
+
+class ClassState(NamedTuple):
+    """Classes.
+
+    n_rows: rows of each
+    last_seen: number of the last one
+    log_gap: fading mean of the logarithm of the rows from one to the next
+    patience: rows of absence after which it is dormant
+    """
+
+    n_rows: Annotated[NDArray[np.float64], axes("classes")]
+    last_seen: Annotated[NDArray[np.float64], axes("classes")]
+    log_gap: Annotated[NDArray[np.float64], axes("classes")]
+    patience: Annotated[NDArray[np.float64], axes("classes", start=MIN_ABSENCE)]
+
+
+class LeadState(NamedTuple):
+    """Fading moments of the lead on rows of present classes, and returns of dormant ones."""
+
+    moments: Annotated[
+        Record, record(np.float64, mean=0.0, variance=0.0, n_leads=0.0, n_returns=0.0)
+    ]
+
+
+@kernel
+def count_label(classes, label, n_seen):
+    """Count a row of class `label`, the one after `n_seen` rows (int64)."""
+    n = classes.n_rows[label]
+    if n > 0.0:
+        gap = math.log(max(n_seen - classes.last_seen[label], 1.0))
+        classes.log_gap[label] += max(GAP_RATE, 1.0 / n) * (gap - classes.log_gap[label])
+        classes.patience[label] = max(MIN_ABSENCE, TIMES * math.exp(classes.log_gap[label]))
+    classes.n_rows[label] = n + 1.0
+    classes.last_seen[label] = n_seen
+
+
+@kernel
+def mark_dormant(classes, n_classes, n_seen, dormant):
+    """Mark dormant classes by 1; return whether there is one.
+
+    Parameters
+    ----------
+    classes
+        `ClassState`.
+    n_classes, n_seen
+        int64.
+    dormant
+        (n_classes or more,) float64, written.
+    """
+    found = False
+    for c in range(n_classes):
+        absent = n_seen - classes.last_seen[c] > classes.patience[c]
+        dormant[c] = 1.0 if absent and classes.n_rows[c] > 0.0 else 0.0
+        found |= absent and classes.n_rows[c] > 0.0
+    return found
+
+
+@kernel
+def _lead(scores, n_classes, dormant):
+    """Return by how much the best dormant class leads the best present one."""
+    best_dormant = -math.inf
+    best_present = -math.inf
+    for c in range(n_classes):
+        if dormant[c] != 0.0:
+            best_dormant = max(best_dormant, np.float64(scores[c]))
+        else:
+            best_present = max(best_present, np.float64(scores[c]))
+    return best_dormant - best_present
+
+
+@kernel
+def _dormant_share(scores, n_classes, factor, dormant, proba):
+    """Write the softmax of factor * scores; return what dormant classes have of it."""
+    softmax(scores, 0, n_classes, factor, proba)
+    share = 0.0
+    for c in range(n_classes):
+        if dormant[c] != 0.0:
+            share += proba[c]
+    return share
+
+
+@kernel
+def answer_by_evidence(moments, scores, n_classes, factor, marks, threshold, answer):
+    """Let dormant classes answer as far as the row looks like one of them, in place.
+
+    Parameters
+    ----------
+    moments
+        The record of `LeadState`.
+    scores
+        (n_classes or more,) float32 of the discriminant.
+    n_classes
+        int64.
+    factor
+        float64: its temperature.
+    marks
+        (dormant, buffer): (n_classes or more,) float64 each, 1 where a class is dormant, and
+        working memory.
+    threshold
+        float64: lead in standard deviations.
+    answer
+        (n_classes or more,) float64 probabilities of the stream's next row, overwritten.
+    """
+    dormant, buffer = marks
+    lead = _lead(scores, n_classes, dormant)
+    share = _dormant_share(scores, n_classes, factor, dormant, buffer)
+    if moments.n_leads < MIN_LEADS or share <= 0.0 or not math.isfinite(lead):
+        return
+    evidence = (lead - moments.mean) / math.sqrt(max(moments.variance, MIN_VARIANCE))
+    threshold += RETURN_RISE * math.log(1.0 + moments.n_returns / n_classes)
+    # The logistic function, without overflow.
+    share *= 0.5 + 0.5 * math.tanh(0.5 * (evidence - threshold) / SOFTNESS)
+    _blend(buffer, n_classes, dormant, share, answer)
+
+
+@kernel
+def answer_anywhere(scores, n_classes, factor, marks, answer):
+    """Let dormant classes answer as far as the discriminant finds them likely, in place.
+
+    See `answer_by_evidence`; `answer` is that without context.
+    """
+    dormant, buffer = marks
+    share = _dormant_share(scores, n_classes, factor, dormant, buffer)
+    if share > 0.0:
+        _blend(buffer, n_classes, dormant, share, answer)
+
+
+@kernel
+def _blend(proba, n_classes, dormant, share, answer):
+    """Give dormant classes `share` (float64) of the answer, in the proportions of `proba`."""
+    total = 0.0
+    for c in range(n_classes):
+        if dormant[c] != 0.0:
+            total += proba[c]
+    for c in range(n_classes):
+        answer[c] *= 1.0 - share
+        if dormant[c] != 0.0:
+            answer[c] += share * proba[c] / total
+
+
+@kernel
+def learn_lead(moments, scores, n_classes, dormant, label):
+    """Take a row of class `label` (int64) into the moments, or count the return of its class."""
+    if dormant[label] != 0.0:
+        moments.n_returns += 1.0
+        return
+    lead = _lead(scores, n_classes, dormant)
+    if not math.isfinite(lead):
+        return
+    moments.n_leads += 1.0
+    rate = max(LEAD_RATE, 1.0 / moments.n_leads)
+    rest = lead - moments.mean
+    moments.mean += rate * rest
+    moments.variance += rate * ((1.0 - rate) * rest * rest - moments.variance)

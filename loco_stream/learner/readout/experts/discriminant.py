@@ -1,0 +1,436 @@
+"""A streaming linear discriminant on the fixed layer, which forgets nothing.
+
+Each class is a Gaussian around its mean; all share one covariance. Kept are the mean M_c of each
+class, the precision P (the inverse of the scatter within classes and of a prior), and what scores
+need of them: V = P M' and B_c = M_c'V_c. A row z of class y, with v = z - M_y, r = P v, q = r'v,
+e = 1 / (n_y + 1) and a = 1 - e, changes
+
+    P <- P - s r r' with s = a / (1 + a q),   M_y <- M_y + e v,   N <- N + 1
+
+and V and B with them (linear discriminant analysis, updated row by row: Pang, Ozawa & Kasabov
+2005). Each row is one step of the same size as its share of all rows, whenever it came; so the
+order of classes does not matter. The score of a class is its log-likelihood, up to what all classes
+share:
+
+    S_c = N (V_c z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
+
+for d neurons and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
+row's distance from such a mean is larger by d / n_c for every class alike.
+
+Scores say which class is likelier, and far too surely. A few temperatures are compared by the
+probability that each gave to the labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
+from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.readout.experts._definition import Expert, Merge
+from loco_stream.learner.readout.softmax import log_loss_of
+
+__all__ = ["EXPERT", "TEMPERATURES", "temperature", "write_scores"]
+
+PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
+PRIOR_ROWS = (30.0, 100.0)  # that this counts as, for each feature's own rows and for wide ones
+TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
+DECAY = 0.998  # of the log-probabilities that they are compared by, per row
+EARLY = 2.0  # of the first n rows the last n / EARLY count
+MAX_LOSS = 20.0  # that one row can add
+_PREFIX = "experts.discriminant."  # of the arrays of a model
+REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
+
+
+def prior_power(settings: Any) -> float:
+    """Return the prior of the scatter: its rows times their mean square."""
+    return PRIOR_POWER * (PRIOR_ROWS[1] if settings.n_fields == 1 else PRIOR_ROWS[0])
+
+
+_prior_power = kernel(prior_power)  # the same for compiled code
+
+
+def _identity(indices: Array, shapes: Shapes) -> None:
+    indices[:] = np.arange(len(indices))
+
+
+def _start_precision(precision: Array, shapes: Shapes) -> None:
+    np.fill_diagonal(precision, 1.0 / prior_power(shapes.settings))
+
+
+def _start_trace(trace: Array, shapes: Shapes) -> None:
+    trace.fill(shapes.settings.n_fixed / prior_power(shapes.settings))
+
+
+def _start_rows(total: Array, shapes: Shapes) -> None:
+    total.fill(prior_power(shapes.settings) / PRIOR_POWER)
+
+
+class State(NamedTuple):
+    """What is known of the classes.
+
+    means: of each class
+    projected: P times each mean, a column each
+    offsets: product of each mean and its projection
+    n_rows: of each class
+    precision: P; trace: the sum of its diagonal
+    total: rows that the scatter is of, with those of the prior
+    pending, n_pending: gains times the root of their steps, of rows that `precision` does not have
+    yet
+    log_likelihoods: of recent labels, by temperature
+    """
+
+    means: Annotated[NDArray[np.float32], axes("classes", "fixed")]
+    projected: Annotated[NDArray[np.float32], axes("fixed", "classes")]
+    offsets: Annotated[NDArray[np.float64], axes("classes")]
+    n_rows: Annotated[NDArray[np.float64], axes("classes")]
+    precision: Annotated[NDArray[np.float32], axes("fixed", "fixed", start=_start_precision)]
+    pending: Annotated[NDArray[np.float32], axes(RANK, "fixed")]
+    n_pending: Annotated[NDArray[np.int64], axes(1)]
+    trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
+    total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
+    log_likelihoods: Annotated[NDArray[np.float64], axes(len(TEMPERATURES))]
+
+
+class Scratch(NamedTuple):
+    """Working arrays.
+
+    rows: which traces are not 0; all: every index
+    rest: trace less the mean of the class; gain: P times it
+    shares: gain times each mean
+    minus: pending gains, times -1
+    """
+
+    rows: Annotated[NDArray[np.int32], axes("fixed")]
+    all: Annotated[NDArray[np.int32], axes("fixed", start=_identity)]
+    rest: Annotated[NDArray[np.float32], axes("fixed")]
+    gain: Annotated[NDArray[np.float32], axes("fixed")]
+    shares: Annotated[NDArray[np.float32], axes("classes")]
+    minus: Annotated[NDArray[np.float32], axes(RANK, "fixed")]
+
+
+def n_scores(settings: Any) -> int:
+    """Return one block where there is a fixed layer."""
+    return int(settings.n_fixed > 0)
+
+
+def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
+    """Return no axes: those of the fixed layer are known."""
+    return {}
+
+
+@kernel
+def level_unknown(scores, n_known):
+    """Give the classes from `n_known` (int64) on the mean score of the others: no evidence."""
+    total = 0.0
+    for c in range(n_known):
+        total += np.float64(scores[c])
+    mean = np.float32(total / max(n_known, 1))
+    for c in range(n_known, scores.shape[0]):
+        scores[c] = mean
+
+
+@kernel
+def write_scores(own, n_classes, prior, scores):
+    """Turn V_c z into scores, in place; a class without rows has the mean of the others.
+
+    Parameters
+    ----------
+    own
+        `State`.
+    n_classes
+        int64.
+    prior
+        float64: rows of the prior times their mean square.
+    scores
+        (n_classes or more,) float32: V_c z of each class, overwritten.
+    """
+    total = own.total[0]
+    freedom = own.means.shape[1] - prior * own.trace[0]
+    sum_of_known = 0.0
+    n_known = 0
+    for c in range(n_classes):
+        if own.n_rows[c] > 0.0:
+            score = total * (np.float64(scores[c]) - 0.5 * own.offsets[c])
+            score += 0.5 * freedom / own.n_rows[c]
+            scores[c] = np.float32(score)
+            sum_of_known += score
+            n_known += 1
+    mean = np.float32(sum_of_known / max(n_known, 1))
+    for c in range(scores.shape[0]):
+        if c >= n_classes or own.n_rows[c] == 0.0:
+            scores[c] = mean
+
+
+@kernel
+def predict(settings, state, scratch, outputs, scores):
+    """Write the score of each class."""
+    if settings.n_fixed == 0:
+        return
+    own = state.experts.discriminant
+    work = scratch.experts.discriminant
+    traces = scratch.fixed.traces
+    n_rows = nonzero(traces, 0, settings.n_fixed, work.rows)
+    weigh_rows(scores, own.projected, scores.shape[0], traces, 0, work.rows, n_rows)
+    write_scores(own, state.counts.n_classes, _prior_power(settings), scores)
+
+
+@kernel
+def temperature(log_likelihoods):
+    """Return the factor of the scores that gave recent labels the highest probability."""
+    best = 0
+    for i in range(1, log_likelihoods.shape[0]):
+        if log_likelihoods[i] > log_likelihoods[best]:
+            best = i
+    return TEMPERATURES[best]
+
+
+@kernel
+def log_odds(settings, state, scores, odds):
+    """Write tempered scores about their mean, (1, classes) float64."""
+    n_classes = state.counts.n_classes
+    factor = temperature(state.experts.discriminant.log_likelihoods)
+    mean = 0.0
+    for c in range(n_classes):
+        mean += np.float64(scores[c])
+    mean /= n_classes
+    for c in range(n_classes):
+        odds[0, c] = factor * (np.float64(scores[c]) - mean)
+
+
+@kernel
+def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
+    """Take the probability that each temperature gave to a label into its log-likelihood."""
+    keep = min(DECAY, (n_seen + 1.0) / (n_seen + 1.0 + EARLY))
+    for i in range(log_likelihoods.shape[0]):
+        loss = log_loss_of(scores, n_classes, TEMPERATURES[i], label)
+        log_likelihoods[i] = keep * log_likelihoods[i] - min(loss, MAX_LOSS)
+
+
+@kernel
+def _multiply(own, work, vector, product):
+    """Write the product of the precision and a vector, (neurons,) float32 each."""
+    n = vector.shape[0]
+    weigh_rows(product, own.precision, n, vector, 0, work.all, n)
+    for k in range(own.n_pending[0]):
+        share = dot(own.pending, k * n, vector, 0, n)
+        for j in range(n):
+            product[j] -= share * own.pending[k, j]
+
+
+@kernel
+def _change_precision(own, work, scale):
+    """Subtract `scale` (float64) times the outer square of the gain in scratch, with the next few.
+
+    Several at once cost little more than one: the matrix passes through the processor once.
+    """
+    n = work.gain.shape[0]
+    root = np.float32(math.sqrt(scale))
+    k = own.n_pending[0]
+    for j in range(n):
+        own.pending[k, j] = root * work.gain[j]
+    own.n_pending[0] = k + 1
+    if k + 1 < RANK:
+        return
+    for i in range(RANK):
+        for j in range(n):
+            work.minus[i, j] = -own.pending[i, j]
+    add_outers(own.precision, n, n, work.minus, own.pending)
+    own.n_pending[0] = 0
+
+
+@kernel
+def _learn_scatter(own, work, n_classes, label, q, move):
+    """Take the rest in scratch into the precision, the mean of its class and all projections.
+
+    Parameters
+    ----------
+    n_classes, label
+        int64.
+    q
+        float64: rest'P rest.
+    move
+        float64: step of the mean.
+    """
+    n = own.means.shape[1]
+    scale = (1.0 - move) / (1.0 + (1.0 - move) * q)
+    turn = move * (1.0 - scale * q)
+    own.trace[0] -= scale * np.float64(dot(work.gain, 0, work.gain, 0, n))
+    for c in range(n_classes):
+        work.shares[c] = dot(own.means, c * n, work.gain, 0, n)
+        share = np.float64(work.shares[c])
+        own.offsets[c] -= scale * share * share
+        work.shares[c] *= np.float32(-scale)
+    # The mean of this class moves too: (M + e v)'(P - s r r')(M + e v), with P v = r.
+    share = -np.float64(work.shares[label]) / scale
+    moved = share + move * q
+    own.offsets[label] += scale * share * share + 2.0 * move * share + move * move * q
+    own.offsets[label] -= scale * moved * moved
+    work.shares[label] += np.float32(turn)
+    add_outer(
+        own.projected, n, 0, n_classes, work.gain, np.float32(1.0), work.shares, np.float32(1.0)
+    )
+    for j in range(n):
+        own.means[label, j] += np.float32(move) * work.rest[j]
+    _change_precision(own, work, scale)
+    own.total[0] += 1.0
+
+
+@kernel
+def _refresh(own, work, c):
+    """Compute the projected mean of class `c` (int64) anew, from its mean or its first row."""
+    n = own.means.shape[1]
+    _multiply(own, work, own.means[c], work.gain)
+    for j in range(n):
+        own.projected[j, c] = work.gain[j]
+    own.offsets[c] = np.float64(dot(own.means, c * n, work.gain, 0, n))
+
+
+@kernel
+def learn_row(own, work, traces, n_classes, label):
+    """Learn a row.
+
+    Parameters
+    ----------
+    own, work
+        `State`, and `Scratch`.
+    traces
+        (neurons,) float32.
+    n_classes, label
+        int64.
+
+    Returns
+    -------
+    bool
+        Whether the row was learned: the numbers of its step were finite.
+    """
+    n = own.means.shape[1]
+    for j in range(n):
+        work.rest[j] = traces[j] - own.means[label, j]  # a mean without rows is 0
+    _multiply(own, work, work.rest, work.gain)
+    q = np.float64(dot(work.gain, 0, work.rest, 0, n))
+    if not q >= 0.0 or not math.isfinite(q):
+        return False
+    n_before = own.n_rows[label]
+    own.n_rows[label] = n_before + 1.0
+    if n_before == 0.0:
+        for j in range(n):
+            own.means[label, j] = work.rest[j]
+        _refresh(own, work, label)
+        return True
+    _learn_scatter(own, work, n_classes, label, q, 1.0 / (n_before + 1.0))
+    n_learned = int(own.total[0])
+    if n_learned % REFRESH_EVERY == 0:
+        c = (n_learned // REFRESH_EVERY) % n_classes
+        if own.n_rows[c] > 0.0:
+            _refresh(own, work, c)
+    return True
+
+
+@kernel
+def learn(settings, state, scratch, scores, opinions, label, value):
+    """Learn the row in scratch."""
+    if settings.n_fixed == 0:
+        return
+    own = state.experts.discriminant
+    n_classes = state.counts.n_classes
+    if own.n_rows[label] > 0.0:
+        n_seen = state.counts.n_seen
+        _compare_temperatures(own.log_likelihoods, scores, n_classes, label, n_seen)
+    traces = scratch.fixed.traces
+    if not learn_row(own, scratch.experts.discriminant, traces, n_classes, label):
+        state.counts.n_skipped += 1
+
+
+def check(settings: Any, state: Any, n_classes: int) -> None:
+    """Raise ValueError if a number of rows is negative, or there is no prior."""
+    own = state.experts.discriminant
+    if not (own.n_rows >= 0.0).all() or not own.total[0] > 0.0:
+        raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
+
+
+class _Moments(NamedTuple):
+    """Sums over rows: their number and their sum for each class, and of z z', with the prior."""
+
+    n_rows: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+def _prior_rows(arrays: Mapping[str, NDArray[Any]]) -> float:
+    """Return the rows of the prior: the first row of a class adds nothing to the scatter."""
+    n_rows = arrays[f"{_PREFIX}n_rows"]
+    return float(arrays[f"{_PREFIX}total"][0] - np.maximum(n_rows - 1.0, 0.0).sum())
+
+
+def _moments_of(arrays: Mapping[str, NDArray[Any]]) -> _Moments:
+    """Return the moments of a model."""
+    precision = arrays[f"{_PREFIX}precision"].astype(np.float64)
+    pending = arrays[f"{_PREFIX}pending"][: int(arrays[f"{_PREFIX}n_pending"][0])]
+    precision -= pending.astype(np.float64).T @ pending
+    n_rows = arrays[f"{_PREFIX}n_rows"]
+    means = arrays[f"{_PREFIX}means"].astype(np.float64)
+    sums = n_rows[:, None] * means
+    return _Moments(n_rows, sums, np.linalg.inv(precision) + sums.T @ means)
+
+
+def _start_of(parts: Merge, prior_rows: float) -> _Moments:
+    """Return the moments that all models began with."""
+    if parts.base is not None:
+        return _moments_of(parts.base)
+    means = np.zeros_like(parts.arrays[f"{_PREFIX}means"], dtype=np.float64)
+    prior = PRIOR_POWER * prior_rows * np.eye(means.shape[1])
+    return _Moments(np.zeros(len(means)), means, prior)
+
+
+def merge(parts: Merge) -> None:
+    """Pool the moments of all models, in float64.
+
+    The sum of z z' over the rows of all classes adds up over models. The scatter within classes is
+    this sum less n_c M_c M_c' of each class.
+    """
+    arrays = parts.arrays
+    if arrays[f"{_PREFIX}precision"].size == 0:
+        return
+    prior_rows = _prior_rows(arrays)
+    start = _start_of(parts, prior_rows)
+    again = len(parts.parts) - 1
+    moments = [_moments_of(part) for part in parts.parts]
+    n_rows = np.sum([part.n_rows for part in moments], axis=0) - again * start.n_rows
+    sums = np.sum([part.sums for part in moments], axis=0) - again * start.sums
+    squares = np.sum([part.squares for part in moments], axis=0) - again * start.squares
+    means = sums / np.maximum(n_rows, 1.0)[:, None]
+    precision = np.linalg.inv(squares - sums.T @ means)
+    projected = precision @ means.T
+    arrays[f"{_PREFIX}precision"][:] = 0.5 * (precision + precision.T)
+    arrays[f"{_PREFIX}pending"][:] = 0.0
+    arrays[f"{_PREFIX}n_pending"][0] = 0
+    arrays[f"{_PREFIX}means"][:] = means
+    arrays[f"{_PREFIX}projected"][:] = projected
+    arrays[f"{_PREFIX}offsets"][:] = (means.T * projected).sum(axis=0)
+    arrays[f"{_PREFIX}n_rows"][:] = n_rows
+    arrays[f"{_PREFIX}trace"][0] = np.trace(precision)
+    arrays[f"{_PREFIX}total"][0] = prior_rows + np.maximum(n_rows - 1.0, 0.0).sum()
+
+
+EXPERT = Expert(
+    name="discriminant",
+    state=State,
+    scratch=Scratch,
+    lengths=lengths,
+    n_scores=n_scores,
+    n_log_odds=n_scores,
+    predict=predict,
+    log_odds=log_odds,
+    learn=learn,
+    level_unknown=level_unknown,
+    log_odds_names=lambda layout, settings: ["discriminant"] * n_scores(settings),
+    check=check,
+    merge=merge,
+)

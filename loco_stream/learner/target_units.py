@@ -1,0 +1,43 @@
+"""Targets of a regression: from their units to the readout's, standard deviations, and back."""
+
+from __future__ import annotations
+
+import math
+
+from loco_stream._compiler.jit import kernel
+
+__all__ = ["standardised", "value_of"]
+
+TARGET_CLIP = 8.0  # standardised targets beyond are clipped
+RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
+
+
+@kernel
+def value_of(statistics, j, score):
+    """Return an output in the units of target `j`, within its range and a margin.
+
+    Parameters
+    ----------
+    statistics
+        `TargetStatistics`, or those of several targets.
+    j
+        int64: position of the target.
+    score
+        float64: the output, in standard deviations.
+    """
+    if statistics.n_values[j] == 0.0:
+        return 0.0
+    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
+    margin = RANGE_MARGIN * (statistics.highest[j] - statistics.lowest[j])
+    value = statistics.mean[j] + deviation * score
+    if not math.isfinite(value):
+        return statistics.mean[j]
+    return min(max(value, statistics.lowest[j] - margin), statistics.highest[j] + margin)
+
+
+@kernel
+def standardised(statistics, j, value):
+    """Return a value (float64) of target `j` in its standard deviations; see `value_of`."""
+    deviation = math.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
+    z = (value - statistics.mean[j]) / deviation if deviation > 0.0 else 0.0
+    return min(max(z, -TARGET_CLIP), TARGET_CLIP)

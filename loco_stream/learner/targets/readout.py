@@ -1,0 +1,169 @@
+"""The readout of several targets: the members share their projectors, each target has a stack.
+
+The gain of a member depends on the row alone, so one projector serves all targets. A target that is
+missing from a row leaves its own weights as they are; the projectors learn the row once any target
+is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_outer
+from loco_stream.learner.readout import delayed_values, stacks
+from loco_stream.learner.readout.delayed_values import DelayedValueState
+from loco_stream.learner.readout.experts.least_squares import (
+    LINEAR_LEAKS,
+    LINEAR_PRIORS,
+    recursive_update,
+)
+from loco_stream.learner.readout.inputs import input_span
+
+__all__ = ["combine", "learn_members", "learn_stacks"]
+
+
+@kernel
+def combine(settings, state, targets, weights, row):
+    """Write the combined output of each target.
+
+    Parameters
+    ----------
+    targets
+        `TargetState`.
+    weights
+        (targets, blocks of outputs) float64: weights of the members, written.
+    row
+        `ReadoutPass` with the outputs of the members; `combined` is written.
+    """
+    capacity = state.classes.n_rows.shape[0]
+    late = targets.delayed
+    for j in range(state.counts.n_classes):
+        own = weights[j]
+        stack = targets.stacks.weights[j]
+        if state.delayed.is_delayed > 0.0:
+            delayed = DelayedValueState(
+                late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+            )
+            delayed_values.write_weights(settings, delayed, stack, own)
+        else:
+            for a in range(own.shape[0]):
+                own[a] = stack[a]
+        total = 0.0
+        for a in range(own.shape[0]):
+            total += own[a] * np.float64(row.outputs[a * capacity + j])
+        row.combined[j] = total
+
+
+@kernel
+def _write_residual(state, target, outputs, column, residual):
+    """Write what the outputs of a member lack; nothing where the target is missing (NaN)."""
+    for j in range(state.counts.n_classes):
+        is_known = target[j] == target[j]
+        lack = np.float32(target[j] - outputs[column + j])
+        residual[j] = lack if is_known else np.float32(0.0)
+
+
+@kernel
+def _mirror(settings, state, scratch, weights, m):
+    """Add what the update of member `m` (int64) adds to the combined readout to the feedback."""
+    work = scratch.experts.least_squares
+    n_targets = state.counts.n_classes
+    for j in range(n_targets):
+        work.increment[j] = np.float32(weights[j, m] * np.float64(work.residual[j]))
+    scale = np.float32(1.0 / (1.0 + work.energies[m]))
+    feedback = state.net.feedback
+    n_neurons = settings.n_hidden
+    add_outer(
+        feedback, n_neurons, 0, n_targets, work.gains[m], scale, work.increment, np.float32(1.0)
+    )
+
+
+@kernel
+def learn_members(settings, state, scratch, weights):
+    """Make one recursive step of every member for all targets.
+
+    Parameters
+    ----------
+    weights
+        (targets, blocks of outputs) float64: weights of the members in the combined outputs.
+    """
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    outputs = scratch.now.outputs
+    capacity = state.classes.n_rows.shape[0]
+    _, n_inputs = input_span(settings, state.counts.n_features)
+    for m in range(settings.n_trace):
+        column = m * capacity
+        _write_residual(state, scratch.target, outputs, column, work.residual)
+        if settings.learns:
+            _mirror(settings, state, scratch, weights, m)
+        recursive_update(
+            own.projectors[m],
+            own.weights,
+            (column, capacity),
+            n_inputs,
+            work.gains[m],
+            work.energies[m],
+            (own.leaks[m], own.priors[m]),
+            work.residual,
+        )
+    for m in range(settings.n_linear):
+        column = (settings.n_trace + m) * capacity
+        _write_residual(state, scratch.target, outputs, column, work.residual)
+        recursive_update(
+            own.linear_projectors[m],
+            own.linear_weights,
+            (m * capacity, capacity),
+            state.counts.n_features + 1,
+            work.linear_gains[m],
+            work.energies[settings.n_trace + m],
+            (LINEAR_LEAKS[m], LINEAR_PRIORS[m]),
+            work.residual,
+        )
+
+
+@kernel
+def learn_stacks(settings, state, scratch, targets, row, share):
+    """Update the stack of each target that is known, and its weights where values are late.
+
+    Parameters
+    ----------
+    targets
+        `TargetState`.
+    row
+        `ReadoutPass` of the time when the row was predicted.
+    share
+        float64: share of an observation that the row is.
+    """
+    capacity = state.classes.n_rows.shape[0]
+    buffers = row.stack_buffers
+    for j in range(state.counts.n_classes):
+        target = scratch.target[j:]
+        if target[0] != target[0]:
+            continue
+        stack = targets.stacks.weights[j]
+        if state.delayed.is_delayed > 0.0:
+            _learn_delayed(settings, scratch, targets, j, (row.outputs[j:], row.error[j], share))
+        projector = targets.stacks.projectors[j]
+        outputs = row.outputs[j:]
+        stacks.learn_stack(stack, projector, outputs, capacity, target, 1, buffers, share)
+
+
+@kernel
+def _learn_delayed(settings, scratch, targets, j, predicted):
+    """Update the weights of target `j` (int64), whose values arrive late.
+
+    `predicted` is (outputs at the time, float32; error of the combined one, float64; share of an
+    observation, float64).
+    """
+    late = targets.delayed
+    own = DelayedValueState(late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j])
+    stack = targets.stacks.weights[j]
+    capacity = targets.stacks.weights.shape[0]
+    target = scratch.target[j:]
+    outputs, error, share = predicted
+    delayed_values.learn_weights(settings, own, stack, outputs, capacity, error, target[0], share)
+    outputs = scratch.now.outputs[j:]
+    buffers = scratch.now.stack_buffers
+    stacks.learn_stack(own.stack, own.projector, outputs, capacity, target, 1, buffers, share)

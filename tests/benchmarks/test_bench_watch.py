@@ -1,0 +1,96 @@
+"""The score of the Numenta Anomaly Benchmark, and the bench of the detector."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import nab, watch
+
+STANDARD, LOW_FP, LOW_FN = nab.PROFILES
+
+
+def make_series(n=2000, windows=((800, 899), (1500, 1599))):
+    x = np.random.default_rng(0).normal(size=n)
+    return nab.Series("group/one.csv", np.arange(float(n)), x, np.array(windows, np.int64))
+
+
+def test_no_detection_scores_0_and_the_first_rows_of_all_windows_100():
+    series = [make_series(), make_series()]
+    silent = [np.zeros(2000), np.zeros(2000)]
+    perfect = [np.isin(np.arange(2000), (800, 1500)).astype(float)] * 2
+    for profile in nab.PROFILES:
+        assert nab.best_score(series, perfect, profile)[0] == pytest.approx(100.0)
+        assert nab.score_at(series, silent, profile, 0.5) == 0.0
+
+
+def naive(series, detections, profile):
+    """Return the score of one series, row by row as the paper words it."""
+    total = 0.0
+    best = dict.fromkeys(range(len(series.windows)), -profile.missed)
+    for row in range(int(0.15 * min(len(series.x), 5000)), len(series.x)):
+        if not detections[row]:
+            continue
+        inside = [k for k, (a, b) in enumerate(series.windows) if a <= row <= b]
+        if inside:
+            a, b = series.windows[inside[0]]
+            gain = 2 / (1 + math.exp(-5 * (b - row + 1) / (b - a + 1))) - 1
+            best[inside[0]] = max(best[inside[0]], gain / (2 / (1 + math.exp(-5)) - 1))
+            continue
+        before = [(a, b) for a, b in series.windows if b < row]
+        cost = -1.0
+        if before:
+            a, b = before[-1]
+            far = (row - b) / (b - a)
+            cost = -1.0 if far > 3 else 2 / (1 + math.exp(5 * far)) - 1
+        total += profile.false_alarm * cost
+    n = len(series.windows)
+    return 100 * (total + sum(best.values()) + n * profile.missed) / (n * (1 + profile.missed))
+
+
+@pytest.mark.parametrize("profile", nab.PROFILES, ids=lambda profile: profile.name)
+def test_a_threshold_scores_as_the_paper_words_it(profile):
+    series = make_series(n=6000, windows=((900, 1000), (2000, 2100), (5800, 5999)))
+    scores = np.round(np.random.default_rng(1).exponential(size=6000), 1)
+    for threshold in (1.0, 3.0, 5.0):
+        expected = naive(series, scores >= threshold, profile)
+        assert nab.score_at([series], [scores], profile, threshold) == pytest.approx(expected)
+    best = max(naive(series, scores >= t, profile) for t in np.unique(scores))
+    assert nab.best_score([series], [scores], profile)[0] == pytest.approx(max(best, 0.0))
+
+
+def test_result_files_are_read_as_published(tmp_path):
+    series = make_series(n=3, windows=())
+    folder = tmp_path / "numenta" / "group"
+    folder.mkdir(parents=True)
+    text = "timestamp,value,anomaly_score,label\na,1,0.5,0\nb,2,0.25,0\nc,3,1.0,1\n"
+    (folder / "numenta_one.csv").write_text(text)
+    assert nab.has_results(tmp_path / "numenta")
+    np.testing.assert_array_equal(nab.read_result(tmp_path, "numenta", series), [0.5, 0.25, 1.0])
+
+
+def test_the_bench_runs_on_a_small_copy(tmp_path):
+    series = make_series(n=700, windows=((400, 440),))
+    series.x[400] = 30.0
+    path = tmp_path / "nab.npz"
+    np.savez(
+        path,
+        names=np.array(["a/b.csv"] * 2),
+        **{
+            f"{k}{i}": v
+            for i in range(2)
+            for k, v in (("t", series.t), ("x", series.x), ("w", series.windows))
+        },
+    )
+    for name in ("LOCODetector", "z-score", "last difference"):
+        found = watch.measure_nab(name, 0, str(tmp_path))
+        assert found["standard"] > 90.0
+    assert watch.measure_noise("uniform", 500, 0)["rows"] == 500
+
+
+def test_missing_data_is_named(tmp_path):
+    result = CliRunner().invoke(watch.command, ["--help"])
+    assert "--published" in result.output

@@ -1,0 +1,155 @@
+"""Options from TOML files and the environment, `config check` and `--print-config`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.cli import main
+from loco_stream.cli._config import COMMANDS, read_config
+from loco_stream.cli.config import _command
+
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+SERVE = ["serve", "--http", "8080", "--checkpoint", "state"]
+
+
+def loco(*arguments, **env):
+    return CliRunner().invoke(main, arguments, env=env)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "service.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_print_config_writes_the_file_of_a_command_line(file):
+    options = [*SERVE, "--seed", "3", "--set", "rule=np", "--sink", "jsonl:a.jsonl", "--dashboard"]
+    shown = loco(*options, "--print-config")
+    assert shown.exit_code == 0, shown.output
+    assert tomllib.loads(shown.stdout) == {
+        "checkpoint": "state",
+        "http": "8080",
+        "sink": ["jsonl:a.jsonl"],
+        "dashboard": True,
+        "seed": 3,
+        "set": {"rule": "np"},
+    }
+    path = file(shown.stdout)
+    again = loco("serve", "--config", path, "--print-config")
+    assert again.stdout == shown.stdout
+    assert loco("config", "check", path).stdout == f"{path} is valid for `loco-stream serve`\n"
+
+
+def test_the_command_line_precedes_the_environment_and_that_the_file(file):
+    path = file('checkpoint = "state"\nhttp = 8080\nseed = 1\n')
+
+    def seed(*more, **env):
+        shown = loco("serve", "--config", path, *more, "--print-config", **env)
+        return tomllib.loads(shown.stdout)["seed"]
+
+    assert seed() == 1
+    assert seed(LOCO_STREAM_SEED="2") == 2
+    assert seed("--seed", "3", LOCO_STREAM_SEED="2") == 3
+
+
+def test_the_environment_alone_configures_a_service():
+    env = {"LOCO_STREAM_HTTP": "8080", "LOCO_STREAM_CHECKPOINT": "s", "LOCO_STREAM_SINK": "jsonl:a"}
+    shown = loco("serve", "--print-config", **env)
+    assert tomllib.loads(shown.stdout) == {"checkpoint": "s", "http": "8080", "sink": ["jsonl:a"]}
+
+
+def test_a_table_is_for_its_command_alone(file):
+    path = file('seed = 1\n[run]\nsource = "river:Phishing"\nmax-samples = 50\n[serve]\nhttp = 1\n')
+    shown = loco("run", "--config", path, "--print-config")
+    assert tomllib.loads(shown.stdout) == {
+        "source": "river:Phishing",
+        "max-samples": 50,
+        "seed": 1,
+    }
+
+
+def test_a_run_from_a_file(file, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a,y\n" + "\n".join(f"{i % 2},{'ab'[i % 2]}" for i in range(30)) + "\n")
+    path = file(f'source = "csv:{rows}?target=y"\njson = true\n[set]\nhidden_sizes = [4]\n')
+    done = loco("run", "--config", path, "--quiet")
+    assert done.exit_code == 0, done.output
+    assert '"n_samples": 30' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("chekpoint = 's'", "`serve` has no option 'chekpoint'; did you mean 'checkpoint'"),
+        ("checkpoint = ['a']", "`checkpoint` must be one value, got a list"),
+        ("seed = true", "`seed` must be no truth value, got True"),
+        ("dashboard = 1", "`dashboard` must be true or false, got 1"),
+        ("seed = -1", "Invalid value for '--seed'"),
+        ("source = 'redis://h/rows?idle=x'", "redis: `idle` must be a duration"),
+        ("source = 'rediss'", "there is no source"),
+        ("sink = 'htp://x'", "there is no sink 'htp:'"),
+        ("serve = 1", "`serve` must be a table, got 1"),
+        ("seed = ", "must be TOML"),
+        ("[checkpoint]\na = 1", "`checkpoint` must be a value, got a table"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_sentence(file, text, sentence):
+    path = file(text)
+    checked = loco("config", "check", path, "--command", "serve")
+    assert checked.exit_code == 2, checked.output
+    assert sentence in checked.stderr
+    assert len(checked.stderr.splitlines()) == 1
+
+
+def test_a_missing_file_is_refused():
+    assert "cannot read none.toml: No such file" in loco("config", "check", "none.toml").stderr
+    assert "cannot read none.toml" in loco("serve", "--config", "none.toml").stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_an_environment_variable(name):
+    hidden = {"print_config"}
+    for parameter in _command(name).params:
+        if parameter.expose_value and parameter.name not in hidden:
+            assert str(parameter.envvar).startswith("LOCO_STREAM_"), parameter.name
+
+
+def test_serve_needs_a_source_or_http():
+    refused = loco("serve", "--checkpoint", "state")
+    assert refused.exit_code == 2
+    assert "or take rows by --http PORT" in refused.stderr
+
+
+def test_an_address_that_others_reach_needs_a_token(tmp_path):
+    for port in (["--http", "18080"], ["--metrics-port", "18081"]):
+        source = ["--source", "csv:none.csv?target=y"]
+        options = ["serve", *source, *port, "--checkpoint", str(tmp_path), "--bind", "0.0.0.0"]
+        refused = loco(*options)
+        assert refused.exit_code == 2
+        assert "pass --token FILE" in refused.stderr
+
+
+# The files that are published
+
+
+@pytest.mark.parametrize("name", ["service.toml", "compose.toml"])
+def test_the_published_configuration_is_valid(name):
+    config = read_config(str(DEPLOY / name))
+    assert config
+    checked = loco("config", "check", str(DEPLOY / name), "--command", "serve")
+    assert checked.exit_code == 0, checked.output
+
+
+def test_the_published_container_sets_options_that_exist():
+    known = {parameter.envvar for parameter in _command("serve").params}
+    lines = (DEPLOY / "Containerfile").read_text().split()
+    used = {word.partition("=")[0] for word in lines if word.startswith("LOCO_STREAM_")}
+    assert used - known == {"LOCO_STREAM_CACHE_DIR"}

@@ -1,0 +1,71 @@
+"""`loco-stream watch`, and `run --watch`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.cli.main import main
+
+
+@pytest.fixture
+def rows(tmp_path):
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    X[300, 1] = 12.0
+    path = tmp_path / "rows.csv"
+    lines = [f"{a},{b},{'ab'[a > 0]}" for a, b in X.tolist()]
+    path.write_text("pressure,flow,kind\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_watch_needs_no_label_and_tells_sinks_and_a_command(rows, tmp_path):
+    out, command = tmp_path / "out.jsonl", tmp_path / "command.jsonl"
+    arguments = ["watch", f"csv:{rows}?drop=kind", "--json", "--seed", "1"]
+    arguments += ["--sink", f"jsonl:{out}?only=anomaly", "--on-alarm", f"tee -a {command}"]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout.splitlines()[-1])
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert report["n_samples"] == 500
+    assert [record["at"] for record in records] == [alarm["at"] for alarm in report["alarms"]]
+    assert any(r["at"] == 300 and r["column"] == "flow" for r in records)
+    assert [json.loads(line)["at"] for line in command.read_text().splitlines()] == [
+        record["at"] for record in records
+    ]
+
+
+def test_watch_resumes_with_the_stored_options(rows, tmp_path):
+    url = f"csv:{rows}?drop=kind"
+    whole = CliRunner().invoke(main, ["watch", url, "--json", "--every", "200"])
+    state = str(tmp_path / "state")
+    first = ["watch", url, "--checkpoint", state, "--every", "200", "--max-samples", "200"]
+    assert CliRunner().invoke(main, first).exit_code == 0
+    again = CliRunner().invoke(main, ["watch", url, "--checkpoint", state, "--resume", "--json"])
+    assert again.exit_code == 0, again.output
+    reports = [json.loads(run.stdout.splitlines()[-1]) for run in (whole, again)]
+    assert reports[0]["alarms"] == reports[1]["alarms"]
+    assert reports[0]["unusual"] == reports[1]["unusual"]
+
+
+def test_run_watches_beside_learning(rows, tmp_path):
+    out = tmp_path / "out.jsonl"
+    arguments = ["run", f"csv:{rows}?target=kind", "--json", "--watch"]
+    result = CliRunner().invoke(main, [*arguments, "--sink", f"jsonl:{out}?only=anomaly"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["accuracy"] > 0.5
+    assert 300 in [json.loads(line)["at"] for line in out.read_text().splitlines()]
+
+
+def test_options_of_the_detector_need_watch(rows):
+    result = CliRunner().invoke(main, ["run", f"csv:{rows}?target=kind", "--every", "50"])
+    assert result.exit_code == 2
+    assert "`--every` needs --watch" in result.output
+
+
+def test_run_without_labels_names_watch(rows):
+    result = CliRunner().invoke(main, ["run", f"csv:{rows}?target=&drop=kind"])
+    assert "loco-stream watch" in result.output

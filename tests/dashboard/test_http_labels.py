@@ -1,0 +1,161 @@
+"""`POST /label` and the line protocol of InfluxDB, with the official client.
+
+HTTP as only source.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.connectors._base.fields import Fields
+from loco_stream.dashboard.http_api import HttpApi
+from loco_stream.engine.inbox import InboxOnly, InboxSource
+from tests.helpers.serving import wait_until
+
+TOKEN = "s" * 43
+
+
+class State:
+    engine = None
+    alarm = None
+    status = {"phase": "starting", "n_samples": 0}  # noqa: RUF012
+
+
+class Service:
+    """An engine whose rows come by HTTP alone."""
+
+    def __init__(self, token=None, fields=None, **options):
+        self.state = State()
+        self.token = token
+        self.api = HttpApi(self.state, 0, token=token, fields=fields or Fields())
+        model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+        source = InboxSource(InboxOnly(), self.api.inbox)
+        self.engine = StreamEngine(model, source, strict=False, forever=True, **options)
+        self.records = []
+        self.engine.on("prediction", self.records.append)
+        self._thread = threading.Thread(target=self.engine.run)
+
+    def __enter__(self):
+        self.state.engine = self.engine
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.engine.stop()
+        self._thread.join()
+        self.api.close()
+
+    def post(self, path, body, **headers):
+        """Return the status and the decoded answer."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", **headers}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(self.api.url + path, data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())["error"]
+
+    def counts(self, *names):
+        wait_until(lambda: "n_rows" in self.engine.status)
+        return tuple(self.engine.status[name] for name in names)
+
+
+def test_labels_find_their_rows_by_id():
+    with Service() as service:
+        rows = [{"id": i, "x": {"a": float(i % 2)}} for i in range(20)]
+        assert service.post("learn", {"rows": rows}) == (200, {"learned": 20})
+        assert service.post("label", {"id": 0, "label": "even"}) == (200, {"labels": 1})
+        labels = [{"id": i, "label": ("even", "odd")[i % 2]} for i in range(1, 20)]
+        assert service.post("label", {"labels": labels}) == (200, {"labels": 19})
+        wait_until(lambda: service.counts("n_samples", "n_pending") == (20, 0))
+        assert service.post("label", {"id": "7", "label": "odd"}) == (200, {"labels": 1})
+        wait_until(lambda: service.counts("n_labels_repeated") == (1,))
+        assert service.engine.model.predict_one({"a": 1.0}) == "odd"
+    assert [r["id"] for r in service.records if "label" in r] == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({"label": "ok"}, 400, "give one label as id and label, or several as labels"),
+        ({"id": 1, "label": [1]}, 400, "Expected"),
+        ({"labels": []}, 413, "1 to 256 labels per request, got 0"),
+        ({"id": 1, "x": {}}, 400, "unknown field"),
+    ],
+)
+def test_invalid_labels_are_refused_in_a_sentence(body, status, sentence):
+    with Service() as service:
+        found = service.post("label", body)
+    assert found[0] == status
+    assert sentence in found[1]
+
+
+def test_a_row_without_label_and_id_is_refused():
+    with Service() as service:
+        assert service.post("learn", {"x": {"a": 1.0}}) == (422, "a row to learn needs its label y")
+
+
+LINES = b"""# a comment
+press,site=a speed=0.5,state="ok" 1700000000000000000
+press,site=b speed=1.5,state="worn",n=3i,on=t 1700000001000000000
+
+"""
+
+
+def test_lines_become_rows_and_are_learned_once():
+    with Service(fields=Fields(target="state", keep=("site",))) as service:
+        for path in ("write", "api/v2/write?bucket=b&org=o", "api/v2/write"):
+            assert service.post(path, LINES) == (204, None)
+        zipped = gzip.compress(LINES)
+        assert service.post("write", zipped, **{"Content-Encoding": "gzip"}) == (204, None)
+        wait_until(lambda: service.counts("n_samples", "n_rows_repeated") == (2, 6))
+        features = {"speed", "measurement", "site", "n", "on"}
+        assert set(service.engine.model.features) == features
+    first, _ = service.records
+    assert (first["t"], first["keep"], first["label"]) == (1.7e9, {"site": "a"}, "ok")
+    assert first["id"] == "press,site=a 1700000000000000000"
+
+
+def test_a_malformed_line_refuses_the_request():
+    with Service() as service:
+        status, sentence = service.post("write", LINES + b"no line\n")
+        assert status == 400
+        assert sentence.startswith("line 5: no valid line protocol")
+        assert service.post("write?precision=w", LINES)[1].startswith("`precision` must be one of")
+
+
+def test_the_official_client_writes_rows():
+    from influxdb_client import InfluxDBClient, Point
+    from influxdb_client.client.write_api import SYNCHRONOUS
+
+    with Service(TOKEN, Fields(target="state", id="order")) as service:
+        url = service.api.url.rstrip("/")
+        with InfluxDBClient(url, token=TOKEN, org="plant") as client:
+            write = client.write_api(write_options=SYNCHRONOUS)
+            points = [
+                Point("press").tag("site", "a").field("speed", i / 2).field("order", i)
+                for i in range(10)
+            ]
+            write.write(bucket="rows", record=points)
+            labels = [{"id": i, "label": ("even", "odd")[i % 2]} for i in range(10)]
+            service.post("label", {"labels": labels})
+        wait_until(lambda: service.counts("n_samples") == (10,))
+        assert set(service.engine.model.features) == {"speed", "measurement", "site"}
+
+
+def test_a_wrong_token_is_refused():
+    with Service(TOKEN) as service:
+        service.token = "wrong"
+        assert service.post("write", LINES)[0] == 401
+        assert service.post("label", {"id": 1, "label": "ok"})[0] == 401

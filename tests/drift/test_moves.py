@@ -1,0 +1,73 @@
+"""Features that moved most, and features that are stuck."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loco_stream import TaskMonitor
+from loco_stream.drift.moves import FeatureMoves
+from loco_stream.errors import CheckpointError
+
+
+def feed(X):
+    moves = FeatureMoves(X.shape[1])
+    return moves, [moves.update(x) for x in X]
+
+
+def test_a_feature_that_repeats_its_value_is_stuck_once():
+    X = np.random.default_rng(0).normal(size=(800, 3))
+    X[500:700, 2] = X[499, 2]
+    _, stuck = feed(X)
+    found = np.flatnonzero(np.array(stuck) >= 0)
+    assert len(found) == 1
+    assert stuck[found[0]] == 2
+    assert 500 <= found[0] < 520
+
+
+def test_coarse_and_constant_features_are_not_stuck():
+    rng = np.random.default_rng(1)
+    X = np.stack([np.round(rng.normal(size=5000)), np.ones(5000), rng.random(5000) > 0.9], axis=1)
+    _, stuck = feed(X)
+    assert max(stuck) == -1
+
+
+def test_missing_values_are_left_out():
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    X[200:, 0] = np.nan
+    moves, stuck = feed(X)
+    assert max(stuck) == -1
+    with pytest.raises(CheckpointError):
+        moves.restore_state(np.zeros((3, 1)))
+
+
+def test_an_input_alarm_names_the_feature_that_moved():
+    rng = np.random.default_rng(2)
+    monitor = TaskMonitor(holdout=0)
+    for i in range(1200):
+        row = {f"f{j}": rng.normal() for j in range(6)}
+        if i >= 900:
+            row["f4"] += 6.0
+        monitor.update(None, None, row, i)
+    drifts = [drift for drift in monitor.report()["drifts"] if drift["kind"] == "input"]
+    assert drifts
+    assert drifts[0]["features"][0] == "f4"
+
+
+def test_a_stuck_sensor_is_reported_and_survives_a_checkpoint():
+    rng = np.random.default_rng(3)
+    rows = [{"a": rng.normal(), "b": rng.normal()} for _ in range(900)]
+    for row in rows[600:]:
+        row["b"] = 0.25
+    monitor = TaskMonitor(holdout=0)
+    alarms = []
+    for i, row in enumerate(rows):
+        if i == 603:
+            state = monitor.export_state()
+            monitor = TaskMonitor(holdout=0)
+            monitor.restore_state(*state)
+        alarms += monitor.update(None, None, row, i)
+    stuck = [alarm for alarm in alarms if alarm.detector == "stuck"]
+    assert [alarm.features for alarm in stuck] == [("b",)]
+    assert stuck[0].since == 600
+    assert str(stuck[0]).startswith("b is stuck at row 600")

@@ -1,0 +1,76 @@
+"""Columns of ids, times and numbers written as texts are left out and reported."""
+
+from __future__ import annotations
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.engine.text_columns import TextColumns
+from loco_stream.stream import Sample
+from tests.engine.test_row_ids import Script
+
+
+def rows(n, **columns):
+    return [
+        Sample({"a": float(i % 2), **{name: make(i) for name, make in columns.items()}}, i % 2, i)
+        for i in range(n)
+    ]
+
+
+def run(events, **options):
+    source = Script(events)
+    source.used = options.pop("used", ())
+    engine = StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=1), source, **options)
+    return engine, engine.run().to_dict()
+
+
+def notes(report):
+    return [note for note in report["notes"] if "is left out" in note]
+
+
+def test_times_are_left_out_from_the_first_row():
+    engine, report = run(rows(10, at=lambda i: f"2026-05-04T10:00:{i:02d}Z"))
+    assert engine.model.features == ("a",)
+    assert notes(report) == [
+        "column 'at' is left out: its texts are times, as '2026-05-04T10:00:00Z'"
+    ]
+
+
+def test_ids_are_left_out_once_they_are_nearly_all_distinct():
+    _, report = run(rows(200, order=lambda i: f"order {i}"))
+    (note,) = notes(report)
+    assert note == (
+        "column 'order' is left out: 50 of its first 50 texts are distinct, as 'order 49'"
+    )
+    assert report["categories"]["order"]["shared"] == 0
+
+
+def test_numbers_written_as_texts_are_named_as_such():
+    _, report = run(rows(60, level=lambda i: f"{i / 7:.4f}"))
+    assert "50 of its first 50 numbers written as texts are distinct" in notes(report)[0]
+
+
+def test_categories_stay():
+    _, report = run(rows(200, colour=lambda i: ("red", "blue", "green")[i % 3]))
+    assert notes(report) == []
+
+
+def test_a_column_that_is_asked_for_stays():
+    _, report = run(rows(200, order=lambda i: f"order {i}"), used=("order",))
+    assert notes(report) == []
+
+
+def test_a_resumed_run_judges_as_one_that_was_not_stopped(tmp_path):
+    events = rows(120, order=lambda i: f"order {i}", colour=lambda i: "red" if i % 2 else "blue")
+    _, whole = run(events)
+    first = StreamEngine(
+        LOCOClassifier(hidden_sizes=(4,), seed=1), Script(events, 30), checkpoint=tmp_path
+    )
+    first.run()
+    _, report = run(events, checkpoint=tmp_path, resume=True)
+    assert notes(report) == notes(whole)
+    assert report["accuracy"] == whole["accuracy"]
+
+
+def test_models_of_other_libraries_get_all_columns():
+    columns = TextColumns(False)
+    x = {"at": "2026-05-04"}
+    assert columns.select(x) is x

@@ -1,0 +1,132 @@
+"""Streams without labels: rows, alarms, reports, checkpoints, and a detector beside a model."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCODetector, StreamEngine, load
+from loco_stream.connectors import open_source
+from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.stream import Block
+
+N = 600
+
+
+def table(tmp_path, target=False):
+    """Write a table with an outlier in `flow` at row 400; return its URL."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 2))
+    X[400, 1] = 12.0
+    path = tmp_path / "rows.csv"
+    lines = [f"{a},{b},{'ab'[a > 0]}" for a, b in X.tolist()]
+    path.write_text("pressure,flow,kind\n" + "\n".join(lines) + "\n")
+    return f"csv:{path}?target={'kind' if target else '&drop=kind'}"
+
+
+def watch(url, records, **options):
+    engine = StreamEngine(LOCODetector(seed=1), open_source(url), **options)
+    engine.on("anomaly", records.append)
+    return engine
+
+
+def test_a_stream_without_labels_is_watched(tmp_path):
+    records = []
+    engine = watch(table(tmp_path), records)
+    report = engine.run()
+    assert report["n_samples"] == N
+    assert report["n_alarms"] == len(report["alarms"]) == len(records) >= 1
+    assert report["n_pending"] == report["n_unlabelled"] == 0
+    found = next(record for record in records if record["at"] == 400)
+    low, high = found["expected"]
+    assert found["column"] == "flow"
+    assert found["value"] == pytest.approx(12.0)
+    assert found["seq"] == 400
+    assert low < high < 12.0
+    assert found["score"] > 2.0
+    worst = report["unusual"][0]
+    assert (worst["at"], worst["column"]) == (400, "flow")
+    assert sum(report["unusual_columns"].values()) == pytest.approx(1.0)
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_nothing_in_the_report_stands_for_missing_labels(tmp_path):
+    report = watch(table(tmp_path), []).run().to_dict()
+    for name in ("accuracy", "kappa", "confusion", "forgetting", "accuracy_matrix", "tasks"):
+        assert name not in report
+    assert report["task"] == "watching"
+    text = str(watch(table(tmp_path), []).run())
+    assert "accuracy" not in text
+    assert "alarm at 400" in text
+
+
+def test_blocks_give_what_rows_give(tmp_path):
+    rows = [sample.x for sample in open_source(table(tmp_path))]
+    X = np.array([list(row.values()) for row in rows], np.float32)
+    names = tuple(rows[0])
+    by_row, by_block = [], []
+    for found, events in (
+        (by_row, [Block(X[i : i + 1], None, names, seq=i) for i in range(N)]),
+        (by_block, [Block(X[i : i + 100], None, names, seq=i) for i in range(0, N, 100)]),
+    ):
+        engine = StreamEngine(LOCODetector(seed=1), events)
+        engine.on("anomaly", found.append)
+        engine.run()
+    assert by_row
+    assert [(r["at"], r["score"], r["seq"]) for r in by_row] == [
+        (r["at"], r["score"], r["seq"]) for r in by_block
+    ]
+
+
+def test_a_resumed_run_is_bit_identical(tmp_path):
+    url = table(tmp_path)
+    whole, parts = [], []
+    first = watch(url, whole)
+    report = first.run()
+    watch(url, parts, checkpoint=tmp_path / "state").run(max_samples=250)
+    resumed = watch(url, parts, checkpoint=tmp_path / "state", resume=True)
+    again = resumed.run()
+    assert parts == whole
+    for name in ("n_samples", "n_alarms", "alarms", "unusual", "unusual_columns", "anomaly_curve"):
+        assert again[name] == report[name]
+    assert state_sha256(*export_model(resumed.model)) == state_sha256(*export_model(first.model))
+    newest = max((tmp_path / "state").glob("checkpoint-*.loco"))
+    assert isinstance(load(newest), LOCODetector)
+
+
+def test_a_detector_stands_beside_a_labelled_stream(tmp_path):
+    url = table(tmp_path, target=True)
+
+    def run(anomaly, records=None, **options):
+        model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        engine = StreamEngine(model, open_source(url), anomaly=anomaly, **options)
+        if records is not None:
+            engine.on("anomaly", records.append)
+        return engine
+
+    records, parts = [], []
+    plain = run(None).run()
+    both = run(LOCODetector(seed=1), records).run()
+    assert both["accuracy"] == plain["accuracy"]
+    assert 400 in [record["at"] for record in records]
+    run(LOCODetector(seed=1), parts, checkpoint=tmp_path / "s").run(max_samples=300)
+    run(LOCODetector(seed=1), parts, checkpoint=tmp_path / "s", resume=True).run()
+    assert parts == records
+    with pytest.raises(CheckpointError, match="anomaly detector"):
+        run(None, checkpoint=tmp_path / "s", resume=True).run()
+
+
+def test_what_is_no_detector_is_refused():
+    with pytest.raises(ConfigError, match="`anomaly` must be a LOCODetector"):
+        StreamEngine(LOCOClassifier(), [], anomaly=LOCOClassifier())
+    with pytest.raises(ConfigError, match="`anomaly` must be None"):
+        StreamEngine(LOCODetector(), [], anomaly=LOCODetector())
+
+
+def test_a_picture_of_a_watched_stream(tmp_path):
+    pytest.importorskip("matplotlib")
+    watch(table(tmp_path), []).run().plot(tmp_path / "out.png")
+    assert (tmp_path / "out.png").stat().st_size > 5000

@@ -1,0 +1,306 @@
+"""Several targets: each as a regressor of its own predicts it, on one network."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+from river import checks, datasets, preprocessing
+
+from loco_stream import (
+    AdvancedOptions,
+    Fleet,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+    StreamEngine,
+    load,
+    save,
+)
+from loco_stream.errors import CheckpointError, ConfigError, InputError
+
+NAMES = ("sum", "product", "lag")
+
+
+def stream(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    Y = np.stack([X.sum(axis=1), X[:, 0] * X[:, 1], np.roll(X[:, 2], 1)], axis=1)
+    return X, Y + 0.05 * rng.normal(size=Y.shape)
+
+
+def model(**options):
+    return LOCOMultiTargetRegressor(**{"hidden_sizes": 16, "seed": 3, **options})
+
+
+def rows(X, Y, names=NAMES):
+    for x, y in zip(X.tolist(), Y.tolist(), strict=True):
+        yield dict(enumerate(x)), dict(zip(names, y, strict=True))
+
+
+def arrays_of(trained):
+    return trained.export_state()[1]
+
+
+def assert_same_state(one, two):
+    a, b = arrays_of(one), arrays_of(two)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert np.array_equal(a[name], b[name]), name
+
+
+OPTIONS = [
+    {},
+    {"memory": (0.3, 50.0)},
+    {"max_delay": 3},
+    {"memory": (0.3, 50.0), "max_delay": 2},
+    {"hidden_sizes": (12, 8)},
+    {"rule": "np"},
+    {"rule": "frozen"},
+    {"advanced": AdvancedOptions(readout_layers="hidden")},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_one_target_is_bit_identical_to_the_regressor(options):
+    X, Y = stream(420)
+    t = np.cumsum(np.random.default_rng(1).uniform(0.5, 1.5, len(X)))
+    single = LOCORegressor(**{"hidden_sizes": 16, "seed": 3, **options})
+    several = model(**options)
+    values, bounds = single.learn_predict_interval_array(X, Y[:, 2], t=t)
+    found, intervals = several.learn_predict_interval_array(X, Y[:, 2:], t=t)
+    assert np.array_equal(values, found[:, 0])
+    assert np.array_equal(bounds, intervals[:, 0])
+    assert np.array_equal(single.predict_array(X), several.predict_array(X)[:, 0])
+    a, b = arrays_of(single), arrays_of(several)
+    for name in a:
+        if not name.startswith(("target.", "residuals.", "stacks.", "delayed_values.")):
+            assert np.array_equal(a[name], b[name]), name
+
+
+def test_one_late_target_is_bit_identical_to_the_regressor():
+    X, Y = stream()
+    single = LOCORegressor(hidden_sizes=16, seed=3, memory=(0.3, 20.0))
+    several = model(memory=(0.3, 20.0))
+    for m, late in ((single, Y[:, 0]), (several, Y[:, :1])):
+        m.learn_array(X[:100], late[:100])
+        tickets = m.observe_array(X[100:])
+        for ticket, value in zip(tickets, late[100:], strict=True):
+            m.learn_one(ticket, float(value) if m is single else {0: float(value[0])})
+    assert np.array_equal(single.predict_array(X), several.predict_array(X)[:, 0])
+
+
+@pytest.mark.parametrize("options", OPTIONS[:4], ids=str)
+def test_blocks_equal_rows_bit_for_bit(options):
+    X, Y = stream(120)
+    by_block, by_row = model(**options), model(**options)
+    values = by_block.learn_predict_array(X, Y, targets=NAMES, t=np.arange(120.0))
+    found = []
+    for i, (x, y) in enumerate(rows(X, Y)):
+        found.append(list(by_row.predict_one(x, t=float(i)).values()) or [0.0] * 3)
+        by_row.learn_one(x, y, t=float(i))
+    assert np.array_equal(values, np.array(found))
+    assert_same_state(by_block, by_row)
+
+
+def test_targets_are_learned():
+    X, Y = stream(1500)
+    found = model(hidden_sizes=64).learn_predict_array(X, Y)
+    errors = np.abs(found - Y)[750:].mean(axis=0) / Y.std(axis=0)
+    assert errors[0] < 0.1
+    assert errors[1] < 0.3
+
+
+def test_a_missing_target_learns_nothing_and_leaves_the_others_alone():
+    X, Y = stream()
+    Y[::3, 1] = np.nan
+    trained = model()
+    trained.learn_array(X, Y, targets=NAMES)
+    assert trained.missing_values == 100
+    assert trained.n_seen == 300
+    before = trained.predict_array(X)
+    weights = arrays_of(trained)["experts.least_squares.weights"].copy()
+    trained.learn_one({0: 0.5, 1: 0.5, 2: 0.5}, {"sum": 1.5, "product": None})
+    after = arrays_of(trained)["experts.least_squares.weights"]
+    blocks = (after != weights).reshape(len(after), -1, 3).any(axis=(0, 1))
+    assert blocks.tolist() == [True, False, False]
+    assert np.isfinite(before).all()
+
+
+def test_a_row_without_any_value_is_only_observed():
+    X, Y = stream(60)
+    Y[30:40] = np.nan
+    several = model(memory=(0.3, 20.0))
+    several.learn_array(X, Y)
+    assert several.n_seen == 50
+    other = model(memory=(0.3, 20.0))
+    other.learn_array(X[:30], Y[:30])
+    other.observe_array(X[30:40])
+    other.learn_array(X[40:], Y[40:])
+    assert np.array_equal(other.predict_array(X), several.predict_array(X))
+
+
+def test_targets_and_features_may_appear_later():
+    X, Y = stream()
+    trained = model()
+    for i, (x, y) in enumerate(rows(X, Y)):
+        if i < 100:
+            del y["lag"]
+            x.pop(2)
+        trained.learn_one(x, y)
+    assert trained.targets == (*NAMES[:2], "lag")
+    assert trained.features == (0, 1, 2)
+    assert set(trained.predict_one({0: 1.0, 1: 0.0, 2: 0.0})) == set(NAMES)
+
+
+def test_intervals_cover():
+    X, Y = stream(1500)
+    values, bounds = model(hidden_sizes=32).learn_predict_interval_array(X, Y, coverage=0.8)
+    inside = (bounds[..., 0] <= Y) & (bounds[..., 1] >= Y)
+    assert np.abs(inside[500:].mean(axis=0) - 0.8).max() < 0.03
+    assert values.shape == (1500, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": (0.3, 20.0), "max_delay": 1}], ids=str)
+def test_copies_and_files_continue_bit_identically(options, tmp_path):
+    X, Y = stream()
+    trained = model(**options)
+    trained.learn_array(X[:150], Y[:150], targets=NAMES)
+    late = trained.observe_one(dict(enumerate(X[150].tolist())))
+    trained.learn_one(late, {"sum": 1.0})
+    save(trained, tmp_path / "model.loco")
+    others = [load(tmp_path / "model.loco"), pickle.loads(pickle.dumps(trained))]
+    others += [copy.copy(trained), copy.deepcopy(trained)]
+    expected = trained.learn_predict_array(X[150:], Y[150:])
+    for other in others:
+        assert np.array_equal(other.learn_predict_array(X[150:], Y[150:]), expected)
+        assert_same_state(other, trained)
+
+
+def test_damaged_targets_are_refused():
+    X, Y = stream(30)
+    trained = model()
+    trained.learn_array(X, Y)
+    config, arrays = trained.export_state()
+    for name, harm in (
+        ("targets.residuals.counters", -1),
+        ("targets.residuals.risks", 2.0),
+        ("targets.statistics.mean", np.nan),
+    ):
+        damaged = {**arrays, name: np.full_like(arrays[name], harm)}
+        with pytest.raises(CheckpointError):
+            LOCOMultiTargetRegressor.from_state(config, damaged)
+    for changed in ({"classes": [0, 1]}, {"classes": [0, 1, 2, 3]}, {"classes": [0, 0, 1]}):
+        with pytest.raises(CheckpointError):
+            LOCOMultiTargetRegressor.from_state({**config, **changed}, arrays)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (1.0, "`y` must be a dict of numbers by target, got 1.0"),
+        ({"a": None}, "`y` must have a value for at least one target"),
+        ({}, "`y` must have a value for at least one target"),
+        ({"a": math.inf}, "must be"),
+        ({"a": "text"}, "must be"),
+    ],
+)
+def test_bad_targets_are_refused(y, message):
+    fresh = model()
+    with pytest.raises(InputError, match=message):
+        fresh.learn_one({"x": 1.0}, y)
+    assert fresh.n_seen == 0
+    assert fresh.targets == ()
+
+
+@pytest.mark.parametrize(
+    ("Y", "message"),
+    [
+        (np.zeros(30), "`Y` must have 2 dimensions"),
+        (np.zeros((29, 3)), "`Y` must have 30 rows"),
+        (np.zeros((30, 0)), "`Y` must have 30 rows and a column or more"),
+        (np.full((30, 3), 1e31), r"Y\[0, 0\]"),
+        (np.zeros((30, 2)), "`Y` must have 3 columns"),
+    ],
+)
+def test_bad_matrices_are_refused(Y, message):
+    X, good = stream(30)
+    trained = model()
+    trained.learn_array(X, good)
+    with pytest.raises(InputError, match=message):
+        trained.learn_array(X, Y)
+    assert trained.n_seen == 30
+
+
+@pytest.mark.parametrize(
+    "advanced", [{"credit": "learned"}, {"readout": "delta"}, {"readout_layers": "last"}], ids=str
+)
+def test_options_of_one_output_are_refused(advanced):
+    with pytest.raises(ConfigError, match="with several targets, got"):
+        LOCOMultiTargetRegressor(advanced=AdvancedOptions(**advanced))
+
+
+def test_an_explanation_adds_up_to_each_prediction():
+    X, Y = stream(400)
+    trained = model(hidden_sizes=24)
+    trained.learn_array(X, Y, targets=NAMES)
+    row = dict(enumerate(X[-1].tolist()))
+    why = trained.explain_one(row)
+    predicted = trained.predict_one(row)
+    for name in NAMES:
+        assert why[name].score == pytest.approx(predicted[name], abs=1e-3)
+    assert sum(trained.feature_importances_.values()) == pytest.approx(1.0)
+
+
+def test_frames_are_taken():
+    pandas = pytest.importorskip("pandas")
+    X, Y = stream(60)
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
+    targets = pandas.DataFrame(Y, columns=NAMES)
+    trained = model()
+    trained.learn_many(frame, targets)
+    predicted = trained.predict_many(frame)
+    assert list(predicted.columns) == list(NAMES)
+    assert np.array_equal(predicted.to_numpy(), trained.predict_array(X))
+
+
+def test_an_event_is_learned_as_by_the_regressor():
+    several = model(memory=(0.3, 20.0))
+    single = LOCORegressor(hidden_sizes=16, seed=3, memory=(0.3, 20.0))
+    for _ in range(20):
+        for event, value in (([[0.0], [1.0]], 1.0), ([[1.0], [0.0], [0.0]], -1.0)):
+            several.learn_sequence(event, {"rise": value})
+            single.learn_sequence(event, value)
+    assert several.predict_sequence([[0.0], [1.0]]) == {
+        "rise": single.predict_sequence([[0.0], [1.0]])
+    }
+
+
+def test_a_pipeline_with_several_targets_is_saved(tmp_path):
+    X, Y = stream(80)
+    pipeline = preprocessing.StandardScaler() | model()
+    pairs = list(rows(X, Y))
+    for x, y in pairs[:60]:
+        pipeline.learn_one(x, y)
+    save(pipeline, tmp_path / "pipeline.loco")
+    loaded = load(tmp_path / "pipeline.loco")
+    for x, y in pairs[60:]:
+        assert loaded.predict_one(x) == pipeline.predict_one(x)
+        for each in (loaded, pipeline):
+            each.learn_one(x, y)
+
+
+def test_engine_and_fleet_refuse_several_targets(tmp_path):
+    with pytest.raises(ConfigError, match="`model` must predict one target"):
+        StreamEngine(model(), datasets.TrumpApproval())
+    with pytest.raises(ConfigError, match="`model` must be a LOCOClassifier, a LOCORegressor"):
+        Fleet(model(), tmp_path)
+
+
+def test_river_checks():
+    checks_of = list(checks.yield_checks(LOCOMultiTargetRegressor()))
+    assert len(checks_of) > 25
+    for check in checks_of:
+        check(LOCOMultiTargetRegressor(hidden_sizes=8, seed=1))

@@ -1,0 +1,112 @@
+"""Prediction modes: the stream's next row, a row from anywhere, and evidence in between."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loco_stream import InputError, LOCOClassifier, LOCORegressor, load, save
+from tests.helpers.models import blobs
+
+MODES = [True, False, None]
+
+
+@pytest.fixture(scope="module")
+def by_class():
+    """A model that learned two classes for a while and then two others."""
+    X, y = blobs(1200, n_features=4, n_classes=4, seed=5)
+    order = np.argsort(y >= 2, kind="stable")
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X[order], y[order])
+    return model, X, y
+
+
+@pytest.mark.parametrize("in_stream", MODES)
+def test_a_block_is_predicted_as_its_rows_one_by_one(by_class, in_stream):
+    model, X, _ = by_class
+    block = model.predict_proba_array(X[:40], in_stream=in_stream)
+    rows = [model.predict_proba_one(dict(enumerate(x)), in_stream=in_stream) for x in X[:40]]
+    np.testing.assert_array_equal(block, [[row[c] for c in model.classes] for row in rows])
+    labels = model.predict_array(X[:40], in_stream=in_stream).tolist()
+    assert labels == [max(row, key=row.__getitem__) for row in rows]
+
+
+def test_a_dormant_class_answers_for_rows_from_anywhere(by_class):
+    model, X, y = by_class
+    old = X[y < 2]
+    right = {mode: np.mean(model.predict_array(old, in_stream=mode) == y[y < 2]) for mode in MODES}
+    assert right[False] > 0.9
+    assert right[False] >= right[True]
+    present = X[y >= 2]
+    assert np.mean(model.predict_array(present, in_stream=True) == y[y >= 2]) > 0.9
+
+
+def test_predictions_change_nothing_in_any_mode(by_class):
+    model, X, _ = by_class
+    before = model.predict_proba_array(X[:5], in_stream=True)
+    for mode in MODES:
+        model.predict_array(X[:20], in_stream=mode)
+    np.testing.assert_array_equal(model.predict_proba_array(X[:5], in_stream=True), before)
+
+
+def test_learning_predicts_the_next_row_of_the_stream():
+    X, y = blobs(200, n_features=3, n_classes=3, seed=2)
+    model = LOCOClassifier(seed=1, retention=0.9)
+    twin = LOCOClassifier(seed=1, retention=0.9)
+    learned = model.learn_predict_proba_array(X, y)
+    for x, label, proba in zip(X, y, learned, strict=True):
+        row = dict(enumerate(x))
+        found = twin.predict_proba_one(row, in_stream=True)
+        expected = [found.get(c, 0.0) for c in model.classes]
+        np.testing.assert_array_equal(proba[: len(expected)], expected)
+        twin.learn_one(row, int(label))
+
+
+@pytest.mark.parametrize("in_stream", MODES)
+def test_a_saved_model_answers_alike(by_class, in_stream, tmp_path):
+    model, X, _ = by_class
+    save(model, tmp_path / "model.loco")
+    np.testing.assert_array_equal(
+        load(tmp_path / "model.loco").predict_proba_array(X[:30], in_stream=in_stream),
+        model.predict_proba_array(X[:30], in_stream=in_stream),
+    )
+
+
+@pytest.mark.parametrize("value", ["yes", 2, 0.5])
+def test_other_modes_are_refused(by_class, value):
+    model, X, _ = by_class
+    with pytest.raises(InputError, match="`in_stream` must be True, False or None, got"):
+        model.predict_array(X[:2], in_stream=value)
+
+
+def test_recent_values_answer_for_the_next_row_of_a_regression():
+    rng = np.random.default_rng(3)
+    y = np.cumsum(rng.normal(size=600))
+    X = rng.normal(size=(600, 2))
+    model = LOCORegressor(seed=1)
+    predicted = model.learn_predict_array(X, y)
+    last = np.abs(np.diff(y))[100:].mean()
+    assert np.abs(predicted - y)[101:].mean() < 1.05 * last
+    row = dict(enumerate(X[0]))
+    assert abs(model.predict_one(row, in_stream=True) - y[-1]) < 2.0
+    assert model.predict_one(row) == model.predict_one(row, in_stream=True)
+    assert model.predict_one(row, in_stream=False) != model.predict_one(row)
+    np.testing.assert_array_equal(
+        model.predict_array(X[:3], in_stream=False),
+        [model.predict_one(dict(enumerate(x)), in_stream=False) for x in X[:3]],
+    )
+
+
+def test_late_values_are_predicted_from_the_values_known_by_then():
+    rng = np.random.default_rng(4)
+    y = np.cumsum(rng.normal(size=400))
+    model = LOCORegressor(seed=1)
+    waiting = []
+    errors = []
+    for i, value in enumerate(y):
+        ticket = model.observe_one({"x": float(i % 7)})
+        errors.append(abs(ticket.prediction - value))
+        waiting.append((ticket, value))
+        if len(waiting) > 5:
+            model.learn_one(*waiting.pop(0))
+    assert np.mean(errors[100:]) < 1.2 * np.abs(y[6:] - y[:-6]).mean()

@@ -1,0 +1,143 @@
+"""ROC AUC and average precision by bins, against exact twins and scikit-learn."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.metrics.ranking import PRECISION, Ranking, _bin
+
+CLASSES = ("a", "b", "c")
+
+
+def stream(n, seed, share=(0.8, 0.15, 0.05)):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(CLASSES, n, p=share)
+    scores = rng.normal(size=(n, 3)) + 1.5 * (labels[:, None] == np.array(CLASSES))
+    proba = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return labels.tolist(), proba
+
+
+def ranked(labels, proba, window=100):
+    ranking = Ranking(window)
+    for label, values in zip(labels, proba.tolist(), strict=True):
+        ranking.update(label, dict(zip(CLASSES, values, strict=True)))
+    return ranking
+
+
+def bins_of(j, labels, proba):
+    """The bins of a class, whose probability is 0 before its first row."""
+    first = labels.index(CLASSES[j])
+    return [_bin(p if i >= first else 0.0) for i, p in enumerate(proba[:, j].tolist())]
+
+
+def naive(label, labels, values):
+    """Compare every pair of rows, and sort for the precision; values are those of the bins."""
+    own = [v for y, v in zip(labels, values, strict=True) if y == label]
+    others = [v for y, v in zip(labels, values, strict=True) if y != label]
+    wins = sum((a > b) + 0.5 * (a == b) for a in own for b in others)
+    average = 0.0
+    best = 0.0
+    before = 0.0
+    for threshold in sorted(set(values), reverse=True):
+        hits = sum(v >= threshold for v in own)
+        precision = hits / (hits + sum(v >= threshold for v in others))
+        recall = hits / len(own)
+        average += (recall - before) * precision
+        before = recall
+        best = max(best, recall if precision >= PRECISION else 0.0)
+    return wins / (len(own) * len(others)), average, best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scores_are_those_of_all_pairs(seed):
+    labels, proba = stream(200, seed)
+    found = ranked(labels, proba).per_class()
+    for j, label in enumerate(CLASSES):
+        expected = naive(label, labels, bins_of(j, labels, proba))
+        assert list(found[label].values()) == pytest.approx(expected, abs=1e-12)
+
+
+def test_bins_cost_less_than_a_thousandth_of_auc_and_a_hundredth_of_precision():
+    metrics = pytest.importorskip("sklearn.metrics")
+    labels, proba = stream(5000, 1)
+    labels[:3] = CLASSES
+    found = ranked(labels, proba).per_class()
+    for j, label in enumerate(CLASSES):
+        truth = [y == label for y in labels]
+        exact = metrics.roc_auc_score(truth, proba[:, j])
+        assert found[label]["roc_auc"] == pytest.approx(exact, abs=1e-3)
+        exact = metrics.average_precision_score(truth, proba[:, j])
+        assert found[label]["average_precision"] == pytest.approx(exact, abs=1e-2)
+
+
+def test_the_window_has_the_last_rows_alone():
+    labels, proba = stream(300, 2, (0.4, 0.3, 0.3))
+    whole = ranked(labels, proba, window=100)
+    bins = [bins_of(j, labels, proba)[-100:] for j in range(3)]
+    each = [naive(label, labels[-100:], bins[j])[0] for j, label in enumerate(CLASSES)]
+    assert whole.window_roc_auc() == pytest.approx(sum(each) / 3, abs=1e-12)
+    assert whole.window_roc_auc() != whole.roc_auc()
+
+
+def test_a_class_that_comes_late_had_the_probability_0_before():
+    ranking = Ranking()
+    for _ in range(3):
+        ranking.update("a", {"a": 1.0})
+    ranking.update("b", {"a": 1.0})
+    ranking.update("b", {"a": 0.2, "b": 0.8})
+    auc = ranking.per_class()["b"]["roc_auc"]
+    assert auc == pytest.approx((3 * 0.5 + 3) / 6)
+
+
+def test_one_kind_of_rows_has_no_score():
+    ranking = Ranking()
+    assert math.isnan(ranking.roc_auc())
+    ranking.update("a", {"a": 1.0})
+    assert math.isnan(ranking.roc_auc())
+    assert ranking.average_precision() == 1.0
+
+
+def test_state_is_plain_and_continues():
+    labels, proba = stream(300, 3)
+    first = ranked(labels[:200], proba[:200])
+    second = Ranking(7)
+    second.restore_state(json.loads(json.dumps(first.export_state())))
+    for label, values in zip(labels[200:], proba[200:].tolist(), strict=True):
+        for ranking in (first, second):
+            ranking.update(label, dict(zip(CLASSES, values, strict=True)))
+    assert first.export_state() == second.export_state()
+    assert first.window_roc_auc() == second.window_roc_auc()
+    assert first.export_state() == ranked(labels, proba).export_state()
+
+
+def test_more_labels_than_are_ranked_cost_no_memory():
+    ranking = Ranking()
+    for i in range(100):
+        ranking.update(i, {i: 1.0})
+    assert len(ranking.per_class()) == 30
+
+
+def test_a_report_has_the_scores_whether_rows_come_alone_or_in_blocks():
+    from loco_stream.engine.source_reader import PairSource
+    from loco_stream.stream import Block
+
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(400, 2)).astype(np.float32)
+    y = np.where(X[:, 0] > 0.5, "worn", "ok").tolist()
+    reports = []
+    for size in (1, 50):
+        blocks = [
+            Block(X[i : i + size], y[i : i + size], ("u", "v"), seq=i) for i in range(0, 400, size)
+        ]
+        model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+        reports.append(StreamEngine(model, PairSource(blocks)).run().to_dict())
+    first, second = reports
+    for key in ("roc_auc", "window_roc_auc", "average_precision", "per_class"):
+        assert first[key] == second[key]
+    assert first["roc_auc"] > 0.9
+    assert set(first["per_class"]["worn"]) >= {"roc_auc", "recall_at_precision", "support"}

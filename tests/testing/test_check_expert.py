@@ -1,0 +1,102 @@
+"""`check_expert` accepts correct experts and states what is wrong with others.
+
+An expert is one file and one line: the toy expert is added to a copy of the package in this way,
+since the arrays of a model are joined when the package is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import loco_stream
+from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.testing import check_expert
+
+TOY = Path(__file__).parents[1] / "helpers" / "toy_expert.py"
+TABLE = Path("loco_stream", "learner", "readout", "experts")
+PARAMETERS = {"neighbors": {"neighbors": 20}}
+CHECK = """
+from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.testing import check_expert
+check_expert(EXPERTS[-1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("expert", EXPERTS, ids=lambda expert: expert.name)
+def test_the_experts_of_the_package_pass(expert):
+    check_expert(expert, **PARAMETERS.get(expert.name, {}))
+
+
+def test_an_expert_must_be_in_the_table():
+    with pytest.raises(AssertionError, match="expert 'other' must be in EXPERTS"):
+        check_expert(EXPERTS[0]._replace(name="other"))
+
+
+def test_a_name_must_be_an_identifier():
+    with pytest.raises(AssertionError, match="must have an identifier as its name"):
+        check_expert(EXPERTS[0]._replace(name="two words"))
+
+
+def test_parameters_without_the_expert_are_refused():
+    neighbors = next(expert for expert in EXPERTS if expert.name == "neighbors")
+    with pytest.raises(AssertionError, match="has no outputs, scores or opinions with"):
+        check_expert(neighbors)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """Return a folder with a copy of the package that has one more expert."""
+    folder = tmp_path_factory.mktemp("package")
+    ignored = shutil.ignore_patterns("__pycache__")
+    source = Path(loco_stream.__file__).parent
+    shutil.copytree(source, folder / "loco_stream", ignore=ignored)
+    shutil.copy(TOY, folder / TABLE / "toy.py")
+    table = folder / TABLE / "__init__.py"
+    text = table.read_text()
+    imported = text.replace("    neighbors,\n)", "    neighbors,\n    toy,\n)")
+    registered = imported.replace("neighbors.EXPERT,\n)", "neighbors.EXPERT,\n    toy.EXPERT,\n)")
+    assert text != imported != registered
+    table.write_text(registered)
+    return folder
+
+
+def run_check(package, cache, fault=""):
+    return subprocess.run(
+        [sys.executable, "-c", CHECK],
+        cwd=package,
+        env=dict(
+            os.environ,
+            PYTHONPATH=str(package),
+            TOY_FAULT=fault,
+            LOCO_STREAM_CACHE_DIR=str(cache),
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_an_expert_is_one_file_and_one_line(package, tmp_path):
+    done = run_check(package, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for fault, sentence in (
+        ("contribution", "`contribution` must add up to what it wrote"),
+        ("check", "refuses its own state"),
+    ):
+        done = run_check(package, tmp_path, fault)  # the same kernels
+        assert f"AssertionError: expert 'toy' {sentence}" in done.stderr
+
+
+@pytest.mark.slow
+def test_faults_of_kernels_are_found(package, tmp_path):
+    done = run_check(package, tmp_path, "opinions")  # other kernels: a cache of its own
+    sentence = "must write opinions that are probabilities"
+    assert f"AssertionError: expert 'toy' {sentence}" in done.stderr
