@@ -276,7 +276,7 @@ class ModelCore:
     def _run_one(
         self,
         mode: int,
-        target: tuple[int, Any],
+        target: tuple[int, Any] | None,
         times: Float64,
         proba: Float64 = _NO_PROBA,
         tickets: Float64 = _NO_TICKETS,
@@ -286,7 +286,8 @@ class ModelCore:
         The arrays are kept: the answers are those of the last call.
         """
         one = self._one
-        one.label[0], one.value[0] = target
+        if target is not None:
+            one.label[0], one.value[0] = target
         one.answer[0] = -1.0
         answers = (one.answer, proba)
         self._step(self.row, times, (one.label, one.value), mode, answers, tickets)
@@ -399,7 +400,7 @@ class ModelCore:
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
         mode = step.PREDICT + _kind(in_stream)
-        return self._run_one(mode, (0, 0.0), times, proba)
+        return self._run_one(mode, None, times, proba)
 
     # Tables
 

@@ -165,14 +165,15 @@ class TargetCore(ModelCore):
     def _run_one(
         self,
         mode: int,
-        target: tuple[int, Any],
+        target: tuple[int, Any] | None,
         times: Float64,
         proba: Float64 = _NO_PROBA,
         tickets: Float64 = _NO_TICKETS,
     ) -> Float64:
         answers = self.no_answers(1)
-        targets = (np.array([target[0]]), np.array([target[1]]))
-        self._step(self.row, times, targets, mode, (answers, proba), tickets)
+        slots = np.zeros(1, np.int64)
+        values = np.zeros(0) if target is None else np.array([target[1]])
+        self._step(self.row, times, (slots, values), mode, (answers, proba), tickets)
         return answers
 
     def _step(

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+from loco_stream.connectors import CSVSource
+from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_trainer
 from loco_stream.monitor.holdout_plan import GROUP
 from loco_stream.stream import Block, Sample, Source
@@ -184,3 +186,52 @@ def test_alarms_and_predictions_come_in_the_order_of_rows():
     assert len([r for r in records if r["kind"] == "prediction"]) == len(X)
     assert any(r["kind"] == "drift" for r in records)
     assert all(late - GROUP <= early for late, early in pairwise(at))
+
+
+def write_log(path, n=700):
+    """Write rows with a number that gets stuck, a time, an id, a category and a label."""
+    rng = np.random.default_rng(5)
+    load = rng.standard_normal(n).round(3)
+    lines = ["load,stuck,at,order,colour,kind"]
+    for i in range(n):
+        colour = ("red", "green", "blue")[rng.integers(3)]
+        stuck = 1.5 if 200 < i < 400 else round(rng.standard_normal(), 3)
+        kind = "ok" if load[i] > 0 and colour != "red" else "worn"
+        order = f"o-{i:05d}" if i > 3 else ""
+        lines.append(f"{load[i]},{stuck},2026-05-04T10:{i % 60:02d}:00Z,{order},{colour},{kind}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def run_log(path, in_blocks, **options):
+    source = CSVSource(path, target="kind", **options)
+    records = []
+    engine = StreamEngine(
+        LOCOClassifier(hidden_sizes=(12,), seed=1),
+        SourceReader(source, in_blocks=in_blocks),
+        monitor=TaskMonitor(holdout=10, share=0.2, seed=3),
+    )
+    engine.on("prediction", records.append)
+    report = engine.run().to_dict()
+    config, arrays = export_trainer(engine._trainer)
+    handled = engine._handler.export_state()
+    del handled["now"]
+    report = {name: value for name, value in report.items() if name not in TIMES}
+    return (report, [config, handled], arrays), records
+
+
+def test_text_columns_are_left_out_of_blocks_from_the_same_row_on(tmp_path):
+    write_log(tmp_path / "rows.csv")
+    (blocks, rows) = (run_log(tmp_path / "rows.csv", in_blocks)[0] for in_blocks in (True, False))
+    assert_same(blocks, rows)
+    assert blocks[1][1]["text_columns"]["left_out"][0][0] == "at"
+    assert [name for name, _ in blocks[1][1]["text_columns"]["left_out"]] == ["at", "order"]
+    assert {drift["detector"] for drift in blocks[0]["drifts"]} >= {"stuck"}
+    assert blocks[0]["roc_auc"] > 0.5
+
+
+def test_rows_of_a_file_with_ids_keep_them(tmp_path):
+    write_log(tmp_path / "rows.csv")
+    for in_blocks in (True, False):
+        _, records = run_log(tmp_path / "rows.csv", in_blocks, id="order", keep=["at"])
+        assert records[9]["id"] == "o-00009"
+        assert records[9]["keep"] == {"at": "2026-05-04T10:09:00Z"}

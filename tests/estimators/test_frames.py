@@ -11,7 +11,12 @@ import pytest
 from river import compat
 from sklearn.base import clone
 
-from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
+from loco_stream import (
+    AdvancedOptions,
+    LOCOClassifier,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+)
 from loco_stream.errors import ConfigError, InputError
 
 pl = pytest.importorskip("polars")
@@ -204,3 +209,38 @@ def test_scikit_learn_through_river_compat():
     assert [direct.predict_one(dict(enumerate(x))) for x in X] == wrapped.predict(X).tolist()
     values = compat.convert_river_to_sklearn(LOCORegressor(hidden_sizes=(6,), seed=1))
     assert values.fit(X, X[:, 0]).predict(X).shape == (300,)
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_several_targets_are_the_columns_of_a_frame(library):
+    X = FRAMES[library]()
+    make = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pyarrow.table}[library]
+    values = {"a": np.arange(float(N)), "b": np.arange(float(N))[::-1].copy()}
+    model = LOCOMultiTargetRegressor(hidden_sizes=(6,), seed=2)
+    shown = model.learn_predict_many(X, make(values))
+    by_rows = LOCOMultiTargetRegressor(hidden_sizes=(6,), seed=2)
+    expected = []
+    for i, row in enumerate(rows()):
+        expected.append(by_rows.predict_one(plain(row)))
+        by_rows.learn_one(plain(row), {name: column[i] for name, column in values.items()})
+    expected[0] = {"a": 0.0, "b": 0.0}
+    assert frame_rows(shown) == expected
+    later = [by_rows.predict_one(plain(row)) for row in rows()]
+    assert frame_rows(model.predict_many(X)) == later
+
+
+def frame_rows(frame):
+    if isinstance(frame, pd.DataFrame):
+        return frame.to_dict("records")
+    return frame.to_pylist() if hasattr(frame, "to_pylist") else frame.to_dicts()
+
+
+@pytest.mark.parametrize("in_stream", [True, False, None])
+def test_frames_have_the_prediction_modes(in_stream):
+    X = in_pandas()
+    model = small()
+    model.learn_many(X, LABELS)
+    one = [model.predict_one(plain(row), in_stream=in_stream) for row in rows()]
+    assert model.predict_many(X, in_stream=in_stream).tolist() == one
+    proba = [model.predict_proba_one(plain(row), in_stream=in_stream) for row in rows()]
+    assert model.predict_proba_many(X, in_stream=in_stream).to_dict("records") == proba

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream import InputError, LOCOClassifier, LOCORegressor, load, save
+from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream.errors import InputError
 from tests.helpers.models import blobs
 
 MODES = [True, False, None]
