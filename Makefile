@@ -14,7 +14,7 @@ WORKERS := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help demo docs test fuzz test-quick check matrix coverage dist bench bench-peers pictures soak clean
+.PHONY: help demo docs test fuzz test-slow check matrix coverage dist bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -38,11 +38,11 @@ demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json,
 docs: $(VENV)/.installed-dev ## the guide, in out/docs; a warning is an error, and nothing is fetched
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d out/doctrees docs out/docs
 
-test: $(VENV)/.installed-dev ## every test
-	$(BIN)/python -m pytest $(WORKERS)
-
-test-quick: $(VENV)/.installed-dev ## the tests that take seconds
+test: $(VENV)/.installed-dev ## the tests, about a quarter of an hour on two cores; CI runs them
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
+
+test-slow: $(VENV)/.installed-dev ## the long tests: kills, whole tutorials, benches in small, demos
+	$(BIN)/python -m pytest $(WORKERS) -m slow
 
 check: $(VENV)/.installed-dev ## style, types and the import rule
 	$(BIN)/ruff check .

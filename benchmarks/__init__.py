@@ -36,6 +36,7 @@ BENCHES = {
     "dashboard": "benchmarks.dashboard:command",
     "outlets": "benchmarks.outlets:command",
     "fleet": "benchmarks.fleet:command",
+    "fleet-share": "benchmarks.fleet_share:command",
     "soak": "benchmarks.soak:command",
     "report": "benchmarks.report:command",
 }

@@ -107,27 +107,56 @@ def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
 
 
 def new_keys(n: int) -> dict[str, float]:
-    """Make models for new keys with two rows each."""
+    """Make models for new keys with two rows each, and open the fleet again."""
     from loco_stream import Fleet
 
     X, y = _rows(2)
-    with _folder() as folder, Fleet(_template(), folder) as fleet:
+    with _folder() as folder:
+        return {**_make_keys(Fleet(_template(), folder), folder, n, X, y), **_reopen(folder)}
+
+
+def _reopen(folder: Path) -> dict[str, float]:
+    """Open a fleet at rest, count its keys and read one model."""
+    from loco_stream import Fleet
+
+    def use() -> None:
+        with Fleet(None, folder) as fleet:
+            fleet.counts()
+            fleet.state_sha256(0)
+
+    return {"open_and_count_s": _timed(use)[1]}
+
+
+def _make_keys(
+    opened: Any, folder: Path, n: int, X: NDArray[np.float32], y: list[str]
+) -> dict[str, float]:
+    with opened as fleet:
         fleet.learn("first", X, y)
+        before = _resident()
 
         def make() -> None:
             for key in range(n):
                 fleet.learn(key, X, y)
 
         wall, cpu = _timed(make)
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = _resident()
         fleet.checkpoint()
+        count = _timed(fleet.counts)[1]
         disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
         "new_key_ms": 1e3 * cpu / n,
         "new_key_wall_ms": 1e3 * wall / n,
         "resident_gb": resident / 1e9,
+        "grown_bytes_per_key": (resident - before) / n,
+        "count_s": count,
         "disk_bytes": disk / n,
     }
+
+
+def _resident() -> int:
+    """Return the resident bytes of this process (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
@@ -173,6 +202,29 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
     }
 
 
+def on_partitions(workers: int, n_rows: int) -> dict[str, float]:
+    """Let workers read four files; return throughput, the driver's CPU share and a move's time."""
+    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+    with _folder() as folder:
+        X, y = _rows(n_rows)
+        header = "device," + ",".join("abcd") + ",y\n"
+        lines = [f"{i % 25},{','.join(f'{v:.6g}' for v in X[i])},{y[i]}\n" for i in range(n_rows)]
+        for number in range(4):
+            (folder / f"rows-{number}.csv").write_text(header + "".join(lines))
+        options = PartitionOptions(f"csv:{folder}/rows-{{partition}}.csv?target=y", "device", 4)
+        with PartitionedFleet(_template(), folder / "fleet", options, workers) as fleet:
+            fleet.assign()
+            fleet.rescale(workers + 1)
+            fleet.rescale(workers)
+            wall, cpu = _timed(lambda: fleet.run(0.5))
+            return {
+                "rows_per_second": 4 * n_rows / wall,
+                "driver_core": cpu / wall,
+                "longest_move_s": fleet.longest_move,
+            }
+
+
 def _spent(pids: list[int]) -> float:
     """Return the CPU seconds of other processes (Linux)."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
@@ -193,6 +245,8 @@ def measure(what: str, n: int) -> dict[str, Any]:
         return new_keys(n)
     if what == "simulation":
         return fleet_bill.simulate(1000, float(n), seed=0)
+    if what.startswith("partitions "):
+        return on_partitions(int(what.removeprefix("partitions ")), n)
     workers, block_rows = (int(number) for number in what.removeprefix("ray ").split("x"))
     return on_ray(workers, block_rows, n)
 
@@ -227,10 +281,11 @@ def command(settings: Settings, quick: bool) -> None:
     """
     whats = {
         "embedded": 4 if quick else 40,
-        "new keys": 100 if quick else 10_000,
+        "new keys": 100 if quick else 100_000,
         "simulation": 60 if quick else 3600,
     }
     if not quick:
         whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
+        whats |= {f"partitions {workers}": 100_000 for workers in (1, 2)}
     runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]
     settings.anew().run("fleet", runs, grids)

@@ -14,27 +14,29 @@ import msgspec
 import zmq
 
 from loco_stream.connectors.ls1.sockets import endpoint, is_local, open_socket
-from loco_stream.errors import ConfigError, SourceError
+from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 
 __all__ = ["Control", "make_token", "order", "read_token"]
 
 _TICK_MS = 100
-_FRAME_BYTES = 4096
-_WITHOUT_TOKEN = frozenset({"status"})  # orders that change nothing
+_FRAME_BYTES = 1 << 16
+_WITHOUT_TOKEN = frozenset({"status", "worst", "changed"})  # orders that change nothing
 _MIN_TOKEN = 16  # characters
 
-Handler = Callable[[], Mapping[str, Any]]
+Handler = Callable[..., Mapping[str, Any]]
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
     do: str
     token: str = ""
+    arguments: dict[str, Any] = {}  # msgspec copies an empty default
 
 
 class Control:
     """Answers orders in a thread until it is closed.
 
-    An order is one frame of JSON, ``{"do": NAME, "token": TEXT}``. The answer is ``{"ok": true,
+    An order is one frame of JSON, ``{"do": NAME, "token": TEXT, "arguments": {NAME: VALUE}}``; all
+    but the name may be left out. The answer is ``{"ok": true,
     ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is protected by the mode of
     its file. Every user of the machine can reach a ``tcp://`` port: there, only ``status`` is
     answered without the token.
@@ -44,7 +46,8 @@ class Control:
     address
         ``tcp://127.0.0.1:PORT`` or ``ipc://PATH``.
     handlers
-        Functions that carry out the orders, by name; called in the thread.
+        Functions that carry out the orders, by name; called in the thread with the order's
+        arguments. A `LocoStreamError` or `TypeError` becomes the error of the answer.
     token
         Token that an order must have. None requires none over ``ipc://``, and refuses all orders
         but ``status`` over ``tcp://``.
@@ -105,7 +108,10 @@ class Control:
             return _error(f"there is no order {name!r} (orders: {', '.join(self._handlers)})")
         if self._needs_token and name not in _WITHOUT_TOKEN and not self._is_token(given.token):
             return _error(f"the order {name!r} needs the service's control token")
-        return {"ok": True, **self._handlers[name]()}
+        try:
+            return {"ok": True, **self._handlers[name](**given.arguments)}
+        except (LocoStreamError, TypeError) as error:
+            return _error(str(error))
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
@@ -157,7 +163,9 @@ def read_token(path: str | Path) -> str:
     return token
 
 
-def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dict[str, Any]:
+def order(
+    address: str, name: str, timeout: float = 5.0, token: str = "", **arguments: Any
+) -> dict[str, Any]:
     """Give an order to a running service, and return its answer.
 
     Parameters
@@ -170,6 +178,8 @@ def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dic
         Seconds to wait for the answer.
     token
         The control token, if the service needs one.
+    arguments
+        Plain values that the order takes.
 
     Raises
     ------
@@ -178,7 +188,9 @@ def order(address: str, name: str, timeout: float = 5.0, token: str = "") -> dic
     """
     connection = open_socket(zmq.REQ, address, bind=False)
     try:
-        connection.socket.send(msgspec.json.encode({"do": name, "token": token}))
+        connection.socket.send(
+            msgspec.json.encode({"do": name, "token": token, "arguments": arguments})
+        )
         if not connection.socket.poll(int(timeout * 1000)):
             raise SourceError(f"no answer from {address} within {timeout:g} s")
         answer: dict[str, Any] = msgspec.json.decode(connection.socket.recv(), type=dict)

@@ -123,7 +123,8 @@ def command(demo: Demo) -> None:
     """Watch a simulated pump without labels, and find the fault that you cause.
 
     The page has buttons that close the valve and make a sensor stick. With --seconds or --headless,
-    the valve closes after half of the rows, and the sensor sticks after three quarters.
+    the valve closes after half of the rows, and the sensor sticks after three quarters. Look at the
+    column that each alarm names, and at the strip that stays lit while the valve is closed.
 
     \b
     Examples

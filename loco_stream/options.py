@@ -164,6 +164,9 @@ class AdvancedOptions:
         classes that do not come. None: 256, 512 for rows of more than 256 features, none where
         `readout_layers` is "hidden" or "last". 0: there is neither this layer nor what is known of
         the stream's next row.
+    recent_values
+        Recent values that a regression's prediction of the stream's next row depends on, 0 to 16.
+        0: it depends on the row alone.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is
@@ -202,6 +205,7 @@ class AdvancedOptions:
     leaks: Sequence[float] | None = _option(None, _checks.ascending(0.0, 0.5))
     plastic: float = _option(1.0, _checks.number(0.0, 1.0))
     fixed_neurons: int | None = _option(None, _checks.integer(0, 4096, optional=True))
+    recent_values: int = _option(3, _checks.integer(0, 16))
     reset: str = _option("subtract", _checks.choice("subtract", "zero"))
     dt: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
 

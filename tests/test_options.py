@@ -46,6 +46,9 @@ ADVANCED = [
     ("leaks", (0.0, -1e-3), "None, or a tuple"),
     ("plastic", 1.1, "a number from 0 to 1"),
     ("plastic", math.nan, "a number from 0 to 1"),
+    ("fixed_neurons", 4097, "None or an integer from 0 to 4096"),
+    ("recent_values", 17, "an integer from 0 to 16"),
+    ("recent_values", None, "an integer from 0 to 16"),
     ("reset", "none", "'subtract' or 'zero'"),
     ("dt", 0.0, "None or a number from 0.001 to 1e+06"),
 ]
@@ -199,7 +202,7 @@ def test_given_options_take_precedence_over_the_width(n_features):
         centroids=11,
     )
     layout = given.layout_for(n_features)
-    assert layout == ((8, 4), (0.0, 0.2), 5, "last", 7, 11)
+    assert layout == ((8, 4), (0.0, 0.2), 5, "last", 7, 11, 0)
 
 
 def test_rows_are_one_block_of_the_projector_up_to_a_bound_and_features_stay_together():
@@ -220,7 +223,7 @@ def test_width_rules_are_ascending_and_the_last_takes_any_width():
 
 def test_width_rules_are_the_only_place_with_their_numbers(monkeypatch):
     """Other rules give other models: no module has numbers of its own."""
-    own = options.WidthRule(None, 5, 2, (0.0, 0.1), False)
+    own = options.WidthRule(None, 5, 2, (0.0, 0.1), False, 7)
     monkeypatch.setattr(options, "WIDTH_RULES", (own,))
     for make in (LOCOClassifier, LOCORegressor):
         for n_features in (3, 300):

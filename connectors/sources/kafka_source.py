@@ -58,6 +58,9 @@ class KafkaSource(BrokerSource):
         Message header with the label, for bodies without one.
     group
         Consumer group to read in.
+    partition
+        Number of the only partition to read; None reads all. Excludes `group`, whose members get
+        their partitions from the broker.
     username
         Login name. The password is read from the environment variable
         ``LOCO_STREAM_KAFKA_PASSWORD``, or from the file that ``LOCO_STREAM_KAFKA_PASSWORD_FILE``
@@ -92,6 +95,7 @@ class KafkaSource(BrokerSource):
         labels: str | None = None,
         label: str = "label",
         group: str | None = None,
+        partition: int | None = None,
         username: str | None = None,
         mechanism: str = "PLAIN",
         tls: bool = False,
@@ -100,8 +104,11 @@ class KafkaSource(BrokerSource):
         super().__init__(f"kafka://{host}:{port}/{topic}", **options)
         if group == "":
             raise ConfigError("`group` must not be empty")
+        if group is not None and partition is not None:
+            raise ConfigError("`partition` excludes `group`: the broker assigns the partitions")
         self._kafka = KAFKA.load()
         self._topic = topic
+        self._only = partition
         self._topics = [topic] if labels is None else [topic, labels]
         if labels is not None:
             self._name_labels(f"the topic {labels}")
@@ -151,8 +158,17 @@ class KafkaSource(BrokerSource):
                     f"the Kafka broker {self._where} has no topic {name!r}: {found.error.str()}"
                 )
         self._partitions = [
-            (name, p) for name in self._topics for p in sorted(topics[name].partitions)
+            (name, p)
+            for name in self._topics
+            for p in sorted(topics[name].partitions)
+            if self._only is None or name != self._topic or p == self._only
         ]
+        if self._only is not None and self._only not in topics[self._topic].partitions:
+            client.close()
+            raise SourceError(
+                f"topic {self._topic!r} has no partition {self._only}; it has "
+                f"{len(topics[self._topic].partitions)}"
+            )
         return client
 
     def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:

@@ -84,5 +84,6 @@ def _urls(values: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def _command(name: str) -> click.Command:
-    found: click.Command = import_module(f"loco_stream.cli.{name}").command
+    module = "_fleet_run" if name == "fleet" else name  # `fleet` itself is a group
+    found: click.Command = import_module(f"loco_stream.cli.{module}").command
     return found

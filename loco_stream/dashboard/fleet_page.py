@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import queue
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +15,8 @@ from loco_stream.dashboard._server import (
     missing_extra,
     uvicorn_server,
 )
+from loco_stream.engine.queries import Query, RunnerQueries
+from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["FleetPage"]
 
 _TIMEOUT = 10.0  # seconds until the runner has answered a query
-_MAX_WAITING = 32
-
-Query = Callable[["FleetRunner"], object]
 
 
 class FleetPage:
@@ -64,7 +61,7 @@ class FleetPage:
         allowed_hosts: Sequence[str] = (),
         token: str | None = None,
     ) -> None:
-        self._queries: queue.Queue[tuple[Query, Future[object]]] = queue.Queue(_MAX_WAITING)
+        self._queries = RunnerQueries()
         server = uvicorn_server(_app(self, accepted_hosts(host, allowed_hosts), token))
         self._server = ServerThread(server, listen(host, port, "show the page"), "fleet page")
         self.url = self._server.url
@@ -77,22 +74,15 @@ class FleetPage:
 
     def __call__(self, runner: FleetRunner) -> None:
         """Answer the waiting queries, in the runner's thread."""
-        while not self._queries.empty():
-            query, answer = self._queries.get()
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(query(runner))
-                except Exception as error:
-                    answer.set_exception(error)
+        self._queries(runner)
 
     async def query(self, query: Query) -> tuple[int, object]:
         """Return the status and the body of a response."""
-        answer: Future[object] = Future()
         try:
-            self._queries.put_nowait((query, answer))
-            found = await asyncio.wait_for(asyncio.wrap_future(answer), _TIMEOUT)
-        except queue.Full:
-            return 503, {"error": f"{_MAX_WAITING} queries are waiting; try again later"}
+            answer = asyncio.wrap_future(self._queries.submit(query))
+            found = await asyncio.wait_for(answer, _TIMEOUT)
+        except SourceError as error:
+            return 503, {"error": str(error)}
         except TimeoutError:
             return 503, {"error": f"the fleet waits for rows and did not answer in {_TIMEOUT:g} s"}
         if found is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["serve_metrics", "shown_token"]
+__all__ = ["serve_collector", "serve_metrics", "shown_token"]
 
 Request: TypeAlias = Any  # a socket, as socketserver passes it
 Address: TypeAlias = Any
@@ -40,6 +40,16 @@ class Watched(Protocol):
     @property
     def latency(self) -> LatencyHistogram:
         """Time that rows took, read if the status has latencies."""
+
+
+class Collector(Protocol):
+    """What prometheus_client reads metrics from."""
+
+    def describe(self) -> Iterator[Family]:
+        """Announce the metrics."""
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the current metrics."""
 
 
 def serve_metrics(
@@ -70,6 +80,17 @@ def serve_metrics(
     ConfigError
         prometheus-client is missing, or the port is in use.
     """
+    return serve_collector(_Collector(engine), port, host, token, allowed_hosts)
+
+
+def serve_collector(
+    collector: Collector,
+    port: int,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    allowed_hosts: Sequence[str] = (),
+) -> Callable[[], None]:
+    """Do the same with the metrics of any collector."""
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
@@ -77,7 +98,7 @@ def serve_metrics(
             "metrics for Prometheus need prometheus-client: pip install 'loco-stream[metrics]'"
         ) from error
     registry = CollectorRegistry()
-    registry.register(_Collector(engine))
+    registry.register(collector)
     app = make_wsgi_app(registry)
     server = _listen(host, port)
     hosts = (*_LOCAL, *allowed_hosts) if host in _LOCAL or allowed_hosts else ()
@@ -188,7 +209,8 @@ class _Collector:
     def collect(self) -> Iterator[Family]:
         """Yield the current metrics."""
         status = self._engine.status
-        for key in keys_for("regression" if "mae" in status else "classification"):
+        problem = "regression" if "mae" in status else "classification"
+        for key in keys_for(problem, detector="n_alarms" in status):
             value = status.get(key.name)
             if key.prometheus and (key.kind == "flag" or value is not None):
                 yield self._family(key, value)

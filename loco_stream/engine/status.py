@@ -124,11 +124,15 @@ class StatusBoard:
             return {}
         return {**watcher.report(), "anomaly_curve": watcher.curve_report()}
 
+    def _watcher_shares(self) -> Config:
+        watcher = self._trainer.watcher
+        return {} if watcher is None else {"unusual_columns": watcher.shares()}
+
     def _measure(self) -> Config:
         now = time.monotonic()
         if now - self._slow_at >= _SLOW_SECONDS:
             numbers = _numbers(self._monitor_report())
-            self._slow = {**numbers, **self._handler.quality.report()}
+            self._slow = {**numbers, **self._handler.quality.report(), **self._watcher_shares()}
             self._slow_at = now
         trainer = self._trainer
         return {

@@ -198,17 +198,19 @@ class Watcher:
 
     def report(self) -> Config:
         """Return counts, alarms, the most unusual rows, and the share of each column."""
-        n = sum(self._blamed.values())
         unusual = sorted(self._unusual, key=lambda item: (-item[0], -item[1]))
         return {
             "n_alarms": self.n_alarms,
             "alarms": list(self.alarms),
             "unusual": [finding for _, _, finding in unusual],
-            "unusual_columns": {
-                str(name): count / n
-                for name, count in sorted(self._blamed.items(), key=lambda item: -item[1])
-            },
+            "unusual_columns": self.shares(),
         }
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of the unusual rows in which each column was blamed."""
+        n = sum(self._blamed.values())
+        ranked = sorted(self._blamed.items(), key=lambda item: -item[1])
+        return {str(name): count / n for name, count in ranked}
 
     def counters(self) -> Config:
         """Return the numbers of the status."""

@@ -32,6 +32,12 @@ class DetectorScores(NamedTuple):
         (n,) float64, the same, while rows of the last 300 are not yet taken for known.
     alarm
         (n,) bool.
+
+    Examples
+    --------
+    >>> scores = LOCODetector(seed=1).learn_score_array(np.zeros((200, 1)))
+    >>> isinstance(scores, DetectorScores), scores.onset.shape, bool(scores.alarm.any())
+    (True, (200,), False)
     """
 
     onset: NDArray[np.float64]

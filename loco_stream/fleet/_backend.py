@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, TypeAlias
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._rows import Key, Label, Rows, Table, Values
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
+from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
 
 __all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
@@ -57,6 +57,18 @@ class Backend(Protocol):
     def report(self, key: Key) -> KeyReport:
         """Return the report of a key."""
 
+    def counts(self) -> tuple[int, int]:
+        """Return the number of keys that have a model, and of models in memory."""
+
+    def share(self, name: str) -> None:
+        """Replace the shared model by another one from the storage."""
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew."""
+
+    def evict(self, keys: Sequence[Key]) -> int:
+        """Move models from memory to the store; return how many were in memory."""
+
     def flush(self) -> None:
         """Wait until all rows are learned and durable."""
 
@@ -73,8 +85,8 @@ class Backend(Protocol):
 class LocalBackend:
     """One shard in this process; calls from several threads run one after the other."""
 
-    def __init__(self, path: Path, factory: ModelFactory, options: ShardOptions) -> None:
-        self._shard = Shard(path, factory, options)
+    def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:
+        self._shard = Shard(storage, factory, options)
         self._options = options
         self._lock = RLock()
         self.n_repeated = 0
@@ -137,6 +149,27 @@ class LocalBackend:
         """Return the report of a key."""
         with self._lock:
             return self._shard.find(key).report()
+
+    def counts(self) -> tuple[int, int]:
+        """Count the keys of all groups, and the models in memory."""
+        with self._lock:
+            numbers = range(self._options.key_groups)
+            return sum(map(self._shard.count, numbers)), self._shard.n_resident
+
+    def share(self, name: str) -> None:
+        """Replace the shared model."""
+        with self._lock:
+            self._shard.share(name)
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew."""
+        with self._lock:
+            self._shard.reset(key)
+
+    def evict(self, keys: Sequence[Key]) -> int:
+        """Move models from memory to the store; return how many were in memory."""
+        with self._lock:
+            return self._shard.evict(keys)
 
     def flush(self) -> None:
         """Sync the logs."""

@@ -117,6 +117,10 @@ class KeyGroup:
         """Yield the keys of the evicted models."""
         return self._models.keys()
 
+    def count(self) -> int:
+        """Return the number of evicted models."""
+        return self._models.count()
+
     def checkpoint(self, models: Iterable[tuple[Key, bytes]]) -> None:
         """Store the models that changed, and drop the log before them."""
         self.sync()

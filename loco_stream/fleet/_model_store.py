@@ -16,13 +16,15 @@ from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["ModelStore"]
 
-# the names of tables and columns are part of the file format
+# The names of tables and columns are part of the file format. The index lists the keys without a
+# look at the models, which take a hundred kilobytes each.
 _TABLES = """
 PRAGMA page_size = 16384;
 PRAGMA cache_size = -256;
 PRAGMA journal_mode = TRUNCATE;
 PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS models (key BLOB PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS names ON models (key);
 CREATE TABLE IF NOT EXISTS place
     (one INTEGER PRIMARY KEY CHECK (one = 1), commit_number INTEGER NOT NULL);
 INSERT OR IGNORE INTO place VALUES (1, 0);
@@ -70,6 +72,15 @@ class ModelStore:
         """Yield every key that has a model here."""
         for (key,) in self._run("SELECT key FROM models").fetchall():
             yield decode_plain(key)
+
+    def count(self) -> int:
+        """Return the number of models here."""
+        (n,) = self._run("SELECT count(*) FROM models").fetchone()
+        return int(n)
+
+    def clear(self) -> None:
+        """Remove all models."""
+        self._run("DELETE FROM models")
 
     def checkpoint(self, commit_number: int, models: Iterable[tuple[Key, bytes]]) -> None:
         """Store `models`; make everything stored durable as the state after a commit of the log."""

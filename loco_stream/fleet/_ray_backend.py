@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,9 +22,10 @@ from loco_stream.fleet._backend import KeyReport, Names
 from loco_stream.fleet._ray_worker import RayWorker
 from loco_stream.fleet._rows import Key, Label, Rows, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
+from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["RayBackend"]
+__all__ = ["RayBackend", "connect"]
 
 # messages in flight per worker: they keep it busy while the driver waits for another worker
 _IN_FLIGHT = 4
@@ -36,6 +37,7 @@ _POLL_SECONDS = 0.002  # between two checks whether a busy worker has finished a
 _MAX_UNSYNCED = 64  # messages that may be volatile until the next one requests a sync
 _RESTART_TIMEOUT = 120.0  # seconds until a dead worker must be back
 _MAX_NOTES = 100
+_LEASE_CHECK = 5.0  # seconds without a reply until the lease of a worker is checked
 
 
 _Ray: TypeAlias = Any  # the module, an actor, or a reference: Ray has no types
@@ -56,9 +58,12 @@ class _Message:
 class _WorkerHandle:
     """The driver's end of one worker."""
 
-    def __init__(self, ray: _Ray, actor: _Ray) -> None:
+    def __init__(self, ray: _Ray, start: Callable[[], _Ray], is_alive: Callable[[], bool]) -> None:
         self._ray = ray
-        self.actor = actor
+        self._start = start
+        self._is_alive = is_alive
+        self.actor = start()
+        self._has_started = False  # a lease is taken with the first group
         self._number = 0
         self._in_flight: deque[tuple[_Message, _Ray]] = deque()
         self._unsynced: deque[_Message] = deque()
@@ -234,12 +239,34 @@ class _WorkerHandle:
 
     def _get(self, ref: _Ray) -> bytes:
         try:
-            content: bytes = self._ray.get(ref)
+            content: bytes = self._wait(ref)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, LocoStreamError):
                 raise error.cause from None
             raise
         return content
+
+    def _wait(self, ref: _Ray) -> bytes:
+        """Return the reply of the worker; start another worker if this one's lease is over.
+
+        A paused or unreachable process is neither alive nor dead for Ray. The new worker fences it
+        off in the storage.
+        """
+        while True:
+            try:
+                content: bytes = self._ray.get(ref, timeout=_LEASE_CHECK)
+            except self._ray.exceptions.GetTimeoutError:
+                if self._has_started and not self._is_alive():
+                    self._replace()
+                    raise self._ray.exceptions.RayActorError() from None
+            else:
+                self._has_started = True
+                return content
+
+    def _replace(self) -> None:
+        self._ray.kill(self.actor)
+        self.actor = self._start()
+        self._has_started = False
 
 
 class RayBackend:
@@ -247,7 +274,7 @@ class RayBackend:
 
     Parameters
     ----------
-    path, options
+    storage, options
         See `Shard`.
     workers, block_rows, address
         See `Fleet`.
@@ -259,9 +286,14 @@ class RayBackend:
     """
 
     def __init__(
-        self, path: Path, options: ShardOptions, workers: int, block_rows: int, address: str | None
+        self,
+        storage: Storage,
+        options: ShardOptions,
+        workers: int,
+        block_rows: int,
+        address: str | None,
     ) -> None:
-        self._ray, self._own = _connect(address)
+        self._ray, self._own = connect(address)
         self._options = options
         self._block_rows = block_rows
         # a cluster has a core per worker; a Ray started here shares the cores of this machine
@@ -269,8 +301,8 @@ class RayBackend:
         self._actors = self._ray.remote(RayWorker).options(
             max_restarts=-1, max_task_retries=0, num_cpus=cores
         )
-        self._arguments = (str(path.resolve()), options)
-        self._workers = [self._start() for _ in range(workers)]
+        self._storage = storage
+        self._workers = [self._start(i) for i in range(workers)]
 
     def __repr__(self) -> str:
         return f"{len(self._workers)} workers on Ray"
@@ -334,14 +366,31 @@ class RayBackend:
 
     def keys(self) -> list[Key]:
         """Query every worker."""
+        return [key for worker, groups in self._owned() for key in worker.query("keys", groups)]
+
+    def counts(self) -> tuple[int, int]:
+        """Query every worker."""
+        counts = [worker.query("counts", groups) for worker, groups in self._owned()]
+        return sum(n_keys for n_keys, _ in counts), sum(n_resident for _, n_resident in counts)
+
+    def share(self, name: str) -> None:
+        """Let every worker replace the shared model."""
+        for worker in self._workers:
+            worker.query("share", name)
+
+    def reset(self, key: Key) -> None:
+        """Let the key's worker start a model anew."""
+        self._worker_of(key).query("reset", key)
+
+    def evict(self, keys: Sequence[Key]) -> int:
+        """Let each key's worker evict its model."""
+        return sum(self._worker_of(key).query("evict", [key]) for key in keys)
+
+    def _owned(self) -> list[tuple[_WorkerHandle, list[int]]]:
+        """Return each worker and the numbers of its groups."""
         n = len(self._workers)
         groups = range(self._options.key_groups)
-        owned = [[group for group in groups if group % n == i] for i in range(n)]
-        return [
-            key
-            for worker, numbers in zip(self._workers, owned, strict=True)
-            for key in worker.query("keys", numbers)
-        ]
+        return [(worker, list(groups[i::n])) for i, worker in enumerate(self._workers)]
 
     def state_sha256(self, key: Key) -> str:
         """Query the key's worker."""
@@ -376,7 +425,7 @@ class RayBackend:
             worker.query("release", [g for g in groups if g % before == i and g % workers != i])
         for worker in self._workers[workers:]:
             self._ray.kill(worker.actor)
-        self._workers = self._workers[:workers] + [self._start() for _ in range(workers - before)]
+        self._workers = self._workers[:workers] + [self._start(i) for i in range(before, workers)]
 
     def close(self) -> None:
         """Store everything, end all workers, and end Ray if it was started here."""
@@ -390,8 +439,13 @@ class RayBackend:
             if self._own:
                 self._ray.shutdown()
 
-    def _start(self) -> _WorkerHandle:
-        return _WorkerHandle(self._ray, self._actors.remote(*self._arguments))
+    def _start(self, index: int) -> _WorkerHandle:
+        name = str(index)
+
+        def start() -> _Ray:
+            return self._actors.remote(self._storage.worker(name), self._options)
+
+        return _WorkerHandle(self._ray, start, partial(self._storage.is_alive, name))
 
     def _index(self, key: Key) -> int:
         return group_of(key, self._options.key_groups) % len(self._workers)
@@ -400,7 +454,7 @@ class RayBackend:
         return self._workers[self._index(key)]
 
 
-def _connect(address: str | None) -> tuple[_Ray, bool]:
+def connect(address: str | None) -> tuple[_Ray, bool]:
     """Return Ray, and whether it was started here."""
     # no usage statistics are sent unless the user sets the variable
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -7,13 +7,13 @@ here nor in the driver.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loco_stream.fleet._home import model_factory
 from loco_stream.fleet._rows import Rows
 from loco_stream.fleet._shard import Shard, ShardOptions
-from loco_stream.fleet.directory import model_factory
+from loco_stream.fleet._storage import open_storage
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayWorker"]
@@ -24,14 +24,15 @@ class RayWorker:
 
     Parameters
     ----------
-    path
-        The fleet's directory, on a file system that the worker can reach.
+    storage
+        Arguments of `open_storage`. A directory must be on a file system that the worker can reach.
     options
         Bounds of the shard.
     """
 
-    def __init__(self, path: str, options: ShardOptions) -> None:
-        self._shard = Shard(Path(path), model_factory(Path(path)), options)
+    def __init__(self, storage: Mapping[str, Any], options: ShardOptions) -> None:
+        opened = open_storage(**storage)
+        self._shard = Shard(opened, model_factory(opened), options)
         self._durable = -1
         self._newest = 0  # number of the last message
         self._n_sent_notes = 0
@@ -107,6 +108,10 @@ _QUERIES: dict[str, Callable[[Shard, Any], object]] = {
     "state_sha256": lambda shard, key: shard.find(key).state_sha256(),
     "state": lambda shard, key: shard.find(key).to_bytes(key),
     "report": lambda shard, key: shard.find(key).report(),
+    "counts": lambda shard, groups: [sum(map(shard.count, groups)), shard.n_resident],
+    "share": lambda shard, name: shard.share(name),
+    "reset": lambda shard, key: shard.reset(key),
+    "evict": lambda shard, keys: shard.evict(keys),
     "release": lambda shard, groups: shard.release(groups),
     "checkpoint": lambda shard, _: shard.checkpoint(),
     "close": lambda shard, _: shard.close(),

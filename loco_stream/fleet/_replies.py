@@ -93,13 +93,13 @@ class Replies:
     def _values(self, keys: Sequence[Key | None], X: Matrix, names: Sequence[Hashable]) -> _Reply:
         """Return the values of each row and the classes of all.
 
-        A class that the key's model does not know has probability 0. A key without a model has
-        probability 0 for all classes, or NaN in regression.
+        A class that the key's model does not know has probability 0. A key without a model, or
+        no key, has the probabilities of the shared model; without one, 0 for all classes, or NaN in
+        regression.
         """
-        members: dict[Key, list[int]] = {}
+        members: dict[Key | None, list[int]] = {}
         for i, key in enumerate(keys):
-            if key is not None:
-                members.setdefault(key, []).append(i)
+            members.setdefault(key, []).append(i)
         found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
         known = {
             label: None for values in found.values() if values is not None for label in values[1]

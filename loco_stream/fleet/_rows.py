@@ -20,6 +20,7 @@ __all__ = [
     "LABELS",
     "LEARN",
     "OBSERVE",
+    "RESET",
     "Key",
     "Label",
     "LabelsLike",
@@ -35,6 +36,7 @@ __all__ = [
     "make_rows",
     "read_names",
     "read_rows",
+    "reset_of",
 ]
 
 Key: TypeAlias = str | int
@@ -52,6 +54,7 @@ Numbers: TypeAlias = range | NDArray[np.int64]
 LEARN = "learn"
 OBSERVE = "observe"
 LABELS = "labels"
+RESET = "reset"
 
 _LARGEST = 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
@@ -111,7 +114,7 @@ class Rows:
         The bytes that the rows were decoded from.
     kind
         LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
-        without columns.
+        without columns; RESET for no rows, where the model of the key starts anew.
     """
 
     key: Key
@@ -191,6 +194,11 @@ class Rows:
         y = np.frombuffer(y[1], y[0]).copy() if packed else y
         numbers = range(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64)
         return cls(key, X, y, features, source, epoch, numbers, content, *kind)
+
+
+def reset_of(key: Key) -> Rows:
+    """Return the entry of the log at which the model of a key starts anew."""
+    return Rows(key, np.zeros((0, 0), np.float32), [], None, "", 0, range(0), kind=RESET)
 
 
 def make_rows(

@@ -8,11 +8,22 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
-from loco_stream.fleet._key_group import KeyGroup
-from loco_stream.fleet._rows import LABELS, Key, Label, Outputs, Rows, Table, Values, group_of
+from loco_stream.fleet._home import load_shared
+from loco_stream.fleet._rows import (
+    LABELS,
+    RESET,
+    Key,
+    Label,
+    Outputs,
+    Rows,
+    Table,
+    Values,
+    group_of,
+    reset_of,
+)
+from loco_stream.fleet._storage import Group, Storage
 from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
 from loco_stream.records import Record
 
@@ -63,19 +74,19 @@ class Shard:
 
     Parameters
     ----------
-    path
-        Directory of the fleet, which holds the directories of the groups.
+    storage
+        Storage of the fleet, which holds the groups.
     factory
         Makes the models of keys.
     options
         Bounds.
     """
 
-    def __init__(self, path: Path, factory: ModelFactory, options: ShardOptions) -> None:
-        self._path = path
+    def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:
+        self._storage = storage
         self._factory = factory
         self._options = options
-        self._groups: dict[int, KeyGroup] = {}
+        self._groups: dict[int, Group] = {}
         self._models: OrderedDict[Key, KeyedModel] = OrderedDict()  # least recently used first
         self._unsynced: set[int] = set()
         # a file system makes many files durable at once
@@ -105,12 +116,45 @@ class Shard:
     def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows of a key without learning; None per row if the key has no model."""
         keyed = self._locate(key)[1]
-        return [None] * len(X) if keyed is None else keyed.predict(X, features)
+        if keyed is not None:
+            return keyed.predict(X, features)
+        shared = self._factory.shared
+        return [None] * len(X) if shared is None else shared.predict(X, features)
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
         """Return what `KeyedModel.values` does; None if the key has no model."""
         keyed = self._locate(key)[1]
-        return None if keyed is None else keyed.values(X, features)
+        if keyed is not None:
+            return keyed.values(X, features)
+        shared = self._factory.shared
+        return None if shared is None else shared.probas(X, features)
+
+    def share(self, name: str) -> None:
+        """Replace the shared model by another one from the storage."""
+        assert self._factory.shared is not None
+        self._factory.shared.model = load_shared(self._storage, name)
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew, durably; rows that it has learned stay repeated.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        keyed = self.find(key)
+        group = self._groups[keyed.group]
+        group.append(1, reset_of(key).encode())
+        self._unsynced.add(group.number)
+        self._insert(key, self._factory.restarted(keyed))
+        self.sync()
+
+    def evict(self, keys: Iterable[Key]) -> int:
+        """Move models from memory to the store; return how many were in memory."""
+        resident = [key for key in keys if key in self._models]
+        for key in resident:
+            self._evict(key, self._models.pop(key))
+        return len(resident)
 
     def find(self, key: Key) -> KeyedModel:
         """Return the model of a key.
@@ -127,26 +171,38 @@ class Shard:
 
     def keys(self, number: int) -> set[Key]:
         """Return the keys of a group that have a model."""
-        if not self._path_of(number).exists():  # no row of the group was learned
+        if not self._has_group(number):  # no row of the group was learned
             return set()
         return {*self.open(number).keys(), *self._resident(number)}
 
-    def open(self, number: int) -> KeyGroup:
+    def count(self, number: int) -> int:
+        """Return the number of keys of a group that have a model."""
+        if not self._has_group(number):
+            return 0
+        stored = self.open(number).count()
+        return stored + sum(not self._models[key].is_stored for key in self._resident(number))
+
+    @property
+    def n_resident(self) -> int:
+        """Models in memory."""
+        return len(self._models)
+
+    def open(self, number: int) -> Group:
         """Open a group and learn the rows in its log again.
 
         Rows that raise are set aside, and the group is opened again without them, because a model
         that learned half of them is in an unknown state.
         """
         while number not in self._groups:
-            group = _open_group(self._path_of(number), number)
+            group = _open_group(self._storage, number)
             self._groups[number] = group
             self._replay(number, group)
         return self._groups[number]
 
-    def _path_of(self, number: int) -> Path:
-        return self._path / f"group-{number:04d}"
+    def _has_group(self, number: int) -> bool:
+        return number in self._groups or self._storage.has_group(number)
 
-    def _replay(self, number: int, group: KeyGroup) -> None:
+    def _replay(self, number: int, group: Group) -> None:
         try:
             for rows in group.replay():
                 try:
@@ -191,14 +247,17 @@ class Shard:
         """Make everything learned durable in the logs."""
         groups = [self._groups[number] for number in sorted(self._unsynced)]
         if groups:
-            list(self._sync_threads.map(KeyGroup.sync, groups))
+            list(self._sync_threads.map(lambda group: group.sync(), groups))
         self._unsynced.clear()
         self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Store everything and release all groups."""
-        self.release(list(self._groups))
-        self._sync_threads.shutdown()
+        try:
+            self.release(list(self._groups))
+        finally:
+            self._sync_threads.shutdown()
+            self._storage.close()
 
     def _learn(self, rows: Rows, predicts: bool, now: float) -> LearnResult:
         if not len(rows):
@@ -223,7 +282,7 @@ class Shard:
         return result
 
     def _learn_new(
-        self, group: KeyGroup, keyed: KeyedModel | None, rows: Rows, predicts: bool
+        self, group: Group, keyed: KeyedModel | None, rows: Rows, predicts: bool
     ) -> LearnResult:
         """Log and learn rows that were not learned before."""
         try:
@@ -246,12 +305,16 @@ class Shard:
         unknown = outputs.count(None) if rows.kind == LABELS else 0
         return LearnResult(outputs, unknown, None, tuple(self._models[rows.key].alarms))
 
-    def _is_due(self, group: KeyGroup, now: float) -> bool:
+    def _is_due(self, group: Group, now: float) -> bool:
         """Return whether a group needs a checkpoint."""
         many = group.rows_since >= self._options.checkpoint_every
         return many or group.saved_at < now - _CHECKPOINT_SECONDS
 
     def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Outputs:
+        if rows.kind == RESET:  # only from the log: `reset` itself does not come here
+            if keyed is not None:
+                self._insert(rows.key, self._factory.restarted(keyed))
+            return ()
         if keyed is not None:
             return keyed.learn(rows, predicts)
         keyed = self._factory.new(rows)
@@ -259,7 +322,7 @@ class Shard:
         self._insert(rows.key, keyed)  # after learning: refused rows create no model
         return outputs
 
-    def _locate(self, key: Key) -> tuple[KeyGroup, KeyedModel | None]:
+    def _locate(self, key: Key) -> tuple[Group, KeyedModel | None]:
         """Return the group of a key, and its model if it has one."""
         keyed = self._models.get(key)
         if keyed is None:
@@ -268,44 +331,54 @@ class Shard:
         self._models.move_to_end(key)
         return self._groups[keyed.group], keyed
 
-    def _find(self, group: KeyGroup, key: Key) -> KeyedModel | None:
+    def _find(self, group: Group, key: Key) -> KeyedModel | None:
         keyed = self._models.get(key)
         if keyed is not None:
             self._models.move_to_end(key)
             return keyed
         content = group.get(key)
-        return None if content is None else self._insert(key, self._factory.load(key, content))
+        if content is None:
+            return None
+        keyed = self._factory.load(key, content)
+        keyed.is_stored = True
+        return self._insert(key, keyed)
 
     def _insert(self, key: Key, keyed: KeyedModel) -> KeyedModel:
         """Keep a model in memory, and evict the least recently used one if there are too many."""
         keyed.group = group_of(key, self._options.key_groups)
+        before = self._models.get(key)
+        keyed.is_stored = keyed.is_stored or (before is not None and before.is_stored)
         self._models[key] = keyed
         if len(self._models) > self._options.max_resident:
-            oldest, model = self._models.popitem(last=False)
-            if model.changed:
-                self._groups[model.group].put(oldest, model.to_bytes(oldest))
+            self._evict(*self._models.popitem(last=False))
         return keyed
+
+    def _evict(self, key: Key, keyed: KeyedModel) -> None:
+        """Store a model that is no longer in memory, if it changed."""
+        if keyed.changed:
+            self._groups[keyed.group].put(key, keyed.to_bytes(key))
 
     def _resident(self, number: int) -> list[Key]:
         """Return the keys of a group whose models are in memory."""
         return [key for key, keyed in self._models.items() if keyed.group == number]
 
-    def _checkpoint(self, group: KeyGroup) -> None:
+    def _checkpoint(self, group: Group) -> None:
         resident = [(key, self._models[key]) for key in self._resident(group.number)]
         changed = [(key, keyed) for key, keyed in resident if keyed.changed]
         group.checkpoint((key, keyed.to_bytes(key)) for key, keyed in changed)
         for _, keyed in changed:
             keyed.changed = False
+            keyed.is_stored = True
         self._unsynced.discard(group.number)
 
 
-def _open_group(path: Path, number: int) -> KeyGroup:
-    """Open a group; the lock of a killed process is released a moment after its end."""
+def _open_group(storage: Storage, number: int) -> Group:
+    """Open a group; the lock or lease of a killed process ends a moment after it."""
     deadline = time.monotonic() + _LOCK_TIMEOUT
     wait = 0.01
     while True:
         try:
-            return KeyGroup(path, number)
+            return storage.open_group(number)
         except ConfigError:
             if time.monotonic() + wait > deadline:
                 raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +12,9 @@ import numpy as np
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
+from loco_stream.fleet._home import FleetHome, Settings
 from loco_stream.fleet._rows import (
     Key,
     LabelsLike,
@@ -29,11 +30,14 @@ from loco_stream.fleet._rows import (
     read_rows,
 )
 from loco_stream.fleet._shard import LearnResult, ShardOptions, parse_sync
-from loco_stream.fleet.directory import FleetDir, Settings
+from loco_stream.fleet._storage import open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.monitor import TaskMonitor
 
 __all__ = ["Fleet"]
+
+_POOLED_KEYS = 200
+_NO_KEY = "\0"  # stands for a question without a key: no device has this name
 
 
 class Fleet:
@@ -50,8 +54,10 @@ class Fleet:
         A `LOCOClassifier` or `LOCORegressor` that new keys start from, fresh or trained on many
         devices. None selects the model that the directory was begun with.
     directory
-        Where everything is stored. One fleet at a time works in it. Workers on other machines must
-        reach it too.
+        Where everything is stored: a directory, or the URL of an object store such as
+        ``s3://BUCKET/PREFIX`` (needs the extra ``objects``). One fleet at a time works in it.
+        Workers on other machines must reach it too: a directory needs a shared file system with
+        locks, an object store does not.
     workers
         0 learns in this process. A larger number starts as many Ray actors; needs the extra
         ``ray``.
@@ -74,6 +80,20 @@ class Fleet:
         On Ray: rows per message. Up to 2,048 are joined while a worker is busy.
     ray_address
         Address of a running Ray cluster; None starts one on this machine.
+    lease
+        In an object store: seconds after which a process that does not renew its lease counts as
+        dead, so that others may take its work over. A longer lease tolerates longer pauses, a
+        shorter one shortens the wait after a crash.
+    share
+        ``"none"``: keys learn nothing from each other. ``"prior"``: the readouts of up to 200 keys
+        are pooled into one shared model, and each key predicts with a mixture of its own and the
+        shared model, whose weights it finds for itself. New keys predict well from their first row
+        on; a row costs about twice the time. Needs a LOCOClassifier with ``rule="frozen"`` that has
+        learned 300 rows or more, whose scales all keys begin with. Late labels and a `monitor` are
+        not supported.
+    share_every
+        Rows until the shared model is pooled for the first time. Later it is pooled each time that
+        the rows of this process have grown by half, but at least every 100 `share_every` rows.
     settings
         Plain values that are stored when the fleet is begun. A fleet that is opened with other
         values is refused.
@@ -108,28 +128,38 @@ class Fleet:
         durability: str = "interval:1s",
         block_rows: int = 256,
         ray_address: str | None = None,
+        lease: float = 10.0,
+        share: str = "none",
+        share_every: int = 10_000,
         settings: Settings | None = None,
     ) -> None:
         _check_integer("workers", workers, 0, 10_000)
         _check_integer("key_groups", key_groups, 1, 9999)
         _check_integer("max_resident", max_resident, 1, 10**9)
         _check_integer("checkpoint_every", checkpoint_every, 1, 10**9)
+        _check_integer("share_every", share_every, 1, 10**9)
         _check_integer("block_rows", block_rows, 1, 1 << 20)
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
             raise ConfigError("`ray_address` needs workers, 1 or more")
-        self._directory = FleetDir(Path(directory), model, key_groups, monitor, settings)
+        if not 1.0 <= lease <= 20.0:
+            raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")
+        storage = open_storage(directory, lease=lease)
+        self._home = FleetHome(storage, model, key_groups, monitor, settings, share)
+        self._share_every = share_every
+        self._n_rows = 0
+        self._share_at = share_every
         self._next_seq = 0
         self._backend: Backend
         try:
             if workers:
                 from loco_stream.fleet._ray_backend import RayBackend
 
-                self._backend = RayBackend(self.path, options, workers, block_rows, ray_address)
+                self._backend = RayBackend(storage, options, workers, block_rows, ray_address)
             else:
-                self._backend = LocalBackend(self.path, self._directory.model_factory(), options)
+                self._backend = LocalBackend(storage, self._home.model_factory(), options)
         except BaseException:
-            self._directory.close()
+            self._home.close()
             raise
 
     def __enter__(self) -> Self:
@@ -144,22 +174,38 @@ class Fleet:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Fleet({str(self.path)!r}, {self._backend!r})"
+        return f"Fleet({self.location!r}, {self._backend!r})"
 
     @property
-    def path(self) -> Path:
-        """The directory."""
-        return self._directory.path
+    def location(self) -> str:
+        """The directory, or the URL of the object store."""
+        return self._home.storage.location
+
+    def read_position(self) -> bytes | None:
+        """Return what `write_position` stored last; None if it was never called."""
+        return self._home.storage.read_position()
+
+    def write_position(self, content: bytes) -> None:
+        """Store the position of the source beside the models, durably.
+
+        Raises
+        ------
+        ConfigError
+            The directory cannot be written.
+        CheckpointError
+            The object store cannot be reached, or another process took the fleet over.
+        """
+        self._home.storage.write_position(content)
 
     @property
     def task(self) -> str:
         """Task type of the models: classification or regression."""
-        return task_of(self._directory.template)
+        return task_of(self._home.template)
 
     @property
     def has_context(self) -> bool:
         """Whether the models depend on earlier rows, because they have a memory or delays."""
-        template = self._directory.template
+        template = self._home.template
         return template.memory is not None or template.max_delay > 0
 
     @property
@@ -218,7 +264,9 @@ class Fleet:
         CheckpointError
             The log cannot be written; the rows of this call are not learned.
         """
-        self._backend.learn([self._rows(key, X, y, features, source, epoch, seq)])
+        rows = self._rows(key, X, y, features, source, epoch, seq)
+        self._backend.learn([rows])
+        self._share_when_due([rows])
 
     def learn_predict(
         self,
@@ -242,28 +290,75 @@ class Fleet:
 
     def process(self, batch: Sequence[Rows]) -> list[LearnResult]:
         """Predict, then learn rows of many keys at once; refused rows raise no error."""
-        return self._backend.learn_predict(batch)
+        results = self._backend.learn_predict(batch)
+        self._share_when_due(batch)
+        return results
 
-    def predict(self, key: Key, X: TableLike, features: Iterable[Hashable] | None = None) -> Matrix:
-        """Predict rows of a key without learning, (n,); None per row if the key has no model."""
+    def predict(
+        self, key: Key | None, X: TableLike, features: Iterable[Hashable] | None = None
+    ) -> Matrix:
+        """Predict rows of a key without learning, (n,).
+
+        If the key is None or has no model, the shared model predicts; without one, the prediction
+        is None per row.
+        """
         table = read_rows(X)
-        return _array(self._backend.predict(check_key(key), table, read_names(features, table)))
+        key = _NO_KEY if key is None else check_key(key)
+        return _array(self._backend.predict(key, table, read_names(features, table)))
 
-    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
+    def pool(self) -> None:
+        """Pool the shared model now, from up to 200 keys.
+
+        All models are stored first, so that a row that is learned again after a crash meets the
+        same shared model as before.
+
+        Raises
+        ------
+        ConfigError
+            The fleet was opened with `share` "none".
+        """
+        from loco_stream.fleet.merging import merge
+
+        if not self._home.shares:
+            raise ConfigError("`share` must be 'prior' to pool a shared model, got 'none'")
+        self.checkpoint()
+        template = self._home.template
+        models = [model for key in self._sample() if (model := self.model(key)).n_seen]
+        like = [model for model in models if model.features == template.features]
+        if like:
+            self._backend.share(self._home.replace_shared(merge([template, *like])))
+
+    def _sample(self) -> list[Key]:
+        """Return up to 200 keys, others each time."""
+        keys = sorted(self.keys(), key=str)
+        step = max(1, -(-len(keys) // _POOLED_KEYS))
+        return keys[self._n_rows % step :: step]
+
+    def _share_when_due(self, batch: Sequence[Rows]) -> None:
+        if not self._home.shares:
+            return
+        self._n_rows += sum(map(len, batch))
+        if self._n_rows >= self._share_at:
+            self.pool()
+            growth = min(self._n_rows // 2, 100 * self._share_every)
+            self._share_at = self._n_rows + max(growth, self._share_every)
+
+    def values(self, key: Key | None, X: Table, features: Sequence[Hashable]) -> Values:
         """Return probabilities (n, n_classes) and the classes, or values (n, 1) and no classes.
 
-        Returns None if the key has no model.
+        If the key is None or has no model, the values are those of the shared model; without one,
+        the result is None.
 
         Parameters
         ----------
         key
-            The key.
+            The key, or None.
         X
             (n, n_features) float32.
         features
             Names of the columns.
         """
-        return self._backend.values(key, X, features)
+        return self._backend.values(_NO_KEY if key is None else key, X, features)
 
     def keys(self) -> list[Key]:
         """Return every key that has a model, in no particular order."""
@@ -288,7 +383,7 @@ class Fleet:
             The key has no model.
         """
         key = check_key(key)
-        return ModelFactory(self._directory.template).load(key, self._backend.state(key)).model
+        return ModelFactory(self._home.template).load(key, self._backend.state(key)).model
 
     def report(self, key: Key) -> KeyReport:
         """Return the rows seen and, with a monitor, the scores, drifts and forgetting of a key.
@@ -299,6 +394,41 @@ class Fleet:
             The key has no model.
         """
         return self._backend.report(check_key(key))
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of keys that have a model, and of models in memory."""
+        return self._backend.counts()
+
+    def reset(self, key: Key) -> None:
+        """Let the model of a key start anew from the template, for example after a repair.
+
+        Rows that the key has learned count as repeated if they arrive again.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        self._backend.reset(check_key(key))
+
+    def evict(self, keys: Iterable[Key]) -> int:
+        """Move the models of keys from memory to the store; return how many were in memory.
+
+        A model is loaded again, bit-identical, when the next row of its key arrives.
+        """
+        return self._backend.evict([check_key(key) for key in keys])
+
+    def export(self, key: Key, path: str | os.PathLike[str]) -> None:
+        """Write the model of a key to a file that `loco_stream.load` reads.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        CheckpointError
+            The file cannot be written.
+        """
+        save(self.model(key), path)
 
     def merge(self, keys: Iterable[Key]) -> Any:
         """Return one model of the rows of several keys, whose hidden layers must be frozen.
@@ -313,7 +443,7 @@ class Fleet:
         """
         from loco_stream.fleet.merging import merge
 
-        return merge([self.model(key) for key in dict.fromkeys(keys)], self._directory.template)
+        return merge([self.model(key) for key in dict.fromkeys(keys)], self._home.template)
 
     def flush(self) -> None:
         """Wait until all rows are learned and durable in the log."""
@@ -339,7 +469,7 @@ class Fleet:
         try:
             self._backend.close()
         finally:
-            self._directory.close()
+            self._home.close()
 
     def _rows(
         self,
@@ -354,7 +484,7 @@ class Fleet:
         """Return checked rows, numbered if the caller does not: on Ray they may be sent twice."""
         if seq is not None:
             return make_rows(key, X, y, features, source, epoch, seq)
-        rows = make_rows(key, X, y, features, "", self._directory.epoch, self._next_seq)
+        rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
         self._next_seq += len(rows)
         return rows
 

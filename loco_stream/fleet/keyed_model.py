@@ -19,6 +19,7 @@ from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet._rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Outputs, Rows, Table
+from loco_stream.fleet.sharing import Mixture, SharedModel, named_table, probas
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, Saved, State
@@ -46,17 +47,30 @@ class ModelFactory:
         Each key starts with a copy of it.
     watch
         Settings of each key's `TaskMonitor`; None watches nothing.
+    shared
+        The model that all keys share; None shares nothing.
     """
 
-    def __init__(self, template: LOCOEstimator, watch: State | None = None) -> None:
+    def __init__(
+        self,
+        template: LOCOEstimator,
+        watch: State | None = None,
+        shared: SharedModel | None = None,
+    ) -> None:
         self.template = template
+        self.shared = shared
         self._watch = watch
         self._blanks: dict[Any, LOCOEstimator] = {}
 
     def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
         model = self._blank(rows) if rows.kind == LEARN else self.template
-        return KeyedModel(copy.copy(model), self._watch)
+        return KeyedModel(copy.copy(model), self._watch, shared=self.shared)
+
+    def restarted(self, keyed: KeyedModel) -> KeyedModel:
+        """Return a model that starts anew for a key; rows that the key learned stay repeated."""
+        model = copy.copy(self.template)
+        return KeyedModel(model, self._watch, dict(keyed.seen), self.shared)
 
     def load(self, key: Key, content: bytes) -> KeyedModel:
         """Return a stored model, bit-identical.
@@ -72,7 +86,7 @@ class ModelFactory:
             raise CheckpointError(
                 f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}"
             )
-        keyed = KeyedModel(own.from_state(config, arrays), self._watch)
+        keyed = KeyedModel(own.from_state(config, arrays), self._watch, shared=self.shared)
         keyed.restore(saved)
         return keyed
 
@@ -111,6 +125,10 @@ class KeyedModel:
         The estimator.
     watch
         Settings of its `TaskMonitor`; None measures and watches nothing.
+    seen
+        Of a model that starts anew: epoch and number of the newest row of each source.
+    shared
+        The model that all keys share; None shares nothing.
 
     Attributes
     ----------
@@ -120,20 +138,32 @@ class KeyedModel:
         Whether it differs from the group's checkpoint.
     group
         Number of its key group.
+    is_stored
+        Whether the group stores an earlier state of it.
     alarms
         Records of the drifts and returns of tasks in the rows learned last.
     """
 
     group = -1
+    is_stored = False
 
-    def __init__(self, model: LOCOEstimator, watch: State | None) -> None:
-        self.seen: dict[str, tuple[int, int]] = {}
+    def __init__(
+        self,
+        model: LOCOEstimator,
+        watch: State | None,
+        seen: dict[str, tuple[int, int]] | None = None,
+        shared: SharedModel | None = None,
+    ) -> None:
+        self._shared = shared
+        self.mixture = Mixture()
+        self.seen: dict[str, tuple[int, int]] = seen or {}
         self.changed = True
         self.alarms: list[Record] = []
         self._is_watched = watch is not None
         self._trainer = _trainer(model, watch)
         self._trainer.on_alarm(self._add_alarm)
-        self._young: list[Rows] | None = []  # all rows learned so far, while they are few
+        # all rows learned so far, while they are few and alone determine the state
+        self._young: list[Rows] | None = [] if seen is None and shared is None else None
         self._n_young = 0
 
     @property
@@ -184,6 +214,8 @@ class KeyedModel:
             return [self._trainer.observe_row(_row(rows, i)) for i in range(len(rows))]
         if rows.kind == LABELS:
             return self._learn_labels(rows)
+        if self._shared is not None:
+            return self._learn_shared(rows, self._shared)
         if self._is_watched:
             return self._learn_watched(rows)
         if isinstance(rows.X, list):
@@ -214,6 +246,19 @@ class KeyedModel:
             model.learn_one(x, label)
         return said
 
+    def _learn_shared(self, rows: Rows, shared: SharedModel) -> list[Label]:
+        """Predict with the mixture, learn, and adapt the weights of the mixture."""
+        others = shared.probas(rows.X, rows.features)
+        if isinstance(rows.X, list):
+            before = []
+            for x, label in zip(rows.X, rows.y, strict=True):
+                before.append(self.model.predict_proba_one(x))
+                self.model.learn_one(x, label)
+            table = named_table(before, self.model.classes)
+        else:
+            table = self.model.learn_predict_proba_array(rows.X, rows.y, rows.features)
+        return self.mixture.update((table, self.model.classes), others, _listed(rows.y))
+
     def _learn_labels(self, rows: Rows) -> list[Label]:
         """Learn rows whose labels have come."""
         source = _full_name(rows)
@@ -228,12 +273,18 @@ class KeyedModel:
         if record is not None:
             self.alarms.append(record)
 
-    def values(self, X: Table, features: Sequence[Hashable]) -> tuple[Matrix, Outputs]:
+    def values(self, X: Table, features: Sequence[Hashable] | None) -> tuple[Matrix, Outputs]:
         """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes."""
-        return self._trainer.adapter.predict_values(X, tuple(features), {})  # type: ignore[arg-type]
+        if self._shared is not None:
+            own = probas(self.model, X, features)
+            return self.mixture.combine(own, self._shared.probas(X, features))
+        return self._trainer.adapter.predict_values(X, tuple(features or ()), {})  # type: ignore[arg-type]
 
     def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows without learning."""
+        if self._shared is not None:
+            table, classes = self.values(X, tuple(features or ()) or None)
+            return [classes[j] for j in table.argmax(axis=1).tolist()]
         if isinstance(X, list):
             return [plain(self.model.predict_one(x, in_stream=False)) for x in X]
         return _listed(self.model.predict_array(X, features, in_stream=False))
@@ -250,12 +301,15 @@ class KeyedModel:
         config, arrays = export_trainer(self._trainer)
         if not self._is_watched and not len(self._trainer.pending):
             del config["trainer"]
+        if self._shared is not None:
+            config["mixture"] = self.mixture.losses
         seen = {source: list(newest) for source, newest in self.seen.items()}
         return to_bytes(_KIND, {"key": key, "seen": seen, **config}, arrays)
 
     def restore(self, saved: Saved) -> None:
         """Restore what `to_bytes` kept besides the model."""
         self._young = None
+        self.mixture = Mixture(saved.config.get("mixture", (0.0, 0.0)))
         self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
         if self._is_watched and "monitor" in saved.config:
             restore_trainer(self._trainer, saved)
@@ -267,6 +321,8 @@ class KeyedModel:
         """Return the rows seen and, where the key is watched, scores, drifts and forgetting."""
         trainer = self._trainer
         report: Config = {"n_samples": self.model.n_seen}
+        if self._shared is not None:
+            report["share"] = self.mixture.share
         if trainer.measures is not None and trainer.monitor is not None:
             report |= trainer.measures.prequential.report()
             report |= trainer.monitor.report()

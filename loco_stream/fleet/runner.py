@@ -6,19 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import islice
 from typing import Any, TypeAlias
 
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.validation import validate_events
-from loco_stream.errors import ConfigError
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._replies import Replies
 from loco_stream.fleet._rows import LABELS, OBSERVE, Key, Label, Outputs, Rows
 from loco_stream.fleet.fleet import Fleet
-from loco_stream.persistence.files import atomic_write
+from loco_stream.fleet.limits import KeyLimits
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Prediction, Sample, Sink
@@ -29,6 +29,7 @@ FleetReport: TypeAlias = dict[str, Any]
 
 _ACK_SECONDS = 0.5  # longest time until learned rows are made durable and acknowledged
 _LISTED = 10  # keys in a list of the report
+_SCORE_ROWS = 500
 # rows of a recording, which yields them one by one, that are learned together
 _GATHERED_ROWS = 256
 _GATHERED_SECONDS = 0.1
@@ -40,14 +41,17 @@ class _Stop(BaseException):
 
 @dataclass(slots=True)
 class _KeyScore:
-    """Errors of a key in this process: wrong labels, or absolute errors of values."""
+    """Mean error of a key over about its last 500 rows in this process.
+
+    It is the share of wrong labels, or the mean absolute error of values.
+    """
 
     n_rows: int = 0
-    error: float = 0.0
+    mean: float = 0.0
 
-    @property
-    def mean(self) -> float:
-        return self.error / self.n_rows
+    def add(self, error: float) -> None:
+        self.n_rows += 1
+        self.mean += (error - self.mean) / min(self.n_rows, _SCORE_ROWS)
 
 
 @dataclass(slots=True)
@@ -75,6 +79,8 @@ class FleetRunner:
         report.
     watchers
         Each is called with the runner after every commit.
+    limits
+        Drops rows of too many keys, or of keys that send too many; None drops none.
     """
 
     def __init__(
@@ -84,7 +90,11 @@ class FleetRunner:
         key: str,
         sinks: Iterable[Sink] = (),
         watchers: Iterable[Callable[[FleetRunner], None]] = (),
+        limits: KeyLimits | None = None,
     ) -> None:
+        self._limits = limits or KeyLimits()
+        if self._limits.counts_keys:
+            self._limits.know(fleet.keys())
         self._fleet = fleet
         self._reader = reader
         self._key = key
@@ -94,7 +104,6 @@ class FleetRunner:
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
         self._live = reader.source.is_live
-        self._position_file = fleet.path / "position"
         self._drifts: dict[Key, Record] = {}  # the last drift of each key, the newest at the end
         self._scores: dict[Key, _KeyScore] = {}
         self._counts = _Counts()
@@ -103,6 +112,7 @@ class FleetRunner:
         self._error: Exception | None = None
         self._waiting: int | None = None
         self._acknowledged_at = time.monotonic()
+        self._position: Mapping[str, Any] | None = None  # acknowledged last
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
@@ -112,8 +122,9 @@ class FleetRunner:
 
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
-        if self._position_file.exists():
-            position, pending = decode_plain(self._position_file.read_bytes())
+        if (stored := self._fleet.read_position()) is not None:
+            position, pending = decode_plain(stored)
+            self._position = position
             self._router.restore_state(pending)
             self._reader.seek(position)
         position = None
@@ -133,19 +144,46 @@ class FleetRunner:
         self._listeners.close(report)
         return report
 
-    def report(self) -> FleetReport:
-        """Return counts, and the ten keys with the largest error and those that drifted last."""
-        ranked = sorted(self._scores, key=lambda key: self._scores[key].mean, reverse=True)
-        drifted = reversed(list(self._drifts)[-_LISTED:])
-        counts = self._all_counts()
+    @property
+    def fleet(self) -> Fleet:
+        """The models."""
+        return self._fleet
+
+    @property
+    def errors(self) -> list[float]:
+        """Mean error of each key of this run, over about its last 500 rows."""
+        return [score.mean for score in self._scores.values()]
+
+    def status(self) -> FleetReport:
+        """Return counts of rows and keys, and the position that was acknowledged last."""
+        n_keys, n_resident = self._fleet.counts()
         return {
-            **counts,
+            **self._all_counts(),
             "n_repeated": self._fleet.n_repeated,
-            "n_keys": len(self._fleet.keys()),
+            "n_keys": n_keys,
+            "n_resident": n_resident,
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
-            "worst": [self._key_report(key) for key in ranked[:_LISTED]],
-            "drifted_lately": [self._key_report(key, self._drifts[key]) for key in drifted],
+            "position": self._position,
+        }
+
+    def worst(self, n: int = _LISTED) -> list[KeyReport]:
+        """Return the reports of the keys with the largest error in this run, the largest first."""
+        scores = self._scores
+        return [self._key_report(key) for key in nlargest(n, scores, lambda key: scores[key].mean)]
+
+    def changed(self, n: int = _LISTED) -> list[KeyReport]:
+        """Return the reports of the keys that drifted last in this run, the newest first."""
+        drifted = list(self._drifts)[::-1][:n]
+        return [self._key_report(key, self._drifts[key]) for key in drifted]
+
+    def report(self) -> FleetReport:
+        """Return counts, and the ten keys with the largest error and those that drifted last."""
+        counts = self._all_counts()
+        return {
+            **self.status(),
+            "worst": self.worst(),
+            "drifted_lately": self.changed(),
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
@@ -179,6 +217,8 @@ class FleetRunner:
             "n_asked": self._replies.n_asked,
             "n_out_of_time": self._counts.n_out_of_time,
             "n_rejected": self._fleet.n_refused + self._counts.n_refused,
+            "n_over_keys": self._limits.n_over_keys,
+            "n_over_rate": self._limits.n_over_rate,
         }
 
     def _unused(self, counts: Mapping[str, int]) -> list[str]:
@@ -186,6 +226,8 @@ class FleetRunner:
             "n_without_key": f"rows had no value of {self._key!r} and were not used",
             "n_expired": "rows received no label in time: they were not learned",
             "n_orphaned": "labels arrived for rows that were not pending",
+            "n_over_keys": "rows belonged to keys beyond the limit and were not used",
+            "n_over_rate": "rows exceeded the rate of their key and were not used",
             "n_out_of_time": "rows had a time or a sequence id, which models of a fleet do not get",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
@@ -237,7 +279,8 @@ class FleetRunner:
         if self._fleet.has_context:
             self._counts.n_out_of_time += sum(map(_n_timed_rows, valid.events))
         for part in self._replies.steps(valid.events):
-            self._learn(self._router.route(part))
+            routed = map(self._limits.admit, self._router.route(part))
+            self._learn([rows for rows in routed if rows is not None])
 
     def _learn(self, batch: Sequence[Rows]) -> None:
         for rows, result in zip(batch, self._fleet.process(batch), strict=True):
@@ -274,11 +317,10 @@ class FleetRunner:
         score = self._scores.get(key)
         if score is None:
             score = self._scores[key] = _KeyScore()
-        score.n_rows += 1
         if not self._is_regression:
-            score.error += y != y_pred
+            score.add(float(y != y_pred))
         elif y_pred is not None:
-            score.error += abs(y - y_pred)
+            score.add(abs(y - y_pred))
         self._counts.n_samples += 1
 
     def _emit_records(self, key: Key, records: Iterable[Record]) -> None:
@@ -291,13 +333,9 @@ class FleetRunner:
     def _acknowledge(self, position: Mapping[str, Any]) -> None:
         """Make rows durable, then the position and the pending rows, and acknowledge the source."""
         self._fleet.flush()
-        try:
-            content = encode_plain([position, self._router.export_state()])
-            atomic_write(self._position_file, content, mode=0o600)
-        except OSError as error:
-            reason = error.strerror or error
-            raise ConfigError(f"cannot write {self._position_file}: {reason}") from error
+        self._fleet.write_position(encode_plain([position, self._router.export_state()]))
         self._reader.source.ack(position)
+        self._position = position
         self._acknowledged_at = time.monotonic()
 
 

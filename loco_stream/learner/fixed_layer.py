@@ -41,14 +41,19 @@ BIAS_KEY = 7
 FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: standardised, in ranges
 FIRST_ROWS = 10.0  # rows that it counts as
 TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
+_MAX_SPANS = 1 + len(TIME_CONSTANTS)
+MIN_NORM = 1e-12
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 
 def _draw_weights(weights: Array, shapes: Shapes) -> None:
+    """Draw the weights of each feature from its own place, so that room for more changes none."""
     key = rng.derive_key(shapes.settings.seed_key, WEIGHT_KEY)
-    drawn = rng.normals(key, 0, weights.size).reshape(weights.shape)
-    if drawn.size:
-        weights[:] = drawn / np.sqrt((drawn * drawn).sum(axis=0))
+    n_features = shapes.lengths["scaled"]
+    n_fixed = weights.shape[1]
+    for row in range(len(weights)):
+        span, feature = divmod(row, n_features)
+        weights[row] = rng.normals(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
 
 
 def _draw_biases(biases: Array, shapes: Shapes) -> None:
@@ -64,7 +69,8 @@ def _first_power(power: Array, shapes: Shapes) -> None:
 class FixedLayerState(NamedTuple):
     """The fixed layer.
 
-    weights: from each encoded feature; columns of norm 1 at the start
+    weights: from each encoded feature; norms: of the weights of each neuron from the features of
+    the first row, 0 before it
     biases: in thresholds per window
     center, factor: of each feature; a value is encoded as (value - center) * factor, in standard
     deviations, or in ranges where a feature has one line
@@ -73,6 +79,7 @@ class FixedLayerState(NamedTuple):
     """
 
     weights: Annotated[NDArray[np.float32], axes("spans*scaled", "fixed", start=_draw_weights)]
+    norms: Annotated[NDArray[np.float64], axes("fixed")]
     biases: Annotated[NDArray[np.float64], axes("fixed", start=_draw_biases, derived=True)]
     center: Annotated[NDArray[np.float64], axes("scaled")]
     factor: Annotated[NDArray[np.float64], axes("scaled")]
@@ -86,6 +93,7 @@ class FixedLayerScratch(NamedTuple):
 
     code: encoded features, then their fading means; rows: which are not 0
     carried: what is left of the means of the rows before
+    norms: of the weights of each neuron
     drives: weighted inputs
     traces: of each neuron
     """
@@ -93,6 +101,7 @@ class FixedLayerScratch(NamedTuple):
     code: Annotated[NDArray[np.float32], axes("spans*scaled")]
     rows: Annotated[NDArray[np.int32], axes("spans*scaled")]
     carried: Annotated[NDArray[np.float32], axes("means", "scaled")]
+    norms: Annotated[NDArray[np.float64], axes("fixed")]
     drives: Annotated[NDArray[np.float32], axes("fixed")]
     traces: Annotated[NDArray[np.float32], axes("fixed")]
 
@@ -143,6 +152,26 @@ def _encode(settings, state, scratch):
 
 
 @kernel
+def _write_norms(settings, state, norms):
+    """Write the norm of the weights of each neuron from all features known, (fixed,) float64."""
+    own = state.fixed
+    if own.norms[0] > 0.0:
+        for i in range(norms.shape[0]):
+            norms[i] = own.norms[i]
+        return
+    width = own.center.shape[0]
+    for i in range(norms.shape[0]):
+        norms[i] = 0.0
+    for span in range(settings.n_means + 1):
+        for f in range(state.counts.n_features):
+            row = own.weights[span * width + f]
+            for i in range(norms.shape[0]):
+                norms[i] += np.float64(row[i]) * np.float64(row[i])
+    for i in range(norms.shape[0]):
+        norms[i] = math.sqrt(max(norms[i], MIN_NORM))
+
+
+@kernel
 def run_fixed_layer(settings, state, scratch):
     """Write the traces of the fixed layer for the row in scratch."""
     own = state.fixed
@@ -151,11 +180,12 @@ def run_fixed_layer(settings, state, scratch):
     n_fixed = work.traces.shape[0]
     n_rows = _encode(settings, state, scratch)
     weigh_rows(work.drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
+    _write_norms(settings, state, work.norms)
     late = math.exp(-settings.window / settings.tau_trace)
     for i in range(n_fixed):
         trace, _ = window_trace(
             settings.cell,
-            GAIN * np.float64(work.drives[i]) + own.biases[i],
+            GAIN * np.float64(work.drives[i]) / work.norms[i] + own.biases[i],
             settings.window,
             settings.tau,
             settings.tau_trace,
@@ -171,6 +201,9 @@ def settle_scales(settings, state, scratch):
     """Follow the statistics of each feature while its first values vary, and the power of rows."""
     own = state.fixed
     statistics = state.statistics
+    if own.norms[0] == 0.0:
+        for i in range(own.norms.shape[0]):
+            own.norms[i] = scratch.fixed.norms[i]
     n_features = state.counts.n_features
     if own.n_rows[0] < SETTLE + FIRST_ROWS:
         _learn_power(own, scratch.fixed.code, n_features)

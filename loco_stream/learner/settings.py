@@ -9,7 +9,6 @@ from loco_stream.learner.fixed_layer import TIME_CONSTANTS
 from loco_stream.learner.plasticity.projections import NO_PROJECTION, PROJECTIONS, RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.learner.readout.next_value import N_LAGS
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import DEFAULT_INPUT_CLUSTERS, Layout, ModelOptions
@@ -162,7 +161,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_scores=0,
         n_opinions=0,
         n_log_odds=0,
-        n_lags=N_LAGS if regression and recursive else 0,
+        n_lags=advanced.recent_values if regression and recursive else 0,
         seed_key=seed_key,
         cell=_cell(options, tau),
     )

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
 from loco_stream.learner.plasticity.rules.mirror import RULE as MIRROR
-from loco_stream.learner.readout.next_value import N_LAGS
 from loco_stream.learner.settings import EQUAL, Settings
+from loco_stream.options import AdvancedOptions
 
 __all__ = [
     "SPECIALISATIONS",
@@ -65,7 +65,7 @@ _CLASSIFIER = _WITHOUT_MEMORY | {"n_lags": 0, "regression": False}
 _REGRESSOR = _WITHOUT_MEMORY | {
     "n_centroids": 0,
     "n_fixed": 0,
-    "n_lags": N_LAGS,
+    "n_lags": AdvancedOptions().recent_values,
     "n_log_odds": 0,
     "n_snapshots": 0,
     "regression": True,

@@ -378,7 +378,8 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
     else:
         counts.n_skipped += 1
-    counts.last_label = label
+    if not settings.regression:
+        counts.last_label = label
     counts.n_masked += update_statistics(
         scratch.row, counts.n_features, state.statistics, scratch.scaled
     )

@@ -69,14 +69,15 @@ _OTHERS = (
     ReportKey("n_unusable", "predictions of a regression that were not finite numbers", "rows",
               "answers_unusable", "counter", label="predictions that were not numbers"),
     ReportKey("n_alarms", "rows that raised an alarm of the anomaly detector", "rows", "alarms",
-              "counter"),
+              "counter", of_detector=True),
     ReportKey("alarms", "the last 1,000 alarms: at, t, score, state, column, value, expected",
-              kind="list"),
-    ReportKey("unusual", "the ten rows with the highest onset scores", kind="list"),
+              kind="list", of_detector=True),
+    ReportKey("unusual", "the ten rows with the highest onset scores", kind="list",
+              of_detector=True),
     ReportKey("unusual_columns", "share of the unusual rows in which a column was blamed",
-              "fraction", "unusual_share", "shares"),
+              "fraction", "unusual_share", "shares", of_detector=True),
     ReportKey("anomaly_curve", "onset and state score over the stream in at most 512 points",
-              kind="list"),
+              kind="list", of_detector=True),
     ReportKey("n_set_aside", "commits of the log that could not be learned", "commits",
               "commits_set_aside", "counter", label="commits set aside"),
     ReportKey("n_asked", "rows predicted on request", "rows", "rows_asked", "counter"),
@@ -136,7 +137,8 @@ _OTHERS = (
               status_only=True),
     ReportKey("last_drift", "row of the last drift alarm", "row", "last_drift_row",
               status_only=True),
-    ReportKey("last_alarm", "row of the last alarm", "row", "last_alarm_row", status_only=True),
+    ReportKey("last_alarm", "row of the last alarm", "row", "last_alarm_row", status_only=True,
+              of_detector=True),
     ReportKey("checkpoint_age", "seconds since the last durable checkpoint", "s",
               "checkpoint_age_seconds", status_only=True),
     ReportKey("lag", "age of the newest row by its event time", "s", "lag_seconds",
@@ -155,15 +157,27 @@ KEYS: tuple[ReportKey, ...] = (_N_SAMPLES, *(score.key for score in SCORES), *_O
 """All keys in the order of the report."""
 
 
-def keys_for(problem: str) -> list[ReportKey]:
-    """Return the keys of "classification" or "regression", in the order of the report.
+def keys_for(problem: str, *, detector: bool = False) -> list[ReportKey]:
+    """Return the keys of a run, in the order of the report.
+
+    Parameters
+    ----------
+    problem
+        "classification", "regression", or "watching", which always has a detector.
+    detector
+        Whether the run has an anomaly detector beside its model.
 
     Examples
     --------
     >>> [key.name for key in keys_for("regression") if key.problem][:2]
     ['mae', 'rmse']
     """
-    return [key for key in KEYS if key.problem in ("", problem)]
+    has_detector = detector or problem == "watching"
+    return [
+        key
+        for key in KEYS
+        if key.problem in ("", problem) and (has_detector or not key.of_detector)
+    ]
 
 
 def markdown() -> str:

@@ -10,6 +10,7 @@ import zmq
 from click.testing import CliRunner
 
 from loco_stream.cli import main
+from loco_stream.cli._network_options import NetworkOptions
 from loco_stream.cli._service_ports import PortOptions
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.connectors import ZMQSender, ZMQSource
@@ -23,6 +24,8 @@ from tests.helpers.engine_process import LOCO, SOAK, end, start
 from tests.helpers.ports import free_address, free_port
 from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource, Means
+
+LOCAL = NetworkOptions("127.0.0.1", (), None)
 
 
 @pytest.fixture
@@ -139,8 +142,8 @@ def test_a_running_engine_accepts_commands_and_serves_metrics(tmp_path):
     engine = StreamEngine(Means(), Live([]), checkpoint=tmp_path / "state")
     runner = threading.Thread(target=engine.run)
     state = ServiceState()
-    ports = PortOptions(port, address, None, None, None)
-    with ports.open(state):
+    ports = PortOptions(port, address, None, None)
+    with ports.open(state, LOCAL):
         assert "loco_rows_learned_total 0.0" in scraped(port)
         state.engine = engine
         assert "loco_rows_learned_total 0.0" in scraped(port)
@@ -158,7 +161,7 @@ def test_a_running_engine_accepts_commands_and_serves_metrics(tmp_path):
         wait_until(lambda: list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")))
         with (
             pytest.raises(ConfigError, match=f"127.0.0.1:{port}"),
-            PortOptions(port, None, None, None, None).open(state),
+            PortOptions(port, None, None, None).open(state, LOCAL),
         ):
             pass
         order(address, "stop")

@@ -27,8 +27,6 @@ FLEET = ["fleet", SOURCE, "--key", "device", "--checkpoint", "state"]
         ([*FLEET, "--delay", "9"], "a fleet has no `--delay`"),
         ([*FLEET, "--score-window", "9"], "a fleet has no `--score-window`"),
         ([*FLEET, "--http", "8080"], "a fleet has no `--http`"),
-        ([*FLEET, "--control", "ipc:///tmp/x"], "a fleet has no `--control`"),
-        ([*FLEET, "--metrics-port", "9100"], "a fleet has no `--metrics-port`"),
     ],
 )
 def test_an_old_spelling_is_refused_in_one_sentence(words, sentence, tmp_path, monkeypatch):

@@ -143,7 +143,15 @@ def test_the_openapi_document_describes_each_path():
     with Service() as service:
         document = ask(service.port, "GET", "/openapi.json")[1]
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {"/predict", "/learn", "/health", "/ready"}
+    assert set(document["paths"]) == {
+        "/predict",
+        "/learn",
+        "/label",
+        "/write",
+        "/api/v2/write",
+        "/health",
+        "/ready",
+    }
     text = json.dumps(document)
     names = {name.split('"')[0] for name in text.split("#/components/schemas/")[1:]}
     assert names == set(document["components"]["schemas"])
@@ -183,7 +191,7 @@ def test_invalid_requests_are_refused_in_a_sentence(body, headers, status, sente
         assert ask(service.port, "POST", "/predict", {"x": {}}) == (422, {"error": EMPTY})
         wrong_method = ask(service.port, "GET", "/predict")
         assert wrong_method[0] == 405
-        paths = "there are POST /predict, POST /learn, GET /health"
+        paths = "there are POST /predict, POST /learn, POST /label, POST /write"
         assert paths in wrong_method[1]["error"]
         assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
         assert service.engine.status["n_rejected"] == 0

@@ -49,6 +49,10 @@ NOT_RUN = {
     "https://ntfy.sh": "posts to strangers",
     "--workers 4": "starts processes on Ray: tests/fleet does",
     "void loop()": "is for an Arduino",
+    "&drop=host": "waits for Telegraf: tests/dashboard/test_http_api.py sends what it sends",
+    "plant/rows": "waits for Node-RED: tests/connectors/sources/test_mqtt_source.py publishes",
+    "opcua://plc": "needs a controller: tests/connectors/sources/test_opcua_source.py has one",
+    "podman": "fetches an image from the internet",
 }
 NOT_CODE = {
     "text",

@@ -163,7 +163,7 @@ def test_more_room_changes_no_bit_of_what_is_learned(room, options):
     before = arrays_of(narrow)
     after = arrays_of(wide)
     of_layers = ("net.gain", "net.drive_power", "net.input_power", "net.loss_baseline")
-    names = ("counts", "gate.moments", "net.deep_weights", *of_layers)
+    names = ("counts", "lead.moments", "net.deep_weights", *of_layers)
     assert_same(*({name: state[name] for name in names} for state in (before, after)))
     lines = len(before["net.weights"])
     assert np.array_equal(after["net.weights"][:lines], before["net.weights"])

@@ -26,8 +26,9 @@ def ring(n, seed):
 
 
 def accuracy(X, y, seed, **options):
-    """Return the prequential accuracy over the second half, without centroids."""
-    model = classifier(hidden_sizes=(32,), seed=seed, centroids=0, **options)
+    """Return the prequential accuracy over the second half, of hidden layers and members alone."""
+    options = {"centroids": 0, "fixed_neurons": 0, **options}
+    model = classifier(hidden_sizes=(32,), seed=seed, **options)
     return np.mean((model.learn_predict_array(X, y) == y)[len(y) // 2 :])
 
 

@@ -293,11 +293,23 @@ def test_the_detector_works_in_a_pipeline_of_river():
     assert mean.get() < 1.0
 
 
+def noise(kind, n, seed):
+    """Return n values of a stream in which nothing changes."""
+    draws = np.random.default_rng([seed, len(kind)])
+    if kind == "uniform":
+        return draws.random(n)
+    steps = draws.normal(size=n)
+    if kind == "walk":
+        return np.cumsum(steps)
+    if kind == "autoregressive":
+        for i in range(1, n):
+            steps[i] += 0.9 * steps[i - 1]
+    return steps
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "autoregressive", "uniform", "walk"])
 def test_false_alarms_come_as_often_as_promised(kind):
-    from benchmarks.watch import noise
-
     counts = [
         LOCODetector(seed=seed).learn_score_array(noise(kind, 20_000, seed)[:, None]).alarm.sum()
         for seed in range(4)

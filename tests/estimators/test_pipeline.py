@@ -178,7 +178,7 @@ def test_other_models_are_refused(tmp_path):
     model = preprocessing.StandardScaler() | naive_bayes.GaussianNB()
     with pytest.raises(
         InputError,
-        match=r"`model` must be .* a pipeline of river that ends in one of them, got Pipeline",
+        match=r"`model` must be .* a pipeline of river that ends in one, got Pipeline",
     ):
         save(model, tmp_path / "pipeline.loco")
     with pytest.raises(ConfigError, match="run it without checkpoint"):

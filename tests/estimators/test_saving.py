@@ -207,7 +207,9 @@ def test_a_file_with_one_flipped_bit_is_refused(saved):
 def test_a_missing_file_and_another_object_are_refused(tmp_path):
     with pytest.raises(CheckpointError):
         load(tmp_path / "none")
-    with pytest.raises(InputError, match=r"`model` must be a LOCOClassifier, .* got object"):
+    with pytest.raises(
+        InputError, match=r"`model` must be an estimator of this package, .* got object"
+    ):
         save(object(), Path(tmp_path / "x"))
 
 

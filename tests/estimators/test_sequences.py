@@ -63,7 +63,7 @@ def test_rows_are_scored_by_predictions_before_the_first_of_them_was_learned(mak
             core.row[0, :2] = row
             tickets = ticket.predicted[None, :]
             core.run(core.row, slots, value, predicts=False, times=times, tickets=tickets)
-    assert_same(arrays_of(whole), arrays_of(by_hand))
+    assert_same(arrays_of(whole), arrays_of(by_hand), but={"events.log_likelihoods"})
 
 
 def test_hidden_layers_make_one_step_per_label():
@@ -131,7 +131,7 @@ def test_a_regressor_predicts_the_mean_over_the_rows():
         model.learn_sequence(X, float(X[:, 0].max()), t)
     X, _, t = next(sequences(1, seed=9))
     assert model.predict_sequence(X, t) == pytest.approx(
-        model.predict_array(X, t=t, sequence=[1] * len(X)).mean()
+        model.predict_array(X, t=t, sequence=[1] * len(X), in_stream=False).mean()
     )
 
 

@@ -189,13 +189,8 @@ def test_requests_are_predicted_by_the_model_of_each_row(tmp_path):
         assert (tag, report["n_asked"], report["n_without_key"]) == ("me", 8, 5)
         for row, key in ((0, 0), (1, 2)):
             model = fleet.model(key)
-            expected = dict(
-                zip(
-                    model.classes,
-                    model.predict_proba_array(X[row : row + 1])[0].astype(np.float32),
-                    strict=True,
-                )
-            )
+            table = model.predict_proba_array(X[row : row + 1], in_stream=False)
+            expected = dict(zip(model.classes, table[0].astype(np.float32), strict=True))
             assert dict(zip(classes, values[row], strict=True)) == expected
         assert not values[2:].any()
         assert none.shape == (4, 0)

@@ -49,7 +49,7 @@ def discard_models(fleet):
 def abandon(fleet):
     """Leave a fleet in this process as a killed process would."""
     discard_models(fleet)
-    fleet._directory.close()
+    fleet._home.close()
 
 
 def worker_ids(fleet):
@@ -70,7 +70,7 @@ def start(processes, *arguments):
     return process
 
 
-def workers_of(driver):
+def workers_of(driver, name=b"RayWorker"):
     """Return the ids of the Ray worker processes that descend from a driver."""
     parents = {}
     workers = []
@@ -78,7 +78,7 @@ def workers_of(driver):
         try:
             stat = (folder / "stat").read_text()
             parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-            if b"RayWorker" in (folder / "cmdline").read_bytes():
+            if name in (folder / "cmdline").read_bytes():
                 workers.append(int(folder.name))
         except (OSError, ValueError):
             continue  # the process has ended
@@ -101,6 +101,7 @@ def main(folder, workers, n_keys, n_rows, block, every, resident, pause):
         max_resident=int(resident),
         checkpoint_every=int(every),
         durability="interval:0.2s",
+        lease=4.0,
     ) as fleet:
         print("open", os.getpid(), flush=True)
         feed(fleet, int(n_keys), int(n_rows), int(block), float(pause))

@@ -21,7 +21,11 @@ class FixedLayer:
         spans = (settings.n_means + 1) * n_features
         weights_key = rng.derive_key(settings.seed_key, fixed_layer.WEIGHT_KEY)
         biases_key = rng.derive_key(settings.seed_key, fixed_layer.BIAS_KEY)
-        drawn = rng.normals(weights_key, 0, spans * n).reshape(spans, n)
+        drawn = np.zeros((spans, n))
+        for row in range(spans):
+            span, feature = divmod(row, n_features)
+            place = feature * (1 + len(fixed_layer.TIME_CONSTANTS)) + span
+            drawn[row] = rng.normals(weights_key, place * n, n)
         self.weights = drawn / np.linalg.norm(drawn, axis=0)
         low, high = fixed_layer.BIASES
         self.biases = low + (high - low) * rng.uniforms(biases_key, 0, n)
@@ -230,9 +234,10 @@ class Dormancy:
 class RecentValues:
     """The answer to the next row of a regression."""
 
-    def __init__(self):
+    def __init__(self, n_lags):
+        self.n_lags = n_lags
         n_models = len(next_value.FORGETTING)
-        n_inputs = next_value.N_LAGS + 2
+        n_inputs = n_lags + 2
         self.known = []
         self.weights = np.tile(np.eye(n_inputs)[0], (n_models, 1))
         self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
@@ -243,7 +248,7 @@ class RecentValues:
     def outputs(self, ensemble, known, mean, deviation):
         """Return the inputs of the linear models, and the output of each expert."""
         most = next_value.MAX_OUTPUT
-        lags = np.zeros(next_value.N_LAGS)
+        lags = np.zeros(self.n_lags)
         if deviation > 0.0:
             lags[: len(known)] = np.clip((np.array(known) - mean) / deviation, -most, most)
         inputs = np.r_[ensemble, lags, 1.0]
@@ -280,4 +285,4 @@ class RecentValues:
 
     def keep(self, value):
         """Keep a value as the last one."""
-        self.known = [value, *self.known][: next_value.N_LAGS]
+        self.known = [value, *self.known][: self.n_lags]

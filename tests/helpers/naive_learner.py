@@ -64,6 +64,12 @@ _NONE = np.zeros(0)
 _COUNTERS = next(spec for spec in specs(snapshots.SnapshotState) if spec.name == "counters")
 
 
+def with_mean(scores, n):
+    """Return scores of n classes; those that are new have the mean of the others."""
+    mean = scores.mean() if len(scores) else 0.0
+    return np.pad(scores, (0, n - len(scores)), constant_values=mean)
+
+
 class Member:
     """One recursive member: its projector, its weights for each loss, and its outputs."""
 
@@ -229,7 +235,7 @@ class Learner:
         self.next_row = NextRow()
         self.classes = Dormancy(n_classes)
         self.last_label = None
-        self.recent_values = RecentValues()
+        self.recent_values = RecentValues(self.settings.n_lags)
 
     # Predict
 
@@ -555,9 +561,7 @@ class Learner:
         if self.known > before:
             self.combine()
             if self.settings.n_fixed:
-                self.class_scores = naive.level_unknown(
-                    np.pad(self.class_scores, (0, self.known - before)), before
-                )
+                self.class_scores = with_mean(self.class_scores, self.known)
                 self.context_scores = self.followers.scores(self.last_label, self.known)
 
     def learn_scales(self, x, y):
@@ -609,7 +613,7 @@ class Learner:
         row.linear_logits = then.linear_logits.copy()
         if self.settings.n_fixed:
             more = self.known - then.known
-            row.class_scores = naive.level_unknown(np.pad(then.class_scores, (0, more)), then.known)
+            row.class_scores = with_mean(then.class_scores, self.known)
             recent, following = then.context_scores
             recent = np.pad(recent, (0, more), constant_values=math.log(recency.LEAST))
             row.context_scores = recent, np.pad(following, (0, more))

@@ -31,6 +31,7 @@ LASTING = re.compile(r"(?:redis-server|mosquitto|mosquitto_sub|loco-stream (?:se
 _BROKERS = {
     "6379": (r"redis", lambda folder: servers.Redis(folder), "redis-server"),
     "1883": (r"mqtt:|mosquitto_", lambda folder: servers.Mosquitto(folder), "mosquitto"),
+    "4222": (r"nats://", lambda folder: servers.NATS(folder / "nats"), "nats-server"),
     "9092": (r":9092", lambda folder: servers.Kafka(), "kafka-server-start"),
     "8086": (r":8086", lambda folder: servers.Influx(folder), "influxd"),
 }

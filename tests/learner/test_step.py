@@ -25,6 +25,11 @@ COUNTED = (
     "target.",
     "net.feedback",
     "net.loss_baseline",
+    "fixed.center",
+    "fixed.factor",
+    "fixed.n_values",
+    "fixed.power",
+    "fixed.n_rows",
 )
 READOUT = ("experts.", "stacks.", "mixture.", "calibration.")
 HIDDEN = ("net.", "projections.")
@@ -212,8 +217,8 @@ def drop_of_loss(seed, learning_rate, **options):
     return before - loss()
 
 
-@pytest.mark.parametrize(("retention", "moves"), [(0.7, False), (0.0, True)])
-def test_hidden_layers_stand_still_while_a_known_class_is_dormant(retention, moves):
+@pytest.mark.parametrize("retention", [0.7, 0.0])
+def test_hidden_layers_learn_while_a_known_class_is_dormant(retention):
     X, y = blobs(400)
     X = np.concatenate([X[y == 0], X[y != 0]])  # class 0 does not come again
     y = np.sort(np.minimum(y, 1))
@@ -222,9 +227,7 @@ def test_hidden_layers_stand_still_while_a_known_class_is_dormant(retention, mov
     before = arrays_of(model)
     model.learn_array(X[300:], y[300:])
     now = changed(before, arrays_of(model))
-    for name in LAYERS | PROJECTORS:
-        assert (name in now) == moves
-    assert MEMBERS in now
+    assert now >= LAYERS | PROJECTORS | {MEMBERS}
 
 
 # A step that is not finite is refused and counted

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from river import datasets, linear_model, naive_bayes, preprocessing
 
+from loco_stream import LOCODetector
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.report import Report
 from loco_stream.metrics.keys import KEYS, keys_for, markdown
@@ -19,26 +20,31 @@ from loco_stream.monitor import TaskMonitor
 from tests.helpers.ports import free_port
 
 
-def engine(task, folder=None):
+def engine(task, **options):
     monitor = TaskMonitor(problem=task, share=0.1)
+    options["monitor"] = monitor
     if task == "classification":
-        return StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), monitor=monitor)
+        return StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), **options)
     model = preprocessing.StandardScaler() | linear_model.LinearRegression()
-    return StreamEngine(model, datasets.ChickWeights(), monitor=monitor, task=task)
+    return StreamEngine(model, datasets.ChickWeights(), task=task, **options)
 
 
+@pytest.mark.parametrize("detector", [False, True])
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_report_and_status_have_the_keys_of_the_table(task):
-    run = engine(task)
+def test_report_and_status_have_the_keys_of_the_table(task, detector):
+    run = engine(task, anomaly=LOCODetector(seed=1) if detector else None)
     before = set(run.status)
     report = run.run()
-    names = {key.name for key in keys_for(task) if not key.status_only}
+    keys = keys_for(task, detector=detector)
+    names = {key.name for key in keys if not key.status_only}
     assert set(report) == names
     assert list(report) == [key.name for key in KEYS if key.name in names]
     assert set(run.status) == before
-    assert set(run.status) - names == {key.name for key in KEYS if key.status_only}
-    assert {key.name for key in keys_for(task) if key.prometheus} <= set(run.status)
-    assert set(Report.empty(task, "s")) == names
+    assert set(run.status) - names == {key.name for key in keys if key.status_only}
+    assert {key.name for key in keys if key.prometheus} <= set(run.status)
+    assert names - set(Report.empty(task, "s")) == {
+        key.name for key in keys if key.of_detector and not key.status_only
+    }
     assert {score.key.name for score in scores_for(task)} <= set(run.status)
 
 
@@ -55,7 +61,9 @@ def test_prometheus_has_every_number_of_the_table_and_no_other(task):
     registry = prometheus.CollectorRegistry()
     registry.register(_Collector(run))
     shown = {family.name: family for family in registry.collect()}
-    exported = {f"loco_{key.prometheus}": key for key in keys_for(task) if key.prometheus}
+    exported = {
+        f"loco_{key.prometheus}": key for key in keys_for(task, detector=True) if key.prometheus
+    }
     assert set(shown) == set(exported)
     for name, key in exported.items():
         assert shown[name].documentation == key.description

@@ -248,7 +248,8 @@ def test_a_damaged_state_is_refused_and_changes_nothing():
 
 def test_settings_of_prequential_are_checked():
     with pytest.raises(
-        ConfigError, match="`problem` must be classification or regression, got 'ranking'"
+        ConfigError,
+        match="`problem` must be one of classification, regression, watching, got 'ranking'",
     ):
         Prequential("ranking")
     with pytest.raises(ConfigError, match="window"):

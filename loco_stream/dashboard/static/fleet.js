@@ -39,7 +39,7 @@ async function open(key) {
 async function refresh() {
   try {
     const fleet = await load("fleet");
-    $("counts").textContent = `${fleet.n_samples} rows, ${fleet.n_keys} keys, ${fleet.n_drifted_keys} with drift`;
+    $("counts").textContent = `${fleet.n_samples} rows, ${fleet.n_keys} keys (${fleet.n_resident} in memory), ${fleet.n_drifted_keys} with drift`;
     table("worst", fleet.worst);
     table("drifted", fleet.drifted_lately);
   } catch (error) {

@@ -85,26 +85,28 @@ def _against_others(of_classes: Float64, slot: int) -> Float64:
 
 def _weightings(settings: Settings, state: State, scratch: Scratch) -> list[Weighting]:
     """Return how much each expert counts in the score."""
-    outputs, scores = _block_weights(settings, state, scratch)
+    outputs, opinions = _block_weights(settings, state, scratch)
     capacity = len(state.classes.n_rows)
     values = scratch.now.outputs.reshape(settings.n_outputs, capacity).astype(np.float64)
     weightings = []
     first = 0
-    first_score = 0
+    first_opinion = 0
     for expert in EXPERTS:
         last = first + expert.n_outputs(settings)
-        last_score = first_score + expert.n_scores(settings)
-        own = Weighting(outputs[first:last], scores[first_score:last_score], values[first:last])
-        weightings.append(own)
+        last_opinion = first_opinion + expert.n_opinions(settings)
+        scores = np.zeros(expert.n_scores(settings))  # of no weight where they give no opinion
+        n = min(len(scores), last_opinion - first_opinion)
+        scores[:n] = opinions[first_opinion : first_opinion + n]
+        weightings.append(Weighting(outputs[first:last], scores, values[first:last]))
         first = last
-        first_score = last_score
+        first_opinion = last_opinion
     return weightings
 
 
 def _block_weights(settings: Settings, state: State, scratch: Scratch) -> tuple[Float64, Float64]:
-    """Return the weight of each block of outputs in the score, and of each block of scores."""
+    """Return the weight of each block of outputs in the score, and of each expert's opinions."""
     if settings.regression or not settings.recursive:
-        return scratch.now.weights.copy(), np.zeros(settings.n_scores)
+        return scratch.now.weights.copy(), np.zeros(settings.n_opinions)
     weights = np.exp(state.mixture.log_weights - state.mixture.log_weights.max())
     weights /= weights.sum()
     losses = settings.n_losses
@@ -114,7 +116,7 @@ def _block_weights(settings: Settings, state: State, scratch: Scratch) -> tuple[
     outputs[: n_members * losses : losses] += weights[SQUARES_STACK] * SHARPNESS * stack
     own = weights[FIRST_OPINION : FIRST_OPINION + n_members]
     outputs[1 : n_members * losses : losses] += own
-    return outputs, weights[FIRST_OPINION + n_members :]
+    return outputs, weights[FIRST_OPINION:]
 
 
 def _shares(settings: Settings, state: State, scratch: Scratch) -> Float64:

@@ -88,6 +88,7 @@ def _check_divisors(state: State) -> None:
     for name, powers in (
         ("stacks.log_powers", state.stacks.log_powers),
         ("next_row.powers", state.next_row.powers),
+        ("fixed.norms", state.fixed.norms),
         ("fixed.n_values", state.fixed.n_values),
     ):
         if not (powers >= 0.0).all():

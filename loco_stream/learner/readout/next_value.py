@@ -20,7 +20,6 @@ from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 
 __all__ = [
     "FORGETTING",
-    "N_LAGS",
     "NextValueScratch",
     "NextValueState",
     "keep_value",
@@ -29,7 +28,6 @@ __all__ = [
     "recall_values",
 ]
 
-N_LAGS = 3  # recent values that the linear models see
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
 RATE = 0.2

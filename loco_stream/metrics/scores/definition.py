@@ -39,6 +39,8 @@ class ReportKey:
         Format of the value in that row.
     status_only
         Whether the key belongs to the status of a running engine and not to the final report.
+    of_detector
+        Whether only a run with an anomaly detector has the key.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ReportKey:
     label: str = ""
     form: str = "{:,}"
     status_only: bool = False
+    of_detector: bool = False
 
 
 class ScoredRows(NamedTuple):

@@ -95,10 +95,14 @@ _NAIVE_BAYES_LOG_PRIOR = 2.0
 _MIN_ABSENCE = 30.0  # rows, and mean gaps, after which a class counted as dormant in release 0.3
 _ABSENCE = 20.0
 _N_LAGS = 3
+_HEAD = 3  # numbers that begin a ticket of release 0.2,
+_N_SCORES = 2  # its blocks of scores,
+_N_COMPARED = 2  # and its numbers for the gate
 _CLASSES = -1  # stands for the number of classes
 _POSITIVE = ("fixed.power", "fixed.n_rows", "experts.discriminant.total")  # start at 1
 _NEW = {
     "fixed.weights": ((0, 0), np.float32),
+    "fixed.norms": ((0,), np.float64),
     "fixed.biases": ((0,), np.float64),
     "fixed.center": ((0,), np.float64),
     "fixed.factor": ((0,), np.float64),
@@ -172,7 +176,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     Such a model goes on without the layer that never learns and its discriminant.
     """
     options = saved.config["parameters"]
-    advanced = {**options["advanced"], "fixed_neurons": 0}
+    advanced = {**options["advanced"], "fixed_neurons": 0, "recent_values": _N_LAGS}
     saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
     if not saved.arrays:
         return saved
@@ -248,9 +252,9 @@ MODELS: Migration = in_models(
 def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     """Return the prediction of a pending row as version 3 writes it.
 
-    Release 0.2 wrote two blocks of scores for every model; now only those that a model has are
-    written. The last label, the number of features and recent values were not written; they count
-    as unknown, and as the features of now.
+    Release 0.2 wrote two blocks of scores for every model, of which those that a model has are
+    left, and two numbers for the gate, which are left out. The last label and recent values were
+    not written; they count as unknown.
 
     Parameters
     ----------
@@ -264,15 +268,22 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
         return ticket
     values = np.frombuffer(ticket, np.float64)
     n_classes = int(values[0])
-    n_features = float(arrays["counts"][1])
+    n_snapshots = len(arrays["snapshots.ids"])
+    scores = _HEAD + len(arrays["context.traces"])
+    scores += n_classes * len(arrays["stacks.log_weights"])
+    compared = scores + n_classes * (_N_SCORES + n_snapshots) + n_snapshots
+    left_out = [compared + np.arange(_N_COMPARED)]
+    if not len(logistic):
+        left_out.append(scores + np.arange(_N_SCORES * n_classes))
+    kept = np.delete(values, np.concatenate(left_out))
+    n_features = _features_of(len(values) - compared - _N_COMPARED, arrays)
     lags = np.full(len(arrays["next_value.known"]), np.nan)
-    values = np.concatenate([values[:3], [-1.0, n_features], lags, values[3:]])
-    if len(logistic):
-        return values.tobytes()
-    first = (
-        5
-        + len(lags)
-        + len(arrays["context.traces"])
-        + n_classes * len(arrays["stacks.log_weights"])
-    )
-    return np.delete(values, slice(first, first + 2 * n_classes)).tobytes()
+    head = [*kept[:_HEAD], -1.0, n_features]
+    return np.concatenate([head, lags, kept[_HEAD:]]).tobytes()
+
+
+def _features_of(n_codes: int, arrays: Arrays) -> int:
+    """Return how many features a ticket has the encoded rows of; without delays, those of now."""
+    n_delays, n_lines = arrays["context.ring"].shape
+    n_fields = n_lines // len(arrays["statistics.n_values"])
+    return n_codes // (n_delays * n_fields) if n_codes else int(arrays["counts"][1])

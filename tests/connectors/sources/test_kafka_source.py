@@ -169,3 +169,19 @@ def test_bad_addresses_and_options_are_refused(broker):
 def test_the_lifecycle_of_a_topic(broker):
     broker.publish("lifecycle", *({"value": row(i)} for i in range(20)))
     check_source(lambda: source_of(broker, "lifecycle"), n_rows=20)
+
+
+def test_one_partition_is_read(broker):
+    rows = [{"value": row(float(n)), "partition": n % 2} for n in range(20)]
+    broker.publish("parted", *rows, partitions=2)
+    parts = [
+        values(drain(source_of(broker, "parted", partition=n, idle=2.0), lambda _: False))
+        for n in (0, 1)
+    ]
+    assert sorted(parts[0] + parts[1]) == [float(n) for n in range(20)]
+    assert parts[0]
+    assert parts[1]
+    with pytest.raises(SourceError, match="has no partition 2; it has 2"):
+        source_of(broker, "parted", partition=2)
+    with pytest.raises(ConfigError, match="`partition` excludes `group`"):
+        source_of(broker, "parted", partition=0, group="g")

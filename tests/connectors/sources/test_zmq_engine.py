@@ -99,7 +99,7 @@ def test_returned_predictions_were_made_before_learning():
     twin = model()
     wanted = []
     for row, label in zip(X, y, strict=True):
-        table = twin.predict_proba_array(row[None], FEATURES)
+        table = twin.predict_proba_array(row[None], FEATURES, in_stream=True)
         wanted.append(_in_order(table[0], twin.classes))
         twin.learn_array(row[None], [label], FEATURES)
     source = ZMQSource(FREE, "reliable")
@@ -122,10 +122,8 @@ def _in_order(proba, classes):
 
 
 def _all_in_order(learner, X):
-    return np.array(
-        [_in_order(p, learner.classes) for p in learner.predict_proba_array(X, FEATURES)],
-        np.float32,
-    )
+    table = learner.predict_proba_array(X, FEATURES, in_stream=False)
+    return np.array([_in_order(p, learner.classes) for p in table], np.float32)
 
 
 def test_regression_over_the_wire():
@@ -143,7 +141,8 @@ def test_regression_over_the_wire():
     ):
         feed.send(X, y)
         feed.flush()
-        assert feed.predict(X[:3]) == pytest.approx(twin.predict_array(X[:3], FEATURES), rel=1e-6)
+        expected = twin.predict_array(X[:3], FEATURES, in_stream=False)
+        assert feed.predict(X[:3]) == pytest.approx(expected, rel=1e-6)
     assert state_sha256(*running.engine.model.export_state()) == state_sha256(*twin.export_state())
 
 
@@ -248,7 +247,7 @@ def test_rows_with_texts_are_predicted(mode):
     learner = model()
     for x, y in pairs:
         learner.learn_one(x, y)
-    expected = [learner.predict_one(x) for x, _ in pairs]
+    expected = [learner.predict_one(x, in_stream=False) for x, _ in pairs]
     with (
         Running(learner, source) as running,
         ZMQSender(
@@ -265,9 +264,9 @@ def test_rows_with_texts_are_predicted(mode):
         table = [list(x.values()) for x, _ in pairs]
         assert link.predict(table) == expected
         assert link.predict_proba(pairs[0][0]) == pytest.approx(
-            learner.predict_proba_one(pairs[0][0]), abs=1e-6
+            learner.predict_proba_one(pairs[0][0], in_stream=False), abs=1e-6
         )
-        proba = learner.predict_proba_one(pairs[3][0])
+        proba = learner.predict_proba_one(pairs[3][0], in_stream=True)
         link.send(pairs[3][0], pairs[3][1])
         ((seq, answer),) = link.take_predictions(60.0)  # made before it was learned
         assert (seq, answer[0].tolist()) == (

@@ -94,7 +94,8 @@ def test_the_parts_of_a_value_add_up_to_the_value(options):
     model = learned(LOCORegressor, **options)
     for x, _ in rows(5, seed=7):
         why = model.explain_one(x)
-        assert why.score == pytest.approx(why.prediction, rel=1e-4)
+        assert why.score == pytest.approx(model.predict_one(x, in_stream=False), rel=1e-4)
+        assert why.prediction == model.predict_one(x)
 
 
 def test_features_that_matter_stand_first_and_the_others_have_small_shares():

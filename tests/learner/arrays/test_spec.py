@@ -178,7 +178,7 @@ def test_records_of_a_model_survive_files_pickle_and_growth(tmp_path):
         for spec in arrays.specs(State)
         if spec.fields
     }
-    assert {"counts", "gate.moments", "delayed", "snapshots.counters", "context.clock"} <= set(
+    assert {"counts", "lead.moments", "delayed", "snapshots.counters", "context.clock"} <= set(
         records
     )
     assert records["counts"].tolist()[:3] == [90, 4, 3]

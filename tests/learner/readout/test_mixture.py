@@ -19,7 +19,7 @@ mixture = jitted_module(mixture)
 def mixture_of(n, log_priors=None):
     """Return the state of a mixture of `n` opinions that has learned nothing."""
     priors = np.zeros(n) if log_priors is None else log_priors
-    return MixtureState(np.zeros(n), priors, np.zeros(n))
+    return MixtureState(np.zeros(n), priors)
 
 
 @settings(max_examples=60, deadline=None)

@@ -43,13 +43,15 @@ def test_predictions_of_pending_rows_of_a_key_are_converted(arrays, ticket):
     pending = CHECKPOINTS(saved).config["trainer"]["pending"]
     converted = convert_ticket(ticket, arrays)
     assert len(converted) < len(ticket)
-    assert pending == {**config["pending"], "rows": [waiting(converted)]}
+    no_ids = {"counts": {}, "last": {}, "early": [], "used": []}
+    rows = [[*waiting(converted), None, None]]  # no id, nothing to repeat
+    assert pending == {**config["pending"], "rows": rows, "ids": no_ids}
     assert config["pending"]["rows"] == [waiting(ticket)]
 
 
 def test_predictions_of_rows_with_a_delayed_label_are_converted(arrays, ticket):
     old = {
-        "counters": {"n_rejected": 0, "n_set_aside": 0, "n_asked": 0},
+        "counters": {"n_samples": 3, "n_rejected": 0, "n_set_aside": 0, "n_asked": 0},
         "ledger": dict.fromkeys(
             ("rows", "masked", "skipped", "unknown", "missing", "unread", "last"), 0
         ),
@@ -57,7 +59,13 @@ def test_predictions_of_rows_with_a_delayed_label_are_converted(arrays, ticket):
         "arrived": 5,
         "due": [[9, "label", waiting(ticket)], [10, "label", waiting(None)]],
         "features": [],
+        "pending": {"rows": []},
     }
-    rows = _events(old, arrays)["delayed"]["rows"]
+    events = _events(old, arrays)
+    assert events["n_rows"] == 5
+    rows = events["delayed"]["rows"]
     converted = convert_ticket(ticket, arrays)
-    assert rows == [[9, "label", waiting(converted)], [10, "label", waiting(None)]]
+    assert rows == [
+        [9, "label", [*waiting(converted), None, None]],
+        [10, "label", [*waiting(None), None, None]],
+    ]

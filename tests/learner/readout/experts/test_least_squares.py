@@ -62,7 +62,7 @@ class Member:
         n_rows = nonzero(padded, 1, self.n, self.rows)
         assert self.rows[:n_rows].tolist() == np.flatnonzero(x).tolist()
         weigh_rows(self.outputs, self.weights, 3 * self.columns, padded, 1, self.rows, n_rows)
-        q, square = gain(self.projector, padded, 1, self.n, (self.rows, n_rows), self.k)
+        q = gain(self.projector, padded, 1, self.n, (self.rows, n_rows), self.k)
         self.model.scratch.target[:] = target
         if last_seen is not None:
             self.model.state.classes.last_seen[:] = last_seen
@@ -78,7 +78,7 @@ class Member:
             (self.leak, self.prior),
             self.residual,
         )
-        return q, square
+        return q
 
     @property
     def own(self):
@@ -101,10 +101,9 @@ def test_the_update_of_both_losses_equals_explicit_matrices(seed, leak, n_losses
         x = f32(rng.normal(size=n) * (rng.random(n) < 0.7))
         target = np.eye(n_classes)[rng.integers(n_classes)]
         last_seen = n_seen - rng.integers(0, 60, n_classes) if has_classes else None
-        q, square = member.learn(x, target, last_seen)
+        q = member.learn(x, target, last_seen)
         x = x.astype(float)
         assert q == pytest.approx(x @ p @ x, rel=1e-3, abs=1e-5)
-        assert square == pytest.approx(float(x @ x))
         logits = x @ weights[1] if n_losses > 1 else None
         lack = naive.residuals(target, x @ weights[0], logits, last_seen, n_seen, leak)
         assert np.allclose(member.residual, np.concatenate(lack), atol=1e-4)

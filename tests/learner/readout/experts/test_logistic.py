@@ -29,7 +29,7 @@ def test_the_logistic_member_equals_the_twin(seed):
         target = np.eye(n_classes)[rng.integers(n_classes)]
         proba = naive.softmax(x @ w)
         nonzeros = (np.arange(n, dtype=np.int32), n)
-        work.step.energy, _ = gain(own.projector, x, 0, n, nonzeros, work.gain)
+        work.step.energy = gain(own.projector, x, 0, n, nonzeros, work.gain)
         learn_logistic(own, work, n, proba, target, n_classes)
         p, w = naive.logistic_update(p, w, x.astype(float), proba, target)
         assert np.allclose(own.weights[:, :n_classes], w, atol=1e-3)

@@ -1,0 +1,162 @@
+"""The control socket of a running fleet: its orders, and a client with the same operations."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loco_stream.cli._option_group import option_group
+from loco_stream.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    from loco_stream.cli._network_options import NetworkOptions
+    from loco_stream.engine.queries import RunnerQueries
+    from loco_stream.fleet.runner import FleetRunner
+
+__all__ = ["FleetPorts", "RemoteOperations", "fleet_ports"]
+
+_TIMEOUT = 60.0  # seconds; a merge of many keys takes its time
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPorts:
+    """Where a running fleet answers."""
+
+    metrics_port: int | None
+    control: str | None
+    control_token: str | None
+
+    @contextmanager
+    def open(self, network: NetworkOptions) -> Iterator[list[Callable[[FleetRunner], None]]]:
+        """Serve metrics and control commands while the block runs; yield the runner's watchers."""
+        if self.control_token is not None and self.control is None:
+            raise ConfigError("`--control-token` needs --control")
+        watchers: list[Callable[[FleetRunner], None]] = []
+        with ExitStack() as ports:
+            if self.control is not None:
+                from loco_stream.connectors.control import Control, make_token
+                from loco_stream.engine.queries import RunnerQueries
+
+                queries = RunnerQueries()
+                secret = None if self.control_token is None else make_token(self.control_token)
+                ports.callback(Control(self.control, _orders(queries), secret).close)
+                watchers.append(queries)
+            if self.metrics_port is not None:
+                from loco_stream.engine.prometheus import serve_collector
+                from loco_stream.fleet.metrics import FleetMetrics
+
+                metrics = FleetMetrics()
+                token = network.read_token()
+                where = (self.metrics_port, network.bind, token, network.allow_host)
+                ports.callback(serve_collector(metrics, *where))
+                watchers.append(metrics)
+            yield watchers
+
+
+fleet_ports = option_group(
+    "ports",
+    FleetPorts,
+    click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help="Serve Prometheus metrics at http://127.0.0.1:PORT/metrics. Their number does not "
+        "depend on the number of keys.",
+    ),
+    click.option(
+        "--control",
+        metavar="ADDR",
+        help="Accept `loco-stream fleet status`, `worst`, `reset`, ... at ipc://PATH or "
+        "tcp://127.0.0.1:PORT.",
+    ),
+    click.option(
+        "--control-token",
+        metavar="FILE",
+        help="Token file for --control; created if absent. Over tcp, commands that change or "
+        "export something need the token.",
+    ),
+)
+
+
+def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]]]:
+    """Return what the operations can call, by name; each runs in the runner's thread."""
+    from loco_stream.engine.report import jsonable
+    from loco_stream.fleet.operations import FleetOperations
+
+    def ask(query: Callable[[FleetRunner], object]) -> Any:
+        try:
+            return queries.submit(query).result(_TIMEOUT)
+        except TimeoutError:
+            raise SourceError(f"the fleet did not answer within {_TIMEOUT:g} s") from None
+
+    def on_fleet(work: Callable[[FleetOperations], object]) -> Any:
+        return ask(lambda runner: work(FleetOperations(runner.fleet)))
+
+    def file(content: bytes) -> dict[str, str]:
+        return {"content": base64.b64encode(content).decode()}
+
+    return {
+        "status": lambda: {"status": jsonable(ask(lambda runner: runner.status()))},
+        "worst": lambda n: {"keys": jsonable(ask(lambda runner: runner.worst(n)))},
+        "changed": lambda n: {"keys": jsonable(ask(lambda runner: runner.changed(n)))},
+        "evict": lambda keys: {"n": on_fleet(lambda fleet: fleet.evict(keys))},
+        "reset": lambda key: {"done": on_fleet(lambda fleet: fleet.reset(key))},
+        "export": lambda key: file(on_fleet(lambda fleet: fleet.export(key))),
+        "merge": lambda keys: file(on_fleet(lambda fleet: fleet.merge(keys))),
+    }
+
+
+class RemoteOperations:
+    """The operations of a running fleet, through its control socket.
+
+    Parameters
+    ----------
+    address
+        Address of the socket.
+    token
+        Path of the token file; None if the fleet needs none.
+    """
+
+    def __init__(self, address: str, token: str | None) -> None:
+        from loco_stream.connectors.control import read_token
+
+        self._address = address
+        self._token = "" if token is None else read_token(token)
+
+    def status(self) -> dict[str, Any]:
+        """Return the counts of the run."""
+        return dict(self._order("status")["status"])
+
+    def worst(self, n: int) -> list[dict[str, Any]]:
+        """Return the keys with the largest error in this run."""
+        return list(self._order("worst", n=n)["keys"])
+
+    def changed(self, n: int) -> list[dict[str, Any]]:
+        """Return the keys that drifted last in this run."""
+        return list(self._order("changed", n=n)["keys"])
+
+    def evict(self, keys: Sequence[str]) -> int:
+        """Move models from memory to the store."""
+        return int(self._order("evict", keys=list(keys))["n"])
+
+    def reset(self, key: str) -> None:
+        """Let the model of a key start anew."""
+        self._order("reset", key=key)
+
+    def export(self, key: str) -> bytes:
+        """Return the model of a key as the content of a file."""
+        return base64.b64decode(self._order("export", key=key)["content"])
+
+    def merge(self, keys: Sequence[str]) -> bytes:
+        """Return the merged model of keys as the content of a file."""
+        return base64.b64decode(self._order("merge", keys=list(keys))["content"])
+
+    def _order(self, name: str, **arguments: Any) -> dict[str, Any]:
+        from loco_stream.connectors.control import order
+
+        return order(self._address, name, _TIMEOUT + 5.0, self._token, **arguments)

@@ -1,0 +1,303 @@
+"""`loco-stream fleet SOURCE`: one model per value of a feature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loco_stream.cli._config import ConfiguredCommand
+from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._engine_run import log_findings
+from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
+from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._network_options import NetworkOptions, network_options
+from loco_stream.cli._option_group import given, option_group, with_stored
+from loco_stream.cli._options import (
+    LearningOptions,
+    SourceOptions,
+    StateOptions,
+    model_options,
+    source_options,
+    state_options,
+)
+from loco_stream.cli._renamed import refuse_option
+from loco_stream.cli._signals import Interrupt, stop_on_signal
+from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.fleet import Fleet
+    from loco_stream.fleet.limits import KeyLimits
+    from loco_stream.fleet.runner import FleetReport
+
+__all__ = ["command"]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """How rows are divided among models, and models among processes."""
+
+    key: str
+    workers: int
+    ray: str | None
+    template: str | None
+    partitions: int | None
+    max_keys: int | None
+    max_key_rate: float | None
+
+    def _check_partitions(self) -> None:
+        """Raise `ConfigError` for options that workers with their own partitions do not have."""
+        if not self.workers:
+            raise ConfigError("`--partitions` needs --workers N")
+        for name in ("sinks", "on_drift", "dashboard", "control", "metrics_port", "limits", "keys"):
+            if given(name):
+                flag = "sink" if name == "sinks" else name.replace("_", "-").removesuffix("s")
+                raise ConfigError(
+                    f"`--partitions` excludes --{flag}: no row passes through this process"
+                )
+
+    @property
+    def limits(self) -> KeyLimits:
+        """Limits per key."""
+        from loco_stream.fleet.limits import KeyLimits
+
+        return KeyLimits(self.max_keys, self.max_key_rate)
+
+    def check(self) -> None:
+        """Raise `ConfigError` for options that exclude or need each other."""
+        if self.ray is not None and not self.workers:
+            raise ConfigError("`--ray` needs --workers N")
+        if self.partitions is not None:
+            self._check_partitions()
+        if self.template is not None and (given("preset") or given("settings")):
+            raise ConfigError(
+                "`--template` excludes --preset and --set: the saved model has its own parameters"
+            )
+
+
+_fleet_options = option_group(
+    "fleet",
+    FleetOptions,
+    click.option(
+        "--key",
+        required=True,
+        metavar="FEATURE",
+        help="Train one model per value of FEATURE, which is no input of the models.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=0,
+        metavar="N",
+        help="Worker processes on Ray.  [default: 0, all models in this process]",
+    ),
+    click.option(
+        "--partitions",
+        type=click.IntRange(1, 9999),
+        metavar="N",
+        help="Let workers read the partitions 0 to N-1 themselves, whose number replaces "
+        "{partition} in SOURCE. All rows of a key must be in one partition.",
+    ),
+    click.option("--ray", metavar="ADDRESS", help="Running Ray cluster for --workers."),
+    click.option(
+        "--template", metavar="MODEL", help="Saved model that the model of a new key starts from."
+    ),
+    click.option(
+        "--max-keys",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Drop and count rows of further keys when N keys have a model.  [default: no limit]",
+    ),
+    click.option(
+        "--max-key-rate",
+        type=click.FloatRange(0.0, min_open=True),
+        metavar="ROWS",
+        help="Drop and count rows of a key beyond ROWS per second on average, with bursts of 10 "
+        "seconds.  [default: no limit]",
+    ),
+)
+
+
+@click.command(
+    "fleet",  # the table of a configuration file
+    cls=ConfiguredCommand,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("source")
+@_fleet_options
+@state_options("interval:1s")
+@source_options("skip")
+@sink_options
+@dashboard_options
+@fleet_ports
+@network_options
+@refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
+@model_options(0)
+@log_options
+@refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
+@refuse_option("--score-window", "a fleet has no `--score-window`: scores of a key cover 500 rows")
+@refuse_option("--http", "a fleet has no `--http`: it replies to prediction requests of its source")
+def command(
+    *,
+    source: str,
+    fleet: FleetOptions,
+    state: StateOptions,
+    reading: SourceOptions,
+    outputs: SinkOptions,
+    page: DashboardOptions,
+    ports: FleetPorts,
+    network: NetworkOptions,
+    model: LearningOptions,
+    log: LogOptions,
+) -> None:
+    """Train one model per value of a feature of SOURCE.
+
+    SOURCE is written as for `loco-stream run`. A fleet that is started again continues where it
+    ended.
+
+    \b
+    Examples
+      loco-stream fleet "csv:rows.csv?target=kind" --key device --checkpoint fleet/
+      loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint fleet/ --workers 4
+      loco-stream fleet redis://127.0.0.1:6379/rows --key device --checkpoint fleet/ \\
+          --template model.loco --on-drift "logger -t loco"
+    """
+    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.fleet._home import stored_settings
+    from loco_stream.fleet.runner import FleetRunner
+
+    state.check()
+    page.check()
+    needed = "--dashboard or --metrics-port"
+    network.check(page.dashboard, ports.metrics_port, needed=needed)
+    fleet.check()
+    stored = stored_settings(state.checkpoint)
+    model = with_stored(model, stored or {})
+    if fleet.partitions is not None:
+        _finish(_run_partitions(source, fleet, state, model), state)
+        return
+    sinks = outputs.open()
+    report = None
+    with (
+        stop_on_signal() as handler,
+        page.fleet_page(network) as pages,
+        ports.open(network) as watchers,
+    ):
+        try:
+            stream = reading.open(source, model.task, endless=True)
+            LOGGER.info("%s: %s", stream.name, stream.guarantee)
+            reader = SourceReader(stream)
+            with _open(fleet, state, model, reader) as opened:
+                LOGGER.info("%r: acknowledged rows are on disk", opened)
+                runner = FleetRunner(
+                    opened, reader, fleet.key, sinks, [*pages, *watchers], fleet.limits
+                )
+                handler.engine = runner
+                report = runner.run()
+        except Interrupt:
+            LOGGER.info("ended before the first row")
+    if report is not None:
+        _finish(report, state)
+
+
+def _run_partitions(
+    source: str, options: FleetOptions, state: StateOptions, model: LearningOptions
+) -> FleetReport:
+    """Run a fleet per partition until the streams end or a signal arrives."""
+    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+    assert options.partitions is not None
+    if (task := model.task) is None:
+        raise ConfigError("`--partitions` needs --task: this process reads no row")
+    partitions = PartitionOptions(
+        source,
+        options.key,
+        options.partitions,
+        checkpoint_every=state.checkpoint_every,
+        durability=str(state.durability),
+        max_keys=options.max_keys,
+        rows_per_second=options.max_key_rate,
+    )
+    fleet = PartitionedFleet(
+        _initial_model(options, state, model, task),
+        state.checkpoint,
+        partitions,
+        options.workers,
+        monitor=model.monitor(task),
+        ray_address=options.ray,
+        settings=model.stored(task),
+    )
+    with fleet, stop_on_signal() as handler:
+        LOGGER.info("%r: workers read %s", fleet, source)
+        handler.engine = fleet
+        fleet.run()
+    return fleet.report()
+
+
+def _open(
+    options: FleetOptions, state: StateOptions, model: LearningOptions, reader: SourceReader
+) -> Fleet:
+    """Open the fleet; an error closes the source."""
+    from loco_stream.engine.task import find_task
+    from loco_stream.fleet import Fleet
+
+    try:
+        task = model.task or find_task(reader)
+        if task is None:
+            raise ConfigError(
+                "the task cannot be inferred: none of the first rows has a label", option="task"
+            )
+        LOGGER.debug("settings: %s", model.stored(task))
+        return Fleet(
+            _initial_model(options, state, model, task),
+            state.checkpoint,
+            options.workers,
+            monitor=model.monitor(task),
+            checkpoint_every=state.checkpoint_every,
+            durability=str(state.durability),
+            ray_address=options.ray,
+            settings=model.stored(task),
+        )
+    except BaseException:
+        reader.source.close()
+        raise
+
+
+def _initial_model(
+    options: FleetOptions, state: StateOptions, model: LearningOptions, task: str
+) -> LOCOClassifier | LOCORegressor | None:
+    """Return the model that new keys start from; None for the one the fleet was begun with."""
+    from loco_stream.estimators.saving import load
+    from loco_stream.fleet._home import stored_settings
+
+    if options.template is not None:
+        saved: LOCOClassifier | LOCORegressor = load(options.template)
+        return saved
+    stored = stored_settings(state.checkpoint)
+    # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared
+    unknown = stored == {} and any(map(given, ("task", "seed", "preset", "settings")))
+    return model.model(task) if stored is None or unknown else None
+
+
+def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
+    """Log the notes and write the report."""
+    from loco_stream.engine.report import jsonable
+    from loco_stream.persistence.files import atomic_write
+
+    log_findings(report, unused=False)
+    if state.report is not None:
+        atomic_write(state.report, json.dumps(jsonable(report), indent=2).encode())
+    samples = f"{report['n_samples']:,}"
+    LOGGER.info(
+        "ended: %s samples in this run, %s keys in %s",
+        samples,
+        f"{report['n_keys']:,}",
+        state.checkpoint,
+    )

@@ -1,0 +1,246 @@
+"""What a fleet was begun with: its template and settings, and a lock against a second fleet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from loco_stream.engine.state import export_model, model_of, state_sha256
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.regressor import LOCORegressor
+from loco_stream.fleet._storage import Location, Storage, open_storage
+from loco_stream.fleet.keyed_model import ModelFactory
+from loco_stream.fleet.sharing import SharedModel, blank_of, check_template
+from loco_stream.monitor import TaskMonitor
+from loco_stream.persistence.format import from_bytes, to_bytes
+from loco_stream.persistence.version_2.monitor import monitor_settings
+
+__all__ = ["FleetHome", "Settings", "model_factory", "opening", "stored_settings"]
+
+Settings: TypeAlias = Mapping[str, Any]  # plain values by name
+
+_FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The content of fleet.json; its fields are the names in the file."""
+
+    format: int
+    key_groups: int
+    watch: Settings | None  # settings of the monitor of each key
+    epoch: int
+    settings: Settings | None = None  # those given at the beginning, since release 0.3
+    share: str = "none"  # since release 0.3
+    shared: str | None = None  # name of the file of the shared model
+
+
+class FleetHome:
+    """What one open fleet was begun with.
+
+    Parameters
+    ----------
+    storage, model, key_groups, monitor, settings
+        See `Fleet`.
+
+    Attributes
+    ----------
+    template
+        The model that the model of a new key starts from.
+    epoch
+        How often the fleet was opened. It distinguishes rows of different runs that come without
+        numbers.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        model: LOCOClassifier | LOCORegressor | None,
+        key_groups: int,
+        monitor: TaskMonitor | None,
+        settings: Settings | None = None,
+        share: str = "none",
+    ) -> None:
+        self.storage = storage
+        if share not in ("none", "prior"):
+            raise ConfigError(f"`share` must be 'none' or 'prior', got {share!r}")
+        if share != "none" and monitor is not None:
+            raise ConfigError("`share` excludes `monitor`: it would score a key's own model alone")
+        if model is not None and not isinstance(model, LOCOClassifier | LOCORegressor):
+            raise ConfigError(
+                "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
+                f"directory was begun with, got {type(model).__name__}"
+            )
+        self._n_shared = 0
+        storage.lock()
+        try:
+            given = json.loads(json.dumps(settings))  # as the file holds them: lists, no tuples
+            header = _read(storage) or self._begin(model, key_groups, given, share)
+            _compare(storage, header, key_groups, given)
+            self.template = _load(storage)
+            if model is not None and _digest(model) != _digest(self.template):
+                raise ConfigError(
+                    f"`model` must equal the one that {storage.location} was begun with, or be None"
+                )
+            self._watch = None if monitor is None else json.loads(json.dumps(monitor.settings))
+            if header.share != share:
+                raise ConfigError(
+                    f"{storage.location} was begun with share = {header.share!r}, so it cannot "
+                    f"continue with {share!r}"
+                )
+            self.epoch = header.epoch + 1
+            self._header = replace(header, watch=self._watch, epoch=self.epoch)
+            _write(storage, self._header)
+        except BaseException:
+            storage.release()
+            raise
+
+    def _begin(
+        self,
+        model: LOCOClassifier | LOCORegressor | None,
+        key_groups: int,
+        settings: Settings | None,
+        share: str,
+    ) -> _Header:
+        if model is None:
+            raise ConfigError(
+                f"`model` must be given: there is no fleet in {self.storage.location}"
+            )
+        if share != "none":
+            check_template(model)
+        config, arrays = model.export_state()
+        self.storage.write_template(to_bytes(config["kind"], config, arrays))
+        return _Header(_FORMAT, key_groups, None, 0, settings, share)
+
+    def model_factory(self) -> ModelFactory:
+        """Return the factory of the keys' models."""
+        return model_factory(self.storage)
+
+    @property
+    def shares(self) -> bool:
+        """Whether keys share a model."""
+        return self._header.share != "none"
+
+    def replace_shared(self, model: LOCOClassifier | LOCORegressor) -> str:
+        """Store a new shared model, then make it the valid one; return its name."""
+        before = self._header.shared
+        name = f"shared-{self.epoch}-{self._n_shared}.loco"
+        self._n_shared += 1
+        config, arrays = model.export_state()
+        self.storage.write_shared(name, to_bytes(config["kind"], config, arrays))
+        self._header = replace(self._header, shared=name)
+        _write(self.storage, self._header)
+        if before is not None:
+            self.storage.delete_shared(before)
+        return name
+
+    def close(self) -> None:
+        """Let another fleet work here."""
+        self.storage.release()
+
+
+def model_factory(storage: Storage) -> ModelFactory:
+    """Return the factory of a fleet.
+
+    A worker reads it from the storage, so that no model is pickled.
+    """
+    header = _read(storage)
+    assert header is not None
+    template = _load(storage)
+    if header.share == "none":
+        return ModelFactory(template, header.watch)
+    assert isinstance(template, LOCOClassifier)
+    shared = template if header.shared is None else load_shared(storage, header.shared)
+    return ModelFactory(blank_of(template), header.watch, SharedModel(shared))
+
+
+def load_shared(storage: Storage, name: str) -> LOCOClassifier:
+    """Return a shared model.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or damaged.
+    """
+    kind, config, arrays = model_of(from_bytes(storage.read_shared(name), name))
+    if kind != LOCOClassifier.__name__:
+        raise CheckpointError(f"{name} holds a {kind}, not a shared model")
+    return LOCOClassifier.from_state(config, arrays)
+
+
+def stored_settings(location: Location) -> Settings | None:
+    """Return the settings that a fleet was begun with.
+
+    None without a fleet; empty for a fleet that was begun without settings, or by release 0.2.
+    """
+    header = _read(open_storage(location))
+    return None if header is None else header.settings or {}
+
+
+def opening(location: Location) -> tuple[int, TaskMonitor | None]:
+    """Return the number of key groups, and the monitor that the fleet was last opened with.
+
+    Raises
+    ------
+    ConfigError
+        There is no fleet.
+    """
+    header = _read(open_storage(location))
+    if header is None:
+        raise ConfigError(f"there is no fleet in {location}")
+    return header.key_groups, None if header.watch is None else TaskMonitor(**header.watch)
+
+
+def _read(storage: Storage) -> _Header | None:
+    where = storage.location
+    try:
+        found = storage.read_header()
+        if found is None:
+            return None
+        content = json.loads(found)
+        if content["format"] not in (1, _FORMAT):
+            raise CheckpointError(f"{where} holds a fleet of a newer version; update loco-stream")
+        if content["format"] == 1 and content["watch"] is not None:
+            content["watch"] = monitor_settings(content["watch"])
+        content["format"] = _FORMAT
+        known = [field.name for field in fields(_Header)]
+        return _Header(**{name: content[name] for name in known if name in content})
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"cannot read the settings in {where}: {error}") from error
+
+
+def _write(storage: Storage, header: _Header) -> None:
+    """Write the settings; those that release 0.2 does not know only if they are used."""
+    unused: Settings = {"settings": None, "share": "none", "shared": None}
+    content = {
+        name: value
+        for name, value in asdict(header).items()
+        if name not in unused or (value and value != unused[name])
+    }
+    storage.write_header(json.dumps(content).encode())
+
+
+def _load(storage: Storage) -> LOCOClassifier | LOCORegressor:
+    """Return the template."""
+    saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
+    kind, config, arrays = model_of(saved)
+    for estimator in (LOCOClassifier, LOCORegressor):
+        if kind == estimator.__name__:
+            return estimator.from_state(config, arrays)
+    raise CheckpointError(f"the template of {storage.location} is a {kind}, not a model")
+
+
+def _compare(storage: Storage, header: _Header, key_groups: int, settings: Settings | None) -> None:
+    """Raise `ConfigError` if the fleet was begun with other settings than the given ones."""
+    begun = {"key_groups": header.key_groups, **(header.settings or {})}
+    for name, value in {"key_groups": key_groups, **(settings or {})}.items():
+        if name in begun and begun[name] != value:
+            was = f"{storage.location} was begun with {name} = {begun[name]!r}"
+            raise ConfigError(f"{was}, so it cannot continue with {value!r}")
+
+
+def _digest(model: LOCOClassifier | LOCORegressor) -> str:
+    return state_sha256(*export_model(model))

@@ -1,0 +1,251 @@
+"""Where a fleet stores its models and logs.
+
+The interface, and the implementation in a directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from loco_stream.engine.checkpoint import CheckpointFolder
+from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.fleet._key_group import KeyGroup
+from loco_stream.fleet._rows import Key, Rows
+from loco_stream.persistence.files import atomic_write
+
+__all__ = ["DirectoryStorage", "Group", "Location", "Storage", "open_storage"]
+
+Location: TypeAlias = str | os.PathLike[str]
+
+_HEADER = "fleet.json"
+_TEMPLATE = "template.loco"
+_POSITION = "position"
+
+
+class Group(Protocol):
+    """The stored models and the log of one key group; see `KeyGroup`."""
+
+    number: int
+    commit: int
+    rows_since: int
+    saved_at: float
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what `replay` passed over."""
+
+    def replay(self) -> Iterator[Rows]:
+        """Yield the rows logged after the last checkpoint."""
+
+    def set_aside(self, rows: Rows, error: Exception) -> str:
+        """Keep the rows appended or replayed last apart; return a sentence about it."""
+
+    def append(self, rows: int, payload: bytes) -> None:
+        """Log rows before they are learned."""
+
+    def sync(self) -> None:
+        """Make everything appended durable."""
+
+    def get(self, key: Key) -> bytes | None:
+        """Return an evicted model; None if there is none."""
+
+    def put(self, key: Key, state: bytes) -> None:
+        """Store an evicted model."""
+
+    def keys(self) -> Iterator[Key]:
+        """Yield the keys of the evicted models."""
+
+    def count(self) -> int:
+        """Return the number of evicted models."""
+
+    def checkpoint(self, models: Iterable[tuple[Key, bytes]]) -> None:
+        """Store the models that changed, and drop the log before them."""
+
+    def close(self) -> None:
+        """Sync the log and release the group."""
+
+
+class Storage(Protocol):
+    """The storage of one fleet.
+
+    Attributes
+    ----------
+    location
+        What `open_storage` opens it with.
+    """
+
+    location: str
+
+    def lock(self) -> None:
+        """Become the only fleet that works here; raises `ConfigError` if there is another."""
+
+    def release(self) -> None:
+        """Let another fleet work here."""
+
+    def read_header(self) -> bytes | None:
+        """Return the settings of the fleet; None if there is no fleet."""
+
+    def write_header(self, content: bytes) -> None:
+        """Replace the settings."""
+
+    def read_template(self) -> bytes:
+        """Return the file of the model that new keys start from."""
+
+    def write_template(self, content: bytes) -> None:
+        """Store the file of the model that new keys start from."""
+
+    def read_position(self) -> bytes | None:
+        """Return the position of the source; None if there is none."""
+
+    def write_position(self, content: bytes) -> None:
+        """Replace the position, durably."""
+
+    def read_shared(self, name: str) -> bytes:
+        """Return the file of a shared model."""
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        """Store the file of a shared model under a new name."""
+
+    def delete_shared(self, name: str) -> None:
+        """Delete the file of a shared model that is no longer used."""
+
+    def has_group(self, number: int) -> bool:
+        """Whether a group was ever opened."""
+
+    def open_group(self, number: int) -> Group:
+        """Open a group; raises `ConfigError` while another process works on it."""
+
+    def worker(self, name: str) -> dict[str, Any]:
+        """Return the arguments of `open_storage` for a worker of this fleet."""
+
+    def is_alive(self, name: str) -> bool:
+        """Whether a worker of this fleet has renewed its lease; True where there are no leases."""
+
+    def close(self) -> None:
+        """End renewing leases, in a worker."""
+
+
+class DirectoryStorage:
+    """A directory, with locks against a second process.
+
+    Parameters
+    ----------
+    path
+        The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.location = str(path)
+        self._folder: CheckpointFolder | None = None
+
+    def lock(self) -> None:
+        """Lock the directory, which is created if absent."""
+        self._folder = CheckpointFolder(self.path)
+
+    def release(self) -> None:
+        """Unlock the directory."""
+        if self._folder is not None:
+            self._folder.release()
+            self._folder = None
+
+    def read_header(self) -> bytes | None:
+        """Return the content of fleet.json; None if there is no such file."""
+        return self._read(_HEADER)
+
+    def write_header(self, content: bytes) -> None:
+        """Replace fleet.json."""
+        atomic_write(self.path / _HEADER, content, mode=0o600)
+
+    def read_template(self) -> bytes:
+        """Return the content of template.loco."""
+        content = self._read(_TEMPLATE)
+        if content is None:
+            raise CheckpointError(f"there is no {_TEMPLATE} in {self.path}")
+        return content
+
+    def write_template(self, content: bytes) -> None:
+        """Write template.loco."""
+        atomic_write(self.path / _TEMPLATE, content)
+
+    def read_position(self) -> bytes | None:
+        """Return the content of the file with the position; None if there is none."""
+        return self._read(_POSITION)
+
+    def write_position(self, content: bytes) -> None:
+        """Replace the file with the position."""
+        path = self.path / _POSITION
+        try:
+            atomic_write(path, content, mode=0o600)
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def read_shared(self, name: str) -> bytes:
+        """Return the content of the file of a shared model."""
+        content = self._read(name)
+        if content is None:
+            raise CheckpointError(f"there is no {name} in {self.path}")
+        return content
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        """Write the file of a shared model."""
+        atomic_write(self.path / name, content, mode=0o600)
+
+    def delete_shared(self, name: str) -> None:
+        """Delete the file of a shared model."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def has_group(self, number: int) -> bool:
+        """Whether the directory of a group exists."""
+        return self._group(number).exists()
+
+    def open_group(self, number: int) -> Group:
+        """Open the directory of a group."""
+        return KeyGroup(self._group(number), number)
+
+    def worker(self, name: str) -> dict[str, Any]:
+        """Return the absolute path; file locks need no names."""
+        return {"location": str(self.path.resolve())}
+
+    def is_alive(self, name: str) -> bool:
+        """Return True: the lock of a process ends with it."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: file locks need no renewal."""
+
+    def _group(self, number: int) -> Path:
+        return self.path / f"group-{number:04d}"
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot read {self.path / name}: {error.strerror or error}"
+            ) from error
+
+
+def open_storage(location: Location, owner: str | None = None, lease: float = 10.0) -> Storage:
+    """Return the storage at a location; nothing is written yet.
+
+    Parameters
+    ----------
+    location
+        A directory, or the URL of an object store: ``s3://BUCKET/PREFIX``, ``gs://...``,
+        ``az://...``.
+    owner
+        Name of the process in leases; None takes a new one.
+    lease
+        Seconds after which an object store counts a process that does not renew its lease as dead.
+    """
+    if "://" not in str(location):
+        return DirectoryStorage(Path(location))
+    from loco_stream.fleet._object_storage import ObjectStorage
+
+    return ObjectStorage(str(location), owner, lease)

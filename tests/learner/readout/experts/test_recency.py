@@ -1,0 +1,84 @@
+"""Fading shares of recent labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loco_stream._compiler.jit import kernel
+from loco_stream.learner.readout.experts import recency
+from tests.helpers.jitted import jitted, on_model
+from tests.helpers.models import untrained
+from tests.helpers.naive_fixed import Followers
+
+N_CLASSES = 4
+
+
+@kernel
+def _log_odds(settings, state, scratch, scores, odds):
+    recency.log_odds(settings, state, scores, odds)
+
+
+predict = on_model(recency.predict)
+learn = on_model(recency.learn)
+log_odds = on_model(_log_odds)
+level_unknown = jitted(recency.level_unknown)
+
+
+def scores_of(args):
+    scores = np.zeros(N_CLASSES, np.float32)
+    predict(args, np.zeros(0, np.float32), scores)
+    return scores
+
+
+def learn_label(args, label):
+    learn(args, np.zeros(0, np.float32), np.zeros((0, N_CLASSES)), label, 0.0)
+
+
+def test_shares_of_recent_labels_equal_the_twin():
+    args = untrained(2, N_CLASSES, hidden_sizes=4)
+    twin = Followers(N_CLASSES)
+    rng = np.random.default_rng(0)
+    for label in rng.integers(0, 3, 200).tolist():
+        learn_label(args, label)
+        twin.learn(None, label)
+        expected = twin.scores(None, N_CLASSES)[0]
+        scores = scores_of(args)
+        assert np.allclose(scores, expected, atol=1e-5)
+    odds = np.full((1, N_CLASSES), 9.0)
+    args.model.state.counts.n_classes = 3
+    log_odds(args, scores, odds)
+    assert odds[0].tolist() == [*scores[:3].astype(float), 9.0]
+
+
+def test_a_class_fades_by_the_labels_after_it():
+    args = untrained(2, N_CLASSES, hidden_sizes=4)
+    learn_label(args, 1)
+    for _ in range(50):
+        learn_label(args, 0)
+    shares = args.model.state.experts.recency.shares
+    kept = 1.0 - recency.FADE
+    assert shares[:2] == pytest.approx([1.0 - kept**50, recency.FADE * kept**50])
+    assert shares.sum() == pytest.approx(1.0 - kept**51)
+
+
+def test_unknown_classes_have_the_score_of_a_class_that_did_not_come():
+    args = untrained(2, N_CLASSES, hidden_sizes=4)
+    never = scores_of(args)
+    scores = np.zeros(N_CLASSES, np.float32)
+    level_unknown(scores, 1)
+    assert scores.tolist() == [0.0, *never[1:]]
+
+
+def test_without_a_fixed_layer_nothing_is_counted():
+    args = untrained(2, N_CLASSES, hidden_sizes=4, fixed_neurons=0)
+    learn_label(args, 1)
+    assert not args.model.state.experts.recency.shares.any()
+
+
+def test_a_negative_share_is_refused():
+    model = untrained(2, N_CLASSES, hidden_sizes=4).model
+    recency.check(model.settings, model.state, N_CLASSES)
+    model.state.experts.recency.shares[0] = -1e-9
+    with pytest.raises(ValueError, match="`shares` of 'recency' must not be negative"):
+        recency.check(model.settings, model.state, N_CLASSES)
