@@ -11,6 +11,7 @@ __all__ = ["BENCHES"]
 BENCHES = {
     "streams": "benchmarks.streams:command",
     "speed": "benchmarks.speed:command",
+    "main_job": "benchmarks.main_job:command",
     "simulator": "benchmarks.simulator:command",
     "learning": "benchmarks.learning:command",
     "depth": "benchmarks.depth:command",

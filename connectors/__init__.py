@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from loco_stream.connectors.sinks.nats_sink import NATSSink
     from loco_stream.connectors.sinks.redis_sink import RedisSink
     from loco_stream.connectors.sinks.zmq_sink import ZMQSink
+    from loco_stream.connectors.sources.arrow_source import ArrowFileSource
     from loco_stream.connectors.sources.csv_source import CSVSource
     from loco_stream.connectors.sources.event_source import EventSource
     from loco_stream.connectors.sources.influx_source import InfluxSource
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from loco_stream.connectors.urls import open_sink, open_source
 
 _MODULES = {
+    "ArrowFileSource": "sources.arrow_source",
     "BufferedSink": "_base.buffered_sink",
     "CSVSource": "sources.csv_source",
     "EventSource": "sources.event_source",
@@ -76,6 +78,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "ArrowFileSource",
     "BufferedSink",
     "CSVSource",
     "EventSource",

@@ -28,6 +28,7 @@ SOURCES = {
     "sources.jsonl_source": ("jsonl",),
     "sources.npy_source": ("npy",),
     "sources.parquet_source": ("parquet",),
+    "sources.arrow_source": ("arrow",),
     "sources.influx_source": ("influx",),
     "sources.event_source": ("events",),
     "sources.zmq_source": ("zmq+pull", "zmq+sub", "zmq+reliable", "zmq+reply"),

@@ -143,7 +143,8 @@ class Block:
     Parameters
     ----------
     X
-        (n_rows, n_features) float32; NaN means missing.
+        (n_rows, n_features) float32 or float64, NaN means missing; or objects if some values are
+        text, None means missing.
     y
         n_rows labels, None for a missing one; None if no row has a label.
     features
@@ -164,7 +165,7 @@ class Block:
     2
     """
 
-    X: NDArray[np.float32]
+    X: NDArray[Any]
     y: Sequence[Any] | None
     features: tuple[str, ...]
     seq: int = 0
@@ -369,8 +370,8 @@ class Source(ABC):
     1. It reads `name`, `guarantee`, `needs_log`, `schema` and `position`.
     2. To resume, it calls `verify` with the stored `fingerprint`, then `seek` and
        `restore_side_state`.
-    3. It iterates. Every yielded event, or list of events, is one commit; `position` read right
-       after the yield is the position of that commit.
+    3. It iterates, or calls `read_blocks`. Every yielded event, or list of events, is one commit;
+       `position` read right after the yield is the position of that commit.
     4. It calls `reply` for events whose sender expects a prediction, and `ack` once a commit is
        learned and durable. Positions are acknowledged in the order in which they were read.
     5. It calls `close`, once, even after an error.
@@ -440,6 +441,14 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield events, or lists of events that form one commit; an empty list means no news."""
+
+    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows that iteration yields, in larger blocks where the source can.
+
+        The engine reads a source this way if its model learns whole blocks, and in place of
+        iterating. `position` and everything else are as during an iteration.
+        """
+        return iter(self)
 
     @_default
     def schema(self) -> Schema | None:

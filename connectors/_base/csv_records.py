@@ -84,6 +84,17 @@ class RecordReader:
             if record is not None and self._is_sound(record):
                 yield record
 
+    @property
+    def n_lines(self) -> int:
+        """Number of lines that were assigned to records, with those before the first one."""
+        return self._next - 1
+
+    def unread(self) -> str:
+        """Return the lines that were read in search of the end of a quote, and forget them."""
+        text = "".join(self._ahead)
+        self._ahead.clear()
+        return text
+
     def _take(self) -> str:
         return self._ahead.popleft() if self._ahead else self._lines.read()
 

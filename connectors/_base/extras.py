@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 
 from loco_stream.connectors._base.connector import Extra
 
-__all__ = ["KAFKA", "MQTT", "NATS", "REDIS", "client_log"]
+__all__ = ["KAFKA", "MQTT", "NATS", "REDIS", "client_log", "has_pyarrow"]
 
 KAFKA = Extra("kafka", "confluent-kafka>=2.8", "confluent_kafka")
 MQTT = Extra("mqtt", "paho-mqtt>=2.1", "paho.mqtt.client")
@@ -23,3 +24,8 @@ def client_log(module: str) -> logging.Logger:
     if log.level == logging.NOTSET:
         log.setLevel(logging.CRITICAL)
     return log
+
+
+def has_pyarrow() -> bool:
+    """Return whether pyarrow is there; a package index may have none for a platform."""
+    return find_spec("pyarrow") is not None

@@ -62,6 +62,14 @@ class TextLines(Lines):
             raise _too_long(self._path)
         return line
 
+    def read_text(self, size: int) -> str:
+        """Return about `size` characters up to the end of a line; "" at the end."""
+        try:
+            text = self._file.read(size)
+        except (UnicodeError, EOFError, OSError, zlib.error) as e:
+            raise SourceError(f"cannot read {self._path}: {e}") from None
+        return text + self.read() if text else ""
+
     def use(self, line: str) -> None:
         """Do nothing."""
 

@@ -5,23 +5,38 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from loco_stream._text import did_you_mean, listed
+from loco_stream.connectors._base.arrow_columns import (
+    IrregularBlock,
+    is_learnable,
+    mapped,
+    table_of,
+)
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.fields import Fields
-from loco_stream.connectors._base.numbered_source import LateLabel, Pace, Row, RowSource
+from loco_stream.connectors._base.numbered_source import (
+    LateLabel,
+    Pace,
+    Row,
+    RowSource,
+    event_of,
+)
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Schema
+from loco_stream.stream import Block, Event, Schema
 
 __all__ = [
     "PEEK",
     "Columns",
+    "Part",
     "TableSource",
     "check_header",
     "check_speed",
@@ -105,6 +120,27 @@ class Columns:
         return Fields(self.target or "", time, self.id, self.keep, self.drop, self.use)
 
 
+class Part(Protocol):
+    """Consecutive rows of a table, as columns and one by one."""
+
+    @property
+    def table(self) -> Any:
+        """The columns, a table of pyarrow; None if only rows are known."""
+
+    @property
+    def parse(self) -> Callable[[str], Any] | None:
+        """What returns the value of a text in a feature column; None if it is the text."""
+
+    def text(self, value: Any) -> Any:
+        """Return the value of label, time or sequence id as `records` does."""
+
+    def accept(self) -> None:
+        """Note that the columns are used; otherwise `records` is called."""
+
+    def records(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the rows one by one, each with its location."""
+
+
 class TableSource(RowSource):
     """Base class of sources of named columns; subclasses yield records, one mapping per row.
 
@@ -175,6 +211,61 @@ class TableSource(RowSource):
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
         """Yield the records from number `start` on."""
 
+    # Blocks
+
+    def _parts(self, start: int) -> Iterator[Part]:
+        """Yield the rows from number `start` on in parts; by default there are none."""
+        raise NotImplementedError
+
+    def _reads_parts(self) -> bool:
+        """Whether `_parts` can be used."""
+        return False
+
+    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on: blocks, and single rows where one may be bad."""
+        has_own = bool(self._roles.id or self._roles.keep)  # of each row, which a block has not
+        if self._pace.active or has_own or not self._reads_parts():
+            yield from self
+            return
+        for part in self._parts(self._row):
+            block = self._block_of(part)
+            if block is not None:
+                part.accept()
+                self._row += len(block.X)
+                self.location = ""
+                yield block
+                continue
+            for location, record in part.records():
+                self.location = location
+                row = self._row_of(record, location)
+                self._row += 1
+                yield [] if row is None else event_of(row, self._row - 1, self.name)
+
+    def _block_of(self, part: Part) -> Block | None:
+        """Return the rows of a part as a block; None if one of them may be bad."""
+        table = part.table
+        if table is None or not table.num_rows or self._schema is None:
+            return None
+        features = self._schema.features
+        assert features is not None
+        roles = self._roles
+        try:
+            X = table_of([table[name] for name in features], part.parse)
+            y = self._labels(part) if roles.target else None
+            t = _mapped(part, roles.time, event_time)
+            sequence = _mapped(part, roles.sequence, sequence_id)
+        except (IrregularBlock, SourceError):
+            return None
+        times = None if t is None else np.array(t, np.float64)
+        first = math.nan if times is None else float(times[0])
+        return Block(X, y, features, self._row, first, self.name, times=times, sequence=sequence)
+
+    def _labels(self, part: Part) -> list[Any] | None:
+        labels = _mapped(part, self._roles.target, lambda value: label_of(value, self._label))
+        if labels is not None and not all(map(is_learnable, labels)):
+            raise IrregularBlock
+        return labels
+
     @property
     def skipped(self) -> Mapping[str, int]:
         """Number of bad rows that were left out, by kind."""
@@ -217,6 +308,13 @@ class TableSource(RowSource):
         except SourceError as error:
             self._bad.add("label of another type", f"{location}: {error}")
             return None
+
+
+def _mapped(part: Part, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:
+    """Return the result of a function for each value of a column that is no feature."""
+    if not name:
+        return None
+    return mapped(part.table[name], lambda value: function(part.text(value)))
 
 
 def check_width(where: str, n_features: int) -> None:

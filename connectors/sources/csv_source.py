@@ -10,11 +10,13 @@ from typing import Any
 
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.csv_columns import ColumnParser, PushedLines
 from loco_stream.connectors._base.csv_records import RecordReader, undecoded
-from loco_stream.connectors._base.lines import Lines
+from loco_stream.connectors._base.extras import has_pyarrow
+from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import Columns, check_header, check_speed
+from loco_stream.connectors._base.table_source import Columns, Part, check_header, check_speed
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._base.values import number, parse_cell
@@ -22,6 +24,7 @@ from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["CONNECTORS", "CSVSource"]
 
+_PART = 1 << 17  # characters parsed together: about a thousand rows
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
@@ -119,6 +122,8 @@ class CSVSource(TextSource):
         self._delimiter = _check_delimiter(delimiter)
         self._header: list[str] = []
         self._n_header_lines = 0
+        self._columns: ColumnParser | None = None  # of a recording
+        self._records_of: RecordReader | None = None  # reads the recording line by line
         super().__init__(
             "csv",
             path,
@@ -137,6 +142,7 @@ class CSVSource(TextSource):
         if not records:
             raise SourceError(f"{path} must have at least one row, got a header only")
         self._set_columns(self._header, [record[target] for record in records] if target else [])
+        self._columns = self._column_parser(records)
 
     def _read_header(self, lines: Lines) -> None:
         line = self._header_line = self._first_line(lines)
@@ -168,14 +174,69 @@ class CSVSource(TextSource):
         raise SourceError(f"{self.path} is empty: it must have a header and at least one row")
 
     def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        reader = self._records_of = self._reader(lines, bad, self._n_header_lines)
+        yield from self._parsed(reader)
+
+    def _reader(self, lines: Lines, bad: BadRows, n_before: int) -> RecordReader:
         assert self._delimiter is not None
-        reader = RecordReader(
-            lines, self._delimiter, len(self._header), str(self.path), bad, self._n_header_lines
-        )
+        path = str(self.path)
+        return RecordReader(lines, self._delimiter, len(self._header), path, bad, n_before)
+
+    def _parsed(self, reader: RecordReader) -> Iterator[tuple[int, Record]]:
         for cells in reader:
             if self._decimal_comma:
                 cells = [_with_point(cell) for cell in cells]
             yield reader.line, self._record(cells)
+
+    # Blocks
+
+    def _column_parser(self, records: Sequence[Record]) -> ColumnParser | None:
+        """Return a parser for columns of the kinds that the first records have."""
+        assert self._schema is not None
+        assert self._delimiter is not None
+        features = self._schema.features or ()
+        roles = self._roles
+        others = filter(None, (roles.target, roles.time, roles.sequence))
+        used = list(dict.fromkeys([*features, *others]))
+        numeric = [
+            name
+            for name in features
+            if not any(isinstance(record[name], str | bool) for record in records)
+        ]
+        if not has_pyarrow():
+            return None
+        point = "," if self._decimal_comma else "."
+        return ColumnParser(self._header, used, numeric, self._delimiter, point)
+
+    def _point(self, cell: str) -> str:
+        return _with_point(cell) if self._decimal_comma else cell
+
+    def _parse_text(self, cell: str) -> Any:
+        return parse_cell(self._point(cell))
+
+    def _reads_parts(self) -> bool:
+        return self._tail is None and self._columns is not None
+
+    def _parts(self, start: int) -> Iterator[Part]:
+        self._lines = lines = FileLines(self.path, self._encoding)
+        self._bad.clear()
+        try:
+            self._read_header(lines)
+            text = ""
+            n_lines = self._n_header_lines
+            n_read = max(start, (self._expected or {}).get("row", 0))
+            if n_read:  # an earlier run has read them: they are compared row by row
+                yield _ReadBefore(self, lines, start, n_read)
+                assert self._records_of is not None
+                text = self._records_of.unread()
+                n_lines = self._records_of.n_lines
+            while text := text + lines.read_text(_PART):
+                part = _CSVPart(self, lines, text, n_lines)
+                yield part
+                text = part.rest
+                n_lines += part.n_lines
+        finally:
+            lines.close()
 
     def _record(self, cells: Sequence[str]) -> dict[str, Any]:
         roles = self._roles
@@ -212,6 +273,79 @@ def _with_point(cell: str) -> str:
     """Return a number with decimal comma as one with a point, any other cell unchanged."""
     pointed = cell.replace(",", ".", 1)
     return pointed if "," in cell and number(pointed) is not None else cell
+
+
+class _ReadBefore:
+    """Rows up to the end of what an earlier run has read, with one more; see `Part`."""
+
+    table = None
+    parse = None
+
+    def __init__(self, source: CSVSource, lines: FileLines, start: int, n_read: int) -> None:
+        self._source = source
+        self._lines = lines
+        self._start = start
+        self._n_read = n_read
+
+    def text(self, value: Any) -> Any:
+        """Return the value: there are no columns."""
+        return value
+
+    def accept(self) -> None:
+        """Do nothing: there are no columns."""
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Yield the records from the start on."""
+        source = self._source
+        records = source._parse(self._lines, source._bad)
+        for i, record in enumerate(source._after(self._start, records, self._lines)):
+            yield source.location, record
+            if self._start + i >= self._n_read:
+                return
+
+
+class _CSVPart:
+    """Some lines of a recording; see `Part`.
+
+    Attributes
+    ----------
+    rest
+        Lines read beyond the part, in search of the end of a quote.
+    n_lines
+        Lines that were used.
+    """
+
+    def __init__(self, source: CSVSource, lines: FileLines, text: str, n_before: int) -> None:
+        assert source._columns is not None
+        self.table = source._columns.parse(text)
+        self.parse = source._parse_text
+        self.rest = ""
+        self.n_lines = 0
+        self._source = source
+        self._lines = lines
+        self._text = text
+        self._n_before = n_before
+
+    def text(self, value: Any) -> Any:
+        """Return a cell, None if it is empty."""
+        return self._source._point(value) if value else None
+
+    def accept(self) -> None:
+        """Add the text to the checksum of what was read."""
+        self._lines.use(self._text)
+        self.n_lines = self.table.num_rows
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Yield the records of the lines."""
+        source = self._source
+        pushed = PushedLines(self._text, self._lines)
+        reader = source._reader(pushed, source._bad, self._n_before)
+        for line, record in source._parsed(reader):
+            yield f"line {line} of {source.path}", record
+            if pushed.is_used:
+                break
+        self.rest = reader.unread()
+        self.n_lines = reader.n_lines - self._n_before
 
 
 CONNECTORS = (

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import Decorator, option_group
 from loco_stream.cli._parameters import (
     build_model,
@@ -35,7 +34,6 @@ __all__ = [
     "score_options",
     "source_options",
     "state_options",
-    "warm_up",
 ]
 
 
@@ -343,24 +341,3 @@ def state_options(durability: str | None) -> Decorator:
             help="Rows between checkpoints; one is also written every 60 s while rows arrive.",
         ),
     )
-
-
-def warm_up(blocks: bool) -> None:
-    """Compile the learning step, or load it from the compile cache, before the first row.
-
-    Parameters
-    ----------
-    blocks
-        Whether rows will come as blocks; else they come by name.
-    """
-    from loco_stream._compiler.timing import COMPILING, notify_when_compiling
-    from loco_stream.estimators.classifier import LOCOClassifier
-
-    model = LOCOClassifier(seed=0)
-    with notify_when_compiling(lambda: LOGGER.info(COMPILING)):
-        if blocks:
-            model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
-            model.predict_proba_array([[0.0]])
-        else:
-            model.learn_one({"a": 0.0}, "a")
-            model.predict_one({"a": 0.0})

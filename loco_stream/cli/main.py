@@ -30,6 +30,7 @@ _COMMANDS = (
     "demo",
     "doctor",
     "nir",
+    "warm",
 )
 
 

@@ -27,11 +27,11 @@ from loco_stream.cli._options import (
     model_options,
     score_options,
     source_options,
-    warm_up,
 )
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def command(
     run = None
     with stop_on_signal() as handler, page.page(network) as watchers:
         try:
-            warm_up(blocks=source.startswith(("zmq", "npy")))
+            warm_up()
             if alarms.watch:
                 warm_up_detector()
             engine_options = {
@@ -182,7 +182,7 @@ def command(
                 "bounds": reading.name_bounds() if stream.is_live or reading.limits else None,
             }
             run = EngineRun(
-                SourceReader(stream),
+                SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
                 lambda reader: learning_engine(reader, model, scoring, alarms, engine_options),
             )
             report = run.run(

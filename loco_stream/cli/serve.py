@@ -30,13 +30,13 @@ from loco_stream.cli._options import (
     score_options,
     source_options,
     state_options,
-    warm_up,
 )
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._service_ports import PortOptions, port_options
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._warm_up import warm_up
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -183,7 +183,7 @@ def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> Sou
     reader = SourceReader(stream)
     try:
         with reader.reading_ahead() if reads_ahead else nullcontext():
-            warm_up(blocks=True)
+            warm_up()
     except BaseException:
         stream.close()
         raise

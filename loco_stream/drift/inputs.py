@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.drift.detectors.page_hinkley import PAGE_HINKLEY
-from loco_stream.drift.subspace import LEVEL_SIZE, RESTART, WARM_UP, observe
+from loco_stream.drift.subspace import FRESH_TEST, LEVEL_SIZE, RESTART, observe
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.rng import derive_key, philox2x32
 
-__all__ = ["InputDetector"]
+__all__ = ["InputDetector", "TestedRows"]
 
 Vector: TypeAlias = NDArray[np.float64]
 
 # Wider inputs are folded to this width, which bounds the cost of an update to a few microseconds.
 _WIDTH = 64
 _PURPOSE = 7  # of the random key of the folding
-# Pace of all statistics while a change is suspected: young ones would absorb it too soon.
-_SUSPICION_PACE = 0.1
+_STATES = ("stable", "warning", "drift")
 _ARRAYS = ("mean", "variance", "inverse", "lengths", "level", "components", "folded")
+
+
+class TestedRows(NamedTuple):
+    """State, onset and standardised row, (width,), of each row, as the detector sees them."""
+
+    states: Sequence[str]
+    onsets: Sequence[int]
+    folded: Sequence[Vector]
 
 
 class InputDetector:
@@ -91,15 +97,23 @@ class InputDetector:
         self.level = np.zeros(LEVEL_SIZE)
         self.onset = 0
         self._rest = np.zeros(width)
-        self._test = self._new_test()
+        self._test = np.array(FRESH_TEST)
 
     def update(self, x: Vector) -> str:
         """Take one row (NaN: missing) and return "stable", "warning" or "drift".
 
         After "drift" the statistics adapt quickly, and no alarm follows within 100 rows.
         """
-        innovation = observe(
-            x,
+        return self.update_rows(np.asarray(x, dtype=np.float64)[None]).states[0]
+
+    def update_rows(self, X: NDArray[np.float64]) -> TestedRows:
+        """Take rows in order, (n, n_features): the same as `update` for each."""
+        n = len(X)
+        states = np.zeros(n, np.int64)
+        onsets = np.zeros(n, np.int64)
+        folded = np.zeros((n, len(self.folded)))
+        self.onset = observe(
+            np.ascontiguousarray(X, dtype=np.float64),
             self.mean,
             self.variance,
             self.inverse,
@@ -110,46 +124,26 @@ class InputDetector:
             self.components,
             self.lengths,
             self.level,
-            _SUSPICION_PACE if self._rise > self.threshold / 3.0 else 1.0,
+            self._test,
+            self.threshold,
+            self.onset,
+            states,
+            onsets,
+            folded,
         )
-        if self.level[0] <= WARM_UP:
-            return "stable"
-        return self._test_rise(innovation)
-
-    def _test_rise(self, innovation: float) -> str:
-        self._test.update(innovation)
-        rise = self._rise
-        self.onset = self.onset + 1 if rise > 0.0 else 0
-        if self._test.drift_detected:
-            self.restart()
-            return "drift"
-        return "warning" if rise > self.threshold / 2.0 else "stable"
-
-    @property
-    def _rise(self) -> float:
-        """Distance of the test's sum from its minimum; the test fires at the threshold."""
-        rise: float = self._test._sum_increase - self._test._min_increase
-        return rise
+        names = [_STATES[state] for state in states.tolist()]
+        return TestedRows(names, onsets.tolist(), list(folded))
 
     def restart(self) -> None:
         """Adapt quickly and delay the next alarm: other inputs begin."""
         self.level[:5] = 0.0
         self.level[5] = min(self.level[5], RESTART)
-        self._test = self._new_test()
-
-    def _new_test(self) -> Any:
-        """Return a test for a rise of the mean with a slack of half a deviation.
-
-        With `alpha` below 1 the sum would be pulled towards 0 and lose its slack in the long run.
-        """
-        return PAGE_HINKLEY.make(
-            {"min_instances": 1, "delta": 0.5, "alpha": 1.0, "threshold": self.threshold}
-        )
+        self._test[...] = FRESH_TEST
 
     def export_state(self) -> dict[str, Vector]:
         """Return the state as arrays."""
         return {
-            "test": PAGE_HINKLEY.export_state(self._test),
+            "test": self._test.copy(),
             "onset": np.array([self.onset]),
             **{name: getattr(self, name).copy() for name in _ARRAYS},
         }
@@ -170,7 +164,9 @@ class InputDetector:
                     f"the saved state of the input detector lacks {name} or has another shape of it"
                 )
             target[...] = saved
-        PAGE_HINKLEY.restore_state(self._test, arrays["test"])
+        if arrays["test"].shape != self._test.shape:
+            raise CheckpointError("the saved state of the input detector has another test")
+        self._test[...] = arrays["test"]
         self.onset = int(arrays["onset"][0])
 
 

@@ -6,7 +6,15 @@ import math
 
 from loco_stream._compiler.jit import entry, kernel
 
-__all__ = ["CLIP", "HORIZON", "LEVEL_SIZE", "RESTART", "WARM_UP", "observe"]
+__all__ = [
+    "CLIP",
+    "FRESH_TEST",
+    "HORIZON",
+    "LEVEL_SIZE",
+    "RESTART",
+    "WARM_UP",
+    "observe",
+]
 
 # Rows in the running statistics: long compared with the delay of an alarm, short with a season.
 HORIZON = 1000.0
@@ -15,6 +23,14 @@ WARM_UP = 100  # rows before the statistics are good enough for an alarm
 RESTART = 20.0
 CLIP = 3.0  # standard deviations; a single outlier must not raise an alarm
 LEVEL_SIZE = 6
+TEST_SIZE = 8
+FRESH_TEST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, math.inf, -1.0)  # state of a test that has seen nothing
+# Pace of all statistics while a change is suspected: young ones would absorb it too soon.
+_SUSPICION_PACE = 0.1
+_SLACK = 0.5  # standard deviations by which the mean may rise without evidence
+STABLE = 0
+WARNING = 1
+DRIFT = 2
 _OUTLIER = 4.0  # standard deviations at which a feature is clipped
 _FLOOR = 1e-3  # energy per dimension below which all inputs look the same
 # Wide inputs renew one in 16 standard deviations per row: square roots dominate the cost.
@@ -23,16 +39,32 @@ _REFRESH = 16
 
 @entry
 def observe(  # type: ignore[no-untyped-def]
-    x, mean, variance, inverse, buckets, signs, folded, rest, components, lengths, level, pace
+    X,
+    mean,
+    variance,
+    inverse,
+    buckets,
+    signs,
+    folded,
+    rest,
+    components,
+    lengths,
+    level,
+    test,
+    threshold,
+    onset,
+    states,
+    onsets,
+    folded_rows,
 ):
-    """Update the statistics with one row; return the innovation of the log energy, in deviations.
+    """Update the statistics and the test with rows in order; return the onset after the last one.
 
-    All arrays but `x` are changed in place.
+    All arrays but `X`, `buckets` and `signs` are changed in place.
 
     Parameters
     ----------
-    x : float64 (n_features,)
-        The row; NaN or infinite values are missing.
+    X : float64 (n, n_features)
+        The rows; NaN or infinite values are missing.
     mean, variance, inverse : float64 (n_features,)
         Running mean, variance and inverse standard deviation of each feature.
     buckets : int64 (n_features,), signs : float64 (n_features,)
@@ -44,18 +76,75 @@ def observe(  # type: ignore[no-untyped-def]
     level : float64 (6,)
         Rows since the restart; mean, variance and lag-one correlation of the log energy; its last
         standardised value; effective rows in the input statistics.
-    pace : float64
-        Scales all rates.
+    test : float64 (8,)
+        State of the Page-Hinkley test, see `_test_rise`.
+    threshold : float64
+        Rise at which the test fires.
+    onset : int64
+        Rows since the sum of the test began to rise.
+    states, onsets : int64 (n,), folded_rows : float64 (n, width)
+        Written: state, onset and standardised row of each row.
     """
-    level[5] += 1.0
-    rate = max(1.0 / level[5], 1.0 / HORIZON) * pace
-    is_wide = x.size > folded.size
-    if is_wide:
-        _fill(folded, 0.0)
-    _standardise(x, mean, variance, inverse, buckets, signs, folded, rate)
-    _refresh(variance, inverse, level[5], is_wide)
-    energy = _energy_outside(folded, rest, components, lengths, rate)
-    return _innovation(math.log(energy / rest.size + _FLOOR), level, pace)
+    is_wide = X.shape[1] > folded.size
+    for i in range(X.shape[0]):
+        pace = _SUSPICION_PACE if test[4] - test[6] > threshold / 3.0 else 1.0
+        level[5] += 1.0
+        rate = max(1.0 / level[5], 1.0 / HORIZON) * pace
+        if is_wide:
+            _fill(folded, 0.0)
+        _standardise(X[i], mean, variance, inverse, buckets, signs, folded, rate)
+        _refresh(variance, inverse, level[5], is_wide)
+        energy = _energy_outside(folded, rest, components, lengths, rate)
+        innovation = _innovation(math.log(energy / rest.size + _FLOOR), level, pace)
+        for j in range(folded.size):
+            folded_rows[i, j] = folded[j]
+        states[i] = STABLE
+        if level[0] > WARM_UP:
+            rise = _test_rise(test, innovation)
+            onset = onset + 1 if rise > 0.0 else 0
+            if rise > threshold:
+                states[i] = DRIFT
+                _restart(level, test)
+            elif rise > threshold / 2.0:
+                states[i] = WARNING
+        onsets[i] = onset
+    return onset
+
+
+@kernel
+def _test_rise(test, x):  # type: ignore[no-untyped-def]
+    """Update the test with one value, and return the distance of its sum from the minimum.
+
+    The Page-Hinkley test for a rise of the mean, without forgetting: a sum that were pulled
+    towards 0 would lose its slack in the long run. `test` is float64 (8,): whether the last value
+    raised an alarm, nothing, number and mean of the values, their summed deviations less and plus
+    the slack, the minimum of the former, the maximum of the latter. The order is that of the saved
+    numbers of river's test. `x` is float64.
+    """
+    test[2] += 1.0
+    test[3] += (1.0 / test[2]) * (x - test[3])
+    deviation = x - test[3]
+    test[4] = test[4] + deviation - _SLACK
+    test[5] = test[5] + deviation + _SLACK
+    test[6] = min(test[6], test[4])
+    test[7] = max(test[7], test[5])
+    return test[4] - test[6]
+
+
+@kernel
+def _restart(level, test):  # type: ignore[no-untyped-def]
+    """Delay the next alarm: other inputs begin; arrays as for `observe`."""
+    for j in range(5):
+        level[j] = 0.0
+    level[5] = min(level[5], RESTART)
+    _start_test(test)
+
+
+@kernel
+def _start_test(test):  # type: ignore[no-untyped-def]
+    """Reset the test, float64 (8,), see `_test_rise`."""
+    for j in range(TEST_SIZE):
+        test[j] = FRESH_TEST[j]
 
 
 @kernel

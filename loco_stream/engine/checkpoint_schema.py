@@ -148,6 +148,7 @@ class _Monitor(TypedDict):
     n_inputs: int
     timeline: _Timeline
     draws: tuple[int, int]
+    planned: tuple[int, list[tuple[int, int]]] | None
     threshold: tuple[_Count, float]
     last: tuple[int, object]
     unscored: int | None

@@ -6,14 +6,17 @@ needs another kind letter, and the old kind stays readable.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from loco_stream.engine.source_reader import cut
+from loco_stream.engine.row import cut
 from loco_stream.persistence.content import Plain, State
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.stream import Block, Event, Labels, Sample
@@ -98,8 +101,7 @@ def _pack_sample(event: Sample) -> list[Plain]:
 def _pack_block(event: Block) -> list[Plain]:
     block = [
         _BLOCK,
-        np.ascontiguousarray(event.X, dtype="<f4").tobytes(),
-        list(event.X.shape),
+        *_pack_table(event.X),
         None if event.y is None else list(event.y),
         _names(event.features),
         event.seq,
@@ -113,6 +115,26 @@ def _pack_block(event: Block) -> list[Plain]:
     if event.times is not None:
         times = np.ascontiguousarray(event.times, dtype="<f8").tobytes()
     return [*block, times, None if event.sequence is None else list(event.sequence)]
+
+
+def _pack_table(X: NDArray[Any]) -> list[Plain]:
+    """Return content and shape; the content is bytes, or a list of values if some are text."""
+    if X.dtype.hasobject:
+        return [X.ravel().tolist(), list(X.shape)]
+    if X.dtype == np.float64:
+        return [np.ascontiguousarray(X, dtype="<f8").tobytes(), list(X.shape)]
+    return [np.ascontiguousarray(X, dtype="<f4").tobytes(), list(X.shape)]
+
+
+def _unpack_table(content: Any, shape: list[int]) -> NDArray[Any]:
+    if isinstance(content, list):
+        X = np.empty(len(content), dtype=object)
+        X[:] = content
+        return X.reshape(shape)
+    n = math.prod(shape)
+    if len(content) == 8 * n:
+        return np.frombuffer(content, dtype="<f8").astype(np.float64).reshape(shape)
+    return np.frombuffer(content, dtype="<f4").astype(np.float32).reshape(shape)
 
 
 @lru_cache(maxsize=64)
@@ -132,7 +154,7 @@ def _unpack(row: list[Plain]) -> Event:
         return replace(Labels(*fields), by_id=kind == _LABELS_BY_ID)
     data, shape, y, features, seq, t, source, epoch, *context = fields
     times, sequence = context or (None, None)
-    X = np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
+    X = _unpack_table(data, shape)
     if times is not None:
         times = np.frombuffer(times, dtype="<f8").astype(np.float64)
     return Block(X, y, tuple(features), seq, t, source, epoch, None, times, sequence)

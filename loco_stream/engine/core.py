@@ -150,12 +150,16 @@ class StreamEngine:
         choose: Choose | None = None,
         bounds: NameBounds | None = None,
     ) -> None:
-        self._reader = source if isinstance(source, SourceReader) else _reader_of(source)
+        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
+        if not isinstance(source, SourceReader):
+            # a detector's findings show the values of a row as they came
+            in_blocks = adapter.takes_blocks and delay is None and anomaly is None
+            source = SourceReader(as_source(source), in_blocks=in_blocks)
+        self._reader = source
         self.source = self._reader.source
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
         self._listeners = Listeners(sinks, watchers)
-        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
         measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
@@ -434,10 +438,6 @@ class StreamEngine:
     def status(self) -> dict[str, Any]:
         """The current numbers, renewed ten times per second; other threads may read them."""
         return self._board.status
-
-
-def _reader_of(source: Source | Rows) -> SourceReader:
-    return SourceReader(as_source(source))
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,17 +71,25 @@ class DataQuality:
         if isinstance(total, int | float) and total - total == 0:
             return
         for name, value in x.items():
-            is_text = self.takes_text and isinstance(value, str) and value
-            if not is_text and math.isnan(to_number(value)):
+            if not self._is_input(value):
                 self._mask(name, 1)
 
-    def count_block(self, X: NDArray[np.float32], features: Features) -> None:
-        """Count rows of an array (n, n_features), in which NaN is masked."""
+    def count_block(self, X: NDArray[Any], features: Features) -> None:
+        """Count rows of an array (n, n_features), in which NaN, or what is no input, is masked."""
         self._count_names(features, len(X))
-        absent = np.isnan(X)
+        absent = self._absent(X) if X.dtype.hasobject else np.isnan(X)
         if absent.any():
             for j in np.flatnonzero(absent.any(axis=0)).tolist():
                 self._mask(features[j], int(absent[:, j].sum()))
+
+    def _absent(self, X: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which objects are no input."""
+        found = [not self._is_input(value) for value in X.ravel().tolist()]
+        return np.array(found, np.bool_).reshape(X.shape)
+
+    def _is_input(self, value: object) -> bool:
+        is_text = self.takes_text and isinstance(value, str) and value
+        return bool(is_text) or not math.isnan(to_number(value))
 
     def count_request(self, names: Iterable[Hashable], known: Features | None, rows: int) -> None:
         """Compare the features of rows to predict with those of the model; from any thread.
@@ -167,8 +175,14 @@ class DataQuality:
         if self._requests.missing:
             yield f"rows to predict lacked features: {self._requests.missing_text}"
 
+    def _masked_in_order(self) -> Counts:
+        """Return the masked values by feature, in the order of the features."""
+        named = {name: self._masked[name] for name in self._rows if name in self._masked}
+        return {**named, **self._masked}
+
     def _column_sentences(self) -> Iterator[str]:
-        worst = sorted(self._masked, key=lambda name: -self._masked[name] / self._rows.get(name, 1))
+        masked = self._masked_in_order()
+        worst = sorted(masked, key=lambda name: -masked[name] / self._rows.get(name, 1))
         for name in worst[:_SHOWN]:
             n = self._masked[name]
             rows = self._rows.get(name, n)
@@ -184,7 +198,7 @@ class DataQuality:
         self._flush_names()
         return {
             "rows": list(self._rows.items()),
-            "masked": list(self._masked.items()),
+            "masked": list(self._masked_in_order().items()),
             "skipped": self.skipped,
             "unknown": list(self._requests.unknown.items()),
             "missing": list(self._requests.missing.items()),

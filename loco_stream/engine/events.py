@@ -210,6 +210,13 @@ class EventHandler:
         n = len(event.X)
         has_times = event.times is not None and n
         self._newest = float(event.row_times[-1]) if has_times else event.t
+        for part in self.text_columns.select_block(event):
+            self._handle_part(part)
+        self._watch(event)
+        return n
+
+    def _handle_part(self, event: Block) -> None:
+        """Process rows of a block that have the same columns."""
         self.quality.count_block(event.X, event.features)
         if event.y is None and self.trainer.adapter.takes_blocks:
             self._observe_block(event)
@@ -217,8 +224,6 @@ class EventHandler:
             self._learn_block(event, event.y)
         else:
             self._handle_rows(event)
-        self._watch(event)
-        return n
 
     def _watch(self, event: Sample | Block) -> None:
         """Pass rows to the anomaly detector, if there is one."""
@@ -233,7 +238,7 @@ class EventHandler:
                 self.refuse({"refused by the detector": n_rows(event)}, str(error))
 
     def _fits_one_call(self, event: Block) -> bool:
-        """Return whether nothing has to happen between two rows of a labelled block."""
+        """Return whether the rows of a labelled block may be learned together."""
         return (
             self.trainer.takes_blocks
             and self._delayed.delay is None
@@ -243,18 +248,13 @@ class EventHandler:
         )
 
     def _learn_block(self, event: Block, labels: Sequence[Label]) -> None:
-        n_before = self.trainer.n_samples
-        seen = self.trainer.adapter.n_seen
-        try:
-            self.trainer.learn_block(event, labels)
-        except Exception as error:
-            if self.strict:
-                raise
-            is_untouched = seen is not None and self.trainer.adapter.n_seen == seen
-            if isinstance(error, InputError) or is_untouched:
-                self._handle_rows(event)  # nothing was learned: only the bad rows are left out
+        def refuse(part: Block, error: Exception, n_lost: int | None) -> None:
+            if n_lost is None:
+                self._handle_rows(part)  # only the bad rows are left out
             else:
-                self._reject(event, error, len(labels) - (self.trainer.n_samples - n_before))
+                self._reject(part, error, n_lost)
+
+        self.trainer.learn_block(event, labels, refuse=None if self.strict else refuse)
 
     def _observe_block(self, event: Block) -> None:
         adapter = self.trainer.adapter

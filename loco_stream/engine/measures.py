@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
@@ -13,6 +13,7 @@ from loco_stream.metrics import Prequential
 from loco_stream.metrics.curve import Curve
 from loco_stream.metrics.ranking import Ranking
 from loco_stream.metrics.scores import charted
+from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.persistence.content import Config, State
 
 __all__ = ["RunMeasures", "curve_scores"]
@@ -67,6 +68,29 @@ class RunMeasures:
         n = self.prequential.n_scored
         if y_pred is not None and n % self.curve.stride == 0:
             self.curve.add((n, *map(self.prequential.value, self._curve_names)))
+
+    def score_many(self, rows: ScoredRows) -> None:
+        """Score rows in order: the same as `score` for each, to the last digit."""
+        prequential = self.prequential
+        begin = 0
+        while begin < len(rows.y_true):
+            end = begin + self._rows_to_point(rows.y_pred[begin:])
+            prequential.update_many(rows.slice(begin, end))
+            n = prequential.n_scored
+            if rows.y_pred[end - 1] is not None and n % self.curve.stride == 0:
+                self.curve.add((n, *map(prequential.value, self._curve_names)))
+            begin = end
+
+    def _rows_to_point(self, y_pred: Sequence[Label]) -> int:
+        """Return how many rows come up to the next point of the curve, with that one."""
+        left = self.curve.stride - self.prequential.n_scored % self.curve.stride
+        if left > len(y_pred):
+            return len(y_pred)
+        for i, prediction in enumerate(y_pred):
+            left -= prediction is not None
+            if not left:
+                return i + 1
+        return len(y_pred)
 
     def rank(self, y: Label, proba: Mapping[Label, float] | None) -> None:
         """Rank a row by its probabilities, if there are any."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._prediction_mode import takes_mode
-from loco_stream.engine.row import Features, Label, Proba, Row, by_name
+from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.numbers import plain
@@ -265,12 +265,58 @@ class ModelAdapter:
         return [(low, high) for low, high in bounds.tolist()]
 
     def test_then_train(
-        self, block: Block, y: Sequence[Label], in_detail: bool = True
+        self,
+        block: Block,
+        y: Sequence[Label],
+        held: Sequence[int] = (),
+        in_detail: bool = True,
     ) -> BlockPredictions:
-        """Predict and then learn each row of a block, in one call.
+        """Predict and then learn each row of a block.
 
-        Without `in_detail`, there are neither intervals nor probabilities.
+        Parameters
+        ----------
+        block, y
+            The rows and their labels.
+        held
+            Rows that are predicted and observed, but not learned; in order.
+        in_detail
+            Whether there are intervals or probabilities.
         """
+        if not held:
+            return self._test_then_train(block, y, in_detail)
+        parts = []
+        begin = 0
+        for i in held:
+            if i > begin:
+                part = cut(block, begin, i)
+                parts.append(self._test_then_train(part, y[begin:i], in_detail))
+            parts.append(self._test(row_at(block, i), y[i], in_detail))
+            begin = i + 1
+        if begin < len(y):
+            part = cut(block, begin, len(y))
+            parts.append(self._test_then_train(part, y[begin:], in_detail))
+        return _joined(parts)
+
+    def _test(self, row: Row, y: Label, in_detail: bool) -> BlockPredictions:
+        """Predict a row and observe it."""
+        self.enter_sequence(row.sequence)
+        if not in_detail:
+            outcome = Outcome(self.predict(row))
+            self.observe(row, False)
+            return BlockPredictions([outcome])
+        y_pred, proba, interval, _ = self.predict_row(row, self._has_block_proba)
+        self.observe(row, False)
+        p_true = proba.get(plain(y), 0.0) if proba else None
+        outcomes = [Outcome(y_pred, p_true, interval)]
+        if proba is None:
+            return BlockPredictions(outcomes)
+        table = np.array([list(proba.values())])
+        return BlockPredictions(outcomes, table, self.model.classes, [len(proba)])
+
+    def _test_then_train(
+        self, block: Block, y: Sequence[Label], in_detail: bool
+    ) -> BlockPredictions:
+        """Predict and then learn each row of a block, in one call."""
         named = {"features": block.features, **self.block_context(block)}
         if self._has_intervals:
             return self._train_regressor(block.X, y, named, in_detail)
@@ -342,6 +388,21 @@ class ModelAdapter:
         classes = list(dict.fromkeys(label for proba in probas for label in proba))
         table = [[proba.get(label, 0.0) for label in classes] for proba in probas]
         return np.array(table, dtype=np.float32).reshape(len(rows), len(classes)), classes
+
+
+def _joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
+    """Join predictions of rows that follow one another; new classes have probability 0 before."""
+    outcomes = [outcome for part in parts for outcome in part.outcomes]
+    if parts[-1].proba is None:
+        return BlockPredictions(outcomes)
+    classes = parts[-1].classes
+    proba = np.zeros((len(outcomes), len(classes)))
+    begin = 0
+    for part in parts:
+        if part.proba is not None:
+            proba[begin : begin + len(part.outcomes), : part.proba.shape[1]] = part.proba
+        begin += len(part.outcomes)
+    return BlockPredictions(outcomes, proba, classes, [n for part in parts for n in part.known])
 
 
 def _known_classes(slots: Sequence[int], n: int) -> list[int]:

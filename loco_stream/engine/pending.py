@@ -6,9 +6,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.model_adapter import RowPrediction
@@ -38,7 +39,7 @@ class PendingRow:
         y_pred, proba, interval, ticket = self.prediction
         is_named = row.features is None
         return [
-            dict(row.x) if is_named else row.x.tobytes(),
+            dict(row.x) if is_named else _content(row.x),
             None if row.features is None else names.setdefault(row.features, len(names)),
             row.seq,
             row.t,
@@ -59,14 +60,29 @@ class PendingRow:
         x, index, seq, t, source, epoch, y_pred, proba, since, interval, ticket, *joins = fields
         features = None
         if index is not None:
-            x = np.frombuffer(x, dtype=np.float32).reshape(1, -1).copy()
             features = names[index]
+            x = _array(x, len(features))
         bounds = None if interval is None else tuple(interval)
         numbers = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
         prediction = RowPrediction(y_pred, proba, bounds, numbers)
         row_id, extra = joins
         row = Row(x, features, seq, t, source, epoch, id=row_id, extra=extra)
         return cls(row, prediction, since)
+
+
+def _content(x: NDArray[Any]) -> Plain:
+    """Return an array of one row as bytes, or as a list of values if some are text."""
+    return x[0].tolist() if x.dtype.hasobject else x.tobytes()
+
+
+def _array(content: Any, width: int) -> NDArray[Any]:
+    """Undo `_content`."""
+    if isinstance(content, list):
+        x = np.empty((1, width), dtype=object)
+        x[0] = content
+        return x
+    kind = np.float64 if len(content) == 8 * width and width else np.float32
+    return np.frombuffer(content, dtype=kind).reshape(1, -1).copy()
 
 
 class PendingRows:

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from loco_stream.stream import Block
 
-__all__ = ["Features", "Label", "Proba", "Row", "Values", "by_name", "rows_of"]
+__all__ = [
+    "Features",
+    "Label",
+    "Proba",
+    "Row",
+    "Values",
+    "by_name",
+    "cut",
+    "row_at",
+    "rows_of",
+]
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 Values: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
@@ -56,19 +66,39 @@ def by_name(values: NDArray[np.float32], features: Features) -> dict[Hashable, A
 
 def rows_of(block: Block) -> list[Row]:
     """Return the rows of a block, each an array of one row."""
-    own_times = block.row_times.tolist()
-    times = [block.t] * len(own_times) if block.times is None else own_times
-    sequence = [None] * len(block.X) if block.sequence is None else block.sequence
-    return [
-        Row(
-            block.X[i : i + 1],
-            block.features,
-            block.seq + i,
-            times[i],
-            block.source,
-            block.epoch,
-            sequence[i],
-            own_times[i],
-        )
-        for i in range(len(block.X))
-    ]
+    return [row_at(block, i) for i in range(len(block.X))]
+
+
+def row_at(block: Block, i: int) -> Row:
+    """Return a row of a block as an array of one row."""
+    own_t = block.t if i == 0 else math.nan
+    if block.times is not None:
+        own_t = float(block.times[i])
+    return Row(
+        block.X[i : i + 1],
+        block.features,
+        block.seq + i,
+        block.t if block.times is None else own_t,
+        block.source,
+        block.epoch,
+        None if block.sequence is None else block.sequence[i],
+        own_t,
+    )
+
+
+def cut(block: Block, begin: int, end: int) -> Block:
+    """Return the rows of a block from `begin` up to `end`."""
+    rows = slice(begin, end)
+    times = None if block.times is None else block.times[rows]
+    return Block(
+        block.X[rows],
+        None if block.y is None else block.y[rows],
+        block.features,
+        block.seq + begin,
+        block.t if times is None or not len(times) else float(times[0]),
+        block.source,
+        block.epoch,
+        block.tag,
+        times,
+        None if block.sequence is None else block.sequence[rows],
+    )

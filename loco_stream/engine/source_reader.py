@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
@@ -16,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream.engine.background_thread import background_thread
+from loco_stream.engine.row import cut
 from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import plain
 from loco_stream.stream import (
@@ -28,7 +28,7 @@ from loco_stream.stream import (
     Source,
 )
 
-__all__ = ["PairSource", "SourceReader", "as_source", "cut", "head", "n_rows", "tail"]
+__all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
 
 Commit: TypeAlias = tuple[Sequence[Event], Position]
 
@@ -118,6 +118,9 @@ class SourceReader:
     ----------
     source
         The source.
+    in_blocks
+        Whether to take the rows in blocks where the source has them: for a model that learns
+        whole blocks.
 
     Attributes
     ----------
@@ -127,8 +130,9 @@ class SourceReader:
         Seconds spent waiting for rows. For a source that is not live, reading counts as work.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, in_blocks: bool = False) -> None:
         self.source = source
+        self._in_blocks = in_blocks
         self.start: Position = copy.copy(source.position)
         self.waited = 0.0
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
@@ -212,7 +216,7 @@ class SourceReader:
 
     def _read(self) -> Commit | None:
         if self._iterator is None:
-            self._iterator = iter(self.source)
+            self._iterator = self.source.read_blocks() if self._in_blocks else iter(self.source)
         for item in self._iterator:
             events = [item] if isinstance(item, Event) else item
             return events, self._position()
@@ -254,7 +258,7 @@ def head(events: Sequence[Event], rows: int) -> list[Event]:
         if rows <= 0:
             break
         size = n_rows(event)
-        taken.append(event if size <= rows else cut(event, 0, rows))
+        taken.append(_cut(event, 0, rows) if size > rows else event)
         rows -= size
     return taken
 
@@ -267,22 +271,11 @@ def tail(events: Sequence[Event], rows: int) -> list[Event]:
         if rows <= 0:
             left.append(event)
         elif size > rows:
-            left.append(cut(event, rows, size))
+            left.append(_cut(event, rows, size))
         rows = max(rows - size, 0)
     return left
 
 
-def cut(event: Event, begin: int, end: int) -> Block:
-    """Return the rows of a block from `begin` up to `end`."""
+def _cut(event: Event, begin: int, end: int) -> Block:
     assert isinstance(event, Block)
-    rows = slice(begin, end)
-    times = None if event.times is None else event.times[rows]
-    return replace(
-        event,
-        X=event.X[rows],
-        y=None if event.y is None else event.y[rows],
-        seq=event.seq + begin,
-        t=event.t if times is None or not len(times) else float(times[0]),
-        times=times,
-        sequence=None if event.sequence is None else event.sequence[rows],
-    )
+    return cut(event, begin, end)

@@ -7,11 +7,14 @@ texts that never do, so it is left out and reported.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from loco_stream.engine.row import cut
 from loco_stream.persistence.content import Config, State
+from loco_stream.stream import Block
 
 __all__ = ["TextColumns"]
 
@@ -61,6 +64,43 @@ class TextColumns:
         if not self._left_out or self._left_out.keys().isdisjoint(x):
             return x
         return {name: value for name, value in x.items() if name not in self._left_out}
+
+    def select_block(self, block: Block) -> Iterator[Block]:
+        """Yield the rows of a block without the columns that are left out, as `select` does.
+
+        A block is divided where a column turns out to be left out. A block whose sender waits for
+        one reply stays whole.
+        """
+        left_out = tuple(self._left_out)
+        begin = 0
+        if self._is_active and block.tag is None and block.X.dtype.hasobject:
+            for i, texts in self._texts_to_judge(block):
+                for name, text in texts:
+                    if name not in self._judged:
+                        self._count(name, text)
+                if len(self._left_out) == len(left_out):
+                    continue
+                if i > begin:
+                    yield _without(cut(block, begin, i), left_out)
+                begin = i
+                left_out = tuple(self._left_out)
+        yield _without(cut(block, begin, len(block.X)) if begin else block, left_out)
+
+    def _texts_to_judge(self, block: Block) -> Iterator[tuple[int, list[tuple[Hashable, str]]]]:
+        """Yield each row with its texts, until no text of a column to be judged is left."""
+        columns = {
+            name: block.X[:, j].tolist()
+            for j, name in enumerate(block.features)
+            if name not in self._judged
+        }
+        columns = {
+            name: cells for name, cells in columns.items() if any(type(c) is str for c in cells)
+        }
+        for i in range(len(block.X)):
+            if self._judged.issuperset(columns):
+                return
+            texts = [(name, cells[i]) for name, cells in columns.items()]
+            yield i, [(name, cell) for name, cell in texts if type(cell) is str and cell]
 
     def _count(self, name: Hashable, text: str) -> None:
         if name in self._used or len(self._judged) + len(self._seen) >= _MAX_COLUMNS:
@@ -113,6 +153,14 @@ class TextColumns:
         self._seen = {
             name: (n, set(texts)) for name, n, texts in state["counts"] if name not in judged
         }
+
+
+def _without(block: Block, names: Collection[Hashable]) -> Block:
+    """Return a block without some columns."""
+    if not names or set(names).isdisjoint(block.features):
+        return block
+    kept = [j for j, name in enumerate(block.features) if name not in names]
+    return replace(block, X=block.X[:, kept], features=tuple(block.features[j] for j in kept))
 
 
 def _is_time(text: str) -> bool:

@@ -17,8 +17,10 @@ from loco_stream.engine.model_adapter import (
     RowPrediction,
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
-from loco_stream.engine.row import Label, Proba, Row, rows_of
+from loco_stream.engine.row import Label, Proba, Row, cut, row_at, rows_of
 from loco_stream.engine.watching import Watcher
+from loco_stream.errors import InputError
+from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Config, State
@@ -59,8 +61,6 @@ class Trainer:
         Examines every prediction, and may hold out rows; None for no monitor.
     in_detail
         Whether probabilities and intervals are computed and scored too.
-    rescores_blocks
-        Whether the monitor may rescore after each row of a block that was learned in one call.
 
     Attributes
     ----------
@@ -90,7 +90,6 @@ class Trainer:
         monitor: TaskMonitor | None = None,
         *,
         in_detail: bool = True,
-        rescores_blocks: bool = False,
     ) -> None:
         self.adapter = adapter
         self.pending = pending
@@ -106,7 +105,6 @@ class Trainer:
         self.watcher: Watcher | None = None
         self.now = 0.0
         self._in_detail = in_detail
-        self._rescores_blocks = rescores_blocks
         is_regression = measures is not None and measures.problem == "regression"
         self._is_regression = is_regression
         self._with_proba = in_detail and not is_regression
@@ -148,13 +146,9 @@ class Trainer:
 
     @property
     def takes_blocks(self) -> bool:
-        """Whether a block of labelled rows may be learned in one call.
-
-        It may unless something has to happen between two rows.
-        """
-        holds_out = self.monitor is not None and self.monitor.holds_out
+        """Whether a block of labelled rows may be learned in few calls."""
         has_listener = self._emit is not None and not self.adapter.has_full_blocks
-        return self.adapter.takes_blocks and not holds_out and not has_listener
+        return self.adapter.takes_blocks and not has_listener
 
     # labelled rows
 
@@ -176,34 +170,105 @@ class Trainer:
         return prediction.y_pred
 
     def learn_block(
-        self, block: Block, labels: Sequence[Label], rows: Sequence[Row] | None = None
+        self,
+        block: Block,
+        labels: Sequence[Label],
+        rows: Sequence[Row] | None = None,
+        refuse: Callable[[Block, Exception, int | None], None] | None = None,
     ) -> list[Label]:
-        """Do the same for a block in one call; `rows` are its rows if the caller has them.
+        """Do the same for the rows of a block, in as few calls as the monitor allows.
+
+        Scores, alarms, hold-outs and checkpoints are those of `learn_row` for each row.
+
+        Parameters
+        ----------
+        block, labels
+            The rows, and one label per row.
+        rows
+            The same rows one by one, if the caller has them.
+        refuse
+            Called with rows that were to be learned together, the error, and how many of them are
+            lost, or None if the model has learned none of them; the other rows of the block are
+            learned. By default the error is raised.
 
         Raises
         ------
         InputError
-            The model refuses the block: nothing was learned.
+            The model refuses rows, and there is no `refuse`.
         """
-        predicted = self.adapter.test_then_train(block, labels, self._in_detail)
-        rows = rows_of(block) if rows is None else rows
+        said: list[Label] = []
+        begin = 0
+        while begin < len(block.X):
+            n = self._rows_together(block, begin)
+            part = block if n == len(block.X) else cut(block, begin, begin + n)
+            each = None if rows is None else rows[begin : begin + n]
+            n_before = self.n_samples
+            n_seen = self.adapter.n_seen
+            try:
+                said += self._learn_part(part, labels[begin : begin + n], each)
+            except Exception as error:
+                if refuse is None:
+                    raise
+                is_untouched = n_seen is not None and self.adapter.n_seen == n_seen
+                n_lost = n - (self.n_samples - n_before)
+                is_refused = is_untouched or isinstance(error, InputError)
+                refuse(part, error, None if is_refused else n_lost)
+            begin += n
+        return said
+
+    def _rows_together(self, block: Block, begin: int) -> int:
+        """Return how many rows from `begin` on may be learned in one call."""
+        if self.monitor is None:
+            return len(block.X) - begin
+        return self.monitor.rows_together(block.X[begin:], self.n_samples, block.features)
+
+    def _learn_part(
+        self, part: Block, labels: Sequence[Label], rows: Sequence[Row] | None
+    ) -> list[Label]:
+        """Predict and learn rows between which the monitor needs no model, then score them."""
+        n = len(part.X)
+        monitor = self.monitor
+        held = [] if monitor is None else monitor.rows_held_out(self.n_samples, n)
+        predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
         labels = [plain(y) for y in labels]
         outcomes = self._usable_outcomes(predicted.outcomes)
         y_pred = [outcome.y_pred for outcome in outcomes]
         if self._emit_block is not None:
-            self._emit_block(_predictions(block, rows, labels, y_pred, predicted))
-        for row, y, outcome in zip(rows, labels, outcomes, strict=True):
-            self._score(row, y, outcome, is_late=False)
-            if self._rescores_blocks and self.monitor is not None:
-                self.monitor.rescore(self.adapter.model)
-            self.n_samples += 1
-        if self.measures is not None and predicted.proba is not None:
-            self.measures.ranking.update_block(
-                labels, predicted.proba, predicted.classes, predicted.known
-            )
-        if rows:
-            self.last = _last_scored(rows[-1], labels[-1], outcomes[-1])
+            self._emit_block(_predictions(part, labels, y_pred, predicted))
+        if self.measures is not None:
+            p_true = [outcome.p_true for outcome in outcomes]
+            interval = [outcome.interval for outcome in outcomes]
+            self.measures.score_many(ScoredRows(labels, y_pred, p_true, interval))
+            if predicted.proba is not None:
+                self.measures.ranking.update_block(
+                    labels, predicted.proba, predicted.classes, predicted.known
+                )
+        if monitor is None:
+            self.n_samples += n
+        else:
+            self._examine_part(monitor, part, labels, y_pred)
+        self.n_held_out += len(held)
+        row = row_at(part, n - 1) if rows is None else rows[-1]
+        self.last = _last_scored(row, labels[-1], outcomes[-1])
         return y_pred
+
+    def _examine_part(
+        self, monitor: TaskMonitor, part: Block, labels: Sequence[Label], y_pred: Sequence[Label]
+    ) -> None:
+        """Pass rows to the monitor, which sees the model after the last one."""
+        encoded = monitor.encode(part.X, part.features)
+        model = self.adapter.model
+        holds_out = monitor.holds_out
+        for i, (y, prediction) in enumerate(zip(labels, y_pred, strict=True)):
+            index = self.n_samples
+            if prediction is not None:
+                alarms = monitor.update_row(encoded, i, y, prediction, index)
+                if alarms:
+                    self._take_alarms(alarms, row_at(part, i))
+            if holds_out:
+                monitor.hold_out_row(encoded, i, y, index)
+            monitor.rescore(model, index)
+            self.n_samples = index + 1
 
     # rows whose labels come later
 
@@ -293,7 +358,7 @@ class Trainer:
         else:
             self.adapter.learn(row, y, ticket)
         if self.monitor is not None:
-            self.monitor.rescore(self.adapter.model)
+            self.monitor.rescore(self.adapter.model, self.n_samples)
         self.n_samples += 1
 
     def _is_held_out(self, row: Row, y: Label) -> bool:
@@ -314,7 +379,10 @@ class Trainer:
             return
         x = None if is_late else row.x
         features = None if is_late else row.features
-        for alarm in self.monitor.update(y, y_pred, x, self.n_samples, features):
+        self._take_alarms(self.monitor.update(y, y_pred, x, self.n_samples, features), row)
+
+    def _take_alarms(self, alarms: Sequence[Alarm], row: Row) -> None:
+        for alarm in alarms:
             _log.info("%s", alarm)
             if alarm.state == "drift":
                 self.last_drift = alarm.at
@@ -370,15 +438,12 @@ class Trainer:
 
 
 def _predictions(
-    block: Block,
-    rows: Sequence[Row],
-    labels: Sequence[Label],
-    y_pred: Sequence[Label],
-    predicted: BlockPredictions,
+    block: Block, labels: Sequence[Label], y_pred: Sequence[Label], predicted: BlockPredictions
 ) -> Predictions:
+    n = len(labels)
     return Predictions(
         block.seq,
-        [row.t for row in rows],
+        [block.t] * n if block.times is None else block.times.tolist(),
         y_pred,
         labels,
         predicted.proba,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loco_stream._text import has_surrogate
-from loco_stream.engine.row import Label
-from loco_stream.engine.source_reader import cut
+from loco_stream.engine.row import Label, cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["ValidEvents", "label_fault", "n_entries", "row_fault", "validate_events"]
 
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = NDArray[Any]
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may be a class
 # kinds of refusal
@@ -248,7 +247,12 @@ def _has_fitting_shape(event: Block | PredictRequest, valid: ValidEvents) -> boo
 
 
 def _table(X: ArrayLike) -> Table:
-    return masked(np.asarray(X)).astype(np.float32, copy=False)
+    """Return numbers of 32 or 64 bits, or objects if some values are text."""
+    array = np.asarray(X)
+    if array.dtype.hasobject or array.dtype.kind in "SU":
+        return array.astype(object, copy=False)
+    wanted = np.float64 if array.dtype == np.float64 else np.float32
+    return masked(array).astype(wanted, copy=False)
 
 
 def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:

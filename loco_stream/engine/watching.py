@@ -73,9 +73,13 @@ class DetectorAdapter:
         return {}
 
     def predict_values(
-        self, X: Any, features: Sequence[Hashable], context: dict[str, Any]
+        self,
+        X: Any,
+        features: Sequence[Hashable],
+        context: dict[str, Any],
+        in_stream: bool | None = False,
     ) -> tuple[Any, Sequence[Any]]:
-        """Return the onset score of each row, (n, 1), and no classes."""
+        """Return the onset score of each row, (n, 1), and no classes; it has one mode."""
         import numpy as np
 
         scores = [self.model.score_one(dict(zip(features, row, strict=True))) for row in X]

@@ -57,6 +57,15 @@ _NO_TICKETS = np.zeros((0, 0))
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
+class _OneRow:
+    """Arrays for calls with one row: making them would take a tenth of the call."""
+
+    def __init__(self) -> None:
+        self.label = np.zeros(1, np.int64)
+        self.value = np.zeros(1)
+        self.answer = np.zeros(1)
+
+
 class ModelCore:
     """Options, feature slots, classes and the compiled state of one model.
 
@@ -99,6 +108,7 @@ class ModelCore:
         self.sequence: Hashable = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
+        self._one = _OneRow()
 
     @property
     def n_seen(self) -> int:
@@ -250,11 +260,38 @@ class ModelCore:
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
         self._step(rows, times, (labels, values), mode, (answers, proba), tickets)
-        if learns and self.slots.categories:
-            # A slot of a text is masked where the text is not, and a feature's own slot where it
-            # is.
-            self.state.counts.n_masked -= len(self.slots.categories) * (self.n_seen - n_seen)
+        if learns:
+            self._count_texts(n_seen)
         return answers
+
+    def _count_texts(self, n_before: int) -> None:
+        """Take back masked values of the rows learned since `n_before` were.
+
+        A slot of a text is masked where the text is not, and a feature's own slot where it is.
+        """
+        if self.slots.categories and self.state is not None:
+            n = self.n_seen - n_before
+            self.state.counts.n_masked -= len(self.slots.categories) * n
+
+    def _run_one(
+        self,
+        mode: int,
+        target: tuple[int, Any] | None,
+        times: Float64,
+        proba: Float64 = _NO_PROBA,
+        tickets: Float64 = _NO_TICKETS,
+    ) -> Float64:
+        """Cross into compiled code with the row in `row`; return the answers to it.
+
+        The arrays are kept: the answers are those of the last call.
+        """
+        one = self._one
+        if target is not None:
+            one.label[0], one.value[0] = target
+        one.answer[0] = -1.0
+        answers = (one.answer, proba)
+        self._step(self.row, times, (one.label, one.value), mode, answers, tickets)
+        return one.answer
 
     def _step(
         self,
@@ -265,7 +302,10 @@ class ModelCore:
         answers: tuple[Float64, Float64],
         tickets: Float64,
     ) -> None:
-        step.run(*self.kernel_args, rows, times, *targets, mode, *answers, tickets)
+        cell, model = self.kernel_args
+        step.run(
+            cell, model, rows, times, targets[0], targets[1], mode, answers[0], answers[1], tickets
+        )
 
     # Targets and answers
 
@@ -321,10 +361,12 @@ class ModelCore:
                 self.admit((), texts=x.items())
                 self.slots.fill(x, self.row[0])
             self.slots.count_shared(x)
-        labels = np.array([slot])
-        values = np.array([value])
-        self.run(self.row, labels, values, predicts=False, times=times, tickets=tickets)
-        self.warn_of_columns()
+        mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
+        n_seen = self.n_seen
+        self._run_one(mode, (slot, value), times, tickets=tickets)
+        self._count_texts(n_seen)
+        if self.warnings.due != math.inf:
+            self.warn_of_columns()
 
     def warn_of_columns(self) -> None:
         """Warn of columns that brought nothing, once their first rows are learned."""
@@ -357,11 +399,12 @@ class ModelCore:
             return self.no_answers(1)
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
-        return self.run(self.row, learns=False, proba=proba, times=times, in_stream=in_stream)
+        mode = step.PREDICT + _kind(in_stream)
+        return self._run_one(mode, None, times, proba)
 
     # Tables
 
-    def names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def names(self, given: Table, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
         Raises
@@ -369,6 +412,8 @@ class ModelCore:
         InputError
             There are no names, and the width is not the model's.
         """
+        width = given.numbers.shape[1]
+        features = given.names if features is None else features
         if features is not None:
             return column_names(features, width)
         known = len(self.slots.index)
@@ -436,7 +481,7 @@ class ModelCore:
     ) -> tuple[Float64, Float64]:
         """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
         n = len(given.numbers)
-        names = self.names(given.numbers.shape[1], features)
+        names = self.names(given, features)
         if self.state is None:
             return self.no_answers(n), np.zeros((n, 0))
         if not self.slots.knows_any(names):
@@ -453,6 +498,7 @@ class ModelCore:
             kept = {name: value for name, value in self.__dict__.items() if name != "lock"}
             kept["scratch"] = None
             kept["_args"] = None
+            kept["_one"] = None
             kept["row"] = None
             kept["slots"] = self.slots.copy()
             kept["warnings"] = self.warnings.copy()
@@ -465,6 +511,7 @@ class ModelCore:
         arrays = kept.pop("state")
         self.__dict__.update(kept, state=None)
         self.lock = fork_safe_lock()
+        self._one = _OneRow()
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))

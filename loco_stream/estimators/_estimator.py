@@ -5,8 +5,9 @@ One model core, and the public methods that do not depend on the task.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import copy
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,8 +20,9 @@ from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._parameters import check_advanced, fixed_parameter
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
+from loco_stream.estimators.inputs.frames import require_frame, series_like
 from loco_stream.estimators.inputs.slots import plain_label
-from loco_stream.estimators.inputs.tables import frame_columns, table
+from loco_stream.estimators.inputs.tables import table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.settings import check_neuron
 from loco_stream.options import PRESETS, AdvancedOptions, ModelOptions
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
 
 __all__ = ["LOCOEstimator"]
+
+
+_PREDICTION = "prediction"  # name of a series, where series need one
 
 
 class LOCOEstimator(base.Estimator):
@@ -42,6 +47,10 @@ class LOCOEstimator(base.Estimator):
     _regression = False
     _parameters: tuple[str, ...] = ()
     _core: ModelCore
+    advanced: AdvancedOptions
+    learn_array: Callable[..., None]
+    predict_array: Callable[..., NDArray[Any]]
+    learn_predict_array: Callable[..., NDArray[Any]]
 
     def _construct(self, given: dict[str, Any]) -> None:
         """Check the parameters of the constructor and make a fresh model."""
@@ -97,6 +106,105 @@ class LOCOEstimator(base.Estimator):
             allowed = ", ".join(map(repr, PRESETS))
             raise ConfigError(f"`name` must be one of the presets {allowed}, got {name!r}")
         return cls(**PRESETS[name], seed=seed)
+
+    # scikit-learn
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters of the constructor by name, as scikit-learn does.
+
+        Parameters
+        ----------
+        deep
+            Whether the advanced options are included too, as ``advanced__NAME``.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> LOCOClassifier(seed=3).get_params()["seed"]
+        3
+        """
+        params = {name: getattr(self, name) for name in self._parameters}
+        if deep:
+            advanced = {f"advanced__{f.name}": f for f in fields(AdvancedOptions)}
+            params |= {name: getattr(self.advanced, f.name) for name, f in advanced.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters of a model that has learned nothing; return the model.
+
+        Parameters
+        ----------
+        **params
+            By name, those of `advanced` as ``advanced__NAME``.
+
+        Raises
+        ------
+        ConfigError
+            The model has learned rows, or there is no such parameter, or a value is out of range.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCORegressor
+        >>> model = LOCORegressor().set_params(seed=3, advanced__window=10.0)
+        >>> model.seed, model.advanced.window
+        (3, 10.0)
+        """
+        if self.n_seen:
+            raise ConfigError(
+                "`set_params` needs a model that has learned nothing, "
+                f"got one of {self.n_seen} rows"
+            )
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise ConfigError(
+                    f"`{name}` must be a parameter of {type(self).__name__}: {', '.join(known)}"
+                )
+        given = {name: params.get(name, getattr(self, name)) for name in self._parameters}
+        advanced = {
+            name.removeprefix("advanced__"): value
+            for name, value in params.items()
+            if name.startswith("advanced__")
+        }
+        if advanced:
+            given["advanced"] = replace(check_advanced(given["advanced"]), **advanced)
+        self._construct(given)
+        return self
+
+    # Frames
+
+    def learn_many(self, X: Any, y: Any) -> None:
+        """Learn the rows of a frame in order; bit-identical to `learn_one` row by row.
+
+        Parameters
+        ----------
+        X
+            A frame of pandas, polars, pyarrow, or another library that narwhals knows. Texts and
+            categories are categories, dates and times seconds since 1970 UTC, nulls missing values.
+        y
+            Labels or values, one per row: a series or column of any library.
+
+        Raises
+        ------
+        InputError
+            X is no frame, or as `learn_array` does.
+        """
+        require_frame(X)
+        self.learn_array(X, y)
+
+    def learn_predict_many(self, X: Any, y: Any) -> Any:
+        """Test, then train on each row of a frame; return the predictions as `predict_many`."""
+        frame = require_frame(X)
+        return series_like(frame, self.learn_predict_array(X, y), _PREDICTION)
+
+    def predict_many(self, X: Any, in_stream: bool | None = None) -> Any:
+        """Return the prediction for each row of a frame, as a series of the frame's library.
+
+        A series of pandas has the index of the frame. Before any class is known, all are null.
+        `in_stream` is that of `predict_one`.
+        """
+        frame = require_frame(X)
+        return series_like(frame, self.predict_array(X, in_stream=in_stream), _PREDICTION)
 
     # Attributes
 
@@ -400,11 +508,9 @@ class LOCOEstimator(base.Estimator):
         """
         if isinstance(X, Mapping):
             return self.explain_one(X)
-        if features is None and hasattr(X, "columns"):
-            features = frame_columns(X)
         given = table(X)
         with self._core.lock:
-            names = tuple(self._core.names(given.numbers.shape[1], features))
+            names = tuple(self._core.names(given, features))
             return [self.explain_one(row) for row in _observed.rows_by_name(given, names)]
 
     @property

@@ -31,7 +31,7 @@ def learn(
     n = len(given.numbers)
     labels, known = core.read_target(y)
     with core.lock:
-        names = core.names(given.numbers.shape[1], features)
+        names = core.names(given, features)
         times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=core.options.remembers)
         slot, value = core.placed_target(core.admit(names, labels), known)
         rows = _admitted(core, given, names)

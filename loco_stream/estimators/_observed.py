@@ -71,7 +71,7 @@ def observe_array(
     given = table(X)
     n = len(given.numbers)
     with core.lock:
-        names = tuple(core.names(given.numbers.shape[1], features))
+        names = tuple(core.names(given, features))
         times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
         if given.texts:
             rows: list[Any] = rows_by_name(given, names)

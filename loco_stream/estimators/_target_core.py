@@ -36,6 +36,8 @@ from loco_stream.options import ModelOptions
 
 __all__ = ["TargetCore"]
 
+_NO_PROBA = np.zeros((0, 0))
+_NO_TICKETS = np.zeros((0, 0))
 _PREFIX = "targets."  # of the names of its own arrays in a file
 
 
@@ -159,6 +161,20 @@ class TargetCore(ModelCore):
     def shown_unseen(self) -> tuple[Any, None]:
         """Return 0.0 for each target that is known."""
         return dict.fromkeys(self.classes, 0.0), None
+
+    def _run_one(
+        self,
+        mode: int,
+        target: tuple[int, Any] | None,
+        times: Float64,
+        proba: Float64 = _NO_PROBA,
+        tickets: Float64 = _NO_TICKETS,
+    ) -> Float64:
+        answers = self.no_answers(1)
+        slots = np.zeros(1, np.int64)
+        values = np.zeros(0) if target is None else np.array([target[1]])
+        self._step(self.row, times, (slots, values), mode, (answers, proba), tickets)
+        return answers
 
     def _step(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,15 +15,13 @@ from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
-from loco_stream.estimators.inputs.tables import frame_columns, labels, table
+from loco_stream.estimators.inputs.tables import labels, table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
 from loco_stream.options import DEFAULTS, AdvancedOptions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["LOCOClassifier"]
 
@@ -439,25 +437,14 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             shares = _events.pooled(core, proba[:, : len(core.classes)])
             return dict(zip(core.classes, shares.tolist(), strict=True))
 
-    def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
-        """Learn the rows of a frame in order."""
-        self.learn_array(X, y, features=frame_columns(X))
+    def predict_proba_many(self, X: Any, in_stream: bool | None = None) -> Any:
+        """Return the probabilities of each row of a frame, a frame with one column per class.
 
-    def predict_many(self, X: pd.DataFrame, in_stream: bool | None = None) -> pd.Series:
-        """Return the predicted label of each row of a frame."""
-        import pandas as pd
-
-        names = frame_columns(X)
-        if not self._core.classes:
-            return pd.Series(index=X.index, dtype="object")
-        return pd.Series(self.predict_array(X, features=names, in_stream=in_stream), index=X.index)
-
-    def predict_proba_many(self, X: pd.DataFrame, in_stream: bool | None = None) -> pd.DataFrame:
-        """Return the probabilities of each row of a frame, one column per class."""
-        import pandas as pd
-
-        proba = self.predict_proba_array(X, features=frame_columns(X), in_stream=in_stream)
-        return pd.DataFrame(proba, index=X.index, columns=list(self._core.classes))
+        Libraries other than pandas name the columns by the text of the class.
+        """
+        frame = require_frame(X)
+        proba = self.predict_proba_array(X, in_stream=in_stream)
+        return frame_like(frame, proba, self.classes)
 
     def _capacity(self) -> int:
         state = self._core.state
@@ -497,7 +484,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         n = len(given.numbers)
         distinct, places = labels(y, n)
         with core.lock:
-            names = core.names(given.numbers.shape[1], features)
+            names = core.names(given, features)
             times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
             slots = np.array(core.admit(names, distinct), np.int64)[places]
             proba = np.zeros((n if wants_proba else 0, self._capacity()))

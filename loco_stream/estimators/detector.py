@@ -17,7 +17,7 @@ from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._parameters import fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
-from loco_stream.estimators.inputs.tables import column_names, frame_columns, table
+from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.numbers import require_number
 
 __all__ = ["DetectorScores", "LOCODetector"]
@@ -240,9 +240,8 @@ class LOCODetector(AnomalyDetector):
         features: Iterable[Hashable] | None = None,
     ) -> RowResults:
         """Learn rows as `learn_score_array` does, and return everything found in them."""
-        if features is None and hasattr(X, "columns"):
-            features = frame_columns(X)
         given = table(X)
+        features = given.names if features is None else features
         n, width = given.numbers.shape
         times = row_times(t, None, n, None, remembers=True)[0]
         core = self._core

@@ -52,7 +52,7 @@ def encode_array(
     with core.lock:
         if core.settings is None or core.scratch is None:
             raise InputError("the model has seen no row, from which the scales follow")
-        names = core.names(given.numbers.shape[1], features)
+        names = core.names(given, features)
         rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
         lines = np.zeros((n, len(core.slots) * core.settings.n_fields), np.float32)
         for row, line in zip(rows, lines, strict=True):

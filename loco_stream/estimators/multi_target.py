@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _events
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
@@ -18,16 +18,14 @@ from loco_stream.estimators._parameters import names_moved_parameters
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
+from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
-from loco_stream.estimators.inputs.tables import frame_columns, table, target_matrix
+from loco_stream.estimators.inputs.tables import table, target_matrix
 from loco_stream.estimators.regressor import coverage_level
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["LOCOMultiTargetRegressor"]
 
@@ -310,16 +308,22 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             answers, _ = _events.predict(core, X, t, features, 0)
             return core.shown(answers.mean(axis=0), answers)[0]  # type: ignore[no-any-return]
 
-    def learn_many(self, X: pd.DataFrame, Y: pd.DataFrame) -> None:
-        """Learn the rows of a frame in order; the columns of Y are the targets."""
-        self.learn_array(X, Y, features=frame_columns(X), targets=frame_columns(Y))
+    def learn_many(self, X: Any, Y: Any) -> None:
+        """Learn the rows of a frame in order; the columns of the frame Y are the targets."""
+        require_frame(X)
+        values, names = _target_columns(Y)
+        self.learn_array(X, values, targets=names)
 
-    def predict_many(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return the predicted value of each target for each row of a frame."""
-        import pandas as pd
+    def learn_predict_many(self, X: Any, Y: Any) -> Any:
+        """Test, then train on each row of a frame; return the values as a frame like Y."""
+        frame = require_frame(X)
+        values, names = _target_columns(Y)
+        return frame_like(frame, self.learn_predict_array(X, values, targets=names), names)
 
-        values = self.predict_array(X, features=frame_columns(X))
-        return pd.DataFrame(values, index=X.index, columns=list(self.targets))
+    def predict_many(self, X: Any) -> Any:  # type: ignore[override]
+        """Return the predicted value of each target for each row of a frame, as such a frame."""
+        frame = require_frame(X)
+        return frame_like(frame, self.predict_array(X), self.targets)
 
     def explain_one(  # type: ignore[override]
         self, x: Mapping[Hashable, object], t: float | None = None
@@ -372,7 +376,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         known = target_matrix(Y, n)
         t, sequence = context
         with core.lock:
-            names = core.names(given.numbers.shape[1], features)
+            names = core.names(given, features)
             outputs = core.target_names(known.shape[1], targets)
             times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
             slots = core.admit(names, outputs)
@@ -382,3 +386,12 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             radii = core.no_radii(n if wants_radii else 0)
             both = (np.zeros(n, np.int64), values)
             return core.learn_table(given, names, both, predict_first, times, radii), radii
+
+
+def _target_columns(Y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:
+    """Return the columns of a frame of targets, (n, targets), and their names."""
+    given = table(require_frame(Y, "Y"))
+    if given.texts:
+        raise InputError("`Y` must be a frame of numbers, got a column of texts")
+    assert given.names is not None
+    return given.numbers, given.names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,14 +17,11 @@ from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
-from loco_stream.estimators.inputs.tables import frame_columns, table, targets
+from loco_stream.estimators.inputs.tables import table, targets
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import require_number, shown
 from loco_stream.options import DEFAULTS, AdvancedOptions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["LOCORegressor", "coverage_level"]
 
@@ -277,17 +274,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES), False)
             return 0.0 if self._core.state is None else float(answers.mean())
 
-    def learn_many(self, X: pd.DataFrame, y: pd.Series) -> None:
-        """Learn the rows of a frame in order."""
-        self.learn_array(X, y, features=frame_columns(X))
-
-    def predict_many(self, X: pd.DataFrame, in_stream: bool | None = None) -> pd.Series:
-        """Return the predicted value of each row of a frame."""
-        import pandas as pd
-
-        names = frame_columns(X)
-        return pd.Series(self.predict_array(X, features=names, in_stream=in_stream), index=X.index)
-
     def _predict_rows(
         self,
         X: ArrayLike,
@@ -321,7 +307,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         n = len(given.numbers)
         values = targets(y, n)
         with core.lock:
-            names = core.names(given.numbers.shape[1], features)
+            names = core.names(given, features)
             times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
             core.admit(names)
             core.sequence = last

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from loco_stream.engine.source_reader import cut
+from loco_stream.engine.row import cut
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._rows import Key, Matrix, Outputs

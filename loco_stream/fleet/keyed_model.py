@@ -12,7 +12,7 @@ from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.report import jsonable
-from loco_stream.engine.row import Row
+from loco_stream.engine.row import Features, Row
 from loco_stream.engine.state import export_model, export_trainer, model_of, restore_trainer
 from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
@@ -232,7 +232,7 @@ class KeyedModel:
         labels = _listed(rows.y)
         if isinstance(rows.X, list) or not trainer.takes_blocks:
             return [trainer.learn_row(row, y) for row, y in zip(each, labels, strict=True)]
-        block = Block(rows.X, rows.y, rows.features)  # type: ignore[arg-type]
+        block = Block(rows.X, rows.y, _names(rows))  # type: ignore[arg-type]
         return trainer.learn_block(block, labels, each)
 
     def _learn_named(
@@ -339,7 +339,7 @@ def _trainer(model: LOCOEstimator, watch: State | None) -> Trainer:
     problem = task_of(model)
     monitor = TaskMonitor(**{**watch, "problem": problem})
     measures = RunMeasures(problem)
-    return Trainer(adapter, pending, measures, monitor, in_detail=False, rescores_blocks=True)
+    return Trainer(adapter, pending, measures, monitor, in_detail=False)
 
 
 def _row(rows: Rows, i: int) -> Row:
@@ -347,8 +347,14 @@ def _row(rows: Rows, i: int) -> Row:
     names = None
     if not isinstance(rows.X, list):
         x = rows.X[i : i + 1]
-        names = tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
+        names = _names(rows)
     return Row(x, names, int(rows.seq[i]), source=_full_name(rows), epoch=rows.epoch)
+
+
+def _names(rows: Rows) -> Features:
+    """Return the names of the columns of an array."""
+    assert not isinstance(rows.X, list)
+    return tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
 
 
 def _full_name(rows: Rows) -> str:

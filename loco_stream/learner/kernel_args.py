@@ -54,12 +54,9 @@ class KernelArgs:
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
         self.words: NDArray[np.int64] = pack(model)
-        self._cell = specialised(model.settings) if PACKED else model.settings.cell
-
-    @property
-    def args(self) -> tuple[Any, Any]:
-        """What `step.run` takes first: the neuron, and the words or the model itself."""
-        return self._cell, self.words if PACKED else self.model
+        cell = specialised(model.settings) if PACKED else model.settings.cell
+        # what `step.run` takes first: the neuron, and the words or the model itself
+        self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)
 
 
 def _fits(model: Any, type_of: Any) -> bool:

@@ -8,7 +8,7 @@ from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.metrics.scores import scores_for
 from loco_stream.metrics.scores.confusion import Confusion
-from loco_stream.metrics.scores.definition import Interval, Label, State, Tally
+from loco_stream.metrics.scores.definition import Interval, Label, ScoredRows, State, Tally
 
 __all__ = ["Prequential"]
 
@@ -109,6 +109,32 @@ class Prequential:
         for update in self._updates:
             update(y_true, y_pred, p_true, interval)
         self.n_scored += y_pred is not None
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order: the same as `update` for each, to the last digit.
+
+        Parameters
+        ----------
+        rows
+            Labels, predictions, probabilities and intervals, one entry per row each.
+
+        Raises
+        ------
+        InputError
+            As `update` does.
+
+        Examples
+        --------
+        >>> from loco_stream.metrics import Prequential
+        >>> from loco_stream.metrics.scores.definition import ScoredRows
+        >>> score = Prequential()
+        >>> score.update_many(ScoredRows(["a", "b"], ["a", "a"], [0.9, 0.2], [None, None]))
+        >>> score.value("accuracy")
+        0.5
+        """
+        for tally in self._tallies.values():
+            tally.update_many(rows)
+        self.n_scored += sum(y_pred is not None for y_pred in rows.y_pred)
 
     def report(self) -> dict[str, float]:
         """Return the scores by name, as fractions or in units of y; NaN before the first row.

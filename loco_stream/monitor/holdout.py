@@ -120,14 +120,19 @@ class HoldOut:
 
     def offer(self, candidate: HeldRow, draws: UniformDraws) -> bool:
         """Hold out a row, perhaps in place of another; False if it is to be learned."""
+        if len(self.rows) < self.size:
+            return self.put(candidate, -1)
+        return self.put(candidate, int(draws.next() * (self.n_candidates + 1)))
+
+    def put(self, candidate: HeldRow, place: int) -> bool:
+        """Hold out a row at a place, -1 for a new one; beyond the size, it is to be learned."""
         self.n_candidates += 1
+        if place >= self.size:
+            return False
         if len(self.rows) < self.size:
             self.rows.append(candidate)
-            return True
-        index = int(draws.next() * self.n_candidates)
-        if index >= self.size:
-            return False
-        self.rows[index] = candidate
+        else:
+            self.rows[place] = candidate
         return True
 
     def split(self, since: int) -> HoldOut:

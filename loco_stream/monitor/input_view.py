@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from loco_stream.drift import InputDetector
+from loco_stream.drift.inputs import TestedRows
 from loco_stream.drift.moves import FeatureMoves
 from loco_stream.monitor.label_free_forgetting import ProtectedDirections
 from loco_stream.monitor.row_codec import Vector
@@ -36,50 +37,58 @@ class InputView:
         self.protected = ProtectedDirections(0)
         self.moves = FeatureMoves(0)
         self._columns = sampled_columns(0)
-        self._row: Vector = np.zeros(0)
+        self.width = 0  # number of features; 0 before the first row
         self._label_mean = np.zeros(2)  # labels of a regression: their number and their mean
-
-    @property
-    def width(self) -> int:
-        """Number of features; 0 before the first row."""
-        return len(self._row)
-
-    @property
-    def onset(self) -> int:
-        """After an alarm, rows since the inputs began to change."""
-        return 0 if self.detector is None else self.detector.onset
 
     def set_width(self, n_features: int) -> None:
         """Fix the number of features."""
         self._columns = sampled_columns(n_features)
         self.scale = InputScale(len(self._columns))
-        self._row = np.zeros(n_features)
+        self.width = n_features
         if self.watch:
             self.detector = InputDetector(n_features, seed=self.seed)
             self.moves = FeatureMoves(n_features)
             self.protected = ProtectedDirections(len(self.detector.folded))
 
-    def update(self, row: Vector) -> str:
-        """Take one row; return the state of the input detector after it."""
-        if not len(self._row):
-            if not len(row):
-                return "stable"
-            self.set_width(len(row))
-        self._row = row[: len(self._row)]
-        return "stable" if self.detector is None else self.detector.update(self._row)
+    def update(self, rows: Sequence[Vector]) -> TestedRows:
+        """Take rows in order; return what the input detector says of each."""
+        first = 0
+        if not self.width:  # rows without a number come before the first one with some
+            first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
+            if first < len(rows):
+                self.set_width(len(rows[first]))
+        if self.detector is None:
+            return TestedRows(["stable"] * len(rows), [0] * len(rows), [np.zeros(0)] * len(rows))
+        width = self.width
+        tested = self.detector.update_rows(np.array([row[:width] for row in rows[first:]]))
+        if not first:
+            return tested
+        nothing = [np.zeros(width)] * first
+        return TestedRows(
+            ["stable"] * first + list(tested.states),
+            [0] * first + list(tested.onsets),
+            [*nothing, *tested.folded],
+        )
 
-    def stuck(self) -> int:
-        """Learn how the features of the last row move; return one just found stuck, or -1."""
-        return self.moves.update(self._row) if self.detector is not None else -1
+    @property
+    def folded(self) -> Vector | None:
+        """The last row as the detector sees it; None without a detector."""
+        return None if self.detector is None else self.detector.folded.copy()
 
-    def values(self) -> Vector | None:
-        """Return the columns of the last row that signatures compare; None without features.
+    def stuck(self, row: Vector) -> int:
+        """Learn how the features of a row move; return one just found stuck, or -1."""
+        if self.detector is None or not len(row):
+            return -1
+        return self.moves.update(row[: self.width])
+
+    def values(self, row: Vector) -> Vector | None:
+        """Return the columns of a row that signatures compare; None without features.
 
         The scale is updated with them.
         """
-        if not len(self._row):
+        if not self.width:
             return None
-        values: Vector = self._row[self._columns]
+        values: Vector = row[self._columns]
         self.scale.update(values)
         return values
 
@@ -93,10 +102,13 @@ class InputView:
         if self.detector is not None:
             self.protected.add_segment(self.detector.components)
 
-    def add_update_energy(self, sums: list[float]) -> None:
-        """Add the energy of the last row, which was predicted wrongly: protected, and all."""
-        if self.detector is not None and len(self.protected.basis):
-            inside, energy = self.protected.energies(self.detector.folded)
+    def add_update_energy(self, sums: list[float], row: Vector | None) -> None:
+        """Add the energy of a row that was predicted wrongly: protected, and all.
+
+        The row is as the detector sees it.
+        """
+        if row is not None and len(self.protected.basis):
+            inside, energy = self.protected.energies(row)
             sums[0] += inside
             sums[1] += energy
 

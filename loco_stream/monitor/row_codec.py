@@ -5,19 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from numbers import Number
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.numbers import LARGEST, masked, to_number
 
-__all__ = ["Extras", "Names", "Row", "RowCodec", "Vector"]
+__all__ = ["CodedRows", "Extras", "Names", "Row", "RowCodec", "Table", "Vector"]
 
 Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
 Vector: TypeAlias = NDArray[np.float64]
+Table: TypeAlias = NDArray[Any]  # (n, n_features) numbers, or objects if some values are text
 Names: TypeAlias = tuple[Hashable, ...]
 Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
+
+
+class CodedRows(NamedTuple):
+    """Rows of an array as `RowCodec` encodes them.
+
+    `numbers` and `extras` have one entry per row; `extras` is empty if no row has any.
+    """
+
+    X: Table
+    features: Names
+    numbers: Sequence[Vector]
+    extras: Sequence[Extras]
+
+    def extras_of(self, i: int) -> Extras:
+        """Return the values of a row that are no numbers, by name."""
+        return self.extras[i] if self.extras else {}
 
 
 class RowCodec:
@@ -48,14 +65,28 @@ class RowCodec:
 
         `x` is a mapping, or an array of one row whose columns `features` names.
         """
-        if features is not None:
-            values = _masked(np.asarray(x, dtype=np.float64).ravel())
+        if features is not None and isinstance(x, np.ndarray) and x.dtype.hasobject:
+            x = dict(zip(features, x.ravel().tolist(), strict=True))
+        elif features is not None:
+            values = _masked(np.array(x, dtype=np.float64).ravel())
             return self._encode_array(values, features), {}
         if tuple(x) == self._names:
             values = np.array(list(x.values()))
             if values.dtype.kind in "biuf" and values.ndim == 1:
                 return _masked(values.astype(np.float64, copy=False)), {}
         return self._encode_by_name(x)
+
+    def encode_rows(self, X: Table, features: Names) -> CodedRows:
+        """Return what `encode` does for each row of an array (n, n_features)."""
+        if X.dtype.hasobject:
+            named = [dict(zip(features, row, strict=True)) for row in X.tolist()]
+            coded = [self.encode(x) for x in named]
+            return CodedRows(X, features, [row for row, _ in coded], [more for _, more in coded])
+        if not self._names:
+            self._set_names(features)
+        if features == self._names:
+            return CodedRows(X, features, list(masked(X.astype(np.float64))), ())
+        return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
 
     def _encode_array(self, x: Vector, features: Names) -> Vector:
         if features is self._names or features == self._names:

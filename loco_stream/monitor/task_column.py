@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.numbers import plain
@@ -52,6 +52,15 @@ class TaskColumn:
             return None
         self._value = value
         return str(value)
+
+    def rows_until_change(self, column: Sequence[Value]) -> int:
+        """Return how many of the next rows come before the first one that begins a task."""
+        changes = (
+            i
+            for i, value in enumerate(column)
+            if value is not None and value == value and value != self._value
+        )
+        return next(changes, len(column))
 
     def export_state(self) -> Config:
         """Return everything as plain values."""

@@ -14,10 +14,11 @@ from loco_stream.drift import ConceptDetector, ErrorThreshold
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm, AlarmLog
 from loco_stream.monitor.holdout import HeldRow, Model, UniformDraws
+from loco_stream.monitor.holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor.input_view import InputView
 from loco_stream.monitor.recall_tracker import RecallTracker
 from loco_stream.monitor.rescoring import Rescoring
-from loco_stream.monitor.row_codec import Names, Row, RowCodec, Vector
+from loco_stream.monitor.row_codec import CodedRows, Extras, Names, Row, RowCodec, Table, Vector
 from loco_stream.monitor.settings import MonitorSettings
 from loco_stream.monitor.task_column import TaskColumn
 from loco_stream.monitor.timeline import Timeline
@@ -157,6 +158,7 @@ class TaskMonitor:
         self._recall = RecallTracker()
         self._view = InputView(watch=settings.inputs, seed=settings.seed)
         self._draws = UniformDraws(derive_key(settings.seed, _PURPOSE))
+        self._plan = HoldOutPlan(self._share, self._draws)
         self._timeline = Timeline(settings.holdout, settings.max_segments, self._draws)
         self._rescoring = Rescoring(settings, self._timeline)
         self._alarms = AlarmLog()
@@ -207,9 +209,59 @@ class TaskMonitor:
         """
         row = None
         if x is not None:
-            if self._column.name is not None:
-                self._follow_column(x, index, features)
+            self._follow_column(x, index, features)
             row, _ = self._codec.encode(x, features)
+        return self._take(row, y, y_pred, index)
+
+    def rows_together(self, X: Table, index: int, features: Names) -> int:
+        """Return how many of the next rows may be learned in one call.
+
+        The monitor has to see the model after the last of them: a group of rows is over, or the
+        task column has a new value.
+
+        Parameters
+        ----------
+        X
+            The next rows, (n, n_features).
+        index
+            Position of the first one.
+        features
+            Names of the columns.
+        """
+        n = min(len(X), GROUP - index % GROUP)
+        name = self._column.name
+        if name is not None and name in features:
+            column = X[:n, features.index(name)].tolist()
+            return min(n, self._column.rows_until_change(column) + 1)
+        return n
+
+    def rows_held_out(self, index: int, n: int) -> list[int]:
+        """Return which of the next `n` rows, as many as may be learned in one call, are held out.
+
+        Parameters
+        ----------
+        index
+            Position of the first one.
+        n
+            From `rows_together`.
+        """
+        if not self._share:
+            return []
+        return self._plan.held(index, n, self._timeline.running.hold)
+
+    def encode(self, X: Table, features: Names) -> CodedRows:
+        """Return rows (n, n_features) as `update_row` and `hold_out_row` take them."""
+        return self._codec.encode_rows(X, features)
+
+    def update_row(
+        self, rows: CodedRows, i: int, y: Label, y_pred: Label, index: int
+    ) -> list[Alarm]:
+        """Do what `update` does for row `i` of an array."""
+        if self._column.name is not None:
+            self._follow_column(rows.X[i], index, rows.features)
+        return self._take(rows.numbers[i], y, y_pred, index)
+
+    def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[Alarm]:
         hit = None if y is None or y_pred is None else self._score(y, y_pred, index)
         self._unexamined.append(UnexaminedRow(row, y, hit, index))
         if self._alarms.suspects or len(self._unexamined) >= _TOGETHER:
@@ -218,9 +270,24 @@ class TaskMonitor:
 
     def hold_out(self, x: Row, y: Label, index: int, features: Names | None = None) -> bool:
         """Return whether a row is held out, and must not be learned; arguments as for `update`."""
-        if not self._share or self._draws.next() >= self._share:
+        place = self._place_of(index)
+        if place is None:
             return False
         row, extras = self._codec.encode(x, features)
+        return self._hold_out(row, extras, y, index, place)
+
+    def hold_out_row(self, rows: CodedRows, i: int, y: Label, index: int) -> bool:
+        """Do what `hold_out` does for row `i` of an array."""
+        place = self._place_of(index)
+        if place is None:
+            return False
+        return self._hold_out(rows.numbers[i].copy(), rows.extras_of(i), y, index, place)
+
+    def _place_of(self, index: int) -> int | None:
+        """Return the place of a row in the hold-out, None if it is no candidate."""
+        return self._plan.take(index, self._timeline.running.hold) if self._share else None
+
+    def _hold_out(self, row: Vector, extras: Extras, y: Label, index: int, place: int) -> bool:
         if self._is_regression:
             tolerance = max(self._threshold.quantile, 1e-300)
             held = HeldRow(index, row, extras, to_number(y), tolerance)
@@ -231,16 +298,28 @@ class TaskMonitor:
             held.score(y_pred, index)
         else:
             self._unscored = held
-        return self._timeline.running.hold.offer(held, self._draws)
+        return self._timeline.running.hold.put(held, place)
 
-    def rescore(self, model: Model) -> None:
+    def rescore(self, model: Model, index: int | None = None) -> None:
         """Let `model` predict some held-out rows again, as far as the budget allows.
 
-        The attribute `recalled` of a model, if it has one, says which snapshot it predicts with.
+        Called after every row that was scored. Rows are predicted after the last one of a group,
+        and after the first one of a task that was given. The attribute `recalled` of a model, if
+        it has one, says which snapshot it predicts with.
+
+        Parameters
+        ----------
+        model
+            As it is after the row.
+        index
+            Position of the row; by default that of the last scored one.
         """
         self._rescoring.save()
-        if self._unexamined and self._timeline.due_row is None:
+        due = self._timeline.due_row
+        at = self._last[0] if index is None else index
+        if (at + 1) % GROUP and (due is None or not due.is_now):
             return
+        self._examine()
         recalled = getattr(model, "recalled", None)
         if recalled is not None and recalled != self._recall.nothing_new:
             self._follow_recall(*recalled)
@@ -300,7 +379,9 @@ class TaskMonitor:
         }
 
     def _follow_column(self, x: Row, index: int, features: Names | None) -> None:
-        """Start a segment if the task column of this row has a new value."""
+        """Start a segment if there is a task column, and it has a new value in this row."""
+        if self._column.name is None:
+            return
         named: Mapping[Hashable, object] = (
             x if features is None else dict(zip(features, np.ravel(x), strict=True))
         )
@@ -328,31 +409,47 @@ class TaskMonitor:
     def _examine(self) -> None:
         """Pass the rows that wait to the detectors and to the signature of their segment."""
         rows = self._unexamined
+        if not rows:
+            return
         self._unexamined = []
-        for one in rows:
-            newest = rows[-1].index
-            if one.row is not None:
-                self._test_inputs(one.row, one.index, newest)
+        newest = rows[-1].index
+        folded = self._test_inputs(rows, newest)
+        for one, row in zip(rows, folded, strict=True):
             if one.hit is not None:
-                self._test_error(one.hit, one.index, newest)
+                self._test_error(one, row, newest)
+        for one in rows:
             if one.y is not None and one.row is not None:
-                self._recognise(one.y, one.index)
+                self._recognise(one.row, one.y, one.index)
 
-    def _test_inputs(self, row: Vector, index: int, newest: int) -> None:
-        state = self._view.update(row)
-        stuck = self._view.stuck()
-        if stuck >= 0:
-            self._report_stuck(stuck, index, newest)
-        if state != self._alarms.states["input"]:
-            since = index + 1 - self._view.onset
-            moved = self._feature_names(self._view.moves.most_moved())
-            self._take_state(Alarm(newest, "input", "energy", state, since, features=moved))
+    def _test_inputs(self, rows: list[UnexaminedRow], newest: int) -> list[Vector | None]:
+        """Test the inputs; return each row, or the one before it, as the detector sees it."""
+        last = self._view.folded
+        whole = [one.row for one in rows if one.row is not None]
+        if not whole:
+            return [last] * len(rows)
+        tested = zip(*self._view.update(whole), strict=True)
+        folded = []
+        for one in rows:
+            if one.row is not None:
+                state, onset, last = next(tested)
+                self._test_moves(one.row, one.index, newest)
+                if state != self._alarms.states["input"]:
+                    since = one.index + 1 - onset
+                    moved = self._feature_names(self._view.moves.most_moved())
+                    alarm = Alarm(newest, "input", "energy", state, since, features=moved)
+                    self._take_state(alarm)
+            folded.append(last)
+        return folded
 
-    def _report_stuck(self, feature: int, index: int, newest: int) -> None:
+    def _test_moves(self, row: Vector, index: int, newest: int) -> None:
         """Report a feature that repeats its value; no other task begins by that."""
-        since = max(0, index - self._view.moves.run(feature))
-        names = self._feature_names([feature])
-        alarm = Alarm(newest, "input", "stuck", "drift", since, features=names)
+        stuck = self._view.stuck(row)
+        if stuck < 0:
+            return
+        since = max(0, index - self._view.moves.run(stuck))
+        alarm = Alarm(
+            newest, "input", "stuck", "drift", since, features=self._feature_names([stuck])
+        )
         self._alarms.add(alarm)
         self._alarms.count_drift(alarm)
 
@@ -361,13 +458,14 @@ class TaskMonitor:
         names = self._codec.names
         return tuple(str(names[column]) for column in columns)
 
-    def _test_error(self, hit: int, index: int, newest: int) -> None:
+    def _test_error(self, one: UnexaminedRow, row: Vector | None, newest: int) -> None:
+        hit = bool(one.hit)
         state = self._concept.update(1 - hit)
         if state != self._alarms.states["concept"]:
-            since = index + 1 - self._concept.onset
+            since = one.index + 1 - self._concept.onset
             self._take_state(Alarm(newest, "concept", self._concept.name, state, since))
         if not hit:
-            self._view.add_update_energy(self._timeline.running.update_energy)
+            self._view.add_update_energy(self._timeline.running.update_energy, row)
 
     def _take_state(self, alarm: Alarm) -> None:
         """Take the new state of a detector; report a warning, act on a drift."""
@@ -386,13 +484,14 @@ class TaskMonitor:
     def _start_segment(self, at: int, began: str) -> None:
         """End the running segment and start the next one at position `at`."""
         self._timeline.start_segment(at, began, len(self._labels))
+        self._plan.is_pinned = True
         self._view.close_segment()
 
-    def _recognise(self, y: Label, index: int) -> None:
-        """Add the last row to the signature of its segment; report if its task is a known one."""
+    def _recognise(self, row: Vector, y: Label, index: int) -> None:
+        """Add a row to the signature of its segment; report if its task is a known one."""
         if not self._timeline.wants_signature(index):
             return
-        values = self._view.values()
+        values = self._view.values(row)
         if values is None:
             return
         label = self._view.is_above_mean(y) if self._is_regression else y
@@ -468,6 +567,7 @@ class TaskMonitor:
         ]
         return {
             "draws": [self._draws.key, self._draws.counter],
+            "planned": self._plan.export_state(),
             "threshold": [self._threshold.n, self._threshold.quantile],
             "last": [index, plain(y_pred)],
             "unscored": None if self._unscored is None else self._unscored.index,
@@ -510,6 +610,8 @@ class TaskMonitor:
     def _restore_rows(self, config: State, arrays: Mapping[str, Array]) -> None:
         self._draws = UniformDraws(*config["draws"])
         self._timeline.draws = self._draws
+        self._plan = HoldOutPlan(self._share, self._draws)
+        self._plan.restore_state(config["planned"])
         self._threshold.n, self._threshold.quantile = config["threshold"]
         index, y_pred = config["last"]
         self._last = (index, y_pred)

@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
-from loco_stream.cli._options import warm_up
 from loco_stream.cli._service_state import ServiceState
+from loco_stream.cli._warm_up import warm_up
 from loco_stream.dashboard._server import listen
 from loco_stream.dashboard.http_api import HttpApi
 from loco_stream.engine.inbox import InboxSource
@@ -30,7 +30,7 @@ EMPTY = "a row has at least one feature: x is empty"
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
     """Compile first: a request waits for the learner for ten seconds only."""
-    warm_up(blocks=False)
+    warm_up()
 
 
 def ask(port, method, path, body=None, headers=JSON, timeout=60):

@@ -190,7 +190,7 @@ def test_input_statistics_equal_the_numpy_reference(seed, width):
     detector = InputDetector(width, threshold=30.0)
     reference = NaiveEnergy(width, len(detector.components))
     for x in X:
-        pace = 0.1 if detector._rise > 10.0 else 1.0
+        pace = 0.1 if rise_of(detector) > 10.0 else 1.0
         if detector.update(x) == "drift":
             return
         innovation = reference.update(x, pace)
@@ -332,7 +332,39 @@ def test_the_error_threshold_follows_the_scale_and_passes_a_rise():
     assert 5000 <= alarms[0] < 5100
 
 
-def test_page_hinkley_of_the_inputs_keeps_its_slack():
+def rise_of(detector):
+    """Return the distance of the test's sum from its minimum."""
+    return detector._test[4] - detector._test[6]
+
+
+def test_the_test_of_the_inputs_is_page_hinkley_without_forgetting():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((600, 3))
+    X[500:] *= 1.3
     detector = InputDetector(3)
-    assert isinstance(detector._test, PageHinkley)
-    assert detector._test.alpha == 1.0
+    energy = NaiveEnergy(3, len(detector.components))
+    reference = PageHinkley(min_instances=1, delta=0.5, alpha=1.0, threshold=15.0, mode="up")
+    for i, x in enumerate(X):
+        pace = 0.1 if rise_of(detector) > 5.0 else 1.0
+        innovation = energy.update(x, pace)
+        assert detector.update(x) != "drift"
+        if i >= 100:
+            reference.update(innovation)
+    found = [reference._sum_increase, reference._sum_decrease, reference._min_increase]
+    np.testing.assert_allclose(detector._test[4:7], found, rtol=1e-6)
+
+
+def test_rows_together_are_the_same_as_one_by_one():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((900, 80))
+    X[600:] += 2.0
+    single = InputDetector(80)
+    states = [(single.update(x), single.onset, single.folded.tolist()) for x in X]
+    blocks = InputDetector(80)
+    found = []
+    for begin in range(0, 900, 100):
+        states_, onsets, folded = blocks.update_rows(X[begin : begin + 100])
+        found += list(zip(states_, onsets, [row.tolist() for row in folded], strict=True))
+    assert found == states
+    for name, array in single.export_state().items():
+        np.testing.assert_array_equal(array, blocks.export_state()[name], err_msg=name)

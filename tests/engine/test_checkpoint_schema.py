@@ -38,7 +38,7 @@ from tests.helpers.saved_schema import undeclared
 )
 def test_a_value_of_another_type_is_refused_before_a_row_is_learned(tmp_path, path, value):
     make = {"checkpoint": tmp_path, "task": "classification"}
-    rows = [({"a": float(i % 3)}, "xyz"[i % 3]) for i in range(40)]
+    rows = [({"a": float(i % 3)}, "xyz"[i % 3]) for i in range(44)]  # some wait to be examined
     StreamEngine(LOCOClassifier(hidden_sizes=(4,)), rows, **make).run()
     newest = max(tmp_path.glob("checkpoint-*.loco"))
     header, arrays = split(newest.read_bytes()[:-32])

@@ -9,7 +9,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.source_reader import cut
+from loco_stream.engine.row import cut
 from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.engine.test_checkpoint import ListSource, kill_after
 from tests.engine.test_time import NAMES, digest, engine_of

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
+from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
+from loco_stream.estimators.inputs.frames import seconds
 from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import one_per_row
 from loco_stream.numbers import LARGEST, require_number, shown
@@ -73,9 +75,14 @@ def row_times_at(
 
 
 def _time(name: str, t: Any) -> float:
-    """Return a time as a float, NaN where it is missing (None or NaN)."""
+    """Return a time as a float, NaN where it is missing; a date in seconds since 1970 UTC."""
     if t is None or (isinstance(t, float | np.floating) and t != t):
         return math.nan
+    if isinstance(t, np.datetime64):
+        t = None if np.isnat(t) else t.astype("M8[us]").item()
+        return seconds(t)
+    if isinstance(t, date):
+        return seconds(t)
     return require_number(name, t)
 
 
@@ -89,6 +96,9 @@ def _times(t: Any, n: int) -> NDArray[np.float64]:
         and not (np.abs(values) > LARGEST).any()
     ):
         return values.astype(np.float64)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        times = values.astype("M8[us]").astype(np.int64) / 1e6
+        return np.where(np.isnat(values), np.nan, times)
     return np.array([_time(f"t[{row}]", value) for row, value in enumerate(values)], np.float64)
 
 

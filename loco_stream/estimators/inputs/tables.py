@@ -7,17 +7,17 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import is_text
+from loco_stream.estimators.inputs.frames import as_frame, columns_of
 from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.numbers import LARGEST, require_number, to_number
 
 __all__ = [
     "Table",
     "column_names",
-    "frame_columns",
     "labels",
     "one_per_row",
     "read_target",
@@ -32,14 +32,16 @@ class Table(NamedTuple):
 
     numbers: (n, columns) float64, NaN for cells that are masked or no number
     texts: by number of the column, the cells of columns that hold texts
+    names: of the columns of a frame, None for an array
     """
 
     numbers: NDArray[np.float64]
     texts: dict[int, NDArray[Any]]
+    names: tuple[Hashable, ...] | None = None
 
 
-def table(X: ArrayLike) -> Table:
-    """Return X as numbers, and the columns that hold texts.
+def table(X: Any) -> Table:
+    """Return an array or a frame as numbers, the columns that hold texts, and a frame's names.
 
     Compiled code sees one kind of array, since it would be compiled again for another: a copy is
     made where X is read-only, mapped from a file, or not in C order.
@@ -47,8 +49,11 @@ def table(X: ArrayLike) -> Table:
     Raises
     ------
     InputError
-        X is not two-dimensional.
+        X is not two-dimensional, or a column of a frame holds something else.
     """
+    frame = as_frame(X)
+    if frame is not None:
+        return _frame_table(*columns_of(frame), len(frame))
     if (
         not isinstance(X, np.ndarray)
         and not hasattr(X, "__array__")
@@ -69,12 +74,39 @@ def table(X: ArrayLike) -> Table:
         raise InputError(f"`X` must have 2 dimensions, (rows, features), got {array.ndim}")
     texts = {}
     if array.dtype.kind not in "biuf":
-        texts = {j: column for j, column in enumerate(array.T) if any(map(is_text, column))}
-        array = np.array([to_number(cell) for cell in array.flat], np.float64).reshape(array.shape)
+        columns = [_object_column(column) for column in array.T]
+        texts = {j: array[:, j] for j, (_, has_texts) in enumerate(columns) if has_texts}
+        array = _stacked([numbers for numbers, _ in columns], len(array))
     with np.errstate(
         over="ignore"
     ):  # a long double beyond float64 becomes infinite, which is masked
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
+
+
+def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: int) -> Table:
+    numbers = np.empty((n, len(columns)))
+    texts = {}
+    for j, column in enumerate(columns):
+        if column.dtype.hasobject:
+            numbers[:, j], has_texts = _object_column(column)
+            if has_texts:
+                texts[j] = column
+        else:
+            numbers[:, j] = column
+    return Table(numbers, texts, names)
+
+
+def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+    """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
+    cells = column.tolist()
+    kinds = set(map(type, cells))
+    if kinds <= {str, type(None)}:
+        return np.full(len(cells), np.nan), any(cells)
+    return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
+
+
+def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
 
 
 def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
@@ -173,13 +205,15 @@ def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
     if np.ma.is_masked(y):
         row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
         raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
-    if hasattr(y, "ndim"):
+    if hasattr(y, "to_pylist"):  # a column of pyarrow
+        y = y.to_pylist()
+    elif hasattr(y, "ndim"):
         y = np.asarray(y)
         if y.ndim != 1:
             raise InputError(
                 f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
             )
-    elif not hasattr(y, "__len__"):
+    if not hasattr(y, "__len__"):
         y = list(islice(y, n + 1))  # it may have no end
     if len(y) != n:
         raise InputError(f"`{name}` must have {n} values, one per row of `X`, got {len(y)}")
@@ -202,13 +236,3 @@ def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ..
             f"`features` must name the {width} columns of `X`, got {distinct} distinct names"
         )
     return names
-
-
-def frame_columns(X: Any) -> tuple[Hashable, ...]:
-    """Return the names of a frame's columns; raises `InputError` if X is none."""
-    if not hasattr(X, "columns"):
-        raise InputError(
-            f"`X` must be a DataFrame of pandas, got {type(X).__name__}; arrays go to learn_array, "
-            "predict_array and predict_proba_array"
-        )
-    return tuple(X.columns)

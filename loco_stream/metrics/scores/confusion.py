@@ -7,7 +7,14 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.metrics.scores.definition import (
+    Interval,
+    Label,
+    ReportKey,
+    Score,
+    ScoredRows,
+    State,
+)
 from loco_stream.numbers import plain
 
 __all__ = ["CONFUSION", "PER_CLASS", "Confusion"]
@@ -60,6 +67,20 @@ class Confusion:
         except KeyError:
             pair = (self._index_of(y_true), self._index_of(y_pred))
         self._pairs[pair] += 1
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order."""
+        known = self._index
+        pairs = zip(rows.y_true, rows.y_pred, strict=True)
+        # in the order of first sight, which is that of the labels' numbers
+        for (y_true, y_pred), n in Counter(pairs).items():
+            if y_pred is None:
+                continue
+            if y_true not in known or y_pred not in known:
+                pair = (self._index_of(y_true), self._index_of(y_pred))
+            else:
+                pair = (known[y_true], known[y_pred])
+            self._pairs[pair] += n
 
     def _index_of(self, label: Hashable) -> int:
         """Return the index of a label, a new one while there is room."""

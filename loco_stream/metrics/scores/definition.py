@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Interval", "Label", "ReportKey", "Score", "State", "Tally"]
+__all__ = ["Interval", "Label", "ReportKey", "Score", "ScoredRows", "State", "Tally"]
 
 Label: TypeAlias = Any  # a hashable class label, or a number in regression
 Interval: TypeAlias = tuple[float, float] | None
@@ -55,8 +55,27 @@ class ReportKey:
     of_detector: bool = False
 
 
+class ScoredRows(NamedTuple):
+    """Labels and predictions of rows in order; see `Prequential.update` for one row.
+
+    Each field has one entry per row.
+    """
+
+    y_true: Sequence[Label]
+    y_pred: Sequence[Label]
+    p_true: Sequence[float | None]
+    interval: Sequence[Interval]
+
+    def slice(self, begin: int, end: int) -> ScoredRows:
+        """Return the rows from `begin` up to `end`."""
+        rows = slice(begin, end)
+        return ScoredRows(
+            self.y_true[rows], self.y_pred[rows], self.p_true[rows], self.interval[rows]
+        )
+
+
 class Tally(Protocol):
-    """Counters that one or several scores read, updated once per row.
+    """Counters that one or several scores read, updated row by row or with many rows at once.
 
     Attributes
     ----------
@@ -75,6 +94,9 @@ class Tally(Protocol):
         self, y_true: Label, y_pred: Label, p_true: float | None, interval: Interval
     ) -> None:
         """Count one row; arguments as for `Prequential.update`."""
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order: the same as `update` for each, to the last digit."""
 
     def export_state(self) -> State:
         """Return the counters as plain values."""

@@ -6,7 +6,14 @@ import math
 from collections import deque
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.metrics.scores.definition import (
+    Interval,
+    Label,
+    ReportKey,
+    Score,
+    ScoredRows,
+    State,
+)
 from loco_stream.numbers import require_number
 
 __all__ = ["ERROR_SCORES", "Errors"]
@@ -67,6 +74,11 @@ class Errors:
         if y_pred is not None:
             self._count_error(truth, truth - require_number("y_pred", y_pred))
         self._previous = truth
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order."""
+        for y_true, y_pred in zip(rows.y_true, rows.y_pred, strict=True):
+            self.update(y_true, y_pred, None, None)
 
     def _count_error(self, truth: float, error: float) -> None:
         self.n += 1

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.metrics.scores.definition import (
+    Interval,
+    Label,
+    ReportKey,
+    Score,
+    ScoredRows,
+    State,
+)
 from loco_stream.metrics.stream import relative_gain
 from loco_stream.numbers import plain
 
@@ -101,6 +109,50 @@ class Hits:
         true[y_true] = true.get(y_true, 0) + 1
         self.agreement += true.get(y_pred, 0)
         predicted[y_pred] = predicted.get(y_pred, 0) + 1
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order: sums of whole numbers at once, what depends on the order by row."""
+        pairs = list(zip(rows.y_true, rows.y_pred, strict=True))
+        scored = [pair for pair in pairs if pair[1] is not None]
+        hits = [bool(y_true == y_pred) for y_true, y_pred in scored]
+        self._count_baselines(pairs)
+        self.n += len(hits)
+        self.n_correct += sum(hits)
+        self.recent.extend(hits)
+        self.n_recent_correct = sum(self.recent)
+        fading = self._fading
+        total = self.fading_sum
+        weight = self.fading_weight
+        for hit in hits:
+            total = fading * total + hit
+            weight = fading * weight + 1.0
+        self.fading_sum = total
+        self.fading_weight = weight
+        for y_true, y_pred in scored:
+            self._true[y_true] = self._true.get(y_true, 0) + 1
+            self._predicted[y_pred] = self._predicted.get(y_pred, 0) + 1
+        predicted = self._predicted
+        self.agreement = sum(n * predicted.get(label, 0) for label, n in self._true.items())
+
+    def _count_baselines(self, pairs: Sequence[tuple[Label, Label]]) -> None:
+        """Count the labels, and the correct predictions of the two trivial predictors."""
+        seen = self._seen
+        rank = self._rank
+        majority = self._majority
+        lead = seen[majority] if majority is not None else 0
+        previous = self._previous
+        for y_true, y_pred in pairs:
+            if y_pred is not None:
+                self.n_no_change_correct += bool(y_true == previous)
+                self.n_majority_correct += bool(y_true == majority)
+            count = seen[y_true] = seen.get(y_true, 0) + 1
+            place = rank.setdefault(y_true, len(rank))
+            if count > lead or (count == lead and place < rank[majority]):
+                majority = y_true
+                lead = count
+            previous = y_true
+        self._majority = majority
+        self._previous = previous
 
     def export_state(self) -> State:
         """Return the counters as plain values."""

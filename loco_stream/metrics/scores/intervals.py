@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.metrics.scores.definition import (
+    Interval,
+    Label,
+    ReportKey,
+    Score,
+    ScoredRows,
+    State,
+)
 
 __all__ = ["INTERVAL_COVERAGE", "Intervals"]
 
@@ -35,6 +42,11 @@ class Intervals:
         if math.isfinite(low) and math.isfinite(high):
             self.n += 1
             self.n_inside += low <= float(y_true) <= high  # a number: `Errors` checks it first
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order."""
+        for row in zip(*rows, strict=True):
+            self.update(*row)
 
     def coverage(self) -> float:
         """Return the share of labels inside their interval."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import Interval, Label, ReportKey, Score, State
+from loco_stream.metrics.scores.definition import (
+    Interval,
+    Label,
+    ReportKey,
+    Score,
+    ScoredRows,
+    State,
+)
 
 __all__ = ["LOG_LOSS", "LogLoss"]
 
@@ -35,6 +42,15 @@ class LogLoss:
         if p_true is not None and p_true == p_true:
             self.n += 1
             self.loss -= math.log(min(max(p_true, _LEAST), 1.0))
+
+    def update_many(self, rows: ScoredRows) -> None:
+        """Count rows in order."""
+        loss = self.loss
+        known = [p for p in rows.p_true if p is not None and p == p]
+        for p in known:
+            loss -= math.log(min(max(p, _LEAST), 1.0))
+        self.n += len(known)
+        self.loss = loss
 
     def mean(self) -> float:
         """Return the mean log-loss."""

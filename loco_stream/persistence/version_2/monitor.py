@@ -33,6 +33,7 @@ def monitor_config(old: State) -> Config:
         "n_inputs": old["inputs"],
         "timeline": _timeline(old["timeline"]),
         "draws": old["draws"],
+        "planned": None,
         "threshold": old["rate"],
         "last": old["last"],
         "unscored": old["fresh"],

@@ -112,10 +112,10 @@ HEADER = "x,z,y\n"
     [
         (
             HEADER + rows(1, 300),
-            "must be the file that was read before: its header or its first 100 rows are different",
+            "must be the file that was read before: its header or its first 300 rows are different",
         ),
-        ("x,w,y\n" + rows(0, 300), "its header or its first 100 rows are different"),
-        (HEADER + rows(0, 60), "with at least 100 rows, got 60"),
+        ("x,w,y\n" + rows(0, 300), "its header or its first 300 rows are different"),
+        (HEADER + rows(0, 60), "with at least 300 rows, got 60"),
     ],
 )
 @pytest.mark.parametrize("kind", ["csv", "csv.gz"])

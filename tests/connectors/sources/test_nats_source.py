@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -14,6 +15,16 @@ from tests.helpers import foreign
 from tests.helpers.ports import free_port
 from tests.helpers.servers import NATS
 from tests.helpers.serving import drain
+
+# nats-py leaves its transport to the garbage collector after the loop is closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Collect what a test leaves before the next one, which may not expect it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +116,6 @@ def test_errors_are_one_sentence(server):
         source_of(server, "nowhere")
 
 
-# nats-py leaves its transport to the garbage collector after the loop is closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_sink_publishes_each_record_once(server):
     server.add_stream("out", "out.>")
     sink = open_sink(f"nats://127.0.0.1:{server.port}/out?only=prediction")

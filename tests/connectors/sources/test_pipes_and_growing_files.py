@@ -413,8 +413,13 @@ def test_the_lifecycle_of_a_pipe(tmp_path):
                 pipe.write(row)
                 pipe.flush()
 
+    writers = []
+
     def make_source():
-        threading.Thread(target=write, daemon=True).start()
+        while writers:  # one that goes on writing would give the next reader its rest
+            writers.pop().join()
+        writers.append(threading.Thread(target=write, daemon=True))
+        writers[-1].start()
         return open_source(f"csv:{path}?target=kind")
 
     check_source(make_source, n_rows=50, resumes=False)

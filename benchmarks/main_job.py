@@ -1,0 +1,228 @@
+"""`python -m benchmarks main_job`: rows per CPU second of a whole run, by how the rows are fed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks import contenders
+from benchmarks.grid import Grid
+from benchmarks.machine import cpu_seconds, median
+from benchmarks.options import Settings, common
+from benchmarks.runs import Run
+from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream.connectors import open_source
+from loco_stream.stream import Block, Source
+
+__all__ = ["command", "grids", "measure"]
+
+_WARM_UP = 600  # rows of a run before the measured one, which compiles
+# table: rows, numeric columns, columns of texts
+_TABLES = {"8 numbers": (30_000, 8, 0), "100 numbers": (6_000, 100, 0), "4 + 6": (15_000, 4, 6)}
+_MODEL = "model on arrays"
+
+
+@cache
+def _table(name: str) -> tuple[np.ndarray[Any, Any], list[str], list[list[str]]]:
+    """Return numbers (n, width), labels, and columns of texts."""
+    n, width, n_texts = _TABLES[name]
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, width))
+    words = rng.integers(0, 20, (n_texts, n))
+    score = X @ rng.standard_normal(width) + 0.5 * rng.standard_normal(n)
+    y = np.where(score > 0.0, "ok", "worn").tolist()
+    return X, y, [[f"word {k}" for k in column] for column in words.tolist()]
+
+
+def _frame(name: str) -> Any:
+    import pyarrow
+
+    X, y, texts = _table(name)
+    columns = {f"x{j}": column for j, column in enumerate(X.T)}
+    columns |= {f"c{j}": pyarrow.array(column) for j, column in enumerate(texts)}
+    return pyarrow.table({**columns, "y": y})
+
+
+def _file(name: str, scheme: str, folder: str) -> str:
+    """Write a table as a file; return its URL."""
+    from pyarrow import csv, feather, parquet
+
+    writers = {"csv": csv.write_csv, "parquet": parquet.write_table, "arrow": feather.write_feather}
+    path = Path(folder) / f"rows.{scheme}"
+    writers[scheme](_frame(name), path)
+    return f"{scheme}:{path}?target=y"
+
+
+class _Arrays(Source):
+    """A table in blocks of 1024 rows."""
+
+    name = "arrays"
+
+    def __init__(self, name: str) -> None:
+        X, self._y, _ = _table(name)
+        self._X = X.astype(np.float32)
+        self._row = 0
+
+    @property
+    def position(self) -> dict[str, Any]:
+        return {"row": self._row}
+
+    def __iter__(self) -> Iterator[Block]:
+        names = tuple(f"x{j}" for j in range(self._X.shape[1]))
+        for begin in range(0, len(self._X), 1024):
+            rows = slice(begin, begin + 1024)
+            self._row = min(begin + 1024, len(self._X))
+            yield Block(self._X[rows], self._y[rows], names, begin, source=self.name)
+
+
+def _engine(source: Any, most: int | None, *, watches: bool) -> None:
+    monitor = TaskMonitor(seed=1) if watches else None
+    StreamEngine(LOCOClassifier(seed=1), source, monitor=monitor).run(max_samples=most)
+
+
+def _from_file(scheme: str) -> Callable[[str, int | None], None]:
+    def work(table: str, most: int | None) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            _engine(open_source(_file(table, scheme, folder)), most, watches=True)
+
+    return work
+
+
+def _pandas(table: str, most: int | None) -> None:
+    """Predict and learn the rows of a CSV file that pandas reads in chunks, and count hits."""
+    import pandas as pd
+
+    model = LOCOClassifier(seed=1)
+    hits = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = _file(table, "csv", folder).partition(":")[2].partition("?")[0]
+        for chunk in pd.read_csv(path, chunksize=1024, nrows=most):
+            y = chunk.pop("y")
+            hits += int((model.learn_predict_many(chunk, y) == y).sum())
+
+
+def _river(name: str) -> Callable[[str, int | None], None]:
+    def work(table: str, most: int | None) -> None:
+        from river import evaluate, metrics, stream
+
+        model: Any = contenders.make(name, _TABLES[table][1], 2, seed=0)
+        converters = {f"x{j}": float for j in range(_TABLES[table][1])}
+        with tempfile.TemporaryDirectory() as folder:
+            path = _file(table, "csv", folder).partition(":")[2].partition("?")[0]
+            rows = stream.iter_csv(path, target="y", converters=converters)
+            evaluate.progressive_val_score(_first(rows, most), model.model, metrics.Accuracy())
+
+    return work
+
+
+def _first(rows: Any, most: int | None) -> Iterator[Any]:
+    for i, row in enumerate(rows):
+        if i == most:
+            return
+        yield row
+
+
+def _model(table: str, most: int | None) -> None:
+    X, y, _ = _table(table)
+    LOCOClassifier(seed=1).learn_predict_proba_array(X[:most], y[:most])
+
+
+def _pairs(table: str, most: int | None) -> None:
+    names = [f"x{j}" for j in range(_TABLES[table][1])]
+    X, y, _ = _table(table)
+    pairs = [
+        (dict(zip(names, row, strict=True)), label)
+        for row, label in zip(X.tolist(), y, strict=True)
+    ]
+    _engine(pairs[:most], None, watches=True)
+
+
+FEEDS: dict[str, Callable[[str, int | None], None]] = {
+    _MODEL: _model,
+    "engine on arrays": lambda table, most: _engine(_Arrays(table), most, watches=False),
+    "engine on arrays, monitor": lambda table, most: _engine(_Arrays(table), most, watches=True),
+    "run csv:": _from_file("csv"),
+    "run parquet:": _from_file("parquet"),
+    "run arrow: (Feather)": _from_file("arrow"),
+    "engine on (x, y) pairs": _pairs,
+    "pandas loop, learn_predict_many": _pandas,
+    "river logistic regression on CSV": _river("LogReg"),
+    "river Hoeffding adaptive tree on CSV": _river("HAT"),
+}
+_NUMBERS_ONLY = {feed for feed in FEEDS if "arrays" in feed or "pairs" in feed or "river" in feed}
+
+
+def measure(feed: str, table: str) -> dict[str, Any]:
+    """Time one run over a table, after a short one that compiles; files are written before."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    work = FEEDS[feed]
+    work(table, _WARM_UP)
+    seconds, _ = cpu_seconds(lambda: work(table, None))
+    written, _ = cpu_seconds(lambda: _write_alone(feed, table))
+    n = _TABLES[table][0]
+    return {"rows_per_second": n / (seconds - written), "n_samples": n}
+
+
+def _write_alone(feed: str, table: str) -> None:
+    """Write the file that a feed reads, which is no part of its work."""
+    kinds = {"csv": "csv", "CSV": "csv", "pandas": "csv", "parquet": "parquet", "arrow:": "arrow"}
+    for word, scheme in kinds.items():
+        if word in feed:
+            with tempfile.TemporaryDirectory() as folder:
+                _file(table, scheme, folder)
+            return
+
+
+def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
+    """Return the median rate of each feed, and its share of the model's on arrays."""
+    rates: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for key, values in results.items():
+        feed, table, _ = key.split("/")
+        rates[feed][table].append(values["rows_per_second"])
+    grid = Grid(
+        "rows per CPU second on one core, median over repeats (share of the model on arrays)",
+        ["how the rows are fed", *_TABLES],
+    )
+    for feed, row in rates.items():
+        cells = []
+        for table in _TABLES:
+            rate = median(row[table]) if table in row else None
+            whole = rates.get(_MODEL, {}).get(table)
+            share = f" ({rate / median(whole):.0%})" if rate and whole else ""
+            cells.append("" if rate is None else f"{rate:,.0f}{share}")
+        grid.row(feed, *cells)
+    return [grid]
+
+
+@click.command("main_job")
+@click.option("--only", metavar="A,B", help="Feeds, by the first words of their names.")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs each.")
+@common(seeds=1)
+def command(settings: Settings, only: str | None, repeats: int) -> None:
+    """Measure a whole run (read, predict, score, watch, learn) by how its rows are fed.
+
+    Feeds take turns, so that other load slows all of them alike: compare the shares.
+
+    \b
+    Examples
+      python -m benchmarks main_job
+      python -m benchmarks main_job --only "model,run csv" --repeats 3
+    """
+    words = [word.strip() for word in (only or "").split(",")]
+    runs = [
+        Run(f"{feed}/{table}/{repeat}", measure, {"feed": feed, "table": table})
+        for repeat in range(repeats)
+        for table, (_, _, n_texts) in _TABLES.items()
+        for feed in FEEDS
+        if any(feed.startswith(word) for word in words) and not (n_texts and feed in _NUMBERS_ONLY)
+    ]
+    settings.anew().run("main_job", runs, grids)

@@ -1,0 +1,183 @@
+"""Base class of sources whose files pyarrow reads as record batches."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from loco_stream._text import one_line
+from loco_stream.connectors._base.bad_rows import BadRows
+from loco_stream.connectors._base.numbered_source import Pace
+from loco_stream.connectors._base.pipe_reader import refuse_pipe
+from loco_stream.connectors._base.table_source import PEEK, Columns, Part, TableSource, check_header
+from loco_stream.connectors._base.values import plain
+from loco_stream.errors import SourceError
+
+__all__ = ["BATCH", "ArrowSource"]
+
+BATCH = 1024  # rows
+_SLICE = 16  # rows that are Python values at a time: a text may be long
+
+Table: TypeAlias = Any  # of pyarrow, which ships no types
+Batch: TypeAlias = Any
+Record: TypeAlias = Mapping[str, Any]
+
+
+class ArrowSource(TableSource):
+    """Rows of a file of record batches.
+
+    Parameters
+    ----------
+    kind
+        Scheme of the URL, the first part of the name.
+    path
+        The file.
+    about
+        What it should be, for error messages.
+    columns
+        Roles of the columns.
+    task, on_bad
+        As in `CSVSource`.
+    pace
+        When rows are due.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        path: str | Path,
+        about: str,
+        columns: Columns,
+        *,
+        task: str | None,
+        pace: Pace,
+        on_bad: str,
+    ) -> None:
+        self.path = Path(path)
+        super().__init__(
+            f"{kind}:{self.path.name}",
+            str(path),
+            columns,
+            task=task,
+            pace=pace,
+            bad=BadRows(on_bad),
+        )
+        refuse_pipe(self.path, about)
+        try:
+            import pyarrow.parquet  # noqa: F401 - the largest part that is needed
+        except ImportError as e:  # the package index may have none for this platform
+            raise SourceError(f"{self.path} cannot be read without pyarrow: {e}") from None
+        with self._reading():
+            schema = self._open()
+        check_header(str(path), schema.names)
+        columns.check(str(path), schema.names)
+        self._refuse_nested(schema, columns.drop)
+        self._names = [n for n in schema.names if n not in columns.drop or n in columns.keep]
+        first = list(islice(self._records(0), PEEK))
+        if not first:
+            raise SourceError(f"{path} must have at least one row, got columns only")
+        target = columns.target
+        self._set_columns(schema.names, [record[target] for record in first] if target else [])
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """Open the file and return its schema; sets `n_rows` if it is known."""
+
+    @abstractmethod
+    def _batches(self, start: int) -> Iterator[Batch]:
+        """Yield the columns in `_names` of the rows from number `start` on."""
+
+    def _refuse_nested(self, schema: Any, drop: Sequence[str]) -> None:
+        from pyarrow.types import is_nested
+
+        nested = [f.name for f in schema if is_nested(f.type) and f.name not in drop]
+        if nested:
+            raise SourceError(
+                f"columns of {self.path} must not be nested, got {nested[0]!r} "
+                "(`drop` leaves it out)"
+            )
+
+    def _records(self, start: int) -> Iterator[Record]:
+        for batch in self._safe_batches(start):
+            yield from self.records_of(batch)
+
+    def _reads_parts(self) -> bool:
+        return True
+
+    def _parts(self, start: int) -> Iterator[Part]:
+        self._bad.clear()
+        for batch in self._safe_batches(start):
+            yield _BatchPart(self, batch, start)
+            start += batch.num_rows
+
+    def _safe_batches(self, start: int) -> Iterator[Batch]:
+        with self._reading():
+            batches = self._batches(start)
+        while True:
+            with self._reading():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def records_of(self, batch: Batch) -> Iterator[Record]:
+        """Yield the rows of a batch with plain values."""
+        for begin in range(0, batch.num_rows, _SLICE):
+            with self._reading():
+                rows = batch.slice(begin, _SLICE).to_pylist()
+            for row in rows:
+                yield {name: plain(value) for name, value in row.items()}
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what a damaged file raises into a sentence."""
+        import pyarrow
+
+        try:
+            yield
+        except SourceError:
+            raise
+        except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+            raise SourceError(f"cannot read {self.path}: {one_line(str(error))}") from None
+
+
+class _BatchPart:
+    """Rows of one batch; see `Part`."""
+
+    parse = None
+
+    @staticmethod
+    def text(value: Any) -> Any:
+        """Return a plain value."""
+        return plain(value)
+
+    def __init__(self, source: ArrowSource, batch: Batch, start: int) -> None:
+        import pyarrow
+
+        self.table: Table = pyarrow.Table.from_batches([batch])
+        self._source = source
+        self._batch = batch
+        self._start = start
+
+    def accept(self) -> None:
+        """Do nothing: positions are row numbers."""
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Yield the rows."""
+        for i, record in enumerate(self._source.records_of(self._batch), self._start):
+            yield f"row {i} of {self._source.name}", record
+
+
+def skipped(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
+    """Yield batches of at most `BATCH` rows without the first `n` rows of all."""
+    for batch in batches:
+        if n >= batch.num_rows:
+            n -= batch.num_rows
+            continue
+        for begin in range(n, batch.num_rows, BATCH):
+            yield batch.slice(begin, BATCH)
+        n = 0

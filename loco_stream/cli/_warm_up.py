@@ -1,0 +1,81 @@
+"""What is compiled once per machine, part by part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from loco_stream.cli._logging import LOGGER
+
+__all__ = ["COMMON", "PARTS", "Part", "warm_up"]
+
+
+class Part(NamedTuple):
+    """Something that is compiled: its name, and a function that uses all of it."""
+
+    name: str
+    use: Callable[[], object]
+
+
+def _learn_classes() -> None:
+    from loco_stream.estimators.classifier import LOCOClassifier
+
+    LOCOClassifier(seed=0).learn_predict_array([[0.0], [1.0]], ["a", "b"])
+
+
+def _learn_values() -> None:
+    from loco_stream.estimators.regressor import LOCORegressor
+
+    LOCORegressor(seed=0).learn_predict_array([[0.0], [1.0]], [0.0, 1.0])
+
+
+def _learn_in_context() -> None:
+    from loco_stream.estimators.classifier import LOCOClassifier
+
+    model = LOCOClassifier(seed=0, memory=(0.3, 50.0), max_delay=2)
+    model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
+
+
+def _watch() -> None:
+    from loco_stream.monitor import TaskMonitor
+
+    monitor = TaskMonitor(seed=0)
+    for i in range(200):
+        monitor.update("ab"[i % 2], "a", {"x": float(i % 2)}, i)
+
+
+COMMON = (
+    Part("the learning step", _learn_classes),
+    Part("the monitor of drift", _watch),
+)
+PARTS = (
+    *COMMON,
+    Part("the learning step of a regression", _learn_values),
+    Part("the learning step with a memory", _learn_in_context),
+)
+"""Everything that a stream may need; `COMMON` is what a usual one does."""
+
+
+def warm_up(parts: Iterable[Part] = COMMON) -> None:
+    """Compile parts, or load them from the compile cache; log what is compiled, and how long."""
+    for part, seconds in used(parts):
+        if seconds:
+            LOGGER.info("compiled %s in %.1f s", part.name, seconds)
+
+
+def used(parts: Iterable[Part]) -> Iterator[tuple[Part, float]]:
+    """Use parts in order; yield each with the seconds it was compiled for, 0.0 if it was before."""
+    from loco_stream._compiler.timing import compile_seconds, notify_when_compiling
+
+    for part in parts:
+        began = time.perf_counter()
+        before = compile_seconds()
+        with notify_when_compiling(lambda name=part.name: _announce(name)):  # type: ignore[misc]
+            part.use()
+        is_compiled = compile_seconds() > before
+        yield part, time.perf_counter() - began if is_compiled else 0.0
+
+
+def _announce(name: str) -> None:
+    LOGGER.info("compiling %s, once on this machine: `loco-stream warm` does it beforehand", name)

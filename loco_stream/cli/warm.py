@@ -1,0 +1,32 @@
+"""`loco-stream warm`: compile everything once, before the first stream."""
+
+from __future__ import annotations
+
+import click
+
+from loco_stream.cli._logging import LogOptions, log_options
+
+__all__ = ["command"]
+
+_HELP = """Compile the learning step for this machine and keep it in the compile cache.
+
+The first command on a machine compiles for about ten seconds of one core; after `warm`, commands
+start at once. Run it when an image is built, or after an update of loco-stream, numba or Python.
+
+\b
+Examples
+  loco-stream warm
+  LOCO_STREAM_CACHE_DIR=/opt/cache loco-stream warm
+"""
+
+
+@click.command("warm", help=_HELP)
+@log_options
+def command(log: LogOptions) -> None:
+    """Compile every part; `_HELP` is the full help text."""
+    from loco_stream.cli._warm_up import PARTS, used
+
+    for part, seconds in used(PARTS):
+        if not log.quiet:
+            state = f"compiled in {seconds:.1f} s" if seconds else "already compiled"
+            click.echo(f"{part.name}: {state}")

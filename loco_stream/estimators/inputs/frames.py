@@ -1,0 +1,155 @@
+"""Frames of pandas, polars, pyarrow and other libraries that narwhals knows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.errors import InputError
+
+__all__ = ["as_frame", "columns_of", "frame_like", "require_frame", "seconds", "series_like"]
+
+Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
+Series: TypeAlias = Any
+_ARRAYS = (np.ndarray, list, tuple)
+
+
+def as_frame(X: object) -> Frame | None:
+    """Return X as a frame of narwhals; None if it is none.
+
+    Raises
+    ------
+    InputError
+        X is a frame whose rows are not in memory, such as a LazyFrame of polars.
+    """
+    if isinstance(X, _ARRAYS):
+        return None
+    import narwhals.stable.v2 as nw
+
+    try:
+        frame = nw.from_native(X, pass_through=True)
+    except (TypeError, ValueError):
+        return None
+    if isinstance(frame, nw.LazyFrame):
+        raise InputError(
+            f"`X` must be a frame in memory, got {type(X).__name__}: call its `collect`"
+        )
+    return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def require_frame(X: object, name: str = "X") -> Frame:
+    """Return X as a frame of narwhals; raises `InputError` if it is none."""
+    frame = as_frame(X)
+    if frame is None:
+        raise InputError(
+            f"`{name}` must be a frame of pandas, polars or pyarrow, got {type(X).__name__}; "
+            "arrays go to learn_array, predict_array and predict_proba_array"
+        )
+    return frame
+
+
+def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
+    """Return the columns of a frame and their names.
+
+    Numbers and bools become float64, dates and times seconds since 1970 UTC, durations seconds,
+    all with NaN for null; texts and categories become objects with None for null.
+
+    Raises
+    ------
+    InputError
+        A column is of another kind, or two have the same name.
+    """
+    names = tuple(_names(frame))
+    columns = [_column(series, name) for series, name in zip(_series(frame), names, strict=True)]
+    return columns, names
+
+
+def _names(frame: Frame) -> Sequence[Hashable]:
+    native = frame.to_native()
+    # narwhals takes names as texts; those of pandas may be anything
+    return list(native.columns) if frame.implementation.is_pandas_like() else frame.columns
+
+
+def _series(frame: Frame) -> list[Series]:
+    return list(frame.iter_columns())
+
+
+def _column(series: Series, name: Hashable) -> NDArray[Any]:
+    kind = series.dtype
+    if kind.is_numeric() or str(kind) == "Boolean":
+        return _numbers(series)
+    if kind.is_temporal():
+        return np.array([seconds(value) for value in series.to_list()], np.float64)
+    if str(kind) in ("List", "Struct", "Array", "Binary") or kind.is_nested():
+        raise InputError(
+            f"column {name!r} of `X` must hold numbers, texts, categories or times, got {kind}"
+        )
+    found = np.empty(len(series), dtype=object)
+    found[:] = [None if value != value else value for value in series.to_list()]
+    return found
+
+
+def _numbers(series: Series) -> NDArray[np.float64]:
+    if series.dtype.is_decimal() or series.null_count():
+        values = (np.nan if value is None else float(value) for value in series.to_list())
+        return np.fromiter(values, np.float64, len(series))
+    return np.asarray(series.to_numpy(), dtype=np.float64)
+
+
+def seconds(value: Any) -> float:
+    """Return a date, time of day or duration in seconds, since 1970 UTC for dates; NaN for null.
+
+    A time without a zone counts as UTC, so that results do not depend on the machine.
+
+    Examples
+    --------
+    >>> seconds(datetime(1970, 1, 2)), seconds(timedelta(minutes=1)), seconds(None)
+    (86400.0, 60.0, nan)
+    """
+    if value is None or value != value:
+        return float("nan")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+    return float(value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6)
+
+
+def series_like(frame: Frame, values: Sequence[Any] | NDArray[Any], name: str) -> Series:
+    """Return values as a series of the caller's library, with the index of a frame of pandas."""
+    import narwhals.stable.v2 as nw
+
+    if frame.implementation.is_pandas_like():
+        library = frame.implementation.to_native_namespace()
+        kind = "object" if np.asarray(values).dtype.hasobject else None  # keeps None as it is
+        return library.Series(values, index=frame.to_native().index, dtype=kind)
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    return nw.new_series(name, listed, backend=frame.implementation).to_native()
+
+
+def frame_like(frame: Frame, table: NDArray[np.float64], names: Sequence[Hashable]) -> Frame:
+    """Return columns as a frame of the caller's library, with the index of a frame of pandas.
+
+    Other libraries have texts as names.
+
+    Raises
+    ------
+    InputError
+        Two names are the same text.
+    """
+    import narwhals.stable.v2 as nw
+
+    if frame.implementation.is_pandas_like():
+        library = frame.implementation.to_native_namespace()
+        return library.DataFrame(table, index=frame.to_native().index, columns=list(names))
+    texts = [str(name) for name in names]
+    if len(set(texts)) < len(texts):
+        raise InputError(f"classes must have distinct names as columns, got {list(names)!r}")
+    columns = {text: table[:, j].tolist() for j, text in enumerate(texts)}
+    return nw.from_dict(columns, backend=frame.implementation).to_native()

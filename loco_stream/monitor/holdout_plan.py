@@ -1,0 +1,99 @@
+"""Which of the next rows are held out, decided before the model sees them."""
+
+from __future__ import annotations
+
+from loco_stream.monitor.holdout import HoldOut, UniformDraws
+from loco_stream.persistence.content import Plain
+
+__all__ = ["GROUP", "HoldOutPlan"]
+
+# Rows learned in one call: few enough that a prediction of held-out rows is hardly late, enough
+# that the call costs little per row.
+GROUP = 32
+
+
+class HoldOutPlan:
+    """Decides for all rows of a group, up to the next multiple of `GROUP`, at its first row.
+
+    A block of rows is learned in one call, and alarms among them come to light afterwards. A
+    decision row by row could depend on such an alarm; this one cannot, so that blocks and single
+    rows hold out the same rows.
+
+    Parameters
+    ----------
+    share
+        Probability with which a row is a candidate.
+    draws
+        Random numbers; planning reads ahead and `take` consumes what was read.
+
+    Attributes
+    ----------
+    is_pinned
+        Whether a segment has started since the decision: it cannot be made again from the
+        hold-out, and is part of a checkpoint.
+
+    Examples
+    --------
+    >>> plan = HoldOutPlan(0.5, UniformDraws(1))
+    >>> hold = HoldOut(2)
+    >>> places = [plan.take(index, hold) for index in range(8)]
+    >>> sum(place is not None for place in places) > 0
+    True
+    """
+
+    def __init__(self, share: float, draws: UniformDraws) -> None:
+        self.share = share
+        self.draws = draws
+        self.is_pinned = False
+        self._end = 0  # first row that is not decided
+        self._places: dict[int, int] = {}  # of candidates, by row: their place in the hold-out
+
+    def held(self, index: int, n: int, hold: HoldOut) -> list[int]:
+        """Return which of `n` rows from `index` on, all of one group, will be held out."""
+        self._decide(index, hold)
+        places = self._places
+        return [i for i in range(n) if places.get(index + i, hold.size) < hold.size]
+
+    def take(self, index: int, hold: HoldOut) -> int | None:
+        """Return the place of the next row in the hold-out; None if it is no candidate.
+
+        A place beyond the size of the hold-out means that the row is learned.
+        """
+        self._decide(index, hold)
+        self.draws.next()
+        place = self._places.pop(index, None)
+        if place is not None and place >= 0:
+            self.draws.next()
+        return place
+
+    def _decide(self, index: int, hold: HoldOut) -> None:
+        if index < self._end:
+            return
+        self.is_pinned = False
+        self._end = (index // GROUP + 1) * GROUP
+        self._places = {}
+        draws = UniformDraws(self.draws.key, self.draws.counter)
+        n_candidates = hold.n_candidates
+        n_rows = len(hold.rows)
+        for row in range(index, self._end):
+            if draws.next() >= self.share:
+                continue
+            n_candidates += 1
+            if n_rows < hold.size:
+                n_rows += 1
+                self._places[row] = -1
+            else:
+                self._places[row] = int(draws.next() * n_candidates)
+
+    def export_state(self) -> list[Plain] | None:
+        """Return the decisions that are pinned as plain values; None if there are none."""
+        if not self.is_pinned:
+            return None
+        return [self._end, [[row, place] for row, place in self._places.items()]]
+
+    def restore_state(self, state: list[Plain] | None) -> None:
+        """Continue from `export_state`."""
+        self.is_pinned = state is not None
+        if state is not None:
+            self._end, places = state
+            self._places = {row: place for row, place in places}  # noqa: C416

@@ -1,0 +1,237 @@
+"""Blocks of rows give the same reports and checkpoints as single rows, to the last digit."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+from loco_stream.connectors import CSVSource
+from loco_stream.engine.source_reader import SourceReader
+from loco_stream.engine.state import export_trainer
+from loco_stream.monitor.holdout_plan import GROUP
+from loco_stream.stream import Block, Sample, Source
+
+NAMES = ("a", "b", "c", "d")
+TIMES = ("samples_per_second", "latency_us", "latency_minute_us", "version", "source")
+
+
+class Rows(Source):
+    """Rows as samples, or as blocks that end at `ends`."""
+
+    name = "rows"
+
+    def __init__(self, X, y, ends=None, t=None, sequence=None, names=NAMES):
+        self.X, self.y, self.ends, self.t, self.sequence = X, y, ends, t, sequence
+        self.names = names
+        self.row = 0
+
+    @property
+    def position(self):
+        return {"row": self.row}
+
+    def seek(self, position):
+        self.row = position["row"]
+
+    def __iter__(self):
+        bounds = [*self.ends, len(self.X)] if self.ends else range(1, len(self.X) + 1)
+        for begin, end in pairwise([0, *bounds]):
+            if end <= self.row:
+                continue
+            begin = max(begin, self.row)
+            self.row = end
+            yield self._event(begin, end)
+
+    def _event(self, begin, end):
+        rows = slice(begin, end)
+        if self.ends is None:
+            x = dict(zip(self.names, self.X[begin].tolist(), strict=True))
+            t = math.nan if self.t is None else self.t[begin]
+            run = None if self.sequence is None else self.sequence[begin]
+            return Sample(x, self.y[begin], begin, t, self.name, run)
+        times = None if self.t is None else np.array(self.t[rows])
+        run = None if self.sequence is None else self.sequence[rows]
+        t = math.nan if times is None else times[0]
+        return Block(
+            self.X[rows], self.y[rows], self.names, begin, t, self.name, times=times, sequence=run
+        )
+
+
+def stream(n=2600, seed=0):
+    """Return rows whose concept changes, whose inputs change, and whose first concept returns."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 4))
+    X[rng.random(X.shape) < 0.01] = np.nan
+    X[0] = 0.5
+    score = np.nan_to_num(X) @ [1.0, -2.0, 0.5, 0.0]
+    third = n // 3
+    score[third : 2 * third] *= -1.0
+    X[2 * third :, 3] += 4.0
+    return X, score
+
+
+def labels_of(score):
+    return ["abc"[int(v)] for v in np.digitize(score, [-1.0, 1.0])]
+
+
+def outcome(model, monitor, source, **options):
+    """Return report, plain state and arrays of a whole run."""
+    engine = StreamEngine(model, source, monitor=monitor, **options)
+    report = engine.run().to_dict()
+    config, arrays = export_trainer(engine._trainer)
+    return {k: v for k, v in report.items() if k not in TIMES}, config, arrays
+
+
+def assert_same(one, other):
+    assert one[0] == other[0]
+    assert repr(one[1]) == repr(other[1])  # as text, since nan is not nan
+    assert one[2].keys() == other[2].keys()
+    for name, array in one[2].items():
+        np.testing.assert_array_equal(array, other[2][name], err_msg=name)
+
+
+ENDS = {
+    "one": [1],  # the rest is one block
+    "odd": list(range(7, 2600, 37)),
+    "groups": list(range(GROUP, 2600, GROUP)),
+}
+MONITORS = {
+    "no hold-out": {"holdout": 0},
+    "full hold-out": {"holdout": 10, "share": 0.2, "seed": 3},
+    "many segments": {"holdout": 30, "share": 0.1, "max_segments": 2, "min_segment": 20},
+    "no inputs": {"inputs": False, "holdout": 40, "drift_detector": "DDM"},
+}
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("settings", MONITORS)
+def test_blocks_of_a_classification_equal_rows(settings, ends):
+    X, score = stream()
+    y = labels_of(score)
+
+    def run(ends):
+        model = LOCOClassifier(hidden_sizes=(12,), seed=1)
+        return outcome(model, TaskMonitor(**MONITORS[settings]), Rows(X, y, ends))
+
+    rows = run(None)
+    assert_same(run(ENDS[ends]), rows)
+    assert rows[0]["n_drifts"] > 0
+    if settings != "no hold-out":
+        assert rows[0]["n_held_out"] > 10
+
+
+def test_blocks_of_a_regression_equal_rows():
+    X, score = stream(1500)
+
+    def run(ends):
+        model = LOCORegressor(hidden_sizes=(12,), seed=1)
+        monitor = TaskMonitor(problem="regression", holdout=20, share=0.1)
+        return outcome(model, monitor, Rows(X, score.tolist(), ends))
+
+    assert_same(run([5, 700]), run(None))
+
+
+def test_blocks_with_times_sequences_and_a_task_column_equal_rows():
+    X, score = stream(1200)
+    X = np.column_stack([X, np.repeat([1.0, 2.0, np.nan, 1.0], 300)])
+    sequence = [f"run {i // 50}" for i in range(1200)]
+    t = np.arange(1200.0).tolist()
+    names = (*NAMES, "task")
+
+    def run(ends):
+        model = LOCOClassifier(hidden_sizes=(8,), memory=(0.3, 20.0), max_delay=2, seed=1)
+        monitor = TaskMonitor(tasks="column:task", holdout=20, share=0.1)
+        source = Rows(X, labels_of(score), ends, t, sequence, names)
+        return outcome(model, monitor, source)
+
+    blocks = run([11, 600])
+    assert_same(blocks, run(None))
+    assert [task["start"] for task in blocks[0]["tasks"]] == [0, 300, 900]
+
+
+@pytest.mark.parametrize("stop", [870, 880, 1745])
+def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop, tmp_path):
+    X, score = stream()
+    y = labels_of(score)
+    monitor = {"holdout": 10, "share": 0.2, "min_segment": 20}
+
+    def engine(**options):
+        model = LOCOClassifier(hidden_sizes=(12,), seed=1)
+        return StreamEngine(model, Rows(X, y, [64, 900]), monitor=TaskMonitor(**monitor), **options)
+
+    engine(checkpoint=tmp_path).run(max_samples=stop)
+    resumed = engine(checkpoint=tmp_path, resume=True)
+    report = resumed.run().to_dict()
+    model = LOCOClassifier(hidden_sizes=(12,), seed=1)
+    whole = outcome(model, TaskMonitor(**monitor), Rows(X, y))
+    report = {k: v for k, v in report.items() if k not in TIMES}
+    assert_same((report, *export_trainer(resumed._trainer)), whole)
+
+
+def test_alarms_and_predictions_come_in_the_order_of_rows():
+    X, score = stream()
+    records = []
+    engine = StreamEngine(
+        LOCOClassifier(hidden_sizes=(12,), seed=1),
+        Rows(X, labels_of(score), [1]),
+        monitor=TaskMonitor(holdout=20),
+    )
+    for kind in ("prediction", "drift"):
+        engine.on(kind, records.append)
+    engine.run()
+    at = [r["seq"] if r["kind"] == "prediction" else r["at"] for r in records]
+    assert len([r for r in records if r["kind"] == "prediction"]) == len(X)
+    assert any(r["kind"] == "drift" for r in records)
+    assert all(late - GROUP <= early for late, early in pairwise(at))
+
+
+def write_log(path, n=700):
+    """Write rows with a number that gets stuck, a time, an id, a category and a label."""
+    rng = np.random.default_rng(5)
+    load = rng.standard_normal(n).round(3)
+    lines = ["load,stuck,at,order,colour,kind"]
+    for i in range(n):
+        colour = ("red", "green", "blue")[rng.integers(3)]
+        stuck = 1.5 if 200 < i < 400 else round(rng.standard_normal(), 3)
+        kind = "ok" if load[i] > 0 and colour != "red" else "worn"
+        order = f"o-{i:05d}" if i > 3 else ""
+        lines.append(f"{load[i]},{stuck},2026-05-04T10:{i % 60:02d}:00Z,{order},{colour},{kind}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def run_log(path, in_blocks, **options):
+    source = CSVSource(path, target="kind", **options)
+    records = []
+    engine = StreamEngine(
+        LOCOClassifier(hidden_sizes=(12,), seed=1),
+        SourceReader(source, in_blocks=in_blocks),
+        monitor=TaskMonitor(holdout=10, share=0.2, seed=3),
+    )
+    engine.on("prediction", records.append)
+    report = engine.run().to_dict()
+    config, arrays = export_trainer(engine._trainer)
+    handled = engine._handler.export_state()
+    del handled["now"]
+    report = {name: value for name, value in report.items() if name not in TIMES}
+    return (report, [config, handled], arrays), records
+
+
+def test_text_columns_are_left_out_of_blocks_from_the_same_row_on(tmp_path):
+    write_log(tmp_path / "rows.csv")
+    (blocks, rows) = (run_log(tmp_path / "rows.csv", in_blocks)[0] for in_blocks in (True, False))
+    assert_same(blocks, rows)
+    assert blocks[1][1]["text_columns"]["left_out"][0][0] == "at"
+    assert [name for name, _ in blocks[1][1]["text_columns"]["left_out"]] == ["at", "order"]
+    assert {drift["detector"] for drift in blocks[0]["drifts"]} >= {"stuck"}
+    assert blocks[0]["roc_auc"] > 0.5
+
+
+def test_rows_of_a_file_with_ids_keep_them(tmp_path):
+    write_log(tmp_path / "rows.csv")
+    for in_blocks in (True, False):
+        _, records = run_log(tmp_path / "rows.csv", in_blocks, id="order", keep=["at"])
+        assert records[9]["id"] == "o-00009"
+        assert records[9]["keep"] == {"at": "2026-05-04T10:09:00Z"}
