@@ -77,11 +77,11 @@ class ArrowSource(TableSource):
         columns.check(str(path), schema.names)
         self._refuse_nested(schema, columns.drop)
         self._names = [n for n in schema.names if n not in columns.drop or n in columns.keep]
-        first = list(islice(self._records(0), PEEK))
-        if not first:
-            raise SourceError(f"{path} must have at least one row, got columns only")
         target = columns.target
-        self._set_columns(schema.names, [record[target] for record in first] if target else [])
+        labels = [record[target] if target else None for record in islice(self._records(0), PEEK)]
+        if not labels:
+            raise SourceError(f"{path} must have at least one row, got columns only")
+        self._set_columns(schema.names, labels if target else [])
 
     @abstractmethod
     def _open(self) -> Any:

@@ -77,7 +77,7 @@ class SchemaPayload(msgspec.Struct, frozen=True):
 class _Row(msgspec.Struct, frozen=True):
     x: dict[str, _Value] | list[_Value]
     y: _Value = None
-    seq: Count | None = None
+    seq: Annotated[int, Meta(ge=0)] | None = None  # of a predict request: with bit 63 set
     t: float = math.nan
     sequence: int | float | str | None = None
     id: int | float | str | None = None
@@ -344,6 +344,8 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
         _check_length("sequence", row.sequence, limits)
     if row.id is not None:
         _check_id(row.id, limits)
+    if row.seq is not None and row.seq >= 2**64:
+        raise SourceError(f"seq must be a number of 64 bits, got {shown(row.seq)}")
     t = row.t if math.isfinite(row.t) else math.nan
     return NamedRow(x, row.y, row.seq, t, row.sequence, row.id)
 

@@ -129,6 +129,8 @@ class Receiver:
         row = read(source.schema.features if source.schema else None)
         if isinstance(row, NamedLabel):
             return self._label(source.name, row)
+        if row.seq is not None and row.seq > MAX_SEQ:
+            raise SourceError(f"seq must be 0 to {MAX_SEQ}, got {row.seq}")
         if repeated and row.seq is not None and self._is_known(source, row.seq, 1):
             return None
         sequence = take_id(row, source.schema)
@@ -189,5 +191,7 @@ class Receiver:
 
 def _number_after(source: RemoteSource) -> int:
     """Return the number of a row that has none; after the largest one, numbers restart."""
-    last = 0 if source.newest is None else source.newest[1]
-    return last + 1 if last < MAX_SEQ else 1
+    if source.newest is None:
+        return 0
+    last = source.newest[1]
+    return last + 1 if last < MAX_SEQ else 0
