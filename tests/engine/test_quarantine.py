@@ -119,7 +119,6 @@ def test_blocks_and_labels_with_such_numbers_are_refused():
         Sample({"a": 1.0}, "on", 3, t=object()),
         Sample({"a": 1.0}, "on", 3, source=b"\xff", epoch=object()),
     ],
-    ids=lambda event: repr(event)[:60].encode("ascii", "replace").decode(),
 )
 def test_what_the_log_cannot_hold_is_set_aside(tmp_path, event):
     good = rows()
