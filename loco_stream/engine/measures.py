@@ -72,10 +72,16 @@ class RunMeasures:
     def score_many(self, rows: ScoredRows) -> None:
         """Score rows in order: the same as `score` for each, to the last digit."""
         prequential = self.prequential
+        followed, others = prequential.tallies(self._curve_names)
+        for tally in others:
+            tally.update_many(rows)
         begin = 0
-        while begin < len(rows.y_true):
+        while begin < len(rows.y_true):  # up to each point of the curve
             end = begin + self._rows_to_point(rows.y_pred[begin:])
-            prequential.update_many(rows.slice(begin, end))
+            part = rows.slice(begin, end)
+            for tally in followed:
+                tally.update_many(part)
+            prequential.count_scored(part)
             n = prequential.n_scored
             if rows.y_pred[end - 1] is not None and n % self.curve.stride == 0:
                 self.curve.add((n, *map(prequential.value, self._curve_names)))
