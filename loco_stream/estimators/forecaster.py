@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence, Sized
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
 from copy import deepcopy
 from typing import Any, Self
 
@@ -330,18 +330,27 @@ class LOCOForecaster(Forecaster):
         with self._core.lock:
             if self.n_seen == 0:
                 return np.zeros(horizon), np.full((horizon, len(COVERAGES)), np.inf)
-            rounds: list[tuple[Float64, Float64]] = []
-            squares = np.zeros(len(COVERAGES))
-            model = self
-            for start in range(0, horizon, self.heads):
-                if start:
-                    model = deepcopy(self) if start == self.heads else model
-                    model._pretend(rounds[-1][0], xs, start - self.heads)
-                values, radii = model._next(xs[start] if xs else {})
-                rounds.append((values, np.sqrt(radii**2 + squares)))
-                squares = squares + radii[-1] ** 2
+            rounds = list(self._rounds(horizon, xs))
         values, radii = (np.concatenate(parts)[:horizon] for parts in zip(*rounds, strict=True))
         return values, radii
+
+    def _rounds(
+        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
+    ) -> Iterator[tuple[Float64, Float64]]:
+        """Yield forecasts and half widths, one row per head at a time.
+
+        From the second round on a copy of the model has learned the forecasts before.
+        """
+        squares = np.zeros(len(COVERAGES))
+        model = self
+        values = np.zeros(0)
+        for start in range(0, horizon, self.heads):
+            if start:
+                model = deepcopy(self) if start == self.heads else model
+                model._pretend(values, xs, start - self.heads)
+            values, radii = model._next(xs[start] if xs else {})
+            yield values, np.sqrt(radii**2 + squares)
+            squares = squares + radii[-1] ** 2
 
     def _next(self, x: Mapping[Hashable, object]) -> tuple[Float64, Float64]:
         """Return forecasts and half widths of the values that have a head."""

@@ -45,19 +45,27 @@ def explain_row(
         slot = 0 if core.regression else int(answer)
         n_classes = 1 if core.regression else len(core.classes)
         parts = decompose(settings, state, scratch, n_classes, slot)
-        experts = _expert_shares(core, state)
         if core.regression:
-            units = _units(state.target, 0)
-            explanation = _explanation(core, parts, answer, experts, units)
-            if settings.n_lags == 0 or in_stream is False:
-                return explanation
-            shares = _value_shares(state)
-            explained = explanation.explained * shares["ensemble"]
-            return replace(explanation, next_row=shares, explained=explained)
+            return _explained_value(core, state, parts, answer, in_stream)
+        experts = _expert_shares(core, state)
         explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
         if settings.n_log_odds == 0:
             return explanation
         return replace(explanation, next_row=_log_odds(core, slot, n_classes, in_stream))
+
+
+def _explained_value(
+    core: ModelCore, state: State, parts: Parts, answer: float, in_stream: bool | None
+) -> Explanation:
+    """Return the explanation of a value; the experts of the last values explain nothing."""
+    assert core.settings is not None
+    experts = _expert_shares(core, state)
+    explanation = _explanation(core, parts, answer, experts, _units(state.target, 0))
+    if core.settings.n_lags == 0 or in_stream is False:
+        return explanation
+    shares = _value_shares(state)
+    explained = explanation.explained * shares["ensemble"]
+    return replace(explanation, next_row=shares, explained=explained)
 
 
 def _value_shares(state: State) -> dict[str, float]:

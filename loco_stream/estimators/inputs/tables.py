@@ -54,24 +54,13 @@ def table(X: Any) -> Table:
     frame = as_frame(X)
     if frame is not None:
         return _frame_table(*columns_of(frame), len(frame))
-    if (
-        not isinstance(X, np.ndarray)
-        and not hasattr(X, "__array__")
-        and not isinstance(X, list | tuple)
-    ):
+    if not isinstance(X, np.ndarray | list | tuple) and not hasattr(X, "__array__"):
         raise InputError(
             f"`X` must be a matrix of numbers, (rows, features), got {type(X).__name__}"
         )
-    try:
-        array = np.asarray(
-            np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X
-        )
-        if array.dtype.kind in "SU":
-            array = np.asarray(X, object)  # numpy made texts of the numbers beside a text
-    except ValueError as error:
-        raise InputError(f"`X` must be a matrix of numbers, (rows, features): {error}") from None
-    if array.ndim != 2:
-        raise InputError(f"`X` must have 2 dimensions, (rows, features), got {array.ndim}")
+    array = _matrix("X", X, "features")
+    if array.dtype.kind in "SU":
+        array = np.asarray(X, object)  # numpy made texts of the numbers beside a text
     texts = {}
     if array.dtype.kind not in "biuf":
         columns = [_object_column(column) for column in array.T]
@@ -103,6 +92,26 @@ def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     if kinds <= {str, type(None)}:
         return np.full(len(cells), np.nan), any(cells)
     return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
+
+
+def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
+    """Return a two-dimensional array of any type; masked values are NaN.
+
+    Raises
+    ------
+    InputError
+        It is ragged, or has another number of dimensions.
+    """
+    try:
+        is_masked = np.ma.isMaskedArray(given)
+        array = np.asarray(np.ma.filled(given.astype(np.float64), np.nan) if is_masked else given)
+    except ValueError as error:
+        raise InputError(
+            f"`{name}` must be a matrix of numbers, (rows, {columns}): {error}"
+        ) from None
+    if array.ndim != 2:
+        raise InputError(f"`{name}` must have 2 dimensions, (rows, {columns}), got {array.ndim}")
+    return array
 
 
 def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
@@ -157,12 +166,7 @@ def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
         Y is not two-dimensional, has another length or no column, or a value is no number or beyond
         `LARGEST`.
     """
-    try:
-        array = np.asarray(np.ma.filled(Y.astype(float), np.nan) if np.ma.isMaskedArray(Y) else Y)
-    except ValueError as error:
-        raise InputError(f"`Y` must be a matrix of numbers, (rows, targets): {error}") from None
-    if array.ndim != 2:
-        raise InputError(f"`Y` must have 2 dimensions, (rows, targets), got {array.ndim}")
+    array = _matrix("Y", Y, "targets")
     if len(array) != n or array.shape[1] == 0:
         raise InputError(f"`Y` must have {n} rows and a column or more, got shape {array.shape}")
     if array.dtype.kind not in "biuf":
