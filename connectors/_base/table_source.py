@@ -100,12 +100,9 @@ class Columns:
         ]
         for role, name in roles:
             if name and name not in names:
-                is_row = any(number(column) is not None for column in names)
-                header = "; is its first line a row instead of a header?" if is_row else ""
-                columns = f"columns: {listed(names)}" if names else "the source has none"
                 raise SourceError(
                     f"{where}: `{role}` must be a column, got {name!r}"
-                    f"{did_you_mean(name, names)} ({columns}){header}"
+                    f"{did_you_mean(name, names)} {_described(names)}"
                 )
 
     @property
@@ -193,6 +190,16 @@ class TableSource(RowSource):
         `fixed`: every row has these columns.
         """
         self._roles.check(self._where, names)
+        features = self._feature_columns(names)
+        check_width(self._where, len(features))
+        task = self._task
+        self._label = self._label or _label_kind(labels, task)
+        if task is None and self._roles.target:
+            task = "regression" if self._label == "float" else "classification"
+        self._schema = Schema(task, features if fixed else None)
+
+    def _feature_columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that are features, and note the others."""
         self._no_features = self._roles.no_features
         if self._roles.use:
             self._no_features |= {name for name in names if name not in self._roles.use}
@@ -200,12 +207,7 @@ class TableSource(RowSource):
         if not features:
             others = ", ".join(sorted(name for name in self._no_features if name))
             raise SourceError(f"{self._where} has no feature column besides {others}")
-        check_width(self._where, len(features))
-        task = self._task
-        self._label = self._label or _label_kind(labels, task)
-        if task is None and self._roles.target:
-            task = "regression" if self._label == "float" else "classification"
-        self._schema = Schema(task, features if fixed else None)
+        return features
 
     @abstractmethod
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
@@ -308,6 +310,15 @@ class TableSource(RowSource):
         except SourceError as error:
             self._bad.add("label of another type", f"{location}: {error}")
             return None
+
+
+def _described(names: Sequence[str]) -> str:
+    """Return the columns that there are, for an error message."""
+    if not names:
+        return "(the source has none)"
+    is_row = any(number(name) is not None for name in names)
+    header = "; is its first line a row instead of a header?" if is_row else ""
+    return f"(columns: {listed(names)}){header}"
 
 
 def _mapped(part: Part, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:

@@ -108,27 +108,32 @@ class RemoteSource:
         SourceError
             The unit of a feature changes, or there were too many names over time.
         """
+        units = self._merged_units(schema)
+        classes = self._classes | dict.fromkeys(schema.classes or ())
+        limits = self._limits
+        if len(units) > limits.features or len(classes) > limits.classes:
+            raise SourceError(
+                f"source {self.name!r} must name at most {limits.features} features and "
+                f"{limits.classes} classes over time, got {len(units)} and {len(classes)}"
+            )
+        self.schema = schema
+        self._units = units
+        self._classes = classes
+        self._plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
+
+    def _merged_units(self, schema: SchemaPayload) -> dict[str, str | None]:
+        """Return the unit of every feature that was ever named."""
+        units = dict(self._units)
         given = schema.units or (None,) * len(schema.features)
-        units = dict(zip(schema.features, given, strict=True))
-        for feature, unit in units.items():
-            before = self._units.get(feature)
+        for feature, unit in zip(schema.features, given, strict=True):
+            before = units.setdefault(feature, unit)
             if unit is not None and before is not None and unit != before:
                 raise SourceError(
                     f"the unit of feature {feature!r} must stay {before!r}, got {unit!r}: "
                     "a new unit needs a new name"
                 )
-        merged = self._units | {f: u for f, u in units.items() if u or f not in self._units}
-        classes = self._classes | dict.fromkeys(schema.classes or ())
-        limits = self._limits
-        if len(merged) > limits.features or len(classes) > limits.classes:
-            raise SourceError(
-                f"source {self.name!r} must name at most {limits.features} features and "
-                f"{limits.classes} classes over time, got {len(merged)} and {len(classes)}"
-            )
-        self.schema = schema
-        self._units = merged
-        self._classes = classes
-        self._plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
+            units[feature] = unit or before
+        return units
 
     @property
     def plain_schema(self) -> dict[str, Any]:

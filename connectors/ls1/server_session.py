@@ -356,11 +356,7 @@ class ServerSession:
         if isinstance(row, NamedLabel):
             return self._label(session, schema, row)
         if row.seq & REQUEST_BIT:
-            request = to_request(row, schema, name)
-            self._check_request(peer, schema, 1, len(request.features))
-            tag = PendingReply(peer, schema, row.seq, 1)
-            self.requests.put(peer, replace(request, tag=tag))
-            self.sources.stats["asks"] += 1
+            self._take_request(peer, schema, to_request(row, schema, name))
             return None
         if row.sequence is not None:
             if schema.sequence is None:
@@ -373,6 +369,12 @@ class ServerSession:
             message = Message(name, Kind.LABELLED, row.seq, row.t, 1, len(row.x), b"")
             return self._rows(session, schema, message, sample)
         return self._rows(session, schema, to_message(row, schema, name))
+
+    def _take_request(self, peer: bytes, schema: SchemaPayload, request: PredictRequest) -> None:
+        self._check_request(peer, schema, 1, len(request.features))
+        tag = PendingReply(peer, schema, request.seq, 1)
+        self.requests.put(peer, replace(request, tag=tag))
+        self.sources.stats["asks"] += 1
 
     def _label(
         self, session: PeerSession, schema: SchemaPayload, label: NamedLabel

@@ -137,39 +137,39 @@ class KafkaSource(BrokerSource):
             "topic.metadata.refresh.interval.ms": 10_000,
             "error_cb": self._note,
         }
-        client = None
         try:
             client = self._kafka.Consumer(settings, logger=client_log(__name__))
-            topics = {
-                name: client.list_topics(name, timeout=CONNECT_SECONDS).topics[name]
-                for name in self._topics
-            }
-        except self._kafka.KafkaException as e:
-            if client is not None:
+            try:
+                self._partitions = self._find_partitions(client)
+            except BaseException:
                 client.close()
+                raise
+        except self._kafka.KafkaException as e:
             reason = self._error or e.args[0].str()
             raise SourceError(
                 f"cannot read from the Kafka broker {self._where}: {reason}"
             ) from None
-        for name, found in topics.items():
-            if found.error is not None:
-                client.close()
+        return client
+
+    def _find_partitions(self, client: Any) -> list[Part]:
+        """Return the partitions to read; raises `SourceError` for a topic without them."""
+        found = {}
+        for name in self._topics:
+            topic = client.list_topics(name, timeout=CONNECT_SECONDS).topics[name]
+            if topic.error is not None:
                 raise SourceError(
-                    f"the Kafka broker {self._where} has no topic {name!r}: {found.error.str()}"
+                    f"the Kafka broker {self._where} has no topic {name!r}: {topic.error.str()}"
                 )
-        self._partitions = [
-            (name, p)
-            for name in self._topics
-            for p in sorted(topics[name].partitions)
-            if self._only is None or name != self._topic or p == self._only
-        ]
-        if self._only is not None and self._only not in topics[self._topic].partitions:
-            client.close()
+            found[name] = sorted(topic.partitions)
+        if self._only is None:
+            return [(name, partition) for name in found for partition in found[name]]
+        if self._only not in found[self._topic]:
             raise SourceError(
                 f"topic {self._topic!r} has no partition {self._only}; it has "
-                f"{len(topics[self._topic].partitions)}"
+                f"{len(found[self._topic])}"
             )
-        return client
+        found[self._topic] = [self._only]
+        return [(name, partition) for name in found for partition in found[name]]
 
     def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:
         """Return the id that differs between topics of one name; None without one."""

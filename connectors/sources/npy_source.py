@@ -142,17 +142,22 @@ def _take_columns(
     features = [column for column in range(n_columns) if column not in taken]
     if not features:
         raise SourceError(f"{path} has {n_columns} columns, and none is left for features")
+    _check_values(path, len(X), given)
+    return features
+
+
+def _check_values(path: str, n_rows: int, given: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `SourceError` unless labels, times and ids fit the rows."""
     for name, values in given.items():
-        if values.shape != (len(X),):
+        if values.shape != (n_rows,):
             raise SourceError(
-                f"{path} must have one {_ROLES[name]} for each of {len(X)} rows, "
+                f"{path} must have one {_ROLES[name]} for each of {n_rows} rows, "
                 f"got the shape {values.shape}"
             )
     if "t" in given and given["t"].dtype.kind not in "fiub":
         raise SourceError(
             f"times in {path} must be numbers, in seconds since 1970, got {given['t'].dtype}"
         )
-    return features
 
 
 def _load(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:

@@ -141,16 +141,9 @@ class OPCUASource(BrokerSource):
         SourceError
             The server has no such node, or two variables have one name.
         """
-        kind = self._opcua.ua.NodeClass.Variable
         found: dict[str, Any] = {}
         for text in self._nodes:
-            try:
-                node = client.get_node(text)
-                is_variable = await node.read_node_class() == kind
-                several = [node] if is_variable else await node.get_variables()
-            except (self._opcua.ua.UaError, ValueError) as e:
-                raise SourceError(f"{self._url} has no node {text!r}: {e}") from None
-            for variable in several:
+            for variable in await self._variables_at(client, text):
                 name = (await variable.read_browse_name()).Name
                 if name in found:
                     raise SourceError(f"{self._url} has two variables named {name!r} in `node`")
@@ -158,6 +151,16 @@ class OPCUASource(BrokerSource):
         if not found:
             raise SourceError(f"{self._url} has no variable in {', '.join(self._nodes)}")
         return found
+
+    async def _variables_at(self, client: Any, text: str) -> list[Any]:
+        """Return the variable at a node, or those in a folder."""
+        try:
+            node = client.get_node(text)
+            if await node.read_node_class() == self._opcua.ua.NodeClass.Variable:
+                return [node]
+            return list(await node.get_variables())
+        except (self._opcua.ua.UaError, ValueError) as e:
+            raise SourceError(f"{self._url} has no node {text!r}: {e}") from None
 
     def seek(self, position: Mapping[str, Any]) -> None:
         """Continue the numbers of `position`, with the next change."""

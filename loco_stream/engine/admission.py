@@ -137,13 +137,9 @@ class Admission:
                 valid.refuse(event, n_entries(event), _KIND, fault)
 
     def _fault(self, event: Event) -> str | None:
-        names: tuple[Hashable, ...] = ()
-        if isinstance(event, Sample):
-            names = tuple(event.x)
-        elif isinstance(event, Block):
-            names = event.features
-        elif isinstance(event, PredictRequest):
+        if isinstance(event, PredictRequest):
             return self._width_fault(event.features)
+        names = _feature_names(event)
         classes = self._new_classes(event)
         if names == self._names and not classes:
             return None
@@ -182,3 +178,9 @@ class Admission:
             if most is not None and isinstance(name, str) and len(name.encode()) > most:
                 return f"a name may have {most} bytes, and {shown(name)} has more"
         return None
+
+
+def _feature_names(event: Sample | Block | Labels) -> tuple[Hashable, ...]:
+    if isinstance(event, Sample):
+        return tuple(event.x)
+    return event.features if isinstance(event, Block) else ()

@@ -133,7 +133,8 @@ def _names_of_types(select: RiverStep) -> list[str]:
     for kind in select.types:
         if _TYPES.get(kind.__name__) is not kind:
             raise ConfigError(
-                f"SelectType({kind.__name__}) cannot be stored; allowed are {', '.join(_TYPES)}"
+                f"`types` of a stored SelectType must be among {', '.join(_TYPES)}, "
+                f"got {kind.__name__}"
             )
     return [kind.__name__ for kind in select.types]
 
@@ -216,24 +217,30 @@ def _export(step: RiverStep) -> Plain:
     kind = type(step).__name__
     if kind in _GROUPS and type(step).__module__.startswith("river."):
         return {"kind": kind, "steps": _members(getattr(step, _GROUPS[kind]).items())}
-    known = STEPS.get(kind)
-    if known is None or not type(step).__module__.startswith("river."):
-        allowed = ", ".join([*_GROUPS, *STEPS])
-        raise ConfigError(
-            f"step {kind} of the pipeline cannot be stored without pickle; "
-            f"steps that can be are {allowed}"
-        )
-    for name in known.plain_only:
-        if getattr(step, name) is not None:
-            raise ConfigError(
-                f"step {kind} of the pipeline cannot be stored with {name}; make it without"
-            )
+    known = _storable(step)
     return {
         "kind": kind,
         "parameters": {name: getattr(step, name) for name in known.parameters},
         "positional": known.positional(step),
         "learned": known.learned(step),
     }
+
+
+def _storable(step: RiverStep) -> Step:
+    """Return how a step is stored; raises `ConfigError` if it is not."""
+    kind = type(step).__name__
+    known = STEPS.get(kind)
+    if known is None or not type(step).__module__.startswith("river."):
+        allowed = ", ".join([*_GROUPS, *STEPS])
+        raise ConfigError(
+            f"the steps of a stored pipeline must be river's {allowed}, got {type(step).__module__}.{kind}"
+        )
+    for name in known.plain_only:
+        if getattr(step, name) is not None:
+            raise ConfigError(
+                f"`{name}` of a stored {kind} must be None, got {getattr(step, name)!r:.80}"
+            )
+    return known
 
 
 def restore_pipeline(config: Mapping[str, Any], arrays: Arrays) -> RiverStep:

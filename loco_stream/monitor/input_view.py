@@ -58,17 +58,13 @@ class InputView:
             if first < len(rows):
                 self.set_width(len(rows[first]))
         if self.detector is None:
-            return TestedRows(["stable"] * len(rows), [0] * len(rows), [np.zeros(0)] * len(rows))
+            return _untested(len(rows), 0)
         width = self.width
         tested = self.detector.update_rows(np.array([row[:width] for row in rows[first:]]))
         if not first:
             return tested
-        nothing = [np.zeros(width)] * first
-        return TestedRows(
-            ["stable"] * first + list(tested.states),
-            [0] * first + list(tested.onsets),
-            [*nothing, *tested.folded],
-        )
+        before = _untested(first, width)
+        return TestedRows(*([*a, *b] for a, b in zip(before, tested, strict=True)))
 
     @property
     def folded(self) -> Vector | None:
@@ -147,3 +143,8 @@ class InputView:
             self.protected.restore_state(without_prefix("protected", arrays))
             if "moves" in arrays:  # not in files of release 0.2
                 self.moves.restore_state(arrays["moves"])
+
+
+def _untested(n: int, width: int) -> TestedRows:
+    """Return `n` rows in which nothing can drift."""
+    return TestedRows(["stable"] * n, [0] * n, [np.zeros(width)] * n)

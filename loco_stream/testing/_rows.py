@@ -37,11 +37,15 @@ def rows_of(event: Event) -> Iterator[Row]:
             key = ("label", event.source, event.epoch, event.seq + i)
             yield Row(key, str(of), _text(y), "", "")
     elif isinstance(event, PredictRequest):
-        for i, values in enumerate(event.X):
-            key = ("request", event.source, 0, event.seq + i)
-            yield Row(key, _texts(dict(zip(event.features, values, strict=True))), "", "", "")
+        yield from _rows_of_request(event)
     else:
         yield from _rows_of_block(event)
+
+
+def _rows_of_request(event: PredictRequest) -> Iterator[Row]:
+    for i, values in enumerate(event.X):
+        key = ("request", event.source, 0, event.seq + i)
+        yield Row(key, _texts(dict(zip(event.features, values, strict=True))), "", "", "")
 
 
 def _rows_of_block(event: Block) -> Iterator[Row]:

@@ -24,7 +24,7 @@ from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource
 
 JSON = {"Content-Type": "application/json"}
-EMPTY = "a row has at least one feature: x is empty"
+EMPTY = "`x` must have at least one feature, got none"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,6 +16,7 @@ from loco_stream.estimators.explain.relevance import Parts, decompose
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.row_times import row_time
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.encoding import FeatureStatistics
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
@@ -222,7 +223,12 @@ def _trial_rows(core: ModelCore, state: State) -> Float64:
             chosen = (uniforms(key, 4 * n * slot, n) * len(texts)).astype(int)
             rows[np.arange(n), np.array(texts)[chosen]] = 1.0
         elif statistics.n_values[slot] > 0.0:
-            deviation = np.sqrt(statistics.squares[slot] / statistics.n_values[slot])
-            drawn = statistics.mean[slot] + deviation * normals(key, 2 * n * slot, n)
-            rows[:, slot] = np.clip(drawn, statistics.lowest[slot], statistics.highest[slot])
+            rows[:, slot] = _drawn_numbers(statistics, slot, normals(key, 2 * n * slot, n))
     return rows
+
+
+def _drawn_numbers(statistics: FeatureStatistics, slot: int, normal: Float64) -> Float64:
+    deviation = np.sqrt(statistics.squares[slot] / statistics.n_values[slot])
+    drawn = statistics.mean[slot] + deviation * normal
+    clipped: Float64 = np.clip(drawn, statistics.lowest[slot], statistics.highest[slot])
+    return clipped

@@ -87,6 +87,8 @@ def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: in
 
 def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
+    if column.dtype.kind in "mM":  # `tolist` would make integers of times in nanoseconds
+        return np.full(len(column), np.nan), False
     cells = column.tolist()
     kinds = set(map(type, cells))
     if kinds <= {str, type(None)}:
@@ -182,6 +184,19 @@ def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
     return values
 
 
+def _sequence(y: Any, n: int, name: str) -> Any:
+    """Return values as an array or a sequence; of an iterable without a length, n + 1 at most."""
+    if hasattr(y, "to_pylist"):  # a column of pyarrow
+        return y.to_pylist()
+    if hasattr(y, "ndim"):
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise InputError(
+                f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
+            )
+    return y if hasattr(y, "__len__") else list(islice(y, n + 1))
+
+
 def read_target(name: str, value: Any) -> float:
     """Return the value of a target as a float, NaN where it is missing (None or NaN).
 
@@ -209,16 +224,7 @@ def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
     if np.ma.is_masked(y):
         row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
         raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
-    if hasattr(y, "to_pylist"):  # a column of pyarrow
-        y = y.to_pylist()
-    elif hasattr(y, "ndim"):
-        y = np.asarray(y)
-        if y.ndim != 1:
-            raise InputError(
-                f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
-            )
-    if not hasattr(y, "__len__"):
-        y = list(islice(y, n + 1))  # it may have no end
+    y = _sequence(y, n, name)
     if len(y) != n:
         raise InputError(f"`{name}` must have {n} values, one per row of `X`, got {len(y)}")
     return y if isinstance(y, np.ndarray) else list(y)
