@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loco_stream import rng
 from loco_stream._locks import fork_safe_lock
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators.inputs.categories import (
     Categories,
@@ -45,6 +45,7 @@ from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
 from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
+from loco_stream.persistence.content import restoring
 
 __all__ = ["Float64", "ModelCore"]
 
@@ -539,7 +540,7 @@ class ModelCore:
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring(f"this saved {config.get('kind', 'model')}"):
             self.origin = None
             names = check_names("features", config["features"])
             texts = Categories.restored(self.options.categories, config["texts"], config["shared"])
@@ -554,9 +555,6 @@ class ModelCore:
                 check_state(settings, state, len(self.slots), len(self.classes))
                 self.adopt(settings, state)
                 self._check_answers()
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
-            kind = config.get("kind", "model")
-            raise CheckpointError(f"this saved {kind} cannot be restored: {error!r}") from error
 
     def _check_answers(self) -> None:
         """Raise ValueError if a model from a file answers with what is no number."""

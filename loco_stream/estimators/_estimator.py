@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import ConfigError
 from loco_stream.estimators import _events, _observed, _show, export
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._parameters import check_advanced, fixed_parameter
@@ -29,6 +29,7 @@ from loco_stream.options import PRESETS, AdvancedOptions, ModelOptions
 
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
+from loco_stream.persistence.content import restoring
 
 __all__ = ["LOCOEstimator"]
 
@@ -603,11 +604,7 @@ class LOCOEstimator(base.Estimator):
 
     @classmethod
     def _from_parameters(cls, config: Mapping[str, Any]) -> Self:
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             parameters = dict(config["parameters"])
             given = {name: parameters[name] for name in cls._parameters if name != "advanced"}
             return cls(**given, advanced=AdvancedOptions(**parameters["advanced"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error

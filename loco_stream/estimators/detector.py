@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._parameters import fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.numbers import require_number
+from loco_stream.persistence.content import restoring
 
 __all__ = ["DetectorScores", "LOCODetector"]
 
@@ -341,7 +342,7 @@ class LOCODetector(AnomalyDetector):
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             parameters = dict(config["parameters"])
             detector = cls(**{name: parameters[name] for name in cls._parameters})
             shown = config["shown"]
@@ -350,10 +351,6 @@ class LOCODetector(AnomalyDetector):
             detector.alarm_ = bool(shown["alarm"])
             detector.blame_ = shown["blame"]
             detector.expected_ = {name: (low, high) for name, low, high in shown["expected"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error
         detector._core.restore(config, arrays)
         return detector
 

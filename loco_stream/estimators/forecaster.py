@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river.time_series.base import Forecaster
 
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
 from loco_stream.estimators._parameters import fixed_parameter
@@ -22,6 +22,7 @@ from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
+from loco_stream.persistence.content import restoring
 
 __all__ = ["LOCOForecaster"]
 
@@ -400,7 +401,7 @@ class LOCOForecaster(Forecaster):
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             given = config["parameters"]
             own = config["forecast"]
             names = ("memory", "max_delay", "seed", "hidden_sizes")
@@ -408,10 +409,6 @@ class LOCOForecaster(Forecaster):
             parameters = {name: given[name] for name in names}
             model = cls(**parameters, heads=own["heads"], seasons=seasons)
             model._history.restore(arrays["history"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error
         rest = {name: array for name, array in arrays.items() if name != "history"}
         model._core.restore(config, rest)
         return model

@@ -15,12 +15,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import ConfigError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
+from loco_stream.persistence.content import restoring
 
 __all__ = ["STEPS", "Step", "described", "export_pipeline", "is_pipeline", "restore_pipeline"]
 
@@ -233,7 +234,8 @@ def _storable(step: RiverStep) -> Step:
     if known is None or not type(step).__module__.startswith("river."):
         allowed = ", ".join([*_GROUPS, *STEPS])
         raise ConfigError(
-            f"the steps of a stored pipeline must be river's {allowed}, got {type(step).__module__}.{kind}"
+            f"the steps of a stored pipeline must be river's {allowed}, "
+            f"got {type(step).__module__}.{kind}"
         )
     for name in known.plain_only:
         if getattr(step, name) is not None:
@@ -253,12 +255,10 @@ def restore_pipeline(config: Mapping[str, Any], arrays: Arrays) -> RiverStep:
     """
     from river import compose
 
-    try:
+    with restoring("this saved pipeline"):
         estimator = _ESTIMATORS[config["estimator"]["kind"]].from_state(config["estimator"], arrays)
         steps = [(name, _restore(step)) for name, step in config["steps"]]
         return compose.Pipeline(*steps, (config["name"], estimator))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"this saved pipeline cannot be restored: {error!r}") from error
 
 
 def _restore(stored: Plain) -> RiverStep:

@@ -64,7 +64,11 @@ class InputView:
         if not first:
             return tested
         before = _untested(first, width)
-        return TestedRows(*([*a, *b] for a, b in zip(before, tested, strict=True)))
+        return TestedRows(
+            [*before.states, *tested.states],
+            [*before.onsets, *tested.onsets],
+            [*before.folded, *tested.folded],
+        )
 
     @property
     def folded(self) -> Vector | None:
