@@ -247,16 +247,20 @@ class ServerSession:
             )
         source = self.sources.find(hello.source, key)
         self.close(peer)
-        rival = self._by_source.get(hello.source)
-        if rival is not None:
-            self.close(rival.peer)
-            self._send_error(rival, f"another connection said hello as {hello.source!r}")
+        self._displace(hello.source)
         session = PeerSession(peer, source, hello, key or peer.hex())
         session.acked = session.durable
         source.connected = True
         self._by_peer[peer] = session
         self._by_source[hello.source] = session
         self._send(session, Kind.HELLO, encode(FlowControl(self._window)))
+
+    def _displace(self, name: str) -> None:
+        """Close the session of another connection of the same sender, if there is one."""
+        rival = self._by_source.get(name)
+        if rival is not None:
+            self.close(rival.peer)
+            self._send_error(rival, f"another connection said hello as {name!r}")
 
     def close(self, peer: bytes) -> None:
         """Close the session of a connection that is gone, or that sends a new hello."""

@@ -159,8 +159,7 @@ def _check_shape(message: Message, dtype: int, limits: Limits) -> None:
     if kind in _TABLES or kind is Kind.LABEL:
         if not 1 <= n_rows <= limits.rows:
             raise SourceError(f"n_rows must be 1..{limits.rows}, got {n_rows}")
-        if kind in _NUMBERED and message.seq + n_rows > REQUEST_BIT:
-            raise SourceError(f"seq of a row must be below 2**63, got {message.seq}")
+        _check_seq(message)
     if kind in _TABLES:
         _check_table(kind, n_features, dtype, limits)
     size = _payload_size(kind, n_rows, n_features)
@@ -169,6 +168,11 @@ def _check_shape(message: Message, dtype: int, limits: Limits) -> None:
             f"the payload of kind {kind:d} with {n_rows} rows of {n_features} values must have "
             f"{size} bytes, got {len(message.payload)}"
         )
+
+
+def _check_seq(message: Message) -> None:
+    if message.kind in _NUMBERED and message.seq + message.n_rows > REQUEST_BIT:
+        raise SourceError(f"seq of a row must be below 2**63, got {message.seq}")
 
 
 def _check_table(kind: Kind, n_features: int, dtype: int, limits: Limits) -> None:

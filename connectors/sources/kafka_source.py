@@ -330,13 +330,16 @@ class KafkaSource(BrokerSource):
         body = message.value()
         if body is None:  # a tombstone
             return None
-        kind, timestamp = message.timestamp()
-        t = math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else timestamp / 1000
         key = message.key()
         has_name = key and body[:4] == MAGIC
         source = key.decode("utf-8", "replace") if has_name else topic
         entry = f"{message.partition()}:{offset}"
+        t = self._time_of(message)
         return self._read_message(source, body, self._label_of(message), t, entry=entry)
+
+    def _time_of(self, message: Any) -> float:
+        kind, milliseconds = message.timestamp()
+        return math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else milliseconds / 1000
 
     def _label_of(self, message: Any) -> Any:
         for name, value in message.headers() or ():

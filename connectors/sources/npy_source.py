@@ -107,20 +107,23 @@ class NPYSource(NumberedSource):
             yield self._block(first, slice(first, self._row))
 
     def _block(self, first: int, rows: slice) -> Block:
-        table = np.array(self._X[rows][:, self._columns], dtype=np.float32)
-        table[~np.isfinite(table)] = np.nan
+        table = _masked(self._X[rows][:, self._columns], np.float32)
         y = None
         if self._y is not None:
             y = [label_of(value, self._label_kind) for value in self._y[rows].tolist()]
-        times = None
-        if self._times is not None:
-            times = np.array(self._times[rows], dtype=np.float64)
-            times[~np.isfinite(times)] = np.nan
+        times = None if self._times is None else _masked(self._times[rows], np.float64)
         ids = None
         if self._ids is not None:
             ids = [sequence_id(value) for value in self._ids[rows].tolist()]
         t = math.nan if times is None else float(times[0])
         return Block(table, y, self._features, first, t, self.name, times=times, sequence=ids)
+
+
+def _masked(values: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """Return a copy in which NaN stands for infinite numbers."""
+    copy: NDArray[Any] = np.array(values, dtype=dtype)
+    copy[~np.isfinite(copy)] = np.nan
+    return copy
 
 
 def _take_columns(

@@ -226,10 +226,7 @@ class RedisSource(BrokerSource):
         if self._group is None:
             starts = {key: cursor.read for key, cursor in cursors.items()}
             return self._numbered(self._client.xread(starts, count=BATCH, block=wait))
-        if self._reads_pending:
-            starts = {key: cursor.pending for key, cursor in cursors.items()}
-        else:
-            starts = dict.fromkeys(cursors, ">")
+        starts = {key: c.pending if self._reads_pending else ">" for key, c in cursors.items()}
         found = self._numbered(
             self._client.xreadgroup(self._group, self._consumer, starts, count=BATCH, block=wait)
         )

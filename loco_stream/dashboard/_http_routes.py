@@ -99,13 +99,7 @@ class _Routes:
         return _learn_response(await self._durable(submit))
 
     async def label(self, request: Request) -> object:
-        given = await _decoded(request, LabelBody)
-        if (given.id is None) == (given.labels is None):
-            raise HTTPException(400, "give one label as id and label, or several as labels")
-        labels = given.labels
-        if labels is None:
-            assert given.id is not None
-            labels = [RowLabel(given.id, given.label)]
+        labels = _labels_in(await _decoded(request, LabelBody))
         if not 1 <= len(labels) <= MAX_ROWS:
             raise HTTPException(
                 413, f"`labels` must have 1 to {MAX_ROWS} entries, got {len(labels)}"
@@ -327,6 +321,16 @@ def _checked_rows(asked: PredictBody) -> Sequence[Row]:
     for x in rows:
         _check_row(x)
     return rows
+
+
+def _labels_in(given: LabelBody) -> Sequence[RowLabel]:
+    """Return one label or several; raises an HTTP error for both or neither."""
+    if (given.id is None) == (given.labels is None):
+        raise HTTPException(400, "give one label as id and label, or several as labels")
+    if given.labels is not None:
+        return given.labels
+    assert given.id is not None
+    return [RowLabel(given.id, given.label)]
 
 
 def _check_row(x: Row) -> None:

@@ -52,11 +52,7 @@ class InputView:
 
     def update(self, rows: Sequence[Vector]) -> TestedRows:
         """Take rows in order; return what the input detector says of each."""
-        first = 0
-        if not self.width:  # rows without a number come before the first one with some
-            first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
-            if first < len(rows):
-                self.set_width(len(rows[first]))
+        first = 0 if self.width else self._find_width(rows)
         if self.detector is None:
             return _untested(len(rows), 0)
         width = self.width
@@ -69,6 +65,13 @@ class InputView:
             [*before.onsets, *tested.onsets],
             [*before.folded, *tested.folded],
         )
+
+    def _find_width(self, rows: Sequence[Vector]) -> int:
+        """Return the position of the first row with a number, which sets the width."""
+        first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
+        if first < len(rows):
+            self.set_width(len(rows[first]))
+        return first
 
     @property
     def folded(self) -> Vector | None:

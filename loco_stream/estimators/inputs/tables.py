@@ -186,6 +186,9 @@ def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
 
 def _sequence(y: Any, n: int, name: str) -> Any:
     """Return values as an array or a sequence; of an iterable without a length, n + 1 at most."""
+    if np.ma.is_masked(y):
+        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
+        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
     if hasattr(y, "to_pylist"):  # a column of pyarrow
         return y.to_pylist()
     if hasattr(y, "ndim"):
@@ -221,9 +224,6 @@ def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
         raise InputError(
             f"`{name}` must be a sequence of {n} values, one per row, got {type(y).__name__}"
         )
-    if np.ma.is_masked(y):
-        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
-        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
     y = _sequence(y, n, name)
     if len(y) != n:
         raise InputError(f"`{name}` must have {n} values, one per row of `X`, got {len(y)}")
