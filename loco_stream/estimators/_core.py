@@ -32,14 +32,13 @@ from loco_stream.learner import step
 from loco_stream.learner.arrays.allocate import (
     allocate,
     class_capacity,
-    copied,
     grow,
     lengths_of,
     unflatten,
 )
 from loco_stream.learner.arrays.check import check_state
 from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
-from loco_stream.learner.arrays.spec import Array, build, flatten
+from loco_stream.learner.arrays.spec import Array, build, copies
 from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
@@ -505,7 +504,7 @@ class ModelCore:
             kept["warnings"] = self.warnings.copy()
             kept["classes"] = self.classes.copy()
             kept["class_slots"] = self.class_slots.copy()
-            kept["state"] = None if self.state is None else _plain_arrays(self.state)
+            kept["state"] = None if self.state is None else copies(self.state)
             return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -530,7 +529,7 @@ class ModelCore:
                 "width": self.width,
                 "sequence": self.sequence,
             }
-            return config, {} if self.state is None else _plain_arrays(self.state)
+            return config, copies(self.state)
 
     def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what `export` returned; this model must be fresh.
@@ -565,7 +564,7 @@ class ModelCore:
             proba = np.zeros((1, 0 if self.regression else len(self.classes)))
             answers = self.run(row[None, :], learns=False, proba=proba)
             if not (np.isfinite(answers).all() and np.isfinite(proba).all()):
-                raise ValueError("its answer is not a number")
+                raise ValueError("its answer must be a number")
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
         return check_classes(classes, regression=self.regression)
@@ -579,10 +578,6 @@ def _kind(in_stream: bool | None) -> int:
         return _KINDS[in_stream]
     except (KeyError, TypeError):
         raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
-
-
-def _plain_arrays(state: State) -> dict[str, Array]:
-    return flatten(copied(state))
 
 
 class _TextRows:

@@ -31,13 +31,13 @@ _LEVEL = "last value"
 
 
 class LOCOForecaster(Forecaster):
-    """Forecasts a series by one network with a head per step ahead.
+    """Forecasts a time series with one spiking network that has a readout head per step ahead.
 
     A row's inputs are the last 24 values, those one season before each step ahead, and the
     additional features. Every head predicts how far the series will be from its last value, and
     learns a row as soon as the value that it predicted has come. All heads share one hidden network
-    and one set of projectors. The forecast is the last value until something is learned, and where
-    the network's errors in about the last 500 rows are no smaller.
+    and one set of projectors. The forecast is the last value until something is learned, and at
+    steps where the network was no better over about the last 500 rows.
 
     Steps beyond the heads are forecast in rounds: the forecasts of one round are the last values of
     the next one.
@@ -112,7 +112,7 @@ class LOCOForecaster(Forecaster):
 
     @property
     def masked_values(self) -> int:
-        """Number of inputs that were missing, infinite or no number; those before the start too."""
+        """Number of inputs that were missing, infinite or not numeric, or before the start."""
         state = self._core.state
         return 0 if state is None else int(state.counts.n_masked)
 
@@ -126,10 +126,10 @@ class LOCOForecaster(Forecaster):
         Parameters
         ----------
         y
-            The value. None or NaN: it is missing; the last known one stays the last.
+            The value; None or NaN if it is missing, and the last known value is then kept.
         x
-            Additional features that are known with the value, or before: they are inputs of the
-            forecast of this value and later ones. What is no number is masked.
+            Additional features that are known no later than the value: they are inputs of the
+            forecast of this value and of later ones. A value that is not numeric is masked.
         t
             Time of the value in any unit: with a memory, traces fade by the time that passed. None:
             one median gap after the last one.
@@ -286,11 +286,11 @@ class LOCOForecaster(Forecaster):
         coverage: float = 0.9,
         xs: Sequence[Mapping[Hashable, object]] | None = None,
     ) -> list[tuple[float, float]]:
-        """Return the interval of each of the next values, of which it holds the share `coverage`.
+        """Return an interval per next value that contains it with probability `coverage`.
 
-        It is made of the last 500 errors of the same step ahead, and adapts to what it misses. In
-        rounds beyond the heads the squares of half widths add up, which is right for a random walk
-        and not adapted.
+        It is computed from the last 500 errors at the same step ahead and adapts to its misses.
+        Beyond the heads, the squared half widths of the rounds add up, which is exact for a random
+        walk; these intervals do not adapt.
 
         Parameters
         ----------

@@ -38,14 +38,14 @@ _ALLOWED = {
 
 
 class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
-    """A regressor of several targets: one hidden network and one set of projectors for all.
+    """Spiking network that predicts several numbers per row with one shared hidden network.
 
     Each target has its own readout weights, scale, stack and intervals, and predicts as a
     `LOCORegressor` does; with one target both are bit-identical. The hidden layers learn from the
     errors of all targets. A target adds a few percent to the cost of a row.
 
-    A target may be missing from a row (absent, None or NaN): it learns nothing from that row.
-    Targets may appear later in the stream.
+    A target may be missing from a row (absent, None or NaN): its readout learns nothing from that
+    row. Targets may appear later in the stream.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     @property
     def targets(self) -> tuple[Hashable, ...]:
-        """Names of the targets, in the order of the columns of answers."""
+        """Names of the targets, in the order of the columns of predictions."""
         return tuple(self._core.classes)
 
     @property
@@ -148,8 +148,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         Raises
         ------
         InputError
-            y is no dict, has no value, or one that is not a finite number of at most 1e30; or as
-            there.
+            y is no dict, has no value, or has one that is not a finite number of at most 1e30;
+            otherwise as in `LOCOClassifier.learn_one`.
         """
         core = self._core
         if isinstance(x, Ticket):

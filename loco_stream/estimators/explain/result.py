@@ -20,7 +20,7 @@ _MOST = 15  # features named and drawn
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What made one prediction; a notebook shows it as a picture.
+    """How one prediction came about; a notebook shows it as a picture.
 
     Attributes
     ----------

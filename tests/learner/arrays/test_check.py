@@ -112,7 +112,7 @@ def test_a_regressor_has_one_output_and_no_class():
 
 def test_an_array_that_no_model_has_is_refused():
     config, arrays = saved_state()
-    with pytest.raises(CheckpointError, match="'more' belongs to no model"):
+    with pytest.raises(CheckpointError, match="'more' must belong to a model"):
         LOCOClassifier.from_state(config, arrays | {"more": np.zeros(1)})
 
 
