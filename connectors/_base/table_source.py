@@ -206,7 +206,7 @@ class TableSource(RowSource):
         features = tuple(name for name in names if name not in self._no_features)
         if not features:
             others = ", ".join(sorted(name for name in self._no_features if name))
-            raise SourceError(f"{self._where} has no feature column besides {others}")
+            raise SourceError(f"{self._where} must have a feature column besides {others}")
         return features
 
     @abstractmethod
@@ -353,7 +353,7 @@ def check_header(where: str, names: Sequence[str]) -> None:
     """
     repeated = sorted(name for name, n in Counter(names).items() if n > 1)
     if repeated:
-        raise SourceError(f"{where} has two columns named {repeated[0]!r}")
+        raise SourceError(f"{where} must have distinct column names, got {repeated[0]!r} twice")
 
 
 def check_speed(time: str | None, speed: float | None) -> None:

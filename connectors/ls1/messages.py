@@ -183,7 +183,7 @@ def _check_names(what: str, names: tuple[str, ...], limit: int, limits: Limits) 
     for name in names:
         _check_length(what, name, limits)
         if name in seen:
-            raise SourceError(f"the schema names the {what} {name!r} twice")
+            raise SourceError(f"the schema must name each {what} once, got {name!r} twice")
         seen.add(name)
 
 

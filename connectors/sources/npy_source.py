@@ -137,14 +137,16 @@ def _take_columns(
             continue
         if name in given or not -n_columns <= column < n_columns or column % n_columns in taken:
             raise SourceError(
-                f"{path} has {n_columns} columns and no {_ROLES[name]} column {column} "
-                "besides features"
+                f"the {_ROLES[name]} column of {path} must be one of its {n_columns} columns "
+                f"without another role, got {column}"
             )
         taken.add(column % n_columns)
         given[name] = X[:, column]
     features = [column for column in range(n_columns) if column not in taken]
     if not features:
-        raise SourceError(f"{path} has {n_columns} columns, and none is left for features")
+        raise SourceError(
+            f"{path} must have a column for features, got {n_columns} columns, all with other roles"
+        )
     _check_values(path, len(X), given)
     return features
 
