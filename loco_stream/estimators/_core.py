@@ -24,7 +24,7 @@ from loco_stream.estimators.inputs.categories import (
     text_columns,
 )
 from loco_stream.estimators.inputs.data_warnings import DataWarnings
-from loco_stream.estimators.inputs.row_times import NO_TIMES
+from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators.inputs.slots import FeatureSlots, plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import Table, column_names
 from loco_stream.estimators.tickets import Origin
@@ -225,11 +225,19 @@ class ModelCore:
 
     # Rows
 
-    @property
-    def kernel_args(self) -> tuple[Any, Any]:
-        """What compiled entries take first; there must be a state."""
-        assert self._args is not None
-        return self._args.args
+    def time_of(self, t: Any) -> Float64:
+        """Return the time of one row as the step reads it.
+
+        Raises
+        ------
+        InputError
+            t is neither None nor a number.
+        """
+        return NO_TIMES if t is None else row_time(t, remembers=self.options.remembers)
+
+    def times_of(self, t: Any, sequence: Any, n: int) -> tuple[Float64, Hashable]:
+        """Return times and fresh starts of `n` rows, and the sequence of the last one."""
+        return row_times(t, sequence, n, self.sequence, remembers=self.options.remembers)
 
     def run(
         self,
@@ -269,9 +277,8 @@ class ModelCore:
 
         A slot of a text is masked where the text is not, and a feature's own slot where it is.
         """
-        if self.slots.categories and self.state is not None:
-            n = self.n_seen - n_before
-            self.state.counts.n_masked -= len(self.slots.categories) * n
+        if self.slots.categories.n and self.state is not None:
+            self.state.counts.n_masked -= self.slots.categories.n * (self.n_seen - n_before)
 
     def _run_one(
         self,
@@ -302,10 +309,8 @@ class ModelCore:
         answers: tuple[Float64, Float64],
         tickets: Float64,
     ) -> None:
-        cell, model = self.kernel_args
-        step.run(
-            cell, model, rows, times, targets[0], targets[1], mode, answers[0], answers[1], tickets
-        )
+        assert self._args is not None
+        step.run(*self._args.args, rows, times, *targets, mode, *answers, tickets)
 
     # Targets and answers
 
@@ -362,9 +367,10 @@ class ModelCore:
                 self.slots.fill(x, self.row[0])
             self.slots.count_shared(x)
         mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
-        n_seen = self.n_seen
+        n_before = self.n_seen if self.slots.categories.n else 0
         self._run_one(mode, (slot, value), times, tickets=tickets)
-        self._count_texts(n_seen)
+        if self.slots.categories.n:
+            self._count_texts(n_before)
         if self.warnings.due != math.inf:
             self.warn_of_columns()
 
@@ -376,16 +382,6 @@ class ModelCore:
             counts = self.state.statistics.n_values
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
-    def predict_row(
-        self,
-        x: Mapping[Hashable, Any],
-        times: Float64,
-        in_stream: bool | None,
-        proba: Float64 = _NO_PROBA,
-    ) -> float:
-        """Return the slot or value predicted for a row, -1 before the first one."""
-        return float(self.answers_to(x, times, in_stream, proba)[0])
-
     def answers_to(
         self,
         x: Mapping[Hashable, Any],
@@ -393,8 +389,12 @@ class ModelCore:
         in_stream: bool | None = True,
         proba: Float64 = _NO_PROBA,
     ) -> Float64:
-        """Return the answers to one row by name; those of `no_answers` before the first one."""
-        require_mapping(x)
+        """Return the answers to one row by name; those of `no_answers` before the first one.
+
+        They are slots, -1 for none, or values, and are overwritten by the next call.
+        """
+        if type(x) is not dict:
+            require_mapping(x)
         if self.state is None:
             return self.no_answers(1)
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):

@@ -77,7 +77,8 @@ class HeadCore(TargetCore):
         tickets: Float64,
     ) -> None:
         values = targets[1].reshape(-1, self.n_heads)
-        head_step.run(*self.kernel_args, rows, times, values, mode, *answers)
+        assert self._args is not None
+        head_step.run(*self._args.args, rows, times, values, mode, *answers)
 
     def observe(self, rows: Float64, times: Float64) -> None:
         """Move the context on by rows of which nothing is learned."""

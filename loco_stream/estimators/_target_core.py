@@ -188,7 +188,8 @@ class TargetCore(ModelCore):
         tickets: Float64,
     ) -> None:
         values = targets[1].reshape(-1, len(self.classes))
-        step.run(*self.kernel_args, rows, times, values, mode, answers, tickets)
+        assert self._args is not None
+        step.run(*self._args.args, rows, times, values, mode, answers, tickets)
 
     # Copies and files
 

@@ -16,7 +16,6 @@ from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
 from loco_stream.estimators.tickets import Ticket
@@ -238,9 +237,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         if isinstance(x, Ticket):
             learn_ticket(core, x, y)
             return
-        require_mapping(x)
+        if type(x) is not dict:
+            require_mapping(x)
         label = plain_label(y)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             slot = core.class_slots.get(label)
             if slot is None or core.state is None or not core.slots.knows(tuple(x)):
@@ -285,10 +285,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         ['high', 'low']
         """
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
-            slot = core.predict_row(x, times, in_stream)
-            return core.classes[int(slot)] if slot >= 0.0 else None
+            slot = int(core.answers_to(x, times, in_stream)[0])
+            return core.classes[slot] if slot >= 0 else None
 
     def predict_proba_one(
         self,
@@ -302,9 +302,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Parameters are those of `predict_one`.
         """
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
-            if core.predict_row(x, times, in_stream) < 0.0 or core.scratch is None:
+            if core.answers_to(x, times, in_stream)[0] < 0.0 or core.scratch is None:
                 return {}
             return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
 
@@ -464,7 +464,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         given = table(X)
         n = len(given.numbers)
         with core.lock:
-            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, _ = core.times_of(t, sequence, n)
             answers, proba = core.predict_table(given, features, times, self._capacity(), in_stream)
             return answers, proba[:, : len(core.classes)]
 
@@ -486,7 +486,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         distinct, places = labels(y, n)
         with core.lock:
             names = core.names(given, features)
-            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, last = core.times_of(t, sequence, n)
             slots = np.array(core.admit(names, distinct), np.int64)[places]
             proba = np.zeros((n if wants_proba else 0, self._capacity()))
             core.sequence = last

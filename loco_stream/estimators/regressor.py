@@ -15,7 +15,6 @@ from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
-from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import table, targets
 from loco_stream.estimators.tickets import Ticket
@@ -106,9 +105,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         if isinstance(x, Ticket):
             learn_ticket(core, x, y)
             return
-        require_mapping(x)
+        if type(x) is not dict:
+            require_mapping(x)
         value = require_number("y", y)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             if core.state is None or not core.slots.knows(tuple(x)):
                 core.admit(x)
@@ -132,9 +132,9 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             `memory`). All `predict_*` methods take it.
         """
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
-            answer = core.predict_row(x, times, in_stream)
+            answer = float(core.answers_to(x, times, in_stream)[0])
             return 0.0 if core.state is None else answer
 
     def predict_interval_one(
@@ -183,10 +183,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         """
         core = self._core
         level = coverage_level(coverage)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
-            value = core.predict_row(x, times, in_stream, radii)
+            value = float(core.answers_to(x, times, in_stream, radii)[0])
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(
@@ -287,7 +287,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         given = table(X)
         n = len(given.numbers)
         with core.lock:
-            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, _ = core.times_of(t, sequence, n)
             return core.predict_table(given, features, times, len(COVERAGES), in_stream)
 
     def _learn_rows(
@@ -308,7 +308,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         values = targets(y, n)
         with core.lock:
             names = core.names(given, features)
-            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, last = core.times_of(t, sequence, n)
             core.admit(names)
             core.sequence = last
             slots = np.zeros(n, np.int64)

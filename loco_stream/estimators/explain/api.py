@@ -14,7 +14,6 @@ from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain.relevance import Parts, decompose
 from loco_stream.estimators.explain.result import Explanation
-from loco_stream.estimators.inputs.row_times import row_time
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.encoding import FeatureStatistics
 from loco_stream.learner.readout.experts import EXPERTS
@@ -34,9 +33,9 @@ def explain_row(
     core: ModelCore, x: Mapping[Any, Any], t: float | None, in_stream: bool | None
 ) -> Explanation:
     """Explain the prediction for a row."""
-    times = row_time(t, remembers=core.options.remembers)
+    times = core.time_of(t)
     with core.lock:
-        answer = core.predict_row(x, times, in_stream)
+        answer = float(core.answers_to(x, times, in_stream)[0])
         settings = core.settings
         state = core.state
         scratch = core.scratch
@@ -102,7 +101,7 @@ def explain_targets(
     core: TargetCore, x: Mapping[Hashable, object], t: float | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
-    times = row_time(t, remembers=core.options.remembers)
+    times = core.time_of(t)
     with core.lock:
         answers = core.answers_to(x, times)[0].tolist()
         settings = core.settings
