@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import msgspec
@@ -423,13 +423,11 @@ class RemoteSources:
     def position(self) -> Position:
         """``{source: {epoch: seq}}`` of the rows read; under the empty name, the schemas."""
         read = [source for source in self.by_name.values() if source.last]
-        position: Position = {
-            source.name: {str(epoch): seq for epoch, seq in source.last.items()} for source in read
-        }
-        position[SCHEMAS] = {s.name: s.plain_schema for s in read if s.schema is not None}
-        return position
+        reached = {s.name: {str(epoch): seq for epoch, seq in s.last.items()} for s in read}
+        schemas = {s.name: s.plain_schema for s in read if s.schema is not None}
+        return {**reached, SCHEMAS: schemas}
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to a position: rows up to it are durable, rows after it will be sent again.
 
         Raises
@@ -453,7 +451,7 @@ class RemoteSources:
                     self.adopt(source, schemas[name])
                 self.model_names.add(name, schemas[name].inputs, schemas[name].classes or ())
 
-    def mark_durable(self, position: Mapping[str, Any]) -> list[RemoteSource]:
+    def mark_durable(self, position: Position) -> list[RemoteSource]:
         """Mark everything up to `position` durable; return the senders in it."""
         found = []
         for name, epochs in position.items():
@@ -468,7 +466,7 @@ class RemoteSources:
 
 
 def _parse(
-    position: Mapping[str, Any],
+    position: Position,
 ) -> tuple[dict[str, dict[int, int]], dict[str, SchemaPayload], dict[str, str]]:
     """Return the seq per epoch, the schema and the owner's key of each sender in a position."""
     try:

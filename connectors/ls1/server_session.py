@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ from loco_stream.connectors.ls1.predict_requests import PendingReply, RequestQue
 from loco_stream.connectors.ls1.remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+from loco_stream.stream import Block, Event, Labels, Position, PredictRequest, Sample
 
 __all__ = ["PeerSession", "ServerSession"]
 
@@ -414,7 +414,7 @@ class ServerSession:
         self._by_peer.clear()
         self._by_source.clear()
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Mark everything up to `position` durable, and ack it."""
         for source in self.sources.mark_durable(position):
             session = self._by_source.get(source.name)

@@ -208,7 +208,7 @@ class KafkaSource(BrokerSource):
             position["label_offsets"] = of[self._topics[1]]
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue at the offsets of `position`, unless they are of another topic."""
         self._seek_rows(position, "offsets")
         self._offsets = self._parse_offsets(position)
@@ -223,7 +223,7 @@ class KafkaSource(BrokerSource):
             self._client.unassign()
             self._is_reading = False
 
-    def _parse_offsets(self, position: Mapping[str, Any]) -> Offsets:
+    def _parse_offsets(self, position: Position) -> Offsets:
         parts = zip(self._topics, ("offsets", "label_offsets"), strict=False)
         try:
             return {
@@ -237,7 +237,7 @@ class KafkaSource(BrokerSource):
                 f"got {dict(position)!r}"
             ) from None
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Commit the offsets of `position` to the group."""
         reached = self._parse_offsets(position)
         moved = {p: offset for p, offset in reached.items() if self._durable.get(p, -1) < offset}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -146,7 +146,7 @@ class NATSSource(BrokerSource):
             position["labels"] = labels[0].seq
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue after the messages in `position`."""
         self._seek_rows(position, "seq")
         for cursor, name in zip(self._cursors, ("seq", "labels"), strict=False):

@@ -18,7 +18,7 @@ from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event
+from loco_stream.stream import Event, Position
 
 __all__ = ["CONNECTORS", "OPCUASource"]
 
@@ -162,7 +162,7 @@ class OPCUASource(BrokerSource):
         except (self._opcua.ua.UaError, ValueError) as e:
             raise SourceError(f"{self._url} has no node {text!r}: {e}") from None
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue the numbers of `position`, with the next change."""
         super().seek(position)
         self._is_resumed = any(source.last for source in self._sources.by_name.values())

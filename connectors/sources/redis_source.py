@@ -172,7 +172,7 @@ class RedisSource(BrokerSource):
             position["labels"] = labels[0].read
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue after the entries in `position`."""
         self._seek_rows(position, "id")
         for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
@@ -180,7 +180,7 @@ class RedisSource(BrokerSource):
         self._n_read = int(position.get("read", 0))
         self._reads_pending = self._group is not None
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Acknowledge the entries up to `position` to the group."""
         if self._group is None:
             return

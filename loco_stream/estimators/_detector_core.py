@@ -21,7 +21,7 @@ from loco_stream.novelty import state as novelty
 from loco_stream.novelty.marks import declare
 from loco_stream.novelty.step import Found, Rows, run
 from loco_stream.numbers import is_beyond, to_number
-from loco_stream.persistence.content import restoring
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["Cells", "DetectorCore", "RowResults"]
 
@@ -247,7 +247,7 @@ class DetectorCore:
         later = {f"forecasts/{name}": array for name, array in arrays.items()}
         return config, {"filled": self.filled.copy(), **own, **later}
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from `export`; the detector must be fresh.
 
         Raises

@@ -29,7 +29,7 @@ from loco_stream.options import PRESETS, AdvancedOptions, ModelOptions
 
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
-from loco_stream.persistence.content import restoring
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["LOCOEstimator"]
 
@@ -590,7 +590,7 @@ class LOCOEstimator(base.Estimator):
         return self._core.export(type(self).__name__)
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Make the model that `export_state` described.
 
         Raises
@@ -603,7 +603,7 @@ class LOCOEstimator(base.Estimator):
         return model
 
     @classmethod
-    def _from_parameters(cls, config: Mapping[str, Any]) -> Self:
+    def _from_parameters(cls, config: State) -> Self:
         with restoring(f"this saved {cls.__name__}"):
             parameters = dict(config["parameters"])
             given = {name: parameters[name] for name in cls._parameters if name != "advanced"}

@@ -19,7 +19,7 @@ from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.numbers import require_number
-from loco_stream.persistence.content import restoring
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["DetectorScores", "LOCODetector"]
 
@@ -334,7 +334,7 @@ class LOCODetector(AnomalyDetector):
             return {**head, **config}, arrays
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Make the detector that `export_state` described.
 
         Raises

@@ -22,7 +22,7 @@ from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
-from loco_stream.persistence.content import restoring
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["LOCOForecaster"]
 
@@ -393,7 +393,7 @@ class LOCOForecaster(Forecaster):
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
         """Make the model that `export_state` described.
 
         Raises

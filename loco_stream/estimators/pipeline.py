@@ -21,7 +21,7 @@ from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
-from loco_stream.persistence.content import restoring
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["STEPS", "Step", "described", "export_pipeline", "is_pipeline", "restore_pipeline"]
 
@@ -245,7 +245,7 @@ def _storable(step: RiverStep) -> Step:
     return known
 
 
-def restore_pipeline(config: Mapping[str, Any], arrays: Arrays) -> RiverStep:
+def restore_pipeline(config: State, arrays: Arrays) -> RiverStep:
     """Make the pipeline that `export_pipeline` described.
 
     Raises

@@ -191,6 +191,11 @@ class FeatureSlots:
                     return False
             except (TypeError, ValueError, OverflowError):
                 pass
+        self._fill_each(x, row)
+        return True
+
+    def _fill_each(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> None:
+        """Write each value of a sample that has a slot."""
         for key, value in x.items():
             slot = self.index.get(key)
             if slot is None:
@@ -199,4 +204,3 @@ class FeatureSlots:
                 row[slot] = to_number(value)
             elif (place := self.categories.find(key, value)[0]) != UNKNOWN:
                 row[place] = 1.0
-        return True
