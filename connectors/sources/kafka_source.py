@@ -127,7 +127,7 @@ class KafkaSource(BrokerSource):
         self._client = self._connect(login)
         self._topic_id = self._find_topic_id(login)
 
-    def _connect(self, login: Mapping[str, Any]) -> Any:
+    def _connect(self, login: Mapping[str, object]) -> Any:
         settings = {
             **login,
             "group.id": self._group or "loco-stream",
@@ -171,7 +171,7 @@ class KafkaSource(BrokerSource):
         found[self._topic] = [self._only]
         return [(name, partition) for name in found for partition in found[name]]
 
-    def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:
+    def _find_topic_id(self, login: Mapping[str, object]) -> str | None:
         """Return the id that differs between topics of one name; None without one."""
         from confluent_kafka.admin import AdminClient
 

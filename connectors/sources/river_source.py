@@ -85,7 +85,7 @@ def _time_of(x: Mapping[Any, Any]) -> float:
 
 
 def _arguments(
-    name: str, known: Mapping[str, inspect.Parameter], params: Mapping[str, Any]
+    name: str, known: Mapping[str, inspect.Parameter], params: Mapping[str, object]
 ) -> dict[str, Any]:
     """Return the given parameters in the types of their defaults."""
     for key in params:
@@ -98,7 +98,7 @@ def _arguments(
     return {key: _typed(f"river:{name}", known[key], value) for key, value in params.items()}
 
 
-def _build(name: str, params: Mapping[str, Any]) -> Any:
+def _build(name: str, params: Mapping[str, object]) -> Any:
     cls = _find(name)
     known = inspect.signature(cls).parameters
     given = _arguments(name, known, params)

@@ -41,14 +41,14 @@ ROWS = [
     (
         "value.csv",
         GOOD + "1e31,1,0\n",
-        "line 8 of value.csv: feature 'a' is 1e+31",
+        "line 8 of value.csv: feature 'a' must be a number from -1e+30 to 1e+30, got 1e+31",
         6,
         "value out of range",
     ),
     (
         "digits.csv",
         GOOD + f"{HUGE},1,0\n",
-        "line 8 of digits.csv: feature 'a' is 1111",
+        "line 8 of digits.csv: feature 'a' must be a number from -1e+30 to 1e+30, got 1111",
         6,
         "value out of range",
     ),

@@ -332,5 +332,7 @@ def test_methods_for_frames_name_those_for_arrays(make, rows):
     fresh = make(seed=1)
     targets = list(range(len(X)))
     for call in (lambda: fresh.learn_many(rows, targets), lambda: fresh.predict_many(rows)):
-        with pytest.raises(InputError, match=r"`X` must be a frame .*; arrays go to learn_array"):
+        with pytest.raises(
+            InputError, match=r"`X` must be a frame of pandas, .*, got .*; arrays go to learn_array"
+        ):
             call()
