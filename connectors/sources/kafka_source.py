@@ -171,7 +171,7 @@ class KafkaSource(BrokerSource):
         found[self._topic] = [self._only]
         return [(name, partition) for name in found for partition in found[name]]
 
-    def _find_topic_id(self, login: Mapping[str, object]) -> str | None:
+    def _find_topic_id(self, login: Mapping[str, str | int]) -> str | None:
         """Return the id that differs between topics of one name; None without one."""
         from confluent_kafka.admin import AdminClient
 
