@@ -55,7 +55,7 @@ ROWS = [
     (
         "class.csv",
         GOOD + f"1,2,{HUGE}\n",
-        "line 8 of class.csv: y is 1111",
+        "line 8 of class.csv: `y` must be an integer of 64 bits, got 1111",
         6,
         "label out of range",
     ),
