@@ -236,13 +236,7 @@ class Trainer:
         if self._emit_block is not None:
             self._emit_block(_predictions(part, labels, y_pred, predicted))
         if self.measures is not None:
-            p_true = [outcome.p_true for outcome in outcomes]
-            interval = [outcome.interval for outcome in outcomes]
-            self.measures.score_many(ScoredRows(labels, y_pred, p_true, interval))
-            if predicted.proba is not None:
-                self.measures.ranking.update_block(
-                    labels, predicted.proba, predicted.classes, predicted.known
-                )
+            _score_part(self.measures, labels, outcomes, predicted)
         if monitor is None:
             self.n_samples += n
         else:
@@ -435,6 +429,20 @@ class Trainer:
             setattr(self, name, state[name])
         self.last_drift = state["last_drift"]
         self.pending.restore_state(state["pending"])
+
+
+def _score_part(
+    measures: RunMeasures,
+    labels: Sequence[Label],
+    outcomes: Sequence[Outcome],
+    predicted: BlockPredictions,
+) -> None:
+    y_pred = [outcome.y_pred for outcome in outcomes]
+    p_true = [outcome.p_true for outcome in outcomes]
+    intervals = [outcome.interval for outcome in outcomes]
+    measures.score_many(ScoredRows(labels, y_pred, p_true, intervals))
+    if predicted.proba is not None:
+        measures.ranking.update_block(labels, predicted.proba, predicted.classes, predicted.known)
 
 
 def _predictions(

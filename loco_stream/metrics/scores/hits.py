@@ -120,6 +120,15 @@ class Hits:
         self.n_correct += sum(hits)
         self.recent.extend(hits)
         self.n_recent_correct = sum(self.recent)
+        self._fade(hits)
+        for y_true, y_pred in scored:
+            self._true[y_true] = self._true.get(y_true, 0) + 1
+            self._predicted[y_pred] = self._predicted.get(y_pred, 0) + 1
+        predicted = self._predicted
+        self.agreement = sum(n * predicted.get(label, 0) for label, n in self._true.items())
+
+    def _fade(self, hits: Sequence[bool]) -> None:
+        """Update the fading accuracy, whose sums depend on the order of the rows."""
         fading = self._fading
         total = self.fading_sum
         weight = self.fading_weight
@@ -128,11 +137,6 @@ class Hits:
             weight = fading * weight + 1.0
         self.fading_sum = total
         self.fading_weight = weight
-        for y_true, y_pred in scored:
-            self._true[y_true] = self._true.get(y_true, 0) + 1
-            self._predicted[y_pred] = self._predicted.get(y_pred, 0) + 1
-        predicted = self._predicted
-        self.agreement = sum(n * predicted.get(label, 0) for label, n in self._true.items())
 
     def _count_baselines(self, pairs: Sequence[tuple[Label, Label]]) -> None:
         """Count the labels, and the correct predictions of the two trivial predictors."""
