@@ -235,12 +235,7 @@ class Trainer:
         if self._emit_block is not None:
             self._emit_block(_predictions(part, labels, y_pred, predicted))
         if self.measures is not None:
-            scored = ScoredRows(labels, y_pred, predicted.p_true, predicted.interval)
-            self.measures.score_many(scored)
-            if predicted.proba is not None:
-                self.measures.ranking.update_block(
-                    labels, predicted.proba, predicted.classes, predicted.known
-                )
+            _score_part(self.measures, labels, y_pred, predicted)
         if monitor is None:
             self.n_samples += n
         else:
@@ -435,6 +430,17 @@ class Trainer:
             setattr(self, name, state[name])
         self.last_drift = state["last_drift"]
         self.pending.restore_state(state["pending"])
+
+
+def _score_part(
+    measures: RunMeasures,
+    labels: Sequence[Label],
+    y_pred: Sequence[Label],
+    predicted: BlockPredictions,
+) -> None:
+    measures.score_many(ScoredRows(labels, y_pred, predicted.p_true, predicted.interval))
+    if predicted.proba is not None:
+        measures.ranking.update_block(labels, predicted.proba, predicted.classes, predicted.known)
 
 
 def _predictions(

@@ -278,7 +278,8 @@ def _places(rows: Rows) -> Bins:
     """Return where rows are counted in tables (labels, others or own, bins), as one line."""
     labels = np.arange(rows.shape[1] - 1)
     is_own = rows[:, :1] == labels
-    return ((2 * labels + is_own) * _BINS + rows[:, 1:]).ravel()
+    places: Bins = ((2 * labels + is_own) * _BINS + rows[:, 1:]).ravel()
+    return places
 
 
 def _mean(values: Any) -> float:

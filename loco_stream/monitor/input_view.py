@@ -53,23 +53,26 @@ class InputView:
 
     def update(self, rows: Sequence[Vector]) -> TestedRows:
         """Take rows in order; return what the input detector says of each."""
-        first = 0
-        if not self.width:  # rows without a number come before the first one with some
-            first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
-            if first < len(rows):
-                self.set_width(len(rows[first]))
+        first = 0 if self.width else self._find_width(rows)
         if self.detector is None:
-            return TestedRows(["stable"] * len(rows), [0] * len(rows), [np.zeros(0)] * len(rows))
+            return _untested(len(rows), 0)
         width = self.width
         tested = self.detector.update_rows(np.array([row[:width] for row in rows[first:]]))
         if not first:
             return tested
-        nothing = [np.zeros(width)] * first
+        before = _untested(first, width)
         return TestedRows(
-            ["stable"] * first + list(tested.states),
-            [0] * first + list(tested.onsets),
-            [*nothing, *tested.folded],
+            [*before.states, *tested.states],
+            [*before.onsets, *tested.onsets],
+            [*before.folded, *tested.folded],
         )
+
+    def _find_width(self, rows: Sequence[Vector]) -> int:
+        """Return the position of the first row with a number, which sets the width."""
+        first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
+        if first < len(rows):
+            self.set_width(len(rows[first]))
+        return first
 
     def update_together(self, X: Matrix) -> Sequence[Vector] | None:
         """Take rows, (n, width), as `update` and `stuck` do; return each as the detector sees it.
@@ -171,3 +174,8 @@ class InputView:
             self.protected.restore_state(without_prefix("protected", arrays))
             if "moves" in arrays:  # not in files of release 0.2
                 self.moves.restore_state(arrays["moves"])
+
+
+def _untested(n: int, width: int) -> TestedRows:
+    """Return `n` rows in which nothing can drift."""
+    return TestedRows(["stable"] * n, [0] * n, [np.zeros(width)] * n)

@@ -346,10 +346,13 @@ class Timeline:
             self.recurrence = RecurrenceTracker(0, left)
             self.recurrence.n = n
             self.recurrence.evidence = arrays["recurrence"].copy()
+        self._restore_matrix(config)
+
+    def _restore_matrix(self, config: State) -> None:
         self.matrix.rows = [list(row) for row in config["matrix"]]
         self.matrix.counts = [list(row) for row in config["matrix_counts"]]
         if [*map(len, self.matrix.rows)] != [*map(len, self.matrix.counts)]:
-            raise ValueError("the rows of the accuracy matrix and their counts differ in length")
+            raise ValueError("the rows of the accuracy matrix must be as long as their counts")
 
     def _restore_segments(self, config: State, arrays: Mapping[str, Array]) -> None:
         self.segments = [
