@@ -264,7 +264,7 @@ class TableSource(RowSource):
 
     def _labels(self, part: Part) -> list[Any] | None:
         labels = _mapped(part, self._roles.target, lambda value: label_of(value, self._label))
-        if labels is not None and not all(map(is_learnable, labels)):
+        if labels is not None and not all(map(is_learnable, set(labels))):
             raise IrregularBlock
         return labels
 

@@ -233,7 +233,7 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
 def _label_faults(labels: Sequence[Label], problem: str) -> dict[int, str]:
     """Return what is wrong with labels, by row."""
     are_plain = problem == "classification" and _NO_FAULT.issuperset(map(type, labels))
-    if are_plain and not any(map(has_surrogate, labels)):
+    if are_plain and not any(map(has_surrogate, set(labels))):
         return {}
     faults = ((row, label_fault(y, problem)) for row, y in enumerate(labels))
     return {row: fault for row, fault in faults if fault is not None}

@@ -134,7 +134,9 @@ def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
         order = first.argsort()
         return [plain_label(distinct[k]) for k in order], order.argsort()[places]
     found: dict[Hashable, int] = {}
-    slots = [found.setdefault(plain_label(value), len(found)) for value in values]
+    if not {str, int, bool}.issuperset(map(type, values)):
+        values = [plain_label(value) for value in values]
+    slots = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(slots, np.int64)
 
 
@@ -148,15 +150,17 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
         `LARGEST`.
     """
     values = one_per_row(y, n)
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+    are_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+    if not are_numbers and not {float}.issuperset(map(type, values)):
         return np.array(
             [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
         )
-    bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)
+    numbers = np.array(values, np.float64)
+    bad = ~(np.abs(numbers) <= LARGEST)
     if bad.any():
         row = int(bad.argmax())
         require_number(f"y[{row}]", values[row])
-    return values.astype(np.float64)
+    return numbers
 
 
 def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
