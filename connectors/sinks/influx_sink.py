@@ -126,6 +126,10 @@ def _fields(record: Record) -> Mapping[str, Any]:
     for name, number_name in (("prediction", "value"), ("label", "label_value")):
         if name in record:
             value = record[name]
+            if isinstance(value, Mapping):  # several targets
+                names = {target: str(target).translate(_TAG) for target in value}
+                fields |= {f"{number_name}_{names[target]}": value[target] for target in value}
+                continue
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             fields[number_name if is_number else name] = value
     if record["kind"] == "anomaly":

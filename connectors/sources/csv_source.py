@@ -141,7 +141,7 @@ class CSVSource(TextSource):
         records = self._peek()
         if not records:
             raise SourceError(f"{path} must have at least one row, got a header only")
-        self._set_columns(self._header, [record[target] for record in records] if target else [])
+        self._set_columns(self._header, self._first_labels(records))
         self._columns = self._column_parser(records)
 
     def _read_header(self, lines: Lines) -> None:
@@ -162,6 +162,7 @@ class CSVSource(TextSource):
             )
         check_header(str(self.path), self._header)
         self._roles.check(str(self.path), self._header)
+        self._set_targets(self._roles.targets(self._header))
 
     def _first_line(self, lines: Lines) -> str:
         """Return the first line that is not blank."""
@@ -196,7 +197,7 @@ class CSVSource(TextSource):
         assert self._delimiter is not None
         features = self._schema.features or ()
         roles = self._roles
-        others = filter(None, (roles.target, roles.time, roles.sequence))
+        others = filter(None, (*self._targets, roles.time, roles.sequence))
         used = list(dict.fromkeys([*features, *others]))
         numeric = [
             name
@@ -240,7 +241,7 @@ class CSVSource(TextSource):
 
     def _record(self, cells: Sequence[str]) -> dict[str, Any]:
         roles = self._roles
-        raw = (roles.target, roles.time, roles.sequence, roles.id)
+        raw = (*self._targets, roles.time, roles.sequence, roles.id)
         return {
             name: (cell or None) if name in raw else parse_cell(cell)
             for name, cell in zip(self._header, cells, strict=True)

@@ -28,14 +28,14 @@ class _Row(msgspec.Struct):
     """A line of the form that JSON messages have."""
 
     x: dict[str, _Value]
-    y: _Value = None
+    y: _Value | dict[str, float | int | None] = None
     t: float | None = None
     id: int | float | str | None = None
 
 
 class _Label(msgspec.Struct):
     id: int | float | str
-    label: _Value
+    label: _Value | dict[str, float | int | None]
 
 
 _FLAT = msgspec.json.Decoder(dict[str, _Value])

@@ -66,12 +66,12 @@ class SerialSource(BrokerSource):
         **options: Any,
     ) -> None:
         super().__init__(f"serial:{port}", **options)
-        target = self._fields.target
+        unknown = [name for name in self._fields.labels if name not in columns]
         if baud < 1:
             raise ConfigError(f"`baud` must be at least 1, got {baud}")
-        if columns and target and target not in columns:
+        if columns and unknown:
             raise ConfigError(
-                f"`columns` must contain the label {target!r}, or `target` must be empty, "
+                f"`columns` must contain the label {unknown[0]!r}, or `target` must be empty, "
                 f"got {list(columns)}"
             )
         self._serial = _SERIAL.load()
@@ -132,7 +132,7 @@ class SerialSource(BrokerSource):
         )
 
     def _is_header(self, cells: list[str]) -> bool:
-        has_target = self._fields.target in (*cells, "")
+        has_target = set(cells).issuperset(self._fields.labels)
         return not self._has_columns and has_target and all(number(cell) is None for cell in cells)
 
     def _parse(self, line: bytes, features: tuple[str, ...] | None) -> NamedRow | NamedLabel:

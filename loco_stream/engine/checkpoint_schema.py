@@ -170,7 +170,15 @@ class _Pending(TypedDict):
     ids: _RowIds
 
 
-class _Trainer(TypedDict):
+class _Summary(TypedDict):
+    targets: list[tuple[object, float, float, float]]
+
+
+class _SeveralTargets(TypedDict, total=False):
+    summary: _Summary  # in a run with several targets
+
+
+class _Trainer(_SeveralTargets):
     n_samples: _Count
     n_unlabelled: _Count
     n_held_out: _Count

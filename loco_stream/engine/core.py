@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
+from loco_stream._problems import TARGETS
 from loco_stream._renamed import renamed
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
@@ -25,6 +26,7 @@ from loco_stream.engine.progress import watch
 from loco_stream.engine.report import Report
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
+from loco_stream.engine.target_adapter import TargetAdapter
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
@@ -75,7 +77,7 @@ class StreamEngine:
         ``progressive_val_score(delay=...)``; a model with tickets learns from them. By default
         labels come with their rows.
     task
-        "classification" or "regression"; by default that of the model.
+        "classification", "regression" or "multi-target regression"; by default that of the model.
     score_window
         Rows in the sliding window of the scores.
     resume
@@ -150,7 +152,7 @@ class StreamEngine:
         choose: Choose | None = None,
         bounds: NameBounds | None = None,
     ) -> None:
-        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
+        adapter: Any = _adapter(model)
         if not isinstance(source, SourceReader):
             # a detector's findings show the values of a row as they came
             in_blocks = adapter.takes_blocks and delay is None and anomaly is None
@@ -163,6 +165,7 @@ class StreamEngine:
         measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
+        _check_monitor(monitor, measures.problem)
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
         self._score_window = score_window
@@ -224,7 +227,7 @@ class StreamEngine:
             return
         model, monitor = self._choose(task)
         measures = RunMeasures(task, self._score_window, self._seconds_waited)
-        self._trainer.set_task(ModelAdapter(model), measures, monitor)
+        self._trainer.set_task(_learner(model), measures, monitor)
 
     def stop(self) -> None:
         """End the run after the current rows; from a signal handler or any thread.
@@ -467,8 +470,26 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
 
 
 def _monitored(problem: str) -> str:
-    """Return the problem of the monitor; without labels it examines the inputs alone."""
-    return "classification" if problem == "watching" else problem
+    """Return the problem of the monitor.
+
+    Without labels it examines the inputs alone; of several targets it gets one number.
+    """
+    return {"watching": "classification", TARGETS: "regression"}.get(problem, problem)
+
+
+def _check_monitor(monitor: TaskMonitor, problem: str) -> None:
+    if problem == TARGETS and monitor.holds_out:
+        raise ConfigError("`monitor` must have holdout=0 with several targets")
+
+
+def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
+    """Return the interface to a model, by what it predicts."""
+    return DetectorAdapter(model) if is_detector(model) else _learner(model)
+
+
+def _learner(model: Model) -> ModelAdapter:
+    """Return the interface to a model that learns labels."""
+    return TargetAdapter(model) if task_of(model) == TARGETS else ModelAdapter(model)
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._prediction_mode import takes_mode
+from loco_stream._problems import TARGETS
 from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
@@ -89,8 +90,6 @@ class ModelAdapter:
                     "`model` must have predict_one and learn_one, "
                     f"got {type(model).__name__} without {name}"
                 )
-        if _has_several_targets(model):
-            raise ConfigError(f"`model` must predict one target, got {type(model).__name__}")
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
         self._has_tickets = hasattr(model, "observe_one")  # such a model takes times too
@@ -423,15 +422,17 @@ def last_step(model: object) -> object:
 
 
 def _has_several_targets(model: Model) -> bool:
-    """Return whether targets are dicts, which no source has."""
+    """Return whether the labels of a model are dicts."""
     river = sys.modules.get("river.base")
     return river is not None and isinstance(last_step(model), river.MultiTargetRegressor)
 
 
 def task_of(model: Model) -> str:
-    """Return "classification", "regression" or "watching", by the class or methods of a model."""
+    """Return the problem that a model solves, by its class or methods."""
     if hasattr(model, "learn_results_array"):
         return "watching"
+    if _has_several_targets(model):
+        return TARGETS
     if "river" in sys.modules:
         from river import base
 

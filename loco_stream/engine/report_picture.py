@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from loco_stream._problems import TARGETS
 from loco_stream.engine.measures import curve_scores
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import State
@@ -17,6 +18,7 @@ __all__ = ["draw", "image"]
 
 _AXES = {
     "regression": "mean absolute error (units of the label)",
+    TARGETS: "mean absolute error, mean over the targets",
     "classification": "accuracy (fraction)",
 }
 

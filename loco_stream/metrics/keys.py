@@ -6,10 +6,13 @@ Keys of scores come from `loco_stream.metrics.scores`; the others are the table 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from loco_stream._problems import TARGETS
 from loco_stream.metrics.scores import SCORES
 from loco_stream.metrics.scores.definition import ReportKey
 
-__all__ = ["KEYS", "ReportKey", "keys_for", "markdown"]
+__all__ = ["KEYS", "ReportKey", "keys_for", "markdown", "problem_of"]
 
 # fmt: off
 _OTHERS = (
@@ -128,7 +131,8 @@ _OTHERS = (
               "backward_transfer_standard_error"),
     ReportKey("forward_transfer_se", "standard error of `forward_transfer`", "fraction",
               "forward_transfer_standard_error"),
-    ReportKey("task", "classification, regression or watching", kind="value"),
+    ReportKey("task", "classification, regression, multi-target regression or watching",
+              kind="value"),
     ReportKey("source", "name of the source", kind="value"),
     ReportKey("interrupted", "whether the run was stopped before the end of its stream",
               kind="value"),
@@ -163,7 +167,8 @@ def keys_for(problem: str, *, detector: bool = False) -> list[ReportKey]:
     Parameters
     ----------
     problem
-        "classification", "regression", or "watching", which always has a detector.
+        "classification", "regression", "multi-target regression", whose keys include those of a
+        regression, or "watching", which always has a detector.
     detector
         Whether the run has an anomaly detector beside its model.
 
@@ -173,11 +178,25 @@ def keys_for(problem: str, *, detector: bool = False) -> list[ReportKey]:
     ['mae', 'rmse']
     """
     has_detector = detector or problem == "watching"
+    problems = ("", problem, *(("regression",) if problem == TARGETS else ()))
     return [
-        key
-        for key in KEYS
-        if key.problem in ("", problem) and (has_detector or not key.of_detector)
+        key for key in KEYS if key.problem in problems and (has_detector or not key.of_detector)
     ]
+
+
+def problem_of(status: Mapping[str, object]) -> str:
+    """Return the problem of a run, by the scores in its status or report.
+
+    Examples
+    --------
+    >>> problem_of({"mae": 0.5}), problem_of({"n_alarms": 1})
+    ('regression', 'watching')
+    """
+    if "per_target" in status:
+        return TARGETS
+    if "mae" in status:
+        return "regression"
+    return "classification" if "accuracy" in status else "watching"
 
 
 def markdown() -> str:
@@ -186,9 +205,9 @@ def markdown() -> str:
         "# What a run measures",
         "",
         "Generated from `loco_stream.metrics` (`python -m loco_stream.metrics.keys`). A key with a",
-        "problem, classification or regression, is measured in that one alone. A key in italics is",
-        "part of the status of a running engine (`loco-stream control ADDR status`), not of the",
-        "report.",
+        "problem is measured in that one alone; with several targets, a score of a regression is",
+        "the mean over the targets. A key in italics is part of the status of a running engine",
+        "(`loco-stream control ADDR status`), not of the report.",
         "",
         "| key | description | unit | problem | Prometheus |",
         "|---|---|---|---|---|",
