@@ -7,18 +7,29 @@ from typing import Any
 
 from loco_stream.numbers import plain, to_number
 
-__all__ = ["PROBLEMS", "TARGETS", "is_numeric", "known_targets", "plain_label", "split_names"]
+__all__ = [
+    "FORECASTING",
+    "PROBLEMS",
+    "TARGETS",
+    "is_numeric",
+    "known_targets",
+    "plain_label",
+    "split_names",
+]
 
 TARGETS = "multi-target regression"
 """The label of a row is a mapping from target to number."""
 
-PROBLEMS = ("classification", "regression", TARGETS, "watching")
+FORECASTING = "forecasting"
+"""A regression in which the label of a row is the next value of one series."""
+
+PROBLEMS = ("classification", "regression", TARGETS, FORECASTING, "watching")
 """Every problem; "watching" has no labels."""
 
 
 def is_numeric(problem: str) -> bool:
     """Return whether labels are numbers, or mappings from target to number."""
-    return problem in ("regression", TARGETS)
+    return problem in ("regression", TARGETS, FORECASTING)
 
 
 def known_targets(y: Mapping[Any, Any]) -> dict[Any, float]:

@@ -17,6 +17,11 @@ from loco_stream.cli._engine_run import (
     log_findings,
     stored_options,
 )
+from loco_stream.cli._forecasting import (
+    ForecastOptions,
+    forecast_options,
+    forecasting_engine,
+)
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import option_group, with_stored
@@ -35,6 +40,7 @@ from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
 
 __all__ = ["RunOptions", "command", "run_options"]
@@ -115,6 +121,8 @@ Examples
   loco-stream run river:ImageSegments --seed 1 --report out.json --plot out.png
   loco-stream run river:Bikes --max-samples 20000 --dashboard
   loco-stream run river:Phishing --quiet --json | jq .accuracy
+  loco-stream run "csv:rows.csv?target=heat,flow"
+  loco-stream run river:Bikes --forecast 24 --plot fan.png
   loco-stream run river:Phishing --delay 100 --set rule=frozen
   loco-stream run "csv:rows.csv?target=kind" --watch --on-alarm "logger -t loco"
   loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
@@ -131,6 +139,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @run_options
 @source_options(None)
 @sink_options
+@forecast_options
 @beside_options
 @dashboard_options
 @network_options
@@ -146,6 +155,7 @@ def command(
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
+    forecasting: ForecastOptions,
     alarms: BesideOptions,
     page: DashboardOptions,
     network: NetworkOptions,
@@ -163,8 +173,10 @@ def command(
     model = with_stored(model, stored)
     scoring = with_stored(scoring, stored)
     alarms = with_stored(alarms, stored)
+    forecasting = with_stored(forecasting, stored)
+    forecasting.check(model, scoring)
     sinks = [*outputs.open(), *alarms.sinks()]
-    stream = reading.open(source, model.task)
+    stream = reading.open(source, model.task or forecasting.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
     with stop_on_signal() as handler, page.page(network) as watchers:
@@ -181,10 +193,15 @@ def command(
                 "watchers": watchers,
                 "bounds": reading.name_bounds() if stream.is_live or reading.limits else None,
             }
-            run = EngineRun(
-                SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
-                lambda reader: learning_engine(reader, model, scoring, alarms, engine_options),
-            )
+
+            def make_engine(reader: SourceReader) -> StreamEngine:
+                own = (model, scoring, alarms, engine_options)
+                if forecasting.forecast is not None:
+                    return forecasting_engine(reader, forecasting, *own)
+                return learning_engine(reader, *own)
+
+            in_blocks = scoring.delay is None and not alarms.watch
+            run = EngineRun(SourceReader(stream, in_blocks=in_blocks), make_engine)
             report = run.run(
                 handler, max_samples=options.max_samples, shows_progress=log.shows_progress
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from loco_stream.engine.report_lines import shown_steps
 from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class EngineFrames:
         self._classes: Frame = {}
         self._classes_due = 0.0
         self._watch_due = 0.0
+        self._fan_due = 0.0
 
     def point(self, engine: StreamEngine) -> Point:
         """Return a point of the course.
@@ -139,7 +141,18 @@ class EngineFrames:
             **_network(engine.model),
             **self._changed_tasks(engine),
             **self._watched(engine),
+            **self._fan(engine),
         }
+
+    def _fan(self, engine: StreamEngine) -> Frame:
+        """Return the current forecast and the scores by step ahead, at most twice a second."""
+        now = time.monotonic()
+        if engine.forecasts is None or now < self._fan_due:
+            return {}
+        self._fan_due = now + _SLOW_SECONDS
+        scores = engine.forecasts.scores
+        fan = {"at": scores.n_rows, **engine.forecasts.fan(), "steps": shown_steps(scores.horizon)}
+        return {"fan": fan | scores.report()}
 
     def _watched(self, engine: StreamEngine) -> Frame:
         """Return what the anomaly detector found, at most twice a second."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
-from loco_stream._problems import TARGETS
+from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.events import EventHandler
+from loco_stream.engine.forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
@@ -77,7 +78,8 @@ class StreamEngine:
         ``progressive_val_score(delay=...)``; a model with tickets learns from them. By default
         labels come with their rows.
     task
-        "classification", "regression" or "multi-target regression"; by default that of the model.
+        "classification", "regression", "multi-target regression" or "forecasting"; by default that
+        of the model.
     score_window
         Rows in the sliding window of the scores.
     resume
@@ -166,6 +168,8 @@ class StreamEngine:
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
         _check_monitor(monitor, measures.problem)
+        if delay and is_forecaster(model):
+            raise ConfigError(f"`delay` must be None or 0 with a forecaster, got {delay}")
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
         self._score_window = score_window
@@ -207,6 +211,12 @@ class StreamEngine:
     def watcher(self) -> Watcher | None:
         """What the anomaly detector has found; None without one."""
         return self._trainer.watcher
+
+    @property
+    def forecasts(self) -> ForecastAdapter | None:
+        """The forecaster with its scores by step ahead; None with any other model."""
+        adapter = self._trainer.adapter
+        return adapter if isinstance(adapter, ForecastAdapter) else None
 
     @property
     def monitor(self) -> TaskMonitor:
@@ -474,12 +484,15 @@ def _monitored(problem: str) -> str:
 
     Without labels it examines the inputs alone; of several targets it gets one number.
     """
-    return {"watching": "classification", TARGETS: "regression"}.get(problem, problem)
+    if problem == "watching":
+        return "classification"
+    return "regression" if is_numeric(problem) else problem
 
 
 def _check_monitor(monitor: TaskMonitor, problem: str) -> None:
-    if problem == TARGETS and monitor.holds_out:
-        raise ConfigError("`monitor` must have holdout=0 with several targets")
+    if problem in (TARGETS, FORECASTING) and monitor.holds_out:
+        what = "several targets" if problem == TARGETS else "a forecaster"
+        raise ConfigError(f"`monitor` must have holdout=0 with {what}")
 
 
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
@@ -489,6 +502,8 @@ def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
 
 def _learner(model: Model) -> ModelAdapter:
     """Return the interface to a model that learns labels."""
+    if is_forecaster(model):
+        return ForecastAdapter(model)
     return TargetAdapter(model) if task_of(model) == TARGETS else ModelAdapter(model)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._prediction_mode import takes_mode
-from loco_stream._problems import TARGETS
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
@@ -433,6 +433,8 @@ def task_of(model: Model) -> str:
         return "watching"
     if _has_several_targets(model):
         return TARGETS
+    if hasattr(model, "learn_forecast_array"):
+        return FORECASTING
     if "river" in sys.modules:
         from river import base
 

@@ -26,6 +26,7 @@ def lines(report: State) -> Iterator[tuple[str, str]]:
             yield key.label, key.form.format(value)
     yield from _class_lines(report)
     yield from _target_lines(report)
+    yield from _horizon_lines(report)
     yield from _anomaly_lines(report)
     yield from _latency_lines(report)
     if "drifts" in report:
@@ -76,6 +77,30 @@ def _target_lines(report: State) -> Iterator[tuple[str, str]]:
             yield f"target {name}", f"mae {own['mae']:.5g}, R2 {own['r2']:.4f}"
     if len(worst) < len(scores):
         yield f"{len(scores) - len(worst)} more targets", "R2 is higher"
+
+
+def _horizon_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield a row for some of the steps ahead, with the first and the last one."""
+    errors = report.get("forecast_mae") or {}
+    for step in shown_steps(len(errors)):
+        error = errors[str(step)]
+        if not math.isnan(error):
+            last = report["forecast_no_change_mae"][str(step)]
+            inside = report["forecast_coverage"][str(step)]
+            covers = "" if math.isnan(inside) else f", coverage {inside:.3f}"
+            steps = "step" if step == 1 else "steps"
+            yield f"error {step} {steps} ahead", f"{error:.4g}, repeating {last:.4g}{covers}"
+
+
+def shown_steps(horizon: int) -> list[int]:
+    """Return the steps ahead that a table shows.
+
+    Examples
+    --------
+    >>> shown_steps(24), shown_steps(1)
+    ([1, 2, 5, 10, 24], [1])
+    """
+    return [*(step for step in (1, 2, 5, 10, 25, 50, 100, 250) if step < horizon), horizon]
 
 
 def _order(value: float) -> float:

@@ -41,6 +41,8 @@ def draw(report: State, title: str) -> Figure:
     axes = figure.add_subplot()
     if report.get("task") == "watching":
         _draw_anomalies(axes, report)
+    elif "forecast" in report:
+        _draw_fan(axes, report["forecast"], report["n_rows"])
     else:
         _draw_scores(axes, report)
     for i, drift in enumerate(report.get("drifts", ())):
@@ -63,6 +65,18 @@ def _draw_scores(axes: Axes, report: State) -> None:
     if problem == "classification":
         axes.set_ylim(0, 1)
     axes.set(xlabel="samples", ylabel=label)
+
+
+def _draw_fan(axes: Axes, fan: State, n: int) -> None:
+    """Draw the last values, the forecast of the next ones, and its interval."""
+    history = fan["history"]
+    past = range(n - len(history), n)
+    ahead = range(n, n + len(fan["forecast"]))
+    axes.plot(past, history, lw=1.2, color="tab:gray", label="series")
+    axes.plot(ahead, fan["forecast"], lw=1.4, color="tab:blue", label="forecast")
+    axes.fill_between(ahead, fan["low"], fan["high"], alpha=0.2, label="90 % interval")
+    axes.set_xlim(left=n - len(history))
+    axes.set(xlabel="rows", ylabel="value")
 
 
 def _draw_anomalies(axes: Axes, report: State) -> None:

@@ -6,7 +6,7 @@ const RASTER_SAMPLES = 10, MAX_POINTS = 4096, MAX_PREDICTIONS = 200;
 let state = {}, course = [], raster = [], predictions = [];
 let chart = null, predictionChart = null, paused = false, stream = null, last = "";
 
-const isRegression = () => (state.task || "").endsWith("regression");
+const isRegression = () => (state.task || "").endsWith("regression") || state.task === "forecasting";
 const newTasks = () => (state.tasks ? state.tasks.tasks.slice(1) : []);
 const marks = () => [
   ...(state.tasks ? state.tasks.drifts : []).map((drift) => ({ at: drift.at, kind: "drift" })),
@@ -31,8 +31,9 @@ function takeState(whole) {
 
 function dropChart() {
   for (const plot of [chart, predictionChart]) if (plot) plot.destroy();
-  chart = predictionChart = draw.watch = null;
+  chart = predictionChart = draw.watch = draw.fan = null;
   dropWatchCharts();
+  dropFan();
 }
 
 function takeFrame(frame) {
@@ -177,6 +178,11 @@ function draw() {
     draw.classes = state.classes;
     drawClasses($("classes"), state.classes.per_class);
     drawConfusion($("confusion"), state.classes.confusion);
+  }
+  $("fan-box").hidden = !state.fan;
+  if (state.fan && state.fan !== draw.fan) {
+    draw.fan = state.fan;
+    showFan(state.fan);
   }
   $("targets-box").hidden = !state.targets;
   if (state.targets) drawTargets($("targets"), state.targets);

@@ -5,7 +5,7 @@ A new score is a module with a `Score` and one entry in `SCORES`.
 
 from __future__ import annotations
 
-from loco_stream._problems import TARGETS
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.metrics.scores.confusion import CONFUSION, PER_CLASS
 from loco_stream.metrics.scores.definition import Score
 from loco_stream.metrics.scores.errors import ERROR_SCORES
@@ -31,7 +31,8 @@ SCORES: tuple[Score, ...] = (
 def scores_for(problem: str) -> list[Score]:
     """Return the scores of a problem, in the order of the report.
 
-    With several targets, each score of a regression is the mean over the targets.
+    With several targets, each score of a regression is the mean over the targets. Forecasting has
+    the scores of a regression, for the next value.
 
     Examples
     --------
@@ -40,7 +41,8 @@ def scores_for(problem: str) -> list[Score]:
     """
     if problem == TARGETS:
         return list(TARGET_SCORES)
-    return [score for score in SCORES if score.key.problem == problem]
+    of = "regression" if problem == FORECASTING else problem
+    return [score for score in SCORES if score.key.problem == of]
 
 
 def charted(problem: str) -> list[Score]:
