@@ -39,7 +39,7 @@ class CSVSource(TextSource):
     path
         The file; ``-`` is standard input. A pipe or FIFO is read once, as its rows arrive.
     target
-        Column of the label. An empty name reads rows without labels.
+        Column of the label; ``a,b`` names several targets. An empty name reads rows without labels.
     drop
         Columns that are not features.
     use

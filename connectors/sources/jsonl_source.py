@@ -55,8 +55,8 @@ class JSONLSource(TextSource):
         The file, in UTF-8; ``-`` is standard input. A pipe or FIFO is read once, as its rows
         arrive.
     target
-        Key of the label. An empty name reads rows without labels. Not needed for lines of the form
-        ``{"x": {...}, "y": label, "t": seconds}``.
+        Key of the label; ``a,b`` names several targets. An empty name reads rows without labels.
+        Not needed for lines of the form ``{"x": {...}, "y": label, "t": seconds}``.
     drop, use, id, keep, task, time, sequence, rate, speed, on_bad, follow, idle
         As in `CSVSource`.
 

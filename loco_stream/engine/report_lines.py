@@ -97,9 +97,11 @@ def shown_steps(horizon: int) -> list[int]:
 
     Examples
     --------
-    >>> shown_steps(24), shown_steps(1)
-    ([1, 2, 5, 10, 24], [1])
+    >>> shown_steps(24), shown_steps(1), shown_steps(0)
+    ([1, 2, 5, 10, 24], [1], [])
     """
+    if horizon == 0:
+        return []
     return [*(step for step in (1, 2, 5, 10, 25, 50, 100, 250) if step < horizon), horizon]
 
 

@@ -140,6 +140,11 @@ class Fleet:
         _check_integer("share_every", share_every, 1, 10**9)
         _check_integer("block_rows", block_rows, 1, 1 << 20)
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
+        if model is not None and task_of(model) not in ("classification", "regression"):
+            raise ConfigError(
+                "`model` must predict one label, as a LOCOClassifier or LOCORegressor does, "
+                f"got {type(model).__name__}"
+            )
         if ray_address is not None and workers == 0:
             raise ConfigError("`ray_address` needs workers, 1 or more")
         if not 1.0 <= lease <= 20.0:
