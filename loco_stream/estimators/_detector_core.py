@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from threading import RLock
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
@@ -109,6 +110,7 @@ class DetectorCore:
             kept = {n: value for n, value in self.__dict__.items() if n not in _NOT_KEPT}
             copies = {name: array.copy() for name, array in self.state._asdict().items()}
             kept["state"] = novelty.State(**copies)
+            kept["forecasts"] = copy(self.forecasts)
             kept["columns"] = dict(self.columns)
             kept["texts"] = [dict(own) for own in self.texts]
             return kept

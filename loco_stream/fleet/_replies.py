@@ -105,7 +105,7 @@ class Replies:
             label: None for values in found.values() if values is not None for label in values[1]
         }
         columns = {label: j for j, label in enumerate(known)}
-        regression = self._fleet.task == "regression"
+        regression = self._fleet.task != "classification"
         shape = (len(keys), 1 if regression else len(columns))
         table = np.full(shape, math.nan if regression else 0.0, np.float32)
         for key, values in found.items():

@@ -12,6 +12,7 @@ import numpy as np
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
@@ -117,7 +118,7 @@ class Fleet:
 
     def __init__(
         self,
-        model: LOCOEstimator | None,
+        model: LOCOEstimator | LOCODetector | None,
         directory: str | os.PathLike[str],
         workers: int = 0,
         key_groups: int = 64,
@@ -140,11 +141,6 @@ class Fleet:
         _check_integer("share_every", share_every, 1, 10**9)
         _check_integer("block_rows", block_rows, 1, 1 << 20)
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
-        if model is not None and task_of(model) not in ("classification", "regression"):
-            raise ConfigError(
-                "`model` must predict one label, as a LOCOClassifier or LOCORegressor does, "
-                f"got {type(model).__name__}"
-            )
         if ray_address is not None and workers == 0:
             raise ConfigError("`ray_address` needs workers, 1 or more")
         if not 1.0 <= lease <= 20.0:
@@ -204,13 +200,15 @@ class Fleet:
 
     @property
     def task(self) -> str:
-        """Task type of the models: classification or regression."""
+        """Task type of the models: classification, regression or watching."""
         return task_of(self._home.template)
 
     @property
     def has_context(self) -> bool:
         """Whether the models depend on earlier rows, because they have a memory or delays."""
         template = self._home.template
+        if isinstance(template, LOCODetector):
+            return True
         return template.memory is not None or template.max_delay > 0
 
     @property
