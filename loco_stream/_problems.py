@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeAlias
 
 from loco_stream.numbers import plain, to_number
 
@@ -16,6 +16,8 @@ __all__ = [
     "plain_label",
     "split_names",
 ]
+
+Label: TypeAlias = Any
 
 TARGETS = "multi-target regression"
 """The label of a row is a mapping from target to number."""
@@ -32,7 +34,7 @@ def is_numeric(problem: str) -> bool:
     return problem in ("regression", TARGETS, FORECASTING)
 
 
-def known_targets(y: Mapping[Any, Any]) -> dict[Any, float]:
+def known_targets(y: Mapping[Hashable, object]) -> dict[Hashable, float]:
     """Return the targets that have a value, as numbers.
 
     Examples
@@ -44,7 +46,7 @@ def known_targets(y: Mapping[Any, Any]) -> dict[Any, float]:
     return {name: value for name, value in numbers.items() if value == value}
 
 
-def plain_label(y: Any) -> Any:
+def plain_label(y: Label) -> Label:
     """Return a label as a Python value, and a mapping of targets without the missing ones."""
     return known_targets(y) if isinstance(y, Mapping) else plain(y)
 

@@ -26,6 +26,8 @@ __all__ = ["TargetAdapter", "TargetSummary"]
 
 Bounds: TypeAlias = dict[Hashable, tuple[float, float]]
 Table: TypeAlias = NDArray[Any]
+Intervals: TypeAlias = Any  # `Bounds`, or None; a model of one target has a pair in its place
+Context: TypeAlias = dict[str, Any]
 
 
 class TargetAdapter(ModelAdapter):
@@ -49,7 +51,7 @@ class TargetAdapter(ModelAdapter):
             predicted = self.model.predict_one(row.named, *self._time_argument(row))
         return {plain(name): plain(value) for name, value in predicted.items()} or None
 
-    def predict_interval(self, row: Row) -> Any:
+    def predict_interval(self, row: Row) -> Intervals:
         """Return the interval of each target; None if the model has none."""
         if not self._has_intervals:
             return None
@@ -57,7 +59,7 @@ class TargetAdapter(ModelAdapter):
             return self._intervals(row.x, row.features, self.row_time(row))[0]
         return self.model.predict_interval_one(row.named, t=row.own_t) or None
 
-    def _from_ticket(self, ticket: Ticket, with_proba: bool, interval: Any) -> RowPrediction:
+    def _from_ticket(self, ticket: Ticket, with_proba: bool, interval: Intervals) -> RowPrediction:
         return RowPrediction(ticket.prediction or None, None, interval, ticket.predicted)
 
     def learn(self, row: Row, y: Label, ticket: TicketArray | None = None) -> None:
@@ -68,7 +70,7 @@ class TargetAdapter(ModelAdapter):
         else:
             super().learn(row, y, ticket)
 
-    def _intervals(self, X: Table, features: Features, context: dict[str, Any]) -> list[Any]:
+    def _intervals(self, X: Table, features: Features, context: Context) -> list[Intervals]:
         if not self._has_intervals:
             return [None] * len(X)
         bounds = self.model.predict_interval_array(X, features=features, **context)
@@ -111,7 +113,7 @@ class TargetAdapter(ModelAdapter):
         n_known = len(self.classes)
         names, Y = self._matrix(labels)
         named = {"features": block.features, "targets": names, **self.block_context(block)}
-        bounds: Sequence[Any] = [None] * len(labels)
+        bounds: Sequence[Intervals] = [None] * len(labels)
         if in_detail:
             values, ends = self.model.learn_predict_interval_array(block.X, Y, **named)
             bounds = ends.tolist()
@@ -127,7 +129,7 @@ class TargetAdapter(ModelAdapter):
         self,
         X: Table,
         features: Features,
-        context: dict[str, Any],
+        context: Context,
         in_stream: bool | None = False,
     ) -> tuple[Table, Sequence[Label]]:
         """Return values (n_rows, n_targets) and the targets; there is one prediction mode."""
@@ -166,7 +168,7 @@ def _outcome(
         return Outcome(None)
     n = len(known)
     predicted = dict(zip(known, values[:n], strict=True))
-    interval: Any = None if bounds is None else _bounds(known, bounds[:n])
+    interval: Intervals = None if bounds is None else _bounds(known, bounds[:n])
     return Outcome(predicted, None, interval)
 
 

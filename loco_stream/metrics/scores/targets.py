@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, TypeAlias, TypedDict
+from typing import ClassVar, TypeAlias, TypedDict
 
 from loco_stream._problems import TARGETS
 from loco_stream.metrics.scores.definition import (
@@ -55,7 +55,7 @@ class Targets:
     def _make(self) -> Tallies:
         return {tally: tally(*self._settings) for tally in _TALLIES}
 
-    def update(self, y_true: Label, y_pred: Label, p_true: float | None, interval: Any) -> None:
+    def update(self, y_true: Label, y_pred: Label, p_true: float | None, interval: Label) -> None:
         """Count the targets that the label has; a missing one is not scored."""
         for name, value in y_true.items():
             tallies = self.tallies.get(name)
@@ -105,7 +105,7 @@ def _mean(score: Score, targets: Targets) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def _mean_of(score: Score) -> Callable[[Any], float]:
+def _mean_of(score: Score) -> Callable[[Targets], float]:
     return partial(_mean, score)
 
 
