@@ -102,12 +102,9 @@ class Columns:
         ]
         for role, name in roles:
             if name and name not in names:
-                is_row = any(number(column) is not None for column in names)
-                header = "; is its first line a row instead of a header?" if is_row else ""
-                columns = f"columns: {listed(names)}" if names else "the source has none"
                 raise SourceError(
                     f"{where}: `{role}` must be a column, got {name!r}"
-                    f"{did_you_mean(name, names)} ({columns}){header}"
+                    f"{did_you_mean(name, names)} {_described(names)}"
                 )
 
     def targets(self, names: Collection[str] = ()) -> tuple[str, ...]:
@@ -209,13 +206,7 @@ class TableSource(RowSource):
         """
         self._roles.check(self._where, names)
         self._set_targets(self._roles.targets(names))
-        self._no_features = {*self._roles.no_features, *self._targets}
-        if self._roles.use:
-            self._no_features |= {name for name in names if name not in self._roles.use}
-        features = tuple(name for name in names if name not in self._no_features)
-        if not features:
-            others = ", ".join(sorted(name for name in self._no_features if name))
-            raise SourceError(f"{self._where} has no feature column besides {others}")
+        features = self._feature_columns(names)
         check_width(self._where, len(features))
         self._label = self._label or self._kind_of(labels)
         self._schema = Schema(self._task_of_labels(), features if fixed else None)
@@ -241,6 +232,17 @@ class TableSource(RowSource):
         if len(self._targets) != 1:
             return []
         return [record.get(self._targets[0]) for record in records]
+
+    def _feature_columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that are features, and note the others."""
+        self._no_features = {*self._roles.no_features, *self._targets}
+        if self._roles.use:
+            self._no_features |= {name for name in names if name not in self._roles.use}
+        features = tuple(name for name in names if name not in self._no_features)
+        if not features:
+            others = ", ".join(sorted(name for name in self._no_features if name))
+            raise SourceError(f"{self._where} must have a feature column besides {others}")
+        return features
 
     @abstractmethod
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
@@ -300,7 +302,7 @@ class TableSource(RowSource):
             mapped(part.table[name], lambda value: label_of(part.text(value), self._label))
             for name in self._targets
         ]
-        if not all(is_learnable(label) for column in columns for label in column):
+        if not all(is_learnable(label) for column in columns for label in set(column)):
             raise IrregularBlock
         if not self.targets:
             return columns[0] if columns else None
@@ -371,6 +373,15 @@ class TableSource(RowSource):
             return None
 
 
+def _described(names: Sequence[str]) -> str:
+    """Return the columns that there are, for an error message."""
+    if not names:
+        return "(the source has none)"
+    is_row = any(number(name) is not None for name in names)
+    header = "; is its first line a row instead of a header?" if is_row else ""
+    return f"(columns: {listed(names)}){header}"
+
+
 def _mapped(part: Part, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:
     """Return the result of a function for each value of a column that is no feature."""
     if not name:
@@ -403,7 +414,7 @@ def check_header(where: str, names: Sequence[str]) -> None:
     """
     repeated = sorted(name for name, n in Counter(names).items() if n > 1)
     if repeated:
-        raise SourceError(f"{where} has two columns named {repeated[0]!r}")
+        raise SourceError(f"{where} must have distinct column names, got {repeated[0]!r} twice")
 
 
 def check_speed(time: str | None, speed: float | None) -> None:

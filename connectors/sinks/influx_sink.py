@@ -125,18 +125,24 @@ def _fields(record: Record) -> Mapping[str, Any]:
     fields |= record.get("status") or record.get("report") or {}
     for name, number_name in (("prediction", "value"), ("label", "label_value")):
         if name in record:
-            value = record[name]
-            if isinstance(value, Mapping):  # several targets
-                names = {target: str(target).translate(_TAG) for target in value}
-                fields |= {f"{number_name}_{names[target]}": value[target] for target in value}
-                continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            fields[number_name if is_number else name] = value
+            fields |= _values_of(record[name], name, number_name)
     if record["kind"] == "anomaly":
         fields |= _anomaly_fields(record)
     if record.get("proba"):
         fields["confidence"] = max(record["proba"].values())
     return fields | {name: record[name] for name in _TEXTS if name in record}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _values_of(value: Any, name: str, number_name: str) -> Mapping[str, Any]:
+    """Return the fields of a prediction or label, of several targets a field each."""
+    if not isinstance(value, Mapping):
+        return {number_name if _is_number(value) else name: value}
+    names = {target: str(target).translate(_TAG) for target in value}
+    return {f"{number_name}_{names[target]}": value[target] for target in value}
 
 
 def _anomaly_fields(record: Record) -> Mapping[str, Any]:

@@ -21,6 +21,15 @@ _SERIAL = Extra("serial", "pyserial>=3.5", "serial")
 _MAX_LINE = 1 << 16  # bytes; a device that sends no line end must not fill the memory
 
 
+def _check_columns(columns: Sequence[str], labels: Sequence[str]) -> None:
+    missing = [name for name in labels if name not in columns]
+    if columns and missing:
+        raise ConfigError(
+            f"`columns` must contain the label {missing[0]!r}, or `target` must be empty, "
+            f"got {list(columns)}"
+        )
+
+
 class SerialSource(BrokerSource):
     """Lines of CSV or JSON from a serial port.
 
@@ -66,14 +75,9 @@ class SerialSource(BrokerSource):
         **options: Any,
     ) -> None:
         super().__init__(f"serial:{port}", **options)
-        unknown = [name for name in self._fields.labels if name not in columns]
         if baud < 1:
             raise ConfigError(f"`baud` must be at least 1, got {baud}")
-        if columns and unknown:
-            raise ConfigError(
-                f"`columns` must contain the label {unknown[0]!r}, or `target` must be empty, "
-                f"got {list(columns)}"
-            )
+        _check_columns(columns, self._fields.labels)
         self._serial = _SERIAL.load()
         self._port = port
         self._baud = baud

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.model_adapter import (
     BlockPredictions,
+    Interval,
     ModelAdapter,
-    Outcome,
     RowPrediction,
     TicketArray,
+    without_details,
 )
 from loco_stream.engine.row import Features, Label, Row, rows_of
 from loco_stream.errors import ConfigError, InputError
@@ -253,15 +254,15 @@ class ForecastAdapter(ModelAdapter):
         )
         if is_first:
             values[0] = bounds[0] = np.nan
-        outcomes = []
         for i, value in enumerate(y):
             self.scores.add(values[i], bounds[i])
             self.scores.observe(to_number(value))
-            low, high = bounds[i, 0].tolist()
-            outcomes.append(Outcome(float(values[i, 0]), None, (low, high)))
-        if is_first and outcomes:
-            outcomes[0] = Outcome(None)
-        return BlockPredictions(outcomes)
+        intervals: list[Interval] = [(low, high) for low, high in bounds[:, 0].tolist()]
+        predictions = without_details(values[:, 0].tolist())._replace(interval=intervals)
+        if is_first:
+            predictions.y_pred[0] = None
+            predictions.interval[0] = None
+        return predictions
 
     def predict_values(
         self,

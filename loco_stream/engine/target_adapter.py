@@ -15,6 +15,7 @@ from loco_stream.engine.model_adapter import (
     Outcome,
     RowPrediction,
     TicketArray,
+    without_details,
 )
 from loco_stream.engine.row import Features, Label, Row, by_name, cut
 from loco_stream.estimators.tickets import Ticket
@@ -104,7 +105,9 @@ class TargetAdapter(ModelAdapter):
         for begin, end in zip(starts, [*starts[1:], len(labels)], strict=True):
             part = cut(block, begin, end) if len(starts) > 1 else block
             outcomes += self._train_together(part, labels[begin:end], in_detail)
-        return BlockPredictions(outcomes)
+        intervals = [outcome.interval for outcome in outcomes]
+        predictions = without_details([outcome.y_pred for outcome in outcomes])
+        return predictions._replace(interval=intervals)
 
     def _train_together(
         self, block: Block, labels: Sequence[Mapping[Hashable, float]], in_detail: bool

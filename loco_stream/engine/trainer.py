@@ -234,27 +234,21 @@ class Trainer:
         n = len(part.X)
         monitor = self.monitor
         held = [] if monitor is None else monitor.rows_held_out(self.n_samples, n)
-        predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
         labels = [plain_label(y) for y in labels]
-        outcomes = self._usable_outcomes(predicted.outcomes)
-        y_pred = [outcome.y_pred for outcome in outcomes]
+        predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
+        y_pred = self._usable_predictions(predicted.y_pred)
         if self._emit_block is not None:
             self._emit_block(_predictions(part, labels, y_pred, predicted))
         if self.measures is not None:
-            p_true = [outcome.p_true for outcome in outcomes]
-            interval = [outcome.interval for outcome in outcomes]
-            self.measures.score_many(ScoredRows(labels, y_pred, p_true, interval))
-            if predicted.proba is not None:
-                self.measures.ranking.update_block(
-                    labels, predicted.proba, predicted.classes, predicted.known
-                )
+            _score_part(self.measures, labels, y_pred, predicted)
         if monitor is None:
             self.n_samples += n
         else:
             self._examine_part(monitor, part, labels, y_pred)
         self.n_held_out += len(held)
         row = row_at(part, n - 1) if rows is None else rows[-1]
-        self.last = _last_scored(row, labels[-1], outcomes[-1])
+        outcome = Outcome(y_pred[-1], predicted.p_true[-1], predicted.interval[-1])
+        self.last = _last_scored(row, labels[-1], outcome)
         return y_pred
 
     def _examine_part(
@@ -263,11 +257,16 @@ class Trainer:
         """Pass rows to the monitor, which sees the model after the last one."""
         encoded = monitor.encode(part.X, part.features)
         model = self.adapter.model
+        is_predicted = [prediction is not None for prediction in y_pred]
+        labels, y_pred = self._summarised_rows(labels, y_pred)
+        if monitor.update_rows(encoded, labels, y_pred, self.n_samples, model):
+            self.n_samples += len(labels)
+            return
         holds_out = monitor.holds_out
         for i, (y, prediction) in enumerate(zip(labels, y_pred, strict=True)):
             index = self.n_samples
-            if prediction is not None:
-                alarms = monitor.update_row(encoded, i, *self._summarised(y, prediction), index)
+            if is_predicted[i]:
+                alarms = monitor.update_row(encoded, i, y, prediction, index)
                 if alarms:
                     self._take_alarms(alarms, row_at(part, i))
             if holds_out:
@@ -388,6 +387,18 @@ class Trainer:
             y, y_pred = self._summarised(y, y_pred)
         self._take_alarms(self.monitor.update(y, y_pred, x, self.n_samples, features), row)
 
+    def _summarised_rows(
+        self, labels: Sequence[Label], y_pred: Sequence[Label]
+    ) -> tuple[Sequence[Label], Sequence[Label]]:
+        """Return the result of `_summarised` for rows; one without a prediction is left out."""
+        if self._summary is None:
+            return labels, y_pred
+        pairs = [
+            (None, None) if prediction is None else self._summary.update(y, prediction)
+            for y, prediction in zip(labels, y_pred, strict=True)
+        ]
+        return [y for y, _ in pairs], [prediction for _, prediction in pairs]
+
     def _summarised(self, y: Label, y_pred: Label) -> tuple[Label, Label]:
         """Return label and prediction as the monitor takes them: one number for all targets."""
         return (y, y_pred) if self._summary is None else self._summary.update(y, y_pred)
@@ -409,16 +420,14 @@ class Trainer:
         self._count_unusable(y_pred)
         return prediction._replace(y_pred=None)
 
-    def _usable_outcomes(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def _usable_predictions(self, y_pred: list[Label]) -> list[Label]:
         if not self._is_regression:
-            return outcomes
-        return [self._usable_outcome(outcome) for outcome in outcomes]
-
-    def _usable_outcome(self, outcome: Outcome) -> Outcome:
-        if _is_finite(outcome.y_pred):
-            return outcome
-        self._count_unusable(outcome.y_pred)
-        return outcome._replace(y_pred=None)
+            return y_pred
+        usable = list(map(_is_finite, y_pred))
+        for value, is_usable in zip(y_pred, usable, strict=True):
+            if not is_usable:
+                self._count_unusable(value)
+        return [value if ok else None for value, ok in zip(y_pred, usable, strict=True)]
 
     def _count_unusable(self, y_pred: Label) -> None:
         self.n_unusable += 1
@@ -457,6 +466,17 @@ def _is_finite(y_pred: Label) -> bool:
         return True
     values = y_pred.values() if isinstance(y_pred, dict) else (y_pred,)
     return all(math.isfinite(to_number(value)) for value in values)
+
+
+def _score_part(
+    measures: RunMeasures,
+    labels: Sequence[Label],
+    y_pred: Sequence[Label],
+    predicted: BlockPredictions,
+) -> None:
+    measures.score_many(ScoredRows(labels, y_pred, predicted.p_true, predicted.interval))
+    if predicted.proba is not None:
+        measures.ranking.update_block(labels, predicted.proba, predicted.classes, predicted.known)
 
 
 def _predictions(
