@@ -123,14 +123,21 @@ def line(record: Record, now: float) -> str:
 def _fields(record: Record) -> Mapping[str, Any]:
     fields = {name: record[name] for name in _INTEGERS if name in record}
     fields |= record.get("status") or record.get("report") or {}
-    for name, number_name in (("prediction", "value"), ("label", "label_value")):
-        if name in record:
-            fields |= _values_of(record[name], name, number_name)
+    fields |= _outcome_fields(record)
     if record["kind"] == "anomaly":
         fields |= _anomaly_fields(record)
     if record.get("proba"):
         fields["confidence"] = max(record["proba"].values())
     return fields | {name: record[name] for name in _TEXTS if name in record}
+
+
+def _outcome_fields(record: Record) -> Mapping[str, Any]:
+    """Return the fields of a prediction and of its label, if the record has them."""
+    fields: dict[str, Any] = {}
+    for name, number_name in (("prediction", "value"), ("label", "label_value")):
+        if name in record:
+            fields |= _values_of(record[name], name, number_name)
+    return fields
 
 
 def _is_number(value: object) -> bool:
