@@ -110,7 +110,7 @@ class LineReader:
             row_id = f"{point['series']} {stamp}"
         extra = {"keep": roles.kept(values)} if roles.keep else None
         t = math.nan if stamp is None else stamp * unit
-        return LineRow(roles.features(values), values.get(roles.target), t, row_id, extra)
+        return LineRow(roles.features(values), roles.label(values), t, row_id, extra)
 
 
 def parse_line(line: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Schema:
     Parameters
     ----------
     task
-        ``"classification"`` or ``"regression"``.
+        ``"classification"``, ``"regression"`` or ``"multi-target regression"``.
     features
         Column names, if every row has the same ones.
     classes
@@ -395,6 +395,8 @@ class Source(ABC):
         first.
     on_bad
         What happens to a bad row: ``"skip"`` (left out and counted) or ``"stop"`` (raises).
+    targets
+        Names of the targets if a label is a mapping from several to numbers.
     labels_from
         Where labels are expected, such as ``"the field 'y'"``; the engine names it while no label
         comes.
@@ -430,6 +432,7 @@ class Source(ABC):
     is_live: bool = False
     needs_log: bool = False
     on_bad: str = "skip"
+    targets: tuple[str, ...] = ()
     labels_from: str = ""
     used: Collection[str] = ()
 

@@ -77,11 +77,12 @@ class ArrowSource(TableSource):
         columns.check(str(path), schema.names)
         self._refuse_nested(schema, columns.drop)
         self._names = [n for n in schema.names if n not in columns.drop or n in columns.keep]
-        target = columns.target
-        labels = [record[target] if target else None for record in islice(self._records(0), PEEK)]
-        if not labels:
+        self._set_targets(columns.targets(schema.names))
+        records = ({name: row[name] for name in self._targets} for row in self._records(0))
+        first = list(islice(records, PEEK))
+        if not first:
             raise SourceError(f"{path} must have at least one row, got columns only")
-        self._set_columns(schema.names, labels if target else [])
+        self._set_columns(schema.names, self._first_labels(first))
 
     @abstractmethod
     def _open(self) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from loco_stream.connectors._base.block_merge import merged
 from loco_stream.connectors._base.checks import check_positive, check_task
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import Fields, quoted
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message
@@ -35,7 +35,7 @@ class BrokerSource(Source):
     name
         Name of the source.
     target
-        Field of the label in messages that are flat maps.
+        Field of the label in messages that are flat maps; ``a,b`` names several targets.
     time
         Field of the event time in flat maps, in seconds since 1970.
     id
@@ -83,7 +83,9 @@ class BrokerSource(Source):
         self._receiver = Receiver(self._sources)
         self._fields = Fields(target, time, id, tuple(keep), tuple(drop), tuple(use))
         self.used = self._fields.use
-        self.labels_from = f"the field {target!r}" if target else ""
+        names = self._fields.labels
+        self.targets = names if len(names) > 1 else ()
+        self.labels_from = f"the field{'s' * (len(names) > 1)} {quoted(names)}" if names else ""
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless

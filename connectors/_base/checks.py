@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
+from loco_stream._problems import TARGETS
 from loco_stream.errors import ConfigError
 
 __all__ = ["check_positive", "check_task"]
 
-_TASKS = ("classification", "regression")
+_TASKS = ("classification", "regression", TARGETS)
 
 
 def check_task(task: str | None) -> str | None:
-    """Return `task` if it is one of the two tasks or None.
+    """Return `task` if it is a task with labels or None.
 
     Raises
     ------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from loco_stream._problems import split_names
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULT_FIELDS", "Fields"]
+__all__ = ["DEFAULT_FIELDS", "Fields", "label_names", "quoted"]
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -20,7 +22,7 @@ class Fields:
     Parameters
     ----------
     target, time
-        Fields of the label and of the event time.
+        Fields of the label and of the event time. Several targets are separated by commas.
     id
         Field of the row's id; it is not a feature. None: rows have no ids.
     keep
@@ -56,14 +58,32 @@ class Fields:
         for name in self.use:
             if name in self.drop:
                 raise ConfigError(f"`use` and `drop` must not have a field in common, got {name!r}")
-            if name in (self.target, self.time, self.id):
+            if name in (*self.labels, self.time, self.id):
                 raise ConfigError(f"`use` must name features only, got {name!r}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The fields of the label: one, several targets, or none."""
+        return label_names(self.target)
+
+    def label(self, values: Mapping[str, Any]) -> Any:
+        """Return the label in a message, None if it is missing; a dict if it has several targets.
+
+        Examples
+        --------
+        >>> Fields(target="heat,flow").label({"heat": 20.5, "flow": None, "load": 3})
+        {'heat': 20.5}
+        """
+        names = self.labels
+        if len(names) < 2:
+            return values.get(self.target)
+        return {name: values[name] for name in names if values.get(name) is not None} or None
 
     def features(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that are features."""
         if self.use:
             return {name: values[name] for name in self.use if name in values}
-        others = {self.target, self.time, self.id, *self.drop}
+        others = {*self.labels, self.time, self.id, *self.drop}
         return {name: value for name, value in values.items() if name not in others}
 
     def select(self, x: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -86,6 +106,8 @@ class Fields:
     def label_in(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Return id and label of a message that has nothing else; None if it is a row."""
         ids = {"id"} if self.id is None else {"id", self.id}
+        if len(self.labels) > 1 and self.id in values and "label" not in values:
+            return self._targets_in(values)
         labels = {"label"} if self.id is None else {"label", self.target}
         names = set(values)
         id_names = names & ids
@@ -95,6 +117,23 @@ class Fields:
         if not names <= ids | labels | {self.time, "t", "seq"}:
             return None
         return values[id_names.pop()], values[label_names.pop()]
+
+    def _targets_in(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """Return id and targets of a message that has nothing else; None if it is a row."""
+        y = self.label(values)
+        is_label = values.keys() <= {self.id, *self.labels, self.time, "t", "seq"}
+        return (values[self.id or ""], y) if is_label and y is not None else None
+
+
+@lru_cache(maxsize=64)
+def label_names(target: str) -> tuple[str, ...]:
+    """Return the fields that a target names, which are separated by commas."""
+    return split_names(target)
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Return names in quotes, separated by commas."""
+    return ", ".join(map(repr, names))
 
 
 DEFAULT_FIELDS = Fields()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from loco_stream._problems import TARGETS
 from loco_stream._text import did_you_mean, listed
 from loco_stream.connectors._base.arrow_columns import (
     IrregularBlock,
@@ -20,7 +21,7 @@ from loco_stream.connectors._base.arrow_columns import (
 )
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.checks import check_task
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import Fields, label_names, quoted
 from loco_stream.connectors._base.numbered_source import (
     LateLabel,
     Pace,
@@ -55,7 +56,8 @@ class Columns:
     Parameters
     ----------
     target
-        Column of the label; an empty name means no label, None that no column was named.
+        Column of the label, or several targets separated by commas; an empty name means no label,
+        None that no column was named.
     time, sequence
         Columns of event time and sequence id, or None.
     drop
@@ -90,7 +92,7 @@ class Columns:
                 f"labels (columns: {listed(names)})"
             )
         roles = [
-            ("target", self.target),
+            *(("target", name) for name in self.targets(names)),
             ("time", self.time),
             ("sequence", self.sequence),
             ("id", self.id),
@@ -105,10 +107,16 @@ class Columns:
                     f"{did_you_mean(name, names)} {_described(names)}"
                 )
 
+    def targets(self, names: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the columns of the label; a comma may be part of the name of an existing one."""
+        if not self.target:
+            return ()
+        return (self.target,) if self.target in names else label_names(self.target)
+
     @property
     def no_features(self) -> set[str | None]:
-        """The columns that are not features."""
-        return {self.target, self.time, self.sequence, self.id, *self.drop}
+        """The columns that are not features, besides those of the label."""
+        return {self.time, self.sequence, self.id, *self.drop}
 
     @property
     def fields(self) -> Fields:
@@ -176,11 +184,18 @@ class TableSource(RowSource):
         self._roles = columns
         self._fields = columns.fields
         self.used = columns.use
-        self.labels_from = f"column {columns.target!r}" if columns.target else ""
+        self._set_targets(columns.targets())
         self._task = check_task(task)
         self._label = ""  # kind of the labels
         self._no_features: set[str | None] | None = None  # None before the columns are known
         super().__init__(name, Schema(task) if task else None, pace)
+
+    def _set_targets(self, names: tuple[str, ...]) -> None:
+        """Take the columns of the label."""
+        self._targets = names
+        self.targets = names if len(names) > 1 else ()
+        columns = "columns" if self.targets else "column"
+        self.labels_from = f"{columns} {quoted(names)}" if names else ""
 
     def _set_columns(
         self, names: Sequence[str], labels: Sequence[Any], *, fixed: bool = True
@@ -190,17 +205,37 @@ class TableSource(RowSource):
         `fixed`: every row has these columns.
         """
         self._roles.check(self._where, names)
+        self._set_targets(self._roles.targets(names))
         features = self._feature_columns(names)
         check_width(self._where, len(features))
-        task = self._task
-        self._label = self._label or _label_kind(labels, task)
-        if task is None and self._roles.target:
-            task = "regression" if self._label == "float" else "classification"
-        self._schema = Schema(task, features if fixed else None)
+        self._label = self._label or self._kind_of(labels)
+        self._schema = Schema(self._task_of_labels(), features if fixed else None)
+
+    def _kind_of(self, labels: Sequence[Any]) -> str:
+        """Return the kind of the labels; several targets are numbers."""
+        return "float" if self.targets else _label_kind(labels, self._task)
+
+    def _task_of_labels(self) -> str | None:
+        if self.targets and self._task == "classification":
+            raise ConfigError(
+                f"`task` must be regression with several targets ({listed(self.targets)}), "
+                "got classification"
+            )
+        if self.targets or self._label == "targets":
+            return TARGETS
+        if self._task is not None or not self._targets:
+            return self._task
+        return "regression" if self._label == "float" else "classification"
+
+    def _first_labels(self, records: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return the labels in the first records, from which their kind is inferred."""
+        if len(self._targets) != 1:
+            return []
+        return [record.get(self._targets[0]) for record in records]
 
     def _feature_columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the columns that are features, and note the others."""
-        self._no_features = self._roles.no_features
+        self._no_features = {*self._roles.no_features, *self._targets}
         if self._roles.use:
             self._no_features |= {name for name in names if name not in self._roles.use}
         features = tuple(name for name in names if name not in self._no_features)
@@ -253,7 +288,7 @@ class TableSource(RowSource):
         roles = self._roles
         try:
             X = table_of([table[name] for name in features], part.parse)
-            y = self._labels(part) if roles.target else None
+            y = self._labels(part)
             t = _mapped(part, roles.time, event_time)
             sequence = _mapped(part, roles.sequence, sequence_id)
         except (IrregularBlock, SourceError):
@@ -263,10 +298,34 @@ class TableSource(RowSource):
         return Block(X, y, features, self._row, first, self.name, times=times, sequence=sequence)
 
     def _labels(self, part: Part) -> list[Any] | None:
-        labels = _mapped(part, self._roles.target, lambda value: label_of(value, self._label))
-        if labels is not None and not all(map(is_learnable, set(labels))):
+        columns = [
+            mapped(part.table[name], lambda value: label_of(part.text(value), self._label))
+            for name in self._targets
+        ]
+        if not all(is_learnable(label) for column in columns for label in set(column)):
             raise IrregularBlock
-        return labels
+        if not self.targets:
+            return columns[0] if columns else None
+        rows = zip(*columns, strict=True)
+        return [self._joined(zip(self.targets, row, strict=True)) for row in rows]
+
+    @staticmethod
+    def _joined(values: Iterable[tuple[str, Any]]) -> dict[str, float] | None:
+        """Return the targets of a row that have a value; None if none has."""
+        return {name: value for name, value in values if value is not None} or None
+
+    def _label_in(self, record: Mapping[str, Any]) -> Any:
+        """Return the label of a row.
+
+        Raises
+        ------
+        SourceError
+            It is of another type than those before.
+        """
+        if not self.targets:
+            return label_of(record.get(self._targets[0]), self._label) if self._targets else None
+        cells = ((name, record.get(name)) for name in self.targets)
+        return self._joined((name, label_of(cell, self._label)) for name, cell in cells)
 
     @property
     def skipped(self) -> Mapping[str, int]:
@@ -290,7 +349,7 @@ class TableSource(RowSource):
         roles = self._roles
         kind = "label of another type"
         try:
-            y = label_of(record.get(roles.target), self._label) if roles.target else None
+            y = self._label_in(record)
             kind = "time"
             t = event_time(record.get(roles.time)) if roles.time else math.nan
             kind = "sequence"
@@ -306,6 +365,8 @@ class TableSource(RowSource):
     def _label_of(self, row_id: Any, label: Any, location: str) -> LateLabel | None:
         """Return the label of a row with an id; None if it is bad."""
         try:
+            if isinstance(label, Mapping) and self.targets:
+                return LateLabel(row_id, self._label_in(label))
             return LateLabel(row_id, label_of(label, self._label))
         except SourceError as error:
             self._bad.add("label of another type", f"{location}: {error}")
@@ -367,6 +428,8 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     if task == "regression":
         return "float"
     known = [v for v in labels if v is not None and str(v).strip().lower() not in MISSING]
+    if known and isinstance(known[0], Mapping):
+        return "targets"
     values = [number(v) if isinstance(v, str) else v for v in known]
     if known and all(type(v) is int for v in values):
         return "int"
@@ -378,6 +441,8 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
 def label_of(value: Any, kind: str) -> Any:
     """Return a label of the kind "int", "float" (regression) or "str" (as written), or None.
 
+    One of the kind "targets" is a mapping.
+
     Raises
     ------
     SourceError
@@ -385,7 +450,10 @@ def label_of(value: Any, kind: str) -> Any:
     """
     if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
         return None
-    if kind == "str":
+    if (kind == "targets") != isinstance(value, Mapping):
+        what = "a mapping" if kind == "targets" else "no mapping"
+        raise SourceError(f"the label must be {what}, as the labels before it, got {value!r}")
+    if kind in ("str", "targets"):
         return value
     try:
         if kind == "float" or isinstance(value, float):

@@ -207,9 +207,8 @@ class TextSource(TableSource):
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         """Take the columns from the first records."""
         names = list(dict.fromkeys(name for record in records for name in record))
-        target = self._roles.target
-        labels = [record.get(target) for record in records] if target else []
-        self._set_columns(names, labels, fixed=self._fixed_columns)
+        self._set_targets(self._roles.targets(names))
+        self._set_columns(names, self._first_labels(records), fixed=self._fixed_columns)
 
     @property
     def stats(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from loco_stream.connectors._base.fields import Fields
 from loco_stream.connectors._base.values import parse_cell
 from loco_stream.connectors.ls1.messages import NamedRow
 from loco_stream.errors import SourceError
@@ -22,8 +23,8 @@ class TopicJoiner:
     ----------
     within
         Seconds from the first value of a row to its end.
-    target
-        Feature that is the label.
+    fields
+        Names the features that are the label.
     max_features
         Number of values in a row at most.
     clock
@@ -31,7 +32,7 @@ class TopicJoiner:
 
     Examples
     --------
-    >>> joiner = TopicJoiner(0.1, "kind", max_features=4096)
+    >>> joiner = TopicJoiner(0.1, Fields(target="kind"), max_features=4096)
     >>> for topic, body in (("press/3/speed", b"0.5"), ("press/3/kind", b"ok")):
     ...     joiner.put(topic, body)
     >>> joiner.fits("press/3/speed"), joiner.end().x
@@ -41,12 +42,12 @@ class TopicJoiner:
     def __init__(
         self,
         within: float,
-        target: str,
+        fields: Fields,
         max_features: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._within = within
-        self._target = target
+        self._fields = fields
         self._max_features = max_features
         self._clock = clock
         self._values: dict[str, Any] = {}
@@ -85,7 +86,10 @@ class TopicJoiner:
         """Return the open row and start a new one."""
         x = self._values
         self._values = {}
-        return NamedRow(x, x.pop(self._target, None), None, self._t)
+        y = self._fields.label(x)
+        for name in self._fields.labels:
+            x.pop(name, None)
+        return NamedRow(x, y, None, self._t)
 
     def clear(self) -> None:
         """Discard the open row: its values will be delivered again."""

@@ -32,6 +32,7 @@ __all__ = [
 
 Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 _Value: TypeAlias = float | int | bool | str | None
+_Target: TypeAlias = _Value | dict[str, float | int | None]  # a map has several targets
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ class SchemaPayload(msgspec.Struct, frozen=True):
 
 class _Row(msgspec.Struct, frozen=True):
     x: dict[str, _Value] | list[_Value]
-    y: _Value = None
+    y: _Target = None
     seq: Annotated[int, Meta(ge=0)] | None = None  # of a predict request: with bit 63 set
     t: float = math.nan
     sequence: int | float | str | None = None
@@ -85,7 +86,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 class _Label(msgspec.Struct, frozen=True):
     id: int | float | str
-    label: _Value
+    label: _Target
     seq: Count | None = None
 
 
@@ -94,7 +95,7 @@ class NamedRow:
     """One row by feature name, from a JSON or MessagePack map."""
 
     x: dict[str, _Value]
-    y: _Value
+    y: _Target
     seq: int | None
     t: float
     sequence: int | str | float | None = None
@@ -107,7 +108,7 @@ class NamedLabel:
     """A label for the row with an id, from a JSON or MessagePack map without features."""
 
     id: int | float | str
-    label: _Value
+    label: _Target
     seq: int | None = None
 
 
@@ -241,12 +242,24 @@ def _read_label(body: bytes, is_json: bool, limits: Limits) -> NamedLabel | None
 
 def _check_label(row_id: Any, label: Any, limits: Limits, seq: int | None = None) -> NamedLabel:
     _check_id(row_id, limits)
-    if not isinstance(label, str | int | float | bool | None):
-        raise SourceError(f"`label` must be a text, a number or null, got {label!r:.40}")
-    _check_size("label", label)
-    if isinstance(label, str):
-        _check_length("class", label, limits)
+    if not isinstance(label, str | int | float | bool | dict | None):
+        raise SourceError(f"`label` must be a text, a number, a map or null, got {label!r:.40}")
+    _check_target("label", label, limits)
     return NamedLabel(row_id, label, seq)
+
+
+def _check_target(what: str, y: _Target, limits: Limits) -> None:
+    """Check the size of a label and the length of its texts."""
+    if isinstance(y, str):
+        _check_length("class", y, limits)
+    if not isinstance(y, dict):
+        _check_size(what, y)
+        return
+    if len(y) > limits.classes:
+        raise SourceError(f"`{what}` must have at most {limits.classes} targets, got {len(y)}")
+    for name, value in y.items():
+        _check_length("target", name, limits)
+        _check_size(f"target {name!r}", value)
 
 
 def _check_id(row_id: Any, limits: Limits) -> None:
@@ -327,7 +340,7 @@ def _separate(row: NamedRow, fields: Fields, limits: Limits) -> None:
 
 
 def _from_flat(values: dict[Any, Any], fields: Fields) -> dict[str, Any]:
-    row = {"x": fields.features(values), "y": values.get(fields.target)}
+    row = {"x": fields.features(values), "y": fields.label(values)}
     if values.get(fields.time) is not None:
         row["t"] = values[fields.time]
     if fields.id is not None:
@@ -342,10 +355,9 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
     for name, value in x.items():
         _check_length("feature", name, limits)
         _check_size(f"feature {name!r}", value)
-    _check_size("y", row.y)
-    for what, text in (("class", row.y), ("sequence", row.sequence)):
-        if isinstance(text, str):
-            _check_length(what, text, limits)
+    _check_target("y", row.y, limits)
+    if isinstance(row.sequence, str):
+        _check_length("sequence", row.sequence, limits)
     if row.id is not None:
         _check_id(row.id, limits)
     if row.seq is not None and row.seq >= 2**64:

@@ -162,6 +162,8 @@ class Receiver:
     def _classes_in(self, y: Any) -> tuple[str, ...]:
         """Return the class that a label names; while the task is unknown, a number names none."""
         is_value = self.sources.task == "regression"
+        if isinstance(y, dict):  # the names of several targets
+            return tuple(map(str, y))
         is_unknown = self.sources.task is None and not isinstance(y, str)
         return () if y is None or is_value or is_unknown else (str(y),)
 

@@ -132,16 +132,24 @@ def _fields(record: Record) -> Mapping[str, Any]:
 
 
 def _outcome_fields(record: Record) -> Mapping[str, Any]:
-    """Return prediction and label; numbers have names of their own, as a field has one type."""
-    return {
-        number_name if _is_number(record[name]) else name: record[name]
-        for name, number_name in (("prediction", "value"), ("label", "label_value"))
-        if name in record
-    }
+    """Return the fields of a prediction and of its label, if the record has them."""
+    fields: dict[str, Any] = {}
+    for name, number_name in (("prediction", "value"), ("label", "label_value")):
+        if name in record:
+            fields |= _values_of(record[name], name, number_name)
+    return fields
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _values_of(value: Any, name: str, number_name: str) -> Mapping[str, Any]:
+    """Return the fields of a prediction or label, of several targets a field each."""
+    if not isinstance(value, Mapping):
+        return {number_name if _is_number(value) else name: value}
+    names = {target: str(target).translate(_TAG) for target in value}
+    return {f"{number_name}_{names[target]}": value[target] for target in value}
 
 
 def _anomaly_fields(record: Record) -> Mapping[str, Any]:

@@ -39,7 +39,7 @@ class CSVSource(TextSource):
     path
         The file; ``-`` is standard input. A pipe or FIFO is read once, as its rows arrive.
     target
-        Column of the label. An empty name reads rows without labels.
+        Column of the label; ``a,b`` names several targets. An empty name reads rows without labels.
     drop
         Columns that are not features.
     use
@@ -141,7 +141,7 @@ class CSVSource(TextSource):
         records = self._peek()
         if not records:
             raise SourceError(f"{path} must have at least one row, got a header only")
-        self._set_columns(self._header, [record[target] for record in records] if target else [])
+        self._set_columns(self._header, self._first_labels(records))
         self._columns = self._column_parser(records)
 
     def _read_header(self, lines: Lines) -> None:
@@ -152,6 +152,7 @@ class CSVSource(TextSource):
             self._delimiter = max(",;\t|", key=line.count)
         self._header = _column_names(str(self.path), line, self._delimiter)
         self._roles.check(str(self.path), self._header)
+        self._set_targets(self._roles.targets(self._header))
 
     def _first_line(self, lines: Lines) -> str:
         """Return the first line that is not blank."""
@@ -186,7 +187,7 @@ class CSVSource(TextSource):
         assert self._delimiter is not None
         features = self._schema.features or ()
         roles = self._roles
-        others = filter(None, (roles.target, roles.time, roles.sequence))
+        others = filter(None, (*self._targets, roles.time, roles.sequence))
         used = list(dict.fromkeys([*features, *others]))
         numeric = [
             name
@@ -230,7 +231,7 @@ class CSVSource(TextSource):
 
     def _record(self, cells: Sequence[str]) -> dict[str, Any]:
         roles = self._roles
-        raw = (roles.target, roles.time, roles.sequence, roles.id)
+        raw = (*self._targets, roles.time, roles.sequence, roles.id)
         return {
             name: (cell or None) if name in raw else parse_cell(cell)
             for name, cell in zip(self._header, cells, strict=True)

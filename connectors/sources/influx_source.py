@@ -34,7 +34,8 @@ class InfluxSource(TextSource):
         The file, in UTF-8; ``-`` is standard input, as the outputs ``execd`` and ``exec`` of
         Telegraf write to it.
     target
-        Tag or field of the label. An empty name reads rows without labels.
+        Tag or field of the label; ``a,b`` names several targets. An empty name reads rows without
+        labels.
     drop, use, id, keep, task, sequence, rate, on_bad, follow, idle
         As in `CSVSource`.
 

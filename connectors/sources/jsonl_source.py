@@ -28,14 +28,14 @@ class _Row(msgspec.Struct):
     """A line of the form that JSON messages have."""
 
     x: dict[str, _Value]
-    y: _Value = None
+    y: _Value | dict[str, float | int | None] = None
     t: float | None = None
     id: int | float | str | None = None
 
 
 class _Label(msgspec.Struct):
     id: int | float | str
-    label: _Value
+    label: _Value | dict[str, float | int | None]
 
 
 _FLAT = msgspec.json.Decoder(dict[str, _Value])
@@ -55,8 +55,8 @@ class JSONLSource(TextSource):
         The file, in UTF-8; ``-`` is standard input. A pipe or FIFO is read once, as its rows
         arrive.
     target
-        Key of the label. An empty name reads rows without labels. Not needed for lines of the form
-        ``{"x": {...}, "y": label, "t": seconds}``.
+        Key of the label; ``a,b`` names several targets. An empty name reads rows without labels.
+        Not needed for lines of the form ``{"x": {...}, "y": label, "t": seconds}``.
     drop, use, id, keep, task, time, sequence, rate, speed, on_bad, follow, idle
         As in `CSVSource`.
 

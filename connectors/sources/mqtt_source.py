@@ -114,9 +114,7 @@ class MQTTSource(BrokerSource):
         _check(topic, client_id, join)
         check_positive(within=within)
         self._mqtt = MQTT.load()
-        self._joiner = (
-            TopicJoiner(within, self._fields.target, self._limits.features) if join else None
-        )
+        self._joiner = TopicJoiner(within, self._fields, self._limits.features) if join else None
         self._topic = topic
         self._topics = [topic] if labels is None else [topic, labels]
         if labels is not None:

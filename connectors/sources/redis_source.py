@@ -262,8 +262,9 @@ class RedisSource(BrokerSource):
             return self._receiver.take_row(
                 cursor.key.encode(), lambda features: self._row(fields, features, t, entry)
             )
-        label = fields.get(self._fields.target.encode())
-        y = None if label is None else parse_cell(label.decode("utf-8", "replace"))
+        found = ((name, fields.get(name.encode())) for name in self._fields.labels)
+        cells = {name: label.decode("utf-8", "replace") for name, label in found if label}
+        y = self._fields.label({name: parse_cell(cell) for name, cell in cells.items()})
         return self._read_message(cursor.key, body, y, t, entry=entry)
 
     def _row(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from loco_stream._problems import TARGETS, plain_label
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.numbered_source import Row, RowSource
@@ -20,6 +21,7 @@ from loco_stream.stream import Schema
 
 __all__ = ["CONNECTORS", "RiverSource"]
 
+_TASKS = {"Regression": "regression", "Multi-output regression": TARGETS}  # by river's name
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -42,7 +44,7 @@ class RiverSource(RowSource):
     Raises
     ------
     SourceError
-        There is no such dataset, it has several targets, or it has to be downloaded first.
+        There is no such dataset, its rows have several classes, or it has to be downloaded first.
     ConfigError
         The class has no such argument, or refuses its value.
 
@@ -57,11 +59,10 @@ class RiverSource(RowSource):
     def __init__(self, name: Any, **params: Any) -> None:
         dataset = _build(name, params) if isinstance(name, str) else name
         label = name if isinstance(name, str) else type(dataset).__name__
-        if "Multi-output" in dataset.task:
-            raise SourceError(f"river:{label} must have one target per row, got several")
+        if "Multi-output" in dataset.task and dataset.task not in _TASKS:
+            raise SourceError(f"river:{label} must have one class per row, got several")
         _refuse_download(label, dataset)
-        task = "regression" if dataset.task == "Regression" else "classification"
-        super().__init__(f"river:{label}", Schema(task=task))
+        super().__init__(f"river:{label}", Schema(_TASKS.get(dataset.task, "classification")))
         self.dataset = dataset
         self.n_rows = dataset.n_samples
 
@@ -70,7 +71,7 @@ class RiverSource(RowSource):
         rows = iter(copy.deepcopy(self.dataset))
         try:
             for x, y in islice(rows, start, None):
-                yield Row({k: plain(v) for k, v in x.items()}, plain(y), _time_of(x))
+                yield Row({k: plain(v) for k, v in x.items()}, plain_label(y), _time_of(x))
         finally:
             with warnings.catch_warnings():
                 # River closes its file only at the end of the stream.

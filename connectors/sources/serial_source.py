@@ -21,10 +21,11 @@ _SERIAL = Extra("serial", "pyserial>=3.5", "serial")
 _MAX_LINE = 1 << 16  # bytes; a device that sends no line end must not fill the memory
 
 
-def _check_columns(columns: Sequence[str], target: str) -> None:
-    if columns and target and target not in columns:
+def _check_columns(columns: Sequence[str], labels: Sequence[str]) -> None:
+    missing = [name for name in labels if name not in columns]
+    if columns and missing:
         raise ConfigError(
-            f"`columns` must contain the label {target!r}, or `target` must be empty, "
+            f"`columns` must contain the label {missing[0]!r}, or `target` must be empty, "
             f"got {list(columns)}"
         )
 
@@ -76,7 +77,7 @@ class SerialSource(BrokerSource):
         super().__init__(f"serial:{port}", **options)
         if baud < 1:
             raise ConfigError(f"`baud` must be at least 1, got {baud}")
-        _check_columns(columns, self._fields.target)
+        _check_columns(columns, self._fields.labels)
         self._serial = _SERIAL.load()
         self._port = port
         self._baud = baud
@@ -135,7 +136,7 @@ class SerialSource(BrokerSource):
         )
 
     def _is_header(self, cells: list[str]) -> bool:
-        has_target = self._fields.target in (*cells, "")
+        has_target = set(cells).issuperset(self._fields.labels)
         return not self._has_columns and has_target and all(number(cell) is None for cell in cells)
 
     def _parse(self, line: bytes, features: tuple[str, ...] | None) -> NamedRow | NamedLabel:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from loco_stream.estimators.detector import LOCODetector
     from loco_stream.stream import Sink
 
-__all__ = ["AlarmOptions", "BesideOptions", "alarm_options", "beside_options", "warm_up_detector"]
+__all__ = [
+    "AlarmOptions",
+    "BesideOptions",
+    "alarm_options",
+    "beside_options",
+    "key_alarm_options",
+    "warm_up_detector",
+]
 
 _EVERY = click.option(
     "--every",
@@ -84,6 +91,19 @@ beside_options = option_group(
     BesideOptions,
     click.option(
         "--watch", is_flag=True, help="Detect anomalies in the rows, beside learning the labels."
+    ),
+    _EVERY,
+    _ON_ALARM,
+)
+
+
+key_alarm_options = option_group(
+    "alarms",
+    BesideOptions,
+    click.option(
+        "--watch",
+        is_flag=True,
+        help="Give each key an anomaly detector, and no model that learns labels.",
     ),
     _EVERY,
     _ON_ALARM,

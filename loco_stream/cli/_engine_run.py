@@ -7,17 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loco_stream._problems import TARGETS
 from loco_stream.cli._anomalies import AlarmOptions, BesideOptions
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._signals import SignalHandler
+from loco_stream.cli._warm_up import OF_TARGETS, warm_up
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
     from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.estimators._estimator import LOCOEstimator
     from loco_stream.monitor import TaskMonitor
 
 __all__ = [
@@ -108,14 +109,16 @@ def learning_engine(
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.task import find_task
 
-    def choose(task: str) -> tuple[LOCOClassifier | LOCORegressor, TaskMonitor]:
+    def choose(task: str) -> tuple[LOCOEstimator, TaskMonitor]:
         return model.model(task), model.monitor(task)
 
-    task = model.task
+    task = model.problem(reader.source)
     if task is None and not _is_resumed(engine_options):
         task = find_task(reader)
     settings = {**model.stored(task), **asdict(scoring), **alarms.stored()}
     LOGGER.debug("settings: %s", settings)
+    if task == TARGETS:
+        warm_up([OF_TARGETS])
     chosen = choose(task or "classification")
     return StreamEngine(
         chosen[0],

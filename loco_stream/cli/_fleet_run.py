@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream._problems import TARGETS
+from loco_stream.cli._anomalies import BesideOptions, key_alarm_options, warm_up_detector
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import log_findings
@@ -134,6 +136,7 @@ _fleet_options = option_group(
 @_fleet_options
 @state_options("interval:1s")
 @source_options("skip")
+@key_alarm_options
 @sink_options
 @dashboard_options
 @fleet_ports
@@ -150,6 +153,7 @@ def command(
     fleet: FleetOptions,
     state: StateOptions,
     reading: SourceOptions,
+    alarms: BesideOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
     ports: FleetPorts,
@@ -168,6 +172,7 @@ def command(
       loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint fleet/ --workers 4
       loco-stream fleet redis://127.0.0.1:6379/rows --key device --checkpoint fleet/ \\
           --template model.loco --on-drift "logger -t loco"
+      loco-stream fleet csv:rows.csv --key device --checkpoint fleet/ --watch
     """
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.fleet._home import stored_settings
@@ -180,10 +185,14 @@ def command(
     fleet.check()
     stored = stored_settings(state.checkpoint)
     model = with_stored(model, stored or {})
+    alarms.check()
+    alarms = with_stored(alarms, stored or {})
+    if alarms.watch and fleet.partitions is not None:
+        raise ConfigError("`--watch` excludes --partitions")
     if fleet.partitions is not None:
         _finish(_run_partitions(source, fleet, state, model), state)
         return
-    sinks = outputs.open()
+    sinks = [*outputs.open(), *alarms.sinks()]
     report = None
     with (
         stop_on_signal() as handler,
@@ -191,10 +200,10 @@ def command(
         ports.open(network) as watchers,
     ):
         try:
-            stream = reading.open(source, model.task, endless=True)
+            stream = reading.open(source, model.task, endless=True, labelled=not alarms.watch)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
-            with _open(fleet, state, model, reader) as opened:
+            with _open(fleet, state, model, alarms, reader) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 runner = FleetRunner(
                     opened,
@@ -248,14 +257,22 @@ def _run_partitions(
 
 
 def _open(
-    options: FleetOptions, state: StateOptions, model: LearningOptions, reader: SourceReader
+    options: FleetOptions,
+    state: StateOptions,
+    model: LearningOptions,
+    alarms: BesideOptions,
+    reader: SourceReader,
 ) -> Fleet:
     """Open the fleet; an error closes the source."""
     from loco_stream.engine.task import find_task
     from loco_stream.fleet import Fleet
 
     try:
-        task = model.task or find_task(reader)
+        if alarms.watch:
+            return _open_detectors(options, state, model, alarms)
+        task = model.problem(reader.source) or find_task(reader)
+        if task == TARGETS:
+            raise ConfigError("`target` must name one label, as models of a fleet have one target")
         if task is None:
             raise ConfigError(
                 "the task cannot be inferred: none of the first rows has a label", option="task"
@@ -274,6 +291,31 @@ def _open(
     except BaseException:
         reader.source.close()
         raise
+
+
+def _open_detectors(
+    options: FleetOptions, state: StateOptions, model: LearningOptions, alarms: BesideOptions
+) -> Fleet:
+    """Open a fleet of anomaly detectors."""
+    from loco_stream.estimators.saving import load
+    from loco_stream.fleet import Fleet
+    from loco_stream.fleet._home import stored_settings
+
+    warm_up_detector()
+    detector = None
+    if options.template is not None:
+        detector = load(options.template)
+    elif stored_settings(state.checkpoint) is None:
+        detector = alarms.detector(model.seed)
+    return Fleet(
+        detector,
+        state.checkpoint,
+        options.workers,
+        checkpoint_every=state.checkpoint_every,
+        durability=str(state.durability),
+        ray_address=options.ray,
+        settings={**model.stored(None), **alarms.stored()},
+    )
 
 
 def _initial_model(

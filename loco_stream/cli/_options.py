@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from loco_stream._problems import TARGETS
 from loco_stream.cli._option_group import Decorator, option_group
 from loco_stream.cli._parameters import (
     build_model,
@@ -21,6 +22,7 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream.engine.admission import NameBounds
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
@@ -48,7 +50,24 @@ class LearningOptions:
     holdout: int | None
     drift_detector: str | None
 
-    def model(self, task: str) -> LOCOClassifier | LOCORegressor:
+    def problem(self, source: Source) -> str | None:
+        """Return the problem that the options or the source name, None if neither does.
+
+        Raises
+        ------
+        ConfigError
+            Classes are wanted of a source whose rows have several targets.
+        """
+        if not source.targets:
+            return self.task
+        if self.task == "classification":
+            names = ", ".join(source.targets)
+            raise ConfigError(
+                f"`--task` must be regression with several targets ({names}), got classification"
+            )
+        return TARGETS
+
+    def model(self, task: str) -> LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor:
         """Return the estimator for a task."""
         return build_model(task, self.seed, parse_settings(self.settings), self.preset)
 
@@ -58,6 +77,10 @@ class LearningOptions:
 
         chosen: dict[str, Any] = {"holdout": self.holdout, "drift_detector": self.drift_detector}
         given = {name: value for name, value in chosen.items() if value is not None}
+        if task == TARGETS:  # a held-out row is one number
+            if self.holdout:
+                raise ConfigError(f"`--holdout` must be 0 with several targets, got {self.holdout}")
+            return TaskMonitor(problem="regression", seed=self.seed, **{**given, "holdout": 0})
         return TaskMonitor(problem=task, seed=self.seed, **given)
 
     def stored(self, task: str | None) -> dict[str, object]:
@@ -91,7 +114,7 @@ class SourceOptions:
         url
             The source.
         task
-            "classification" or "regression"; None if the source has to find it.
+            What `--task` names; None if the source has to find it.
         endless
             Whether to continue after the end of a live source's stream.
         labelled

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from loco_stream._problems import TARGETS
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
 
 __all__ = [
@@ -91,7 +93,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
 
 def build_model(
     task: str, seed: int, settings: dict[str, object], preset: str | None = None
-) -> LOCOClassifier | LOCORegressor:
+) -> LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor:
     """Return the estimator for a task, with a preset and single settings on top of it.
 
     Raises
@@ -100,17 +102,22 @@ def build_model(
         A setting is unknown or out of its range.
     """
     from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.options import PRESETS, AdvancedOptions
 
     _check_names(settings)
-    estimator = LOCORegressor if task == "regression" else LOCOClassifier
+    estimators = {"regression": LOCORegressor, TARGETS: LOCOMultiTargetRegressor}
+    estimator: Any = estimators.get(task, LOCOClassifier)
     names = {field.name for field in fields(AdvancedOptions)}
     advanced: dict[str, Any] = {name: x for name, x in settings.items() if name in names}
     own: dict[str, Any] = {name: x for name, x in settings.items() if name not in names}
     try:
         options = {**PRESETS[preset or "default"], **own, "seed": seed}
-        return estimator(**options, advanced=AdvancedOptions(**advanced))
+        model: LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor = estimator(
+            **options, advanced=AdvancedOptions(**advanced)
+        )
+        return model
     except TypeError as error:
         raise ConfigError(f"`--set`: {error}") from error
 

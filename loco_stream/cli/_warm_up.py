@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from loco_stream.cli._logging import LOGGER
 
-__all__ = ["COMMON", "PARTS", "Part", "warm_up"]
+__all__ = ["COMMON", "OF_FORECASTS", "OF_TARGETS", "PARTS", "Part", "warm_up"]
 
 
 class Part(NamedTuple):
@@ -37,6 +37,20 @@ def _learn_in_context() -> None:
     model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
+def _learn_targets() -> None:
+    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
+
+    LOCOMultiTargetRegressor(seed=0).learn_predict_interval_array([[0.0], [1.0]], [[0.0], [1.0]])
+
+
+def _forecast() -> None:
+    from loco_stream.estimators.forecaster import LOCOForecaster
+
+    model = LOCOForecaster(heads=2, seed=0)
+    model.learn_forecast_array([0.0, 1.0, 0.0])
+    model.forecast_interval(2)
+
+
 def _watch() -> None:
     from loco_stream.monitor import TaskMonitor
 
@@ -49,9 +63,13 @@ COMMON = (
     Part("the learning step", _learn_classes),
     Part("the monitor of drift", _watch),
 )
+OF_TARGETS = Part("the learning step of several targets", _learn_targets)
+OF_FORECASTS = Part("the learning step of a forecast", _forecast)
 PARTS = (
     *COMMON,
     Part("the learning step of a regression", _learn_values),
+    OF_TARGETS,
+    OF_FORECASTS,
     Part("the learning step with a memory", _learn_in_context),
 )
 """Everything that a stream may need; `COMMON` is what a usual one does."""

@@ -18,6 +18,11 @@ from loco_stream.cli._engine_run import (
     log_findings,
     stored_options,
 )
+from loco_stream.cli._forecasting import (
+    ForecastOptions,
+    forecast_options,
+    forecasting_engine,
+)
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import option_group, with_stored
@@ -37,6 +42,7 @@ from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
+    from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
     from loco_stream.stream import Source
 
@@ -162,6 +168,8 @@ Examples
   loco-stream run river:ImageSegments --seed 1 --report out.json --plot out.png
   loco-stream run river:Bikes --max-samples 20000 --dashboard
   loco-stream run river:Phishing --quiet --json | jq .accuracy
+  loco-stream run "csv:rows.csv?target=heat,flow"
+  loco-stream run river:Bikes --forecast 24 --plot fan.png
   loco-stream run river:Phishing --delay 100 --set rule=frozen
   loco-stream run "csv:rows.csv?target=kind" --watch --on-alarm "logger -t loco"
   loco-stream run river:synth.LED --max-samples 9000 --on-drift "logger -t loco"
@@ -178,6 +186,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @run_options
 @source_options(None)
 @sink_options
+@forecast_options
 @beside_options
 @dashboard_options
 @network_options
@@ -193,6 +202,7 @@ def command(
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
+    forecasting: ForecastOptions,
     alarms: BesideOptions,
     page: DashboardOptions,
     network: NetworkOptions,
@@ -210,8 +220,10 @@ def command(
     model = with_stored(model, stored)
     scoring = with_stored(scoring, stored)
     alarms = with_stored(alarms, stored)
+    forecasting = with_stored(forecasting, stored)
+    forecasting.check(model, scoring)
     sinks = [*outputs.open(), *alarms.sinks()]
-    stream = reading.open(source, model.task)
+    stream = reading.open(source, model.task or forecasting.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     bounds = reading.name_bounds() if stream.is_live or reading.limits else None
 
@@ -220,12 +232,16 @@ def command(
         if alarms.watch:
             warm_up_detector()
         own = {"sinks": sinks, "watchers": watchers, "bounds": bounds}
-        return EngineRun(
-            SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
-            lambda reader: learning_engine(
-                reader, model, scoring, alarms, options.engine_options(reading, stream) | own
-            ),
-        )
+        engine_options = options.engine_options(reading, stream) | own
+
+        def make_engine(reader: SourceReader) -> StreamEngine:
+            given = (model, scoring, alarms, engine_options)
+            if forecasting.forecast is not None:
+                return forecasting_engine(reader, forecasting, *given)
+            return learning_engine(reader, *given)
+
+        in_blocks = scoring.delay is None and not alarms.watch
+        return EngineRun(SourceReader(stream, in_blocks=in_blocks), make_engine)
 
     report = run_and_report(prepare, options, page, network, log)
     if report["n_unlabelled"] and not report["n_samples"]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from loco_stream.engine.report_lines import shown_steps
 from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class EngineFrames:
         self._classes: Frame = {}
         self._classes_due = 0.0
         self._watch_due = 0.0
+        self._fan_due = 0.0
 
     def point(self, engine: StreamEngine) -> Point:
         """Return a point of the course.
@@ -139,7 +141,18 @@ class EngineFrames:
             **_network(engine.model),
             **self._changed_tasks(engine),
             **self._watched(engine),
+            **self._fan(engine),
         }
+
+    def _fan(self, engine: StreamEngine) -> Frame:
+        """Return the current forecast and the scores by step ahead, at most twice a second."""
+        now = time.monotonic()
+        if engine.forecasts is None or now < self._fan_due:
+            return {}
+        self._fan_due = now + _SLOW_SECONDS
+        scores = engine.forecasts.scores
+        fan = {"at": scores.n_rows, **engine.forecasts.fan(), "steps": shown_steps(scores.horizon)}
+        return {"fan": fan | scores.report()}
 
     def _watched(self, engine: StreamEngine) -> Frame:
         """Return what the anomaly detector found, at most twice a second."""
@@ -162,11 +175,15 @@ class EngineFrames:
         return {"tasks": tasks}
 
     def _changed_classes(self, status: Mapping[str, Any]) -> Frame:
-        """Return the scores per class if they changed, at most twice a second."""
+        """Return the scores per class or target if they changed, at most twice a second."""
         now = time.monotonic()
-        if "per_class" not in status or now < self._classes_due:
+        if now < self._classes_due:
             return {}
         self._classes_due = now + _SLOW_SECONDS
+        if "per_target" in status:
+            return {"targets": status["per_target"]}
+        if "per_class" not in status:
+            return {}
         classes = {"per_class": status["per_class"], "confusion": status["confusion"]}
         if classes == self._classes:
             return {}
@@ -234,13 +251,22 @@ def _last_row(answered: ScoredRow | None) -> Frame | None:
     return {
         "x": [[_text(name), _text(value)] for name, value in islice(named.items(), _FEATURES)],
         "more": max(0, len(named) - _FEATURES),
-        "y": _text(answered.y),
-        "y_pred": _text(answered.y_pred),
+        "y": _label_text(answered.y),
+        "y_pred": _label_text(answered.y_pred),
         "right": answered.y == answered.y_pred,
         "proba": [[_text(label), p] for label, p in likeliest],
-        "interval": answered.interval,
+        # those of several targets have no common axis
+        "interval": None if isinstance(answered.interval, Mapping) else answered.interval,
         "t": answered.row.t,
     }
+
+
+def _label_text(value: Any) -> str:
+    """Return a label or prediction as text; of several targets, the first ones."""
+    if not isinstance(value, Mapping):
+        return _text(value)
+    shown = (f"{_text(name)} {_text(number)}" for name, number in islice(value.items(), _LABELS))
+    return ", ".join(shown) + (", ..." if len(value) > _LABELS else "")
 
 
 def _text(value: Hashable | None) -> str:
@@ -250,6 +276,14 @@ def _text(value: Hashable | None) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:_LETTERS]
 
 
+def _mixture(weights: Mapping[Any, Any]) -> Frame:
+    """Return the weight of each member; of several targets, their mean."""
+    own = [target for target in weights.values() if isinstance(target, Mapping)]
+    if not own:
+        return dict(weights)
+    return {name: sum(target[name] for target in own) / len(own) for name in own[0]}
+
+
 def _network(model: Any) -> Frame:
     """Return spikes, firing rates and ensemble weights of a spiking model; nothing of others."""
     if not hasattr(model, "last_spikes_"):
@@ -257,7 +291,7 @@ def _network(model: Any) -> Frame:
     return {
         "raster": _raster(model),
         "spikes": _rates(model),
-        "mixture": dict(getattr(model, "mixture_", {})),
+        "mixture": _mixture(getattr(model, "mixture_", {})),
     }
 
 

@@ -43,6 +43,7 @@ from loco_stream.engine.inbox import (
 from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import LocoStreamError, SourceError
+from loco_stream.metrics.keys import problem_of
 from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
 
@@ -142,7 +143,8 @@ class _Routes:
 
     @property
     def _task(self) -> str:
-        return "regression" if "mae" in self._service.status else "classification"
+        status = self._service.status
+        return problem_of(status) if "mae" in status else "classification"
 
     def _checked_labels(self, given: LearnBody) -> Sequence[InboxRow]:
         """Return rows and labels; raises an HTTP error for what cannot be learned."""

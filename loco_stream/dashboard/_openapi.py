@@ -17,6 +17,7 @@ Value = int | float | bool | str | None
 Features = dict[str, Value]
 
 
+Label = Value | dict[str, float | int | None]  # a map where there are several targets
 Id = Annotated[str, Meta(min_length=1, max_length=255)] | int
 
 
@@ -24,7 +25,7 @@ class LabelledRow(msgspec.Struct, forbid_unknown_fields=True):
     """A row and its label; a row with an `id` may get its label later."""
 
     x: Features
-    y: Value = None
+    y: Label = None
     id: Id | None = None
 
 
@@ -32,7 +33,7 @@ class RowLabel(msgspec.Struct, forbid_unknown_fields=True):
     """The label of the row with an id; null if the row will get none."""
 
     id: Id
-    label: Value
+    label: Label
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,7 +57,7 @@ class LearnBody(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     x: Features | None = None
-    y: Value = None
+    y: Label = None
     id: Id | None = None
     rows: list[LabelledRow] | None = None
     source: Annotated[str, Meta(min_length=1, max_length=255)] | None = None

@@ -15,6 +15,7 @@ from loco_stream.dashboard._server import (
     missing_extra,
     uvicorn_server,
 )
+from loco_stream.metrics.keys import problem_of
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -140,6 +141,4 @@ class Dashboard:
 
 def _task(engine: StreamEngine) -> str:
     """Return what the page shows: classification, regression, or a stream without labels."""
-    if "mae" in engine.status:
-        return "regression"
-    return "classification" if "accuracy" in engine.status else "watching"
+    return problem_of(engine.status)

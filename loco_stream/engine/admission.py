@@ -5,7 +5,7 @@ A model never forgets a name: each one costs memory, time per row and space in e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from loco_stream.engine.row import Label
@@ -30,7 +30,7 @@ class NameBounds:
     name_bytes
         Length of a name in bytes of UTF-8.
     features, classes
-        Names of features, and of classes, that all sources together may bring.
+        Names of features, and of classes or targets, that all sources together may bring.
     guest_names
         New features, and new classes, that the sources after the first may bring together. They may
         always bring half as many as the first one did.
@@ -161,12 +161,13 @@ class Admission:
     def _new_classes(self, event: Event) -> set[Hashable]:
         if self._bounds.classes is None and self._bounds.name_bytes is None:
             return set()
-        labels: Collection[Label] = ()
+        labels: Iterable[Label] = ()
         if isinstance(event, Sample):
             labels = (event.y,)
         elif isinstance(event, Block | Labels) and event.y is not None:
             labels = event.y
-        return {y for y in labels if y is not None} - self._classes.known
+        names = (y if isinstance(y, Mapping) else (y,) for y in labels if y is not None)
+        return {name for several in names for name in several} - self._classes.known
 
     def _width_fault(self, names: Collection[Hashable]) -> str | None:
         most = self._bounds.row_features

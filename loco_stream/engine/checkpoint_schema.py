@@ -170,7 +170,15 @@ class _Pending(TypedDict):
     ids: _RowIds
 
 
-class _Trainer(TypedDict):
+class _Summary(TypedDict):
+    targets: list[tuple[object, float, float, float]]
+
+
+class _SeveralTargets(TypedDict, total=False):
+    summary: _Summary  # in a run with several targets
+
+
+class _Trainer(_SeveralTargets):
     n_samples: _Count
     n_unlabelled: _Count
     n_held_out: _Count
@@ -229,9 +237,23 @@ class _Watcher(TypedDict):
     peak: tuple[float, float]
 
 
+class _Forecasts(TypedDict):
+    horizon: _Count
+    n_rows: _Count
+    history: list[float]
+    last: float
+    n: list[_Count]
+    errors: list[float]
+    no_change: list[float]
+    n_bounded: list[_Count]
+    n_inside: list[_Count]
+    made: bytes
+
+
 class _Watched(TypedDict, total=False):
     watcher: _Watcher  # in a run with an anomaly detector
     anomaly: object  # the detector beside a model
+    forecasts: _Forecasts  # in a run of a forecaster
 
 
 class Checkpoint(_Watched):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from loco_stream._compiler.timing import compile_seconds
+from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.events import EventHandler
+from loco_stream.engine.forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
@@ -25,6 +27,7 @@ from loco_stream.engine.progress import watch
 from loco_stream.engine.report import Report
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
+from loco_stream.engine.target_adapter import TargetAdapter
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
@@ -75,7 +78,8 @@ class StreamEngine:
         ``progressive_val_score(delay=...)``; a model with tickets learns from them. By default
         labels come with their rows.
     task
-        "classification" or "regression"; by default that of the model.
+        "classification", "regression", "multi-target regression" or "forecasting"; by default that
+        of the model.
     score_window
         Rows in the sliding window of the scores.
     resume
@@ -150,7 +154,7 @@ class StreamEngine:
         choose: Choose | None = None,
         bounds: NameBounds | None = None,
     ) -> None:
-        adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
+        adapter: Any = _adapter(model)
         if not isinstance(source, SourceReader):
             # a detector's findings show the values of a row as they came
             in_blocks = adapter.takes_blocks and delay is None and anomaly is None
@@ -163,6 +167,9 @@ class StreamEngine:
         measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
+        _check_monitor(monitor, measures.problem)
+        if delay and is_forecaster(model):
+            raise ConfigError(f"`delay` must be None or 0 with a forecaster, got {delay}")
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
         self._score_window = score_window
@@ -206,6 +213,12 @@ class StreamEngine:
         return self._trainer.watcher
 
     @property
+    def forecasts(self) -> ForecastAdapter | None:
+        """The forecaster with its scores by step ahead; None with any other model."""
+        adapter = self._trainer.adapter
+        return adapter if isinstance(adapter, ForecastAdapter) else None
+
+    @property
     def monitor(self) -> TaskMonitor:
         """The monitor."""
         monitor = self._trainer.monitor
@@ -224,7 +237,7 @@ class StreamEngine:
             return
         model, monitor = self._choose(task)
         measures = RunMeasures(task, self._score_window, self._seconds_waited)
-        self._trainer.set_task(ModelAdapter(model), measures, monitor)
+        self._trainer.set_task(_learner(model), measures, monitor)
 
     def stop(self) -> None:
         """End the run after the current rows; from a signal handler or any thread.
@@ -467,8 +480,31 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
 
 
 def _monitored(problem: str) -> str:
-    """Return the problem of the monitor; without labels it examines the inputs alone."""
-    return "classification" if problem == "watching" else problem
+    """Return the problem of the monitor.
+
+    Without labels it examines the inputs alone; of several targets it gets one number.
+    """
+    if problem == "watching":
+        return "classification"
+    return "regression" if is_numeric(problem) else problem
+
+
+def _check_monitor(monitor: TaskMonitor, problem: str) -> None:
+    if problem in (TARGETS, FORECASTING) and monitor.holds_out:
+        what = "several targets" if problem == TARGETS else "a forecaster"
+        raise ConfigError(f"`monitor` must have holdout=0 with {what}")
+
+
+def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
+    """Return the interface to a model, by what it predicts."""
+    return DetectorAdapter(model) if is_detector(model) else _learner(model)
+
+
+def _learner(model: Model) -> ModelAdapter:
+    """Return the interface to a model that learns labels."""
+    if is_forecaster(model):
+        return ForecastAdapter(model)
+    return TargetAdapter(model) if task_of(model) == TARGETS else ModelAdapter(model)
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._problems import plain_label
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.pending import PendingRow
@@ -24,7 +25,6 @@ from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.validation import n_entries
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
@@ -311,7 +311,7 @@ class EventHandler:
         for pending, late in self._delayed.take_due():
             self._learn_pending(pending, late)
         if self._delayed.delay:
-            self._delayed.add(self.trainer.predict_row(row), plain(y))
+            self._delayed.add(self.trainer.predict_row(row), plain_label(y))
         else:
             self.trainer.learn_row(row, y)
 

@@ -27,7 +27,7 @@ class RunMeasures:
     Parameters
     ----------
     problem
-        "classification" or "regression".
+        As in `Prequential`.
     score_window
         Rows in the sliding window of the scores.
     waited

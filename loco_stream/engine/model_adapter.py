@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._prediction_mode import takes_mode
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
@@ -24,6 +25,7 @@ __all__ = [
     "RowPrediction",
     "last_step",
     "task_of",
+    "without_details",
 ]
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
@@ -91,8 +93,6 @@ class ModelAdapter:
                     "`model` must have predict_one and learn_one, "
                     f"got {type(model).__name__} without {name}"
                 )
-        if _has_several_targets(model):
-            raise ConfigError(f"`model` must predict one target, got {type(model).__name__}")
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")
         self._has_tickets = hasattr(model, "observe_one")  # such a model takes times too
@@ -325,7 +325,7 @@ class ModelAdapter:
         if self._has_block_proba and in_detail:
             return self._train_classifier(block.X, y, named)
         predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
-        return _without_details(list(map(plain, predicted)))
+        return without_details(list(map(plain, predicted)))
 
     def _train_regressor(
         self, X: Table, y: Sequence[Label], named: dict[str, Any], in_detail: bool
@@ -334,10 +334,10 @@ class ModelAdapter:
         if in_detail:
             values, bounds = self.model.learn_predict_interval_array(X, y, **named)
             intervals: list[Interval] = [(low, high) for low, high in bounds.tolist()]
-            predictions = _without_details(values.tolist())._replace(interval=intervals)
+            predictions = without_details(values.tolist())._replace(interval=intervals)
         else:
             values = self.model.learn_predict_array(X, y, **named)
-            predictions = _without_details(values.tolist())
+            predictions = without_details(values.tolist())
         if is_untrained and len(X):
             predictions.y_pred[0] = None
             predictions.interval[0] = None
@@ -415,7 +415,7 @@ def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> 
     return proba
 
 
-def _without_details(y_pred: list[Label]) -> BlockPredictions:
+def without_details(y_pred: list[Label]) -> BlockPredictions:
     """Return predictions without probabilities and intervals."""
     return BlockPredictions(y_pred, [None] * len(y_pred), [None] * len(y_pred))
 
@@ -443,15 +443,19 @@ def last_step(model: object) -> object:
 
 
 def _has_several_targets(model: Model) -> bool:
-    """Return whether targets are dicts, which no source has."""
+    """Return whether the labels of a model are dicts."""
     river = sys.modules.get("river.base")
     return river is not None and isinstance(last_step(model), river.MultiTargetRegressor)
 
 
 def task_of(model: Model) -> str:
-    """Return "classification", "regression" or "watching", by the class or methods of a model."""
+    """Return the problem that a model solves, by its class or methods."""
     if hasattr(model, "learn_results_array"):
         return "watching"
+    if _has_several_targets(model):
+        return TARGETS
+    if hasattr(model, "learn_forecast_array"):
+        return FORECASTING
     if "river" in sys.modules:
         from river import base
 

@@ -62,12 +62,18 @@ class PendingRow:
         if index is not None:
             features = names[index]
             x = _array(x, len(features))
-        bounds = None if interval is None else tuple(interval)
         numbers = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
-        prediction = RowPrediction(y_pred, proba, bounds, numbers)
+        prediction = RowPrediction(y_pred, proba, _interval(interval), numbers)
         row_id, extra = joins
         row = Row(x, features, seq, t, source, epoch, id=row_id, extra=extra)
         return cls(row, prediction, since)
+
+
+def _interval(saved: Any) -> Any:
+    """Return an interval, or those of several targets, as the model gave them."""
+    if isinstance(saved, dict):
+        return {name: tuple(ends) for name, ends in saved.items()}
+    return None if saved is None else tuple(saved)
 
 
 def _content(x: NDArray[Any]) -> Plain:

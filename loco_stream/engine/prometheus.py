@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import ReportKey, keys_for
+from loco_stream.metrics.keys import ReportKey, keys_for, problem_of
 from loco_stream.persistence.content import Plain, State
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class _Collector:
     def collect(self) -> Iterator[Family]:
         """Yield the current metrics."""
         status = self._engine.status
-        problem = "regression" if "mae" in status else "classification"
+        problem = problem_of(status)
         for key in keys_for(problem, detector="n_alarms" in status):
             value = status.get(key.name)
             if key.prometheus and (key.kind == "flag" or value is not None):
@@ -240,8 +240,9 @@ class _Collector:
         name = f"loco_{key.prometheus}"
         if key.kind == "histogram":
             return self._latencies(name, key.description)
-        if key.kind == "classes":
-            return _class_scores(name, key.description, value)
+        if key.kind in ("classes", "targets"):
+            label = "label" if key.kind == "classes" else "target"
+            return _labelled_scores(name, key.description, label, value)
         if key.kind in ("parts", "shares"):
             kind = CounterMetricFamily if key.kind == "parts" else GaugeMetricFamily
             parts = kind(name, key.description, labels=["what"])
@@ -264,11 +265,12 @@ class _Collector:
         return family
 
 
-def _class_scores(name: str, description: str, classes: Plain) -> Family:
+def _labelled_scores(name: str, description: str, label: str, groups: Plain) -> Family:
+    """Return a gauge per class or target, and score."""
     from prometheus_client.core import GaugeMetricFamily
 
-    family = GaugeMetricFamily(name, description, labels=["label", "score"])
-    for label, scores in classes.items():
+    family = GaugeMetricFamily(name, description, labels=[label, "score"])
+    for group, scores in groups.items():
         for score, number in scores.items():
-            family.add_metric([label, score], number)
+            family.add_metric([group, score], number)
     return family

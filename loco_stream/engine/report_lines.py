@@ -25,6 +25,8 @@ def lines(report: State) -> Iterator[tuple[str, str]]:
         if key.label and value is not None and _is_measured(value, key.kind == "counter"):
             yield key.label, key.form.format(value)
     yield from _class_lines(report)
+    yield from _target_lines(report)
+    yield from _horizon_lines(report)
     yield from _anomaly_lines(report)
     yield from _latency_lines(report)
     if "drifts" in report:
@@ -63,6 +65,49 @@ def _class_lines(report: State) -> Iterator[tuple[str, str]]:
             yield _class_line(label, scores[label])
     if len(worst) < len(scores):
         yield f"{len(scores) - len(worst)} more labels", "recall is higher"
+
+
+def _target_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield a row per target; of many targets, those that are explained least."""
+    scores = report.get("per_target") or {}
+    worst = sorted(scores, key=lambda name: _order(scores[name]["r2"]))[:_CLASS_LINES]
+    for name in scores:
+        if name in worst:
+            own = scores[name]
+            yield f"target {name}", f"mae {own['mae']:.5g}, R2 {own['r2']:.4f}"
+    if len(worst) < len(scores):
+        yield f"{len(scores) - len(worst)} more targets", "R2 is higher"
+
+
+def _horizon_lines(report: State) -> Iterator[tuple[str, str]]:
+    """Yield a row for some of the steps ahead, with the first and the last one."""
+    errors = report.get("forecast_mae") or {}
+    for step in shown_steps(len(errors)):
+        error = errors[str(step)]
+        if not math.isnan(error):
+            last = report["forecast_no_change_mae"][str(step)]
+            inside = report["forecast_coverage"][str(step)]
+            covers = "" if math.isnan(inside) else f", coverage {inside:.3f}"
+            steps = "step" if step == 1 else "steps"
+            yield f"error {step} {steps} ahead", f"{error:.4g}, repeating {last:.4g}{covers}"
+
+
+def shown_steps(horizon: int) -> list[int]:
+    """Return the steps ahead that a table shows.
+
+    Examples
+    --------
+    >>> shown_steps(24), shown_steps(1), shown_steps(0)
+    ([1, 2, 5, 10, 24], [1], [])
+    """
+    if horizon == 0:
+        return []
+    return [*(step for step in (1, 2, 5, 10, 25, 50, 100, 250) if step < horizon), horizon]
+
+
+def _order(value: float) -> float:
+    """Return a score to sort by; one that was not measured is the lowest."""
+    return -math.inf if math.isnan(value) else value
 
 
 def _anomaly_lines(report: State) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from loco_stream._problems import TARGETS
 from loco_stream.engine.measures import curve_scores
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import State
@@ -17,6 +18,7 @@ __all__ = ["draw", "image"]
 
 _AXES = {
     "regression": "mean absolute error (units of the label)",
+    TARGETS: "mean absolute error, mean over the targets",
     "classification": "accuracy (fraction)",
 }
 
@@ -39,6 +41,8 @@ def draw(report: State, title: str) -> Figure:
     axes = figure.add_subplot()
     if report.get("task") == "watching":
         _draw_anomalies(axes, report)
+    elif "forecast" in report:
+        _draw_fan(axes, report["forecast"], report["n_rows"])
     else:
         _draw_scores(axes, report)
     for i, drift in enumerate(report.get("drifts", ())):
@@ -61,6 +65,18 @@ def _draw_scores(axes: Axes, report: State) -> None:
     if problem == "classification":
         axes.set_ylim(0, 1)
     axes.set(xlabel="samples", ylabel=label)
+
+
+def _draw_fan(axes: Axes, fan: State, n: int) -> None:
+    """Draw the last values, the forecast of the next ones, and its interval."""
+    history = fan["history"]
+    past = range(n - len(history), n)
+    ahead = range(n, n + len(fan["forecast"]))
+    axes.plot(past, history, lw=1.2, color="tab:gray", label="series")
+    axes.plot(ahead, fan["forecast"], lw=1.4, color="tab:blue", label="forecast")
+    axes.fill_between(ahead, fan["low"], fan["high"], alpha=0.2, label="90 % interval")
+    axes.set_xlim(left=n - len(history))
+    axes.set(xlabel="rows", ylabel="value")
 
 
 def _draw_anomalies(axes: Axes, report: State) -> None:

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._problems import TARGETS, plain_label
 from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.row import cut
 from loco_stream.errors import InputError, SourceError
-from loco_stream.numbers import plain
 from loco_stream.stream import Block, Event, Labels, Position, Sample, Schema, Source
 
 __all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
@@ -27,6 +27,7 @@ Commit: TypeAlias = tuple[Sequence[Event], Position]
 # Keys of a saved position that has side state.
 _WITHIN = "within"
 _BESIDE = "beside"
+_TASKS = {"Regression": "regression", "Multi-output regression": TARGETS}  # of river's datasets
 _MAX_VALUES_AHEAD = 4_000_000
 _TICK = 0.05
 
@@ -53,7 +54,7 @@ class PairSource(Source):
         task = getattr(self._pairs, "task", None)
         if not isinstance(task, str):
             return None
-        return Schema(task="regression" if task == "Regression" else "classification")
+        return Schema(task=_TASKS.get(task, "classification"))
 
     @property
     def position(self) -> Position:
@@ -74,7 +75,7 @@ class PairSource(Source):
                 "`source` must yield (x, y) pairs with a mapping x, or events, got "
                 f"{item!r:.80} as row {self._row - 1}"
             )
-        return Sample(item[0], plain(item[1]), self._row - 1, source=self.name)
+        return Sample(item[0], plain_label(item[1]), self._row - 1, source=self.name)
 
     def seek(self, position: Position) -> None:
         """Skip the rows before ``{"row": n}``."""

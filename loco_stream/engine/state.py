@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream.engine.forecasting import ForecastAdapter
 from loco_stream.engine.trainer import Trainer
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.content import (
@@ -107,6 +108,8 @@ def export_trainer(trainer: Trainer) -> tuple[Config, Arrays]:
         if not trainer.is_watching:  # else the detector is the model
             config["anomaly"], anomaly_arrays = export_model(trainer.watcher.holder.model)
             arrays |= with_prefix("anomaly", anomaly_arrays)
+    if isinstance(trainer.adapter, ForecastAdapter):
+        config["forecasts"] = trainer.adapter.scores.export_state()
     if trainer.monitor is not None:
         config["monitor"], monitor_arrays = trainer.monitor.export_state()
         copies = {name: np.array(array) for name, array in monitor_arrays.items()}
@@ -119,6 +122,8 @@ def restore_trainer(trainer: Trainer, saved: Saved) -> None:
     config = saved.config
     if trainer.measures is not None:
         trainer.measures.restore_state(config["measures"])
+    if isinstance(trainer.adapter, ForecastAdapter):
+        trainer.adapter.scores.restore_state(config["forecasts"])
     _restore_watcher(trainer, saved)
     if trainer.monitor is not None:
         arrays = without_prefix("monitor", saved.arrays)

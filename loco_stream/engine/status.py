@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping
 from loco_stream import __version__
 from loco_stream.engine.commits import CommitPipeline
 from loco_stream.engine.events import EventHandler
+from loco_stream.engine.forecasting import ForecastAdapter
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.report import Report
@@ -102,6 +103,7 @@ class StatusBoard:
                 **{name: value for name, value in self.status.items() if name not in _STATUS_ONLY},
                 **self._monitor_report(),
                 **self._watcher_report(),
+                **self._fan(),
                 **self._quality(),
                 "categories": getattr(estimator, "categories_", {}),
                 "seed": getattr(estimator, "seed", None),
@@ -132,6 +134,15 @@ class StatusBoard:
             return {}
         return {**watcher.report(), "anomaly_curve": watcher.curve_report()}
 
+    def _horizons(self) -> Config:
+        """Return the scores of a forecaster by step ahead."""
+        adapter = self._trainer.adapter
+        return adapter.scores.report() if isinstance(adapter, ForecastAdapter) else {}
+
+    def _fan(self) -> Config:
+        adapter = self._trainer.adapter
+        return {"forecast": adapter.fan()} if isinstance(adapter, ForecastAdapter) else {}
+
     def _watcher_shares(self) -> Config:
         watcher = self._trainer.watcher
         return {} if watcher is None else {"unusual_columns": watcher.shares()}
@@ -141,6 +152,7 @@ class StatusBoard:
         if now - self._slow_at >= _SLOW_SECONDS:
             numbers = _numbers(self._monitor_report())
             self._slow = {**numbers, **self._quality(), **self._watcher_shares()}
+            self._slow |= self._horizons()
             self._slow_at = now
 
     def _measure(self) -> Config:

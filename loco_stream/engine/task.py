@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from loco_stream._problems import TARGETS
 from loco_stream.engine.label_watch import PATIENCE_ROWS, PATIENCE_SECONDS, labels_in
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, n_rows
@@ -59,12 +60,15 @@ def find_task(
 
 
 def task_of_labels(labels: Iterable[Label]) -> str:
-    """Return the task of a stream with such labels.
+    """Return the task of a stream with such labels; those of several targets are mappings.
 
     Examples
     --------
     >>> task_of_labels([1, 2, 1]), task_of_labels([1.0, 2.5]), task_of_labels(["1.5"])
     ('classification', 'regression', 'classification')
     """
+    labels = list(labels)
+    if labels and isinstance(labels[0], Mapping):
+        return TARGETS
     fractions = (isinstance(label, float) and not label.is_integer() for label in labels)
     return "regression" if any(fractions) else "classification"

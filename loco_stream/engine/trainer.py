@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from loco_stream._problems import TARGETS, is_numeric, plain_label
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import (
@@ -18,12 +19,13 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, cut, row_at, rows_of
+from loco_stream.engine.target_adapter import TargetSummary
 from loco_stream.engine.watching import Watcher
 from loco_stream.errors import InputError
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.monitor.row_codec import CodedRows
-from loco_stream.numbers import plain, to_number
+from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
 
@@ -106,9 +108,7 @@ class Trainer:
         self.watcher: Watcher | None = None
         self.now = 0.0
         self._in_detail = in_detail
-        is_regression = measures is not None and measures.problem == "regression"
-        self._is_regression = is_regression
-        self._with_proba = in_detail and not is_regression
+        self._set_problem()
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
         self._emit_alarm: Callable[[Alarm, Row], None] | None = None
@@ -120,9 +120,14 @@ class Trainer:
         self.adapter = adapter
         self.measures = measures
         self.monitor = monitor
-        self._is_regression = measures.problem == "regression"
-        self._with_proba = self._in_detail and not self._is_regression
+        self._set_problem()
         self.pending.forget_predictions()
+
+    def _set_problem(self) -> None:
+        problem = "" if self.measures is None else self.measures.problem
+        self._is_regression = is_numeric(problem)
+        self._with_proba = self._in_detail and not self._is_regression
+        self._summary = TargetSummary() if problem == TARGETS else None
 
     def on_prediction(
         self, emit: Callable[[Prediction], None], emit_block: Callable[[Predictions], None]
@@ -167,7 +172,7 @@ class Trainer:
         else:
             predicted = RowPrediction(self.adapter.predict(row))
         prediction = self._usable(predicted)
-        self._finish(row, prediction, plain(y), is_late=False)
+        self._finish(row, prediction, plain_label(y), is_late=False)
         return prediction.y_pred
 
     def learn_block(
@@ -230,7 +235,7 @@ class Trainer:
         n = len(part.X)
         monitor = self.monitor
         held = [] if monitor is None else monitor.rows_held_out(self.n_samples, n)
-        labels = [plain(y) for y in labels]
+        labels = [plain_label(y) for y in labels]
         predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
         y_pred = self._usable_predictions(predicted.y_pred)
         if self._emit_block is not None:
@@ -252,25 +257,30 @@ class Trainer:
     ) -> None:
         """Pass rows to the monitor, which sees the model after the last one."""
         encoded = monitor.encode(part.X, part.features)
-        if monitor.update_rows(encoded, labels, y_pred, self.n_samples, self.adapter.model):
+        is_predicted = [prediction is not None for prediction in y_pred]
+        pairs = self._summarised_rows(labels, y_pred)
+        if monitor.update_rows(encoded, *pairs, self.n_samples, self.adapter.model):
             self.n_samples += len(labels)
         else:
-            self._examine_rows(monitor, part, encoded, labels, y_pred)
+            self._examine_rows(monitor, part, encoded, pairs, is_predicted)
 
     def _examine_rows(
         self,
         monitor: TaskMonitor,
         part: Block,
         encoded: CodedRows,
-        labels: Sequence[Label],
-        y_pred: Sequence[Label],
+        pairs: tuple[Sequence[Label], Sequence[Label]],
+        is_predicted: Sequence[bool],
     ) -> None:
-        """Do what `_examine_part` does row by row, since something happens in them."""
+        """Do what `_examine_part` does row by row, since something happens in them.
+
+        `pairs` are the labels and the predictions, as the monitor takes them.
+        """
         model = self.adapter.model
         holds_out = monitor.holds_out
-        for i, (y, prediction) in enumerate(zip(labels, y_pred, strict=True)):
+        for i, (y, prediction) in enumerate(zip(*pairs, strict=True)):
             index = self.n_samples
-            if prediction is not None:
+            if is_predicted[i]:
                 alarms = monitor.update_row(encoded, i, y, prediction, index)
                 if alarms:
                     self._take_alarms(alarms, row_at(part, i))
@@ -330,7 +340,7 @@ class Trainer:
         """
         pending = self.pending.take(source, epoch, seq)
         if pending is not None and y is not None:
-            self.learn_pending(pending, plain(y))
+            self.learn_pending(pending, plain_label(y))
         return pending
 
     def learn_label_by_id(self, row_id: Any, y: Label) -> None:
@@ -341,7 +351,7 @@ class Trainer:
         InputError
             The model refuses the row: nothing was learned.
         """
-        key = self.pending.ids.find(row_id, plain(y), self.now)
+        key = self.pending.ids.find(row_id, plain_label(y), self.now)
         if key is not None:
             self.learn_label(*key, y)
 
@@ -388,7 +398,25 @@ class Trainer:
             return
         x = None if is_late else row.x
         features = None if is_late else row.features
+        if y is not None:
+            y, y_pred = self._summarised(y, y_pred)
         self._take_alarms(self.monitor.update(y, y_pred, x, self.n_samples, features), row)
+
+    def _summarised_rows(
+        self, labels: Sequence[Label], y_pred: Sequence[Label]
+    ) -> tuple[Sequence[Label], Sequence[Label]]:
+        """Return the result of `_summarised` for rows; one without a prediction is left out."""
+        if self._summary is None:
+            return labels, y_pred
+        pairs = [
+            (None, None) if prediction is None else self._summary.update(y, prediction)
+            for y, prediction in zip(labels, y_pred, strict=True)
+        ]
+        return [y for y, _ in pairs], [prediction for _, prediction in pairs]
+
+    def _summarised(self, y: Label, y_pred: Label) -> tuple[Label, Label]:
+        """Return label and prediction as the monitor takes them: one number for all targets."""
+        return (y, y_pred) if self._summary is None else self._summary.update(y, y_pred)
 
     def _take_alarms(self, alarms: Sequence[Alarm], row: Row) -> None:
         for alarm in alarms:
@@ -402,7 +430,7 @@ class Trainer:
     def _usable(self, prediction: RowPrediction) -> RowPrediction:
         """Replace a value that is not finite by None: a diverging model must not end the run."""
         y_pred = prediction.y_pred
-        if y_pred is None or not self._is_regression or math.isfinite(to_number(y_pred)):
+        if not self._is_regression or _is_finite(y_pred):
             return prediction
         self._count_unusable(y_pred)
         return prediction._replace(y_pred=None)
@@ -410,7 +438,7 @@ class Trainer:
     def _usable_predictions(self, y_pred: list[Label]) -> list[Label]:
         if not self._is_regression:
             return y_pred
-        usable = [value is None or math.isfinite(to_number(value)) for value in y_pred]
+        usable = list(map(_is_finite, y_pred))
         for value, is_usable in zip(y_pred, usable, strict=True):
             if not is_usable:
                 self._count_unusable(value)
@@ -434,6 +462,7 @@ class Trainer:
             **{name: getattr(self, name) for name in _COUNTERS},
             "last_drift": self.last_drift,
             "pending": self.pending.export_state(),
+            **({} if self._summary is None else {"summary": self._summary.export_state()}),
         }
 
     def restore_state(self, state: State) -> None:
@@ -442,6 +471,16 @@ class Trainer:
             setattr(self, name, state[name])
         self.last_drift = state["last_drift"]
         self.pending.restore_state(state["pending"])
+        if self._summary is not None:
+            self._summary.restore_state(state["summary"])
+
+
+def _is_finite(y_pred: Label) -> bool:
+    """Return whether every predicted number is finite; None, no prediction, is fine."""
+    if y_pred is None:
+        return True
+    values = y_pred.values() if isinstance(y_pred, dict) else (y_pred,)
+    return all(math.isfinite(to_number(value)) for value in values)
 
 
 def _score_part(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._problems import TARGETS, known_targets
 from loco_stream._text import has_surrogate
 from loco_stream.engine.row import Label, cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
@@ -170,8 +171,22 @@ def label_fault(y: Label, problem: str) -> str | None:
         if type(y) in _NO_FAULT:
             return f"`y` {_UNICODE}, got {shown(y)}" if has_surrogate(y) else None
         return _class_fault(plain(y), y)
+    if problem == TARGETS:
+        return None if y is None else _targets_fault(y)
     is_number = y is None or to_number(y) == to_number(y)
     return None if is_number else f"`y` {_RANGE}, got {shown(y)}"
+
+
+def _targets_fault(y: Label) -> str | None:
+    """Return what is wrong with the values of several targets."""
+    if not isinstance(y, Mapping):
+        return f"y is {shown(y)}; it must be a mapping from target to number"
+    for name, value in y.items():
+        if is_beyond(value) or isinstance(value, str):
+            return f"target {shown(name)} is {shown(value)}; {_RANGE}"
+        if has_surrogate(name):
+            return f"target {shown(name)}; {_UNICODE}"
+    return None if known_targets(y) else "y has no value for any target"
 
 
 def _class_fault(label: Label, y: Label) -> str | None:

@@ -121,6 +121,11 @@ class Watcher:
         """Pass the record of every alarm to a function."""
         self._emit = emit
 
+    def score(self, rows: Sequence[Row], results: RowResults) -> list[float]:
+        """Keep what the detector found in rows; return the state score of each."""
+        self._note(results, rows)
+        return results.scores[:, 1].tolist()  # type: ignore[no-any-return]
+
     def take(self, event: Sample | Block) -> None:
         """Score the rows of an event, then learn them.
 

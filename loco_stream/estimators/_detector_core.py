@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
-from loco_stream.estimators._forecasts import ColumnForecasts
 from loco_stream.estimators._saved_checks import check_names
 from loco_stream.estimators.inputs.categories import is_text
 from loco_stream.estimators.inputs.slots import in_order
@@ -65,16 +65,40 @@ class RowResults(NamedTuple):
         return {name: (low, high) for name, low, high in bands if high < math.inf}
 
 
-class DetectorCore:
-    """Columns and state of one detector. Methods do not lock; `lock` is held by the detector."""
+class Forecasts(Protocol):
+    """Forecasts the next row from the rows before it."""
 
-    def __init__(self, every: float, memory: Sequence[float] | None, seed: int | None) -> None:
+    def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
+        """Return the forecast of each row, (n, columns), made before the row is learned."""
+
+    def predict(self, filled: Float64, time: float) -> Float64:
+        """Return the forecast of one row, (columns,); nothing is learned."""
+
+    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return plain values and arrays, from which `restore` continues."""
+
+    def restore(self, config: Any, arrays: Mapping[str, NDArray[Any]], n_columns: int) -> None:
+        """Continue from `export`."""
+
+
+class DetectorCore:
+    """Columns and state of one detector. Methods do not lock; `lock` is held by the detector.
+
+    Parameters
+    ----------
+    every
+        Rows per false alarm.
+    forecasts
+        What a row is expected to be; its errors are part of the scores.
+    """
+
+    def __init__(self, every: float, forecasts: Forecasts) -> None:
         self.every = float(every)
         self.lock = RLock()
         self.columns: dict[Hashable, int] = {}
         self.texts: list[dict[str, int]] = []  # of each column, the kind of each text
         self.state = novelty.allocate(0)
-        self.forecasts = ColumnForecasts(memory, seed)
+        self.forecasts = forecasts
         self.filled = np.zeros(0)  # last known number of each column
         self._make_scratch()
 
@@ -87,6 +111,7 @@ class DetectorCore:
             kept = {n: value for n, value in self.__dict__.items() if n not in _NOT_KEPT}
             copies = {name: array.copy() for name, array in self.state._asdict().items()}
             kept["state"] = novelty.State(**copies)
+            kept["forecasts"] = copy(self.forecasts)
             kept["columns"] = dict(self.columns)
             kept["texts"] = [dict(own) for own in self.texts]
             return kept

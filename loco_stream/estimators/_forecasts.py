@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,12 @@ class ColumnForecasts:
         self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed)
         self._last: Float64 | None = None  # the row before
         self._is_known = np.zeros(0, np.bool_)  # columns that the network has learned from
+
+    def __copy__(self) -> Self:
+        forecasts = type(self).__new__(type(self))
+        own = {"_model": copy(self._model), "_is_known": self._is_known.copy()}
+        forecasts.__dict__.update(self.__dict__, **own)
+        return forecasts
 
     def _before(self, rows: Float64) -> Float64:
         """Return the row before each row; of columns that are new, their first value."""

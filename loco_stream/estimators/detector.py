@@ -14,6 +14,7 @@ from river.base.anomaly_detector import AnomalyDetector
 from loco_stream import _checks
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
+from loco_stream.estimators._forecasts import ColumnForecasts
 from loco_stream.estimators._parameters import fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
@@ -122,7 +123,7 @@ class LOCODetector(AnomalyDetector):
         self.alarm_ = False
         self.blame_: Hashable = None
         self.expected_: dict[Hashable, tuple[float, float]] = {}
-        self._core = DetectorCore(every, memory, seed)
+        self._core = DetectorCore(every, ColumnForecasts(memory, seed))
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters and "_core" in self.__dict__:

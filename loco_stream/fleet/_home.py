@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
@@ -21,6 +22,7 @@ from loco_stream.persistence.version_2.monitor import monitor_settings
 __all__ = ["FleetHome", "Settings", "model_factory", "opening", "stored_settings"]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
+Template: TypeAlias = LOCOClassifier | LOCORegressor | LOCODetector
 
 _FORMAT = 2
 
@@ -59,7 +61,7 @@ class FleetHome:
     def __init__(
         self,
         storage: Storage,
-        model: LOCOClassifier | LOCORegressor | None,
+        model: Template | None,
         key_groups: int,
         monitor: TaskMonitor | None,
         settings: Settings | None = None,
@@ -94,7 +96,7 @@ class FleetHome:
 
     def _begin(
         self,
-        model: LOCOClassifier | LOCORegressor | None,
+        model: Template | None,
         key_groups: int,
         settings: Settings | None,
         share: str,
@@ -224,11 +226,12 @@ def _write(storage: Storage, header: _Header) -> None:
     storage.write_header(json.dumps(content).encode())
 
 
-def _load(storage: Storage) -> LOCOClassifier | LOCORegressor:
+def _load(storage: Storage) -> Template:
     """Return the template."""
     saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
-    for estimator in (LOCOClassifier, LOCORegressor):
+    estimators: tuple[type[Template], ...] = (LOCOClassifier, LOCORegressor, LOCODetector)
+    for estimator in estimators:
         if kind == estimator.__name__:
             return estimator.from_state(config, arrays)
     raise CheckpointError(f"the template of {storage.location} is a {kind}, not a model")
@@ -239,11 +242,13 @@ def _check_options(model: object, share: str, monitor: TaskMonitor | None) -> No
         raise ConfigError(f"`share` must be 'none' or 'prior', got {share!r}")
     if share != "none" and monitor is not None:
         raise ConfigError("`share` excludes `monitor`: it would score a key's own model alone")
-    if model is not None and not isinstance(model, LOCOClassifier | LOCORegressor):
+    if model is not None and not isinstance(model, Template):
         raise ConfigError(
-            "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
-            f"directory was begun with, got {type(model).__name__}"
+            "`model` must be a LOCOClassifier, LOCORegressor or LOCODetector, or None for the "
+            f"model that the directory was begun with, got {type(model).__name__}"
         )
+    if isinstance(model, LOCODetector) and (monitor is not None or share != "none"):
+        raise ConfigError("`monitor` must be None and `share` 'none' with a LOCODetector")
 
 
 def _present_groups(storage: Storage, header: _Header) -> list[int]:

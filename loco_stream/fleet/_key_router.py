@@ -58,6 +58,8 @@ class KeyRouter:
         Rows that may wait for a label; the oldest expire when there are more.
     max_age
         Seconds that a row waits.
+    labelled
+        False lets no row wait: models learn without labels.
 
     Attributes
     ----------
@@ -69,8 +71,16 @@ class KeyRouter:
         Rows whose label did not arrive in time.
     """
 
-    def __init__(self, feature: str, capacity: int = 50_000, max_age: float = 3600.0) -> None:
+    def __init__(
+        self,
+        feature: str,
+        capacity: int = 50_000,
+        max_age: float = 3600.0,
+        *,
+        labelled: bool = True,
+    ) -> None:
         self._feature = feature
+        self._labelled = labelled
         self._capacity = capacity
         self._max_age = max_age
         # by source, epoch and number: the key, and when the row arrived
@@ -170,6 +180,8 @@ class KeyRouter:
             _, label, number = row
             if key is None:
                 self.n_without_key += 1
+            elif not self._labelled:
+                parts.add(key, unlabelled, row)
             elif label is not None:
                 parts.add(key, labelled, row)
             else:

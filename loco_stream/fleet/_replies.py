@@ -102,7 +102,7 @@ class Replies:
             members.setdefault(key, []).append(i)
         found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
         given = {key: values for key, values in found.items() if values is not None}
-        if self._fleet.task == "regression":
+        if self._fleet.task != "classification":
             table = np.full((len(keys), 1), math.nan, np.float32)
             for key, (numbers, _) in given.items():
                 table[members[key]] = numbers

@@ -12,6 +12,7 @@ import numpy as np
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
@@ -117,7 +118,7 @@ class Fleet:
 
     def __init__(
         self,
-        model: LOCOEstimator | None,
+        model: LOCOEstimator | LOCODetector | None,
         directory: str | os.PathLike[str],
         workers: int = 0,
         key_groups: int = 64,
@@ -199,13 +200,15 @@ class Fleet:
 
     @property
     def task(self) -> str:
-        """Task type of the models: classification or regression."""
+        """Task type of the models: classification, regression or watching."""
         return task_of(self._home.template)
 
     @property
     def has_context(self) -> bool:
         """Whether the models depend on earlier rows, because they have a memory or delays."""
         template = self._home.template
+        if isinstance(template, LOCODetector):
+            return True
         return template.memory is not None or template.max_delay > 0
 
     @property

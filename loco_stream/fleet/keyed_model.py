@@ -16,8 +16,10 @@ from loco_stream.engine.row import Features, Row
 from loco_stream.engine.state import export_model, export_trainer, model_of, restore_trainer
 from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
+from loco_stream.engine.watching import DetectorAdapter, Watcher
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.detector import LOCODetector
 from loco_stream.fleet._rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Outputs, Rows, Table
 from loco_stream.fleet.sharing import Mixture, SharedModel, named_table, probas
 from loco_stream.monitor import Alarm, TaskMonitor
@@ -53,7 +55,7 @@ class ModelFactory:
 
     def __init__(
         self,
-        template: LOCOEstimator,
+        template: LOCOEstimator | LOCODetector,
         watch: State | None = None,
         shared: SharedModel | None = None,
     ) -> None:
@@ -65,12 +67,19 @@ class ModelFactory:
     def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
         model = self._blank(rows) if rows.kind == LEARN else self.template
-        return KeyedModel(copy.copy(model), self._watch, shared=self.shared)
+        return self._keyed(copy.copy(model))
 
     def restarted(self, keyed: KeyedModel) -> KeyedModel:
         """Return a model that starts anew for a key; rows that the key learned stay repeated."""
-        model = copy.copy(self.template)
-        return KeyedModel(model, self._watch, dict(keyed.seen), self.shared)
+        return self._keyed(copy.copy(self.template), dict(keyed.seen))
+
+    def _keyed(
+        self,
+        model: LOCOEstimator | LOCODetector,
+        seen: dict[str, tuple[int, int]] | None = None,
+    ) -> KeyedModel:
+        kind = KeyedDetector if isinstance(model, LOCODetector) else KeyedModel
+        return kind(model, self._watch, seen, self.shared)
 
     def load(self, key: Key, content: bytes) -> KeyedModel:
         """Return a stored model, bit-identical.
@@ -86,7 +95,7 @@ class ModelFactory:
             raise CheckpointError(
                 f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}"
             )
-        keyed = KeyedModel(own.from_state(config, arrays), self._watch, shared=self.shared)
+        keyed = self._keyed(own.from_state(config, arrays))
         keyed.restore(saved)
         return keyed
 
@@ -102,16 +111,17 @@ class ModelFactory:
         keyed.changed = False
         return keyed
 
-    def _blank(self, rows: Rows) -> LOCOEstimator:
+    def _blank(self, rows: Rows) -> LOCOEstimator | LOCODetector:
         """Return the template with arrays for the columns of those rows, which are only copied."""
-        if self.template.n_seen or isinstance(rows.X, list):
-            return self.template
+        template = self.template
+        if template.n_seen or isinstance(rows.X, list) or isinstance(template, LOCODetector):
+            return template
         names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
         blank = self._blanks.get(names)
         if blank is None:
             if len(self._blanks) >= 16:  # a source that invents names must not fill the memory
                 self._blanks.clear()
-            blank = self._blanks[names] = copy.copy(self.template)
+            blank = self._blanks[names] = copy.copy(template)
             blank.reserve(names)
         return blank
 
@@ -149,7 +159,7 @@ class KeyedModel:
 
     def __init__(
         self,
-        model: LOCOEstimator,
+        model: LOCOEstimator | LOCODetector,
         watch: State | None,
         seen: dict[str, tuple[int, int]] | None = None,
         shared: SharedModel | None = None,
@@ -160,11 +170,21 @@ class KeyedModel:
         self.changed = True
         self.alarms: list[Record] = []
         self._is_watched = watch is not None
-        self._trainer = _trainer(model, watch)
+        self._trainer = self._make_trainer(model, watch)
         self._trainer.on_alarm(self._add_alarm)
         # all rows learned so far, while they are few and alone determine the state
         self._young: list[Rows] | None = [] if seen is None and shared is None else None
         self._n_young = 0
+
+    def _make_trainer(self, model: Any, watch: State | None) -> Trainer:
+        adapter = ModelAdapter(model)
+        pending = PendingRows(_MAX_PENDING, math.inf)
+        if watch is None:
+            return Trainer(adapter, pending, in_detail=False)
+        problem = task_of(model)
+        monitor = TaskMonitor(**{**watch, "problem": problem})
+        measures = RunMeasures(problem)
+        return Trainer(adapter, pending, measures, monitor, in_detail=False)
 
     @property
     def model(self) -> Any:
@@ -331,15 +351,41 @@ class KeyedModel:
         return plain_report
 
 
-def _trainer(model: LOCOEstimator, watch: State | None) -> Trainer:
-    adapter = ModelAdapter(model)
-    pending = PendingRows(_MAX_PENDING, math.inf)
-    if watch is None:
-        return Trainer(adapter, pending, in_detail=False)
-    problem = task_of(model)
-    monitor = TaskMonitor(**{**watch, "problem": problem})
-    measures = RunMeasures(problem)
-    return Trainer(adapter, pending, measures, monitor, in_detail=False)
+class KeyedDetector(KeyedModel):
+    """One key's anomaly detector: rows need no labels, and alarms are its records."""
+
+    def _make_trainer(self, model: LOCODetector, watch: State | None) -> Trainer:
+        adapter: Any = DetectorAdapter(model)
+        trainer = Trainer(adapter, PendingRows(), RunMeasures("watching"), in_detail=False)
+        trainer.watcher = self._watcher = Watcher(adapter)
+        self._watcher.on_alarm(lambda record: self.alarms.append(record))
+        return trainer
+
+    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
+        """Score rows, each before it is learned; return their state scores."""
+        if rows.kind == LABELS:  # a detector reads none
+            return [None] * len(rows)
+        each = [_row(rows, i) for i in range(len(rows))]
+        if isinstance(rows.X, list):
+            return [self._watcher.score([row], self.model.learn_results(row.x))[0] for row in each]
+        found = self.model.learn_results_array(rows.X, None, _names(rows))
+        return self._watcher.score(each, found)
+
+    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+        """Return the onset score of each row; nothing is learned."""
+        names = tuple(features or ())
+        rows = X if isinstance(X, list) else [dict(zip(names, row, strict=True)) for row in X]
+        return [float(self.model.score_one(row)) for row in rows]
+
+    def restore(self, saved: Saved) -> None:
+        """Restore what `to_bytes` kept besides the detector."""
+        super().restore(saved)
+        self._watcher.restore_state(saved.config["watcher"])
+
+    def report(self) -> Config:
+        """Return rows, alarms and the most unusual rows."""
+        report: Config = jsonable({"n_samples": self.model.n_seen, **self._watcher.report()})
+        return report
 
 
 def _row(rows: Rows, i: int) -> Row:

@@ -105,14 +105,18 @@ class FleetRunner:
         self._reader = reader
         self._key = key
         self._is_regression = fleet.task == "regression"
-        self._router = KeyRouter(key)
+        self._is_watching = fleet.task == "watching"
+        self._router = KeyRouter(key, labelled=not self._is_watching)
         self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
         self._live = reader.source.is_live
-        self._drifts: dict[Key, Record] = {}  # the last drift of each key, the newest at the end
+        # the last drift and the last alarm of each key, the newest at the end
+        self._drifts: dict[Key, Record] = {}
+        self._alarms: dict[Key, Record] = {}
         self._scores: dict[Key, _KeyScore] = {}
         self._counts = _Counts()
+        self._n_alarms = 0
         self._stopping = False
         # an error of the source, raised after the rows before it are learned
         self._error: Exception | None = None
@@ -170,8 +174,19 @@ class FleetRunner:
             "n_resident": n_resident,
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
+            **self._alarm_counts(),
             "position": self._position,
         }
+
+    def _alarm_counts(self) -> dict[str, int]:
+        """Return the alarms of a stream without labels, and the keys that raised them."""
+        if not self._is_watching:
+            return {}
+        return {"n_alarms": self._n_alarms, "n_alarmed_keys": len(self._alarms)}
+
+    def alarmed(self, n: int = _LISTED) -> list[KeyReport]:
+        """Return the reports of the keys that raised an alarm last in this run, newest first."""
+        return [self._key_report(key) for key in list(self._alarms)[::-1][:n]]
 
     def worst(self, n: int = _LISTED) -> list[KeyReport]:
         """Return the reports of the keys with the largest error in this run, the largest first."""
@@ -190,6 +205,7 @@ class FleetRunner:
             **self.status(),
             "worst": self.worst(),
             "drifted_lately": self.changed(),
+            **({"alarmed_lately": self.alarmed()} if self._is_watching else {}),
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
@@ -204,10 +220,12 @@ class FleetRunner:
 
     def _key_report(self, key: Key, drift: Record | None = None) -> KeyReport:
         score = self._scores.get(key)
+        name = "state" if self._is_watching else "error"
         return {
             "key": key,
-            "error": None if score is None else score.mean,
+            name: None if score is None else score.mean,
             **({} if drift is None else {"drift": drift}),
+            **({"alarm": self._alarms[key]} if key in self._alarms else {}),
             **self._fleet.report(key),
         }
 
@@ -301,10 +319,20 @@ class FleetRunner:
 
     def _emit_rows(self, rows: Rows, outputs: Outputs, n_repeated: int) -> None:
         """Count new rows and emit their predictions; repeated rows were emitted before."""
+        if self._is_watching:
+            self._count_watched(rows.key, outputs[n_repeated:])
+            return
         for i in range(n_repeated, len(rows)):
             self._emit(rows, i, outputs[i], None if rows.kind == OBSERVE else rows.y[i])
         if rows.kind == OBSERVE:
             self._counts.n_unlabelled += len(rows) - n_repeated
+
+    def _count_watched(self, key: Key, states: Outputs) -> None:
+        """Count rows of a stream without labels; a key is as bad as its state scores are high."""
+        score = self._scores.setdefault(key, _KeyScore())
+        for state in states:
+            score.add(state)
+        self._counts.n_samples += len(states)
 
     def _emit_late(self, rows: Rows, outputs: Outputs) -> None:
         """Do the same for rows whose labels have arrived."""
@@ -333,6 +361,10 @@ class FleetRunner:
     def _emit_records(self, key: Key, records: Iterable[Record]) -> None:
         for record in records:
             self._listeners.emit_record({**record, "key": key})
+            if record["kind"] == "anomaly":
+                self._n_alarms += 1
+                self._alarms.pop(key, None)
+                self._alarms[key] = record
             if record["kind"] == "drift":
                 self._drifts.pop(key, None)
                 self._drifts[key] = record

@@ -6,10 +6,13 @@ Keys of scores come from `loco_stream.metrics.scores`; the others are the table 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream.metrics.scores import SCORES
 from loco_stream.metrics.scores.definition import ReportKey
 
-__all__ = ["KEYS", "ReportKey", "keys_for", "markdown"]
+__all__ = ["KEYS", "ReportKey", "keys_for", "markdown", "problem_of"]
 
 # fmt: off
 _OTHERS = (
@@ -78,6 +81,16 @@ _OTHERS = (
               "fraction", "unusual_share", "shares", of_detector=True),
     ReportKey("anomaly_curve", "onset and state score over the stream in at most 512 points",
               kind="list", of_detector=True),
+    ReportKey("forecast_mae", "mean absolute error of the forecasts by step ahead",
+              "units of the label", "forecast_mean_absolute_error", "shares",
+              problem=FORECASTING),
+    ReportKey("forecast_no_change_mae", "the same of repeating the last value",
+              "units of the label", "forecast_no_change_mean_absolute_error", "shares",
+              problem=FORECASTING),
+    ReportKey("forecast_coverage", "share of values inside their 90 % interval by step ahead",
+              "fraction", "forecast_interval_coverage", "shares", problem=FORECASTING),
+    ReportKey("forecast", "the last values, and the next ones with their 90 % intervals",
+              kind="list", problem=FORECASTING),
     ReportKey("n_set_aside", "commits of the log that could not be learned", "commits",
               "commits_set_aside", "counter", label="commits set aside"),
     ReportKey("n_asked", "rows predicted on request", "rows", "rows_asked", "counter"),
@@ -128,7 +141,9 @@ _OTHERS = (
               "backward_transfer_standard_error"),
     ReportKey("forward_transfer_se", "standard error of `forward_transfer`", "fraction",
               "forward_transfer_standard_error"),
-    ReportKey("task", "classification, regression or watching", kind="value"),
+    ReportKey("task",
+              "classification, regression, multi-target regression, forecasting or watching",
+              kind="value"),
     ReportKey("source", "name of the source", kind="value"),
     ReportKey("interrupted", "whether the run was stopped before the end of its stream",
               kind="value"),
@@ -163,7 +178,8 @@ def keys_for(problem: str, *, detector: bool = False) -> list[ReportKey]:
     Parameters
     ----------
     problem
-        "classification", "regression", or "watching", which always has a detector.
+        "classification", "regression", "multi-target regression" or "forecasting", whose keys
+        include those of a regression, or "watching", which always has a detector.
     detector
         Whether the run has an anomaly detector beside its model.
 
@@ -173,11 +189,27 @@ def keys_for(problem: str, *, detector: bool = False) -> list[ReportKey]:
     ['mae', 'rmse']
     """
     has_detector = detector or problem == "watching"
+    problems = ("", problem, *(("regression",) if is_numeric(problem) else ()))
     return [
-        key
-        for key in KEYS
-        if key.problem in ("", problem) and (has_detector or not key.of_detector)
+        key for key in KEYS if key.problem in problems and (has_detector or not key.of_detector)
     ]
+
+
+def problem_of(status: Mapping[str, object]) -> str:
+    """Return the problem of a run, by the scores in its status or report.
+
+    Examples
+    --------
+    >>> problem_of({"mae": 0.5}), problem_of({"n_alarms": 1})
+    ('regression', 'watching')
+    """
+    if "per_target" in status:
+        return TARGETS
+    if "forecast_mae" in status:
+        return FORECASTING
+    if "mae" in status:
+        return "regression"
+    return "classification" if "accuracy" in status else "watching"
 
 
 def markdown() -> str:
@@ -186,7 +218,8 @@ def markdown() -> str:
         "# What a run measures",
         "",
         "Generated from `loco_stream.metrics` (`python -m loco_stream.metrics.keys`). A key with a",
-        "problem, classification or regression, is measured in that one alone. A key in italics is",
+        "problem is measured in that one alone. With several targets, a score of a regression is",
+        "the mean over the targets; in forecasting, it is of the next value. A key in italics is",
         "part of the status of a running engine (`loco-stream control ADDR status`), not of the",
         "report.",
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, cast
 
+from loco_stream._problems import PROBLEMS
 from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.metrics.scores import scores_for
@@ -12,8 +13,6 @@ from loco_stream.metrics.scores.confusion import Confusion
 from loco_stream.metrics.scores.definition import Interval, Label, ScoredRows, State, Tally
 
 __all__ = ["Prequential"]
-
-PROBLEMS = ("classification", "regression", "watching")
 
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
@@ -28,7 +27,8 @@ class Prequential:
     Parameters
     ----------
     problem
-        "classification", "regression", or "watching", which has no labels and no scores.
+        "classification", "regression", "multi-target regression", whose labels, predictions and
+        intervals are dicts by target, or "watching", which has no labels and no scores.
     window
         Rows in the sliding window. 500 rows give a standard error of at most .022; take fewer to
         see a change of the stream sooner.
@@ -155,7 +155,8 @@ class Prequential:
         dict
             Classification: accuracy, kappa, kappa_m, kappa_t, no_change_accuracy,
             majority_accuracy, window_accuracy, fading_accuracy, log_loss (nats). Regression: mae,
-            rmse, r2, no_change_mae, window_mae, fading_mae, interval_coverage.
+            rmse, r2, no_change_mae, window_mae, fading_mae, interval_coverage; with several
+            targets, their means.
         """
         values: dict[str, float] = self._values(single_numbers=True)
         return values
@@ -172,7 +173,7 @@ class Prequential:
         return [] if confusion is None else list(cast(Confusion, confusion).labels)
 
     def classes(self) -> dict[str, Label]:
-        """Return the scores that are no single number: `per_class` and `confusion`."""
+        """Return the scores that are no single number: `per_class`, `confusion`, `per_target`."""
         return self._values(single_numbers=False)
 
     def _values(self, single_numbers: bool) -> dict[str, Label]:

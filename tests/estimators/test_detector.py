@@ -12,6 +12,7 @@ from river.checks import anomaly as river_anomaly
 from river.checks import common as river_common
 
 from loco_stream import LOCODetector, load, save
+from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 
 N = 900
@@ -316,3 +317,17 @@ def test_false_alarms_come_as_often_as_promised(kind):
     ]
     factor = 3.0 if kind == "walk" else 1.5
     assert 20.0 / factor <= np.mean(counts) <= 20.0 * factor
+
+
+def test_copies_learn_apart():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    template = LOCODetector(seed=1)
+    one, other = copy.copy(template), copy.copy(template)
+    for row in X.tolist():
+        one.learn_one(dict(enumerate(row)))
+        other.learn_one({0: -row[0], 1: 5.0 * row[1]})
+    alone = LOCODetector(seed=1)
+    for row in X.tolist():
+        alone.learn_one(dict(enumerate(row)))
+    assert state_sha256(*export_model(one)) == state_sha256(*export_model(alone))
+    assert template.n_seen == 0

@@ -305,7 +305,7 @@ def test_a_pipeline_with_several_targets_is_saved(tmp_path):
 def test_engine_and_fleet_refuse_several_targets(tmp_path):
     with pytest.raises(ConfigError, match="`model` must predict one target"):
         StreamEngine(model(), datasets.TrumpApproval())
-    with pytest.raises(ConfigError, match="`model` must be a LOCOClassifier, a LOCORegressor"):
+    with pytest.raises(ConfigError, match="`model` must be a LOCOClassifier, LOCORegressor or"):
         Fleet(model(), tmp_path)
 
 

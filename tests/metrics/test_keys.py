@@ -12,6 +12,7 @@ from rich.console import Console
 from river import datasets, linear_model, naive_bayes, preprocessing
 
 from loco_stream import LOCODetector
+from loco_stream._problems import TARGETS
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.report import Report
 from loco_stream.metrics.keys import KEYS, keys_for, markdown
@@ -48,16 +49,21 @@ def test_report_and_status_have_the_keys_of_the_table(task, detector):
     assert {score.key.name for score in scores_for(task)} <= set(run.status)
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("task", ["classification", "regression", TARGETS])
 def test_prometheus_has_every_number_of_the_table_and_no_other(task):
     prometheus = pytest.importorskip("prometheus_client")
     from loco_stream.engine.prometheus import _Collector
 
-    run = engine(task)
+    run = engine("regression" if task == TARGETS else task)
     run.run()
     filled = {"parts": {"x": 1}, "shares": {"x": 1}, "classes": {"x": {"recall": 0.5}}}
+    filled["targets"] = {"x": {"mae": 0.5}}
     run._board.status = {key.name: filled.get(key.kind, 1.0) for key in KEYS} | {"notes": []}
-    del run.status["accuracy" if task == "regression" else "mae"]
+    own = {"classification": "accuracy", "regression": "mae", TARGETS: "per_target"}
+    tells = ("accuracy", "mae", "per_target", "forecast_mae")
+    for name in tells:  # a status of a regression has its scores, also with several targets
+        if name != own[task] and not (task == TARGETS and name == "mae"):
+            del run.status[name]
     registry = prometheus.CollectorRegistry()
     registry.register(_Collector(run))
     shown = {family.name: family for family in registry.collect()}
@@ -91,7 +97,10 @@ def test_names_are_unique_and_every_key_is_described():
     assert all(
         key.description
         and key.kind
-        in ("gauge", "counter", "flag", "parts", "shares", "classes", "histogram", "list", "value")
+        in (
+            *("gauge", "counter", "flag", "parts", "shares", "classes", "targets"),
+            *("histogram", "list", "value"),
+        )
         for key in KEYS
     )
 

@@ -8,12 +8,18 @@ from typing import get_type_hints
 
 import pytest
 
+from loco_stream._problems import TARGETS
 from loco_stream.metrics import Prequential
 from loco_stream.metrics.scores import SCORES, charted, scores_for
 
 ROWS = {
     "classification": [("a", "a", 0.9, None), ("b", "a", 0.2, None), ("b", "b", 0.7, None)] * 4,
     "regression": [(1.0, 1.5, None, (0.0, 2.0)), (2.0, 1.0, None, (0.0, 1.5))] * 4,
+    TARGETS: [
+        ({"a": 1.0, "b": 4.0}, {"a": 1.5, "b": 4.0}, None, {"a": (0.0, 2.0), "b": (3.0, 5.0)}),
+        ({"a": 2.0, "b": 5.0}, {"a": 1.0, "b": 4.0}, None, {"a": (0.0, 1.5), "b": (3.0, 4.5)}),
+    ]
+    * 4,
 }
 
 

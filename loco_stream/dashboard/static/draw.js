@@ -162,6 +162,15 @@ function drawClasses(table, scores) {
   table.replaceChildren(tableRow(names), ...lines);
 }
 
+function drawTargets(table, scores) {
+  const heads = ["target", "mean absolute error", "last window", "repeating", "R2", "90 % interval holds, %"];
+  const number = (value) => (value == null ? "–" : value.toPrecision(4));
+  const lines = Object.entries(scores).map(([name, own]) => tableRow([tableHead(name, "row"),
+    ...[own.mae, own.window_mae, own.no_change_mae, own.r2].map((value) => tableCell(number(value))),
+    tableCell(own.interval_coverage == null ? "–" : percent(own.interval_coverage))]));
+  table.replaceChildren(tableRow(heads.map((name) => tableHead(name, "col"))), ...lines);
+}
+
 // Rows by label (lines) and prediction (columns); darker is a larger share of the label's rows.
 function drawConfusion(table, { labels, matrix }) {
   const lines = matrix.map((counts, i) => {

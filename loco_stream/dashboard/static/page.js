@@ -6,6 +6,7 @@ const RASTER_SAMPLES = 10, MAX_POINTS = 4096, MAX_PREDICTIONS = 200;
 let state = {}, course = [], raster = [], predictions = [];
 let chart = null, predictionChart = null, paused = false, stream = null, last = "";
 
+const isRegression = () => (state.task || "").endsWith("regression") || state.task === "forecasting";
 const newTasks = () => (state.tasks ? state.tasks.tasks.slice(1) : []);
 const marks = () => [
   ...(state.tasks ? state.tasks.drifts : []).map((drift) => ({ at: drift.at, kind: "drift" })),
@@ -30,8 +31,9 @@ function takeState(whole) {
 
 function dropChart() {
   for (const plot of [chart, predictionChart]) if (plot) plot.destroy();
-  chart = predictionChart = draw.watch = null;
+  chart = predictionChart = draw.watch = draw.fan = null;
   dropWatchCharts();
+  dropFan();
 }
 
 function takeFrame(frame) {
@@ -59,7 +61,7 @@ function micros(value) {
 }
 
 function showTiles() {
-  const regression = state.task === "regression", point = state.score || [], scores = state.scores || [];
+  const regression = isRegression(), point = state.score || [], scores = state.scores || [];
   if (state.task === "watching") $("samples-name").textContent = "rows";
   $("alarm-count").textContent = state.watch ? count(state.watch.n_alarms) : "–";
   const first = scores.findIndex((score) => score.role === "window"), score = point[FIRST_SCORE + first];
@@ -108,7 +110,7 @@ function showTasks() {
 
 function showScore() {
   const { scores, model } = state, rivals = state.rivals || [], words = SCORE_WORDS[state.task];
-  const regression = state.task === "regression";
+  const regression = isRegression();
   $("score-title").textContent = words.title;
   $("score-note").textContent = words.note;
   fillChoices($("span"), [...SPANS, ...(hasTimes(course) ? TIME_SPANS : [])], view.span);
@@ -122,17 +124,17 @@ function showScore() {
 }
 
 function showLast() {
-  const row = state.last, regression = state.task === "regression";
+  const row = state.last, regression = isRegression();
   $("last-box").hidden = !row;
   $("predictions-box").hidden = !predictions.length;
   if (!row) return;
   const spikes = state.spikes && state.raster ? [["spikes in the last layer", count(state.raster.spikes)]] : [];
   const when = row.t == null ? [] : [["time", new Date(1000 * row.t).toLocaleString("en-GB")]];
-  const error = regression ? ["error", Math.abs(row.y - row.y_pred).toPrecision(3)]
-    : ["result", row.right ? "correct" : "wrong"];
+  const error = Math.abs(row.y - row.y_pred), several = state.task === "multi-target regression";
+  const result = several ? [] : [regression ? ["error", error.toPrecision(3)] : ["result", row.right ? "correct" : "wrong"]];
   const bounds = regression && row.interval ? [["90 % interval", row.interval.map((v) => (v == null ? "unbounded"
     : v.toPrecision(4))).join(" to ")]] : [];
-  drawFacts($("last"), [["prediction", row.y_pred], ["label", row.y], error, ...bounds, ...spikes, ...when]);
+  drawFacts($("last"), [["prediction", row.y_pred], ["label", row.y], ...result, ...bounds, ...spikes, ...when]);
   drawBars($("proba"), row.proba.map(([label, p]) => [label, p]), (p) => percent(p) + " %", 1);
   drawFeatures($("features"), row.x, row.more);
   if (!predictions.length) return;
@@ -177,6 +179,13 @@ function draw() {
     drawClasses($("classes"), state.classes.per_class);
     drawConfusion($("confusion"), state.classes.confusion);
   }
+  $("fan-box").hidden = !state.fan;
+  if (state.fan && state.fan !== draw.fan) {
+    draw.fan = state.fan;
+    showFan(state.fan);
+  }
+  $("targets-box").hidden = !state.targets;
+  if (state.targets) drawTargets($("targets"), state.targets);
   const mixture = Object.entries(state.mixture || {}).map(([name, value]) => {
     const [words, hover] = memberWords(name);
     return [words, value, hover];

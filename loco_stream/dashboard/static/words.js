@@ -51,5 +51,14 @@ const SCORE_WORDS = {
     scales: [["whole", "from 0"], ["upper", "without peaks"], ["fit", "fit to data"]],
   },
 };
+SCORE_WORDS["multi-target regression"] = {
+  ...SCORE_WORDS.regression,
+  note: "Every row is predicted before it is learned. The error is the mean over the targets, each in its own units. The " +
+    "dashed line is a baseline: repeating the last value. Triangles mark drifts, short lines mark new tasks. Drag to zoom.",
+};
+SCORE_WORDS.forecasting = {
+  ...SCORE_WORDS.regression,
+  title: "Mean absolute error of the next value",
+};
 const SPANS = [["all", "whole stream"], ["10000", "last 10,000 rows"], ["1000", "last 1,000 rows"]];
 const TIME_SPANS = [["3600s", "last hour"], ["600s", "last 10 minutes"], ["60s", "last minute"]];

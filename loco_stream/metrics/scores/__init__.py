@@ -5,12 +5,14 @@ A new score is a module with a `Score` and one entry in `SCORES`.
 
 from __future__ import annotations
 
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.metrics.scores.confusion import CONFUSION, PER_CLASS
 from loco_stream.metrics.scores.definition import Score
 from loco_stream.metrics.scores.errors import ERROR_SCORES
 from loco_stream.metrics.scores.hits import HIT_SCORES
 from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
 from loco_stream.metrics.scores.log_loss import LOG_LOSS
+from loco_stream.metrics.scores.targets import PER_TARGET, TARGET_SCORES
 
 __all__ = ["SCORES", "Score", "charted", "scores_for"]
 
@@ -21,19 +23,26 @@ SCORES: tuple[Score, ...] = (
     CONFUSION,
     *ERROR_SCORES,
     INTERVAL_COVERAGE,
+    PER_TARGET,
 )
 """Every score, in the order of the report."""
 
 
 def scores_for(problem: str) -> list[Score]:
-    """Return the scores of "classification" or "regression", in the order of the report.
+    """Return the scores of a problem, in the order of the report.
+
+    With several targets, each score of a regression is the mean over the targets. Forecasting has
+    the scores of a regression, for the next value.
 
     Examples
     --------
     >>> [score.key.name for score in scores_for("regression")][:3]
     ['mae', 'rmse', 'r2']
     """
-    return [score for score in SCORES if score.key.problem == problem]
+    if problem == TARGETS:
+        return list(TARGET_SCORES)
+    of = "regression" if problem == FORECASTING else problem
+    return [score for score in SCORES if score.key.problem == of]
 
 
 def charted(problem: str) -> list[Score]:

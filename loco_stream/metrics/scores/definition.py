@@ -29,10 +29,10 @@ class ReportKey:
         Name of the metric without the prefix ``loco_``; "" exports nothing.
     kind
         "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter per entry),
-        "shares" (a gauge per entry), "classes" (a gauge per label and score), "histogram", "list"
-        or "value".
+        "shares" (a gauge per entry), "classes" (a gauge per label and score), "targets" (a gauge
+        per target and score), "histogram", "list" or "value".
     problem
-        "classification" or "regression" if only one of them has the key; "" for both.
+        The only problem that has the key; "" for all.
     label
         Name of the row in the table of the terminal; "" leaves the key out of the table.
     form

@@ -1,0 +1,62 @@
+"""Names of the problems that a stream poses."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeAlias
+
+from loco_stream.numbers import plain, to_number
+
+__all__ = [
+    "FORECASTING",
+    "PROBLEMS",
+    "TARGETS",
+    "is_numeric",
+    "known_targets",
+    "plain_label",
+    "split_names",
+]
+
+Label: TypeAlias = Any
+
+TARGETS = "multi-target regression"
+"""The label of a row is a mapping from target to number."""
+
+FORECASTING = "forecasting"
+"""A regression in which the label of a row is the next value of one series."""
+
+PROBLEMS = ("classification", "regression", TARGETS, FORECASTING, "watching")
+"""Every problem; "watching" has no labels."""
+
+
+def is_numeric(problem: str) -> bool:
+    """Return whether labels are numbers, or mappings from target to number."""
+    return problem in ("regression", TARGETS, FORECASTING)
+
+
+def known_targets(y: Mapping[Hashable, object]) -> dict[Hashable, float]:
+    """Return the targets that have a value, as numbers.
+
+    Examples
+    --------
+    >>> known_targets({"heat": 20, "flow": None, "load": float("nan")})
+    {'heat': 20.0}
+    """
+    numbers = {plain(name): to_number(value) for name, value in y.items()}
+    return {name: value for name, value in numbers.items() if value == value}
+
+
+def plain_label(y: Label) -> Label:
+    """Return a label as a Python value, and a mapping of targets without the missing ones."""
+    return known_targets(y) if isinstance(y, Mapping) else plain(y)
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list.
+
+    Examples
+    --------
+    >>> split_names("heat, flow"), split_names("")
+    (('heat', 'flow'), ())
+    """
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -1,0 +1,133 @@
+"""The options of a forecast: `run SOURCE --forecast N`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loco_stream.cli._anomalies import BesideOptions
+from loco_stream.cli._logging import LOGGER
+from loco_stream.cli._option_group import option_group
+from loco_stream.cli._options import LearningOptions, ScoreOptions
+from loco_stream.cli._parameters import parse_settings
+from loco_stream.cli._warm_up import OF_FORECASTS, warm_up
+from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.estimators.forecaster import LOCOForecaster
+
+__all__ = ["ForecastOptions", "forecast_options", "forecasting_engine"]
+
+_OWN = ("hidden_sizes", "memory", "max_delay")  # parameters of the forecaster that --set takes
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastOptions:
+    """How far the target column is forecast, and which seasons it has."""
+
+    forecast: int | None
+    seasons: tuple[int, ...]
+
+    @property
+    def task(self) -> str | None:
+        """What the labels of the source are, None without a forecast."""
+        return None if self.forecast is None else "regression"
+
+    def check(self, model: LearningOptions, scoring: ScoreOptions) -> None:
+        """Raise `ConfigError` for options that do not go together."""
+        if self.forecast is None:
+            if self.seasons:
+                raise ConfigError("`--season` needs --forecast")
+            return
+        refused = {
+            "--task classification": model.task == "classification",
+            "--preset": model.preset is not None,
+            "--holdout": bool(model.holdout),
+            "--delay": bool(scoring.delay),
+        }
+        for name, is_given in refused.items():
+            if is_given:
+                raise ConfigError(f"`{name}` cannot be combined with --forecast")
+        self._parameters(model)
+
+    def _parameters(self, model: LearningOptions) -> dict[str, Any]:
+        """Return the parameters in --set, which must be those of the forecaster."""
+        given = parse_settings(model.settings)
+        for name in given:
+            if name not in _OWN:
+                raise ConfigError(
+                    f"`--set` with --forecast must name one of {', '.join(_OWN)}, got {name!r}"
+                )
+        return given
+
+    def model(self, model: LearningOptions) -> LOCOForecaster:
+        """Return the forecaster, which has a head for each step."""
+        from loco_stream.estimators.forecaster import LOCOForecaster
+
+        assert self.forecast is not None
+        seasons = self.seasons or None
+        own = self._parameters(model)
+        return LOCOForecaster(heads=self.forecast, seasons=seasons, seed=model.seed, **own)
+
+
+forecast_options = option_group(
+    "forecasting",
+    ForecastOptions,
+    click.option(
+        "--forecast",
+        type=click.IntRange(1, 512),
+        metavar="N",
+        help="Forecast the next N values of the target column, which is one series.",
+    ),
+    click.option(
+        "--season",
+        "seasons",
+        type=click.IntRange(2, 100_000),
+        multiple=True,
+        metavar="ROWS",
+        help="With --forecast: a period of the series, such as 24 for the day in hourly rows. "
+        "Repeatable.",
+    ),
+)
+
+
+def forecasting_engine(
+    reader: SourceReader,
+    forecasting: ForecastOptions,
+    model: LearningOptions,
+    scoring: ScoreOptions,
+    alarms: BesideOptions,
+    engine_options: Mapping[str, Any],
+) -> StreamEngine:
+    """Return an engine that forecasts the target column; see `learning_engine`."""
+    from loco_stream.engine import StreamEngine
+    from loco_stream.monitor import TaskMonitor
+
+    if reader.source.targets:
+        names = ", ".join(reader.source.targets)
+        raise ConfigError(f"`--forecast` needs one target column, got {names}")
+    warm_up([OF_FORECASTS])
+    settings = {
+        **model.stored("regression"),
+        **asdict(scoring),
+        **asdict(forecasting),
+        **alarms.stored(),
+    }
+    LOGGER.debug("settings: %s", settings)
+    detector: dict[str, Any] = (
+        {} if model.drift_detector is None else {"drift_detector": model.drift_detector}
+    )
+    return StreamEngine(
+        forecasting.model(model),
+        reader,
+        monitor=TaskMonitor(problem="regression", seed=model.seed, holdout=0, **detector),
+        score_window=scoring.score_window,
+        settings=settings,
+        anomaly=alarms.detector(model.seed) if alarms.watch else None,
+        **engine_options,
+    )

@@ -1,0 +1,42 @@
+"use strict";
+// The part of the page that shows a forecaster: the last values, the next ones, and the errors by step ahead.
+
+let fanChart = null;
+
+function dropFan() {
+  if (fanChart) fanChart.destroy();
+  fanChart = null;
+}
+
+function makeFanChart(element) {
+  const text = (value) => (value == null ? "–" : value.toPrecision(5));
+  return makeChart(element, 260, {
+    scales: { x: { time: false } },
+    axes: [{ ...axis(), label: "rows", values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
+    series: [
+      { label: "row", value: (plot, value) => count(value) }, line("series", "overall", 1.6, [], text),
+      line("forecast", "window", 2, [], text), line("interval, lower bound", "quiet", 0.5, [], text),
+      line("upper bound", "quiet", 0.5, [], text),
+    ],
+    bands: [{ series: [4, 3], fill: `rgba(${colour("heat")}, 0.15)` }],
+  }, [[], [], [], [], []]);
+}
+
+function drawHorizons(table, fan) {
+  const heads = ["steps ahead", "mean absolute error", "repeating the last value", "90 % interval holds, %"];
+  const number = (value) => (value == null ? "–" : value.toPrecision(4));
+  const lines = fan.steps.map((step) => tableRow([tableHead(count(step), "row"),
+    tableCell(number(fan.forecast_mae[step])), tableCell(number(fan.forecast_no_change_mae[step])),
+    tableCell(fan.forecast_coverage[step] == null ? "–" : percent(fan.forecast_coverage[step]))]));
+  table.replaceChildren(tableRow(heads.map((name) => tableHead(name, "col"))), ...lines);
+}
+
+function showFan(fan) {
+  if (!fanChart) fanChart = makeFanChart(document.getElementById("fan"));
+  const past = fan.history.length, ahead = fan.forecast.length, before = Array(past).fill(null);
+  const at = Array.from({ length: past + ahead }, (_, i) => fan.at - past + i);
+  const after = (values) => [...before, ...values];
+  fanChart.setData([at, [...fan.history, ...Array(ahead).fill(null)], after(fan.forecast), after(fan.low), after(fan.high)]);
+  if (fanChart.cursor.idx == null) fanChart.setLegend({ idx: past });
+  drawHorizons(document.getElementById("horizons"), fan);
+}
