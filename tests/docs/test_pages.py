@@ -35,7 +35,6 @@ KNOWN = {
     "js",
     "{toctree}",
     "{eval-rst}",
-    "{code-cell}",
 }
 HOW = {"python": {"", "start"}, "console": {"", "run", "start", "stop"}}
 PROGRAMS = r"^(?:curl|node|gcc|redis-cli|redis-server|mosquitto|mosquitto_pub|influx)\b"
@@ -54,12 +53,7 @@ NOT_RUN = {
     "opcua://plc": "needs a controller: tests/connectors/sources/test_opcua_source.py has one",
     "podman": "fetches an image from the internet",
 }
-NOT_CODE = {
-    "text",
-    "{toctree}",
-    "{eval-rst}",
-    "{code-cell}",
-}  # the last is run by the build of the guide
+NOT_CODE = {"text", "{toctree}", "{eval-rst}"}
 pytestmark = pytest.mark.skipif(not PAGES, reason="not run from a checkout")
 
 
