@@ -114,7 +114,8 @@ def _block(text: str) -> str:
 def _options(context: click.Context) -> Iterator[str]:
     for parameter in context.command.get_params(context):
         if isinstance(parameter, click.Argument):
-            yield f"| `{_code(parameter.make_metavar(context))}` | {_argument(context, parameter)} |"
+            name = _code(parameter.make_metavar(context))
+            yield f"| `{name}` | {_argument(context, parameter)} |"
             continue
         record = parameter.get_help_record(context)
         if record is not None and "--help" not in parameter.opts:

@@ -4,8 +4,8 @@
 ``python docs/pictures.py NAME...`` the named ones, and ``python docs/pictures.py all`` all of them,
 in about two minutes. Files are docs/images/NAME.svg. `docs/drawn.py` records what drew them.
 
-Every curve is a run of this package, apart from two: `depth` reads benchmarks/RESULTS.md and `speed`
-reads docs/results.md. Diagrams are in docs/diagrams.py.
+Every curve is a run of this package, apart from two: `depth` reads benchmarks/RESULTS.md and
+`speed` reads docs/results.md. Diagrams are in docs/diagrams.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import diagrams
 import drawn
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -157,7 +156,7 @@ def draw_forgetting() -> None:
     fast = {"retention": 0.0, "advanced": advanced}
     _, axes = plt.subplots(1, 2, figsize=(7, 3.2))
     for axis, settings, title in zip(
-        axes, ({}, fast), ("default", "one readout member, leak 1e-2"), strict=True
+        axes, ({}, fast), ("default", "one member, leak 1e-2"), strict=True
     ):
         monitor = TaskMonitor(share=0.2)
         facts = (
@@ -173,11 +172,17 @@ def draw_forgetting() -> None:
             if np.isfinite(value):
                 axis.text(j, i, f"{100 * value:.0f}", ha="center", va="center")
         ticks = range(len(matrix))
+        names = [str(k + 1) for k in ticks]
         points = 100 * facts["forgetting"]
         axis.set(
-            xlabel="accuracy on task, %", ylabel="after learning task", xticks=ticks, yticks=ticks
+            xlabel="accuracy on task, %",
+            ylabel="at the end of task",
+            xticks=ticks,
+            yticks=ticks,
+            xticklabels=names,
+            yticklabels=names,
         )
-        axis.set_title(f"{title}: forgetting {points:.0f} points")
+        axis.set_title(f"{title}: forgetting {points:.0f} points", fontsize=9)
 
 
 def learned(rows: tuple[NDArray[Any], NDArray[Any]], tail: int = 0, **settings: Any) -> float:
@@ -246,7 +251,7 @@ def draw_leaks() -> None:
     choices = {"(0,)": (0.0,), "(1e-4,)": (1e-4,), "(1e-2,)": (1e-2,), "(0, 1e-4, 1e-1)": None}
     speeds = {"no change": 0.0, "slow turn": 1e-3, "fast turn": 1e-2}
     _, axis = plt.subplots(figsize=(6, 3))
-    for k, (label, leaks) in enumerate(choices.items()):
+    for label, leaks in choices.items():
         scores = []
         for speed in speeds.values():
             X = rng.normal(size=(6000, 2))
@@ -254,9 +259,9 @@ def draw_leaks() -> None:
             y = (X[:, 0] * np.cos(angle) + X[:, 1] * np.sin(angle) > 0).astype(int)
             advanced = AdvancedOptions(leaks=leaks)
             scores.append(learned((X, y), tail=4000, advanced=advanced))
-        axis.bar(np.arange(3) + 0.2 * k, scores, 0.18, label=label)
-    axis.set(xticks=np.arange(3) + 0.3, xticklabels=speeds, ylabel="accuracy, %", ylim=(80, 100))
-    axis.legend(title="leaks", fontsize=7, loc="upper right")
+        axis.plot(range(3), scores, "o-", label=label)
+    axis.set(xticks=range(3), xticklabels=speeds, ylabel="accuracy, %", xlim=(-0.2, 2.2))
+    axis.legend(title="leaks", fontsize=8, frameon=False, loc="lower left")
 
 
 def draw_memory() -> None:
@@ -267,7 +272,7 @@ def draw_memory() -> None:
         "(0.3, 50)": (0.3, 50.0),
         "(20, 500)": (20.0, 500.0),
     }
-    _bars(
+    _points(
         [learned(wave(6000, 1), tail=2000, memory=value) for value in choices.values()],
         choices,
         "memory",
@@ -303,29 +308,27 @@ def draw_weight() -> None:
 
 def draw_speed() -> None:
     """Draw accuracy over speed of the learners on twelve streams."""
-    labels = {
-        "**loco_stream, default**": "loco_stream",
-        "64 neurons (fast preset)": "loco_stream, fast",
-        "ReLU net of 64, backprop, .03": "backpropagation",
-        "MOA: SRP of 100 trees": "MOA: SRP100",
-        "MOA: SAMkNN": "MOA: SAMkNN",
-        "LeveragingBagging10": "LeveragingBagging10",
-        "KNN": "KNN",
-        "ARF10": "ARF10",
-        "HAT": "HAT",
-        "LogReg": "logistic regression",
-        "SLDA": "linear discriminant",
+    labels = {  # in the table: in the picture, and where the text stands
+        "**loco_stream, default**": ("loco_stream", (-52, 5)),
+        "64 neurons (fast preset)": ("loco_stream, fast preset", (5, 3)),
+        "ReLU net of 64, backprop, .03": ("backpropagation", (5, 3)),
+        "MOA: SRP of 100 trees": ("MOA: SRP100", (-2, 6)),
+        "MOA: SAMkNN": ("MOA: SAMkNN", (-52, 5)),
+        "LeveragingBagging10": ("Leveraging bagging", (5, -9)),
+        "KNN": ("nearest neighbors", (5, 3)),
+        "ARF10": ("adaptive random forest", (5, -3)),
+        "HAT": ("Hoeffding adaptive tree", (-80, -12)),
+        "LogReg": ("logistic regression", (5, 3)),
+        "SLDA": ("linear discriminant", (5, 3)),
     }
     _, axis = plt.subplots(figsize=(6, 3.4))
     for row in drawn.section(*drawn.INPUTS["speed"]).splitlines():
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         if cells[0] in labels:
             speed, mean = float(cells[-1].replace(",", "")), float(cells[-2])
-            own = "loco_stream" in labels[cells[0]]
-            axis.plot(speed, mean, "o", color=ORANGE if own else BLUE)
-            axis.annotate(
-                labels[cells[0]], (speed, mean), (4, 3), textcoords="offset points", fontsize=7
-            )
+            text, offset = labels[cells[0]]
+            axis.plot(speed, mean, "o", color=ORANGE if "loco" in text else BLUE)
+            axis.annotate(text, (speed, mean), offset, textcoords="offset points", fontsize=7)
     axis.set(
         xscale="log",
         xlim=(2e2, 6e6),
@@ -336,7 +339,7 @@ def draw_speed() -> None:
 
 
 def draw_modes() -> None:
-    """Draw the prediction modes while classes come in groups: the stream, and all classes so far."""
+    """Draw the accuracy on all classes so far in both prediction modes; classes come in groups."""
     rows = list(classes_by_class())
     names = sorted(rows[0][0])
     X = np.array([[x[name] for name in names] for x, _ in rows])
@@ -391,14 +394,14 @@ def draw_delays() -> None:
         mean = np.convolve(correct, np.ones(300) / 300, "valid")
         axis.plot(np.arange(300, 4001), 100 * mean, color=color, label=label)
     axis.set(xlabel="row", ylabel="accuracy, last 300 rows, %", ylim=(40, 102))
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.75))
 
 
 def draw_centroids() -> None:
     """Draw how many centroids moving blobs need."""
     values = (0, 30, 100, 300, 1000)
     stream = synth.RandomRBFDrift(
-        seed_model=1, seed_sample=1, n_classes=4, n_features=4, n_centroids=50, change_speed=1e-3
+        seed_model=1, seed_sample=1, n_classes=3, n_features=4, n_centroids=30, change_speed=1e-4
     )
     rows = [(list(x.values()), label) for x, label in stream.take(8000)]
     X = np.array([x for x, _ in rows])
@@ -406,7 +409,9 @@ def draw_centroids() -> None:
     scores = [learned((X, y), tail=4000, centroids=value) for value in values]
     _, axis = plt.subplots(figsize=(5, 2.6))
     axis.plot(range(len(values)), scores, "o-", color=BLUE)
-    axis.set(xticks=range(len(values)), xticklabels=values, xlabel="centroids", ylabel="accuracy, %")
+    axis.set(
+        xticks=range(len(values)), xticklabels=values, xlabel="centroids", ylabel="accuracy, %"
+    )
 
 
 def draw_onset() -> None:
@@ -449,11 +454,11 @@ def draw_forecast() -> None:
     axis.legend(frameon=False, fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.18))
 
 
-def _bars(scores: list[float], labels: Any, what: str) -> None:
+def _points(scores: list[float], labels: Any, what: str) -> None:
     axis: Axes
     _, axis = plt.subplots(figsize=(5, 2.6))
-    axis.bar(list(labels), scores, color=LIGHT)
-    axis.set(ylabel="accuracy, %", xlabel=what, ylim=(80, 100))
+    axis.plot(list(labels), scores, "o", color=BLUE)
+    axis.set(ylabel="accuracy, %", xlabel=what, ylim=(90, 100))
 
 
 def main(asked: list[str]) -> None:
