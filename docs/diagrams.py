@@ -32,11 +32,13 @@ def box(axis: Axes, x: float, y: float, width: float, text: str, color: str = PA
 
 
 def arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float], text: str = "") -> None:
-    """Draw an arrow, with a text above its middle."""
+    """Draw an arrow, with a text on its middle."""
     style = {"arrowstyle": "->", "color": BLUE, "shrinkA": 0, "shrinkB": 0}
     axis.annotate("", xy=end, xytext=start, arrowprops=style)
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.8)
-    axis.text(*middle, text, ha="center", va="bottom", fontsize=7, color=GREY)
+    if text:
+        x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+        behind = {"fc": "white", "ec": "none", "pad": 1}
+        axis.text(x, y, text, ha="center", va="center", fontsize=7, color=GREY, bbox=behind)
 
 
 def draw_late() -> None:
@@ -48,21 +50,21 @@ def draw_late() -> None:
     for x, text in steps:
         axis.plot([x, x], [3.4, 4.6], color=GREY)
         axis.text(x, 1.2, text, ha="center", fontsize=8)
-    box(axis, 2, 12, 16, "predict; keep ticket\nof row 7")
-    box(axis, 23, 12, 16, "predicted with what\nis known by then")
+    box(axis, 2, 14.6, 16, "predict; keep the\nticket of row 7")
+    box(axis, 23, 5.4, 16, "predicted with what\nis known by then")
     box(axis, 46, 16, 20, "score the prediction\nmade at the time of row 7")
-    box(axis, 46, 7.6, 20, "learn row 7 with\nthe model of now", "#f3e3d1")
-    arrow(axis, (10, 5), (10, 11.6))
-    arrow(axis, (31, 5), (31, 11.6))
-    arrow(axis, (18.4, 16.3), (45.6, 18.6), "ticket: row, prediction, probabilities")
-    arrow(axis, (18.4, 13.4), (45.6, 10.2))
+    box(axis, 46, 7.2, 20, "learn row 7 with\nthe model of now", "#f3e3d1")
+    arrow(axis, (10, 5), (10, 14.2))
+    arrow(axis, (31, 4.2), (31, 5.1))
+    arrow(axis, (18.4, 18.6), (45.6, 18.6), "ticket: row and prediction")
+    arrow(axis, (18.4, 15.8), (45.6, 11.0))
 
 
 def draw_traces() -> None:
     """Draw how far back synaptic traces reach: three time constants, with a gap in the rows."""
     rows = np.array([0, 1, 2, 3, 4, 5, 11, 12, 13], float)
     times = np.arange(0, 15, 0.02)
-    _, axis = plt.subplots(figsize=(7, 2.6))
+    _, axis = plt.subplots(figsize=(7, 3.0))
     for tau, color in ((0.3, ORANGE), (3.0, "#5b8db8"), (50.0, BLUE)):
         ages = times[:, None] - rows
         trace = np.where(ages >= 0, np.exp(-np.maximum(ages, 0) / tau), 0.0).sum(1)
@@ -73,7 +75,14 @@ def draw_traces() -> None:
         ylabel="trace, relative",
         ylim=(-0.12, 1.1),
     )
-    axis.legend(title="time constant", frameon=False, fontsize=8, ncols=3, loc="upper left")
+    axis.legend(
+        title="time constant",
+        frameon=False,
+        fontsize=8,
+        ncols=3,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+    )
 
 
 def draw_fleet() -> None:
