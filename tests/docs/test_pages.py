@@ -52,6 +52,10 @@ NOT_RUN = {
     "plant/rows": "waits for Node-RED: tests/connectors/sources/test_mqtt_source.py publishes",
     "opcua://plc": "needs a controller: tests/connectors/sources/test_opcua_source.py has one",
     "podman": "fetches an image from the internet",
+    "pip install": "installs: tests/test_packaging.py does, from what is shipped",
+    "pip wheel": "fetches packages from the registry",
+    "loco-stream warm": "compiles for minutes: tests/cli/test_warm.py does",
+    "bin/loco-stream doctor": "is run a few lines below",
 }
 NOT_CODE = {"text", "{toctree}", "{eval-rst}"}
 pytestmark = pytest.mark.skipif(not PAGES, reason="not run from a checkout")
