@@ -81,6 +81,7 @@ pictures: $(VENV)/.installed-dev ## those of the guide whose code changed, and t
 	$(BIN)/python -m pytest tests/dashboard/test_dashboard.py -k machine_demo
 	cp out/pages/machine.png demos/images/page.png
 	$(BIN)/loco-stream demo events --headless --recording out/events.npz --plot demos/images/events.png
+	$(BIN)/python docs/drawn.py page run events
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow

@@ -1,9 +1,13 @@
-"""Records which code and which inputs drew each picture of the guide.
+"""Records which code and which inputs drew each picture of the guide and of the README.
 
 docs/images/drawn.json holds two checksums per picture: one of everything that decides how it looks
 (the source of its function, the functions and constants that this function uses, and its input
-files), and one of the file. `changed` compares them, without drawing; tests/docs/test_pictures.py
-fails while a picture is older than its code.
+files; for pictures that the package itself draws, the files in `DRAWN_BY_THE_PACKAGE`), and one of
+the file. `changed` compares them, without drawing; tests/docs/test_pictures.py fails while a
+picture is older than its code.
+
+``python docs/drawn.py NAME...`` records pictures that the package has just drawn; `make pictures`
+does all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import ast
 import hashlib
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +28,24 @@ SCRIPTS = ("pictures.py", "diagrams.py")
 INPUTS = {
     "depth": ("../benchmarks/RESULTS.md", "## depth"),
     "speed": ("results.md", "## Twelve streams, one default"),
+}
+
+# Picture: its file, and the files of the repository that decide how it looks.
+DRAWN_BY_THE_PACKAGE = {
+    "page": (
+        "demos/images/page.png",
+        (
+            *(
+                f"loco_stream/dashboard/static/{name}.js"
+                for name in ("draw", "page", "view", "words")
+            ),
+            "loco_stream/dashboard/static/index.html",
+            "loco_stream/dashboard/static/page.css",
+            "demos/machine.py",
+        ),
+    ),
+    "run": ("demos/images/run.png", ("loco_stream/engine/report_picture.py",)),
+    "events": ("demos/images/events.png", ("demos/events.py",)),
 }
 
 
@@ -50,7 +73,7 @@ def _definitions(script: str) -> dict[str, tuple[str, frozenset[str]]]:
 
 
 def names() -> list[str]:
-    """Return the names of all pictures: `draw_NAME` draws images/NAME.svg."""
+    """Return the pictures that scripts draw: `draw_NAME` draws images/NAME.svg."""
     return [
         name.removeprefix("draw_")
         for script in SCRIPTS
@@ -61,6 +84,8 @@ def names() -> list[str]:
 
 def code_digest(picture: str) -> str:
     """Return a checksum of the code and the inputs that draw a picture."""
+    if picture in DRAWN_BY_THE_PACKAGE:
+        return _digest_of_files(DRAWN_BY_THE_PACKAGE[picture][1])
     script = next(s for s in SCRIPTS if f"draw_{picture}" in _definitions(s))
     definitions = _definitions(script)
     found: set[str] = set()
@@ -75,9 +100,17 @@ def code_digest(picture: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _digest_of_files(files: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.encode() + b"\0" + (HERE.parent / file).read_bytes())
+    return digest.hexdigest()
+
+
 def file_digest(picture: str) -> str:
     """Return a checksum of the file of a picture; empty if there is none."""
-    file = IMAGES / f"{picture}.svg"
+    own, _ = DRAWN_BY_THE_PACKAGE.get(picture, (f"docs/images/{picture}.svg", ()))
+    file = HERE.parent / own
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
@@ -95,11 +128,17 @@ def current(picture: str) -> dict[str, str]:
 def changed() -> list[str]:
     """Return the pictures whose code, inputs or file differ from what was recorded."""
     stored = recorded()
-    return [picture for picture in names() if stored.get(picture) != current(picture)]
+    known = [*names(), *DRAWN_BY_THE_PACKAGE]
+    return [picture for picture in known if stored.get(picture) != current(picture)]
 
 
 def record(pictures: list[str]) -> None:
     """Record the checksums of pictures that were drawn just now; forget removed pictures."""
-    kept = {picture: value for picture, value in recorded().items() if picture in names()}
+    known = {*names(), *DRAWN_BY_THE_PACKAGE}
+    kept = {picture: value for picture, value in recorded().items() if picture in known}
     kept |= {picture: current(picture) for picture in pictures}
     RECORD.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    record(sys.argv[1:])

@@ -463,7 +463,9 @@ def _points(scores: list[float], labels: Any, what: str) -> None:
 
 def main(asked: list[str]) -> None:
     """Draw pictures, and record what drew them."""
-    chosen = drawn.names() if asked == ["all"] else asked or drawn.changed()
+    names = drawn.names()
+    changed = [name for name in drawn.changed() if name in names]
+    chosen = names if asked == ["all"] else asked or changed
     drawn.IMAGES.mkdir(exist_ok=True)
     for name in chosen:
         function = globals().get(f"draw_{name}") or getattr(diagrams, f"draw_{name}")
