@@ -98,6 +98,8 @@ def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: in
 
 def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
+    if column.dtype.kind in "mM":  # in nanoseconds, `tolist` would return integers
+        return np.full(len(column), np.nan), False
     cells = column.tolist()
     kinds = set(map(type, cells))
     if kinds <= {str, type(None)}:
