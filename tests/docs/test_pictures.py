@@ -11,6 +11,17 @@ import pytest
 from tests.helpers.pages import ROOT, pages
 
 DOCS = ROOT / "docs"
+EXPLAINED = (
+    "when",
+    "concepts",
+    "parameters",
+    "modes",
+    "time",
+    "forecasting",
+    "watching",
+    "scale",
+    "security",
+)
 pytestmark = pytest.mark.skipif(not (DOCS / "drawn.py").is_file(), reason="not from a checkout")
 
 
@@ -47,6 +58,13 @@ def test_every_picture_is_on_a_page_and_is_drawn():
     assert shown == set(drawn.names())
     assert set(drawn.recorded()) == {*shown, *drawn.DRAWN_BY_THE_PACKAGE}
     assert {file.stem for file in (DOCS / "images").glob("*.svg")} == shown
+
+
+@pytest.mark.parametrize("page", EXPLAINED)
+def test_a_page_that_explains_has_a_picture_with_words_for_it(page):
+    alternatives = re.findall(r"!\[([^]]*)\]\(images/", (DOCS / f"{page}.md").read_text())
+    assert alternatives
+    assert all(len(text.split()) > 4 for text in alternatives)
 
 
 def replace(file, old, new):
