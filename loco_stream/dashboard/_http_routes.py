@@ -349,10 +349,14 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
     engine.count_request(x)
+    unknown = _unknown_names(model, x)
+    return {**predicted, "unknown_features": unknown} if unknown else predicted
+
+
+def _unknown_names(model: object, x: Row) -> list[str]:
     # None before the first row; models of other libraries have no such attribute
     known = getattr(model, "features", None)
-    unknown = [name for name in x if name not in known] if known else []
-    return {**predicted, "unknown_features": unknown} if unknown else predicted
+    return [name for name in x if name not in known] if known else []
 
 
 def _learn_response(results: Sequence[RowResult]) -> dict[str, object]:
