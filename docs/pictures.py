@@ -392,7 +392,7 @@ def draw_delays() -> None:
     for (label, settings), color in zip(choices.items(), ("grey", LIGHT, ORANGE), strict=True):
         correct = LOCOClassifier(seed=1, **settings).learn_predict_array(X, y) == y
         mean = np.convolve(correct, np.ones(300) / 300, "valid")
-        axis.plot(np.arange(300, 4001), 100 * mean, color=color, label=label)
+        axis.plot(np.arange(300, 4001)[::10], 100 * mean[::10], color=color, label=label)
     axis.set(xlabel="row", ylabel="accuracy, last 300 rows, %", ylim=(40, 102))
     axis.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.75))
 
