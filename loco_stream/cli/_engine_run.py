@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.cli._anomalies import AlarmOptions, BesideOptions
+from loco_stream.cli._decision import DecisionOptions
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._signals import SignalHandler
@@ -90,6 +91,7 @@ class EngineRun:
 def learning_engine(
     reader: SourceReader,
     model: LearningOptions,
+    decision: DecisionOptions,
     scoring: ScoreOptions,
     alarms: BesideOptions,
     engine_options: Mapping[str, Any],
@@ -102,6 +104,8 @@ def learning_engine(
         Reads the source.
     model, scoring, alarms
         Options of the command line, or of the run that is resumed.
+    decision
+        Needs a classification.
     engine_options
         Further keyword arguments of `StreamEngine`.
     """
@@ -109,6 +113,7 @@ def learning_engine(
     from loco_stream.engine.task import find_task
 
     def choose(task: str) -> tuple[LOCOClassifier | LOCORegressor, TaskMonitor]:
+        decision.check_task(task)
         return model.model(task), model.monitor(task)
 
     task = model.task

@@ -11,6 +11,7 @@ import click
 from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
     EngineRun,
     learning_engine,
@@ -136,6 +137,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(None)
+@decision_options
 @score_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
@@ -150,6 +152,7 @@ def command(
     page: DashboardOptions,
     network: NetworkOptions,
     model: LearningOptions,
+    decision: DecisionOptions,
     scoring: ScoreOptions,
     log: LogOptions,
 ) -> None:
@@ -158,6 +161,7 @@ def command(
 
     options.check(page)
     alarms.check()
+    decision.check()
     network.check(page.dashboard, needed="--dashboard")
     stored = stored_options(options.checkpoint if options.resume else None)
     model = with_stored(model, stored)
@@ -183,10 +187,15 @@ def command(
             }
             run = EngineRun(
                 SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
-                lambda reader: learning_engine(reader, model, scoring, alarms, engine_options),
+                lambda reader: learning_engine(
+                    reader, model, decision, scoring, alarms, engine_options
+                ),
             )
             report = run.run(
-                handler, max_samples=options.max_samples, shows_progress=log.shows_progress
+                handler,
+                max_samples=options.max_samples,
+                shows_progress=log.shows_progress,
+                started=decision.apply,
             )
         except Interrupt:
             raise EndedEarly("stopped before the first row") from None

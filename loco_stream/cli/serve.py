@@ -10,6 +10,7 @@ import click
 from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
     EngineRun,
     has_checkpoint,
@@ -66,6 +67,7 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
+@decision_options
 @score_options
 @log_options
 @refuse_option("--key", _FLEET)
@@ -84,6 +86,7 @@ def command(
     page: DashboardOptions,
     network: NetworkOptions,
     model: LearningOptions,
+    decision: DecisionOptions,
     scoring: ScoreOptions,
     log: LogOptions,
 ) -> None:
@@ -118,6 +121,7 @@ def command(
     if source is None and ports.http is None:
         raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
     alarms.check()
+    decision.check()
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -149,12 +153,12 @@ def command(
             options = {**engine_options, "watchers": watchers}
             run = EngineRun(
                 reader,
-                lambda reader: learning_engine(reader, model, scoring, alarms, options),
+                lambda reader: learning_engine(reader, model, decision, scoring, alarms, options),
             )
             report = run.run(
                 handler,
                 shows_progress=log.shows_progress,
-                started=lambda engine: _started(engine, service),
+                started=lambda engine: _started(engine, service, decision),
             )
         except Interrupt:
             LOGGER.info("ended before the first row")
@@ -191,12 +195,13 @@ def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> Sou
     return reader
 
 
-def _started(engine: StreamEngine, service: ServiceState) -> None:
+def _started(engine: StreamEngine, service: ServiceState, decision: DecisionOptions) -> None:
     """Log what may be lost, and let the engine answer for the service."""
     from loco_stream.engine.wal import DURABILITY
 
     mode = engine.durability
     LOGGER.info("durability %s: %s", mode, DURABILITY[mode.partition(":")[0]])
+    decision.apply(engine)
     service.engine = engine
 
 

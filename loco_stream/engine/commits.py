@@ -141,8 +141,7 @@ class CommitPipeline:
             self.cursor = self._resume(store)
             self._reader.seek(self.cursor.position)
         elif store is not None:
-            self.save()  # the log is replayed from it if the next checkpoint is never written
-            store.flush()
+            self.save_now()  # the log is replayed from it if the next one is never written
         adapter = self._handler.trainer.adapter
         self._admission.start(adapter.features or (), adapter.classes)
         self._ticked = time.monotonic()
@@ -216,6 +215,18 @@ class CommitPipeline:
             "undelivered": self._listeners.export_state(),
         }
         self.store.save(self.cursor.commit, config, arrays)
+
+    def save_now(self) -> None:
+        """Write a checkpoint of everything and wait until it is durable.
+
+        Raises
+        ------
+        CheckpointError
+            It could not be written.
+        """
+        if self.store is not None:
+            self.save()
+            self.store.flush()
 
     def finish(self) -> None:
         """Write the last checkpoint and wait for it."""

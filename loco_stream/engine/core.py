@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.progress import watch
+from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.report import Report
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
@@ -29,6 +30,7 @@ from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
 from loco_stream.errors import ConfigError
+from loco_stream.estimators.decision import Costs
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.content import State
 from loco_stream.records import Record
@@ -159,7 +161,8 @@ class StreamEngine:
         self.source = self._reader.source
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
-        self._listeners = Listeners(sinks, watchers)
+        self.queries = RunnerQueries()
+        self._listeners = Listeners(sinks, [self.queries, *watchers])
         measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
@@ -239,6 +242,51 @@ class StreamEngine:
     def request_checkpoint(self) -> None:
         """Write a checkpoint after the next commit or the source's next empty list; thread-safe."""
         self._commits.is_save_requested = True
+
+    def set_decision(
+        self,
+        *,
+        thresholds: Mapping[Hashable, float] | None = None,
+        costs: Costs | None = None,
+    ) -> None:
+        """Choose predicted classes by another rule from the next row on, in the engine's thread.
+
+        A checkpoint is written at once, so that a restart has the rule too. Other threads submit a
+        call to `queries`.
+
+        Parameters
+        ----------
+        thresholds, costs
+            As `LOCOClassifier.set_decision` takes them.
+
+        Raises
+        ------
+        ConfigError
+            The model has no such rule, or it has another form.
+        CheckpointError
+            The rule holds, but the checkpoint could not be written.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier, StreamEngine
+        >>> engine = StreamEngine(LOCOClassifier(), [({"a": 1.0}, "ok")])
+        >>> engine.set_decision(thresholds={"worn": 0.2})
+        >>> engine.model.decision
+        {'thresholds': {'worn': 0.2}}
+        """
+        from loco_stream.estimators.classifier import LOCOClassifier
+
+        model = self._trainer.adapter.estimator
+        if not isinstance(model, LOCOClassifier):
+            raise ConfigError(
+                f"`model` must be a LOCOClassifier to choose classes by a rule, "
+                f"got {type(model).__name__}"
+            )
+        before = model.decision
+        model.set_decision(thresholds=thresholds, costs=costs)
+        if model.decision != before:
+            _log.info("predicted classes are chosen by %s", model.decision or "probability")
+            self._commits.save_now()
 
     def count_request(self, names: Iterable[Hashable], rows: int = 1) -> None:
         """Count rows that were predicted outside the source, and their features; thread-safe."""

@@ -17,6 +17,7 @@ from loco_stream import rng
 from loco_stream._locks import fork_safe_lock
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
+from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.inputs.categories import (
     Categories,
     TextColumn,
@@ -45,6 +46,7 @@ from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
 from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
+from loco_stream.persistence.content import Config
 
 __all__ = ["Float64", "ModelCore"]
 
@@ -89,6 +91,8 @@ class ModelCore:
         one, which may have given tickets too.
     sequence
         The sequence that the last row of an array belonged to.
+    decision
+        Chooses classes from probabilities; None for the most probable one.
     """
 
     def __init__(self, options: ModelOptions, *, regression: bool) -> None:
@@ -106,6 +110,7 @@ class ModelCore:
         self.warnings = DataWarnings()
         self.origin: Origin | None = Origin()
         self.sequence: Hashable = None
+        self.decision: Decision | None = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
         self._one = _OneRow()
@@ -384,7 +389,42 @@ class ModelCore:
         proba: Float64 = _NO_PROBA,
     ) -> float:
         """Return the slot or value predicted for a row, -1 before the first one."""
-        return float(self.answers_to(x, times, in_stream, proba)[0])
+        answers = self.answers_to(x, times, in_stream, proba)
+        if self.decision is not None and self.scratch is not None:
+            answers = self.decided(answers, self.scratch.answer[None, :])
+        return float(answers[0])
+
+    def decided(
+        self, answers: Float64, proba: Float64, n_known: NDArray[np.int64] | None = None
+    ) -> Float64:
+        """Return the slots that the decision chooses; without one, `answers`.
+
+        Parameters
+        ----------
+        answers
+            (n,): slots of the most probable classes.
+        proba, n_known
+            As `chosen` takes them.
+        """
+        if self.decision is None or self.state is None:
+            return answers
+        return self.chosen(proba, n_known).astype(np.float64)
+
+    def chosen(self, proba: Float64, n_known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the slot of the class that follows from probabilities, (n,); -1 before any.
+
+        Parameters
+        ----------
+        proba
+            (n, at least n classes): probabilities.
+        n_known
+            (n,): number of classes known at each row; None for that of now.
+        """
+        if n_known is None:
+            n = 0 if self.state is None else int(self.state.counts.n_classes)
+            n_known = np.full(len(proba), n)
+        decision = self.decision or Decision({}, {})
+        return decision.slots(proba, self.classes, n_known)
 
     def answers_to(
         self,
@@ -489,7 +529,7 @@ class ModelCore:
         proba = np.zeros((n, columns))
         rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
         answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
-        return answers, proba
+        return self.decided(answers, proba), proba
 
     # Copies and files
 
@@ -516,10 +556,10 @@ class ModelCore:
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
-            config: dict[str, Any] = {
+            config: Config = {
                 "kind": kind,
                 "parameters": self.options.to_dict(),
                 "features": list(self.slots.index),

@@ -26,6 +26,7 @@ from loco_stream.learner.targets.heads import (
 from loco_stream.learner.targets.kernel_args import HeadKernelArgs
 from loco_stream.learner.targets.state import allocate_target_scratch
 from loco_stream.options import ModelOptions
+from loco_stream.persistence.content import Config
 
 __all__ = ["HeadCore"]
 
@@ -99,7 +100,7 @@ class HeadCore(TargetCore):
             return {}
         return {name: array.copy() for name, array in flatten(self.heads).items()}
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)

@@ -19,6 +19,7 @@ from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.numbers import require_number
+from loco_stream.persistence.content import Array, Arrays, Config, State
 
 __all__ = ["DetectorScores", "LOCODetector"]
 
@@ -317,7 +318,7 @@ class LOCODetector(AnomalyDetector):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export()
@@ -333,7 +334,7 @@ class LOCODetector(AnomalyDetector):
             return {**head, **config}, arrays
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
         """Make the detector that `export_state` described.
 
         Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence, Sized
 from copy import deepcopy
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +18,10 @@ from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
 from loco_stream.estimators.regressor import coverage_level
-from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
+from loco_stream.persistence.content import Array, Arrays, Config, State
 
 __all__ = ["LOCOForecaster"]
 
@@ -373,7 +373,7 @@ class LOCOForecaster(Forecaster):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)
@@ -383,7 +383,7 @@ class LOCOForecaster(Forecaster):
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
         """Make the model that `export_state` described.
 
         Raises
