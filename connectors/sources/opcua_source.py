@@ -72,6 +72,7 @@ class OPCUASource(BrokerSource):
     """
 
     guarantee = "at most once (changes while the engine is away are lost)"
+    needs_log = True  # a change is not reported again
 
     def __init__(
         self,

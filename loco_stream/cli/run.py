@@ -32,6 +32,7 @@ from loco_stream.cli._options import (
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
@@ -139,6 +140,7 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @model_options(None)
 @decision_options
 @score_options
+@telemetry_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
 @refuse_option("--window", "`--window` is now `--score-window`")
@@ -154,6 +156,7 @@ def command(
     model: LearningOptions,
     decision: DecisionOptions,
     scoring: ScoreOptions,
+    telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
     """Predict and learn every row of SOURCE, then report; `_HELP` is the full help text."""
@@ -171,7 +174,7 @@ def command(
     stream = reading.open(source, model.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     run = None
-    with stop_on_signal() as handler, page.page(network) as watchers:
+    with stop_on_signal() as handler, page.page(network) as watchers, telemetry.open() as otlp:
         try:
             warm_up()
             if alarms.watch:
@@ -185,6 +188,7 @@ def command(
                 "watchers": watchers,
                 "bounds": reading.name_bounds() if stream.is_live or reading.limits else None,
             }
+            observed = with_telemetry(engine_options, otlp)
             run = EngineRun(
                 SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
                 lambda reader: learning_engine(

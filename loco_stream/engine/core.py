@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._renamed import renamed
 from loco_stream.engine.admission import Admission, NameBounds
@@ -26,6 +27,7 @@ from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.report import Report
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
+from loco_stream.engine.tracing import NoTracer, Tracer
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
@@ -110,6 +112,9 @@ class StreamEngine:
     bounds
         How many names of features and classes rows may bring to the model, which forgets none; a
         row beyond is refused. By default there is no bound.
+    tracer
+        A tracer of OpenTelemetry, which gets a span per commit, block of rows and checkpoint;
+        `loco_stream.engine.telemetry.Telemetry` has one.
 
     Raises
     ------
@@ -151,6 +156,7 @@ class StreamEngine:
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
         choose: Choose | None = None,
         bounds: NameBounds | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         adapter: Any = DetectorAdapter(model) if is_detector(model) else ModelAdapter(model)
         if not isinstance(source, SourceReader):
@@ -182,6 +188,7 @@ class StreamEngine:
             settings or {},
             self._set_task,
             Admission(bounds or NameBounds()),
+            tracer or NoTracer(),
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
@@ -361,6 +368,7 @@ class StreamEngine:
             is_complete = False
             try:
                 self._commits.open()
+                self._listeners.begin(self._facts())
                 self._board.update(self)
                 self._process(max_samples)
                 self._finish()
@@ -368,6 +376,19 @@ class StreamEngine:
             finally:
                 self.report = self._close(is_complete)
         return self.report
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what sinks are told of the run before its first row."""
+        estimator: Any = self._trainer.adapter.estimator
+        params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+        return {
+            "model": type(self.model).__name__,
+            "parameters": {name: x for name, x in params.items() if name != "advanced"},
+            "source": self.source.name,
+            "task": self._measures.problem,
+            "version": __version__,
+            "checkpoint": self._commits.folder,
+        }
 
     def _listen(self) -> None:
         """Pass alarms and predictions to those who want them."""
