@@ -191,9 +191,7 @@ def command(
             observed = with_telemetry(engine_options, otlp)
             run = EngineRun(
                 SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
-                lambda reader: learning_engine(
-                    reader, model, decision, scoring, alarms, engine_options
-                ),
+                lambda reader: learning_engine(reader, model, decision, scoring, alarms, observed),
             )
             report = run.run(
                 handler,

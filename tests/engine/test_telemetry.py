@@ -142,7 +142,7 @@ def test_metrics_and_spans_are_exported_by_otlp(collector, monkeypatch):
     telemetry.close()
     metrics = ExportMetricsServiceRequest.FromString(bodies["/v1/metrics"][-1]).resource_metrics[0]
     names = {metric.name for metric in metrics.scope_metrics[0].metrics}
-    assert {"loco_rows_learned", "loco_accuracy", "loco_label_score"} <= names
+    assert {"loco_rows_learned", "loco_accuracy", "loco_alarm"} <= names
     spans = ExportTraceServiceRequest.FromString(bodies["/v1/traces"][-1]).resource_spans[0]
     assert spans.scope_spans[0].spans[0].name == "loco.commit"
     resource = {pair.key: pair.value.string_value for pair in spans.resource.attributes}

@@ -125,7 +125,7 @@ def test_what_a_server_refuses_is_counted(database):
     sink.write_record(of_status({"n_samples": 0, "accuracy": 0.25}, "rows"))
     sink.close({})
     assert (sink.stats["refused"], sink.stats["sent"]) == (2, 0)
-    assert "deleted state" in sink.notes[0]
+    assert "state is deleted" in sink.notes[0]
 
 
 def test_addresses_and_kinds_are_checked():
