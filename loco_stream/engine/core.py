@@ -90,7 +90,7 @@ class StreamEngine:
         every 60 seconds.
     durability
         When the write-ahead log is synced: "batch", "interval:<seconds>s" or "off". By default
-        "batch" for a source that forgets a row once it is acknowledged, else "off".
+        "batch" for a source whose rows cannot be read again (`Source.needs_log`), else "off".
     max_pending, max_age
         Rows, and seconds of running time, that predictions wait for late labels.
     strict
