@@ -1,7 +1,7 @@
 """Streams of two classes with a rare class 1; every seed draws new ones.
 
-A linear boundary is best for the two Gaussian clouds of ten features, of which the rare one is
-shifted along the diagonal. It is not for Agrawal and SEA, where most rows of class 1 are left out.
+Two Gaussian clouds of ten features, the rare one shifted along the diagonal, are separated best by
+a linear boundary. Agrawal and SEA, of which most rows of class 1 are left out, are not.
 """
 
 from __future__ import annotations

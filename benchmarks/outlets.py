@@ -79,7 +79,7 @@ class _InTurn(_Rows):
 
 @contextmanager
 def _sinks(kind: str) -> Iterator[list[Any]]:
-    """Open the sinks of a kind of run, and who does not read from them."""
+    """Open the sinks of a kind of run, and receivers that do not read from them."""
     import zmq
 
     from loco_stream.connectors import open_sink
@@ -302,9 +302,9 @@ def command(settings: Settings, rows: int, pairs: int) -> None:
     """Measure the cost of sinks without a receiver, and the delay of records and predictions.
 
     Two runs in one process take turns of 128 rows, one without a sink and one with it, and each
-    turn is compared with its neighbour: the median of all turns is told. The receiver of the drift
-    records is a thread of the same process, which makes their times upper bounds; the client that
-    asks for predictions is a process of its own.
+    turn is compared with its neighbour; the median over all turns is reported. The receiver of the
+    drift records is a thread of the same process, which makes their times upper bounds; the client
+    that asks for predictions is a process of its own.
 
     \b
     Examples

@@ -2,8 +2,9 @@
 
 Input-permuted MNIST: a new permutation of the pixels every 5,000 rows.
 
-The protocol is that in Elsayed & Mahmood 2024 (UPGD): rows one at a time, each predicted before it
-is learned, unmarked task borders, accuracy over the whole stream.
+The protocol is the one of UPGD (Elsayed & Mahmood 2024): rows arrive one at a time, each is
+predicted before it is learned, task borders are not marked, and the accuracy is measured over the
+whole stream.
 """
 
 from __future__ import annotations

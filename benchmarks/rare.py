@@ -1,6 +1,6 @@
 """`python -m benchmarks rare`.
 
-Detection and ranking of a class with one row in a hundred or a thousand.
+Detection and ranking of a class that makes up 1 % or 0.1 % of the rows.
 """
 
 from __future__ import annotations

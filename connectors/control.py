@@ -78,10 +78,8 @@ class Control:
         self._token = token
         self._socket = open_socket(zmq.REP, address, bind=True, frame_bytes=_FRAME_BYTES)
         self.address = self._socket.address
-        is_file = self.address.startswith("ipc://")
-        if is_file and not self.address.startswith("ipc://@"):
-            Path(self.address.removeprefix("ipc://")).chmod(0o600)
-        self._needs_token = token is not None or not is_file
+        _keep_private(self.address)
+        self._needs_token = token is not None or not self.address.startswith("ipc://")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
@@ -161,6 +159,12 @@ def read_token(path: str | Path) -> str:
             f"the token in {path} must have at least {_MIN_TOKEN} characters, got {len(token)}"
         )
     return token
+
+
+def _keep_private(address: str) -> None:
+    """Make the file of an IPC socket accessible to its owner only; an abstract socket has none."""
+    if address.startswith("ipc://") and not address.startswith("ipc://@"):
+        Path(address.removeprefix("ipc://")).chmod(0o600)
 
 
 def order(

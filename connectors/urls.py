@@ -85,13 +85,15 @@ def open_source(
     if "keys" in entry.hidden:
         options["keys"] = keys
     elif keys is not None:
-        raise ConfigError(f"`keys` is for zmq+ sources, got {scheme}:")
+        raise ConfigError(f"`keys` must be None unless the source is zmq+, got {scheme}:")
     if entry.limit_options:
         given = {name: str(options.pop(name)) for name in entry.limit_options if name in options}
         options["limits"] = parse_limits({**(limits or {}), **given})
         options["endless"] = endless
     elif not ENGINE_LIMITS.issuperset(limits or ()):
-        raise ConfigError(f"`limits` is for sources that other processes send to, got {scheme}:")
+        raise ConfigError(
+            f"`limits` must be empty unless other processes send to the source, got {scheme}:"
+        )
     source: Source = _build(entry, where, options)
     return source
 

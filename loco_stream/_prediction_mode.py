@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from inspect import signature
 
 __all__ = ["mode_arguments", "takes_mode"]
@@ -10,10 +11,18 @@ __all__ = ["mode_arguments", "takes_mode"]
 
 def takes_mode(method: Callable[..., object]) -> bool:
     """Return whether a method has the parameter `in_stream`; models of other libraries do not."""
+    function = getattr(method, "__func__", None)
+    return _has_mode(method) if function is None else _method_has_mode(function)
+
+
+def _has_mode(function: Callable[..., object]) -> bool:
     try:
-        return "in_stream" in signature(method).parameters
+        return "in_stream" in signature(function).parameters
     except (TypeError, ValueError):  # methods of compiled classes may have no signature
         return False
+
+
+_method_has_mode = lru_cache(_has_mode)  # reading a signature takes longer than a prediction
 
 
 def mode_arguments(method: Callable[..., object], in_stream: bool | None) -> dict[str, bool | None]:

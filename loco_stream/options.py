@@ -112,18 +112,19 @@ class AdvancedOptions:
     Parameters
     ----------
     credit
-        How a hidden neuron learns what its drive does to the outputs. ``"mirror"``: its feedback
-        receives the increments that the readout gives its row. ``"learned"``: feedback is learned
-        from perturbations of the drives, on one row in four. ``"perturbation"``: feedback is
-        learned from the product of loss change and noise (the rule of the LOCO paper); every row is
-        perturbed. Change it to compare learning rules.
+        How a hidden neuron estimates the effect of its drive on the outputs. ``"mirror"``: its
+        feedback receives the increments that the readout gives its row. ``"learned"``: feedback is
+        learned from perturbations of the drives, on one row in four. ``"perturbation"``: feedback
+        is learned from the product of loss change and noise (the rule of the LOCO paper); every row
+        is perturbed. Change it to compare learning rules.
     readout
         ``"recursive"``: the ensemble of experts. ``"delta"``: one normalised delta rule with
         softmax; for comparison, and for export to a `Network` with its readout.
     readout_layers
         What the readout sees. ``"all"``: traces of all hidden layers and the scaled features.
-        ``"hidden"``: traces of all hidden layers. ``"last"``: traces of the last hidden layer, the
-        honest test of depth. ``"auto"``: all, or hidden for rows of more than 256 features.
+        ``"hidden"``: traces of all hidden layers. ``"last"``: traces of the last hidden layer
+        alone, which shows what depth contributes. ``"auto"``: all, or hidden for rows of more than
+        256 features.
     projection
         How weight changes are kept orthogonal to earlier inputs. ``"recursive"``: a recursive
         projector per layer. ``"clusters"``: prototypes of input clusters, as in the paper; slower
@@ -150,7 +151,7 @@ class AdvancedOptions:
         Time constant in ms of the trace by which learning and the readout see spikes, 1e-3 to 1e6.
         None: the window.
     gain
-        Root mean square of a layer's drives, in thresholds per window, to which it settles over the
+        Root mean square of a layer's drives in thresholds per window, which is reached over the
         first 300 rows; 1e-3 to 1000. None: 6.
     window
         Length of one row's integration window in ms, 1e-3 to 1e6.
@@ -161,12 +162,12 @@ class AdvancedOptions:
         Share of the neurons of each layer that learn, 0 to 1.
     fixed_neurons
         Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them keeps
-        classes that do not come. None: 256, 512 for rows of more than 256 features, none where
-        `readout_layers` is "hidden" or "last". 0: there is neither this layer nor what is known of
-        the stream's next row.
+        absent classes. None: 256, 512 for rows of more than 256 features, none where
+        `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of the
+        stream's next row exist.
     recent_values
-        Recent values that a regression's prediction of the stream's next row depends on, 0 to 16.
-        0: it depends on the row alone.
+        Number of recent target values that a regression uses to predict the stream's next row, 0 to
+        16. 0: the prediction depends on the row alone.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is

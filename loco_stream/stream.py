@@ -37,7 +37,7 @@ __all__ = [
 MAX_SEQ = 2**63 - 1
 """Largest number of a row: logs and sinks hold it as a signed integer of 64 bits."""
 
-Position: TypeAlias = dict[str, Any]
+Position: TypeAlias = Mapping[str, Any]  # plain values that JSON can hold
 """How far a stream was read: plain values that JSON can hold."""
 
 Record: TypeAlias = dict[str, Any]
@@ -455,7 +455,7 @@ class Source(ABC):
         """Description of the rows; None until it is known."""
         return None
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue after `position`, a value that `position` had in this or an earlier process.
 
         Raises
@@ -465,7 +465,7 @@ class Source(ABC):
         """
         raise SourceError(f"{self.name or type(self).__name__} cannot resume: it defines no `seek`")
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Note that everything up to `position` is learned and durable."""
 
     def refuse(self, source: str, seq: int, reason: str) -> None:

@@ -30,21 +30,25 @@ def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, ND
     """
     refuse_pipe(path, "an array")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise SourceError(f"{path} must be a regular file")
-        with path.open("rb") as file:  # numpy would leave a damaged archive open
-            if file.read(2) != b"PK":
-                array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-                return array
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                _check_size(path, archive)
-                return {name: archive[name] for name in names if name in archive}
+        return _read(path, names)
     except OSError as e:
         raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
     except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
         reason = "it was not written by numpy, or holds objects" if "pickle" in str(e) else e
         raise SourceError(f"{path} must be an array of numbers: {reason}") from None
+
+
+def _read(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise SourceError(f"{path} must be a regular file")
+    with path.open("rb") as file:  # numpy would leave a damaged archive open
+        if file.read(2) != b"PK":
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return array
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            _check_size(path, archive)
+            return {name: archive[name] for name in names if name in archive}
 
 
 def _check_size(path: Path, archive: Any) -> None:

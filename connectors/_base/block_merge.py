@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
+from typing import TypeVar
 
 import numpy as np
 
 from loco_stream.stream import Block, Event
 
 __all__ = ["merged"]
+
+T = TypeVar("T")
 
 
 def merged(events: Iterable[Event]) -> list[Event]:
@@ -60,14 +63,16 @@ def _join(events: list[Event]) -> Block:
     times = np.concatenate([block.row_times for block in run])
     return Block(
         np.concatenate([block.X for block in run]),
-        None if first.y is None else list(chain.from_iterable(block.y or () for block in run)),
+        None if first.y is None else _joined(block.y for block in run),
         first.features,
         first.seq,
         first.t,
         first.source,
         first.epoch,
         times=None if np.isnan(times).all() else times,
-        sequence=None
-        if first.sequence is None
-        else list(chain.from_iterable(block.sequence or () for block in run)),
+        sequence=None if first.sequence is None else _joined(block.sequence for block in run),
     )
+
+
+def _joined(parts: Iterable[Sequence[T] | None]) -> list[T]:
+    return list(chain.from_iterable(part or () for part in parts))

@@ -108,7 +108,7 @@ class BrokerSource(Source):
         """``{source: {epoch: seq}}`` of the rows read; under the empty name, the schemas."""
         return self._sources.position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to a position: rows up to it are duplicates."""
         self._sources.seek(position)
 
@@ -174,7 +174,7 @@ class BrokerSource(Source):
         """Note that labels also come from a topic or stream of their own."""
         self.labels_from = " or ".join(filter(None, (self.labels_from, f"messages of {labels}")))
 
-    def _seek_rows(self, position: Mapping[str, Any], key: str) -> None:
+    def _seek_rows(self, position: Position, key: str) -> None:
         """Seek in ``{key: ..., "rows": ...}``, of which `key` is the broker's part."""
         rows = position.get("rows")
         if key not in position or not isinstance(rows, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from io import StringIO
@@ -77,27 +78,57 @@ class ColumnParser:
             table = self._read(content, ())
             if table is not None:
                 self._numeric -= {name for name in self._numeric if _has_texts(table[name])}
-        return table if table is not None and table.num_rows == n_lines else None
+        if table is None or table.num_rows != n_lines or self._has_infinite(table):
+            return None
+        return table
+
+    def _has_infinite(self, table: Any) -> bool:
+        """Return whether a number is too large for float64: row by row it is an integer."""
+        from pyarrow import compute
+
+        columns = (table[name] for name in self._numeric)
+        return any(compute.any(compute.is_inf(column)).as_py() for column in columns)
 
     def _is_regular(self, text: str) -> bool:
         if len(self._header) < 2 or "\0" in text or text.count("\r") != text.count("\r\n"):
             return False
-        return '"' not in text or '"' not in self._quoted.sub("", text)
+        longest = csv.field_size_limit()
+        if len(text) > longest and max(map(len, text.split("\n"))) > longest:
+            return False
+        return self._has_plain_quotes(text) or '"' not in self._quoted.sub("", text)
+
+    def _has_plain_quotes(self, text: str) -> bool:
+        """Return whether every quote begins or ends a whole field that has no other quote.
+
+        Most files are like that, and a regular expression takes thirty times as long.
+        """
+        parts = text.split('"')
+        outside = parts[::2]
+        inside = "".join(parts[1::2])
+        before = {part[-1:] for part in outside[1:-1]} | {outside[0][-1:] or "\n"}
+        after = {part[:1] for part in outside[1:-1]} | {outside[-1][:1] or "\n"}
+        return len(parts) == 1 or (
+            len(parts) % 2 == 1
+            and "\n" not in inside
+            and "\r" not in inside
+            and before <= {self._delimiter, "\n"}
+            and after <= {self._delimiter, "\r", "\n"}
+        )
 
     def _read(self, content: bytes, numeric: Iterable[str]) -> Any:
         import pyarrow
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
         kinds = {name: pyarrow.string() for name in self._used}
         kinds.update(dict.fromkeys(numeric, pyarrow.float64()))
         try:
-            return csv.read_csv(
+            return arrow_csv.read_csv(
                 pyarrow.py_buffer(content),
-                csv.ReadOptions(
+                arrow_csv.ReadOptions(
                     use_threads=False, block_size=len(content) + 1, column_names=self._header
                 ),
-                csv.ParseOptions(delimiter=self._delimiter),
-                csv.ConvertOptions(
+                arrow_csv.ParseOptions(delimiter=self._delimiter),
+                arrow_csv.ConvertOptions(
                     column_types=kinds,
                     include_columns=self._used,
                     null_values=_MISSING,

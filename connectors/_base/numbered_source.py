@@ -136,12 +136,12 @@ class NumberedSource(Source):
         """``{"row": n}``: n rows were read."""
         return {"row": self._row}
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to ``{"row": n}``."""
         self._row = parse_row_number(self.name, position)
 
 
-def parse_row_number(name: str, position: Mapping[str, Any]) -> int:
+def parse_row_number(name: str, position: Position) -> int:
     """Return the row number in a position.
 
     Raises

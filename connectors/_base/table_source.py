@@ -100,12 +100,9 @@ class Columns:
         ]
         for role, name in roles:
             if name and name not in names:
-                is_row = any(number(column) is not None for column in names)
-                header = "; is its first line a row instead of a header?" if is_row else ""
-                columns = f"columns: {listed(names)}" if names else "the source has none"
                 raise SourceError(
                     f"{where}: `{role}` must be a column, got {name!r}"
-                    f"{did_you_mean(name, names)} ({columns}){header}"
+                    f"{did_you_mean(name, names)} {_described(names)}"
                 )
 
     @property
@@ -193,19 +190,24 @@ class TableSource(RowSource):
         `fixed`: every row has these columns.
         """
         self._roles.check(self._where, names)
-        self._no_features = self._roles.no_features
-        if self._roles.use:
-            self._no_features |= {name for name in names if name not in self._roles.use}
-        features = tuple(name for name in names if name not in self._no_features)
-        if not features:
-            others = ", ".join(sorted(name for name in self._no_features if name))
-            raise SourceError(f"{self._where} has no feature column besides {others}")
+        features = self._feature_columns(names)
         check_width(self._where, len(features))
         task = self._task
         self._label = self._label or _label_kind(labels, task)
         if task is None and self._roles.target:
             task = "regression" if self._label == "float" else "classification"
         self._schema = Schema(task, features if fixed else None)
+
+    def _feature_columns(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that are features, and note the others."""
+        self._no_features = self._roles.no_features
+        if self._roles.use:
+            self._no_features |= {name for name in names if name not in self._roles.use}
+        features = tuple(name for name in names if name not in self._no_features)
+        if not features:
+            others = ", ".join(sorted(name for name in self._no_features if name))
+            raise SourceError(f"{self._where} must have a feature column besides {others}")
+        return features
 
     @abstractmethod
     def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
@@ -262,7 +264,7 @@ class TableSource(RowSource):
 
     def _labels(self, part: Part) -> list[Any] | None:
         labels = _mapped(part, self._roles.target, lambda value: label_of(value, self._label))
-        if labels is not None and not all(map(is_learnable, labels)):
+        if labels is not None and not all(map(is_learnable, set(labels))):
             raise IrregularBlock
         return labels
 
@@ -310,6 +312,15 @@ class TableSource(RowSource):
             return None
 
 
+def _described(names: Sequence[str]) -> str:
+    """Return the columns that there are, for an error message."""
+    if not names:
+        return "(the source has none)"
+    is_row = any(number(name) is not None for name in names)
+    header = "; is its first line a row instead of a header?" if is_row else ""
+    return f"(columns: {listed(names)}){header}"
+
+
 def _mapped(part: Part, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:
     """Return the result of a function for each value of a column that is no feature."""
     if not name:
@@ -342,7 +353,7 @@ def check_header(where: str, names: Sequence[str]) -> None:
     """
     repeated = sorted(name for name, n in Counter(names).items() if n > 1)
     if repeated:
-        raise SourceError(f"{where} has two columns named {repeated[0]!r}")
+        raise SourceError(f"{where} must have distinct column names, got {repeated[0]!r} twice")
 
 
 def check_speed(time: str | None, speed: float | None) -> None:

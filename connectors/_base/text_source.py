@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import Cursor, start_of
@@ -237,11 +236,10 @@ class TextSource(TableSource):
         """``{"row": n}``: n rows were read; in a growing file also cursor and kind of labels."""
         position = super().position
         if self._tail is not None and self._tail.cursor is not None:
-            position["file"] = asdict(self._tail.cursor)
-            position["label"] = self._label
+            return {**position, "file": asdict(self._tail.cursor), "label": self._label}
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to a position; a pipe continues with what arrives next."""
         super().seek(position)
         if self._tail is None:
@@ -255,7 +253,7 @@ class TextSource(TableSource):
         self._tail.cursor = self._cursor_in(position)
         self._label = str(position.get("label", ""))
 
-    def _cursor_in(self, position: Mapping[str, Any]) -> Cursor:
+    def _cursor_in(self, position: Position) -> Cursor:
         try:
             return Cursor(**{name: int(number) for name, number in position["file"].items()})
         except (AttributeError, TypeError, ValueError):

@@ -183,11 +183,7 @@ class ClientSession:
         if self.kept and self._clock() - self._answered_at > _SILENCE_SECONDS:
             self.reconnect()
         if self._needs_hello:
-            self._needs_hello = False
-            self._answered_at = self._clock()
-            yield pack(self.hello.source, Kind.HELLO, encode(self.hello))
-            oldest = next(iter(self._in_flight or self._waiting), None)
-            yield self._schema(schema if oldest is None else oldest.schema)
+            yield from self._greeting(schema)
         if not self.greeted:
             return
         while self._waiting and self._waiting[0].last <= self.acked + self._window:
@@ -198,6 +194,14 @@ class ClientSession:
             yield batch.frames(self.hello.source)
         if not self._waiting and schema is not self._sent_schema:
             yield self._schema(schema)
+
+    def _greeting(self, schema: SchemaPayload) -> Iterator[list[bytes]]:
+        """Yield hello and the schema of the oldest rows that are not acknowledged."""
+        self._needs_hello = False
+        self._answered_at = self._clock()
+        yield pack(self.hello.source, Kind.HELLO, encode(self.hello))
+        oldest = next(iter(self._in_flight or self._waiting), None)
+        yield self._schema(schema if oldest is None else oldest.schema)
 
     def _schema(self, schema: SchemaPayload) -> list[bytes]:
         self._sent_schema = schema

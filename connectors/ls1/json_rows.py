@@ -67,12 +67,14 @@ def to_message(row: NamedRow, schema: SchemaPayload, source: str) -> Message:
     """
     _check_names(row.x, schema)
     values = [to_number(row.x.get(name)) for name in schema.features]
-    if schema.task == "regression":
-        label = np.array([math.nan if row.y is None else _target(row.y)], "<f4")
-    else:
-        label = np.array([_class_index(row.y, schema.classes or ())], "<i4")
-    payload = np.array(values, "<f4").tobytes() + label.tobytes()
+    payload = np.array(values, "<f4").tobytes() + _label_bytes(row.y, schema)
     return Message(source, Kind.LABELLED, row.seq or 0, row.t, 1, len(values), payload)
+
+
+def _label_bytes(y: object, schema: SchemaPayload) -> bytes:
+    if schema.task == "regression":
+        return np.array([math.nan if y is None else _target(y)], "<f4").tobytes()
+    return np.array([_class_index(y, schema.classes or ())], "<i4").tobytes()
 
 
 def take_id(row: NamedRow, schema: SchemaPayload | None) -> Hashable:
@@ -86,7 +88,7 @@ def take_id(row: NamedRow, schema: SchemaPayload | None) -> Hashable:
 def _check_names(x: Collection[str], schema: SchemaPayload) -> None:
     for name in x:
         if name not in schema.features:
-            raise SourceError(f"feature {name!r} is not in the schema")
+            raise SourceError(f"a feature must be in the schema, got {name!r}")
 
 
 def check_label(y: object, schema: SchemaPayload) -> float | str | None:

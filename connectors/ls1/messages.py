@@ -183,7 +183,7 @@ def _check_names(what: str, names: tuple[str, ...], limit: int, limits: Limits) 
     for name in names:
         _check_length(what, name, limits)
         if name in seen:
-            raise SourceError(f"the schema names the {what} {name!r} twice")
+            raise SourceError(f"the schema must name each {what} once, got {name!r} twice")
         seen.add(name)
 
 
@@ -296,7 +296,7 @@ def to_row(
     fields: Fields = DEFAULT_FIELDS,
 ) -> NamedRow | NamedLabel:
     """Return the row or label in decoded values; see `read_message`."""
-    given = values if isinstance(values, dict) else {}
+    given = values
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         values = {"x": {"value": values}}
     elif isinstance(values, dict) and not isinstance(values.get("x"), (dict, list)):
@@ -310,15 +310,20 @@ def to_row(
         raise SourceError(f"a row must be a map of numbers, texts and truth values: {e}") from None
     found = _check_row(row, features, limits)
     if fields.keep:
-        found.extra = {"keep": fields.kept(given, found.x)}
-    if fields.id is not None and found.id is None:
-        found.id = found.x.get(fields.id)
-        if found.id is not None:
-            _check_id(found.id, limits)
-    found.x = dict(fields.select(found.x))
-    if not found.x:
-        raise SourceError(f"a row must have 1 to {limits.features} values, got 0")
+        found.extra = {"keep": fields.kept(given if isinstance(given, dict) else {}, found.x)}
+    _separate(found, fields, limits)
     return found
+
+
+def _separate(row: NamedRow, fields: Fields, limits: Limits) -> None:
+    """Take the id, and columns that are no features, out of the values of a row."""
+    if fields.id is not None and row.id is None:
+        row.id = row.x.get(fields.id)
+        if row.id is not None:
+            _check_id(row.id, limits)
+    row.x = dict(fields.select(row.x))
+    if not row.x:
+        raise SourceError(f"a row must have 1 to {limits.features} values, got 0")
 
 
 def _from_flat(values: dict[Any, Any], fields: Fields) -> dict[str, Any]:
@@ -338,10 +343,9 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
         _check_length("feature", name, limits)
         _check_size(f"feature {name!r}", value)
     _check_size("y", row.y)
-    if isinstance(row.y, str):
-        _check_length("class", row.y, limits)
-    if isinstance(row.sequence, str):
-        _check_length("sequence", row.sequence, limits)
+    for what, text in (("class", row.y), ("sequence", row.sequence)):
+        if isinstance(text, str):
+            _check_length(what, text, limits)
     if row.id is not None:
         _check_id(row.id, limits)
     if row.seq is not None and row.seq >= 2**64:

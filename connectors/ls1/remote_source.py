@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import msgspec
@@ -108,27 +108,32 @@ class RemoteSource:
         SourceError
             The unit of a feature changes, or there were too many names over time.
         """
+        units = self._merged_units(schema)
+        classes = self._classes | dict.fromkeys(schema.classes or ())
+        limits = self._limits
+        if len(units) > limits.features or len(classes) > limits.classes:
+            raise SourceError(
+                f"source {self.name!r} must name at most {limits.features} features and "
+                f"{limits.classes} classes over time, got {len(units)} and {len(classes)}"
+            )
+        self.schema = schema
+        self._units = units
+        self._classes = classes
+        self._plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
+
+    def _merged_units(self, schema: SchemaPayload) -> dict[str, str | None]:
+        """Return the unit of every feature that was ever named."""
+        units = dict(self._units)
         given = schema.units or (None,) * len(schema.features)
-        units = dict(zip(schema.features, given, strict=True))
-        for feature, unit in units.items():
-            before = self._units.get(feature)
+        for feature, unit in zip(schema.features, given, strict=True):
+            before = units.setdefault(feature, unit)
             if unit is not None and before is not None and unit != before:
                 raise SourceError(
                     f"the unit of feature {feature!r} must stay {before!r}, got {unit!r}: "
                     "a new unit needs a new name"
                 )
-        merged = self._units | {f: u for f, u in units.items() if u or f not in self._units}
-        classes = self._classes | dict.fromkeys(schema.classes or ())
-        limits = self._limits
-        if len(merged) > limits.features or len(classes) > limits.classes:
-            raise SourceError(
-                f"source {self.name!r} must name at most {limits.features} features and "
-                f"{limits.classes} classes over time, got {len(merged)} and {len(classes)}"
-            )
-        self.schema = schema
-        self._units = merged
-        self._classes = classes
-        self._plain_schema = msgspec.json.decode(msgspec.json.encode(schema))
+            units[feature] = unit or before
+        return units
 
     @property
     def plain_schema(self) -> dict[str, Any]:
@@ -418,13 +423,11 @@ class RemoteSources:
     def position(self) -> Position:
         """``{source: {epoch: seq}}`` of the rows read; under the empty name, the schemas."""
         read = [source for source in self.by_name.values() if source.last]
-        position: Position = {
-            source.name: {str(epoch): seq for epoch, seq in source.last.items()} for source in read
-        }
-        position[SCHEMAS] = {s.name: s.plain_schema for s in read if s.schema is not None}
-        return position
+        reached = {s.name: {str(epoch): seq for epoch, seq in s.last.items()} for s in read}
+        schemas = {s.name: s.plain_schema for s in read if s.schema is not None}
+        return {**reached, SCHEMAS: schemas}
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to a position: rows up to it are durable, rows after it will be sent again.
 
         Raises
@@ -448,7 +451,7 @@ class RemoteSources:
                     self.adopt(source, schemas[name])
                 self.model_names.add(name, schemas[name].inputs, schemas[name].classes or ())
 
-    def mark_durable(self, position: Mapping[str, Any]) -> list[RemoteSource]:
+    def mark_durable(self, position: Position) -> list[RemoteSource]:
         """Mark everything up to `position` durable; return the senders in it."""
         found = []
         for name, epochs in position.items():
@@ -463,7 +466,7 @@ class RemoteSources:
 
 
 def _parse(
-    position: Mapping[str, Any],
+    position: Position,
 ) -> tuple[dict[str, dict[int, int]], dict[str, SchemaPayload], dict[str, str]]:
     """Return the seq per epoch, the schema and the owner's key of each sender in a position."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ from loco_stream.connectors.ls1.predict_requests import PendingReply, RequestQue
 from loco_stream.connectors.ls1.remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, topic_name, unpack
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+from loco_stream.stream import Block, Event, Labels, Position, PredictRequest, Sample
 
 __all__ = ["PeerSession", "ServerSession"]
 
@@ -247,16 +247,20 @@ class ServerSession:
             )
         source = self.sources.find(hello.source, key)
         self.close(peer)
-        rival = self._by_source.get(hello.source)
-        if rival is not None:
-            self.close(rival.peer)
-            self._send_error(rival, f"another connection said hello as {hello.source!r}")
+        self._displace(hello.source)
         session = PeerSession(peer, source, hello, key or peer.hex())
         session.acked = session.durable
         source.connected = True
         self._by_peer[peer] = session
         self._by_source[hello.source] = session
         self._send(session, Kind.HELLO, encode(FlowControl(self._window)))
+
+    def _displace(self, name: str) -> None:
+        """Close the session of another connection of the same sender, if there is one."""
+        rival = self._by_source.get(name)
+        if rival is not None:
+            self.close(rival.peer)
+            self._send_error(rival, f"another connection said hello as {name!r}")
 
     def close(self, peer: bytes) -> None:
         """Close the session of a connection that is gone, or that sends a new hello."""
@@ -356,11 +360,7 @@ class ServerSession:
         if isinstance(row, NamedLabel):
             return self._label(session, schema, row)
         if row.seq & REQUEST_BIT:
-            request = to_request(row, schema, name)
-            self._check_request(peer, schema, 1, len(request.features))
-            tag = PendingReply(peer, schema, row.seq, 1)
-            self.requests.put(peer, replace(request, tag=tag))
-            self.sources.stats["asks"] += 1
+            self._take_request(peer, schema, to_request(row, schema, name))
             return None
         if row.sequence is not None:
             if schema.sequence is None:
@@ -373,6 +373,12 @@ class ServerSession:
             message = Message(name, Kind.LABELLED, row.seq, row.t, 1, len(row.x), b"")
             return self._rows(session, schema, message, sample)
         return self._rows(session, schema, to_message(row, schema, name))
+
+    def _take_request(self, peer: bytes, schema: SchemaPayload, request: PredictRequest) -> None:
+        self._check_request(peer, schema, 1, len(request.features))
+        tag = PendingReply(peer, schema, request.seq, 1)
+        self.requests.put(peer, replace(request, tag=tag))
+        self.sources.stats["asks"] += 1
 
     def _label(
         self, session: PeerSession, schema: SchemaPayload, label: NamedLabel
@@ -408,7 +414,7 @@ class ServerSession:
         self._by_peer.clear()
         self._by_source.clear()
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Mark everything up to `position` durable, and ack it."""
         for source in self.sources.mark_durable(position):
             session = self._by_source.get(source.name)

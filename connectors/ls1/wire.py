@@ -110,6 +110,19 @@ def unpack(frames: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> Message:
             f"an LS1 message must have 3 frames (topic, header, payload), got {len(frames)}"
         )
     topic, head, payload = frames
+    kind, dtype, n_features, seq, t, n_rows, crc = _read_header(head)
+    if crc != crc32(payload):
+        raise SourceError("the payload was damaged: its crc32 differs from that in the header")
+    source = topic_name(topic, limits)
+    t = t if math.isfinite(t) else math.nan
+    message = Message(source, Kind(kind), seq, t, n_rows, n_features, payload)
+    if message.kind not in _MAPS:
+        _check_shape(message, dtype, limits)
+    return message
+
+
+def _read_header(head: bytes) -> tuple[int, int, int, int, float, int, int]:
+    """Return kind, dtype, features, seq, time, rows and checksum of a header."""
     if len(head) != HEADER.size:
         raise SourceError(f"the LS1 header must have {HEADER.size} bytes, got {len(head)}")
     magic, kind, dtype, n_features, seq, t, n_rows, crc = HEADER.unpack(head)
@@ -117,13 +130,7 @@ def unpack(frames: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> Message:
         raise SourceError(f"the LS1 header must start with {MAGIC!r}, got {magic!r}")
     if kind > Kind.ASK:
         raise SourceError(f"kind must be 0..{Kind.ASK:d}, got {kind}")
-    if crc != crc32(payload):
-        raise SourceError("the payload was damaged: its crc32 differs from that in the header")
-    source = topic_name(topic, limits)
-    t = t if math.isfinite(t) else math.nan
-    message = Message(source, Kind(kind), seq, t, n_rows, n_features, payload)
-    _check_shape(message, dtype, limits)
-    return message
+    return kind, dtype, n_features, seq, t, n_rows, crc
 
 
 def topic_name(topic: bytes, limits: Limits) -> str:
@@ -149,25 +156,31 @@ def _check_shape(message: Message, dtype: int, limits: Limits) -> None:
     kind = message.kind
     n_rows = message.n_rows
     n_features = message.n_features
-    if kind in _MAPS:
-        return
     if kind in _TABLES or kind is Kind.LABEL:
         if not 1 <= n_rows <= limits.rows:
             raise SourceError(f"n_rows must be 1..{limits.rows}, got {n_rows}")
-        if kind in _NUMBERED and message.seq + n_rows > REQUEST_BIT:
-            raise SourceError(f"seq of a row must be below 2**63, got {message.seq}")
+        _check_seq(message)
     if kind in _TABLES:
-        limit = limits.classes if kind is Kind.PREDICTION else limits.features
-        if not 1 <= n_features <= limit:
-            raise SourceError(f"n_features must be 1..{limit}, got {n_features}")
-        if dtype != 0:
-            raise SourceError(f"dtype must be 0 (float32), got {dtype}")
+        _check_table(kind, n_features, dtype, limits)
     size = _payload_size(kind, n_rows, n_features)
     if len(message.payload) != size:
         raise SourceError(
             f"the payload of kind {kind:d} with {n_rows} rows of {n_features} values must have "
             f"{size} bytes, got {len(message.payload)}"
         )
+
+
+def _check_seq(message: Message) -> None:
+    if message.kind in _NUMBERED and message.seq + message.n_rows > REQUEST_BIT:
+        raise SourceError(f"seq of a row must be below 2**63, got {message.seq}")
+
+
+def _check_table(kind: Kind, n_features: int, dtype: int, limits: Limits) -> None:
+    limit = limits.classes if kind is Kind.PREDICTION else limits.features
+    if not 1 <= n_features <= limit:
+        raise SourceError(f"n_features must be 1..{limit}, got {n_features}")
+    if dtype != 0:
+        raise SourceError(f"dtype must be 0 (float32), got {dtype}")
 
 
 def _payload_size(kind: Kind, n_rows: int, n_features: int) -> int:

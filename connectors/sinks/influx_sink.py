@@ -125,14 +125,16 @@ def _fields(record: Record) -> Mapping[str, Any]:
     fields |= record.get("status") or record.get("report") or {}
     for name, number_name in (("prediction", "value"), ("label", "label_value")):
         if name in record:
-            value = record[name]
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            fields[number_name if is_number else name] = value
+            fields[number_name if _is_number(record[name]) else name] = record[name]
     if record["kind"] == "anomaly":
         fields |= _anomaly_fields(record)
     if record.get("proba"):
         fields["confidence"] = max(record["proba"].values())
     return fields | {name: record[name] for name in _TEXTS if name in record}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _anomaly_fields(record: Record) -> Mapping[str, Any]:

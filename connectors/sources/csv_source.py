@@ -150,17 +150,7 @@ class CSVSource(TextSource):
             raise SourceError(f"the header of {self.path} is not UTF-8, or not in `encoding`")
         if self._delimiter is None:
             self._delimiter = max(",;\t|", key=line.count)
-        try:
-            names = next(csv.reader([line], delimiter=self._delimiter))
-        except csv.Error as e:
-            raise SourceError(f"cannot read the header of {self.path}: {e}") from None
-        self._header = [name.strip() for name in names]
-        if all(number(name) is not None for name in self._header):
-            raise SourceError(
-                f"{self.path} must have a header, got numbers in its first line "
-                f"({line.strip()[:60]})"
-            )
-        check_header(str(self.path), self._header)
+        self._header = _column_names(str(self.path), line, self._delimiter)
         self._roles.check(str(self.path), self._header)
 
     def _first_line(self, lines: Lines) -> str:
@@ -269,8 +259,29 @@ def _check_encoding(name: str | None) -> str:
     return name
 
 
+def _column_names(path: str, line: str, delimiter: str) -> list[str]:
+    """Return the names in a header line.
+
+    Raises
+    ------
+    SourceError
+        The line is no header, or repeats a name.
+    """
+    try:
+        names = next(csv.reader([line], delimiter=delimiter))
+    except csv.Error as e:
+        raise SourceError(f"cannot read the header of {path}: {e}") from None
+    header = [name.strip() for name in names]
+    if all(number(name) is not None for name in header):
+        raise SourceError(
+            f"{path} must have a header, got numbers in its first line ({line.strip()[:60]})"
+        )
+    check_header(path, header)
+    return header
+
+
 def _with_point(cell: str) -> str:
-    """Return a number with decimal comma as one with a point, any other cell unchanged."""
+    """Replace the decimal comma of a number by a point; other cells stay unchanged."""
     pointed = cell.replace(",", ".", 1)
     return pointed if "," in cell and number(pointed) is not None else cell
 

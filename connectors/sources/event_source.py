@@ -106,12 +106,12 @@ class EventSource(NumberedSource):
         stop = self._starts[row + 1] if row + 1 < len(self._starts) else len(self._channel)
         counts = np.bincount(self._channel[start:stop], minlength=self._n_channels)
         x = dict(zip(self._features, counts.astype(float).tolist(), strict=True))
-        y = (
-            None
-            if self._label is None
-            else label_of(self._label[stop - 1].item(), self._label_kind)
-        )
-        sequence = None if self._sequence is None else sequence_id(self._sequence[stop - 1].item())
+        y = None
+        if self._label is not None:
+            y = label_of(self._label[stop - 1].item(), self._label_kind)
+        sequence = None
+        if self._sequence is not None:
+            sequence = sequence_id(self._sequence[stop - 1].item())
         t = float(self._bin[start] + 1) * self._bin_width
         return Sample(x, y, row, t, self.name, sequence)
 

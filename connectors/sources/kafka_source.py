@@ -127,7 +127,7 @@ class KafkaSource(BrokerSource):
         self._client = self._connect(login)
         self._topic_id = self._find_topic_id(login)
 
-    def _connect(self, login: Mapping[str, Any]) -> Any:
+    def _connect(self, login: Mapping[str, object]) -> Any:
         settings = {
             **login,
             "group.id": self._group or "loco-stream",
@@ -137,41 +137,41 @@ class KafkaSource(BrokerSource):
             "topic.metadata.refresh.interval.ms": 10_000,
             "error_cb": self._note,
         }
-        client = None
         try:
             client = self._kafka.Consumer(settings, logger=client_log(__name__))
-            topics = {
-                name: client.list_topics(name, timeout=CONNECT_SECONDS).topics[name]
-                for name in self._topics
-            }
-        except self._kafka.KafkaException as e:
-            if client is not None:
+            try:
+                self._partitions = self._find_partitions(client)
+            except BaseException:
                 client.close()
+                raise
+        except self._kafka.KafkaException as e:
             reason = self._error or e.args[0].str()
             raise SourceError(
                 f"cannot read from the Kafka broker {self._where}: {reason}"
             ) from None
-        for name, found in topics.items():
-            if found.error is not None:
-                client.close()
-                raise SourceError(
-                    f"the Kafka broker {self._where} has no topic {name!r}: {found.error.str()}"
-                )
-        self._partitions = [
-            (name, p)
-            for name in self._topics
-            for p in sorted(topics[name].partitions)
-            if self._only is None or name != self._topic or p == self._only
-        ]
-        if self._only is not None and self._only not in topics[self._topic].partitions:
-            client.close()
-            raise SourceError(
-                f"topic {self._topic!r} has no partition {self._only}; it has "
-                f"{len(topics[self._topic].partitions)}"
-            )
         return client
 
-    def _find_topic_id(self, login: Mapping[str, Any]) -> str | None:
+    def _find_partitions(self, client: Any) -> list[Part]:
+        """Return the partitions to read; raises `SourceError` for a topic without them."""
+        found = {}
+        for name in self._topics:
+            topic = client.list_topics(name, timeout=CONNECT_SECONDS).topics[name]
+            if topic.error is not None:
+                raise SourceError(
+                    f"the Kafka broker {self._where} has no topic {name!r}: {topic.error.str()}"
+                )
+            found[name] = sorted(topic.partitions)
+        if self._only is None:
+            return [(name, partition) for name in found for partition in found[name]]
+        if self._only not in found[self._topic]:
+            raise SourceError(
+                f"topic {self._topic!r} has no partition {self._only}; it has "
+                f"{len(found[self._topic])}"
+            )
+        found[self._topic] = [self._only]
+        return [(name, partition) for name in found for partition in found[name]]
+
+    def _find_topic_id(self, login: Mapping[str, str | int]) -> str | None:
         """Return the id that differs between topics of one name; None without one."""
         from confluent_kafka.admin import AdminClient
 
@@ -208,7 +208,7 @@ class KafkaSource(BrokerSource):
             position["label_offsets"] = of[self._topics[1]]
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue at the offsets of `position`, unless they are of another topic."""
         self._seek_rows(position, "offsets")
         self._offsets = self._parse_offsets(position)
@@ -223,7 +223,7 @@ class KafkaSource(BrokerSource):
             self._client.unassign()
             self._is_reading = False
 
-    def _parse_offsets(self, position: Mapping[str, Any]) -> Offsets:
+    def _parse_offsets(self, position: Position) -> Offsets:
         parts = zip(self._topics, ("offsets", "label_offsets"), strict=False)
         try:
             return {
@@ -237,7 +237,7 @@ class KafkaSource(BrokerSource):
                 f"got {dict(position)!r}"
             ) from None
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Commit the offsets of `position` to the group."""
         reached = self._parse_offsets(position)
         moved = {p: offset for p, offset in reached.items() if self._durable.get(p, -1) < offset}
@@ -330,13 +330,16 @@ class KafkaSource(BrokerSource):
         body = message.value()
         if body is None:  # a tombstone
             return None
-        kind, timestamp = message.timestamp()
-        t = math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else timestamp / 1000
         key = message.key()
         has_name = key and body[:4] == MAGIC
         source = key.decode("utf-8", "replace") if has_name else topic
         entry = f"{message.partition()}:{offset}"
+        t = self._time_of(message)
         return self._read_message(source, body, self._label_of(message), t, entry=entry)
+
+    def _time_of(self, message: Any) -> float:
+        kind, milliseconds = message.timestamp()
+        return math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else milliseconds / 1000
 
     def _label_of(self, message: Any) -> Any:
         for name, value in message.headers() or ():

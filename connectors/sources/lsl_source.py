@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -128,7 +128,7 @@ class LSLSource(Source):
         """Number of rows, and of values that were not finite."""
         return {"rows": self._row, "masked": self._n_masked}
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue to count from ``{"row": n}``; rows sent meanwhile are lost."""
         self._row = parse_row_number(self.name, position)
 

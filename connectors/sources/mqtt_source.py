@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.topic_joiner import TopicJoiner
 from loco_stream.connectors.ls1.receiver import LABELS
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event, Labels
+from loco_stream.stream import Event, Labels, Position
 
 __all__ = ["CONNECTORS", "MQTTSource"]
 
@@ -179,7 +179,7 @@ class MQTTSource(BrokerSource):
         else:
             self._is_subscribed = True
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Acknowledge the messages whose rows are up to `position`."""
         self._sources.mark_durable(position)
         self._ack_durable()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -146,7 +146,7 @@ class NATSSource(BrokerSource):
             position["labels"] = labels[0].seq
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue after the messages in `position`."""
         self._seek_rows(position, "seq")
         for cursor, name in zip(self._cursors, ("seq", "labels"), strict=False):
@@ -200,6 +200,19 @@ class NATSSource(BrokerSource):
         SourceError
             The stream has fewer messages than were read: it is another one of the same name.
         """
+        self._check_reached(cursor)
+        api = self._nats.js.api
+        config = api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=cursor.seq + 1,
+            ack_policy=api.AckPolicy.NONE,
+            inactive_threshold=60.0,
+        )
+        call = self._jetstream.pull_subscribe(cursor.subject, stream=cursor.stream, config=config)
+        return self._asyncio.run(call, _CALL_SECONDS)
+
+    def _check_reached(self, cursor: _Cursor) -> None:
+        """Count the messages after the cursor that the server no longer has."""
         info = self._asyncio.run(self._jetstream.stream_info(cursor.stream), _CALL_SECONDS)
         if info.state.last_seq < cursor.seq:
             raise SourceError(
@@ -210,15 +223,6 @@ class NATSSource(BrokerSource):
         only_subject = list(info.config.subjects or ()) == [cursor.subject]
         if only_subject and cursor is self._cursors[0] and cursor.seq:
             self._sources.count_gap(max(0, info.state.first_seq - cursor.seq - 1))
-        api = self._nats.js.api
-        config = api.ConsumerConfig(
-            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=cursor.seq + 1,
-            ack_policy=api.AckPolicy.NONE,
-            inactive_threshold=60.0,
-        )
-        call = self._jetstream.pull_subscribe(cursor.subject, stream=cursor.stream, config=config)
-        return self._asyncio.run(call, _CALL_SECONDS)
 
     def _message(self, cursor: _Cursor, message: Any) -> Event | None:
         meta = message.metadata

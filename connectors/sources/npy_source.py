@@ -107,20 +107,23 @@ class NPYSource(NumberedSource):
             yield self._block(first, slice(first, self._row))
 
     def _block(self, first: int, rows: slice) -> Block:
-        table = np.array(self._X[rows][:, self._columns], dtype=np.float32)
-        table[~np.isfinite(table)] = np.nan
+        table = _masked(self._X[rows][:, self._columns], np.float32)
         y = None
         if self._y is not None:
             y = [label_of(value, self._label_kind) for value in self._y[rows].tolist()]
-        times = None
-        if self._times is not None:
-            times = np.array(self._times[rows], dtype=np.float64)
-            times[~np.isfinite(times)] = np.nan
+        times = None if self._times is None else _masked(self._times[rows], np.float64)
         ids = None
         if self._ids is not None:
             ids = [sequence_id(value) for value in self._ids[rows].tolist()]
         t = math.nan if times is None else float(times[0])
         return Block(table, y, self._features, first, t, self.name, times=times, sequence=ids)
+
+
+def _masked(values: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """Return a copy in which NaN stands for infinite numbers."""
+    copy: NDArray[Any] = np.array(values, dtype=dtype)
+    copy[~np.isfinite(copy)] = np.nan
+    return copy
 
 
 def _take_columns(
@@ -134,25 +137,32 @@ def _take_columns(
             continue
         if name in given or not -n_columns <= column < n_columns or column % n_columns in taken:
             raise SourceError(
-                f"{path} has {n_columns} columns and no {_ROLES[name]} column {column} "
-                "besides features"
+                f"the {_ROLES[name]} column of {path} must be one of its {n_columns} columns "
+                f"without another role, got {column}"
             )
         taken.add(column % n_columns)
         given[name] = X[:, column]
     features = [column for column in range(n_columns) if column not in taken]
     if not features:
-        raise SourceError(f"{path} has {n_columns} columns, and none is left for features")
+        raise SourceError(
+            f"{path} must have a column for features, got {n_columns} columns, all with other roles"
+        )
+    _check_values(path, len(X), given)
+    return features
+
+
+def _check_values(path: str, n_rows: int, given: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `SourceError` unless labels, times and ids fit the rows."""
     for name, values in given.items():
-        if values.shape != (len(X),):
+        if values.shape != (n_rows,):
             raise SourceError(
-                f"{path} must have one {_ROLES[name]} for each of {len(X)} rows, "
+                f"{path} must have one {_ROLES[name]} for each of {n_rows} rows, "
                 f"got the shape {values.shape}"
             )
     if "t" in given and given["t"].dtype.kind not in "fiub":
         raise SourceError(
             f"times in {path} must be numbers, in seconds since 1970, got {given['t'].dtype}"
         )
-    return features
 
 
 def _load(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:

@@ -18,7 +18,7 @@ from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Event
+from loco_stream.stream import Event, Position
 
 __all__ = ["CONNECTORS", "OPCUASource"]
 
@@ -142,16 +142,9 @@ class OPCUASource(BrokerSource):
         SourceError
             The server has no such node, or two variables have one name.
         """
-        kind = self._opcua.ua.NodeClass.Variable
         found: dict[str, Any] = {}
         for text in self._nodes:
-            try:
-                node = client.get_node(text)
-                is_variable = await node.read_node_class() == kind
-                several = [node] if is_variable else await node.get_variables()
-            except (self._opcua.ua.UaError, ValueError) as e:
-                raise SourceError(f"{self._url} has no node {text!r}: {e}") from None
-            for variable in several:
+            for variable in await self._variables_at(client, text):
                 name = (await variable.read_browse_name()).Name
                 if name in found:
                     raise SourceError(f"{self._url} has two variables named {name!r} in `node`")
@@ -160,7 +153,17 @@ class OPCUASource(BrokerSource):
             raise SourceError(f"{self._url} has no variable in {', '.join(self._nodes)}")
         return found
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    async def _variables_at(self, client: Any, text: str) -> list[Any]:
+        """Return the variable at a node, or those in a folder."""
+        try:
+            node = client.get_node(text)
+            if await node.read_node_class() == self._opcua.ua.NodeClass.Variable:
+                return [node]
+            return list(await node.get_variables())
+        except (self._opcua.ua.UaError, ValueError) as e:
+            raise SourceError(f"{self._url} has no node {text!r}: {e}") from None
+
+    def seek(self, position: Position) -> None:
         """Continue the numbers of `position`, with the next change."""
         super().seek(position)
         self._is_resumed = any(source.last for source in self._sources.by_name.values())

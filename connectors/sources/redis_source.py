@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from loco_stream.connectors._base.broker_source import (
@@ -130,23 +131,27 @@ class RedisSource(BrokerSource):
         self._check_stream()
 
     def _check_stream(self) -> None:
-        kinds = {}
-        try:
-            for key in self._cursors:
-                kinds[key] = self._client.type(key)
-                if self._group is not None and kinds[key] in (b"none", b"stream"):
+        """Create the group where it is missing; raises `SourceError` for what is no stream."""
+        for key in self._cursors:
+            with self._connecting():
+                kind = self._client.type(key)
+                if self._group is not None and kind in (b"none", b"stream"):
                     self._create_group(key)
-        except self._redis.AuthenticationError as e:
-            raise SourceError(f"the Redis server {self._where} refuses the client: {e}") from None
-        except self._redis.ConnectionError as e:
-            cause = e.__cause__ or e.__context__
-            reason = getattr(cause, "strerror", None) or e
-            raise SourceError(f"cannot reach the Redis server {self._where}: {reason}") from None
-        except self._redis.RedisError as e:
-            raise SourceError(f"the Redis server {self._where} refuses the client: {e}") from None
-        for key, kind in kinds.items():
             if kind not in (b"none", b"stream"):
                 raise SourceError(f"{key} at {self._where} must be a stream, got a {kind.decode()}")
+
+    @contextmanager
+    def _connecting(self) -> Iterator[None]:
+        """Turn the client's errors into a `SourceError`."""
+        try:
+            yield
+        except self._redis.RedisError as e:
+            is_refused = isinstance(e, self._redis.AuthenticationError)
+            if is_refused or not isinstance(e, self._redis.ConnectionError):
+                text = f"the Redis server {self._where} refuses the client: {e}"
+                raise SourceError(text) from None
+            reason = getattr(e.__cause__ or e.__context__, "strerror", None) or e
+            raise SourceError(f"cannot reach the Redis server {self._where}: {reason}") from None
 
     def _create_group(self, key: str) -> None:
         try:
@@ -167,7 +172,7 @@ class RedisSource(BrokerSource):
             position["labels"] = labels[0].read
         return position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue after the entries in `position`."""
         self._seek_rows(position, "id")
         for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
@@ -175,7 +180,7 @@ class RedisSource(BrokerSource):
         self._n_read = int(position.get("read", 0))
         self._reads_pending = self._group is not None
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Acknowledge the entries up to `position` to the group."""
         if self._group is None:
             return
@@ -221,10 +226,7 @@ class RedisSource(BrokerSource):
         if self._group is None:
             starts = {key: cursor.read for key, cursor in cursors.items()}
             return self._numbered(self._client.xread(starts, count=BATCH, block=wait))
-        if self._reads_pending:
-            starts = {key: cursor.pending for key, cursor in cursors.items()}
-        else:
-            starts = dict.fromkeys(cursors, ">")
+        starts = {key: c.pending if self._reads_pending else ">" for key, c in cursors.items()}
         found = self._numbered(
             self._client.xreadgroup(self._group, self._consumer, starts, count=BATCH, block=wait)
         )

@@ -84,9 +84,10 @@ def _time_of(x: Mapping[Any, Any]) -> float:
     return event_time(dates[0]) if len(dates) == 1 else math.nan
 
 
-def _build(name: str, params: Mapping[str, Any]) -> Any:
-    cls = _find(name)
-    known = inspect.signature(cls).parameters
+def _arguments(
+    name: str, known: Mapping[str, inspect.Parameter], params: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return the given parameters in the types of their defaults."""
     for key in params:
         if key not in known:
             allowed = ", ".join(known) or "none"
@@ -94,7 +95,13 @@ def _build(name: str, params: Mapping[str, Any]) -> Any:
                 f"river:{name} has no parameter {key!r}{did_you_mean(key, known)} "
                 f"(parameters: {allowed})"
             )
-    given = {key: _typed(f"river:{name}", known[key], value) for key, value in params.items()}
+    return {key: _typed(f"river:{name}", known[key], value) for key, value in params.items()}
+
+
+def _build(name: str, params: Mapping[str, object]) -> Any:
+    cls = _find(name)
+    known = inspect.signature(cls).parameters
+    given = _arguments(name, known, params)
     seeds = {k: 0 for k, p in known.items() if k.startswith("seed") and p.default is None}
     try:
         dataset = cls(**{**seeds, **given})

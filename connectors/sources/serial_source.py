@@ -21,6 +21,14 @@ _SERIAL = Extra("serial", "pyserial>=3.5", "serial")
 _MAX_LINE = 1 << 16  # bytes; a device that sends no line end must not fill the memory
 
 
+def _check_columns(columns: Sequence[str], target: str) -> None:
+    if columns and target and target not in columns:
+        raise ConfigError(
+            f"`columns` must contain the label {target!r}, or `target` must be empty, "
+            f"got {list(columns)}"
+        )
+
+
 class SerialSource(BrokerSource):
     """Lines of CSV or JSON from a serial port.
 
@@ -66,14 +74,9 @@ class SerialSource(BrokerSource):
         **options: Any,
     ) -> None:
         super().__init__(f"serial:{port}", **options)
-        target = self._fields.target
         if baud < 1:
             raise ConfigError(f"`baud` must be at least 1, got {baud}")
-        if columns and target and target not in columns:
-            raise ConfigError(
-                f"`columns` must contain the label {target!r}, or `target` must be empty, "
-                f"got {list(columns)}"
-            )
+        _check_columns(columns, self._fields.target)
         self._serial = _SERIAL.load()
         self._port = port
         self._baud = baud

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -226,14 +226,14 @@ class ZMQSource(Source):
         """``{source: {epoch: seq}}`` of the rows read; under the empty name, the schemas."""
         return self._sources.position
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Continue after `position`; in reliable mode, senders are asked to start again there."""
         self._sources.seek(position)
         if self._session is not None:
             self._session.reset()
             self._send_outbox()
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Ack the rows up to `position` to their senders (reliable)."""
         if self._session is not None:
             self._session.ack(position)

@@ -122,7 +122,7 @@ def learning_engine(
     settings = {**model.stored(task), **asdict(scoring), **alarms.stored()}
     LOGGER.debug("settings: %s", settings)
     chosen = choose(task or "classification")
-    return StreamEngine(
+    engine = StreamEngine(
         chosen[0],
         reader,
         monitor=chosen[1],
@@ -134,6 +134,8 @@ def learning_engine(
         choose=choose if task is None else None,
         **engine_options,
     )
+    decision.apply(engine)
+    return engine
 
 
 def _is_resumed(engine_options: Mapping[str, Any]) -> bool:

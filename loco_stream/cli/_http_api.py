@@ -33,6 +33,17 @@ def _fields(query: str) -> Fields:
     return Fields(**chosen)
 
 
+def _split(address: str) -> tuple[str, int, str]:
+    """Return host, port and query of an address; the host is empty if it has none."""
+    where, _, query = address.partition("?")
+    host, _, port = where.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ConfigError(
+            f"`--http` must be PORT or ADDRESS:PORT with a port from 1 to 65535, got {address!r}"
+        )
+    return host, int(port), query
+
+
 @contextmanager
 def http_api(
     service: ServiceState,
@@ -62,17 +73,12 @@ def http_api(
     from loco_stream.dashboard.http_api import HttpApi
     from loco_stream.engine.inbox import InboxSource
 
-    where, _, query = address.partition("?")
-    host, _, port = where.rpartition(":")
-    if not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ConfigError(
-            f"`--http` must be PORT or ADDRESS:PORT with a port from 1 to 65535, got {address!r}"
-        )
+    host, port, query = _split(address)
     bind = host or network.bind
     token = replace(network, bind=bind).read_token()
     api = HttpApi(
         service,
-        int(port),
+        port,
         bind,
         token,
         allowed_hosts=network.allow_host,

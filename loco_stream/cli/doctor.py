@@ -35,10 +35,7 @@ def command() -> None:
     versions = {name: _version(name) for name in _REQUIRED}
     for name, version in versions.items():
         click.echo(_LINE.format(name, version or "MISSING"))
-    for extra, distributions in extras().items():
-        for name in distributions:
-            hint = f"not installed: pip install 'loco-stream[{extra}]'"
-            click.echo(_LINE.format(name, _version(name) or hint))
+    _print_extras()
     is_sound = None not in versions.values()
     try:
         for name, text in _trials():
@@ -48,6 +45,13 @@ def command() -> None:
         is_sound = False
     if not is_sound:
         sys.exit(1)
+
+
+def _print_extras() -> None:
+    for extra, distributions in extras().items():
+        for name in distributions:
+            hint = f"not installed: pip install 'loco-stream[{extra}]'"
+            click.echo(_LINE.format(name, _version(name) or hint))
 
 
 def _version(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,10 +83,7 @@ def command(
     from loco_stream.simulator.nir_files import metadata_of, read_graph, step_of
 
     graph = read_graph(path)
-    for name, node in graph.nodes.items():
-        click.echo(f"{name:<14} {type(node).__name__:<8} {_shapes(node)}")
-    for key, value in metadata_of(graph).items():
-        click.echo(f"{key:<14} {value!r}")
+    _print_nodes(graph.nodes, metadata_of(graph))
     net = Network.from_nir(path, dt)
     step = step_of(graph) if dt is None else dt
     click.echo(f"read as        {net!r}, time step {step:g} ms")
@@ -94,6 +92,13 @@ def command(
     click.echo(f"spikes         {int(counts.sum())} in {samples} samples of {steps} steps")
     if save is not None:
         np.savez_compressed(save, inputs=inputs, dt=step, counts=counts)
+
+
+def _print_nodes(nodes: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    for name, node in nodes.items():
+        click.echo(f"{name:<14} {type(node).__name__:<8} {_shapes(node)}")
+    for key, value in metadata.items():
+        click.echo(f"{key:<14} {value!r}")
 
 
 def _shapes(node: Any) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,9 +38,11 @@ from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
+    from loco_stream.dashboard import Dashboard
     from loco_stream.engine.report import Report
+    from loco_stream.stream import Source
 
-__all__ = ["RunOptions", "command", "run_options"]
+__all__ = ["RunOptions", "command", "run_and_report", "run_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,50 @@ class RunOptions:
             click.echo(json.dumps(report.to_dict(), allow_nan=False))
         elif table:
             Console().print(report.table())
+
+    def engine_options(self, reading: SourceOptions, stream: Source) -> dict[str, Any]:
+        """Return the keyword arguments of `StreamEngine` that these options decide."""
+        return {
+            "checkpoint": self.checkpoint,
+            "resume": self.resume,
+            "strict": reading.is_strict(stream),
+            "forever": self.stay,
+        }
+
+
+def run_and_report(
+    prepare: Callable[[list[Dashboard]], EngineRun],
+    options: RunOptions,
+    page: DashboardOptions,
+    network: NetworkOptions,
+    log: LogOptions,
+) -> Report:
+    """Run an engine until its stream ends, then save and show the report.
+
+    Parameters
+    ----------
+    prepare
+        Compiles, and returns the run of an engine with these watchers.
+    options, page, network, log
+        Options of the command line.
+    """
+    run = None
+    with stop_on_signal() as handler, page.page(network) as watchers:
+        try:
+            run = prepare(watchers)
+            report = run.run(
+                handler, max_samples=options.max_samples, shows_progress=log.shows_progress
+            )
+        except Interrupt:
+            raise EndedEarly("stopped before the first row") from None
+        except LocoStreamError:
+            if run is not None and run.report is not None:
+                options.save(run.report)  # of the rows before the error
+            raise
+        options.save(report)  # inside the block: a late signal must not cost the report
+        options.show(report, table=not log.quiet)
+        log_findings(report, unused=options.as_json)  # the table shows what was not used
+    return report
 
 
 run_options = option_group(
@@ -173,40 +220,20 @@ def command(
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, model.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
-    run = None
-    with stop_on_signal() as handler, page.page(network) as watchers, telemetry.open() as otlp:
-        try:
-            warm_up()
-            if alarms.watch:
-                warm_up_detector()
-            engine_options = {
-                "checkpoint": options.checkpoint,
-                "resume": options.resume,
-                "strict": reading.is_strict(stream),
-                "forever": options.stay,
-                "sinks": sinks,
-                "watchers": watchers,
-                "bounds": reading.name_bounds() if stream.is_live or reading.limits else None,
-            }
-            observed = with_telemetry(engine_options, otlp)
-            run = EngineRun(
-                SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
-                lambda reader: learning_engine(reader, model, decision, scoring, alarms, observed),
-            )
-            report = run.run(
-                handler,
-                max_samples=options.max_samples,
-                shows_progress=log.shows_progress,
-                started=decision.apply,
-            )
-        except Interrupt:
-            raise EndedEarly("stopped before the first row") from None
-        except LocoStreamError:
-            if run is not None and run.report is not None:
-                options.save(run.report)  # of the rows before the error
-            raise
-        options.save(report)  # inside the block: a late signal must not cost the report
-        options.show(report, table=not log.quiet)
-        log_findings(report, unused=options.as_json)  # the table shows what was not used
-        if report["n_unlabelled"] and not report["n_samples"]:
-            LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")
+    bounds = reading.name_bounds() if stream.is_live or reading.limits else None
+
+    def prepare(watchers: list[Dashboard]) -> EngineRun:
+        warm_up()
+        if alarms.watch:
+            warm_up_detector()
+        own = {"sinks": sinks, "watchers": watchers, "bounds": bounds}
+        observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
+        return EngineRun(
+            SourceReader(stream, in_blocks=scoring.delay is None and not alarms.watch),
+            lambda reader: learning_engine(reader, model, decision, scoring, alarms, observed),
+        )
+
+    with telemetry.open() as otlp:
+        report = run_and_report(prepare, options, page, network, log)
+    if report["n_unlabelled"] and not report["n_samples"]:
+        LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")

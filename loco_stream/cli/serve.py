@@ -162,7 +162,7 @@ def command(
             report = run.run(
                 handler,
                 shows_progress=log.shows_progress,
-                started=lambda engine: _started(engine, service, decision),
+                started=lambda engine: _started(engine, service),
             )
         except Interrupt:
             LOGGER.info("ended before the first row")
@@ -199,13 +199,12 @@ def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> Sou
     return reader
 
 
-def _started(engine: StreamEngine, service: ServiceState, decision: DecisionOptions) -> None:
+def _started(engine: StreamEngine, service: ServiceState) -> None:
     """Log what may be lost, and let the engine answer for the service."""
     from loco_stream.engine.wal import DURABILITY
 
     mode = engine.durability
     LOGGER.info("durability %s: %s", mode, DURABILITY[mode.partition(":")[0]])
-    decision.apply(engine)
     service.engine = engine
 
 

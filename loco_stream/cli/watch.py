@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from loco_stream.cli._anomalies import AlarmOptions, alarm_options, warm_up_detector
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, log_findings, stored_options, watching_engine
+from loco_stream.cli._engine_run import EngineRun, stored_options, watching_engine
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import SourceOptions, source_options
-from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
-from loco_stream.cli.run import RunOptions, run_options
-from loco_stream.errors import LocoStreamError
+from loco_stream.cli.run import RunOptions, run_and_report, run_options
+
+if TYPE_CHECKING:
+    from loco_stream.dashboard import Dashboard
 
 __all__ = ["command"]
 
@@ -75,31 +78,15 @@ def command(
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, None, labelled=False)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
-    run = None
-    with stop_on_signal() as handler, page.page(network) as watchers:
-        try:
-            warm_up_detector()
-            engine_options = {
-                "checkpoint": options.checkpoint,
-                "resume": options.resume,
-                "strict": reading.is_strict(stream),
-                "forever": options.stay,
-                "sinks": sinks,
-                "watchers": watchers,
-            }
-            run = EngineRun(
-                SourceReader(stream),
-                lambda reader: watching_engine(reader, alarms, seed, engine_options),
-            )
-            report = run.run(
-                handler, max_samples=options.max_samples, shows_progress=log.shows_progress
-            )
-        except Interrupt:
-            raise EndedEarly("stopped before the first row") from None
-        except LocoStreamError:
-            if run is not None and run.report is not None:
-                options.save(run.report)  # of the rows before the error
-            raise
-        options.save(report)  # inside the block: a late signal must not cost the report
-        options.show(report, table=not log.quiet)
-        log_findings(report, unused=options.as_json)  # the table shows what was not used
+
+    def prepare(watchers: list[Dashboard]) -> EngineRun:
+        warm_up_detector()
+        own = {"sinks": sinks, "watchers": watchers}
+        return EngineRun(
+            SourceReader(stream),
+            lambda reader: watching_engine(
+                reader, alarms, seed, options.engine_options(reading, stream) | own
+            ),
+        )
+
+    run_and_report(prepare, options, page, network, log)

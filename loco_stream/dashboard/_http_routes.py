@@ -101,18 +101,13 @@ class _Routes:
         return _learn_response(await self._durable(submit))
 
     async def label(self, request: Request) -> object:
-        given = await _decoded(request, LabelBody)
-        if (given.id is None) == (given.labels is None):
-            raise HTTPException(400, "give one label as id and label, or several as labels")
-        labels = given.labels
-        if labels is None:
-            assert given.id is not None
-            labels = [RowLabel(given.id, given.label)]
+        labels = _labels_in(await _decoded(request, LabelBody))
         if not 1 <= len(labels) <= MAX_ROWS:
-            raise HTTPException(413, f"1 to {MAX_ROWS} labels per request, got {len(labels)}")
+            raise HTTPException(
+                413, f"`labels` must have 1 to {MAX_ROWS} entries, got {len(labels)}"
+            )
         for one in labels:
-            if one.label is not None and (fault := _label_fault(one.label, self._task)):
-                raise HTTPException(422, fault)
+            self._check_label(one.label)
         ids = [one.id for one in labels]
         values = [one.label for one in labels]
         results = await self._durable(partial(self._inbox.put_labels, ids, values))
@@ -153,19 +148,7 @@ class _Routes:
     async def write(self, request: Request) -> object:
         """Take rows in the line protocol of InfluxDB."""
         body = await _raw(request)
-        precision = request.query_params.get("precision", "ns")
-        if self._lines is None:
-            raise HTTPException(
-                501, "install line-protocol-parser: pip install 'loco-stream[influx]'"
-            )
-        try:
-            lines = self._lines.read(body, precision)
-        except SourceError as error:
-            raise HTTPException(400, str(error)) from None
-        rows = [InboxRow(row.x, row.y, row.id, row.t, row.extra) for row in lines]
-        for row in rows:
-            if fault := _fault(row.x) or (row.y is not None and _label_fault(row.y, self._task)):
-                raise HTTPException(422, str(fault))
+        rows = self._line_rows(body, request.query_params.get("precision", "ns"))
         results: list[RowResult] = []
         for at in range(0, len(rows), _WRITE_ROWS):
             part = rows[at : at + _WRITE_ROWS]
@@ -202,14 +185,37 @@ class _Routes:
             several = [LabelledRow(given.x or {}, given.y, given.id)]
         rows = [InboxRow(row.x, row.y, row.id) for row in several]
         if (given.source is None) != (given.seq is None):
-            raise HTTPException(400, "source and seq belong together: give both, or neither")
+            raise HTTPException(400, "`source` and `seq` must be given together")
         if not rows or (given.seq or 0) + len(rows) - 1 > MAX_SEQ:
-            raise HTTPException(422, f"a request has a row or more, numbered up to {MAX_SEQ}")
+            raise HTTPException(
+                422, f"`rows` must have at least one entry, with numbers up to {MAX_SEQ}"
+            )
         for row in rows:
-            waits = row.y is None and row.id is not None
-            if fault := _fault(row.x) or (not waits and _label_fault(row.y, self._task)):
-                raise HTTPException(422, str(fault))
+            _check_row(row.x)
+            if row.id is None or row.y is not None:  # else the label comes later
+                self._check_label(row.y, may_miss=False)
         return rows
+
+    def _line_rows(self, body: bytes, precision: str) -> Sequence[InboxRow]:
+        """Return rows in line protocol; raises an HTTP error for what cannot be learned."""
+        if self._lines is None:
+            raise HTTPException(
+                501, "install line-protocol-parser: pip install 'loco-stream[influx]'"
+            )
+        try:
+            lines = self._lines.read(body, precision)
+        except SourceError as error:
+            raise HTTPException(400, str(error)) from None
+        for row in lines:
+            _check_row(row.x)
+            self._check_label(row.y)
+        return [InboxRow(row.x, row.y, row.id, row.t, row.extra) for row in lines]
+
+    def _check_label(self, y: object, *, may_miss: bool = True) -> None:
+        if y is None and may_miss:
+            return
+        if fault := _label_fault(y, self._task):
+            raise HTTPException(422, fault)
 
     async def health(self, request: Request) -> object:
         return {"status": "ok"}
@@ -299,7 +305,9 @@ async def _read(request: Request, kind: type[Body]) -> Body:
     if (given.x is None) == (given.rows is None):
         raise HTTPException(400, "give one row as x, or several as rows")
     if given.rows is not None and len(given.rows) > MAX_ROWS:
-        raise HTTPException(413, f"at most {MAX_ROWS} rows per request, got {len(given.rows)}")
+        raise HTTPException(
+            413, f"`rows` must have at most {MAX_ROWS} entries, got {len(given.rows)}"
+        )
     return given
 
 
@@ -346,9 +354,23 @@ def _checked_rows(asked: PredictBody) -> Sequence[Row]:
     """Return rows to predict; raises an HTTP error for values that the model cannot take."""
     rows = [asked.x or {}] if asked.rows is None else asked.rows
     for x in rows:
-        if fault := _fault(x):
-            raise HTTPException(422, fault)
+        _check_row(x)
     return rows
+
+
+def _labels_in(given: LabelBody) -> Sequence[RowLabel]:
+    """Return one label or several; raises an HTTP error for both or neither."""
+    if (given.id is None) == (given.labels is None):
+        raise HTTPException(400, "give one label as id and label, or several as labels")
+    if given.labels is not None:
+        return given.labels
+    assert given.id is not None
+    return [RowLabel(given.id, given.label)]
+
+
+def _check_row(x: Row) -> None:
+    if fault := _fault(x):
+        raise HTTPException(422, fault)
 
 
 def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[str, object]:
@@ -416,8 +438,8 @@ def _label_response(ids: Sequence[object], results: Sequence[RowResult]) -> dict
 
 
 def _fault(x: Row) -> str | None:
-    return row_fault(x) if x else "a row has at least one feature: x is empty"
+    return row_fault(x) if x else "`x` must have at least one feature, got none"
 
 
 def _label_fault(y: object, task: str) -> str | None:
-    return "a row to learn needs its label y" if y in (None, "") else label_fault(y, task)
+    return "`y` must be the label of the row, got none" if y in (None, "") else label_fault(y, task)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._compiler.jit import entry, kernel
 from loco_stream.drift.detectors import detector_named
 from loco_stream.drift.detectors.definition import Options
+from loco_stream.drift.detectors.hddm_a import (
+    DRIFT_DETECTED,
+    HDDMA,
+    WARNING_DETECTED,
+    update_hddma,
+)
 from loco_stream.errors import CheckpointError, ConfigError
 
 __all__ = ["ConceptDetector", "ErrorThreshold"]
@@ -25,16 +31,128 @@ _RUNNING_RATE = 1.0 / 50.0
 _RUN_THRESHOLD = 14.0
 
 
-class _GateState(NamedTuple):
-    """Numbers of a `ConceptDetector` in a checkpoint, in the order in which they are saved."""
+_LOG_2 = math.log(2.0)
+_STATES = ("stable", "warning", "drift")
+_STABLE = 0
+_WARNING = 1
+_DRIFT = 2
 
-    running: float
-    n_reference: float
-    reference: float
-    waited: float
-    peak: float
-    onset: float
-    run_ratio: float
+_RUNNING = 0  # places of the numbers of a gate, in the order in which a checkpoint holds them
+_N_REFERENCE = 1
+_REFERENCE = 2
+_WAITED = 3
+_PEAK = 4
+_ONSET = 5
+_RUN_RATIO = 6
+
+
+@kernel
+def _pass_gate(error, fires, warns, two_sided, patience, gate):  # type: ignore[no-untyped-def]
+    """Return the state after one error: 0 stable, 1 warning, 2 drift.
+
+    Parameters
+    ----------
+    error : float64
+        0 or 1.
+    fires, warns : bool
+        What the test says after the error.
+    two_sided : bool
+        Whether the test also fires when errors become fewer.
+    patience : int64
+        Rows after which an alarm is over even if the error stays high.
+    gate : float64 (7,)
+        Changed in place: running mean of about the last 50 errors, NaN before the first; number
+        and mean of the errors since the last alarm was over; rows since the alarm, -1 if the next
+        one may come; highest running mean since; onset (left as it is); log-likelihood ratio of
+        the latest run of errors.
+    """
+    running = gate[_RUNNING]
+    running = error if running != running else running + _RUNNING_RATE * (error - running)
+    gate[_RUNNING] = running
+    if gate[_WAITED] >= 0.0:
+        _follow_recovery(patience, gate)
+        return _STABLE
+    is_run = _test_run(error, gate)
+    gate[_N_REFERENCE] += 1.0
+    gate[_REFERENCE] += (error - gate[_REFERENCE]) / gate[_N_REFERENCE]
+    is_worse = not two_sided or running > gate[_REFERENCE]
+    if fires and not is_worse:  # the error fell: a new reference
+        _start_reference(gate)
+        gate[_RUN_RATIO] = 0.0
+        return _STABLE
+    if fires or is_run:
+        gate[_RUN_RATIO] = 0.0
+        gate[_WAITED] = 0.0
+        gate[_PEAK] = running
+        return _DRIFT
+    is_warning = (is_worse and warns) or gate[_RUN_RATIO] > _RUN_THRESHOLD / 2.0
+    return _WARNING if is_warning else _STABLE
+
+
+@kernel
+def _test_run(error, gate):  # type: ignore[no-untyped-def]
+    """Return whether the latest errors are too many in a row; arguments as for `_pass_gate`."""
+    # Laplace's rule: the rate is never 0 or 1
+    usual = (gate[_REFERENCE] * gate[_N_REFERENCE] + 1.0) / (gate[_N_REFERENCE] + 2.0)
+    ratio = (error - 1.0) * _LOG_2
+    if error != 0.0:
+        ratio += error * math.log((1.0 + usual) / 2.0 / usual)
+    gate[_RUN_RATIO] = max(0.0, gate[_RUN_RATIO] + ratio)
+    return gate[_RUN_RATIO] > _RUN_THRESHOLD
+
+
+@kernel
+def _follow_recovery(patience, gate):  # type: ignore[no-untyped-def]
+    """Allow the next alarm once the error fell half way back, or patience is over.
+
+    Arguments as for `_pass_gate`.
+    """
+    gate[_WAITED] += 1.0
+    gate[_PEAK] = max(gate[_PEAK], gate[_RUNNING])
+    is_back = gate[_RUNNING] <= (gate[_REFERENCE] + gate[_PEAK]) / 2.0
+    if is_back or gate[_WAITED] >= patience:
+        gate[_WAITED] = -1.0
+        _start_reference(gate)
+
+
+@kernel
+def _start_reference(gate):  # type: ignore[no-untyped-def]
+    """Forget the errors of the reference; `gate` as for `_pass_gate`."""
+    gate[_N_REFERENCE] = 0.0
+    gate[_REFERENCE] = 0.0
+
+
+@entry
+def _follow_test(error, fires, warns, two_sided, patience, gate):  # type: ignore[no-untyped-def]
+    """Return the state after one error, whatever the test; arguments as for `_pass_gate`."""
+    return _pass_gate(error, fires, warns, two_sided, patience, gate)
+
+
+@entry
+def _follow_hddma(  # type: ignore[no-untyped-def]
+    errors, limits, two_sided, numbers, patience, gate, states
+):
+    """Take errors up to the first alarm; return how many, the one of the alarm included.
+
+    Parameters
+    ----------
+    errors : float64 (n,)
+        0 or 1 each.
+    limits, two_sided, numbers
+        As for `update_hddma`.
+    patience, gate
+        As for `_pass_gate`.
+    states : int64 (n,)
+        Written: the state after each error.
+    """
+    for i in range(errors.size):
+        update_hddma(errors[i], limits, two_sided, numbers)
+        fires = numbers[DRIFT_DETECTED] != 0.0
+        warns = numbers[WARNING_DETECTED] != 0.0
+        states[i] = _pass_gate(errors[i], fires, warns, two_sided, patience, gate)
+        if states[i] == _DRIFT:
+            return i + 1
+    return errors.size
 
 
 class ConceptDetector:
@@ -91,74 +209,67 @@ class ConceptDetector:
         self._definition = detector_named(detector)
         self._options = dict(options or {})
         self._test = self._definition.make(self._options)
-        self._two_sided = self._definition.is_two_sided(self._test)
+        self._two_sided = bool(self._definition.is_two_sided(self._test))
         self._recent: deque[float] = deque(maxlen=_KEPT_ERRORS)
-        self._running = math.nan  # running mean of about the last 50 errors
-        self._n_reference = 0  # errors in the reference
-        self._reference = 0.0  # mean error since the last alarm was over
-        self._waited = -1  # rows since the alarm; -1 if the next alarm may come
-        self._peak = 0.0
-        self._run_ratio = 0.0  # log-likelihood ratio of the latest run of errors
-        self.onset = 0
+        self._gate = np.array([math.nan, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0])
+
+    @property
+    def onset(self) -> int:
+        """After "drift": rows since the change began, the last one included."""
+        return int(self._gate[_ONSET])
 
     def update(self, error: float) -> str:
         """Take one error (0 or 1) and return "stable", "warning" or "drift"."""
         test = self._test
-        test.update(error)
+        if isinstance(test, HDDMA):
+            states = np.zeros(1, np.int64)
+            self._follow(test, self._gate, np.array([float(error)]), states)
+            state = int(states[0])
+        else:
+            test.update(error)
+            fires = bool(test.drift_detected)
+            warns = bool(getattr(test, "warning_detected", False))
+            state = _follow_test(
+                float(error), fires, warns, self._two_sided, self.patience, self._gate
+            )
         self._recent.append(error)
-        running = self._running
-        # NaN before the first error
-        running = error if running != running else running + _RUNNING_RATE * (error - running)
-        self._running = running
-        if self._waited >= 0:
-            self._follow_recovery()
-            return "stable"
-        is_run = self._test_run(error)
-        self._n_reference += 1
-        self._reference += (error - self._reference) / self._n_reference
-        if is_run and not test.drift_detected:
-            self._test = self._definition.make(self._options)  # as after an alarm of its own
-            return self._alarm()
-        is_worse = not self._two_sided or running > self._reference
-        if test.drift_detected:
-            return self._alarm() if is_worse else self._take_as_reference()
-        return self._warning_state(is_worse)
+        if state == _DRIFT:
+            self._gate[_ONSET] = _rows_since_rise(np.array(self._recent))
+            if not self._test.drift_detected:  # a run of errors: as after an alarm of the test
+                self._test = self._definition.make(self._options)
+        return _STATES[state]
 
-    def _warning_state(self, is_worse: bool) -> str:
-        warns = is_worse and getattr(self._test, "warning_detected", False)
-        return "warning" if warns or self._run_ratio > _RUN_THRESHOLD / 2.0 else "stable"
+    def update_if_stable(self, errors: Sequence[int]) -> bool:
+        """Take errors in order and return True, if the state is "stable" after each of them.
 
-    def _test_run(self, error: float) -> bool:
-        """Return whether the latest errors are too many in a row for the reference before them."""
-        # Laplace's rule: the rate is never 0 or 1
-        usual = (self._reference * self._n_reference + 1.0) / (self._n_reference + 2.0)
-        raised = (1.0 + usual) / 2.0
-        ratio = error * math.log(raised / usual) + (error - 1.0) * math.log(2.0)
-        self._run_ratio = max(0.0, self._run_ratio + ratio)
-        return self._run_ratio > _RUN_THRESHOLD
+        Otherwise, and with a test that cannot take many errors at once, nothing is changed.
+        """
+        test = self._test
+        if not isinstance(test, HDDMA):
+            return False
+        numbers = test.numbers.copy()
+        gate = self._gate.copy()
+        states = np.zeros(len(errors), np.int64)
+        n = self._follow(test, gate, np.array(errors, np.float64), states)
+        if n < len(errors) or states.any():
+            test.numbers[:] = numbers
+            return False
+        self._gate = gate
+        self._recent.extend(errors)
+        return True
 
-    def _alarm(self) -> str:
-        self._run_ratio = 0.0
-        self.onset = _rows_since_rise(np.array(self._recent))
-        self._waited = 0
-        self._peak = self._running
-        return "drift"
-
-    def _take_as_reference(self) -> str:
-        """Start a new reference: the error fell."""
-        self._run_ratio = 0.0
-        self._n_reference = 0
-        self._reference = 0.0
-        return "stable"
-
-    def _follow_recovery(self) -> None:
-        """Allow the next alarm once the error fell half way back, or patience is over."""
-        self._waited += 1
-        self._peak = max(self._peak, self._running)
-        if self._running <= (self._reference + self._peak) / 2.0 or self._waited >= self.patience:
-            self._waited = -1
-            self._n_reference = 0
-            self._reference = 0.0
+    def _follow(
+        self,
+        test: HDDMA,
+        gate: NDArray[np.float64],
+        errors: NDArray[np.float64],
+        states: NDArray[np.int64],
+    ) -> int:
+        """Take errors up to the first alarm; return how many."""
+        n: int = _follow_hddma(
+            errors, test.limits, self._two_sided, test.numbers, self.patience, gate, states
+        )
+        return n
 
     def restart(self) -> None:
         """Forget everything: a new task begins."""
@@ -173,18 +284,9 @@ class ConceptDetector:
         CheckpointError
             Plain numbers cannot hold the state of this detector.
         """
-        gate = _GateState(
-            self._running,
-            self._n_reference,
-            self._reference,
-            self._waited,
-            self._peak,
-            self.onset,
-            self._run_ratio,
-        )
         return {
             "detector": self._definition.export_state(self._test),
-            "gate": np.array(gate),
+            "gate": self._gate.copy(),
             "recent": np.array(self._recent),
         }
 
@@ -197,21 +299,17 @@ class ConceptDetector:
             The arrays are incomplete or belong to another detector.
         """
         try:
-            gate = _GateState(*arrays["gate"].tolist())
+            gate = np.array(arrays["gate"], np.float64)
             recent = arrays["recent"].tolist()
             numbers = arrays["detector"]
         except (KeyError, TypeError) as error:
             raise CheckpointError(
                 f"the saved state of the drift detector is not complete: {error!r}"
             ) from error
+        if gate.shape != self._gate.shape:
+            raise CheckpointError("the saved state of the drift detector has another gate")
         self._definition.restore_state(self._test, numbers)
-        self._running = gate.running
-        self._n_reference = int(gate.n_reference)
-        self._reference = gate.reference
-        self._waited = int(gate.waited)
-        self._peak = gate.peak
-        self.onset = int(gate.onset)
-        self._run_ratio = gate.run_ratio
+        self._gate = gate
         self._recent = deque(recent, maxlen=_KEPT_ERRORS)
 
 

@@ -30,6 +30,11 @@ class TestedRows(NamedTuple):
     onsets: Sequence[int]
     folded: Sequence[Vector]
 
+    @property
+    def are_stable(self) -> bool:
+        """Whether no row changes the state from "stable"."""
+        return self.states.count("stable") == len(self.states)
+
 
 class InputDetector:
     """Page-Hinkley test for a rise of the input energy outside a running principal subspace.
@@ -172,7 +177,7 @@ class InputDetector:
 
 def _folding(n_features: int, width: int, seed: int) -> tuple[NDArray[np.int64], Vector]:
     """Return a dimension and a sign for each feature; nothing for inputs that are not folded."""
-    key = derive_key(seed, _PURPOSE)
-    words = [int(philox2x32(key, j)) for j in range(n_features if n_features > width else 0)]
-    buckets = np.array([word % width for word in words], dtype=np.int64)
-    return buckets, np.array([1.0 if word >> 63 else -1.0 for word in words])
+    n = n_features if n_features > width else 0
+    words = philox2x32(np.uint64(derive_key(seed, _PURPOSE)), np.arange(n, dtype=np.uint64))
+    buckets = (words % np.uint64(width)).astype(np.int64)
+    return buckets, np.where(words >> np.uint64(63), 1.0, -1.0)

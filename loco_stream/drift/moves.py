@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._compiler.jit import entry
+from loco_stream._compiler.jit import entry, kernel
 from loco_stream.errors import CheckpointError
 
 __all__ = ["FeatureMoves"]
@@ -29,17 +29,28 @@ N_FIGURES = 8
 
 
 @entry
-def learn_moves(x, figures):  # type: ignore[no-untyped-def]
-    """Learn one row; return the feature that has just been found stuck, or -1.
+def learn_moves(X, figures):  # type: ignore[no-untyped-def]
+    """Learn rows in order; return the last feature that was found stuck in them, or -1.
 
     Parameters
     ----------
-    x : float64 (n_features,)
-        The row; NaN or infinite values are missing.
+    X : float64 (n, n_features)
+        The rows; NaN or infinite values are missing.
     figures : float64 (n_features, N_FIGURES)
         Of each feature: values, mean, variance, recent mean, last value, length of the run of equal
         values, longest run that has ended, and repetitions in such runs.
     """
+    stuck = -1
+    for i in range(X.shape[0]):
+        found = _learn_row(X[i], figures)
+        if found >= 0:
+            stuck = found
+    return stuck
+
+
+@kernel
+def _learn_row(x, figures):  # type: ignore[no-untyped-def]
+    """Learn one row, float64 (n_features,); otherwise as `learn_moves`."""
     stuck = -1
     for j in range(x.size):
         value = x[j]
@@ -83,17 +94,17 @@ class FeatureMoves:
     >>> X = np.random.default_rng(0).normal(size=(540, 3))
     >>> X[500:, 1] += 4.0
     >>> moves = FeatureMoves(3)
-    >>> stuck = [moves.update(x) for x in X]
-    >>> moves.most_moved()[0], max(stuck)
+    >>> stuck = moves.update_rows(X)
+    >>> moves.most_moved()[0], stuck
     (1, -1)
     """
 
     def __init__(self, n_features: int) -> None:
         self.figures = np.zeros((n_features, N_FIGURES))
 
-    def update(self, x: NDArray[np.float64]) -> int:
-        """Take one row, (n_features,); return the feature just found stuck, or -1."""
-        stuck: int = learn_moves(x, self.figures)
+    def update_rows(self, X: NDArray[np.float64]) -> int:
+        """Take rows, (n, n_features); return the last feature found stuck in them, or -1."""
+        stuck: int = learn_moves(np.ascontiguousarray(X), self.figures)
         return stuck
 
     def run(self, feature: int) -> int:

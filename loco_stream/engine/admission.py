@@ -73,14 +73,16 @@ class _Names:
         """Return why new names are beyond the bounds, None if they are not."""
         total = len(self.known) + len(new)
         if self._limit is not None and total > self._limit:
-            return f"the model may have {self._limit} {self.what}, and with this row it has {total}"
+            return (
+                f"the model must have at most {self._limit} {self.what}, got {total} with this row"
+            )
         if not is_guest or self._guest_names is None:
             return None
         allowed = max(self._guest_names, (len(self.known) - self._n_from_guests) // 2)
         if self._n_from_guests + len(new) > allowed:
             return (
-                f"sources after the first may bring {allowed} new {self.what}, and with this row "
-                f"they bring {self._n_from_guests + len(new)}"
+                f"sources after the first must bring at most {allowed} new {self.what}, "
+                f"got {self._n_from_guests + len(new)} with this row"
             )
         return None
 
@@ -104,7 +106,7 @@ class Admission:
     >>> valid = ValidEvents([Sample({"a": 1.0}, "on"), Sample({"b": 1.0, "c": 1.0}, "on", 1)])
     >>> admission.admit(valid)
     >>> [sorted(event.x) for event in valid.events], valid.reason
-    ([['a']], 'the model may have 2 features, and with this row it has 3')
+    ([['a']], 'the model must have at most 2 features, got 3 with this row')
     """
 
     def __init__(self, bounds: NameBounds) -> None:
@@ -137,13 +139,9 @@ class Admission:
                 valid.refuse(event, n_entries(event), _KIND, fault)
 
     def _fault(self, event: Event) -> str | None:
-        names: tuple[Hashable, ...] = ()
-        if isinstance(event, Sample):
-            names = tuple(event.x)
-        elif isinstance(event, Block):
-            names = event.features
-        elif isinstance(event, PredictRequest):
+        if isinstance(event, PredictRequest):
             return self._width_fault(event.features)
+        names = _feature_names(event)
         classes = self._new_classes(event)
         if names == self._names and not classes:
             return None
@@ -173,12 +171,18 @@ class Admission:
     def _width_fault(self, names: Collection[Hashable]) -> str | None:
         most = self._bounds.row_features
         if most is not None and len(names) > most:
-            return f"a row may have {most} features, and this one has {len(names)}"
+            return f"a row must have at most {most} features, got {len(names)}"
         return None
 
     def _length_fault(self, names: Iterable[Hashable]) -> str | None:
         most = self._bounds.name_bytes
         for name in names:
             if most is not None and isinstance(name, str) and len(name.encode()) > most:
-                return f"a name may have {most} bytes, and {shown(name)} has more"
+                return f"a name must have at most {most} bytes, got {shown(name)}"
         return None
+
+
+def _feature_names(event: Sample | Block | Labels) -> tuple[Hashable, ...]:
+    if isinstance(event, Sample):
+        return tuple(event.x)
+    return event.features if isinstance(event, Block) else ()

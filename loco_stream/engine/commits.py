@@ -209,12 +209,19 @@ class CommitPipeline:
         self.cursor = Cursor(storable, number, skip)
         if events and not skip:
             self._reader.ack(position)
-        if store is not None and number == 1 and self._reader.source.is_live:
+        self._save_if_due(rows)
+        return True
+
+    def _save_if_due(self, rows: int) -> None:
+        """Write a checkpoint after a commit of so many rows, if it is time."""
+        store = self.store
+        if store is None:
+            return
+        if self.cursor.commit == 1 and self._reader.source.is_live:
             self.is_save_requested |= not store.has_log  # the position is known from now on
-        if store is not None and (store.is_due(rows) or self.is_save_requested):
+        if store.is_due(rows) or self.is_save_requested:
             self.is_save_requested = False
             self.save()
-        return True
 
     def save(self) -> None:
         """Write a checkpoint of everything in the background."""

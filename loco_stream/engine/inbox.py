@@ -385,11 +385,11 @@ class InboxSource(Source):
         stored = {(source, seq): reason for source, seq, reason in state.get(_REFUSED, ())}
         self._refused = {**stored, **self._refused}
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to a position of the source."""
         self._source.seek(position)
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Acknowledge the oldest commit to the source, or to the threads that submitted it."""
         submissions = self._unacked.popleft() if self._unacked else None
         if submissions is None:
@@ -423,7 +423,7 @@ class InboxOnly(Source):
         """Always the same."""
         return {"row": 0}
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Do nothing: there is only one position."""
 
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:

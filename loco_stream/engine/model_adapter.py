@@ -57,11 +57,13 @@ class Outcome(NamedTuple):
 class BlockPredictions(NamedTuple):
     """Predictions of the rows of a block, each made before the row was learned.
 
-    In classification `proba` is (n_rows, n_classes); row i was predicted when the first `known[i]`
-    of `classes` were known.
+    The first three have one entry per row, as the fields of `Outcome`. In classification `proba` is
+    (n_rows, n_classes); row i was predicted when the first `known[i]` of `classes` were known.
     """
 
-    outcomes: list[Outcome]
+    y_pred: list[Label]
+    p_true: list[float | None]
+    interval: list[Interval]
     proba: NDArray[np.float64] | None = None
     classes: Sequence[Label] = ()
     known: Sequence[int] = ()
@@ -276,7 +278,7 @@ class ModelAdapter:
         Parameters
         ----------
         block, y
-            The rows and their labels.
+            The rows and their labels, plain values.
         held
             Rows that are predicted and observed, but not learned; in order.
         in_detail
@@ -301,17 +303,17 @@ class ModelAdapter:
         """Predict a row and observe it."""
         self.enter_sequence(row.sequence)
         if not in_detail:
-            outcome = Outcome(self.predict(row))
+            prediction = self.predict(row)
             self.observe(row, False)
-            return BlockPredictions([outcome])
+            return BlockPredictions([prediction], [None], [None])
         y_pred, proba, interval, _ = self.predict_row(row, self._has_block_proba)
         self.observe(row, False)
-        p_true = proba.get(plain(y), 0.0) if proba else None
-        outcomes = [Outcome(y_pred, p_true, interval)]
+        p_true = proba.get(y, 0.0) if proba else None
+        predictions = BlockPredictions([y_pred], [p_true], [interval])
         if proba is None:
-            return BlockPredictions(outcomes)
+            return predictions
         table = np.array([list(proba.values())])
-        return BlockPredictions(outcomes, table, self.model.classes, [len(proba)])
+        return predictions._replace(proba=table, classes=self.model.classes, known=[len(proba)])
 
     def _test_then_train(
         self, block: Block, y: Sequence[Label], in_detail: bool
@@ -323,7 +325,7 @@ class ModelAdapter:
         if self._has_block_proba and in_detail:
             return self._train_classifier(block.X, y, named)
         predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
-        return BlockPredictions([Outcome(plain(label)) for label in predicted])
+        return _without_details(list(map(plain, predicted)))
 
     def _train_regressor(
         self, X: Table, y: Sequence[Label], named: dict[str, Any], in_detail: bool
@@ -331,14 +333,15 @@ class ModelAdapter:
         is_untrained = self._is_untrained_regressor
         if in_detail:
             values, bounds = self.model.learn_predict_interval_array(X, y, **named)
-            pairs = zip(values.tolist(), bounds.tolist(), strict=True)
-            outcomes = [Outcome(value, None, (low, high)) for value, (low, high) in pairs]
+            intervals: list[Interval] = [(low, high) for low, high in bounds.tolist()]
+            predictions = _without_details(values.tolist())._replace(interval=intervals)
         else:
             values = self.model.learn_predict_array(X, y, **named)
-            outcomes = [Outcome(value) for value in values.tolist()]
-        if is_untrained and outcomes:
-            outcomes[0] = Outcome(None)
-        return BlockPredictions(outcomes)
+            predictions = _without_details(values.tolist())
+        if is_untrained and len(X):
+            predictions.y_pred[0] = None
+            predictions.interval[0] = None
+        return predictions
 
     def _train_classifier(
         self, X: Table, y: Sequence[Label], named: dict[str, Any]
@@ -347,14 +350,14 @@ class ModelAdapter:
         proba = self.model.learn_predict_proba_array(X, y, **named)
         classes = self.model.classes
         slot_of = {label: slot for slot, label in enumerate(classes)}
-        slots = [slot_of[plain(label)] for label in y]
-        known = _known_classes(slots, n_known)
+        slots = [slot_of[label] for label in y]
+        known = _known_classes(slots, n_known, len(classes))
         p_true = proba[np.arange(len(slots)), slots].tolist()
-        outcomes = [
-            Outcome(label, p) if n else Outcome(None)
-            for label, p, n in zip(self._chosen(proba, known), p_true, known, strict=True)
-        ]
-        return BlockPredictions(outcomes, proba, classes, known)
+        y_pred = self._chosen(proba, known)
+        if not n_known:  # nothing is predicted before there is a class
+            y_pred = [label if n else None for label, n in zip(y_pred, known, strict=True)]
+            p_true = [p if n else None for p, n in zip(p_true, known, strict=True)]
+        return BlockPredictions(y_pred, p_true, [None] * len(slots), proba, classes, known)
 
     def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
         """Return the label that follows from the probabilities of each row."""
@@ -398,21 +401,34 @@ class ModelAdapter:
 
 def _joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     """Join predictions of rows that follow one another; new classes have probability 0 before."""
-    outcomes = [outcome for part in parts for outcome in part.outcomes]
+    y_pred = [label for part in parts for label in part.y_pred]
+    p_true = [p for part in parts for p in part.p_true]
+    interval = [interval for part in parts for interval in part.interval]
     if parts[-1].proba is None:
-        return BlockPredictions(outcomes)
+        return BlockPredictions(y_pred, p_true, interval)
     classes = parts[-1].classes
-    proba = np.zeros((len(outcomes), len(classes)))
+    proba = np.zeros((len(y_pred), len(classes)))
     begin = 0
     for part in parts:
         if part.proba is not None:
-            proba[begin : begin + len(part.outcomes), : part.proba.shape[1]] = part.proba
-        begin += len(part.outcomes)
-    return BlockPredictions(outcomes, proba, classes, [n for part in parts for n in part.known])
+            proba[begin : begin + len(part.y_pred), : part.proba.shape[1]] = part.proba
+        begin += len(part.y_pred)
+    known = [n for part in parts for n in part.known]
+    return BlockPredictions(y_pred, p_true, interval, proba, classes, known)
 
 
-def _known_classes(slots: Sequence[int], n: int) -> list[int]:
-    """Return the number of classes known before each label, `n` before the first one."""
+def _without_details(y_pred: list[Label]) -> BlockPredictions:
+    """Return predictions without probabilities and intervals."""
+    return BlockPredictions(y_pred, [None] * len(y_pred), [None] * len(y_pred))
+
+
+def _known_classes(slots: Sequence[int], n: int, n_after: int) -> list[int]:
+    """Return the number of classes known before each label.
+
+    It is `n` before the first label, and `n_after` after the last one.
+    """
+    if n == n_after:
+        return [n] * len(slots)
     known = []
     for slot in slots:
         known.append(n)

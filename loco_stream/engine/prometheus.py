@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from loco_stream.engine.readings import Reading, readings
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.readings import Reading, readings
 from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
@@ -130,17 +130,26 @@ def _guarded(app: WSGIApplication, hosts: Sequence[str], token: str | None) -> W
 
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         plain = [("Content-Type", "text/plain")]
-        name = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
-        if hosts and name.lower() not in hosts:
+        if hosts and _host_name(environ) not in hosts:
             start("403 Forbidden", plain)
             return [f"metrics are served to {' and '.join(hosts)} only\n".encode()]
-        shown = shown_token(environ.get("HTTP_AUTHORIZATION", ""))
-        if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
+        if token is not None and not _shows(environ, token):
             start("401 Unauthorized", [*plain, ("WWW-Authenticate", 'Basic realm="loco-stream"')])
             return [b"send the token: Authorization: Bearer TOKEN\n"]
         return app(environ, start)
 
     return guarded
+
+
+def _host_name(environ: WSGIEnvironment) -> str:
+    """Return the host that was asked for, without its port."""
+    host: str = environ.get("HTTP_HOST", "")
+    return (host.rpartition(":")[0] or host).lower()
+
+
+def _shows(environ: WSGIEnvironment, token: str) -> bool:
+    shown = shown_token(environ.get("HTTP_AUTHORIZATION", ""))
+    return hmac.compare_digest(shown.encode(), token.encode())
 
 
 def shown_token(header: str, schemes: Collection[str] = SCHEMES) -> str:
@@ -227,7 +236,7 @@ class _Collector:
         if reading.key.kind == "histogram":
             return self._latencies(reading.name, reading.key.description)
         kind = CounterMetricFamily if reading.is_counter else GaugeMetricFamily
-        labels = reading.key.labels
+        labels = reading.labels
         family = kind(reading.name, reading.key.description, labels=labels)
         for point in reading.points:
             family.add_metric([point.labels[label] for label in labels], point.value)

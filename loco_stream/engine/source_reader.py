@@ -18,15 +18,7 @@ from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.row import cut
 from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import plain
-from loco_stream.stream import (
-    Block,
-    Event,
-    Labels,
-    Position,
-    Sample,
-    Schema,
-    Source,
-)
+from loco_stream.stream import Block, Event, Labels, Position, Sample, Schema, Source
 
 __all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
 
@@ -84,7 +76,7 @@ class PairSource(Source):
             )
         return Sample(item[0], plain(item[1]), self._row - 1, source=self.name)
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Skip the rows before ``{"row": n}``."""
         if not isinstance(position.get("row"), int):
             raise SourceError(
@@ -145,14 +137,14 @@ class SourceReader:
         """Commits that were read ahead and not returned yet."""
         return deque(self._ahead)
 
-    def seek(self, position: Mapping[str, Any]) -> None:
+    def seek(self, position: Position) -> None:
         """Go to a position; commits read ahead are read again."""
         self.close()
         within, self._side_state = _split(position)
         self.source.seek(within)
         self.source.restore_side_state(self._side_state)
 
-    def ack(self, position: Mapping[str, Any]) -> None:
+    def ack(self, position: Position) -> None:
         """Acknowledge everything up to `position` to the source."""
         self.source.ack(_split(position)[0])
 
@@ -231,7 +223,7 @@ class SourceReader:
         return {_WITHIN: position, _BESIDE: state} if state else position
 
 
-def _split(position: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _split(position: Position) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return a source's own position and its side state."""
     if position.keys() == {_WITHIN, _BESIDE}:
         return position[_WITHIN], position[_BESIDE]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loco_stream.engine.readings import PREFIX, Reading, readings
 from loco_stream.engine.tracing import Tracer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS
-from loco_stream.metrics.readings import PREFIX, Reading, readings
 from loco_stream.metrics.scores.definition import ReportKey
 from loco_stream.persistence.content import State
 from loco_stream.version import __version__

@@ -113,14 +113,8 @@ class TextColumns:
         n += 1
         texts.add(text[:_MAX_LENGTH])
         self._seen[name] = n, texts
-        if n < _ROWS:
-            return
-        if len(texts) < n - _REPEATS:
-            self._judge(name, None)
-            return
-        what = "numbers written as texts" if _are_numbers(texts) else "texts"
-        example = f"{text[:_MAX_LENGTH]!r}"
-        self._judge(name, f"{len(texts)} of its first {n} {what} are distinct, as {example}")
+        if n >= _ROWS:
+            self._judge(name, _why_useless(texts, n, text))
 
     def _judge(self, name: Hashable, why: str | None) -> None:
         self._seen.pop(name, None)
@@ -171,6 +165,14 @@ def _is_time(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _why_useless(texts: set[str], n: int, example: str) -> str | None:
+    """Return why the texts of `n` rows cannot be categories, None if they may be."""
+    if len(texts) < n - _REPEATS:
+        return None
+    what = "numbers written as texts" if _are_numbers(texts) else "texts"
+    return f"{len(texts)} of its first {n} {what} are distinct, as {example[:_MAX_LENGTH]!r}"
 
 
 def _are_numbers(texts: Collection[str]) -> bool:

@@ -229,27 +229,21 @@ class Trainer:
         n = len(part.X)
         monitor = self.monitor
         held = [] if monitor is None else monitor.rows_held_out(self.n_samples, n)
-        predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
         labels = [plain(y) for y in labels]
-        outcomes = self._usable_outcomes(predicted.outcomes)
-        y_pred = [outcome.y_pred for outcome in outcomes]
+        predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
+        y_pred = self._usable_predictions(predicted.y_pred)
         if self._emit_block is not None:
             self._emit_block(_predictions(part, labels, y_pred, predicted))
         if self.measures is not None:
-            p_true = [outcome.p_true for outcome in outcomes]
-            interval = [outcome.interval for outcome in outcomes]
-            self.measures.score_many(ScoredRows(labels, y_pred, p_true, interval))
-            if predicted.proba is not None:
-                self.measures.ranking.update_block(
-                    labels, predicted.proba, predicted.classes, predicted.known
-                )
+            _score_part(self.measures, labels, y_pred, predicted)
         if monitor is None:
             self.n_samples += n
         else:
             self._examine_part(monitor, part, labels, y_pred)
         self.n_held_out += len(held)
         row = row_at(part, n - 1) if rows is None else rows[-1]
-        self.last = _last_scored(row, labels[-1], outcomes[-1])
+        outcome = Outcome(y_pred[-1], predicted.p_true[-1], predicted.interval[-1])
+        self.last = _last_scored(row, labels[-1], outcome)
         return y_pred
 
     def _examine_part(
@@ -258,6 +252,9 @@ class Trainer:
         """Pass rows to the monitor, which sees the model after the last one."""
         encoded = monitor.encode(part.X, part.features)
         model = self.adapter.model
+        if monitor.update_rows(encoded, labels, y_pred, self.n_samples, model):
+            self.n_samples += len(labels)
+            return
         holds_out = monitor.holds_out
         for i, (y, prediction) in enumerate(zip(labels, y_pred, strict=True)):
             index = self.n_samples
@@ -398,16 +395,14 @@ class Trainer:
         self._count_unusable(y_pred)
         return prediction._replace(y_pred=None)
 
-    def _usable_outcomes(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def _usable_predictions(self, y_pred: list[Label]) -> list[Label]:
         if not self._is_regression:
-            return outcomes
-        return [self._usable_outcome(outcome) for outcome in outcomes]
-
-    def _usable_outcome(self, outcome: Outcome) -> Outcome:
-        if outcome.y_pred is None or math.isfinite(to_number(outcome.y_pred)):
-            return outcome
-        self._count_unusable(outcome.y_pred)
-        return outcome._replace(y_pred=None)
+            return y_pred
+        usable = [value is None or math.isfinite(to_number(value)) for value in y_pred]
+        for value, is_usable in zip(y_pred, usable, strict=True):
+            if not is_usable:
+                self._count_unusable(value)
+        return [value if ok else None for value, ok in zip(y_pred, usable, strict=True)]
 
     def _count_unusable(self, y_pred: Label) -> None:
         self.n_unusable += 1
@@ -435,6 +430,17 @@ class Trainer:
             setattr(self, name, state[name])
         self.last_drift = state["last_drift"]
         self.pending.restore_state(state["pending"])
+
+
+def _score_part(
+    measures: RunMeasures,
+    labels: Sequence[Label],
+    y_pred: Sequence[Label],
+    predicted: BlockPredictions,
+) -> None:
+    measures.score_many(ScoredRows(labels, y_pred, predicted.p_true, predicted.interval))
+    if predicted.proba is not None:
+        measures.ranking.update_block(labels, predicted.proba, predicted.classes, predicted.known)
 
 
 def _predictions(

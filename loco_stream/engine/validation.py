@@ -24,8 +24,9 @@ _VALUE = "value out of range"
 _LABEL = "label out of range"
 _NUMBER = "source or row number"
 _ERROR = "error while it was validated"
-_UNICODE = "a text must be valid Unicode"
-_RANGE = f"allowed are numbers from {-LARGEST:g} to {LARGEST:g}"
+_UNICODE = "must be a text of valid Unicode"
+_RANGE = f"must be a number from {-LARGEST:g} to {LARGEST:g}"
+_SEQ = f"must be an integer from 0 to {MAX_SEQ}"
 
 
 @dataclass(slots=True)
@@ -97,24 +98,28 @@ def _validate(event: Event, problem: str, valid: ValidEvents) -> None:
 def _number_fault(event: Event) -> str | None:
     """Return what is wrong with source and numbers of an event, None if nothing is."""
     if not isinstance(event.source, str) or has_surrogate(event.source):
-        return f"source is {shown(event.source)}; it must be a text of valid Unicode"
+        return f"`source` {_UNICODE}, got {shown(event.source)}"
     if isinstance(event, PredictRequest):  # its number is only sent back
         return None
     if type(event.epoch) is not int or not 0 <= event.epoch < 2**64:
-        return f"epoch is {shown(event.epoch)}; allowed are integers from 0 to {2**64 - 1}"
+        return f"`epoch` must be an integer from 0 to {2**64 - 1}, got {shown(event.epoch)}"
     if isinstance(event, Sample | Block) and not _is_time(event.t):
-        return f"t is {shown(event.t)}; it must be a number of seconds"
+        return f"`t` must be a number of seconds, got {shown(event.t)}"
     rows = len(event.X) if isinstance(event, Block) else 1
     first = plain(event.seq)
     if type(first) is not int or not 0 <= first <= MAX_SEQ - rows + 1:
-        return f"seq is {shown(event.seq)}; allowed are integers from 0 to {MAX_SEQ}"
+        return f"`seq` {_SEQ}, got {shown(event.seq)}"
     if isinstance(event, Sample):
         return _joined_fault(event)
-    if isinstance(event, Labels) and event.by_id:
+    return _referred_fault(event) if isinstance(event, Labels) else None
+
+
+def _referred_fault(event: Labels) -> str | None:
+    """Return what is wrong with the rows that late labels belong to."""
+    if event.by_id:
         return next((fault for of in event.of if (fault := _id_fault(of))), None)
-    if isinstance(event, Labels) and not all(_is_number_of_row(of) for of in event.of):
-        return f"of is {shown(list(event.of))}; allowed are integers from 0 to {MAX_SEQ}"
-    return None
+    wrong = next((of for of in event.of if not _is_number_of_row(of)), None)
+    return None if wrong is None else f"`of` {_SEQ}, got {shown(wrong)}"
 
 
 def _is_time(t: object) -> bool:
@@ -128,7 +133,10 @@ def _joined_fault(event: Sample) -> str | None:
     for name, value in (event.extra or {}).items():
         is_large = isinstance(value, int) and not -(2**63) <= value < 2**64
         if is_large or has_surrogate(name) or has_surrogate(value):
-            return f"field {shown(name)} is {shown(value)}; it cannot be kept"
+            return (
+                "`extra` must hold texts of valid Unicode and integers of 64 bits, "
+                f"got {shown(value)} as {shown(name)}"
+            )
     return None
 
 
@@ -138,7 +146,7 @@ def _id_fault(row_id: object) -> str | None:
     is_number = isinstance(value, int | float) and -(2**63) <= value < 2**64
     if is_number or (isinstance(value, str) and not has_surrogate(value)):
         return None
-    return f"id is {shown(row_id)}; it must be a number of 64 bits or a text of valid Unicode"
+    return f"`id` must be a number of 64 bits or a text of valid Unicode, got {shown(row_id)}"
 
 
 def _is_number_of_row(of: object) -> bool:
@@ -154,45 +162,43 @@ def label_fault(y: Label, problem: str) -> str | None:
     >>> label_fault("on", "classification"), label_fault(2.5, "regression")
     (None, None)
     >>> label_fault(1e31, "regression")
-    'y is 1e+31; allowed are numbers from -1e+30 to 1e+30'
+    '`y` must be a number from -1e+30 to 1e+30, got 1e+31'
     """
     if problem == "watching":  # labels are not read
         return None
     if problem == "classification":
         if type(y) in _NO_FAULT:
-            return f"y is {shown(y)}; {_UNICODE}" if has_surrogate(y) else None
+            return f"`y` {_UNICODE}, got {shown(y)}" if has_surrogate(y) else None
         return _class_fault(plain(y), y)
     is_number = y is None or to_number(y) == to_number(y)
-    return None if is_number else f"y is {shown(y)}; {_RANGE}"
+    return None if is_number else f"`y` {_RANGE}, got {shown(y)}"
 
 
 def _class_fault(label: Label, y: Label) -> str | None:
     """Return what is wrong with a class label; `y` is the label as it was given."""
     if isinstance(label, float) and not abs(label) <= LARGEST:
-        return f"y is {shown(y)}; {_RANGE}"
+        return f"`y` {_RANGE}, got {shown(y)}"
     if isinstance(label, int) and not -(2**63) <= label < 2**64:
-        return f"y is {shown(y)}; allowed as classes are integers of 64 bits"
+        return f"`y` must be an integer of 64 bits, got {shown(y)}"
     try:
         hash(label)
     except TypeError:
-        return f"y is of type {type(y).__name__}; a class label must be hashable"
+        return f"`y` must be a hashable class label, got {type(y).__name__}"
     return None
 
 
 def row_fault(x: object) -> str | None:
     """Return what is wrong with a row by name, None if nothing is."""
     if not isinstance(x, Mapping):
-        return (
-            f"x is of type {type(x).__name__}; a sample must be a dict of feature names and values"
-        )
+        return f"`x` must be a dict of feature names and values, got {type(x).__name__}"
     for name, value in x.items():
         is_plain = type(value) is float or type(value) is int
         if is_plain and -LARGEST <= value <= LARGEST and not has_surrogate(name):
             continue
         if is_beyond(value):
-            return f"feature {shown(name)} is {shown(value)}; {_RANGE}"
+            return f"feature {shown(name)} {_RANGE}, got {shown(value)}"
         if has_surrogate(name) or has_surrogate(value):
-            return f"feature {shown(name)} is {shown(value)}; {_UNICODE}"
+            return f"feature {shown(name)} {_UNICODE}, got {shown(value)}"
     return None
 
 
@@ -227,7 +233,7 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
 def _label_faults(labels: Sequence[Label], problem: str) -> dict[int, str]:
     """Return what is wrong with labels, by row."""
     are_plain = problem == "classification" and _NO_FAULT.issuperset(map(type, labels))
-    if are_plain and not any(map(has_surrogate, labels)):
+    if are_plain and not any(map(has_surrogate, set(labels))):
         return {}
     faults = ((row, label_fault(y, problem)) for row, y in enumerate(labels))
     return {row: fault for row, fault in faults if fault is not None}
@@ -240,7 +246,8 @@ def _has_fitting_shape(event: Block | PredictRequest, valid: ValidEvents) -> boo
         return True
     labels = "" if y is None else f" and {len(y)} labels"
     reason = (
-        f"a block of shape {np.shape(event.X)} came with {len(event.features)} features{labels}"
+        "`X` must have one column per feature and one row per label, "
+        f"got shape {np.shape(event.X)} with {len(event.features)} features{labels}"
     )
     valid.refuse(event, len(event.X) if np.ndim(event.X) else 0, "shape", reason)
     return False

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loco_stream import rng
 from loco_stream._locks import fork_safe_lock
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.inputs.categories import (
@@ -25,7 +25,7 @@ from loco_stream.estimators.inputs.categories import (
     text_columns,
 )
 from loco_stream.estimators.inputs.data_warnings import DataWarnings
-from loco_stream.estimators.inputs.row_times import NO_TIMES
+from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators.inputs.slots import FeatureSlots, plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import Table, column_names
 from loco_stream.estimators.tickets import Origin
@@ -33,20 +33,19 @@ from loco_stream.learner import step
 from loco_stream.learner.arrays.allocate import (
     allocate,
     class_capacity,
-    copied,
     grow,
     lengths_of,
     unflatten,
 )
 from loco_stream.learner.arrays.check import check_state
 from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
-from loco_stream.learner.arrays.spec import Array, build, flatten
+from loco_stream.learner.arrays.spec import Array, build, copies
 from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
 from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
-from loco_stream.persistence.content import Config
+from loco_stream.persistence.content import Config, restoring
 
 __all__ = ["Float64", "ModelCore"]
 
@@ -230,11 +229,19 @@ class ModelCore:
 
     # Rows
 
-    @property
-    def kernel_args(self) -> tuple[Any, Any]:
-        """What compiled entries take first; there must be a state."""
-        assert self._args is not None
-        return self._args.args
+    def time_of(self, t: Any) -> Float64:
+        """Return the time of one row as the step reads it.
+
+        Raises
+        ------
+        InputError
+            t is neither None nor a number.
+        """
+        return NO_TIMES if t is None else row_time(t, remembers=self.options.remembers)
+
+    def times_of(self, t: Any, sequence: Any, n: int) -> tuple[Float64, Hashable]:
+        """Return times and fresh starts of `n` rows, and the sequence of the last one."""
+        return row_times(t, sequence, n, self.sequence, remembers=self.options.remembers)
 
     def run(
         self,
@@ -274,9 +281,8 @@ class ModelCore:
 
         A slot of a text is masked where the text is not, and a feature's own slot where it is.
         """
-        if self.slots.categories and self.state is not None:
-            n = self.n_seen - n_before
-            self.state.counts.n_masked -= len(self.slots.categories) * n
+        if self.slots.categories.n and self.state is not None:
+            self.state.counts.n_masked -= self.slots.categories.n * (self.n_seen - n_before)
 
     def _run_one(
         self,
@@ -307,10 +313,8 @@ class ModelCore:
         answers: tuple[Float64, Float64],
         tickets: Float64,
     ) -> None:
-        cell, model = self.kernel_args
-        step.run(
-            cell, model, rows, times, targets[0], targets[1], mode, answers[0], answers[1], tickets
-        )
+        assert self._args is not None
+        step.run(*self._args.args, rows, times, *targets, mode, *answers, tickets)
 
     # Targets and answers
 
@@ -367,9 +371,10 @@ class ModelCore:
                 self.slots.fill(x, self.row[0])
             self.slots.count_shared(x)
         mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
-        n_seen = self.n_seen
+        n_before = self.n_seen if self.slots.categories.n else 0
         self._run_one(mode, (slot, value), times, tickets=tickets)
-        self._count_texts(n_seen)
+        if self.slots.categories.n:
+            self._count_texts(n_before)
         if self.warnings.due != math.inf:
             self.warn_of_columns()
 
@@ -380,19 +385,6 @@ class ModelCore:
         if self.warnings.due <= self.n_seen:
             counts = self.state.statistics.n_values
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
-
-    def predict_row(
-        self,
-        x: Mapping[Hashable, Any],
-        times: Float64,
-        in_stream: bool | None,
-        proba: Float64 = _NO_PROBA,
-    ) -> float:
-        """Return the slot or value predicted for a row, -1 before the first one."""
-        answers = self.answers_to(x, times, in_stream, proba)
-        if self.decision is not None and self.scratch is not None:
-            answers = self.decided(answers, self.scratch.answer[None, :])
-        return float(answers[0])
 
     def decided(
         self, answers: Float64, proba: Float64, n_known: NDArray[np.int64] | None = None
@@ -433,14 +425,21 @@ class ModelCore:
         in_stream: bool | None = True,
         proba: Float64 = _NO_PROBA,
     ) -> Float64:
-        """Return the answers to one row by name; those of `no_answers` before the first one."""
-        require_mapping(x)
+        """Return the answers to one row by name; those of `no_answers` before the first one.
+
+        They are slots, -1 for none, or values, and are overwritten by the next call.
+        """
+        if type(x) is not dict:
+            require_mapping(x)
         if self.state is None:
             return self.no_answers(1)
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
         mode = step.PREDICT + _kind(in_stream)
-        return self._run_one(mode, None, times, proba)
+        answers = self._run_one(mode, None, times, proba)
+        if self.decision is None or self.scratch is None:
+            return answers
+        return self.decided(answers, self.scratch.answer[None, :])
 
     # Tables
 
@@ -544,7 +543,7 @@ class ModelCore:
             kept["warnings"] = self.warnings.copy()
             kept["classes"] = self.classes.copy()
             kept["class_slots"] = self.class_slots.copy()
-            kept["state"] = None if self.state is None else _plain_arrays(self.state)
+            kept["state"] = None if self.state is None else copies(self.state)
             return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -569,7 +568,7 @@ class ModelCore:
                 "width": self.width,
                 "sequence": self.sequence,
             }
-            return config, {} if self.state is None else _plain_arrays(self.state)
+            return config, copies(self.state)
 
     def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what `export` returned; this model must be fresh.
@@ -579,7 +578,7 @@ class ModelCore:
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring(f"this saved {config.get('kind', 'model')}"):
             self.origin = None
             names = check_names("features", config["features"])
             texts = Categories.restored(self.options.categories, config["texts"], config["shared"])
@@ -594,9 +593,6 @@ class ModelCore:
                 check_state(settings, state, len(self.slots), len(self.classes))
                 self.adopt(settings, state)
                 self._check_answers()
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
-            kind = config.get("kind", "model")
-            raise CheckpointError(f"this saved {kind} cannot be restored: {error!r}") from error
 
     def _check_answers(self) -> None:
         """Raise ValueError if a model from a file answers with what is no number."""
@@ -607,7 +603,7 @@ class ModelCore:
             proba = np.zeros((1, 0 if self.regression else len(self.classes)))
             answers = self.run(row[None, :], learns=False, proba=proba)
             if not (np.isfinite(answers).all() and np.isfinite(proba).all()):
-                raise ValueError("its answer is not a number")
+                raise ValueError("its answer must be a number")
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
         return check_classes(classes, regression=self.regression)
@@ -621,10 +617,6 @@ def _kind(in_stream: bool | None) -> int:
         return _KINDS[in_stream]
     except (KeyError, TypeError):
         raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
-
-
-def _plain_arrays(state: State) -> dict[str, Array]:
-    return flatten(copied(state))
 
 
 class _TextRows:

@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._forecasts import ColumnForecasts
 from loco_stream.estimators._saved_checks import check_names
 from loco_stream.estimators.inputs.categories import is_text
@@ -21,6 +21,7 @@ from loco_stream.novelty import state as novelty
 from loco_stream.novelty.marks import declare
 from loco_stream.novelty.step import Found, Rows, run
 from loco_stream.numbers import is_beyond, to_number
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["Cells", "DetectorCore", "RowResults"]
 
@@ -246,7 +247,7 @@ class DetectorCore:
         later = {f"forecasts/{name}": array for name, array in arrays.items()}
         return config, {"filled": self.filled.copy(), **own, **later}
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from `export`; the detector must be fresh.
 
         Raises
@@ -254,7 +255,7 @@ class DetectorCore:
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring("this saved LOCODetector"):
             names = check_names("columns", config["columns"])
             self.columns = {name: c for c, name in enumerate(names)}
             self.texts = [_check_texts(own) for own in config["texts"]]
@@ -271,10 +272,6 @@ class DetectorCore:
             }
             self.forecasts.restore(config["forecasts"], later, len(names))
             self._make_scratch()
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise CheckpointError(
-                f"this saved LOCODetector cannot be restored: {error!r}"
-            ) from error
 
 
 def _check_texts(known: Any) -> dict[str, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import ConfigError
 from loco_stream.estimators import _events, _observed, _show, export
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._parameters import check_advanced, fixed_parameter
@@ -30,6 +30,7 @@ from loco_stream.persistence.content import Array, Arrays, Config, State
 
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
+from loco_stream.persistence.content import restoring
 
 __all__ = ["LOCOEstimator"]
 
@@ -40,9 +41,9 @@ _PREDICTION = "prediction"  # name of a series, where series need one
 class LOCOEstimator(base.Estimator):
     """Base class of the estimators.
 
-    A model may be used by several threads: it has one lock, and calls of its methods run one after
-    the other, a block of rows as one call. `copy`, `pickle`, `save` and a checkpoint take the state
-    between two such calls; a copy shares nothing with its model. Constructor parameters are fixed.
+    Several threads may use a model: it has one lock, so its methods run one after the other, and a
+    block of rows is one call. `copy`, `pickle`, `save` and checkpoints see the state between two
+    calls; a copy shares nothing with its model. Constructor parameters are fixed.
     """
 
     _regression = False
@@ -87,8 +88,8 @@ class LOCOEstimator(base.Estimator):
         ----------
         name
             ``"fast"``: 64 hidden neurons. ``"default"``: no options set. ``"accurate"``: 256 hidden
-            neurons, and neighbors among the last 5000 rows, which are kept; two to four times the
-            work.
+            neurons and ``neighbors=5000``, which keeps raw rows; a row takes two to four times as
+            long.
         seed
             Seed of all random numbers.
 
@@ -141,7 +142,7 @@ class LOCOEstimator(base.Estimator):
         Raises
         ------
         ConfigError
-            The model has learned rows, or there is no such parameter, or a value is out of range.
+            The model has learned rows, a parameter does not exist, or a value is out of range.
 
         Examples
         --------
@@ -256,15 +257,15 @@ class LOCOEstimator(base.Estimator):
 
     @property
     def masked_values(self) -> int:
-        """Number of learned values that were missing, infinite, or no number or category."""
+        """Number of learned values that were missing, infinite, or not numeric and no category."""
         state = self._core.state
         return 0 if state is None else int(state.counts.n_masked)
 
     @property
     def fillers(self) -> dict[Hashable, int]:
-        """Number of fill values per feature, such as -9999, that were taken for missing values.
+        """Number of fill values per feature, such as -9999, that were treated as missing.
 
-        They stand apart from the other values of the feature; features without any are left out.
+        A fill value is far from all other values of the feature. Features without any are omitted.
 
         Examples
         --------
@@ -284,9 +285,9 @@ class LOCOEstimator(base.Estimator):
 
     @property
     def backward_times(self) -> int:
-        """Number of rows whose time lay before the time of the row that they followed.
+        """Number of rows whose time lay before that of the previous row.
 
-        Each counted as one gap later.
+        Each was treated as one gap later than the previous row.
         """
         state = self._core.state
         return 0 if state is None else int(state.context.clock.n_backward)
@@ -314,35 +315,35 @@ class LOCOEstimator(base.Estimator):
     # Rows in time
 
     def reserve(self, features: Iterable[Hashable]) -> None:
-        """Give features their slots before a row is learned: copies of such a model start faster.
+        """Assign slots to features before the first row; copies of such a model start faster.
 
         Parameters
         ----------
         features
-            Names of the first row's columns. The model is bit-identical to one whose first row had
-            brought them.
+            Names of the first row's columns. The model is bit-identical to one that met them in its
+            first row.
         """
         with self._core.lock:
             self._core.admit(features)
 
     def reset_context(self) -> None:
-        """Make the next row a first one: earlier rows leave nothing to it."""
+        """Reset the memory: the next row does not depend on earlier ones."""
         with self._core.lock:
             _observed.reset_context(self._core)
 
     def enter_sequence(self, sequence: Hashable) -> None:
-        """Make the next row a first one, unless it belongs to the same sequence as the last row.
+        """Reset the memory unless the next row belongs to the same sequence as the last one.
 
         Parameters
         ----------
         sequence
-            Id of the event that the next row belongs to, any hashable value but NaN; what
-            `sequence=` gives each row of an array.
+            Id of the event that the next row belongs to, any hashable value but NaN. Array methods
+            take one per row as `sequence=`.
 
         Raises
         ------
         InputError
-            It is not hashable, or NaN.
+            `sequence` is not hashable, or NaN.
 
         Examples
         --------
@@ -359,12 +360,12 @@ class LOCOEstimator(base.Estimator):
                 self._core.sequence = name
 
     def observe_one(self, x: Mapping[Any, Any], t: float | None = None) -> Ticket:
-        """Note a row whose label comes later, or never: the next row follows it.
+        """Process a row whose label comes later or never; the next row then follows it.
 
         Parameters
         ----------
         x
-            The row. Features and classes unknown so far are not learned from it.
+            The row. New features in it get no slot until a row with them is learned.
         t
             Its time, as in `learn_one`.
 
@@ -389,7 +390,7 @@ class LOCOEstimator(base.Estimator):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
     ) -> list[Ticket]:
-        """Note rows in order, as `observe_one` does with one; see `learn_array` for the parameters.
+        """Process rows in order as `observe_one` does; see `learn_array` for the parameters.
 
         Raises
         ------
@@ -407,9 +408,9 @@ class LOCOEstimator(base.Estimator):
     ) -> None:
         """Learn the rows of one event, which share one label.
 
-        All rows are observed before the first is learned, so that no part of the readout gains
-        weight for having just seen the event. Every row teaches the readout; the hidden layers make
-        one step per label, an equal share of it on each row. The memory starts from nothing.
+        All rows are predicted before the first is learned, so that no part of the readout gains
+        weight for having just seen the event. The readout learns from every row; the hidden layers
+        take one step per label, divided equally among the rows. The memory is reset first.
 
         Parameters
         ----------
@@ -452,8 +453,8 @@ class LOCOEstimator(base.Estimator):
         drive (layer-wise relevance propagation, Bach et al. 2015). Each expert counts by its
         weight. Naive Bayes is a sum over features; what the nearest centroids and kept rows add is
         reported separately. Recalled earlier models and recent values are not decomposed;
-        `explained` is the share of the answer without them. `next_row` has the weights of all that
-        the answer is made of. Nothing changes.
+        `explained` is the share of the prediction that is. `next_row` has the weights of all parts
+        of the prediction. The model does not change.
 
         Parameters
         ----------
@@ -462,7 +463,7 @@ class LOCOEstimator(base.Estimator):
         t
             Its time, as in `predict_one`.
         in_stream
-            What kind of row it is, as in `predict_one`.
+            As in `predict_one`.
 
         Raises
         ------
@@ -518,9 +519,9 @@ class LOCOEstimator(base.Estimator):
     def feature_importances_(self) -> dict[Hashable, float]:
         """Share of each feature in the predictions; they sum to 1. Empty before the first row.
 
-        On a few dozen rows, drawn around each feature's mean and deviation, the mean change of the
-        prediction when the feature's value is removed. No row of the stream is kept for this, so
-        features that move together count as if they did not.
+        The share is the mean change of the prediction when the feature's value is removed, over a
+        few dozen rows drawn from each feature's mean and deviation. No row of the stream is kept
+        for this, so correlated features are treated as independent.
 
         Examples
         --------
@@ -539,15 +540,15 @@ class LOCOEstimator(base.Estimator):
         """Return a hidden layer as it is now: a `Network` driven by the currents of `encode_array`.
 
         Its neurons fire when the model's do; the model keeps the first 20 spikes of a neuron in a
-        window. With a `dt` that is `Network.run_clocked` on this grid, otherwise `Network.run`.
-        Learning goes on untouched. With ``readout="delta"`` on traces alone (``readout_layers``
+        window. Use `Network.run_clocked` if the model has a `dt`, otherwise `Network.run`. The
+        model itself is unchanged. With ``readout="delta"`` on traces alone (``readout_layers``
         "hidden" or "last") the network has the readout too.
 
         Parameters
         ----------
         layer
-            Number of the hidden layer; None where there is one. The inputs of a later layer are the
-            traces of the layer before.
+            Number of the hidden layer, from 0; None if there is only one. The inputs of a later
+            layer are the traces of the layer before.
 
         Raises
         ------
@@ -574,7 +575,7 @@ class LOCOEstimator(base.Estimator):
     ) -> NDArray[np.float32]:
         """Return the input currents of each row, (n, lines), each from 0 to 1.
 
-        The statistics stay as they are.
+        The running statistics of the features do not change.
 
         Raises
         ------
@@ -604,11 +605,7 @@ class LOCOEstimator(base.Estimator):
 
     @classmethod
     def _from_parameters(cls, config: State) -> Self:
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             parameters = dict(config["parameters"])
             given = {name: parameters[name] for name in cls._parameters if name != "advanced"}
             return cls(**given, advanced=AdvancedOptions(**parameters["advanced"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error

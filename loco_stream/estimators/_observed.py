@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators.inputs.categories import text_columns
-from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
+from loco_stream.estimators.inputs.row_times import NO_TIMES
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.estimators.tickets import Ticket
@@ -51,7 +51,7 @@ def observe_one(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Ticke
     """Note a row by name."""
     require_mapping(x)
     x = dict(x)
-    times = row_time(t, remembers=core.options.remembers)
+    times = core.time_of(t)
     with core.lock:
         if core.n_seen == 0:
             return _empty_ticket(core, x, None)
@@ -72,7 +72,7 @@ def observe_array(
     n = len(given.numbers)
     with core.lock:
         names = tuple(core.names(given, features))
-        times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+        times, last = core.times_of(t, sequence, n)
         if given.texts:
             rows: list[Any] = rows_by_name(given, names)
             columns = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import column_names, read_target
 from loco_stream.learner.arrays.allocate import lengths_of
 from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import Array, build, flatten
+from loco_stream.learner.arrays.spec import Array, build, copies
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.intervals import COVERAGES
@@ -39,7 +39,6 @@ __all__ = ["TargetCore"]
 
 _NO_PROBA = np.zeros((0, 0))
 _NO_TICKETS = np.zeros((0, 0))
-_PREFIX = "targets."  # of the names of its own arrays in a file
 
 
 class TargetCore(ModelCore):
@@ -53,6 +52,9 @@ class TargetCore(ModelCore):
     options
         Checked options.
     """
+
+    _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState}
+    """Groups of arrays besides the state, by attribute; a file names them ATTRIBUTE.ARRAY."""
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__(options, regression=True)
@@ -187,40 +189,58 @@ class TargetCore(ModelCore):
         tickets: Float64,
     ) -> None:
         values = targets[1].reshape(-1, len(self.classes))
-        step.run(*self.kernel_args, rows, times, values, mode, answers, tickets)
+        assert self._args is not None
+        step.run(*self._args.args, rows, times, values, mode, answers, tickets)
 
     # Copies and files
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
-            return {**super().__getstate__(), "targets": self._own_arrays()}
+            own = {name: copies(getattr(self, name)) for name in self._groups}
+            return super().__getstate__() | own
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        arrays = kept.pop("targets")
-        targets = build(TargetState, lambda spec: arrays[spec.name]) if arrays else None
-        super().__setstate__({**kept, "targets": targets})
-
-    def _own_arrays(self) -> dict[str, Array]:
-        if self.targets is None:
-            return {}
-        return {name: array.copy() for name, array in flatten(self.targets).items()}
+        own = {
+            name: _built(group, kept[name]) if kept[name] else None
+            for name, group in self._groups.items()
+        }
+        super().__setstate__(kept | own)
 
     def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)
-            own = {_PREFIX + name: array for name, array in self._own_arrays().items()}
-            return config, arrays | own
+            for group in self._groups:
+                own = copies(getattr(self, group))
+                arrays |= {f"{group}.{name}": array for name, array in own.items()}
+            return config, arrays
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
         return [plain_label(name) for name in check_names("classes", classes)]
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
-        own = {name for name in arrays if name.startswith(_PREFIX)}
-        rest = {name: array for name, array in arrays.items() if name not in own}
+        own: dict[str, dict[str, Array]] = {group: {} for group in self._groups}
+        rest = {}
+        for name, array in arrays.items():
+            group, _, short = name.partition(".")
+            if group in own:
+                own[group][short] = array
+            else:
+                rest[name] = array
         state = super()._restored_state(settings, rest)
-        if lengths_of(state)[1] != max(len(self.classes), 1):
-            raise ValueError(f"there is no room for {len(self.classes)} targets")
-        named = {name.removeprefix(_PREFIX): arrays[name] for name in own}
-        self.targets = restore_targets(self.layout, settings, named, lengths_of(state))
+        self._restore_groups(settings, own, lengths_of(state))
         return state
+
+    def _restore_groups(
+        self,
+        settings: Settings,
+        arrays: Mapping[str, Mapping[str, Array]],
+        lengths: tuple[int, int],
+    ) -> None:
+        if lengths[1] != max(len(self.classes), 1):
+            raise ValueError(f"it must have {lengths[1]} targets, got {len(self.classes)}")
+        self.targets = restore_targets(self.layout, settings, arrays["targets"], lengths)
+
+
+def _built(group: type[Any], arrays: Mapping[str, Array]) -> Any:
+    return build(group, lambda spec: arrays[spec.name])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators import _events
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
@@ -18,13 +18,12 @@ from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
 from loco_stream.options import DEFAULTS, AdvancedOptions
-from loco_stream.persistence.content import Array, Arrays, Config, State
+from loco_stream.persistence.content import Array, Arrays, Config, State, restoring
 
 __all__ = ["LOCOClassifier"]
 
@@ -35,12 +34,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     A row is scaled and encoded as constant currents, which drive event-driven spiking layers for
     one window; a neuron's spikes leave a synaptic trace. Recursive readouts that forget at
     different speeds read the traces; stacks and a Bayesian mixture combine them into one set of
-    probabilities. A second layer never learns; a linear discriminant on it keeps every class, and
-    answers for those that have long been absent (see `predict_one`). Hidden layers learn by
-    low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): local credit whose weight
-    change is projected orthogonally to earlier inputs. There are forward passes only, no task
-    labels, and no row is stored unless `neighbors` is set. A value that is missing, infinite or no
-    number is masked: it drives nothing and is counted in `masked_values`.
+    probabilities. A second layer never learns; a linear discriminant on it keeps every class and
+    predicts those that have long been absent (see `predict_one`). Hidden layers learn by low-rank
+    cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): local credit whose weight change is
+    projected orthogonally to earlier inputs. Learning needs forward passes only and no task labels,
+    and no row is stored unless `neighbors` is set. A missing, infinite or non-numeric value is
+    masked: it contributes no current and is counted in `masked_values`.
 
     Parameters
     ----------
@@ -55,42 +54,44 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         start weights. Change it to measure what learned layers are worth on your data.
     learning_rate
         Step of the hidden layers relative to the mean square of a layer's input, 0 to 1e6. None:
-        what was measured for the credit rule: 300 for mirror, 900 for learned and perturbation, 0.1
-        for plain node perturbation; a thirtieth without the recursive projector. Results are flat
-        from half to twice the default.
+        the value measured to be best for the credit rule, which is 300 for mirror, 900 for learned
+        and perturbation, and 0.1 for plain node perturbation; a thirtieth of these without the
+        recursive projector. Accuracy changes little between half and twice the default.
     class_weight
         Cost of a mistake on a class relative to the others. It acts on the prediction only: the
         probability of each class is multiplied by its weight and all are normalised again (Elkan
         2001), so that `predict_one` returns the class of the least expected cost. None: all 1, and
         the probabilities are calibrated. A dict: labels and weights, 1 for a label that is not in
-        it. ``"balanced"``: rows over the number of classes and the rows of the class, as counted so
-        far. `set_class_weight` changes it.
+        it. ``"balanced"``: the number of rows divided by the number of classes and by the rows of
+        the class, as counted so far. `set_class_weight` changes it.
     retention
-        Weight of what was learned earlier against what is learned now, 0 to 1. Where the kind of a
-        row is unknown (``in_stream=None``), a class that has long been absent answers the sooner
-        the higher it is. Above 0 earlier models are kept and recalled when their concept returns.
-        0: only adapt.
+        Weight of earlier knowledge against recent rows, 0 to 1. With ``in_stream=None``, a higher
+        value lets a long-absent class be predicted on weaker evidence. Above 0, snapshots of
+        earlier states are kept and recalled when their concept returns. 0: the model only adapts.
+        Lower it if classes that vanish never return.
     memory
         Shortest and longest time constant of the traces that carry on from row to row, for every
-        other hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: each
-        row starts from nothing. Set it when a label depends on earlier rows.
+        other hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: every
+        row starts from traces of zero. Set it when a label depends on earlier rows.
     max_delay
         Longest delay of a synapse of the first layer, in rows, 0 to 256. Each synapse has a fixed
-        delay, drawn from 0 to this, and learns its weight, so that neurons find what rows tell
-        together. Hidden layers then move less with each further row of a run of one class.
+        delay, drawn from 0 to this, and learns its weight, so that a neuron can combine features of
+        several rows. Within a run of rows of one class, the hidden layers then take smaller steps
+        with each further row.
     neighbors
-        Rows that are kept, with their labels, to compare new rows with: up to 1,000,000. The 7
-        nearest of all, the 3 nearest, and the 7 nearest of the last fifth are three more outputs of
-        the stack. It pays where classes lie in patches (digits, moving blobs). It is the one option
-        with which a model, its files and its checkpoints hold rows as they came, readable by
-        anybody who has them. 5000 rows of ten features make a row half as expensive again and take
-        4 bytes per value.
+        Number of recent rows that are kept with their labels for nearest-neighbor predictions, 0 to
+        1,000,000. The 7 nearest rows, the 3 nearest, and the 7 nearest of the most recent fifth are
+        three further outputs in the stack. Set it where a class fills several separate regions
+        (digits, moving clusters). Only with this option do the model, its files and its checkpoints
+        hold raw rows, which anyone with the file can read. 5,000 rows of ten features make each row
+        take 1.5 times as long; memory is 4 bytes per value.
     centroids
-        Points among the features that move towards the rows near them and count the classes there,
-        up to 100,000. The nearest 3 and 7 are two more outputs of the stack. They pay where classes
-        lie in patches and cost a tenth of a row's time at 300. A point is a blend of rows, but a
-        reader of the model's file can recover much of single rows. None: 300, or none for rows of
-        more than 256 features and where the readout sees no features.
+        Number of centroids in feature space, 0 to 100,000. Each moves towards the rows near it and
+        counts their classes; the 3 and the 7 nearest are two further outputs in the stack. They
+        help where a class fills several separate regions; 300 of them cost a tenth of a row's time.
+        A centroid is an average of rows, but a reader of the model's file can recover much of
+        single rows. None: 300, or 0 for rows of more than 256 features and where the readout sees
+        no features.
     categories
         Distinct texts that a feature may hold before further ones share their slots, chosen by a
         checksum, 0 to 1024; `categories_` reports how many did. The work per row grows with the
@@ -175,7 +176,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     @property
     def recalled(self) -> tuple[int, int]:
-        """Number of earlier models kept so far, and the number of the one in use, 0: none."""
+        """Number of earlier states kept, and the number of the recalled one (0: none)."""
         with self._core.lock:
             if self._core.state is None:
                 return 0, 0
@@ -199,7 +200,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Raises
         ------
         ConfigError
-            It is none of the allowed values.
+            `class_weight` is none of the allowed values.
 
         Examples
         --------
@@ -335,12 +336,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             A part is missing or does not fit the rest.
         """
         model = super().from_state(config, arrays)
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             model._core.decision = Decision.from_plain(config["decision"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error
         return model
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
@@ -353,8 +350,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         y
             Its label.
         t
-            Its time, in any unit; None: one gap after the last row. Only a memory reads it; a
-            ticket has its own.
+            Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
+            a ticket has its own.
 
         Raises
         ------
@@ -365,9 +362,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         if isinstance(x, Ticket):
             learn_ticket(core, x, y)
             return
-        require_mapping(x)
+        if type(x) is not dict:
+            require_mapping(x)
         label = plain_label(y)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             slot = core.class_slots.get(label)
             if slot is None or core.state is None or not core.slots.knows(tuple(x)):
@@ -390,12 +388,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t
             Its time, as in `learn_one`.
         in_stream
-            What kind of row it is. True: the stream's next one, so that recent labels and the last
-            one are evidence, and classes long absent are unlikely. False: one from anywhere, where
-            every class learned so far is equally likely beforehand. None: decided by evidence; the
-            answer is that to the next row, unless the row looks like a class long absent as no row
-            of present classes does. `retention` is how little that takes; 0: None equals True.
-            Every `predict_*` method has it.
+            Which classes are likely a priori. True: the row is the next one of the stream, so
+            recent labels are evidence and long-absent classes are unlikely. False: the row may come
+            from anywhere, and every class learned so far is equally likely. None: as True, unless
+            the features point to a long-absent class more clearly than rows of the present classes
+            do; `retention` sets how clearly, and with 0 None equals True. All `predict_*` methods
+            take it.
 
         Raises
         ------
@@ -412,10 +410,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         ['high', 'low']
         """
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
-            slot = core.predict_row(x, times, in_stream)
-            return core.classes[int(slot)] if slot >= 0.0 else None
+            slot = int(core.answers_to(x, times, in_stream)[0])
+            return core.classes[slot] if slot >= 0 else None
 
     def predict_proba_one(
         self,
@@ -429,9 +427,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Parameters are those of `predict_one`.
         """
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
-            if core.predict_row(x, times, in_stream) < 0.0 or core.scratch is None:
+            if core.answers_to(x, times, in_stream)[0] < 0.0 or core.scratch is None:
                 return {}
             return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
 
@@ -455,11 +453,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         features
             Names of the columns; None: the slots in order (0, 1, ... in a fresh model).
         t
-            Time of each row, NaN where missing; None: one gap between two rows. Only a memory reads
-            it.
+            Time of each row, NaN where missing; None: one gap between two rows. It matters only
+            with `memory`.
         sequence
-            Id of the sequence that each row belongs to: where it changes, the memory starts from
-            nothing.
+            Id of the sequence that each row belongs to: where it changes, the memory is reset.
 
         Raises
         ------
@@ -493,8 +490,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the probabilities before learning it, (n, classes).
 
-        Column j is `classes[j]`; a class is 0 before its first row, and a row of zeros is one
-        before any class.
+        Column j is `classes[j]`. A class has probability 0 before its first row, so rows before the
+        first label are all zeros.
         """
         with self._core.lock:
             _, proba = self._learn_rows(
@@ -571,9 +568,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             return dict(zip(core.classes, shares.tolist(), strict=True))
 
     def predict_proba_many(self, X: Any, in_stream: bool | None = None) -> Any:
-        """Return the probabilities of each row of a frame, a frame with one column per class.
+        """Return class probabilities of each row of a frame, as a frame with one column per class.
 
-        Libraries other than pandas name the columns by the text of the class.
+        In libraries other than pandas, the columns are named by the text of the class.
         """
         frame = require_frame(X)
         proba = self.predict_proba_array(X, in_stream=in_stream)
@@ -596,7 +593,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         given = table(X)
         n = len(given.numbers)
         with core.lock:
-            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, _ = core.times_of(t, sequence, n)
             answers, proba = core.predict_table(given, features, times, self._capacity(), in_stream)
             return answers, proba[:, : len(core.classes)]
 
@@ -618,7 +615,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         distinct, places = labels(y, n)
         with core.lock:
             names = core.names(given, features)
-            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, last = core.times_of(t, sequence, n)
             slots = np.array(core.admit(names, distinct), np.int64)[places]
             decides = predict_first and core.decision is not None
             proba = np.zeros((n if wants_proba or decides else 0, self._capacity()))

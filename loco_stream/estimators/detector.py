@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._parameters import fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.numbers import require_number
-from loco_stream.persistence.content import Array, Arrays, Config, State
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["DetectorScores", "LOCODetector"]
 
@@ -30,7 +30,7 @@ class DetectorScores(NamedTuple):
     onset
         (n,) float64, -log10 of the probability of a row as unusual as this one.
     state
-        (n,) float64, the same, while rows of the last 300 are not yet taken for known.
+        (n,) float64, the same, but computed as if nothing of the last 300 rows were known yet.
     alarm
         (n,) bool.
 
@@ -47,26 +47,26 @@ class DetectorScores(NamedTuple):
 
 
 class LOCODetector(AnomalyDetector):
-    """Detects what a stream has not shown before: no labels, one pass, bounded memory.
+    """Detects anomalies in a stream without labels, in one pass and with bounded memory.
 
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
     value together with the residual of a forecast by the spiking network. Scores are -log10 of a
-    probability: 2 is one row in a hundred, 3 one in a thousand. The *onset* score rises when
-    something new begins, and wears off as the detector learns it. The *state* score stays high for
-    up to 300 rows while the stream remains where it was not before.
+    probability: a score of 2 is expected in 1 % of normal rows, 3 in 0.1 %. The *onset* score rises
+    when something new begins, and wears off as the detector learns it. The *state* score stays high
+    for up to 300 rows while the stream stays in a region that is new.
 
-    Numbers, texts, missing values and columns that appear later are taken. The first 100 values of
-    a column set its scales and score 0. A text, or a gap, is unusual as far as it is rare. A number
-    that repeats longer than ever before is reported as stuck.
+    A row may hold numbers, texts and missing values, and columns may appear later. The first 100
+    values of a column set its scales and score 0. The rarer a text or a missing value is, the
+    higher its score. A number that repeats longer than ever before is reported as stuck.
 
-    What recurs is known: an anomaly that comes back like before raises no second alarm, unless it
-    was declared by `confirm`.
+    An anomaly that recurs in the same form raises no second alarm, unless it was declared by
+    `confirm`.
 
     Parameters
     ----------
     every
-        Rows per false alarm in a stream in which nothing changes, 10 to 1e9. Raise it for fewer
-        alarms.
+        Mean number of rows between false alarms on a stream in which nothing changes, 10 to 1e9.
+        Raise it for fewer alarms.
     memory
         Shortest and longest time constant of the forecast's memory, in rows, 1e-3 to 1e6. None:
         0.3 to 50. Raise the longest one for streams with slower rhythms.
@@ -171,7 +171,7 @@ class LOCODetector(AnomalyDetector):
             return core.score(core.row(x), time) if core.columns else 0.0
 
     def learn_one(self, x: Mapping[Any, Any], t: Any = None) -> None:
-        """Score a row, then learn it; the attributes say what was found.
+        """Score a row, then learn it; the result is in the attributes.
 
         Parameters
         ----------
@@ -318,7 +318,7 @@ class LOCODetector(AnomalyDetector):
 
     # Files
 
-    def export_state(self) -> tuple[Config, Arrays]:
+    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export()
@@ -334,7 +334,7 @@ class LOCODetector(AnomalyDetector):
             return {**head, **config}, arrays
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Make the detector that `export_state` described.
 
         Raises
@@ -342,7 +342,7 @@ class LOCODetector(AnomalyDetector):
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             parameters = dict(config["parameters"])
             detector = cls(**{name: parameters[name] for name in cls._parameters})
             shown = config["shown"]
@@ -351,10 +351,6 @@ class LOCODetector(AnomalyDetector):
             detector.alarm_ = bool(shown["alarm"])
             detector.blame_ = shown["blame"]
             detector.expected_ = {name: (low, high) for name, low, high in shown["expected"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error
         detector._core.restore(config, arrays)
         return detector
 

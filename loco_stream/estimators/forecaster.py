@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence, Sized
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
 from copy import deepcopy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river.time_series.base import Forecaster
 
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
 from loco_stream.estimators._parameters import fixed_parameter
@@ -18,10 +18,11 @@ from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
 from loco_stream.estimators.regressor import coverage_level
+from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
-from loco_stream.persistence.content import Array, Arrays, Config, State
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["LOCOForecaster"]
 
@@ -30,13 +31,13 @@ _LEVEL = "last value"
 
 
 class LOCOForecaster(Forecaster):
-    """Forecasts a series by one network with a head per step ahead.
+    """Forecasts a time series with one spiking network that has a readout head per step ahead.
 
     A row's inputs are the last 24 values, those one season before each step ahead, and the
     additional features. Every head predicts how far the series will be from its last value, and
     learns a row as soon as the value that it predicted has come. All heads share one hidden network
-    and one set of projectors. The forecast is the last value until something is learned, and where
-    the network's errors in about the last 500 rows are no smaller.
+    and one set of projectors. The forecast is the last value until something is learned, and at
+    steps where the network was no better over about the last 500 rows.
 
     Steps beyond the heads are forecast in rounds: the forecasts of one round are the last values of
     the next one.
@@ -111,7 +112,7 @@ class LOCOForecaster(Forecaster):
 
     @property
     def masked_values(self) -> int:
-        """Number of inputs that were missing, infinite or no number; those before the start too."""
+        """Number of inputs that were missing, infinite or not numeric, or before the start."""
         state = self._core.state
         return 0 if state is None else int(state.counts.n_masked)
 
@@ -125,10 +126,10 @@ class LOCOForecaster(Forecaster):
         Parameters
         ----------
         y
-            The value. None or NaN: it is missing; the last known one stays the last.
+            The value; None or NaN if it is missing, and the last known value is then kept.
         x
-            Additional features that are known with the value, or before: they are inputs of the
-            forecast of this value and later ones. What is no number is masked.
+            Additional features that are known no later than the value: they are inputs of the
+            forecast of this value and of later ones. A value that is not numeric is masked.
         t
             Time of the value in any unit: with a memory, traces fade by the time that passed. None:
             one median gap after the last one.
@@ -285,11 +286,11 @@ class LOCOForecaster(Forecaster):
         coverage: float = 0.9,
         xs: Sequence[Mapping[Hashable, object]] | None = None,
     ) -> list[tuple[float, float]]:
-        """Return the interval of each of the next values, of which it holds the share `coverage`.
+        """Return an interval per next value that contains it with probability `coverage`.
 
-        It is made of the last 500 errors of the same step ahead, and adapts to what it misses. In
-        rounds beyond the heads the squares of half widths add up, which is right for a random walk
-        and not adapted.
+        It is computed from the last 500 errors at the same step ahead and adapts to its misses.
+        Beyond the heads, the squared half widths of the rounds add up, which is exact for a random
+        walk; these intervals do not adapt.
 
         Parameters
         ----------
@@ -330,18 +331,27 @@ class LOCOForecaster(Forecaster):
         with self._core.lock:
             if self.n_seen == 0:
                 return np.zeros(horizon), np.full((horizon, len(COVERAGES)), np.inf)
-            rounds: list[tuple[Float64, Float64]] = []
-            squares = np.zeros(len(COVERAGES))
-            model = self
-            for start in range(0, horizon, self.heads):
-                if start:
-                    model = deepcopy(self) if start == self.heads else model
-                    model._pretend(rounds[-1][0], xs, start - self.heads)
-                values, radii = model._next(xs[start] if xs else {})
-                rounds.append((values, np.sqrt(radii**2 + squares)))
-                squares = squares + radii[-1] ** 2
+            rounds = list(self._rounds(horizon, xs))
         values, radii = (np.concatenate(parts)[:horizon] for parts in zip(*rounds, strict=True))
         return values, radii
+
+    def _rounds(
+        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
+    ) -> Iterator[tuple[Float64, Float64]]:
+        """Yield forecasts and half widths, one row per head at a time.
+
+        From the second round on a copy of the model has learned the forecasts before.
+        """
+        squares = np.zeros(len(COVERAGES))
+        model = self
+        values = np.zeros(0)
+        for start in range(0, horizon, self.heads):
+            if start:
+                model = deepcopy(self) if start == self.heads else model
+                model._pretend(values, xs, start - self.heads)
+            values, radii = model._next(xs[start] if xs else {})
+            yield values, np.sqrt(radii**2 + squares)
+            squares = squares + radii[-1] ** 2
 
     def _next(self, x: Mapping[Hashable, object]) -> tuple[Float64, Float64]:
         """Return forecasts and half widths of the values that have a head."""
@@ -373,7 +383,7 @@ class LOCOForecaster(Forecaster):
 
     # Files
 
-    def export_state(self) -> tuple[Config, Arrays]:
+    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)
@@ -391,7 +401,7 @@ class LOCOForecaster(Forecaster):
         CheckpointError
             A part is missing or does not fit the rest.
         """
-        try:
+        with restoring(f"this saved {cls.__name__}"):
             given = config["parameters"]
             own = config["forecast"]
             names = ("memory", "max_delay", "seed", "hidden_sizes")
@@ -399,10 +409,6 @@ class LOCOForecaster(Forecaster):
             parameters = {name: given[name] for name in names}
             model = cls(**parameters, heads=own["heads"], seasons=seasons)
             model._history.restore(arrays["history"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"this saved {cls.__name__} cannot be restored: {error!r}"
-            ) from error
         rest = {name: array for name, array in arrays.items() if name != "history"}
         model._core.restore(config, rest)
         return model

@@ -19,7 +19,6 @@ from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import table, target_matrix
 from loco_stream.estimators.regressor import coverage_level
@@ -38,14 +37,14 @@ _ALLOWED = {
 
 
 class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
-    """A regressor of several targets: one hidden network and one set of projectors for all.
+    """Spiking network that predicts several numbers per row with one shared hidden network.
 
     Each target has its own readout weights, scale, stack and intervals, and predicts as a
     `LOCORegressor` does; with one target both are bit-identical. The hidden layers learn from the
     errors of all targets. A target adds a few percent to the cost of a row.
 
-    A target may be missing from a row (absent, None or NaN): it learns nothing from that row.
-    Targets may appear later in the stream.
+    A target may be missing from a row (absent, None or NaN): its readout learns nothing from that
+    row. Targets may appear later in the stream.
 
     Parameters
     ----------
@@ -112,7 +111,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     @property
     def targets(self) -> tuple[Hashable, ...]:
-        """Names of the targets, in the order of the columns of answers."""
+        """Names of the targets, in the order of the columns of predictions."""
         return tuple(self._core.classes)
 
     @property
@@ -148,16 +147,17 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         Raises
         ------
         InputError
-            y is no dict, has no value, or one that is not a finite number of at most 1e30; or as
-            there.
+            y is no dict, has no value, or has one that is not a finite number of at most 1e30;
+            otherwise as in `LOCOClassifier.learn_one`.
         """
         core = self._core
         if isinstance(x, Ticket):
             learn_ticket(core, x, y)
             return
-        require_mapping(x)
+        if type(x) is not dict:
+            require_mapping(x)
         names, given = core.read_target(y)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             slots = core.admit(x, names)
             core.learn_row(x, *core.placed_target(slots, given), times)
@@ -167,7 +167,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     ) -> dict[Hashable, float]:
         """Return the predicted value of each target; {} before the first row. Changes nothing."""
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             answers = core.answers_to(x, times)
             return core.shown(answers[0], answers)[0]  # type: ignore[no-any-return]
@@ -189,7 +189,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         """
         core = self._core
         level = coverage_level(coverage)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             radii = core.no_radii(1)
             values = core.answers_to(x, times, True, radii)
@@ -354,7 +354,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         given = table(X)
         n = len(given.numbers)
         with core.lock:
-            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, _ = core.times_of(t, sequence, n)
             width = len(core.classes) * len(COVERAGES)
             return core.predict_table(given, features, times, width, True)
 
@@ -378,7 +378,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         with core.lock:
             names = core.names(given, features)
             outputs = core.target_names(known.shape[1], targets)
-            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, last = core.times_of(t, sequence, n)
             slots = core.admit(names, outputs)
             core.sequence = last
             values = np.full((n, len(core.classes)), np.nan)

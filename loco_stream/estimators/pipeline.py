@@ -15,12 +15,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import ConfigError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
+from loco_stream.persistence.content import State, restoring
 
 __all__ = ["STEPS", "Step", "described", "export_pipeline", "is_pipeline", "restore_pipeline"]
 
@@ -133,7 +134,8 @@ def _names_of_types(select: RiverStep) -> list[str]:
     for kind in select.types:
         if _TYPES.get(kind.__name__) is not kind:
             raise ConfigError(
-                f"SelectType({kind.__name__}) cannot be stored; allowed are {', '.join(_TYPES)}"
+                f"`types` of a stored SelectType must be among {', '.join(_TYPES)}, "
+                f"got {kind.__name__}"
             )
     return [kind.__name__ for kind in select.types]
 
@@ -216,18 +218,7 @@ def _export(step: RiverStep) -> Plain:
     kind = type(step).__name__
     if kind in _GROUPS and type(step).__module__.startswith("river."):
         return {"kind": kind, "steps": _members(getattr(step, _GROUPS[kind]).items())}
-    known = STEPS.get(kind)
-    if known is None or not type(step).__module__.startswith("river."):
-        allowed = ", ".join([*_GROUPS, *STEPS])
-        raise ConfigError(
-            f"step {kind} of the pipeline cannot be stored without pickle; "
-            f"steps that can be are {allowed}"
-        )
-    for name in known.plain_only:
-        if getattr(step, name) is not None:
-            raise ConfigError(
-                f"step {kind} of the pipeline cannot be stored with {name}; make it without"
-            )
+    known = _storable(step)
     return {
         "kind": kind,
         "parameters": {name: getattr(step, name) for name in known.parameters},
@@ -236,7 +227,25 @@ def _export(step: RiverStep) -> Plain:
     }
 
 
-def restore_pipeline(config: Mapping[str, Any], arrays: Arrays) -> RiverStep:
+def _storable(step: RiverStep) -> Step:
+    """Return how a step is stored; raises `ConfigError` if it is not."""
+    kind = type(step).__name__
+    known = STEPS.get(kind)
+    if known is None or not type(step).__module__.startswith("river."):
+        allowed = ", ".join([*_GROUPS, *STEPS])
+        raise ConfigError(
+            f"the steps of a stored pipeline must be river's {allowed}, "
+            f"got {type(step).__module__}.{kind}"
+        )
+    for name in known.plain_only:
+        if getattr(step, name) is not None:
+            raise ConfigError(
+                f"`{name}` of a stored {kind} must be None, got {getattr(step, name)!r:.80}"
+            )
+    return known
+
+
+def restore_pipeline(config: State, arrays: Arrays) -> RiverStep:
     """Make the pipeline that `export_pipeline` described.
 
     Raises
@@ -246,12 +255,10 @@ def restore_pipeline(config: Mapping[str, Any], arrays: Arrays) -> RiverStep:
     """
     from river import compose
 
-    try:
+    with restoring("this saved pipeline"):
         estimator = _ESTIMATORS[config["estimator"]["kind"]].from_state(config["estimator"], arrays)
         steps = [(name, _restore(step)) for name, step in config["steps"]]
         return compose.Pipeline(*steps, (config["name"], estimator))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"this saved pipeline cannot be restored: {error!r}") from error
 
 
 def _restore(stored: Plain) -> RiverStep:

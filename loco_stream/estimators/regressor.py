@@ -15,7 +15,6 @@ from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
-from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import table, targets
 from loco_stream.estimators.tickets import Ticket
@@ -27,12 +26,12 @@ __all__ = ["LOCORegressor", "coverage_level"]
 
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
-    """The network of `LOCOClassifier` for a number: readouts of one output.
+    """Spiking network that learns to predict a number row by row; see `LOCOClassifier`.
 
-    Outputs are in units of the target's running scale. Predictions stay within the target's range
-    so far and a quarter of it beyond. A target further from its prediction than three times the 99
-    % quantile of the last 500 residuals, and than one standard deviation of the target, is learned
-    as if it lay there: an outlier moves a model no more than a large residual does.
+    The target is standardised by its running mean and deviation. Predictions stay within the range
+    of the targets so far, extended by a quarter on each side. Outliers are bounded: a target
+    further from its prediction than three times the 99 % quantile of the last 500 residuals, and
+    than one standard deviation of the target, is learned as if it lay at that distance.
 
     Parameters
     ----------
@@ -100,15 +99,16 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         Raises
         ------
         InputError
-            y is not a finite number of at most 1e30, or as there.
+            y is not a finite number of at most 1e30; otherwise as in `LOCOClassifier.learn_one`.
         """
         core = self._core
         if isinstance(x, Ticket):
             learn_ticket(core, x, y)
             return
-        require_mapping(x)
+        if type(x) is not dict:
+            require_mapping(x)
         value = require_number("y", y)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
             if core.state is None or not core.slots.knows(tuple(x)):
                 core.admit(x)
@@ -126,15 +126,15 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         t
             Its time, as in `learn_one`.
         in_stream
-            True or None: the row is the stream's next one, so that the last values learned are
-            evidence as far as they have helped to predict. False: a row from anywhere, which is
-            predicted from its features (and the context, with a `memory`) alone. Every `predict_*`
-            method has it.
+            True or None: the row is the next one of the stream, so the last values learned are
+            evidence, weighted by how much they have improved predictions. False: the row may come
+            from anywhere and is predicted from its features alone (and from the context, with
+            `memory`). All `predict_*` methods take it.
         """
         core = self._core
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         with core.lock:
-            answer = core.predict_row(x, times, in_stream)
+            answer = float(core.answers_to(x, times, in_stream)[0])
             return 0.0 if core.state is None else answer
 
     def predict_interval_one(
@@ -146,9 +146,9 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     ) -> tuple[float, float]:
         """Return the interval around `predict_one` that holds the value with a given probability.
 
-        It is made of the last 500 residuals (conformal prediction on a window, Lei et al. 2018) and
-        adapts to what it misses (Gibbs & Candes 2021), so that a share `coverage` of a stream's
-        values lies inside, drifting or not. It has the same width for every x.
+        It is computed from the last 500 residuals (conformal prediction on a window, Lei et al.
+        2018) and adapts to its misses (Gibbs & Candes 2021), so that a share `coverage` of the
+        stream's values lies inside, also under drift. Its width is the same for every x.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         Raises
         ------
         InputError
-            The coverage is another one.
+            `coverage` is none of these.
 
         Examples
         --------
@@ -183,10 +183,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         """
         core = self._core
         level = coverage_level(coverage)
-        times = row_time(t, remembers=core.options.remembers)
+        times = core.time_of(t)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
-            value = core.predict_row(x, times, in_stream, radii)
+            value = float(core.answers_to(x, times, in_stream, radii)[0])
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(
@@ -287,7 +287,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         given = table(X)
         n = len(given.numbers)
         with core.lock:
-            times, _ = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, _ = core.times_of(t, sequence, n)
             return core.predict_table(given, features, times, len(COVERAGES), in_stream)
 
     def _learn_rows(
@@ -308,7 +308,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         values = targets(y, n)
         with core.lock:
             names = core.names(given, features)
-            times, last = row_times(t, sequence, n, core.sequence, remembers=core.options.remembers)
+            times, last = core.times_of(t, sequence, n)
             core.admit(names)
             core.sequence = last
             slots = np.zeros(n, np.int64)

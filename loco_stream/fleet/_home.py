@@ -66,15 +66,7 @@ class FleetHome:
         share: str = "none",
     ) -> None:
         self.storage = storage
-        if share not in ("none", "prior"):
-            raise ConfigError(f"`share` must be 'none' or 'prior', got {share!r}")
-        if share != "none" and monitor is not None:
-            raise ConfigError("`share` excludes `monitor`: it would score a key's own model alone")
-        if model is not None and not isinstance(model, LOCOClassifier | LOCORegressor):
-            raise ConfigError(
-                "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
-                f"directory was begun with, got {type(model).__name__}"
-            )
+        _check_options(model, share, monitor)
         self._n_shared = 0
         storage.lock()
         try:
@@ -93,12 +85,7 @@ class FleetHome:
                     f"continue with {share!r}"
                 )
             self.epoch = header.epoch + 1
-            groups = storage.list_groups()
-            if missing := sorted({*header.groups} - {*groups}):
-                raise CheckpointError(
-                    f"{storage.location} lacks group-{missing[0]:04d}, which held models; put it "
-                    f"back, or delete {missing[0]} from `groups` in fleet.json to go on without"
-                )
+            groups = _present_groups(storage, header)
             self._header = replace(header, watch=self._watch, epoch=self.epoch, groups=groups)
             _write(storage, self._header)
         except BaseException:
@@ -245,6 +232,29 @@ def _load(storage: Storage) -> LOCOClassifier | LOCORegressor:
         if kind == estimator.__name__:
             return estimator.from_state(config, arrays)
     raise CheckpointError(f"the template of {storage.location} is a {kind}, not a model")
+
+
+def _check_options(model: object, share: str, monitor: TaskMonitor | None) -> None:
+    if share not in ("none", "prior"):
+        raise ConfigError(f"`share` must be 'none' or 'prior', got {share!r}")
+    if share != "none" and monitor is not None:
+        raise ConfigError("`share` excludes `monitor`: it would score a key's own model alone")
+    if model is not None and not isinstance(model, LOCOClassifier | LOCORegressor):
+        raise ConfigError(
+            "`model` must be a LOCOClassifier, a LOCORegressor, or None for the model that the "
+            f"directory was begun with, got {type(model).__name__}"
+        )
+
+
+def _present_groups(storage: Storage, header: _Header) -> list[int]:
+    """Return the key groups that are there; raises `CheckpointError` if one is missing."""
+    groups = storage.list_groups()
+    if missing := sorted({*header.groups} - {*groups}):
+        raise CheckpointError(
+            f"{storage.location} lacks group-{missing[0]:04d}, which held models; put it "
+            f"back, or delete {missing[0]} from `groups` in fleet.json to go on without"
+        )
+    return groups
 
 
 def _compare(storage: Storage, header: _Header, key_groups: int, settings: Settings | None) -> None:

@@ -120,7 +120,9 @@ class KeyRouter:
             return [None] * len(X), X, tuple(features)
         if self._feature not in features:
             known = ", ".join(map(str, features[:20]))
-            raise SourceError(f"rows have no feature {self._feature!r} as key; they have {known}")
+            raise SourceError(
+                f"`key` must be a feature of the rows ({known}), got {self._feature!r}"
+            )
         column = features.index(self._feature)
         names = tuple(name for name in features if name != self._feature)
         self._known = True

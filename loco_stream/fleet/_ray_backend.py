@@ -336,13 +336,10 @@ class RayBackend:
         sent: dict[int, tuple[int, list[int]]] = {}  # number of the message, and the rows in it
         for index, members in parts.items():
             worker = self._workers[index]
-            good: dict[int, _Packed] = {}
-            for i in members:
-                packed = worker.pack(batch[i])
-                if isinstance(packed, str):
-                    results[i] = LearnResult((), 0, packed)
-                else:
-                    good[i] = packed
+            packed = {i: worker.pack(batch[i]) for i in members}
+            refused = {i: text for i, text in packed.items() if isinstance(text, str)}
+            results |= {i: LearnResult((), 0, text) for i, text in refused.items()}
+            good = {i: part for i, part in packed.items() if not isinstance(part, str)}
             worker.push()
             sent[index] = worker.send(list(good.values()), predicts=True), list(good)
         for index, (number, members) in sent.items():

@@ -101,17 +101,18 @@ class Replies:
         for i, key in enumerate(keys):
             members.setdefault(key, []).append(i)
         found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
-        known = {
-            label: None for values in found.values() if values is not None for label in values[1]
-        }
+        given = {key: values for key, values in found.items() if values is not None}
+        if self._fleet.task == "regression":
+            table = np.full((len(keys), 1), math.nan, np.float32)
+            for key, (numbers, _) in given.items():
+                table[members[key]] = numbers
+            return table, []
+        known = dict.fromkeys(label for _, labels in given.values() for label in labels)
         columns = {label: j for j, label in enumerate(known)}
-        regression = self._fleet.task == "regression"
-        shape = (len(keys), 1 if regression else len(columns))
-        table = np.full(shape, math.nan if regression else 0.0, np.float32)
-        for key, values in found.items():
-            if values is not None:
-                places = [0] if regression else [columns[label] for label in values[1]]
-                table[np.ix_(members[key], places)] = values[0]
+        table = np.zeros((len(keys), len(columns)), np.float32)
+        for key, (probabilities, labels) in given.items():
+            places = [columns[label] for label in labels]
+            table[np.ix_(members[key], places)] = probabilities
         return table, list(columns)
 
 

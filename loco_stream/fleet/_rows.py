@@ -270,11 +270,10 @@ def _labels(y: LabelsLike, n: int) -> LabelsLike:
         y = [y]
     if len(y) != n:
         raise InputError(f"`y` must have as many values as X has rows, {n}, got {len(y)}")
-    if isinstance(y, np.ndarray):
-        if y.ndim != 1:
-            raise InputError(f"`y` must have 1 dimension, one value per row, got {y.ndim}")
-        if y.dtype.kind in "biuf":
-            return np.ascontiguousarray(y, y.dtype.newbyteorder("<"))
+    if isinstance(y, np.ndarray) and y.ndim != 1:
+        raise InputError(f"`y` must have 1 dimension, one value per row, got {y.ndim}")
+    if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
+        return np.ascontiguousarray(y, y.dtype.newbyteorder("<"))
     return list(y) if _PLAIN.issuperset(map(type, y)) else [plain(label) for label in y]
 
 

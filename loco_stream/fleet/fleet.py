@@ -431,15 +431,15 @@ class Fleet:
         save(self.model(key), path)
 
     def merge(self, keys: Iterable[Key]) -> Any:
-        """Return one model of the rows of several keys, whose hidden layers must be frozen.
+        """Return one model of the rows of several keys.
 
-        Readouts without leak add up to the readout of one model that saw all rows;
-        `loco_stream.fleet.merging.merge` says what is exact.
+        The statistics of their discriminants add up; `loco_stream.fleet.merging.merge` describes
+        what is exact and what is taken from the largest model.
 
         Raises
         ------
         InputError
-            A key has no model, or hidden layers learn.
+            A key has no model, or their options or features differ.
         """
         from loco_stream.fleet.merging import merge
 

@@ -153,10 +153,7 @@ def _moved(
 
 
 def _add_counts(merged: Merge, n_seen: Sequence[int]) -> None:
-    """Add up rows, masked values, skipped steps and rows of each class.
-
-    A class was seen as recently as by any of the models.
-    """
+    """Add up rows, masked values, skipped steps and rows of each class."""
     arrays = merged.arrays
     again = len(merged.parts) - 1
     for name in ("n_seen", "n_masked", "n_skipped"):
@@ -167,6 +164,12 @@ def _add_counts(merged: Merge, n_seen: Sequence[int]) -> None:
     if merged.base is not None:
         counts -= again * merged.base["classes.n_rows"]
     arrays["classes.n_rows"] = counts
+    _take_latest(merged, n_seen)
+
+
+def _take_latest(merged: Merge, n_seen: Sequence[int]) -> None:
+    """Count a class as seen as recently as by any of the models."""
+    arrays = merged.arrays
     absences = [
         np.where(part["classes.n_rows"] > 0, n - part["classes.last_seen"], np.inf)
         for part, n in zip(merged.parts, n_seen, strict=True)

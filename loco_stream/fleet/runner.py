@@ -22,7 +22,7 @@ from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.limits import KeyLimits
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
-from loco_stream.stream import Block, Event, Prediction, Sample, Sink
+from loco_stream.stream import Block, Event, Position, Prediction, Sample, Sink
 
 __all__ = ["FleetReport", "FleetRunner"]
 
@@ -118,7 +118,7 @@ class FleetRunner:
         self._error: Exception | None = None
         self._waiting: int | None = None
         self._acknowledged_at = time.monotonic()
-        self._position: Mapping[str, Any] | None = None  # acknowledged last
+        self._position: Position | None = None  # acknowledged last
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
@@ -337,7 +337,7 @@ class FleetRunner:
                 self._drifts.pop(key, None)
                 self._drifts[key] = record
 
-    def _acknowledge(self, position: Mapping[str, Any]) -> None:
+    def _acknowledge(self, position: Position) -> None:
         """Make rows durable, then the position and the pending rows, and acknowledge the source."""
         self._fleet.flush()
         self._fleet.write_position(encode_plain([position, self._router.export_state()]))

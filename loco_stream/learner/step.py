@@ -42,10 +42,12 @@ from loco_stream.learner.readout import (
     intervals,
     next_row,
     next_value,
+    past_rows,
     snapshots,
 )
-from loco_stream.learner.readout.experts.discriminant import temperature
+from loco_stream.learner.readout.experts.discriminant import project_change, temperature
 from loco_stream.learner.readout.inputs import input_span
+from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.settings import BALANCED, EQUAL
 from loco_stream.learner.target_units import standardised, value_of
 
@@ -149,6 +151,33 @@ def _answer_dormant(settings, state, scratch, mode):
 
 
 @kernel
+def _answer_past(state, scratch):
+    """Let the discriminant answer for a row that looks like an earlier one, in place."""
+    share = past_rows.past_share(state.past, scratch.fixed.traces)
+    if share == 0.0:
+        return
+    now = scratch.now
+    n_classes = state.counts.n_classes
+    factor = temperature(state.experts.discriminant.log_likelihoods)
+    softmax(now.scores, 0, n_classes, factor, now.buffer)
+    past_rows.answer_past(share, now.buffer, n_classes, scratch.answer)
+
+
+@kernel
+def _learn_past(state, scratch):
+    """Take the row in scratch into the recent rows."""
+    own = state.past
+    discriminant = state.experts.discriminant
+    n_rows = np.float64(state.counts.n_seen)
+    past_rows.learn_recent(own, scratch.fixed.traces, n_rows)
+    n_learned = state.counts.n_seen + 1
+    if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
+        work = scratch.experts.discriminant
+        project_change(discriminant, work, state.counts.n_classes, own.recent)
+        past_rows.turn_direction(own, work.rest, work.gain, discriminant.total[0])
+
+
+@kernel
 def _moments(target):
     """Return mean and standard deviation of the targets so far, from their statistics."""
     return target.mean[0], math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
@@ -191,6 +220,7 @@ def _decide(settings, state, scratch, dormant, mode):
     if settings.n_log_odds > 0:
         if mode & ANYWHERE:
             next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
+            _answer_past(state, scratch)
         by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
         if dormant and (by_evidence or (mode & ANYWHERE) != 0):
             _answer_dormant(settings, state, scratch, mode)
@@ -290,6 +320,8 @@ def _change_readout(settings, state, scratch, row, observed, dormant):
     if settings.n_snapshots > 0:
         _learn_snapshots(settings, state, scratch, row, label, share)
     ensemble.learn_experts(settings, state, scratch, label, value)
+    if settings.n_log_odds > 0:
+        _learn_past(state, scratch)
     ensemble.update_weights(settings, state, scratch, row, label, share)
 
 

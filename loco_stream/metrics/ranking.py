@@ -7,8 +7,6 @@ memory and time per row are bounded; rows in one bin count as ties.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -24,11 +22,15 @@ PRECISION = 0.9  # at which the recall is reported
 _BINS = 512
 _LARGEST = 14.0  # log-odds of the last bin
 # Probabilities at which the next bin begins.
-_EDGES = [1 / (1 + math.exp(_LARGEST - 2 * _LARGEST * i / (_BINS - 2))) for i in range(_BINS - 1)]
+_EDGES = np.array(
+    [1 / (1 + math.exp(_LARGEST - 2 * _LARGEST * i / (_BINS - 2))) for i in range(_BINS - 1)]
+)
 _LABELS = 30  # the first ones are ranked
+_TOGETHER = 64  # single rows counted together: one by one would cost several times as much
 
-Counts: TypeAlias = list[list[int]]  # per label, rows per bin
-Row: TypeAlias = tuple[int, tuple[int, ...]]  # index of the label, bin of each label
+# One row of numbers per row of the stream: index of the label, then the bin of each label.
+Rows: TypeAlias = NDArray[np.int16]
+Bins: TypeAlias = NDArray[np.int64]
 
 
 class Ranking:
@@ -54,23 +56,24 @@ class Ranking:
         self._n = 0
         self._all = _Tables()
         self._recent = _Tables()
-        self._rows: deque[Row] = deque()
+        self._rows = _LastRows(window)
+        self._waiting: list[tuple[Hashable, Mapping[Any, float]]] = []
 
     def update(self, label: Hashable, proba: Mapping[Any, float]) -> None:
         """Count a row with its probabilities; a class without one has probability 0."""
-        known = self._index
-        if label not in known and len(known) < _LABELS:
-            self._add(label)
-        self._count(label, tuple(_bin(proba.get(name, 0.0)) for name in known))
+        self._waiting.append((label, proba))
+        if len(self._waiting) >= _TOGETHER:
+            self._count_waiting()
 
-    def _count(self, label: Hashable, bins: tuple[int, ...]) -> None:
-        row = (self._index.get(label, -1), bins)
-        self._n += 1
-        self._all.count(row, 1)
-        self._recent.count(row, 1)
-        self._rows.append(row)
-        if len(self._rows) > self.window:
-            self._recent.count(self._rows.popleft(), -1)
+    def _count_waiting(self) -> None:
+        """Count the rows that came one by one."""
+        if not self._waiting:
+            return
+        labels = [label for label, _ in self._waiting]
+        names = list(dict.fromkeys([*self._index, *labels]))
+        proba = np.array([[p.get(name, 0.0) for name in names] for _, p in self._waiting])
+        self._waiting = []
+        self._count_block(labels, _bins(proba), names)
 
     def update_block(
         self,
@@ -80,38 +83,66 @@ class Ranking:
         known: Sequence[int],
     ) -> None:
         """Count the rows of a block; row i was predicted when `known[i]` classes were known."""
-        table = np.searchsorted(_EDGES, proba, side="right").tolist()
-        column = {label: j for j, label in enumerate(classes)}
-        columns = [column.get(name, -1) for name in self._index]
-        for label, bins, n in zip(labels, table, known, strict=True):
-            if not n:
-                continue
+        self._count_waiting()
+        bins = _bins(proba)
+        if not all(known):
+            ranked = [i for i, n in enumerate(known) if n]
+            bins = bins[ranked]
+            labels = [labels[i] for i in ranked]
+        self._count_block(labels, bins, classes)
+
+    def _count_block(
+        self, labels: Sequence[Hashable], bins: Bins, classes: Sequence[Hashable]
+    ) -> None:
+        begin = 0
+        for i, label in enumerate(labels):
             if label not in self._index and len(self._index) < _LABELS:
+                self._count(labels[begin:i], bins[begin:i], classes)
                 self._add(label)
-                columns.append(column.get(label, -1))
-            self._count(label, tuple(bins[j] if j >= 0 else _NONE for j in columns))
+                begin = i
+        self._count(labels[begin:], bins[begin:], classes)
+
+    def _count(self, labels: Sequence[Hashable], bins: Bins, classes: Sequence[Hashable]) -> None:
+        """Count rows whose labels are known, as far as there is room for labels."""
+        if not labels:
+            return
+        column = {label: j for j, label in enumerate(classes)}
+        rows = np.full((len(labels), 1 + len(self._index)), _NONE, np.int16)
+        rows[:, 0] = [self._index.get(label, -1) for label in labels]
+        for i, name in enumerate(self._index, 1):
+            if name in column:
+                rows[:, i] = bins[:, column[name]]
+        self._n += len(labels)
+        places = _places(rows)
+        self._all.count(places, 1)
+        self._recent.count(places, 1)
+        self._recent.count(_places(self._rows.push(rows)), -1)
 
     def _add(self, label: Hashable) -> None:
         """Add a label, of which all rows before had the probability 0."""
         self._index[label] = len(self._index)
         self._all.add(self._n)
-        self._recent.add(len(self._rows))
-        self._rows = deque((of, (*bins, _NONE)) for of, bins in self._rows)
+        self._recent.add(len(self._rows.rows))
+        self._rows.add_column(_NONE)
 
     def roc_auc(self) -> float:
         """Return the mean over the classes of the area under the ROC curve."""
+        self._count_waiting()
         return _mean(self._all.roc_auc(i) for i in self._index.values())
 
     def window_roc_auc(self) -> float:
         """Return the same over the last rows."""
+        self._count_waiting()
         return _mean(self._recent.roc_auc(i) for i in self._index.values())
 
     def average_precision(self) -> float:
         """Return the mean over the classes of the average precision."""
+        self._count_waiting()
         return _mean(self._all.precision(i)[0] for i in self._index.values())
 
     def per_class(self) -> dict[Hashable, dict[str, float]]:
         """Return the scores of each label; NaN while only one kind of rows has come."""
+        self._count_waiting()
         found = {}
         for label, i in self._index.items():
             average, recall = self._all.precision(i)
@@ -124,13 +155,14 @@ class Ranking:
 
     def export_state(self) -> dict[str, Any]:
         """Return everything as plain values."""
+        self._count_waiting()
         return {
             "window": self.window,
             "n": self._n,
             "labels": [plain(label) for label in self._index],
-            "own": [list(counts) for counts in self._all.own],  # written while rows are counted
-            "others": [list(counts) for counts in self._all.others],
-            "rows": [[of, list(bins)] for of, bins in self._rows],
+            "own": self._all.own.tolist(),
+            "others": self._all.others.tolist(),
+            "rows": [[of, bins] for of, *bins in self._rows.rows.tolist()],
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -139,32 +171,76 @@ class Ranking:
         self._n = state["n"]
         self._index = {label: i for i, label in enumerate(state["labels"])}
         self._all = _Tables(state["own"], state["others"])
+        rows = np.array([[of, *bins] for of, bins in state["rows"]], np.int16)
+        rows = rows.reshape(-1, 1 + len(self._index))
+        self._rows = _LastRows(self.window, len(self._index))
+        self._rows.push(rows)
+        self._waiting = []
         self._recent = _Tables()
         for _ in self._index:
             self._recent.add(0)
-        self._rows = deque((of, tuple(bins)) for of, bins in state["rows"])
-        for row in self._rows:
-            self._recent.count(row, 1)
+        self._recent.count(_places(rows), 1)
+
+
+class _LastRows:
+    """The last `window` rows, in the part of a buffer that moves on."""
+
+    def __init__(self, window: int, n_labels: int = 0) -> None:
+        self._window = window
+        self._buffer: Rows = np.zeros((0, 1 + n_labels), np.int16)
+        self._begin = 0
+        self._end = 0
+
+    @property
+    def rows(self) -> Rows:
+        """The rows in order, (n, 1 + labels)."""
+        return self._buffer[self._begin : self._end]
+
+    def push(self, rows: Rows) -> Rows:
+        """Append rows; return those that leave the window, until the next call."""
+        if self._end + len(rows) > len(self._buffer):
+            kept = self.rows
+            # twice the rows: they are copied once per window
+            self._buffer = np.zeros((2 * (len(kept) + len(rows)), rows.shape[1]), np.int16)
+            self._buffer[: len(kept)] = kept
+            self._begin = 0
+            self._end = len(kept)
+        self._buffer[self._end : self._end + len(rows)] = rows
+        self._end += len(rows)
+        left = self.rows[: max(0, self._end - self._begin - self._window)]
+        self._begin += len(left)
+        return left
+
+    def add_column(self, value: int) -> None:
+        """Append a column with the same value in each row."""
+        self._buffer = np.pad(self._buffer, ((0, 0), (0, 1)), constant_values=value)
 
 
 class _Tables:
     """Rows by bin: of each label's own rows, and of all others."""
 
-    def __init__(self, own: Counts | None = None, others: Counts | None = None) -> None:
-        self.own: Counts = [list(counts) for counts in own or ()]
-        self.others: Counts = [list(counts) for counts in others or ()]
+    def __init__(self, own: Sequence[Any] = (), others: Sequence[Any] = ()) -> None:
+        tables = np.array([others, own], np.int64).reshape(2, -1, _BINS)
+        self._counts = np.ascontiguousarray(tables.swapaxes(0, 1))  # (labels, others or own, bins)
+
+    @property
+    def own(self) -> Bins:
+        """Rows of each label, (labels, bins)."""
+        return self._counts[:, 1]
+
+    @property
+    def others(self) -> Bins:
+        """Rows of other labels, (labels, bins)."""
+        return self._counts[:, 0]
 
     def add(self, n_before: int) -> None:
         """Add a label after `n_before` rows of others."""
-        self.own.append([0] * _BINS)
-        self.others.append([0] * _BINS)
-        self.others[-1][_NONE] = n_before
+        self._counts = np.concatenate([self._counts, np.zeros((1, 2, _BINS), np.int64)])
+        self._counts[-1, 0, _NONE] = n_before
 
-    def count(self, row: Row, n: int) -> None:
-        """Add a row n times."""
-        of, bins = row
-        for i, at in enumerate(bins):
-            (self.own if i == of else self.others)[i][at] += n
+    def count(self, places: Bins, n: int) -> None:
+        """Add rows n times."""
+        np.add.at(self._counts.reshape(-1), places, n)
 
     def roc_auc(self, i: int) -> float:
         """Return the probability that a row of the label ranks above another one."""
@@ -189,12 +265,21 @@ class _Tables:
         return average, float(reached.max(initial=0.0))
 
 
-def _bin(p: float) -> int:
-    """Return the bin of a probability."""
-    return bisect_right(_EDGES, p)
+def _bins(proba: NDArray[np.float64]) -> Bins:
+    """Return the bin of each probability."""
+    bins: Bins = np.searchsorted(_EDGES, proba, side="right")
+    return bins
 
 
-_NONE = _bin(0.0)
+_NONE = int(_bins(np.zeros(1))[0])
+
+
+def _places(rows: Rows) -> Bins:
+    """Return where rows are counted in tables (labels, others or own, bins), as one line."""
+    labels = np.arange(rows.shape[1] - 1)
+    is_own = rows[:, :1] == labels
+    places: Bins = ((2 * labels + is_own) * _BINS + rows[:, 1:]).ravel()
+    return places
 
 
 def _mean(values: Any) -> float:

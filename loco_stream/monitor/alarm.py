@@ -80,6 +80,11 @@ class AlarmLog:
         self.states[kind] = state
         self.suspects = "warning" in self.states.values()
 
+    @property
+    def are_stable(self) -> bool:
+        """Whether no detector warns or has just found a change."""
+        return all(state == "stable" for state in self.states.values())
+
     def add(self, alarm: Alarm) -> None:
         """Queue an alarm for `take`."""
         self.unreported.append(alarm)

@@ -96,17 +96,24 @@ class UniformDraws:
     def __init__(self, key: int, counter: int = 0) -> None:
         self.key = key
         self.counter = counter
-        self._block = -1
-        self._numbers = [0.0]
+        self._first = 0  # counter of the first number drawn ahead
+        self._numbers: list[float] = []
 
     def next(self) -> float:
         """Return the next number."""
+        (number,) = self.ahead(1)
         self.counter += 1
-        block, offset = divmod(self.counter, _BLOCK)
-        if block != self._block:  # drawing numbers one by one takes fifty times longer
-            self._block = block
-            self._numbers = uniforms(self.key, block * _BLOCK, _BLOCK).tolist()
-        return self._numbers[offset]
+        return number
+
+    def ahead(self, n: int) -> list[float]:
+        """Return the next `n` numbers, which `next` returns as well."""
+        first = self.counter + 1 - self._first
+        if first < 0 or first + n > len(self._numbers):
+            # drawing numbers one by one takes fifty times longer
+            self._first = self.counter + 1
+            self._numbers = uniforms(self.key, self._first, max(n, _BLOCK)).tolist()
+            first = 0
+        return self._numbers[first : first + n]
 
 
 @dataclass(slots=True)

@@ -59,12 +59,15 @@ class HoldOutPlan:
 
         A place beyond the size of the hold-out means that the row is learned.
         """
+        return self.take_rows(index, 1, hold).get(index)
+
+    def take_rows(self, index: int, n: int, hold: HoldOut) -> dict[int, int]:
+        """Return the place of each candidate among the next `n` rows, all of one group, by row."""
         self._decide(index, hold)
-        self.draws.next()
-        place = self._places.pop(index, None)
-        if place is not None and place >= 0:
-            self.draws.next()
-        return place
+        places = self._places
+        taken = {row: places.pop(row) for row in range(index, index + n) if row in places}
+        self.draws.counter += n + sum(place >= 0 for place in taken.values())
+        return taken
 
     def _decide(self, index: int, hold: HoldOut) -> None:
         if index < self._end:
@@ -72,18 +75,18 @@ class HoldOutPlan:
         self.is_pinned = False
         self._end = (index // GROUP + 1) * GROUP
         self._places = {}
-        draws = UniformDraws(self.draws.key, self.draws.counter)
+        draws = iter(self.draws.ahead(2 * (self._end - index)))
         n_candidates = hold.n_candidates
         n_rows = len(hold.rows)
         for row in range(index, self._end):
-            if draws.next() >= self.share:
+            if next(draws) >= self.share:
                 continue
             n_candidates += 1
             if n_rows < hold.size:
                 n_rows += 1
                 self._places[row] = -1
             else:
-                self._places[row] = int(draws.next() * n_candidates)
+                self._places[row] = int(next(draws) * n_candidates)
 
     def export_state(self) -> list[Plain] | None:
         """Return the decisions that are pinned as plain values; None if there are none."""

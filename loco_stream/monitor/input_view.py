@@ -10,6 +10,7 @@ from loco_stream.drift import InputDetector
 from loco_stream.drift.inputs import TestedRows
 from loco_stream.drift.moves import FeatureMoves
 from loco_stream.monitor.label_free_forgetting import ProtectedDirections
+from loco_stream.monitor.matrix import Matrix
 from loco_stream.monitor.row_codec import Vector
 from loco_stream.monitor.signature import InputScale, Label, sampled_columns
 from loco_stream.numbers import to_number
@@ -52,23 +53,49 @@ class InputView:
 
     def update(self, rows: Sequence[Vector]) -> TestedRows:
         """Take rows in order; return what the input detector says of each."""
-        first = 0
-        if not self.width:  # rows without a number come before the first one with some
-            first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
-            if first < len(rows):
-                self.set_width(len(rows[first]))
+        first = 0 if self.width else self._find_width(rows)
         if self.detector is None:
-            return TestedRows(["stable"] * len(rows), [0] * len(rows), [np.zeros(0)] * len(rows))
+            return _untested(len(rows), 0)
         width = self.width
         tested = self.detector.update_rows(np.array([row[:width] for row in rows[first:]]))
         if not first:
             return tested
-        nothing = [np.zeros(width)] * first
+        before = _untested(first, width)
         return TestedRows(
-            ["stable"] * first + list(tested.states),
-            [0] * first + list(tested.onsets),
-            [*nothing, *tested.folded],
+            [*before.states, *tested.states],
+            [*before.onsets, *tested.onsets],
+            [*before.folded, *tested.folded],
         )
+
+    def _find_width(self, rows: Sequence[Vector]) -> int:
+        """Return the position of the first row with a number, which sets the width."""
+        first = next((i for i, row in enumerate(rows) if len(row)), len(rows))
+        if first < len(rows):
+            self.set_width(len(rows[first]))
+        return first
+
+    def update_together(self, X: Matrix) -> Sequence[Vector] | None:
+        """Take rows, (n, width), as `update` and `stuck` do; return each as the detector sees it.
+
+        Return None if the state changes in one of them, or a feature is found stuck.
+        """
+        if self.detector is None:
+            return [np.zeros(0)] * len(X)
+        tested = self.detector.update_rows(X)
+        is_eventless = tested.are_stable and self.moves.update_rows(X) < 0
+        return tested.folded if is_eventless else None
+
+    def snapshot(self) -> Arrays:
+        """Return the state of the tests, for `restore_snapshot`."""
+        if self.detector is None:
+            return {}
+        return {**self.detector.export_state(), "figures": self.moves.figures.copy()}
+
+    def restore_snapshot(self, before: Arrays) -> None:
+        """Undo the updates of the tests since `snapshot`."""
+        if self.detector is not None:
+            self.detector.restore_state(before)
+            self.moves.restore_state(before["figures"])
 
     @property
     def folded(self) -> Vector | None:
@@ -79,7 +106,7 @@ class InputView:
         """Learn how the features of a row move; return one just found stuck, or -1."""
         if self.detector is None or not len(row):
             return -1
-        return self.moves.update(row[: self.width])
+        return self.moves.update_rows(row[None, : self.width])
 
     def values(self, row: Vector) -> Vector | None:
         """Return the columns of a row that signatures compare; None without features.
@@ -147,3 +174,8 @@ class InputView:
             self.protected.restore_state(without_prefix("protected", arrays))
             if "moves" in arrays:  # not in files of release 0.2
                 self.moves.restore_state(arrays["moves"])
+
+
+def _untested(n: int, width: int) -> TestedRows:
+    """Return `n` rows in which nothing can drift."""
+    return TestedRows(["stable"] * n, [0] * n, [np.zeros(width)] * n)

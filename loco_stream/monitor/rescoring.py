@@ -34,9 +34,12 @@ class Rescoring:
         self._budget = 0.0  # predictions saved
         self._segment = 0  # index of the segment that was predicted last
 
-    def save(self) -> None:
-        """Add one row's share to the budget."""
-        self._budget = min(self._limit, self._budget + self._per_row)
+    def save(self, n: int) -> None:
+        """Add the share of `n` rows to the budget."""
+        budget = self._budget
+        for _ in range(n):  # a product would round otherwise
+            budget += self._per_row
+        self._budget = min(self._limit, budget)
 
     def spend(self, model: Model, codec: RowCodec, at: int) -> None:
         """Predict held-out rows as far as the budget allows; `at` is the last scored row."""

@@ -29,8 +29,15 @@ class CodedRows(NamedTuple):
 
     X: Table
     features: Names
-    numbers: Sequence[Vector]
+    numbers: Sequence[Vector] | Table
     extras: Sequence[Extras]
+
+    def column(self, name: Hashable) -> list[Any]:
+        """Return the values of a feature, None in each row if there is no such feature."""
+        if name not in self.features:
+            return [None] * len(self.X)
+        column: list[Any] = self.X[:, self.features.index(name)].tolist()
+        return column
 
     def extras_of(self, i: int) -> Extras:
         """Return the values of a row that are no numbers, by name."""
@@ -85,7 +92,7 @@ class RowCodec:
         if not self._names:
             self._set_names(features)
         if features == self._names:
-            return CodedRows(X, features, list(masked(X.astype(np.float64))), ())
+            return CodedRows(X, features, masked(X.astype(np.float64)), ())
         return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
 
     def _encode_array(self, x: Vector, features: Names) -> Vector:

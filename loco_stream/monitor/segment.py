@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loco_stream.monitor.holdout import HoldOut
@@ -87,15 +87,18 @@ class Segment:
     returned: bool = False
     update_energy: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
-    def add(self, hit: bool) -> None:
-        """Count one scored row."""
-        self.n += 1
-        self.hits += hit
+    def add(self, hits: Sequence[int]) -> None:
+        """Count scored rows in order: 1 for a correct prediction, 0 for a wrong one."""
         if len(self.early) < RETURN:
-            self.early.append(int(hit))
-        self.running = _next_running(self.running, hit, self.n)
-        if self.relearned is None and self.running >= self.goal and self.n >= EARLY:
-            self.relearned = self.n
+            self.early += hits[: RETURN - len(self.early)]
+        running = self.running
+        for n, hit in enumerate(hits, self.n + 1):
+            running = _next_running(running, hit, n)
+            if self.relearned is None and running >= self.goal and n >= EARLY:
+                self.relearned = n
+        self.running = running
+        self.n += len(hits)
+        self.hits += sum(hits)
 
     def remove(self, hit: int) -> None:
         """Take back one scored row, which belongs to the next segment."""
@@ -177,4 +180,4 @@ class Segment:
 
 def _next_running(running: float, hit: int, n: int) -> float:
     """Return the running accuracy after the n-th row."""
-    return running + (hit - running) / min(n, _RUNNING_ROWS)
+    return running + (hit - running) / (n if n < _RUNNING_ROWS else _RUNNING_ROWS)

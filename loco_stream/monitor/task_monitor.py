@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -261,6 +262,137 @@ class TaskMonitor:
             self._follow_column(rows.X[i], index, rows.features)
         return self._take(rows.numbers[i], y, y_pred, index)
 
+    def update_rows(
+        self,
+        rows: CodedRows,
+        y: Sequence[Label],
+        y_pred: Sequence[Label],
+        index: int,
+        model: Model,
+    ) -> bool:
+        """Do what `update_row`, `hold_out_row` and `rescore` do for rows that are no event.
+
+        The result is the same to the last digit. If a row changes the state of a detector, starts a
+        task or is not scored, nothing is changed, False is returned, and the rows have to be taken
+        one by one.
+
+        Parameters
+        ----------
+        rows
+            From `encode`; as many as may be learned in one call.
+        y, y_pred
+            Label and prediction of each row.
+        index
+            Position of the first one.
+        model
+            As it is after the last one.
+        """
+        if not self._expects_no_event(rows, y_pred):
+            return False
+        threshold = copy(self._threshold)
+        judged = self._judge(y, y_pred)
+        waiting = self._waiting(rows, y, [hit for hit, _ in judged], index)
+        folded = self._test_group(waiting, rows)
+        if folded is None:
+            self._threshold = threshold
+            return False
+        self._count_group(rows, y, y_pred, index, judged)
+        self._recognise_group(waiting, folded)
+        self._unexamined = waiting[len(folded) :]
+        self._rescoring.save(len(y) - 1)
+        self.rescore(model, index + len(y) - 1)
+        return True
+
+    def _expects_no_event(self, rows: CodedRows, y_pred: Sequence[Label]) -> bool:
+        """Return whether no event is due in rows, and none depends on what is left from before."""
+        timeline = self._timeline
+        column = self._column
+        return (
+            not self._alarms.unreported
+            and self._alarms.are_stable
+            and timeline.due_row is None
+            and timeline.recurrence is None
+            and self._unscored is None
+            and bool(self._view.width)
+            and None not in y_pred
+            and all(one.row is not None and one.hit is not None for one in self._unexamined)
+            and (
+                column.name is None
+                or column.rows_until_change(rows.column(column.name)) == len(y_pred)
+            )
+        )
+
+    def _waiting(
+        self, rows: CodedRows, y: Sequence[Label], hits: Sequence[int], index: int
+    ) -> list[UnexaminedRow]:
+        """Return the rows that wait to be examined, with those of a group."""
+        group = map(UnexaminedRow, rows.numbers, y, hits, range(index, index + len(y)))
+        return [*self._unexamined, *group]
+
+    def _test_group(
+        self, waiting: Sequence[UnexaminedRow], rows: CodedRows
+    ) -> Sequence[Vector] | None:
+        """Test the rows that would be examined now; return each as the input detector sees it.
+
+        Return None, and change nothing, if a state changes.
+        """
+        n = len(waiting)
+        if (waiting[-1].index + 1) % GROUP:
+            n -= n % _TOGETHER
+        if not n:
+            return []
+        width = self._view.width
+        before = self._view.snapshot()
+        if len(waiting) == len(rows.X) and isinstance(rows.numbers, np.ndarray):
+            X = rows.numbers[:n, :width]
+        else:
+            X = np.array([one.row[:width] for one in waiting[:n] if one.row is not None])
+        folded = self._view.update_together(X)
+        errors = [1 - bool(one.hit) for one in waiting[:n]]
+        if folded is None or not self._concept.update_if_stable(errors):
+            self._view.restore_snapshot(before)
+            return None
+        return folded
+
+    def _count_group(
+        self,
+        rows: CodedRows,
+        y: Sequence[Label],
+        y_pred: Sequence[Label],
+        index: int,
+        judged: Sequence[tuple[int, float]],
+    ) -> None:
+        """Count the predictions of a group, and hold out the rows that are planned."""
+        if self._column.name is not None:
+            for value in rows.column(self._column.name):
+                self._column.follow({self._column.name: value})
+        self._count_labels(y)
+        hold = self._timeline.running.hold
+        places = self._plan.take_rows(index, len(y), hold) if self._share else {}
+        for at, place in places.items():
+            i = at - index
+            self._last = (at, y_pred[i])
+            row = rows.numbers[i].copy()
+            self._hold_out(row, rows.extras_of(i), y[i], at, place, judged[i][1])
+        self._last = (index + len(y) - 1, y_pred[-1])
+        self._timeline.add([hit for hit, _ in judged], index)
+
+    def _recognise_group(self, waiting: Sequence[UnexaminedRow], folded: Sequence[Vector]) -> None:
+        """Do what `_examine` does with rows that the detectors have seen."""
+        timeline = self._timeline
+        running = timeline.running
+        n_before = running.n - len(waiting)
+        examined = waiting[: len(folded)]
+        for one, row in zip(examined, folded, strict=True):
+            if not one.hit:
+                self._view.add_update_energy(running.update_energy, row)
+        for begin in range(0, len(examined), _TOGETHER):
+            together = examined[begin : begin + _TOGETHER]
+            n = n_before + begin + len(together)
+            for one in together:
+                if one.row is not None and timeline.wants_signature(one.index, n):
+                    self._recognise(one.row, one.y, one.index)
+
     def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[Alarm]:
         hit = None if y is None or y_pred is None else self._score(y, y_pred, index)
         self._unexamined.append(UnexaminedRow(row, y, hit, index))
@@ -274,25 +406,30 @@ class TaskMonitor:
         if place is None:
             return False
         row, extras = self._codec.encode(x, features)
-        return self._hold_out(row, extras, y, index, place)
+        return self._hold_out(row, extras, y, index, place, self._tolerance)
 
     def hold_out_row(self, rows: CodedRows, i: int, y: Label, index: int) -> bool:
         """Do what `hold_out` does for row `i` of an array."""
         place = self._place_of(index)
         if place is None:
             return False
-        return self._hold_out(rows.numbers[i].copy(), rows.extras_of(i), y, index, place)
+        row = rows.numbers[i].copy()
+        return self._hold_out(row, rows.extras_of(i), y, index, place, self._tolerance)
 
     def _place_of(self, index: int) -> int | None:
         """Return the place of a row in the hold-out, None if it is no candidate."""
         return self._plan.take(index, self._timeline.running.hold) if self._share else None
 
-    def _hold_out(self, row: Vector, extras: Extras, y: Label, index: int, place: int) -> bool:
-        if self._is_regression:
-            tolerance = max(self._threshold.quantile, 1e-300)
-            held = HeldRow(index, row, extras, to_number(y), tolerance)
-        else:
-            held = HeldRow(index, row, extras, y)
+    @property
+    def _tolerance(self) -> float:
+        """Error up to which a prediction is correct now; 0 in classification."""
+        return max(self._threshold.quantile, 1e-300) if self._is_regression else 0.0
+
+    def _hold_out(
+        self, row: Vector, extras: Extras, y: Label, index: int, place: int, tolerance: float
+    ) -> bool:
+        label = to_number(y) if self._is_regression else y
+        held = HeldRow(index, row, extras, label, tolerance)
         scored, y_pred = self._last
         if scored == index:
             held.score(y_pred, index)
@@ -314,7 +451,7 @@ class TaskMonitor:
         index
             Position of the row; by default that of the last scored one.
         """
-        self._rescoring.save()
+        self._rescoring.save(1)
         due = self._timeline.due_row
         at = self._last[0] if index is None else index
         if (at + 1) % GROUP and (due is None or not due.is_now):
@@ -391,24 +528,40 @@ class TaskMonitor:
 
     def _score(self, y: Label, y_pred: Label, index: int) -> int:
         """Count one prediction; return 1 if it was correct, else 0."""
-        if self._is_regression:
-            error = abs(to_number(y) - to_number(y_pred))
-            # NaN is a wrong prediction, but says nothing about the usual size of errors
-            hit = 0 if error != error else 1 - self._threshold.update(error)
-        else:
-            hit = int(bool(y == y_pred))
-            if len(self._labels) < _MAX_LABELS:
-                self._labels.add(y)
+        ((hit, _),) = self._judge([y], [y_pred])
+        self._count_labels([y])
         self._last = (index, y_pred)
         if self._unscored is not None and self._unscored.index == index:
             self._unscored.score(y_pred, index)
         self._unscored = None
-        self._timeline.add(hit, index)
+        self._timeline.add([hit], index)
         return hit
+
+    def _judge(self, y: Sequence[Label], y_pred: Sequence[Label]) -> list[tuple[int, float]]:
+        """Return 1 for each correct prediction, else 0, and the `_tolerance` after it."""
+        pairs = zip(y, y_pred, strict=True)
+        if not self._is_regression:
+            return [(int(bool(label == prediction)), 0.0) for label, prediction in pairs]
+        judged = []
+        for value, prediction in pairs:
+            error = abs(to_number(value) - to_number(prediction))
+            # NaN is a wrong prediction, but says nothing about the usual size of errors
+            hit = 0 if error != error else 1 - self._threshold.update(error)
+            judged.append((hit, self._tolerance))
+        return judged
+
+    def _count_labels(self, labels: Sequence[Label]) -> None:
+        """Add labels to those that a random guess would choose from."""
+        if self._is_regression or self._labels.issuperset(labels):
+            return
+        for y in labels:
+            if y not in self._labels and len(self._labels) < _MAX_LABELS:
+                self._labels.add(y)
 
     def _examine(self) -> None:
         """Pass the rows that wait to the detectors and to the signature of their segment."""
         rows = self._unexamined
+        timeline = self._timeline
         if not rows:
             return
         self._unexamined = []
@@ -418,7 +571,9 @@ class TaskMonitor:
             if one.hit is not None:
                 self._test_error(one, row, newest)
         for one in rows:
-            if one.y is not None and one.row is not None:
+            if one.y is None or one.row is None:
+                continue
+            if timeline.wants_signature(one.index, timeline.running.n):
                 self._recognise(one.row, one.y, one.index)
 
     def _test_inputs(self, rows: list[UnexaminedRow], newest: int) -> list[Vector | None]:
@@ -489,8 +644,6 @@ class TaskMonitor:
 
     def _recognise(self, row: Vector, y: Label, index: int) -> None:
         """Add a row to the signature of its segment; report if its task is a known one."""
-        if not self._timeline.wants_signature(index):
-            return
         values = self._view.values(row)
         if values is None:
             return

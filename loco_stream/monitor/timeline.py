@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,10 +88,10 @@ class Timeline:
         tasks = (segment.task for segment in reversed(self.segments) if segment.start <= index)
         return next(tasks, self.segments[0].task)
 
-    def add(self, hit: int, index: int) -> None:
-        """Count one scored row."""
-        self.hits.append((index, hit))
-        self.running.add(bool(hit))
+    def add(self, hits: Sequence[int], index: int) -> None:
+        """Count scored rows, from position `index` on: 1 for a correct prediction, or 0."""
+        self.hits.extend(enumerate(hits, index))
+        self.running.add(hits)
 
     def start_segment(self, at: int, began: str, n_classes: int) -> None:
         """End the running segment and start another at position `at`.
@@ -119,7 +119,7 @@ class Timeline:
         new = Segment(at, self._new_task(), began, old.hold.split(at), classes=n_classes)
         for index, hit in self.hits:
             if index >= at:
-                new.add(bool(hit))
+                new.add([hit])
                 old.remove(hit)
         return new
 
@@ -176,9 +176,12 @@ class Timeline:
             del self.names[running]
         self.running.mark_return(task, left[-1] if left else math.nan)
 
-    def wants_signature(self, index: int) -> bool:
-        """Return whether `recognise` needs this row: one in eight of a long segment is enough."""
-        return self.recurrence is not None or self.running.n <= _THIN or index % 8 == 0
+    def wants_signature(self, index: int, n: int) -> bool:
+        """Return whether `recognise` needs this row, examined after `n` rows of the segment.
+
+        One row in eight of a long segment is enough.
+        """
+        return self.recurrence is not None or n <= _THIN or index % 8 == 0
 
     def recognise(self, values: Vector, label: Label, index: int, scale: InputScale) -> str | None:
         """Add a row to the signature of the running segment.
@@ -343,10 +346,13 @@ class Timeline:
             self.recurrence = RecurrenceTracker(0, left)
             self.recurrence.n = n
             self.recurrence.evidence = arrays["recurrence"].copy()
+        self._restore_matrix(config)
+
+    def _restore_matrix(self, config: State) -> None:
         self.matrix.rows = [list(row) for row in config["matrix"]]
         self.matrix.counts = [list(row) for row in config["matrix_counts"]]
         if [*map(len, self.matrix.rows)] != [*map(len, self.matrix.counts)]:
-            raise ValueError("the rows of the accuracy matrix and their counts differ in length")
+            raise ValueError("the rows of the accuracy matrix must be as long as their counts")
 
     def _restore_segments(self, config: State, arrays: Mapping[str, Array]) -> None:
         self.segments = [

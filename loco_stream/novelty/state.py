@@ -161,7 +161,18 @@ def grow(state: State, n_columns: int) -> State:
 
 def check(state: State, n_columns: int) -> None:
     """Raise ValueError for arrays that compiled code would misread."""
-    expected = allocate(n_columns)
+    _check_shapes(state, allocate(n_columns))
+    _require_within("sizes", state.sizes, CAPACITY)
+    _require_within("n_marks", state.n_marks, N_MARKS)
+    _require_within("tails", state.tails[:, :, 0], CAPACITY)
+    _require_within("ring", state.ring[:, :, RING_KIND] + 1, N_KINDS)
+    if state.rows[0] < 0:
+        raise ValueError("`rows` must not be negative")
+    for counter in (N_VALUES, RUN, LONGEST, N_SAME, N_ROWS):
+        _require_within("figures", state.figures[:, counter], 2**53)
+
+
+def _check_shapes(state: State, expected: State) -> None:
     for name in SHAPES:
         array = getattr(state, name)
         own = getattr(expected, name)
@@ -169,15 +180,6 @@ def check(state: State, n_columns: int) -> None:
             raise ValueError(f"`{name}` must have shape {own.shape}, got {array.shape}")
         if not np.isfinite(array).all() and name != "kept":
             raise ValueError(f"`{name}` must be finite")
-    _require_within("sizes", state.sizes, CAPACITY)
-    _require_within("n_marks", state.n_marks, N_MARKS)
-    _require_within("tails", state.tails[:, :, 0], CAPACITY)
-    _require_within("ring", state.ring[:, :, RING_KIND] + 1, N_KINDS)
-    for name, values in (("figures", state.figures[:, N_VALUES:]), ("rows", state.rows[:1])):
-        if name == "rows" and (values < 0).any():
-            raise ValueError(f"`{name}` must not be negative")
-    for counter in (N_VALUES, RUN, LONGEST, N_SAME, N_ROWS):
-        _require_within("figures", state.figures[:, counter], 2**53)
 
 
 def _require_within(name: str, values: NDArray[np.generic], largest: int) -> None:

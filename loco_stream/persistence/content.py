@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Arrays", "Config", "Plain", "Saved", "State", "with_prefix", "without_prefix"]
+from loco_stream.errors import CheckpointError
+
+__all__ = [
+    "Array",
+    "Arrays",
+    "Config",
+    "Plain",
+    "Saved",
+    "State",
+    "restoring",
+    "with_prefix",
+    "without_prefix",
+]
 
 Plain: TypeAlias = Any
 """None, a bool, int, float, str or bytes, or a list, tuple or dict of such values."""
@@ -16,6 +29,8 @@ Config: TypeAlias = dict[str, Plain]
 State: TypeAlias = Mapping[str, Plain]
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = dict[str, Array]
+
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,15 @@ class Saved:
     kind: str
     config: Config
     arrays: Arrays
+
+
+@contextmanager
+def restoring(what: str) -> Iterator[None]:
+    """Turn what damaged content raises inside the block into a `CheckpointError` on `what`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise CheckpointError(f"{what} cannot be restored: {error!r}") from error
 
 
 def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> Arrays:

@@ -211,7 +211,7 @@ def _packed_array(name: str, value: Array) -> Array:
     array = np.asarray(value)
     if array.dtype.kind not in _DTYPE_KINDS:
         raise CheckpointError(
-            f"array {name!r} has dtype {array.dtype}; allowed are booleans, integers and floats"
+            f"array {name!r} must hold booleans, integers or floats, got dtype {array.dtype}"
         )
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
@@ -225,9 +225,11 @@ def _content(name: str, max_bytes: int) -> bytes:
     with open(name, "rb", opener=_open) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a regular file")
+            raise ValueError("it must be a regular file")
         if status.st_size > max_bytes:
-            raise ValueError(f"it has {status.st_size} bytes, and max_bytes allows {max_bytes}")
+            raise ValueError(
+                f"it must have at most {max_bytes} bytes (`max_bytes`), got {status.st_size}"
+            )
         return file.read(status.st_size)
 
 
@@ -240,7 +242,7 @@ def _unpack(body: memoryview, header_bytes: int) -> Saved:
         config = header["config"]
         table = header["arrays"]
         if not (isinstance(kind, str) and isinstance(config, dict) and isinstance(table, list)):
-            raise ValueError("kind, config or arrays is of another type")
+            raise ValueError("its header must hold a kind, config and arrays")
         return Saved(kind, config, _unpack_arrays(table, body[header_bytes:]))
     except (KeyError, TypeError, ValueError, CheckpointError) as error:
         raise CheckpointError(f"is damaged: {error}") from error
@@ -255,24 +257,24 @@ def _unpack_arrays(table: list[Plain], data: memoryview) -> Arrays:
         _check_shape(name, shape)
         size = math.prod(shape) * dtype.itemsize
         if size > len(data):
-            raise ValueError(f"array {name!r} is longer than the file")
+            raise ValueError(f"array {name!r} must have {size} bytes, got {len(data)}")
         arrays[name] = np.frombuffer(data[:size], dtype).reshape(shape).copy()
         data = data[size:]
     if len(data):
-        raise ValueError(f"{len(data)} bytes are left over")
+        raise ValueError(f"its arrays must fill the file, got {len(data)} bytes more")
     return arrays
 
 
 def _checked_dtype(name: object, dtype_name: object) -> np.dtype[Any]:
     if isinstance(name, str) and isinstance(dtype_name, str) and _DTYPE.fullmatch(dtype_name):
         return np.dtype(dtype_name)
-    raise ValueError(f"array {name!r} has dtype {dtype_name!r}")
+    raise ValueError(f"array {name!r} must hold booleans, integers or floats, got {dtype_name!r}")
 
 
 def _check_shape(name: str, shape: Plain) -> None:
     is_sequence = isinstance(shape, list | tuple)
     if not is_sequence or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
-        raise ValueError(f"array {name!r} has shape {shape!r}")
+        raise ValueError(f"array {name!r} must have a list of lengths as shape, got {shape!r}")
 
 
 def _plain(value: Plain) -> Plain:
@@ -295,7 +297,7 @@ def _plain_scalar(value: Plain) -> Plain:
         return msgspec.msgpack.Ext(_BIG_INT, str(value).encode())
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return value
-    raise TypeError(f"{type(value).__name__} is not a plain value")
+    raise TypeError(f"a stored value must be plain, got {type(value).__name__}")
 
 
 def _plain_key(key: Plain) -> Plain:
@@ -307,7 +309,7 @@ def _plain_key(key: Plain) -> Plain:
         return tuple(_plain_key(item) for item in key)
     if key is None or isinstance(key, bool | int | float | str | bytes):
         return key
-    raise TypeError(f"{type(key).__name__} is not a plain key")
+    raise TypeError(f"a stored key must be plain, got {type(key).__name__}")
 
 
 def _extension(code: int, data: memoryview) -> Plain:
@@ -315,7 +317,7 @@ def _extension(code: int, data: memoryview) -> Plain:
         return tuple(_DECODER.decode(data))
     if code == _BIG_INT:
         return int(bytes(data))
-    raise ValueError(f"unknown extension {code}")
+    raise ValueError(f"a stored extension must be known, got {code}")
 
 
 _DECODER = msgspec.msgpack.Decoder(ext_hook=_extension)

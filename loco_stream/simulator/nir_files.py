@@ -223,15 +223,20 @@ def _type(node: Untyped) -> str:
     return type(node).__name__
 
 
+def _checked_tau(seconds: Untyped) -> float:
+    tau = float(seconds) / _MS
+    if not 0.0 < tau < math.inf:
+        raise InputError(f"`tau_trace` must be above 0 ms, got {tau:g}")
+    return tau
+
+
 def _read_readout(chain: Chain, metadata: dict[str, Untyped]) -> Readout | None:
     """Take the readout from the end of a chain, if it has one."""
     if [_type(node) for _, node in chain[-2:]] != ["CubaLI", "Affine"]:
         return None
     if "tau_trace" not in metadata:
         return None
-    tau = float(metadata["tau_trace"]) / _MS
-    if not 0.0 < tau < math.inf:
-        raise InputError(f"`tau_trace` must be above 0 ms, got {tau:g}")
+    tau = _checked_tau(metadata["tau_trace"])
     affine = chain[-1][1]
     del chain[-2:]
     return Readout(

@@ -174,6 +174,14 @@ def _read_delays(
             own = delays[sparse.source, sparse.target]
             return _checked_delays(name, np.asarray(own, dtype=np.float64).ravel())
         delays = delays.toarray()
+    delay = _delay_array(name, delays, shape)
+    if delay.ndim and sparse is not None:
+        delay = delay[sparse.source, sparse.target]
+    return _checked_delays(name, delay)
+
+
+def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return one delay, or one per weight, as an array."""
     try:
         delay = np.array(0.0 if delays is None else delays, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -185,9 +193,7 @@ def _read_delays(
             f"`{name}` must be a number or a matrix in the shape of its weights, {shape}, "
             f"got shape {delay.shape}"
         )
-    if delay.ndim and sparse is not None:
-        delay = delay[sparse.source, sparse.target]
-    return _checked_delays(name, delay)
+    return delay
 
 
 def _checked_delays(name: str, delay: NDArray[np.float64]) -> NDArray[np.float64]:

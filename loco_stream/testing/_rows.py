@@ -33,15 +33,23 @@ def rows_of(event: Event) -> Iterator[Row]:
         x = _texts(event.x)
         yield Row(key, x, _text(event.y), _text(event.t), _text(event.sequence))
     elif isinstance(event, Labels):
-        for i, (of, y) in enumerate(zip(event.of, event.y, strict=True)):
-            key = ("label", event.source, event.epoch, event.seq + i)
-            yield Row(key, str(of), _text(y), "", "")
+        yield from _rows_of_labels(event)
     elif isinstance(event, PredictRequest):
-        for i, values in enumerate(event.X):
-            key = ("request", event.source, 0, event.seq + i)
-            yield Row(key, _texts(dict(zip(event.features, values, strict=True))), "", "", "")
+        yield from _rows_of_request(event)
     else:
         yield from _rows_of_block(event)
+
+
+def _rows_of_labels(event: Labels) -> Iterator[Row]:
+    for i, (of, y) in enumerate(zip(event.of, event.y, strict=True)):
+        key = ("label", event.source, event.epoch, event.seq + i)
+        yield Row(key, str(of), _text(y), "", "")
+
+
+def _rows_of_request(event: PredictRequest) -> Iterator[Row]:
+    for i, values in enumerate(event.X):
+        key = ("request", event.source, 0, event.seq + i)
+        yield Row(key, _texts(dict(zip(event.features, values, strict=True))), "", "", "")
 
 
 def _rows_of_block(event: Block) -> Iterator[Row]:

@@ -145,7 +145,7 @@ def test_fields_of_groups_are_read_from_the_words():
     model = LOCOClassifier(hidden_sizes=(4,), seed=1)
     model.learn_one({0: 1.0}, 0)
     out = np.zeros(4)
-    entry(read)(*model._core.kernel_args, out)
+    entry(read)(*model._core._args.args, out)
     settings = model._core.settings
     weights = model._core.state.stacks.weights
     assert out.tolist() == [settings.tau, settings.n_hidden, weights.shape[0], weights[0]]

@@ -149,7 +149,7 @@ def test_fields_of_a_model_are_read_from_its_kernel_args():
     model.learn_one({0: 1.0}, 0)
     core = model._core
     out = np.zeros(5)
-    entry(read_model)(*core.kernel_args, out)
+    entry(read_model)(*core._args.args, out)
     weights = core.state.stacks.weights
     settings = core.settings
     assert out.tolist() == [settings.tau, settings.n_hidden, len(weights), weights[0], 1.0]

@@ -41,21 +41,21 @@ ROWS = [
     (
         "value.csv",
         GOOD + "1e31,1,0\n",
-        "line 8 of value.csv: feature 'a' is 1e+31",
+        "line 8 of value.csv: feature 'a' must be a number from -1e+30 to 1e+30, got 1e+31",
         6,
         "value out of range",
     ),
     (
         "digits.csv",
         GOOD + f"{HUGE},1,0\n",
-        "line 8 of digits.csv: feature 'a' is 1111",
+        "line 8 of digits.csv: feature 'a' must be a number from -1e+30 to 1e+30, got 1111",
         6,
         "value out of range",
     ),
     (
         "class.csv",
         GOOD + f"1,2,{HUGE}\n",
-        "line 8 of class.csv: y is 1111",
+        "line 8 of class.csv: `y` must be an integer of 64 bits, got 1111",
         6,
         "label out of range",
     ),
@@ -156,7 +156,13 @@ WHOLE = [
         "",
         "is its first line a row instead of a header?",
     ),
-    ("twice.csv", "a,a,y\n1,2,3\n", "csv:twice.csv?target=y", "", "has two columns named 'a'"),
+    (
+        "twice.csv",
+        "a,a,y\n1,2,3\n",
+        "csv:twice.csv?target=y",
+        "",
+        "distinct column names, got 'a' twice",
+    ),
     (
         "other.csv",
         GOOD.encode("utf-16"),
@@ -225,7 +231,7 @@ WHOLE = [
     ("ok.jsonl", OBJECT, "jsonl:ok.jsonl?target=z", "", "`target` must be a column, got 'z'"),
     ("one.npy", np.ones(3), "npy:one.npy", "", "must be numbers of shape"),
     ("text.npy", "nope", "npy:text.npy", "", "text.npy must be an array of numbers"),
-    ("ok.npy", np.ones((2, 3)), "npy:ok.npy?target=9", "", "no label column 9"),
+    ("ok.npy", np.ones((2, 3)), "npy:ok.npy?target=9", "", "the label column of"),
     ("bad.parquet", "nope", "parquet:bad.parquet?target=y", "", "cannot read bad.parquet"),
     ("", "", "rivr:ImageSegments", "", "no source 'rivr:'; did you mean 'river'"),
     (

@@ -124,7 +124,7 @@ def test_an_error_is_a_json_record(folder):
 
 
 def test_an_unexpected_error_is_a_json_record_with_its_traceback(folder, monkeypatch):
-    def fail(blocks):
+    def fail(*args):
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr(run_command, "warm_up", fail)
@@ -136,7 +136,7 @@ def test_an_unexpected_error_is_a_json_record_with_its_traceback(folder, monkeyp
 
 
 def test_warnings_are_records(folder, monkeypatch):
-    def warn(blocks):
+    def warn(*args):
         warnings.warn("nobody reads this", LocoStreamWarning, stacklevel=1)
         warnings.warn("from elsewhere", DeprecationWarning, stacklevel=1)
 

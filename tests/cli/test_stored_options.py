@@ -19,6 +19,8 @@ NEW = {
     "model/classes.patience",
     "model/experts.discriminant.total",
     "model/fixed.n_rows",
+    "model/scale_guard.n_recent",
+    "model/scale_guard.recent",
 }
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_2" / "command"
 

@@ -24,7 +24,7 @@ from tests.helpers.serving import wait_until
 from tests.helpers.standin import ListSource
 
 JSON = {"Content-Type": "application/json"}
-EMPTY = "a row has at least one feature: x is empty"
+EMPTY = "`x` must have at least one feature, got none"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -174,8 +174,8 @@ def test_the_openapi_document_describes_each_path():
         ({"x": {"a": [1]}}, JSON, 400, "$.x"),
         ({"z": 1}, JSON, 400, "unknown field `z`"),
         ({}, JSON, 400, "one row as x, or several as rows"),
-        ({"x": {"a": 1e300}}, JSON, 422, "feature 'a' is 1e+300"),
-        ({"rows": [{}] * 257}, JSON, 413, "at most 256 rows"),
+        ({"x": {"a": 1e300}}, JSON, 422, "feature 'a' must be a number from -1e+30 to"),
+        ({"rows": [{}] * 257}, JSON, 413, "at most 256 entries"),
         (b" " * (1 << 20) + b"{}", JSON, 413, "at most 1048576 bytes"),
     ],
 )

@@ -94,7 +94,7 @@ def test_labels_find_their_rows_by_id():
     [
         ({"label": "ok"}, 400, "give one label as id and label, or several as labels"),
         ({"id": 1, "label": [1]}, 400, "Expected"),
-        ({"labels": []}, 413, "1 to 256 labels per request, got 0"),
+        ({"labels": []}, 413, "`labels` must have 1 to 256 entries, got 0"),
         ({"id": 1, "x": {}}, 400, "unknown field"),
     ],
 )
@@ -107,7 +107,10 @@ def test_invalid_labels_are_refused_in_a_sentence(body, status, sentence):
 
 def test_a_row_without_label_and_id_is_refused():
     with Service() as service:
-        assert service.post("learn", {"x": {"a": 1.0}}) == (422, "a row to learn needs its label y")
+        assert service.post("learn", {"x": {"a": 1.0}}) == (
+            422,
+            "`y` must be the label of the row, got none",
+        )
 
 
 LINES = b"""# a comment

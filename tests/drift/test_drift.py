@@ -21,7 +21,7 @@ from loco_stream.drift import (
 )
 from loco_stream.drift.concept import _rows_since_rise
 from loco_stream.errors import CheckpointError, ConfigError
-from tests.helpers.naive_drift import NaiveEnergy, rows_since_rise
+from tests.helpers.naive_drift import NaiveConcept, NaiveEnergy, rows_since_rise
 from tests.helpers.tasks import digits_two_at_a_time, jump
 
 SAVED = [name for name, definition in DETECTORS.items() if definition.state is not None]
@@ -52,24 +52,80 @@ def test_default_detector_gives_at_most_one_false_alarm_in_a_million(rate):
     assert len(_alarms(ConceptDetector(), _errors(np.full(1_000_000, rate), seed=100))) <= 1
 
 
+def _numbers_of_river(test):
+    means = [x for mean in (test._x_min, test._x_max, test._z) for x in (mean.n, mean.get())]
+    return [test.drift_detected, test.warning_detected, *means]
+
+
+RATES = {
+    "random": np.full(3000, 0.3),
+    "rare": np.full(3000, 0.01),
+    "drifting": np.r_[np.linspace(0.5, 0.1, 2000), np.full(800, 0.6), np.full(800, 0.1)],
+    "abrupt": np.r_[np.full(900, 0.05), np.full(300, 0.9), np.full(900, 0.05), np.full(300, 0.5)],
+    "none and all": np.r_[np.zeros(500), np.ones(500), np.zeros(500)],
+}
+
+
 @pytest.mark.parametrize("two_sided_test", [False, True])
-def test_fast_copies_of_the_mean_do_not_change_hddm_a(two_sided_test):
-    errors = _errors(np.r_[np.linspace(0.5, 0.1, 2000), np.full(800, 0.6), np.full(800, 0.1)])
+@pytest.mark.parametrize("confidence", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("rates", RATES)
+def test_hddm_a_is_that_of_river_to_the_last_digit(rates, confidence, two_sided_test):
     options = {
-        "drift_confidence": 1e-4,
-        "warning_confidence": 1e-3,
+        "drift_confidence": confidence,
+        "warning_confidence": min(1.0, 10.0 * confidence),
         "two_sided_test": two_sided_test,
     }
-    plain = HDDMA(**options)
+    theirs = HDDMA(**options)
     definition = detector_named("HDDMA")
     ours = definition.make(options)
     fired = 0
-    for error in errors:
-        plain.update(error)
+    for error in _errors(RATES[rates]):
+        theirs.update(error)
         ours.update(error)
         fired += ours.drift_detected
-        np.testing.assert_array_equal(definition.export_state(ours), definition.export_state(plain))
-    assert fired
+        assert definition.export_state(ours).tolist() == _numbers_of_river(theirs)
+    assert fired or rates in ("random", "rare")
+
+
+@pytest.mark.parametrize("two_sided_test", [False, True])
+@pytest.mark.parametrize("rates", RATES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_gate_equals_its_twin(rates, two_sided_test, seed):
+    confidences = {"drift_confidence": 1e-3, "warning_confidence": 1e-2}
+    options = {"two_sided_test": two_sided_test, **confidences}
+    ours = ConceptDetector("HDDMA", options)
+    twin = NaiveConcept(HDDMA(**options), two_sided_test, patience=500)
+    for error in _errors(RATES[rates], seed):
+        assert ours.update(error) == twin.update(error)
+        assert repr(ours.export_state()["gate"].tolist()) == repr(twin.gate())
+
+
+@pytest.mark.parametrize("two_sided_test", [False, True])
+@pytest.mark.parametrize("rates", RATES)
+def test_errors_in_groups_are_the_same_as_one_by_one(rates, two_sided_test):
+    errors = _errors(RATES[rates])
+    single, groups = (ConceptDetector("HDDMA", {"two_sided_test": two_sided_test}) for _ in "ab")
+    taken = 0
+    for begin in range(0, len(errors), 13):
+        group = errors[begin : begin + 13]
+        before = repr(groups.export_state())
+        states = [single.update(error) for error in group]
+        if groups.update_if_stable(group):
+            assert set(states) == {"stable"}
+            taken += 1
+        else:
+            assert set(states) > {"stable"} or "stable" not in states
+            assert repr(groups.export_state()) == before
+            assert [groups.update(error) for error in group] == states
+        assert repr(groups.export_state()) == repr(single.export_state())
+        assert groups.onset == single.onset
+    assert taken > 0.5 * len(errors) / 13
+
+
+def test_errors_for_a_test_of_river_are_not_taken_in_groups():
+    detector = ConceptDetector("DDM")
+    assert not detector.update_if_stable([0, 1])
+    assert len(detector.export_state()["recent"]) == 0
 
 
 def test_one_sided_alarms_are_those_of_river_or_come_earlier():

@@ -12,7 +12,7 @@ from loco_stream.errors import CheckpointError
 
 def feed(X):
     moves = FeatureMoves(X.shape[1])
-    return moves, [moves.update(x) for x in X]
+    return moves, [moves.update_rows(x[None]) for x in X]
 
 
 def test_a_feature_that_repeats_its_value_is_stuck_once():

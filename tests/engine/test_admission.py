@@ -81,7 +81,7 @@ def test_an_engine_refuses_the_row_and_a_resumed_one_knows_the_names(tmp_path):
     again._commits.open()
     again._commits.close()
     assert again._commits._admission._features.known == set("abcd")
-    with pytest.raises(InputError, match="the model may have 10 features"):
+    with pytest.raises(InputError, match="the model must have at most 10 features"):
         StreamEngine(Means(), [({c: 1.0}, "on") for c in "abcdefghijkl"], bounds=BOUNDS).run()
 
 
@@ -112,7 +112,7 @@ def test_a_fleet_is_bounded(tmp_path):
     with Fleet(LOCOClassifier(hidden_sizes=(4,), seed=0), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(source), "id", bounds=BOUNDS).run()
     assert (report["n_samples"], report["n_rejected"]) == (2, 1)
-    assert "a row may have 8 features" in report["notes"][-1]
+    assert "a row must have at most 8 features" in report["notes"][-1]
 
 
 def test_limits_of_the_command_hold_for_files_too(tmp_path):

@@ -103,6 +103,8 @@ MONITORS = {
     "full hold-out": {"holdout": 10, "share": 0.2, "seed": 3},
     "many segments": {"holdout": 30, "share": 0.1, "max_segments": 2, "min_segment": 20},
     "no inputs": {"inputs": False, "holdout": 40, "drift_detector": "DDM"},
+    "no inputs, groups": {"inputs": False, "holdout": 20, "rescore_every": 7},
+    "two-sided": {"holdout": 20, "detector_options": {"two_sided_test": True}},
 }
 
 
@@ -123,15 +125,51 @@ def test_blocks_of_a_classification_equal_rows(settings, ends):
         assert rows[0]["n_held_out"] > 10
 
 
+class Counting(TaskMonitor):
+    """Counts the groups of rows that are taken at once."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.taken = []
+
+    def update_rows(self, *group):
+        self.taken.append(super().update_rows(*group))
+        return self.taken[-1]
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("text", [False, True])
+def test_rows_without_an_event_are_taken_at_once(ends, text):
+    """Long segments have a thinner signature, and full hold-outs another share."""
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((2600, 4)).astype(object if text else float)
+    y = labels_of(X[:, 0].astype(float))
+    if text:
+        X[:, 3] = rng.choice(["red", "blue"], 2600)
+    settings = {"holdout": 10, "share": 0.1, "rescore_every": 7}
+
+    def run(monitor, ends):
+        model = LOCOClassifier(hidden_sizes=(12,), seed=1)
+        return outcome(model, monitor, Rows(X, y, ends))
+
+    monitor = Counting(**settings)
+    blocks = run(monitor, ENDS[ends])
+    assert_same(blocks, run(TaskMonitor(**settings), None))
+    assert np.mean(monitor.taken) > 0.8
+    assert blocks[0]["n_held_out"] > 10
+
+
 def test_blocks_of_a_regression_equal_rows():
     X, score = stream(1500)
 
-    def run(ends):
+    def run(monitor, ends):
         model = LOCORegressor(hidden_sizes=(12,), seed=1)
-        monitor = TaskMonitor(problem="regression", holdout=20, share=0.1)
         return outcome(model, monitor, Rows(X, score.tolist(), ends))
 
-    assert_same(run([5, 700]), run(None))
+    settings = {"problem": "regression", "holdout": 20, "share": 0.1}
+    monitor = Counting(**settings)
+    assert_same(run(monitor, [5, 700]), run(TaskMonitor(**settings), None))
+    assert 0.3 < np.mean(monitor.taken) < 1.0
 
 
 def test_blocks_with_times_sequences_and_a_task_column_equal_rows():

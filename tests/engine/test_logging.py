@@ -46,8 +46,7 @@ def test_refused_rows_are_warned_of_at_a_bounded_rate(caplog):
     warnings = messages(caplog, logging.WARNING)
     assert report["n_rejected"] == 300
     assert warnings == [
-        "1 row or late label refused: feature 'a' is 1e+31; "
-        "allowed are numbers from -1e+30 to 1e+30"
+        "1 row or late label refused: feature 'a' must be a number from -1e+30 to 1e+30, got 1e+31"
     ]
 
 

@@ -75,7 +75,7 @@ def test_a_number_that_no_log_can_hold_refuses_its_row_alone(tmp_path, seq):
     assert (report["n_samples"], sha(again)) == (20, sha(clean))
 
 
-@pytest.mark.parametrize("seq", [2**63, 2**64, 10**400])
+@pytest.mark.parametrize("seq", [2**64, 10**400])  # one with bit 63 set is a predict request
 def test_no_message_form_carries_such_a_number(seq):
     body = b'{"x": {"a": 1}, "y": "on", "seq": %d}' % seq
     for read in (read_row, read_message):
@@ -90,7 +90,7 @@ def test_a_row_without_number_after_the_largest_one_restarts_the_numbers():
         return receiver.take([b"s", json.dumps(row).encode()])
 
     assert take({"x": {"a": 1}, "y": "on", "seq": MAX_SEQ}).seq == MAX_SEQ
-    assert [take({"x": {"a": 1}, "y": "on"}).seq for _ in range(3)] == [1, 2, 3]
+    assert [take({"x": {"a": 1}, "y": "on"}).seq for _ in range(3)] == [0, 1, 2]
     assert receiver.sources.stats["restarts"] == 1
 
 
@@ -119,7 +119,6 @@ def test_blocks_and_labels_with_such_numbers_are_refused():
         Sample({"a": 1.0}, "on", 3, t=object()),
         Sample({"a": 1.0}, "on", 3, source=b"\xff", epoch=object()),
     ],
-    ids=lambda event: repr(event)[:60].encode("ascii", "replace").decode(),
 )
 def test_what_the_log_cannot_hold_is_set_aside(tmp_path, event):
     good = rows()

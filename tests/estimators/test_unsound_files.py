@@ -48,7 +48,7 @@ def test_a_model_that_answers_with_what_is_no_number_is_refused(tmp_path, monkey
         return np.zeros(len(rows))
 
     monkeypatch.setattr(ModelCore, "run", overflowing)
-    with pytest.raises(CheckpointError, match="its answer is not a number"):
+    with pytest.raises(CheckpointError, match="its answer must be a number"):
         load(path)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from loco_stream.drift.concept import _rows_since_rise
 
 
 class NaiveEnergy:
@@ -66,3 +70,60 @@ def rows_since_rise(errors):
             best = score
             length = tail
     return length
+
+
+class NaiveConcept:
+    """The gate of `ConceptDetector` in plain Python, around any test on errors."""
+
+    def __init__(self, test, two_sided, patience):
+        self.test = test
+        self.two_sided = two_sided
+        self.patience = patience
+        self.errors = []
+        self.reference = []
+        self.running = math.nan
+        self.mean = 0.0  # of the reference
+        self.waited = -1
+        self.peak = 0.0
+        self.onset = 0
+        self.ratio = 0.0
+
+    def gate(self):
+        numbers = [self.running, len(self.reference), self.mean, self.waited, self.peak]
+        return [float(number) for number in [*numbers, self.onset, self.ratio]]
+
+    def update(self, error):
+        self.test.update(error)
+        self.errors = [*self.errors[-511:], error]
+        known = not math.isnan(self.running)
+        self.running = self.running + (error - self.running) * (1 / 50) if known else float(error)
+        if self.waited >= 0:
+            self.waited += 1
+            self.peak = max(self.peak, self.running)
+            if self.running <= (self.mean + self.peak) / 2 or self.waited >= self.patience:
+                self.waited = -1
+                self.reference, self.mean = [], 0.0
+            return "stable"
+        n = len(self.reference)
+        usual = (self.mean * n + 1.0) / (n + 2.0)
+        step = math.log((1.0 + usual) / 2.0 / usual) if error else -math.log(2.0)
+        self.ratio = max(0.0, self.ratio + step)
+        is_run = self.ratio > 14.0
+        self.reference.append(error)
+        self.mean += (error - self.mean) / len(self.reference)
+        is_worse = not self.two_sided or self.running > self.mean
+        if is_run and not self.test.drift_detected:
+            self.test._reset()
+        elif not self.test.drift_detected:
+            warns = is_worse and self.test.warning_detected
+            return "warning" if warns or self.ratio > 7.0 else "stable"
+        elif not is_worse:
+            self.ratio = 0.0
+            self.reference, self.mean = [], 0.0
+            return "stable"
+        self.ratio = 0.0
+        self.waited = 0
+        self.peak = self.running
+        # not `rows_since_rise`: among equal rises, rounding decides
+        self.onset = _rows_since_rise(np.array(self.errors))
+        return "drift"

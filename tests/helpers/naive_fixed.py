@@ -7,7 +7,7 @@ import numpy as np
 from loco_stream import rng
 from loco_stream.learner import fixed_layer
 from loco_stream.learner.encoding import SETTLE
-from loco_stream.learner.readout import dormancy, next_row, next_value
+from loco_stream.learner.readout import dormancy, next_row, next_value, past_rows
 from loco_stream.learner.readout.experts import discriminant, recency, transitions
 from tests.helpers import naive
 
@@ -101,15 +101,9 @@ class Discriminant:
 
     def scores(self, z, known):
         """Return the score of each known class."""
-        scatter = self.prior * np.eye(self.n_neurons)
-        for rows in self.rows:
-            if rows:
-                rest = np.array(rows) - np.mean(rows, axis=0)
-                scatter += rest.T @ rest
+        scatter, total = self.scatter()
         precision = np.linalg.inv(scatter)
         counts = np.array([len(rows) for rows in self.rows[:known]])
-        total = self.prior / discriminant.PRIOR_POWER
-        total += sum(max(len(rows) - 1, 0) for rows in self.rows)
         freedom = self.n_neurons - self.prior * np.trace(precision)
         scores = np.zeros(known)
         for c in np.flatnonzero(counts):
@@ -119,6 +113,17 @@ class Discriminant:
         has_rows = counts > 0
         scores[~has_rows] = scores[has_rows].mean() if has_rows.any() else 0.0
         return scores
+
+    def scatter(self):
+        """Return the scatter within classes with the prior, and the rows that it is of."""
+        scatter = self.prior * np.eye(self.n_neurons)
+        for rows in self.rows:
+            if rows:
+                rest = np.array(rows) - np.mean(rows, axis=0)
+                scatter += rest.T @ rest
+        total = self.prior / discriminant.PRIOR_POWER
+        total += sum(max(len(rows) - 1, 0) for rows in self.rows)
+        return scatter, total
 
     @property
     def temperature(self):
@@ -132,6 +137,56 @@ class Discriminant:
             losses = np.minimum(-np.log(chances), discriminant.MAX_LOSS)
             self.log_likelihoods = keep * self.log_likelihoods - losses
         self.rows[label].append(z)
+
+
+class PastRows:
+    """Recent rows against all rows, as the fixed layer sees them."""
+
+    def __init__(self, discriminant):
+        self.discriminant = discriminant
+        self.recent = np.zeros(discriminant.n_neurons)
+        self.n_rows = 0
+        self.direction = None
+        self.rests = []
+        self.past = 0.0
+
+    def learn(self, z, n_seen):
+        """Take a row that the discriminant has just learned."""
+        if self.direction is not None:
+            self.rests.append(self.direction @ (z - self.recent))
+        self.recent = self.recent + max(past_rows.RATE, 1.0 / (n_seen + 1)) * (z - self.recent)
+        n_learned = n_seen + 1
+        if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
+            self.turn()
+
+    def turn(self):
+        """Point from the mean of all rows to that of the recent ones, in terms of the scatter."""
+        known = [rows for rows in self.discriminant.rows if rows]
+        mean = np.concatenate(known).mean(axis=0)
+        scatter, total = self.discriminant.scatter()
+        turned = np.linalg.solve(scatter, self.recent - mean)
+        self.direction = turned * math.sqrt(total / (turned @ (self.recent - mean)))
+        self.past = self.direction @ mean
+
+    def share(self, z):
+        """Return how likely a row is an earlier one."""
+        if len(self.rests) + 1 < past_rows.MIN_ROWS:
+            return 0.0
+        mean = 0.0
+        variance = 1.0
+        for n, rest in enumerate(self.rests, 1):
+            rate = max(past_rows.MOMENT_RATE, 1.0 / n)
+            moved = rest - mean
+            mean += rate * moved
+            variance += rate * ((1 - rate) * moved**2 - variance)
+        deviation = math.sqrt(max(variance, past_rows.MIN_VARIANCE))
+        recent = self.direction @ self.recent + mean
+        separation = (recent - self.past) / deviation
+        if separation <= 0.0:
+            return 0.0
+        ratio = separation * ((recent - self.direction @ z) / deviation - separation / 2)
+        share = 1.0 / (1.0 + math.exp(-(ratio - past_rows.THRESHOLD) / past_rows.SOFTNESS))
+        return min(separation, 1.0) * share
 
 
 class Followers:

@@ -29,7 +29,7 @@ from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRES
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
 from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
 from loco_stream.learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
-from loco_stream.learner.readout import intervals, next_row, snapshots
+from loco_stream.learner.readout import intervals, next_row, past_rows, snapshots
 from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes, neighbors, recency
 from loco_stream.learner.readout.experts._search import FEW, NEAREST
 from loco_stream.learner.readout.experts.least_squares import (
@@ -55,6 +55,7 @@ from tests.helpers.naive_fixed import (
     FixedLayer,
     Followers,
     NextRow,
+    PastRows,
     RecentValues,
 )
 
@@ -231,6 +232,7 @@ class Learner:
     def _start_fixed(self, n_features, n_classes):
         self.fixed = FixedLayer(self.settings, n_features)
         self.discriminant = Discriminant(self.settings, n_classes)
+        self.past_rows = PastRows(self.discriminant)
         self.followers = Followers(n_classes)
         self.next_row = NextRow()
         self.classes = Dormancy(n_classes)
@@ -446,6 +448,10 @@ class Learner:
         """Return the probabilities for the next row, any row, or what its evidence says."""
         retention = self.settings.retention
         proba = self.next_row.combine(self.log_odds(), in_stream is not False)
+        if in_stream is False:
+            shares = naive.softmax(self.discriminant.temperature * self.class_scores)
+            share = past_rows.SHARE * self.past_rows.share(self.fixed_traces)
+            proba = (1.0 - share) * proba + share * shares
         dormant = self.dormancy()
         if not dormant.any() or in_stream or (in_stream is None and retention == 0.0):
             return proba
@@ -537,6 +543,7 @@ class Learner:
         if s.n_fixed:
             self.discriminant.learn(self.fixed_traces, self.class_scores, y, self.n_seen)
             self.followers.learn(last, y)
+            self.past_rows.learn(self.fixed_traces, self.n_seen)
         if s.n_centroids:
             self.centroids.learn(y)
         if s.n_neighbors:

@@ -55,7 +55,7 @@ def opine(settings, state, outputs, scores, opinions):
 
 
 @kernel
-def learn(settings, state, scratch, opinions, label, value):
+def learn(settings, state, scratch, scores, opinions, label, value):
     if opinions.shape[0] == 0:
         return
     own = state.experts.toy

@@ -34,7 +34,7 @@ def learned(make=LOCOClassifier, **options):
 
 
 def cell_of(model):
-    return model._core.kernel_args[0]
+    return model._core._args.args[0]
 
 
 def test_constants_are_settings():
@@ -115,7 +115,7 @@ def test_code_behind_constants_is_not_compiled():
 
     model, _ = learned(hidden_sizes=(4,), tau=7.0)
     out = np.zeros(1)
-    entry(choose)(*model._core.kernel_args, out)
+    entry(choose)(*model._core._args.args, out)
     assert out.tolist() == [7.0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,19 @@ def test_dormant_classes_answer_as_in_the_twin(in_stream):
     )
     assert len(twin.classes.leads) > 20
     assert twin.classes.n_returns > 0
+
+
+def test_earlier_inputs_are_answered_as_in_the_twin():
+    X, y = stream(520, n_classes=2)
+    X[380:] += 2.0  # the inputs change, and both classes stay
+    model, twin = run_both(X, y, in_stream=False, hidden_sizes=(6,), atol=2e-3)
+    shares = []
+    for x in X:
+        twin.forward(x, math.nan)
+        shares.append(twin.past_rows.share(twin.fixed_traces))
+    assert np.mean(shares[:380]) > 0.5
+    assert np.mean(shares[-30:]) < 0.1
+    assert model._core.state.past.moments.n > 64
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
-from loco_stream.metrics.ranking import PRECISION, Ranking, _bin
+from loco_stream.metrics.ranking import _NONE, PRECISION, Ranking, _bins
 
 CLASSES = ("a", "b", "c")
 
@@ -32,7 +32,7 @@ def ranked(labels, proba, window=100):
 def bins_of(j, labels, proba):
     """The bins of a class, whose probability is 0 before its first row."""
     first = labels.index(CLASSES[j])
-    return [_bin(p if i >= first else 0.0) for i, p in enumerate(proba[:, j].tolist())]
+    return _bins(np.where(np.arange(len(labels)) >= first, proba[:, j], 0.0)).tolist()
 
 
 def naive(label, labels, values):
@@ -123,6 +123,62 @@ def test_state_is_plain_and_continues():
     assert first.export_state() == second.export_state()
     assert first.window_roc_auc() == second.window_roc_auc()
     assert first.export_state() == ranked(labels, proba).export_state()
+
+
+@pytest.mark.parametrize("window", [1, 7, 100, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_are_counted_as_single_rows(window, seed):
+    rng = np.random.default_rng(seed)
+    names = [f"label {i}" for i in range(40)]  # more than are ranked
+    n = 500
+    labels = [names[int(i)] for i in np.minimum(rng.integers(0, 40, n), np.arange(n) // 4)]
+    proba = rng.dirichlet(np.ones(40), n)
+    known = []
+    seen = set()
+    for label in labels:
+        known.append(len(seen))
+        seen.add(label)
+    one = Ranking(window)
+    many = Ranking(window)
+    begin = 0
+    while begin < n:
+        end = min(n, begin + int(rng.integers(1, 60)))
+        rows = slice(begin, end)
+        many.update_block(labels[rows], proba[rows], names, known[rows])
+        begin = end
+    for label, values, n_known in zip(labels, proba.tolist(), known, strict=True):
+        if n_known:
+            one.update(label, dict(zip(names, values, strict=True)))
+    assert many.export_state() == one.export_state()
+    assert many.export_state() == naive_tables(labels[1:], proba[1:], names, window)
+    assert repr(many.window_roc_auc()) == repr(one.window_roc_auc())  # NaN with one row
+    resumed = Ranking(window)
+    resumed.restore_state(one.export_state())
+    assert repr(resumed.window_roc_auc()) == repr(one.window_roc_auc())
+    assert resumed.export_state() == one.export_state()
+
+
+def naive_tables(labels, proba, names, window):
+    """Count every row in lists."""
+    ranked = list(dict.fromkeys(labels))[:30]
+    bins = [
+        [_bins(p[names.index(label)]) if i >= labels.index(label) else _NONE for label in ranked]
+        for i, p in enumerate(proba)
+    ]
+    own, others = ([[0] * 512 for _ in ranked] for _ in range(2))
+    for label, row in zip(labels, bins, strict=True):
+        for j, at in enumerate(row):
+            (own if label == ranked[j] else others)[j][at] += 1
+    places = [ranked.index(label) if label in ranked else -1 for label in labels]
+    rows = [[place, list(map(int, row))] for place, row in zip(places, bins, strict=True)]
+    return {
+        "window": window,
+        "n": len(labels),
+        "labels": ranked,
+        "own": own,
+        "others": others,
+        "rows": rows[-window:],
+    }
 
 
 def test_more_labels_than_are_ranked_cost_no_memory():

@@ -61,7 +61,9 @@ def test_unknown_versions_are_refused(old_file, monkeypatch):
 
 
 def test_a_file_larger_than_allowed_is_refused_unread(old_file):
-    with pytest.raises(CheckpointError, match=r"has \d+ bytes, and max_bytes allows 10"):
+    with pytest.raises(
+        CheckpointError, match=r"must have at most 10 bytes \(`max_bytes`\), got \d+"
+    ):
         persist.read(old_file, max_bytes=10)
 
 

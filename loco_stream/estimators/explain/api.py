@@ -14,8 +14,8 @@ from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain.relevance import Parts, decompose
 from loco_stream.estimators.explain.result import Explanation
-from loco_stream.estimators.inputs.row_times import row_time
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.encoding import FeatureStatistics
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
@@ -33,9 +33,9 @@ def explain_row(
     core: ModelCore, x: Mapping[Any, Any], t: float | None, in_stream: bool | None
 ) -> Explanation:
     """Explain the prediction for a row."""
-    times = row_time(t, remembers=core.options.remembers)
+    times = core.time_of(t)
     with core.lock:
-        answer = core.predict_row(x, times, in_stream)
+        answer = float(core.answers_to(x, times, in_stream)[0])
         settings = core.settings
         state = core.state
         scratch = core.scratch
@@ -45,19 +45,27 @@ def explain_row(
         slot = 0 if core.regression else int(answer)
         n_classes = 1 if core.regression else len(core.classes)
         parts = decompose(settings, state, scratch, n_classes, slot)
-        experts = _expert_shares(core, state)
         if core.regression:
-            units = _units(state.target, 0)
-            explanation = _explanation(core, parts, answer, experts, units)
-            if settings.n_lags == 0 or in_stream is False:
-                return explanation
-            shares = _value_shares(state)
-            explained = explanation.explained * shares["ensemble"]
-            return replace(explanation, next_row=shares, explained=explained)
+            return _explained_value(core, state, parts, answer, in_stream)
+        experts = _expert_shares(core, state)
         explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
         if settings.n_log_odds == 0:
             return explanation
         return replace(explanation, next_row=_log_odds(core, slot, n_classes, in_stream))
+
+
+def _explained_value(
+    core: ModelCore, state: State, parts: Parts, answer: float, in_stream: bool | None
+) -> Explanation:
+    """Return the explanation of a value; the experts of the last values explain nothing."""
+    assert core.settings is not None
+    experts = _expert_shares(core, state)
+    explanation = _explanation(core, parts, answer, experts, _units(state.target, 0))
+    if core.settings.n_lags == 0 or in_stream is False:
+        return explanation
+    shares = _value_shares(state)
+    explained = explanation.explained * shares["ensemble"]
+    return replace(explanation, next_row=shares, explained=explained)
 
 
 def _value_shares(state: State) -> dict[str, float]:
@@ -93,7 +101,7 @@ def explain_targets(
     core: TargetCore, x: Mapping[Hashable, object], t: float | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
-    times = row_time(t, remembers=core.options.remembers)
+    times = core.time_of(t)
     with core.lock:
         answers = core.answers_to(x, times)[0].tolist()
         settings = core.settings
@@ -214,7 +222,12 @@ def _trial_rows(core: ModelCore, state: State) -> Float64:
             chosen = (uniforms(key, 4 * n * slot, n) * len(texts)).astype(int)
             rows[np.arange(n), np.array(texts)[chosen]] = 1.0
         elif statistics.n_values[slot] > 0.0:
-            deviation = np.sqrt(statistics.squares[slot] / statistics.n_values[slot])
-            drawn = statistics.mean[slot] + deviation * normals(key, 2 * n * slot, n)
-            rows[:, slot] = np.clip(drawn, statistics.lowest[slot], statistics.highest[slot])
+            rows[:, slot] = _drawn_numbers(statistics, slot, normals(key, 2 * n * slot, n))
     return rows
+
+
+def _drawn_numbers(statistics: FeatureStatistics, slot: int, normal: Float64) -> Float64:
+    deviation = np.sqrt(statistics.squares[slot] / statistics.n_values[slot])
+    drawn = statistics.mean[slot] + deviation * normal
+    clipped: Float64 = np.clip(drawn, statistics.lowest[slot], statistics.highest[slot])
+    return clipped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ _MOST = 15  # features named and drawn
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What made one prediction; a notebook shows it as a picture.
+    """How one prediction came about; a notebook shows it as a picture.
 
     Attributes
     ----------
@@ -64,20 +64,11 @@ class Explanation:
         return "\n".join(self._lines())
 
     def _lines(self) -> list[str]:
-        named = list(self.features.items())
         lines = [
             f"{self.prediction!r}: score {self.score:+.3f}, "
             f"{self.explained:.0%} of the prediction explained"
         ]
-        lines += [f"  {value:+9.3f}  {name}" for name, value in named[:_MOST]]
-        if len(named) > _MOST:
-            rest = sum(value for _, value in named[_MOST:])
-            lines.append(f"  {rest:+9.3f}  {len(named) - _MOST} more features")
-        if self.before:
-            lines.append(f"  {self.before:+9.3f}  (earlier rows)")
-        if self.nearest:
-            lines.append(f"  {self.nearest:+9.3f}  (nearest centroids and rows)")
-        lines.append(f"  {self.base:+9.3f}  (without features)")
+        lines += [f"  {value:+9.3f}  {name}" for name, value in self._terms()]
         largest = sorted(self.experts.items(), key=lambda item: -abs(item[1]))[:3]
         if largest:
             shares = ", ".join(f"{name} {share:.2f}" for name, share in largest)
@@ -86,6 +77,19 @@ class Explanation:
             adds = ", ".join(f"{name} {value:+.2f}" for name, value in self.next_row.items())
             lines.append(f"answer: {adds}")
         return lines
+
+    def _terms(self) -> Iterator[tuple[Hashable, float]]:
+        """Yield what adds up to the score, each with its name."""
+        named = list(self.features.items())
+        yield from named[:_MOST]
+        if len(named) > _MOST:
+            rest = sum(value for _, value in named[_MOST:])
+            yield f"{len(named) - _MOST} more features", rest
+        if self.before:
+            yield "(earlier rows)", self.before
+        if self.nearest:
+            yield "(nearest centroids and rows)", self.nearest
+        yield "(without features)", self.base
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw what the features add, and which experts decide; needs the extra `plot`.

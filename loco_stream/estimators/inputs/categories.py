@@ -50,6 +50,11 @@ class Categories:
     ----------
     bound
         Distinct texts that a feature may hold; 0: none, every text is masked.
+
+    Attributes
+    ----------
+    n
+        Number of slots.
     """
 
     def __init__(self, bound: int) -> None:
@@ -59,10 +64,10 @@ class Categories:
             Hashable, list[int]
         ] = {}  # the same slots of a feature as a list, for the checksum
         self._shared: dict[Hashable, int] = {}
-        self._n = 0
+        self.n = 0
 
     def __len__(self) -> int:
-        return self._n
+        return self.n
 
     def __iter__(self) -> Iterator[tuple[Hashable, str, int]]:
         """Yield feature, text and slot in the order in which they came."""
@@ -104,7 +109,7 @@ class Categories:
             return False
         self._slots.setdefault(key, {})[_known_by(text)] = slot
         self._order.setdefault(key, []).append(slot)
-        self._n += 1
+        self.n += 1
         return True
 
     def share(self, key: Hashable, n: int = 1) -> None:
@@ -116,7 +121,7 @@ class Categories:
         kept = [entry for entry in self if entry[2] < n]
         self._slots = {}
         self._order = {}
-        self._n = 0
+        self.n = 0
         for entry in kept:
             self.add(*entry)
 
@@ -160,7 +165,7 @@ class Categories:
         }
 
     def _is_full(self, texts: dict[str, int]) -> bool:
-        return len(texts) >= self.bound or self._n >= MAX_CATEGORIES
+        return len(texts) >= self.bound or self.n >= MAX_CATEGORIES
 
 
 class TextColumn:

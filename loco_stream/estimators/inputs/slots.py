@@ -41,11 +41,11 @@ def plain_label(y: Any) -> Hashable:
         hash(label)
     except TypeError:
         raise InputError(f"`y` must be a hashable class label, got {type(y).__name__}") from None
-    if label is None or not _equals_itself(label):
+    if type(label) is not str and (label is None or not _equals_itself(label)):
         raise InputError(
             f"`y` must be a hashable class label other than None and NaN, got {shown(y)}"
         )
-    return label  # type: ignore[no-any-return]
+    return label
 
 
 def _equals_itself(label: Hashable) -> bool:
@@ -182,7 +182,8 @@ class FeatureSlots:
         Return whether there may be texts in it.
         """
         row.fill(np.nan)
-        if self.knows(tuple(x)):
+        keys = tuple(x)
+        if keys == self._last_keys or self.knows(keys):
             values = list(x.values())
             try:
                 if _NO_NUMBERS.isdisjoint(map(type, values)):
@@ -190,6 +191,11 @@ class FeatureSlots:
                     return False
             except (TypeError, ValueError, OverflowError):
                 pass
+        self._fill_each(x, row)
+        return True
+
+    def _fill_each(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> None:
+        """Write each value of a sample that has a slot."""
         for key, value in x.items():
             slot = self.index.get(key)
             if slot is None:
@@ -198,4 +204,3 @@ class FeatureSlots:
                 row[slot] = to_number(value)
             elif (place := self.categories.find(key, value)[0]) != UNKNOWN:
                 row[place] = 1.0
-        return True

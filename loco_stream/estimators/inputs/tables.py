@@ -54,24 +54,13 @@ def table(X: Any) -> Table:
     frame = as_frame(X)
     if frame is not None:
         return _frame_table(*columns_of(frame), len(frame))
-    if (
-        not isinstance(X, np.ndarray)
-        and not hasattr(X, "__array__")
-        and not isinstance(X, list | tuple)
-    ):
+    if not isinstance(X, np.ndarray | list | tuple) and not hasattr(X, "__array__"):
         raise InputError(
             f"`X` must be a matrix of numbers, (rows, features), got {type(X).__name__}"
         )
-    try:
-        array = np.asarray(
-            np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X
-        )
-        if array.dtype.kind in "SU":
-            array = np.asarray(X, object)  # numpy made texts of the numbers beside a text
-    except ValueError as error:
-        raise InputError(f"`X` must be a matrix of numbers, (rows, features): {error}") from None
-    if array.ndim != 2:
-        raise InputError(f"`X` must have 2 dimensions, (rows, features), got {array.ndim}")
+    array = _matrix("X", X, "features")
+    if array.dtype.kind in "SU":
+        array = np.asarray(X, object)  # numpy made texts of the numbers beside a text
     texts = {}
     if array.dtype.kind not in "biuf":
         columns = [_object_column(column) for column in array.T]
@@ -98,11 +87,33 @@ def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: in
 
 def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
+    if column.dtype.kind in "mM":  # in nanoseconds, `tolist` would return integers
+        return np.full(len(column), np.nan), False
     cells = column.tolist()
     kinds = set(map(type, cells))
     if kinds <= {str, type(None)}:
         return np.full(len(cells), np.nan), any(cells)
     return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
+
+
+def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
+    """Return a two-dimensional array of any type; masked values are NaN.
+
+    Raises
+    ------
+    InputError
+        It is ragged, or has another number of dimensions.
+    """
+    try:
+        is_masked = np.ma.isMaskedArray(given)
+        array = np.asarray(np.ma.filled(given.astype(np.float64), np.nan) if is_masked else given)
+    except ValueError as error:
+        raise InputError(
+            f"`{name}` must be a matrix of numbers, (rows, {columns}): {error}"
+        ) from None
+    if array.ndim != 2:
+        raise InputError(f"`{name}` must have 2 dimensions, (rows, {columns}), got {array.ndim}")
+    return array
 
 
 def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
@@ -123,7 +134,9 @@ def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
         order = first.argsort()
         return [plain_label(distinct[k]) for k in order], order.argsort()[places]
     found: dict[Hashable, int] = {}
-    slots = [found.setdefault(plain_label(value), len(found)) for value in values]
+    if not {str, int, bool}.issuperset(map(type, values)):
+        values = [plain_label(value) for value in values]
+    slots = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(slots, np.int64)
 
 
@@ -137,15 +150,17 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
         `LARGEST`.
     """
     values = one_per_row(y, n)
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+    are_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+    if not are_numbers and not {float}.issuperset(map(type, values)):
         return np.array(
             [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
         )
-    bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)
+    numbers = np.array(values, np.float64)
+    bad = ~(np.abs(numbers) <= LARGEST)
     if bad.any():
         row = int(bad.argmax())
         require_number(f"y[{row}]", values[row])
-    return values.astype(np.float64)
+    return numbers
 
 
 def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
@@ -157,12 +172,7 @@ def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
         Y is not two-dimensional, has another length or no column, or a value is no number or beyond
         `LARGEST`.
     """
-    try:
-        array = np.asarray(np.ma.filled(Y.astype(float), np.nan) if np.ma.isMaskedArray(Y) else Y)
-    except ValueError as error:
-        raise InputError(f"`Y` must be a matrix of numbers, (rows, targets): {error}") from None
-    if array.ndim != 2:
-        raise InputError(f"`Y` must have 2 dimensions, (rows, targets), got {array.ndim}")
+    array = _matrix("Y", Y, "targets")
     if len(array) != n or array.shape[1] == 0:
         raise InputError(f"`Y` must have {n} rows and a column or more, got shape {array.shape}")
     if array.dtype.kind not in "biuf":
@@ -176,6 +186,22 @@ def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
         row, column = np.unravel_index(int(bad.argmax()), bad.shape)
         require_number(f"Y[{row}, {column}]", values[row, column])
     return values
+
+
+def _sequence(y: Any, n: int, name: str) -> Any:
+    """Return values as an array or a sequence; of an iterable without a length, n + 1 at most."""
+    if np.ma.is_masked(y):
+        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
+        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
+    if hasattr(y, "to_pylist"):  # a column of pyarrow
+        return y.to_pylist()
+    if hasattr(y, "ndim"):
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise InputError(
+                f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
+            )
+    return y if hasattr(y, "__len__") else list(islice(y, n + 1))
 
 
 def read_target(name: str, value: Any) -> float:
@@ -202,19 +228,7 @@ def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
         raise InputError(
             f"`{name}` must be a sequence of {n} values, one per row, got {type(y).__name__}"
         )
-    if np.ma.is_masked(y):
-        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
-        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
-    if hasattr(y, "to_pylist"):  # a column of pyarrow
-        y = y.to_pylist()
-    elif hasattr(y, "ndim"):
-        y = np.asarray(y)
-        if y.ndim != 1:
-            raise InputError(
-                f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
-            )
-    if not hasattr(y, "__len__"):
-        y = list(islice(y, n + 1))  # it may have no end
+    y = _sequence(y, n, name)
     if len(y) != n:
         raise InputError(f"`{name}` must have {n} values, one per row of `X`, got {len(y)}")
     return y if isinstance(y, np.ndarray) else list(y)

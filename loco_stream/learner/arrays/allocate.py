@@ -1,4 +1,4 @@
-"""The arrays of a model as a whole: made, grown, copied, and restored from a file."""
+"""The arrays of a model as a whole: made, grown and restored from a file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import math
 import os
 from collections.abc import Mapping
 
-import numpy as np
-
 from loco_stream.errors import ConfigError
 from loco_stream.learner.arrays.shapes import shapes_of
-from loco_stream.learner.arrays.spec import Array, Shapes, build, flatten, specs
+from loco_stream.learner.arrays.spec import Array, Shapes, build, grown, restored, specs
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
 
-__all__ = ["allocate", "class_capacity", "copied", "grow", "lengths_of", "unflatten"]
+__all__ = ["allocate", "class_capacity", "grow", "lengths_of", "unflatten"]
 
 MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
@@ -43,8 +41,7 @@ def grow(
     """
     before = shapes_of(layout, settings, *lengths_of(state))
     shapes = _within_bounds(shapes_of(layout, settings, n_features, n_classes))
-    old = flatten(state)
-    return build(State, lambda spec: spec.grow(old[spec.name], before.lengths, shapes))
+    return grown(state, before, shapes)
 
 
 def _within_bounds(shapes: Shapes) -> Shapes:
@@ -65,12 +62,6 @@ def _within_bounds(shapes: Shapes) -> Shapes:
     return shapes
 
 
-def copied(state: State) -> State:
-    """Return a copy of every array."""
-    arrays = flatten(state)
-    return build(State, lambda spec: arrays[spec.name].copy())
-
-
 def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:
     """Return the state whose arrays `flatten` named.
 
@@ -81,14 +72,8 @@ def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -
     ValueError
         An array is not what these settings give, or no spec has its name.
     """
-    known = {spec.name: spec for spec in specs(State)}
-    if unknown := arrays.keys() - known.keys():
-        raise ValueError(f"array {min(unknown)!r} belongs to no model")
     lengths = len(arrays["statistics.n_values"]), len(arrays["classes.n_rows"])
-    shapes = shapes_of(layout, settings, *lengths)
-    for name, spec in known.items():
-        spec.check(arrays[name], shapes)
-    return build(State, lambda spec: np.ascontiguousarray(arrays[spec.name]))
+    return restored(State, arrays, shapes_of(layout, settings, *lengths))
 
 
 def lengths_of(state: State) -> tuple[int, int]:

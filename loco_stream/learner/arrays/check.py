@@ -29,7 +29,10 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     n_outputs = max(n_classes, 1) if settings.regression else n_classes
     capacity = len(state.statistics.n_values), len(state.classes.n_rows)
     if n_features > capacity[0] or n_outputs > capacity[1]:
-        raise ValueError(f"there is no room for {n_features} features and {n_outputs} outputs")
+        raise ValueError(
+            f"its arrays must have room for {n_features} features and {n_outputs} outputs, "
+            f"got {capacity[0]} and {capacity[1]}"
+        )
     _check_counts(settings, state, n_features, n_outputs)
     clusters = state.projections.clusters
     _require_within("projections.clusters.directions", clusters.directions, _MAX_TRACE)
@@ -37,21 +40,19 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     _check_divisors(state)
     if not ((state.scale_guard.n_recent >= 0.0) & (state.scale_guard.n_recent <= _MAX_COUNT)).all():
         raise ValueError("array 'scale_guard.n_recent' must hold counts")
-    for name, squares in (
-        ("statistics", state.statistics.squares),
-        ("target", state.target.squares),
-        ("kept_scales", state.kept_scales.squares),
-    ):
-        if not (squares >= 0.0).all():
-            raise ValueError(f"array '{name}.squares' must not be negative")
     _check_context(state)
     _check_residuals(state)
     for expert in EXPERTS:
         expert.check(settings, state, n_classes)
+    _check_finite(state)
+
+
+def _check_finite(state: State) -> None:
+    """Raise ValueError for NaN, and for an infinite number where no range may be open."""
     for name, array in flatten(state).items():
         open_range = name.rpartition(".")[2] in _OPEN
         if not (~np.isnan(array) if open_range else np.isfinite(array)).all():
-            raise ValueError(f"array {name!r} holds NaN or an infinite number")
+            raise ValueError(f"array {name!r} must be finite")
 
 
 def _check_counts(settings: Settings, state: State, n_features: int, n_outputs: int) -> None:
@@ -79,7 +80,7 @@ def _check_counts(settings: Settings, state: State, n_features: int, n_outputs: 
 
 def _require_within(name: str, array: Any, highest: float) -> None:
     if not (np.abs(array) <= highest).all():
-        raise ValueError(f"array {name!r} holds NaN or a number beyond {highest:g}")
+        raise ValueError(f"array {name!r} must be finite and within {highest:g} of 0")
 
 
 def _check_divisors(state: State) -> None:
@@ -95,6 +96,9 @@ def _check_divisors(state: State) -> None:
     if not (posterior >= 0.0).all() or not 0.5 <= posterior.sum() <= 2.0:
         raise ValueError("array 'snapshots.posterior' must be a distribution")
     for name, powers in (
+        ("statistics.squares", state.statistics.squares),
+        ("target.squares", state.target.squares),
+        ("kept_scales.squares", state.kept_scales.squares),
         ("stacks.log_powers", state.stacks.log_powers),
         ("next_row.powers", state.next_row.powers),
         ("fixed.norms", state.fixed.norms),

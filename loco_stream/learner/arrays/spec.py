@@ -43,10 +43,13 @@ __all__ = [
     "array_of",
     "axes",
     "build",
+    "copies",
     "flatten",
+    "grown",
     "join",
     "record",
     "records",
+    "restored",
     "specs",
 ]
 
@@ -226,6 +229,52 @@ def specs(group: type[Any], prefix: str = "") -> Iterator[ArraySpec]:
 def flatten(group: Any) -> dict[str, Array]:
     """Return every array of a group by the name of its spec; the memory itself, not copies."""
     return {spec.name: array_of(attrgetter(spec.name)(group)) for spec in specs(type(group))}
+
+
+def copies(group: Any) -> dict[str, Array]:
+    """Return a copy of every array of a group by the name of its spec; of None, no arrays."""
+    return {} if group is None else {name: array.copy() for name, array in flatten(group).items()}
+
+
+def grown(old: Group, before: Shapes, shapes: Shapes) -> Group:
+    """Return a group with the lengths of `shapes` and every number of `old` in its place."""
+    arrays = flatten(old)
+    return build(type(old), lambda spec: spec.grow(arrays[spec.name], before.lengths, shapes))
+
+
+def restored(
+    group: type[Group],
+    arrays: Mapping[str, Array],
+    shapes: Shapes,
+    check: Callable[[str, Array], None] = lambda name, array: None,
+) -> Group:
+    """Return the group whose arrays `flatten` named.
+
+    Parameters
+    ----------
+    group
+        Type of the group.
+    arrays
+        Its arrays by name.
+    shapes
+        What they must have the shapes of.
+    check
+        Raises ValueError for numbers of an array that no model has.
+
+    Raises
+    ------
+    KeyError
+        An array is missing.
+    ValueError
+        An array is not what the shapes give, or no spec has its name.
+    """
+    known = {spec.name: spec for spec in specs(group)}
+    if unknown := arrays.keys() - known.keys():
+        raise ValueError(f"array {min(unknown)!r} must belong to a model, got an unknown name")
+    for name, spec in known.items():
+        spec.check(arrays[name], shapes)
+        check(name, arrays[name])
+    return build(group, lambda spec: np.ascontiguousarray(arrays[spec.name]))
 
 
 @cache

@@ -29,6 +29,7 @@ from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.readout.mixture import MixtureState
 from loco_stream.learner.readout.next_row import NextRowState
 from loco_stream.learner.readout.next_value import NextValueState
+from loco_stream.learner.readout.past_rows import PastState
 from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
 from loco_stream.learner.scale_guard import ScaleGuard
@@ -129,6 +130,7 @@ class State(NamedTuple):
     calibration: CalibrationState
     next_row: NextRowState
     lead: LeadState
+    past: PastState
     events: EventState
     snapshots: SnapshotState
     context: ContextState

@@ -21,10 +21,10 @@ from loco_stream.learner.arrays.spec import (
     Record,
     axes,
     build,
-    flatten,
+    grown,
     record,
     records,
-    specs,
+    restored,
 )
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings
@@ -87,8 +87,7 @@ def grow_heads(layout: Layout, settings: Settings, heads: HeadState, n_features:
     n, width = heads.vectors.shape
     before = shapes_of(layout, settings, width - settings.n_hidden - 1, n)
     shapes = shapes_of(layout, settings, n_features, n)
-    old = flatten(heads)
-    return build(HeadState, lambda spec: spec.grow(old[spec.name], before.lengths, shapes))
+    return grown(heads, before, shapes)
 
 
 def restore_heads(
@@ -96,22 +95,14 @@ def restore_heads(
 ) -> HeadState:
     """Return the ring whose arrays `flatten` named, for so many features and heads.
 
-    Raises
-    ------
-    KeyError
-        An array is missing.
-    ValueError
-        An array is not what these settings give, or no model has such a number.
+    Raises what `spec.restored` raises.
     """
-    known = {spec.name: spec for spec in specs(HeadState)}
-    if unknown := arrays.keys() - known.keys():
-        raise ValueError(f"array {min(unknown)!r} belongs to no model")
-    shapes = shapes_of(layout, settings, *lengths)
-    for name, spec in known.items():
-        array = arrays[name]
-        spec.check(array, shapes)
-        if np.isnan(array).any() or (name != "radii" and not np.isfinite(array).all()):
-            raise ValueError(f"array {name!r} holds NaN or an infinite number")
-    if arrays["counters"].min() < 0:
+    return restored(HeadState, arrays, shapes_of(layout, settings, *lengths), _check_numbers)
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    """Raise ValueError if compiled code would be misled by a number of the array."""
+    if np.isnan(array).any() or (name != "radii" and not np.isfinite(array).all()):
+        raise ValueError(f"array {name!r} must be finite")
+    if name == "counters" and array.min() < 0:
         raise ValueError("array 'counters' must not be negative")
-    return build(HeadState, lambda spec: np.ascontiguousarray(arrays[spec.name]))

@@ -21,10 +21,10 @@ from loco_stream.learner.arrays.spec import (
     Shapes,
     axes,
     build,
-    flatten,
+    grown,
     record,
     records,
-    specs,
+    restored,
 )
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.intervals import COVERAGES
@@ -163,8 +163,7 @@ def grow_targets(
     """Return the state with room for `n` targets and every learned number in its place."""
     before = shapes_of(layout, settings, n_features, len(targets.statistics.mean))
     shapes = shapes_of(layout, settings, n_features, n)
-    old = flatten(targets)
-    return build(TargetState, lambda spec: spec.grow(old[spec.name], before.lengths, shapes))
+    return grown(targets, before, shapes)
 
 
 def restore_targets(
@@ -172,28 +171,16 @@ def restore_targets(
 ) -> TargetState:
     """Return the state whose arrays `flatten` named, for so many features and targets.
 
-    Raises
-    ------
-    KeyError
-        An array is missing.
-    ValueError
-        An array is not what these settings give, or no model has such a number.
+    Raises what `spec.restored` raises.
     """
-    known = {spec.name: spec for spec in specs(TargetState)}
-    if unknown := arrays.keys() - known.keys():
-        raise ValueError(f"array {min(unknown)!r} belongs to no model")
-    shapes = shapes_of(layout, settings, *lengths)
-    for name, spec in known.items():
-        spec.check(arrays[name], shapes)
-        _check_numbers(name, arrays[name])
-    return build(TargetState, lambda spec: np.ascontiguousarray(arrays[spec.name]))
+    return restored(TargetState, arrays, shapes_of(layout, settings, *lengths), _check_numbers)
 
 
 def _check_numbers(name: str, array: Array) -> None:
     """Raise ValueError if compiled code would be misled by a number of the array."""
     is_open = name in ("statistics.lowest", "statistics.highest")
     if not (~np.isnan(array) if is_open else np.isfinite(array)).all():
-        raise ValueError(f"array {name!r} holds NaN or an infinite number")
+        raise ValueError(f"array {name!r} must be finite")
     if name.startswith(("counters", "residuals")) and (array < 0).any():
         raise ValueError(f"array {name!r} must not be negative")
     if name == "residuals.risks" and (array > 1.0).any():

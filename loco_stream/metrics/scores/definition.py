@@ -12,8 +12,6 @@ Label: TypeAlias = Any  # a hashable class label, or a number in regression
 Interval: TypeAlias = tuple[float, float] | None
 State: TypeAlias = Mapping[str, Any]  # plain values
 
-_LABELS = {"parts": ("what",), "shares": ("what",), "classes": ("label", "score")}
-
 
 @dataclass(frozen=True, slots=True)
 class ReportKey:
@@ -55,11 +53,6 @@ class ReportKey:
     form: str = "{:,}"
     status_only: bool = False
     of_detector: bool = False
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the labels that tell the numbers of its metric from one another."""
-        return _LABELS.get(self.kind, ())
 
 
 class ScoredRows(NamedTuple):

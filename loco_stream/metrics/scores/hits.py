@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import islice
+from operator import eq
 from typing import ClassVar, TypedDict
 
 from loco_stream.metrics.scores.definition import (
@@ -114,12 +116,23 @@ class Hits:
         """Count rows in order: sums of whole numbers at once, what depends on the order by row."""
         pairs = list(zip(rows.y_true, rows.y_pred, strict=True))
         scored = [pair for pair in pairs if pair[1] is not None]
+        if len(scored) < len(pairs) or not self._count_easy_baselines(rows.y_true):
+            self._count_baselines(pairs)
         hits = [bool(y_true == y_pred) for y_true, y_pred in scored]
-        self._count_baselines(pairs)
         self.n += len(hits)
         self.n_correct += sum(hits)
-        self.recent.extend(hits)
-        self.n_recent_correct = sum(self.recent)
+        self._count_recent(hits)
+        self._fade(hits)
+        # in the order of first sight, which is that of a checkpoint
+        for label, n in Counter(y_true for y_true, _ in scored).items():
+            self._true[label] = self._true.get(label, 0) + n
+        for label, n in Counter(y_pred for _, y_pred in scored).items():
+            self._predicted[label] = self._predicted.get(label, 0) + n
+        predicted = self._predicted
+        self.agreement = sum(n * predicted.get(label, 0) for label, n in self._true.items())
+
+    def _fade(self, hits: Sequence[bool]) -> None:
+        """Update the fading accuracy, whose sums depend on the order of the rows."""
         fading = self._fading
         total = self.fading_sum
         weight = self.fading_weight
@@ -128,11 +141,34 @@ class Hits:
             weight = fading * weight + 1.0
         self.fading_sum = total
         self.fading_weight = weight
-        for y_true, y_pred in scored:
-            self._true[y_true] = self._true.get(y_true, 0) + 1
-            self._predicted[y_pred] = self._predicted.get(y_pred, 0) + 1
-        predicted = self._predicted
-        self.agreement = sum(n * predicted.get(label, 0) for label, n in self._true.items())
+
+    def _count_recent(self, hits: Sequence[bool]) -> None:
+        """Count the hits in the window, without those that leave it."""
+        recent = self.recent
+        assert recent.maxlen is not None
+        newest = hits[-recent.maxlen :]
+        n_left = max(0, len(recent) + len(newest) - recent.maxlen)
+        self.n_recent_correct += sum(newest) - sum(islice(recent, n_left))
+        recent.extend(newest)
+
+    def _count_easy_baselines(self, y_true: Sequence[Label]) -> bool:
+        """Do what `_count_baselines` does for rows that are all scored, in sums.
+
+        Return False, and count nothing, if another label may become the most frequent one.
+        """
+        seen = self._seen
+        majority = self._majority
+        counts = Counter(y_true)
+        rivals = [seen.get(label, 0) + n for label, n in counts.items() if label != majority]
+        if majority is None or max(rivals, default=0) >= seen[majority]:
+            return False
+        for label, n in counts.items():
+            seen[label] = seen.get(label, 0) + n
+            self._rank.setdefault(label, len(self._rank))
+        self.n_majority_correct += counts[majority]
+        self.n_no_change_correct += sum(map(eq, y_true, [self._previous, *y_true[:-1]]))
+        self._previous = y_true[-1]
+        return True
 
     def _count_baselines(self, pairs: Sequence[tuple[Label, Label]]) -> None:
         """Count the labels, and the correct predictions of the two trivial predictors."""

@@ -128,6 +128,9 @@ _NEW = {
     "next_row.powers": ((0,), np.float64),
     "next_row.contexts": ((0,), np.float64),
     "lead.moments": ((4,), np.float64),
+    "past.recent": ((0,), np.float32),
+    "past.direction": ((0,), np.float32),
+    "past.moments": ((5,), np.float64),
     "events.log_likelihoods": ((7,), np.float64),
     "context.means": ((0, 0), np.float32),
 }

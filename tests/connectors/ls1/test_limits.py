@@ -408,7 +408,7 @@ def test_limits_are_for_sources_with_peers():
         open_source("zmq+pull://127.0.0.1:*", limits={"x": "7"})
     with pytest.raises(ConfigError, match="there is no limit 'sorces'; did you mean 'sources'"):
         open_source("zmq+pull://127.0.0.1:*", limits={"sorces": "7"})
-    with pytest.raises(ConfigError, match="`limits` is for sources that other processes send to"):
+    with pytest.raises(ConfigError, match="`limits` must be empty unless other processes send"):
         open_source("river:Phishing", limits={"rows": "7"})
 
 

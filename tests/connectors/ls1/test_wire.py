@@ -148,8 +148,8 @@ SCHEMA = {
     ("change", "text"),
     [
         ({"features": []}, "must name a feature"),
-        ({"features": ["a", "a"]}, "feature 'a' twice"),
-        ({"classes": ["x", "x"]}, "class 'x' twice"),
+        ({"features": ["a", "a"]}, "each feature once, got 'a' twice"),
+        ({"classes": ["x", "x"]}, "each class once, got 'x' twice"),
         ({"features": [str(i) for i in range(4097)]}, "at most 4096 feature names, got 4097"),
         ({"classes": [str(i) for i in range(1025)]}, "at most 1024 class names, got 1025"),
         ({"features": ["a", "ä" * 128]}, "at most 255 bytes"),

@@ -107,7 +107,7 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         ("\n", "target=y", "is empty"),
         ("a,y\n", "target=y", "must have at least one row, got a header only"),
         ("1,2\n3,4\n", "target=y", "must have a header, got numbers"),
-        ("a,a,y\n1,2,3\n", "target=y", "two columns named 'a'"),
+        ("a,a,y\n1,2,3\n", "target=y", "distinct column names, got 'a' twice"),
         (
             "a,label\n1,2\n",
             "target=lable",
@@ -115,7 +115,7 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         ),
         ("a,y\n1,2\n", "", "`target` must name the label column"),
         ("a,y\n1,2\n", "target=y&drop=z", "`drop` must be a column, got 'z'"),
-        ("a,y\n1,2\n", "target=y&drop=a", "has no feature column besides a, y"),
+        ("a,y\n1,2\n", "target=y&drop=a", "must have a feature column besides a, y"),
         ("a,y\n1,2\n", "target=y&dorp=a", "no option 'dorp'; did you mean 'drop'"),
         ("a,y\n1,2\n", "target=y&target=a", "csv: 'target' must be given once"),
         ("a,y\n1,2\n", "target", "must have the form name=value, got 'target'"),

@@ -72,5 +72,5 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     path = tmp_path / "twice.parquet"
     table = arrow.table([[0.5], [1.5], ["on"]], names=["a", "a", "kind"])
     parquet.write_table(table, path)
-    with pytest.raises(SourceError, match="two columns named 'a'"):
+    with pytest.raises(SourceError, match="distinct column names, got 'a' twice"):
         read(path)

@@ -102,9 +102,12 @@ def test_an_archive_may_hold_times_and_ids(tmp_path):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("target=0&sequence=0", "2 columns and no sequence column 0 besides features"),
-        ("time=5", "2 columns and no time column 5 besides features"),
-        ("time=0&sequence=1", "2 columns, and none is left for features"),
+        (
+            "target=0&sequence=0",
+            "the sequence column .* must be one of its 2 columns without another role, got 0",
+        ),
+        ("time=5", "the time column .* must be one of its 2 columns without another role, got 5"),
+        ("time=0&sequence=1", "a column for features, got 2 columns"),
     ],
 )
 def test_columns_of_an_array_are_checked(tmp_path, query, sentence):

@@ -333,6 +333,6 @@ def test_methods_for_frames_name_those_for_arrays(make, rows):
     targets = list(range(len(X)))
     for call in (lambda: fresh.learn_many(rows, targets), lambda: fresh.predict_many(rows)):
         with pytest.raises(
-            InputError, match=r"`X` must be a DataFrame of pandas, got .*; arrays go to learn_array"
+            InputError, match=r"`X` must be a frame of pandas, .*, got .*; arrays go to learn_array"
         ):
             call()

@@ -56,11 +56,11 @@ def set_config(key, value):
         (put("snapshots.counters", "slot", 4), "`slot` must be 0 to 3, got 4"),
         (put("snapshots.counters", "age", -(2**40)), "`age` must be"),
         (put("snapshots.counters", "eval_rows", 9), "`eval_rows` must be 0 to 8, got 9"),
-        (put("statistics.mean", 2, np.nan), "'statistics.mean' holds NaN"),
-        (put("net.weights", 0, np.nan), "'net.weights' holds NaN"),
+        (put("statistics.mean", 2, np.nan), "'statistics.mean' must be finite"),
+        (put("net.weights", 0, np.nan), "'net.weights' must be finite"),
         (
             put("experts.least_squares.projectors", 0, -np.inf),
-            "'experts.least_squares.projectors' holds NaN or an infinite number",
+            "'experts.least_squares.projectors' must be finite",
         ),
         (put("net.gain", 0, 0.0), "'net.gain' must be above 0 and at most"),
         (put("net.gain", 0, 1e300), "'net.gain' must be above 0 and at most"),
@@ -112,7 +112,7 @@ def test_a_regressor_has_one_output_and_no_class():
 
 def test_an_array_that_no_model_has_is_refused():
     config, arrays = saved_state()
-    with pytest.raises(CheckpointError, match="'more' belongs to no model"):
+    with pytest.raises(CheckpointError, match="'more' must belong to a model"):
         LOCOClassifier.from_state(config, arrays | {"more": np.zeros(1)})
 
 

@@ -361,9 +361,7 @@ def test_an_impossible_memory_is_refused(memory):
         LOCOClassifier(memory=memory)
 
 
-@pytest.mark.parametrize(
-    "t", ["now", float("inf"), 1e31, np.datetime64("2026-01-01"), pd.NA, pd.Series([1, 2])]
-)
+@pytest.mark.parametrize("t", ["now", float("inf"), 1e31, pd.NA, pd.Series([1, 2])])
 def test_a_time_that_is_no_number_is_refused(t):
     model = small()
     for call in (model.predict_one, model.observe_one):

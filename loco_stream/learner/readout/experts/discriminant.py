@@ -36,7 +36,7 @@ from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
 
-__all__ = ["EXPERT", "TEMPERATURES", "temperature", "write_scores"]
+__all__ = ["EXPERT", "TEMPERATURES", "project_change", "temperature", "write_scores"]
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
 PRIOR_ROWS = (30.0, 100.0)  # that this counts as, for each feature's own rows and for wide ones
@@ -290,6 +290,33 @@ def _refresh(own, work, c):
     for j in range(n):
         own.projected[j, c] = work.gain[j]
     own.offsets[c] = np.float64(dot(own.means, c * n, work.gain, 0, n))
+
+
+@kernel
+def project_change(own, work, n_classes, recent):
+    """Write the mean of all rows, and P times what another mean differs from it, into scratch.
+
+    Parameters
+    ----------
+    own, work
+        `State`, and `Scratch`, of which `rest` and `gain` are written.
+    n_classes
+        int64.
+    recent
+        (neurons,) float32: the other mean.
+    """
+    n = own.means.shape[1]
+    n_rows = 0.0
+    for c in range(n_classes):
+        n_rows += own.n_rows[c]
+    _multiply(own, work, recent, work.gain)
+    for j in range(n):
+        work.rest[j] = 0.0
+    for c in range(n_classes):
+        share = np.float32(own.n_rows[c] / n_rows)
+        for j in range(n):
+            work.rest[j] += share * own.means[c, j]
+            work.gain[j] -= share * own.projected[j, c]
 
 
 @kernel

@@ -12,6 +12,7 @@ from loco_stream.metrics.scores.definition import ReportKey
 __all__ = ["PREFIX", "Point", "Reading", "readings"]
 
 PREFIX = "loco_"
+_LABELS = {"parts": ("what",), "shares": ("what",), "classes": ("label", "score")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A metric: its key, its name, whether it only rises, and its points.
+    """A metric: its key, its name, whether it only rises, names of labels, and its points.
 
     The histogram of latencies has no points; its reader asks the engine.
     """
@@ -32,6 +33,7 @@ class Reading:
     key: ReportKey
     name: str
     is_counter: bool
+    labels: tuple[str, ...]
     points: tuple[Point, ...]
 
 
@@ -47,23 +49,19 @@ def readings(status: Mapping[str, Any]) -> Iterator[Reading]:
     for key in keys_for(problem, detector="n_alarms" in status):
         value = status.get(key.name)
         if key.prometheus and (key.kind == "flag" or value is not None):
-            points = () if key.kind == "histogram" else tuple(_points(key, value))
-            yield Reading(
-                key, f"{PREFIX}{key.prometheus}", key.kind in ("counter", "parts"), points
-            )
+            labels = _LABELS.get(key.kind, ())
+            points = () if key.kind == "histogram" else tuple(_points(key, value, labels))
+            is_counter = key.kind in ("counter", "parts")
+            yield Reading(key, f"{PREFIX}{key.prometheus}", is_counter, labels, points)
 
 
-def _points(key: ReportKey, value: Any) -> Iterator[Point]:
+def _points(key: ReportKey, value: Any, labels: tuple[str, ...]) -> Iterator[Point]:
     if key.kind == "classes":
         for label, scores in value.items():
             for score, number in scores.items():
-                yield _point(key, number, label, score)
-    elif key.labels:
+                yield Point(number, dict(zip(labels, (label, score), strict=True)))
+    elif labels:
         for what, count in value.items():
-            yield _point(key, count, str(what))
+            yield Point(count, {labels[0]: str(what)})
     else:
-        yield _point(key, bool(value) if key.kind == "flag" else value)
-
-
-def _point(key: ReportKey, value: float, *labels: str) -> Point:
-    return Point(value, dict(zip(key.labels, labels, strict=True)))
+        yield Point(bool(value) if key.kind == "flag" else value)

@@ -1,0 +1,173 @@
+"""Whether a row is like the recent rows of the stream, or like earlier ones.
+
+Where all classes stay present and their inputs change, no class is dormant, and yet layers that
+learn have forgotten how earlier inputs looked. The fixed layer has not. Kept are the mean of its
+recent traces and the direction in which it differs most from the mean of all rows, in terms of the
+scatter within classes (a linear discriminant between recent and all rows). A row is projected on
+it; recent rows are a Gaussian around their own mean, earlier ones around that of all rows, of the
+same variance:
+
+    log p(row | all) - log p(row | recent) = s (e - s / 2)
+
+with the distance s of both means and the distance e of the row from the recent mean, both in
+standard deviations and towards the mean of all. Where inputs do not change, s is about 0, and no
+row is told apart; below 1, the probability counts in proportion to s. How far recent rows are from
+their mean is measured before they enter it: otherwise every row would look closer to the recent
+ones than the next one is.
+
+For a row from anywhere in the stream that looks like an earlier one, the discriminant has the same
+say as the ensemble.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import dot
+from loco_stream.learner.arrays.spec import Record, axes, record
+
+__all__ = ["PastState", "answer_past", "learn_recent", "past_share", "turn_direction"]
+
+RATE = 1.0 / 300.0  # of the recent mean
+MOMENT_RATE = 0.005  # of the moments of recent rows
+TURN_EVERY = 32  # rows from one direction to the next
+FIRST_TURN = 352  # rows; of the first 300 the recent mean is that of all
+MIN_ROWS = 64.0  # that the moments are of, before they say anything
+THRESHOLD = 1.0  # log-likelihood ratio at which a row is an earlier one as likely as not
+SOFTNESS = 0.25  # of the transition
+SHARE = 0.5  # of the answer that the discriminant has for an earlier row
+MIN_VARIANCE = 1e-4
+
+
+class PastState(NamedTuple):
+    """Recent rows against all rows; empty without a fixed layer.
+
+    recent: mean of recent traces
+    direction: on which traces are projected, of unit variance within classes; 0 before the first
+    moments: of recent rows about the recent mean, projected, before they entered it (mean,
+    variance and number); past and recent: the mean of all rows and the recent one, projected
+    """
+
+    recent: Annotated[NDArray[np.float32], axes("fixed")]
+    direction: Annotated[NDArray[np.float32], axes("fixed")]
+    moments: Annotated[
+        Record, record(np.float64, mean=0.0, variance=1.0, n=0.0, past=0.0, recent=0.0)
+    ]
+
+
+@kernel
+def past_share(own, traces):
+    """Return how probable it is that a row is an earlier one rather than a recent one.
+
+    Parameters
+    ----------
+    own
+        `PastState`.
+    traces
+        (neurons,) float32 of the fixed layer.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 where recent rows do not differ from all rows.
+    """
+    moments = own.moments
+    if moments.n < MIN_ROWS:
+        return 0.0
+    deviation = math.sqrt(max(moments.variance, MIN_VARIANCE))
+    recent = moments.recent + moments.mean
+    separation = (recent - moments.past) / deviation
+    if not separation > 0.0:
+        return 0.0
+    projected = np.float64(dot(own.direction, 0, traces, 0, own.direction.shape[0]))
+    distance = (recent - projected) / deviation
+    ratio = separation * (distance - 0.5 * separation)
+    if not math.isfinite(ratio):
+        return 0.0
+    # The logistic function, without overflow.
+    share = 0.5 + 0.5 * math.tanh(0.5 * (ratio - THRESHOLD) / SOFTNESS)
+    return share * min(separation, 1.0)
+
+
+@kernel
+def answer_past(share, proba, n_classes, answer):
+    """Let the discriminant answer as far as a row is an earlier one, in place.
+
+    Parameters
+    ----------
+    share
+        float64, of `past_share`.
+    proba
+        (n_classes or more,) float64: the discriminant's probabilities.
+    n_classes
+        int64.
+    answer
+        (n_classes or more,) float64, overwritten.
+    """
+    part = SHARE * share
+    for c in range(n_classes):
+        answer[c] += part * (proba[c] - answer[c])
+
+
+@kernel
+def learn_recent(own, traces, n_rows):
+    """Take a row into the recent mean and, before that, into the moments of recent rows.
+
+    Parameters
+    ----------
+    own
+        `PastState`.
+    traces
+        (neurons,) float32.
+    n_rows
+        float64: rows learned before.
+    """
+    moments = own.moments
+    n = own.recent.shape[0]
+    rate = max(RATE, 1.0 / (n_rows + 1.0))
+    if moments.n > 0.0:
+        rest = np.float64(dot(own.direction, 0, traces, 0, n)) - moments.recent
+        moved = rest - moments.mean
+        share = max(MOMENT_RATE, 1.0 / moments.n)
+        moments.mean += share * moved
+        moments.variance += share * ((1.0 - share) * moved * moved - moments.variance)
+        moments.n += 1.0
+        moments.recent += rate * rest
+    for j in range(n):
+        own.recent[j] += np.float32(rate) * (traces[j] - own.recent[j])
+
+
+@kernel
+def turn_direction(own, mean, turned, n_rows):
+    """Take a new direction.
+
+    Parameters
+    ----------
+    own
+        `PastState`.
+    mean
+        (neurons,) float32: of all rows.
+    turned
+        (neurons,) float32: the inverse of the scatter within classes, times the recent mean less
+        that of all rows.
+    n_rows
+        float64: rows that the scatter is a sum over.
+    """
+    n = own.recent.shape[0]
+    moments = own.moments
+    length = 0.0
+    for j in range(n):
+        length += np.float64(turned[j]) * np.float64(own.recent[j] - mean[j])
+    if not (length > 0.0 and math.isfinite(length)):
+        return
+    scale = np.float32(math.sqrt(n_rows / length))
+    for j in range(n):
+        own.direction[j] = scale * turned[j]
+    moments.n = max(moments.n, 1.0)
+    moments.past = np.float64(dot(own.direction, 0, mean, 0, n))
+    moments.recent = np.float64(dot(own.direction, 0, own.recent, 0, n))
