@@ -78,6 +78,8 @@ def test_prometheus_scrapes_the_engine_and_grafana_shows_prometheus():
     image = (DEPLOY / "Containerfile").read_text()
     port = re.search(r"LOCO_STREAM_METRICS_PORT=(\d+)", image)[1]
     assert scrape["static_configs"][0]["targets"] == [f"engine:{port}"]
+    alerts = (ROOT / "docs" / "grafana" / "alerts.yml").read_text()
+    assert {scrape["job_name"]} == set(re.findall(r'job="([^"]+)"', alerts))
     token = re.search(r"LOCO_STREAM_TOKEN=(\S+)", image)[1]
     assert scrape["authorization"]["credentials_file"] == token
     source = yaml.safe_load((DEPLOY / "grafana" / "datasources.yml").read_text())["datasources"][0]
