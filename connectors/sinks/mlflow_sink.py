@@ -16,7 +16,6 @@ from loco_stream.connectors._base.buffered_sink import BufferedSink, RefusedErro
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS
-from loco_stream.records import check_kinds
 from loco_stream.stream import Record
 
 __all__ = ["CONNECTORS", "MLflowSink"]
@@ -70,18 +69,18 @@ class MLflowSink(BufferedSink):
         *,
         experiment: str = "loco-stream",
         run: str | None = None,
-        only: str | None = None,
         **options: Any,
     ) -> None:
         if not uri:
             raise ConfigError("mlflow: the address of a tracking server or database is missing")
-        if only is not None and not check_kinds(only) <= self.default_kinds:
-            raise ConfigError(f"mlflow: `only` must name status and report, got {only!r}")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         self._mlflow = _EXTRA.load()
         self.errors = (OSError, self._mlflow.exceptions.MlflowException)
         shown = uri.partition("://")[0] if "@" in uri else uri
-        super().__init__(f"mlflow:{shown}/{experiment}#{digest(uri)}", only=only, **options)
+        super().__init__(f"mlflow:{shown}/{experiment}#{digest(uri)}", **options)
+        if not self.kinds <= self.default_kinds:
+            kinds = ",".join(sorted(self.kinds))
+            raise ConfigError(f"mlflow: `only` must name status and report, got {kinds!r}")
         self._uri = uri
         self._experiment = experiment
         self._run_name = run
@@ -132,18 +131,22 @@ class MLflowSink(BufferedSink):
         if self._client is not None:
             return self._client
         client = self._mlflow.MlflowClient(tracking_uri=self._uri)
+        self._enter_run(client)
+        self._client = client
+        return client
+
+    def _enter_run(self, client: Any) -> None:
+        """Create the run, or continue the one with this tag."""
         found = client.get_experiment_by_name(self._experiment)
         where = found.experiment_id if found else client.create_experiment(self._experiment)
         runs = client.search_runs([where], f"tags.`{_TAG}` = '{self._key}'", max_results=1)
         if runs:
             self._run_id = runs[0].info.run_id
             client.update_run(self._run_id, status="RUNNING")
-        else:
-            run = client.create_run(where, run_name=self._run_name, tags={_TAG: self._key})
-            self._run_id = run.info.run_id
-            self._log_parameters(client)
-        self._client = client
-        return client
+            return
+        run = client.create_run(where, run_name=self._run_name, tags={_TAG: self._key})
+        self._run_id = run.info.run_id
+        self._log_parameters(client)
 
     def _log_parameters(self, client: Any) -> None:
         own = {name: self._facts.get(name) for name in ("model", "source", "task", "version")}

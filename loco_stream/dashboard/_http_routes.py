@@ -124,11 +124,7 @@ class _Routes:
 
     async def _decide(self, engine: StreamEngine, given: DecisionBody) -> None:
         """Set the rule in the engine's thread, between two commits."""
-        rule: Rule = {}
-        if given.thresholds is not None:
-            rule["thresholds"] = {one.label: one.probability for one in given.thresholds}
-        if given.costs is not None:
-            rule["costs"] = {(one.true, one.predicted): one.cost for one in given.costs}
+        rule = _rule(given)
         try:
             waiting = engine.queries.submit(lambda engine: engine.set_decision(**rule))
             await asyncio.wait_for(asyncio.wrap_future(waiting), TIMEOUT)
@@ -388,6 +384,16 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
     known = getattr(model, "features", None)
     unknown = [name for name in x if name not in known] if known else []
     return {**predicted, "unknown_features": unknown} if unknown else predicted
+
+
+def _rule(given: DecisionBody) -> Rule:
+    """Return the arguments of `set_decision`."""
+    rule: Rule = {}
+    if given.thresholds is not None:
+        rule["thresholds"] = {one.label: one.probability for one in given.thresholds}
+    if given.costs is not None:
+        rule["costs"] = {(one.true, one.predicted): one.cost for one in given.costs}
+    return rule
 
 
 def _shown_decision(model: LOCOClassifier) -> dict[str, object]:

@@ -367,15 +367,19 @@ class StreamEngine:
         with watch(self, False, max_samples) if progress else nullcontext():
             is_complete = False
             try:
-                self._commits.open()
-                self._listeners.begin(self._facts())
-                self._board.update(self)
+                self._begin()
                 self._process(max_samples)
                 self._finish()
                 is_complete = not self._stopping
             finally:
                 self.report = self._close(is_complete)
         return self.report
+
+    def _begin(self) -> None:
+        """Open the store, and tell sinks and watchers what the run is made of."""
+        self._commits.open()
+        self._listeners.begin(self._facts())
+        self._board.update(self)
 
     def _facts(self) -> dict[str, Any]:
         """Return what sinks are told of the run before its first row."""

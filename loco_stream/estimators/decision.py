@@ -156,12 +156,15 @@ def _checked_costs(given: object) -> dict[tuple[Hashable, Hashable], float]:
     if not isinstance(given, Mapping) or not given:
         raise ConfigError(f"{wanted}, got {given!r}")
     for pair, cost in given.items():
-        is_pair = isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_label, pair))
-        if not is_pair or not _is_number(cost) or not 0.0 <= cost <= MAX_COST:
+        if not _is_pair(pair) or not _is_number(cost) or not 0.0 <= cost <= MAX_COST:
             raise ConfigError(f"{wanted}, got {given!r}")
     return {
         (plain(true), plain(predicted)): float(cost) for (true, predicted), cost in given.items()
     }
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_label, value))
 
 
 def _is_label(value: object) -> bool:

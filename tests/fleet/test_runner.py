@@ -195,7 +195,7 @@ def test_all_rows_are_learned_when_columns_change_and_change_back(tmp_path):
 
 
 def test_an_unknown_key_feature_is_refused():
-    with pytest.raises(SourceError, match="must be a feature of the rows .*, got 'machine'"):
+    with pytest.raises(SourceError, match=r"must be a feature of the rows .*, got 'machine'"):
         KeyRouter("machine").route(blocks(1)[0])
 
 
