@@ -380,10 +380,14 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
     engine.count_request(x)
-    # None before the first row; models of other libraries have no such attribute
-    known = getattr(model, "features", None)
-    unknown = [name for name in x if name not in known] if known else []
+    unknown = _unknown_features(model, x)
     return {**predicted, "unknown_features": unknown} if unknown else predicted
+
+
+def _unknown_features(model: object, x: Row) -> list[str]:
+    """Return the features of a row that the model does not know; none before its first row."""
+    known = getattr(model, "features", None)  # models of other libraries have no such attribute
+    return [name for name in x if name not in known] if known else []
 
 
 def _rule(given: DecisionBody) -> Rule:
