@@ -99,7 +99,7 @@ class ModelAdapter:
         self._has_mode = takes_mode(model.predict_one)
         self._has_proba = callable(getattr(model, "predict_proba_one", None))
         self._has_intervals = hasattr(model, "predict_interval_array")
-        # such a model predicts the first of the most probable classes
+        # without a decision, such a model predicts the first of the most probable classes
         self._has_block_proba = hasattr(model, "learn_predict_proba_array")
 
     @property
@@ -167,7 +167,7 @@ class ModelAdapter:
     def predict_row(self, row: Row, with_proba: bool) -> RowPrediction:
         """Return the prediction with interval and, if wanted and known, probabilities."""
         proba = self._proba_if_known(row) if with_proba else None
-        if proba and self._has_block_proba:
+        if proba and self._has_block_proba and self.model.decision is None:
             y_pred = max(proba, key=proba.__getitem__)
         else:
             y_pred = self.predict(row)
@@ -353,11 +353,18 @@ class ModelAdapter:
         slots = [slot_of[label] for label in y]
         known = _known_classes(slots, n_known, len(classes))
         p_true = proba[np.arange(len(slots)), slots].tolist()
-        y_pred = [classes[slot] for slot in proba.argmax(axis=1).tolist()]
+        y_pred = self._chosen(proba, known)
         if not n_known and len(slots):  # nothing is predicted before there is a class
             y_pred[0] = None
             p_true[0] = None
         return BlockPredictions(y_pred, p_true, [None] * len(slots), proba, classes, known)
+
+    def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
+        """Return the label that follows from the probabilities of each row."""
+        if self.model.decision is not None:
+            return [plain(label) for label in self.model.decide_array(proba, known).tolist()]
+        classes = self.model.classes
+        return [classes[slot] for slot in proba.argmax(axis=1).tolist()]
 
     def predict_values(
         self,
