@@ -56,7 +56,7 @@ matrix: $(VENV)/.installed-dev ## the distribution's Python, the lowest and newe
 fuzz: $(VENV)/.installed-dev ## damaged messages, rows, tables, models and checkpoints for a minute; LOCO_SOAK=1: an hour
 	$(BIN)/python -m pytest -s tests/fuzz
 
-coverage: $(VENV)/.installed-dev ## which lines the quick tests reach; fails below the share in pyproject.toml
+coverage: $(VENV)/.installed-dev ## which lines the quick tests reach, in the workers and in the commands that they start
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(WORKERS) -m 'not slow'
 	$(BIN)/coverage combine --quiet

@@ -91,6 +91,13 @@ class ReliableLink:
         self.wait(is_answered, "replied")
         return self._replies.pop(seq)
 
+    def _timeout_error(self, what: str, seconds: float) -> SourceError:
+        error = self.session.error
+        why = f" ({error})" if error else ""
+        return SourceError(
+            f"no engine at {self._connection.address} {what} within {seconds:g} s{why}"
+        )
+
     def wait(self, done: Callable[[], bool], what: str, timeout: float | None = None) -> None:
         """Send and receive until `done`.
 
@@ -109,11 +116,7 @@ class ReliableLink:
                 return
             left = deadline - time.monotonic()
             if left <= 0:
-                error = self.session.error
-                why = f" ({error})" if error else ""
-                raise SourceError(
-                    f"no engine at {self._connection.address} {what} within {limit:g} s{why}"
-                )
+                raise self._timeout_error(what, limit)
             self._warning.check()
             self.pump(min(left, _TICK))
 

@@ -357,18 +357,24 @@ class RemoteSources:
                 f"the source name {name!r} belongs to another key: each client needs its own names"
             )
 
-    def _make_room(self) -> None:
-        """Forget a sender without rows, or else one that is gone for long, with the fewest rows.
-
-        A sender that is connected or was active recently is not forgotten once it has sent a row.
-        """
+    def _forget_without_rows(self) -> bool:
+        """Forget the oldest sender that has sent no row; return whether there was one."""
         while self._without_rows:
             name = next(iter(self._without_rows))
             del self._without_rows[name]
             source = self.by_name.get(name)
             if source is not None and not source.last:
                 self._forget(source)
-                return
+                return True
+        return False
+
+    def _make_room(self) -> None:
+        """Forget a sender without rows, or else one that is gone for long, with the fewest rows.
+
+        A sender that is connected or was active recently is not forgotten once it has sent a row.
+        """
+        if self._forget_without_rows():
+            return
         before = self._clock() - self.limits.forget
         gone = [s for s in self.by_name.values() if not s.connected and s.active_at < before]
         if not gone:

@@ -248,11 +248,13 @@ class ServerSession:
         source = self.sources.find(hello.source, key)
         self.close(peer)
         self._displace(hello.source)
-        session = PeerSession(peer, source, hello, key or peer.hex())
+        self._begin(PeerSession(peer, source, hello, key or peer.hex()))
+
+    def _begin(self, session: PeerSession) -> None:
         session.acked = session.durable
-        source.connected = True
-        self._by_peer[peer] = session
-        self._by_source[hello.source] = session
+        session.source.connected = True
+        self._by_peer[session.peer] = session
+        self._by_source[session.hello.source] = session
         self._send(session, Kind.HELLO, encode(FlowControl(self._window)))
 
     def _displace(self, name: str) -> None:

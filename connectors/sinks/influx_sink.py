@@ -123,14 +123,21 @@ def line(record: Record, now: float) -> str:
 def _fields(record: Record) -> Mapping[str, Any]:
     fields = {name: record[name] for name in _INTEGERS if name in record}
     fields |= record.get("status") or record.get("report") or {}
-    for name, number_name in (("prediction", "value"), ("label", "label_value")):
-        if name in record:
-            fields[number_name if _is_number(record[name]) else name] = record[name]
+    fields |= _outcome_fields(record)
     if record["kind"] == "anomaly":
         fields |= _anomaly_fields(record)
     if record.get("proba"):
         fields["confidence"] = max(record["proba"].values())
     return fields | {name: record[name] for name in _TEXTS if name in record}
+
+
+def _outcome_fields(record: Record) -> Mapping[str, Any]:
+    """Return prediction and label; numbers have names of their own, as a field has one type."""
+    return {
+        number_name if _is_number(record[name]) else name: record[name]
+        for name, number_name in (("prediction", "value"), ("label", "label_value"))
+        if name in record
+    }
 
 
 def _is_number(value: object) -> bool:

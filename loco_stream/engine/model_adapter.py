@@ -354,9 +354,9 @@ class ModelAdapter:
         known = _known_classes(slots, n_known, len(classes))
         p_true = proba[np.arange(len(slots)), slots].tolist()
         y_pred = self._chosen(proba, known)
-        if not n_known:  # nothing is predicted before there is a class
-            y_pred = [label if n else None for label, n in zip(y_pred, known, strict=True)]
-            p_true = [p if n else None for p, n in zip(p_true, known, strict=True)]
+        if not n_known and len(slots):  # nothing is predicted before there is a class
+            y_pred[0] = None
+            p_true[0] = None
         return BlockPredictions(y_pred, p_true, [None] * len(slots), proba, classes, known)
 
     def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
@@ -406,15 +406,20 @@ def _joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     interval = [interval for part in parts for interval in part.interval]
     if parts[-1].proba is None:
         return BlockPredictions(y_pred, p_true, interval)
+    known = [n for part in parts for n in part.known]
     classes = parts[-1].classes
-    proba = np.zeros((len(y_pred), len(classes)))
+    proba = _joined_proba(parts, (len(y_pred), len(classes)))
+    return BlockPredictions(y_pred, p_true, interval, proba, classes, known)
+
+
+def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> NDArray[np.float64]:
+    proba = np.zeros(shape)
     begin = 0
     for part in parts:
         if part.proba is not None:
             proba[begin : begin + len(part.y_pred), : part.proba.shape[1]] = part.proba
         begin += len(part.y_pred)
-    known = [n for part in parts for n in part.known]
-    return BlockPredictions(y_pred, p_true, interval, proba, classes, known)
+    return proba
 
 
 def _without_details(y_pred: list[Label]) -> BlockPredictions:

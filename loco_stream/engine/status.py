@@ -136,12 +136,15 @@ class StatusBoard:
         watcher = self._trainer.watcher
         return {} if watcher is None else {"unusual_columns": watcher.shares()}
 
-    def _measure(self) -> Config:
-        now = time.monotonic()
+    def _renew_slow(self, now: float) -> None:
+        """Renew the numbers that take long to compute, if it is time."""
         if now - self._slow_at >= _SLOW_SECONDS:
             numbers = _numbers(self._monitor_report())
             self._slow = {**numbers, **self._quality(), **self._watcher_shares()}
             self._slow_at = now
+
+    def _measure(self) -> Config:
+        self._renew_slow(time.monotonic())
         trainer = self._trainer
         return {
             **self._slow,

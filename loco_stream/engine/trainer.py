@@ -22,6 +22,7 @@ from loco_stream.engine.watching import Watcher
 from loco_stream.errors import InputError
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
+from loco_stream.monitor.row_codec import CodedRows
 from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
@@ -251,10 +252,21 @@ class Trainer:
     ) -> None:
         """Pass rows to the monitor, which sees the model after the last one."""
         encoded = monitor.encode(part.X, part.features)
-        model = self.adapter.model
-        if monitor.update_rows(encoded, labels, y_pred, self.n_samples, model):
+        if monitor.update_rows(encoded, labels, y_pred, self.n_samples, self.adapter.model):
             self.n_samples += len(labels)
-            return
+        else:
+            self._examine_rows(monitor, part, encoded, labels, y_pred)
+
+    def _examine_rows(
+        self,
+        monitor: TaskMonitor,
+        part: Block,
+        encoded: CodedRows,
+        labels: Sequence[Label],
+        y_pred: Sequence[Label],
+    ) -> None:
+        """Do what `_examine_part` does row by row, since something happens in them."""
+        model = self.adapter.model
         holds_out = monitor.holds_out
         for i, (y, prediction) in enumerate(zip(labels, y_pred, strict=True)):
             index = self.n_samples

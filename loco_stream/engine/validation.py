@@ -195,10 +195,16 @@ def row_fault(x: object) -> str | None:
         is_plain = type(value) is float or type(value) is int
         if is_plain and -LARGEST <= value <= LARGEST and not has_surrogate(name):
             continue
-        if is_beyond(value):
-            return f"feature {shown(name)} {_RANGE}, got {shown(value)}"
-        if has_surrogate(name) or has_surrogate(value):
-            return f"feature {shown(name)} {_UNICODE}, got {shown(value)}"
+        if (fault := _value_fault(name, value)) is not None:
+            return fault
+    return None
+
+
+def _value_fault(name: object, value: object) -> str | None:
+    if is_beyond(value):
+        return f"feature {shown(name)} {_RANGE}, got {shown(value)}"
+    if has_surrogate(name) or has_surrogate(value):
+        return f"feature {shown(name)} {_UNICODE}, got {shown(value)}"
     return None
 
 

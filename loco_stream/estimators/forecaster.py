@@ -30,6 +30,13 @@ LAGS = 24  # last values that are inputs
 _LEVEL = "last value"
 
 
+def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | None) -> None:
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise InputError(f"`horizon` must be a positive integer, got {shown(horizon)}")
+    if xs is not None and len(xs) != horizon:
+        raise InputError(f"`xs` must have {horizon} rows, one per step, got {len(xs)}")
+
+
 class LOCOForecaster(Forecaster):
     """Forecasts a time series with one spiking network that has a readout head per step ahead.
 
@@ -324,10 +331,7 @@ class LOCOForecaster(Forecaster):
         self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
     ) -> tuple[Float64, Float64]:
         """Return the forecasts (horizon,) and half widths (horizon, coverages)."""
-        if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-            raise InputError(f"`horizon` must be a positive integer, got {shown(horizon)}")
-        if xs is not None and len(xs) != horizon:
-            raise InputError(f"`xs` must have {horizon} rows, one per step, got {len(xs)}")
+        _check_horizon(horizon, xs)
         with self._core.lock:
             if self.n_seen == 0:
                 return np.zeros(horizon), np.full((horizon, len(COVERAGES)), np.inf)

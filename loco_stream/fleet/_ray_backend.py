@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -220,17 +220,20 @@ class _WorkerHandle:
                 messages.pop(0)
                 self._take(message, content, again=True)
 
+    def _count(self, message: _Message, results: Mapping[int, Any], again: bool) -> None:
+        for i, (_, n_repeated, refusal, _) in results.items():
+            self.n_repeated += 0 if again else n_repeated
+            if refusal is not None:
+                self.n_refused += message.lengths[i] - n_repeated
+                self.notes.append(refusal)
+
     def _take(self, message: _Message, content: bytes, again: bool) -> None:
         """Store the reply to a message; `again` marks one that was resent."""
         durable, results, notes = decode_plain(content)
         while self._unsynced and self._unsynced[0].number <= durable:
             self._unsynced.popleft()
         self.notes.extend(notes)
-        for i, (_, n_repeated, refusal, _) in results.items():
-            self.n_repeated += 0 if again else n_repeated
-            if refusal is not None:
-                self.n_refused += message.lengths[i] - n_repeated
-                self.notes.append(refusal)
+        self._count(message, results, again)
         if message.predicts:
             self._results[message.number] = [
                 LearnResult(*results[i]) for i in range(len(message.lengths))

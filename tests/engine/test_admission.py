@@ -100,7 +100,7 @@ def test_rows_of_the_http_api_are_bounded_and_their_sender_is_told():
     report = engine.run()
     assert few.result()[0].status == "learned"
     assert many.result()[0].status == "refused"
-    assert "sources after the first may bring 2 new features" in many.result()[0].reason
+    assert "sources after the first must bring at most 2 new features" in many.result()[0].reason
     assert report["n_samples"] == 3
 
 
