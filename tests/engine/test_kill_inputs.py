@@ -218,8 +218,7 @@ def test_kills_of_the_engine_on_a_pipe_of_lines(tmp_path, processes):
     found = wait_until_still(engine)
     assert found["n_rows_repeated"] == 0
     assert n_learned + 2000 <= found["n_samples"] <= n
-    engine.process.stdin.close()
-    end(engine.process)
+    end(engine.process)  # and closes the pipe
     assert inspect(engine.folder)["n_samples"] == found["n_samples"]
     print(
         f"{KILLS} kills: {n - found['n_samples']} of {n} rows were lost in the pipe, none doubled"
