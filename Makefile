@@ -28,14 +28,18 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) $(WITH) -e '.[test,check,docs]'
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-docs
+
+$(VENV)/.installed-docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP) $(WITH) -e '.[docs]'
+	@touch $@
 
 demo: $(VENV)/.installed ## a live run on a real stream: table, out/report.json, out/report.png; offers the live page
 	@mkdir -p out
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --report out/report.json --plot out/report.png
 	@$(BIN)/loco-stream demo machine --ask --seconds 60 --port 0
 
-docs: $(VENV)/.installed-dev ## the guide, in out/docs; a warning is an error, and nothing is fetched
+docs: $(VENV)/.installed-docs ## the guide, in out/docs; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d out/doctrees docs out/docs
 
 test: $(VENV)/.installed-dev ## the tests, about a quarter of an hour on two cores; CI runs them
@@ -73,12 +77,13 @@ bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.
 bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own
 	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
 
-pictures: $(VENV)/.installed-dev ## those of the README and the guide; needs Chromium
+pictures: $(VENV)/.installed-dev ## those of the guide whose code changed, and those of the README; needs Chromium
 	$(BIN)/python docs/pictures.py
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
 	$(BIN)/python -m pytest tests/dashboard/test_dashboard.py -k machine_demo
 	cp out/pages/machine.png demos/images/page.png
 	$(BIN)/loco-stream demo events --headless --recording out/events.npz --plot demos/images/events.png
+	$(BIN)/python docs/drawn.py page run events
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow

@@ -27,6 +27,7 @@ BENCHES = {
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
     "watch": "benchmarks.watch:command",
+    "sizing": "benchmarks.sizing:command",
     "targets": "benchmarks.targets:command",
     "forecast": "benchmarks.forecast:command",
     "tables": "benchmarks.tables:command",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from loco_stream.connectors.sinks.influx_sink import InfluxSink
     from loco_stream.connectors.sinks.jsonl_sink import JSONLSink
     from loco_stream.connectors.sinks.kafka_sink import KafkaSink
+    from loco_stream.connectors.sinks.mlflow_sink import MLflowSink
     from loco_stream.connectors.sinks.mqtt_sink import MQTTSink
     from loco_stream.connectors.sinks.nats_sink import NATSSink
     from loco_stream.connectors.sinks.redis_sink import RedisSink
@@ -52,6 +53,7 @@ _MODULES = {
     "ExecSink": "sinks.exec_sink",
     "HTTPSink": "sinks.http_sink",
     "InfluxSink": "sinks.influx_sink",
+    "MLflowSink": "sinks.mlflow_sink",
     "InfluxSource": "sources.influx_source",
     "JSONLSink": "sinks.jsonl_sink",
     "JSONLSource": "sources.jsonl_source",
@@ -91,6 +93,7 @@ __all__ = [
     "KafkaSink",
     "KafkaSource",
     "LSLSource",
+    "MLflowSink",
     "MQTTSink",
     "MQTTSource",
     "NATSSink",

@@ -50,6 +50,7 @@ SINKS = {
     "sinks.kafka_sink": ("kafka", "kafkas"),
     "sinks.nats_sink": ("nats",),
     "sinks.influx_sink": ("influx", "influxs"),
+    "sinks.mlflow_sink": ("mlflow",),
 }
 
 Table = dict[str, tuple[str, ...]]

@@ -6,16 +6,13 @@ from loco_stream import __version__
 
 project = "loco_stream"
 version = release = __version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "loco_stream"
 html_copy_source = False
 
 myst_heading_anchors = 3  # so that a link to a heading is checked
-nb_execution_mode = "force"
-nb_execution_raise_on_error = True
-nb_execution_timeout = 300
 
 napoleon_google_docstring = False
 autodoc_typehints = "none"  # the signature has them

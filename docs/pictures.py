@@ -1,29 +1,42 @@
-"""Draw the pictures of the guide, each from a real run.
+"""Draw the pictures of the guide.
 
-``python docs/pictures.py`` writes docs/images/*.svg.
+``python docs/pictures.py`` draws those whose code or inputs changed since they were drawn,
+``python docs/pictures.py NAME...`` the named ones, and ``python docs/pictures.py all`` all of them,
+in about two minutes. Files are docs/images/NAME.svg. `docs/drawn.py` records what drew them.
 
-Figures of depth are read from benchmarks/RESULTS.md; everything else is learned here, in about a
-minute.
+Every curve is a run of this package, apart from two: `depth` reads benchmarks/RESULTS.md and
+`speed` reads docs/results.md. Diagrams are in docs/diagrams.py.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import diagrams
+import drawn
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from river import datasets
+from river.datasets import synth
 
-from loco_stream import AdvancedOptions, LOCOClassifier, StreamEngine, TaskMonitor
+from loco_stream import (
+    AdvancedOptions,
+    LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
+    StreamEngine,
+    TaskMonitor,
+)
 
-HERE = Path(__file__).parent
-IMAGES = HERE / "images"
+BLUE = "#1c3f5f"
+LIGHT = "#5b8db8"
+ORANGE = "#c8843b"
 mpl.use("agg")
 mpl.rcParams.update(
     {
@@ -38,14 +51,8 @@ mpl.rcParams.update(
 )
 
 
-def keep(name: str) -> None:
-    """Write the figure at hand, without the date, so that equal runs give equal files."""
-    plt.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})
-    plt.close()
-
-
 def draw_path() -> None:
-    """Draw how one sample becomes currents, spikes and an answer."""
+    """Draw how one sample becomes currents, spikes and a prediction."""
     model = LOCOClassifier(seed=1)
     rows = list(datasets.Phishing())
     for x, y in rows[:1000]:
@@ -58,25 +65,22 @@ def draw_path() -> None:
     model.learn_one(*rows[1001])
     times, neurons = model.last_spikes_
     _, axes = plt.subplots(1, 4, figsize=(10, 2.8), width_ratios=(1.3, 1.6, 2.2, 0.8))
-    axes[0].barh(names, table[0], color="#5b8db8")
+    axes[0].barh(names, table[0], color=LIGHT)
     axes[0].set(title="1. the row", xlabel="value")
     axes[0].tick_params(axis="y", labelsize=6)
     axes[1].imshow(currents.reshape(len(names), -1), aspect="auto", cmap="Blues")
-    axes[1].set(title="2. currents: nine fields a feature", xlabel="field", yticks=[])
-    axes[2].plot(times, neurons, ".", markersize=2, color="#1c3f5f")
+    axes[1].set(title="2. currents: nine fields per feature", xlabel="field", yticks=[])
+    axes[2].plot(times, neurons, ".", markersize=2, color=BLUE)
     axes[2].set(title="3. spikes of 128 neurons", xlabel="ms", ylabel="neuron")
-    axes[3].bar([str(label) for label in proba], list(proba.values()), color="#c8843b")
-    axes[3].set(title="4. answer", ylim=(0, 1))
-    keep("path")
+    axes[3].bar([str(label) for label in proba], list(proba.values()), color=ORANGE)
+    axes[3].set(title="4. prediction", ylim=(0, 1))
 
 
 def results_of_depth() -> dict[str, list[float]]:
     """Read test accuracies at 3, 10 and 15 layers from the tables of results."""
-    text = (HERE.parent / "benchmarks" / "RESULTS.md").read_text()
-    section = text[text.index("## depth") : text.index("## wide")]
     found = re.findall(
         r"^\| ([\w' ]+) \| ([\d.]+) ±[\d.]+ \| ([\d.]+) ±[\d.]+ \| ([\d.]+) ±[\d.]+ \|$",
-        section,
+        drawn.section(*drawn.INPUTS["depth"]),
         re.M,
     )
     return {name: [float(value) for value in values] for name, *values in found}
@@ -96,7 +100,6 @@ def draw_depth() -> None:
         axis.plot([3, 10, 15], results[name], "o-", label=label)
     axis.set(xlabel="hidden layers", ylabel="test accuracy, %", xticks=[3, 10, 15], ylim=(0, 100))
     axis.legend(frameon=False)
-    keep("depth")
 
 
 def turns(n: int, n_turns: int, seed: int) -> Iterator[tuple[dict[str, float], str, int]]:
@@ -111,28 +114,29 @@ def turns(n: int, n_turns: int, seed: int) -> Iterator[tuple[dict[str, float], s
             )
 
 
-def draw_memories() -> None:
-    """Draw who speaks while two concepts take turns."""
+def draw_snapshots() -> None:
+    """Draw when a snapshot of an earlier model predicts, while two concepts take turns."""
     model = LOCOClassifier(seed=1)
-    right = []
-    says = []
+    correct = []
+    recalled = []
     for x, y, _ in turns(2000, 4, seed=1):
-        right.append(model.predict_one(x) == y)
+        correct.append(model.predict_one(x) == y)
         model.learn_one(x, y)
-        says.append([model.mixture_["stack"], float(model.recalled[1] > 0)])
+        recalled.append(float(model.recalled[1] > 0))
     _, axes = plt.subplots(2, 1, figsize=(7, 3.2), sharex=True)
-    axes[0].plot(np.convolve(right, np.ones(100) / 100)[: len(right)], color="#1c3f5f")
+    axes[0].plot(np.convolve(correct, np.ones(100) / 100)[: len(correct)], color=BLUE)
     axes[0].set(
-        ylabel="right, last 100", ylim=(0.3, 1.02), title="concept A, B, A, B, 2000 rows each"
+        ylabel="accuracy,\nlast 100 rows",
+        ylim=(0.3, 1.02),
+        title="concepts A, B, A, B, 2000 rows each",
     )
-    axes[1].plot(np.array(says)[:, 1], color="#c8843b")
+    axes[1].plot(recalled, color=ORANGE)
     axes[1].set(
-        ylabel="an old model speaks", yticks=[0, 1], yticklabels=["no", "yes"], xlabel="row"
+        ylabel="a snapshot\npredicts", yticks=[0, 1], yticklabels=["no", "yes"], xlabel="row"
     )
     for axis in axes:
         for start in (2000, 4000, 6000):
             axis.axvline(start, color="grey", linestyle=":")
-    keep("memories")
 
 
 def classes_by_class() -> Iterator[tuple[dict[str, float], str]]:
@@ -152,7 +156,7 @@ def draw_forgetting() -> None:
     fast = {"retention": 0.0, "advanced": advanced}
     _, axes = plt.subplots(1, 2, figsize=(7, 3.2))
     for axis, settings, title in zip(
-        axes, ({}, fast), ("default", "one fast readout alone"), strict=True
+        axes, ({}, fast), ("default", "one member, leak 1e-2"), strict=True
     ):
         monitor = TaskMonitor(share=0.2)
         facts = (
@@ -168,12 +172,17 @@ def draw_forgetting() -> None:
             if np.isfinite(value):
                 axis.text(j, i, f"{100 * value:.0f}", ha="center", va="center")
         ticks = range(len(matrix))
+        names = [str(k + 1) for k in ticks]
         points = 100 * facts["forgetting"]
         axis.set(
-            xlabel="asked about task", ylabel="after learning task", xticks=ticks, yticks=ticks
+            xlabel="accuracy on task, %",
+            ylabel="at the end of task",
+            xticks=ticks,
+            yticks=ticks,
+            xticklabels=names,
+            yticklabels=names,
         )
-        axis.set_title(f"{title}: forgetting {points:.0f} points")
-    keep("forgetting")
+        axis.set_title(f"{title}: forgetting {points:.0f} points", fontsize=9)
 
 
 def learned(rows: tuple[NDArray[Any], NDArray[Any]], tail: int = 0, **settings: Any) -> float:
@@ -215,7 +224,6 @@ def draw_sizes() -> None:
     )
     axis.minorticks_off()
     axis.legend(frameon=False)
-    keep("sizes")
 
 
 def draw_retention() -> None:
@@ -231,20 +239,19 @@ def draw_retention() -> None:
         right = LOCOClassifier(seed=1, retention=value).learn_predict_array(X, y) == y
         new.append(100 * right[2000:2200].mean())
         back.append(100 * np.concatenate([right[4000:4200], right[6000:6200]]).mean())
-    axis.plot(values, back, "o-", label="first 200 rows when a concept is back")
+    axis.plot(values, back, "o-", label="first 200 rows after a concept returns")
     axis.plot(values, new, "o--", label="first 200 rows of a new concept")
     axis.set(xlabel="retention", ylabel="accuracy, %", ylim=(80, 100))
     axis.legend(frameon=False)
-    keep("retention")
 
 
 def draw_leaks() -> None:
     """Draw one speed of forgetting against several, while a border turns."""
     rng = np.random.default_rng(3)
     choices = {"(0,)": (0.0,), "(1e-4,)": (1e-4,), "(1e-2,)": (1e-2,), "(0, 1e-4, 1e-1)": None}
-    speeds = {"still": 0.0, "turns slowly": 1e-3, "turns fast": 1e-2}
+    speeds = {"no change": 0.0, "slow turn": 1e-3, "fast turn": 1e-2}
     _, axis = plt.subplots(figsize=(6, 3))
-    for k, (label, leaks) in enumerate(choices.items()):
+    for label, leaks in choices.items():
         scores = []
         for speed in speeds.values():
             X = rng.normal(size=(6000, 2))
@@ -252,10 +259,9 @@ def draw_leaks() -> None:
             y = (X[:, 0] * np.cos(angle) + X[:, 1] * np.sin(angle) > 0).astype(int)
             advanced = AdvancedOptions(leaks=leaks)
             scores.append(learned((X, y), tail=4000, advanced=advanced))
-        axis.bar(np.arange(3) + 0.2 * k, scores, 0.18, label=label)
-    axis.set(xticks=np.arange(3) + 0.3, xticklabels=speeds, ylabel="accuracy, %", ylim=(80, 100))
-    axis.legend(title="leaks", fontsize=7, loc="upper right")
-    keep("leaks")
+        axis.plot(range(3), scores, "o-", label=label)
+    axis.set(xticks=range(3), xticklabels=speeds, ylabel="accuracy, %", xlim=(-0.2, 2.2))
+    axis.legend(title="leaks", fontsize=8, frameon=False, loc="lower left")
 
 
 def draw_memory() -> None:
@@ -266,8 +272,7 @@ def draw_memory() -> None:
         "(0.3, 50)": (0.3, 50.0),
         "(20, 500)": (20.0, 500.0),
     }
-    _bars(
-        "memory",
+    _points(
         [learned(wave(6000, 1), tail=2000, memory=value) for value in choices.values()],
         choices,
         "memory",
@@ -288,8 +293,8 @@ def draw_weight() -> None:
         found.append(100 * said[y[5000:]].mean())
         false.append(100 * said[~y[5000:]].mean())
     _, axis = plt.subplots(figsize=(5, 3))
-    axis.plot(weights, found, "o-", label="rare rows found")
-    axis.plot(weights, false, "o--", label="false alarms among the others")
+    axis.plot(weights, found, "o-", label="recall of the rare class")
+    axis.plot(weights, false, "o--", label="share of other rows predicted as rare")
     axis.set(
         xscale="log",
         xlabel="class_weight of the rare class",
@@ -299,29 +304,178 @@ def draw_weight() -> None:
     )
     axis.minorticks_off()
     axis.legend(frameon=False)
-    keep("weight")
 
 
-def _bars(name: str, scores: list[float], labels: Any, what: str) -> None:
+def draw_speed() -> None:
+    """Draw accuracy over speed of the learners on twelve streams."""
+    labels = {  # in the table: in the picture, and where the text stands
+        "**loco_stream, default**": ("loco_stream", (-52, 5)),
+        "64 neurons (fast preset)": ("loco_stream, fast preset", (5, 3)),
+        "ReLU net of 64, backprop, .03": ("backpropagation", (5, 3)),
+        "MOA: SRP of 100 trees": ("MOA: SRP100", (-4, 8)),
+        "MOA: SAMkNN": ("MOA: SAMkNN", (-24, 7)),
+        "LeveragingBagging10": ("Leveraging bagging", (5, -9)),
+        "KNN": ("nearest neighbors", (5, 3)),
+        "ARF10": ("adaptive random forest", (5, -5)),
+        "HAT": ("Hoeffding adaptive tree", (-80, -12)),
+        "LogReg": ("logistic regression", (5, 3)),
+        "SLDA": ("linear discriminant", (5, 3)),
+    }
+    _, axis = plt.subplots(figsize=(6, 3.4))
+    for row in drawn.section(*drawn.INPUTS["speed"]).splitlines():
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        if cells[0] in labels:
+            speed, mean = float(cells[-1].replace(",", "")), float(cells[-2])
+            text, offset = labels[cells[0]]
+            axis.plot(speed, mean, "o", color=ORANGE if "loco" in text else BLUE)
+            axis.annotate(text, (speed, mean), offset, textcoords="offset points", fontsize=7)
+    axis.set(
+        xscale="log",
+        xlim=(2e2, 6e6),
+        xlabel="rows per second of CPU time",
+        ylabel="mean accuracy, %",
+        ylim=(70, 94),
+    )
+
+
+def draw_modes() -> None:
+    """Draw the accuracy on all classes so far in both prediction modes; classes come in groups."""
+    rows = list(classes_by_class())
+    names = sorted(rows[0][0])
+    X = np.array([[x[name] for name in names] for x, _ in rows])
+    y = np.array([label for _, label in rows])
+    is_held = np.arange(len(rows)) % 5 == 4
+    model = LOCOClassifier(seed=1)
+    seen: list[int] = []
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    known: set[str] = set()
+    step = 60
+    for start in range(0, len(rows), step):
+        part = np.arange(start, min(start + step, len(rows)))
+        part = part[~is_held[part]]
+        model.learn_array(X[part], y[part])
+        known |= set(y[part])
+        asked = is_held & np.isin(y, list(known))
+        seen.append(int(part[-1]))
+        for mode, values in scores.items():
+            correct = model.predict_array(X[asked], in_stream=mode) == y[asked]
+            values.append(100 * float(np.mean(correct)))
+    _, axis = plt.subplots(figsize=(7, 3))
+    axis.plot(seen, scores[False], "o-", markersize=3, color=ORANGE, label="in_stream=False")
+    axis.plot(seen, scores[True], "o-", markersize=3, color=BLUE, label="in_stream=True")
+    for start in np.flatnonzero(np.diff([_group(label, y) for label in y])) + 1:
+        axis.axvline(start, color="grey", linestyle=":")
+    axis.set(
+        xlabel="row; dotted: the stream goes on to other classes",
+        ylabel="accuracy on held-out rows\nof all classes so far, %",
+        ylim=(0, 102),
+    )
+    axis.legend(frameon=False, loc="lower left")
+
+
+def _group(label: str, labels: NDArray[Any]) -> int:
+    return min(sorted(set(labels)).index(label) // 2, 2)
+
+
+def draw_delays() -> None:
+    """Draw labels that depend on two rows: the bit of now, and the bit three rows before."""
+    rng = np.random.default_rng(1)
+    bits = rng.integers(0, 2, 4000)
+    X = bits[:, None] + 0.1 * rng.normal(size=(4000, 1))
+    y = bits ^ np.roll(bits, 3)
+    choices: dict[str, dict[str, Any]] = {
+        "neither": {},
+        "memory=(0.3, 50)": {"memory": (0.3, 50.0)},
+        "max_delay=5": {"max_delay": 5},
+    }
+    _, axis = plt.subplots(figsize=(6, 2.8))
+    for (label, settings), color in zip(choices.items(), ("grey", LIGHT, ORANGE), strict=True):
+        correct = LOCOClassifier(seed=1, **settings).learn_predict_array(X, y) == y
+        mean = np.convolve(correct, np.ones(300) / 300, "valid")
+        axis.plot(np.arange(300, 4001)[::10], 100 * mean[::10], color=color, label=label)
+    axis.set(xlabel="row", ylabel="accuracy, last 300 rows, %", ylim=(40, 102))
+    axis.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.75))
+
+
+def draw_centroids() -> None:
+    """Draw how many centroids moving blobs need."""
+    values = (0, 30, 100, 300, 1000)
+    stream = synth.RandomRBFDrift(
+        seed_model=1, seed_sample=1, n_classes=3, n_features=4, n_centroids=30, change_speed=1e-4
+    )
+    rows = [(list(x.values()), label) for x, label in stream.take(8000)]
+    X = np.array([x for x, _ in rows])
+    y = np.array([label for _, label in rows])
+    scores = [learned((X, y), tail=4000, centroids=value) for value in values]
+    _, axis = plt.subplots(figsize=(5, 2.6))
+    axis.plot(range(len(values)), scores, "o-", color=BLUE)
+    axis.set(
+        xticks=range(len(values)), xticklabels=values, xlabel="centroids", ylabel="accuracy, %"
+    )
+
+
+def draw_onset() -> None:
+    """Draw both scores of the anomaly detector around a fault."""
+    rng = np.random.default_rng(1)
+    X = np.column_stack([4 + rng.normal(0, 0.1, 2000), 12 + rng.normal(0, 0.2, 2000)])
+    X[1500:1560, 1] -= 5
+    detector = LOCODetector(seed=1)
+    scores = detector.learn_score_array(X)
+    shown = slice(1300, 1800)
+    rows = np.arange(2000)[shown]
+    _, axes = plt.subplots(2, 1, figsize=(7, 3.4), sharex=True)
+    axes[0].plot(rows, X[shown, 1], color=BLUE)
+    axes[0].set(ylabel="flow")
+    axes[1].plot(rows, scores.state[shown], color=LIGHT, label="state")
+    axes[1].plot(rows, scores.onset[shown], color=ORANGE, label="onset")
+    alarms = rows[scores.alarm[shown]]
+    axes[1].plot(alarms, scores.onset[alarms], "v", color="black", label="alarm")
+    axes[1].set(ylabel="score", xlabel="row")
+    axes[1].legend(frameon=False, fontsize=8)
+
+
+def draw_forecast() -> None:
+    """Draw a forecast of two days with its interval."""
+    rng = np.random.default_rng(1)
+    hours = np.arange(1048)
+    load = 50 + 20 * np.sin(hours * 2 * np.pi / 24) + rng.normal(0, 2, len(hours))
+    model = LOCOForecaster(seed=1)
+    for value in load[:1000]:
+        model.learn_one(float(value))
+    bands = np.array(model.forecast_interval(48, coverage=0.9))
+    _, axis = plt.subplots(figsize=(7, 2.8))
+    axis.plot(hours[930:1000], load[930:1000], color=BLUE, label="learned")
+    axis.plot(hours[1000:], load[1000:], ".", color=BLUE, markersize=4, label="what came")
+    axis.plot(hours[1000:], model.forecast(48), color=ORANGE, label="forecast")
+    axis.fill_between(
+        hours[1000:], bands[:, 0], bands[:, 1], color=ORANGE, alpha=0.2, label="90 % interval"
+    )
+    axis.set(xlabel="hour", ylabel="load")
+    axis.legend(frameon=False, fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+
+
+def _points(scores: list[float], labels: Any, what: str) -> None:
     axis: Axes
     _, axis = plt.subplots(figsize=(5, 2.6))
-    axis.bar(list(labels), scores, color="#5b8db8")
-    axis.set(ylabel="accuracy, %", xlabel=what, ylim=(80, 100))
-    keep(name)
+    axis.plot(list(labels), scores, "o", color=BLUE)
+    axis.set(ylabel="accuracy, %", xlabel=what, ylim=(90, 100))
+
+
+def main(asked: list[str]) -> None:
+    """Draw pictures, and record what drew them."""
+    names = drawn.names()
+    changed = [name for name in drawn.changed() if name in names]
+    chosen = names if asked == ["all"] else asked or changed
+    drawn.IMAGES.mkdir(exist_ok=True)
+    for name in chosen:
+        function = globals().get(f"draw_{name}") or getattr(diagrams, f"draw_{name}")
+        function()
+        # without the date, so that equal runs give equal files
+        plt.savefig(drawn.IMAGES / f"{name}.svg", metadata={"Date": None})
+        plt.close()
+        drawn.record([name])
+        print(name, flush=True)
 
 
 if __name__ == "__main__":
-    IMAGES.mkdir(exist_ok=True)
-    for draw in (
-        draw_path,
-        draw_depth,
-        draw_memories,
-        draw_forgetting,
-        draw_sizes,
-        draw_retention,
-        draw_leaks,
-        draw_memory,
-        draw_weight,
-    ):
-        draw()
-        print(draw.__name__, flush=True)
+    main(sys.argv[1:])

@@ -391,8 +391,8 @@ class Source(ABC):
         commits at once, and the source yields an empty list at least every 0.1 s while nothing
         arrives, so that a stop takes effect.
     needs_log
-        Whether `ack` makes the sender forget the rows. The engine then writes them to its log
-        first.
+        Whether rows cannot be read again, as `ack` makes the sender forget them, or the sender
+        keeps none. The engine then writes them to its log before it learns them.
     on_bad
         What happens to a bad row: ``"skip"`` (left out and counted) or ``"stop"`` (raises).
     targets
@@ -561,10 +561,11 @@ class Sink(ABC):
 
     1. It reads `name` and `kinds`.
     2. To resume, it calls `restore_state` with what `export_state` returned for this `name`.
-    3. For each scored row it calls `write`, or `write_block` for many at once, if `kinds` contains
+    3. It calls `begin` once, before the first row.
+    4. For each scored row it calls `write`, or `write_block` for many at once, if `kinds` contains
        ``"prediction"``; for each other record whose kind is in `kinds`, `write_record`.
-    4. For each checkpoint it calls `export_state`.
-    5. At the end it calls `drain` on every sink, then `close` on every sink, once. The report is
+    5. For each checkpoint it calls `export_state`.
+    6. At the end it calls `drain` on every sink, then `close` on every sink, once. The report is
        passed to both and not to `write_record`.
 
     All calls come from the engine's thread, which waits for them. A sink that raises is removed,
@@ -603,6 +604,16 @@ class Sink(ABC):
     @abstractmethod
     def write(self, prediction: Prediction) -> None:
         """Accept the prediction of one row."""
+
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Accept what is known of a run before its first row.
+
+        Parameters
+        ----------
+        run
+            ``model``: its class name; ``parameters``: those of the model, by name; ``source``,
+            ``task`` and ``version``; ``checkpoint``: path of the checkpoint folder, or None.
+        """
 
     def write_block(self, predictions: Predictions) -> None:
         """Accept the predictions of a block; by default one by one."""

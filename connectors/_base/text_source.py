@@ -81,6 +81,7 @@ class TextSource(TableSource):
                 self._tail.cursor = start_of(self.path)
             self.is_live = True
             self.guarantee = self._tail.guarantee
+            self.needs_log = not self._tail.is_growing  # a pipe is not read twice
 
     @abstractmethod
     def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:

@@ -242,7 +242,10 @@ class ZMQSender:
         self._next = batch.last + 1
 
     def predict(self, x: Any) -> Any:
-        """Return the engine's prediction for a row, or a list of them for a table (reliable)."""
+        """Return the most probable label, or the value, of a row; a list for a table (reliable).
+
+        Probabilities are what the engine replies with: its thresholds and costs do not apply here.
+        """
         reply = self._request(x)
         if self._encoder.task == "regression":
             values = reply[:, 0].tolist()

@@ -72,6 +72,7 @@ class OPCUASource(BrokerSource):
     """
 
     guarantee = "at most once (changes while the engine is away are lost)"
+    needs_log = True  # a change is not reported again
 
     def __init__(
         self,
@@ -190,10 +191,7 @@ class OPCUASource(BrokerSource):
             return []
         now = time.time()
         with self._lock:
-            is_complete = len(self._values) == len(self._names)
-            # the values of one publication arrive one after another
-            is_settled = now - self._changed_at >= min(_SETTLE_SECONDS, self._interval / 2)
-            if not self._changed or not is_complete or not is_settled:
+            if not self._changed or not self._is_settled(now):
                 return []
             values = dict(self._values)
             self._changed = False
@@ -201,6 +199,11 @@ class OPCUASource(BrokerSource):
                 self._is_resumed = False
                 return []
         return [self._receiver.take_row(self.name.encode(), lambda _: self._row(values, now))]
+
+    def _is_settled(self, now: float) -> bool:
+        """Whether every variable has a value, and the last publication has arrived as a whole."""
+        is_complete = len(self._values) == len(self._names)
+        return is_complete and now - self._changed_at >= min(_SETTLE_SECONDS, self._interval / 2)
 
     def _row(self, values: Mapping[str, Any], now: float) -> NamedRow | NamedLabel:
         row = to_row(values, None, self._limits, self._fields)

@@ -16,6 +16,8 @@ from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.block_merge import merged
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.field_selection import FieldSelection
+from loco_stream.connectors._base.fields import Fields
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.connections import ConnectionLimiter
 from loco_stream.connectors.ls1.limits import Limits
@@ -111,6 +113,12 @@ class ZMQSource(Source):
         CURVE, otherwise a connection.
     limits
         Bounds on what peers may send, keep open and leave unread.
+    keep
+        Fields that the record of the prediction repeats under `keep`; they may be features too.
+    drop
+        Fields that are not features.
+    use
+        The only fields that are features.
 
     Raises
     ------
@@ -150,7 +158,13 @@ class ZMQSource(Source):
         credit: int = 512,
         rate: float | None = None,
         limits: Limits | None = None,
+        keep: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        use: Sequence[str] = (),
     ) -> None:
+        fields = Fields(keep=tuple(keep), drop=tuple(drop), use=tuple(use))
+        self.used = fields.use
+        self._selection = FieldSelection(fields)
         check_positive(idle=idle, max=max, rate=rate)
         _check(mode, credit, topic)
         self.mode = mode
@@ -282,14 +296,14 @@ class ZMQSource(Source):
             if event is None:
                 n_empty += 1
             else:
-                events.append(event)
+                events += self._selection.apply(event)
                 n_rows += len(event.X) if isinstance(event, Block) else 1
         self._rows_left -= n_rows
         if self._session is None:
             return merged(events)
         self._send_outbox()
         requests = self._session.requests.take(max(n_rows, _MIN_REQUEST_ROWS))
-        return [*merged(events), *requests]
+        return [*merged(events), *map(self._selection.of_request, requests)]
 
     def _take(self, frames: list[bytes], key: str, fd: int) -> Event | None:
         """Return the event in a message, of the sender's key and connection."""

@@ -2,7 +2,8 @@
 
 A file has one key per option, named as on the command line without the dashes. Keys before the
 first table hold for every command, those in a table ``[run]``, ``[serve]`` or ``[fleet]`` for that
-command alone. The tables ``[set]`` and ``[limit]`` hold the pairs of ``--set`` and ``--limit``.
+command alone. The tables ``[set]``, ``[limit]``, ``[threshold]`` and ``[cost]`` hold the pairs of
+those options.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["COMMANDS", "ConfiguredCommand", "as_toml", "option_values", "read_co
 
 COMMANDS = ("run", "serve", "fleet")
 _PREFIX = "LOCO_STREAM_"
-_PAIRS = ("set", "limit")  # options that a table may hold
+_PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold
 _OWN = frozenset({"config", "print_config", "help"})
 
 Config = dict[str, Any]

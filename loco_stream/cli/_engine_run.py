@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loco_stream._problems import TARGETS
 from loco_stream.cli._anomalies import AlarmOptions, BesideOptions
+from loco_stream.cli._decision import DecisionOptions
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._signals import SignalHandler
@@ -91,6 +92,7 @@ class EngineRun:
 def learning_engine(
     reader: SourceReader,
     model: LearningOptions,
+    decision: DecisionOptions,
     scoring: ScoreOptions,
     alarms: BesideOptions,
     engine_options: Mapping[str, Any],
@@ -103,6 +105,8 @@ def learning_engine(
         Reads the source.
     model, scoring, alarms
         Options of the command line, or of the run that is resumed.
+    decision
+        Needs a classification.
     engine_options
         Further keyword arguments of `StreamEngine`.
     """
@@ -110,6 +114,7 @@ def learning_engine(
     from loco_stream.engine.task import find_task
 
     def choose(task: str) -> tuple[LOCOEstimator, TaskMonitor]:
+        decision.check_task(task)
         return model.model(task), model.monitor(task)
 
     task = model.problem(reader.source)
@@ -120,7 +125,7 @@ def learning_engine(
     if task == TARGETS:
         warm_up([OF_TARGETS])
     chosen = choose(task or "classification")
-    return StreamEngine(
+    engine = StreamEngine(
         chosen[0],
         reader,
         monitor=chosen[1],
@@ -132,6 +137,8 @@ def learning_engine(
         choose=choose if task is None else None,
         **engine_options,
     )
+    decision.apply(engine)
+    return engine
 
 
 def _is_resumed(engine_options: Mapping[str, Any]) -> bool:

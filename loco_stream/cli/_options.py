@@ -337,7 +337,7 @@ def state_options(durability: str | None) -> Decorator:
     durability
         Default of --durability; None leaves the choice to the engine.
     """
-    default = durability or "batch where the source forgets acknowledged rows, else off"
+    default = durability or "batch where rows cannot be read again, else off"
     return option_group(
         "state",
         StateOptions,

@@ -12,6 +12,7 @@ import click
 from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
     EngineRun,
     learning_engine,
@@ -37,6 +38,7 @@ from loco_stream.cli._options import (
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
@@ -192,7 +194,9 @@ Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it 
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(None)
+@decision_options
 @score_options
+@telemetry_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
 @refuse_option("--window", "`--window` is now `--score-window`")
@@ -207,7 +211,9 @@ def command(
     page: DashboardOptions,
     network: NetworkOptions,
     model: LearningOptions,
+    decision: DecisionOptions,
     scoring: ScoreOptions,
+    telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
     """Predict and learn every row of SOURCE, then report; `_HELP` is the full help text."""
@@ -215,6 +221,7 @@ def command(
 
     options.check(page)
     alarms.check()
+    decision.check()
     network.check(page.dashboard, needed="--dashboard")
     stored = stored_options(options.checkpoint if options.resume else None)
     model = with_stored(model, stored)
@@ -232,17 +239,17 @@ def command(
         if alarms.watch:
             warm_up_detector()
         own = {"sinks": sinks, "watchers": watchers, "bounds": bounds}
-        engine_options = options.engine_options(reading, stream) | own
+        observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
 
         def make_engine(reader: SourceReader) -> StreamEngine:
-            given = (model, scoring, alarms, engine_options)
             if forecasting.forecast is not None:
-                return forecasting_engine(reader, forecasting, *given)
-            return learning_engine(reader, *given)
+                return forecasting_engine(reader, forecasting, model, scoring, alarms, observed)
+            return learning_engine(reader, model, decision, scoring, alarms, observed)
 
         in_blocks = scoring.delay is None and not alarms.watch
         return EngineRun(SourceReader(stream, in_blocks=in_blocks), make_engine)
 
-    report = run_and_report(prepare, options, page, network, log)
+    with telemetry.open() as otlp:
+        report = run_and_report(prepare, options, page, network, log)
     if report["n_unlabelled"] and not report["n_samples"]:
         LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")

@@ -10,6 +10,7 @@ import click
 from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
     EngineRun,
     has_checkpoint,
@@ -36,6 +37,7 @@ from loco_stream.cli._service_ports import PortOptions, port_options
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import warm_up
 
 if TYPE_CHECKING:
@@ -66,7 +68,9 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
+@decision_options
 @score_options
+@telemetry_options
 @log_options
 @refuse_option("--key", _FLEET)
 @refuse_option("--workers", _FLEET_OPTION.format("--workers"))
@@ -84,7 +88,9 @@ def command(
     page: DashboardOptions,
     network: NetworkOptions,
     model: LearningOptions,
+    decision: DecisionOptions,
     scoring: ScoreOptions,
+    telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
     """Learn from a source until SIGTERM or SIGINT.
@@ -118,6 +124,7 @@ def command(
     if source is None and ports.http is None:
         raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
     alarms.check()
+    decision.check()
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -135,6 +142,7 @@ def command(
         page.page(network) as watchers,
         ports.open(service, network),
         http_api(service, ports.http, network) as with_inbox,
+        telemetry.open() as otlp,
     ):
         try:
             stored = stored_options(state.checkpoint)
@@ -146,10 +154,10 @@ def command(
             stream = _open(source, reading, model.task)
             is_new = not has_checkpoint(state.checkpoint)
             reader = _compile(with_inbox(stream), service, reads_ahead=is_new)
-            options = {**engine_options, "watchers": watchers}
+            options = with_telemetry({**engine_options, "watchers": watchers}, otlp)
             run = EngineRun(
                 reader,
-                lambda reader: learning_engine(reader, model, scoring, alarms, options),
+                lambda reader: learning_engine(reader, model, decision, scoring, alarms, options),
             )
             report = run.run(
                 handler,

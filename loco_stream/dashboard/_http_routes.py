@@ -25,6 +25,7 @@ from loco_stream._prediction_mode import mode_arguments
 from loco_stream.connectors.line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
+    DecisionBody,
     LabelBody,
     LabelledRow,
     LearnBody,
@@ -40,9 +41,12 @@ from loco_stream.engine.inbox import (
     InboxRow,
     RowResult,
 )
+from loco_stream.engine.model_adapter import last_step
 from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.validation import label_fault, row_fault
-from loco_stream.errors import LocoStreamError, SourceError
+from loco_stream.errors import ConfigError, LocoStreamError, SourceError
+from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.decision import Rule
 from loco_stream.metrics.keys import problem_of
 from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
@@ -59,8 +63,8 @@ TIMEOUT = 10.0  # seconds that a body may take to arrive, and a row to be learne
 _WRITE_ROWS = 256  # rows in the line protocol that are logged together
 
 _PATHS = (
-    "POST /predict, POST /learn, POST /label, POST /write, POST /api/v2/write, GET /health, "
-    "GET /ready, GET /openapi.json"
+    "POST /predict, POST /learn, POST /label, GET and POST /decision, POST /write, "
+    "POST /api/v2/write, GET /health, GET /ready, GET /openapi.json"
 )
 _WRONG_PATH = {
     404: f"there is no such path; there are {_PATHS}",
@@ -83,9 +87,7 @@ class _Routes:
 
     async def predict(self, request: Request) -> object:
         asked = await _read(request, PredictBody)
-        engine = self._service.engine
-        if engine is None:
-            raise HTTPException(503, f"there is no model yet: {self._service.status['phase']}")
+        engine = self._engine()
         rows = _checked_rows(asked)
         predicted = await run_in_threadpool(
             lambda: [_prediction(engine, x, asked.in_stream) for x in rows]
@@ -111,6 +113,34 @@ class _Routes:
         values = [one.label for one in labels]
         results = await self._durable(partial(self._inbox.put_labels, ids, values))
         return _label_response(ids, results)
+
+    async def decision(self, request: Request) -> object:
+        engine = self._engine()
+        model = last_step(engine.model)
+        if not isinstance(model, LOCOClassifier):
+            raise HTTPException(422, f"a {type(model).__name__} predicts by no such rule")
+        if request.method == "POST":
+            await self._decide(engine, await _decoded(request, DecisionBody))
+        return _shown_decision(model)
+
+    async def _decide(self, engine: StreamEngine, given: DecisionBody) -> None:
+        """Set the rule in the engine's thread, between two commits."""
+        rule = _rule(given)
+        try:
+            waiting = engine.queries.submit(lambda engine: engine.set_decision(**rule))
+            await asyncio.wait_for(asyncio.wrap_future(waiting), TIMEOUT)
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from None
+        except LocoStreamError as error:
+            raise HTTPException(503, str(error)) from None
+        except TimeoutError:
+            raise HTTPException(503, f"not in use within {TIMEOUT:g} s; it may still be") from None
+
+    def _engine(self) -> StreamEngine:
+        """Return the engine; an HTTP error before there is one."""
+        if self._service.engine is None:
+            raise HTTPException(503, f"there is no model yet: {self._service.status['phase']}")
+        return self._service.engine
 
     async def write(self, request: Request) -> object:
         """Take rows in the line protocol of InfluxDB."""
@@ -226,6 +256,7 @@ def http_app(
             Route("/predict", _json(routes.predict, token), methods=["POST"]),
             Route("/learn", _json(routes.learn, token), methods=["POST"]),
             Route("/label", _json(routes.label, token), methods=["POST"]),
+            Route("/decision", _json(routes.decision, token), methods=["GET", "POST"]),
             Route("/write", _json(routes.write, token, SCHEMES), methods=["POST"]),
             Route("/api/v2/write", _json(routes.write, token, SCHEMES), methods=["POST"]),
             Route("/health", _json(routes.health, None)),
@@ -351,14 +382,41 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
     except LocoStreamError as error:
         raise HTTPException(422, str(error)) from None
     engine.count_request(x)
-    unknown = _unknown_names(model, x)
+    unknown = _unknown_features(model, x)
     return {**predicted, "unknown_features": unknown} if unknown else predicted
 
 
-def _unknown_names(model: object, x: Row) -> list[str]:
-    # None before the first row; models of other libraries have no such attribute
-    known = getattr(model, "features", None)
+def _unknown_features(model: object, x: Row) -> list[str]:
+    """Return the features of a row that the model does not know; none before its first row."""
+    known = getattr(model, "features", None)  # models of other libraries have no such attribute
     return [name for name in x if name not in known] if known else []
+
+
+def _rule(given: DecisionBody) -> Rule:
+    """Return the arguments of `set_decision`."""
+    rule: Rule = {}
+    if given.thresholds is not None:
+        rule["thresholds"] = {one.label: one.probability for one in given.thresholds}
+    if given.costs is not None:
+        rule["costs"] = {(one.true, one.predicted): one.cost for one in given.costs}
+    return rule
+
+
+def _shown_decision(model: LOCOClassifier) -> dict[str, object]:
+    """Return the rule of a classifier, and its labels that no row has had yet."""
+    rule = model.decision or {}
+    thresholds = rule.get("thresholds", {})
+    costs = rule.get("costs", {})
+    labels = [*thresholds, *(label for pair in costs for label in pair)]
+    unknown = [label for label in dict.fromkeys(labels) if label not in model.classes]
+    return {
+        "thresholds": [{"label": label, "probability": p} for label, p in thresholds.items()],
+        "costs": [
+            {"true": true, "predicted": predicted, "cost": cost}
+            for (true, predicted), cost in costs.items()
+        ],
+        "unknown_labels": unknown,
+    }
 
 
 def _learn_response(results: Sequence[RowResult]) -> dict[str, object]:

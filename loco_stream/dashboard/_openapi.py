@@ -10,7 +10,15 @@ from msgspec import Meta
 from loco_stream.stream import MAX_SEQ
 from loco_stream.version import __version__
 
-__all__ = ["DOCUMENT", "LabelBody", "LabelledRow", "LearnBody", "PredictBody", "RowLabel"]
+__all__ = [
+    "DOCUMENT",
+    "DecisionBody",
+    "LabelBody",
+    "LabelledRow",
+    "LearnBody",
+    "PredictBody",
+    "RowLabel",
+]
 
 Schema: TypeAlias = dict[str, Any]
 Value = int | float | bool | str | None
@@ -70,6 +78,40 @@ class LabelBody(msgspec.Struct, forbid_unknown_fields=True):
     id: Id | None = None
     label: Value = None
     labels: list[RowLabel] | None = None
+
+
+class Threshold(msgspec.Struct, forbid_unknown_fields=True):
+    """The probability from which a label is predicted."""
+
+    label: Value
+    probability: float
+
+
+class PairCost(msgspec.Struct, forbid_unknown_fields=True):
+    """What it costs to predict a label for a row of another one."""
+
+    true: Value
+    predicted: Value
+    cost: float
+
+
+class DecisionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How predicted labels follow from probabilities: by thresholds or by costs.
+
+    Without either, the most probable label is predicted. A mistake that is not named costs 1, and a
+    correct prediction 0.
+    """
+
+    thresholds: list[Threshold] | None = None
+    costs: list[PairCost] | None = None
+
+
+class DecisionResponse(msgspec.Struct):
+    """The rule in use, and its labels that no row has had yet."""
+
+    thresholds: list[Threshold]
+    costs: list[PairCost]
+    unknown_labels: list[Value]
 
 
 class RefusedLabel(msgspec.Struct):
@@ -162,6 +204,8 @@ def _document() -> Schema:
         PredictBody,
         LearnBody,
         LabelBody,
+        DecisionBody,
+        DecisionResponse,
         PredictResponse,
         PredictManyResponse,
         LearnResponse,
@@ -173,7 +217,9 @@ def _document() -> Schema:
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
-    predict, learn, label, one, several, learned, labelled, health, ready, error = schemas
+    predict, learn, label, rule, decision, one, several, learned, labelled, health, ready, error = (
+        schemas
+    )
     errors = {code: _response(text, error) for code, text in _ERRORS.items()}
     paths = {
         "/predict": {
@@ -192,6 +238,12 @@ def _document() -> Schema:
             "post": _operation(
                 "Label rows by their ids; responds when the labels are durable.", labelled, label
             )
+        },
+        "/decision": {
+            "get": _operation("The rule by which labels are predicted.", decision, token=True),
+            "post": _operation(
+                "Predict labels by another rule; responds when it is durable.", decision, rule
+            ),
         },
         "/write": {"post": _write_operation()},
         "/api/v2/write": {"post": _write_operation()},
@@ -212,7 +264,7 @@ def _document() -> Schema:
     }
 
 
-def _operation(summary: str, result: object, body: object = None) -> Schema:
+def _operation(summary: str, result: object, body: object = None, *, token: bool = False) -> Schema:
     described: Schema = {
         "summary": summary,
         "responses": {"200": _response("done", result)},
@@ -222,6 +274,7 @@ def _operation(summary: str, result: object, body: object = None) -> Schema:
             "required": True,
             "content": {"application/json": {"schema": body}},
         }
+    if body is not None or token:
         described["security"] = [{}, {"token": []}]
     return described
 

@@ -180,11 +180,6 @@ class ConceptDetector:
         Rows after which an alarm is over even if the error stays high. 500 is ten times the delay
         of the default test for a rise of the error from .1 to .5.
 
-    Attributes
-    ----------
-    onset
-        After "drift": rows since the change began, the last one included.
-
     Raises
     ------
     ConfigError

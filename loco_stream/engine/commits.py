@@ -21,10 +21,11 @@ from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_trainer, restore_model, restore_trainer
 from loco_stream.engine.store import Store
 from loco_stream.engine.task import task_of_labels
+from loco_stream.engine.tracing import Tracer
 from loco_stream.engine.validation import ValidEvents, n_entries, validate_events
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.content import Config, Saved, State
-from loco_stream.stream import Event, Position
+from loco_stream.stream import Block, Event, Position
 
 __all__ = ["CommitPipeline", "Cursor", "StoreOptions"]
 
@@ -85,6 +86,8 @@ class CommitPipeline:
         Called with the task that the first label shows.
     admission
         Bounds the names that rows bring to the model.
+    tracer
+        Makes a span per commit, block and checkpoint.
 
     Attributes
     ----------
@@ -105,8 +108,10 @@ class CommitPipeline:
         settings: State,
         set_task: Callable[[str], None],
         admission: Admission,
+        tracer: Tracer,
     ) -> None:
         self._admission = admission
+        self._span = tracer.start_as_current_span
         self.cursor = Cursor(reader.start)
         self.store: Store | None = None
         self.is_save_requested = False
@@ -118,6 +123,12 @@ class CommitPipeline:
         self._set_task = set_task
         self._watch = LabelWatch(reader.source)
         self._ticked = math.nan
+
+    @property
+    def folder(self) -> str | None:
+        """Path of the checkpoint folder; None without one."""
+        folder = self._options.folder
+        return None if folder is None else os.fspath(folder)
 
     @property
     def waiting_for(self) -> str:
@@ -141,8 +152,7 @@ class CommitPipeline:
             self.cursor = self._resume(store)
             self._reader.seek(self.cursor.position)
         elif store is not None:
-            self.save()  # the log is replayed from it if the next checkpoint is never written
-            store.flush()
+            self.save_now()  # the log is replayed from it if the next one is never written
         adapter = self._handler.trainer.adapter
         self._admission.start(adapter.features or (), adapter.classes)
         self._ticked = time.monotonic()
@@ -167,6 +177,19 @@ class CommitPipeline:
         stopped
             Returns whether the run was stopped, asked while the disk refuses the log.
         """
+        if not events:
+            return self._take(events, position, skip, stopped)
+        number = self.cursor.commit + 1
+        with self._span("loco.commit", attributes={"commit": number, "events": len(events)}):
+            return self._take(events, position, skip, stopped)
+
+    def _take(
+        self,
+        events: Sequence[Event],
+        position: Position,
+        skip: int,
+        stopped: Callable[[], bool],
+    ) -> bool:
         store = self.store
         number = self.cursor.commit + bool(events)
         now = self._now()
@@ -202,8 +225,13 @@ class CommitPipeline:
 
     def save(self) -> None:
         """Write a checkpoint of everything in the background."""
-        if self.store is None:
-            return
+        if self.store is not None:
+            n_rows = self._handler.trainer.n_samples
+            attributes = {"commit": self.cursor.commit, "rows": n_rows}
+            with self._span("loco.checkpoint", attributes=attributes):
+                self._save(self.store)
+
+    def _save(self, store: Store) -> None:
         trainer = self._handler.trainer
         source = self._reader.source
         schema = source.schema
@@ -222,7 +250,19 @@ class CommitPipeline:
             "skip": self.cursor.skip,
             "undelivered": self._listeners.export_state(),
         }
-        self.store.save(self.cursor.commit, config, arrays)
+        store.save(self.cursor.commit, config, arrays)
+
+    def save_now(self) -> None:
+        """Write a checkpoint of everything and wait until it is durable.
+
+        Raises
+        ------
+        CheckpointError
+            It could not be written.
+        """
+        if self.store is not None:
+            self.save()
+            self.store.flush()
 
     def finish(self) -> None:
         """Write the last checkpoint and wait for it."""
@@ -302,7 +342,14 @@ class CommitPipeline:
         trainer = self._handler.trainer
         trainer.now = now
         trainer.pending.expire(now)
-        return sum(map(self._handler.handle, events))
+        return sum(map(self._handle, events))
+
+    def _handle(self, event: Event) -> int:
+        """Learn an event; return its rows."""
+        if not isinstance(event, Block):
+            return self._handler.handle(event)
+        with self._span("loco.block", attributes={"rows": len(event.X)}):
+            return self._handler.handle(event)
 
     def _resume(self, store: Store) -> Cursor:
         """Restore the newest checkpoint, learn the log after it, and return the cursor.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream._renamed import renamed
@@ -24,14 +25,17 @@ from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.progress import watch
+from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.report import Report
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
 from loco_stream.engine.target_adapter import TargetAdapter
+from loco_stream.engine.tracing import NoTracer, Tracer
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
 from loco_stream.errors import ConfigError
+from loco_stream.estimators.decision import Costs
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.content import State
 from loco_stream.records import Record
@@ -90,7 +94,7 @@ class StreamEngine:
         every 60 seconds.
     durability
         When the write-ahead log is synced: "batch", "interval:<seconds>s" or "off". By default
-        "batch" for a source that forgets a row once it is acknowledged, else "off".
+        "batch" for a source whose rows cannot be read again (`Source.needs_log`), else "off".
     max_pending, max_age
         Rows, and seconds of running time, that predictions wait for late labels.
     strict
@@ -112,6 +116,9 @@ class StreamEngine:
     bounds
         How many names of features and classes rows may bring to the model, which forgets none; a
         row beyond is refused. By default there is no bound.
+    tracer
+        A tracer of OpenTelemetry, which gets a span per commit, block of rows and checkpoint;
+        `loco_stream.engine.telemetry.Telemetry` has one.
 
     Raises
     ------
@@ -153,6 +160,7 @@ class StreamEngine:
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
         choose: Choose | None = None,
         bounds: NameBounds | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         adapter: Any = _adapter(model)
         if not isinstance(source, SourceReader):
@@ -163,7 +171,8 @@ class StreamEngine:
         self.source = self._reader.source
         self.durability = durability or _default_durability(self.source, checkpoint)
         _check_store(checkpoint, checkpoint_every, self.durability)
-        self._listeners = Listeners(sinks, watchers)
+        self.queries = RunnerQueries()
+        self._listeners = Listeners(sinks, [self.queries, *watchers])
         measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
@@ -186,6 +195,7 @@ class StreamEngine:
             settings or {},
             self._set_task,
             Admission(bounds or NameBounds()),
+            tracer or NoTracer(),
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
@@ -252,6 +262,51 @@ class StreamEngine:
     def request_checkpoint(self) -> None:
         """Write a checkpoint after the next commit or the source's next empty list; thread-safe."""
         self._commits.is_save_requested = True
+
+    def set_decision(
+        self,
+        *,
+        thresholds: Mapping[Hashable, float] | None = None,
+        costs: Costs | None = None,
+    ) -> None:
+        """Choose predicted classes by another rule from the next row on, in the engine's thread.
+
+        A checkpoint is written at once, so that a restart has the rule too. Other threads submit a
+        call to `queries`.
+
+        Parameters
+        ----------
+        thresholds, costs
+            As `LOCOClassifier.set_decision` takes them.
+
+        Raises
+        ------
+        ConfigError
+            The model has no such rule, or it has another form.
+        CheckpointError
+            The rule holds, but the checkpoint could not be written.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier, StreamEngine
+        >>> engine = StreamEngine(LOCOClassifier(), [({"a": 1.0}, "ok")])
+        >>> engine.set_decision(thresholds={"worn": 0.2})
+        >>> engine.model.decision
+        {'thresholds': {'worn': 0.2}}
+        """
+        from loco_stream.estimators.classifier import LOCOClassifier
+
+        model = self._trainer.adapter.estimator
+        if not isinstance(model, LOCOClassifier):
+            raise ConfigError(
+                f"`model` must be a LOCOClassifier to choose classes by a rule, "
+                f"got {type(model).__name__}"
+            )
+        before = model.decision
+        model.set_decision(thresholds=thresholds, costs=costs)
+        if model.decision != before:
+            _log.info("predicted classes are chosen by %s", model.decision or "probability")
+            self._commits.save_now()
 
     def count_request(self, names: Iterable[Hashable], rows: int = 1) -> None:
         """Count rows that were predicted outside the source, and their features; thread-safe."""
@@ -325,14 +380,32 @@ class StreamEngine:
         with watch(self, False, max_samples) if progress else nullcontext():
             is_complete = False
             try:
-                self._commits.open()
-                self._board.update(self)
+                self._begin()
                 self._process(max_samples)
                 self._finish()
                 is_complete = not self._stopping
             finally:
                 self.report = self._close(is_complete)
         return self.report
+
+    def _begin(self) -> None:
+        """Open the store, and tell sinks and watchers what the run is made of."""
+        self._commits.open()
+        self._listeners.begin(self._facts())
+        self._board.update(self)
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what sinks are told of the run before its first row."""
+        estimator: Any = self._trainer.adapter.estimator
+        params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+        return {
+            "model": type(self.model).__name__,
+            "parameters": {name: x for name, x in params.items() if name != "advanced"},
+            "source": self.source.name,
+            "task": self._measures.problem,
+            "version": __version__,
+            "checkpoint": self._commits.folder,
+        }
 
     def _listen(self) -> None:
         """Pass alarms and predictions to those who want them."""

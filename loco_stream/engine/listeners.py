@@ -58,6 +58,14 @@ class Listeners:
         """Whether a sink or callback receives records of `kind`."""
         return bool(self._callbacks[kind]) or any(kind in sink.kinds for sink in self._sinks)
 
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Tell the sinks what the run is made of."""
+        for sink in tuple(self._sinks):
+            try:
+                sink.begin(run)
+            except Exception as error:
+                self._remove(sink, error)
+
     def emit_prediction(self, prediction: Prediction) -> None:
         """Pass a prediction to the sinks and callbacks that want predictions."""
         for sink in self._prediction_sinks:

@@ -65,6 +65,10 @@ class RunMeasures:
     ) -> None:
         """Score one prediction; arguments as for `Prequential.update`."""
         self.prequential.update(y, y_pred, p_true, interval)
+        self._follow(y_pred)
+
+    def _follow(self, y_pred: Label) -> None:
+        """Add a point to the curve if one is due after a row with this prediction."""
         n = self.prequential.n_scored
         if y_pred is not None and n % self.curve.stride == 0:
             self.curve.add((n, *map(self.prequential.value, self._curve_names)))
@@ -72,13 +76,17 @@ class RunMeasures:
     def score_many(self, rows: ScoredRows) -> None:
         """Score rows in order: the same as `score` for each, to the last digit."""
         prequential = self.prequential
+        followed, others = prequential.tallies(self._curve_names)
+        for tally in others:
+            tally.update_many(rows)
         begin = 0
-        while begin < len(rows.y_true):
+        while begin < len(rows.y_true):  # up to each point of the curve
             end = begin + self._rows_to_point(rows.y_pred[begin:])
-            prequential.update_many(rows.slice(begin, end))
-            n = prequential.n_scored
-            if rows.y_pred[end - 1] is not None and n % self.curve.stride == 0:
-                self.curve.add((n, *map(prequential.value, self._curve_names)))
+            part = rows.slice(begin, end)
+            for tally in followed:
+                tally.update_many(part)
+            prequential.count_scored(part)
+            self._follow(part.y_pred[-1])
             begin = end
 
     def _rows_to_point(self, y_pred: Sequence[Label]) -> int:

@@ -99,7 +99,7 @@ class ModelAdapter:
         self._has_mode = takes_mode(model.predict_one)
         self._has_proba = callable(getattr(model, "predict_proba_one", None))
         self._has_intervals = hasattr(model, "predict_interval_array")
-        # such a model predicts the first of the most probable classes
+        # without a decision, such a model predicts the first of the most probable classes
         self._has_block_proba = hasattr(model, "learn_predict_proba_array")
 
     @property
@@ -167,7 +167,7 @@ class ModelAdapter:
     def predict_row(self, row: Row, with_proba: bool) -> RowPrediction:
         """Return the prediction with interval and, if wanted and known, probabilities."""
         proba = self._proba_if_known(row) if with_proba else None
-        if proba and self._has_block_proba:
+        if proba and self._has_block_proba and self.model.decision is None:
             y_pred = max(proba, key=proba.__getitem__)
         else:
             y_pred = self.predict(row)
@@ -353,11 +353,18 @@ class ModelAdapter:
         slots = [slot_of[label] for label in y]
         known = _known_classes(slots, n_known, len(classes))
         p_true = proba[np.arange(len(slots)), slots].tolist()
-        y_pred = [classes[slot] for slot in proba.argmax(axis=1).tolist()]
-        if not n_known:  # nothing is predicted before there is a class
-            y_pred = [label if n else None for label, n in zip(y_pred, known, strict=True)]
-            p_true = [p if n else None for p, n in zip(p_true, known, strict=True)]
+        y_pred = self._chosen(proba, known)
+        if not n_known and len(slots):  # nothing is predicted before there is a class
+            y_pred[0] = None
+            p_true[0] = None
         return BlockPredictions(y_pred, p_true, [None] * len(slots), proba, classes, known)
+
+    def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
+        """Return the label that follows from the probabilities of each row."""
+        if self.model.decision is not None:
+            return [plain(label) for label in self.model.decide_array(proba, known).tolist()]
+        classes = self.model.classes
+        return [classes[slot] for slot in proba.argmax(axis=1).tolist()]
 
     def predict_values(
         self,
@@ -399,15 +406,20 @@ def _joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     interval = [interval for part in parts for interval in part.interval]
     if parts[-1].proba is None:
         return BlockPredictions(y_pred, p_true, interval)
+    known = [n for part in parts for n in part.known]
     classes = parts[-1].classes
-    proba = np.zeros((len(y_pred), len(classes)))
+    proba = _joined_proba(parts, (len(y_pred), len(classes)))
+    return BlockPredictions(y_pred, p_true, interval, proba, classes, known)
+
+
+def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> NDArray[np.float64]:
+    proba = np.zeros(shape)
     begin = 0
     for part in parts:
         if part.proba is not None:
             proba[begin : begin + len(part.y_pred), : part.proba.shape[1]] = part.proba
         begin += len(part.y_pred)
-    known = [n for part in parts for n in part.known]
-    return BlockPredictions(y_pred, p_true, interval, proba, classes, known)
+    return proba
 
 
 def without_details(y_pred: list[Label]) -> BlockPredictions:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from loco_stream.engine.readings import Reading, readings
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import ReportKey, keys_for, problem_of
-from loco_stream.persistence.content import Plain, State
+from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -227,32 +227,20 @@ class _Collector:
 
     def collect(self) -> Iterator[Family]:
         """Yield the current metrics."""
-        status = self._engine.status
-        problem = problem_of(status)
-        for key in keys_for(problem, detector="n_alarms" in status):
-            value = status.get(key.name)
-            if key.prometheus and (key.kind == "flag" or value is not None):
-                yield self._family(key, value)
+        for reading in readings(self._engine.status):
+            yield self._family(reading)
 
-    def _family(self, key: ReportKey, value: Plain) -> Family:
+    def _family(self, reading: Reading) -> Family:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        name = f"loco_{key.prometheus}"
-        if key.kind == "histogram":
-            return self._latencies(name, key.description)
-        if key.kind in ("classes", "targets"):
-            label = "label" if key.kind == "classes" else "target"
-            return _labelled_scores(name, key.description, label, value)
-        if key.kind in ("parts", "shares"):
-            kind = CounterMetricFamily if key.kind == "parts" else GaugeMetricFamily
-            parts = kind(name, key.description, labels=["what"])
-            for what, count in value.items():
-                parts.add_metric([str(what)], count)
-            return parts
-        if key.kind == "counter":
-            return CounterMetricFamily(name, key.description, value=value)
-        number = bool(value) if key.kind == "flag" else value
-        return GaugeMetricFamily(name, key.description, value=number)
+        if reading.key.kind == "histogram":
+            return self._latencies(reading.name, reading.key.description)
+        kind = CounterMetricFamily if reading.is_counter else GaugeMetricFamily
+        labels = reading.labels
+        family = kind(reading.name, reading.key.description, labels=labels)
+        for point in reading.points:
+            family.add_metric([point.labels[label] for label in labels], point.value)
+        return family
 
     def _latencies(self, name: str, description: str) -> Family:
         from prometheus_client.core import HistogramMetricFamily
@@ -263,14 +251,3 @@ class _Collector:
         seconds = latency.total_us * 1e-6
         family.add_metric([], [*buckets, ("+Inf", latency.n)], sum_value=seconds)
         return family
-
-
-def _labelled_scores(name: str, description: str, label: str, groups: Plain) -> Family:
-    """Return a gauge per class or target, and score."""
-    from prometheus_client.core import GaugeMetricFamily
-
-    family = GaugeMetricFamily(name, description, labels=[label, "score"])
-    for group, scores in groups.items():
-        for score, number in scores.items():
-            family.add_metric([group, score], number)
-    return family

@@ -24,6 +24,7 @@ from loco_stream.engine.watching import Watcher
 from loco_stream.errors import InputError
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
+from loco_stream.monitor.row_codec import CodedRows
 from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
@@ -256,14 +257,28 @@ class Trainer:
     ) -> None:
         """Pass rows to the monitor, which sees the model after the last one."""
         encoded = monitor.encode(part.X, part.features)
-        model = self.adapter.model
         is_predicted = [prediction is not None for prediction in y_pred]
-        labels, y_pred = self._summarised_rows(labels, y_pred)
-        if monitor.update_rows(encoded, labels, y_pred, self.n_samples, model):
+        pairs = self._summarised_rows(labels, y_pred)
+        if monitor.update_rows(encoded, *pairs, self.n_samples, self.adapter.model):
             self.n_samples += len(labels)
-            return
+        else:
+            self._examine_rows(monitor, part, encoded, pairs, is_predicted)
+
+    def _examine_rows(
+        self,
+        monitor: TaskMonitor,
+        part: Block,
+        encoded: CodedRows,
+        pairs: tuple[Sequence[Label], Sequence[Label]],
+        is_predicted: Sequence[bool],
+    ) -> None:
+        """Do what `_examine_part` does row by row, since something happens in them.
+
+        `pairs` are the labels and the predictions, as the monitor takes them.
+        """
+        model = self.adapter.model
         holds_out = monitor.holds_out
-        for i, (y, prediction) in enumerate(zip(labels, y_pred, strict=True)):
+        for i, (y, prediction) in enumerate(zip(*pairs, strict=True)):
             index = self.n_samples
             if is_predicted[i]:
                 alarms = monitor.update_row(encoded, i, y, prediction, index)

@@ -17,6 +17,7 @@ from loco_stream import rng
 from loco_stream._locks import fork_safe_lock
 from loco_stream.errors import InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
+from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.inputs.categories import (
     Categories,
     TextColumn,
@@ -44,7 +45,7 @@ from loco_stream.learner.kernel_args import KernelArgs, Model
 from loco_stream.learner.settings import Settings, resolve
 from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
-from loco_stream.persistence.content import restoring
+from loco_stream.persistence.content import Config, restoring
 
 __all__ = ["Float64", "ModelCore"]
 
@@ -89,6 +90,8 @@ class ModelCore:
         one, which may have given tickets too.
     sequence
         The sequence that the last row of an array belonged to.
+    decision
+        Chooses classes from probabilities; None for the most probable one.
     """
 
     def __init__(self, options: ModelOptions, *, regression: bool) -> None:
@@ -106,6 +109,7 @@ class ModelCore:
         self.warnings = DataWarnings()
         self.origin: Origin | None = Origin()
         self.sequence: Hashable = None
+        self.decision: Decision | None = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
         self._one = _OneRow()
@@ -382,6 +386,38 @@ class ModelCore:
             counts = self.state.statistics.n_values
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
+    def decided(
+        self, answers: Float64, proba: Float64, n_known: NDArray[np.int64] | None = None
+    ) -> Float64:
+        """Return the slots that the decision chooses; without one, `answers`.
+
+        Parameters
+        ----------
+        answers
+            (n,): slots of the most probable classes.
+        proba, n_known
+            As `chosen` takes them.
+        """
+        if self.decision is None or self.state is None:
+            return answers
+        return self.chosen(proba, n_known).astype(np.float64)
+
+    def chosen(self, proba: Float64, n_known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the slot of the class that follows from probabilities, (n,); -1 before any.
+
+        Parameters
+        ----------
+        proba
+            (n, at least n classes): probabilities.
+        n_known
+            (n,): number of classes known at each row; None for that of now.
+        """
+        if n_known is None:
+            n = 0 if self.state is None else int(self.state.counts.n_classes)
+            n_known = np.full(len(proba), n)
+        decision = self.decision or Decision({}, {})
+        return decision.slots(proba, self.classes, n_known)
+
     def answers_to(
         self,
         x: Mapping[Hashable, Any],
@@ -400,7 +436,10 @@ class ModelCore:
         if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
         mode = step.PREDICT + _kind(in_stream)
-        return self._run_one(mode, None, times, proba)
+        answers = self._run_one(mode, None, times, proba)
+        if self.decision is None or self.scratch is None:
+            return answers
+        return self.decided(answers, self.scratch.answer[None, :])
 
     # Tables
 
@@ -489,7 +528,7 @@ class ModelCore:
         proba = np.zeros((n, columns))
         rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
         answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
-        return answers, proba
+        return self.decided(answers, proba), proba
 
     # Copies and files
 
@@ -516,10 +555,10 @@ class ModelCore:
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
-            config: dict[str, Any] = {
+            config: Config = {
                 "kind": kind,
                 "parameters": self.options.to_dict(),
                 "features": list(self.slots.index),

@@ -26,10 +26,11 @@ from loco_stream.estimators.inputs.tables import table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.settings import check_neuron
 from loco_stream.options import PRESETS, AdvancedOptions, ModelOptions
+from loco_stream.persistence.content import Array, Arrays, Config, State
 
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
-from loco_stream.persistence.content import State, restoring
+from loco_stream.persistence.content import restoring
 
 __all__ = ["LOCOEstimator"]
 
@@ -585,12 +586,12 @@ class LOCOEstimator(base.Estimator):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         return self._core.export(type(self).__name__)
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
         """Make the model that `export_state` described.
 
         Raises

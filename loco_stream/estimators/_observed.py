@@ -109,6 +109,7 @@ def _observe(
     written = new_tickets(core, len(rows))
     proba = np.zeros((len(rows), 0 if core.regression else len(core.state.classes.n_rows)))
     answers = core.run(placed, learns=False, times=times, proba=proba, tickets=written)
+    answers = core.decided(answers, proba)
     tickets = []
     for i, x in enumerate(rows):
         prediction, probabilities = core.shown(answers[i], proba[i])

@@ -33,6 +33,7 @@ from loco_stream.learner.targets.state import (
 )
 from loco_stream.numbers import shown
 from loco_stream.options import ModelOptions
+from loco_stream.persistence.content import Config
 
 __all__ = ["TargetCore"]
 
@@ -205,7 +206,7 @@ class TargetCore(ModelCore):
         }
         super().__setstate__(kept | own)
 
-    def export(self, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
+from loco_stream.errors import InputError
 from loco_stream.estimators import _events
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
 from loco_stream.options import DEFAULTS, AdvancedOptions
+from loco_stream.persistence.content import Array, Arrays, Config, State, restoring
 
 __all__ = ["LOCOClassifier"]
 
@@ -214,6 +217,128 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with core.lock:
             core.change_options(options)
             self.__dict__["class_weight"] = class_weight
+
+    @property
+    def decision(self) -> Rule | None:
+        """What `set_decision` was called with: ``thresholds`` or ``costs``; None by default."""
+        decision = self._core.decision
+        return None if decision is None else decision.rule
+
+    def set_decision(
+        self,
+        *,
+        thresholds: Mapping[Hashable, float] | None = None,
+        costs: Costs | None = None,
+    ) -> None:
+        """Choose predicted classes by thresholds or by costs; without either, the most probable.
+
+        Probabilities, and what is learned, stay as they are. The rule is saved with the model. With
+        a `class_weight` it works on the weighted probabilities.
+
+        Parameters
+        ----------
+        thresholds
+            Probability, above 0 and up to 1, from which a label is predicted; of several such
+            labels, the one whose probability is the largest multiple of its threshold. Where no
+            threshold is reached, the most probable label without a threshold is predicted; if each
+            label has one, the label that comes nearest to it.
+        costs
+            Cost, 0 to 1e9, of predicting a label for a row of another one, by pair (true label,
+            predicted label). The label of the least expected cost is predicted. A mistake that is
+            not named costs 1, and a correct prediction 0.
+
+        Raises
+        ------
+        ConfigError
+            Both are given, or one has another form; the rule stays as it was.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[0.0], [1.0]] * 50, ["ok", "worn"] * 50)
+        >>> model.predict_one({0: 0.2})
+        'ok'
+        >>> model.set_decision(thresholds={"worn": 0.001})
+        >>> model.predict_one({0: 0.2})
+        'worn'
+        >>> model.set_decision(costs={("ok", "worn"): 1000.0})
+        >>> model.predict_one({0: 0.9})
+        'ok'
+        """
+        decision = Decision.checked(thresholds, costs)
+        with self._core.lock:
+            self._core.decision = decision
+
+    def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> NDArray[Any]:
+        """Return the label that is predicted where the classes have these probabilities, (n,).
+
+        Parameters
+        ----------
+        proba
+            (n, classes) probabilities, as `predict_proba_array` returns them.
+        n_known
+            Number of classes that were known at each row, None before the first; by default all.
+
+        Raises
+        ------
+        InputError
+            `proba` has another shape.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[0.0], [1.0]], ["ok", "worn"])
+        >>> model.set_decision(thresholds={"worn": 0.1})
+        >>> model.decide_array([[0.8, 0.2], [0.95, 0.05]]).tolist()
+        ['worn', 'ok']
+        """
+        table = np.asarray(proba, np.float64)
+        with self._core.lock:
+            n = len(self._core.classes)
+            if table.ndim != 2 or table.shape[1] != n:
+                raise InputError(f"`proba` must have the shape (n, {n}), got {table.shape}")
+            known = None if n_known is None else np.asarray(n_known, np.int64)
+            return self._labels(self._core.chosen(table, known))
+
+    def clone(
+        self, new_params: dict[str, Any] | None = None, include_attributes: bool = False
+    ) -> Self:
+        """Return a model that has learned nothing, with the same parameters and decision.
+
+        Parameters
+        ----------
+        new_params
+            Parameters with other values, by name.
+        include_attributes
+            Whether what was learned is copied too.
+        """
+        model: Self = super().clone(new_params, include_attributes)
+        model._core.decision = self._core.decision
+        return model
+
+    def export_state(self) -> tuple[Config, Arrays]:
+        """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
+        with self._core.lock:
+            config, arrays = super().export_state()
+            decision = self._core.decision
+            plain = None if decision is None else decision.to_plain()
+            return {**config, "decision": plain}, arrays
+
+    @classmethod
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+        """Make the model that `export_state` described.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        model = super().from_state(config, arrays)
+        with restoring(f"this saved {cls.__name__}"):
+            model._core.decision = Decision.from_plain(config["decision"])
+        return model
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
         """Learn one row; new features and a new class get the next free slots.
@@ -415,8 +540,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
         See `predict_proba_sequence`.
         """
-        proba = self.predict_proba_sequence(X, t, features, in_stream)
-        return max(proba, key=proba.__getitem__) if proba else None
+        with self._core.lock:
+            proba = self.predict_proba_sequence(X, t, features, in_stream)
+            if not proba:
+                return None
+            (slot,) = self._core.chosen(np.array([list(proba.values())]))
+            return self._core.classes[slot]
 
     def predict_proba_sequence(
         self,
@@ -488,12 +617,21 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
             slots = np.array(core.admit(names, distinct), np.int64)[places]
-            proba = np.zeros((n if wants_proba else 0, self._capacity()))
+            decides = predict_first and core.decision is not None
+            proba = np.zeros((n if wants_proba or decides else 0, self._capacity()))
             core.sequence = last
             targets = (slots, np.zeros(n))
-            return core.learn_table(given, names, targets, predict_first, times, proba), proba
+            n_known = self._known_before(slots) if decides else None
+            answers = core.learn_table(given, names, targets, predict_first, times, proba)
+            return core.decided(answers, proba, n_known) if decides else answers, proba
 
-    def _labels(self, answers: Float64) -> NDArray[Any]:
+    def _known_before(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many classes are known before each of the rows to learn, (n,)."""
+        state = self._core.state
+        n_known = 0 if state is None else int(state.counts.n_classes)
+        return np.maximum.accumulate(np.concatenate([[n_known], slots + 1]))[:-1]
+
+    def _labels(self, answers: Float64 | NDArray[np.int64]) -> NDArray[Any]:
         slots = answers.astype(np.int64)
         classes = self._core.classes.copy()
         kind = type(classes[0]) if classes else None

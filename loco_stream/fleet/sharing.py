@@ -42,6 +42,11 @@ def check_template(template: object) -> None:
             f"`share` needs a `model` that has learned {_SETTLED_ROWS} rows or more, so that all "
             f"keys encode a row alike, got {template.n_seen}"
         )
+    if template.decision is not None:
+        raise ConfigError(
+            "`share` needs a `model` without a decision, as a key predicts by a mixture, "
+            f"got {template.decision}"
+        )
     if template.rule != "frozen":
         raise ConfigError(
             f"`share` needs a `model` with `rule` 'frozen', got {template.rule!r}: readouts of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias, cast
 
 from loco_stream._problems import PROBLEMS
@@ -134,7 +135,17 @@ class Prequential:
         """
         for tally in self._tallies.values():
             tally.update_many(rows)
-        self.n_scored += sum(y_pred is not None for y_pred in rows.y_pred)
+        self.count_scored(rows)
+
+    def count_scored(self, rows: ScoredRows) -> None:
+        """Count the rows with a prediction, after all tallies have taken them."""
+        self.n_scored += len(rows.y_pred) - rows.y_pred.count(None)
+
+    def tallies(self, names: Sequence[str]) -> tuple[list[Tally], list[Tally]]:
+        """Return the tallies that the scores with these names read, and the others."""
+        kinds = {self._by_name[name].tally for name in names}
+        read = [tally for kind, tally in self._tallies.items() if kind in kinds]
+        return read, [tally for kind, tally in self._tallies.items() if kind not in kinds]
 
     def report(self) -> dict[str, float]:
         """Return the scores by name, as fractions or in units of y; NaN before the first row.

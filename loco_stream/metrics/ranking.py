@@ -106,17 +106,24 @@ class Ranking:
         """Count rows whose labels are known, as far as there is room for labels."""
         if not labels:
             return
+        rows = self._numbered(labels, bins, classes)
+        self._n += len(labels)
+        places = _places(rows)
+        self._all.count(places, 1)
+        self._recent.count(places, 1)
+        self._recent.count(_places(self._rows.push(rows)), -1)
+
+    def _numbered(
+        self, labels: Sequence[Hashable], bins: Bins, classes: Sequence[Hashable]
+    ) -> Rows:
+        """Return rows whose bins have one column per class, with one per ranked label."""
         column = {label: j for j, label in enumerate(classes)}
         rows = np.full((len(labels), 1 + len(self._index)), _NONE, np.int16)
         rows[:, 0] = [self._index.get(label, -1) for label in labels]
         for i, name in enumerate(self._index, 1):
             if name in column:
                 rows[:, i] = bins[:, column[name]]
-        self._n += len(labels)
-        places = _places(rows)
-        self._all.count(places, 1)
-        self._recent.count(places, 1)
-        self._recent.count(_places(self._rows.push(rows)), -1)
+        return rows
 
     def _add(self, label: Hashable) -> None:
         """Add a label, of which all rows before had the probability 0."""
@@ -171,11 +178,14 @@ class Ranking:
         self._n = state["n"]
         self._index = {label: i for i, label in enumerate(state["labels"])}
         self._all = _Tables(state["own"], state["others"])
-        rows = np.array([[of, *bins] for of, bins in state["rows"]], np.int16)
+        self._waiting = []
+        self._restore_rows(state["rows"])
+
+    def _restore_rows(self, saved: Sequence[tuple[int, list[int]]]) -> None:
+        rows = np.array([[of, *bins] for of, bins in saved], np.int16)
         rows = rows.reshape(-1, 1 + len(self._index))
         self._rows = _LastRows(self.window, len(self._index))
         self._rows.push(rows)
-        self._waiting = []
         self._recent = _Tables()
         for _ in self._index:
             self._recent.add(0)
@@ -199,17 +209,20 @@ class _LastRows:
     def push(self, rows: Rows) -> Rows:
         """Append rows; return those that leave the window, until the next call."""
         if self._end + len(rows) > len(self._buffer):
-            kept = self.rows
-            # twice the rows: they are copied once per window
-            self._buffer = np.zeros((2 * (len(kept) + len(rows)), rows.shape[1]), np.int16)
-            self._buffer[: len(kept)] = kept
-            self._begin = 0
-            self._end = len(kept)
+            self._make_room(len(rows))
         self._buffer[self._end : self._end + len(rows)] = rows
         self._end += len(rows)
         left = self.rows[: max(0, self._end - self._begin - self._window)]
         self._begin += len(left)
         return left
+
+    def _make_room(self, n: int) -> None:
+        """Move the rows into a new buffer, so long that they are copied once per window."""
+        kept = self.rows
+        self._buffer = np.zeros((2 * (len(kept) + n), kept.shape[1]), np.int16)
+        self._buffer[: len(kept)] = kept
+        self._begin = 0
+        self._end = len(kept)
 
     def add_column(self, value: int) -> None:
         """Append a column with the same value in each row."""

@@ -498,3 +498,15 @@ def test_variants_in_the_other_benches(tmp_path):
         "--repeats",
         "1",
     )
+
+
+@pytest.mark.slow
+def test_sizing_measures_one_model(tmp_path, monkeypatch):
+    from benchmarks import sizing
+
+    monkeypatch.setattr(sizing, "_CASES", {4: ("fast",)})
+    text = _run("sizing", tmp_path, "--repeats", "1")
+    values = _saved(tmp_path, "sizing")["runs"]["4/fast/0"]
+    assert values["microseconds"] > 0
+    assert 1e4 < values["state_bytes"] < 1e7
+    assert "rows/CPU s" in text

@@ -146,6 +146,7 @@ def test_the_openapi_document_describes_each_path():
         "/predict",
         "/learn",
         "/label",
+        "/decision",
         "/write",
         "/api/v2/write",
         "/health",
@@ -190,7 +191,7 @@ def test_invalid_requests_are_refused_in_a_sentence(body, headers, status, sente
         assert ask(service.port, "POST", "/predict", {"x": {}}) == (422, {"error": EMPTY})
         wrong_method = ask(service.port, "GET", "/predict")
         assert wrong_method[0] == 405
-        paths = "there are POST /predict, POST /learn, POST /label, POST /write"
+        paths = "there are POST /predict, POST /learn, POST /label, GET and POST /decision"
         assert paths in wrong_method[1]["error"]
         assert ask(service.port, "GET", "/../../etc/passwd")[0] == 404
         assert service.engine.status["n_rejected"] == 0

@@ -35,7 +35,6 @@ KNOWN = {
     "js",
     "{toctree}",
     "{eval-rst}",
-    "{code-cell}",
 }
 HOW = {"python": {"", "start"}, "console": {"", "run", "start", "stop"}}
 PROGRAMS = r"^(?:curl|node|gcc|redis-cli|redis-server|mosquitto|mosquitto_pub|influx)\b"
@@ -53,13 +52,18 @@ NOT_RUN = {
     "plant/rows": "waits for Node-RED: tests/connectors/sources/test_mqtt_source.py publishes",
     "opcua://plc": "needs a controller: tests/connectors/sources/test_opcua_source.py has one",
     "podman": "fetches an image from the internet",
+    "ipc:///run/fleet": "operates a running fleet: tests/cli/test_fleet_operations.py does",
+    "loco-stream fleet export": "needs the fleet of a reader: tests/cli/test_fleet_operations.py",
+    "loco-stream fleet merge": "needs the fleet of a reader: tests/cli/test_fleet_operations.py",
+    "s3://bucket": "needs a bucket: tests/fleet/test_object_storage.py has one",
+    "AWS_ACCESS_KEY_ID": "sets the reader's credentials",
+    "partition-0003": "needs the partitions of a reader: tests/fleet/test_partitions.py",
+    "pip install": "installs: tests/test_packaging.py does, from what is shipped",
+    "pip wheel": "fetches packages from the registry",
+    "loco-stream warm": "compiles for minutes: tests/cli/test_warm.py does",
+    "bin/loco-stream doctor": "is run a few lines below",
 }
-NOT_CODE = {
-    "text",
-    "{toctree}",
-    "{eval-rst}",
-    "{code-cell}",
-}  # the last is run by the build of the guide
+NOT_CODE = {"text", "{toctree}", "{eval-rst}"}
 pytestmark = pytest.mark.skipif(not PAGES, reason="not run from a checkout")
 
 

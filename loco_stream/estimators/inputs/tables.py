@@ -130,14 +130,18 @@ def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
     """
     values = one_per_row(y, n)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
-        distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
-        order = first.argsort()
-        return [plain_label(distinct[k]) for k in order], order.argsort()[places]
+        return _labels_of_array(values)
     found: dict[Hashable, int] = {}
     if not {str, int, bool}.issuperset(map(type, values)):
         values = [plain_label(value) for value in values]
     slots = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(slots, np.int64)
+
+
+def _labels_of_array(values: NDArray[Any]) -> tuple[list[Hashable], NDArray[np.int64]]:
+    distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
+    order = first.argsort()
+    return [plain_label(distinct[k]) for k in order], order.argsort()[places]
 
 
 def targets(y: Any, n: int) -> NDArray[np.float64]:
@@ -152,15 +156,16 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
     values = one_per_row(y, n)
     are_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
     if not are_numbers and not {float}.issuperset(map(type, values)):
-        return np.array(
-            [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
-        )
+        return _required(values)
     numbers = np.array(values, np.float64)
-    bad = ~(np.abs(numbers) <= LARGEST)
-    if bad.any():
-        row = int(bad.argmax())
-        require_number(f"y[{row}]", values[row])
-    return numbers
+    return numbers if (np.abs(numbers) <= LARGEST).all() else _required(values)
+
+
+def _required(values: Iterable[Any]) -> NDArray[np.float64]:
+    """Return targets as numbers, checked one by one."""
+    return np.array(
+        [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
+    )
 
 
 def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:

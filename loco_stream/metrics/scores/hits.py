@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
-from itertools import islice
-from operator import eq
 from typing import ClassVar, TypedDict
 
 from loco_stream.metrics.scores.definition import (
@@ -80,115 +78,49 @@ class Hits:
         self, y_true: Label, y_pred: Label, p_true: float | None, interval: Interval
     ) -> None:
         """Count a prediction, then the label; `y_pred` None counts the label alone."""
-        if y_pred is not None:
-            self._count_prediction(y_true, y_pred)
-        count = self._seen.get(y_true, 0) + 1
-        self._seen[y_true] = count
-        rank = self._rank.setdefault(y_true, len(self._rank))
-        lead = self._seen[self._majority] if self._majority is not None else 0
-        if count > lead or (count == lead and rank < self._rank[self._majority]):
-            self._majority = y_true
-        self._previous = y_true
-
-    def _count_prediction(self, y_true: Label, y_pred: Label) -> None:
-        hit = bool(y_true == y_pred)
-        self.n += 1
-        self.n_correct += hit
-        self.n_no_change_correct += bool(y_true == self._previous)
-        self.n_majority_correct += bool(y_true == self._majority)
-        if len(self.recent) == self.recent.maxlen:
-            self.n_recent_correct -= self.recent[0]
-        self.recent.append(hit)
-        self.n_recent_correct += hit
-        self.fading_sum = self._fading * self.fading_sum + hit
-        self.fading_weight = self._fading * self.fading_weight + 1.0
-        self._count_agreement(y_true, y_pred)
-
-    def _count_agreement(self, y_true: Label, y_pred: Label) -> None:
-        true = self._true
-        predicted = self._predicted
-        self.agreement += predicted.get(y_true, 0)
-        true[y_true] = true.get(y_true, 0) + 1
-        self.agreement += true.get(y_pred, 0)
-        predicted[y_pred] = predicted.get(y_pred, 0) + 1
+        self._count((y_true,), (y_pred,))
 
     def update_many(self, rows: ScoredRows) -> None:
-        """Count rows in order: sums of whole numbers at once, what depends on the order by row."""
-        pairs = list(zip(rows.y_true, rows.y_pred, strict=True))
-        scored = [pair for pair in pairs if pair[1] is not None]
-        if len(scored) < len(pairs) or not self._count_easy_baselines(rows.y_true):
-            self._count_baselines(pairs)
-        hits = [bool(y_true == y_pred) for y_true, y_pred in scored]
-        self.n += len(hits)
-        self.n_correct += sum(hits)
-        self._count_recent(hits)
-        self._fade(hits)
-        # in the order of first sight, which is that of a checkpoint
-        for label, n in Counter(y_true for y_true, _ in scored).items():
-            self._true[label] = self._true.get(label, 0) + n
-        for label, n in Counter(y_pred for _, y_pred in scored).items():
-            self._predicted[label] = self._predicted.get(label, 0) + n
-        predicted = self._predicted
-        self.agreement = sum(n * predicted.get(label, 0) for label, n in self._true.items())
+        """Count rows in order."""
+        self._count(rows.y_true, rows.y_pred)
 
-    def _fade(self, hits: Sequence[bool]) -> None:
-        """Update the fading accuracy, whose sums depend on the order of the rows."""
-        fading = self._fading
-        total = self.fading_sum
-        weight = self.fading_weight
-        for hit in hits:
-            total = fading * total + hit
-            weight = fading * weight + 1.0
-        self.fading_sum = total
-        self.fading_weight = weight
-
-    def _count_recent(self, hits: Sequence[bool]) -> None:
-        """Count the hits in the window, without those that leave it."""
-        recent = self.recent
-        assert recent.maxlen is not None
-        newest = hits[-recent.maxlen :]
-        n_left = max(0, len(recent) + len(newest) - recent.maxlen)
-        self.n_recent_correct += sum(newest) - sum(islice(recent, n_left))
-        recent.extend(newest)
-
-    def _count_easy_baselines(self, y_true: Sequence[Label]) -> bool:
-        """Do what `_count_baselines` does for rows that are all scored, in sums.
-
-        Return False, and count nothing, if another label may become the most frequent one.
-        """
-        seen = self._seen
-        majority = self._majority
-        counts = Counter(y_true)
-        rivals = [seen.get(label, 0) + n for label, n in counts.items() if label != majority]
-        if majority is None or max(rivals, default=0) >= seen[majority]:
-            return False
-        for label, n in counts.items():
-            seen[label] = seen.get(label, 0) + n
-            self._rank.setdefault(label, len(self._rank))
-        self.n_majority_correct += counts[majority]
-        self.n_no_change_correct += sum(map(eq, y_true, [self._previous, *y_true[:-1]]))
-        self._previous = y_true[-1]
-        return True
-
-    def _count_baselines(self, pairs: Sequence[tuple[Label, Label]]) -> None:
-        """Count the labels, and the correct predictions of the two trivial predictors."""
+    def _count(self, labels: Sequence[Label], predictions: Sequence[Label]) -> None:
         seen = self._seen
         rank = self._rank
+        true = self._true
+        predicted = self._predicted
+        fading = self._fading
+        previous = self._previous
         majority = self._majority
         lead = seen[majority] if majority is not None else 0
-        previous = self._previous
-        for y_true, y_pred in pairs:
+        recent = self.recent
+        for y_true, y_pred in zip(labels, predictions, strict=True):
             if y_pred is not None:
+                hit = bool(y_true == y_pred)
+                self.n += 1
+                self.n_correct += hit
                 self.n_no_change_correct += bool(y_true == previous)
                 self.n_majority_correct += bool(y_true == majority)
+                if len(recent) == recent.maxlen:
+                    self.n_recent_correct -= recent[0]
+                recent.append(hit)
+                self.n_recent_correct += hit
+                self.fading_sum = fading * self.fading_sum + hit
+                self.fading_weight = fading * self.fading_weight + 1.0
+                self.agreement += predicted.get(y_true, 0)
+                true[y_true] = true.get(y_true, 0) + 1
+                self.agreement += true.get(y_pred, 0)
+                predicted[y_pred] = predicted.get(y_pred, 0) + 1
             count = seen[y_true] = seen.get(y_true, 0) + 1
             place = rank.setdefault(y_true, len(rank))
-            if count > lead or (count == lead and place < rank[majority]):
+            if y_true == majority:
+                lead = count
+            elif count > lead or (count == lead and place < rank[majority]):
                 majority = y_true
                 lead = count
             previous = y_true
-        self._majority = majority
         self._previous = previous
+        self._majority = majority
 
     def export_state(self) -> State:
         """Return the counters as plain values."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import ClassVar, TypedDict
 
-import numpy as np
-
 from loco_stream.metrics.scores.definition import (
     Interval,
     Label,
@@ -49,8 +47,8 @@ class LogLoss:
         """Count rows in order."""
         loss = self.loss
         known = [p for p in rows.p_true if p is not None and p == p]
-        for logarithm in map(math.log, np.clip(known, _LEAST, 1.0).tolist()):
-            loss -= logarithm
+        for p in known:
+            loss -= math.log(p if _LEAST <= p <= 1.0 else min(max(p, _LEAST), 1.0))
         self.n += len(known)
         self.loss = loss
 

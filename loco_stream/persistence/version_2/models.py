@@ -159,6 +159,13 @@ def _options(saved: Saved) -> Saved:
     return replace(saved, config={**saved.config, "parameters": options})
 
 
+def _without_decision(saved: Saved) -> Saved:
+    """Return the model with the rule by which classes are chosen: none."""
+    if saved.kind != "LOCOClassifier":
+        return saved
+    return replace(saved, config={**saved.config, "decision": None})
+
+
 def _delayed_errors(saved: Saved) -> Array:
     return np.concatenate([saved.arrays[name] for name in _LATE_VALUES])
 
@@ -275,6 +282,7 @@ MODELS: Migration = in_models(
     _used_projections,
     _scales,
     _without_fixed_layer,
+    _without_decision,
 )
 
 

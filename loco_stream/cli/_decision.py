@@ -1,0 +1,120 @@
+"""Which class follows from probabilities: the options --threshold and --cost."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from loco_stream.cli._logging import LOGGER
+from loco_stream.cli._option_group import option_group
+from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.estimators.decision import Rule
+
+__all__ = ["DecisionOptions", "decision_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionOptions:
+    """The rule by which a classifier predicts; a resumed run keeps its own unless one is given."""
+
+    thresholds: tuple[str, ...]
+    costs: tuple[str, ...]
+
+    @property
+    def rule(self) -> Rule:
+        """Keyword arguments of `set_decision`; empty if no rule is given.
+
+        Raises
+        ------
+        ConfigError
+            An option has another form.
+        """
+        rule: Rule = {}
+        if self.thresholds:
+            pairs = [_pair("--threshold", text, "LABEL=P") for text in self.thresholds]
+            rule["thresholds"] = {_label(label): p for label, p in pairs}
+        if self.costs:
+            rule["costs"] = dict(map(_cost, self.costs))
+        return rule
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the rule is none."""
+        from loco_stream.estimators.decision import Decision
+
+        rule = self.rule
+        Decision.checked(rule.get("thresholds"), rule.get("costs"))
+
+    def apply(self, engine: StreamEngine) -> None:
+        """Let the engine predict by the rule before its first row, after it was resumed."""
+        rule = self.rule
+        if rule:
+            engine.queries.submit(lambda engine: engine.set_decision(**rule)).add_done_callback(
+                _log_failure
+            )
+
+    def check_task(self, task: str) -> None:
+        """Raise `ConfigError` if there is a rule, and no classes."""
+        if self.rule and task == "regression":
+            raise ConfigError("`--threshold` and `--cost` need a classification, got a regression")
+
+
+def _log_failure(done: Future[object]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        LOGGER.warning("--threshold or --cost: %s", error)
+
+
+def _cost(text: str) -> tuple[tuple[Hashable, Hashable], float]:
+    labels, cost = _pair("--cost", text, "TRUE,PREDICTED=COST")
+    true, comma, predicted = labels.partition(",")
+    if not comma or not true or not predicted:
+        raise ConfigError(f"`--cost` must be TRUE,PREDICTED=COST, got {text!r}")
+    return (_label(true), _label(predicted)), cost
+
+
+def _pair(option: str, text: str, form: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        name = ""
+    if not name:
+        raise ConfigError(f"`{option}` must be {form}, got {text!r}")
+    return name, value
+
+
+def _label(text: str) -> Hashable:
+    """Return a number or truth value that a text shows, and else the text, unquoted."""
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
+    return value if isinstance(value, bool | int | float | str) else text.strip()
+
+
+decision_options = option_group(
+    "decision",
+    DecisionOptions,
+    click.option(
+        "--threshold",
+        "thresholds",
+        multiple=True,
+        metavar="LABEL=P",
+        help="Predict a label where its probability is P or more; the most probable label without "
+        "a threshold otherwise. Repeatable.",
+    ),
+    click.option(
+        "--cost",
+        "costs",
+        multiple=True,
+        metavar="TRUE,PREDICTED=COST",
+        help="Predict the label of the least expected cost; other mistakes cost 1. Repeatable.",
+    ),
+)

@@ -1,0 +1,168 @@
+"""Metrics and spans by OpenTelemetry: in memory, and by OTLP to a server on this machine."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
+from loco_stream.connectors import CSVSource
+from loco_stream.engine.prometheus import _Collector
+from loco_stream.errors import ConfigError
+
+pytest.importorskip("opentelemetry.sdk")
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from loco_stream.engine.telemetry import Telemetry
+
+
+def rows(n=200):
+    return [({"a": i % 7, "b": i % 3}, ("ok", "worn")[i % 2]) for i in range(n)]
+
+
+def collected(reader):
+    """Return the points of each metric: value by labels."""
+    found = {}
+    for resource in reader.get_metrics_data().resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                found[metric.name] = {
+                    tuple(sorted(point.attributes.items())): point.value
+                    for point in metric.data.data_points
+                }
+    return found
+
+
+def scraped(engine):
+    """Return the same of what Prometheus scrapes, without counters' suffix and the histogram."""
+    found = {}
+    for family in _Collector(engine).collect():
+        if family.type != "histogram":
+            found[family.name] = {
+                tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
+            }
+    return found
+
+
+@pytest.mark.parametrize("is_regression", [False, True])
+def test_the_metrics_are_those_for_prometheus(is_regression):
+    model = (LOCORegressor if is_regression else LOCOClassifier)(hidden_sizes=(4,), seed=1)
+    pairs = [(x, float(len(y))) for x, y in rows()] if is_regression else rows()
+    reader = InMemoryMetricReader()
+    telemetry = Telemetry(reader=reader, processor=SimpleSpanProcessor(InMemorySpanExporter()))
+    engine = StreamEngine(model, pairs, watchers=[telemetry], tracer=telemetry.tracer)
+    engine.run()
+    expected = {name: points for name, points in scraped(engine).items() if points}
+    assert collected(reader) == expected
+    assert expected["loco_rows_learned"] == {(): 200}
+    assert len(expected) > 30
+    telemetry.close()
+
+
+def test_commits_blocks_and_checkpoints_are_spans(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [f"{a},{b},{'ok' if a > 0 else 'worn'}" for a, b in rng.normal(size=(500, 2))]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,kind", *lines]) + "\n")
+    spans = InMemorySpanExporter()
+    telemetry = Telemetry(reader=InMemoryMetricReader(), processor=SimpleSpanProcessor(spans))
+    source = CSVSource(tmp_path / "rows.csv", target="kind")
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    engine = StreamEngine(model, source, checkpoint=tmp_path / "state", tracer=telemetry.tracer)
+    engine.run()
+    telemetry.close()
+    found = {}
+    for span in spans.get_finished_spans():
+        found.setdefault(span.name, []).append(span)
+    assert sum(span.attributes["rows"] for span in found["loco.block"]) == 500
+    commits = {span.context.span_id: span for span in found["loco.commit"]}
+    assert all(span.parent.span_id in commits for span in found["loco.block"])
+    numbers = [span.attributes["commit"] for span in found["loco.commit"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert found["loco.checkpoint"][-1].attributes["rows"] == 500
+
+
+def test_an_engine_with_a_tracer_learns_the_same():
+    models = []
+    for options in ({}, {"tracer": Telemetry(**memory()).tracer}):
+        model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+        StreamEngine(model, rows(), **options).run()
+        models.append(model)
+    plain, traced = (model.predict_proba_array([[1.0, 2.0]]) for model in models)
+    assert plain.tobytes() == traced.tobytes()
+
+
+def memory():
+    processor = SimpleSpanProcessor(InMemorySpanExporter())
+    return {"reader": InMemoryMetricReader(), "processor": processor}
+
+
+class _Collected(BaseHTTPRequestHandler):
+    bodies: dict[str, list[bytes]]
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.bodies.setdefault(self.path, []).append(body)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Log nothing."""
+
+
+@pytest.fixture
+def collector():
+    """Serve the paths of an OTLP collector; return its URL and the bodies by path."""
+    handler = type("Handler", (_Collected,), {"bodies": {}})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler.bodies
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_metrics_and_spans_are_exported_by_otlp(collector, monkeypatch):
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "press-7")
+    url, bodies = collector
+    telemetry = Telemetry(url)
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    StreamEngine(model, rows(), watchers=[telemetry], tracer=telemetry.tracer).run()
+    telemetry.close()
+    metrics = ExportMetricsServiceRequest.FromString(bodies["/v1/metrics"][-1]).resource_metrics[0]
+    names = {metric.name for metric in metrics.scope_metrics[0].metrics}
+    assert {"loco_rows_learned", "loco_accuracy", "loco_alarm"} <= names
+    spans = ExportTraceServiceRequest.FromString(bodies["/v1/traces"][-1]).resource_spans[0]
+    assert spans.scope_spans[0].spans[0].name == "loco.commit"
+    resource = {pair.key: pair.value.string_value for pair in spans.resource.attributes}
+    assert resource["service.name"] == "press-7"
+
+
+def test_the_command_exports_too(collector, tmp_path):
+    from click.testing import CliRunner
+
+    from loco_stream.cli.main import main
+
+    url, bodies = collector
+    path = tmp_path / "rows.csv"
+    path.write_text("a,kind\n" + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in range(50)))
+    command = ["run", f"csv:{path}?target=kind", "--quiet", "--otlp", url]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert set(bodies) == {"/v1/metrics", "/v1/traces"}
+
+
+def test_an_endpoint_that_is_no_url_is_refused():
+    with pytest.raises(ConfigError, match=r"must be http://HOST:PORT, got '127.0.0.1:4318'"):
+        Telemetry("127.0.0.1:4318")
