@@ -144,7 +144,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _values_of(value: Any, name: str, number_name: str) -> Mapping[str, Any]:
+def _values_of(value: object, name: str, number_name: str) -> Mapping[str, Any]:
     """Return the fields of a prediction or label, of several targets a field each."""
     if not isinstance(value, Mapping):
         return {number_name if _is_number(value) else name: value}

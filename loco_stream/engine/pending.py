@@ -69,7 +69,7 @@ class PendingRow:
         return cls(row, prediction, since)
 
 
-def _interval(saved: Any) -> Any:
+def _interval(saved: Plain) -> Plain:
     """Return an interval, or those of several targets, as the model gave them."""
     if isinstance(saved, dict):
         return {name: tuple(ends) for name, ends in saved.items()}
