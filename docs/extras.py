@@ -28,6 +28,8 @@ PURPOSES = {
     "influx": "source `influx:`, and line protocol at `--http`",
     "lsl": "source `lsl:`",
     "metrics": "`--metrics-port` for Prometheus",
+    "otel": "`--otlp` for OpenTelemetry",
+    "mlflow": "sink `mlflow:`",
     "dashboard": "`--dashboard`, `--http`",
     "ray": "`fleet --workers`",
     "objects": "fleets in object storage",
