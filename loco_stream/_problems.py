@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeAlias
 
-from loco_stream.numbers import plain, to_number
-
 __all__ = [
     "FORECASTING",
     "PROBLEMS",
@@ -42,12 +40,16 @@ def known_targets(y: Mapping[Hashable, object]) -> dict[Hashable, float]:
     >>> known_targets({"heat": 20, "flow": None, "load": float("nan")})
     {'heat': 20.0}
     """
+    from loco_stream.numbers import plain, to_number
+
     numbers = {plain(name): to_number(value) for name, value in y.items()}
     return {name: value for name, value in numbers.items() if value == value}
 
 
 def plain_label(y: Label) -> Label:
     """Return a label as a Python value, and a mapping of targets without the missing ones."""
+    from loco_stream.numbers import plain
+
     return known_targets(y) if isinstance(y, Mapping) else plain(y)
 
 

@@ -9,19 +9,20 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 from loco_stream.connectors._base.buffered_sink import BufferedSink, RefusedError, digest, encode
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import KEYS
 from loco_stream.stream import Record
 
 __all__ = ["CONNECTORS", "MLflowSink"]
 
+Client: TypeAlias = Any  # a mlflow.MlflowClient, whose type is not known without the extra
+
 _EXTRA = Extra("mlflow", "mlflow-skinny>=3.1", "mlflow")
-_NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
+_NOT_MEASURED = frozenset({"kind", "t", "seq"})  # numbers that every record has
 _BATCH = 100  # parameters that a server takes together,
 _METRICS = 1000  # and points
 _LONGEST_VALUE = 6000  # characters of a parameter
@@ -58,6 +59,16 @@ class MLflowSink(BufferedSink):
         There is no URI, or a kind of record that MLflow has no place for is asked for.
     SourceError
         The library is not installed.
+
+    Examples
+    --------
+    The sink sends parameters, scores and the report to a server on this machine:
+
+    >>> from loco_stream import LOCOClassifier, StreamEngine
+    >>> from loco_stream.connectors import MLflowSink, open_source
+    >>> def learn():
+    ...     sink = MLflowSink("http://127.0.0.1:5000", experiment="press")
+    ...     StreamEngine(LOCOClassifier(), open_source("river:Phishing"), sinks=[sink]).run()
     """
 
     guarantee = "at least once (a number that is sent again is the same point)"
@@ -86,7 +97,7 @@ class MLflowSink(BufferedSink):
         self._run_name = run
         self._key = uuid4().hex  # the tag by which a resumed run finds its run of MLflow
         self._run_id = ""
-        self._client: Any = None
+        self._client: Client = None
         self._facts: Mapping[str, Any] = {}
         self._step = -1  # rows at the last status
         self._model_sent = ""
@@ -126,7 +137,7 @@ class MLflowSink(BufferedSink):
         """Forget the client; the run stays."""
         self._client = None
 
-    def _connected(self) -> Any:
+    def _connected(self) -> Client:
         """Return the client once the run exists."""
         if self._client is not None:
             return self._client
@@ -135,7 +146,7 @@ class MLflowSink(BufferedSink):
         self._client = client
         return client
 
-    def _enter_run(self, client: Any) -> None:
+    def _enter_run(self, client: Client) -> None:
         """Create the run, or continue the one with this tag."""
         found = client.get_experiment_by_name(self._experiment)
         where = found.experiment_id if found else client.create_experiment(self._experiment)
@@ -148,7 +159,7 @@ class MLflowSink(BufferedSink):
         self._run_id = run.info.run_id
         self._log_parameters(client)
 
-    def _log_parameters(self, client: Any) -> None:
+    def _log_parameters(self, client: Client) -> None:
         own = {name: self._facts.get(name) for name in ("model", "source", "task", "version")}
         every = {**own, **self._facts.get("parameters", {})}
         params = [
@@ -158,12 +169,12 @@ class MLflowSink(BufferedSink):
         for at in range(0, len(params), _BATCH):
             client.log_batch(self._run_id, params=params[at : at + _BATCH])
 
-    def _log_status(self, client: Any, record: Record) -> None:
+    def _log_status(self, client: Client, record: Record) -> None:
         self._step = record["seq"]
         self._log_numbers(client, [(record["seq"], _numbers(record["status"]))], record["t"])
         self._log_model(client)
 
-    def _log_report(self, client: Any, record: Record) -> None:
+    def _log_report(self, client: Client, record: Record) -> None:
         report = record["report"]
         end = record["seq"]
         since = [point for point in _curve(report.get("curve", {})) if self._step < point[0] < end]
@@ -175,7 +186,7 @@ class MLflowSink(BufferedSink):
         )
 
     def _log_numbers(
-        self, client: Any, points: Iterable[tuple[int, Mapping[str, float]]], t: float | None
+        self, client: Client, points: Iterable[tuple[int, Mapping[str, float]]], t: float | None
     ) -> None:
         """Log numbers by name at counts of rows."""
         stamp = int(1000 * (time.time() if t is None else t))
@@ -184,7 +195,7 @@ class MLflowSink(BufferedSink):
         for begin in range(0, len(each), _METRICS):
             client.log_batch(self._run_id, metrics=each[begin : begin + _METRICS])
 
-    def _log_model(self, client: Any) -> None:
+    def _log_model(self, client: Client) -> None:
         """Upload the newest checkpoint, if there is one that was not uploaded yet."""
         folder = self._facts.get("checkpoint")
         files = [] if folder is None else sorted(Path(folder).glob("checkpoint-*.loco"))
@@ -202,7 +213,10 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in values.items()
-        if name in _NUMBERS and value is not None and math.isfinite(value)
+        if name not in _NOT_MEASURED
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
     }
 
 

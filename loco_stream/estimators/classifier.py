@@ -257,13 +257,13 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         >>> from loco_stream import LOCOClassifier
         >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
         >>> model.learn_array([[0.0], [1.0]] * 50, ["ok", "worn"] * 50)
-        >>> model.predict_one({0: 0.2})
+        >>> model.predict_one({0: 0.4})
         'ok'
-        >>> model.set_decision(thresholds={"worn": 0.001})
-        >>> model.predict_one({0: 0.2})
+        >>> model.set_decision(thresholds={"worn": 0.01})
+        >>> model.predict_one({0: 0.4})
         'worn'
         >>> model.set_decision(costs={("ok", "worn"): 1000.0})
-        >>> model.predict_one({0: 0.9})
+        >>> model.predict_one({0: 0.6})
         'ok'
         """
         decision = Decision.checked(thresholds, costs)

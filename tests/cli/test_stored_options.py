@@ -19,6 +19,7 @@ NEW = {
     "model/classes.patience",
     "model/experts.discriminant.total",
     "model/fixed.n_rows",
+    "model/past.moments",
     "model/scale_guard.n_recent",
     "model/scale_guard.recent",
 }

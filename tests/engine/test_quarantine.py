@@ -69,7 +69,7 @@ def test_a_number_that_no_log_can_hold_refuses_its_row_alone(tmp_path, seq):
     assert sha(dirty) == sha(clean)
     assert dirty.source.acked == list(range(1, 22))
     (record,) = quarantined(tmp_path)
-    assert "seq is" in record["reason"]
+    assert "`seq` must be" in record["reason"]
     assert record["y"] == "'on'"
     again, report = run([], tmp_path)
     assert (report["n_samples"], sha(again)) == (20, sha(clean))

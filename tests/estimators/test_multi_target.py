@@ -9,14 +9,13 @@ import pickle
 
 import numpy as np
 import pytest
-from river import checks, datasets, preprocessing
+from river import checks, preprocessing
 
 from loco_stream import (
     AdvancedOptions,
     Fleet,
     LOCOMultiTargetRegressor,
     LOCORegressor,
-    StreamEngine,
     load,
     save,
 )
@@ -302,9 +301,7 @@ def test_a_pipeline_with_several_targets_is_saved(tmp_path):
             each.learn_one(x, y)
 
 
-def test_engine_and_fleet_refuse_several_targets(tmp_path):
-    with pytest.raises(ConfigError, match="`model` must predict one target"):
-        StreamEngine(model(), datasets.TrumpApproval())
+def test_a_fleet_refuses_several_targets(tmp_path):
     with pytest.raises(ConfigError, match="`model` must be a LOCOClassifier, LOCORegressor or"):
         Fleet(model(), tmp_path)
 

@@ -85,11 +85,11 @@ class Means:
     def export_state(self):
         config = {
             "seed": self.seed,
-            "features": self.features,
-            "classes": self.classes,
+            "features": list(self.features),  # it is written while rows are learned
+            "classes": list(self.classes),
             "noise": self.noise,
         }
-        return config, {"sums": self.sums, "counts": self.counts}
+        return config, {"sums": self.sums.copy(), "counts": self.counts.copy()}
 
     @classmethod
     def from_state(cls, config, arrays):

@@ -70,8 +70,8 @@ def set_config(key, value):
         (put("stacks.log_powers", 0, -1.0), "'stacks.log_powers' must not be negative"),
         (put("experts.naive_bayes.n_rows", 0, -1.0), "'naive_bayes' must not be negative"),
         (set_config("features", ["a", "a", "b"]), "distinct"),
-        (set_config("features", [*range(9)]), "no room"),
-        (set_config("classes", [*range(9)]), "no room"),
+        (set_config("features", [*range(9)]), "must have room"),
+        (set_config("classes", [*range(9)]), "must have room"),
         (set_config("classes", [0, 1]), "`n_classes` must be 0 to 2, got 3"),
         (set_config("classes", [0, 1, None]), "`y` must be a hashable class label"),
         (set_config("width", 0), "`width` must be .* 1 to 3, got 0"),
@@ -97,7 +97,7 @@ def test_clusters_beyond_their_number_and_steep_inverses_are_refused():
         LOCOClassifier.from_state(config, arrays)
     config, arrays = saved_state(**options)
     arrays["projections.clusters.inverse_gram"][0, 0, 0] = 1e30
-    with pytest.raises(CheckpointError, match=r"inverse_gram.* beyond"):
+    with pytest.raises(CheckpointError, match=r"inverse_gram.* must be finite and within"):
         LOCOClassifier.from_state(config, arrays)
 
 

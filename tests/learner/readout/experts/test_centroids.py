@@ -179,7 +179,7 @@ def test_numbers_out_of_range_are_refused():
         ("counters", 21, "`n_centroids` must be 0 to 20, got 21"),
         ("counts", -1.0, "must not be negative"),
         ("n_rows", -1.0, "must not be negative"),
-        ("places", np.nan, "NaN"),
+        ("places", np.nan, "must be finite"),
     ],
 )
 def test_a_file_with_an_impossible_centroid_is_refused(name, value, message):
