@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Workers of the tests: half of the time is waiting. Tests of one file stay together: their kernels are compiled once.
 JOBS ?= 4
 WORKERS := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# Hundreds of tests talk to real brokers, files that grow and browsers: CI runs one that fails once more, and lists it.
+RERUNS := $(if $(CI),--reruns 1)
 # The tested set; `make CONSTRAINTS= ...` takes the newest releases that pyproject.toml allows.
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -43,7 +45,7 @@ docs: $(VENV)/.installed-docs ## the guide, in out/docs; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d out/doctrees docs out/docs
 
 test: $(VENV)/.installed-dev ## the tests, about a quarter of an hour on two cores; CI runs them
-	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
+	$(BIN)/python -m pytest $(WORKERS) $(RERUNS) -m 'not slow'
 
 test-slow: $(VENV)/.installed-dev ## the long tests: kills, whole tutorials, benches in small, demos
 	$(BIN)/python -m pytest $(WORKERS) -m slow
