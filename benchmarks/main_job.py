@@ -114,7 +114,10 @@ def _river(name: str) -> Callable[[str, int | None], None]:
         from river import evaluate, metrics, stream
 
         model: Any = contenders.make(name, _TABLES[table][1], 2, seed=0)
-        converters = {f"x{j}": float for j in range(_TABLES[table][1])}
+        converters: dict[str, Callable[[str], Any]] = {
+            f"x{j}": float for j in range(_TABLES[table][1])
+        }
+        converters["y"] = "worn".__eq__  # logistic regression of river has no texts as labels
         with tempfile.TemporaryDirectory() as folder:
             path = _file(table, "csv", folder).partition(":")[2].partition("?")[0]
             rows = stream.iter_csv(path, target="y", converters=converters)
