@@ -76,9 +76,9 @@ def measure(
     seconds, predictions = cpu_seconds(lambda: model.learn_predict_array(X, y))
     tested = {}
     for mode, in_stream in _MODES.items():
-        asked = mode_arguments(model.predict_array, in_stream)
-        if asked or mode == "anywhere":
-            right, _ = correct(model.predict_array(Xt, **asked), yt)
+        given = mode_arguments(model.predict_array, in_stream)
+        if given or mode == "anywhere":
+            right, _ = correct(model.predict_array(Xt, **given), yt)
             tested[mode] = right / len(yt)
     return {
         "prequential": prequential_accuracy(predictions, y),

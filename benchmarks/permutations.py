@@ -2,8 +2,8 @@
 
 Input-permuted MNIST: a new permutation of the pixels every 5,000 rows.
 
-The protocol is the one of UPGD (Elsayed & Mahmood 2024): rows arrive one at a time, each is
-predicted before it is learned, task borders are not marked, and the accuracy is measured over the
+The protocol follows Elsayed & Mahmood (2024), who introduced the optimizer UPGD: each row is
+predicted before it is learned, task boundaries are not marked, and accuracy is measured over the
 whole stream.
 """
 

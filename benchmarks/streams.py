@@ -125,8 +125,8 @@ def _run(stream: str, contender: str, seed: int, peers: str | None, directory: s
     key = f"{stream}/{contender}/{seed}"
     arguments = {"stream": stream, "seed": seed, "directory": directory}
     if contender in _PEERS:
-        told = {**arguments, "learner": contender.removesuffix(_MOA), "python": peers}
-        return Run(key, measure_peer, told, fingerprint(*_PEER_CODE))
+        peer_arguments = {**arguments, "learner": contender.removesuffix(_MOA), "python": peers}
+        return Run(key, measure_peer, peer_arguments, fingerprint(*_PEER_CODE))
     return contenders.run(key, measure, {**arguments, "contender": contender})
 
 

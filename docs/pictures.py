@@ -193,7 +193,7 @@ def learned(rows: tuple[NDArray[Any], NDArray[Any]], tail: int = 0, **settings: 
 
 
 def wavy(n: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return rows whose border between two classes is bent, with a tenth of the labels wrong."""
+    """Return rows whose border between two classes is bent, 5 % of the labels wrong."""
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, (n, 6))
     y = (X[:, 1] > 0.7 * np.sin(4 * X[:, 0]) * np.sign(X[:, 2])).astype(int)

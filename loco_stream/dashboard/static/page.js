@@ -211,7 +211,7 @@ function redraw() {
 
 const LINKS = {
   lost: "waiting for the engine", ended: "ended", live: "live",
-  waiting: "waiting for the first row (the first run compiles for some ten seconds)",
+  waiting: "waiting for the first row (the first run compiles for about 35 s)",
 };
 function showLink() {
   const open = stream && stream.readyState === EventSource.OPEN;
