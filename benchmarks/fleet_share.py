@@ -73,8 +73,8 @@ def _split(table: Any, key: str, X: NDArray[Any], y: NDArray[Any], seed: int) ->
     random = np.random.default_rng(seed)
     keys = table[key].to_numpy()
     devices = []
-    for one in random.permutation(np.unique(keys)):
-        rows = random.permutation(np.flatnonzero(keys == one))
+    for value in random.permutation(np.unique(keys)):
+        rows = random.permutation(np.flatnonzero(keys == value))
         devices.append((X[rows].astype(np.float32), y[rows]))
     return devices
 

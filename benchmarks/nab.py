@@ -152,7 +152,7 @@ def _curve(
     table = table[np.argsort(-table[:, 0], kind="stable")]
     total = np.cumsum(table[:, 1])
     ends = np.append(np.flatnonzero(np.diff(table[:, 0])), len(table) - 1)
-    n_windows = sum(len(one.windows) for one in series)
+    n_windows = sum(len(signal.windows) for signal in series)
     return table[ends, 0], _normalized(total[ends], n_windows, profile)
 
 

@@ -208,16 +208,16 @@ def measure_nab(
     """Score series of the benchmark with one detector per series."""
     series = chosen_series(directory, stride)
     if contender not in _OURS:
-        raw = [_rival_scores(contender, one.x, seed) for one in series]
+        raw = [_rival_scores(contender, signal.x, seed) for signal in series]
         results = [_measured(series, scores) for scores in (raw, list(map(peaks, raw)))]
         return max(results, key=lambda found: found["standard"])
-    found = [_ours(contender, one, seed) for one in series]
+    found = [_ours(contender, signal, seed) for signal in series]
     alarms = [own for _, own in found]
     by_alarm = {
         f"{profile.name}, by alarm": nab.score_at(series, alarms, profile, 1.0)
         for profile in nab.PROFILES
     }
-    rows = sum(len(one.x) for one in series)
+    rows = sum(len(signal.x) for signal in series)
     if contender == _EVERY_ROW:
         return _measured(series, [onset for onset, _ in found])
     rate = {"rows per alarm": rows / max(sum(float(own.sum()) for own in alarms), 1.0)}
@@ -229,7 +229,7 @@ def measure_published(
 ) -> dict[str, Any]:
     """Score the result files of a published detector, in the folder `results` of NAB."""
     series = chosen_series(directory, stride)
-    return _measured(series, [nab.read_result(Path(results), name, one) for one in series])
+    return _measured(series, [nab.read_result(Path(results), name, signal) for signal in series])
 
 
 # False alarms and speed

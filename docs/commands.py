@@ -44,7 +44,7 @@ file](deploy.md#configuration-files) or in environment variables: `--score-windo
 
 | exit code | meaning |
 | --- | --- |
-| 0 | the command did what it was asked to do; Ctrl-C or SIGTERM ended a service cleanly |
+| 0 | the command succeeded; Ctrl-C or SIGTERM ended a service cleanly |
 | 1 | a defect (please report it), or `doctor` found a part missing or broken |
 | 2 | an error that the caller can correct, in one sentence on standard error |
 """
