@@ -88,7 +88,7 @@ class LOCOEstimator(base.Estimator):
         ----------
         name
             ``"fast"``: 64 hidden neurons. ``"default"``: no options set. ``"accurate"``: 256 hidden
-            neurons and ``neighbors=5000``, which keeps raw rows; a row takes two to four times as
+            neurons and ``neighbors=5000``, which keeps raw rows; a row takes more than twice as
             long.
         seed
             Seed of all random numbers.

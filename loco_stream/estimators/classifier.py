@@ -83,15 +83,15 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         1,000,000. The 7 nearest rows, the 3 nearest, and the 7 nearest of the most recent fifth are
         three further outputs in the stack. Set it where a class fills several separate regions
         (digits, moving clusters). Only with this option do the model, its files and its checkpoints
-        hold raw rows, which anyone with the file can read. 5,000 rows of ten features make each row
-        take 1.5 times as long; memory is 4 bytes per value.
+        hold raw rows, which anyone with the file can read. The time of a row grows with their
+        number; memory is 4 bytes per value.
     centroids
         Number of centroids in feature space, 0 to 100,000. Each moves towards the rows near it and
         counts their classes; the 3 and the 7 nearest are two further outputs in the stack. They
-        help where a class fills several separate regions; 300 of them cost a tenth of a row's time.
-        A centroid is an average of rows, but a reader of the model's file can recover much of
-        single rows. None: 300, or 0 for rows of more than 256 features and where the readout sees
-        no features.
+        help where a class fills several separate regions. The time of a row grows with their
+        number. A centroid is an average of rows, but a reader of the model's file can recover much
+        of single rows. None: 300, or 0 for rows of more than 256 features and where the readout
+        sees no features.
     categories
         Distinct texts that a feature may hold before further ones share their slots, chosen by a
         checksum, 0 to 1024; `categories_` reports how many did. The work per row grows with the
