@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream.cli._logging import LOGGER
-from loco_stream.cli._option_group import given, option_group
+from loco_stream.cli._option_group import flag, given, option_group
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class BesideOptions(AlarmOptions):
         """Raise `ConfigError` if an option of the detector is given without --watch."""
         for name in ("every", "on_alarm"):
             if given(name) and not self.watch:
-                raise ConfigError(f"`--{name.replace('_', '-')}` needs --watch")
+                raise ConfigError(f"`{flag(name)}` needs --watch")
 
     def stored(self) -> dict[str, object]:
         """Return the values that a resumed run continues with; none without a detector."""

@@ -17,7 +17,7 @@ from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
-from loco_stream.cli._option_group import given, option_group, with_stored
+from loco_stream.cli._option_group import flag, given, option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
     SourceOptions,
@@ -41,6 +41,20 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+# Options that act on the rows, or on what the process knows of them.
+_OF_ROWS = (
+    "sinks",
+    "on_drift",
+    "dashboard",
+    "control",
+    "control_token",
+    "metrics_port",
+    "limits",
+    "keys",
+    "on_bad",
+)
+_OF_LABELS = ("task", "preset", "settings", "holdout", "drift_detector", "on_drift")
+
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
@@ -58,12 +72,22 @@ class FleetOptions:
         """Raise `ConfigError` for options that workers with their own partitions do not have."""
         if not self.workers:
             raise ConfigError("`--partitions` needs --workers N")
-        for name in ("sinks", "on_drift", "dashboard", "control", "metrics_port", "limits", "keys"):
+        for name in _OF_ROWS:
             if given(name):
-                flag = "sink" if name == "sinks" else name.replace("_", "-").removesuffix("s")
                 raise ConfigError(
-                    f"`--partitions` excludes --{flag}: no row passes through this process"
+                    f"`--partitions` excludes {flag(name)}: no row passes through this process"
                 )
+
+    def check_detectors(self) -> None:
+        """Raise `ConfigError` for options that a fleet of anomaly detectors does not have."""
+        if self.partitions is not None:
+            raise ConfigError("`--watch` excludes --partitions")
+        for name in _OF_LABELS:
+            if given(name):
+                raise ConfigError(f"`--watch` excludes {flag(name)}: no labels are learned")
+        for name in ("every", "seed"):
+            if self.template is not None and given(name):
+                raise ConfigError(f"`--template` excludes {flag(name)}: the saved detector has one")
 
     @property
     def limits(self) -> KeyLimits:
@@ -187,8 +211,8 @@ def command(
     model = with_stored(model, stored or {})
     alarms.check()
     alarms = with_stored(alarms, stored or {})
-    if alarms.watch and fleet.partitions is not None:
-        raise ConfigError("`--watch` excludes --partitions")
+    if alarms.watch:
+        fleet.check_detectors()
     if fleet.partitions is not None:
         _finish(_run_partitions(source, fleet, state, model), state)
         return

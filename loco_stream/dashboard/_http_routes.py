@@ -46,7 +46,7 @@ from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.decision import Rule
+from loco_stream.estimators.decision import Rule, labels_of
 from loco_stream.metrics.keys import problem_of
 from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
@@ -407,8 +407,7 @@ def _shown_decision(model: LOCOClassifier) -> dict[str, object]:
     rule = model.decision or {}
     thresholds = rule.get("thresholds", {})
     costs = rule.get("costs", {})
-    labels = [*thresholds, *(label for pair in costs for label in pair)]
-    unknown = [label for label in dict.fromkeys(labels) if label not in model.classes]
+    unknown = [label for label in labels_of(rule) if label not in model.classes]
     return {
         "thresholds": [{"label": label, "probability": p} for label, p in thresholds.items()],
         "costs": [

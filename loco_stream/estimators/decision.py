@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self, TypeAlias, TypedDict
 
 import numpy as np
@@ -13,7 +14,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Costs", "Decision", "Rule"]
+__all__ = ["Costs", "Decision", "Rule", "labels_of"]
 
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
 
@@ -25,6 +26,12 @@ class Rule(TypedDict, total=False):
 
     thresholds: Mapping[Hashable, float]
     costs: Costs
+
+
+def labels_of(rule: Rule) -> list[Hashable]:
+    """Return the labels that a rule names, each once."""
+    pairs = rule.get("costs", {})
+    return list(dict.fromkeys([*rule.get("thresholds", {}), *chain.from_iterable(pairs)]))
 
 
 @dataclass(frozen=True, slots=True)
