@@ -35,15 +35,13 @@ class DecisionOptions:
         Raises
         ------
         ConfigError
-            An option has another form.
+            An option has another form, or repeats a label.
         """
-        rule: Rule = {}
-        if self.thresholds:
-            pairs = [_pair("--threshold", text, "LABEL=P") for text in self.thresholds]
-            rule["thresholds"] = {_label(label): p for label, p in pairs}
-        if self.costs:
-            rule["costs"] = dict(map(_cost, self.costs))
-        return rule
+        from loco_stream.estimators.decision import rule_of
+
+        thresholds = [_threshold(text) for text in self.thresholds]
+        costs = [_cost(text) for text in self.costs]
+        return rule_of(thresholds or None, costs or None)
 
     def check(self) -> None:
         """Raise `ConfigError` if the rule is none."""
@@ -85,6 +83,11 @@ def _log_unknown(rule: Rule, model: object) -> None:
         unknown = [repr(label) for label in labels_of(rule) if label not in classifier.classes]
         if unknown:
             LOGGER.warning("--threshold or --cost: no row had the label %s", ", ".join(unknown))
+
+
+def _threshold(text: str) -> tuple[Hashable, float]:
+    label, p = _pair("--threshold", text, "LABEL=P")
+    return _label(label), p
 
 
 def _cost(text: str) -> tuple[tuple[Hashable, Hashable], float]:

@@ -271,7 +271,7 @@ def _run_partitions(
         options.workers,
         monitor=model.monitor(task),
         ray_address=options.ray,
-        settings=model.stored(task),
+        settings={**model.stored(task), "key": options.key},
     )
     with fleet, stop_on_signal() as handler:
         LOGGER.info("%r: workers read %s", fleet, source)
@@ -310,7 +310,7 @@ def _open(
             checkpoint_every=state.checkpoint_every,
             durability=str(state.durability),
             ray_address=options.ray,
-            settings=model.stored(task),
+            settings={**model.stored(task), "key": options.key},
         )
     except BaseException:
         reader.source.close()
@@ -321,6 +321,7 @@ def _open_detectors(
     options: FleetOptions, state: StateOptions, model: LearningOptions, alarms: BesideOptions
 ) -> Fleet:
     """Open a fleet of anomaly detectors."""
+    from loco_stream.estimators.detector import LOCODetector
     from loco_stream.estimators.saving import load
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._home import stored_settings
@@ -329,6 +330,10 @@ def _open_detectors(
     detector = None
     if options.template is not None:
         detector = load(options.template)
+        if not isinstance(detector, LOCODetector):
+            raise ConfigError(
+                f"`--template` must be a LOCODetector with --watch, got a {type(detector).__name__}"
+            )
     elif stored_settings(state.checkpoint) is None:
         detector = alarms.detector(model.seed)
     return Fleet(
@@ -338,7 +343,7 @@ def _open_detectors(
         checkpoint_every=state.checkpoint_every,
         durability=str(state.durability),
         ray_address=options.ray,
-        settings={**model.stored(None), **alarms.stored()},
+        settings={**model.stored(None), **alarms.stored(), "key": options.key},
     )
 
 
@@ -346,11 +351,17 @@ def _initial_model(
     options: FleetOptions, state: StateOptions, model: LearningOptions, task: str
 ) -> LOCOClassifier | LOCORegressor | None:
     """Return the model that new keys start from; None for the one the fleet was begun with."""
+    from loco_stream.engine.model_adapter import task_of
     from loco_stream.estimators.saving import load
     from loco_stream.fleet._home import stored_settings
 
     if options.template is not None:
         saved: LOCOClassifier | LOCORegressor = load(options.template)
+        if task_of(saved) != task:
+            raise ConfigError(
+                f"`--template` must be a model for {task}, got a {type(saved).__name__}; --task "
+                "says what the labels are"
+            )
         return saved
     stored = stored_settings(state.checkpoint)
     # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared
