@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.fleet import Fleet
+    from loco_stream.fleet._home import Settings
     from loco_stream.fleet.limits import KeyLimits
     from loco_stream.fleet.runner import FleetReport
 
@@ -139,7 +140,8 @@ _fleet_options = option_group(
         "--max-keys",
         type=click.IntRange(1),
         metavar="N",
-        help="Drop and count rows of further keys when N keys have a model.  [default: no limit]",
+        help="Drop and count rows of further keys when N keys have a model. With --partitions, N "
+        "holds for each of them.  [default: no limit]",
     ),
     click.option(
         "--max-key-rate",
@@ -214,7 +216,7 @@ def command(
     if alarms.watch:
         fleet.check_detectors()
     if fleet.partitions is not None:
-        _finish(_run_partitions(source, fleet, state, model), state)
+        _finish(_run_partitions(source, fleet, state, model, stored), state)
         return
     sinks = [*outputs.open(), *alarms.sinks()]
     report = None
@@ -227,7 +229,7 @@ def command(
             stream = reading.open(source, model.task, endless=True, labelled=not alarms.watch)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
-            with _open(fleet, state, model, alarms, reader) as opened:
+            with _open(fleet, state, model, alarms, reader, stored) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 runner = FleetRunner(
                     opened,
@@ -247,7 +249,11 @@ def command(
 
 
 def _run_partitions(
-    source: str, options: FleetOptions, state: StateOptions, model: LearningOptions
+    source: str,
+    options: FleetOptions,
+    state: StateOptions,
+    model: LearningOptions,
+    stored: Settings | None,
 ) -> FleetReport:
     """Run a fleet per partition until the streams end or a signal arrives."""
     from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
@@ -265,7 +271,7 @@ def _run_partitions(
         rows_per_second=options.max_key_rate,
     )
     fleet = PartitionedFleet(
-        _initial_model(options, state, model, task),
+        _initial_model(options, model, task, stored),
         state.checkpoint,
         partitions,
         options.workers,
@@ -286,6 +292,7 @@ def _open(
     model: LearningOptions,
     alarms: BesideOptions,
     reader: SourceReader,
+    stored: Settings | None,
 ) -> Fleet:
     """Open the fleet; an error closes the source."""
     from loco_stream.engine.task import find_task
@@ -293,7 +300,7 @@ def _open(
 
     try:
         if alarms.watch:
-            return _open_detectors(options, state, model, alarms)
+            return _open_detectors(options, state, model, alarms, stored)
         task = model.problem(reader.source) or find_task(reader)
         if task == TARGETS:
             raise ConfigError("`target` must name one label, as models of a fleet have one target")
@@ -303,7 +310,7 @@ def _open(
             )
         LOGGER.debug("settings: %s", model.stored(task))
         return Fleet(
-            _initial_model(options, state, model, task),
+            _initial_model(options, model, task, stored),
             state.checkpoint,
             options.workers,
             monitor=model.monitor(task),
@@ -318,13 +325,16 @@ def _open(
 
 
 def _open_detectors(
-    options: FleetOptions, state: StateOptions, model: LearningOptions, alarms: BesideOptions
+    options: FleetOptions,
+    state: StateOptions,
+    model: LearningOptions,
+    alarms: BesideOptions,
+    stored: Settings | None,
 ) -> Fleet:
     """Open a fleet of anomaly detectors."""
     from loco_stream.estimators.detector import LOCODetector
     from loco_stream.estimators.saving import load
     from loco_stream.fleet import Fleet
-    from loco_stream.fleet._home import stored_settings
 
     warm_up_detector()
     detector = None
@@ -334,7 +344,7 @@ def _open_detectors(
             raise ConfigError(
                 f"`--template` must be a LOCODetector with --watch, got a {type(detector).__name__}"
             )
-    elif stored_settings(state.checkpoint) is None:
+    elif stored is None:
         detector = alarms.detector(model.seed)
     return Fleet(
         detector,
@@ -348,12 +358,11 @@ def _open_detectors(
 
 
 def _initial_model(
-    options: FleetOptions, state: StateOptions, model: LearningOptions, task: str
+    options: FleetOptions, model: LearningOptions, task: str, stored: Settings | None
 ) -> LOCOClassifier | LOCORegressor | None:
     """Return the model that new keys start from; None for the one the fleet was begun with."""
     from loco_stream.engine.model_adapter import task_of
     from loco_stream.estimators.saving import load
-    from loco_stream.fleet._home import stored_settings
 
     if options.template is not None:
         saved: LOCOClassifier | LOCORegressor = load(options.template)
@@ -363,7 +372,6 @@ def _initial_model(
                 "says what the labels are"
             )
         return saved
-    stored = stored_settings(state.checkpoint)
     # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared
     unknown = stored == {} and any(map(given, ("task", "seed", "preset", "settings")))
     return model.model(task) if stored is None or unknown else None
