@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._problems import TARGETS
-from loco_stream.cli._anomalies import BesideOptions, key_alarm_options, warm_up_detector
+from loco_stream.cli._anomalies import BesideOptions, key_alarm_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import log_findings
@@ -29,6 +29,7 @@ from loco_stream.cli._options import (
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ def _open_detectors(
     from loco_stream.estimators.saving import load
     from loco_stream.fleet import Fleet
 
-    warm_up_detector()
+    warm_up([OF_ALARMS])
     detector = None
     if options.template is not None:
         detector = load(options.template)

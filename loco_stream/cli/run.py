@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
+from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._decision import DecisionOptions, decision_options
@@ -235,9 +235,7 @@ def command(
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
     def prepare(watchers: list[Dashboard]) -> EngineRun:
-        warm_up()
-        if alarms.watch:
-            warm_up_detector()
+        warm_up(alarms.compiled)
         own = {"sinks": sinks, "watchers": watchers}
         observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
 
