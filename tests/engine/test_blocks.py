@@ -25,7 +25,11 @@ class Rows(Source):
     name = "rows"
 
     def __init__(self, X, y, ends=None, t=None, sequence=None, names=NAMES):
-        self.X, self.y, self.ends, self.t, self.sequence = X, y, ends, t, sequence
+        self.X = X
+        self.y = y
+        self.ends = ends
+        self.t = t
+        self.sequence = sequence
         self.names = names
         self.row = 0
 

@@ -101,7 +101,8 @@ def test_what_a_detector_has_not_is_refused(tmp_path):
 
 
 def test_the_command_watches_each_key_and_resumes(tmp_path, table):
-    out, folder = tmp_path / "out.jsonl", str(tmp_path / "fleet")
+    out = tmp_path / "out.jsonl"
+    folder = str(tmp_path / "fleet")
     arguments = ["fleet", table.removesuffix("?target="), "--key", "device"]
     arguments += ["--checkpoint", folder, "--sink", f"jsonl:{out}?only=anomaly"]
     report = tmp_path / "report.json"

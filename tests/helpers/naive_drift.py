@@ -102,7 +102,8 @@ class NaiveConcept:
             self.peak = max(self.peak, self.running)
             if self.running <= (self.mean + self.peak) / 2 or self.waited >= self.patience:
                 self.waited = -1
-                self.reference, self.mean = [], 0.0
+                self.reference = []
+                self.mean = 0.0
             return "stable"
         n = len(self.reference)
         usual = (self.mean * n + 1.0) / (n + 2.0)
@@ -119,7 +120,8 @@ class NaiveConcept:
             return "warning" if warns or self.ratio > 7.0 else "stable"
         elif not is_worse:
             self.ratio = 0.0
-            self.reference, self.mean = [], 0.0
+            self.reference = []
+            self.mean = 0.0
             return "stable"
         self.ratio = 0.0
         self.waited = 0

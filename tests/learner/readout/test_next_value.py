@@ -23,7 +23,8 @@ def run(values, ensemble, learn_every=1):
     """Compare mixtures with the twin's on a series; return them, the twin and the state."""
     own, work = arrays()
     twin = RecentValues(len(own.known))
-    mean, deviation = 3.0, 2.0
+    mean = 3.0
+    deviation = 2.0
     mixed = []
     for i, (value, score) in enumerate(zip(values, ensemble, strict=True)):
         next_value.recall_values(own, work.known)
