@@ -7,13 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from loco_stream._text import one_line
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.numbered_source import Pace
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
-from loco_stream.connectors._base.table_source import PEEK, Columns, Part, TableSource, check_header
+from loco_stream.connectors._base.table_source import (
+    PEEK,
+    Columns,
+    Part,
+    TableSource,
+    check_header,
+    check_speed,
+)
 from loco_stream.connectors._base.values import plain
 from loco_stream.errors import SourceError
 
@@ -30,43 +37,42 @@ Record: TypeAlias = Mapping[str, Any]
 class ArrowSource(TableSource):
     """Rows of a file of record batches.
 
-    Parameters
-    ----------
-    kind
-        Scheme of the URL, the first part of the name.
-    path
-        The file.
-    about
-        What it should be, for error messages.
-    columns
-        Roles of the columns.
-    task, on_bad
-        As in `CSVSource`.
-    pace
-        When rows are due.
+    Subclasses document the parameters. They are those of `CSVSource` for a recording, without the
+    format of the text.
     """
+
+    _scheme: ClassVar[str]  # of the URL, the first part of the name
+    _about: ClassVar[str]  # what the file should be, for error messages
+    _file: Any  # of pyarrow
 
     def __init__(
         self,
-        kind: str,
         path: str | Path,
-        about: str,
-        columns: Columns,
+        target: str | None = None,
         *,
-        task: str | None,
-        pace: Pace,
-        on_bad: str,
+        drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
+        task: str | None = None,
+        time: str | None = None,
+        sequence: str | None = None,
+        rate: float | None = None,
+        speed: float | None = None,
+        on_bad: str = "stop",
     ) -> None:
+        check_speed(time, speed)
+        columns = Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep))
         self.path = Path(path)
         super().__init__(
-            f"{kind}:{self.path.name}",
+            f"{self._scheme}:{self.path.name}",
             str(path),
             columns,
             task=task,
-            pace=pace,
+            pace=Pace(rate, speed),
             bad=BadRows(on_bad),
         )
-        refuse_pipe(self.path, about)
+        refuse_pipe(self.path, self._about)
         try:
             import pyarrow.parquet  # noqa: F401 - the largest part that is needed
         except ImportError as e:  # the package index may have none for this platform
@@ -86,11 +92,15 @@ class ArrowSource(TableSource):
 
     @abstractmethod
     def _open(self) -> Any:
-        """Open the file and return its schema; sets `n_rows` if it is known."""
+        """Open the file as `_file` and return its schema; sets `n_rows` if it is known."""
 
     @abstractmethod
     def _batches(self, start: int) -> Iterator[Batch]:
         """Yield the columns in `_names` of the rows from number `start` on."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def _refuse_nested(self, schema: Any, drop: Sequence[str]) -> None:
         from pyarrow.types import is_nested

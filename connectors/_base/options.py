@@ -96,7 +96,7 @@ def options_of(build: type, hidden: Collection[str] = ()) -> dict[str, Option]:
     """Return the options that the constructor of a source or sink takes, by name.
 
     A constructor with ``**options`` passes them to that of its base class, whose keyword-only
-    parameters are options as well.
+    parameters are options as well. A class may inherit its constructor and document it anew.
 
     Parameters
     ----------
@@ -113,14 +113,16 @@ def options_of(build: type, hidden: Collection[str] = ()) -> dict[str, Option]:
     ('a whole number', 64, 'Number of rows yielded together; 1 with `rate`.')
     """
     found: dict[str, Option] = {}
+    texts: dict[str, str] = {}
+    called = next(cls for cls in build.__mro__ if "__init__" in vars(cls))
     for cls in build.__mro__:
+        texts = parameter_help(cls) | texts
         if "__init__" not in vars(cls):
             continue
         parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
-        texts = parameter_help(cls)
         for parameter in parameters:
             name = parameter.name
-            if name in found or name in hidden or not _is_option(parameter, cls is build):
+            if name in found or name in hidden or not _is_option(parameter, cls is called):
                 continue
             kind = _type_of(str(parameter.annotation))
             found[name] = Option(name, kind, parameter.default, texts.get(name, ""))
@@ -129,9 +131,9 @@ def options_of(build: type, hidden: Collection[str] = ()) -> dict[str, Option]:
     return found
 
 
-def _is_option(parameter: inspect.Parameter, is_own: bool) -> bool:
+def _is_option(parameter: inspect.Parameter, is_called: bool) -> bool:
     is_positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-    return parameter.kind is parameter.KEYWORD_ONLY or (is_own and is_positional)
+    return parameter.kind is parameter.KEYWORD_ONLY or (is_called and is_positional)
 
 
 def parameter_help(cls: type) -> dict[str, str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from loco_stream.connectors._base.arrow_source import ArrowSource, skipped
 from loco_stream.connectors._base.connector import Connector, Form
-from loco_stream.connectors._base.numbered_source import Pace
-from loco_stream.connectors._base.table_source import Columns, check_speed
 
 __all__ = ["CONNECTORS", "ArrowFileSource"]
 
@@ -42,32 +39,8 @@ class ArrowFileSource(ArrowSource):
     [({'u': 0.5}, 'a'), ({'u': 1.5}, 'b')]
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        target: str | None = None,
-        *,
-        drop: Sequence[str] = (),
-        use: Sequence[str] = (),
-        id: str | None = None,  # noqa: A002 - the name of the URL option
-        keep: Sequence[str] = (),
-        task: str | None = None,
-        time: str | None = None,
-        sequence: str | None = None,
-        rate: float | None = None,
-        speed: float | None = None,
-        on_bad: str = "stop",
-    ) -> None:
-        check_speed(time, speed)
-        super().__init__(
-            "arrow",
-            path,
-            "an Arrow file",
-            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
-            task=task,
-            pace=Pace(rate, speed),
-            on_bad=on_bad,
-        )
+    _scheme = "arrow"
+    _about = "an Arrow file"
 
     def _open(self) -> Any:
         import pyarrow
@@ -95,10 +68,6 @@ class ArrowFileSource(ArrowSource):
         reader = ipc.open_file(self._file)
         for i in range(reader.num_record_batches):
             yield reader.get_batch(i)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 CONNECTORS = (

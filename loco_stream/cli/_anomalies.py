@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream.cli._logging import LOGGER
-from loco_stream.cli._option_group import given, option_group
+from loco_stream.cli._option_group import flag, given, option_group
+from loco_stream.cli._warm_up import COMMON, OF_ALARMS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = [
     "alarm_options",
     "beside_options",
     "key_alarm_options",
-    "warm_up_detector",
 ]
 
 _EVERY = click.option(
@@ -78,7 +78,12 @@ class BesideOptions(AlarmOptions):
         """Raise `ConfigError` if an option of the detector is given without --watch."""
         for name in ("every", "on_alarm"):
             if given(name) and not self.watch:
-                raise ConfigError(f"`--{name.replace('_', '-')}` needs --watch")
+                raise ConfigError(f"`{flag(name)}` needs --watch")
+
+    @property
+    def compiled(self) -> tuple[Part, ...]:
+        """What is compiled before the first row."""
+        return (*COMMON, OF_ALARMS) if self.watch else COMMON
 
     def stored(self) -> dict[str, object]:
         """Return the values that a resumed run continues with; none without a detector."""
@@ -108,12 +113,3 @@ key_alarm_options = option_group(
     _EVERY,
     _ON_ALARM,
 )
-
-
-def warm_up_detector() -> None:
-    """Compile the detector, or load it from the compile cache, before the first row."""
-    from loco_stream._compiler.timing import COMPILING, notify_when_compiling
-    from loco_stream.estimators.detector import LOCODetector
-
-    with notify_when_compiling(lambda: LOGGER.info(COMPILING)):
-        LOCODetector(seed=0).learn_score_array([[0.0], [1.0], [0.5]])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream.cli._logging import LOGGER
-from loco_stream.cli._option_group import option_group, typed
+from loco_stream.cli._option_group import flag, option_group, typed
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class DashboardOptions:
         """Raise `ConfigError` if an option of the page is given without --dashboard."""
         for name in ("dashboard_port", "open_page"):
             if typed(name) and not self.dashboard:
-                flag = "open" if name == "open_page" else name.replace("_", "-")
-                raise ConfigError(f"`--{flag}` needs --dashboard")
+                raise ConfigError(f"`{flag(name)}` needs --dashboard")
 
     @contextmanager
     def page(self, network: NetworkOptions) -> Iterator[list[Dashboard]]:

@@ -35,15 +35,13 @@ class DecisionOptions:
         Raises
         ------
         ConfigError
-            An option has another form.
+            An option has another form, or repeats a label.
         """
-        rule: Rule = {}
-        if self.thresholds:
-            pairs = [_pair("--threshold", text, "LABEL=P") for text in self.thresholds]
-            rule["thresholds"] = {_label(label): p for label, p in pairs}
-        if self.costs:
-            rule["costs"] = dict(map(_cost, self.costs))
-        return rule
+        from loco_stream.estimators.decision import rule_of
+
+        thresholds = [_threshold(text) for text in self.thresholds]
+        costs = [_cost(text) for text in self.costs]
+        return rule_of(thresholds or None, costs or None)
 
     def check(self) -> None:
         """Raise `ConfigError` if the rule is none."""
@@ -53,12 +51,16 @@ class DecisionOptions:
         Decision.checked(rule.get("thresholds"), rule.get("costs"))
 
     def apply(self, engine: StreamEngine) -> None:
-        """Let the engine predict by the rule before its first row, after it was resumed."""
+        """Let the engine predict by the rule before its first row, after it was resumed.
+
+        At the end, the labels of the rule that no row had are logged.
+        """
         rule = self.rule
         if rule:
             engine.queries.submit(lambda engine: engine.set_decision(**rule)).add_done_callback(
                 _log_failure
             )
+            engine.on("report", lambda report: _log_unknown(rule, engine.model))
 
     def check_task(self, task: str) -> None:
         """Raise `ConfigError` if there is a rule, and no classes."""
@@ -69,6 +71,23 @@ class DecisionOptions:
 def _log_failure(done: Future[object]) -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
         LOGGER.warning("--threshold or --cost: %s", error)
+
+
+def _log_unknown(rule: Rule, model: object) -> None:
+    from loco_stream.engine.model_adapter import last_step
+    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators.decision import labels_of
+
+    classifier = last_step(model)
+    if isinstance(classifier, LOCOClassifier):
+        unknown = [repr(label) for label in labels_of(rule) if label not in classifier.classes]
+        if unknown:
+            LOGGER.warning("--threshold or --cost: no row had the label %s", ", ".join(unknown))
+
+
+def _threshold(text: str) -> tuple[Hashable, float]:
+    label, p = _pair("--threshold", text, "LABEL=P")
+    return _label(label), p
 
 
 def _cost(text: str) -> tuple[tuple[Hashable, Hashable], float]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from loco_stream.cli._option_group import option_group
-from loco_stream.errors import ConfigError, SourceError
+from loco_stream.cli._service_ports import ControlOptions
+from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
     from loco_stream.cli._network_options import NetworkOptions
@@ -23,29 +23,20 @@ __all__ = ["FleetPorts", "RemoteOperations", "fleet_ports"]
 _TIMEOUT = 60.0  # seconds; a merge of many keys takes its time
 
 
-@dataclass(frozen=True, slots=True)
-class FleetPorts:
+class FleetPorts(ControlOptions):
     """Where a running fleet answers."""
 
-    metrics_port: int | None
-    control: str | None
-    control_token: str | None
+    __slots__ = ()
 
     @contextmanager
     def open(self, network: NetworkOptions) -> Iterator[list[Callable[[FleetRunner], None]]]:
         """Serve metrics and control commands while the block runs; yield the runner's watchers."""
-        if self.control_token is not None and self.control is None:
-            raise ConfigError("`--control-token` needs --control")
-        watchers: list[Callable[[FleetRunner], None]] = []
-        with ExitStack() as ports:
-            if self.control is not None:
-                from loco_stream.connectors.control import Control, make_token
-                from loco_stream.engine.queries import RunnerQueries
+        from loco_stream.engine.queries import RunnerQueries
 
-                queries = RunnerQueries()
-                secret = None if self.control_token is None else make_token(self.control_token)
-                ports.callback(Control(self.control, _orders(queries), secret).close)
-                watchers.append(queries)
+        queries = RunnerQueries()
+        watchers: list[Callable[[FleetRunner], None]] = [queries]
+        with ExitStack() as ports:
+            self.open_control(ports, lambda: _orders(queries))
             if self.metrics_port is not None:
                 from loco_stream.engine.prometheus import serve_collector
                 from loco_stream.fleet.metrics import FleetMetrics

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._problems import TARGETS
-from loco_stream.cli._anomalies import BesideOptions, key_alarm_options, warm_up_detector
+from loco_stream.cli._anomalies import BesideOptions, key_alarm_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
-from loco_stream.cli._option_group import given, option_group, with_stored
+from loco_stream.cli._option_group import flag, given, option_group, with_stored
 from loco_stream.cli._options import (
     LearningOptions,
     SourceOptions,
@@ -29,6 +29,7 @@ from loco_stream.cli._options import (
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,10 +37,25 @@ if TYPE_CHECKING:
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.fleet import Fleet
+    from loco_stream.fleet._home import Settings
     from loco_stream.fleet.limits import KeyLimits
     from loco_stream.fleet.runner import FleetReport
 
 __all__ = ["command"]
+
+# Options that act on the rows, or on what the process knows of them.
+_OF_ROWS = (
+    "sinks",
+    "on_drift",
+    "dashboard",
+    "control",
+    "control_token",
+    "metrics_port",
+    "limits",
+    "keys",
+    "on_bad",
+)
+_OF_LABELS = ("task", "preset", "settings", "holdout", "drift_detector", "on_drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +74,22 @@ class FleetOptions:
         """Raise `ConfigError` for options that workers with their own partitions do not have."""
         if not self.workers:
             raise ConfigError("`--partitions` needs --workers N")
-        for name in ("sinks", "on_drift", "dashboard", "control", "metrics_port", "limits", "keys"):
+        for name in _OF_ROWS:
             if given(name):
-                flag = "sink" if name == "sinks" else name.replace("_", "-").removesuffix("s")
                 raise ConfigError(
-                    f"`--partitions` excludes --{flag}: no row passes through this process"
+                    f"`--partitions` excludes {flag(name)}: no row passes through this process"
                 )
+
+    def check_detectors(self) -> None:
+        """Raise `ConfigError` for options that a fleet of anomaly detectors does not have."""
+        if self.partitions is not None:
+            raise ConfigError("`--watch` excludes --partitions")
+        for name in _OF_LABELS:
+            if given(name):
+                raise ConfigError(f"`--watch` excludes {flag(name)}: no labels are learned")
+        for name in ("every", "seed"):
+            if self.template is not None and given(name):
+                raise ConfigError(f"`--template` excludes {flag(name)}: the saved detector has one")
 
     @property
     def limits(self) -> KeyLimits:
@@ -115,7 +141,8 @@ _fleet_options = option_group(
         "--max-keys",
         type=click.IntRange(1),
         metavar="N",
-        help="Drop and count rows of further keys when N keys have a model.  [default: no limit]",
+        help="Drop and count rows of further keys when N keys have a model. With --partitions, N "
+        "holds for each of them.  [default: no limit]",
     ),
     click.option(
         "--max-key-rate",
@@ -187,10 +214,10 @@ def command(
     model = with_stored(model, stored or {})
     alarms.check()
     alarms = with_stored(alarms, stored or {})
-    if alarms.watch and fleet.partitions is not None:
-        raise ConfigError("`--watch` excludes --partitions")
+    if alarms.watch:
+        fleet.check_detectors()
     if fleet.partitions is not None:
-        _finish(_run_partitions(source, fleet, state, model), state)
+        _finish(_run_partitions(source, fleet, state, model, stored), state)
         return
     sinks = [*outputs.open(), *alarms.sinks()]
     report = None
@@ -203,7 +230,7 @@ def command(
             stream = reading.open(source, model.task, endless=True, labelled=not alarms.watch)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
-            with _open(fleet, state, model, alarms, reader) as opened:
+            with _open(fleet, state, model, alarms, reader, stored) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 runner = FleetRunner(
                     opened,
@@ -223,7 +250,11 @@ def command(
 
 
 def _run_partitions(
-    source: str, options: FleetOptions, state: StateOptions, model: LearningOptions
+    source: str,
+    options: FleetOptions,
+    state: StateOptions,
+    model: LearningOptions,
+    stored: Settings | None,
 ) -> FleetReport:
     """Run a fleet per partition until the streams end or a signal arrives."""
     from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
@@ -241,13 +272,13 @@ def _run_partitions(
         rows_per_second=options.max_key_rate,
     )
     fleet = PartitionedFleet(
-        _initial_model(options, state, model, task),
+        _initial_model(options, model, task, stored),
         state.checkpoint,
         partitions,
         options.workers,
         monitor=model.monitor(task),
         ray_address=options.ray,
-        settings=model.stored(task),
+        settings={**model.stored(task), "key": options.key},
     )
     with fleet, stop_on_signal() as handler:
         LOGGER.info("%r: workers read %s", fleet, source)
@@ -262,6 +293,7 @@ def _open(
     model: LearningOptions,
     alarms: BesideOptions,
     reader: SourceReader,
+    stored: Settings | None,
 ) -> Fleet:
     """Open the fleet; an error closes the source."""
     from loco_stream.engine.task import find_task
@@ -269,7 +301,7 @@ def _open(
 
     try:
         if alarms.watch:
-            return _open_detectors(options, state, model, alarms)
+            return _open_detectors(options, state, model, alarms, stored)
         task = model.problem(reader.source) or find_task(reader)
         if task == TARGETS:
             raise ConfigError("`target` must name one label, as models of a fleet have one target")
@@ -279,14 +311,14 @@ def _open(
             )
         LOGGER.debug("settings: %s", model.stored(task))
         return Fleet(
-            _initial_model(options, state, model, task),
+            _initial_model(options, model, task, stored),
             state.checkpoint,
             options.workers,
             monitor=model.monitor(task),
             checkpoint_every=state.checkpoint_every,
             durability=str(state.durability),
             ray_address=options.ray,
-            settings=model.stored(task),
+            settings={**model.stored(task), "key": options.key},
         )
     except BaseException:
         reader.source.close()
@@ -294,18 +326,26 @@ def _open(
 
 
 def _open_detectors(
-    options: FleetOptions, state: StateOptions, model: LearningOptions, alarms: BesideOptions
+    options: FleetOptions,
+    state: StateOptions,
+    model: LearningOptions,
+    alarms: BesideOptions,
+    stored: Settings | None,
 ) -> Fleet:
     """Open a fleet of anomaly detectors."""
+    from loco_stream.estimators.detector import LOCODetector
     from loco_stream.estimators.saving import load
     from loco_stream.fleet import Fleet
-    from loco_stream.fleet._home import stored_settings
 
-    warm_up_detector()
+    warm_up([OF_ALARMS])
     detector = None
     if options.template is not None:
         detector = load(options.template)
-    elif stored_settings(state.checkpoint) is None:
+        if not isinstance(detector, LOCODetector):
+            raise ConfigError(
+                f"`--template` must be a LOCODetector with --watch, got a {type(detector).__name__}"
+            )
+    elif stored is None:
         detector = alarms.detector(model.seed)
     return Fleet(
         detector,
@@ -314,21 +354,25 @@ def _open_detectors(
         checkpoint_every=state.checkpoint_every,
         durability=str(state.durability),
         ray_address=options.ray,
-        settings={**model.stored(None), **alarms.stored()},
+        settings={**model.stored(None), **alarms.stored(), "key": options.key},
     )
 
 
 def _initial_model(
-    options: FleetOptions, state: StateOptions, model: LearningOptions, task: str
+    options: FleetOptions, model: LearningOptions, task: str, stored: Settings | None
 ) -> LOCOClassifier | LOCORegressor | None:
     """Return the model that new keys start from; None for the one the fleet was begun with."""
+    from loco_stream.engine.model_adapter import task_of
     from loco_stream.estimators.saving import load
-    from loco_stream.fleet._home import stored_settings
 
     if options.template is not None:
         saved: LOCOClassifier | LOCORegressor = load(options.template)
+        if task_of(saved) != task:
+            raise ConfigError(
+                f"`--template` must be a model for {task}, got a {type(saved).__name__}; --task "
+                "says what the labels are"
+            )
         return saved
-    stored = stored_settings(state.checkpoint)
     # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared
     unknown = stored == {} and any(map(given, ("task", "seed", "preset", "settings")))
     return model.model(task) if stored is None or unknown else None

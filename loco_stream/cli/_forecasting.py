@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream.cli._anomalies import BesideOptions
+from loco_stream.cli._decision import DecisionOptions
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import option_group
 from loco_stream.cli._options import LearningOptions, ScoreOptions
@@ -38,7 +39,9 @@ class ForecastOptions:
         """What the labels of the source are, None without a forecast."""
         return None if self.forecast is None else "regression"
 
-    def check(self, model: LearningOptions, scoring: ScoreOptions) -> None:
+    def check(
+        self, model: LearningOptions, scoring: ScoreOptions, decision: DecisionOptions
+    ) -> None:
         """Raise `ConfigError` for options that do not go together."""
         if self.forecast is None:
             if self.seasons:
@@ -49,6 +52,8 @@ class ForecastOptions:
             "--preset": model.preset is not None,
             "--holdout": bool(model.holdout),
             "--delay": bool(scoring.delay),
+            "--threshold": bool(decision.thresholds),
+            "--cost": bool(decision.costs),
         }
         for name, is_given in refused.items():
             if is_given:

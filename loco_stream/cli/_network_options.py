@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from loco_stream.cli._option_group import option_group, typed
+from loco_stream.cli._option_group import flag, option_group, typed
 from loco_stream.errors import ConfigError
 
 __all__ = ["NetworkOptions", "network_options"]
@@ -34,7 +34,7 @@ class NetworkOptions:
         """
         for name in ("bind", "allow_host", "token"):
             if typed(name) and not any(ports):
-                raise ConfigError(f"`--{name.replace('_', '-')}` needs {needed}")
+                raise ConfigError(f"`{flag(name)}` needs {needed}")
 
     def read_token(self) -> str | None:
         """Return the token, None if there is no file; a missing file is created.

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Command", "given", "option_group", "typed", "with_stored"]
+__all__ = ["Command", "flag", "given", "option_group", "typed", "with_stored"]
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
@@ -48,6 +48,12 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
         return decorated
 
     return add
+
+
+def flag(name: str) -> str:
+    """Return an option of the running command as users write it, for example ``--sink``."""
+    parameters = click.get_current_context().command.params
+    return next(parameter.opts[0] for parameter in parameters if parameter.name == name)
 
 
 def given(name: str) -> bool:

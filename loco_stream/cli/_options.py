@@ -146,6 +146,10 @@ class SourceOptions:
             limits.guest_names,
         )
 
+    def bounds_for(self, source: Source) -> NameBounds | None:
+        """Return the bounds on names for a source; None for a recording without --limit."""
+        return self.name_bounds() if source.is_live or self.limits else None
+
     def _bounds(self) -> dict[str, str]:
         bounds = {}
         for pair in self.limits:

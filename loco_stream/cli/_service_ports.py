@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -14,29 +14,42 @@ from loco_stream.cli._option_group import option_group
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
 
-__all__ = ["PortOptions", "port_options"]
+__all__ = ["ControlOptions", "PortOptions", "port_options"]
+
+MakeCommands: TypeAlias = Callable[[], dict[str, Callable[..., Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class PortOptions:
-    """Where a service answers."""
+class ControlOptions:
+    """Where a running service or fleet takes commands and shows metrics."""
 
     metrics_port: int | None
     control: str | None
     control_token: str | None
+
+    def open_control(self, ports: ExitStack, make_commands: MakeCommands) -> None:
+        """Take commands until `ports` is closed, if there is an address for them."""
+        if self.control is None:
+            if self.control_token is not None:
+                raise ConfigError("`--control-token` needs --control")
+            return
+        from loco_stream.connectors.control import Control, make_token
+
+        token = None if self.control_token is None else make_token(self.control_token)
+        ports.callback(Control(self.control, make_commands(), token).close)
+
+
+@dataclass(frozen=True, slots=True)
+class PortOptions(ControlOptions):
+    """Where a service answers."""
+
     http: str | None
 
     @contextmanager
     def open(self, state: ServiceState, network: NetworkOptions) -> Iterator[None]:
         """Serve metrics and control commands while the block runs."""
-        if self.control_token is not None and self.control is None:
-            raise ConfigError("`--control-token` needs --control")
         with ExitStack() as ports:
-            if self.control is not None:
-                from loco_stream.connectors.control import Control, make_token
-
-                token = None if self.control_token is None else make_token(self.control_token)
-                ports.callback(Control(self.control, _commands(state), token).close)
+            self.open_control(ports, lambda: _commands(state))
             if self.metrics_port is not None:
                 from loco_stream.engine.prometheus import serve_metrics
 

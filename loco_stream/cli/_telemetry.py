@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import option_group
 
 if TYPE_CHECKING:
     from loco_stream.engine.telemetry import Telemetry
 
 __all__ = ["TelemetryOptions", "telemetry_options", "with_telemetry"]
+
+_SECONDS = 60.0  # between two warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,45 @@ class TelemetryOptions:
             return
         from loco_stream.engine.telemetry import Telemetry
 
-        telemetry = Telemetry(self.otlp)
-        try:
-            yield telemetry
-        finally:
-            telemetry.close()
+        with _short_log(self.otlp):
+            telemetry = Telemetry(self.otlp)
+            try:
+                yield telemetry
+            finally:
+                telemetry.close()
+
+
+class _ExportHandler(logging.Handler):
+    """Says at most once a minute that an export failed; the SDK says it for each attempt."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+        self._next = 0.0  # monotonic time from which on a failure is logged
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().rstrip(".")
+        now = time.monotonic()
+        if record.levelno < logging.ERROR or now < self._next:
+            LOGGER.debug("%s: %s", record.name, text)
+            return
+        self._next = now + _SECONDS
+        LOGGER.warning("metrics or traces were not exported to %s: %s", self._endpoint, text)
+
+
+@contextmanager
+def _short_log(endpoint: str) -> Iterator[None]:
+    """Log what the SDK logs as the package's own records while the block runs."""
+    log = logging.getLogger("opentelemetry")
+    handler = _ExportHandler(endpoint)
+    propagates = log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagates
 
 
 def with_telemetry(

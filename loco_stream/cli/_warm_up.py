@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from loco_stream.cli._logging import LOGGER
 
-__all__ = ["COMMON", "OF_FORECASTS", "OF_TARGETS", "PARTS", "Part", "warm_up"]
+__all__ = ["COMMON", "OF_ALARMS", "OF_FORECASTS", "OF_TARGETS", "PARTS", "Part", "used", "warm_up"]
 
 
 class Part(NamedTuple):
@@ -51,6 +51,12 @@ def _forecast() -> None:
     model.forecast_interval(2)
 
 
+def _detect() -> None:
+    from loco_stream.estimators.detector import LOCODetector
+
+    LOCODetector(seed=0).learn_score_array([[0.0], [1.0], [0.5]])
+
+
 def _watch() -> None:
     from loco_stream.monitor import TaskMonitor
 
@@ -65,11 +71,13 @@ COMMON = (
 )
 OF_TARGETS = Part("the learning step of several targets", _learn_targets)
 OF_FORECASTS = Part("the learning step of a forecast", _forecast)
+OF_ALARMS = Part("the detector of anomalies", _detect)
 PARTS = (
     *COMMON,
     Part("the learning step of a regression", _learn_values),
     OF_TARGETS,
     OF_FORECASTS,
+    OF_ALARMS,
     Part("the learning step with a memory", _learn_in_context),
 )
 """Everything that a stream may need; `COMMON` is what a usual one does."""

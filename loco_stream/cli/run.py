@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
+from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._decision import DecisionOptions, decision_options
@@ -97,6 +97,7 @@ class RunOptions:
             "checkpoint": self.checkpoint,
             "resume": self.resume,
             "strict": reading.is_strict(stream),
+            "bounds": reading.bounds_for(stream),
             "forever": self.stay,
         }
 
@@ -228,17 +229,14 @@ def command(
     scoring = with_stored(scoring, stored)
     alarms = with_stored(alarms, stored)
     forecasting = with_stored(forecasting, stored)
-    forecasting.check(model, scoring)
+    forecasting.check(model, scoring, decision)
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, model.task or forecasting.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
-    bounds = reading.name_bounds() if stream.is_live or reading.limits else None
 
     def prepare(watchers: list[Dashboard]) -> EngineRun:
-        warm_up()
-        if alarms.watch:
-            warm_up_detector()
-        own = {"sinks": sinks, "watchers": watchers, "bounds": bounds}
+        warm_up(alarms.compiled)
+        own = {"sinks": sinks, "watchers": watchers}
         observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
 
         def make_engine(reader: SourceReader) -> StreamEngine:

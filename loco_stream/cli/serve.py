@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options, warm_up_detector
+from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._decision import DecisionOptions, decision_options
@@ -149,11 +149,9 @@ def command(
             model = with_stored(model, stored)
             scoring = with_stored(scoring, stored)
             alarms = with_stored(alarms, stored)
-            if alarms.watch:
-                warm_up_detector()
             stream = _open(source, reading, model.task)
             is_new = not has_checkpoint(state.checkpoint)
-            reader = _compile(with_inbox(stream), service, reads_ahead=is_new)
+            reader = _compile(with_inbox(stream), service, alarms, reads_ahead=is_new)
             options = with_telemetry({**engine_options, "watchers": watchers}, otlp)
             run = EngineRun(
                 reader,
@@ -178,7 +176,9 @@ def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
     return InboxOnly()
 
 
-def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> SourceReader:
+def _compile(
+    stream: Source, service: ServiceState, alarms: BesideOptions, *, reads_ahead: bool
+) -> SourceReader:
     """Compile, and return a reader of the source.
 
     With `reads_ahead` the source answers its peers meanwhile. The source of a resumed service
@@ -191,7 +191,7 @@ def _compile(stream: Source, service: ServiceState, *, reads_ahead: bool) -> Sou
     reader = SourceReader(stream)
     try:
         with reader.reading_ahead() if reads_ahead else nullcontext():
-            warm_up()
+            warm_up(alarms.compiled)
     except BaseException:
         stream.close()
         raise

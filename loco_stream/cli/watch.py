@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.cli._anomalies import AlarmOptions, alarm_options, warm_up_detector
+from loco_stream.cli._anomalies import AlarmOptions, alarm_options
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream.cli._engine_run import EngineRun, stored_options, watching_engine
@@ -15,6 +15,7 @@ from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import SourceOptions, source_options
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.cli.run import RunOptions, run_and_report, run_options
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def command(
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
     def prepare(watchers: list[Dashboard]) -> EngineRun:
-        warm_up_detector()
+        warm_up([OF_ALARMS])
         own = {"sinks": sinks, "watchers": watchers}
         return EngineRun(
             SourceReader(stream),

@@ -46,7 +46,7 @@ from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.decision import Rule
+from loco_stream.estimators.decision import Rule, labels_of, rule_of
 from loco_stream.metrics.keys import problem_of
 from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
@@ -58,6 +58,7 @@ __all__ = ["http_app"]
 
 MAX_BYTES = 1 << 20
 MAX_ROWS = 256
+MAX_RULES = 1024  # entries of a decision; each is a step of every prediction
 TIMEOUT = 10.0  # seconds that a body may take to arrive, and a row to be learned
 
 _WRITE_ROWS = 256  # rows in the line protocol that are logged together
@@ -125,8 +126,8 @@ class _Routes:
 
     async def _decide(self, engine: StreamEngine, given: DecisionBody) -> None:
         """Set the rule in the engine's thread, between two commits."""
-        rule = _rule(given)
         try:
+            rule = _rule(given)
             waiting = engine.queries.submit(lambda engine: engine.set_decision(**rule))
             await asyncio.wait_for(asyncio.wrap_future(waiting), TIMEOUT)
         except ConfigError as error:
@@ -393,12 +394,19 @@ def _unknown_features(model: object, x: Row) -> list[str]:
 
 
 def _rule(given: DecisionBody) -> Rule:
-    """Return the arguments of `set_decision`."""
-    rule: Rule = {}
-    if given.thresholds is not None:
-        rule["thresholds"] = {one.label: one.probability for one in given.thresholds}
-    if given.costs is not None:
-        rule["costs"] = {(one.true, one.predicted): one.cost for one in given.costs}
+    """Return the arguments of `set_decision`; raises an HTTP error if they cannot be such."""
+    thresholds = given.thresholds or []
+    costs = given.costs or []
+    if (entries := max(len(thresholds), len(costs))) > MAX_RULES:
+        raise HTTPException(413, f"a rule must have at most {MAX_RULES} entries, got {entries}")
+    by_label = [(one.label, one.probability) for one in thresholds]
+    by_pair = [((one.true, one.predicted), one.cost) for one in costs]
+    rule = rule_of(
+        None if given.thresholds is None else by_label, None if given.costs is None else by_pair
+    )
+    for label in labels_of(rule):
+        if fault := label_fault(label, "classification"):
+            raise HTTPException(422, f"a label of the rule cannot be learned: {fault}")
     return rule
 
 
@@ -407,8 +415,7 @@ def _shown_decision(model: LOCOClassifier) -> dict[str, object]:
     rule = model.decision or {}
     thresholds = rule.get("thresholds", {})
     costs = rule.get("costs", {})
-    labels = [*thresholds, *(label for pair in costs for label in pair)]
-    unknown = [label for label in dict.fromkeys(labels) if label not in model.classes]
+    unknown = [label for label in labels_of(rule) if label not in model.classes]
     return {
         "thresholds": [{"label": label, "probability": p} for label, p in thresholds.items()],
         "costs": [

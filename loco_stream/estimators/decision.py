@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias, TypedDict
+from itertools import chain
+from typing import Self, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,10 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Costs", "Decision", "Rule"]
+__all__ = ["Costs", "Decision", "Rule", "labels_of", "rule_of"]
 
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
+Key = TypeVar("Key", bound=Hashable)
 
 MAX_COST = 1e9
 
@@ -25,6 +27,40 @@ class Rule(TypedDict, total=False):
 
     thresholds: Mapping[Hashable, float]
     costs: Costs
+
+
+def rule_of(
+    thresholds: Iterable[tuple[Hashable, float]] | None,
+    costs: Iterable[tuple[tuple[Hashable, Hashable], float]] | None,
+) -> Rule:
+    """Return the rule that is written as pairs of a key and a number; None leaves a part out.
+
+    Raises
+    ------
+    ConfigError
+        A key comes twice.
+    """
+    rule: Rule = {}
+    if thresholds is not None:
+        rule["thresholds"] = _by_key("thresholds", thresholds)
+    if costs is not None:
+        rule["costs"] = _by_key("costs", costs)
+    return rule
+
+
+def _by_key(name: str, pairs: Iterable[tuple[Key, float]]) -> dict[Key, float]:
+    found: dict[Key, float] = {}
+    for key, number in pairs:
+        if key in found:
+            raise ConfigError(f"`{name}` must have one number for {key!r}, got two")
+        found[key] = number
+    return found
+
+
+def labels_of(rule: Rule) -> list[Hashable]:
+    """Return the labels that a rule names, each once."""
+    pairs = rule.get("costs", {})
+    return list(dict.fromkeys([*rule.get("thresholds", {}), *chain.from_iterable(pairs)]))
 
 
 @dataclass(frozen=True, slots=True)

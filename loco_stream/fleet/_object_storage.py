@@ -41,7 +41,7 @@ class ObjectStorage:
     Raises
     ------
     ConfigError
-        The URL is not one of an object store.
+        `location` names no object store.
     """
 
     def __init__(self, location: str, owner: str | None = None, lease: float = 10.0) -> None:

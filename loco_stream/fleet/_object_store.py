@@ -53,7 +53,7 @@ class ObjectStore:
         Raises
         ------
         ConfigError
-            The URL is not one of an object store.
+            `url` names no object store.
         """
         retries: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
         try:

@@ -15,11 +15,13 @@ __all__ = ["FleetMetrics"]
 
 _SECONDS = 5.0  # between two snapshots
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
+_ALARMS = "n_alarms"
 _GAUGES = {
     "n_keys": "Keys that have a model",
     "n_resident": "Models in memory",
     "n_pending": "Rows that wait for a label",
     "n_drifted_keys": "Keys with a drift in this run",
+    "n_alarmed_keys": "Keys with an alarm of their detector in this run",
 }
 
 
@@ -66,12 +68,16 @@ class FleetMetrics:
             "loco_fleet_rows", "Rows by what became of them", labels=["what"]
         )
         for name, value in status.items():
-            if name.startswith("n_") and name not in _GAUGES:
+            if name.startswith("n_") and name not in (*_GAUGES, _ALARMS):
                 rows.add_metric([name.removeprefix("n_")], value)
         yield rows
-        for name, description in _GAUGES.items():
+        if _ALARMS in status:  # a fleet of detectors
+            yield CounterMetricFamily(
+                "loco_fleet_alarms", "Alarms of all detectors", value=status[_ALARMS]
+            )
+        for name in filter(status.__contains__, _GAUGES):
             yield GaugeMetricFamily(
-                f"loco_fleet_{name.removeprefix('n_')}", description, value=status[name]
+                f"loco_fleet_{name.removeprefix('n_')}", _GAUGES[name], value=status[name]
             )
         errors = GaugeMetricFamily(
             "loco_fleet_key_error",

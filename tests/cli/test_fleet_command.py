@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, save
+from loco_stream import Fleet, LOCODetector, save
 from loco_stream.cli import main
 from tests.helpers.models import classifier
 
@@ -137,3 +137,54 @@ def test_workers_learn_the_same(folder):
     report = json.loads((folder / "report.json").read_text())
     assert (report["n_samples"], report["n_keys"]) == (600, 2)
     assert [row["key"] for row in report["drifted_lately"]] == [1]
+
+
+def test_detectors_refuse_options_of_models_that_learn_labels(folder):
+    for words in (
+        ["--task", "regression"],
+        ["--preset", "fast"],
+        SMALL,
+        ["--holdout", 5],
+        ["--drift-detector", "ADWIN"],
+        ["--on-drift", "true"],
+    ):
+        refused = fleet("--watch", *words)
+        assert refused.exit_code == 2
+        assert f"`--watch` excludes {words[0]}: no labels are learned" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--on-bad", "stop"],
+        ["--keys", "keys"],
+        ["--sink", "jsonl:x"],
+        ["--control-token", "x"],
+    ],
+)
+def test_workers_with_partitions_refuse_what_they_do_not_have(folder, words):
+    refused = fleet("--partitions", 2, "--workers", 1, "--task", "classification", *words)
+    assert f"`--partitions` excludes {words[0]}:" in refused.stderr
+
+
+def test_a_template_must_be_a_model_for_the_labels(folder):
+    model = classifier(hidden_sizes=8)
+    for row in range(20):
+        model.learn_one({"a": row % 2}, row % 2)
+    save(model, "model.loco")
+    refused = fleet("--template", "model.loco", "--task", "regression")
+    assert "`--template` must be a model for regression, got a LOCOClassifier" in refused.stderr
+    refused = fleet("--template", "model.loco", "--watch")
+    assert "`--template` must be a LOCODetector with --watch" in refused.stderr
+    save(LOCODetector(), "detector.loco")
+    refused = fleet("--template", "detector.loco")
+    assert "`--template` must be a model for classification" in refused.stderr
+    refused = fleet("--template", "detector.loco", "--watch", "--every", 20)
+    assert "`--template` excludes --every" in refused.stderr
+
+
+def test_a_fleet_continues_with_the_key_it_was_begun_with(folder):
+    begun(*SMALL)
+    refused = fleet("--key", "a")
+    assert refused.exit_code == 2
+    assert "was begun with key = 'device', so it cannot continue with 'a'" in refused.stderr

@@ -29,3 +29,8 @@ def test_what_is_compiled_is_reported_with_its_seconds(monkeypatch):
     ((part, took),) = _warm_up.used([_warm_up.Part("a step", lambda: None)])
     assert part.name == "a step"
     assert took > 0.0
+
+
+def test_warm_compiles_all_that_a_command_does():
+    needed = {*_warm_up.COMMON, _warm_up.OF_ALARMS, _warm_up.OF_FORECASTS, _warm_up.OF_TARGETS}
+    assert needed <= set(_warm_up.PARTS)

@@ -69,3 +69,10 @@ def test_options_of_the_detector_need_watch(rows):
 def test_run_without_labels_names_watch(rows):
     result = CliRunner().invoke(main, ["run", f"csv:{rows}?target=&drop=kind"])
     assert "loco-stream watch" in result.output
+
+
+def test_a_limit_holds_for_rows_that_are_watched(rows):
+    arguments = ["watch", f"csv:{rows}?drop=kind", "--limit", "model_features=1"]
+    stopped = CliRunner().invoke(main, arguments)
+    assert stopped.exit_code == 2
+    assert "the model must have at most 1 features, got 2" in stopped.stderr

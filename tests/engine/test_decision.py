@@ -120,6 +120,9 @@ def test_the_rule_is_changed_on_a_running_service_and_durable_in_its_answer(rows
     [
         ({"thresholds": [{"label": "ok", "probability": 2.0}]}, 422),
         ({"thresholds": []}, 422),
+        ({"thresholds": [{"label": "ok", "probability": p} for p in (0.2, 0.3)]}, 422),
+        ({"costs": [{"true": "ok", "predicted": "worn", "cost": c} for c in (2, 3)]}, 422),
+        ({"thresholds": [{"label": 2**65, "probability": 0.5}]}, 422),
         ({"thresholds": [{"label": None, "probability": 0.5}]}, 422),
         ({"thresholds": {"ok": 0.5}}, 400),
         ({"costs": [{"true": "ok", "cost": 1.0}]}, 400),
@@ -131,6 +134,13 @@ def test_an_impossible_rule_is_refused_by_http(body, status):
     with Service() as service:
         assert service.post("decision", body)[0] == status
         assert service.engine.model.decision is None
+
+
+def test_a_rule_of_too_many_entries_is_refused_by_http():
+    with Service() as service:
+        thresholds = [{"label": i, "probability": 0.5} for i in range(1025)]
+        assert service.post("decision", {"thresholds": thresholds})[0] == 413
+        assert service.post("decision", {"thresholds": thresholds[1:]})[0] == 200
 
 
 def test_the_rule_needs_the_token():
@@ -185,6 +195,7 @@ def test_a_resumed_run_takes_another_rule(rows, tmp_path):
         (["--threshold", "fault=2"], "`thresholds` must be a dict from labels to numbers above 0"),
         (["--cost", "fault=2"], "`--cost` must be TRUE,PREDICTED=COST, got 'fault=2'"),
         (["--cost", "a,b=2", "--threshold", "a=0.5"], "where `thresholds` are given, got both"),
+        (["--threshold", "a=0.5", "--threshold", "a=0.6"], "must have one number for 'a', got two"),
         (["--threshold", "fault=0.5", "--task", "regression"], "need a classification"),
     ],
 )
@@ -192,6 +203,12 @@ def test_an_impossible_rule_is_refused_by_the_command(rows, options, message):
     result, _ = run(f"csv:{rows[0]}?target=kind", *options)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_labels_of_a_rule_that_no_row_had_are_named(rows):
+    options = ["--threshold", "fault=0.05", "--threshold", "fualt=0.05"]
+    result = CliRunner().invoke(main, ["run", f"csv:{rows[0]}?target=kind", *options])
+    assert "--threshold or --cost: no row had the label 'fualt'" in result.stderr
 
 
 def test_labels_of_numbers_and_texts_with_signs():

@@ -172,6 +172,8 @@ def test_the_command_forecasts_plots_and_resumes(table, tmp_path):
     [
         (["--season", "24"], "`--season` needs --forecast"),
         (["--forecast", "3", "--delay", "5"], "`--delay` cannot be combined"),
+        (["--forecast", "3", "--threshold", "1=0.5"], "`--threshold` cannot be combined"),
+        (["--forecast", "3", "--cost", "1,2=5"], "`--cost` cannot be combined"),
         (["--forecast", "3", "--set", "rule=np"], "must name one of hidden_sizes, memory"),
     ],
 )

@@ -7,8 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
+from loco_stream.cli.main import main
 from loco_stream.connectors import CSVSource
 from loco_stream.engine.prometheus import _Collector
 from loco_stream.errors import ConfigError
@@ -150,10 +152,6 @@ def test_metrics_and_spans_are_exported_by_otlp(collector, monkeypatch):
 
 
 def test_the_command_exports_too(collector, tmp_path):
-    from click.testing import CliRunner
-
-    from loco_stream.cli.main import main
-
     url, bodies = collector
     path = tmp_path / "rows.csv"
     path.write_text("a,kind\n" + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in range(50)))
@@ -161,6 +159,16 @@ def test_the_command_exports_too(collector, tmp_path):
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert set(bodies) == {"/v1/metrics", "/v1/traces"}
+
+
+def test_the_command_says_once_that_there_is_no_collector(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(30)))
+    command = ["run", f"csv:{path}?target=y", "--otlp", "http://127.0.0.1:1", "--json"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("were not exported to http://127.0.0.1:1: Failed to export") == 1
+    assert "HTTPConnectionPool" not in result.stderr
 
 
 def test_an_endpoint_that_is_no_url_is_refused():

@@ -15,6 +15,7 @@ from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet.metrics import FleetMetrics
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sink
 
@@ -117,3 +118,17 @@ def test_the_command_watches_each_key_and_resumes(tmp_path, table):
     refused = CliRunner().invoke(main, [*arguments, "--every", "50"])
     assert refused.exit_code == 2
     assert "needs --watch" in refused.output
+
+
+def test_alarms_are_no_rows_in_the_metrics(table, tmp_path):
+    metrics = FleetMetrics(0.0)
+    with Fleet(LOCODetector(every=1000, seed=1), tmp_path / "fleet") as fleet:
+        reader = SourceReader(open_source(table))
+        report = FleetRunner(fleet, reader, "device", [], [metrics]).run()
+    families = {family.name: family for family in metrics.collect()}
+    assert report["n_alarms"] > 0
+    assert families["loco_fleet_alarms"].samples[0].value == report["n_alarms"]
+    assert families["loco_fleet_alarmed_keys"].samples[0].value == report["n_alarmed_keys"]
+    assert not {"alarms", "alarmed_keys"} & {
+        sample.labels["what"] for sample in families["loco_fleet_rows"].samples
+    }
