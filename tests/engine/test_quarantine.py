@@ -130,6 +130,18 @@ def test_what_the_log_cannot_hold_is_set_aside(tmp_path, event):
     assert len(quarantined(tmp_path)) == 1
 
 
+def test_every_row_of_a_block_whose_label_is_bad_is_kept_with_its_own_reason(tmp_path):
+    labels = ["on", [1], "off", 2**70, "on"]
+    commits = [block_of(labels), Sample({"a": 1.0}, None, 5), Labels([5], [2**71])]
+    _, report = run(commits, tmp_path)
+    assert (report["n_samples"], report["n_rejected"]) == (3, 3)
+    first, second, late = quarantined(tmp_path)
+    assert [first["seq"], second["seq"], late["of"]] == ["1", "3", "[5]"]
+    assert "got list" in first["reason"]
+    assert str(2**70)[:9] in second["reason"]
+    assert str(2**71)[:9] in late["reason"]
+
+
 def test_a_validation_that_raises_refuses_one_row(tmp_path):
     class Row(dict):
         def items(self):
