@@ -248,11 +248,11 @@ class EventHandler:
         )
 
     def _learn_block(self, event: Block, labels: Sequence[Label]) -> None:
-        def refuse(part: Block, error: Exception, n_lost: int | None) -> None:
-            if n_lost is None:
-                self._handle_rows(part)  # only the bad rows are left out
+        def refuse(rest: Block, error: Exception, is_partly_learned: bool) -> None:
+            if is_partly_learned:
+                self._reject(rest, error, len(rest.X))
             else:
-                self._reject(part, error, n_lost)
+                self._handle_rows(rest)  # only the bad rows are left out
 
         self.trainer.learn_block(event, labels, refuse=None if self.strict else refuse)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -243,8 +243,8 @@ class ForecastAdapter(ModelAdapter):
         y: Sequence[Label],
         held: Sequence[int] = (),
         in_detail: bool = True,
-    ) -> BlockPredictions:
-        """Forecast and then learn each value of a block; no row is held out."""
+    ) -> Iterator[BlockPredictions]:
+        """Forecast and then learn each value of a block, in one call; no row is held out."""
         is_first = self.model.n_seen == 0
         times = block.row_times
         t = None if np.isnan(times).all() else times
@@ -262,7 +262,7 @@ class ForecastAdapter(ModelAdapter):
         if is_first:
             predictions.y_pred[0] = None
             predictions.interval[0] = None
-        return predictions
+        yield predictions
 
     def predict_values(
         self,

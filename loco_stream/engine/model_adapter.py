@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,6 +23,7 @@ __all__ = [
     "ModelAdapter",
     "Outcome",
     "RowPrediction",
+    "joined",
     "last_step",
     "task_of",
     "without_details",
@@ -272,8 +273,10 @@ class ModelAdapter:
         y: Sequence[Label],
         held: Sequence[int] = (),
         in_detail: bool = True,
-    ) -> BlockPredictions:
-        """Predict and then learn each row of a block.
+    ) -> Iterator[BlockPredictions]:
+        """Predict and then learn each row of a block; yield the predictions of each call.
+
+        A call that raises leaves the rows of the calls before it learned.
 
         Parameters
         ----------
@@ -285,19 +288,18 @@ class ModelAdapter:
             Whether there are intervals or probabilities.
         """
         if not held:
-            return self._test_then_train(block, y, in_detail)
-        parts = []
+            yield from self._test_then_train(block, y, in_detail)
+            return
         begin = 0
         for i in held:
             if i > begin:
                 part = cut(block, begin, i)
-                parts.append(self._test_then_train(part, y[begin:i], in_detail))
-            parts.append(self._test(row_at(block, i), y[i], in_detail))
+                yield from self._test_then_train(part, y[begin:i], in_detail)
+            yield self._test(row_at(block, i), y[i], in_detail)
             begin = i + 1
         if begin < len(y):
             part = cut(block, begin, len(y))
-            parts.append(self._test_then_train(part, y[begin:], in_detail))
-        return _joined(parts)
+            yield from self._test_then_train(part, y[begin:], in_detail)
 
     def _test(self, row: Row, y: Label, in_detail: bool) -> BlockPredictions:
         """Predict a row and observe it."""
@@ -317,15 +319,16 @@ class ModelAdapter:
 
     def _test_then_train(
         self, block: Block, y: Sequence[Label], in_detail: bool
-    ) -> BlockPredictions:
-        """Predict and then learn each row of a block, in one call."""
+    ) -> Iterator[BlockPredictions]:
+        """Do what `test_then_train` does if no row is held out, in one call."""
         named = {"features": block.features, **self.block_context(block)}
         if self._has_intervals:
-            return self._train_regressor(block.X, y, named, in_detail)
-        if self._has_block_proba and in_detail:
-            return self._train_classifier(block.X, y, named)
-        predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
-        return without_details(list(map(plain, predicted)))
+            yield self._train_regressor(block.X, y, named, in_detail)
+        elif self._has_block_proba and in_detail:
+            yield self._train_classifier(block.X, y, named)
+        else:
+            predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
+            yield without_details(list(map(plain, predicted)))
 
     def _train_regressor(
         self, X: Table, y: Sequence[Label], named: dict[str, Any], in_detail: bool
@@ -399,8 +402,10 @@ class ModelAdapter:
         return np.array(table, dtype=np.float32).reshape(len(rows), len(classes)), classes
 
 
-def _joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
+def joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     """Join predictions of rows that follow one another; new classes have probability 0 before."""
+    if len(parts) == 1:
+        return parts[0]
     y_pred = [label for part in parts for label in part.y_pred]
     p_true = [p for part in parts for p in part.p_true]
     interval = [interval for part in parts for interval in part.interval]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -97,17 +97,15 @@ class TargetAdapter(ModelAdapter):
 
     def _test_then_train(
         self, block: Block, y: Sequence[Label], in_detail: bool
-    ) -> BlockPredictions:
-        """Predict and then learn each row of a block, in one call while no new target comes."""
+    ) -> Iterator[BlockPredictions]:
+        """Do what `test_then_train` does, in one call while no new target comes."""
         labels = [plain_label(label) for label in y]
         starts = _first_rows(labels, self.classes)
-        outcomes: list[Outcome] = []
         for begin, end in zip(starts, [*starts[1:], len(labels)], strict=True):
             part = cut(block, begin, end) if len(starts) > 1 else block
-            outcomes += self._train_together(part, labels[begin:end], in_detail)
-        intervals = [outcome.interval for outcome in outcomes]
-        predictions = without_details([outcome.y_pred for outcome in outcomes])
-        return predictions._replace(interval=intervals)
+            outcomes = self._train_together(part, labels[begin:end], in_detail)
+            predictions = without_details([outcome.y_pred for outcome in outcomes])
+            yield predictions._replace(interval=[outcome.interval for outcome in outcomes])
 
     def _train_together(
         self, block: Block, labels: Sequence[Mapping[Hashable, float]], in_detail: bool

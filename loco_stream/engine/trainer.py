@@ -16,6 +16,7 @@ from loco_stream.engine.model_adapter import (
     ModelAdapter,
     Outcome,
     RowPrediction,
+    joined,
 )
 from loco_stream.engine.pending import PendingRow, PendingRows
 from loco_stream.engine.row import Label, Proba, Row, cut, row_at, rows_of
@@ -45,6 +46,13 @@ class ScoredRow(NamedTuple):
     y_pred: Label
     proba: Proba | None
     interval: Interval
+
+
+class _Failure(NamedTuple):
+    """What rows that were learned together raised."""
+
+    error: Exception
+    is_partly_learned: bool
 
 
 class Trainer:
@@ -180,7 +188,7 @@ class Trainer:
         block: Block,
         labels: Sequence[Label],
         rows: Sequence[Row] | None = None,
-        refuse: Callable[[Block, Exception, int | None], None] | None = None,
+        refuse: Callable[[Block, Exception, bool], None] | None = None,
     ) -> list[Label]:
         """Do the same for the rows of a block, in as few calls as the monitor allows.
 
@@ -193,8 +201,8 @@ class Trainer:
         rows
             The same rows one by one, if the caller has them.
         refuse
-            Called with rows that were to be learned together, the error, and how many of them are
-            lost, or None if the model has learned none of them; the other rows of the block are
+            Called with rows that were to be learned together and are not counted, the error, and
+            whether the model may have learned some of them; the other rows of the block are
             learned. By default the error is raised.
 
         Raises
@@ -209,16 +217,13 @@ class Trainer:
             part = block if n == len(block.X) else cut(block, begin, begin + n)
             each = None if rows is None else rows[begin : begin + n]
             n_before = self.n_samples
-            n_seen = self.adapter.n_seen
-            try:
-                said += self._learn_part(part, labels[begin : begin + n], each)
-            except Exception as error:
+            y_pred, failure = self._learn_part(part, labels[begin : begin + n], each)
+            said += y_pred
+            if failure is not None:
                 if refuse is None:
-                    raise
-                is_untouched = n_seen is not None and self.adapter.n_seen == n_seen
-                n_lost = n - (self.n_samples - n_before)
-                is_refused = is_untouched or isinstance(error, InputError)
-                refuse(part, error, None if is_refused else n_lost)
+                    raise failure.error
+                n_done = self.n_samples - n_before
+                refuse(cut(part, n_done, n) if n_done else part, *failure)
             begin += n
         return said
 
@@ -230,37 +235,83 @@ class Trainer:
 
     def _learn_part(
         self, part: Block, labels: Sequence[Label], rows: Sequence[Row] | None
+    ) -> tuple[list[Label], _Failure | None]:
+        """Predict and learn rows between which the monitor needs no model, then score them.
+
+        Return the predictions, and what the other rows of the part raised.
+        """
+        parts: list[BlockPredictions] = []
+        held: list[int] = []
+        failure = None
+        n_seen = self.adapter.n_seen
+        try:
+            if self.monitor is not None:
+                held = self.monitor.rows_held_out(self.n_samples, len(part.X))
+            labels = [plain_label(y) for y in labels]
+            for predicted in self.adapter.test_then_train(part, labels, held, self._in_detail):
+                parts.append(predicted)
+                n_seen = self.adapter.n_seen
+        except Exception as error:
+            failure = _Failure(error, self._has_learned(n_seen, error))
+        if not parts:
+            return [], failure
+        try:  # the rows before those that failed are learned
+            return self._finish_part(part, labels, held, rows, joined(parts)), failure
+        except Exception as error:
+            return [], _Failure(error, True)
+
+    def _has_learned(self, n_seen: int | None, error: Exception) -> bool:
+        """Return whether a call that failed may have learned rows, `n_seen` being those before it.
+
+        A model that does not count its rows learns none of those that it refuses.
+        """
+        if n_seen is None:
+            return not isinstance(error, InputError)
+        return self.adapter.n_seen != n_seen
+
+    def _finish_part(
+        self,
+        part: Block,
+        labels: Sequence[Label],
+        held: Sequence[int],
+        rows: Sequence[Row] | None,
+        predicted: BlockPredictions,
     ) -> list[Label]:
-        """Predict and learn rows between which the monitor needs no model, then score them."""
-        n = len(part.X)
-        monitor = self.monitor
-        held = [] if monitor is None else monitor.rows_held_out(self.n_samples, n)
-        labels = [plain_label(y) for y in labels]
-        predicted = self.adapter.test_then_train(part, labels, held, self._in_detail)
+        """Score and examine the rows that have a prediction, the first ones of a part."""
+        n = len(predicted.y_pred)
+        if n < len(labels):
+            part = cut(part, 0, n)
+            labels = labels[:n]
         y_pred = self._usable_predictions(predicted.y_pred)
         if self._emit_block is not None:
             self._emit_block(_predictions(part, labels, y_pred, predicted))
         if self.measures is not None:
             _score_part(self.measures, labels, y_pred, predicted)
-        if monitor is None:
+        if self.monitor is None:
             self.n_samples += n
         else:
-            self._examine_part(monitor, part, labels, y_pred)
-        self.n_held_out += len(held)
-        row = row_at(part, n - 1) if rows is None else rows[-1]
+            n_held = sum(i < n for i in held)
+            self._examine_part(self.monitor, part, labels, y_pred, n_held)
+        row = row_at(part, n - 1) if rows is None else rows[n - 1]
         outcome = Outcome(y_pred[-1], predicted.p_true[-1], predicted.interval[-1])
         self.last = _last_scored(row, labels[-1], outcome)
         return y_pred
 
     def _examine_part(
-        self, monitor: TaskMonitor, part: Block, labels: Sequence[Label], y_pred: Sequence[Label]
+        self,
+        monitor: TaskMonitor,
+        part: Block,
+        labels: Sequence[Label],
+        y_pred: Sequence[Label],
+        n_held: int,
     ) -> None:
-        """Pass rows to the monitor, which sees the model after the last one."""
+        """Pass rows to the monitor, which sees the model after the last one, and count them."""
         encoded = monitor.encode(part.X, part.features)
         is_predicted = [prediction is not None for prediction in y_pred]
         pairs = self._summarised_rows(labels, y_pred)
         if monitor.update_rows(encoded, *pairs, self.n_samples, self.adapter.model):
             self.n_samples += len(labels)
+            self.n_held_out += n_held
         else:
             self._examine_rows(monitor, part, encoded, pairs, is_predicted)
 
@@ -284,8 +335,8 @@ class Trainer:
                 alarms = monitor.update_row(encoded, i, y, prediction, index)
                 if alarms:
                     self._take_alarms(alarms, row_at(part, i))
-            if holds_out:
-                monitor.hold_out_row(encoded, i, y, index)
+            if holds_out and monitor.hold_out_row(encoded, i, y, index):
+                self.n_held_out += 1
             monitor.rescore(model, index)
             self.n_samples = index + 1
 
@@ -405,7 +456,11 @@ class Trainer:
     def _summarised_rows(
         self, labels: Sequence[Label], y_pred: Sequence[Label]
     ) -> tuple[Sequence[Label], Sequence[Label]]:
-        """Return the result of `_summarised` for rows; one without a prediction is left out."""
+        """Return labels and predictions as the monitor takes them.
+
+        Both are None for a row without a prediction, and the label of such a row does not enter the
+        scale of the summaries.
+        """
         if self._summary is None:
             return labels, y_pred
         pairs = [

@@ -34,8 +34,7 @@ _SEQ = f"must be an integer from 0 to {MAX_SEQ}"
 class ValidEvents:
     """Events that may be logged and learned, and the rows and labels that were refused.
 
-    `refused` holds the events with refused rows, each with the reason; of a block, the first
-    refused row.
+    `refused` holds the refused rows, labels and events with their reasons.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -180,13 +179,15 @@ def label_fault(y: Label, problem: str) -> str | None:
 def _targets_fault(y: Label) -> str | None:
     """Return what is wrong with the values of several targets."""
     if not isinstance(y, Mapping):
-        return f"y is {shown(y)}; it must be a mapping from target to number"
+        return f"`y` must be a mapping from target to number, got {shown(y)}"
     for name, value in y.items():
         if is_beyond(value) or isinstance(value, str):
-            return f"target {shown(name)} is {shown(value)}; {_RANGE}"
+            return f"target {shown(name)} {_RANGE}, got {shown(value)}"
         if has_surrogate(name):
-            return f"target {shown(name)}; {_UNICODE}"
-    return None if known_targets(y) else "y has no value for any target"
+            return f"`y` {_UNICODE}, got the target {shown(name)}"
+    if not known_targets(y):
+        return f"`y` must have a value for at least one target, got {shown(y)}"
+    return None
 
 
 def _class_fault(label: Label, y: Label) -> str | None:
@@ -241,9 +242,8 @@ def _validate_block(event: Block, problem: str, valid: ValidEvents) -> None:
     if not faults:
         valid.events.append(event)
         return
-    first = min(faults)
-    refused = cut(event, first, first + 1)
-    valid.refuse(refused, len(faults), _LABEL, faults[max(faults)])
+    for row, reason in faults.items():
+        valid.refuse(cut(event, row, row + 1), 1, _LABEL, reason)
     begin = 0
     for end in [*faults, len(event.X)]:
         if end > begin:
@@ -288,7 +288,8 @@ def _validate_labels(event: Labels, problem: str, valid: ValidEvents) -> None:
     if not faults:
         valid.events.append(event)
         return
-    valid.refuse(event, len(faults), _LABEL, faults[max(faults)])
+    for row, reason in faults.items():
+        valid.refuse(replace(event, of=[event.of[row]], y=[event.y[row]]), 1, _LABEL, reason)
     kept = [row for row in range(len(event.y)) if row not in faults]
     if kept:
         of = [event.of[row] for row in kept]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config, restoring
 
-__all__ = ["Float64", "ModelCore"]
+__all__ = ["Float64", "ModelCore", "OneRow"]
 
 Float64 = NDArray[np.float64]
 _STRETCH = 4096  # rows of an array with texts that are widened at a time
@@ -58,13 +58,17 @@ _NO_TICKETS = np.zeros((0, 0))
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
-class _OneRow:
-    """Arrays for calls with one row: making them would take a tenth of the call."""
+class OneRow(NamedTuple):
+    """Arrays of a call with one row: slot and value of the target, and room for the answer."""
 
-    def __init__(self) -> None:
-        self.label = np.zeros(1, np.int64)
-        self.value = np.zeros(1)
-        self.answer = np.zeros(1)
+    label: NDArray[np.int64]
+    value: Float64
+    answer: Float64
+
+    @classmethod
+    def make(cls) -> OneRow:
+        """Return arrays for a class or one value, kept: making them takes a tenth of a call."""
+        return cls(np.zeros(1, np.int64), np.zeros(1), np.zeros(1))
 
 
 class ModelCore:
@@ -112,7 +116,7 @@ class ModelCore:
         self.decision: Decision | None = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
-        self._one = _OneRow()
+        self._one = OneRow.make()
 
     @property
     def n_seen(self) -> int:
@@ -294,15 +298,19 @@ class ModelCore:
     ) -> Float64:
         """Cross into compiled code with the row in `row`; return the answers to it.
 
-        The arrays are kept: the answers are those of the last call.
+        The answers are overwritten by the next call.
         """
+        label, value, answer = self._one_row(target)
+        self._step(self.row, times, (label, value), mode, (answer, proba), tickets)
+        return answer
+
+    def _one_row(self, target: tuple[int, Any] | None) -> OneRow:
+        """Return the arrays of a call with one row, whose target is given or does not matter."""
         one = self._one
         if target is not None:
             one.label[0], one.value[0] = target
         one.answer[0] = -1.0
-        answers = (one.answer, proba)
-        self._step(self.row, times, (one.label, one.value), mode, answers, tickets)
-        return one.answer
+        return one
 
     def _step(
         self,
@@ -550,7 +558,7 @@ class ModelCore:
         arrays = kept.pop("state")
         self.__dict__.update(kept, state=None)
         self.lock = fork_safe_lock()
-        self._one = _OneRow()
+        self._one = OneRow.make()
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import Float64, ModelCore, OneRow
 from loco_stream.estimators._saved_checks import check_names
 from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import column_names, read_target
@@ -36,9 +36,6 @@ from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config
 
 __all__ = ["TargetCore"]
-
-_NO_PROBA = np.zeros((0, 0))
-_NO_TICKETS = np.zeros((0, 0))
 
 
 class TargetCore(ModelCore):
@@ -165,19 +162,9 @@ class TargetCore(ModelCore):
         """Return 0.0 for each target that is known."""
         return dict.fromkeys(self.classes, 0.0), None
 
-    def _run_one(
-        self,
-        mode: int,
-        target: tuple[int, Any] | None,
-        times: Float64,
-        proba: Float64 = _NO_PROBA,
-        tickets: Float64 = _NO_TICKETS,
-    ) -> Float64:
-        answers = self.no_answers(1)
-        slots = np.zeros(1, np.int64)
+    def _one_row(self, target: tuple[int, Any] | None) -> OneRow:
         values = np.zeros(0) if target is None else np.array([target[1]])
-        self._step(self.row, times, (slots, values), mode, (answers, proba), tickets)
-        return answers
+        return OneRow(np.zeros(1, np.int64), values, self.no_answers(1))
 
     def _step(
         self,

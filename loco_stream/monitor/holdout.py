@@ -125,12 +125,6 @@ class HoldOut:
     n_candidates: int = 0
     cursor: int = 0  # next row to be predicted again
 
-    def offer(self, candidate: HeldRow, draws: UniformDraws) -> bool:
-        """Hold out a row, perhaps in place of another; False if it is to be learned."""
-        if len(self.rows) < self.size:
-            return self.put(candidate, -1)
-        return self.put(candidate, int(draws.next() * (self.n_candidates + 1)))
-
     def put(self, candidate: HeldRow, place: int) -> bool:
         """Hold out a row at a place, -1 for a new one; beyond the size, it is to be learned."""
         self.n_candidates += 1

@@ -15,6 +15,7 @@ from loco_stream.engine import StreamEngine
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.engine.validation import validate_events
 from loco_stream.errors import InputError, SourceError
+from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import MAX_SEQ, Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
 
@@ -129,6 +130,18 @@ def test_what_the_log_cannot_hold_is_set_aside(tmp_path, event):
     assert len(quarantined(tmp_path)) == 1
 
 
+def test_every_row_of_a_block_whose_label_is_bad_is_kept_with_its_own_reason(tmp_path):
+    labels = ["on", [1], "off", 2**70, "on"]
+    commits = [block_of(labels), Sample({"a": 1.0}, None, 5), Labels([5], [2**71])]
+    _, report = run(commits, tmp_path)
+    assert (report["n_samples"], report["n_rejected"]) == (3, 3)
+    first, second, late = quarantined(tmp_path)
+    assert [first["seq"], second["seq"], late["of"]] == ["1", "3", "[5]"]
+    assert "got list" in first["reason"]
+    assert str(2**70)[:9] in second["reason"]
+    assert str(2**71)[:9] in late["reason"]
+
+
 def test_a_validation_that_raises_refuses_one_row(tmp_path):
     class Row(dict):
         def items(self):
@@ -156,6 +169,53 @@ def test_a_row_that_the_model_cannot_learn_is_set_aside(tmp_path, form):
     if form == "samples":
         assert sha(dirty) == sha(clean)
     assert any("quarantine.jsonl" in note for note in report["notes"])
+
+
+def block_of(labels):
+    X = np.array([[i * 0.1] for i in range(len(labels))], np.float32)
+    return Block(X, labels, ("a",))
+
+
+@pytest.mark.parametrize("label", ["raise", "refuse me"])
+def test_rows_before_one_that_fails_are_learned_once_amid_rows_that_are_held_out(label):
+    """A part with rows that are held out is learned in several calls, and a later one fails."""
+    labels = [label if i == 100 else LABELS[i % 2] for i in range(200)]
+    samples = [Sample({"a": x}, labels[i], i) for i, (x,) in enumerate(block_of(labels).X.tolist())]
+    by_row, rows_report = run(samples, monitor=TaskMonitor(holdout=50, share=0.2))
+    by_block, report = run([block_of(labels)], monitor=TaskMonitor(holdout=50, share=0.2))
+    for name in ("accuracy", "accuracy_matrix", "tasks", "skipped", "n_held_out"):
+        assert report[name] == rows_report[name]
+    assert sha(by_block) == sha(by_row)
+    assert (report["n_samples"], report["n_rejected"]) == (199, 1)
+    assert by_block.model.n_seen == report["n_samples"] - report["n_held_out"]
+
+
+class Breaking(TaskMonitor):
+    """Takes rows one by one, and raises at one of them, which the model has learned already."""
+
+    error: type[Exception]
+
+    def update_rows(self, *group):
+        return False
+
+    def update_row(self, rows, i, y, y_pred, index):
+        if index == 100 and rows.X[i, 0] < 10.05:
+            raise self.error("deep inside")
+        return super().update_row(rows, i, y, y_pred, index)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, InputError])
+def test_rows_of_a_part_whose_examination_raises_are_counted_once(tmp_path, error):
+    monitor = Breaking(holdout=50, share=0.2)
+    monitor.error = error
+    engine, report = run([block_of([LABELS[i % 2] for i in range(200)])], tmp_path, monitor=monitor)
+    assert (report["n_samples"], report["n_rejected"]) == (172, 28)
+    (record,) = quarantined(tmp_path)
+    assert (record["seq"], record["rows"]) == ("100", 28)
+    held = sum(len(segment.hold.rows) for segment in monitor._timeline.segments)
+    assert report["n_held_out"] == held
+    n_held_of_lost = 200 - held - engine.model.n_seen
+    assert 0 <= n_held_of_lost < 28
 
 
 def test_a_replay_sets_the_same_rows_aside_as_the_run_did(tmp_path):

@@ -13,6 +13,7 @@ from loco_stream import LOCOClassifier, TaskMonitor, metrics
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import HeldRow, HoldOut, UniformDraws
+from loco_stream.monitor.holdout_plan import HoldOutPlan
 from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error
 from loco_stream.monitor.row_codec import RowCodec
 from loco_stream.monitor.signature import InputScale
@@ -87,13 +88,20 @@ def test_the_held_out_share_falls_once_the_hold_out_is_full():
     assert later < 20
 
 
+def offer(hold, index, plan):
+    """Hold out a row if it is planned."""
+    place = plan.take(index, hold)
+    assert place is not None
+    hold.put(HeldRow(index, np.zeros(0), {}, 0), place)
+
+
 def test_reservoir_is_uniform():
     counts = np.zeros(100)
     for key in range(2000):
         hold = HoldOut(10)
-        draws = UniformDraws(key)
+        plan = HoldOutPlan(1.0, UniformDraws(key))
         for index in range(100):
-            hold.offer(HeldRow(index, np.zeros(0), {}, 0), draws)
+            offer(hold, index, plan)
         counts[[held.index for held in hold.rows]] += 1
     assert np.abs(counts / 2000 - 0.1).max() < 5 * math.sqrt(0.09 / 2000)
 
@@ -115,7 +123,7 @@ def test_matrix_rows_are_made_of_predictions_from_before_the_change():
     timeline = Timeline(10, 4, UniformDraws(0))
     held = [HeldRow(index, np.zeros(0), {}, 1) for index in (10, 20)]
     for one in held:
-        timeline.running.hold.offer(one, timeline.draws)
+        timeline.running.hold.put(one, -1)
         one.score(1, 60)
         one.score(0, 105)
     timeline.start_segment(100, "concept", 2)
@@ -268,10 +276,10 @@ def test_pooled_hold_outs_keep_within_their_size(older, newer, size):
     first = HoldOut(size)
     second = HoldOut(size)
     draws = UniformDraws(1)
-    for index in range(older):
-        first.offer(HeldRow(index, np.zeros(0), {}, 0), draws)
-    for index in range(newer):
-        second.offer(HeldRow(1000 + index, np.zeros(0), {}, 0), draws)
+    for hold, indices in ((first, range(older)), (second, range(1000, 1000 + newer))):
+        plan = HoldOutPlan(1.0, draws)
+        for index in indices:
+            offer(hold, index, plan)
     kept = len(first.rows) + len(second.rows)
     second.merge(first, draws)
     indices = [held.index for held in second.rows]
