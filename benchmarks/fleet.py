@@ -183,8 +183,7 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
             fleet.flush()
 
         learn(rows[:1])
-        backend: Any = fleet._backend
-        pids = backend.worker_ids
+        pids = _worker_ids(fleet)
         before = _spent(pids)
         wall, cpu = _timed(lambda: learn(rows[1:]))
         worked = _spent(pids) - before
@@ -225,6 +224,11 @@ def on_partitions(workers: int, n_rows: int) -> dict[str, float]:
             }
 
 
+def _worker_ids(fleet: Any) -> list[int]:
+    """Return the process ids of the workers on Ray."""
+    return [worker.query("pid") for worker in fleet._backend._workers]
+
+
 def _spent(pids: list[int]) -> float:
     """Return the CPU seconds of other processes (Linux)."""
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
@@ -233,7 +237,7 @@ def _spent(pids: list[int]) -> float:
 
 def _return_time(fleet: Any, X: NDArray[np.float32]) -> float:
     """Kill a worker and return the seconds until all of its keys are served again."""
-    os.kill(fleet._backend.worker_ids[0], signal.SIGKILL)
+    os.kill(_worker_ids(fleet)[0], signal.SIGKILL)
     return _timed(lambda: [fleet.predict(key, X[:1]) for key in range(_KEYS)])[0]
 
 

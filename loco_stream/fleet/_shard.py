@@ -132,7 +132,7 @@ class Shard:
     def share(self, name: str) -> None:
         """Replace the shared model by another one from the storage."""
         assert self._factory.shared is not None
-        self._factory.shared.model = load_shared(self._storage, name)
+        self._factory.shared.replace(load_shared(self._storage, name), name)
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew, durably; rows that it has learned stay repeated.
