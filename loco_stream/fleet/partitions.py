@@ -55,8 +55,8 @@ class PartitionOptions:
         The feature that holds the key.
     partitions
         Number of partitions; it cannot be changed later.
-    checkpoint_every, durability, max_resident, lease
-        See `Fleet`.
+    checkpoint_every, durability, max_resident, lease, share, share_every
+        See `Fleet`. The keys of one partition share knowledge.
     max_keys, rows_per_second
         Limits of each partition; see `KeyLimits`.
     endless
@@ -70,6 +70,8 @@ class PartitionOptions:
     durability: str = "interval:1s"
     max_resident: int = 1000
     lease: float = 10.0
+    share: str = "none"
+    share_every: int = 10_000
     max_keys: int | None = None
     rows_per_second: float | None = None
     endless: bool = True
@@ -100,6 +102,8 @@ class _Partition:
             checkpoint_every=options.checkpoint_every,
             durability=options.durability,
             lease=options.lease,
+            share=options.share,
+            share_every=options.share_every,
         )
         try:
             url = options.source.replace(_PLACE, str(number))
@@ -235,7 +239,7 @@ class PartitionedFleet:
         _check_workers(workers)
         storage = open_storage(location, lease=options.lease)
         given = {**(settings or {}), "partitions": options.partitions}
-        self._home = FleetHome(storage, model, _GROUPS, monitor, given)
+        self._home = FleetHome(storage, model, _GROUPS, monitor, given, options.share)
         self._options = options
         self._reports: dict[int, FleetReport] = {}
         self._assigned: dict[int, int] = {}  # worker of each partition
