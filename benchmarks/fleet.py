@@ -32,6 +32,8 @@ _FEATURES = 4
 _KEYS = 100
 _BLOCK = 64
 _ROUNDS = 10
+_PARTITIONS = 4
+_RUN = 256  # rows of a key after another
 
 
 def _rows(n: int) -> tuple[NDArray[np.float32], list[str]]:
@@ -201,27 +203,70 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
     }
 
 
+def _write_partitions(folder: Path, n_keys: int, n_rows: int) -> str:
+    """Write four files of rows, 256 rows of a key after another; return the URL of the source."""
+    X, y = _rows(n_rows)
+    keys = np.arange(n_rows) // _RUN % n_keys
+    table = np.column_stack([keys, X, np.array(y) == "ok"]).astype(np.float32)
+    for number in range(_PARTITIONS):
+        np.save(folder / f"rows-{number}.npy", table)
+    return f"npy:{folder}/rows-{{partition}}.npy?target=-1&task=classification&block={_RUN}"
+
+
 def on_partitions(workers: int, n_rows: int) -> dict[str, float]:
-    """Let workers read four files; return throughput, the driver's CPU share and a move's time."""
+    """Let workers read four files in blocks of 256 rows of a key.
+
+    Returns
+    -------
+    dict
+        Rows per second of wall time; CPU microseconds per row of all workers; rows per CPU second
+        of the busiest worker, which is what the workers would reach with a core each; and the
+        driver's share of a core.
+    """
     from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
 
     with _folder() as folder:
-        X, y = _rows(n_rows)
-        header = "device," + ",".join("abcd") + ",y\n"
-        lines = [f"{i % 25},{','.join(f'{v:.6g}' for v in X[i])},{y[i]}\n" for i in range(n_rows)]
-        for number in range(4):
-            (folder / f"rows-{number}.csv").write_text(header + "".join(lines))
-        options = PartitionOptions(f"csv:{folder}/rows-{{partition}}.csv?target=y", "device", 4)
+        options = PartitionOptions(_write_partitions(folder, 25, n_rows), "0", _PARTITIONS)
         with PartitionedFleet(_template(), folder / "fleet", options, workers) as fleet:
-            fleet.assign()
-            fleet.rescale(workers + 1)
-            fleet.rescale(workers)
+            pids = _partition_workers(fleet)
+            before = [_spent([pid]) for pid in pids]
             wall, cpu = _timed(lambda: fleet.run(0.5))
-            return {
-                "rows_per_second": 4 * n_rows / wall,
-                "driver_core": cpu / wall,
-                "longest_move_s": fleet.longest_move,
-            }
+            spent = [_spent([pid]) - was for pid, was in zip(pids, before, strict=True)]
+    n_all = _PARTITIONS * n_rows
+    return {
+        "rows_per_second": n_all / wall,
+        "workers_us": 1e6 * sum(spent) / n_all,
+        "rows_per_busiest_cpu_second": n_all / max(spent),
+        "driver_core": cpu / wall,
+    }
+
+
+def rescaling(n_keys: int) -> dict[str, float]:
+    """Change the number of workers from 1 to 2 to 1 while they learn rows of many keys.
+
+    A partition stops from the moment its worker is asked for it until the next worker reads on.
+    """
+    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+    n_rows = 12 * _RUN * n_keys
+    with _folder() as folder:
+        options = PartitionOptions(_write_partitions(folder, n_keys, n_rows), "0", 4)
+        with PartitionedFleet(_template(), folder / "fleet", options, 1) as fleet:
+            fleet.assign()
+            for workers in (2, 1):
+                time.sleep(10.0)
+                fleet.poll()
+                fleet.rescale(workers)
+            moved = fleet.longest_move
+            report = fleet.report()
+            fleet.stop()
+    return {"longest_move_s": moved, "keys_per_partition": report["n_keys"] / _PARTITIONS}
+
+
+def _partition_workers(fleet: Any) -> list[int]:
+    """Return the process ids of the workers that read partitions."""
+    call = [worker.__ray_call__.remote(lambda _: os.getpid()) for worker in fleet._workers]
+    return list(fleet._ray.get(call))
 
 
 def _worker_ids(fleet: Any) -> list[int]:
@@ -249,6 +294,8 @@ def measure(what: str, n: int) -> dict[str, Any]:
         return new_keys(n)
     if what == "simulation":
         return fleet_bill.simulate(1000, float(n), seed=0)
+    if what == "rescaling":
+        return rescaling(n)
     if what.startswith("partitions "):
         return on_partitions(int(what.removeprefix("partitions ")), n)
     workers, block_rows = (int(number) for number in what.removeprefix("ray ").split("x"))
@@ -290,6 +337,7 @@ def command(settings: Settings, quick: bool) -> None:
     }
     if not quick:
         whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
-        whats |= {f"partitions {workers}": 100_000 for workers in (1, 2)}
+        whats |= {f"partitions {workers}": 200_000 for workers in (1, 2)}
+        whats |= {"rescaling": 250}
     runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]
     settings.anew().run("fleet", runs, grids)

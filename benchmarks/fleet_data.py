@@ -19,16 +19,16 @@ __all__ = ["DATA", "Device"]
 Device: TypeAlias = tuple[NDArray[np.float32], NDArray[Any]]
 
 _N_DEVICES = 200
-_N_ROWS = 600
+_N_ROWS = 200
 _WINDOW = 128  # samples at 50 Hz
 _STEP = 64
 
 
 def _synthetic(seed: int, contradicts: bool) -> list[Device]:
-    """Return 200 devices with 600 rows each.
+    """Return 200 devices with 200 rows each.
 
     They share linear class boundaries. Each has an offset of its inputs and a subset of four
-    classes. In the second half, the labels of every second device change at row 300; with
+    classes. In the second half, the labels of every second device change at row 100; with
     `contradicts` all labels of the second half are permuted from the beginning.
     """
     random = np.random.default_rng(seed)
@@ -198,10 +198,10 @@ def _activities(seed: int) -> list[Device]:
 
 
 DATA: dict[str, Callable[[int], list[Device]]] = {
-    "synthetic": lambda seed: _synthetic(seed, contradicts=False),
-    "contradicting": lambda seed: _synthetic(seed, contradicts=True),
     "activities": _activities,
     "exercises": _exercises,
     "persons": _persons,
     "schools": _schools,
+    "synthetic": lambda seed: _synthetic(seed, contradicts=False),
+    "contradicting": lambda seed: _synthetic(seed, contradicts=True),
 }

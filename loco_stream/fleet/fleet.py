@@ -471,10 +471,18 @@ class Fleet:
         """Store all models that changed, so that no row has to be learned again after a restart."""
         self._backend.checkpoint()
 
-    def close(self) -> None:
-        """Store everything and release the directory."""
+    def close(self, *, store: bool = True) -> None:
+        """Release the directory.
+
+        Parameters
+        ----------
+        store
+            Whether to store all models that changed. False takes less time: the changes are only in
+            the log, and whoever opens the fleet next learns the rows since the last checkpoint
+            again.
+        """
         try:
-            self._backend.close()
+            self._backend.close(store=store)
         finally:
             self._home.close()
 

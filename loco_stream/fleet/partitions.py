@@ -126,8 +126,12 @@ class _Partition:
         report = jsonable(self.report)
         return {"report": report, "error": self.error, "is_running": self._thread.is_alive()}
 
+    def prepare(self) -> None:
+        """Store all models while rows are learned, so that little is left to do at the end."""
+        self._fleet.checkpoint()
+
     def stop(self) -> None:
-        """End after the rows at hand, store everything and release the partition."""
+        """End after the rows at hand, make them durable and release the partition."""
         self._runner.stop()
         self._thread.join()
 
@@ -140,7 +144,8 @@ class _Partition:
             self.error = repr(error)
         finally:
             try:
-                self._fleet.close()
+                # models that were not prepared are in the log, which the next worker reads
+                self._fleet.close(store=not self._runner.stopping)
             except LocoStreamError as error:
                 self.error = self.error or str(error)
 
@@ -174,8 +179,13 @@ class _PartitionWorker:
                 self._partitions[number] = _Partition(self._location, number, self._options)
         return True
 
+    def prepare(self, number: int) -> None:
+        """Store the models of a partition, which goes on meanwhile."""
+        if (running := self._partitions.get(number)) is not None:
+            running.prepare()
+
     def stop(self, number: int) -> dict[str, Any] | None:
-        """Store and release a partition; return its last status."""
+        """Release a partition; return its last status."""
         with self._lock:
             running = self._partitions.pop(number, None)
             if running is None:
@@ -278,11 +288,16 @@ class PartitionedFleet:
         return task_of(self._home.template)
 
     def assign(self) -> None:
-        """Let each partition run on its worker; partitions that move are stored in between."""
+        """Let each partition run on its worker.
+
+        The models of a partition that moves are stored before it stops.
+        """
         for number in range(self._options.partitions):
             index = number % self._n_workers
             if number in self._ended or self._assigned.get(number) == index:
                 continue
+            if (before := self._assigned.get(number)) is not None:
+                self._ask(before, "prepare", number)
             began = time.monotonic()
             if (before := self._assigned.pop(number, None)) is not None:
                 self._take(number, self._ask(before, "stop", number))
@@ -347,6 +362,7 @@ class PartitionedFleet:
         """Store all partitions, end the workers, and end Ray if it was started here."""
         try:
             for number, index in list(self._assigned.items()):
+                self._ask(index, "prepare", number)
                 self._take(number, self._ask(index, "stop", number))
         finally:
             for worker in self._workers:

