@@ -348,7 +348,9 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
             ),
         )
     tables = [figures]
-    kept = {name: results[name] for name in ("new keys", "grown keys") if name in results}
+    kept: dict[str, Any] = {
+        name: results[name] for name in ("new keys", "grown keys") if name in results
+    }
     if kept:
         tables.append(fleet_bill.million(kept))
     if "embedded" in results:

@@ -105,7 +105,9 @@ def _file(package: str, module: str, name: str) -> Path:
     return Path(found.submodule_search_locations[0]) / name
 
 
-def _windows(recordings: Iterable[tuple[Any, NDArray[Any], NDArray[Any]]], seed: int) -> Any:
+def _windows(
+    recordings: Iterable[tuple[Any, NDArray[Any], NDArray[Any]]], seed: int
+) -> list[Device]:
     """Return mean, deviation, minimum and maximum of each channel in windows of one label.
 
     Parameters
@@ -175,7 +177,7 @@ def _columns(frame: _Plain) -> dict[str, NDArray[Any]]:
     """Return the columns of a frame by name."""
     blocks = frame.content["_data"].content[3]["0.14.1"]
     names = blocks["axes"][0]["data"]
-    found = {}
+    found: dict[str, NDArray[Any]] = {}
     for block in blocks["blocks"]:
         found |= zip(names[block["mgr_locs"]], block["values"], strict=True)
     return found

@@ -57,8 +57,10 @@ class Streams:
 
         self._client = redis.Redis(port=self._server.port)
 
-    def send(self, name, number, body):
-        return self._client.xadd(f"{name}-{number}", {"data": body}).decode()
+    def send(self, name, number, bodies):
+        """Send messages; return what `read` returns when they are acknowledged."""
+        entries = [self._client.xadd(f"{name}-{number}", {"data": body}) for body in bodies]
+        return entries[-1].decode()
 
     def read(self, position):
         return position.get("id")
@@ -85,9 +87,9 @@ class Partitions:
         self._server.publish(name, partitions=N_PARTITIONS)
         self._n_sent = [0] * N_PARTITIONS
 
-    def send(self, name, number, body):
-        self._server.publish(name, {"value": body, "partition": number})
-        self._n_sent[number] += 1
+    def send(self, name, number, bodies):
+        self._server.publish(name, *({"value": body, "partition": number} for body in bodies))
+        self._n_sent[number] += len(bodies)
         return [self._n_sent[number]]
 
     def read(self, position):
@@ -111,9 +113,9 @@ class Subjects:
         self._server.add_stream(name, f"{name}.>")
         self._n_sent = 0
 
-    def send(self, name, number, body):
-        self._server.publish(f"{name}.{number}", body.encode())
-        self._n_sent += 1
+    def send(self, name, number, bodies):
+        self._server.publish(f"{name}.{number}", *map(str.encode, bodies))
+        self._n_sent += len(bodies)
         return self._n_sent
 
     def read(self, position):
@@ -161,13 +163,17 @@ class Sender(threading.Thread):
     def run(self):
         tables = {key: rows_of(key, N_ROWS) for key in range(N_KEYS)}
         for i in range(N_ROWS):
-            for key, (X, y) in tables.items():
-                x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
-                row = {"x": {"device": key, **x}, "y": y[i]}
-                number = key % N_PARTITIONS
-                self._newest[number] = self._server.send(self._name, number, json.dumps(row))
+            for number in range(N_PARTITIONS):
+                keys = range(number, N_KEYS, N_PARTITIONS)
+                bodies = [_body(key, *tables[key], i) for key in keys]
+                self._newest[number] = self._server.send(self._name, number, bodies)
             self.n_rounds = i
             time.sleep(self._pause)
+
+
+def _body(key, X, y, i):
+    x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
+    return json.dumps({"x": {"device": key, **x}, "y": y[i]})
 
 
 def wrong_keys(location):
