@@ -79,16 +79,18 @@ def test_what_a_key_learns_does_not_depend_on_the_others(template, tmp_path):
         assert fleet.state_sha256(2) == state_sha256(*export_model(alone))
 
 
-def test_a_fleet_continues_after_a_crash_with_the_same_mixture(template, tmp_path):
+@pytest.mark.parametrize("share", ["start", "prior"])
+def test_a_fleet_continues_after_a_crash_with_the_same_knowledge(share, tmp_path):
     states = []
     for name in ("whole", "crashed"):
-        fleet = Fleet(template, tmp_path / name, share="prior", share_every=100, max_resident=3)
+        folder = tmp_path / name
+        fleet = Fleet(trained(), folder, share=share, share_every=100, max_resident=3)
         feed(fleet, range(5), 60)
         if name == "crashed":
             abandon(fleet)
-            fleet = Fleet(None, tmp_path / name, share="prior", max_resident=3)
-        states.append([fleet._backend._shard.find(key).mixture.losses for key in range(5)])
+            fleet = Fleet(None, folder, share=share, max_resident=3)
         X, _ = rows(3, 20)
+        states.append([(fleet.state_sha256(key), fleet.report(key)) for key in range(5)])
         states[-1].append(fleet.predict(3, X, NAMES).tolist())
         fleet.close()
     assert states[0] == states[1]
@@ -239,3 +241,20 @@ def test_the_mixture_equals_its_definition():
     losses[1] = 0.9 * -np.log(0.02 / 1.06) - np.log(0.92 / 1.06)
     np.testing.assert_allclose(mixture.losses, losses)
     assert mixture.share == pytest.approx(1 / (1 + np.exp(losses[1] - losses[0])))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("share", ["start", "prior"])
+def test_workers_share_as_one_process_does(share, tmp_path):
+    pytest.importorskip("ray")
+    found = []
+    for workers in (0, 2):
+        with Fleet(trained(), tmp_path / str(workers), workers, share=share, share_every=150) as f:
+            feed(f, range(6), 40)
+            X, _ = rows(50, 20)
+            answers = [f.predict(key, X, NAMES).tolist() for key in (0, "new", None)]
+            states = [(f.state_sha256(key), f.report(key)) for key in range(6)]
+            found.append((answers, states))
+    assert found[0] == found[1]
