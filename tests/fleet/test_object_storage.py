@@ -20,6 +20,8 @@ pytest.importorskip("obstore")
 from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.fleet._journal import FencedError
+from loco_stream.fleet._storage import open_storage
 from tests.helpers import fault_table
 from tests.helpers.engine_process import SOAK
 from tests.helpers.fleet_process import (
@@ -142,9 +144,6 @@ def test_a_process_paused_for_longer_than_its_lease_writes_nothing_more(url, pro
 
 
 def test_a_process_whose_fleet_was_taken_over_opens_no_further_group(url):
-    from loco_stream.fleet._journal import FencedError
-    from loco_stream.fleet._storage import open_storage
-
     stale = open_storage(url, lease=20.0)
     stale.lock()
     stale._lease.end()  # as if it were paused
@@ -153,6 +152,32 @@ def test_a_process_whose_fleet_was_taken_over_opens_no_further_group(url):
             stale.open_group(3)
         with pytest.raises(FencedError):
             stale.write_position(b"")
+
+
+@pytest.mark.parametrize("opens_first", [True, False])
+def test_a_process_paused_while_it_opens_a_group_takes_it_from_nobody(url, opens_first):
+    """Its last look at the fleet is before the pause, its fence after it."""
+    stale = open_storage(url, lease=20.0)
+    stale.lock()
+    successors = []
+    look = stale._check_group
+
+    def pause(number):
+        look(number)
+        if successors:
+            return
+        stale._lease.end()
+        successors.append(Fleet(template(), url, key_groups=1, durability="batch"))
+        if opens_first:
+            successors[0].learn(0, *rows_of(0, 10))
+
+    stale._check_group = pause
+    with pytest.raises(FencedError, match="took over the fleet"):
+        stale.open_group(0)
+    with successors[0] as fleet:
+        fleet.learn(0, *rows_of(0, 20))
+        fleet.checkpoint()
+        assert fleet.report(0)["n_samples"] == 20 + 10 * opens_first
 
 
 def test_a_server_that_is_killed_and_started_again(url, server, processes):
