@@ -90,12 +90,13 @@ def _separate(begin: Any, devices: list[Device]) -> _Hits:
 
 
 def _fleet(template: Any, share: str, old: list[Device], new: list[Device]) -> _Hits:
-    """Score a fleet whose keys share what they learn."""
+    """Score a fleet whose keys share what they learn, pooled as often for any number of rows."""
     from loco_stream import Fleet
 
+    every = sum(len(y) for _, y in old) // 2
     with (
         tempfile.TemporaryDirectory() as folder,
-        Fleet(template, folder, share=share, share_every=2000) as fleet,
+        Fleet(template, folder, share=share, share_every=every) as fleet,
     ):
         for number, X, y in _blocks(old):
             fleet.learn(f"old {number}", X, y)
@@ -150,8 +151,15 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 
 @click.command("fleet-share")
+@click.option(
+    "--on",
+    "chosen",
+    type=click.Choice(list(fleet_data.DATA)),
+    multiple=True,
+    help="Data set, may be repeated.  [default: all]",
+)
 @common(seeds=5)
-def command(settings: Settings) -> None:
+def command(settings: Settings, chosen: tuple[str, ...]) -> None:
     """Measure what new devices gain from the knowledge of others.
 
     Contenders: separate models; separate models that begin as the trained template; one global
@@ -163,11 +171,11 @@ def command(settings: Settings) -> None:
     \b
     Examples
       python -m benchmarks fleet-share
-      python -m benchmarks fleet-share --seeds 2
+      python -m benchmarks fleet-share --seeds 2 --on activities --on exercises
     """
     runs = [
         Run(f"{data}/{seed}", measure, {"data": data, "seed": seed})
-        for data in fleet_data.DATA
+        for data in chosen or fleet_data.DATA
         for seed in range(settings.seeds)
     ]
     settings.run("fleet-share", runs, grids)
