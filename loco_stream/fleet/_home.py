@@ -27,7 +27,15 @@ from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
-__all__ = ["FleetHome", "Settings", "model_factory", "opening", "stored_settings", "stored_share"]
+__all__ = [
+    "FleetHome",
+    "Settings",
+    "load_template",
+    "model_factory",
+    "opening",
+    "stored_settings",
+    "stored_share",
+]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 Template: TypeAlias = LOCOClassifier | LOCORegressor | LOCODetector
@@ -83,7 +91,7 @@ class FleetHome:
             given = json.loads(json.dumps(settings))  # as the file holds them: lists, no tuples
             header = _read(storage) or self._begin(model, key_groups, given, share)
             _compare(storage, header, key_groups, given)
-            self.template = _load(storage)
+            self.template = load_template(storage)
             if model is not None and _digest(model) != _digest(self.template):
                 raise ConfigError(
                     f"`model` must equal the one that {storage.location} was begun with, or be None"
@@ -170,7 +178,7 @@ def model_factory(storage: Storage) -> ModelFactory:
     """
     header = _read(storage)
     assert header is not None
-    template = _load(storage)
+    template = load_template(storage)
     if header.share == NONE:
         return ModelFactory(template, header.watch)
     assert isinstance(template, LOCOClassifier)
@@ -253,8 +261,8 @@ def _write(storage: Storage, header: _Header) -> None:
     storage.write_header(json.dumps(content).encode())
 
 
-def _load(storage: Storage) -> Template:
-    """Return the template."""
+def load_template(storage: Storage) -> Template:
+    """Return the model that a fleet was begun with."""
     saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
     estimators: tuple[type[Template], ...] = (LOCOClassifier, LOCORegressor, LOCODetector)

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeAlias
 from loco_stream.engine.report import jsonable
 from loco_stream.errors import ConfigError, LocoStreamError
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.fleet._home import FleetHome, Settings, model_factory, opening
+from loco_stream.fleet._home import FleetHome, Settings, load_template, opening
 from loco_stream.fleet._ray_backend import connect
 from loco_stream.fleet._storage import Location, open_storage
 from loco_stream.fleet.fleet import Fleet
@@ -94,7 +94,7 @@ class _Partition:
         from loco_stream.engine.source_reader import SourceReader
 
         self._fleet = Fleet(
-            model_factory(open_storage(location)).template,
+            load_template(open_storage(location)),
             partition_location(location, number),
             key_groups=max(1, _GROUPS // options.partitions),
             max_resident=options.max_resident,
@@ -169,7 +169,7 @@ class _PartitionWorker:
 
     def warm(self) -> None:
         """Load the compiled code, so that a partition that moves here does not wait for it."""
-        model = model_factory(open_storage(self._location)).template.clone()
+        model = load_template(open_storage(self._location)).clone()
         model.learn_predict_array([[0.0], [1.0]], [0, 1])
 
     def start(self, number: int) -> bool:

@@ -310,3 +310,18 @@ def test_the_number_of_partitions_is_kept(tmp_path):
         assert fleet.run(0.1)["n_samples"] == 3
     with pytest.raises(ConfigError, match="was begun with partitions = 1"):
         PartitionedFleet(template(), tmp_path / "f", PartitionOptions(source, "d", 2))
+
+
+def test_the_keys_of_a_partition_share_what_they_learn(tmp_path):
+    X, y = rows_of(0, 400)
+    model = template()
+    model.learn_array(X[:300], y[:300], list("abc"))
+    lines = [f"{i % 5},{','.join(map(str, x))},{y[300 + i]}" for i, x in enumerate(X[300:])]
+    (tmp_path / "rows-0.csv").write_text("\n".join(["d,a,b,c,y", *lines]) + "\n")
+    source = f"csv:{tmp_path}/rows-{{partition}}.csv?target=y"
+    options = PartitionOptions(source, "d", 1, share="prior", share_every=50)
+    with PartitionedFleet(model, tmp_path / "f", options) as fleet:
+        assert fleet.run(0.1)["n_samples"] == 100
+    with Fleet(None, partition_location(tmp_path / "f", 0), share="prior") as fleet:
+        assert 0.0 < fleet.report(0)["share"] < 1.0
+        assert fleet.predict("new", X[:5], list("abc")).tolist() != [None] * 5
