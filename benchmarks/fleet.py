@@ -399,7 +399,7 @@ def command(settings: Settings, quick: bool) -> None:
     whats = {
         "embedded": 4 if quick else 40,
         "new keys": 100 if quick else 100_000,
-        "grown keys": 100 if quick else 100_000,
+        "grown keys": 100 if quick else 5_000,
         "simulation": 60 if quick else 3600,
     }
     if not quick:

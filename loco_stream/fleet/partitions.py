@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Self, TypeAlias
@@ -168,7 +169,12 @@ class _PartitionWorker:
         self._lock = threading.Lock()
 
     def warm(self) -> None:
-        """Load the compiled code, so that a partition that moves here does not wait for it."""
+        """Load compiled code and modules, so that a partition that moves here does not wait."""
+        from loco_stream.connectors.urls import check_url
+        from loco_stream.engine import source_reader  # noqa: F401
+
+        with suppress(LocoStreamError):  # raised when a partition is opened
+            check_url(self._options.source.replace(_PLACE, "0"))
         model = load_template(open_storage(self._location)).clone()
         model.learn_predict_array([[0.0], [1.0]], [0, 1])
 
