@@ -130,7 +130,7 @@ class Service:
         drained = threading.Thread(target=self._drain, args=(self.process, started), daemon=True)
         drained.start()
         if not self.is_pipe:  # a broker keeps no row without a reader
-            assert started.wait(120), b"".join(self.errors)
+            assert started.wait(400), b"".join(self.errors)
 
     def _drain(self, process, started):
         with contextlib.suppress(ValueError):  # closed
@@ -183,8 +183,8 @@ class Traffic:
         self.sent += BLOCK
         self.wait(self.sent - WINDOW)
 
-    def wait(self, n):
-        deadline = time.monotonic() + 120
+    def wait(self, n, seconds=400):  # the first rows may wait for a compilation
+        deadline = time.monotonic() + seconds
         while self.answers.read() < n:
             assert self.service.process.poll() is None, b"".join(self.service.errors)
             assert time.monotonic() < deadline, f"{n - self.answers.n} honest rows have no answer"
