@@ -31,6 +31,7 @@ from tests.engine.test_kill_brokers import (
     payloads,
     uninterrupted,
 )
+from tests.helpers.children import end_with_parent
 from tests.helpers.engine_process import LOCO, SOAK, at_work, end, inspect
 from tests.helpers.live_source import FEATURES, table
 from tests.helpers.ports import free_port
@@ -133,7 +134,12 @@ class HttpEngine(Engine):
 def start_serve(processes, folder, *options, stdin=subprocess.DEVNULL):
     command = [*LOCO, "serve", "--checkpoint", str(folder), *options]
     process = subprocess.Popen(
-        command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_with_parent,
     )
     processes.append(process)
     return process
