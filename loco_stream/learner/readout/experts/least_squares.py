@@ -27,6 +27,7 @@ from loco_stream.learner.readout.experts._definition import Contribution, Expert
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.readout.weighted_sum import weighted_sum
+from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
 __all__ = [
     "EXPERT",
@@ -154,6 +155,7 @@ def gain(projector, inputs, first, n_inputs, nonzeros, k):
     q = 0.0
     for r in range(n_rows):
         q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
+    drop_tiny_items(k, n_inputs)
     return q
 
 
@@ -196,14 +198,17 @@ def _write_gains(settings, state, scratch):
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
     nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
+    turn = state.counts.n_seen
     for m in range(settings.n_trace):
         k = work.gains[m]
+        drop_tiny(own.projectors[m], n_inputs, n_inputs, turn)
         work.energies[m] = gain(own.projectors[m], vector, first, n_inputs, nonzeros, k)
     first = settings.n_hidden
     n_inputs = n_features + 1
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     for m in range(settings.n_linear):
         k = work.linear_gains[m]
+        drop_tiny(own.linear_projectors[m], n_inputs, n_inputs, turn)
         energy = gain(own.linear_projectors[m], vector, first, n_inputs, nonzeros, k)
         work.energies[settings.n_trace + m] = energy
 

@@ -14,6 +14,7 @@ from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Weighting
 from loco_stream.learner.readout.experts.least_squares import gain
 from loco_stream.learner.readout.softmax import softmax
+from loco_stream.learner.tiny import drop_tiny
 
 __all__ = ["EXPERT", "learn_logistic"]
 
@@ -80,6 +81,7 @@ def prepare(settings, state, scratch):
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     vector = scratch.clean.traces
     n_inputs = state.counts.n_features + 1
+    drop_tiny(own.projector, n_inputs, n_inputs, state.counts.n_seen)
     energy = gain(own.projector, vector, settings.n_hidden, n_inputs, nonzeros, work.gain)
     work.step.energy = energy
     return energy >= 0.0 and math.isfinite(energy)
