@@ -33,6 +33,7 @@ __all__ = [
     "EXPERT",
     "LASTING_LEAK",
     "LINEAR_LEAKS",
+    "change_projector",
     "delta_update",
     "gain",
     "recursive_update",
@@ -198,17 +199,14 @@ def _write_gains(settings, state, scratch):
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
     nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
-    turn = state.counts.n_seen
     for m in range(settings.n_trace):
         k = work.gains[m]
-        drop_tiny(own.projectors[m], n_inputs, n_inputs, turn)
         work.energies[m] = gain(own.projectors[m], vector, first, n_inputs, nonzeros, k)
     first = settings.n_hidden
     n_inputs = n_features + 1
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     for m in range(settings.n_linear):
         k = work.linear_gains[m]
-        drop_tiny(own.linear_projectors[m], n_inputs, n_inputs, turn)
         energy = gain(own.linear_projectors[m], vector, first, n_inputs, nonzeros, k)
         work.energies[settings.n_trace + m] = energy
 
@@ -265,36 +263,49 @@ def write_residual(settings, state, scratch, outputs, column, leak):
 
 
 @kernel
-def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
-    """Make one recursive step of a member.
+def change_projector(projector, n_inputs, k, q, decay):
+    """Take a row into a projector, and let it drift back to the prior.
 
     Parameters
     ----------
     projector
         (n_inputs or more, n_inputs or more) float32.
-    weights
-        (n_inputs or more, columns of all members) float32.
-    columns
-        (first, number) of the member's columns, int64.
     n_inputs
         int64.
     k, q
         Gain, (n_inputs or more,) float32, and x'Px, float64.
     decay
-        (leak, prior), float64.
-    residual
-        (number of columns or more,) float32: what the outputs lack.
+        (leak, prior, turn): float64, float64, and the number of rows before, int64.
     """
-    column, n_columns = columns
-    leak, prior = decay
-    scale = np.float32(1.0 / (1.0 + q))
-    keep = np.float32(1.0 - leak)
-    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
-    add_outer(projector, n_inputs, 0, n_inputs, k, -scale, k, keep)
+    leak, prior, turn = decay
+    scale = np.float32(-1.0 / (1.0 + q))
+    add_outer(projector, n_inputs, 0, n_inputs, k, scale, k, np.float32(1.0 - leak))
     if leak > 0.0:
         back = np.float32(leak * prior)
         for j in range(n_inputs):
             projector[j, j] += back
+        drop_tiny(projector, n_inputs, n_inputs, turn)
+
+
+@kernel
+def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
+    """Make one recursive step of a member.
+
+    Parameters
+    ----------
+    projector, n_inputs, k, q, decay
+        As in `change_projector`.
+    weights
+        (n_inputs or more, columns of all members) float32.
+    columns
+        (first, number) of the member's columns, int64.
+    residual
+        (number of columns or more,) float32: what the outputs lack.
+    """
+    column, n_columns = columns
+    scale = np.float32(1.0 / (1.0 + q))
+    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
+    change_projector(projector, n_inputs, k, q, decay)
 
 
 @kernel
@@ -382,7 +393,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
             n_inputs,
             work.gains[m],
             work.energies[m],
-            (own.leaks[m], own.priors[m]),
+            (own.leaks[m], own.priors[m], state.counts.n_seen),
             work.residual,
         )
     for m in range(settings.n_linear):
@@ -395,7 +406,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
             state.counts.n_features + 1,
             work.linear_gains[m],
             work.energies[settings.n_trace + m],
-            (LINEAR_LEAKS[m], LINEAR_PRIORS[m]),
+            (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen),
             work.residual,
         )
 

@@ -81,7 +81,6 @@ def prepare(settings, state, scratch):
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     vector = scratch.clean.traces
     n_inputs = state.counts.n_features + 1
-    drop_tiny(own.projector, n_inputs, n_inputs, state.counts.n_seen)
     energy = gain(own.projector, vector, settings.n_hidden, n_inputs, nonzeros, work.gain)
     work.step.energy = energy
     return energy >= 0.0 and math.isfinite(energy)
@@ -122,6 +121,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     n_inputs = state.counts.n_features + 1
     work = scratch.experts.logistic
     learn_logistic(own, work, n_inputs, opinions[0], scratch.target, state.counts.n_classes)
+    drop_tiny(own.projector, n_inputs, n_inputs, state.counts.n_seen)
 
 
 def contribution(
