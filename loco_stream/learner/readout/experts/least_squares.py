@@ -6,9 +6,11 @@ Recursive least squares on traces is orthogonal weight modification on the last 
 A second set of weights, for the log-loss, takes the same step k / (1 + q) along the error of its
 softmax and needs no matrix of its own.
 
-Members on the traces come first, then linear ones on the scaled features. Outputs stand in blocks
-of `class capacity` columns, one per member and loss: least squares, then log-loss. With
-``readout="delta"`` there is one member on the traces, which learns by a normalised delta rule.
+Members on the traces come first, then linear ones on the scaled features. A regression with a
+memory has its members on traces twice, the second time without the neurons that have a memory.
+Outputs stand in blocks of `class capacity` columns, one per member and loss: least squares, then
+log-loss. With ``readout="delta"`` there is one member on the traces, which learns by a normalised
+delta rule.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.context.traces import neurons_with_memory
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
@@ -59,19 +62,39 @@ def _prior_of(leak: float) -> float:
     return PRIORS[leak < LASTING_LEAK]
 
 
+def _all_leaks(shapes: Shapes) -> tuple[float, ...]:
+    """Return the leak of every member on traces, those without a memory last."""
+    leaks = shapes.layout.leaks
+    return leaks + leaks[: shapes.settings.n_memoryless]
+
+
 def _leaks(leaks: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        leaks[:] = shapes.layout.leaks
+        leaks[:] = _all_leaks(shapes)
 
 
 def _priors(priors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        priors[:] = [_prior_of(leak) for leak in shapes.layout.leaks]
+        priors[:] = [_prior_of(leak) for leak in _all_leaks(shapes)]
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        _set_diagonals(projectors, [_prior_of(leak) for leak in shapes.layout.leaks])
+        _set_diagonals(projectors, [_prior_of(leak) for leak in _all_leaks(shapes)])
+    for projector in projectors[len(shapes.layout.leaks) :]:
+        np.fill_diagonal(projector, _memoryless_priors(shapes, projector))
+
+
+def _memoryless_priors(shapes: Shapes, projector: Array) -> Array:
+    """Return the diagonal that a member without a memory starts from.
+
+    An input whose rows and columns of the projector are 0 stays unseen: it gets no gain. These are
+    the neurons with a memory, and every neuron behind them in deeper layers.
+    """
+    priors = np.diagonal(projector).copy()
+    priors[shapes.layout.hidden_sizes[0] : shapes.settings.n_hidden] = 0.0
+    priors[list(neurons_with_memory(shapes.settings.n_hidden))] = 0.0
+    return priors
 
 
 def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
@@ -283,7 +306,8 @@ def change_projector(projector, n_inputs, k, q, decay):
     if leak > 0.0:
         back = np.float32(leak * prior)
         for j in range(n_inputs):
-            projector[j, j] += back
+            if projector[j, j] != np.float32(0.0):  # 0: the member does not see this input
+                projector[j, j] += back
         drop_tiny(projector, n_inputs, n_inputs, turn)
 
 
@@ -450,8 +474,9 @@ def n_opinions(settings: Any) -> int:
 def names(layout: Any, settings: Any) -> list[str]:
     """Return a name per member."""
     on_traces = [f"leak {leak:g}" for leak in layout.leaks]
+    memoryless = [f"no memory, leak {leak:g}" for leak in layout.leaks[: settings.n_memoryless]]
     linear = [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: settings.n_linear]]
-    return on_traces + linear
+    return on_traces + memoryless + linear
 
 
 def contribution(
