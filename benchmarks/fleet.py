@@ -321,6 +321,43 @@ def rescaling(n_keys: int) -> dict[str, float]:
     return {"longest_move_s": moved, "keys_per_partition": report["n_keys"] / _PARTITIONS}
 
 
+def moving(n_keys: int) -> dict[str, float]:
+    """Stop a partition that learns and open it again, five times, without Ray in between.
+
+    Returns
+    -------
+    dict
+        Median seconds of storing models while rows are learned, and medians and the maximum of the
+        seconds in which the partition stands still.
+    """
+    from loco_stream.fleet._home import FleetHome
+    from loco_stream.fleet._storage import open_storage
+    from loco_stream.fleet.partitions import PartitionOptions, _PartitionWorker
+
+    prepared = []
+    stopped = []
+    started = []
+    with _folder() as folder:
+        source = _write_partitions(folder, n_keys, 60 * _RUN * n_keys)
+        home = FleetHome(open_storage(folder / "fleet"), _template(), 64, None, {})
+        worker = _PartitionWorker(str(folder / "fleet"), PartitionOptions(source, "0", _PARTITIONS))
+        worker.warm()
+        for _ in range(6):
+            started.append(_timed(lambda: worker.start(0))[0])
+            time.sleep(5.0)
+            prepared.append(_timed(lambda: worker.prepare(0))[0])
+            stopped.append(_timed(lambda: worker.stop(0))[0])
+        home.close()
+    still = np.add(stopped[:-1], started[1:])  # from a stop to the next start
+    return {
+        "prepare_s": float(np.median(prepared)),
+        "stop_s": float(np.median(stopped[:-1])),
+        "start_s": float(np.median(started[1:])),
+        "still_s_max": float(still.max()),
+        "load": os.getloadavg()[0],
+    }
+
+
 def _partition_workers(fleet: Any) -> list[int]:
     """Return the process ids of the workers that read partitions."""
     call = [worker.__ray_call__.remote(lambda _: os.getpid()) for worker in fleet._workers]
@@ -356,6 +393,8 @@ def measure(what: str, n: int) -> dict[str, Any]:
         return fleet_bill.simulate(1000, float(n), seed=0)
     if what == "rescaling":
         return rescaling(n)
+    if what == "moving":
+        return moving(n)
     if what == "two workers":
         return two_workers(n)
     workers, block_rows = (int(number) for number in what.removeprefix("ray ").split("x"))
@@ -387,23 +426,31 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 @click.command("fleet")
 @click.option("--quick", is_flag=True, help="A hundredth of the work, without Ray, as a check.")
+@click.option("--on", "chosen", multiple=True, help="Measurement, may be repeated.  [default: all]")
 @common(seeds=1)
-def command(settings: Settings, quick: bool) -> None:
+def command(settings: Settings, quick: bool, chosen: tuple[str, ...]) -> None:
     """Measure the cost of rows, keys, logs and moved groups, and estimate that of a fleet.
 
     \b
     Examples
       python -m benchmarks fleet
       python -m benchmarks fleet --quick
+      python -m benchmarks fleet --on "two workers" --on moving
     """
     whats = {
-        "embedded": 4 if quick else 40,
+        "embedded": 4 if quick else 20,
         "new keys": 100 if quick else 100_000,
         "grown keys": 100 if quick else 5_000,
         "simulation": 60 if quick else 3600,
     }
     if not quick:
         whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
-        whats |= {"two workers": 50_000, "rescaling": 250}
-    runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]
+        whats |= {"two workers": 30_000, "rescaling": 100, "moving": 100}
+    if unknown := sorted({*chosen} - {*whats}):
+        raise click.BadParameter(f"must be one of {', '.join(whats)}, got {unknown[0]!r}")
+    runs = [
+        Run(what, measure, {"what": what, "n": n}, str(n))
+        for what, n in whats.items()
+        if what in (chosen or whats)
+    ]
     settings.anew().run("fleet", runs, grids)

@@ -245,7 +245,8 @@ def test_kills_of_workers_and_of_the_driver(url, processes):
     n_workers = 0
     for victim in victims:
         time.sleep(rng.uniform(0.5, 2.5))
-        workers = workers_of(driver.pid)
+        while not (workers := workers_of(driver.pid)) and driver.poll() is None:
+            time.sleep(0.1)
         if victim == "worker" and workers and driver.poll() is None:
             os.kill(rng.choice(workers), signal.SIGKILL)
             n_workers += 1
