@@ -46,7 +46,7 @@ class ArrowFileSource(ArrowSource):
         import pyarrow
         from pyarrow import ipc
 
-        # Not mapped: offsets of a damaged file, or a file that is cut meanwhile, would end the process
+        # Not mapped: a damaged file, or one that is cut meanwhile, would end the process
         self._file = pyarrow.OSFile(str(self.path))
         try:
             reader = ipc.open_file(self._file)

@@ -26,6 +26,7 @@ from loco_stream.connectors.ls1.messages import read_row
 from loco_stream.connectors.ls1.receiver import Receiver
 from loco_stream.connectors.ls1.remote_source import RemoteSources
 from loco_stream.engine import StreamEngine
+from loco_stream.engine.source_reader import PairSource
 from loco_stream.errors import CheckpointError, LocoStreamError, SourceError
 from loco_stream.stream import Block, Sample
 from tests.helpers import foreign
@@ -209,22 +210,24 @@ def test_model_files(tmp_path):
     fuzz(contents, attempt)
 
 
-def test_logs_of_commits(tmp_path):
+class LoggedSource(PairSource):
+    """Rows that cannot be read again, so that the engine logs them."""
+
+    needs_log = True
+
+
+def test_logs_of_commits(tmp_path, monkeypatch):
     """A damaged log resumes with what is before the damage, or is refused."""
+    monkeypatch.setattr(StreamEngine, "_finish", lambda self: None)  # as if it were killed
     state = tmp_path / "state"
-
-    class Died(Exception):
-        pass
-
-    def source(n):
-        for i in range(n):
-            yield {"a": float(i % 3)}, "xyz"[i % 3]
-        raise Died
-
     make = {"checkpoint": state, "task": "classification"}
-    with suppress(Died):
+
+    def run(n, **options):
+        rows = [({"a": float(i % 3)}, "xyz"[i % 3]) for i in range(n)]
         model = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
-        StreamEngine(model, source(40), **make).run()
+        StreamEngine(model, LoggedSource(rows), **make, **options).run()
+
+    run(40)
     (log,) = state.glob("log-*.wal")
     kept = {path: path.read_bytes() for path in state.iterdir()}
 
@@ -233,9 +236,8 @@ def test_logs_of_commits(tmp_path):
             path.unlink()
         for path, whole in kept.items():
             path.write_bytes(content if path == log else whole)
-        fresh = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
-        with suppress(LocoStreamError, Died):
-            StreamEngine(fresh, source(45), resume=True, **make).run()
+        with suppress(LocoStreamError):
+            run(45, resume=True)
 
     fuzz([kept[log]], attempt)
 
