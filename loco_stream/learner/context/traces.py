@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.init_weights import delay_targets
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream.learner.tiny import drop_tiny_items
 
 __all__ = [
     "ContextState",
@@ -112,6 +113,7 @@ def carry(context, scratch, t):
             decays[i] = math.exp(-gaps / constant) if constant > 0.0 else 0.0
     for i in range(decays.shape[0]):
         carried[i] = np.float32(np.float64(context.traces[i]) * decays[i])
+    drop_tiny_items(carried, decays.shape[0])
 
 
 @kernel

@@ -30,11 +30,13 @@ from loco_stream.learner.readout.experts._definition import Contribution, Expert
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.readout.weighted_sum import weighted_sum
+from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
 __all__ = [
     "EXPERT",
     "LASTING_LEAK",
     "LINEAR_LEAKS",
+    "change_projector",
     "delta_update",
     "gain",
     "recursive_update",
@@ -177,6 +179,7 @@ def gain(projector, inputs, first, n_inputs, nonzeros, k):
     q = 0.0
     for r in range(n_rows):
         q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
+    drop_tiny_items(k, n_inputs)
     return q
 
 
@@ -283,37 +286,50 @@ def write_residual(settings, state, scratch, outputs, column, leak):
 
 
 @kernel
-def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
-    """Make one recursive step of a member.
+def change_projector(projector, n_inputs, k, q, decay):
+    """Take a row into a projector, and let it drift back to the prior.
 
     Parameters
     ----------
     projector
         (n_inputs or more, n_inputs or more) float32.
-    weights
-        (n_inputs or more, columns of all members) float32.
-    columns
-        (first, number) of the member's columns, int64.
     n_inputs
         int64.
     k, q
         Gain, (n_inputs or more,) float32, and x'Px, float64.
     decay
-        (leak, prior), float64.
-    residual
-        (number of columns or more,) float32: what the outputs lack.
+        (leak, prior, turn): float64, float64, and the number of rows before, int64.
     """
-    column, n_columns = columns
-    leak, prior = decay
-    scale = np.float32(1.0 / (1.0 + q))
-    keep = np.float32(1.0 - leak)
-    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
-    add_outer(projector, n_inputs, 0, n_inputs, k, -scale, k, keep)
+    leak, prior, turn = decay
+    scale = np.float32(-1.0 / (1.0 + q))
+    add_outer(projector, n_inputs, 0, n_inputs, k, scale, k, np.float32(1.0 - leak))
     if leak > 0.0:
         back = np.float32(leak * prior)
         for j in range(n_inputs):
             if projector[j, j] != np.float32(0.0):  # 0: the member does not see this input
                 projector[j, j] += back
+        drop_tiny(projector, n_inputs, n_inputs, turn)
+
+
+@kernel
+def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
+    """Make one recursive step of a member.
+
+    Parameters
+    ----------
+    projector, n_inputs, k, q, decay
+        As in `change_projector`.
+    weights
+        (n_inputs or more, columns of all members) float32.
+    columns
+        (first, number) of the member's columns, int64.
+    residual
+        (number of columns or more,) float32: what the outputs lack.
+    """
+    column, n_columns = columns
+    scale = np.float32(1.0 / (1.0 + q))
+    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
+    change_projector(projector, n_inputs, k, q, decay)
 
 
 @kernel
@@ -401,7 +417,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
             n_inputs,
             work.gains[m],
             work.energies[m],
-            (own.leaks[m], own.priors[m]),
+            (own.leaks[m], own.priors[m], state.counts.n_seen),
             work.residual,
         )
     for m in range(settings.n_linear):
@@ -414,7 +430,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
             state.counts.n_features + 1,
             work.linear_gains[m],
             work.energies[settings.n_trace + m],
-            (LINEAR_LEAKS[m], LINEAR_PRIORS[m]),
+            (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen),
             work.residual,
         )
 
