@@ -22,7 +22,7 @@ NAMES = [*golden.CLASSIFIERS, *golden.REGRESSORS]
 PENDING = slice(golden.LEARNED, golden.LEARNED + golden.OBSERVED)
 # Options that release 0.2 did not have.
 NEW = ("fixed_neurons", "recent_values", "memoryless_members")
-WITHOUT_FIXED_LAYER = ModelOptions(advanced=AdvancedOptions(fixed_neurons=0))
+AS_IN_0_2 = ModelOptions(advanced=AdvancedOptions(fixed_neurons=0, memoryless_members=False))
 AFTER = slice(golden.LEARNED + golden.OBSERVED, None)
 
 
@@ -142,9 +142,9 @@ def test_a_model_of_another_library_has_no_tickets():
 def test_default_parameters_become_default_options():
     """But for the layer that never learns, which release 0.2 did not have."""
     converted = convert_parameters(parameters_of_0_2())
-    assert converted == WITHOUT_FIXED_LAYER.to_dict()
+    assert converted == AS_IN_0_2.to_dict()
     advanced = AdvancedOptions(**converted.pop("advanced"))
-    assert ModelOptions(**converted, advanced=advanced) == WITHOUT_FIXED_LAYER
+    assert ModelOptions(**converted, advanced=advanced) == AS_IN_0_2
 
 
 def test_input_clusters_become_a_projection():
@@ -237,4 +237,4 @@ def test_the_model_of_a_pipeline_of_a_checkpoint_is_converted():
     nested = {"kind": "Pipeline", "estimator": config}
     converted = MODELS(Saved("checkpoint", {"model": nested}, dict(other)))
     assert converted.arrays == other
-    assert converted.config["model"]["estimator"]["parameters"] == WITHOUT_FIXED_LAYER.to_dict()
+    assert converted.config["model"]["estimator"]["parameters"] == AS_IN_0_2.to_dict()
