@@ -32,6 +32,8 @@ _FEATURES = 4
 _KEYS = 100
 _BLOCK = 64
 _ROUNDS = 10
+_PARTITIONS = 4
+_RUN = 256  # rows of a key after another
 
 
 def _rows(n: int) -> tuple[NDArray[np.float32], list[str]]:
@@ -106,25 +108,55 @@ def embedded(n_rounds: int = _ROUNDS) -> dict[str, float]:
     }
 
 
+def _small() -> Any:
+    """Return a model for many keys, whose state is a tenth of that of the fast preset."""
+    from loco_stream import AdvancedOptions, LOCOClassifier
+
+    advanced = AdvancedOptions(fixed_neurons=64)
+    return LOCOClassifier(hidden_sizes=(16,), advanced=advanced, seed=1)
+
+
 def new_keys(n: int) -> dict[str, float]:
     """Make models for new keys with two rows each, and open the fleet again."""
+    return _at_rest(_template(), n, 2)
+
+
+def grown_keys(n: int) -> dict[str, float]:
+    """Make small models for keys with 40 rows each, and open the fleet again.
+
+    A key with up to 32 rows is stored as these rows, one with more as its model.
+    """
+    return _at_rest(_small(), n, 40)
+
+
+def _at_rest(template: Any, n: int, n_rows: int) -> dict[str, float]:
     from loco_stream import Fleet
 
-    X, y = _rows(2)
+    X, y = _rows(n_rows)
     with _folder() as folder:
-        return {**_make_keys(Fleet(_template(), folder), folder, n, X, y), **_reopen(folder)}
+        return {**_make_keys(Fleet(template, folder), folder, n, X, y), **_reopen(folder, n, X, y)}
 
 
-def _reopen(folder: Path) -> dict[str, float]:
-    """Open a fleet at rest, count its keys and read one model."""
+def _reopen(folder: Path, n: int, X: NDArray[np.float32], y: list[str]) -> dict[str, float]:
+    """Open a fleet at rest and count its keys; then let some of them learn, loaded and resident."""
     from loco_stream import Fleet
 
-    def use() -> None:
-        with Fleet(None, folder) as fleet:
-            fleet.counts()
-            fleet.state_sha256(0)
+    some = np.random.default_rng(1).choice(n, min(n, 500), replace=False).tolist()
 
-    return {"open_and_count_s": _timed(use)[1]}
+    with Fleet(None, folder) as fleet:
+        count = _timed(fleet.counts)[1]
+
+        def learn() -> None:
+            for key in some:
+                fleet.learn(key, X[:1], y[:1])
+
+        loaded = _timed(learn)[1]
+        resident = _timed(learn)[1]
+    return {
+        "open_and_count_s": count,
+        "load_and_learn_row_ms": 1e3 * loaded / len(some),
+        "learn_row_ms": 1e3 * resident / len(some),
+    }
 
 
 def _make_keys(
@@ -144,6 +176,7 @@ def _make_keys(
         count = _timed(fleet.counts)[1]
         disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
+        "n_keys": n,
         "new_key_ms": 1e3 * cpu / n,
         "new_key_wall_ms": 1e3 * wall / n,
         "resident_gb": resident / 1e9,
@@ -183,17 +216,19 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
             fleet.flush()
 
         learn(rows[:1])
-        backend: Any = fleet._backend
-        pids = backend.worker_ids
-        before = _spent(pids)
+        pids = _worker_ids(fleet)
+        before = [_spent([pid]) for pid in pids]
         wall, cpu = _timed(lambda: learn(rows[1:]))
-        worked = _spent(pids) - before
+        spent = [_spent([pid]) - was for pid, was in zip(pids, before, strict=True)]
+        worked = sum(spent)
         moved = _timed(lambda: fleet.rescale(workers + 1))[0]
         back = _return_time(fleet, rows[0][0])
     n_rows = _KEYS * _BLOCK * (n_rounds - 1)
     return {
         "rows_per_second": n_rows / wall,
+        "rows_per_busiest_cpu_second": n_rows / max(spent),
         "driver": cpu / worked,
+        "driver_core": cpu / wall,
         "driver_us": 1e6 * cpu / n_rows,
         "workers_us": 1e6 * worked / n_rows,
         "rows_us": 1e6 * made / (_BLOCK * n_rounds),
@@ -202,27 +237,136 @@ def on_ray(workers: int, block_rows: int, n_rounds: int) -> dict[str, float]:
     }
 
 
+def _write_partitions(folder: Path, n_keys: int, n_rows: int) -> str:
+    """Write four files of rows, 256 rows of a key after another; return the URL of the source."""
+    X, y = _rows(n_rows)
+    keys = np.arange(n_rows) // _RUN % n_keys
+    table = np.column_stack([keys, X, np.array(y) == "ok"]).astype(np.float32)
+    for number in range(_PARTITIONS):
+        np.save(folder / f"rows-{number}.npy", table)
+    return f"npy:{folder}/rows-{{partition}}.npy?target=-1&task=classification&block={_RUN}"
+
+
 def on_partitions(workers: int, n_rows: int) -> dict[str, float]:
-    """Let workers read four files; return throughput, the driver's CPU share and a move's time."""
+    """Let workers read four files in blocks of 256 rows of a key.
+
+    Returns
+    -------
+    dict
+        Rows per second of wall time; CPU microseconds per row of all workers; rows per CPU second
+        of the busiest worker, which is what the workers would reach with a core each; and the
+        driver's share of a core.
+    """
     from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
 
     with _folder() as folder:
-        X, y = _rows(n_rows)
-        header = "device," + ",".join("abcd") + ",y\n"
-        lines = [f"{i % 25},{','.join(f'{v:.6g}' for v in X[i])},{y[i]}\n" for i in range(n_rows)]
-        for number in range(4):
-            (folder / f"rows-{number}.csv").write_text(header + "".join(lines))
-        options = PartitionOptions(f"csv:{folder}/rows-{{partition}}.csv?target=y", "device", 4)
+        options = PartitionOptions(_write_partitions(folder, 25, n_rows), "0", _PARTITIONS)
         with PartitionedFleet(_template(), folder / "fleet", options, workers) as fleet:
-            fleet.assign()
-            fleet.rescale(workers + 1)
-            fleet.rescale(workers)
+            pids = _partition_workers(fleet)
+            before = [_spent([pid]) for pid in pids]
             wall, cpu = _timed(lambda: fleet.run(0.5))
-            return {
-                "rows_per_second": 4 * n_rows / wall,
-                "driver_core": cpu / wall,
-                "longest_move_s": fleet.longest_move,
-            }
+            spent = [_spent([pid]) - was for pid, was in zip(pids, before, strict=True)]
+    n_all = _PARTITIONS * n_rows
+    return {
+        "rows_per_second": n_all / wall,
+        "workers_us": 1e6 * sum(spent) / n_all,
+        "rows_per_busiest_cpu_second": n_all / max(spent),
+        "driver_core": cpu / wall,
+    }
+
+
+def two_workers(n_rows: int) -> dict[str, float]:
+    """Compare two workers with one, three times in turns; return medians.
+
+    `speedup_wall` depends on what else the machine does (`load`). `speedup_cpu` compares rows per
+    CPU second of the busiest worker: it is the speedup of workers that have a core each.
+    """
+    runs = [(on_partitions(1, n_rows), on_partitions(2, n_rows)) for _ in range(3)]
+
+    def median(name: str, workers: int) -> float:
+        return float(np.median([run[workers - 1][name] for run in runs]))
+
+    def speedup(name: str) -> float:
+        return float(np.median([two[name] / one[name] for one, two in runs]))
+
+    return {
+        "one_us": median("workers_us", 1),
+        "two_us": median("workers_us", 2),
+        "speedup_wall": speedup("rows_per_second"),
+        "speedup_cpu": speedup("rows_per_busiest_cpu_second"),
+        "driver_core": median("driver_core", 2),
+        "load": os.getloadavg()[1],
+    }
+
+
+def rescaling(n_keys: int) -> dict[str, float]:
+    """Change the number of workers from 1 to 2 to 1 while they learn rows of many keys.
+
+    A partition stops from the moment its worker is asked for it until the next worker reads on.
+    """
+    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+    n_rows = 12 * _RUN * n_keys
+    with _folder() as folder:
+        options = PartitionOptions(_write_partitions(folder, n_keys, n_rows), "0", 4)
+        with PartitionedFleet(_template(), folder / "fleet", options, 1) as fleet:
+            fleet.assign()
+            for workers in (2, 1):
+                time.sleep(10.0)
+                fleet.poll()
+                fleet.rescale(workers)
+            moved = fleet.longest_move
+            report = fleet.report()
+            fleet.stop()
+    return {"longest_move_s": moved, "keys_per_partition": report["n_keys"] / _PARTITIONS}
+
+
+def moving(n_keys: int) -> dict[str, float]:
+    """Stop a partition that learns and open it again, five times, without Ray in between.
+
+    Returns
+    -------
+    dict
+        Median seconds of storing models while rows are learned, and medians and the maximum of the
+        seconds in which the partition stands still.
+    """
+    from loco_stream.fleet._home import FleetHome
+    from loco_stream.fleet._storage import open_storage
+    from loco_stream.fleet.partitions import PartitionOptions, _PartitionWorker
+
+    prepared = []
+    stopped = []
+    started = []
+    with _folder() as folder:
+        source = _write_partitions(folder, n_keys, 60 * _RUN * n_keys)
+        home = FleetHome(open_storage(folder / "fleet"), _template(), 64, None, {})
+        worker = _PartitionWorker(str(folder / "fleet"), PartitionOptions(source, "0", _PARTITIONS))
+        worker.warm()
+        for _ in range(6):
+            started.append(_timed(lambda: worker.start(0))[0])
+            time.sleep(5.0)
+            prepared.append(_timed(lambda: worker.prepare(0))[0])
+            stopped.append(_timed(lambda: worker.stop(0))[0])
+        home.close()
+    still = np.add(stopped[:-1], started[1:])  # from a stop to the next start
+    return {
+        "prepare_s": float(np.median(prepared)),
+        "stop_s": float(np.median(stopped[:-1])),
+        "start_s": float(np.median(started[1:])),
+        "still_s_max": float(still.max()),
+        "load": os.getloadavg()[0],
+    }
+
+
+def _partition_workers(fleet: Any) -> list[int]:
+    """Return the process ids of the workers that read partitions."""
+    call = [worker.__ray_call__.remote(lambda _: os.getpid()) for worker in fleet._workers]
+    return list(fleet._ray.get(call))
+
+
+def _worker_ids(fleet: Any) -> list[int]:
+    """Return the process ids of the workers on Ray."""
+    return [worker.query("pid") for worker in fleet._backend._workers]
 
 
 def _spent(pids: list[int]) -> float:
@@ -233,7 +377,7 @@ def _spent(pids: list[int]) -> float:
 
 def _return_time(fleet: Any, X: NDArray[np.float32]) -> float:
     """Kill a worker and return the seconds until all of its keys are served again."""
-    os.kill(fleet._backend.worker_ids[0], signal.SIGKILL)
+    os.kill(_worker_ids(fleet)[0], signal.SIGKILL)
     return _timed(lambda: [fleet.predict(key, X[:1]) for key in range(_KEYS)])[0]
 
 
@@ -243,10 +387,16 @@ def measure(what: str, n: int) -> dict[str, Any]:
         return embedded(n)
     if what == "new keys":
         return new_keys(n)
+    if what == "grown keys":
+        return grown_keys(n)
     if what == "simulation":
         return fleet_bill.simulate(1000, float(n), seed=0)
-    if what.startswith("partitions "):
-        return on_partitions(int(what.removeprefix("partitions ")), n)
+    if what == "rescaling":
+        return rescaling(n)
+    if what == "moving":
+        return moving(n)
+    if what == "two workers":
+        return two_workers(n)
     workers, block_rows = (int(number) for number in what.removeprefix("ray ").split("x"))
     return on_ray(workers, block_rows, n)
 
@@ -263,29 +413,44 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
                 if isinstance(value, int | float)
             ),
         )
-    if "embedded" not in results:
-        return [figures]
-    return [figures, fleet_bill.bill(fleet_bill.Costs.of(results["embedded"]))]
+    tables = [figures]
+    kept: dict[str, Any] = {
+        name: results[name] for name in ("new keys", "grown keys") if name in results
+    }
+    if kept:
+        tables.append(fleet_bill.million(kept))
+    if "embedded" in results:
+        tables.append(fleet_bill.bill(fleet_bill.Costs.of(results["embedded"])))
+    return tables
 
 
 @click.command("fleet")
 @click.option("--quick", is_flag=True, help="A hundredth of the work, without Ray, as a check.")
+@click.option("--on", "chosen", multiple=True, help="Measurement, may be repeated.  [default: all]")
 @common(seeds=1)
-def command(settings: Settings, quick: bool) -> None:
+def command(settings: Settings, quick: bool, chosen: tuple[str, ...]) -> None:
     """Measure the cost of rows, keys, logs and moved groups, and estimate that of a fleet.
 
     \b
     Examples
       python -m benchmarks fleet
       python -m benchmarks fleet --quick
+      python -m benchmarks fleet --on "two workers" --on moving
     """
     whats = {
-        "embedded": 4 if quick else 40,
+        "embedded": 4 if quick else 20,
         "new keys": 100 if quick else 100_000,
+        "grown keys": 100 if quick else 5_000,
         "simulation": 60 if quick else 3600,
     }
     if not quick:
         whats |= {f"ray {workers}x{block}": 40 for block in (64, 256) for workers in (1, 2)}
-        whats |= {f"partitions {workers}": 100_000 for workers in (1, 2)}
-    runs = [Run(what, measure, {"what": what, "n": n}, str(n)) for what, n in whats.items()]
+        whats |= {"two workers": 30_000, "rescaling": 100, "moving": 100}
+    if unknown := sorted({*chosen} - {*whats}):
+        raise click.BadParameter(f"must be one of {', '.join(whats)}, got {unknown[0]!r}")
+    runs = [
+        Run(what, measure, {"what": what, "n": n}, str(n))
+        for what, n in whats.items()
+        if what in (chosen or whats)
+    ]
     settings.anew().run("fleet", runs, grids)

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.grid import Grid
 
-__all__ = ["Costs", "bill", "simulate"]
+__all__ = ["Costs", "bill", "million", "simulate"]
 
 _DEVICES = (10**4, 10**6, 10**8)
 _ROW_BYTES = 16 + 8  # four float32 and a label, as sent by a source
@@ -68,6 +68,29 @@ def bill(costs: Costs) -> Grid:
             f"{devices * (_ROW_BYTES + costs.log) / 1e6:,.1f} MB/s",
             f"{5.0 + again:,.0f} s",
             _first_limit(devices, costs),
+        )
+    return grid
+
+
+def million(measured: Mapping[str, Mapping[str, float]]) -> Grid:
+    """Return what a million keys would cost, from what so many of them did.
+
+    Disk, the time to make the keys and the time to count them are taken as proportional to the
+    number of keys. Memory is that of a process with 1,000 models in memory; a key at rest takes
+    none of it.
+    """
+    grid = Grid(
+        "a million keys, extrapolated",
+        ["keys", "disk", "memory", "to make them", "to open and count", "a row of a key at rest"],
+    )
+    for name, found in measured.items():
+        grid.row(
+            name,
+            f"{found['disk_bytes'] * 1e6 / 1e9:,.1f} GB",
+            f"{found['resident_gb']:.2f} GB",
+            f"{found['new_key_ms'] * 1e6 / 1e3 / 60:,.0f} min of CPU time",
+            f"{found['open_and_count_s'] * 1e6 / found['n_keys']:,.1f} s",
+            f"{found['load_and_learn_row_ms']:.1f} ms, resident {found['learn_row_ms']:.2f} ms",
         )
     return grid
 

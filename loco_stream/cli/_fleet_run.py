@@ -69,6 +69,8 @@ class FleetOptions:
     ray: str | None
     template: str | None
     partitions: int | None
+    share: str
+    share_every: int
     max_keys: int | None
     max_key_rate: float | None
 
@@ -86,12 +88,17 @@ class FleetOptions:
         """Raise `ConfigError` for options that a fleet of anomaly detectors does not have."""
         if self.partitions is not None:
             raise ConfigError("`--watch` excludes --partitions")
-        for name in _OF_LABELS:
+        for name in (*_OF_LABELS, "share"):
             if given(name):
                 raise ConfigError(f"`--watch` excludes {flag(name)}: no labels are learned")
         for name in ("every", "seed"):
             if self.template is not None and given(name):
                 raise ConfigError(f"`--template` excludes {flag(name)}: the saved detector has one")
+
+    def check_share(self, is_new: bool) -> None:
+        """Raise `ConfigError` if a new fleet has no model whose scales its keys could share."""
+        if self.share != "none" and is_new and self.template is None:
+            raise ConfigError("`--share` needs --template MODEL, whose scales all keys begin with")
 
     @property
     def limits(self) -> KeyLimits:
@@ -138,6 +145,23 @@ _fleet_options = option_group(
     click.option("--ray", metavar="ADDRESS", help="Running Ray cluster for --workers."),
     click.option(
         "--template", metavar="MODEL", help="Saved model that the model of a new key starts from."
+    ),
+    click.option(
+        "--share",
+        type=click.Choice(["none", "start", "prior"]),
+        default="none",
+        show_default=True,
+        help="What keys have from each other. start: the model of a new key begins as the merged "
+        "model of the others. prior: each key mixes its own predictions with those of the merged "
+        "model. Needs --template.",
+    ),
+    click.option(
+        "--share-every",
+        type=click.IntRange(1),
+        default=10_000,
+        metavar="ROWS",
+        show_default=True,
+        help="Rows until the models of keys are merged for the first time.",
     ),
     click.option(
         "--max-keys",
@@ -206,7 +230,7 @@ def command(
       loco-stream fleet csv:rows.csv --key device --checkpoint fleet/ --watch
     """
     from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.fleet._home import stored_settings
+    from loco_stream.fleet._home import stored_settings, stored_share
     from loco_stream.fleet.runner import FleetRunner
 
     state.check()
@@ -220,6 +244,9 @@ def command(
     alarms = with_stored(alarms, stored or {})
     if alarms.watch:
         fleet.check_detectors()
+    fleet.check_share(stored is None)
+    if stored is not None:
+        fleet = with_stored(fleet, {"share": stored_share(state.checkpoint)})
     if fleet.partitions is not None:
         _finish(_run_partitions(source, fleet, state, model, stored), state)
         return
@@ -275,6 +302,8 @@ def _run_partitions(
         durability=str(state.durability),
         max_keys=options.max_keys,
         rows_per_second=options.max_key_rate,
+        share=options.share,
+        share_every=options.share_every,
     )
     fleet = PartitionedFleet(
         _initial_model(options, model, task, stored),
@@ -323,6 +352,8 @@ def _open(
             checkpoint_every=state.checkpoint_every,
             durability=str(state.durability),
             ray_address=options.ray,
+            share=options.share,
+            share_every=options.share_every,
             settings={**model.stored(task), "key": options.key},
         )
     except BaseException:

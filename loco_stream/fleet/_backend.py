@@ -78,8 +78,8 @@ class Backend(Protocol):
     def rescale(self, workers: int) -> None:
         """Continue with another number of workers."""
 
-    def close(self) -> None:
-        """Store everything and release the directory."""
+    def close(self, *, store: bool) -> None:
+        """Release the directory; store models, or leave their changes to the logs."""
 
 
 class LocalBackend:
@@ -177,15 +177,18 @@ class LocalBackend:
             self._shard.sync()
 
     def checkpoint(self) -> None:
-        """Store all models that changed."""
+        """Store all models that changed; other threads may learn between two groups."""
         with self._lock:
-            self._shard.checkpoint()
+            numbers = self._shard.opened
+        for number in numbers:
+            with self._lock:
+                self._shard.checkpoint(number)
 
     def rescale(self, workers: int) -> None:
         """Raise `ConfigError`: there is only this process."""
         raise ConfigError("a fleet in this process has no workers; open it with workers=1 or more")
 
-    def close(self) -> None:
-        """Store everything and release the directory."""
+    def close(self, *, store: bool) -> None:
+        """Release the directory; store models, or leave their changes to the logs."""
         with self._lock:
-            self._shard.close()
+            self._shard.close(store=store)

@@ -14,12 +14,28 @@ from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
-from loco_stream.fleet.sharing import SharedModel, blank_of, check_template
+from loco_stream.fleet.sharing import (
+    MODES,
+    NONE,
+    PRIOR,
+    START,
+    SharedModel,
+    blank_of,
+    check_template,
+)
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
-__all__ = ["FleetHome", "Settings", "model_factory", "opening", "stored_settings"]
+__all__ = [
+    "FleetHome",
+    "Settings",
+    "load_template",
+    "model_factory",
+    "opening",
+    "stored_settings",
+    "stored_share",
+]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 Template: TypeAlias = LOCOClassifier | LOCORegressor | LOCODetector
@@ -75,7 +91,7 @@ class FleetHome:
             given = json.loads(json.dumps(settings))  # as the file holds them: lists, no tuples
             header = _read(storage) or self._begin(model, key_groups, given, share)
             _compare(storage, header, key_groups, given)
-            self.template = _load(storage)
+            self.template = load_template(storage)
             if model is not None and _digest(model) != _digest(self.template):
                 raise ConfigError(
                     f"`model` must equal the one that {storage.location} was begun with, or be None"
@@ -105,8 +121,8 @@ class FleetHome:
             raise ConfigError(
                 f"`model` must be given: there is no fleet in {self.storage.location}"
             )
-        if share != "none":
-            check_template(model)
+        if share != NONE:
+            check_template(model, share)
         config, arrays = model.export_state()
         self.storage.write_template(to_bytes(config["kind"], config, arrays))
         return _Header(_FORMAT, key_groups, None, 0, settings, share)
@@ -118,10 +134,20 @@ class FleetHome:
     @property
     def shares(self) -> bool:
         """Whether keys share a model."""
-        return self._header.share != "none"
+        return self._header.share != NONE
+
+    def start_of(self, name: str | None) -> LOCOClassifier | None:
+        """Return what keys begin with by the name of its file; None if they begin with scales."""
+        if self._header.share != START:
+            return None
+        template: LOCOClassifier = self.template
+        return template if name is None else load_shared(self.storage, name)
 
     def replace_shared(self, model: LOCOClassifier | LOCORegressor) -> str:
-        """Store a new shared model, then make it the valid one; return its name."""
+        """Store a new shared model, then make it the valid one; return its name.
+
+        One that keys began with is kept, since what they add to it is computed from it.
+        """
         before = self._header.shared
         name = f"shared-{self.epoch}-{self._n_shared}.loco"
         self._n_shared += 1
@@ -129,7 +155,7 @@ class FleetHome:
         self.storage.write_shared(name, to_bytes(config["kind"], config, arrays))
         self._header = replace(self._header, shared=name)
         _write(self.storage, self._header)
-        if before is not None:
+        if before is not None and self._header.share != START:
             self.storage.delete_shared(before)
         return name
 
@@ -152,12 +178,15 @@ def model_factory(storage: Storage) -> ModelFactory:
     """
     header = _read(storage)
     assert header is not None
-    template = _load(storage)
-    if header.share == "none":
+    template = load_template(storage)
+    if header.share == NONE:
         return ModelFactory(template, header.watch)
     assert isinstance(template, LOCOClassifier)
-    shared = template if header.shared is None else load_shared(storage, header.shared)
-    return ModelFactory(blank_of(template), header.watch, SharedModel(shared))
+    model = template if header.shared is None else load_shared(storage, header.shared)
+    shared = SharedModel(header.share, model, header.shared)
+    return ModelFactory(
+        blank_of(template) if header.share == PRIOR else template, header.watch, shared
+    )
 
 
 def load_shared(storage: Storage, name: str) -> LOCOClassifier:
@@ -181,6 +210,12 @@ def stored_settings(location: Location) -> Settings | None:
     """
     header = _read(open_storage(location))
     return None if header is None else header.settings or {}
+
+
+def stored_share(location: Location) -> str:
+    """Return how the keys of a fleet share knowledge; "none" without a fleet."""
+    header = _read(open_storage(location))
+    return NONE if header is None else header.share
 
 
 def opening(location: Location) -> tuple[int, TaskMonitor | None]:
@@ -226,8 +261,8 @@ def _write(storage: Storage, header: _Header) -> None:
     storage.write_header(json.dumps(content).encode())
 
 
-def _load(storage: Storage) -> Template:
-    """Return the template."""
+def load_template(storage: Storage) -> Template:
+    """Return the model that a fleet was begun with."""
     saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
     estimators: tuple[type[Template], ...] = (LOCOClassifier, LOCORegressor, LOCODetector)
@@ -238,16 +273,14 @@ def _load(storage: Storage) -> Template:
 
 
 def _check_options(model: object, share: str, monitor: TaskMonitor | None) -> None:
-    if share not in ("none", "prior"):
-        raise ConfigError(f"`share` must be 'none' or 'prior', got {share!r}")
-    if share != "none" and monitor is not None:
-        raise ConfigError("`share` excludes `monitor`: it would score a key's own model alone")
+    if share not in MODES:
+        raise ConfigError(f"`share` must be 'none', 'start' or 'prior', got {share!r}")
     if model is not None and not isinstance(model, Template):
         raise ConfigError(
             "`model` must be a LOCOClassifier, LOCORegressor or LOCODetector, or None for the "
             f"model that the directory was begun with, got {type(model).__name__}"
         )
-    if isinstance(model, LOCODetector) and (monitor is not None or share != "none"):
+    if isinstance(model, LOCODetector) and (monitor is not None or share != NONE):
         raise ConfigError("`monitor` must be None and `share` 'none' with a LOCODetector")
 
 

@@ -14,7 +14,7 @@ deleted.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +106,21 @@ class Journal:
                 return entry
         return None
 
-    def take(self) -> list[Entry]:
-        """Fence all earlier writers; return the newest base, if any, and the entries after it."""
-        slots = self._slots()
-        while not self._claim(slots[-1] + 1 if slots else 0):
+    def take(self, check: Callable[[], None] | None = None) -> list[Entry]:
+        """Fence all earlier writers; return the newest base, if any, and the entries after it.
+
+        Parameters
+        ----------
+        check
+            Raises an error if this process must not take the journal. It is called again whenever
+            another process has added an entry meanwhile, so that a pause after it does no harm.
+        """
+        while True:
             slots = self._slots()
+            if check is not None:
+                check()
+            if self._claim(slots[-1] + 1 if slots else 0):
+                break
         return self._entries_since_base(slots)
 
     def peek(self) -> Entry | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,9 +47,13 @@ class ObjectGroup:
         Number of the group.
     owner
         Name of this process in leases.
+    check
+        Raises an error if this process must not take the group over.
     """
 
-    def __init__(self, store: ObjectStore, number: int, owner: str) -> None:
+    def __init__(
+        self, store: ObjectStore, number: int, owner: str, check: Callable[[], None] | None = None
+    ) -> None:
         self.number = number
         self.commit = 0
         self.rows_since = 0
@@ -67,7 +71,7 @@ class ObjectGroup:
         self._scratch = Path(tempfile.mkdtemp(prefix="loco-group-"))
         try:
             self._models = ModelStore(self._scratch / "models.db")
-            self._entries = self._journal.take()
+            self._entries = self._journal.take(check)
             self._load_checkpoint()
             self._refused = {
                 decode_plain(entry.payload) for entry in self._entries if entry.kind == _REFUSED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 from loco_stream.errors import CheckpointError, ConfigError
@@ -145,13 +146,22 @@ class ObjectStorage:
         ConfigError
             Another process works on the group.
         """
+        self._lease.start()
+        group = ObjectGroup(self._store, number, self._owner, partial(self._check_group, number))
+        try:
+            self._check_fleet()  # this process may have been paused before it took the group
+        except BaseException:
+            group.close()
+            raise
+        return group
+
+    def _check_group(self, number: int) -> None:
+        """Raise an error if the fleet or a group belongs to another process."""
         self._check_fleet()
         last = group_journal(self._store, number, self._owner).last()
         is_taken = last is not None and last.kind != RELEASE and last.owner != self._owner
         if last is not None and is_taken and self._lease.is_live(last.owner):
             raise ConfigError(f"group {number} of {self.location} is in use by another process")
-        self._lease.start()
-        return ObjectGroup(self._store, number, self._owner)
 
     def worker(self, name: str) -> dict[str, Any]:
         """Return the arguments of `open_storage` for a worker of this fleet."""

@@ -427,12 +427,12 @@ class RayBackend:
             self._ray.kill(worker.actor)
         self._workers = self._workers[:workers] + [self._start(i) for i in range(before, workers)]
 
-    def close(self) -> None:
-        """Store everything, end all workers, and end Ray if it was started here."""
+    def close(self, *, store: bool) -> None:
+        """Store everything or sync the logs; end all workers, and Ray if it was started here."""
         try:
             self.flush()
             for worker in self._workers:
-                worker.query("close")
+                worker.query("close", store)
         finally:
             for worker in self._workers:
                 self._ray.kill(worker.actor)

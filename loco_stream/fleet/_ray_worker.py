@@ -113,6 +113,6 @@ _QUERIES: dict[str, Callable[[Shard, Any], object]] = {
     "reset": lambda shard, key: shard.reset(key),
     "evict": lambda shard, keys: shard.evict(keys),
     "release": lambda shard, groups: shard.release(groups),
-    "checkpoint": lambda shard, _: shard.checkpoint(),
-    "close": lambda shard, _: shard.close(),
+    "checkpoint": lambda shard, _: list(map(shard.checkpoint, shard.opened)),
+    "close": lambda shard, store: shard.close(store=store),
 }

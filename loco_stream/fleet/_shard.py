@@ -132,7 +132,7 @@ class Shard:
     def share(self, name: str) -> None:
         """Replace the shared model by another one from the storage."""
         assert self._factory.shared is not None
-        self._factory.shared.model = load_shared(self._storage, name)
+        self._factory.shared.replace(load_shared(self._storage, name), name)
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew, durably; rows that it has learned stay repeated.
@@ -237,11 +237,16 @@ class Shard:
             finally:
                 self._drop(number)
 
-    def checkpoint(self) -> None:
-        """Store every model that changed."""
-        for group in self._groups.values():
-            if group.rows_since:
-                self._checkpoint(group)
+    def checkpoint(self, number: int) -> None:
+        """Store every model of a group that changed."""
+        group = self._groups.get(number)
+        if group is not None and group.rows_since:
+            self._checkpoint(group)
+
+    @property
+    def opened(self) -> list[int]:
+        """Numbers of the groups that are open."""
+        return list(self._groups)
 
     def sync(self) -> None:
         """Make everything learned durable in the logs."""
@@ -251,11 +256,16 @@ class Shard:
         self._unsynced.clear()
         self._synced_at = time.monotonic()
 
-    def close(self) -> None:
-        """Store everything and release all groups."""
+    def close(self, *, store: bool = True) -> None:
+        """Release all groups; store their models, or leave the changes to the synced logs."""
         try:
-            self.release(list(self._groups))
+            if store:
+                self.release(self.opened)
+            else:
+                self.sync()
         finally:
+            for number in self.opened:
+                self._drop(number)
             self._sync_threads.shutdown()
             self._storage.close()
 

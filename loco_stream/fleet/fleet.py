@@ -32,7 +32,8 @@ from loco_stream.fleet._rows import (
 )
 from loco_stream.fleet._shard import LearnResult, ShardOptions, parse_sync
 from loco_stream.fleet._storage import open_storage
-from loco_stream.fleet.keyed_model import ModelFactory
+from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
+from loco_stream.fleet.sharing import PRIOR, START, PoolSchedule, pool
 from loco_stream.monitor import TaskMonitor
 
 __all__ = ["Fleet"]
@@ -86,15 +87,18 @@ class Fleet:
         dead, so that others may take its work over. A longer lease tolerates longer pauses, a
         shorter one shortens the wait after a crash.
     share
-        ``"none"``: keys learn nothing from each other. ``"prior"``: the readouts of up to 200 keys
-        are pooled into one shared model, and each key predicts with a mixture of its own and the
-        shared model, whose weights it finds for itself. New keys predict well from their first row
-        on; a row costs about twice the time. Needs a LOCOClassifier with ``rule="frozen"`` that has
-        learned 300 rows or more, whose scales all keys begin with. Late labels and a `monitor` are
-        not supported.
+        ``"none"``: keys learn nothing from each other. ``"start"``: the model of a new key begins
+        as a copy of the merged model, which is `model` with the pooled discriminant of up to 200
+        keys. Choose it if devices agree. ``"prior"``: a new key begins with the scales of `model`
+        alone, and predicts with a mixture of its own model and the pooled discriminant, whose
+        weights it finds for itself. Devices may contradict each other; a row costs about twice the
+        time. Both need a LOCOClassifier with a fixed layer that has learned 300 rows or more.
     share_every
-        Rows until the shared model is pooled for the first time. Later it is pooled each time that
-        the rows of this process have grown by half, but at least every 100 `share_every` rows.
+        Rows until knowledge is pooled for the first time. Later it is pooled each time that the
+        rows of this process have grown by half, with "prior" also every 100 `share_every` rows.
+    share_seconds
+        With "prior": seconds after which knowledge is also pooled, when the next row arrives. None
+        pools by rows alone.
     settings
         Plain values that are stored when the fleet is begun. A fleet that is opened with other
         values is refused.
@@ -132,6 +136,7 @@ class Fleet:
         lease: float = 10.0,
         share: str = "none",
         share_every: int = 10_000,
+        share_seconds: float | None = None,
         settings: Settings | None = None,
     ) -> None:
         _check_integer("workers", workers, 0, 10_000)
@@ -143,13 +148,12 @@ class Fleet:
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
             raise ConfigError("`ray_address` needs workers, 1 or more")
+        _check_seconds(share_seconds, share)
         if not 1.0 <= lease <= 20.0:
             raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")
         storage = open_storage(directory, lease=lease)
         self._home = FleetHome(storage, model, key_groups, monitor, settings, share)
-        self._share_every = share_every
-        self._n_rows = 0
-        self._share_at = share_every
+        self._schedule = PoolSchedule(share_every, share_seconds, bounded=share == START)
         self._next_seq = 0
         self._backend: Backend
         try:
@@ -310,7 +314,7 @@ class Fleet:
         return _array(self._backend.predict(key, table, read_names(features, table)))
 
     def pool(self) -> None:
-        """Pool the shared model now, from up to 200 keys.
+        """Pool what up to 200 keys have learned into the shared model now.
 
         All models are stored first, so that a row that is learned again after a crash meets the
         same shared model as before.
@@ -320,31 +324,29 @@ class Fleet:
         ConfigError
             The fleet was opened with `share` "none".
         """
-        from loco_stream.fleet.merging import merge
-
         if not self._home.shares:
-            raise ConfigError("`share` must be 'prior' to pool a shared model, got 'none'")
+            raise ConfigError("`share` must be 'start' or 'prior' to pool knowledge, got 'none'")
         self.checkpoint()
         template = self._home.template
-        models = [model for key in self._sample() if (model := self.model(key)).n_seen]
-        like = [model for model in models if model.features == template.features]
-        if like:
-            self._backend.share(self._home.replace_shared(merge([template, *like])))
+        groups: dict[str | None, list[Any]] = {}
+        for key in self._sample():
+            keyed = self._keyed(key)
+            if keyed.model.n_seen and keyed.model.features == template.features:
+                groups.setdefault(keyed.start, []).append(keyed.model)
+        if groups:
+            pooled = pool(template, groups, self._home.start_of)
+            self._backend.share(self._home.replace_shared(pooled))
+        self._schedule.pooled()
 
     def _sample(self) -> list[Key]:
         """Return up to 200 keys, others each time."""
         keys = sorted(self.keys(), key=str)
         step = max(1, -(-len(keys) // _POOLED_KEYS))
-        return keys[self._n_rows % step :: step]
+        return keys[self._schedule.n_rows % step :: step]
 
     def _share_when_due(self, batch: Sequence[Rows]) -> None:
-        if not self._home.shares:
-            return
-        self._n_rows += sum(map(len, batch))
-        if self._n_rows >= self._share_at:
+        if self._home.shares and self._schedule.is_due(sum(map(len, batch))):
             self.pool()
-            growth = min(self._n_rows // 2, 100 * self._share_every)
-            self._share_at = self._n_rows + max(growth, self._share_every)
 
     def values(self, key: Key | None, X: Table, features: Sequence[Hashable]) -> Values:
         """Return probabilities (n, n_classes) and the classes, or values (n, 1) and no classes.
@@ -385,8 +387,10 @@ class Fleet:
         InputError
             The key has no model.
         """
-        key = check_key(key)
-        return ModelFactory(self._home.template).load(key, self._backend.state(key)).model
+        return self._keyed(check_key(key)).model
+
+    def _keyed(self, key: Key) -> KeyedModel:
+        return ModelFactory(self._home.template).load(key, self._backend.state(key))
 
     def report(self, key: Key) -> KeyReport:
         """Return the rows seen and, with a monitor, the scores, drifts and forgetting of a key.
@@ -467,10 +471,18 @@ class Fleet:
         """Store all models that changed, so that no row has to be learned again after a restart."""
         self._backend.checkpoint()
 
-    def close(self) -> None:
-        """Store everything and release the directory."""
+    def close(self, *, store: bool = True) -> None:
+        """Release the directory.
+
+        Parameters
+        ----------
+        store
+            Whether to store all models that changed. False takes less time: the changes are only in
+            the log, and whoever opens the fleet next learns the rows since the last checkpoint
+            again.
+        """
         try:
-            self._backend.close()
+            self._backend.close(store=store)
         finally:
             self._home.close()
 
@@ -495,6 +507,15 @@ class Fleet:
 def _check_integer(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ConfigError(f"`{name}` must be an integer from {low} to {high}, got {value!r}")
+
+
+def _check_seconds(share_seconds: float | None, share: str) -> None:
+    if share_seconds is None:
+        return
+    if share != PRIOR:
+        raise ConfigError(f"`share_seconds` needs `share` 'prior', got {share!r}")
+    if not share_seconds > 0.0:
+        raise ConfigError(f"`share_seconds` must be above 0 or None, got {share_seconds!r}")
 
 
 def _array(outputs: Outputs) -> Matrix:

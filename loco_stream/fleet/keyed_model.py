@@ -20,8 +20,9 @@ from loco_stream.engine.watching import DetectorAdapter, Watcher
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.detector import LOCODetector
+from loco_stream.fleet._mixture_adapter import MixtureAdapter
 from loco_stream.fleet._rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Outputs, Rows, Table
-from loco_stream.fleet.sharing import Mixture, SharedModel, named_table, probas
+from loco_stream.fleet.sharing import Mixture, SharedModel
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, Saved, State
@@ -46,7 +47,7 @@ class ModelFactory:
     Parameters
     ----------
     template
-        Each key starts with a copy of it.
+        Each key starts with a copy of it, or of the shared model if that says so.
     watch
         Settings of each key's `TaskMonitor`; None watches nothing.
     shared
@@ -66,12 +67,18 @@ class ModelFactory:
 
     def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
-        model = self._blank(rows) if rows.kind == LEARN else self.template
+        model = self._blank(rows) if rows.kind == LEARN else self._beginning
         return self._keyed(copy.copy(model))
+
+    @property
+    def _beginning(self) -> LOCOEstimator | LOCODetector:
+        """What a new key starts with a copy of."""
+        shared = self.shared
+        return shared.model if shared is not None and shared.begins else self.template
 
     def restarted(self, keyed: KeyedModel) -> KeyedModel:
         """Return a model that starts anew for a key; rows that the key learned stay repeated."""
-        return self._keyed(copy.copy(self.template), dict(keyed.seen))
+        return self._keyed(copy.copy(self._beginning), dict(keyed.seen))
 
     def _keyed(
         self,
@@ -113,7 +120,7 @@ class ModelFactory:
 
     def _blank(self, rows: Rows) -> LOCOEstimator | LOCODetector:
         """Return the template with arrays for the columns of those rows, which are only copied."""
-        template = self.template
+        template = self._beginning
         if template.n_seen or isinstance(rows.X, list) or isinstance(template, LOCODetector):
             return template
         names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
@@ -144,6 +151,8 @@ class KeyedModel:
     ----------
     seen
         Epoch and number of the newest row of each source.
+    start
+        Name of the shared model that it began as; None if it began with the template.
     changed
         Whether it differs from the group's checkpoint.
     group
@@ -165,7 +174,7 @@ class KeyedModel:
         shared: SharedModel | None = None,
     ) -> None:
         self._shared = shared
-        self.mixture = Mixture()
+        self.start = shared.name if shared is not None and shared.begins else None
         self.seen: dict[str, tuple[int, int]] = seen or {}
         self.changed = True
         self.alarms: list[Record] = []
@@ -177,7 +186,7 @@ class KeyedModel:
         self._n_young = 0
 
     def _make_trainer(self, model: Any, watch: State | None) -> Trainer:
-        adapter = ModelAdapter(model)
+        adapter = self._adapter(model)
         pending = PendingRows(_MAX_PENDING, math.inf)
         if watch is None:
             return Trainer(adapter, pending, in_detail=False)
@@ -185,6 +194,17 @@ class KeyedModel:
         monitor = TaskMonitor(**{**watch, "problem": problem})
         measures = RunMeasures(problem)
         return Trainer(adapter, pending, measures, monitor, in_detail=False)
+
+    def _adapter(self, model: Any) -> ModelAdapter:
+        if self._shared is None or self._shared.begins:
+            return ModelAdapter(model)
+        return MixtureAdapter(model, self._shared)
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """Weights of its own model and of the shared one; None if it predicts alone."""
+        adapter = self._trainer.adapter
+        return adapter.mixture if isinstance(adapter, MixtureAdapter) else None
 
     @property
     def model(self) -> Any:
@@ -234,10 +254,8 @@ class KeyedModel:
             return [self._trainer.observe_row(_row(rows, i)) for i in range(len(rows))]
         if rows.kind == LABELS:
             return self._learn_labels(rows)
-        if self._shared is not None:
-            return self._learn_shared(rows, self._shared)
-        if self._is_watched:
-            return self._learn_watched(rows)
+        if self._is_watched or self.mixture is not None:
+            return self._learn_by_trainer(rows)
         if isinstance(rows.X, list):
             return self._learn_named(rows.X, rows.y, predicts)
         if predicts:
@@ -245,7 +263,7 @@ class KeyedModel:
         self.model.learn_array(rows.X, rows.y, rows.features)
         return ()
 
-    def _learn_watched(self, rows: Rows) -> list[Label]:
+    def _learn_by_trainer(self, rows: Rows) -> list[Label]:
         """Predict, score and learn rows, in one call if nothing has to happen between two."""
         trainer = self._trainer
         each = [_row(rows, i) for i in range(len(rows))]
@@ -266,19 +284,6 @@ class KeyedModel:
             model.learn_one(x, label)
         return said
 
-    def _learn_shared(self, rows: Rows, shared: SharedModel) -> list[Label]:
-        """Predict with the mixture, learn, and adapt the weights of the mixture."""
-        others = shared.probas(rows.X, rows.features)
-        if isinstance(rows.X, list):
-            before = []
-            for x, label in zip(rows.X, rows.y, strict=True):
-                before.append(self.model.predict_proba_one(x))
-                self.model.learn_one(x, label)
-            table = named_table(before, self.model.classes)
-        else:
-            table = self.model.learn_predict_proba_array(rows.X, rows.y, rows.features)
-        return self.mixture.update((table, self.model.classes), others, _listed(rows.y))
-
     def _learn_labels(self, rows: Rows) -> list[Label]:
         """Learn rows whose labels have come."""
         source = _full_name(rows)
@@ -295,15 +300,14 @@ class KeyedModel:
 
     def values(self, X: Table, features: Sequence[Hashable] | None) -> tuple[Matrix, Outputs]:
         """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes."""
-        if self._shared is not None:
-            own = probas(self.model, X, features)
-            return self.mixture.combine(own, self._shared.probas(X, features))
         return self._trainer.adapter.predict_values(X, tuple(features or ()), {})  # type: ignore[arg-type]
 
     def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows without learning."""
-        if self._shared is not None:
-            table, classes = self.values(X, tuple(features or ()) or None)
+        adapter = self._trainer.adapter
+        if isinstance(adapter, MixtureAdapter):
+            names = None if features is None else tuple(features)
+            table, classes = adapter.combined(X, names, False)
             return [classes[j] for j in table.argmax(axis=1).tolist()]
         if isinstance(X, list):
             return [plain(self.model.predict_one(x, in_stream=False)) for x in X]
@@ -321,15 +325,19 @@ class KeyedModel:
         config, arrays = export_trainer(self._trainer)
         if not self._is_watched and not len(self._trainer.pending):
             del config["trainer"]
-        if self._shared is not None:
+        if self.mixture is not None:
             config["mixture"] = self.mixture.losses
+        if self.start is not None:
+            config["start"] = self.start
         seen = {source: list(newest) for source, newest in self.seen.items()}
         return to_bytes(_KIND, {"key": key, "seen": seen, **config}, arrays)
 
     def restore(self, saved: Saved) -> None:
         """Restore what `to_bytes` kept besides the model."""
         self._young = None
-        self.mixture = Mixture(saved.config.get("mixture", (0.0, 0.0)))
+        if self.mixture is not None and "mixture" in saved.config:
+            self.mixture.losses = [float(loss) for loss in saved.config["mixture"]]
+        self.start = saved.config.get("start")
         self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
         if self._is_watched and "monitor" in saved.config:
             restore_trainer(self._trainer, saved)
@@ -341,7 +349,7 @@ class KeyedModel:
         """Return the rows seen and, where the key is watched, scores, drifts and forgetting."""
         trainer = self._trainer
         report: Config = {"n_samples": self.model.n_seen}
-        if self._shared is not None:
+        if self.mixture is not None:
             report["share"] = self.mixture.share
         if trainer.measures is not None and trainer.monitor is not None:
             report |= trainer.measures.prequential.report()

