@@ -168,6 +168,9 @@ class AdvancedOptions:
     recent_values
         Number of recent target values that a regression uses to predict the stream's next row, 0 to
         16. 0: the prediction depends on the row alone.
+    memoryless_members
+        Whether a regression with a memory has a second readout member per leak that sees the
+        present row alone; the answer can then do without the memory where it does harm.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is
@@ -207,6 +210,7 @@ class AdvancedOptions:
     plastic: float = _option(1.0, _checks.number(0.0, 1.0))
     fixed_neurons: int | None = _option(None, _checks.integer(0, 4096, optional=True))
     recent_values: int = _option(3, _checks.integer(0, 16))
+    memoryless_members: bool = _option(True, _checks.flag)
     reset: str = _option("subtract", _checks.choice("subtract", "zero"))
     dt: float | None = _option(None, _checks.number(1e-3, 1e6, optional=True))
 

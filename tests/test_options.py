@@ -48,6 +48,7 @@ ADVANCED = [
     ("plastic", math.nan, "a number from 0 to 1"),
     ("fixed_neurons", 4097, "None or an integer from 0 to 4096"),
     ("recent_values", 17, "an integer from 0 to 16"),
+    ("memoryless_members", 1, "True or False"),
     ("recent_values", None, "an integer from 0 to 16"),
     ("reset", "none", "'subtract' or 'zero'"),
     ("dt", 0.0, "None or a number from 0.001 to 1e+06"),

@@ -46,7 +46,8 @@ class ArrowFileSource(ArrowSource):
         import pyarrow
         from pyarrow import ipc
 
-        self._file = pyarrow.memory_map(str(self.path))
+        # Not mapped: a damaged file, or one that is cut meanwhile, would end the process
+        self._file = pyarrow.OSFile(str(self.path))
         try:
             reader = ipc.open_file(self._file)
         except pyarrow.ArrowInvalid:  # a stream has no footer
@@ -56,7 +57,13 @@ class ArrowFileSource(ArrowSource):
         return reader.schema
 
     def _batches(self, start: int) -> Iterator[Any]:
-        return skipped((batch.select(self._names) for batch in self._read()), start)
+        return skipped((self._checked(batch) for batch in self._read()), start)
+
+    def _checked(self, batch: Any) -> Any:
+        """Return the columns that are read; raise ArrowInvalid if their numbers do not fit."""
+        chosen = batch.select(self._names)
+        chosen.validate(full=True)
+        return chosen
 
     def _read(self) -> Iterator[Any]:
         from pyarrow import ipc

@@ -29,6 +29,7 @@ from loco_stream.cli._options import (
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
 from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.errors import ConfigError
 
@@ -51,6 +52,7 @@ _OF_ROWS = (
     "control",
     "control_token",
     "metrics_port",
+    "otlp",
     "limits",
     "keys",
     "on_bad",
@@ -194,6 +196,7 @@ _fleet_options = option_group(
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
+@telemetry_options
 @log_options
 @refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
 @refuse_option("--score-window", "a fleet has no `--score-window`: scores of a key cover 500 rows")
@@ -210,6 +213,7 @@ def command(
     ports: FleetPorts,
     network: NetworkOptions,
     model: LearningOptions,
+    telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
     """Train one model per value of a feature of SOURCE.
@@ -252,6 +256,7 @@ def command(
         stop_on_signal() as handler,
         page.fleet_page(network) as pages,
         ports.open(network) as watchers,
+        telemetry.open() as otlp,
     ):
         try:
             stream = reading.open(source, model.task, endless=True, labelled=not alarms.watch)
@@ -264,7 +269,7 @@ def command(
                     reader,
                     fleet.key,
                     sinks,
-                    [*pages, *watchers],
+                    [*pages, *watchers, *fleet_watchers(otlp)],
                     fleet.limits,
                     reading.name_bounds(),
                 )

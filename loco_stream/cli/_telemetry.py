@@ -16,8 +16,9 @@ from loco_stream.cli._option_group import option_group
 
 if TYPE_CHECKING:
     from loco_stream.engine.telemetry import Telemetry
+    from loco_stream.fleet.metrics import FleetMetrics
 
-__all__ = ["TelemetryOptions", "telemetry_options", "with_telemetry"]
+__all__ = ["TelemetryOptions", "fleet_watchers", "telemetry_options", "with_telemetry"]
 
 _SECONDS = 60.0  # between two warnings
 
@@ -85,6 +86,17 @@ def with_telemetry(
         return engine_options
     watchers = [*engine_options["watchers"], telemetry]
     return {**engine_options, "watchers": watchers, "tracer": telemetry.tracer}
+
+
+def fleet_watchers(telemetry: Telemetry | None) -> list[FleetMetrics]:
+    """Return the watchers of a fleet whose metrics are exported."""
+    if telemetry is None:
+        return []
+    from loco_stream.fleet.metrics import FleetMetrics
+
+    metrics = FleetMetrics()
+    telemetry.observe(metrics.instruments)
+    return [metrics]
 
 
 telemetry_options = option_group(

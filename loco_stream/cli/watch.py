@@ -15,6 +15,7 @@ from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import SourceOptions, source_options
 from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.cli.run import RunOptions, run_and_report, run_options
 
@@ -55,6 +56,7 @@ far; a second Ctrl-C ends it at once.
 @sink_options
 @dashboard_options
 @network_options
+@telemetry_options
 @log_options
 def command(
     *,
@@ -66,6 +68,7 @@ def command(
     outputs: SinkOptions,
     page: DashboardOptions,
     network: NetworkOptions,
+    telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
     """Detect anomalies in SOURCE, then report; `_HELP` is the full help text."""
@@ -83,11 +86,10 @@ def command(
     def prepare(watchers: list[Dashboard]) -> EngineRun:
         warm_up([OF_ALARMS])
         own = {"sinks": sinks, "watchers": watchers}
+        observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
         return EngineRun(
-            SourceReader(stream),
-            lambda reader: watching_engine(
-                reader, alarms, seed, options.engine_options(reading, stream) | own
-            ),
+            SourceReader(stream), lambda reader: watching_engine(reader, alarms, seed, observed)
         )
 
-    run_and_report(prepare, options, page, network, log)
+    with telemetry.open() as otlp:
+        run_and_report(prepare, options, page, network, log)

@@ -15,6 +15,7 @@ from pathlib import Path
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence.content import Array, Saved, State
+from loco_stream.persistence.files import make_folder
 
 __all__ = ["KEPT", "CheckpointFolder", "CheckpointWriter", "foreign_files", "newest"]
 
@@ -40,7 +41,7 @@ class CheckpointFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loco_stream.engine.readings import PREFIX, Reading, readings
+from loco_stream.engine.readings import PREFIX, Point, Reading, readings
 from loco_stream.engine.tracing import Tracer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS
@@ -15,8 +17,16 @@ from loco_stream.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
-    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.metrics.export import (
+        Metric,
+        MetricExporter,
+        MetricExportResult,
+        MetricReader,
+        MetricsData,
+    )
     from opentelemetry.sdk.trace import SpanProcessor
+
+    from loco_stream.engine.latency import LatencyHistogram
 
 __all__ = ["Telemetry"]
 
@@ -32,14 +42,36 @@ class Watched(Protocol):
     def status(self) -> State:
         """The current numbers."""
 
+    @property
+    def latency(self) -> LatencyHistogram:
+        """Time that rows took."""
+
+
+class Instrument(Protocol):
+    """A metric that can be read at any time."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def description(self) -> str:
+        """What it measures."""
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether it only rises."""
+
+    def points(self) -> Iterable[Point]:
+        """Return the current numbers; none before the first."""
+
 
 class Telemetry:
     """Exports the metrics and spans of an engine by OTLP over HTTP.
 
     It is a watcher of the engine, and has the tracer for it. The metrics are those for Prometheus,
-    under the same names, but for the histogram of latencies, which OpenTelemetry cannot observe.
-    Headers and other settings come from the variables of OpenTelemetry, for example
-    ``OTEL_EXPORTER_OTLP_HEADERS`` and ``OTEL_SERVICE_NAME``.
+    under the same names. Headers and other settings come from the variables of OpenTelemetry, for
+    example ``OTEL_EXPORTER_OTLP_HEADERS`` and ``OTEL_SERVICE_NAME``.
 
     Parameters
     ----------
@@ -47,7 +79,8 @@ class Telemetry:
         Base URL of a collector, for example ``http://127.0.0.1:4318``; ``/v1/metrics`` and
         ``/v1/traces`` are appended.
     reader, processor
-        Where metrics and spans go instead of to `endpoint`.
+        Where metrics and spans go instead of to `endpoint`. A reader does not get the histogram of
+        latencies, which is added when metrics are exported.
 
     Raises
     ------
@@ -97,10 +130,13 @@ class Telemetry:
         self._traces = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._traces.add_span_processor(processor or _exporting_spans(endpoint))
         self._metrics = MeterProvider(
-            [reader or _exporting_metrics(endpoint)], resource=resource, shutdown_on_exit=False
+            [reader or _exporting_metrics(endpoint, self._latency)],
+            resource=resource,
+            shutdown_on_exit=False,
         )
         self.tracer: Tracer = self._traces.get_tracer(_NAME, __version__)
         self._engine: Watched | None = None
+        self._began = time.time_ns()
         self._status: State = {}
         self._readings: dict[str, Reading] = {}
 
@@ -108,7 +144,16 @@ class Telemetry:
         """Observe an engine from its first status on."""
         if self._engine is None:
             self._engine = engine
-            self._observe(self._metrics.get_meter(_NAME, __version__))
+            self._observe(self._meter())
+
+    def observe(self, instruments: Iterable[Instrument]) -> None:
+        """Observe metrics that are no engine's, such as those of a fleet."""
+        meter = self._meter()
+        for one in instruments:
+            _make(meter, one.name, one.description, one.points, is_counter=one.is_counter)
+
+    def _meter(self) -> Meter:
+        return self._metrics.get_meter(_NAME, __version__)
 
     def close(self) -> None:
         """Export what is left, and end."""
@@ -118,23 +163,24 @@ class Telemetry:
     def _observe(self, meter: Meter) -> None:
         for key in KEYS:
             if key.prometheus and key.kind != "histogram":
+                name = f"{PREFIX}{key.prometheus}"
                 is_counter = key.kind in ("counter", "parts")
-                make = (
-                    meter.create_observable_counter if is_counter else meter.create_observable_gauge
-                )
-                make(
-                    f"{PREFIX}{key.prometheus}", [self._callback(key)], description=key.description
-                )
+                _make(meter, name, key.description, self._points_of(key), is_counter=is_counter)
 
-    def _callback(self, key: ReportKey) -> Callable[[CallbackOptions], Iterator[Observation]]:
-        from opentelemetry.metrics import Observation
-
-        def observe(options: CallbackOptions) -> Iterator[Observation]:
+    def _points_of(self, key: ReportKey) -> Callable[[], Iterable[Point]]:
+        def points() -> Iterable[Point]:
             reading = self._read().get(key.name)
-            for point in () if reading is None else reading.points:
-                yield Observation(point.value + 0, dict(point.labels))
+            return () if reading is None else reading.points
 
-        return observe
+        return points
+
+    def _latency(self) -> Metric | None:
+        """Return the histogram of latencies; None before the first row."""
+        if self._engine is None or self._engine.latency.n == 0:
+            return None
+        key = next(key for key in KEYS if key.kind == "histogram")
+        name = f"{PREFIX}{key.prometheus}"
+        return _histogram(name, key.description, self._engine.latency, self._began)
 
     def _read(self) -> dict[str, Reading]:
         """Return the current metrics by key, made once per status."""
@@ -153,12 +199,79 @@ def _exporting_spans(endpoint: str) -> SpanProcessor:
     return BatchSpanProcessor(exporter(_url(endpoint, "traces"), timeout=_TIMEOUT))
 
 
-def _exporting_metrics(endpoint: str) -> MetricReader:
+def _make(
+    meter: Meter,
+    name: str,
+    description: str,
+    points: Callable[[], Iterable[Point]],
+    *,
+    is_counter: bool,
+) -> None:
+    """Make an instrument that reads its numbers when metrics are collected."""
+    from opentelemetry.metrics import Observation
+
+    def observe(options: CallbackOptions) -> Iterator[Observation]:
+        for point in points():
+            yield Observation(point.value + 0, dict(point.labels))
+
+    make = meter.create_observable_counter if is_counter else meter.create_observable_gauge
+    make(name, [observe], description=description)
+
+
+def _histogram(name: str, description: str, latency: LatencyHistogram, began: int) -> Metric:
+    """Return latencies in seconds, in buckets of one octave each."""
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        Histogram,
+        HistogramDataPoint,
+        Metric,
+    )
+
+    rows = latency.cumulative()
+    counts = [n - before for (_, n), (_, before) in zip(rows, [(0.0, 0), *rows], strict=False)]
+    total = rows[-1][1]  # the engine may have counted rows meanwhile
+    point = HistogramDataPoint(
+        attributes={},
+        start_time_unix_nano=began,
+        time_unix_nano=time.time_ns(),
+        count=total,
+        sum=latency.total_us * 1e-6,
+        bucket_counts=[*counts, 0],
+        explicit_bounds=[us * 1e-6 for us, _ in rows],
+        min=0.0,
+        max=latency.quantile(1.0) * 1e-6,
+    )
+    return Metric(name, description, "s", Histogram([point], AggregationTemporality.CUMULATIVE))
+
+
+def _exporting_metrics(endpoint: str, further: Callable[[], Metric | None]) -> MetricReader:
+    """Return what exports every few seconds, with a further metric that has no instrument."""
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-    exporter: Any = _exporter("metric_exporter", "OTLPMetricExporter")
-    own = exporter(_url(endpoint, "metrics"), timeout=_TIMEOUT)
+    base: Any = _exporter("metric_exporter", "OTLPMetricExporter")
+
+    class Exporter(base):
+        def export(
+            self, metrics_data: MetricsData, *args: float, **options: float
+        ) -> MetricExportResult:
+            result: MetricExportResult = super().export(
+                _with_metric(metrics_data, further()), *args, **options
+            )
+            return result
+
+    own: MetricExporter = Exporter(_url(endpoint, "metrics"), timeout=_TIMEOUT)
     return PeriodicExportingMetricReader(own, export_interval_millis=1000 * _SECONDS)
+
+
+def _with_metric(data: MetricsData, metric: Metric | None) -> MetricsData:
+    """Return metrics with one more in their first scope."""
+    if metric is None or not data.resource_metrics:
+        return data
+    resource, *others = data.resource_metrics
+    scope, *scopes = resource.scope_metrics
+    scope = replace(scope, metrics=[*scope.metrics, metric])
+    resource = replace(resource, scope_metrics=[scope, *scopes])
+    return replace(data, resource_metrics=[resource, *others])
 
 
 def _exporter(module: str, name: str) -> object:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
+from loco_stream.options import AdvancedOptions
 from loco_stream.persistence.content import with_prefix, without_prefix
 
 __all__ = ["MOST_FORECAST", "ColumnForecasts"]
@@ -43,7 +44,9 @@ class ColumnForecasts:
 
     def __init__(self, memory: Sequence[float] | None, seed: int | None) -> None:
         chosen = MEMORY if memory is None else tuple(memory)
-        self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed)
+        # Values come at once, where members without a memory add nothing for twice the cost.
+        advanced = AdvancedOptions(memoryless_members=False)
+        self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed, advanced=advanced)
         self._last: Float64 | None = None  # the row before
         self._is_known = np.zeros(0, np.bool_)  # columns that the network has learned from
 

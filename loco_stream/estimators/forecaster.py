@@ -21,7 +21,7 @@ from loco_stream.estimators.regressor import coverage_level
 from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown, to_number
-from loco_stream.options import DEFAULTS, ForecastOptions, ModelOptions
+from loco_stream.options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
 from loco_stream.persistence.content import State, restoring
 
 __all__ = ["LOCOForecaster"]
@@ -96,7 +96,11 @@ class LOCOForecaster(Forecaster):
     ) -> None:
         checked = ForecastOptions(heads=heads, seasons=seasons)
         options = ModelOptions(
-            memory=memory, max_delay=max_delay, seed=seed, hidden_sizes=hidden_sizes
+            memory=memory,
+            max_delay=max_delay,
+            seed=seed,
+            hidden_sizes=hidden_sizes,
+            advanced=AdvancedOptions(memoryless_members=False),
         )
         self.memory = memory
         self.max_delay = max_delay

@@ -259,7 +259,7 @@ def key_of(value: object) -> Key | None:
         if not math.isfinite(value):
             return None
         number = float(value)
-        return int(number) if number.is_integer() else str(number)
+        value = int(number) if number.is_integer() else str(number)
     try:
         return None if value is None else check_key(value)
     except InputError:

@@ -1,12 +1,15 @@
-"""Metrics of a fleet for Prometheus, whose number does not depend on the number of keys."""
+"""Metrics of a fleet, whose number does not depend on the number of keys."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from loco_stream.engine.readings import Point
 
 if TYPE_CHECKING:
     from loco_stream.fleet.runner import FleetRunner
@@ -23,6 +26,16 @@ _GAUGES = {
     "n_drifted_keys": "Keys with a drift in this run",
     "n_alarmed_keys": "Keys with an alarm of their detector in this run",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class FleetInstrument:
+    """A metric of a fleet: its name, what it measures, whether it only rises, and its numbers."""
+
+    name: str
+    description: str
+    is_counter: bool
+    points: Callable[[], list[Point]]
 
 
 class FleetMetrics:
@@ -61,29 +74,43 @@ class FleetMetrics:
         """Yield the metrics of the last snapshot."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        status = self._status
-        if not status:
-            return
-        rows = CounterMetricFamily(
-            "loco_fleet_rows", "Rows by what became of them", labels=["what"]
+        for one in self.instruments:
+            if points := list(one.points()):
+                labels = list(points[0].labels)
+                kind = CounterMetricFamily if one.is_counter else GaugeMetricFamily
+                family = kind(one.name, one.description, labels=labels)
+                for point in points:
+                    family.add_metric([point.labels[label] for label in labels], point.value)
+                yield family
+
+    @property
+    def instruments(self) -> tuple[FleetInstrument, ...]:
+        """The metrics, for any library that reads them."""
+        gauges = [
+            FleetInstrument(f"loco_fleet_{name.removeprefix('n_')}", text, False, self._one(name))
+            for name, text in _GAUGES.items()
+        ]
+        rows = "Rows by what became of them"
+        errors = "Quantiles over keys of the mean error of about the last 500 rows"
+        return (
+            FleetInstrument("loco_fleet_rows", rows, True, self._rows),
+            FleetInstrument(  # of a fleet of detectors
+                "loco_fleet_alarms", "Alarms of all detectors", True, self._one(_ALARMS)
+            ),
+            *gauges,
+            FleetInstrument("loco_fleet_key_error", errors, False, self._errors),
         )
-        for name, value in status.items():
-            if name.startswith("n_") and name not in (*_GAUGES, _ALARMS):
-                rows.add_metric([name.removeprefix("n_")], value)
-        yield rows
-        if _ALARMS in status:  # a fleet of detectors
-            yield CounterMetricFamily(
-                "loco_fleet_alarms", "Alarms of all detectors", value=status[_ALARMS]
-            )
-        for name in filter(status.__contains__, _GAUGES):
-            yield GaugeMetricFamily(
-                f"loco_fleet_{name.removeprefix('n_')}", _GAUGES[name], value=status[name]
-            )
-        errors = GaugeMetricFamily(
-            "loco_fleet_key_error",
-            "Quantiles over keys of the mean error of about the last 500 rows",
-            labels=["quantile"],
-        )
-        for quantile, value in zip(_QUANTILES, self._quantiles, strict=False):
-            errors.add_metric([f"{quantile:g}"], value)
-        yield errors
+
+    def _rows(self) -> list[Point]:
+        return [
+            Point(value, {"what": name.removeprefix("n_")})
+            for name, value in self._status.items()
+            if name.startswith("n_") and name not in (*_GAUGES, _ALARMS)
+        ]
+
+    def _one(self, name: str) -> Callable[[], list[Point]]:
+        return lambda: [Point(self._status[name])] if name in self._status else []
+
+    def _errors(self) -> list[Point]:
+        numbers = zip(_QUANTILES, self._quantiles, strict=False)
+        return [Point(value, {"quantile": f"{quantile:g}"}) for quantile, value in numbers]

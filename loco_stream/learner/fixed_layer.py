@@ -23,6 +23,7 @@ from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.encoding import SETTLE, bounded
 from loco_stream.learner.hidden import window_trace
 from loco_stream.learner.scale_guard import is_apart
+from loco_stream.learner.tiny import drop_tiny_items
 from loco_stream.numbers import LARGEST
 
 __all__ = [
@@ -117,6 +118,7 @@ def carry_means(state, scratch):
         decay = np.float32(math.exp(-gaps / TIME_CONSTANTS[k]))
         for f in range(means.shape[1]):
             carried[k, f] = decay * means[k, f]
+        drop_tiny_items(carried[k], means.shape[1])
 
 
 @kernel

@@ -44,6 +44,7 @@ class Settings(NamedTuple):
     n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
     feature
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
+    n_memoryless: members on traces, the last ones, that do not see neurons with a memory
     n_snapshots: earlier models that are kept
     weighting: where class weights come from, `EQUAL`, `GIVEN` or `BALANCED`
     remembers: a row depends on earlier ones
@@ -87,6 +88,7 @@ class Settings(NamedTuple):
     n_fixed: int
     n_means: int
     n_trace: int
+    n_memoryless: int
     n_linear: int
     n_losses: int
     n_snapshots: int
@@ -117,6 +119,7 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
     tau = float(advanced.window if advanced.tau is None else advanced.tau)
     memory = options.memory or (0.0, 0.0)
     n_fixed = layout.n_fixed if recursive and not regression else 0
+    n_memoryless = _n_memoryless(options, layout) if regression else 0
     settings = Settings(
         n_layers=len(sizes),
         n_hidden=sum(sizes),
@@ -146,7 +149,8 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         retention=float(options.retention),
         n_fixed=n_fixed,
         n_means=len(TIME_CONSTANTS) if n_fixed and options.memory else 0,
-        n_trace=len(layout.leaks) if recursive else 1,
+        n_trace=len(layout.leaks) + n_memoryless if recursive else 1,
+        n_memoryless=n_memoryless,
         n_linear=N_LINEAR if recursive and raw_inputs else 0,
         n_losses=2 if recursive and not regression else 1,
         n_snapshots=N_SNAPSHOTS if recursive and not regression and options.retention > 0.0 else 0,
@@ -218,6 +222,13 @@ def _projection(options: ModelOptions) -> int:
     if options.rule != "loco" or advanced.orthogonality == 0.0:
         return NO_PROJECTION
     return [projection.name for projection in PROJECTIONS].index(advanced.projection)
+
+
+def _n_memoryless(options: ModelOptions, layout: Layout) -> int:
+    advanced = options.advanced
+    sees_first = advanced.readout == "recursive" and layout.readout_layers != "last"
+    wanted = options.memory is not None and advanced.memoryless_members
+    return len(layout.leaks) if sees_first and wanted else 0
 
 
 def _n_clusters(options: ModelOptions) -> int:

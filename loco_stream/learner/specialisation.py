@@ -60,7 +60,11 @@ _COMMON: dict[str, float] = {
     "recursive": True,
     "weighting": EQUAL,
 }
-_WITHOUT_MEMORY: dict[str, float] = _COMMON | {"longest": 0.0, "remembers": False}
+_WITHOUT_MEMORY: dict[str, float] = _COMMON | {
+    "longest": 0.0,
+    "n_memoryless": 0,
+    "remembers": False,
+}
 _CLASSIFIER = _WITHOUT_MEMORY | {"n_lags": 0, "regression": False}
 _REGRESSOR = _WITHOUT_MEMORY | {
     "n_centroids": 0,

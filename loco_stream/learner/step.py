@@ -401,6 +401,8 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
         row = scratch.then
     if settings.learns:
         assign_credit(settings, state, scratch)
+        if settings.regression and state.delayed.is_delayed > 0.0:
+            traces.withhold_credit(state.context, scratch.neurons.credit)
     credit = scratch.neurons.credit[: settings.n_hidden if settings.learns else 0]
     is_ready = ensemble.prepare_experts(settings, state, scratch)
     if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):

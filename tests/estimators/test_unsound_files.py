@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import LOCOClassifier, load, save
+from loco_stream import (
+    LOCOClassifier,
+    LOCOForecaster,
+    LOCOMultiTargetRegressor,
+    load,
+    save,
+)
 from loco_stream.cli.inspect import command
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._core import ModelCore
@@ -35,6 +41,49 @@ def test_negative_squares_are_refused(tmp_path):
     with pytest.raises(CheckpointError) as refused:
         load(path)
     assert inspected(path)["fault"] == str(refused.value)
+
+
+def damaged_copy(model, path, name, change):
+    """Save a model with one array changed."""
+    config, arrays = model.export_state()
+    array = arrays[name].copy()
+    change(array)
+    persist.write(path, config["kind"], config, {**arrays, name: array})
+    return path
+
+
+@pytest.mark.parametrize("count", [4, 2**62, -1])
+def test_a_number_of_pending_rows_beyond_its_array_is_refused(tmp_path, count):
+    model = LOCOClassifier(hidden_sizes=(8,), seed=0)
+    model.learn_array(*blobs(50))
+
+    def change(array):
+        array[0] = count
+
+    path = damaged_copy(model, tmp_path / "m.loco", "experts.discriminant.n_pending", change)
+    with pytest.raises(CheckpointError, match="`n_pending` must be 0 to 3"):
+        load(path)
+
+
+@pytest.mark.parametrize("count", [2**63 - 1, 2**60])
+def test_counts_of_targets_that_would_overflow_are_refused(tmp_path, count):
+    model = LOCOMultiTargetRegressor(hidden_sizes=4, seed=0)
+    for i in range(30):
+        model.learn_one({"a": i % 3}, {"heat": i % 3, "flow": i % 2})
+    path = tmp_path / "m.loco"
+    damaged_copy(model, path, "targets.residuals.counters", lambda array: array.fill(count))
+    with pytest.raises(CheckpointError, match=r"'residuals.counters' must be at most"):
+        load(path)
+
+
+def test_a_count_of_forecasts_that_would_overflow_is_refused(tmp_path):
+    model = LOCOForecaster(hidden_sizes=4, heads=3, seed=0)
+    for i in range(30):
+        model.learn_one(float(i % 3))
+    path = tmp_path / "m.loco"
+    damaged_copy(model, path, "heads.counters", lambda array: array.fill(2**63 - 1))
+    with pytest.raises(CheckpointError, match="'counters' must be 0 to"):
+        load(path)
 
 
 def test_a_model_that_answers_with_what_is_no_number_is_refused(tmp_path, monkeypatch):

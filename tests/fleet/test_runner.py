@@ -210,3 +210,12 @@ def test_times_and_sequence_ids_that_models_do_not_get_are_counted(tmp_path, mem
         report = FleetRunner(fleet, SourceReader(PairSource(rows)), "device").run()
     assert report["n_out_of_time"] == (4 if memory else 0)
     assert any("sequence id" in note for note in report["notes"]) == bool(memory)
+
+
+@pytest.mark.parametrize("key", [1e30, -(2.0**63), 2.0**64, 10**400, np.float32(1e20)])
+def test_a_number_beyond_64_bits_is_no_key_and_ends_nothing(tmp_path, key):
+    rows = [Sample({"device": key, "a": 1.0}, "on", 0), Sample({"device": 7.0, "a": 1.0}, "on", 1)]
+    with Fleet(template(), tmp_path, key_groups=4) as fleet:
+        report = FleetRunner(fleet, SourceReader(PairSource(rows)), "device").run()
+        assert (report["n_samples"], report["n_without_key"] + report["n_rejected"]) == (1, 1)
+        assert list(fleet.keys()) == [7]

@@ -7,24 +7,28 @@ input that once caused a fault is kept as a file of the corpus.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import loco_stream
-from loco_stream.connectors import CSVSource
+from loco_stream.connectors import CSVSource, open_source
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import read_row
 from loco_stream.connectors.ls1.receiver import Receiver
 from loco_stream.connectors.ls1.remote_source import RemoteSources
 from loco_stream.engine import StreamEngine
+from loco_stream.engine.source_reader import PairSource
 from loco_stream.errors import CheckpointError, LocoStreamError, SourceError
+from loco_stream.stream import Block, Sample
 from tests.helpers import foreign
 from tests.helpers.server_harness import A, ServerHarness
 
@@ -125,6 +129,60 @@ def test_csv_files(tmp_path):
     fuzz(corpus("csv"), attempt)
 
 
+def table_files(folder):
+    """Return small files of every kind of table, by the end of their URL."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import feather, parquet
+
+    kinds = ["ok", "worn", "ok", None] * 5
+    table = pyarrow.table({"a": [0.5, None, 2.0, 1e30] * 5, "n": list(range(20)), "y": kinds})
+    parquet.write_table(table, folder / "t.parquet")
+    feather.write_feather(table, folder / "t.arrow", compression="uncompressed")
+    X = np.arange(20.0).reshape(10, 2)
+    np.save(folder / "t.npy", X)
+    np.savez_compressed(folder / "t.npz", X=X, y=np.array(list("abababaaaa")))
+    (folder / "t.jsonl").write_text('{"a": 1, "y": "ok"}\n{"x": {"b": null}, "y": 3}\n' * 5)
+    (folder / "t.influx").write_text('press,site=a speed=0.5,y="ok" 1700000000000000000\n' * 5)
+    query = {"parquet": "target=y", "arrow": "target=y", "jsonl": "target=y", "influx": "target=y"}
+    return {
+        path: f"{'npy' if path.suffix == '.npz' else path.suffix[1:]}:{path}"
+        f"?{query.get(path.suffix[1:], '')}".rstrip("?")
+        for path in sorted(folder.glob("t.*"))
+    }
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "npy", "npz", "jsonl", "influx"])
+def test_table_files(tmp_path, kind):
+    (path, url), *_ = [
+        (path, url) for path, url in table_files(tmp_path).items() if path.suffix == f".{kind}"
+    ]
+
+    def attempt(content):
+        path.unlink()
+        path.write_bytes(content)
+        with suppress(LocoStreamError), closing(open_source(url)) as source:
+            for event in source:
+                for one in event if isinstance(event, list) else [event]:
+                    assert isinstance(one, Sample | Block)
+
+    fuzz([path.read_bytes()], attempt)
+
+
+def test_network_files(tmp_path):
+    pytest.importorskip("nir")
+    from tests.simulator.test_hostile_nir import write
+
+    path = tmp_path / "net.nir"
+    write(path)
+
+    def attempt(content):
+        path.write_bytes(content)
+        with suppress(LocoStreamError):
+            loco_stream.Network.from_nir(path)
+
+    fuzz([path.read_bytes()], attempt)
+
+
 def with_checksum(content):
     """A mutated file with a valid checksum."""
     body = content[:-32]
@@ -150,6 +208,66 @@ def test_model_files(tmp_path):
             loaded.learn_one({"a": 1.0, "c": 2.0}, 1)
 
     fuzz(contents, attempt)
+
+
+class LoggedSource(PairSource):
+    """Rows that cannot be read again, so that the engine logs them."""
+
+    needs_log = True
+
+
+def test_logs_of_commits(tmp_path, monkeypatch):
+    """A damaged log resumes with what is before the damage, or is refused."""
+    monkeypatch.setattr(StreamEngine, "_finish", lambda self: None)  # as if it were killed
+    state = tmp_path / "state"
+    make = {"checkpoint": state, "task": "classification"}
+
+    def run(n, **options):
+        rows = [({"a": float(i % 3)}, "xyz"[i % 3]) for i in range(n)]
+        model = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
+        StreamEngine(model, LoggedSource(rows), **make, **options).run()
+
+    run(40)
+    (log,) = state.glob("log-*.wal")
+    kept = {path: path.read_bytes() for path in state.iterdir()}
+
+    def attempt(content):
+        for path in state.iterdir():
+            path.unlink()
+        for path, whole in kept.items():
+            path.write_bytes(content if path == log else whole)
+        with suppress(LocoStreamError):
+            run(45, resume=True)
+
+    fuzz([kept[log]], attempt)
+
+
+def test_stores_of_fleets(tmp_path):
+    folder = tmp_path / "fleet"
+    model = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
+    with loco_stream.Fleet(model, folder, key_groups=1) as fleet:
+        for key in range(4):
+            fleet.learn(key, [[0.5], [1.0]], ["on", "off"])
+    files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+    kept = {path: path.read_bytes() for path in files}
+    turn = itertools.cycle(files)
+
+    def attempt(content):
+        for path, whole in kept.items():
+            path.write_bytes(whole)
+        path = next(turn)
+        path.write_bytes(mutate_again(kept[path], content))
+        with suppress(LocoStreamError), loco_stream.Fleet(model, folder, key_groups=1) as fleet:
+            for key in fleet.keys():  # noqa: SIM118
+                fleet.predict(key, [[0.5]])
+
+    fuzz([bytes(64)], attempt)
+
+
+def mutate_again(content, draw):
+    """Return a file with a piece replaced where the bytes of a drawn text say."""
+    at = int.from_bytes(hashlib.sha256(draw).digest()[:6]) % max(len(content), 1)
+    return content[:at] + draw[:8] + content[at + 8 :]
 
 
 def test_checkpoints(tmp_path):

@@ -9,13 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.helpers.children import end_with_parent
+
 SOAK = bool(os.environ.get("LOCO_SOAK"))
 LOCO = [sys.executable, "-m", "loco_stream"]
 
 
 def start(processes, *command):
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=end_with_parent,
     )
     processes.append(process)
     return process

@@ -1,6 +1,6 @@
 """Model files with valid checksums and impossible content.
 
-Each loads and works, or is refused with `CheckpointError`.
+Each loads and answers finite numbers, or is refused with `CheckpointError`.
 
     python -m tests.helpers.mutants FIRST COUNT
 
@@ -21,10 +21,18 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from loco_stream import LOCORegressor, load, save
+from loco_stream import (
+    LOCODetector,
+    LOCOForecaster,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+    load,
+    save,
+)
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.persistence.migrations import VERSION
@@ -153,7 +161,23 @@ def base_files(folder: Path) -> list[bytes]:
         path = folder / "base.loco"
         save(model, path)
         contents.append(path.read_bytes()[:-32])
+    for model in other_models(X):
+        save(model, path)
+        contents.append(path.read_bytes()[:-32])
     return contents
+
+
+def other_models(X: np.ndarray) -> list[object]:
+    """Return a detector, a forecaster and a regressor of two targets after some rows."""
+    detector = LOCODetector(seed=1)
+    forecaster = LOCOForecaster(hidden_sizes=4, heads=3, seasons=(7,), seed=1)
+    targets = LOCOMultiTargetRegressor(hidden_sizes=4, seed=1)
+    for row in [*X, *X, *X]:
+        x = dict(zip(NAMES, row.tolist(), strict=True))
+        detector.learn_one(x)
+        forecaster.learn_one(row[0], {"a": row[1]})
+        targets.learn_one(x, {"heat": row[0], "flow": row[2]})
+    return [detector, forecaster, targets]
 
 
 def signed(content: bytes) -> bytes:
@@ -280,9 +304,43 @@ def check(path: Path, content: bytes) -> bool:
         model = load(path)
     except CheckpointError:
         return False
-    for x, y in ROWS:
-        model.predict_one(x)
-        model.learn_one(x, y)
+    first = answers(model)
+    if not np.isfinite(first).all():
+        raise ValueError(f"the loaded {type(model).__name__} answers {first}")
+    use(model)
+    return True
+
+
+def answers(model: Any) -> list[float]:
+    """Return the numbers that a model answers before it learns."""
+    x = ROWS[0][0]
+    if isinstance(model, LOCODetector):
+        return [model.score_one(x)]
+    if isinstance(model, LOCOForecaster):
+        return model.forecast(4)
+    if isinstance(model, LOCOMultiTargetRegressor):
+        return list(model.predict_one(x).values())
+    if isinstance(model, LOCORegressor):
+        return [model.predict_one(x)]
+    return list(model.predict_proba_one(x).values())
+
+
+def use(model: Any) -> None:
+    """Predict and learn five rows in every way that a model has."""
+    for i, (x, y) in enumerate(ROWS):
+        if isinstance(model, LOCODetector):
+            model.learn_one(x)
+        elif isinstance(model, LOCOForecaster):
+            model.learn_one(float(y), {"a": x["a"]})
+        elif isinstance(model, LOCOMultiTargetRegressor):
+            model.learn_one(x, {"heat": float(y), "flow": float(i)})
+        else:
+            model.predict_one(x)
+            model.learn_one(x, y)
+    answers(model)
+    model.export_state()
+    if isinstance(model, LOCODetector | LOCOForecaster | LOCOMultiTargetRegressor):
+        return
     model.predict_array(np.ones((2, 3)), features=NAMES)
     with contextlib.suppress(InputError):  # predictions by weights of 1e300
         model.learn_one(model.observe_one(ROWS[0][0]), ROWS[0][1])
@@ -290,8 +348,6 @@ def check(path: Path, content: bytes) -> bool:
     model.explain_one(ROWS[0][0])
     if isinstance(model, LOCORegressor):
         model.predict_interval_one(ROWS[0][0])
-    model.export_state()
-    return True
 
 
 def main(first: int, count: int) -> None:

@@ -55,9 +55,11 @@ def chance_run(labels, label):
 
 
 class DelayedValues:
-    """The mixture of members, both stacks, the mean of all members and of the linear ones."""
+    """The mixture of members, both stacks, the mean of those without memory, and of linear ones."""
 
-    def __init__(self, n, n_trace, n_linear):
+    def __init__(self, n, settings):
+        n_trace = settings.n_trace
+        n_linear = settings.n_linear
         self.stack = np.full(n, 1.0 / n)
         self.stack_p = STACK_PRIOR * np.eye(n)
         self.log_weights = np.zeros(n + N_OTHERS)
@@ -67,6 +69,9 @@ class DelayedValues:
         self.linear = np.full(n, 1.0 / n)
         if n_linear:
             self.linear = np.isin(np.arange(n), n_trace + np.arange(n_linear)) / n_linear
+        has_memory = np.arange(n) < n_trace - settings.n_memoryless
+        counted = ~has_memory if settings.n_memoryless else np.ones(n, bool)
+        self.mean = counted / counted.sum()
         self.errors = [0.0]
         self.power = 0.0
         self.product = 0.0
@@ -74,7 +79,7 @@ class DelayedValues:
     def experts(self, stack):
         """Return the weight that each expert gives each member, (experts, members)."""
         n = len(stack)
-        return np.vstack([np.eye(n), stack, self.stack, np.full(n, 1.0 / n), self.linear])
+        return np.vstack([np.eye(n), stack, self.stack, self.mean, self.linear])
 
     def weights(self, stack):
         """Return the weight of each member."""

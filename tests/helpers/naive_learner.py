@@ -72,18 +72,22 @@ def with_mean(scores, n):
 
 
 class Member:
-    """One recursive member: its projector, its weights for each loss, and its outputs."""
+    """One recursive member: its projector, its weights for each loss, and its outputs.
 
-    def __init__(self, n_inputs, n_classes, n_losses, leak, prior):
+    `seen` is 1 for each input that it sees, else 0.
+    """
+
+    def __init__(self, n_inputs, n_classes, n_losses, leak, prior, seen=1.0):
         self.p = prior * np.eye(n_inputs)
+        self.seen = seen
         self.leak = leak
         self.prior = prior
         self.weights = [np.zeros((n_inputs, n_classes)) for _ in range(n_losses)]
 
     def predict(self, z):
         """Return the outputs of every loss, (losses, classes)."""
-        self.z = z
-        self.outputs = np.array([z @ w for w in self.weights])
+        self.z = z * self.seen
+        self.outputs = np.array([self.z @ w for w in self.weights])
         return self.outputs
 
     def learn(self, target, last_seen, n_seen):
@@ -188,6 +192,12 @@ class Learner:
             Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK])
             for leak in (self.layout.leaks if s.recursive else (0.0,))
         ]
+        forgets = np.r_[self.time_constants == 0.0, np.ones(self.n_inputs - s.n_hidden, bool)]
+        forgets[self.sizes[0] : s.n_hidden] = False
+        self.members += [
+            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK], forgets)
+            for leak in self.layout.leaks[: s.n_memoryless]
+        ]
         linear = zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         self.members += [
             Member(n_features + 1, n_classes, s.n_losses, leak, prior) for leak, prior in linear
@@ -227,7 +237,7 @@ class Learner:
         self.events = Events()
         self.labels = []
         self.n_tickets = 0
-        self.delayed_values = DelayedValues(n_stacked, s.n_trace, s.n_linear)
+        self.delayed_values = DelayedValues(n_stacked, s)
 
     def _start_fixed(self, n_features, n_classes):
         self.fixed = FixedLayer(self.settings, n_features)
@@ -595,7 +605,7 @@ class Learner:
             self.delayed_values.in_use = True
             rows = self.n_seen - delayed_labels.READOUT_FIRST
             risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
-            return 1.0, 0.0 if self.settings.remembers else risen
+            return 1.0, risen
         waiting = self.n_tickets - then.n_tickets + 1
         share = self.events.share(self.labels, then.n_seen, waiting)
         return share, share
@@ -759,6 +769,8 @@ class Learner:
     def change_hidden(self, credit, share):
         """Change every layer by a share of a step."""
         s = self.settings
+        if self.regression and self.delayed_values.in_use:
+            credit = np.where(self.time_constants > 0.0, 0.0, credit)
         pairs = zip(self.borders[:-2], self.borders[1:-1], strict=True)
         inputs = [self.lines, *(self.traces[a:b] for a, b in pairs)]
         cluster = self.choose_cluster(inputs) if s.projection == CLUSTERS else -1

@@ -13,11 +13,11 @@ from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.snapshots import EVAL_ROWS, SPACING
 from loco_stream.learner.settings import Settings
 
-__all__ = ["check_state"]
+__all__ = ["MAX_COUNT", "check_state"]
 
 _MAX_TRACE = 1e6
 _MAX_INVERSE = 1e10  # whose ridge is at least 1e-9
-_MAX_COUNT = 2**53  # a float64 beside it still tells one from the next
+MAX_COUNT = 2**53  # a float64 beside it still tells one from the next
 _OPEN = ("lowest", "highest", "low", "high")  # ranges start from infinity
 
 
@@ -38,7 +38,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
     _require_within("projections.clusters.directions", clusters.directions, _MAX_TRACE)
     _require_within("projections.clusters.inverse_gram", clusters.inverse_gram, _MAX_INVERSE)
     _check_divisors(state)
-    if not ((state.scale_guard.n_recent >= 0.0) & (state.scale_guard.n_recent <= _MAX_COUNT)).all():
+    if not ((state.scale_guard.n_recent >= 0.0) & (state.scale_guard.n_recent <= MAX_COUNT)).all():
         raise ValueError("array 'scale_guard.n_recent' must hold counts")
     _check_context(state)
     _check_residuals(state)
@@ -59,20 +59,20 @@ def _check_counts(settings: Settings, state: State, n_features: int, n_outputs: 
     counts = state.counts
     snapshots = state.snapshots.counters
     for name, value, low, high in (
-        ("n_seen", counts.n_seen, 0, _MAX_COUNT),
+        ("n_seen", counts.n_seen, 0, MAX_COUNT),
         ("n_features", counts.n_features, n_features, n_features),
         ("n_classes", counts.n_classes, 0, n_outputs),
         ("n_clusters", counts.n_clusters, 0, settings.n_clusters),
-        ("n_skipped", counts.n_skipped, 0, _MAX_COUNT),
-        ("n_masked", counts.n_masked, 0, _MAX_COUNT),
-        ("noise_round", counts.noise_round, 0, _MAX_COUNT),
+        ("n_skipped", counts.n_skipped, 0, MAX_COUNT),
+        ("n_masked", counts.n_masked, 0, MAX_COUNT),
+        ("noise_round", counts.noise_round, 0, MAX_COUNT),
         ("last_label", counts.last_label, -1, n_outputs - 1),
         ("slot", snapshots.slot, 0, max(settings.n_snapshots - 1, 0)),
-        ("age", snapshots.age, -SPACING, _MAX_COUNT),
-        ("n_kept", snapshots.n_kept, 0, _MAX_COUNT),
+        ("age", snapshots.age, -SPACING, MAX_COUNT),
+        ("n_kept", snapshots.n_kept, 0, MAX_COUNT),
         ("eval_rows", snapshots.eval_rows, 0, EVAL_ROWS),
-        ("n_residuals", state.residuals.counters.n_residuals, 0, _MAX_COUNT),
-        ("n_rows", state.experts.neighbors.counters.n_rows, 0, _MAX_COUNT),
+        ("n_residuals", state.residuals.counters.n_residuals, 0, MAX_COUNT),
+        ("n_rows", state.experts.neighbors.counters.n_rows, 0, MAX_COUNT),
     ):
         if not low <= value <= high:
             raise ValueError(f"`{name}` must be {low} to {high}, got {value}")

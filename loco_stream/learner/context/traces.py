@@ -21,8 +21,18 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.init_weights import delay_targets
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream.learner.tiny import drop_tiny_items
 
-__all__ = ["ContextState", "advance", "carry", "forget", "restore_context", "save_context"]
+__all__ = [
+    "ContextState",
+    "advance",
+    "carry",
+    "forget",
+    "neurons_with_memory",
+    "restore_context",
+    "save_context",
+    "withhold_credit",
+]
 
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
 FIRST_STEP = 2.0  # of its logarithm, over the number of gaps: converges over orders of magnitude
@@ -30,11 +40,16 @@ TOWARDS_LONG = 0.7  # spread of the time constants: 1 is even; short ones are ne
 GOLDEN = 0.6180339887498949  # multiples of it, less their integer part, lie evenly on (0, 1)
 
 
+def neurons_with_memory(n_hidden: int) -> range:
+    """Return which of so many hidden neurons carry their traces on."""
+    return range(1, n_hidden, 2)
+
+
 def _spread_time_constants(constants: Array, shapes: Shapes) -> None:
     """Spread the time constants of every other neuron in the logarithm, close ones far apart."""
     shortest = shapes.settings.shortest
     ratio = shapes.settings.longest / shortest if len(constants) else 1.0
-    for i in range(1, len(constants), 2):
+    for i in neurons_with_memory(len(constants)):
         constants[i] = shortest * ratio ** ((i + 1) * GOLDEN % 1.0) ** TOWARDS_LONG
 
 
@@ -98,6 +113,7 @@ def carry(context, scratch, t):
             decays[i] = math.exp(-gaps / constant) if constant > 0.0 else 0.0
     for i in range(decays.shape[0]):
         carried[i] = np.float32(np.float64(context.traces[i]) * decays[i])
+    drop_tiny_items(carried, decays.shape[0])
 
 
 @kernel
@@ -128,6 +144,18 @@ def advance(context, t, traces):
         clock.n_backward += 1.0
     clock.last = t
     clock.is_timed = 1.0
+
+
+@kernel
+def withhold_credit(context, credit):
+    """Set the credit of neurons with a memory to 0, (hidden,) float32.
+
+    Where values come late, what these neurons carry on in a row that waits was left by their
+    weights of that time, and would mean something else if the weights had changed since.
+    """
+    for i in range(context.time_constants.shape[0]):
+        if context.time_constants[i] > 0.0:
+            credit[i] = np.float32(0.0)
 
 
 @kernel

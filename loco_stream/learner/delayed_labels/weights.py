@@ -10,8 +10,7 @@ one over its own number in a longer one.
 Hidden layers make as much of a step, so that an event makes about one. Values need more care: while
 features move, members without leak tell rows apart that lie a delay ahead by features of earlier
 times. So a regression learns late values by its readout alone at first, then by steps that grow to
-whole ones, and always by its readout alone with a memory, where earlier rows left traces made by
-older weights.
+whole ones. Neurons with a memory do not learn from late values: see `traces.withhold_credit`.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def shares(settings, state, label, written, share):
     delayed.is_delayed = 1.0
     if settings.regression:
         risen = min(max((n_seen - READOUT_FIRST) / RISE, 0.0), 1.0)
-        return share, 0.0 if settings.remembers else share * risen
+        return share, share * risen
     if delayed.n_events == 0.0 and number >= 0.0:
         delayed.event_length = max(delayed.event_length, delayed.n_tickets - number + 1.0)
     weight = _observation_share(state, label, n_learned, share)

@@ -4,8 +4,8 @@ With values at once one stack is the output. When they are late, what is best di
 stream: a single slow member where the target wanders on, the stack of what members predicted then
 where they know little of the rows to come, the stack of what they predict by now where rows are
 independent, the linear members where there is little to learn from. So the members, both stacks,
-the mean of all and the mean of the linear ones are weighted by exp(-RATE * sum of squared errors /
-(2 * error of the best)), fading: the aggregation of Vovk (1990).
+the mean of all without a memory and the mean of the linear ones are weighted by exp(-RATE * sum of
+squared errors / (2 * error of the best)), fading: the aggregation of Vovk (1990).
 
 Errors of rows that wait together are much alike, and so is what they say about the weights. A row
 counts as the share (1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's
@@ -30,7 +30,7 @@ __all__ = ["N_OTHERS", "DelayedValueState", "independent_share", "learn_weights"
 N_OTHERS = 4  # besides the members: two stacks, two means
 THEN = 0  # positions of these behind the members: the stack of the outputs when predicted,
 NOW = 1  # the stack of the outputs by now,
-MEAN = 2  # the mean of all members,
+MEAN = 2  # the mean of all members without a memory,
 LINEAR = 3  # and of the linear ones
 RATE = 0.2
 MAX_ERROR = 16.0  # squared error that is believed
@@ -69,6 +69,12 @@ class DelayedValueState(NamedTuple):
 
 
 @kernel
+def _first_memoryless(settings):
+    """Return the position of the first member without a memory; the others follow it."""
+    return settings.n_trace - settings.n_memoryless if settings.n_memoryless > 0 else 0
+
+
+@kernel
 def write_weights(settings, delayed, stack, weights):
     """Write the weight of each member in the mixture of all experts.
 
@@ -87,6 +93,7 @@ def write_weights(settings, delayed, stack, weights):
     total = 0.0
     first = settings.n_trace
     n_linear = settings.n_linear
+    without = _first_memoryless(settings)
     for e in range(log_weights.shape[0]):
         top = max(top, log_weights[e])
     for e in range(log_weights.shape[0]):
@@ -97,7 +104,9 @@ def write_weights(settings, delayed, stack, weights):
     linear = math.exp(log_weights[n + LINEAR] - top) / total
     for a in range(n):
         own = math.exp(log_weights[a] - top) / total
-        weights[a] = own + then * stack[a] + now * delayed.stack[a] + mean / n
+        weights[a] = own + then * stack[a] + now * delayed.stack[a]
+        if a >= without:
+            weights[a] += mean / (n - without)
         if n_linear == 0:
             weights[a] += linear / n
         elif first <= a < first + n_linear:
@@ -131,11 +140,13 @@ def _others(settings, delayed, stack, outputs, stride):
     n = stack.shape[0]
     first = settings.n_trace
     n_linear = settings.n_linear
+    without = _first_memoryless(settings)
     for e in range(n):
         score = np.float64(outputs[e * stride])
         then += stack[e] * score
         now += delayed.stack[e] * score
-        mean += score / n
+        if e >= without:
+            mean += score / (n - without)
         if n_linear == 0:
             linear += score / n
         elif first <= e < first + n_linear:

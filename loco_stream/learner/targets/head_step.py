@@ -21,7 +21,11 @@ from loco_stream.learner.plasticity.feedback import broadcast_error
 from loco_stream.learner.plasticity.update import change_hidden
 from loco_stream.learner.readout import delayed_values, intervals, stacks
 from loco_stream.learner.readout.ensemble import prepare_experts
-from loco_stream.learner.readout.experts.least_squares import LINEAR_LEAKS, LINEAR_PRIORS
+from loco_stream.learner.readout.experts.least_squares import (
+    LINEAR_LEAKS,
+    LINEAR_PRIORS,
+    change_projector,
+)
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.step import FRESH_START, LEARN, PREDICT, TIME, is_sound, prepare_context
@@ -300,23 +304,13 @@ def _change_projectors(settings, state, scratch):
     n_features = state.counts.n_features
     _, n_inputs = input_span(settings, n_features)
     for m in range(settings.n_trace):
-        decay = (own.leaks[m], own.priors[m])
-        _lose(own.projectors[m], n_inputs, work.gains[m], work.energies[m], decay)
+        decay = (own.leaks[m], own.priors[m], state.counts.n_seen)
+        change_projector(own.projectors[m], n_inputs, work.gains[m], work.energies[m], decay)
     for m in range(settings.n_linear):
-        decay = (LINEAR_LEAKS[m], LINEAR_PRIORS[m])
+        decay = (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen)
+        k = work.linear_gains[m]
         energy = work.energies[settings.n_trace + m]
-        _lose(own.linear_projectors[m], n_features + 1, work.linear_gains[m], energy, decay)
-
-
-@kernel
-def _lose(projector, n_inputs, k, q, decay):
-    """Make the projector's part of `recursive_update`."""
-    leak, prior = decay
-    scale = np.float32(-1.0 / (1.0 + q))
-    add_outer(projector, n_inputs, 0, n_inputs, k, scale, k, np.float32(1.0 - leak))
-    if leak > 0.0:
-        for j in range(n_inputs):
-            projector[j, j] += np.float32(leak * prior)
+        change_projector(own.linear_projectors[m], n_features + 1, k, energy, decay)
 
 
 @kernel

@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.learner.arrays.check import MAX_COUNT
 from loco_stream.learner.arrays.scratch import Scratch
 from loco_stream.learner.arrays.shapes import shapes_of
 from loco_stream.learner.arrays.spec import (
@@ -104,5 +105,5 @@ def _check_numbers(name: str, array: Array) -> None:
     """Raise ValueError if compiled code would be misled by a number of the array."""
     if np.isnan(array).any() or (name != "radii" and not np.isfinite(array).all()):
         raise ValueError(f"array {name!r} must be finite")
-    if name == "counters" and array.min() < 0:
-        raise ValueError("array 'counters' must not be negative")
+    if name == "counters" and not 0 <= array.min() <= array.max() <= MAX_COUNT:
+        raise ValueError(f"array 'counters' must be 0 to {MAX_COUNT}")

@@ -105,7 +105,7 @@ def learn_members(settings, state, scratch, weights):
             n_inputs,
             work.gains[m],
             work.energies[m],
-            (own.leaks[m], own.priors[m]),
+            (own.leaks[m], own.priors[m], state.counts.n_seen),
             work.residual,
         )
     for m in range(settings.n_linear):
@@ -118,7 +118,7 @@ def learn_members(settings, state, scratch, weights):
             state.counts.n_features + 1,
             work.linear_gains[m],
             work.energies[settings.n_trace + m],
-            (LINEAR_LEAKS[m], LINEAR_PRIORS[m]),
+            (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen),
             work.residual,
         )
 

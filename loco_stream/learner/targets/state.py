@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.learner.arrays.allocate import lengths_of
+from loco_stream.learner.arrays.check import MAX_COUNT
 from loco_stream.learner.arrays.scratch import Scratch
 from loco_stream.learner.arrays.shapes import shapes_of
 from loco_stream.learner.arrays.spec import (
@@ -183,6 +184,8 @@ def _check_numbers(name: str, array: Array) -> None:
         raise ValueError(f"array {name!r} must be finite")
     if name.startswith(("counters", "residuals")) and (array < 0).any():
         raise ValueError(f"array {name!r} must not be negative")
+    if array.dtype.kind == "i" and (array > MAX_COUNT).any():
+        raise ValueError(f"array {name!r} must be at most {MAX_COUNT}")
     if name == "residuals.risks" and (array > 1.0).any():
         raise ValueError(f"array {name!r} must be 0 to 1")
 

@@ -172,6 +172,8 @@ def _change(model, row, n_known, weight, share):
     if plastic:
         _average_error(state, scratch, n_known)
         broadcast_error(settings, state, scratch)
+        if state.delayed.is_delayed > 0.0:
+            traces.withhold_credit(state.context, scratch.neurons.credit)
     credit = scratch.neurons.credit[: settings.n_hidden if plastic else 0]
     is_ready = prepare_experts(settings, state, scratch)
     if not is_ready or not is_sound(scratch.now.error, state.counts.n_classes, credit):

@@ -188,6 +188,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     """
     options = saved.config["parameters"]
     advanced = {**options["advanced"], "fixed_neurons": 0, "recent_values": _N_LAGS}
+    advanced["memoryless_members"] = False
     saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
     if not saved.arrays:
         return saved

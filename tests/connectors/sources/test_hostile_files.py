@@ -147,3 +147,17 @@ def test_a_resumed_run_continues_a_longer_file(tmp_path):
     path.write_text(HEADER + rows(0, 150))
     report = StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), resume=True, **make).run()
     assert report["n_samples"] == 150
+
+
+def test_an_arrow_file_whose_texts_lie_beyond_its_end_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    feather = pytest.importorskip("pyarrow.feather")
+    path = tmp_path / "rows.arrow"
+    table = pyarrow.table({"a": [1.0, 2.0], "y": ["ok", "worn"]})
+    feather.write_feather(table, path, compression="uncompressed")
+    content = path.read_bytes()
+    offsets = np.array([0, 2, 6], "<i4").tobytes()
+    assert content.count(offsets) == 1
+    path.write_bytes(content.replace(offsets, np.array([0, 2, 2**30], "<i4").tobytes()))
+    with pytest.raises(SourceError, match="cannot read"):
+        list(open_source(f"arrow:{path}?target=y"))

@@ -9,6 +9,7 @@ import pytest
 
 from loco_stream.connectors import NPYSource, open_source
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.stream import Block
 from loco_stream.testing import check_source
 
 
@@ -87,3 +88,14 @@ def test_a_rate_yields_single_rows(tmp_path):
 def test_the_lifecycle_of_an_array(tmp_path):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(300, 4)))
     check_source(lambda: open_source(f"npy:{tmp_path}/rows.npy?target=-1"), n_rows=300)
+
+
+def test_a_number_beyond_float32_is_masked_without_a_warning(tmp_path):
+    np.save(tmp_path / "rows.npy", np.array([[1e300, 1.0], [-1e200, 2.0]]))
+    (block,) = [
+        event
+        for events in NPYSource(tmp_path / "rows.npy")
+        for event in ([events] if isinstance(events, Block) else events)
+    ]
+    assert np.isnan(block.X[:, 0]).all()
+    assert block.X[:, 1].tolist() == [1.0, 2.0]

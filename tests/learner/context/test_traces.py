@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from collections import deque
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,42 @@ def test_with_memory_and_late_labels_a_model_equals_its_twin(make, sizes, delay,
 
 
 @pytest.mark.slow
+def test_a_regression_of_late_values_can_do_without_its_memory():
+    """R2 was .875 with the memory, which only adds noise here, and .945 without."""
+    delay = 24
+    rng = np.random.default_rng(0)
+    X = rng.random((4000, 6))
+    y = 10.0 * np.sin(3.0 * X[:, 0] * X[:, 1]) + 20.0 * (X[:, 2] - 0.5) ** 2 + 5.0 * X[:, 3]
+    scores = []
+    for memory in (None, MEMORY):
+        model = small(LOCORegressor, memory=memory, hidden_sizes=64)
+        waiting = deque()
+        predicted = []
+        for x, value in zip(X.tolist(), y.tolist(), strict=True):
+            if len(waiting) == delay:
+                model.learn_one(*waiting.popleft())
+            waiting.append((model.observe_one(dict(enumerate(x))), value))
+            predicted.append(waiting[-1][0].prediction)
+        residuals = (np.array(predicted) - y)[delay + 1 :]
+        scores.append(1.0 - residuals.var() / y.var())
+    assert scores[1] > scores[0] - 0.01
+
+
+def test_neurons_with_a_memory_do_not_learn_from_late_values():
+    X, y = blobs(400)
+    model = small(LOCORegressor)
+    model.learn_array(X[:1], [1.0])
+    tickets = model.observe_array(X[1:])
+    weights = model._core.state.net.weights.copy()
+    for ticket, value in zip(tickets[300:], y[301:].tolist(), strict=True):
+        model.learn_one(ticket, float(value))
+    model._core.state.counts.n_seen = 1000  # beyond the rows that teach the readout alone
+    for ticket, value in zip(tickets[:300], y[1:301].tolist(), strict=True):
+        model.learn_one(ticket, float(value))
+    moved = (model._core.state.net.weights != weights).any(axis=0)
+    assert moved.tolist() == (context_of(model).time_constants == 0.0).tolist()
+
+
 def test_snapshots_are_scored_by_their_outputs_when_the_row_was_predicted():
     X, y = stream(520, n_classes=2)
     y[300:] = 1 - y[300:]

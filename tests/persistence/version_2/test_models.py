@@ -20,7 +20,8 @@ from tests.helpers.models import sort_options, untrained
 FOLDER = Path(__file__).parents[2] / "data" / "golden" / "v0_2_tickets"
 NAMES = [*golden.CLASSIFIERS, *golden.REGRESSORS]
 PENDING = slice(golden.LEARNED, golden.LEARNED + golden.OBSERVED)
-NEW = ("fixed_neurons", "recent_values")  # options that release 0.2 did not have
+# Options that release 0.2 did not have.
+NEW = ("fixed_neurons", "recent_values", "memoryless_members")
 WITHOUT_FIXED_LAYER = ModelOptions(advanced=AdvancedOptions(fixed_neurons=0))
 AFTER = slice(golden.LEARNED + golden.OBSERVED, None)
 

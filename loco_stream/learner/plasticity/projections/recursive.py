@@ -21,6 +21,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.plasticity.projections._definition import Projection
+from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
 __all__ = ["PROJECTION", "change_blocks", "lose_direction", "project_blocks"]
 
@@ -81,6 +82,7 @@ def project_blocks(projector, layer, projected):
         h = projected[start:stop]
         rows = layer.rows[begin:]
         weigh_rows(h, projector, stop - start, layer.values, layer.first, rows, r - begin)
+        drop_tiny_items(h, stop - start)
         for k in range(begin, r):
             value = np.float64(layer.values[layer.first + layer.rows[k]])
             square += value * value
@@ -92,10 +94,9 @@ def project_blocks(projector, layer, projected):
 def project(settings, state, scratch, layer):
     """Write h = P x of a layer; return (x'x, x'h)."""
     own = state.projections.recursive
-    projected = scratch.layer.projected
-    if layer.index == 0:
-        return project_blocks(own.first, layer, projected)
-    return project_blocks(own.deep[layer.index - 1], layer, projected)
+    projector = own.first if layer.index == 0 else own.deep[layer.index - 1]
+    drop_tiny(projector, layer.size, projector.shape[1], state.counts.n_seen)
+    return project_blocks(projector, layer, scratch.layer.projected)
 
 
 @kernel

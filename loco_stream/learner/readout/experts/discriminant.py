@@ -376,10 +376,12 @@ def learn(settings, state, scratch, scores, opinions, label, value):
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a number of rows is negative, or there is no prior."""
+    """Raise ValueError if a count is out of its bounds, or there is no prior."""
     own = state.experts.discriminant
     if not (own.n_rows >= 0.0).all() or not own.total[0] > 0.0:
         raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
+    if not 0 <= own.n_pending[0] < RANK:
+        raise ValueError(f"`n_pending` must be 0 to {RANK - 1}, got {own.n_pending[0]}")
 
 
 class _Moments(NamedTuple):

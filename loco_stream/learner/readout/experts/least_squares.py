@@ -6,9 +6,11 @@ Recursive least squares on traces is orthogonal weight modification on the last 
 A second set of weights, for the log-loss, takes the same step k / (1 + q) along the error of its
 softmax and needs no matrix of its own.
 
-Members on the traces come first, then linear ones on the scaled features. Outputs stand in blocks
-of `class capacity` columns, one per member and loss: least squares, then log-loss. With
-``readout="delta"`` there is one member on the traces, which learns by a normalised delta rule.
+Members on the traces come first, then linear ones on the scaled features. A regression with a
+memory has its members on traces twice, the second time without the neurons that have a memory.
+Outputs stand in blocks of `class capacity` columns, one per member and loss: least squares, then
+log-loss. With ``readout="delta"`` there is one member on the traces, which learns by a normalised
+delta rule.
 """
 
 from __future__ import annotations
@@ -23,15 +25,18 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.context.traces import neurons_with_memory
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.readout.weighted_sum import weighted_sum
+from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
 __all__ = [
     "EXPERT",
     "LASTING_LEAK",
     "LINEAR_LEAKS",
+    "change_projector",
     "delta_update",
     "gain",
     "recursive_update",
@@ -57,19 +62,39 @@ def _prior_of(leak: float) -> float:
     return PRIORS[leak < LASTING_LEAK]
 
 
+def _all_leaks(shapes: Shapes) -> tuple[float, ...]:
+    """Return the leak of every member on traces, those without a memory last."""
+    leaks = shapes.layout.leaks
+    return leaks + leaks[: shapes.settings.n_memoryless]
+
+
 def _leaks(leaks: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        leaks[:] = shapes.layout.leaks
+        leaks[:] = _all_leaks(shapes)
 
 
 def _priors(priors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        priors[:] = [_prior_of(leak) for leak in shapes.layout.leaks]
+        priors[:] = [_prior_of(leak) for leak in _all_leaks(shapes)]
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        _set_diagonals(projectors, [_prior_of(leak) for leak in shapes.layout.leaks])
+        _set_diagonals(projectors, [_prior_of(leak) for leak in _all_leaks(shapes)])
+    for projector in projectors[len(shapes.layout.leaks) :]:
+        np.fill_diagonal(projector, _memoryless_priors(shapes, projector))
+
+
+def _memoryless_priors(shapes: Shapes, projector: Array) -> Array:
+    """Return the diagonal that a member without a memory starts from.
+
+    An input whose rows and columns of the projector are 0 stays unseen: it gets no gain. These are
+    the neurons with a memory, and every neuron behind them in deeper layers.
+    """
+    priors = np.diagonal(projector).copy()
+    priors[shapes.layout.hidden_sizes[0] : shapes.settings.n_hidden] = 0.0
+    priors[list(neurons_with_memory(shapes.settings.n_hidden))] = 0.0
+    return priors
 
 
 def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
@@ -154,6 +179,7 @@ def gain(projector, inputs, first, n_inputs, nonzeros, k):
     q = 0.0
     for r in range(n_rows):
         q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
+    drop_tiny_items(k, n_inputs)
     return q
 
 
@@ -260,36 +286,50 @@ def write_residual(settings, state, scratch, outputs, column, leak):
 
 
 @kernel
-def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
-    """Make one recursive step of a member.
+def change_projector(projector, n_inputs, k, q, decay):
+    """Take a row into a projector, and let it drift back to the prior.
 
     Parameters
     ----------
     projector
         (n_inputs or more, n_inputs or more) float32.
-    weights
-        (n_inputs or more, columns of all members) float32.
-    columns
-        (first, number) of the member's columns, int64.
     n_inputs
         int64.
     k, q
         Gain, (n_inputs or more,) float32, and x'Px, float64.
     decay
-        (leak, prior), float64.
+        (leak, prior, turn): float64, float64, and the number of rows before, int64.
+    """
+    leak, prior, turn = decay
+    scale = np.float32(-1.0 / (1.0 + q))
+    add_outer(projector, n_inputs, 0, n_inputs, k, scale, k, np.float32(1.0 - leak))
+    if leak > 0.0:
+        back = np.float32(leak * prior)
+        for j in range(n_inputs):
+            if projector[j, j] != np.float32(0.0):  # 0: the member does not see this input
+                projector[j, j] += back
+        drop_tiny(projector, n_inputs, n_inputs, turn)
+
+
+@kernel
+def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
+    """Make one recursive step of a member.
+
+    Parameters
+    ----------
+    projector, n_inputs, k, q, decay
+        As in `change_projector`.
+    weights
+        (n_inputs or more, columns of all members) float32.
+    columns
+        (first, number) of the member's columns, int64.
     residual
         (number of columns or more,) float32: what the outputs lack.
     """
     column, n_columns = columns
-    leak, prior = decay
     scale = np.float32(1.0 / (1.0 + q))
-    keep = np.float32(1.0 - leak)
     add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
-    add_outer(projector, n_inputs, 0, n_inputs, k, -scale, k, keep)
-    if leak > 0.0:
-        back = np.float32(leak * prior)
-        for j in range(n_inputs):
-            projector[j, j] += back
+    change_projector(projector, n_inputs, k, q, decay)
 
 
 @kernel
@@ -377,7 +417,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
             n_inputs,
             work.gains[m],
             work.energies[m],
-            (own.leaks[m], own.priors[m]),
+            (own.leaks[m], own.priors[m], state.counts.n_seen),
             work.residual,
         )
     for m in range(settings.n_linear):
@@ -390,7 +430,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
             state.counts.n_features + 1,
             work.linear_gains[m],
             work.energies[settings.n_trace + m],
-            (LINEAR_LEAKS[m], LINEAR_PRIORS[m]),
+            (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen),
             work.residual,
         )
 
@@ -434,8 +474,9 @@ def n_opinions(settings: Any) -> int:
 def names(layout: Any, settings: Any) -> list[str]:
     """Return a name per member."""
     on_traces = [f"leak {leak:g}" for leak in layout.leaks]
+    memoryless = [f"no memory, leak {leak:g}" for leak in layout.leaks[: settings.n_memoryless]]
     linear = [f"linear, leak {leak:g}" for leak in LINEAR_LEAKS[: settings.n_linear]]
-    return on_traces + linear
+    return on_traces + memoryless + linear
 
 
 def contribution(

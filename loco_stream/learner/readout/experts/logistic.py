@@ -14,6 +14,7 @@ from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Weighting
 from loco_stream.learner.readout.experts.least_squares import gain
 from loco_stream.learner.readout.softmax import softmax
+from loco_stream.learner.tiny import drop_tiny
 
 __all__ = ["EXPERT", "learn_logistic"]
 
@@ -120,6 +121,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     n_inputs = state.counts.n_features + 1
     work = scratch.experts.logistic
     learn_logistic(own, work, n_inputs, opinions[0], scratch.target, state.counts.n_classes)
+    drop_tiny(own.projector, n_inputs, n_inputs, state.counts.n_seen)
 
 
 def contribution(

@@ -75,7 +75,7 @@ class Member:
             self.n,
             self.k,
             q,
-            (self.leak, self.prior),
+            (self.leak, self.prior, 0),
             self.residual,
         )
         return q
