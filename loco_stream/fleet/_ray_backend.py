@@ -467,7 +467,14 @@ def connect(address: str | None) -> tuple[_Ray, bool]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is None:
-            ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, **quiet)
+            # "local": not a cluster that happens to run on this machine
+            ray.init(
+                "local",
+                num_cpus=1,
+                include_dashboard=False,
+                object_store_memory=100 * 2**20,
+                **quiet,
+            )
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:

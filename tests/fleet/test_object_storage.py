@@ -193,7 +193,7 @@ def test_a_server_that_is_killed_and_started_again(url, server, processes):
 
 
 def test_lost_connections(url, server, processes, monkeypatch):
-    proxy = LossyProxy(server.port)
+    proxy = LossyProxy(server.port, mean_bytes=200_000)  # a segment of two models has 600 kB
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
     n_repeated = finish(feeder(processes, url))
     assert proxy.n_cut > 3
