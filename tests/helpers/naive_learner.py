@@ -192,12 +192,7 @@ class Learner:
             Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK])
             for leak in (self.layout.leaks if s.recursive else (0.0,))
         ]
-        forgets = np.r_[self.time_constants == 0.0, np.ones(self.n_inputs - s.n_hidden, bool)]
-        forgets[self.sizes[0] : s.n_hidden] = False
-        self.members += [
-            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK], forgets)
-            for leak in self.layout.leaks[: s.n_memoryless]
-        ]
+        self.members += self._memoryless_members(n_classes)
         linear = zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         self.members += [
             Member(n_features + 1, n_classes, s.n_losses, leak, prior) for leak, prior in linear
@@ -238,6 +233,18 @@ class Learner:
         self.labels = []
         self.n_tickets = 0
         self.delayed_values = DelayedValues(n_stacked, s)
+
+    def _memoryless_members(self, n_classes):
+        """Return members that see neither neurons with a memory nor layers behind them."""
+        s = self.settings
+        if s.n_memoryless == 0:
+            return []
+        forgets = np.r_[self.time_constants == 0.0, np.ones(self.n_inputs - s.n_hidden, bool)]
+        forgets[self.sizes[0] : s.n_hidden] = False
+        return [
+            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK], forgets)
+            for leak in self.layout.leaks[: s.n_memoryless]
+        ]
 
     def _start_fixed(self, n_features, n_classes):
         self.fixed = FixedLayer(self.settings, n_features)
