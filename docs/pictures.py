@@ -314,7 +314,7 @@ def draw_speed() -> None:
         "ReLU net of 64, backprop, .03": ("backpropagation", (5, 3)),
         "256 random features + least squares": ("random features", (-30, 7)),
         "KNN": ("nearest neighbors", (5, 3)),
-        "HAT": ("Hoeffding adaptive tree", (-80, -12)),
+        "HAT": ("Hoeffding adaptive tree", (6, -8)),
         "LogReg": ("logistic regression", (5, 3)),
         "SLDA": ("linear discriminant", (5, 3)),
     }
