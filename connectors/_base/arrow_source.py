@@ -116,9 +116,6 @@ class ArrowSource(TableSource):
         for batch in self._safe_batches(start):
             yield from self.records_of(batch)
 
-    def _reads_parts(self) -> bool:
-        return True
-
     def _parts(self, start: int) -> Iterator[Part]:
         self._bad.clear()
         for batch in self._safe_batches(start):

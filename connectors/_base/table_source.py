@@ -250,21 +250,19 @@ class TableSource(RowSource):
 
     # Blocks
 
-    def _parts(self, start: int) -> Iterator[Part]:
-        """Yield the rows from number `start` on in parts; by default there are none."""
-        raise NotImplementedError
-
-    def _reads_parts(self) -> bool:
-        """Whether `_parts` can be used."""
-        return False
+    def _parts(self, start: int) -> Iterator[Part] | None:
+        """Return the rows from number `start` on in parts; None if they are read one by one."""
+        return None
 
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows from the position on: blocks, and single rows where one may be bad."""
         has_own = bool(self._roles.id or self._roles.keep)  # of each row, which a block has not
-        if self._pace.active or has_own or not self._reads_parts():
+        reads_rows = self._pace.active or has_own
+        parts = None if reads_rows else self._parts(self._row)
+        if parts is None:
             yield from self
             return
-        for part in self._parts(self._row):
+        for part in parts:
             block = self._block_of(part)
             if block is not None:
                 part.accept()

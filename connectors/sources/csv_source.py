@@ -205,10 +205,12 @@ class CSVSource(TextSource):
     def _parse_text(self, cell: str) -> Any:
         return parse_cell(self._point(cell))
 
-    def _reads_parts(self) -> bool:
-        return self._tail is None and self._columns is not None
+    def _parts(self, start: int) -> Iterator[Part] | None:
+        if self._tail is not None or self._columns is None:
+            return None
+        return self._read_parts(start)
 
-    def _parts(self, start: int) -> Iterator[Part]:
+    def _read_parts(self, start: int) -> Iterator[Part]:
         self._lines = lines = FileLines(self.path, self._encoding)
         self._bad.clear()
         try:

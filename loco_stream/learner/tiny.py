@@ -1,8 +1,8 @@
 """Numbers that have nearly vanished become 0, since they would be slow.
 
-What a matrix forgets by a share per row, and no input renews, shrinks for ever. Below 1e-38 numbers
-of single precision are subnormal, and each operation with one takes a processor a hundred times as
-long. Far above that they no longer change a sum: the matrices here have elements of 1e-3 to 1.
+An element of a matrix that decays by a share per row, and that no input renews, shrinks for ever.
+Single-precision numbers below 1e-38 are subnormal, and processors compute with them much more
+slowly. Elements far above that limit no longer change a sum, since those that matter are 1e-3 to 1.
 """
 
 from __future__ import annotations

@@ -237,7 +237,8 @@ class HTTPClient:
     def send(self, rows):
         rows = [{"id": r["id"], "x": {"a": r["a"], "b": r["b"]}, "y": r["y"]} for r in rows]
         deadline = time.monotonic() + 120
-        status, answer = 503, b"not answered"
+        status = 503
+        answer = b"not answered"
         while status == 503:  # sent again, as a client does: a row with an id is learned once
             assert time.monotonic() < deadline, answer
             try:
@@ -283,8 +284,8 @@ def hostile_line(rng):
         value = str(rng.choice(VALUES)).encode("utf-8", "surrogatepass").decode("latin-1")
         name = rng.choice(list(parts))
         parts[name] = rng.choice([value, f"{parts[name]}{value}", f"a={value}", f'y="{value}"'])
-    tag, field = parts["tag"], parts["field"]
-    line = f'{parts["measurement"]},{tag} {field},y="on" {parts["time"]}'
+    tags = f"{parts['measurement']},{parts['tag']}"
+    line = f'{tags} {parts["field"]},y="on" {parts["time"]}'
     return line.encode("latin-1", "replace")
 
 
