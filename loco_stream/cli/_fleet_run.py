@@ -12,7 +12,7 @@ import click
 from loco_stream._problems import TARGETS
 from loco_stream.cli._anomalies import BesideOptions, key_alarm_options
 from loco_stream.cli._config import ConfiguredCommand
-from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._dashboard_options import FleetPageOptions, fleet_page_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
@@ -191,7 +191,7 @@ _fleet_options = option_group(
 @source_options("skip")
 @key_alarm_options
 @sink_options
-@dashboard_options
+@fleet_page_options
 @fleet_ports
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
@@ -209,7 +209,7 @@ def command(
     reading: SourceOptions,
     alarms: BesideOptions,
     outputs: SinkOptions,
-    page: DashboardOptions,
+    page: FleetPageOptions,
     ports: FleetPorts,
     network: NetworkOptions,
     model: LearningOptions,

@@ -90,6 +90,7 @@ class EngineFrames:
     ) -> None:
         self._scores = scores
         self._rivals = rivals
+        self._t = math.nan  # time of the newest row that has one
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)  # times and rows, for the rate
         self._tasks: Frame = {}
         self._tasks_due = 0.0
@@ -101,14 +102,16 @@ class EngineFrames:
     def point(self, engine: StreamEngine) -> Point:
         """Return a point of the course.
 
-        It holds the number of rows, the time of the last row in s since 1970 or NaN, the scores,
-        and the scores of the rivals.
+        It holds the number of rows, the time of the newest row that has one in s since 1970 or NaN,
+        the scores, and the scores of the rivals.
         """
         status = engine.status
         last = engine.last_scored
+        if last is not None and not math.isnan(last.row.t):
+            self._t = last.row.t
         return [
             status["n_samples"],
-            math.nan if last is None else last.row.t,
+            self._t,
             *(status.get(name) for name in self._scores),
             *(score() for score in self._rivals),
         ]
@@ -134,6 +137,7 @@ class EngineFrames:
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
             "alarm": status["alarm"],
+            "waiting_for": status.get("waiting_for"),
             "n_unused": status.get("n_unused"),
             "n_masked": status.get("n_masked"),
             "unused": status.get("unused"),
@@ -229,8 +233,13 @@ def _watch(watcher: Watcher) -> Frame:
             {**alarm, "column": _text(alarm["column"]), "value": _text(alarm["value"])}
             for alarm in alarms
         ],
-        "unusual": watcher.report()["unusual_columns"],
+        "unusual": watcher.shares(),
+        "curve": _rounded(watcher.curve_report()),
     }
+
+
+def _rounded(curve: Mapping[str, Sequence[float]]) -> Frame:
+    return {name: [round(value, 2) for value in values] for name, values in curve.items()}
 
 
 def _column(rows: Sequence[Frame], name: str) -> list[list[float | None]]:

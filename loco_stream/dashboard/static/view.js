@@ -12,12 +12,12 @@ function choose(change) {
 
 const hasTimes = (course) => course.length > 0 && course[course.length - 1][TIME] != null;
 
-// First and last sample to show.
-function spanOf(course) {
-  if (!course.length) return [0, 1];
-  const first = course[0][0], end = course[course.length - 1], last = Math.max(end[0], first + 1);
+// First and last row to show; `rows` are those of all lines, the compared ones included.
+function spanOf(course, rows) {
   if (view.zoom) return view.zoom;
-  if (view.span === "all") return [first, last];
+  if (!rows.length) return [0, 1];
+  const first = rows[0], last = Math.max(rows[rows.length - 1], first + 1), end = course[course.length - 1];
+  if (view.span === "all" || !end) return [first, last];
   if (!view.span.endsWith("s")) return [Math.max(first, last - Number(view.span)), last];
   if (end[TIME] == null) return [first, last];
   const since = end[TIME] - Number(view.span.slice(0, -1));
