@@ -6,6 +6,7 @@ import getpass
 import math
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -199,9 +200,10 @@ def _accepts_offer() -> bool:
     """Offer the page, or say where it would be; return whether the offer is accepted."""
     if has_browser():
         return _confirm("Watch it live in your browser?")
-    name = click.get_current_context().info_name
+    command = "loco-stream" if shutil.which("loco-stream") else sys.argv[0]
+    demo = f"{command} demo {click.get_current_context().info_name}"
     where = ssh_advice(_PORT) if over_ssh() else f"Its page is http://127.0.0.1:{_PORT}/."
-    click.echo(f"`loco-stream demo {name}` shows this live. {where}")
+    click.echo(f"`{demo}` shows this live. {where}")
     return False
 
 

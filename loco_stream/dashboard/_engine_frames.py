@@ -93,8 +93,12 @@ class EngineFrames:
         self._t = math.nan  # time of the newest row that has one
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)  # times and rows, for the rate
         self._tasks: Frame = {}
-        self._tasks_due = 0.0
         self._classes: Frame = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Take everything into the next frame, whatever was sent shortly before."""
+        self._tasks_due = 0.0
         self._classes_due = 0.0
         self._watch_due = 0.0
         self._fan_due = 0.0

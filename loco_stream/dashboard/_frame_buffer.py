@@ -62,6 +62,7 @@ class FrameBuffer:
     def add_point(self, point: Sequence[float | None]) -> None:
         """Add a point of the course without a frame, while no page is open."""
         with self._lock:
+            self._state["score"] = point
             self._course.add(point)
 
     def state(self) -> bytes:

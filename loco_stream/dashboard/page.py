@@ -93,6 +93,7 @@ class Dashboard:
         self._title = title
         self._buffer = FrameBuffer(secrets.token_hex(4))
         self._frames: EngineFrames | None = None
+        self._has_ended = False
         self._due = 0.0  # when the next frame is taken while no page is open
         compared = ComparedRuns(compare, token)
         actions = dict(actions or {})
@@ -126,7 +127,11 @@ class Dashboard:
             self._frames = self._begin(engine)
         point = self._frames.point(engine)
         now = time.monotonic()
-        if self._pages.n_open or now >= self._due or engine.stream_ended:
+        if engine.stream_ended and not self._has_ended:  # the last values stay on the page
+            self._has_ended = True
+            self._due = now
+            self._frames.renew()
+        if self._pages.n_open or now >= self._due:
             self._due = now + _UNSEEN_SECONDS
             self._buffer.publish(self._frames.frame(engine), point)
         else:

@@ -479,6 +479,7 @@ class StreamEngine:
 
     def _close(self, is_complete: bool) -> Report:
         """Make the report, pass it to the sinks, and close everything."""
+        self.stream_ended = self.stream_ended or is_complete
         self._board.refresh(self)
         report = self._board.report(is_interrupted=not is_complete)
         self._commits.close()

@@ -16,26 +16,33 @@ function comparedLines(own) {
   });
 }
 
-function comparedRow(run, own, name) {
+// The newest row that all compared runs have reached.
+function commonRow(own) {
+  const ends = [own, ...compared].filter((run) => !run.error && run.course.length).map((run) => run.course[run.course.length - 1][0]);
+  return ends.length ? Math.min(...ends) : 0;
+}
+
+function comparedRow(run, own, name, at) {
   if (run.error) return [name, "does not answer: " + run.error, "", "", "", "", ""];
   const regression = isNumeric(run.task), end = run.course[run.course.length - 1];
-  const value = (role) => {
-    const score = end && run.scores.length ? end[lineIndex(run, role)] : null;
+  const value = (role, row) => {
+    const point = run.course.findLast((point) => point[0] <= row);
+    const score = point && run.scores.length ? point[lineIndex(run, role)] : null;
     return score == null ? "–" : regression ? short(score, 3) : percent(score) + " %";
   };
   const words = run.task !== own.task ? "another kind of task" : run.ended ? "ended" : "live";
-  return [name, words, count(end ? end[0] : 0), value("window"), value("overall"), run.tasks ? count(run.tasks.drifts.length) : "–",
-    count(run.rate)];
+  return [name, words, count(end ? end[0] : 0), value("window", at), value("overall", at),
+    run.tasks ? count(run.tasks.drifts.length) : "–", count(run.rate)];
 }
 
 function showCompared(own) {
-  const box = document.getElementById("compare-box"), score = isNumeric(own.task) ? "error" : "accuracy";
+  const box = document.getElementById("compare-box"), score = isNumeric(own.task) ? "error" : "accuracy", at = commonRow(own);
   box.hidden = !own.n_compared;
   if (box.hidden) return;
-  const lines = [comparedRow(own, own, `this run: ${own.title}, ${own.model}`),
-    ...compared.map((run) => comparedRow(run, own, run.error ? run.url : `${runName(run)}, ${run.model}`))];
-  drawValues(document.getElementById("compared"),
-    ["run", "state", "rows", `${score}, recent rows`, `${score}, whole stream`, "change alarms", "rows per second"], lines);
+  const lines = [comparedRow(own, own, `this run: ${own.title}, ${own.model}`, at),
+    ...compared.map((run) => comparedRow(run, own, run.error ? run.url : `${runName(run)}, ${run.model}`, at))];
+  drawValues(document.getElementById("compared"), ["run", "state", "rows", `${score}, recent rows, at row ${count(at)}`,
+    `${score} up to row ${count(at)}`, "change alarms", "rows per second"], lines);
 }
 
 async function readCompared(done) {

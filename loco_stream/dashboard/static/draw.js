@@ -36,7 +36,13 @@ const FONT = "12px system-ui, sans-serif";
 const axis = () => ({ stroke: () => colour("quiet"), grid: { stroke: () => colour("faint"), width: 1 }, font: FONT,
   labelFont: FONT, labelSize: 20, labelGap: 0, ticks: { stroke: () => colour("line"), size: 5 } });
 const line = (label, name, width, dash, text) => ({ label, width, dash, stroke: () => colour(name), spanGaps: true,
-  points: { show: false }, value: (plot, value) => text(value) });
+  points: { show: false }, value: (plot, value, series, i) => text(before(plot.data[series], i)) });
+
+// A line of another run has no value at most rows of this one (undefined): the one before counts.
+function before(values, i) {
+  while (i > 0 && values[i] === undefined) i -= 1;
+  return values[i];
+}
 
 function makeChart(element, height, options, data) {
   const watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height }));
@@ -52,24 +58,24 @@ const WHOLE = Array.from({ length: 9 }, (_, k) => [1, 2, 5].map((n) => n * 10 **
 const RIVAL_DASHES = [[9, 3], [3, 3], [9, 3, 2, 3]];
 
 // One line per score, styled by its role; baselines alternate between two styles.
-function scoreLines(scores, model, text) {
+function scoreLines(scores, own, text) {
   const baselines = scores.filter((score) => score.role === "baseline");
   return scores.map((score) => {
     const words = lineWords(score);
-    if (score.role === "window") return line(model ? `${model}, ${words}` : words, "window", 2.4, [], text);
+    if (score.role === "window") return line(own ? `${own}, ${words}` : words, "window", 2.4, [], text);
     if (score.role === "overall") return line(words, "overall", 1.5, [], text);
     const style = baselines.indexOf(score) % 2;
     return line(words, ["repeat", "likely"][style], 1.4, [[6, 4], [2, 4]][style], text);
   });
 }
 
-// `info` has regression, model, scores and rivals; `course` returns the points, `marks` the drifts and tasks; `zoomed`
+// `info` has regression, own (name of the run), scores and rivals; `course` returns the points, `marks` the drifts and tasks; `zoomed`
 // is called with the span of rows that was dragged over.
 function makeScoreChart(element, info, course, marks, zoomed) {
-  const { regression, model, scores, rivals } = info;
+  const { regression, own, scores, rivals } = info;
   const text = (value) => (value == null ? "–" : regression ? value.toPrecision(3) : percent(value) + " %");
   const lines = [
-    ...scoreLines(scores, rivals.length ? model : "", text),
+    ...scoreLines(scores, rivals.length ? own : "", text),
     ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.8, RIVAL_DASHES[i % 3], text)),
   ];
   const border = (dash) => (!dash || !dash.length ? "solid" : dash[0] < 3 ? "dotted" : "dashed");
@@ -110,7 +116,8 @@ function makePredictionChart(element) {
     axes: [{ ...axis(), label: "rows", size: 30, incrs: WHOLE, values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
     series: [
       { label: "row", value: (plot, value) => count(value) },
-      line("true value", "overall", 1.5, [4, 3], text), line("prediction", "window", 2, [], text),
+      { ...line("true value", "overall", 0, [], text), points: { show: true, size: 7, fill: () => colour("overall") } },
+      line("prediction", "window", 2, [], text),
       line("90 % band from", "quiet", 0.5, [], text), line("to", "quiet", 0.5, [], text),
     ],
     bands: [{ series: [4, 3], fill: `rgba(${colour("heat")}, 0.15)` }],

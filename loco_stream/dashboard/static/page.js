@@ -2,7 +2,7 @@
 // The state of the page, the events that change it, and when it is drawn.
 
 const $ = (id) => document.getElementById(id);
-const RASTER_SAMPLES = 10, MAX_POINTS = 4096, MAX_PREDICTIONS = 200;
+const RASTER_SAMPLES = 10, MAX_POINTS = 4096, MAX_PREDICTIONS = 80;
 let state = {}, course = [], raster = [], predictions = [];
 let chart = null, predictionChart = null, paused = false, stream = null, last = "", heardAt = new Date();
 
@@ -155,7 +155,7 @@ function showEvents() {
   const names = taskNames(state.tasks.tasks), unlabelled = state.task === "watching";
   const events = [
     ...changes().map((drift) => [drift.at, ...changeWords(drift), "drift"]),
-    ...(unlabelled ? [] : newTasks().map((t, i) => [t.start, t.returned ? `${t.task || names[i + 1]} is back` : `${names[i + 1]} begins`, "rows from here on", "task"])),
+    ...(unlabelled ? [] : newTasks().map((t, i) => [t.start, t.returned ? `${t.task || names[i + 1]} is back` : `${names[i + 1]} begins`, t.returned ? "rows count as this task again" : "rows count as a new task", "task"])),
   ].sort((a, b) => b[0] - a[0]);
   $("events-empty").hidden = events.length > 0;
   $("events-empty").textContent = unlabelled ? EMPTY.watching : EMPTY.changes;
@@ -172,19 +172,22 @@ function showEvents() {
 function showTasks() {
   const tasks = state.tasks, error = tasks.forgetting_se == null ? "" : " ± " + points(tasks.forgetting_se);
   const matrix = tasks.accuracy_matrix, isFilled = matrix.some((row) => row.some((value) => value != null));
+  const measure = isRegression() ? "Rows without a large error" : "Accuracy";
   $("matrix-empty").hidden = isFilled;
-  $("matrix-empty").textContent = matrix.length ? EMPTY.matrix : EMPTY.unmeasured;
+  $("matrix-empty").textContent = EMPTY.matrix;
   $("matrix").hidden = !isFilled;
-  if (isFilled) drawMatrix($("matrix"), matrix, tasks.tasks);
-  $("measures").hidden = tasks.forgetting == null;
+  if (isFilled) drawMatrix($("matrix"), matrix, tasks.tasks, measure);
+  $("average-name").textContent = measure.toLowerCase() + " over all tasks";
+  $("measures").hidden = tasks.forgetting == null || matrix.length < 2; // one task cannot be forgotten
   $("forgetting").textContent = tasks.forgetting == null ? "–" : points(tasks.forgetting) + error + " points";
   $("average").textContent = tasks.average_accuracy == null ? "–" : percent(tasks.average_accuracy) + " %";
   showEvents();
 }
 
 function showScore() {
-  const { scores, model } = state, words = SCORE_WORDS[state.task], regression = isRegression();
+  const { scores } = state, words = SCORE_WORDS[state.task], regression = isRegression();
   const others = comparedLines(state), rivals = [...(state.rivals || []), ...others.map((run) => run.name)];
+  const own = others.length ? "this run" : state.model;
   const isEmpty = !course.some((point) => point[FIRST_SCORE] != null);
   $("score-title").textContent = words.title;
   $("score-note").textContent = words.note;
@@ -198,12 +201,12 @@ function showScore() {
   if (chart && draw.lines !== rivals.join("\n")) { chart.destroy(); chart = null; }
   draw.lines = rivals.join("\n");
   const zoomed = (span) => { view.zoom = span; redraw(); };
-  if (!chart) chart = makeScoreChart($("score"), { regression, model, scores, rivals }, () => course, marks, zoomed);
+  if (!chart) chart = makeScoreChart($("score"), { regression, own, scores, rivals }, () => course, marks, zoomed);
   const columns = [0, ...[...scores, ...(state.rivals || [])].map((_, i) => FIRST_SCORE + i)];
-  const own = columns.map((index) => course.map((point) => point[index]));
-  chart.setData(others.length ? uPlot.join([own, ...others.map((run) => [run.rows, run.values])]) : own);
+  const mine = columns.map((index) => course.map((point) => point[index]));
+  chart.setData(others.length ? uPlot.join([mine, ...others.map((run) => [run.rows, run.values])]) : mine);
   // the newest row of this run, unless the pointer selects one
-  if (chart.cursor.idx == null) chart.setLegend({ idx: chart.data[0].indexOf(own[0][own[0].length - 1]) });
+  if (chart.cursor.idx == null) chart.setLegend({ idx: chart.data[0].indexOf(mine[0][mine[0].length - 1]) });
   showScoreValues();
 }
 
@@ -299,7 +302,8 @@ function draw() {
   if (!state.task) { for (const box of PANEL_BOXES) box.hidden = true; return; }
   const unlabelled = state.task === "watching";
   showTiles();
-  $("score-box").hidden = $("matrix-box").hidden = unlabelled;
+  $("score-box").hidden = unlabelled;
+  $("matrix-box").hidden = unlabelled || !(state.tasks && state.tasks.accuracy_matrix.length); // no rows are kept
   if (state.scores && !unlabelled) showScore();
   for (const id of ["watch-box", "unusual-box", "alarms-box", "blame-box"]) $(id).hidden = !state.watch;
   renew("watch", (watch) => showWatch(watch, changes));

@@ -26,7 +26,7 @@ const PANELS = [
     "id": "forgetting",
     "title": "What was forgotten",
     "help": "Accuracy on rows of each earlier task that were kept for testing, measured again after every later task.",
-    "more": "A column is a task, a line is a moment: the end of that task. Read a column from top to bottom: numbers that stay equal mean that nothing was forgotten. The last line is the loss in percentage points, from the best value of the column to the newest. A few rows of each task are kept out of training for this.",
+    "more": "A column is a task, a line is a moment: the end of that task. Read a column from top to bottom: numbers that stay equal mean that nothing was forgotten. The last line is the loss in percentage points, from the best value of the column to the newest. A few rows of each task are kept out of training for this. With numbers as labels, a row counts as right if its error is not among the largest fifth.",
     "see": "concepts.md"
   },
   {
@@ -60,7 +60,7 @@ const PANELS = [
   {
     "id": "predictions",
     "title": "Latest predictions",
-    "help": "Predicted and true values of the latest rows; the shaded band should hold 90 % of the true values.",
+    "help": "Predicted and true values of recent rows; the shaded band should hold 90 % of the true values.",
     "more": "All values are in units of the label. A true value outside of the band was surprising; if more than one in ten is, the band is too narrow at the moment.",
     "see": "probabilities.md"
   },

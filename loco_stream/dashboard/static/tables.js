@@ -34,8 +34,8 @@ function thinned(list, most = 25) {
 // A cell of a heat map, with its number.
 function heat(text, share) {
   const td = tableCell(text), dark = document.documentElement.dataset.theme === "dark";
-  td.style.background = `rgba(${colour("heat")}, ${(0.06 + 0.94 * Math.max(0, share)).toFixed(2)})`;
-  td.style.color = share > (dark ? 0.5 : 0.93) === dark ? "#000" : "#fff";
+  td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, share)).toFixed(2)})`;
+  td.style.color = share > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
   return td;
 }
 
@@ -48,17 +48,17 @@ function forgettingOf(matrix, j) {
 }
 
 // Rows: after learning task i. Columns: hold-out of task j. Darker is more accurate.
-function drawMatrix(table, matrix, tasks) {
+function drawMatrix(table, matrix, tasks, measure) {
   const names = taskNames(tasks).slice(-matrix.length), last = matrix[matrix.length - 1];
   const used = last[matrix.length - 1] == null ? matrix.slice(0, -1) : matrix; // the last task has no hold-out yet
-  const groups = tableHead("accuracy in % on", "colgroup");
-  groups.colSpan = names.length;
-  const head = [tableHead("measured after", "col"), ...names.map((name) => tableHead(name, "col"))];
+  const caption = document.createElement("caption");
+  caption.textContent = `${measure} in % on each task (columns), measured after each task (lines)`;
+  const head = [tableHead("after", "col"), ...names.map((name) => tableHead(name, "col"))];
   const body = matrix.map((values, i) => tableRow([tableHead(names[i], "row"),
     ...values.map((value) => (value == null ? tableCell("") : heat(percent(value, 0), value)))]));
   const foot = tableRow([tableHead("lost, in points", "row"), ...names.map((_, j) => tableCell(forgettingOf(used, j)))]);
   foot.className = "foot";
-  table.replaceChildren(tableRow([tableCell(""), groups]), tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
+  table.replaceChildren(caption, tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
 }
 
 // One line per class; a class with recall 0 is highlighted.

@@ -25,7 +25,7 @@ function make(tag, name, parent) {
 function sayColumn(parts, plot) {
   const [rows, values, low, high] = plot.data, i = plot.cursor.idx ?? rows.length - 1;
   const value = values[i], isKnown = low[i] != null && high[i] != null;
-  parts.value.textContent = value == null ? "no number" : short(value);
+  parts.value.textContent = value == null ? "not a number" : short(value);
   parts.value.classList.toggle("outside", isKnown && value != null && (value < low[i] || value > high[i]));
   parts.expected.textContent = (isKnown ? `expected ${short(low[i])} to ${short(high[i])}` : "nothing expected yet")
     + (plot.cursor.idx == null ? "" : `, row ${count(rows[i])}`);
@@ -51,7 +51,7 @@ function makeColumnChart(name) {
       setCursor: [(plot) => sayColumn(parts, plot)],
     },
   }, [[], [], [], []]);
-  return [plot, parts];
+  return [plot, parts, element];
 }
 
 // One stripe per row, darker the less the state of the stream is known.
@@ -120,7 +120,8 @@ function showColumns(watch) {
   }
   for (const [name, values, low, high] of watch.columns) {
     if (!watchCharts.has(name)) watchCharts.set(name, makeColumnChart(name));
-    const [plot, parts] = watchCharts.get(name);
+    const [plot, parts, element] = watchCharts.get(name);
+    element.hidden = values.every((value) => value == null); // a column of texts
     plot.alarms = watch.at.filter((_, i) => watch.alarm[i] && watch.blame[i] === name).map((at) => ({ at, kind: "drift" }));
     plot.setData([watch.at, values, low, high]);
     sayColumn(parts, plot);

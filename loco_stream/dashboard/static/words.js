@@ -51,12 +51,12 @@ const lineWords = (score) => LINE_WORDS[score.name] || score.label;
 
 const SCORE_WORDS = {
   classification: {
-    title: "Accuracy over time", tile: "Accuracy, recent rows", axis: "accuracy",
+    title: "Accuracy over time", tile: "Accuracy, recent", axis: "accuracy",
     note: "Each row is predicted before it is learned. Dashed: what simple rules reach without a model.",
     scales: [["whole", "0 to 100 %"], ["upper", "50 to 100 %"], ["fit", "fit to data"]],
   },
   regression: {
-    title: "Error over time", tile: "Mean absolute error, recent", axis: "mean absolute error",
+    title: "Error over time", tile: "Error, recent", axis: "mean absolute error",
     note: "Each row is predicted before it is learned. The mean absolute error is in units of the label; lower is better. " +
       "Dashed: the error of repeating the last value.",
     scales: [["whole", "from 0"], ["upper", "without peaks"], ["fit", "fit to data"]],
@@ -77,5 +77,4 @@ const EMPTY = {
   changes: "None so far. A line appears here when the errors rise or the inputs change.",
   watching: "None so far. A line appears here when the inputs change.",
   matrix: "Rows are being kept for testing. The table begins when the first of them have been predicted again.",
-  unmeasured: "This run keeps no rows for testing, so forgetting is not measured.",
 };
