@@ -3,7 +3,8 @@
 ``python docs/screenshots.py`` runs each scene and takes a picture of its page as a desktop, a
 laptop and a phone show it, light and dark, and while the first rows come. ``python
 docs/screenshots.py NAME...`` takes those of the named scenes. Files are out/pages/SCENE-LOOK.png;
-``--folder`` writes elsewhere. Needs Chromium and playwright, and a few minutes.
+``--folder`` writes elsewhere. ``--guide`` also renews the pictures of the guide, in docs/images.
+Needs Chromium and playwright, and a few minutes.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import drawn
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = next(
@@ -55,8 +59,8 @@ class Scene:
 
 PAGE = ("--dashboard", "--dashboard-port", "0", "--stay", "--seed", "1")
 SCENES = {
-    "labelled": Scene(("demo", "machine", "--port", "0", "--seconds", "24"), 22_000),
-    "unlabelled": Scene(("demo", "watch", "--port", "0", "--seconds", "30"), 2_500),
+    "labelled": Scene(("demo", "machine", "--port", "0", "--seconds", "24"), 18_000),
+    "unlabelled": Scene(("demo", "watch", "--port", "0", "--seconds", "30"), 2_330),
     "numbers": Scene(("run", "csv:load.csv?target=load&rate=400", *PAGE), 3_000),
     "forecast": Scene(("run", "csv:load.csv?target=load&rate=200", "--forecast", "24", *PAGE), 900),
     "compare": Scene(
@@ -81,6 +85,31 @@ def write_tables(folder: Path) -> None:
         is_high = v > 0.7 * math.sin(4 * u) * (1 if w > 0 else -1)
         lines.append(f"{u:.3f},{v:.3f},{w:.3f},{'high' if is_high == (i < 3000) else 'low'}")
     (folder / "kinds.csv").write_text("\n".join(lines) + "\n")
+
+
+# Picture of the guide: the screenshot, and the pixels that are shown from its top (0: all).
+GUIDE = {
+    "page": ("labelled-laptop-light", 0),
+    "page_unlabelled": ("unlabelled-laptop-light", 0),
+    "page_phone": ("unlabelled-phone-dark", 1688),
+    "page_compare": ("compare-laptop-light", 770),
+}
+
+
+def renew_guide(folder: Path, scenes: Sequence[str]) -> None:
+    """Write the pictures of the guide that show these scenes, with a palette of 256 colours."""
+    from PIL import Image
+
+    for name, (shot, height) in GUIDE.items():
+        if shot.partition("-")[0] not in scenes:
+            continue
+        with Image.open(folder / f"{shot}.png") as image:
+            shown = image.convert("RGB").crop((0, 0, image.width, height or image.height))
+        target = ROOT / "docs" / "images" / f"{name}.png"
+        palette = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
+        shown.quantize(256, **palette).save(target, optimize=True)
+        drawn.record([name])
+        print(target, flush=True)
 
 
 @contextmanager
@@ -128,14 +157,16 @@ def take(name: str, browser: Any, folder: Path) -> None:
         if scene.beside:
             words = (*words, "--compare", running.enter_context(served(scene.beside)))
         url = running.enter_context(served(words))
-        for size, (width, height) in SIZES.items():
-            for theme in THEMES:
-                context = browser.new_context(
-                    viewport={"width": width, "height": height},
-                    color_scheme=theme,
-                    device_scale_factor=2 if size == "phone" else 1,
-                )
-                pages[f"{size}-{theme}"] = context.new_page()
+        # those of the guide first: a scene may end before all pictures are taken
+        looks = sorted(product(SIZES, THEMES), key=lambda look: look != ("laptop", "light"))
+        for size, theme in looks:
+            width, height = SIZES[size]
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=theme,
+                device_scale_factor=2 if size == "phone" else 1,
+            )
+            pages[f"{size}-{theme}"] = context.new_page()
         early = pages["laptop-light"]
         early.goto(url)
         shoot(early, folder / f"{name}-waiting.png")
@@ -157,6 +188,7 @@ def main(asked: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", nargs="*", metavar="NAME", help=", ".join(SCENES))
     parser.add_argument("--folder", type=Path, default=ROOT / "out" / "pages")
+    parser.add_argument("--guide", action="store_true", help="renew the pictures of the guide")
     chosen = parser.parse_args(asked)
     unknown = set(chosen.scenes) - SCENES.keys()
     if unknown:
@@ -171,6 +203,8 @@ def main(asked: list[str]) -> None:
         for name in chosen.scenes or SCENES:
             take(name, browser, chosen.folder)
         browser.close()
+    if chosen.guide:
+        renew_guide(chosen.folder, chosen.scenes or list(SCENES))
 
 
 if __name__ == "__main__":

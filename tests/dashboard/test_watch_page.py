@@ -15,8 +15,8 @@ from loco_stream.stream import Sample
 from tests.dashboard.test_dashboard import (  # noqa: F401  # the fixture
     Watched,
     browser,
+    findings,
     needs_browser,
-    serious,
 )
 
 
@@ -95,7 +95,7 @@ def test_a_page_without_labels_shows_nothing_of_labels(browser):  # noqa: F811
             seen.page.locator(f"#{box}-values summary").click()
         seen.wait("document.querySelectorAll('#columns-values tr').length === 4")
         seen.wait("document.querySelectorAll('#unusual-values tr').length > 10")
-        assert serious(seen) == []
+        assert findings(seen) == []
         assert seen.own_errors() == []
         phone = Watched(browser, page.url, viewport={"width": 390, "height": 844})
         phone.wait("watchCharts.size === 3")

@@ -38,12 +38,12 @@ function makeColumnChart(name) {
   const element = make("div", "", box), none = () => "";
   element.setAttribute("role", "img");
   element.setAttribute("aria-label", `Latest values of ${name}, expected band, and alarms; the table below has the newest`);
-  const plot = makeChart(element, 104, {
+  const plot = makeChart(element, 116, {
     legend: { show: false },
     cursor: { y: false, sync: { key: "columns" }, drag: { x: false } },
     scales: { x: { time: false } },
     axes: [{ ...axis(), size: 22, incrs: WHOLE, values: (plot, values) => values.map(count) },
-      { ...axis(), size: 56, space: 26, values: (plot, values) => values.map((value) => short(value, 5)) }],
+      { ...axis(), size: 56, space: 22, values: (plot, values) => values.map((value) => short(value, 5)) }],
     series: [{}, line("value", "window", 1.8, [], none), line("from", "quiet", 0.5, [], none), line("to", "quiet", 0.5, [], none)],
     bands: [{ series: [3, 2], fill: () => `rgba(${colour("heat")}, 0.18)` }],
     hooks: {
