@@ -214,7 +214,7 @@ def _options(seconds: float, stays: bool) -> Sequence[Callable[[Command], Comman
         click.option(
             "--ask",
             is_flag=True,
-            help="Ask before the page is opened; without a terminal or a browser, say where it would be.",
+            help="Ask before the page is opened; without a terminal or a browser, say where it is.",
         ),
         click.option("--open", "open_page", is_flag=True, help="Open the page in a browser."),
         click.option(

@@ -144,6 +144,7 @@ def wait(page: Any, expression: str) -> None:
 
 
 def shoot(page: Any, path: Path) -> None:
+    """Take a picture of a whole page."""
     page.screenshot(path=path, full_page=True)
     print(path, flush=True)
 

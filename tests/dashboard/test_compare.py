@@ -15,7 +15,7 @@ from loco_stream.cli import main
 from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard._engine_frames import score_columns
 from loco_stream.errors import ConfigError
-from tests.dashboard.test_dashboard import Watched, browser, needs_browser  # noqa: F401  # fixture
+from tests.helpers.browser import Watched, needs_browser
 
 SCORES = score_columns("classification")
 
@@ -70,7 +70,8 @@ class Other:
 
 def test_the_state_of_another_page_is_read_with_the_token():
     with page_of("second", 400, 0.8, token="secret") as second:
-        with page_of("first", 200, 0.9, token="secret", compare=[second.url]) as first:
+        first = page_of("first", 200, 0.9, token="secret", compare=[second.url])
+        with first:
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 read(first.url + "compared")
             (run,) = read(first.url + "compared", "secret")
@@ -107,9 +108,8 @@ def test_a_redirect_is_not_followed():
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"course": "all"}', b'{"scores": [1]}', b""])
 def test_what_is_no_state_is_an_error(body):
-    with Other(200, body) as other:
-        with page_of("first", 200, 0.9, compare=[other.url]) as first:
-            (run,) = read(first.url + "compared")
+    with Other(200, body) as other, page_of("first", 200, 0.9, compare=[other.url]) as first:
+        (run,) = read(first.url + "compared")
     assert run.keys() == {"url", "error"}
 
 
@@ -150,9 +150,10 @@ def test_the_command_refuses_what_is_no_page(tmp_path, monkeypatch):
 
 @needs_browser
 @pytest.mark.slow
-def test_both_runs_are_drawn_and_listed(browser):  # noqa: F811
+def test_both_runs_are_drawn_and_listed(browser):
     with page_of("second", 400, 0.8) as second, Other(500) as broken:
-        with page_of("first", 200, 0.9, compare=[second.url, broken.url]) as first:
+        first = page_of("first", 200, 0.9, compare=[second.url, broken.url])
+        with first:
             seen = Watched(browser, first.url)
             seen.wait("compared.length === 2 && chart && chart.series.length === 6")
             host = second.url.removeprefix("http://").rstrip("/")

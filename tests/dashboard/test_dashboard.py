@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -28,17 +26,8 @@ from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
 from loco_stream.stream import Sample, Source
+from tests.helpers.browser import AXE, PICTURES, findings, needs_browser
 from tests.helpers.ports import free_address, free_port
-
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"),
-    reason="Chromium is not installed",
-)
-AXE = Path(__file__).parents[1] / "data" / "axe"
-PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
 class Stream(Source):
@@ -393,70 +382,6 @@ def test_serve_ends_cleanly_while_a_page_is_open(spawn, tmp_path):
 # ---- with a browser ----
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    assert CHROMIUM is not None, "CI must have a Chromium"
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-dev-shm-usage",
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
-
-
-class Watched:
-    """A page whose requests and errors are recorded."""
-
-    def __init__(self, browser, url, **options):
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.requests = []
-        self.errors = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on(
-            "console",
-            lambda message: message.type == "error" and self.errors.append(message.text),
-        )
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url)
-
-    def wait(self, expression, seconds=120):
-        """Wait until an expression is true; the page's policy forbids playwright's own waiting."""
-        deadline = time.monotonic() + seconds
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, (
-                f"{expression} did not become true; errors: {self.errors}"
-            )
-            self.page.wait_for_timeout(100)
-
-    def own_errors(self):
-        """Return errors of the page itself, without those about a server that has ended."""
-        return [text for text in self.errors if "net::ERR_" not in text]
-
-    def picture(self, name):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-
-
-@pytest.fixture
-def watch(browser):
-    opened = []
-
-    def open_(url, **options):
-        opened.append(Watched(browser, url, **options))
-        return opened[-1]
-
-    yield open_
-    for watched in opened:
-        watched.context.close()
-
-
 INKED = """id => {
   const canvas = document.querySelector(id), ink = canvas.getContext("2d");
   const data = ink.getImageData(0, 0, canvas.width, canvas.height).data;
@@ -518,20 +443,6 @@ def test_the_page_reconnects_to_a_restarted_engine_and_keeps_the_course(watch, t
         assert second.engine.status["n_samples"] > learned
         assert seen.page.evaluate("course[0][0]") < 50  # the course includes the first run
     assert seen.own_errors() == []
-
-
-def findings(seen):
-    """Return what axe-core finds."""
-    seen.page.evaluate((AXE / "axe.min.js").read_text())
-    passed, found = seen.page.evaluate(
-        "axe.run().then(result => [result.passes.length, result.violations])"
-    )
-    assert passed > 20
-    return [
-        f"{rule['id']}: {node['target']} {node['failureSummary']}"
-        for rule in found
-        for node in rule["nodes"]
-    ]
 
 
 @needs_browser
@@ -596,9 +507,7 @@ def test_the_course_is_exported_as_csv_and_png(watch):
         with seen.page.expect_download() as download:
             seen.page.click("#csv")
         lines = download.value.path().read_text().splitlines()
-        assert (
-            lines[0] == "row,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
-        )
+        assert lines[0] == "row,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
         assert len(lines) > 20
         with seen.page.expect_download() as download:
             seen.page.click("#picture")
@@ -637,7 +546,9 @@ def test_the_page_has_no_names_of_the_code(watch):
         seen.wait("document.querySelectorAll('#matrix td').length > 0")
         names = seen.page.evaluate("Object.keys(state.mixture).map(memberWords)")
         assert "least squares, last 10,000 rows" in names
-        said = "\n".join(name for name in names if name in seen.page.locator("#mixture-box").inner_text())
+        said = "\n".join(
+            name for name in names if name in seen.page.locator("#mixture-box").inner_text()
+        )
         assert "least squares" in said
         words = seen.page.evaluate(
             "document.body.innerText + [...document.querySelectorAll('[title]')].map(e => e.title)"
@@ -694,7 +605,9 @@ def test_the_first_picture_has_the_values(browser):
         assert shown.locator("#title").inner_text() == CLASSES["title"]  # as text, not as markup
         assert shown.locator("#samples").inner_text() == "1,234"
         assert shown.locator("#window").inner_text() == "75.0 %"
-        assert shown.locator("#score .u-legend").inner_text().startswith("row1,234recent rows70.0 %")
+        assert (
+            shown.locator("#score .u-legend").inner_text().startswith("row1,234recent rows70.0 %")
+        )
         assert shown.locator("#raster-box").is_hidden()
         context.close()
 
@@ -735,7 +648,7 @@ def test_empty_parts_say_what_they_wait_for(watch):
         assert "No label so far" in seen.page.locator("#classes-box").inner_text()
         assert "kept for testing" in seen.page.locator("#matrix-box").inner_text()
         assert seen.page.locator("#measures").is_hidden()
-        assert seen.page.locator("#window").inner_text() == "–"
+        assert seen.page.locator("#window").inner_text() == "\u2013"
         assert seen.own_errors() == []
     with Held({**empty, "tasks": {**tasks, "accuracy_matrix": []}}) as page:
         assert watch(page.url).page.locator("#matrix-box").is_hidden()  # it never fills
@@ -759,10 +672,14 @@ def test_each_panel_has_a_title_a_help_mark_and_each_chart_a_table(watch):
             assert seen.page.locator(".help[open]").count() == 1  # the others closed
             seen.page.keyboard.press("Escape")
             assert seen.page.locator(".help[open]").count() == 0
-            for chart in seen.page.locator("section:visible > [role=img]:not(canvas):visible").all():
+            for chart in seen.page.locator(
+                "section:visible > [role=img]:not(canvas):visible"
+            ).all():
                 box = chart.locator("xpath=..")
                 box.locator("details.values summary").first.click()
-                seen.wait(f"document.querySelectorAll('#{box.get_attribute('id')} .values tr').length > 3")
+                seen.wait(
+                    f"document.querySelectorAll('#{box.get_attribute('id')} .values tr').length > 3"
+                )
             assert seen.own_errors() == []
 
 
@@ -795,7 +712,10 @@ def test_a_page_in_print_is_light_and_whole(watch):
         seen.page.emulate_media(media="print")
         assert seen.page.locator("#pause").is_hidden()
         assert seen.page.locator("#score").is_visible()
-        assert seen.page.evaluate("getComputedStyle(document.querySelector('.scroll')).maxHeight") == "none"
+        assert (
+            seen.page.evaluate("getComputedStyle(document.querySelector('.scroll')).maxHeight")
+            == "none"
+        )
 
 
 @needs_browser

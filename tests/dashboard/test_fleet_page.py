@@ -15,12 +15,7 @@ from loco_stream.dashboard.fleet_page import FleetPage
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sample
-from tests.dashboard.test_dashboard import (  # noqa: F401  # the fixture
-    Watched,
-    browser,
-    findings,
-    needs_browser,
-)
+from tests.helpers.browser import Watched, findings, needs_browser
 from tests.helpers.fleet_process import template
 
 
@@ -73,7 +68,7 @@ def test_the_page_shows_the_fleet_and_one_key(tmp_path):
 
 @needs_browser
 @pytest.mark.slow
-def test_the_page_of_a_fleet_is_accessible_and_works_with_the_keyboard(tmp_path, browser):  # noqa: F811
+def test_the_page_of_a_fleet_is_accessible_and_works_with_the_keyboard(tmp_path, browser):
     ended = threading.Event()
 
     def rows():
@@ -112,7 +107,7 @@ def test_the_page_of_a_fleet_is_accessible_and_works_with_the_keyboard(tmp_path,
 
 @needs_browser
 @pytest.mark.slow
-def test_the_page_of_a_fleet_of_detectors_lists_alarms(tmp_path, browser):  # noqa: F811
+def test_the_page_of_a_fleet_of_detectors_lists_alarms(tmp_path, browser):
     answers = {
         "n_samples": 900,
         "n_keys": 2,

@@ -12,12 +12,7 @@ from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard._engine_frames import EngineFrames
 from loco_stream.dashboard.page import _task
 from loco_stream.stream import Sample
-from tests.dashboard.test_dashboard import (  # noqa: F401  # the fixture
-    Watched,
-    browser,
-    findings,
-    needs_browser,
-)
+from tests.helpers.browser import Watched, findings, needs_browser
 
 
 def test_a_frame_holds_columns_bands_and_alarms():
@@ -70,7 +65,7 @@ class Pump:
 
 @needs_browser
 @pytest.mark.slow
-def test_a_page_without_labels_shows_nothing_of_labels(browser):  # noqa: F811
+def test_a_page_without_labels_shows_nothing_of_labels(browser):
     with Pump() as page:
         seen = Watched(browser, page.url, viewport={"width": 1366, "height": 768})
         seen.wait("state.watch && watchCharts.size === 3")
