@@ -228,6 +228,7 @@ def _watch(watcher: Watcher) -> Frame:
     alarms = list(watcher.alarms)[-_ALARMS:]
     return {
         "at": [row["at"] for row in rows],
+        "t": [row["t"] for row in rows],
         "state": [round(row["scores"][1], 2) for row in rows],
         "alarm": [row["alarm"] for row in rows],
         "blame": [str(row["column"]) for row in rows],

@@ -160,13 +160,8 @@ function showEvents() {
   $("events-empty").hidden = events.length > 0;
   $("events-empty").textContent = unlabelled ? EMPTY.watching : EMPTY.changes;
   $("events").hidden = !events.length;
-  $("events").tBodies[0].replaceChildren(...events.map(([at, what, how, kind]) => {
-    const cell = document.createElement("td"), mark = document.createElement("span");
-    mark.className = "key " + kind;
-    mark.textContent = count(at);
-    cell.append(mark);
-    return tableRow([cell, tableCell(what), tableCell(how)]);
-  }));
+  $("events").tBodies[0].replaceChildren(...events.map(([at, what, how, kind]) => tableRow(
+    [rowCell(at, timeAt(course, at), kind), tableCell(what), tableCell(how)])));
 }
 
 function showTasks() {
@@ -176,7 +171,8 @@ function showTasks() {
   $("matrix-empty").hidden = isFilled;
   $("matrix-empty").textContent = EMPTY.matrix;
   $("matrix").hidden = !isFilled;
-  if (isFilled) drawMatrix($("matrix"), matrix, tasks.tasks, measure);
+  if (isFilled) drawMatrix($("matrix"), matrix, tasks.tasks);
+  $("matrix-note").textContent = isFilled ? measure + " in % on each task (columns), measured after each task (lines)." : "";
   $("average-name").textContent = measure.toLowerCase() + " over all tasks";
   $("measures").hidden = tasks.forgetting == null || matrix.length < 2; // one task cannot be forgotten
   $("forgetting").textContent = tasks.forgetting == null ? "–" : points(tasks.forgetting) + error + " points";
@@ -252,12 +248,14 @@ function showClasses() {
 
 // Experts that do not count are named in one line.
 function showExperts() {
+  const isCombined = ([name]) => name.startsWith("combination");
   const members = Object.entries(state.mixture || {}).map(([name, value]) => [memberWords(name), value]);
   const deciding = members.filter(([, value]) => Math.abs(value) >= 0.005);
   const others = members.filter(([, value]) => Math.abs(value) < 0.005).map(([name]) => name);
   $("mixture-box").hidden = !members.length;
   drawBars($("mixture"), deciding.length ? deciding : members, (value) => value.toFixed(2), 1);
-  $("mixture-rest").textContent = deciding.length && others.length ? "Without a weight of their own now: " + others.join("; ") + "." : "";
+  $("mixture-rest").textContent = deciding.length && others.length
+    ? (deciding.some(isCombined) ? "Only through the combination: " : "Without weight now: ") + others.join("; ") + "." : "";
 }
 
 function showSpikes() {
@@ -297,7 +295,7 @@ function draw() {
   $("note").textContent = state.note || "";
   $("main").dataset.drawn = "";
   $("empty").hidden = Boolean(state.task);
-  $("tiles").hidden = !state.task;
+  $("tiles-box").hidden = !state.task;
   $("empty-text").textContent = EMPTY.start;
   if (!state.task) { for (const box of PANEL_BOXES) box.hidden = true; return; }
   const unlabelled = state.task === "watching";
@@ -330,11 +328,11 @@ function redraw() {
   requestAnimationFrame(() => { due = false; draw(); });
 }
 
-const LINKS = { lost: "no connection", ended: "ended", live: "live", waiting: "waiting for the first row" };
+const LINKS = { paused: "paused", lost: "no connection", ended: "ended", live: "live", waiting: "waiting for the first row" };
 function showLink() {
   const open = stream && stream.readyState === EventSource.OPEN;
   const rows = (state.score || course[course.length - 1] || [0])[0];
-  const link = state.ended ? "ended" : !open ? "lost" : rows ? "live" : "waiting";
+  const link = paused ? "paused" : state.ended ? "ended" : !open ? "lost" : rows ? "live" : "waiting";
   if ($("link").textContent !== LINKS[link]) $("link").textContent = LINKS[link];
   document.body.dataset.link = link; // without an engine the page is grey
   $("stale").hidden = link !== "lost" || !stream;
@@ -414,6 +412,7 @@ $("pause").onclick = () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", paused);
   $("pause").textContent = paused ? "Resume" : "Pause";
+  showLink();
   redraw();
 };
 document.addEventListener("keydown", (event) => {

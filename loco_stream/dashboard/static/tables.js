@@ -4,6 +4,16 @@
 const tableRow = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
 const tableCell = (text) => { const td = document.createElement("td"); td.textContent = text; return td; };
 const numberCell = (text) => { const td = tableCell(text); td.className = "num"; return td; };
+// A row number, after its mark if it has one and above its time if that is known.
+function rowCell(at, t, mark) {
+  const td = document.createElement("td"), number = document.createElement("span");
+  number.textContent = count(at);
+  if (mark) number.className = "key " + mark;
+  td.append(number);
+  if (t != null) td.append(Object.assign(document.createElement("div"), { className: "quiet", textContent: moment(t) }));
+  return td;
+}
+
 const tableHead = (text, scope) => {
   const th = document.createElement("th");
   th.textContent = text;
@@ -48,17 +58,15 @@ function forgettingOf(matrix, j) {
 }
 
 // Rows: after learning task i. Columns: hold-out of task j. Darker is more accurate.
-function drawMatrix(table, matrix, tasks, measure) {
+function drawMatrix(table, matrix, tasks) {
   const names = taskNames(tasks).slice(-matrix.length), last = matrix[matrix.length - 1];
   const used = last[matrix.length - 1] == null ? matrix.slice(0, -1) : matrix; // the last task has no hold-out yet
-  const caption = document.createElement("caption");
-  caption.textContent = `${measure} in % on each task (columns), measured after each task (lines)`;
   const head = [tableHead("after", "col"), ...names.map((name) => tableHead(name, "col"))];
   const body = matrix.map((values, i) => tableRow([tableHead(names[i], "row"),
     ...values.map((value) => (value == null ? tableCell("") : heat(percent(value, 0), value)))]));
   const foot = tableRow([tableHead("lost, in points", "row"), ...names.map((_, j) => tableCell(forgettingOf(used, j)))]);
   foot.className = "foot";
-  table.replaceChildren(caption, tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
+  table.replaceChildren(tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
 }
 
 // One line per class; a class with recall 0 is highlighted.

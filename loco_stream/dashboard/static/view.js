@@ -60,6 +60,12 @@ function clock(seconds, course) {
   return date.toLocaleTimeString("en-GB", length > 7200 ? { hour: "2-digit", minute: "2-digit" } : {});
 }
 
+// A moment in a table: today's by the clock, others with their date.
+function moment(seconds) {
+  const date = new Date(1000 * seconds), isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? date.toLocaleTimeString("en-GB") : date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
 function fillChoices(select, choices, chosen) {
   const key = JSON.stringify(choices);
   if (select.dataset.key === key) return;

@@ -31,6 +31,12 @@ function sayColumn(parts, plot) {
     + (plot.cursor.idx == null ? "" : `, row ${count(rows[i])}`);
 }
 
+// The clock at a row of the chart, or its number if rows have no times.
+function whenOf(plot, row) {
+  const t = plot.times && plot.times[row - plot.data[0][0]];
+  return t == null ? count(row) : new Date(1000 * t).toLocaleTimeString("en-GB");
+}
+
 function makeColumnChart(name) {
   const box = make("div", "", document.getElementById("watch-columns")), head = make("div", "column-head", box);
   make("h3", "", head).textContent = name;
@@ -40,9 +46,10 @@ function makeColumnChart(name) {
   element.setAttribute("aria-label", `Latest values of ${name}, expected band, and alarms; the table below has the newest`);
   const plot = makeChart(element, 116, {
     legend: { show: false },
+    padding: [8, 16, 0, 0],
     cursor: { y: false, sync: { key: "columns" }, drag: { x: false } },
     scales: { x: { time: false } },
-    axes: [{ ...axis(), size: 22, incrs: WHOLE, values: (plot, values) => values.map(count) },
+    axes: [{ ...axis(), size: 22, space: 80, incrs: WHOLE, values: (plot, values) => values.map((row) => whenOf(plot, row)) },
       { ...axis(), size: 56, space: 22, values: (plot, values) => values.map((value) => short(value, 5)) }],
     series: [{}, line("value", "window", 1.8, [], none), line("from", "quiet", 0.5, [], none), line("to", "quiet", 0.5, [], none)],
     bands: [{ series: [3, 2], fill: () => `rgba(${colour("heat")}, 0.18)` }],
@@ -76,7 +83,7 @@ function sayState(scores) {
 
 function drawAlarms(table, alarms) {
   table.tBodies[0].replaceChildren(...alarms.slice().reverse().map((alarm) => tableRow([
-    tableCell(count(alarm.at)), tableCell(alarm.column), numberCell(isFinite(alarm.value) ? short(Number(alarm.value)) : alarm.value),
+    rowCell(alarm.at, alarm.t), tableCell(alarm.column), numberCell(isFinite(alarm.value) ? short(Number(alarm.value)) : alarm.value),
     numberCell(alarm.expected ? alarm.expected.map((end) => short(end)).join(" to ") : "–"), numberCell(alarm.score.toFixed(1)),
   ])));
 }
@@ -123,6 +130,7 @@ function showColumns(watch) {
     const [plot, parts, element] = watchCharts.get(name);
     element.hidden = values.every((value) => value == null); // a column of texts
     plot.alarms = watch.at.filter((_, i) => watch.alarm[i] && watch.blame[i] === name).map((at) => ({ at, kind: "drift" }));
+    plot.times = watch.t[watch.t.length - 1] == null ? null : watch.t;
     plot.setData([watch.at, values, low, high]);
     sayColumn(parts, plot);
   }
