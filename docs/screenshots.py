@@ -106,8 +106,8 @@ def renew_guide(folder: Path, scenes: Sequence[str]) -> None:
         with Image.open(folder / f"{shot}.png") as image:
             shown = image.convert("RGB").crop((0, 0, image.width, height or image.height))
         target = ROOT / "docs" / "images" / f"{name}.png"
-        palette = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
-        shown.quantize(256, **palette).save(target, optimize=True)
+        small = shown.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
+        small.save(target, optimize=True)
         drawn.record([name])
         print(target, flush=True)
 

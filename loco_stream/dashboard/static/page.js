@@ -129,7 +129,7 @@ function showTiles() {
   const drifts = changes(), newest = alarms[alarms.length - 1];
   $("samples-name").textContent = unlabelled ? "Rows watched" : "Rows learned";
   $("samples").textContent = count((state.score || course[course.length - 1] || [])[0]);
-  $("samples-sub").textContent = state.rate == null ? "" : count(state.rate) + " rows per second";
+  $("samples-sub").textContent = state.rate == null ? "" : count(state.rate) + " rows/s";
   $("score-tile").hidden = $("baseline-tile").hidden = unlabelled;
   if (!unlabelled) showScoreTiles();
   $("alarms-tile").hidden = !state.watch;

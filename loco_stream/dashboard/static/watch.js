@@ -69,7 +69,8 @@ function drawState(canvas, scores) {
   ctx.clearRect(0, 0, width, height);
   scores.forEach((score, i) => {
     ctx.fillStyle = `rgba(${colour("heat")}, ${Math.min(score / 4, 1).toFixed(2)})`;
-    ctx.fillRect(i * each, 0, Math.ceil(each), height);
+    const left = Math.round(i * each); // whole pixels: no seams
+    ctx.fillRect(left, 0, Math.round((i + 1) * each) - left, height);
   });
 }
 
