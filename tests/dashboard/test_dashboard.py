@@ -591,6 +591,9 @@ CLASSES = {
     "n_unused": 0,
     "n_masked": 0,
 }
+AT_START = """document.addEventListener("DOMContentLoaded", () => {
+  window.atStart = document.querySelector("#samples").textContent;
+});"""
 COURSE = [[n, None, 0.7, 0.5, 0.3, 0.4] for n in (0, 600, 1234)]
 
 
@@ -599,10 +602,12 @@ COURSE = [[n, None, 0.7, 0.5, 0.3, 0.4] for n in (0, 600, 1234)]
 def test_the_first_picture_has_the_values(browser):
     with Held(CLASSES, COURSE) as page:
         context = browser.new_context()
+        context.add_init_script(AT_START)
         shown = context.new_page()
         shown.route("**/events*", lambda route: route.abort())  # without any live update
         shown.goto(page.url)
         assert shown.locator("#title").inner_text() == CLASSES["title"]  # as text, not as markup
+        assert shown.evaluate("atStart") == "1,234"  # before anything is painted
         assert shown.locator("#samples").inner_text() == "1,234"
         assert shown.locator("#window").inner_text() == "75.0 %"
         assert (

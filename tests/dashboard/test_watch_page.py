@@ -40,6 +40,23 @@ def test_a_frame_holds_columns_bands_and_alarms():
     assert frames.point(engine)[0] == 500
 
 
+def test_the_last_frame_of_a_run_has_everything():
+    engine = StreamEngine(
+        LOCODetector(seed=1), [Sample({"a": float(i)}, None, i) for i in range(9)]
+    )
+    engine.run()
+    with Dashboard(0) as page:
+        engine.stream_ended = False
+        page(engine)
+        engine.watcher.n_alarms = 7  # within half a second of the frame before
+        page(engine)
+        assert json.loads(page._buffer.state())["watch"]["n_alarms"] == 0
+        engine.stream_ended = True
+        page(engine)
+        assert json.loads(page._buffer.state())["watch"]["n_alarms"] == 7
+        assert json.loads(page._buffer.state())["ended"]
+
+
 class Pump:
     """A detector and its page: a flow that collapses, a text, and a sensor that sticks."""
 
