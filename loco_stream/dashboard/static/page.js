@@ -320,6 +320,12 @@ function draw() {
   showSpikes();
 }
 
+// Without waiting for the next screen frame; a new chart shows values in its legend from its second drawing on.
+function drawNow() {
+  draw();
+  queueMicrotask(() => { draw.watch = draw.fan = null; draw(); });
+}
+
 // Frames arrive up to 20 times per second; the page is drawn at most once per screen frame, and not while hidden.
 let due = false;
 function redraw() {
@@ -386,7 +392,7 @@ let shownTheme = "";
 addEventListener("beforeprint", () => {
   shownTheme = document.documentElement.dataset.theme;
   setTheme("light");
-  draw();
+  drawNow();
 });
 addEventListener("afterprint", () => setTheme(shownTheme));
 
@@ -440,6 +446,6 @@ const first = JSON.parse($("first").textContent);
 takeState(first);
 last = first.event;
 setTheme(preferred());
-draw(); // before anything is on the screen
+drawNow(); // before anything is on the screen
 connect();
 if (first.n_compared) readCompared(redraw);

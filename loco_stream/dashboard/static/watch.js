@@ -4,6 +4,7 @@
 const watchCharts = new Map(); // by name of the column
 let unusualChart = null;
 const TOP = 12; // largest score that is drawn
+const FEW = 4; // columns that have the whole width each
 const KNOWN = 2; // state score from which a state counts as new
 
 function dropWatchCharts() {
@@ -37,8 +38,8 @@ function whenOf(plot, row) {
   return t == null ? count(row) : new Date(1000 * t).toLocaleTimeString("en-GB");
 }
 
-function makeColumnChart(name) {
-  const box = make("div", "", document.getElementById("watch-columns")), head = make("div", "column-head", box);
+function makeColumnChart(box, name) {
+  const head = make("div", "column-head", box);
   make("h3", "", head).textContent = name;
   const parts = { value: make("span", "", head), expected: make("span", "quiet", head) };
   const element = make("div", "", box), none = () => "";
@@ -121,13 +122,17 @@ function showUnusual(watch, changes) {
 
 function showColumns(watch) {
   const names = watch.columns.map(([name]) => name);
+  document.getElementById("watch-columns").classList.toggle("many", names.length > FEW);
   if ([...watchCharts.keys()].join("\n") !== names.join("\n")) {
     for (const [plot] of watchCharts.values()) plot.destroy();
     watchCharts.clear();
     document.getElementById("watch-columns").replaceChildren();
   }
+  if (!watchCharts.size) { // all boxes first: a chart takes the width that its box has then
+    const boxes = names.map(() => make("div", "", document.getElementById("watch-columns")));
+    names.forEach((name, i) => watchCharts.set(name, makeColumnChart(boxes[i], name)));
+  }
   for (const [name, values, low, high] of watch.columns) {
-    if (!watchCharts.has(name)) watchCharts.set(name, makeColumnChart(name));
     const [plot, parts, element] = watchCharts.get(name);
     element.hidden = values.every((value) => value == null); // a column of texts
     plot.alarms = watch.at.filter((_, i) => watch.alarm[i] && watch.blame[i] === name).map((at) => ({ at, kind: "drift" }));
