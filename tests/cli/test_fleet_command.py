@@ -115,6 +115,20 @@ def test_a_fleet_of_release_0_2_has_no_stored_options_to_compare(folder):
     assert "settings" not in json.loads(path.read_text())
 
 
+def test_labels_are_chosen_by_the_rule_of_the_command(folder):
+    begun(*SMALL, "--threshold", "1=1e-9")
+    with Fleet(None, folder / "state") as opened:
+        assert opened.decision(0) == opened.decision() == {"thresholds": {1: 1e-9}}
+    assert fleet().exit_code == 0  # the rule stays
+    assert fleet("--cost", "0,1=5").exit_code == 0
+    with Fleet(None, folder / "state") as opened:
+        assert opened.decision() == {"costs": {(0, 1): 5.0}}
+    assert (
+        "excludes --threshold: set the rule of the --template"
+        in fleet("--workers", 1, "--partitions", 1, "--threshold", "1=0.5").stderr
+    )
+
+
 def test_options_that_need_others_are_refused(folder):
     assert "`--ray` needs --workers" in fleet("--ray", "HOST:1").stderr
     assert "`--dashboard-port` needs --dashboard" in fleet("--dashboard-port", 1).stderr
