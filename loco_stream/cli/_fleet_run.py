@@ -356,7 +356,7 @@ def _open(
     try:
         if alarms.watch:
             return _open_detectors(options, state, model, alarms, stored)
-        task = model.problem(reader.source) or find_task(reader)
+        task = model.problem(reader.source) or find_task(reader) or _task_of_template(options)
         if task == TARGETS:
             raise ConfigError("`target` must name one label, as models of a fleet have one target")
         if task is None:
@@ -412,6 +412,14 @@ def _open_detectors(
         ray_address=options.ray,
         settings={**model.stored(None), **alarms.stored(), "key": options.key},
     )
+
+
+def _task_of_template(options: FleetOptions) -> str | None:
+    """Return the task of the saved model, for rows whose labels come later; None without one."""
+    from loco_stream.engine.model_adapter import task_of
+    from loco_stream.estimators.saving import load
+
+    return None if options.template is None else task_of(load(options.template))
 
 
 def _initial_model(

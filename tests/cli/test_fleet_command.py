@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, LOCODetector, save
+from loco_stream import Fleet, LOCODetector, LOCORegressor, save
 from loco_stream.cli import main
 from tests.helpers.models import classifier
 
@@ -83,6 +83,14 @@ def test_a_template_takes_effect_and_excludes_parameters(folder):
     assert {row["n_samples"] for row in report["worst"]} == {350}
     assert json.loads((folder / "drifts.jsonl").read_text().splitlines()[0])["key"] == 1
     assert fleet().exit_code == 0  # without the template the fleet continues
+
+
+def test_the_template_tells_the_task_of_rows_whose_labels_come_later(folder, monkeypatch):
+    save(LOCORegressor(hidden_sizes=(8,), seed=1), folder / "model.loco")
+    monkeypatch.setattr("loco_stream.engine.task.find_task", lambda reader: None)
+    assert "the task cannot be inferred" in fleet(*SMALL).stderr
+    _, report = begun("--template", "model.loco")
+    assert (report["task"], report["n_samples"]) == ("regression", 600)
 
 
 def test_a_fleet_is_resumed_with_the_options_it_was_begun_with(folder):
