@@ -176,14 +176,15 @@ def test_rows_labels_and_answers_of_a_home_assistant(tmp_path, processes, broker
     at = {"broker": "127.0.0.1", "port": broker.port}
     assert home.call(f"/api/config/config_entries/flow/{flow}", at)["type"] == "create_entry"
 
-    def is_subscribed():
-        first = json.dumps({"id": "first", "speed": 0.0, "load": 0.0})
-        home.do("mqtt/publish", topic="plant/rows", qos=1, payload=first)
-        return home.state("sensor.press")["attributes"].get("id")
+    def is_subscribed():  # the service, and the sensor
+        row = {"id": f"first {time.monotonic()}", "speed": 0.0, "load": 0.0}
+        home.do("mqtt/publish", topic="plant/rows", qos=1, payload=json.dumps(row))
+        time.sleep(0.5)
+        return home.state("sensor.press")["attributes"].get("id") == row["id"]
 
     wait_until(is_subscribed, 300.0)
+    last = home.state("sensor.press")["attributes"]["id"]
     rng = random.Random(1)
-    last = "first"
     right = 0
     for i in range(60):
         speed, load = rng.uniform(0, 10), rng.uniform(0, 10)
