@@ -185,9 +185,9 @@ class KeyRouter:
         if row.info is not None and row.info.id is not None:
             self.ids.add(row.info.id, number)
 
-    def _release(self, number: _Number | None, *, learned: bool) -> _Pending | None:
+    def _release(self, number: _Number, *, learned: bool) -> _Pending | None:
         """Remove and return a waiting row; None if it does not wait."""
-        row = None if number is None else self._pending.pop(number, None)
+        row = self._pending.pop(number, None)
         if row is not None and row.info is not None and row.info.id is not None:
             self.ids.end(row.info.id, learned=learned)
         return row
@@ -202,27 +202,37 @@ class KeyRouter:
                 self.n_without_key += 1
             elif not self._labelled:
                 parts.add(key, unlabelled, row)
-            elif (new := self._with_early_label(row)) is None:
+            elif self._is_known(row):
                 continue
-            elif new[1] is not None:
-                parts.add(key, labelled, new)
+            elif row[1] is not None:
+                parts.add(key, labelled, row)
             else:
-                parts.add(key, unlabelled, new)
-                _, _, number, info = new
-                self._keep((event.source, epoch, number), _Pending(key, info, now))
+                parts.add(key, unlabelled, row)
+                self._await_label((event.source, epoch, row[2]), _Pending(key, row[3], now), parts)
 
-    def _with_early_label(self, row: _Row) -> _Row | None:
-        """Return a row with the label that came before it; None for one whose id came before."""
-        X, y, number, info = row
+    def _is_known(self, row: _Row) -> bool:
+        """Return whether a row with the same id came before; note the id of a labelled row."""
+        _, y, _, info = row
         if info is None or info.id is None:
-            return row
+            return False
         if self.ids.is_known(info.id):
-            return None
-        early = self.ids.take_early(info.id)
-        y = early if y is None else y
+            return True
         if y is not None:
+            self.ids.take_early(info.id)
             self.ids.end(info.id, learned=True)
-        return X, y, number, info
+        return False
+
+    def _await_label(self, number: _Number, row: _Pending, parts: _Parts) -> None:
+        """Let a row wait for its label, or add the label if it came before.
+
+        Such a label is a part of its own. After a crash, a source may repeat row and label in
+        another order, and the row may be stored without its label.
+        """
+        row_id = None if row.info is None else row.info.id
+        early = None if row_id is None else self.ids.take_early(row_id)
+        self._keep(number, row)
+        if early is not None:
+            self._add_label(number, early, parts)
 
     def _by_row(
         self, event: Sample | Block
@@ -244,13 +254,18 @@ class KeyRouter:
             number: _Number | None = (event.source, event.epoch, of)
             if event.by_id:
                 number = self.ids.find(of, y, now)
-            row = self._release(number, learned=True)
-            if row is None:
+            if number is None or not self._add_label(number, y, parts):
                 self.n_orphaned += not event.by_id
-            elif number is not None:
-                source, epoch, seq = number
-                origin = _Origin(source, epoch, (), LABELS)
-                parts.add(row.key, origin, (_NO_INPUTS, y, int(seq), row.info))
+
+    def _add_label(self, number: _Number, y: Label, parts: _Parts) -> bool:
+        """Add the label of a waiting row; return whether there is one."""
+        row = self._release(number, learned=True)
+        if row is None:
+            return False
+        source, epoch, seq = number
+        origin = _Origin(source, epoch, (), LABELS)
+        parts.add(row.key, origin, (_NO_INPUTS, y, int(seq), row.info))
+        return True
 
     def _expire(self, parts: _Parts) -> None:
         """Drop rows that waited too long; a label None lets their models forget them too."""
