@@ -127,6 +127,7 @@ _NEW = {
     "next_row.weights": ((0,), np.float64),
     "next_row.powers": ((0,), np.float64),
     "next_row.contexts": ((0,), np.float64),
+    "next_row.log_weights": ((0,), np.float64),
     "lead.moments": ((4,), np.float64),
     "past.recent": ((0,), np.float32),
     "past.direction": ((0,), np.float32),
