@@ -40,10 +40,12 @@ __all__ = [
     "EXPERT",
     "LASTING_LEAK",
     "LINEAR_LEAKS",
+    "change_projector",
     "change_projectors",
     "change_weights",
     "delta_update",
     "gain",
+    "gain_of",
     "write_output_change",
     "write_residual",
 ]
@@ -209,7 +211,7 @@ def _kept(leak, n_pending):
 
 
 @kernel
-def _gain_of(member, inputs, first, n_inputs, nonzeros, k):
+def gain_of(member, inputs, first, n_inputs, nonzeros, k):
     """Write k = P x of a member and return x'Px.
 
     Parameters
@@ -278,14 +280,14 @@ def _write_gains(settings, state, scratch):
     for m in range(settings.n_trace):
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
         k = work.gains[m]
-        work.energies[m] = _gain_of(member, vector, first, n_inputs, nonzeros, k)
+        work.energies[m] = gain_of(member, vector, first, n_inputs, nonzeros, k)
     first = settings.n_hidden
     n_inputs = n_features + 1
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     for m in range(settings.n_linear):
         member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
-        energy = _gain_of(member, vector, first, n_inputs, nonzeros, k)
+        energy = gain_of(member, vector, first, n_inputs, nonzeros, k)
         work.energies[settings.n_trace + m] = energy
 
 
@@ -341,13 +343,13 @@ def write_residual(settings, state, scratch, outputs, column, leak):
 
 
 @kernel
-def _change_projector(member, n_inputs, k, q, prior, turn):
+def change_projector(member, n_inputs, k, q, prior, turn):
     """Take a row into a projector, and let it drift back to the prior.
 
     Parameters
     ----------
     member
-        As in `_gain_of`.
+        As in `gain_of`.
     n_inputs
         int64.
     k, q
@@ -387,12 +389,12 @@ def change_projectors(settings, state, scratch):
     _, n_inputs = input_span(settings, n_features)
     for m in range(settings.n_trace):
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
-        _change_projector(member, n_inputs, work.gains[m], work.energies[m], own.priors[m], turn)
+        change_projector(member, n_inputs, work.gains[m], work.energies[m], own.priors[m], turn)
     for m in range(settings.n_linear):
         member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
         q = work.energies[settings.n_trace + m]
-        _change_projector(member, n_features + 1, k, q, LINEAR_PRIORS[m], turn)
+        change_projector(member, n_features + 1, k, q, LINEAR_PRIORS[m], turn)
     own.counters.n_pending = (n_pending + 1) % RANK
 
 
