@@ -448,8 +448,8 @@ class Source(ABC):
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows that iteration yields, in larger blocks where the source can.
 
-        The engine reads a source this way if its model learns whole blocks, and in place of
-        iterating. `position` and everything else are as during an iteration.
+        The engine calls this instead of iterating when the model learns whole blocks. `position`
+        behaves as during iteration.
         """
         return iter(self)
 
@@ -472,7 +472,7 @@ class Source(ABC):
         """Note that everything up to `position` is learned and durable."""
 
     def refuse(self, source: str, seq: int, reason: str) -> None:
-        """Note that a row is refused: it is not learned, and acknowledged as any other row.
+        """Handle a refused row, which is not learned but acknowledged.
 
         Called before `ack`, so that a source can tell the sender or keep the row elsewhere; after a
         restart also for rows in the log. By default nothing is done.
@@ -513,7 +513,7 @@ class Source(ABC):
 
     @_default
     def last_error(self) -> str:
-        """Most recent sentence about a bad row or message; empty if there was none."""
+        """Description of the most recent bad row or message; empty if there was none."""
         return ""
 
     @_default

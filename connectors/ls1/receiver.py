@@ -36,7 +36,7 @@ class Receiver:
     Attributes
     ----------
     last_error
-        Most recent sentence about a bad message.
+        Description of the most recent bad message; empty if there was none.
     """
 
     def __init__(self, sources: RemoteSources) -> None:

@@ -120,7 +120,7 @@ class ServerSession:
     unread
         Returns the bytes of replies that a peer has not read.
     last_error
-        Most recent sentence about a bad message.
+        Description of the most recent bad message; empty if there was none.
     """
 
     def __init__(

@@ -213,7 +213,7 @@ class ZMQSource(Source):
 
     @property
     def last_error(self) -> str:
-        """Most recent sentence about a bad message."""
+        """Description of the most recent bad message; empty if there was none."""
         return self._receiver.last_error if self._session is None else self._session.last_error
 
     @property

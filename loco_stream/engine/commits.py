@@ -414,7 +414,7 @@ class CommitPipeline:
             self._handler.restore_state(config["events"])
             self._watch.resume(self._handler.n_rows, trainer.n_samples)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CheckpointError(f"the checkpoint is not complete: {error!r}") from error
+            raise CheckpointError(f"the checkpoint cannot be restored: {error!r}") from error
 
 
 def _record(valid: ValidEvents, position: Position, skip: int) -> State:

@@ -431,7 +431,7 @@ def test_a_huge_frame_closes_its_connection_only(context):
         (
             "zmq+pull://127.0.0.1:*?bind=1&connect=1",
             ConfigError,
-            r"'bind' \(or as connect\) must be given once",
+            r"'bind' \(or as connect\) must be given at most once",
         ),
         ("zmq+pull://127.0.0.1:*?idle=-1", ConfigError, "`idle` must be a number above 0"),
         ("zmq+pull://127.0.0.1:*?max=few", ConfigError, "`max` must be a whole number, got 'few'"),
