@@ -1,7 +1,10 @@
 """Clients of every entrance of a service: honest rows, and messages with hostile values.
 
-Usage, for hostile messages from a process of its own: python -m tests.helpers.entrances NAME PORT N
-MESSAGES_PER_SECOND SEED
+Usage, for hostile messages from a process of its own: python -m tests.helpers.entrances NAME PORT
+SEED
+
+It reads numbers of messages from its standard input, a line each, and answers each with the line
+`sent`.
 """
 
 from __future__ import annotations
@@ -20,8 +23,6 @@ import zmq
 from tests.helpers import foreign
 from tests.helpers.hostile_values import FORMS, TEXTS, VALUES, hostile_map
 
-BATCH = 50  # hostile messages sent together
-
 
 def honest_row(i):
     return {"id": f"h{i}", "a": float(i % 5), "b": 1.0, "y": "on" if i % 2 else "off"}
@@ -35,7 +36,13 @@ def text(rng):
     return rng.choice(TEXTS).encode("utf-8", "surrogatepass")
 
 
-class RedisClient:
+class Client:
+    """Sends honest rows, and hostile messages."""
+
+    PER_ROW = 1.0  # hostile messages for each honest row
+
+
+class RedisClient(Client):
     """Entries of the stream `rows`: a body, or fields."""
 
     def __init__(self, port):
@@ -82,7 +89,7 @@ class FleetClient(RedisClient):
         super().attack(rng, n // 2)
 
 
-class KafkaClient:
+class KafkaClient(Client):
     """Records of the topic `rows`, with keys and headers."""
 
     def __init__(self, port):
@@ -109,7 +116,7 @@ class KafkaClient:
         self._producer.flush(60)
 
 
-class MQTTClient:
+class MQTTClient(Client):
     """Messages of quality of service 1 to the topic `rows`."""
 
     def __init__(self, port):
@@ -134,7 +141,7 @@ class MQTTClient:
         self._client.loop_stop()
 
 
-class NATSClient:
+class NATSClient(Client):
     """Messages of the subject `rows`."""
 
     def __init__(self, port):
@@ -170,7 +177,7 @@ class NATSClient:
         self._loop.close()
 
 
-class ZMQClient:
+class ZMQClient(Client):
     """Readable and binary messages of a DEALER."""
 
     def __init__(self, port):
@@ -212,9 +219,10 @@ class ZMQClient:
         self._context.term()
 
 
-class HTTPClient:
+class HTTPClient(Client):
     """Requests to every path that takes a body."""
 
+    PER_ROW = 0.125  # a hostile message is a request, while a request carries 64 honest rows
     PATHS = ("/learn", "/learn", "/predict", "/label", "/write", "/api/v2/write", "/decision")
 
     def __init__(self, port):
@@ -289,7 +297,7 @@ def hostile_line(rng):
     return line.encode("latin-1", "replace")
 
 
-class PipeClient:
+class PipeClient(Client):
     """Lines on the standard input of the service."""
 
     def __init__(self, pipe):
@@ -337,16 +345,15 @@ CLIENTS = {
 }
 
 
-def attack(client, n, rate, seed):
-    """Send hostile messages at a rate."""
-    rng = random.Random(seed)
-    begin = time.monotonic()
-    for sent in range(0, n, BATCH):
-        client.attack(rng, min(BATCH, n - sent))
-        time.sleep(max(0.0, begin + sent / rate - time.monotonic()))
+def main(name, port, seed):
+    """Send as many hostile messages as each line of the standard input says."""
+    client = CLIENTS[name](int(port))
+    rng = random.Random(int(seed))
+    for line in sys.stdin:
+        client.attack(rng, int(line))
+        print("sent", flush=True)
+    client.close()
 
 
 if __name__ == "__main__":
-    client = CLIENTS[sys.argv[1]](int(sys.argv[2]))
-    attack(client, int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
-    client.close()
+    main(*sys.argv[1:])

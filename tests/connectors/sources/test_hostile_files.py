@@ -80,6 +80,28 @@ def test_a_header_that_claims_too_many_values_is_refused(tmp_path):
         NPYSource(path)
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b"(10, 2)", b"((((((("),
+        (b"}", b"#"),
+        (b"False", b"  '''"),
+        (b"'<f8'", b"'<,8'"),
+        (b"'<f8'", b"'(2,'"),
+        (b"(10, 2)", b"(True,)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Reading")  # numpy takes it for a file of Python 2
+def test_a_header_that_numpy_cannot_parse_is_refused(tmp_path, part, other):
+    path = tmp_path / "broken.npy"
+    np.save(path, np.ones((10, 2)))
+    content = path.read_bytes()
+    assert content.count(part) == 1
+    path.write_bytes(content.replace(part, other))
+    with pytest.raises(SourceError, match="must be an array of numbers: "):
+        NPYSource(path)
+
+
 @pytest.mark.slow
 def test_too_many_columns_are_refused(tmp_path):
     path = tmp_path / "wide.csv"
