@@ -297,7 +297,7 @@ def test_stores_of_fleets(tmp_path):
     folder = tmp_path / "fleet"
     model = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
     with loco_stream.Fleet(model, folder, key_groups=1) as fleet:
-        for key in range(4):
+        for key in range(2):
             fleet.learn(key, [[0.5], [1.0]], ["on", "off"])
     files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
     kept = {path: path.read_bytes() for path in files}
