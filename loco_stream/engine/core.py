@@ -438,10 +438,16 @@ class StreamEngine:
                 return
 
     def _take(self, events: Sequence[Event], position: Position, skip: int) -> bool:
-        is_taken = self._commits.take(events, position, skip, lambda: self._stopping)
+        is_taken = self._commits.take(events, position, skip, self._hold)
         if is_taken:
             self._board.update(self)
         return is_taken
+
+    def _hold(self, seconds: float, reason: str) -> bool:
+        """Wait unless the run was stopped; return whether it goes on."""
+        if not self._stopping:
+            self._reader.hold(seconds, reason)
+        return not self._stopping
 
     def _next(self) -> tuple[Sequence[Event], Position] | None:
         """Return the next commit and the position after it; None at the end."""

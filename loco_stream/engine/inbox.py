@@ -370,6 +370,10 @@ class InboxSource(Source):
         while len(self._refused) > _MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
 
+    def hold(self, seconds: float, reason: str) -> None:
+        """Let the source wait."""
+        self._source.hold(seconds, reason)
+
     def side_state(self) -> dict[str, Any]:
         """Return which numbered rows were yielded, and which of the last ones were refused."""
         return {

@@ -265,6 +265,7 @@ class Traffic:
         while self.answers.read() < n or len(self.answers.ids) < n:
             assert self.service.process.poll() is None, b"".join(self.service.errors)
             assert time.monotonic() < deadline, f"{n - len(self.answers.ids)} rows have no answer"
+            self.service.client.pump()
             time.sleep(0.005)
 
 
@@ -284,6 +285,7 @@ def test_honest_rows_beside_hostile_messages(entrance, tmp_path, processes):
     traffic.run(2)  # compiles
     before = traffic.run(8)
     attacker = service.attacker()
+    traffic.run(1, attacker, 1)  # it connects
     n_blocks = int(N_HOSTILE / service.client.PER_ROW / N_ROUNDS / BLOCK)
     beside, alone = [], []
     for part in range(N_ROUNDS):

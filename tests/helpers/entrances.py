@@ -20,6 +20,7 @@ import time
 
 import zmq
 
+from loco_stream.errors import SourceError
 from tests.helpers import foreign
 from tests.helpers.hostile_values import FORMS, TEXTS, VALUES, hostile_map
 
@@ -40,6 +41,9 @@ class Client:
     """Sends honest rows, and hostile messages."""
 
     PER_ROW = 1.0  # hostile messages for each honest row
+
+    def pump(self):
+        """Send what waits in the client; called while answers are waited for."""
 
 
 class RedisClient(Client):
@@ -196,6 +200,10 @@ class ZMQClient(Client):
             )
         for row in rows:
             self._sender.send({"a": row["a"], "b": row["b"]}, row["y"])
+
+    def pump(self):
+        with contextlib.suppress(SourceError):  # not all rows are acknowledged yet
+            self._sender.flush(0)
 
     def attack(self, rng, n):
         if self._client is None:
