@@ -86,7 +86,7 @@ def try_mutants(contents, attempt):
         try:
             attempt(content)
         except Exception as error:
-            faults.append(f"mutant {number} {content[:2000]!r}: {error!r}")
+            faults.append(f"mutant {number}: {error!r}")
         finally:
             signal.alarm(0)
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

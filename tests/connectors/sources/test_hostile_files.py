@@ -171,6 +171,16 @@ def test_a_resumed_run_continues_a_longer_file(tmp_path):
     assert report["n_samples"] == 150
 
 
+def test_an_arrow_file_whose_names_are_no_texts_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    feather = pytest.importorskip("pyarrow.feather")
+    path = tmp_path / "rows.arrow"
+    feather.write_feather(pyarrow.table({"speed": [1.0, 2.0], "y": ["ok", "worn"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"speed", b"s\xffeed"))
+    with pytest.raises(SourceError, match="cannot read"):
+        open_source(f"arrow:{path}?target=y")
+
+
 def test_an_arrow_file_whose_texts_lie_beyond_its_end_is_refused(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     feather = pytest.importorskip("pyarrow.feather")
