@@ -1,4 +1,4 @@
-"""SIGTERM while requests are under way: each one is answered, and what is called learned is kept."""
+"""SIGTERM while requests are under way: each is answered, and what is called learned is kept."""
 
 from __future__ import annotations
 
