@@ -366,7 +366,7 @@ class CommitPipeline:
         new: set[int] = set()  # set aside in this process
         while True:
             saved = store.load(self._settings)
-            self._restore(saved)
+            self.restore(saved)
             if not new:  # once: the sinks keep it
                 self._listeners.restore_state(saved.config["undelivered"])
             self.cursor = Cursor(
@@ -395,7 +395,7 @@ class CommitPipeline:
                 store.finish()
         return True
 
-    def _restore(self, saved: Saved) -> None:
+    def restore(self, saved: Saved) -> None:
         """Restore model, scores, monitor and counts.
 
         Raises

@@ -122,6 +122,14 @@ def test_too_many_columns_are_refused(tmp_path):
         list(JSONLSource(lines, "y"))
 
 
+@pytest.mark.timeout(60)  # names that are counted one by one take minutes
+def test_a_header_of_very_many_columns_is_refused(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{i}" for i in range(200_000)) + "\n1\n")
+    with pytest.raises(SourceError):
+        CSVSource(path, "c0")
+
+
 def rows(first, n):
     return "".join(f"{i % 7},{i % 3},{'ab'[i % 2]}\n" for i in range(first, first + n))
 
