@@ -141,7 +141,7 @@ def learn_ticket(core: ModelCore, ticket: Ticket, y: Any) -> None:
 
 
 def _check_ticket(core: ModelCore, ticket: Ticket) -> None:
-    """Refuse a ticket of another model, one that was learned, and numbers that compiled code would misread."""
+    """Refuse a ticket that is another model's, was learned, or would be misread by kernels."""
     predicted = ticket.predicted
     if None not in (ticket.origin, core.origin) and ticket.origin is not core.origin:
         raise InputError("`x` must be a ticket of this model, got one of another; learn the row")

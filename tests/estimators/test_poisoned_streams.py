@@ -1,4 +1,4 @@
-"""Faulty values cost rows, not the stream: 1,000 rows later the model is as good as without them."""
+"""Faulty values cost rows, not the stream: 1,000 rows later they have no effect on the model."""
 
 from __future__ import annotations
 
