@@ -58,7 +58,7 @@ class Answers:
         for line in lines:
             record = json.loads(line)
             if record["source"] == "trusted" or record["source"] == "rows/honest":
-                self._take(record["seq"])
+                self._take((record.get("epoch", 0), record["seq"]))
             elif str(record.get("id", "")).startswith("h") and "label" in record:
                 self._take(record["id"])
         return self.n
