@@ -57,7 +57,7 @@ class Answers:
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
             record = json.loads(line)
-            if record["source"] == "trusted" or record["source"] == "rows/honest":
+            if record["source"].startswith(("trusted", "rows/honest")):
                 self._take((record.get("epoch", 0), record["seq"]))
             elif str(record.get("id", "")).startswith("h") and "label" in record:
                 self._take(record["id"])

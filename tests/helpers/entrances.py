@@ -76,10 +76,10 @@ class RedisClient(Client):
 
 
 class FleetClient(RedisClient):
-    """Entries of the stream `rows` with a device, whose model learns them."""
+    """Entries of the stream `rows` with one of 64 devices, whose model learns them."""
 
     def send(self, rows):
-        super().send([{**row, "device": "honest"} for row in rows])
+        super().send([{**row, "device": f"honest{i % 64}"} for i, row in enumerate(rows)])
 
     def attack(self, rng, n):
         with self._client.pipeline() as pipe:
