@@ -219,9 +219,23 @@ def test_table_files(tmp_path, kind):
     fuzz([path.read_bytes()], attempt)
 
 
-def test_network_files(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process per input would take too long")
+def test_network_files(tmp_path, monkeypatch):
     pytest.importorskip("nir")
+    from loco_stream.simulator import nir_reader
     from tests.simulator.test_hostile_nir import write
+
+    def copied(path, sound):
+        child = os.fork()
+        if child == 0:
+            with suppress(Exception):
+                nir_reader.copy(path, sound)
+                os._exit(0)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        return "damaged" if status else ""
+
+    monkeypatch.setattr(nir_reader, "copied", copied)
 
     path = tmp_path / "net.nir"
     write(path)
