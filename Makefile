@@ -82,10 +82,9 @@ bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in env
 pictures: $(VENV)/.installed-dev ## those of the guide whose code changed, and those of the README; needs Chromium
 	$(BIN)/python docs/pictures.py
 	$(BIN)/loco-stream run river:ImageSegments --seed 1 --quiet --plot demos/images/run.png
-	$(BIN)/python -m pytest tests/dashboard/test_dashboard.py -k machine_demo
-	cp out/pages/machine.png demos/images/page.png
+	$(BIN)/python docs/screenshots.py --guide
 	$(BIN)/loco-stream demo events --headless --recording out/events.npz --plot demos/images/events.png
-	$(BIN)/python docs/drawn.py page run events
+	$(BIN)/python docs/drawn.py run events
 
 soak: $(VENV)/.installed-dev ## kills, mutations, hostile peers, ten million rows at full count (an hour)
 	LOCO_SOAK=1 $(BIN)/python -m pytest -m slow

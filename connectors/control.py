@@ -20,7 +20,8 @@ __all__ = ["Control", "make_token", "order", "read_token"]
 
 _TICK_MS = 100
 _FRAME_BYTES = 1 << 16
-_WITHOUT_TOKEN = frozenset({"status", "worst", "changed"})  # orders that change nothing
+# orders that change nothing
+_WITHOUT_TOKEN = frozenset({"status", "worst", "changed", "rules", "rule"})
 _MIN_TOKEN = 16  # characters
 
 Handler = Callable[..., Mapping[str, Any]]
@@ -38,8 +39,8 @@ class Control:
     An order is one frame of JSON, ``{"do": NAME, "token": TEXT, "arguments": {NAME: VALUE}}``; all
     but the name may be left out. The answer is ``{"ok": true,
     ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is protected by the mode of
-    its file. Every user of the machine can reach a ``tcp://`` port: there, only ``status`` is
-    answered without the token.
+    its file. Every user of the machine can reach a ``tcp://`` port: there, only orders that read
+    something are answered without the token.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ import getpass
 import math
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -196,12 +197,13 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[Command], Com
 
 
 def _accepts_offer() -> bool:
-    """Offer the page where it can be seen; return whether the offer is accepted."""
+    """Offer the page, or say where it would be; return whether the offer is accepted."""
     if has_browser():
         return _confirm("Watch it live in your browser?")
-    if over_ssh():
-        name = click.get_current_context().info_name
-        click.echo(f"`loco-stream demo {name}` shows this live. {ssh_advice(_PORT)}")
+    command = "loco-stream" if shutil.which("loco-stream") else sys.argv[0]
+    demo = f"{command} demo {click.get_current_context().info_name}"
+    where = ssh_advice(_PORT) if over_ssh() else f"Its page is http://127.0.0.1:{_PORT}/."
+    click.echo(f"`{demo}` shows this live. {where}")
     return False
 
 
@@ -212,7 +214,7 @@ def _options(seconds: float, stays: bool) -> Sequence[Callable[[Command], Comman
         click.option(
             "--ask",
             is_flag=True,
-            help="Ask before the page is opened; without a terminal or a browser, do nothing.",
+            help="Ask before the page is opened; without a terminal or a browser, say where it is.",
         ),
         click.option("--open", "open_page", is_flag=True, help="Open the page in a browser."),
         click.option(

@@ -33,7 +33,9 @@ _NOTE = (
     "Simulated data: vibration of 125 electric motors, 1000 windows per second, sent by another "
     "process over ZeroMQ; the model predicts the fault. 'overhaul' changes bearings and sensors, "
     "so that part of what was learned is wrong. 'old regime' restores the old machines: look at "
-    "how little the accuracy falls then."
+    "how little the accuracy falls then. Alarms also come without a button: the load swings once "
+    "in 57 s, and around its lowest point (row 42,000, then every 57,000 rows) faults are weakest, "
+    "so that errors rise."
 )
 
 

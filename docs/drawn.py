@@ -31,19 +31,19 @@ INPUTS = {
 }
 
 # Picture: its file, and the files of the repository that decide how it looks.
-DRAWN_BY_THE_PACKAGE = {
-    "page": (
-        "demos/images/page.png",
-        (
-            *(
-                f"loco_stream/dashboard/static/{name}.js"
-                for name in ("draw", "page", "view", "words")
-            ),
-            "loco_stream/dashboard/static/index.html",
-            "loco_stream/dashboard/static/page.css",
-            "demos/machine.py",
-        ),
+_PAGE = (
+    *(
+        f"loco_stream/dashboard/static/{name}.js"
+        for name in ("compare", "draw", "page", "panels", "tables", "view", "watch", "words")
     ),
+    "loco_stream/dashboard/static/index.html",
+    "loco_stream/dashboard/static/page.css",
+)
+DRAWN_BY_THE_PACKAGE = {
+    "page": ("docs/images/page.png", (*_PAGE, "demos/machine.py")),
+    "page_unlabelled": ("docs/images/page_unlabelled.png", (*_PAGE, "demos/watch.py")),
+    "page_phone": ("docs/images/page_phone.png", (*_PAGE, "demos/watch.py")),
+    "page_compare": ("docs/images/page_compare.png", (*_PAGE, "docs/screenshots.py")),
     "run": ("demos/images/run.png", ("loco_stream/engine/report_picture.py",)),
     "events": ("demos/images/events.png", ("demos/events.py",)),
 }

@@ -1,9 +1,9 @@
 """Options from a TOML file and from the environment.
 
 A file has one key per option, named as on the command line without the dashes. Keys before the
-first table hold for every command, those in a table ``[run]``, ``[serve]`` or ``[fleet]`` for that
-command alone. The tables ``[set]``, ``[limit]``, ``[threshold]`` and ``[cost]`` hold the pairs of
-those options.
+first table hold for every command, those in a table ``[run]``, ``[serve]``, ``[watch]`` or
+``[fleet]`` for that command alone. The tables ``[set]``, ``[limit]``, ``[threshold]`` and
+``[cost]`` hold the pairs of those options.
 """
 
 from __future__ import annotations
@@ -20,9 +20,16 @@ from loco_stream._text import did_you_mean
 from loco_stream.cli._option_group import given
 from loco_stream.errors import ConfigError
 
-__all__ = ["COMMANDS", "ConfiguredCommand", "as_toml", "option_values", "read_config"]
+__all__ = [
+    "COMMANDS",
+    "ConfiguredCommand",
+    "as_toml",
+    "command_tables",
+    "option_values",
+    "read_config",
+]
 
-COMMANDS = ("run", "serve", "fleet")
+COMMANDS = ("run", "serve", "watch", "fleet")
 _PREFIX = "LOCO_STREAM_"
 _PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold
 _OWN = frozenset({"config", "print_config", "help"})
@@ -90,6 +97,11 @@ def read_config(path: str) -> Config:
         raise ConfigError(f"{path} must be TOML: {error}") from None
 
 
+def command_tables(config: Mapping[str, Any]) -> Config:
+    """Return the tables of commands by name; `watch` may be an option, too, with a truth value."""
+    return {name: config[name] for name in COMMANDS if isinstance(config.get(name), Mapping)}
+
+
 def option_values(config: Mapping[str, Any], command: click.Command, path: str) -> Config:
     """Return the values of a command's options, by the names of its parameters.
 
@@ -107,10 +119,11 @@ def option_values(config: Mapping[str, Any], command: click.Command, path: str) 
     ConfigError
         The command has no such option.
     """
-    shared = {name: value for name, value in config.items() if name not in COMMANDS}
-    own = config.get(str(command.name), {})
-    if not isinstance(own, Mapping):
-        raise ConfigError(f"{path}: `{command.name}` must be a table, got {own!r}")
+    tables = command_tables(config)
+    shared = {name: value for name, value in config.items() if name not in tables}
+    own = tables.get(str(command.name), {})
+    if command.name in shared:
+        raise ConfigError(f"{path}: `{command.name}` must be a table, got {shared[command.name]!r}")
     parameters = {_key(p): p for p in command.params if p.expose_value and p.name not in _OWN}
     values: Config = {}
     for name, value in {**shared, **own}.items():

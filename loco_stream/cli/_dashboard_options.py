@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import click
@@ -18,35 +18,21 @@ if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
     from loco_stream.dashboard.fleet_page import FleetPage
 
-__all__ = ["DashboardOptions", "dashboard_options"]
+__all__ = [
+    "DashboardOptions",
+    "FleetPageOptions",
+    "dashboard_options",
+    "fleet_page_options",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class DashboardOptions:
+class FleetPageOptions:
     """Whether and where a command shows its live page."""
 
     dashboard: bool
     dashboard_port: int
     open_page: bool
-
-    def check(self) -> None:
-        """Raise `ConfigError` if an option of the page is given without --dashboard."""
-        for name in ("dashboard_port", "open_page"):
-            if typed(name) and not self.dashboard:
-                raise ConfigError(f"`{flag(name)}` needs --dashboard")
-
-    @contextmanager
-    def page(self, network: NetworkOptions) -> Iterator[list[Dashboard]]:
-        """Serve the page of an engine while the block runs; yield the engine's `watchers`."""
-        if not self.dashboard:
-            yield []
-            return
-        from loco_stream.dashboard import Dashboard
-
-        where = (self.dashboard_port, network.bind, network.allow_host)
-        with Dashboard(*where, token=network.read_token()) as page:
-            self._announce(page.url)
-            yield [page]
 
     @contextmanager
     def fleet_page(self, network: NetworkOptions) -> Iterator[list[FleetPage]]:
@@ -61,15 +47,39 @@ class DashboardOptions:
             self._announce(page.url)
             yield [page]
 
+    def check(self) -> None:
+        """Raise `ConfigError` if an option of the page is given without --dashboard."""
+        for field in fields(self)[1:]:
+            if typed(field.name) and not self.dashboard:
+                raise ConfigError(f"`{flag(field.name)}` needs --dashboard")
+
     def _announce(self, url: str) -> None:
         LOGGER.info("live page: %s", url)
         if self.open_page:
             click.launch(url)
 
 
-dashboard_options = option_group(
-    "page",
-    DashboardOptions,
+@dataclass(frozen=True, slots=True)
+class DashboardOptions(FleetPageOptions):
+    """Whether and where a command shows its live page, and what it is compared with."""
+
+    compare: tuple[str, ...]
+
+    @contextmanager
+    def page(self, network: NetworkOptions) -> Iterator[list[Dashboard]]:
+        """Serve the page of an engine while the block runs; yield the engine's `watchers`."""
+        if not self.dashboard:
+            yield []
+            return
+        from loco_stream.dashboard import Dashboard
+
+        where = (self.dashboard_port, network.bind, network.allow_host)
+        with Dashboard(*where, token=network.read_token(), compare=self.compare) as page:
+            self._announce(page.url)
+            yield [page]
+
+
+_OPTIONS = (
     click.option("--dashboard", is_flag=True, help="Serve a live page of the run."),
     click.option(
         "--dashboard-port",
@@ -80,4 +90,17 @@ dashboard_options = option_group(
         help="Port of the page; 0 selects a free one.",
     ),
     click.option("--open", "open_page", is_flag=True, help="Open the page in a browser."),
+)
+fleet_page_options = option_group("page", FleetPageOptions, *_OPTIONS)
+dashboard_options = option_group(
+    "page",
+    DashboardOptions,
+    *_OPTIONS,
+    click.option(
+        "--compare",
+        multiple=True,
+        metavar="URL",
+        help="Show the run of another page beside this one, for example http://127.0.0.1:8766/; "
+        "the token of --token is sent to it. Repeatable.",
+    ),
 )

@@ -17,8 +17,16 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.decision import Rule
+    from loco_stream.persistence.content import Plain
 
-__all__ = ["DecisionOptions", "decision_options"]
+__all__ = [
+    "DecisionChange",
+    "DecisionOptions",
+    "decision_change",
+    "decision_options",
+    "plain_rule",
+    "rule_of_order",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,51 @@ class DecisionOptions:
         """Raise `ConfigError` if there is a rule, and no classes."""
         if self.rule and task == "regression":
             raise ConfigError("`--threshold` and `--cost` need a classification, got a regression")
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionChange(DecisionOptions):
+    """Another rule for something that runs; none only asks which rule there is."""
+
+    clear: bool
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is another rule.
+
+        Raises
+        ------
+        ConfigError
+            A rule is given, and cleared at the same time.
+        """
+        if self.clear and self.rule:
+            raise ConfigError("`--clear` excludes --threshold and --cost")
+        return self.clear or bool(self.rule)
+
+
+def plain_rule(rule: Rule) -> Plain:
+    """Return a rule as plain values for an order; None for an empty rule.
+
+    Raises
+    ------
+    ConfigError
+        The rule is none.
+    """
+    from loco_stream.estimators.decision import Decision
+
+    decision = Decision.checked(**rule)
+    return None if decision is None else decision.to_plain()
+
+
+def rule_of_order(plain: Plain) -> Rule:
+    """Undo `plain_rule`; raises `ConfigError` for anything it did not make."""
+    from loco_stream.estimators.decision import Decision
+
+    try:
+        decision = Decision.from_plain(plain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"an order must contain a rule for labels, got {plain!r:.80}") from error
+    return {} if decision is None else decision.rule
 
 
 def _log_failure(done: Future[object]) -> None:
@@ -118,9 +171,7 @@ def _label(text: str) -> Hashable:
     return value if isinstance(value, bool | int | float | str) else text.strip()
 
 
-decision_options = option_group(
-    "decision",
-    DecisionOptions,
+_options = (
     click.option(
         "--threshold",
         "thresholds",
@@ -136,4 +187,11 @@ decision_options = option_group(
         metavar="TRUE,PREDICTED=COST",
         help="Predict the label of the least expected cost; other mistakes cost 1. Repeatable.",
     ),
+)
+decision_options = option_group("decision", DecisionOptions, *_options)
+decision_change = option_group(
+    "decision",
+    DecisionChange,
+    *_options,
+    click.option("--clear", is_flag=True, help="Predict the most probable label again."),
 )

@@ -131,6 +131,7 @@ def learning_engine(
         monitor=chosen[1],
         delay=scoring.delay,
         score_window=scoring.score_window,
+        at_precision=scoring.at_precision,
         task=task or "classification",
         settings=settings,
         anomaly=alarms.detector(model.seed) if alarms.watch else None,

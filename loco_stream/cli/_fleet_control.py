@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream.cli._decision import plain_rule, rule_of_order
 from loco_stream.cli._option_group import option_group
 from loco_stream.cli._service_ports import ControlOptions
 from loco_stream.errors import SourceError
@@ -16,6 +17,7 @@ from loco_stream.errors import SourceError
 if TYPE_CHECKING:
     from loco_stream.cli._network_options import NetworkOptions
     from loco_stream.engine.queries import RunnerQueries
+    from loco_stream.estimators.decision import Rule
     from loco_stream.fleet.runner import FleetRunner
 
 __all__ = ["FleetPorts", "RemoteOperations", "fleet_ports"]
@@ -95,6 +97,10 @@ def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]
         "status": lambda: {"status": jsonable(ask(lambda runner: runner.status()))},
         "worst": lambda n: {"keys": jsonable(ask(lambda runner: runner.worst(n)))},
         "changed": lambda n: {"keys": jsonable(ask(lambda runner: runner.changed(n)))},
+        "rules": lambda keys: {"keys": jsonable(on_fleet(lambda fleet: fleet.rules(keys)))},
+        "decide": lambda keys, rule: {
+            "done": on_fleet(lambda fleet: fleet.decide(keys, rule_of_order(rule)))
+        },
         "evict": lambda keys: {"n": on_fleet(lambda fleet: fleet.evict(keys))},
         "reset": lambda key: {"done": on_fleet(lambda fleet: fleet.reset(key))},
         "export": lambda key: file(on_fleet(lambda fleet: fleet.export(key))),
@@ -130,6 +136,14 @@ class RemoteOperations:
     def changed(self, n: int) -> list[dict[str, Any]]:
         """Return the keys that drifted last in this run."""
         return list(self._order("changed", n=n)["keys"])
+
+    def rules(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the rule by which labels are chosen, of each key, or the one for all keys."""
+        return list(self._order("rules", keys=list(keys))["keys"])
+
+    def decide(self, keys: Sequence[str], rule: Rule) -> None:
+        """Choose the labels of keys by another rule, or without any those of all keys."""
+        self._order("decide", keys=list(keys), rule=plain_rule(rule))
 
     def evict(self, keys: Sequence[str]) -> int:
         """Move models from memory to the store."""

@@ -1,4 +1,4 @@
-"""`loco-stream fleet status|worst|changed|evict|reset|export|merge`."""
+"""`loco-stream fleet status|worst|changed|decide|evict|reset|export|merge`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream.cli._decision import DecisionChange, decision_change
 from loco_stream.cli._option_group import Command, option_group
 
 if TYPE_CHECKING:
     from loco_stream.fleet.operations import Operations
 
-__all__ = ["changed", "evict", "export", "merge", "reset", "status", "worst"]
+__all__ = ["changed", "decide", "evict", "export", "merge", "reset", "status", "worst"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,28 @@ def changed(where: _Where, number: int) -> None:
     """List the keys with the latest drifts, as JSON."""
     with where.open() as fleet:
         _echo(fleet.changed(number))
+
+
+@_operation("decide")
+@_where
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@decision_change
+def decide(where: _Where, keys: Sequence[str], decision: DecisionChange) -> None:
+    """Choose predicted labels by another rule; without one, print the rule as JSON.
+
+    The rule is that of the KEYs, or without any, that of all keys that have none of their own. A
+    key whose rule is cleared follows the rule for all.
+
+    \b
+    Examples
+      loco-stream fleet decide fleet/ --threshold worn=0.2
+      loco-stream fleet decide ipc:///tmp/fleet "press 7" --cost worn,ok=20
+    """
+    with where.open() as fleet:
+        if decision.is_given:
+            fleet.decide(keys, decision.rule)
+        else:
+            _echo(fleet.rules(keys))
 
 
 @_operation("evict")

@@ -12,7 +12,8 @@ import click
 from loco_stream._problems import TARGETS
 from loco_stream.cli._anomalies import BesideOptions, key_alarm_options
 from loco_stream.cli._config import ConfiguredCommand
-from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
+from loco_stream.cli._dashboard_options import FleetPageOptions, fleet_page_options
+from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
@@ -57,7 +58,16 @@ _OF_ROWS = (
     "keys",
     "on_bad",
 )
-_OF_LABELS = ("task", "preset", "settings", "holdout", "drift_detector", "on_drift")
+_OF_LABELS = (
+    "task",
+    "preset",
+    "settings",
+    "holdout",
+    "drift_detector",
+    "on_drift",
+    "thresholds",
+    "costs",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,11 @@ class FleetOptions:
             if given(name):
                 raise ConfigError(
                     f"`--partitions` excludes {flag(name)}: no row passes through this process"
+                )
+        for name in ("thresholds", "costs"):
+            if given(name):
+                raise ConfigError(
+                    f"`--partitions` excludes {flag(name)}: set the rule of the --template"
                 )
 
     def check_detectors(self) -> None:
@@ -191,11 +206,12 @@ _fleet_options = option_group(
 @source_options("skip")
 @key_alarm_options
 @sink_options
-@dashboard_options
+@fleet_page_options
 @fleet_ports
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
 @model_options(0)
+@decision_options
 @telemetry_options
 @log_options
 @refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
@@ -209,10 +225,11 @@ def command(
     reading: SourceOptions,
     alarms: BesideOptions,
     outputs: SinkOptions,
-    page: DashboardOptions,
+    page: FleetPageOptions,
     ports: FleetPorts,
     network: NetworkOptions,
     model: LearningOptions,
+    decision: DecisionOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
@@ -235,6 +252,7 @@ def command(
 
     state.check()
     page.check()
+    decision.check()
     needed = "--dashboard or --metrics-port"
     network.check(page.dashboard, ports.metrics_port, needed=needed)
     fleet.check()
@@ -264,6 +282,8 @@ def command(
             reader = SourceReader(stream)
             with _open(fleet, state, model, alarms, reader, stored) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
+                if decision.rule:
+                    opened.set_decision(**decision.rule)
                 runner = FleetRunner(
                     opened,
                     reader,
@@ -336,7 +356,7 @@ def _open(
     try:
         if alarms.watch:
             return _open_detectors(options, state, model, alarms, stored)
-        task = model.problem(reader.source) or find_task(reader)
+        task = model.problem(reader.source) or find_task(reader) or _task_of_template(options)
         if task == TARGETS:
             raise ConfigError("`target` must name one label, as models of a fleet have one target")
         if task is None:
@@ -392,6 +412,14 @@ def _open_detectors(
         ray_address=options.ray,
         settings={**model.stored(None), **alarms.stored(), "key": options.key},
     )
+
+
+def _task_of_template(options: FleetOptions) -> str | None:
+    """Return the task of the saved model, for rows whose labels come later; None without one."""
+    from loco_stream.engine.model_adapter import task_of
+    from loco_stream.estimators.saving import load
+
+    return None if options.template is None else task_of(load(options.template))
 
 
 def _initial_model(

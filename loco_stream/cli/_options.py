@@ -90,10 +90,11 @@ class LearningOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
-    """When labels are used, and over how many rows the sliding score runs."""
+    """When labels are used, and how predictions are scored."""
 
     delay: int | None
     score_window: int
+    at_precision: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,14 @@ score_options = option_group(
         show_default=True,
         metavar="N",
         help="Rows in the sliding window of the scores.",
+    ),
+    click.option(
+        "--at-precision",
+        type=click.FloatRange(0.0, 1.0, min_open=True),
+        default=0.9,
+        show_default=True,
+        metavar="P",
+        help="Precision at which the report has the recall of each class.",
     ),
 )
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from loco_stream.cli._decision import rule_of_order
 from loco_stream.cli._network_options import NetworkOptions
 from loco_stream.cli._option_group import option_group
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.persistence.content import Plain
 
 __all__ = ["ControlOptions", "PortOptions", "port_options"]
 
@@ -78,7 +83,29 @@ def _commands(state: ServiceState) -> dict[str, Any]:
         state.forget(source)
         return {}
 
-    return {"status": status, "checkpoint": checkpoint, "forget": forget, "stop": stop}
+    def rule() -> dict[str, object]:
+        return {"rule": state.ask(_rule_of)}
+
+    def decide(rule: Plain) -> dict[str, object]:
+        given = rule_of_order(rule)
+        state.ask(lambda engine: engine.set_decision(**given))
+        return {}
+
+    return {
+        "status": status,
+        "checkpoint": checkpoint,
+        "rule": rule,
+        "decide": decide,
+        "forget": forget,
+        "stop": stop,
+    }
+
+
+def _rule_of(engine: StreamEngine) -> dict[str, Any]:
+    from loco_stream.engine.model_adapter import last_step
+    from loco_stream.estimators.decision import shown_rule
+
+    return shown_rule(getattr(last_step(engine.model), "decision", None))
 
 
 port_options = option_group(
@@ -98,8 +125,8 @@ port_options = option_group(
     click.option(
         "--control-token",
         metavar="FILE",
-        help="Token file for --control; created if absent. Over tcp, all commands but status need "
-        "the token.",
+        help="Token file for --control; created if absent. Over tcp, commands that change "
+        "something need the token.",
     ),
     click.option(
         "--http",

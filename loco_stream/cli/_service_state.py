@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from loco_stream.engine.latency import LatencyHistogram
 
 __all__ = ["ServiceState"]
+
+_TIMEOUT = 30.0  # seconds; a rule is stored in a checkpoint
 
 
 class ServiceState:
@@ -57,6 +61,21 @@ class ServiceState:
         """Request a checkpoint from the engine; without an engine there is nothing to store."""
         if self.engine is not None:
             self.engine.request_checkpoint()
+
+    def ask(self, query: Callable[[StreamEngine], Any]) -> Any:
+        """Return the engine's answer to a query, given in its thread between two commits.
+
+        Raises
+        ------
+        SourceError
+            There is no engine yet, or it did not answer.
+        """
+        if self.engine is None:
+            raise SourceError(f"there is no model yet: the service is {self.phase}")
+        try:
+            return self.engine.queries.submit(query).result(_TIMEOUT)
+        except TimeoutError:
+            raise SourceError(f"the service did not answer within {_TIMEOUT:g} s") from None
 
     def forget(self, source: str) -> None:
         """Forget the row numbers that a client of the HTTP API used for a source."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from loco_stream.cli._config import COMMANDS, option_values, read_config
+from loco_stream.cli._config import COMMANDS, command_tables, option_values, read_config
 from loco_stream.errors import ConfigError
 
 __all__ = ["command"]
@@ -37,8 +37,7 @@ def command() -> None:
 def check(file: str, name: str | None) -> None:
     """Check names and values in FILE, and the URLs of its source and sinks; open nothing."""
     config = read_config(file)
-    tables = [each for each in COMMANDS if each in config]
-    names = [name] if name else tables
+    names = [name] if name else list(command_tables(config))
     if not names:
         names = [_fitting(config, file)]
     for each in names:
@@ -48,7 +47,7 @@ def check(file: str, name: str | None) -> None:
 
 def _fitting(config: Mapping[str, Any], file: str) -> str:
     """Return the first command that has all options in the file, `serve` if none has."""
-    for name in ("serve", "run", "fleet"):
+    for name in ("serve", "run", "watch", "fleet"):
         try:
             option_values(config, _command(name), file)
         except ConfigError:

@@ -7,19 +7,26 @@ from typing import Any
 
 import click
 
+from loco_stream.cli._decision import DecisionChange, decision_change, plain_rule
+
 __all__ = ["command"]
 
 
 @click.command("control")
 @click.argument("address")
 @click.argument(
-    "order", metavar="COMMAND", type=click.Choice(["status", "checkpoint", "forget", "stop"])
+    "order",
+    metavar="COMMAND",
+    type=click.Choice(["status", "checkpoint", "decide", "forget", "stop"]),
 )
 @click.argument("source", required=False, default="")
 @click.option(
     "--token", metavar="FILE", help="Token file of the service's --control-token; needed over tcp."
 )
-def command(address: str, order: str, source: str, token: str | None) -> None:
+@decision_change
+def command(
+    address: str, order: str, source: str, token: str | None, decision: DecisionChange
+) -> None:
     """Query or command a running service.
 
     COMMAND is sent to the service whose --control is ADDRESS; its answer is printed as JSON.
@@ -27,6 +34,7 @@ def command(address: str, order: str, source: str, token: str | None) -> None:
     \b
     status      samples, scores, counters, alarm
     checkpoint  write a checkpoint with the next commit
+    decide      choose predicted labels by --threshold or --cost; without them, print the rule
     forget      forget the row numbers of a SOURCE at --http: it may start from 0 again
     stop        end as after SIGTERM
 
@@ -35,12 +43,19 @@ def command(address: str, order: str, source: str, token: str | None) -> None:
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ \\
           --control ipc:///tmp/loco
       loco-stream control ipc:///tmp/loco status
+      loco-stream control ipc:///tmp/loco decide --threshold worn=0.2
     """
     from loco_stream.connectors.control import order as send
     from loco_stream.connectors.control import read_token
 
     if (order == "forget") != bool(source):
         raise click.UsageError("forget, and no other command, needs the name of a SOURCE")
+    if decision.is_given and order != "decide":
+        raise click.UsageError("--threshold, --cost and --clear belong to decide")
     secret = "" if token is None else read_token(token)
     arguments: dict[str, Any] = {"source": source} if source else {}
+    if order == "decide" and decision.is_given:
+        arguments = {"rule": plain_rule(decision.rule)}
+    elif order == "decide":
+        order = "rule"
     click.echo(json.dumps(send(address, order, token=secret, **arguments)))

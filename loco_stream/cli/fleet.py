@@ -8,7 +8,7 @@ from loco_stream.cli._lazy_group import LazyGroup
 
 __all__ = ["command"]
 
-_OPERATIONS = ("status", "worst", "changed", "evict", "reset", "export", "merge")
+_OPERATIONS = ("status", "worst", "changed", "decide", "evict", "reset", "export", "merge")
 _DEFAULT = "run"
 _TABLE = {
     _DEFAULT: "loco_stream.cli._fleet_run:command",

@@ -90,10 +90,15 @@ class EngineFrames:
     ) -> None:
         self._scores = scores
         self._rivals = rivals
+        self._t = math.nan  # time of the newest row that has one
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)  # times and rows, for the rate
         self._tasks: Frame = {}
-        self._tasks_due = 0.0
         self._classes: Frame = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Take everything into the next frame, whatever was sent shortly before."""
+        self._tasks_due = 0.0
         self._classes_due = 0.0
         self._watch_due = 0.0
         self._fan_due = 0.0
@@ -101,14 +106,16 @@ class EngineFrames:
     def point(self, engine: StreamEngine) -> Point:
         """Return a point of the course.
 
-        It holds the number of rows, the time of the last row in s since 1970 or NaN, the scores,
-        and the scores of the rivals.
+        It holds the number of rows, the time of the newest row that has one in s since 1970 or NaN,
+        the scores, and the scores of the rivals.
         """
         status = engine.status
         last = engine.last_scored
+        if last is not None and not math.isnan(last.row.t):
+            self._t = last.row.t
         return [
             status["n_samples"],
-            math.nan if last is None else last.row.t,
+            self._t,
             *(status.get(name) for name in self._scores),
             *(score() for score in self._rivals),
         ]
@@ -134,6 +141,7 @@ class EngineFrames:
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
             "alarm": status["alarm"],
+            "waiting_for": status.get("waiting_for"),
             "n_unused": status.get("n_unused"),
             "n_masked": status.get("n_masked"),
             "unused": status.get("unused"),
@@ -220,6 +228,7 @@ def _watch(watcher: Watcher) -> Frame:
     alarms = list(watcher.alarms)[-_ALARMS:]
     return {
         "at": [row["at"] for row in rows],
+        "t": [row["t"] for row in rows],
         "state": [round(row["scores"][1], 2) for row in rows],
         "alarm": [row["alarm"] for row in rows],
         "blame": [str(row["column"]) for row in rows],
@@ -229,8 +238,13 @@ def _watch(watcher: Watcher) -> Frame:
             {**alarm, "column": _text(alarm["column"]), "value": _text(alarm["value"])}
             for alarm in alarms
         ],
-        "unusual": watcher.report()["unusual_columns"],
+        "unusual": watcher.shares(),
+        "curve": _rounded(watcher.curve_report()),
     }
+
+
+def _rounded(curve: Mapping[str, Sequence[float]]) -> Frame:
+    return {name: [round(value, 2) for value in values] for name, values in curve.items()}
 
 
 def _column(rows: Sequence[Frame], name: str) -> list[list[float | None]]:

@@ -62,13 +62,19 @@ class FrameBuffer:
     def add_point(self, point: Sequence[float | None]) -> None:
         """Add a point of the course without a frame, while no page is open."""
         with self._lock:
+            self._state["score"] = point
             self._course.add(point)
 
     def state(self) -> bytes:
-        """Return the whole state as JSON."""
+        """Return the whole state as JSON; ``event`` identifies its newest frame."""
         with self._lock:
             return self._encoder.encode(
-                {**self._state, "run": self._run, "course": self._course.points}
+                {
+                    **self._state,
+                    "run": self._run,
+                    "event": f"{self._run}-{self._last}",
+                    "course": self._course.points,
+                }
             )
 
     def start(self, last_event_id: str) -> tuple[bytes, int]:

@@ -46,7 +46,7 @@ from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.decision import Rule, labels_of, rule_of
+from loco_stream.estimators.decision import Rule, labels_of, rule_of, shown_rule
 from loco_stream.metrics.keys import problem_of
 from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
@@ -413,17 +413,8 @@ def _rule(given: DecisionBody) -> Rule:
 def _shown_decision(model: LOCOClassifier) -> dict[str, object]:
     """Return the rule of a classifier, and its labels that no row has had yet."""
     rule = model.decision or {}
-    thresholds = rule.get("thresholds", {})
-    costs = rule.get("costs", {})
     unknown = [label for label in labels_of(rule) if label not in model.classes]
-    return {
-        "thresholds": [{"label": label, "probability": p} for label, p in thresholds.items()],
-        "costs": [
-            {"true": true, "predicted": predicted, "cost": cost}
-            for (true, predicted), cost in costs.items()
-        ],
-        "unknown_labels": unknown,
-    }
+    return {**shown_rule(rule), "unknown_labels": unknown}
 
 
 def _learn_response(results: Sequence[RowResult]) -> dict[str, object]:

@@ -14,10 +14,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from loco_stream.dashboard._compared import ComparedRuns
 from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.engine.prometheus import shown_token
 
@@ -129,12 +137,28 @@ class RequireToken:
 class _Routes:
     """The endpoints of the page."""
 
-    def __init__(self, pages: OpenPages, actions: Mapping[str, Callable[[], object]]) -> None:
+    def __init__(
+        self,
+        pages: OpenPages,
+        actions: Mapping[str, Callable[[], object]],
+        compared: ComparedRuns,
+    ) -> None:
         self._pages = pages
         self._actions = actions
+        self._compared = compared
+        self._index = (STATIC / "index.html").read_text(encoding="utf-8")
 
     async def index(self, request: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
+        # the state is part of the page, so that the first picture shows its values; in JSON only
+        # texts hold a "<", which would end the element
+        state = self._pages.buffer.state().decode().replace("<", "\\u003c")
+        return HTMLResponse(self._index.replace("STATE", state, 1))
+
+    async def guide(self, request: Request) -> Response:
+        return FileResponse(STATIC / "guide.html")
+
+    async def compared(self, request: Request) -> Response:
+        return JSONResponse(await self._compared.states())
 
     async def state(self, request: Request) -> Response:
         return Response(self._pages.buffer.state(), media_type="application/json")
@@ -160,6 +184,7 @@ def page_app(
     pages: OpenPages,
     actions: Mapping[str, Callable[[], object]],
     hosts: Sequence[str],
+    compared: ComparedRuns,
     token: str | None = None,
 ) -> Starlette:
     """Return the application.
@@ -172,14 +197,18 @@ def page_app(
         Buttons of the page: name and function, which is called in a thread of the server.
     hosts
         Accepted Host headers; others are refused, as a defence against DNS rebinding.
+    compared
+        Other runs that the page shows too.
     token
         Token that every request must show; None needs none.
     """
-    routes = _Routes(pages, actions)
+    routes = _Routes(pages, actions, compared)
     return Starlette(
         routes=[
             Route("/", routes.index),
+            Route("/guide", routes.guide),
             Route("/state", routes.state),
+            Route("/compared", routes.compared),
             Route("/events", routes.events),
             Route("/actions/{name}", routes.act, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from loco_stream.dashboard._compared import ComparedRuns
 from loco_stream.dashboard._engine_frames import EngineFrames, score_columns
 from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.dashboard._server import (
@@ -22,13 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Dashboard"]
 
+_UNSEEN_SECONDS = 1.0  # between two frames while no page is open: the first page has values
+
 
 class Dashboard:
     """A page that shows an engine while it learns; needs the extra ``dashboard``.
 
     Pass it to an engine as a watcher. The engine hands it a frame ten times per second and never
-    waits: pages read from a ring buffer in a thread of their own. While no page is open, only the
-    course of the scores is kept.
+    waits: pages read from a ring buffer in a thread of their own. While no page is open, it takes
+    one frame per second.
 
     Parameters
     ----------
@@ -47,9 +51,11 @@ class Dashboard:
     rivals
         Other models whose scores are drawn too: name, and a function that returns the sliding score
         at this moment. It is called in the engine's thread.
-
     token
         Token that a browser must send as password, with any user name; by default none.
+    compare
+        Addresses of other pages, whose runs are drawn beside this one by row number. This server
+        reads them with the same token; browsers do not.
 
     Raises
     ------
@@ -81,21 +87,31 @@ class Dashboard:
         rivals: Mapping[str, Callable[[], float | None]] | None = None,
         *,
         token: str | None = None,
+        compare: Sequence[str] = (),
     ) -> None:
         self._rivals = dict(rivals or {})
         self._title = title
         self._buffer = FrameBuffer(secrets.token_hex(4))
         self._frames: EngineFrames | None = None
+        self._has_ended = False
+        self._due = 0.0  # when the next frame is taken while no page is open
+        compared = ComparedRuns(compare, token)
         actions = dict(actions or {})
-        first = {"actions": list(actions), "note": note, "rivals": list(self._rivals)}
-        self._buffer.publish(first)
+        self._buffer.publish(
+            {
+                "actions": list(actions),
+                "note": note,
+                "rivals": list(self._rivals),
+                "n_compared": compared.n_runs,
+            }
+        )
         hosts = accepted_hosts(host, allowed_hosts)
         try:
             from loco_stream.dashboard._page_app import OpenPages, page_app
         except ImportError as error:
             raise missing_extra() from error
         self._pages = OpenPages(self._buffer)
-        server = uvicorn_server(page_app(self._pages, actions, hosts, token))
+        server = uvicorn_server(page_app(self._pages, actions, hosts, compared, token))
         self._server = ServerThread(server, listen(host, port, "show the page"), "dashboard")
         self.url = self._server.url
 
@@ -110,13 +126,20 @@ class Dashboard:
         if self._frames is None:
             self._frames = self._begin(engine)
         point = self._frames.point(engine)
-        if self._pages.n_open:
+        now = time.monotonic()
+        if engine.stream_ended and not self._has_ended:  # the last values stay on the page
+            self._has_ended = True
+            self._due = now
+            self._frames.renew()
+        if self._pages.n_open or now >= self._due:
+            self._due = now + _UNSEEN_SECONDS
             self._buffer.publish(self._frames.frame(engine), point)
         else:
             self._buffer.add_point(point)
 
     def close(self) -> None:
-        """End the server; open pages wait for the next one at this address."""
+        """End the server; open pages show the last values and wait for the next run here."""
+        self._buffer.publish({"ended": True})
         self._pages.closed = True
         self._server.close()
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from loco_stream import __version__
@@ -37,6 +38,7 @@ from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.decision import Costs
+from loco_stream.metrics.ranking import PRECISION
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.content import Saved, State, without_prefix
 from loco_stream.records import Record
@@ -87,6 +89,9 @@ class StreamEngine:
         of the model.
     score_window
         Rows in the sliding window of the scores.
+    at_precision
+        Precision, above 0 and up to 1, at which the report has the recall of each class. Set it to
+        the share of right alarms that is wanted.
     resume
         False refuses a folder with an earlier run; True resumes that run, and refuses an empty
         folder; None resumes a run if there is one.
@@ -149,6 +154,7 @@ class StreamEngine:
         *,
         task: str | None = None,
         score_window: int = 500,
+        at_precision: float = PRECISION,
         resume: bool | None = False,
         checkpoint_every: int = 10_000,
         durability: str | None = None,
@@ -174,7 +180,13 @@ class StreamEngine:
         _check_store(checkpoint, checkpoint_every, self.durability)
         self.queries = RunnerQueries()
         self._listeners = Listeners(sinks, [self.queries, *watchers])
-        measures = RunMeasures(task or task_of(model), score_window, self._seconds_waited)
+        self._make_measures = partial(
+            RunMeasures,
+            score_window=score_window,
+            waited=self._seconds_waited,
+            at_precision=at_precision,
+        )
+        measures = self._make_measures(task or task_of(model))
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
         _check_monitor(monitor, measures.problem)
@@ -182,7 +194,6 @@ class StreamEngine:
             raise ConfigError(f"`delay` must be None or 0 with a forecaster, got {delay}")
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
-        self._score_window = score_window
         self._choose = choose
         quality = DataQuality(self.source, adapter.takes_text)
         self._handler = EventHandler(
@@ -247,7 +258,7 @@ class StreamEngine:
         if self._choose is None or task == self._measures.problem:
             return
         model, monitor = self._choose(task)
-        measures = RunMeasures(task, self._score_window, self._seconds_waited)
+        measures = self._make_measures(task)
         self._trainer.set_task(_learner(model), measures, monitor)
 
     def stop(self) -> None:
@@ -486,6 +497,7 @@ class StreamEngine:
 
     def _close(self, is_complete: bool) -> Report:
         """Make the report, pass it to the sinks, and close everything."""
+        self.stream_ended = self.stream_ended or is_complete
         self._board.refresh(self)
         report = self._board.report(is_interrupted=not is_complete)
         self._commits.close()

@@ -11,7 +11,7 @@ from loco_stream.engine.latency import LatencyHistogram, RecentLatency
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import Prequential
 from loco_stream.metrics.curve import Curve
-from loco_stream.metrics.ranking import Ranking
+from loco_stream.metrics.ranking import PRECISION, Ranking
 from loco_stream.metrics.scores import charted
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.persistence.content import Config, State
@@ -33,15 +33,21 @@ class RunMeasures:
     waited
         Returns the seconds spent on waiting for rows or for the compiler; the speed leaves them
         out.
+    at_precision
+        Precision at which the recall of each class is reported.
     """
 
     def __init__(
-        self, problem: str, score_window: int = 500, waited: Callable[[], float] = lambda: 0.0
+        self,
+        problem: str,
+        score_window: int = 500,
+        waited: Callable[[], float] = lambda: 0.0,
+        at_precision: float = PRECISION,
     ) -> None:
         if score_window < 1:
             raise ConfigError(f"`score_window` must be at least 1 row, got {score_window}")
         self.prequential = Prequential(problem, score_window)
-        self.ranking = Ranking(score_window)
+        self.ranking = Ranking(score_window, at_precision)
         self.curve = Curve()
         self.latency = LatencyHistogram()
         self._curve_names = curve_scores(problem)
@@ -152,6 +158,7 @@ class RunMeasures:
             "roc_auc": self.ranking.roc_auc(),
             "window_roc_auc": self.ranking.window_roc_auc(),
             "average_precision": self.ranking.average_precision(),
+            "window_average_precision": self.ranking.window_average_precision(),
         }
 
     def curve_report(self) -> Config:

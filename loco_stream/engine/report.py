@@ -117,7 +117,7 @@ class Report(Mapping[str, Plain]):
         console = Console(width=_WIDTH, color_system=None)
         with console.capture() as captured:
             console.print(self.table())
-        return captured.get().rstrip()
+        return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip()
 
     def table(self) -> Table:
         """Return a short table for a terminal, without rows for what was not measured."""
@@ -127,8 +127,8 @@ class Report(Mapping[str, Plain]):
         # as texts: a label is no markup
         title = Text(one_line(self._title), style="table.title")
         table = Table(title=title, title_justify="left", box=None)
-        table.add_column(justify="left")
-        table.add_column(justify="right")
+        table.add_column(justify="left", overflow="fold")
+        table.add_column(justify="right", overflow="fold")
         for name, text in lines(self):
             table.add_row(Text(one_line(name)), Text(one_line(text)))
         return table

@@ -47,10 +47,12 @@ def _drifts(report: State) -> str:
 
 
 def _latency_lines(report: State) -> Iterator[tuple[str, str]]:
-    """Yield a row per measured latency."""
+    """Yield a row per measured latency; that of a run below a minute is one."""
+    shown: State = {}
     for name, label in _LATENCIES.items():
         latency = report.get(name) or {}
-        if latency and not math.isnan(latency["p50"]):
+        if latency and latency != shown and not math.isnan(latency["p50"]):
+            shown = latency
             yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
 
 
@@ -116,21 +118,24 @@ def _anomaly_lines(report: State) -> Iterator[tuple[str, str]]:
         return
     yield "alarms", f"{report['n_alarms']:,}"
     for finding in report["alarms"][-_DRIFTS:]:
-        yield f"alarm at {finding['at']:,}", _finding(finding)
+        yield f"alarm at {_place(finding)}", _finding(finding)
     for finding in report["unusual"]:
-        yield f"unusual: row {finding['at']:,}", _finding(finding)
+        yield f"unusual row {_place(finding)}", _finding(finding)
     for name, share in list(report["unusual_columns"].items())[:_CLASS_LINES]:
         yield f"unusual in {name}", f"{share:.0%} of the unusual rows"
+
+
+def _place(finding: State) -> str:
+    return f"{finding['at']:,}, score {finding['score']:.1f}: {finding['column']}"
 
 
 def _finding(finding: State) -> str:
     value = finding["value"]
     shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = f"{finding['column']} = {shown}"
-    if finding["expected"] is not None:
-        low, high = finding["expected"]
-        text += f" (expected {low:.4g} to {high:.4g})"
-    return f"{text}, score {finding['score']:.1f}"
+    if finding["expected"] is None:
+        return shown
+    low, high = finding["expected"]
+    return f"{shown}, expected {low:.4g} to {high:.4g}"
 
 
 def _share(name: str, value: float) -> str:

@@ -14,7 +14,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Costs", "Decision", "Rule", "labels_of", "rule_of"]
+__all__ = ["Costs", "Decision", "Rule", "labels_of", "rule_of", "shown_rule"]
 
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
 Key = TypeVar("Key", bound=Hashable)
@@ -63,6 +63,25 @@ def labels_of(rule: Rule) -> list[Hashable]:
     return list(dict.fromkeys([*rule.get("thresholds", {}), *chain.from_iterable(pairs)]))
 
 
+def shown_rule(rule: Rule | None) -> dict[str, list[dict[str, object]]]:
+    """Return a rule as JSON can hold it; None has no entries.
+
+    Examples
+    --------
+    >>> shown_rule({"thresholds": {"worn": 0.2}})
+    {'thresholds': [{'label': 'worn', 'probability': 0.2}], 'costs': []}
+    """
+    thresholds = (rule or {}).get("thresholds", {})
+    costs = (rule or {}).get("costs", {})
+    return {
+        "thresholds": [{"label": label, "probability": p} for label, p in thresholds.items()],
+        "costs": [
+            {"true": true, "predicted": predicted, "cost": cost}
+            for (true, predicted), cost in costs.items()
+        ],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A rule that chooses a class from probabilities; one of the two mappings is empty.
@@ -81,7 +100,7 @@ class Decision:
 
     @classmethod
     def checked(
-        cls, thresholds: Mapping[Hashable, float] | None, costs: Costs | None
+        cls, thresholds: Mapping[Hashable, float] | None = None, costs: Costs | None = None
     ) -> Self | None:
         """Return the rule of checked values; None if neither is given.
 

@@ -11,6 +11,7 @@ from loco_stream.fleet._rows import Key, Label, Rows, Table, Values
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
+from loco_stream.persistence.content import Plain
 
 __all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
 
@@ -62,6 +63,12 @@ class Backend(Protocol):
 
     def share(self, name: str) -> None:
         """Replace the shared model by another one from the storage."""
+
+    def decide(self, key: Key, decision: Plain) -> None:
+        """Choose the classes of a key by its own rule; None follows the fleet's rule."""
+
+    def follow(self, decision: Plain) -> None:
+        """Choose the classes of all keys without their own rule by another one."""
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew."""
@@ -160,6 +167,16 @@ class LocalBackend:
         """Replace the shared model."""
         with self._lock:
             self._shard.share(name)
+
+    def decide(self, key: Key, decision: Plain) -> None:
+        """Choose the classes of a key by its own rule."""
+        with self._lock:
+            self._shard.decide(key, decision)
+
+    def follow(self, decision: Plain) -> None:
+        """Choose the classes of all keys without their own rule by another one."""
+        with self._lock:
+            self._shard.follow(decision)
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew."""

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
@@ -24,6 +25,7 @@ from loco_stream.fleet.sharing import (
     check_template,
 )
 from loco_stream.monitor import TaskMonitor
+from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
@@ -54,6 +56,7 @@ class _Header:
     settings: Settings | None = None  # those given at the beginning, since release 0.3
     share: str = "none"  # since release 0.3
     shared: str | None = None  # name of the file of the shared model
+    decision: Plain = None  # rule for all keys; None is that of the template; since release 0.3
     groups: Sequence[int] = ()  # key groups that held models when it was opened or closed last
 
 
@@ -132,6 +135,26 @@ class FleetHome:
         return model_factory(self.storage)
 
     @property
+    def decision(self) -> Decision | None:
+        """The rule by which classes are chosen for keys without their own."""
+        return _decision(self._header, self.template)
+
+    def replace_decision(self, decision: Decision | None) -> Plain:
+        """Store another rule; return it as plain values.
+
+        Raises
+        ------
+        ConfigError
+            A label cannot be stored.
+        """
+        plain = (decision or Decision({}, {})).to_plain()
+        if json.loads(json.dumps(plain, default=str)) != plain:
+            raise ConfigError("labels of a rule must be texts, numbers or truth values")
+        self._header = replace(self._header, decision=plain)
+        _write(self.storage, self._header)
+        return plain
+
+    @property
     def shares(self) -> bool:
         """Whether keys share a model."""
         return self._header.share != NONE
@@ -179,14 +202,22 @@ def model_factory(storage: Storage) -> ModelFactory:
     header = _read(storage)
     assert header is not None
     template = load_template(storage)
+    decision = _decision(header, template)
     if header.share == NONE:
-        return ModelFactory(template, header.watch)
+        return ModelFactory(template, header.watch, None, decision)
     assert isinstance(template, LOCOClassifier)
     model = template if header.shared is None else load_shared(storage, header.shared)
     shared = SharedModel(header.share, model, header.shared)
     return ModelFactory(
-        blank_of(template) if header.share == PRIOR else template, header.watch, shared
+        blank_of(template) if header.share == PRIOR else template, header.watch, shared, decision
     )
+
+
+def _decision(header: _Header, template: Template) -> Decision | None:
+    if header.decision is not None:
+        return Decision.from_plain(header.decision)
+    rule = template.decision if isinstance(template, LOCOClassifier) else None
+    return None if rule is None else Decision.checked(**rule)
 
 
 def load_shared(storage: Storage, name: str) -> LOCOClassifier:
@@ -252,7 +283,13 @@ def _read(storage: Storage) -> _Header | None:
 
 def _write(storage: Storage, header: _Header) -> None:
     """Write the settings; those that release 0.2 does not know only if they are used."""
-    unused: Settings = {"settings": None, "share": "none", "shared": None, "groups": ()}
+    unused: Settings = {
+        "settings": None,
+        "share": "none",
+        "shared": None,
+        "decision": None,
+        "groups": (),
+    }
     content = {
         name: value
         for name, value in asdict(header).items()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from loco_stream.engine.row_ids import id_text
+from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
     LABELS,
@@ -19,20 +19,25 @@ from loco_stream.fleet._rows import (
     Key,
     Label,
     Matrix,
+    RowInfo,
     Rows,
     as_range,
     check_key,
 )
+from loco_stream.persistence.content import State
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["KeyRouter"]
 
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
-_Row: TypeAlias = tuple[_Inputs, Label, int]  # inputs, label and number
+# inputs, label, number, and what the prediction repeats
+_Row: TypeAlias = tuple[_Inputs, Label, int, RowInfo | None]
 
 _Number: TypeAlias = tuple[str, int, int]  # source, epoch and seq
 
+# Used ids and early labels that are remembered. They are stored at each acknowledgement.
+_MAX_IDS = 10_000
 _NO_INPUTS = np.zeros(0, np.float32)
 
 
@@ -43,6 +48,14 @@ class _Origin(NamedTuple):
     epoch: int
     names: _Names
     kind: str
+
+
+class _Pending(NamedTuple):
+    """A row that waits for its label, and since when."""
+
+    key: Key
+    info: RowInfo | None
+    since: float
 
 
 class KeyRouter:
@@ -66,9 +79,11 @@ class KeyRouter:
     n_without_key
         Rows without a key.
     n_orphaned
-        Labels without a pending row.
+        Labels by number without a pending row.
     n_expired
         Rows whose label did not arrive in time.
+    ids
+        Ids of rows that wait or were used, and labels that came before their row.
     """
 
     def __init__(
@@ -83,10 +98,8 @@ class KeyRouter:
         self._labelled = labelled
         self._capacity = capacity
         self._max_age = max_age
-        # by source, epoch and number: the key, and when the row arrived
-        self._pending: OrderedDict[_Number, tuple[Key, float]] = OrderedDict()
-        self._by_id: dict[str, _Number] = {}  # pending rows with an id
-        self._ids: dict[_Number, str] = {}
+        self._pending: OrderedDict[_Number, _Pending] = OrderedDict()
+        self.ids = RowIds(min(capacity, _MAX_IDS), max_age)
         self._known = False  # whether any row had the feature
         self.n_without_key = 0
         self.n_orphaned = 0
@@ -142,34 +155,42 @@ class KeyRouter:
             names,
         )
 
-    def export_state(self) -> list[Any]:
-        """Return the pending rows as plain values, each with its id or None."""
-        return [[*number, key, self._ids.get(number)] for number, (key, _) in self._pending.items()]
+    def export_state(self) -> State:
+        """Return the pending rows and the ids as plain values."""
+        return {
+            "pending": [
+                [*number, row.key, *([] if row.info is None else [_plain_info(row.info)])]
+                for number, row in self._pending.items()
+            ],
+            "ids": self.ids.export_state(),
+        }
 
-    def restore_state(self, pending: Sequence[Any]) -> None:
-        """Continue from `export_state`; the time in between does not count."""
+    def restore_state(self, state: State | Sequence[Any]) -> None:
+        """Continue from `export_state`; pending rows begin to wait anew."""
         now = time.monotonic()
         self._known = True
         self._pending = OrderedDict()
-        self._by_id = {}
-        self._ids = {}
-        for source, epoch, seq, key, *row_id in pending:  # release 0.2 had no ids
-            self._keep((source, epoch, seq), key, now, row_id[0] if row_id else None)
+        if isinstance(state, Mapping):
+            self.ids.restore_state(state["ids"])
+        # release 0.2 stored a list of the pending rows, which had no ids
+        for source, epoch, seq, key, *info in (
+            state["pending"] if isinstance(state, Mapping) else state
+        ):
+            row = _Pending(key, RowInfo(*info[0]) if info else None, now)
+            self._keep((source, epoch, seq), row)
 
-    def _keep(self, number: _Number, key: Key, now: float, row_id: str | None) -> None:
+    def _keep(self, number: _Number, row: _Pending) -> None:
         """Note that a row waits for its label."""
-        self._pending[number] = key, now
-        if row_id is not None:
-            self._by_id[row_id] = number
-            self._ids[number] = row_id
+        self._pending[number] = row
+        if row.info is not None and row.info.id is not None:
+            self.ids.add(row.info.id, number)
 
-    def _release(self, number: _Number) -> Key | None:
-        """Remove a waiting row and return its key; None if it does not wait."""
-        key, _ = self._pending.pop(number, (None, 0.0))
-        row_id = self._ids.pop(number, None)
-        if row_id is not None and self._by_id.get(row_id) == number:
-            del self._by_id[row_id]
-        return key
+    def _release(self, number: _Number, *, learned: bool) -> _Pending | None:
+        """Remove and return a waiting row; None if it does not wait."""
+        row = self._pending.pop(number, None)
+        if row is not None and row.info is not None and row.info.id is not None:
+            self.ids.end(row.info.id, learned=learned)
+        return row
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
         now = time.monotonic()
@@ -177,18 +198,41 @@ class KeyRouter:
         labelled = _Origin(event.source, epoch, names, LEARN)
         unlabelled = _Origin(event.source, epoch, names, OBSERVE)
         for key, row in rows:
-            _, label, number = row
             if key is None:
                 self.n_without_key += 1
             elif not self._labelled:
                 parts.add(key, unlabelled, row)
-            elif label is not None:
+            elif self._is_known(row):
+                continue
+            elif row[1] is not None:
                 parts.add(key, labelled, row)
             else:
                 parts.add(key, unlabelled, row)
-                row_id = getattr(event, "id", None)
-                text = None if row_id is None else id_text(row_id)
-                self._keep((event.source, epoch, number), key, now, text)
+                self._await_label((event.source, epoch, row[2]), _Pending(key, row[3], now), parts)
+
+    def _is_known(self, row: _Row) -> bool:
+        """Return whether a row with the same id came before; note the id of a labelled row."""
+        _, y, _, info = row
+        if info is None or info.id is None:
+            return False
+        if self.ids.is_known(info.id):
+            return True
+        if y is not None:
+            self.ids.take_early(info.id)
+            self.ids.end(info.id, learned=True)
+        return False
+
+    def _await_label(self, number: _Number, row: _Pending, parts: _Parts) -> None:
+        """Let a row wait for its label, or add the label if it came before.
+
+        Such a label is a part of its own. After a crash, a source may repeat row and label in
+        another order, and the row may be stored without its label.
+        """
+        row_id = None if row.info is None else row.info.id
+        early = None if row_id is None else self.ids.take_early(row_id)
+        self._keep(number, row)
+        if early is not None:
+            self._add_label(number, early, parts)
 
     def _by_row(
         self, event: Sample | Block
@@ -197,36 +241,45 @@ class KeyRouter:
         if isinstance(event, Sample):
             x = {name: value for name, value in event.x.items() if name != self._feature}
             key = key_of(event.x.get(self._feature))
-            return event.epoch, None, iter([(key, (x, event.y, event.seq))])
+            return event.epoch, None, iter([(key, (x, event.y, event.seq, _info_of(event)))])
         keys, X, names = self.keys(event.X, event.features)
         labels = [None] * len(X) if event.y is None else event.y
         numbers = range(event.seq, event.seq + len(X))
-        rows = zip(X, labels, numbers, strict=True)
+        rows = zip(X, labels, numbers, [None] * len(X), strict=True)
         return event.epoch, names, zip(keys, rows, strict=True)
 
     def _route_labels(self, event: Labels, parts: _Parts) -> None:
+        now = time.time()
         for of, y in zip(event.of, event.y, strict=True):
-            number = (event.source, event.epoch, of)
+            number: _Number | None = (event.source, event.epoch, of)
             if event.by_id:
-                number = self._by_id.get(id_text(of), number)
-            key = self._release(number)
-            if key is None:
-                self.n_orphaned += 1
-            else:
-                source, epoch, seq = number
-                origin = _Origin(source, epoch, (), LABELS)
-                parts.add(key, origin, (_NO_INPUTS, y, int(seq)))
+                number = self.ids.find(of, y, now)
+            if number is None or not self._add_label(number, y, parts):
+                self.n_orphaned += not event.by_id
+
+    def _add_label(self, number: _Number, y: Label, parts: _Parts) -> bool:
+        """Add the label of a waiting row; return whether there is one."""
+        row = self._release(number, learned=True)
+        if row is None:
+            return False
+        source, epoch, seq = number
+        origin = _Origin(source, epoch, (), LABELS)
+        parts.add(row.key, origin, (_NO_INPUTS, y, int(seq), row.info))
+        return True
 
     def _expire(self, parts: _Parts) -> None:
         """Drop rows that waited too long; a label None lets their models forget them too."""
+        self.ids.expire(time.time())
         oldest = time.monotonic() - self._max_age
         while self._pending:
-            (source, epoch, seq), (key, since) = next(iter(self._pending.items()))
-            if len(self._pending) <= self._capacity and since >= oldest:
+            number, row = next(iter(self._pending.items()))
+            if len(self._pending) <= self._capacity and row.since >= oldest:
                 return
-            self._release((source, epoch, seq))
+            self._release(number, learned=False)
             self.n_expired += 1
-            parts.add(key, _Origin(source, epoch, (), LABELS), (_NO_INPUTS, None, seq))
+            source, epoch, seq = number
+            origin = _Origin(source, epoch, (), LABELS)
+            parts.add(row.key, origin, (_NO_INPUTS, None, seq, row.info))
 
 
 class _Parts:
@@ -268,10 +321,22 @@ def key_of(value: object) -> Key | None:
 
 def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> Rows:
     source, epoch, names, kind = origin
-    X, y, seq = zip(*rows, strict=True)
+    X, y, seq, given = zip(*rows, strict=True)
+    infos = given if any(given) else None
     numbers = np.array(seq, np.int64)
     table = list(X) if names is None else np.array(X)
     if kind == LABELS:  # their numbers may come in any order
-        return Rows(key, table, list(y), None, source, epoch, numbers, kind=kind)
+        return Rows(key, table, list(y), None, source, epoch, numbers, None, kind, infos)
     labels = [] if kind == OBSERVE else list(y)
-    return Rows(key, table, labels, names, source, epoch, as_range(numbers), kind=kind)
+    return Rows(key, table, labels, names, source, epoch, as_range(numbers), None, kind, infos)
+
+
+def _info_of(event: Sample) -> RowInfo | None:
+    """Return what the prediction of a row repeats; None if that is nothing."""
+    if event.id is None and event.extra is None and event.t != event.t:
+        return None
+    return RowInfo(event.id, event.extra, event.t)
+
+
+def _plain_info(info: RowInfo) -> list[Any]:
+    return [info.id, None if info.extra is None else dict(info.extra), info.t]

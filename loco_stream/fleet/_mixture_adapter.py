@@ -15,8 +15,9 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.row import Features, Label, Proba, Row, rows_of
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.decision import Decision
 from loco_stream.fleet._rows import Table
-from loco_stream.fleet.sharing import Mixture, SharedModel, probas
+from loco_stream.fleet.sharing import Mixture, SharedModel, chosen, probas
 from loco_stream.stream import Block
 
 __all__ = ["MixtureAdapter"]
@@ -37,7 +38,11 @@ class MixtureAdapter(ModelAdapter):
     mixture
         The weights. The label of a row adapts them before the row is learned. A label that comes
         late compares what both models predict at that time.
+    decision
+        The rule that chooses a class from the probabilities; None chooses the most probable one.
     """
+
+    decision: Decision | None = None
 
     def __init__(self, model: LOCOClassifier, shared: SharedModel) -> None:
         super().__init__(model)
@@ -45,8 +50,12 @@ class MixtureAdapter(ModelAdapter):
         self._shared = shared
 
     def predict(self, row: Row) -> Label:
-        """Return the most probable class; None while both models know none."""
-        return _most_probable(self.predict_proba(row))
+        """Return the class that is chosen; None while both models know none."""
+        return self._choose(self.predict_proba(row))
+
+    def _choose(self, proba: Proba) -> Label:
+        table = np.array([list(proba.values())], np.float64)
+        return chosen(table, list(proba), self.decision)[0]
 
     def predict_proba(self, row: Row) -> Proba:
         """Return the probability of each class."""
@@ -64,7 +73,7 @@ class MixtureAdapter(ModelAdapter):
         """Return the prediction of a row whose label comes later; the row enters the context."""
         proba = self.predict_proba(row)
         observed = super().observe(row, False)
-        return observed._replace(y_pred=_most_probable(proba), proba=proba if with_proba else None)
+        return observed._replace(y_pred=self._choose(proba), proba=proba if with_proba else None)
 
     def observe_block(self, block: Block, with_proba: bool) -> list[RowPrediction]:
         """Return the result of `observe` for each row of a block."""
@@ -95,17 +104,13 @@ class MixtureAdapter(ModelAdapter):
             block.X, y, block.features, **self.block_context(block)
         )
         proba, classes = self.mixture.update((table, self.model.classes), others, y)
-        chosen = [classes[j] for j in proba.argmax(axis=1).tolist()]
+        y_pred = chosen(proba, classes, self.decision)
         places = [classes.index(label) for label in y]
         p_true = proba[np.arange(len(places)), places].tolist()
-        known = [len(classes)] * len(chosen)
-        yield BlockPredictions(chosen, p_true, [None] * len(chosen), proba, classes, known)
+        known = [len(classes)] * len(y_pred)
+        yield BlockPredictions(y_pred, p_true, [None] * len(y_pred), proba, classes, known)
 
 
 def _table_of(row: Row) -> Table:
     """Return the row as a table: an array if it is one, else a list of one row by name."""
     return [row.named] if row.features is None else row.x
-
-
-def _most_probable(proba: Proba) -> Label:
-    return max(proba, key=proba.__getitem__) if proba else None

@@ -23,6 +23,7 @@ from loco_stream.fleet._ray_worker import RayWorker
 from loco_stream.fleet._rows import Key, Label, Rows, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
 from loco_stream.fleet._storage import Storage
+from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["RayBackend", "connect"]
@@ -377,6 +378,15 @@ class RayBackend:
         """Let every worker replace the shared model."""
         for worker in self._workers:
             worker.query("share", name)
+
+    def decide(self, key: Key, decision: Plain) -> None:
+        """Let the key's worker choose classes by another rule."""
+        self._worker_of(key).query("decide", [key, decision])
+
+    def follow(self, decision: Plain) -> None:
+        """Let every worker choose classes by another rule."""
+        for worker in self._workers:
+            worker.query("follow", decision)
 
     def reset(self, key: Key) -> None:
         """Let the key's worker start a model anew."""

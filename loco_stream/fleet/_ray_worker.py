@@ -110,6 +110,8 @@ _QUERIES: dict[str, Callable[[Shard, Any], object]] = {
     "report": lambda shard, key: shard.find(key).report(),
     "counts": lambda shard, groups: [sum(map(shard.count, groups)), shard.n_resident],
     "share": lambda shard, name: shard.share(name),
+    "decide": lambda shard, given: shard.decide(*given),
+    "follow": lambda shard, decision: shard.follow(decision),
     "reset": lambda shard, key: shard.reset(key),
     "evict": lambda shard, keys: shard.evict(keys),
     "release": lambda shard, groups: shard.release(groups),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.numbers import plain
+from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = [
+    "DECIDE",
     "LABELS",
     "LEARN",
     "OBSERVE",
@@ -26,12 +28,14 @@ __all__ = [
     "LabelsLike",
     "Matrix",
     "Outputs",
+    "RowInfo",
     "Rows",
     "Table",
     "TableLike",
     "Values",
     "as_range",
     "check_key",
+    "decision_entry",
     "group_of",
     "make_rows",
     "read_names",
@@ -55,6 +59,7 @@ LEARN = "learn"
 OBSERVE = "observe"
 LABELS = "labels"
 RESET = "reset"
+DECIDE = "decide"
 
 _LARGEST = 2**63 - 1
 _PLAIN = frozenset({str, int, float, bool})
@@ -92,6 +97,14 @@ def group_of(key: Key, key_groups: int) -> int:
     return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % key_groups
 
 
+class RowInfo(NamedTuple):
+    """What the prediction of a row repeats; `id`, `extra` and `t` are as in `Sample`."""
+
+    id: Any
+    extra: Mapping[str, Any] | None
+    t: float
+
+
 @dataclass(slots=True)  # not frozen: creating a frozen one takes several times longer
 class Rows:
     """Rows of one key, in order.
@@ -114,7 +127,11 @@ class Rows:
         The bytes that the rows were decoded from.
     kind
         LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
-        without columns; RESET for no rows, where the model of the key starts anew.
+        without columns; RESET for no rows, where the model of the key starts anew; DECIDE for no
+        rows, where the key predicts by another rule from there on, which is the only value of `y`.
+    infos
+        What the predictions of the n rows repeat; None if that is nothing. Neither logged nor sent
+        to workers.
     """
 
     key: Key
@@ -126,13 +143,17 @@ class Rows:
     seq: Numbers
     content: bytes | None = None
     kind: str = LEARN
+    infos: Sequence[RowInfo | None] | None = None
 
     def __len__(self) -> int:
         return len(self.X)
 
     def part(self, rows: slice) -> Rows:
         """Return some of the rows."""
-        return replace(self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows], content=None)
+        infos = None if self.infos is None else self.infos[rows]
+        return replace(
+            self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows], content=None, infos=infos
+        )
 
     def encode(self) -> bytes:
         """Return the rows as MessagePack, which cannot contain code.
@@ -199,6 +220,14 @@ class Rows:
 def reset_of(key: Key) -> Rows:
     """Return the entry of the log at which the model of a key starts anew."""
     return Rows(key, np.zeros((0, 0), np.float32), [], None, "", 0, range(0), kind=RESET)
+
+
+def decision_entry(key: Key, decision: Plain) -> Rows:
+    """Return the entry of the log from which on a key predicts by its own rule.
+
+    The rule is that of `Decision.to_plain`; None lets the key follow the rule of the fleet.
+    """
+    return replace(reset_of(key), y=[decision], kind=DECIDE)
 
 
 def make_rows(

@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
+from loco_stream.estimators.decision import Decision
 from loco_stream.fleet._home import load_shared
 from loco_stream.fleet._rows import (
+    DECIDE,
     LABELS,
     RESET,
     Key,
@@ -20,11 +22,13 @@ from loco_stream.fleet._rows import (
     Rows,
     Table,
     Values,
+    decision_entry,
     group_of,
     reset_of,
 )
 from loco_stream.fleet._storage import Group, Storage
 from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
+from loco_stream.persistence.content import Plain
 from loco_stream.records import Record
 
 __all__ = ["LearnResult", "Shard", "ShardOptions", "parse_sync"]
@@ -119,7 +123,9 @@ class Shard:
         if keyed is not None:
             return keyed.predict(X, features)
         shared = self._factory.shared
-        return [None] * len(X) if shared is None else shared.predict(X, features)
+        if shared is None:
+            return [None] * len(X)
+        return shared.predict(X, features, self._factory.decision)
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
         """Return what `KeyedModel.values` does; None if the key has no model."""
@@ -133,6 +139,28 @@ class Shard:
         """Replace the shared model by another one from the storage."""
         assert self._factory.shared is not None
         self._factory.shared.replace(load_shared(self._storage, name), name)
+
+    def decide(self, key: Key, decision: Plain) -> None:
+        """Choose the classes of a key by its own rule, durably; None follows the fleet's rule.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        keyed = self.find(key)
+        group = self._groups[keyed.group]
+        entry = decision_entry(key, decision)
+        group.append(1, entry.encode())
+        self._unsynced.add(group.number)
+        self._apply(keyed, entry, False)
+        self.sync()
+
+    def follow(self, decision: Plain) -> None:
+        """Choose the classes of all keys without their own rule by another one."""
+        self._factory.decision = Decision.from_plain(decision)
+        for keyed in self._models.values():
+            keyed.follow(self._factory.decision)
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew, durably; rows that it has learned stay repeated.
@@ -325,8 +353,10 @@ class Shard:
             if keyed is not None:
                 self._insert(rows.key, self._factory.restarted(keyed))
             return ()
+        if rows.kind == DECIDE and keyed is None:
+            return ()
         if keyed is not None:
-            return keyed.learn(rows, predicts)
+            return keyed.take(rows, predicts, self._factory.decision)
         keyed = self._factory.new(rows)
         outputs = keyed.learn(rows, predicts)
         self._insert(rows.key, keyed)  # after learning: refused rows create no model

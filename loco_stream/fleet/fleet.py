@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
@@ -390,7 +391,8 @@ class Fleet:
         return self._keyed(check_key(key)).model
 
     def _keyed(self, key: Key) -> KeyedModel:
-        return ModelFactory(self._home.template).load(key, self._backend.state(key))
+        factory = ModelFactory(self._home.template, decision=self._home.decision)
+        return factory.load(key, self._backend.state(key))
 
     def report(self, key: Key) -> KeyReport:
         """Return the rows seen and, with a monitor, the scores, drifts and forgetting of a key.
@@ -405,6 +407,68 @@ class Fleet:
     def counts(self) -> tuple[int, int]:
         """Return the number of keys that have a model, and of models in memory."""
         return self._backend.counts()
+
+    def set_decision(
+        self,
+        key: Key | None = None,
+        *,
+        thresholds: Mapping[Hashable, float] | None = None,
+        costs: Costs | None = None,
+    ) -> None:
+        """Choose predicted classes by another rule from the next row on, durably.
+
+        Parameters
+        ----------
+        key
+            The key whose own rule it is. None sets the rule of all keys that have none of their
+            own, also of those to come; all models are stored first.
+        thresholds, costs
+            As `LOCOClassifier.set_decision` takes them. Without either, a key follows the rule for
+            all keys again, and all keys predict the most probable class.
+
+        Raises
+        ------
+        ConfigError
+            The models are no classifiers, or the rule has another form; the rule stays as it was.
+        InputError
+            The key has no model.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from loco_stream import Fleet, LOCOClassifier
+        >>> with Fleet(LOCOClassifier.preset("fast", seed=1), tempfile.mkdtemp()) as fleet:
+        ...     for press in ("press 7", "press 8"):
+        ...         fleet.learn(press, [[0.0], [1.0]] * 50, ["ok", "worn"] * 50)
+        ...     fleet.set_decision("press 7", thresholds={"worn": 0.01})
+        ...     [fleet.predict(press, [[0.4]]).tolist() for press in ("press 7", "press 8")]
+        [['worn'], ['ok']]
+        """
+        if self.task != "classification":
+            raise ConfigError(f"a rule for classes needs a classification, got a {self.task}")
+        decision = Decision.checked(thresholds, costs)
+        if key is not None:
+            plain = None if decision is None else decision.to_plain()
+            self._backend.decide(check_key(key), plain)
+            return
+        if decision == self._home.decision:
+            return
+        # a row that is learned again after a crash is predicted by the same rule as before
+        self.checkpoint()
+        self._backend.follow(self._home.replace_decision(decision))
+
+    def decision(self, key: Key | None = None) -> Rule | None:
+        """Return the rule of a key, or the one for all keys; None for the most probable class.
+
+        Raises
+        ------
+        InputError
+            The key has no model.
+        """
+        if key is not None:
+            rule: Rule | None = self.model(key).decision
+            return rule
+        return None if self._home.decision is None else self._home.decision.rule
 
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew from the template, for example after a repair.

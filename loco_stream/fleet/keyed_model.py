@@ -19,10 +19,23 @@ from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.watching import DetectorAdapter, Watcher
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.detector import LOCODetector
 from loco_stream.fleet._mixture_adapter import MixtureAdapter
-from loco_stream.fleet._rows import LABELS, LEARN, OBSERVE, Key, Label, Matrix, Outputs, Rows, Table
-from loco_stream.fleet.sharing import Mixture, SharedModel
+from loco_stream.fleet._rows import (
+    DECIDE,
+    LABELS,
+    LEARN,
+    OBSERVE,
+    Key,
+    Label,
+    Matrix,
+    Outputs,
+    Rows,
+    Table,
+)
+from loco_stream.fleet.sharing import Mixture, SharedModel, chosen
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, Saved, State
@@ -52,6 +65,9 @@ class ModelFactory:
         Settings of each key's `TaskMonitor`; None watches nothing.
     shared
         The model that all keys share; None shares nothing.
+    decision
+        The rule by which classes are chosen for keys without their own; None chooses the most
+        probable one.
     """
 
     def __init__(
@@ -59,16 +75,20 @@ class ModelFactory:
         template: LOCOEstimator | LOCODetector,
         watch: State | None = None,
         shared: SharedModel | None = None,
+        decision: Decision | None = None,
     ) -> None:
         self.template = template
         self.shared = shared
+        self.decision = decision
         self._watch = watch
         self._blanks: dict[Any, LOCOEstimator] = {}
 
     def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
         model = self._blank(rows) if rows.kind == LEARN else self._beginning
-        return self._keyed(copy.copy(model))
+        keyed = self._keyed(copy.copy(model))
+        keyed.begin(self.decision)
+        return keyed
 
     @property
     def _beginning(self) -> LOCOEstimator | LOCODetector:
@@ -77,8 +97,15 @@ class ModelFactory:
         return shared.model if shared is not None and shared.begins else self.template
 
     def restarted(self, keyed: KeyedModel) -> KeyedModel:
-        """Return a model that starts anew for a key; rows that the key learned stay repeated."""
-        return self._keyed(copy.copy(self._beginning), dict(keyed.seen))
+        """Return a model that starts anew for a key, which keeps its rule.
+
+        Rows that the key learned stay repeated.
+        """
+        anew = self._keyed(copy.copy(self._beginning), dict(keyed.seen))
+        anew.follow(self.decision)
+        if keyed.has_own_decision:
+            anew.decide(keyed.decision)
+        return anew
 
     def _keyed(
         self,
@@ -104,17 +131,22 @@ class ModelFactory:
             )
         keyed = self._keyed(own.from_state(config, arrays))
         keyed.restore(saved)
+        keyed.follow(self.decision)
         return keyed
 
     def _learn_again(self, key: Key, config: State) -> KeyedModel:
         """Return a young model, which is stored as its rows."""
         keyed: KeyedModel | None = None
+        begun = Decision.from_plain(config.get("decision"))
         for payload in config["rows"]:
             rows = Rows.decode(payload)
-            keyed = keyed or self.new(rows)
-            keyed.learn(rows, False)
+            if keyed is None:
+                keyed = self.new(rows)
+                keyed.begin(begun)
+            keyed.take(rows, False, begun)
         if keyed is None or config.get("key") != key:
             raise CheckpointError(f"the model of key {key!r} is that of key {config.get('key')!r}")
+        keyed.follow(self.decision)
         keyed.changed = False
         return keyed
 
@@ -161,10 +193,14 @@ class KeyedModel:
         Whether the group stores an earlier state of it.
     alarms
         Records of the drifts and returns of tasks in the rows learned last.
+    has_own_decision
+        Whether the key has its own rule by which classes are chosen.
     """
 
     group = -1
     is_stored = False
+    has_own_decision = False
+    _begun_with: Decision | None = None
 
     def __init__(
         self,
@@ -201,6 +237,37 @@ class KeyedModel:
         return MixtureAdapter(model, self._shared)
 
     @property
+    def decision(self) -> Decision | None:
+        """The rule by which classes are chosen; None chooses the most probable one."""
+        rule = getattr(self.model, "decision", None)
+        return None if rule is None else Decision.checked(**rule)
+
+    def begin(self, decision: Decision | None) -> None:
+        """Choose classes by the rule of the fleet from the first row on."""
+        self._begun_with = decision
+        self._use(decision)
+
+    def decide(self, decision: Decision | None) -> None:
+        """Choose classes by the key's own rule from now on."""
+        self.has_own_decision = True
+        self._use(decision)
+
+    def follow(self, decision: Decision | None) -> None:
+        """Choose classes by another rule of the fleet from now on, unless the key has its own."""
+        if self.has_own_decision:
+            decision = self.decision
+        elif decision != self.decision:
+            self._young = None  # its rows were scored by the rule before
+        self._use(decision)
+
+    def _use(self, decision: Decision | None) -> None:
+        if not isinstance(self.model, LOCOClassifier):
+            return
+        self.model.set_decision(**({} if decision is None else decision.rule))
+        if isinstance(self._trainer.adapter, MixtureAdapter):
+            self._trainer.adapter.decision = decision
+
+    @property
     def mixture(self) -> Mixture | None:
         """Weights of its own model and of the shared one; None if it predicts alone."""
         adapter = self._trainer.adapter
@@ -225,6 +292,21 @@ class KeyedModel:
             return len(rows) if rows.epoch < epoch else 0
         return 0 if rows.seq[0] > newest else bisect_right(rows.seq, newest)
 
+    def take(self, rows: Rows, predicts: bool, decision: Decision | None) -> Outputs:
+        """Take an entry of the log: rows to `learn`, or another rule.
+
+        `decision` is the rule of the fleet, which the key follows if the entry ends its own.
+        """
+        if rows.kind != DECIDE:
+            return self.learn(rows, predicts)
+        self.changed = True
+        self.alarms = []
+        own = Decision.from_plain(rows.y[0])
+        self.has_own_decision = own is not None
+        self._use(decision if own is None else own)
+        self._keep_young(self._young, rows)
+        return ()
+
     def learn(self, rows: Rows, predicts: bool) -> Outputs:
         """Learn rows; return the prediction of each before it, or nothing unless `predicts`.
 
@@ -244,10 +326,16 @@ class KeyedModel:
         young = self._young
         self._young = None
         said = self._learn(rows, predicts)
-        if young is not None and self._n_young + len(rows) <= _YOUNG:
-            self._n_young += len(rows)
-            self._young = [*young, rows]
+        self._keep_young(young, rows)
         return said
+
+    def _keep_young(self, young: list[Rows] | None, rows: Rows) -> None:
+        """Add an entry of the log to those that determine the state, while they are few."""
+        self._young = None
+        size = max(len(rows), 1)
+        if young is not None and self._n_young + size <= _YOUNG:
+            self._n_young += size
+            self._young = [*young, rows]
 
     def _learn(self, rows: Rows, predicts: bool) -> Outputs:
         if rows.kind == OBSERVE:
@@ -307,8 +395,7 @@ class KeyedModel:
         adapter = self._trainer.adapter
         if isinstance(adapter, MixtureAdapter):
             names = None if features is None else tuple(features)
-            table, classes = adapter.combined(X, names, False)
-            return [classes[j] for j in table.argmax(axis=1).tolist()]
+            return chosen(*adapter.combined(X, names, False), adapter.decision)
         if isinstance(X, list):
             return [plain(self.model.predict_one(x, in_stream=False)) for x in X]
         return _listed(self.model.predict_array(X, features, in_stream=False))
@@ -321,7 +408,9 @@ class KeyedModel:
         """Return everything that must be kept of the key."""
         if self._young is not None:
             rows = [rows.encode() for rows in self._young]
-            return to_bytes(_ROWS, {"key": key, "rows": rows}, {})
+            begun = self._begun_with
+            rule = {} if begun is None else {"decision": begun.to_plain()}
+            return to_bytes(_ROWS, {"key": key, "rows": rows, **rule}, {})
         config, arrays = export_trainer(self._trainer)
         if not self._is_watched and not len(self._trainer.pending):
             del config["trainer"]
@@ -329,6 +418,8 @@ class KeyedModel:
             config["mixture"] = self.mixture.losses
         if self.start is not None:
             config["start"] = self.start
+        if self.has_own_decision:
+            config["decides"] = True
         seen = {source: list(newest) for source, newest in self.seen.items()}
         return to_bytes(_KIND, {"key": key, "seen": seen, **config}, arrays)
 
@@ -338,6 +429,7 @@ class KeyedModel:
         if self.mixture is not None and "mixture" in saved.config:
             self.mixture.losses = [float(loss) for loss in saved.config["mixture"]]
         self.start = saved.config.get("start")
+        self.has_own_decision = saved.config.get("decides", False)
         self.seen = {source: (epoch, seq) for source, (epoch, seq) in saved.config["seen"].items()}
         if self._is_watched and "monitor" in saved.config:
             restore_trainer(self._trainer, saved)
@@ -351,6 +443,8 @@ class KeyedModel:
         report: Config = {"n_samples": self.model.n_seen}
         if self.mixture is not None:
             report["share"] = self.mixture.share
+        if self.has_own_decision and self.decision is not None:
+            report["decision"] = self.decision.to_plain()
         if trainer.measures is not None and trainer.monitor is not None:
             report |= trainer.measures.prequential.report()
             report |= trainer.monitor.report()

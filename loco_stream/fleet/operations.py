@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from loco_stream.errors import InputError
+from loco_stream.estimators.decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._home import opening, stored_share
 from loco_stream.fleet._rows import Key
@@ -28,6 +29,12 @@ class Operations(Protocol):
 
     def changed(self, n: int) -> list[KeyReport]:
         """Return the reports of the `n` keys that drifted last."""
+
+    def rules(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the rule by which labels are chosen, of each key, or the one for all keys."""
+
+    def decide(self, keys: Sequence[str], rule: Rule) -> None:
+        """Choose the labels of keys by another rule, or without any those of all keys."""
 
     def evict(self, keys: Sequence[str]) -> int:
         """Move models from memory to the store; return how many were in memory."""
@@ -75,6 +82,20 @@ class FleetOperations:
         """Return the reports of the keys whose last drift is the fewest of their rows ago."""
         drifted = [report for report in self._reports() if report.get("last_drift") is not None]
         return sorted(drifted, key=lambda report: report["n_samples"] - report["last_drift"])[:n]
+
+    def rules(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the rule by which labels are chosen, of each key, or the one for all keys."""
+        if not keys:
+            return [{"key": None, **shown_rule(self._fleet.decision())}]
+        found = [(key, self._fleet.decision(key)) for key in map(self._key, keys)]
+        return [{"key": key, **shown_rule(rule)} for key, rule in found]
+
+    def decide(self, keys: Sequence[str], rule: Rule) -> None:
+        """Choose the labels of keys by another rule, or without any those of all keys."""
+        if not keys:
+            self._fleet.set_decision(**rule)
+        for key in [self._key(text) for text in keys]:
+            self._fleet.set_decision(key, **rule)
 
     def evict(self, keys: Sequence[str]) -> int:
         """Move models from memory to the store; return how many were in memory."""

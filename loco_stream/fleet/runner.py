@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -243,6 +244,7 @@ class FleetRunner:
             "n_pending": len(router),
             "n_expired": router.n_expired,
             "n_orphaned": router.n_orphaned,
+            **router.ids.counts,
             "n_asked": self._replies.n_asked,
             "n_out_of_time": self._counts.n_out_of_time,
             "n_rejected": self._fleet.n_refused + self._counts.n_refused,
@@ -260,6 +262,7 @@ class FleetRunner:
             "n_out_of_time": "rows had a time or a sequence id, which models of a fleet do not get",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
+        shown += self._router.ids.sentences()
         last = self._counts.last_refusal
         return [*shown, f"rows or labels were refused: {last}"] if last else shown
 
@@ -349,8 +352,12 @@ class FleetRunner:
         if y is not None:
             self._score(rows.key, y, y_pred)
         source = f"{rows.source}/{rows.key}"
+        seq = int(rows.seq[i])
+        info = None if rows.infos is None else rows.infos[i]
+        row_id, extra, t = info or (None, None, math.nan)
+        extra = {"key": rows.key, **(extra or {})}
         self._listeners.emit_prediction(
-            Prediction(int(rows.seq[i]), y_pred, y, source=source, epoch=rows.epoch)
+            Prediction(seq, y_pred, y, None, t, source, rows.epoch, row_id, extra)
         )
 
     def _score(self, key: Key, y: Label, y_pred: Label) -> None:

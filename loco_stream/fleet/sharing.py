@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.decision import Decision
 from loco_stream.fleet._rows import Label, Outputs, Table
 from loco_stream.fleet.merging import merge
 
@@ -190,10 +191,11 @@ class SharedModel:
         """Return probabilities (n, n_classes) of rows from anywhere, and the classes."""
         return probas(self.model, X, features, False)
 
-    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
-        """Predict rows."""
-        table, classes = self.probas(X, features)
-        return [classes[j] for j in table.argmax(axis=1).tolist()]
+    def predict(
+        self, X: Table, features: Iterable[Hashable] | None, decision: Decision | None
+    ) -> list[Label]:
+        """Predict rows by a rule."""
+        return chosen(*self.probas(X, features), decision)
 
 
 class Mixture:
@@ -254,6 +256,16 @@ class Mixture:
         """Return the probabilities of the mixture (n, n_classes), and the classes."""
         first, second, classes = _aligned(own, shared)
         return (1.0 - self.share) * first + self.share * second, classes
+
+
+def chosen(table: _Probas, classes: Sequence[Label], decision: Decision | None) -> list[Label]:
+    """Return the label that a rule chooses for each row; None while there are no classes."""
+    if not classes:
+        return [None] * len(table)
+    slots = table.argmax(axis=1)
+    if decision is not None:
+        slots = decision.slots(table, classes, np.full(len(table), len(classes)))
+    return [classes[j] for j in slots.tolist()]
 
 
 def probas(

@@ -220,6 +220,8 @@ def _decide(settings, state, scratch, dormant, mode):
     if settings.n_log_odds > 0:
         if mode & ANYWHERE:
             next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
+        next_row.mix_experts(state.next_row, now.log_odds, n_classes, answer)
+        if mode & ANYWHERE:
             _answer_past(state, scratch)
         by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
         if dormant and (by_evidence or (mode & ANYWHERE) != 0):
@@ -302,7 +304,10 @@ def _learn_snapshots(settings, state, scratch, row, label, share):
 def _learn_next_row(settings, state, scratch, row, label, share, dormant):
     """Update what weighs context, and the moments by which dormant classes may answer."""
     n_classes = state.counts.n_classes
-    next_row.learn_weights(state.next_row, row.log_odds, row.next, n_classes, label, share)
+    n_seen = state.counts.n_seen
+    stack = state.next_row
+    next_row.learn_mixture(stack, row.log_odds, row.next, n_classes, label, n_seen, share)
+    next_row.learn_weights(stack, row.log_odds, row.next, n_classes, label, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, row.scores, n_classes, scratch.dormant, label)
 

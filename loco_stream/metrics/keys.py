@@ -25,6 +25,8 @@ _OTHERS = (
     ReportKey("average_precision", "mean over the classes of the average precision", "fraction",
               "average_precision", problem="classification", label="average precision",
               form="{:.4f}"),
+    ReportKey("window_average_precision", "the same over the sliding window", "fraction",
+              "window_average_precision", problem="classification"),
     ReportKey("samples_per_second", "rows over the time since the first one, without waiting",
               "rows/s", "rows_per_second", label="samples per second", form="{:,.0f}"),
     ReportKey("latency_us", "p50 and p99 from the arrival of a row until it is learned", "us",

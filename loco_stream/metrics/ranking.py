@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 
 __all__ = ["PRECISION", "Ranking"]
 
-PRECISION = 0.9  # at which the recall is reported
+PRECISION = 0.9  # at which the recall is reported by default
 
 _BINS = 512
 _LARGEST = 14.0  # log-odds of the last bin
@@ -40,6 +41,8 @@ class Ranking:
     ----------
     window
         Rows of the windowed scores.
+    at_precision
+        Precision at which the recall is reported, above 0 and up to 1.
 
     Examples
     --------
@@ -50,8 +53,13 @@ class Ranking:
     (0.75, 0.8333333333333333)
     """
 
-    def __init__(self, window: int = 500) -> None:
+    def __init__(self, window: int = 500, at_precision: float = PRECISION) -> None:
+        if not 0.0 < at_precision <= 1.0:
+            raise ConfigError(
+                f"`at_precision` must be above 0 and not above 1, got {at_precision!r}"
+            )
         self.window = window
+        self._at_precision = at_precision
         self._index: dict[Hashable, int] = {}
         self._n = 0
         self._all = _Tables()
@@ -145,18 +153,23 @@ class Ranking:
     def average_precision(self) -> float:
         """Return the mean over the classes of the average precision."""
         self._count_waiting()
-        return _mean(self._all.precision(i)[0] for i in self._index.values())
+        return _mean(self._all.average_precision(i) for i in self._index.values())
+
+    def window_average_precision(self) -> float:
+        """Return the same over the last rows."""
+        self._count_waiting()
+        return _mean(self._recent.average_precision(i) for i in self._index.values())
 
     def per_class(self) -> dict[Hashable, dict[str, float]]:
         """Return the scores of each label; NaN while only one kind of rows has come."""
         self._count_waiting()
         found = {}
         for label, i in self._index.items():
-            average, recall = self._all.precision(i)
             found[label] = {
                 "roc_auc": self._all.roc_auc(i),
-                "average_precision": average,
-                "recall_at_precision": recall,
+                "average_precision": self._all.average_precision(i),
+                "recall_at_precision": self._all.recall_at(i, self._at_precision),
+                "window_recall_at_precision": self._recent.recall_at(i, self._at_precision),
             }
         return found
 
@@ -265,17 +278,24 @@ class _Tables:
         below = others.cumsum() - others
         return float((own * (below + 0.5 * others)).sum() / pairs)
 
-    def precision(self, i: int) -> tuple[float, float]:
-        """Return the average precision, and the recall at the precision `PRECISION`."""
+    def average_precision(self, i: int) -> float:
+        """Return the mean precision over the recall; NaN without a row of the label."""
+        precision, recall = self._precision_recall(i)
+        return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+    def recall_at(self, i: int, least: float) -> float:
+        """Return the largest recall at a precision of `least` or more; NaN without a row."""
+        precision, recall = self._precision_recall(i)
+        if recall[-1] != recall[-1]:
+            return math.nan
+        return float(recall[precision >= least].max(initial=0.0))
+
+    def _precision_recall(self, i: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return precision and recall by the lowest bin that counts as the label, (bins,)."""
         hits = np.array(self.own[i], np.float64)[::-1].cumsum()
         total = hits + np.array(self.others[i], np.float64)[::-1].cumsum()
-        if not hits[-1]:
-            return math.nan, math.nan
-        precision = hits / np.maximum(total, 1.0)
-        recall = hits / hits[-1]
-        average = float((np.diff(recall, prepend=0.0) * precision).sum())
-        reached = recall[(precision >= PRECISION) & (total > 0)]
-        return average, float(reached.max(initial=0.0))
+        recall = hits / hits[-1] if hits[-1] else np.full(len(hits), math.nan)
+        return hits / np.maximum(total, 1.0), recall
 
 
 def _bins(proba: NDArray[np.float64]) -> Bins:

@@ -164,8 +164,8 @@ def test_write_arrivals(dtype, kind):
 
 
 @njit
-def compiled_outers(matrix, n_rows, n_columns, left, right):
-    add_outers(matrix, n_rows, n_columns, left, right)
+def compiled_outers(matrix, n_rows, n_columns, left, scale, right, keep):
+    add_outers(matrix, n_rows, n_columns, left, scale, right, keep)
 
 
 @njit
@@ -180,8 +180,10 @@ def test_several_outer_products_are_added_as_defined(n):
     left = rng.normal(size=(RANK, n)).astype(np.float32)
     right = rng.normal(size=(RANK, n + 3)).astype(np.float32)
     expected = matrix.copy()
-    add_outers(expected, n, n, left, right)
-    compiled_outers(matrix, n, n, left, right)
+    scale = np.float32(-0.75)
+    keep = np.float32(0.99)
+    add_outers(expected, n, n, left, scale, right, keep)
+    compiled_outers(matrix, n, n, left, scale, right, keep)
     np.testing.assert_array_equal(matrix, expected)
     np.testing.assert_array_equal(matrix[:, n:], expected[:, n:])
 

@@ -153,3 +153,17 @@ def test_the_published_container_sets_options_that_exist():
     lines = (DEPLOY / "Containerfile").read_text().split()
     used = {word.partition("=")[0] for word in lines if word.startswith("LOCO_STREAM_")}
     assert used - known == {"LOCO_STREAM_CACHE_DIR"}
+
+
+def test_a_file_may_hold_a_table_of_watch_and_the_option_of_that_name(file):
+    path = file('[watch]\nsource = "csv:rows.csv"\nevery = 500\n')
+    assert loco("config", "check", path).stdout == f"{path} is valid for `loco-stream watch`\n"
+    shown = loco("watch", "--config", path, "--print-config")
+    assert tomllib.loads(shown.stdout) == {"source": "csv:rows.csv", "every": 500}
+    path = file('http = 8080\ncheckpoint = "state"\nwatch = true\nevery = 500\n')
+    assert loco("config", "check", path).stdout == f"{path} is valid for `loco-stream serve`\n"
+    wrong = file('[watch]\nsource = "csv:rows.csv"\nevry = 500\n')
+    assert (
+        "`watch` has no option 'evry'; did you mean 'every'?"
+        in loco("config", "check", wrong).stderr
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import threading
@@ -9,6 +10,7 @@ import pytest
 import zmq
 from click.testing import CliRunner
 
+from loco_stream import LOCOClassifier, load
 from loco_stream.cli import main
 from loco_stream.cli._network_options import NetworkOptions
 from loco_stream.cli._service_ports import PortOptions
@@ -167,6 +169,45 @@ def test_a_running_engine_accepts_commands_and_serves_metrics(tmp_path):
         order(address, "stop")
         runner.join(timeout=60)
     assert not runner.is_alive()
+
+
+def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
+    address = f"ipc://{tmp_path}/c"
+
+    class Live(ListSource):
+        def __iter__(self):
+            for i in itertools.count():
+                yield Sample({"a": float(i % 2)}, f"c{i % 2}", i) if i < 60 else []
+
+    def decide(*words):
+        done = CliRunner().invoke(main, ["control", address, "decide", *words])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+    engine = StreamEngine(model, Live([]), checkpoint=tmp_path / "state")
+    runner = threading.Thread(target=engine.run)
+    state = ServiceState()
+    with PortOptions(None, address, None, None).open(state, LOCAL):
+        with pytest.raises(SourceError, match="there is no model yet: the service is starting"):
+            order(address, "rule")
+        state.engine = engine
+        runner.start()
+        wait_until(lambda: engine.status.get("n_samples", 0) == 60)
+        assert decide()["rule"] == {"thresholds": [], "costs": []}
+        assert decide("--threshold", "c1=0.2") == {"ok": True}
+        assert decide()["rule"]["thresholds"] == [{"label": "c1", "probability": 0.2}]
+        with pytest.raises(SourceError, match="an order must contain a rule"):
+            order(address, "decide", rule={"thresholds": 7})
+        refused = CliRunner().invoke(main, ["control", address, "stop", "--clear"])
+        assert "belong to decide" in refused.stderr
+        order(address, "stop")
+        runner.join(timeout=60)
+    assert load(newest(tmp_path / "state")).decision == {"thresholds": {"c1": 0.2}}
+
+
+def newest(folder):
+    return max(folder.glob("checkpoint-*.loco"))
 
 
 @pytest.mark.slow

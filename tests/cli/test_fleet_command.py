@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream import Fleet, LOCODetector, save
+from loco_stream import Fleet, LOCODetector, LOCORegressor, save
 from loco_stream.cli import main
 from tests.helpers.models import classifier
 
@@ -85,6 +85,14 @@ def test_a_template_takes_effect_and_excludes_parameters(folder):
     assert fleet().exit_code == 0  # without the template the fleet continues
 
 
+def test_the_template_tells_the_task_of_rows_whose_labels_come_later(folder, monkeypatch):
+    save(LOCORegressor(hidden_sizes=(8,), seed=1), folder / "model.loco")
+    monkeypatch.setattr("loco_stream.engine.task.find_task", lambda reader: None)
+    assert "the task cannot be inferred" in fleet(*SMALL).stderr
+    _, report = begun("--template", "model.loco")
+    assert (report["task"], report["n_samples"]) == ("regression", 600)
+
+
 def test_a_fleet_is_resumed_with_the_options_it_was_begun_with(folder):
     begun(*SMALL, "--seed", 3)
     assert fleet().exit_code == 0
@@ -113,6 +121,20 @@ def test_a_fleet_of_release_0_2_has_no_stored_options_to_compare(folder):
     assert refused.exit_code == 2
     assert "`model` must equal the one" in refused.stderr
     assert "settings" not in json.loads(path.read_text())
+
+
+def test_labels_are_chosen_by_the_rule_of_the_command(folder):
+    begun(*SMALL, "--threshold", "1=1e-9")
+    with Fleet(None, folder / "state") as opened:
+        assert opened.decision(0) == opened.decision() == {"thresholds": {1: 1e-9}}
+    assert fleet().exit_code == 0  # the rule stays
+    assert fleet("--cost", "0,1=5").exit_code == 0
+    with Fleet(None, folder / "state") as opened:
+        assert opened.decision() == {"costs": {(0, 1): 5.0}}
+    assert (
+        "excludes --threshold: set the rule of the --template"
+        in fleet("--workers", 1, "--partitions", 1, "--threshold", "1=0.5").stderr
+    )
 
 
 def test_options_that_need_others_are_refused(folder):

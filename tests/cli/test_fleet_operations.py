@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 
@@ -86,6 +87,24 @@ def test_a_reset_key_starts_anew_and_learns_no_row_twice(tmp_path):
         np.testing.assert_array_equal(fleet.predict(7, X), alone.predict_array(X))
 
 
+def test_labels_are_chosen_by_rules_of_keys_and_of_all(begun, tmp_path):
+    folder = tmp_path / "fleet"
+    shutil.copytree(begun, folder)
+    assert json.loads(invoke("decide", folder)) == [{"key": None, "thresholds": [], "costs": []}]
+    invoke("decide", folder, "--threshold", "b=0.01")
+    invoke("decide", folder, "0", "two", "--threshold", "a=0.01", "--threshold", "c=0.5")
+    by_key = {report["key"]: report for report in json.loads(invoke("decide", folder, "0", "1"))}
+    assert [row["label"] for row in by_key[0]["thresholds"]] == ["a", "c"]
+    assert by_key[1]["thresholds"] == [{"label": "b", "probability": 0.01}]
+    invoke("decide", folder, "0", "--clear")
+    with Fleet(None, folder, key_groups=4) as fleet:
+        assert [fleet.decision(key)["thresholds"] for key in (0, 1)] == [{"b": 0.01}] * 2
+    assert "excludes --threshold" in invoke(
+        "decide", folder, "--clear", "--threshold", "b=1", code=2
+    )
+    assert "key 'three' has no model" in invoke("decide", folder, "three", "--clear", code=2)
+
+
 def test_a_directory_without_a_fleet_is_refused(tmp_path):
     assert "there is no fleet in" in invoke("status", tmp_path / "none", code=2)
 
@@ -135,6 +154,11 @@ def test_a_running_fleet_answers_and_obeys(tmp_path):
             assert len(json.loads(invoke("worst", address, "-n", 2))) == 2
             assert "2 models" in invoke("evict", address, "1", "2", "9")
             invoke("reset", address, "1")
+            invoke("decide", address, "2", "--cost", "a,b=1e9")
+            invoke("decide", address, "--threshold", "a=0.3")
+            (shown,) = json.loads(invoke("decide", address, "2"))
+            assert shown["costs"] == [{"true": "a", "predicted": "b", "cost": 1e9}]
+            assert json.loads(invoke("decide", address, "0"))[0]["thresholds"][0]["label"] == "a"
             invoke("export", address, "2", "--to", tmp_path / "two.loco")
             assert load(tmp_path / "two.loco").n_seen == 30
             assert "has no model" in invoke("reset", address, "9", code=2)

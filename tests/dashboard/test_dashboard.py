@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -28,17 +26,8 @@ from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
 from loco_stream.stream import Sample, Source
+from tests.helpers.browser import AXE, PICTURES, findings, needs_browser
 from tests.helpers.ports import free_address, free_port
-
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"),
-    reason="Chromium is not installed",
-)
-AXE = Path(__file__).parents[1] / "data" / "axe"
-PICTURES = Path(os.environ.get("LOCO_PICTURES", "out/pages"))
 
 
 class Stream(Source):
@@ -393,70 +382,6 @@ def test_serve_ends_cleanly_while_a_page_is_open(spawn, tmp_path):
 # ---- with a browser ----
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    assert CHROMIUM is not None, "CI must have a Chromium"
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-dev-shm-usage",
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
-
-
-class Watched:
-    """A page whose requests and errors are recorded."""
-
-    def __init__(self, browser, url, **options):
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.requests = []
-        self.errors = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on(
-            "console",
-            lambda message: message.type == "error" and self.errors.append(message.text),
-        )
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url)
-
-    def wait(self, expression, seconds=120):
-        """Wait until an expression is true; the page's policy forbids playwright's own waiting."""
-        deadline = time.monotonic() + seconds
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, (
-                f"{expression} did not become true; errors: {self.errors}"
-            )
-            self.page.wait_for_timeout(100)
-
-    def own_errors(self):
-        """Return errors of the page itself, without those about a server that has ended."""
-        return [text for text in self.errors if "net::ERR_" not in text]
-
-    def picture(self, name):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-
-
-@pytest.fixture
-def watch(browser):
-    opened = []
-
-    def open_(url, **options):
-        opened.append(Watched(browser, url, **options))
-        return opened[-1]
-
-    yield open_
-    for watched in opened:
-        watched.context.close()
-
-
 INKED = """id => {
   const canvas = document.querySelector(id), ink = canvas.getContext("2d");
   const data = ink.getImageData(0, 0, canvas.width, canvas.height).data;
@@ -478,7 +403,13 @@ def test_charts_fill_drifts_are_marked_and_the_matrix_grows(watch):
         seen.wait("document.querySelectorAll('#matrix tr').length >= 2")
         assert seen.page.evaluate(INKED, "#score canvas") > 1000
         labels = seen.page.evaluate("chart.series.slice(1).map(line => line.label)")
-        assert labels == [score["label"] for score in score_columns("classification")]
+        assert labels == [
+            "recent rows",
+            "whole stream",
+            "repeating the last label",
+            "most frequent label",
+        ]
+        assert len(labels) == len(score_columns("classification"))
         assert seen.page.evaluate(INKED, "#raster") > 50
         assert seen.page.locator("#spikes dt").all_inner_texts() == ["layer 1", "layer 2"]
         before = seen.page.evaluate("state.tasks.drifts.length")
@@ -486,7 +417,7 @@ def test_charts_fill_drifts_are_marked_and_the_matrix_grows(watch):
         seen.page.keyboard.press("1")  # the first button
         seen.wait(f"state.tasks.drifts.length > {before}")
         seen.wait(f"document.querySelectorAll('#matrix tr').length > {rows}")
-        assert "concept drift" in seen.page.locator("#events").inner_text()
+        seen.wait("document.querySelector('#events').textContent.includes('errors rose')")
         drift_count = "document.querySelector('#drift-count').textContent"
         seen.wait(f"{drift_count} === String(state.tasks.drifts.length)")
         seen.picture("laptop-light")
@@ -504,7 +435,7 @@ def test_the_page_reconnects_to_a_restarted_engine_and_keeps_the_course(watch, t
     with Run(tmp_path / "state", port=port) as first:
         seen = watch(first.page.url)
         seen.wait("course.length > 10")
-    seen.wait("document.querySelector('#link').textContent === 'waiting for the engine'")
+    seen.wait("document.querySelector('#link').textContent === 'ended'")
     learned = first.engine.status["n_samples"]
     with Run(tmp_path / "state", port=port) as second:
         seen.wait("document.querySelector('#link').textContent === 'live'")
@@ -512,21 +443,6 @@ def test_the_page_reconnects_to_a_restarted_engine_and_keeps_the_course(watch, t
         assert second.engine.status["n_samples"] > learned
         assert seen.page.evaluate("course[0][0]") < 50  # the course includes the first run
     assert seen.own_errors() == []
-
-
-def serious(seen):
-    """Return serious and critical findings of axe-core."""
-    seen.page.evaluate((AXE / "axe.min.js").read_text())
-    passed, found = seen.page.evaluate(
-        "axe.run().then(result => [result.passes.length, result.violations])"
-    )
-    assert passed > 20
-    return [
-        f"{rule['id']}: {node['target']} {node['failureSummary']}"
-        for rule in found
-        for node in rule["nodes"]
-        if rule["impact"] in ("serious", "critical")
-    ]
 
 
 @needs_browser
@@ -546,7 +462,7 @@ def test_the_page_is_accessible(watch):
                 seen.wait("document.querySelector('#link').textContent === 'live'")
                 seen.picture(f"{name}-{width}-{theme}")
                 assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
-                assert serious(seen) == []
+                assert findings(seen) == []
                 assert seen.errors == []
 
 
@@ -591,9 +507,7 @@ def test_the_course_is_exported_as_csv_and_png(watch):
         with seen.page.expect_download() as download:
             seen.page.click("#csv")
         lines = download.value.path().read_text().splitlines()
-        assert (
-            lines[0] == "sample,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
-        )
+        assert lines[0] == "row,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
         assert len(lines) > 20
         names = "[['=1+1', 0], ['@a', 1], ['b,\"c', 1]]"
         text = seen.page.evaluate(f"courseAsCsv([[1, 2]], {names})")
@@ -628,18 +542,207 @@ def test_returning_tasks_have_names_of_their_own_and_forgetting_adds_up(watch):
 
 @needs_browser
 @pytest.mark.slow
-def test_members_have_labels_and_show_their_names_on_hover(watch):
+def test_the_page_has_no_names_of_the_code(watch):
     with Run() as run:
         seen = watch(run.page.url)
-        seen.wait("document.querySelectorAll('#mixture dt').length > 2")
-        names = seen.page.locator("#mixture dt").all_inner_texts()
+        seen.wait("Object.keys(state.mixture || {}).length > 2 && state.last")
+        seen.wait("document.querySelectorAll('#matrix td').length > 0")
+        names = seen.page.evaluate("Object.keys(state.mixture).map(memberWords)")
         assert "least squares, last 10,000 rows" in names
-        assert not [name for name in names if "leak" in name]
-        terms = seen.page.evaluate(
-            "[...document.querySelectorAll('#mixture dt')].map(dt => dt.title)"
+        said = "\n".join(
+            name for name in names if name in seen.page.locator("#mixture-box").inner_text()
         )
-        assert "leak 0.0001 per row" in terms
-        assert seen.page.evaluate("detectorWords('energy')[1]").startswith("energy distance")
+        assert "least squares" in said
+        words = seen.page.evaluate(
+            "document.body.innerText + [...document.querySelectorAll('[title]')].map(e => e.title)"
+        )
+        for internal in ("leak", "HDDMA", "energy", "\\ on", "mixture", "stack"):
+            assert internal not in words
+        alarm = {"kind": "input", "detector": "energy", "features": ["load", "heat"]}
+        assert seen.page.evaluate("changeWords", alarm)[0] == "inputs changed: load, heat"
+        stuck = {"kind": "input", "detector": "stuck", "features": ["heat"]}
+        assert seen.page.evaluate("changeWords", stuck)[0] == "heat is stuck"
+        for detector in ("HDDMA", "ADWIN"):
+            words = seen.page.evaluate("changeWords", {"kind": "concept", "detector": detector})
+            assert words == ["errors rose", "the model is wrong more often than before"]
+
+
+class Held:
+    """A page that shows one state, of an engine that has not begun or no longer runs."""
+
+    def __init__(self, state, course=()):
+        self.page = Dashboard(0)
+        for point in course:
+            self.page._buffer.add_point(point)
+        self.page._buffer.publish(state)
+
+    def __enter__(self):
+        return self.page
+
+    def __exit__(self, *error):
+        self.page.close()
+
+
+CLASSES = {
+    "title": "a </script><b>tap</b>",
+    "model": "LOCOClassifier",
+    "task": "classification",
+    "scores": score_columns("classification"),
+    "score": [1234, None, 0.75, 0.5, 0.3, 0.4],
+    "rate": 40.0,
+    "latency": {"p50": 250.0, "p99": 900.0},
+    "n_unused": 0,
+    "n_masked": 0,
+}
+AT_START = """document.addEventListener("DOMContentLoaded", () => {
+  window.atStart = document.querySelector("#samples").textContent;
+});"""
+COURSE = [[n, None, 0.7, 0.5, 0.3, 0.4] for n in (0, 600, 1234)]
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_first_picture_has_the_values(browser):
+    with Held(CLASSES, COURSE) as page:
+        context = browser.new_context()
+        context.add_init_script(AT_START)
+        shown = context.new_page()
+        shown.route("**/events*", lambda route: route.abort())  # without any live update
+        shown.goto(page.url)
+        assert shown.locator("#title").inner_text() == CLASSES["title"]  # as text, not as markup
+        assert shown.evaluate("atStart") == "1,234"  # before anything is painted
+        assert shown.locator("#samples").inner_text() == "1,234"
+        assert shown.locator("#window").inner_text() == "75.0 %"
+        assert (
+            shown.locator("#score .u-legend").inner_text().startswith("row1,234recent rows70.0 %")
+        )
+        assert shown.locator("#raster-box").is_hidden()
+        context.close()
+
+
+def test_the_state_in_the_page_cannot_end_its_element():
+    with Held({"title": "</script><script>alert(1)</script>"}) as page:
+        content = answer(page.url)[2]
+    assert b"</script><script>" not in content
+    assert b"\\u003c/script>" in content
+
+
+def test_a_page_opened_after_the_end_has_the_last_values():
+    from river import datasets, naive_bayes
+
+    with Dashboard(0) as page:
+        StreamEngine(naive_bayes.GaussianNB(), datasets.Phishing(), watchers=[page]).run()
+        shown = json.loads(answer(page.url, "/state")[2])
+    assert shown["score"][0] == 1250
+    assert shown["latency"]["p50"] > 0
+    assert shown["event"].startswith(shown["run"])
+
+
+@needs_browser
+@pytest.mark.slow
+def test_empty_parts_say_what_they_wait_for(watch):
+    tasks = {"drifts": [], "tasks": [{"task": "task 0", "start": 0}], "accuracy_matrix": [[None]]}
+    state = {name: CLASSES[name] for name in ("title", "model", "task", "scores")}
+    with Held({}) as page:
+        seen = watch(page.url)
+        assert "Waiting for the first row" in seen.page.locator("#empty").inner_text()
+        assert seen.page.locator("section:visible").count() == 1
+    classes = {"per_class": {}, "confusion": {"labels": [], "matrix": []}}
+    empty = {**state, "tasks": {**tasks, "forgetting": None}, "classes": classes, "n_unused": 0}
+    with Held(empty) as page:
+        seen = watch(page.url)
+        assert "Waiting for the first labelled row" in seen.page.locator("#score-box").inner_text()
+        assert "None so far" in seen.page.locator("#events-box").inner_text()
+        assert "No label so far" in seen.page.locator("#classes-box").inner_text()
+        assert "kept for testing" in seen.page.locator("#matrix-box").inner_text()
+        assert seen.page.locator("#measures").is_hidden()
+        assert seen.page.locator("#window").inner_text() == "\u2013"
+        assert seen.own_errors() == []
+    with Held({**empty, "tasks": {**tasks, "accuracy_matrix": []}}) as page:
+        assert watch(page.url).page.locator("#matrix-box").is_hidden()  # it never fills
+
+
+@needs_browser
+@pytest.mark.slow
+def test_each_panel_has_a_title_a_help_mark_and_each_chart_a_table(watch):
+    with Run() as run, Regression() as numbers:
+        for url in (run.page.url, numbers.page.url):
+            seen = watch(url)
+            seen.wait("course.length > 5 && state.last && chart")
+            for section in seen.page.locator("section[data-panel]:visible").all():
+                assert section.locator("h2").text_content()
+                mark = section.locator(".help summary")
+                assert mark.get_attribute("aria-label").startswith("Help: ")
+                mark.click()
+                said = section.locator(".help p").inner_text()
+                assert said.endswith("More")
+                assert len(said) < 150
+            assert seen.page.locator(".help[open]").count() == 1  # the others closed
+            seen.page.keyboard.press("Escape")
+            assert seen.page.locator(".help[open]").count() == 0
+            for chart in seen.page.locator(
+                "section:visible > [role=img]:not(canvas):visible"
+            ).all():
+                box = chart.locator("xpath=..")
+                box.locator("details.values summary").first.click()
+                seen.wait(
+                    f"document.querySelectorAll('#{box.get_attribute('id')} .values tr').length > 3"
+                )
+            assert seen.own_errors() == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_guide_of_the_page_explains_each_panel(watch):
+    with Held(CLASSES) as page:
+        seen = watch(page.url + "guide#forgetting")
+        panels = seen.page.evaluate("PANELS.map(panel => panel.id)")
+        assert seen.page.locator("section h2").count() == len(panels)
+        assert findings(seen) == []
+        index = watch(page.url)
+        used = index.page.evaluate("PANEL_BOXES.map(box => box.dataset.panel)")
+        assert set(used) == set(panels)
+        assert seen.own_errors() == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_page_in_print_is_light_and_whole(watch):
+    with Run() as run:
+        seen = watch(run.page.url, color_scheme="dark")
+        seen.wait("course.length > 5 && chart")
+        themes = seen.page.evaluate(
+            "() => { const seen = []; for (const name of ['beforeprint', 'afterprint']) {"
+            " dispatchEvent(new Event(name)); seen.push(document.documentElement.dataset.theme); }"
+            " return seen; }"
+        )
+        assert themes == ["light", "dark"]
+        seen.page.emulate_media(media="print")
+        assert seen.page.locator("#pause").is_hidden()
+        assert seen.page.locator("#score").is_visible()
+        assert (
+            seen.page.evaluate("getComputedStyle(document.querySelector('.scroll')).maxHeight")
+            == "none"
+        )
+
+
+@needs_browser
+@pytest.mark.slow
+def test_on_a_phone_mistakes_come_before_the_matrix(watch):
+    labels = [f"label {i}" for i in range(12)]
+    matrix = [[(i * j) % 7 + 90 * (i == j) for j in range(12)] for i in range(12)]
+    scores = {name: {"support": 99, "precision": 0.9, "recall": 0.9, "f1": 0.9} for name in labels}
+    classes = {"per_class": scores, "confusion": {"labels": labels, "matrix": matrix}}
+    with Held({**CLASSES, "classes": classes}, COURSE) as page:
+        phone = watch(page.url, viewport={"width": 390, "height": 844})
+        assert phone.page.locator("#mistakes tr").count() == 7  # the head and six pairs
+        assert phone.page.locator("#mistakes tr").nth(1).locator("td").nth(1).inner_text() == "6"
+        assert phone.page.locator("#confusion").is_hidden()
+        phone.page.locator("#confusion-all summary").click()
+        assert phone.page.locator("#confusion").is_visible()
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+        desk = watch(page.url, viewport={"width": 1366, "height": 768})
+        assert desk.page.locator("#confusion").is_visible()
 
 
 @needs_browser
@@ -662,10 +765,25 @@ def test_the_page_shows_an_ended_and_a_missing_engine(watch):
         assert shown != f"rgb{tuple(bytes.fromhex(green.strip()[1:]))}"
         engine.stop()
         thread.join()
-    seen.wait("document.body.dataset.link === 'lost'")
-    assert (
-        float(seen.page.evaluate("getComputedStyle(document.querySelector('main')).opacity")) < 0.6
-    )
+    seen.wait("stream.readyState !== EventSource.OPEN")
+    assert seen.page.locator("#link").inner_text() == "ended"
+    assert seen.page.locator("#stale").is_hidden()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_lost_engine_is_reported_and_the_values_stay(watch):
+    with Held(CLASSES, COURSE) as page:
+        seen = watch(page.url)
+        seen.wait("document.body.dataset.link === 'live'")
+        page._pages.closed = True  # as if the process was killed: nothing says that it ended
+        page._server.close()
+        seen.wait("document.body.dataset.link === 'lost'")
+        assert seen.page.locator("#link").inner_text() == "no connection"
+        assert seen.page.locator("#stale").inner_text().startswith("No connection since ")
+        assert seen.page.locator("#samples").inner_text() == "1,234"
+        filtered = seen.page.evaluate("getComputedStyle(document.querySelector('main')).filter")
+        assert filtered == "grayscale(1)"
 
 
 # Every text whose contrast with its background is below 4.5 (WCAG 2, level AA).

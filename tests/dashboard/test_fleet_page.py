@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from loco_stream.dashboard.fleet_page import FleetPage
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sample
+from tests.helpers.browser import Watched, findings, needs_browser
 from tests.helpers.fleet_process import template
 
 
@@ -62,3 +64,68 @@ def test_the_page_shows_the_fleet_and_one_key(tmp_path):
     assert {row["key"] for row in received["fleet"]["worst"]} == {"press 7", "press 8"}
     assert received["found"] == ["press 7", "press 8"]
     assert (received["device"]["key"], received["device"]["n_samples"]) == ("press 7", 1)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_page_of_a_fleet_is_accessible_and_works_with_the_keyboard(tmp_path, browser):
+    ended = threading.Event()
+
+    def rows():
+        for i in range(40):
+            yield Sample({"device": f"press {i % 2}", "a": float(i % 5)}, "ok", i, source="s")
+        while not ended.is_set():
+            yield []
+
+    class Live(PairSource):
+        is_live = True
+
+        def __iter__(self):
+            return rows()
+
+    with FleetPage(0) as page, Fleet(template(), tmp_path) as fleet:
+        runner = FleetRunner(fleet, SourceReader(Live(())), "device", watchers=[page])
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        for theme, width in (("light", 1366), ("dark", 390)):
+            options = {"color_scheme": theme, "viewport": {"width": width, "height": 800}}
+            seen = Watched(browser, page.url, **options)
+            seen.wait("document.querySelectorAll('#worst tr').length === 3")
+            assert "40 rows of 2 devices" in seen.page.locator("#counts").inner_text()
+            seen.page.locator("#worst button").first.focus()
+            seen.page.keyboard.press("Enter")
+            seen.wait("document.querySelectorAll('#device dt').length === 3", 20)
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+            assert seen.page.evaluate("document.documentElement.dataset.theme") == theme
+            seen.picture(f"fleet-{width}-{theme}")
+            assert findings(seen) == []
+            assert seen.own_errors() == []
+            seen.context.close()
+        ended.set()
+        thread.join()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_page_of_a_fleet_of_detectors_lists_alarms(tmp_path, browser):
+    answers = {
+        "n_samples": 900,
+        "n_keys": 2,
+        "n_resident": 2,
+        "n_alarmed_keys": 1,
+        "worst": [{"key": "pump 1", "state": 3.2, "n_samples": 450, "alarm": {"at": 400}}],
+        "drifted_lately": [],
+        "alarmed_lately": [{"key": "pump 1", "state": 3.2, "n_samples": 450, "alarm": {"at": 400}}],
+    }
+    with FleetPage(0) as page:
+        context = browser.new_context()
+        shown = context.new_page()
+        shown.route("**/fleet", lambda route: route.fulfill(json=answers))
+        shown.goto(page.url)
+        shown.locator("#worst button").wait_for()
+        assert shown.locator("#drifted-title").inner_text() == "Latest alarms"
+        assert shown.locator("#counts").inner_text().endswith("1 with an alarm")
+        assert shown.locator("#drifted tr").nth(1).inner_text().split("\t") == [
+            *("pump 1", "450", "3.2", "400")
+        ]
+        context.close()

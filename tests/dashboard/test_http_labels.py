@@ -10,6 +10,7 @@ import gzip
 import json
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -19,6 +20,7 @@ from loco_stream.connectors._base.fields import Fields
 from loco_stream.dashboard.http_api import HttpApi
 from loco_stream.engine.admission import NameBounds
 from loco_stream.engine.inbox import InboxOnly, InboxSource
+from tests.helpers import servers
 from tests.helpers.serving import wait_until
 
 TOKEN = "s" * 43
@@ -159,6 +161,38 @@ def test_the_official_client_writes_rows():
             service.post("label", {"labels": labels})
         wait_until(lambda: service.counts("n_samples") == (10,))
         assert set(service.engine.model.features) == {"speed", "measurement", "site"}
+
+
+@servers.needs("influxd", "influxdb")
+def test_an_influxdb_forwards_what_is_written_to_it(tmp_path):
+    """A subscription of InfluxDB 1: whatever writes to that database, Telegraf for one."""
+    database = servers.Influx(tmp_path)
+
+    def send(path, body):
+        url = f"http://127.0.0.1:{database.port}/{path}"
+        urllib.request.urlopen(urllib.request.Request(url, body), timeout=60).read()
+
+    try:
+        with Service(fields=Fields(target="state", id="order")) as service:
+            where = service.api.url.rstrip("/")
+            for order in (
+                "CREATE DATABASE plant",
+                f"CREATE SUBSCRIPTION loco ON plant.autogen DESTINATIONS ALL '{where}'",
+            ):
+                send("query", urllib.parse.urlencode({"q": order}).encode())
+
+            def is_forwarded():  # the database looks for new subscriptions at its own pace
+                send("write?db=plant", b'press,site=a speed=0.5,order=0i,state="ok"')
+                return service.counts("n_samples") == (1,)
+
+            wait_until(is_forwarded)
+            for i in range(1, 40):
+                line = f'press,site=a speed={i / 2},order={i}i,state="{("ok", "worn")[i % 2]}"'
+                send("write?db=plant", line.encode())
+            wait_until(lambda: service.counts("n_samples") == (40,))
+            assert set(service.engine.model.features) == {"speed", "measurement", "site"}
+    finally:
+        database.stop()
 
 
 def test_a_wrong_token_is_refused():

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from loco_stream import LOCODetector, StreamEngine
+from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard._engine_frames import EngineFrames
 from loco_stream.dashboard.page import _task
 from loco_stream.stream import Sample
+from tests.helpers.browser import Watched, findings, needs_browser
 
 
 def test_a_frame_holds_columns_bands_and_alarms():
@@ -35,3 +38,79 @@ def test_a_frame_holds_columns_bands_and_alarms():
     assert watch["blame"][180] == "heat"
     assert watch["alarms"][-1]["column"] == "heat"
     assert frames.point(engine)[0] == 500
+
+
+def test_the_last_frame_of_a_run_has_everything():
+    engine = StreamEngine(
+        LOCODetector(seed=1), [Sample({"a": float(i)}, None, i) for i in range(9)]
+    )
+    engine.run()
+    with Dashboard(0) as page:
+        engine.stream_ended = False
+        page(engine)
+        engine.watcher.n_alarms = 7  # within half a second of the frame before
+        page(engine)
+        assert json.loads(page._buffer.state())["watch"]["n_alarms"] == 0
+        engine.stream_ended = True
+        page(engine)
+        assert json.loads(page._buffer.state())["watch"]["n_alarms"] == 7
+        assert json.loads(page._buffer.state())["ended"]
+
+
+class Pump:
+    """A detector and its page: a flow that collapses, a text, and a sensor that sticks."""
+
+    def __init__(self, n=2200):
+        draws = np.random.default_rng(0)
+        heat = draws.normal(40, 1, n)
+        heat[1900:] = heat[1899]
+        flow = draws.normal(12, 0.2, n)
+        flow[2100:] -= 6
+        rows = [
+            Sample({"heat": a, "flow": b, "mode": "on"}, None, i)
+            for i, (a, b) in enumerate(zip(heat.tolist(), flow.tolist(), strict=True))
+        ]
+        self.page = Dashboard(0, title="a pump")
+        StreamEngine(LOCODetector(seed=1), rows, watchers=[self.page]).run()
+
+    def __enter__(self):
+        return self.page
+
+    def __exit__(self, *error):
+        self.page.close()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_page_without_labels_shows_nothing_of_labels(browser):
+    with Pump() as page:
+        seen = Watched(browser, page.url, viewport={"width": 1366, "height": 768})
+        seen.wait("state.watch && watchCharts.size === 3")
+        shown = seen.page.locator("main").inner_text()
+        for word in ("ccuracy", "label", "forgotten", "Without a model", "errors rose", "class"):
+            assert word not in shown
+        assert seen.page.locator("#samples").inner_text() == "2,200"
+        assert seen.page.locator("#alarm-sub").inner_text() == "last at row 2,100 in flow"
+        columns = seen.page.locator("#watch-columns h3").all_inner_texts()
+        assert columns == ["flow", "heat", "mode"]
+        heads = seen.page.locator(".column-head").all_inner_texts()
+        assert "expected" in heads[0]
+        assert "not a number" in heads[2]
+        assert seen.page.locator("#watch-columns .uplot:visible").count() == 2
+        marks = seen.page.evaluate("watchCharts.get('flow')[0].alarms.map(mark => mark.at)")
+        assert 2100 in marks
+        assert seen.page.locator("#state-text").inner_text().startswith("State of the stream: new")
+        assert "flow" in seen.page.locator("#blame").inner_text()
+        assert seen.page.evaluate("unusualChart.data[0].length") > 100
+        assert "heat is stuck" in seen.page.locator("#events").inner_text()
+        for box in ("unusual", "columns"):
+            seen.page.locator(f"#{box}-values summary").click()
+        seen.wait("document.querySelectorAll('#columns-values tr').length === 4")
+        seen.wait("document.querySelectorAll('#unusual-values tr').length > 10")
+        assert findings(seen) == []
+        assert seen.own_errors() == []
+        phone = Watched(browser, page.url, viewport={"width": 390, "height": 844})
+        phone.wait("watchCharts.size === 3")
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+        for each in (seen, phone):
+            each.context.close()

@@ -82,12 +82,16 @@ def test_the_page_is_offered_only_at_a_terminal_with_a_browser(
     assert has_browser() is expected
 
 
-def test_without_a_terminal_nothing_is_asked():
+def test_without_a_browser_nothing_is_asked_and_the_page_is_named():
     command = [sys.executable, "-m", "loco_stream", "demo", "machine", "--ask"]
     done = subprocess.run(
         command, input="y\n", capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout == done.stderr == ""
+    assert done.stderr == ""
+    assert done.stdout.endswith(
+        "demo machine` shows this live. Its page is http://127.0.0.1:8765/.\n"
+    )
+    assert "live page:" not in done.stdout  # nothing was started
 
 
 def at_a_terminal(words, answer, folder):
@@ -280,7 +284,7 @@ def test_over_ssh_the_offer_names_a_tunnel(monkeypatch):
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51234 10.0.0.7 22")
     result = CliRunner().invoke(command, ["--ask"])
     assert result.exit_code == 0
-    assert "`loco-stream demo river` shows this live" in result.output
+    assert "demo river` shows this live" in result.output
     assert re.search(r"ssh -N -L 8765:127\.0\.0\.1:8765 \S+@10\.0\.0\.7\n", result.output)
     monkeypatch.delenv("SSH_CONNECTION")
-    assert CliRunner().invoke(command, ["--ask"]).output == ""
+    assert "ssh" not in CliRunner().invoke(command, ["--ask"]).output

@@ -11,7 +11,7 @@ from loco_stream import LOCOClassifier, LOCODetector, StreamEngine, load
 from loco_stream.connectors import open_source
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.stream import Block
+from loco_stream.stream import Block, Sample
 
 N = 600
 
@@ -61,6 +61,22 @@ def test_nothing_in_the_report_stands_for_missing_labels(tmp_path):
     text = str(watch(table(tmp_path), []).run())
     assert "accuracy" not in text
     assert "alarm at 400" in text
+
+
+def test_a_report_of_alarms_prints_at_80_columns():
+    draws = np.random.default_rng(0)
+    X = draws.normal(size=(600, 2))
+    X[500] = 15.0
+    long = "temperature_of_the_bearing_at_the_outer_ring_of_pump_7_in_hall_12"
+    rows = [Sample({long: a, "b": b}, None, i) for i, (a, b) in enumerate(X.tolist())]
+    report = StreamEngine(LOCODetector(seed=1), rows).run()
+    lines = str(report).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.endswith(" ") for line in lines)
+    assert "…" not in str(report)  # a long name is folded, not cut
+    short = [line for line in lines if line.startswith(" alarm at") and ": b " in line]
+    assert all("expected" in line for line in short)  # on one line
+    assert repr(report) == f"<Report of list: 600 rows, {report['n_alarms']} alarms>"
 
 
 def test_blocks_give_what_rows_give(tmp_path):

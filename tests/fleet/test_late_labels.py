@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+from loco_stream.connectors import open_sink
+from loco_stream.engine.row_ids import COUNTERS
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet.runner import FleetRunner
+from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink
 from tests.helpers.fleet_process import discard_models, rows_of, template
 
@@ -297,6 +302,57 @@ def test_late_labels_and_requests_with_workers(tmp_path):
     assert np.array_equal(replies[0][0][1], replies[1][0][1])
 
 
+def test_predictions_of_a_fleet_carry_what_joins_them(tmp_path):
+    def row(i, y=None):
+        device = f"press {i % 2}"
+        extra = {"entry": f"{i}-0", "keep": {"order": i}}
+        return Sample({"device": device, "a": float(i)}, y, i, 5.0 + i, "s", id=i, extra=extra)
+
+    events = [row(0), row(1), Labels([2, "1"], ["ok", "worn"], source="late", by_id=True), row(2)]
+    events += [row(1), row(3, "ok")]
+    events += [Labels([1, 0, 99], ["ok", "worn", "ok"], source="late", by_id=True)]
+    out = tmp_path / "out.jsonl"
+    with Fleet(template(), tmp_path / "fleet") as fleet:
+        sinks = [open_sink(f"jsonl:{out}?only=prediction")]
+        report = FleetRunner(fleet, SourceReader(RequestSource(events)), "device", sinks).run()
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    said = [(record["id"], record.get("label")) for record in records]
+    assert [row for row in said if row[1] is None] == [(0, None), (2, None), (1, None)]
+    assert sorted(row for row in said if row[1]) == [(0, "worn"), (1, "worn"), (2, "ok"), (3, "ok")]
+    for record in records:
+        i = record["id"]
+        assert (record["key"], record["source"]) == (f"press {i % 2}", f"s/press {i % 2}")
+        assert (record["entry"], record["keep"], record["t"]) == (f"{i}-0", {"order": i}, 5.0 + i)
+    assert (report["n_samples"], report["n_pending"]) == (4, 0)
+    counts = {name: report[name] for name in COUNTERS if report[name]}
+    assert counts == {"n_labels_early": 2, "n_labels_repeated": 1, "n_rows_repeated": 1}
+    assert any("the last id: 99" in note for note in report["notes"])
+
+
+def test_a_label_that_is_repeated_before_its_row_is_learned_once(tmp_path):
+    """After a crash, two topics of a broker may come in another order than before."""
+    row = Sample({"device": "p", "a": 1.0}, None, 0, source="s", id=7)
+    label = Labels([7], ["ok"], source="late", by_id=True)
+    with Fleet(template(), tmp_path) as fleet:
+        for events, n_learned in (([row], 0), ([label, row], 1), ([row, label], 1)):
+            fleet.process(KeyRouter("device").route(events))  # the router of the time before
+            assert fleet.report("p")["n_samples"] == n_learned
+
+
+def test_early_labels_and_used_ids_survive_a_restart():
+    row = Sample({"device": "p", "a": 1.0}, None, 0, source="s", id=7, extra={"entry": "e"})
+    router = KeyRouter("device")
+    router.route([row, Labels([8], ["early"], source="late", by_id=True)])
+    again = KeyRouter("device")
+    again.restore_state(decode_plain(encode_plain(router.export_state())))
+    new, late = again.route([row, replace(row, id=8, seq=1)])
+    assert (new.kind, list(new.seq)) == ("observe", [1])
+    assert (late.kind, late.y, list(late.seq)) == ("labels", ["early"], [1])
+    (found,) = again.route([Labels([7], ["late"], source="late", by_id=True)])
+    assert (found.y, found.infos[0].id, found.infos[0].extra) == (["late"], 7, {"entry": "e"})
+    assert again.ids.counts["n_rows_repeated"] == 1
+
+
 def test_labels_find_the_rows_of_their_keys_by_id():
     router = KeyRouter("device")
     rows = [Sample({"device": f"p{i % 2}", "a": i}, None, i, source="s", id=i) for i in range(4)]
@@ -308,4 +364,4 @@ def test_labels_find_the_rows_of_their_keys_by_id():
         ("p1", "s", ["x"], [3]),
         ("p0", "s", ["y"], [0]),
     ]
-    assert (len(again), again.n_orphaned) == (2, 1)
+    assert (len(again), again.n_orphaned, again.ids.counts["n_labels_early"]) == (2, 0, 1)

@@ -218,19 +218,28 @@ class Followers:
 
 
 class NextRow:
-    """The log-linear stack."""
+    """The log-linear stack, and its mixture with the discriminant."""
 
     def __init__(self):
         self.weights = np.array([1.0, 0.0, 0.0, 0.0])
         self.powers = np.full(4, next_row.FIRST_POWER)
+        self.log_weights = np.zeros(2)
 
     def combine(self, log_odds, in_stream):
-        """Return the probabilities from four rows of log-odds; two of them are context."""
+        """Return the stack's probabilities from four rows of log-odds; two of them are context."""
         weights = self.weights if in_stream else self.weights * [1.0, 1.0, 0.0, 0.0]
         return naive.softmax(weights @ log_odds)
 
-    def learn(self, log_odds, proba, label, share):
-        """Make a share of a gradient step."""
+    def answer(self, log_odds, in_stream):
+        """Return the mixture of the stack's probabilities and those of the discriminant."""
+        opinions = [self.combine(log_odds, in_stream), naive.softmax(log_odds[1])]
+        return naive.mix(self.log_weights, np.array(opinions))
+
+    def learn(self, log_odds, label, n_seen, share):
+        """Weigh the stack and the discriminant, and make a share of a gradient step."""
+        proba = self.combine(log_odds, True)
+        opinions = np.maximum([proba, naive.softmax(log_odds[1])], next_row.LEAST)
+        self.log_weights = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
         slopes = log_odds @ (proba - np.eye(len(proba))[label])
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
         steps = slopes / np.sqrt(self.powers + next_row.MIN_POWER)

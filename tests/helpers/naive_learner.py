@@ -464,7 +464,7 @@ class Learner:
     def answer(self, in_stream):
         """Return the probabilities for the next row, any row, or what its evidence says."""
         retention = self.settings.retention
-        proba = self.next_row.combine(self.log_odds(), in_stream is not False)
+        proba = self.next_row.answer(self.log_odds(), in_stream is not False)
         if in_stream is False:
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
             share = past_rows.SHARE * self.past_rows.share(self.fixed_traces)
@@ -871,9 +871,7 @@ class Learner:
 
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""
-        log_odds = row.log_odds()
-        proba = self.next_row.combine(log_odds, True)
-        self.next_row.learn(log_odds, proba, y, self.observation_share)
+        self.next_row.learn(row.log_odds(), y, self.n_seen, self.observation_share)
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.errors import ConfigError
 from loco_stream.metrics.ranking import _NONE, PRECISION, Ranking, _bins
 
 CLASSES = ("a", "b", "c")
@@ -69,7 +70,7 @@ def test_the_scores_are_those_of_all_pairs(seed):
     found = ranked(labels, proba).per_class()
     for j, label in enumerate(CLASSES):
         expected = naive(label, labels, bins_of(j, labels, proba))
-        assert list(found[label].values()) == pytest.approx(expected, abs=1e-12)
+        assert list(found[label].values())[:3] == pytest.approx(expected, abs=1e-12)
 
 
 def test_bins_cost_less_than_a_thousandth_of_auc_and_a_hundredth_of_precision():
@@ -207,3 +208,36 @@ def test_a_report_has_the_scores_whether_rows_come_alone_or_in_blocks():
         assert first[key] == second[key]
     assert first["roc_auc"] > 0.9
     assert set(first["per_class"]["worn"]) >= {"roc_auc", "recall_at_precision", "support"}
+
+
+@pytest.mark.parametrize("at", [0.3, 0.6, 0.99])
+def test_the_recall_is_that_at_the_chosen_precision(at):
+    labels, proba = stream(900, 3)
+    ranking = Ranking(300, at)
+    for label, values in zip(labels, proba.tolist(), strict=True):
+        ranking.update(label, dict(zip(CLASSES, values, strict=True)))
+    averages = []
+    for j, label in enumerate(CLASSES):
+        found = ranking.per_class()[label]
+        bins = bins_of(j, labels, proba)
+        assert found["recall_at_precision"] == largest_recall(label, labels, bins, at)
+        recent = labels[600:], bins[600:]
+        assert found["window_recall_at_precision"] == largest_recall(label, *recent, at)
+        averages.append(naive(label, *recent)[1])
+    assert ranking.window_average_precision() == pytest.approx(np.mean(averages), abs=1e-12)
+
+
+def largest_recall(label, labels, values, least):
+    """Return the largest recall of a label at a precision of `least` or more."""
+    found = [0.0]
+    for threshold in set(values):
+        hits = sum(v >= threshold for y, v in zip(labels, values, strict=True) if y == label)
+        if hits / sum(v >= threshold for v in values) >= least:
+            found.append(hits / labels.count(label))
+    return max(found)
+
+
+@pytest.mark.parametrize("at", [0.0, 1.1])
+def test_a_precision_that_cannot_be_is_refused(at):
+    with pytest.raises(ConfigError, match="`at_precision` must be above 0"):
+        StreamEngine(LOCOClassifier(), [({"a": 1.0}, "ok")], at_precision=at)

@@ -219,9 +219,13 @@ def add_outers(
     n_rows: int,
     n_columns: int,
     left: NDArray[np.float32],
+    scale: np.float32,
     right: NDArray[np.float32],
+    keep: np.float32,
 ) -> None:
-    """Add `RANK` outer products to a matrix, one after the other.
+    """Add `RANK` outer products to a matrix, one after the other, and scale it.
+
+    The result is keep * (matrix + scale * sum of left right').
 
     Parameters
     ----------
@@ -235,8 +239,8 @@ def add_outers(
         for i in range(n_columns):
             total = row[i]
             for k in range(RANK):
-                total += left[k, j] * right[k, i]
-            row[i] = total
+                total += scale * left[k, j] * right[k, i]
+            row[i] = keep * total
 
 
 def dot(
@@ -506,12 +510,12 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
 
 
 @_vectorized(add_outers)
-def _add_outers(matrix, n_rows, n_columns, left, right):
+def _add_outers(matrix, n_rows, n_columns, left, scale, right, keep):
     lanes = SINGLES
     pair = zeros(matrix.dtype, 2 * lanes)
     vector = zeros(matrix.dtype, lanes)
 
-    def tiled(matrix, n_rows, n_columns, left, right):
+    def tiled(matrix, n_rows, n_columns, left, scale, right, keep):
         keep_one_copy()
         width = matrix.shape[1]
         height = left.shape[1]
@@ -526,11 +530,11 @@ def _add_outers(matrix, n_rows, n_columns, left, right):
             for j in range(n_rows):
                 k = j * width + column
                 total = load(like, matrix, k)
-                total = add(total, multiply(spread(like, item(left, j)), a))
-                total = add(total, multiply(spread(like, item(left, height + j)), b))
-                total = add(total, multiply(spread(like, item(left, 2 * height + j)), c))
-                total = add(total, multiply(spread(like, item(left, 3 * height + j)), d))
-                store(matrix, k, total)
+                total = add(total, multiply(spread(like, scale * item(left, j)), a))
+                total = add(total, multiply(spread(like, scale * item(left, height + j)), b))
+                total = add(total, multiply(spread(like, scale * item(left, 2 * height + j)), c))
+                total = add(total, multiply(spread(like, scale * item(left, 3 * height + j)), d))
+                store(matrix, k, multiply(spread(like, keep), total))
             column += 2 * lanes
         while column < n_columns:
             n_left = n_columns - column
@@ -542,11 +546,11 @@ def _add_outers(matrix, n_rows, n_columns, left, right):
             for j in range(n_rows):
                 k = j * width + column
                 part = load_first(one, matrix, k, n_left)
-                part = add(part, multiply(spread(one, item(left, j)), e))
-                part = add(part, multiply(spread(one, item(left, height + j)), f))
-                part = add(part, multiply(spread(one, item(left, 2 * height + j)), g))
-                part = add(part, multiply(spread(one, item(left, 3 * height + j)), h))
-                store_first(matrix, k, part, n_left)
+                part = add(part, multiply(spread(one, scale * item(left, j)), e))
+                part = add(part, multiply(spread(one, scale * item(left, height + j)), f))
+                part = add(part, multiply(spread(one, scale * item(left, 2 * height + j)), g))
+                part = add(part, multiply(spread(one, scale * item(left, 3 * height + j)), h))
+                store_first(matrix, k, multiply(spread(one, keep), part), n_left)
             column += lanes
 
     return tiled

@@ -32,10 +32,17 @@ function drawMarks(plot, marks) {
   ctx.restore();
 }
 
-const axis = () => ({ stroke: () => colour("quiet"), grid: { stroke: () => colour("line"), width: 1 },
-  ticks: { stroke: () => colour("line") } });
+const FONT = "12px system-ui, sans-serif";
+const axis = () => ({ stroke: () => colour("quiet"), grid: { stroke: () => colour("faint"), width: 1 }, font: FONT,
+  labelFont: FONT, labelSize: 20, labelGap: 0, ticks: { stroke: () => colour("line"), size: 5 } });
 const line = (label, name, width, dash, text) => ({ label, width, dash, stroke: () => colour(name), spanGaps: true,
-  points: { show: false }, value: (plot, value) => text(value) });
+  points: { show: false }, value: (plot, value, series, i) => text(before(plot.data[series], i)) });
+
+// A line of another run has no value at most rows of this one (undefined): the one before counts.
+function before(values, i) {
+  while (i > 0 && values[i] === undefined) i -= 1;
+  return values[i];
+}
 
 function makeChart(element, height, options, data) {
   const watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height }));
@@ -45,44 +52,49 @@ function makeChart(element, height, options, data) {
   return plot;
 }
 
+// Steps between the numbers of rows: no halves.
+const WHOLE = Array.from({ length: 9 }, (_, k) => [1, 2, 5].map((n) => n * 10 ** k)).flat();
+
 const RIVAL_DASHES = [[9, 3], [3, 3], [9, 3, 2, 3]];
 
 // One line per score, styled by its role; baselines alternate between two styles.
-function scoreLines(scores, model, text) {
+function scoreLines(scores, own, text) {
   const baselines = scores.filter((score) => score.role === "baseline");
   return scores.map((score) => {
-    if (score.role === "window") return line(model ? `${model}, ${score.label}` : score.label, "window", 2.2, [], text);
-    if (score.role === "overall") return line(score.label, "overall", 1.5, [], text);
+    const words = lineWords(score);
+    if (score.role === "window") return line(own ? `${own}, ${words}` : words, "window", 2.4, [], text);
+    if (score.role === "overall") return line(words, "overall", 1.5, [], text);
     const style = baselines.indexOf(score) % 2;
-    return line(score.label, ["repeat", "likely"][style], 1.2, [[6, 4], [2, 4]][style], text);
+    return line(words, ["repeat", "likely"][style], 1.4, [[6, 4], [2, 4]][style], text);
   });
 }
 
-// `info` has regression, model, scores and rivals; `course` returns the points, `marks` the drifts and tasks; `zoomed`
-// is called with the span of samples that was dragged over.
+// `info` has regression, own (name of the run), scores and rivals; `course` returns the points, `marks` the drifts and tasks; `zoomed`
+// is called with the span of rows that was dragged over.
 function makeScoreChart(element, info, course, marks, zoomed) {
-  const { regression, model, scores, rivals } = info;
+  const { regression, own, scores, rivals } = info;
   const text = (value) => (value == null ? "–" : regression ? value.toPrecision(3) : percent(value) + " %");
   const lines = [
-    ...scoreLines(scores, rivals.length ? model : "", text),
-    ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.5, RIVAL_DASHES[i % 3], text)),
+    ...scoreLines(scores, rivals.length ? own : "", text),
+    ...rivals.map((name, i) => line(name, "rival" + (1 + i % 3), 1.8, RIVAL_DASHES[i % 3], text)),
   ];
   const border = (dash) => (!dash || !dash.length ? "solid" : dash[0] < 3 ? "dotted" : "dashed");
   const inView = (plot) => plot.data[1].filter((_, i) => plot.data[0][i] >= plot.scales.x.min);
   const where = (value) => (hasTimes(course()) ? clock(timeAt(course(), value), course()) : "");
-  return makeChart(element, 320, {
+  const below = (value) => count(value) + (hasTimes(course()) ? "\n" + where(value) : "");
+  return makeChart(element, 300, {
     cursor: { drag: { setScale: false } },
     scales: {
-      x: { time: false, range: () => spanOf(course()) },
+      x: { time: false, range: (plot) => spanOf(course(), plot.data[0]) },
       y: { range: (plot, low, high) => scaleOf(regression, low, high, inView(plot)) },
     },
     axes: [
-      { ...axis(), label: "samples", size: 56, space: 80,
-        values: (plot, values) => values.map((value) => count(value) + "\n" + where(value)) },
-      { ...axis(), size: 64, label: SCORE_WORDS[regression ? "regression" : "classification"].axis,
+      { ...axis(), label: "rows", size: () => (hasTimes(course()) ? 46 : 30), space: 90, incrs: WHOLE,
+        values: (plot, values) => values.map(below) },
+      { ...axis(), size: regression ? 64 : 50, label: SCORE_WORDS[regression ? "regression" : "classification"].axis,
         values: (plot, values) => values.map((v) => (regression ? Number(v.toPrecision(6)) : percent(v, 0) + " %")) },
     ],
-    series: [{ label: "sample", value: (plot, value) => count(value) + (value != null && where(value) && ", " + where(value)) },
+    series: [{ label: "row", value: (plot, value) => (value == null ? "–" : count(value) + (where(value) && ", " + where(value))) },
       ...lines],
     legend: { markers: { dash: (plot, i) => border(plot.series[i].dash) } },
     hooks: {
@@ -101,89 +113,15 @@ function makePredictionChart(element) {
   const text = (value) => (value == null ? "–" : value.toPrecision(4));
   return makeChart(element, 220, {
     scales: { x: { time: false } },
-    axes: [{ ...axis(), label: "samples", values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
+    axes: [{ ...axis(), label: "rows", size: 30, incrs: WHOLE, values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
     series: [
-      { label: "sample", value: (plot, value) => count(value) },
-      line("label", "overall", 1.5, [4, 3], text), line("prediction", "window", 2, [], text),
-      line("interval, lower bound", "quiet", 0.5, [], text), line("upper bound", "quiet", 0.5, [], text),
+      { label: "row", value: (plot, value) => count(value) },
+      { ...line("true value", "overall", 0, [], text), points: { show: true, size: 7, fill: () => colour("overall") } },
+      line("prediction", "window", 2, [], text),
+      line("90 % band from", "quiet", 0.5, [], text), line("to", "quiet", 0.5, [], text),
     ],
     bands: [{ series: [4, 3], fill: `rgba(${colour("heat")}, 0.15)` }],
   }, [[], [], [], [], []]);
-}
-
-const tableRow = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
-const tableCell = (text) => { const td = document.createElement("td"); td.textContent = text; return td; };
-const tableHead = (text, scope) => {
-  const th = document.createElement("th");
-  th.textContent = text;
-  th.scope = scope;
-  return th;
-};
-
-// A cell of a heat map, with its number.
-function heat(text, share) {
-  const td = tableCell(text), dark = document.documentElement.dataset.theme === "dark";
-  td.style.background = `rgba(${colour("heat")}, ${(0.08 + 0.92 * Math.max(0, share)).toFixed(2)})`;
-  td.style.color = share > (dark ? 0.55 : 0.92) === dark ? "#000" : "#fff";
-  return td;
-}
-
-// Forgetting of one task in points: best accuracy before minus accuracy now. Their mean is the forgetting.
-function forgettingOf(matrix, j) {
-  const values = matrix.slice(j).map((row) => row[j]);
-  if (values.length < 2 || values.includes(null)) return "";
-  const fall = 100 * (Math.max(...values.slice(0, -1)) - values[values.length - 1]);
-  return fall.toFixed(1).replace("-0.0", "0.0");
-}
-
-// Rows: after learning task i. Columns: hold-out of task j. Darker is more accurate.
-function drawMatrix(table, matrix, tasks) {
-  if (!matrix.length) { table.replaceChildren(tableRow([tableCell("this run withholds no rows")])); return; }
-  const names = taskNames(tasks).slice(-matrix.length), last = matrix[matrix.length - 1];
-  const used = last[matrix.length - 1] == null ? matrix.slice(0, -1) : matrix; // the last task has no hold-out yet
-  const head = [tableHead("after task \\ on task", "col"), ...names.map((name) => tableHead(name, "col"))];
-  const body = matrix.map((values, i) => tableRow([tableHead(names[i], "row"),
-    ...values.map((value) => (value == null ? tableCell("") : heat(percent(value, 0), value)))]));
-  const foot = tableRow([tableHead("forgetting, points", "row"), ...names.map((_, j) => tableCell(forgettingOf(used, j)))]);
-  foot.className = "foot";
-  table.replaceChildren(tableRow(head), ...body, ...(used.length > 1 ? [foot] : []));
-}
-
-// One line per class; a class with recall 0 is highlighted.
-function drawClasses(table, scores) {
-  const names = ["class", "rows", "precision, %", "recall, %", "F1, %"].map((name) => tableHead(name, "col"));
-  const lines = Object.entries(scores).map(([label, score]) => {
-    const precision = score.precision == null ? "never predicted" : percent(score.precision);
-    const cells = [count(score.support), precision, percent(score.recall), percent(score.f1)].map(tableCell);
-    const tr = tableRow([tableHead(label, "row"), ...cells]);
-    tr.classList.toggle("missed", score.support > 0 && !score.recall);
-    return tr;
-  });
-  table.replaceChildren(tableRow(names), ...lines);
-}
-
-function drawTargets(table, scores) {
-  const heads = ["target", "mean absolute error", "last window", "repeating", "R2", "90 % interval holds, %"];
-  const number = (value) => (value == null ? "–" : value.toPrecision(4));
-  const lines = Object.entries(scores).map(([name, own]) => tableRow([tableHead(name, "row"),
-    ...[own.mae, own.window_mae, own.no_change_mae, own.r2].map((value) => tableCell(number(value))),
-    tableCell(own.interval_coverage == null ? "–" : percent(own.interval_coverage))]));
-  table.replaceChildren(tableRow(heads.map((name) => tableHead(name, "col"))), ...lines);
-}
-
-// Rows by label (lines) and prediction (columns); darker is a larger share of the label's rows.
-function drawConfusion(table, { labels, matrix }) {
-  const lines = matrix.map((counts, i) => {
-    const rows = Math.max(1, counts.reduce((sum, n) => sum + n, 0));
-    return tableRow([tableHead(labels[i], "row"), ...counts.map((n) => heat(count(n), n / rows))]);
-  });
-  const head = [tableHead("label \\ prediction", "col"), ...labels.map((label) => tableHead(label, "col"))];
-  table.replaceChildren(tableRow(head), ...lines);
-}
-
-function drawFeatures(table, pairs, more) {
-  const lines = pairs.map(([name, value]) => tableRow([tableHead(name, "row"), tableCell(value)]));
-  table.replaceChildren(...lines, ...(more ? [tableRow([tableHead(`and ${count(more)} more`, "row"), tableCell("")])] : []));
 }
 
 // Pairs of a name and a text.

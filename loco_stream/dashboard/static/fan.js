@@ -12,23 +12,20 @@ function makeFanChart(element) {
   const text = (value) => (value == null ? "–" : value.toPrecision(5));
   return makeChart(element, 260, {
     scales: { x: { time: false } },
-    axes: [{ ...axis(), label: "rows", values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
+    axes: [{ ...axis(), label: "rows", size: 30, incrs: WHOLE, values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
     series: [
-      { label: "row", value: (plot, value) => count(value) }, line("series", "overall", 1.6, [], text),
-      line("forecast", "window", 2, [], text), line("interval, lower bound", "quiet", 0.5, [], text),
-      line("upper bound", "quiet", 0.5, [], text),
+      { label: "row", value: (plot, value) => count(value) }, line("value", "overall", 1.6, [], text),
+      line("forecast", "window", 2, [], text), line("90 % band from", "quiet", 0.5, [], text),
+      line("to", "quiet", 0.5, [], text),
     ],
     bands: [{ series: [4, 3], fill: `rgba(${colour("heat")}, 0.15)` }],
   }, [[], [], [], [], []]);
 }
 
 function drawHorizons(table, fan) {
-  const heads = ["steps ahead", "mean absolute error", "repeating the last value", "90 % interval holds, %"];
-  const number = (value) => (value == null ? "–" : value.toPrecision(4));
-  const lines = fan.steps.map((step) => tableRow([tableHead(count(step), "row"),
-    tableCell(number(fan.forecast_mae[step])), tableCell(number(fan.forecast_no_change_mae[step])),
-    tableCell(fan.forecast_coverage[step] == null ? "–" : percent(fan.forecast_coverage[step]))]));
-  table.replaceChildren(tableRow(heads.map((name) => tableHead(name, "col"))), ...lines);
+  drawValues(table, ["steps ahead", "mean absolute error", "repeating the last value", "values inside the 90 % band, %"],
+    fan.steps.map((step) => [count(step), short(fan.forecast_mae[step]), short(fan.forecast_no_change_mae[step]),
+      percent(fan.forecast_coverage[step])]));
 }
 
 function showFan(fan) {
@@ -39,4 +36,6 @@ function showFan(fan) {
   fanChart.setData([at, [...fan.history, ...Array(ahead).fill(null)], after(fan.forecast), after(fan.low), after(fan.high)]);
   if (fanChart.cursor.idx == null) fanChart.setLegend({ idx: past });
   drawHorizons(document.getElementById("horizons"), fan);
+  showValues("fan-values", ["row", "forecast", "90 % band from", "to"], () => thinned(fan.forecast.map((value, i) => [
+    count(fan.at + i), short(value), short(fan.low[i]), short(fan.high[i])])));
 }

@@ -12,12 +12,12 @@ function choose(change) {
 
 const hasTimes = (course) => course.length > 0 && course[course.length - 1][TIME] != null;
 
-// First and last sample to show.
-function spanOf(course) {
-  if (!course.length) return [0, 1];
-  const first = course[0][0], end = course[course.length - 1], last = Math.max(end[0], first + 1);
+// First and last row to show; `rows` are those of all lines, the compared ones included.
+function spanOf(course, rows) {
   if (view.zoom) return view.zoom;
-  if (view.span === "all") return [first, last];
+  if (!rows.length) return [0, 1];
+  const first = rows[0], last = Math.max(rows[rows.length - 1], first + 1), end = course[course.length - 1];
+  if (view.span === "all" || !end) return [first, last];
   if (!view.span.endsWith("s")) return [Math.max(first, last - Number(view.span)), last];
   if (end[TIME] == null) return [first, last];
   const since = end[TIME] - Number(view.span.slice(0, -1));
@@ -58,6 +58,12 @@ function clock(seconds, course) {
   const length = course[course.length - 1][TIME] - first[TIME], date = new Date(1000 * seconds);
   if (length > 2 * 86400) return date.toLocaleDateString("en", { day: "numeric", month: "short", year: "2-digit" });
   return date.toLocaleTimeString("en-GB", length > 7200 ? { hour: "2-digit", minute: "2-digit" } : {});
+}
+
+// A moment in a table: today's by the clock, others with their date.
+function moment(seconds) {
+  const date = new Date(1000 * seconds), isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? date.toLocaleTimeString("en-GB") : date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 }
 
 function fillChoices(select, choices, chosen) {

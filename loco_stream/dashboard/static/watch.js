@@ -1,30 +1,65 @@
 "use strict";
-// The part of the page that shows the anomaly detector: columns with their bands, state, alarms.
+// The part of the page that shows the anomaly detector: scores, inputs with their bands, state, alarms.
 
 const watchCharts = new Map(); // by name of the column
+let unusualChart = null;
+const TOP = 12; // largest score that is drawn
+const FEW = 4; // columns that have the whole width each
+const KNOWN = 2; // state score from which a state counts as new
 
 function dropWatchCharts() {
-  for (const plot of watchCharts.values()) plot.destroy();
+  for (const [plot] of watchCharts.values()) plot.destroy();
+  if (unusualChart) unusualChart.destroy();
+  unusualChart = null;
   watchCharts.clear();
   document.getElementById("watch-columns").replaceChildren();
 }
 
-function makeColumnChart(name) {
-  const element = document.createElement("div"), text = (value) => (value == null ? "–" : value.toPrecision(5));
+function make(tag, name, parent) {
+  const element = document.createElement(tag);
+  element.className = name;
+  parent.append(element);
+  return element;
+}
+
+// The head of a column names it, and says its newest value, or the one under the pointer.
+function sayColumn(parts, plot) {
+  const [rows, values, low, high] = plot.data, i = plot.cursor.idx ?? rows.length - 1;
+  const value = values[i], isKnown = low[i] != null && high[i] != null;
+  parts.value.textContent = value == null ? "not a number" : short(value);
+  parts.value.classList.toggle("outside", isKnown && value != null && (value < low[i] || value > high[i]));
+  parts.expected.textContent = (isKnown ? `expected ${short(low[i])} to ${short(high[i])}` : "nothing expected yet")
+    + (plot.cursor.idx == null ? "" : `, row ${count(rows[i])}`);
+}
+
+// The clock at a row of the chart, or its number if rows have no times.
+function whenOf(plot, row) {
+  const t = plot.times && plot.times[row - plot.data[0][0]];
+  return t == null ? count(row) : new Date(1000 * t).toLocaleTimeString("en-GB");
+}
+
+function makeColumnChart(box, name) {
+  const head = make("div", "column-head", box);
+  make("h3", "", head).textContent = name;
+  const parts = { value: make("span", "", head), expected: make("span", "quiet", head) };
+  const element = make("div", "", box), none = () => "";
   element.setAttribute("role", "img");
-  element.setAttribute("aria-label", `Latest values of ${name}, expected band, and alarms`);
-  document.getElementById("watch-columns").append(element);
-  const alarm = { ...line("alarm", "drift", 0, [], text), points: { show: true, size: 11, fill: () => colour("drift") } };
-  return makeChart(element, 150, {
-    title: name,
+  element.setAttribute("aria-label", `Latest values of ${name}, expected band, and alarms; the table below has the newest`);
+  const plot = makeChart(element, 116, {
+    legend: { show: false },
+    padding: [8, 16, 0, 0],
+    cursor: { y: false, sync: { key: "columns" }, drag: { x: false } },
     scales: { x: { time: false } },
-    axes: [{ ...axis(), values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
-    series: [
-      { label: "row", value: (plot, value) => count(value) }, line("value", "window", 1.6, [], text),
-      line("expected, lowest", "quiet", 0.5, [], text), line("highest", "quiet", 0.5, [], text), alarm,
-    ],
-    bands: [{ series: [3, 2], fill: `rgba(${colour("heat")}, 0.15)` }],
-  }, [[], [], [], [], []]);
+    axes: [{ ...axis(), size: 22, space: 80, incrs: WHOLE, values: (plot, values) => values.map((row) => whenOf(plot, row)) },
+      { ...axis(), size: 56, space: 22, values: (plot, values) => values.map((value) => short(value, 5)) }],
+    series: [{}, line("value", "window", 1.8, [], none), line("from", "quiet", 0.5, [], none), line("to", "quiet", 0.5, [], none)],
+    bands: [{ series: [3, 2], fill: () => `rgba(${colour("heat")}, 0.18)` }],
+    hooks: {
+      draw: [(plot) => drawMarks(plot, plot.alarms || [])],
+      setCursor: [(plot) => sayColumn(parts, plot)],
+    },
+  }, [[], [], [], []]);
+  return [plot, parts, element];
 }
 
 // One stripe per row, darker the less the state of the stream is known.
@@ -35,30 +70,89 @@ function drawState(canvas, scores) {
   ctx.clearRect(0, 0, width, height);
   scores.forEach((score, i) => {
     ctx.fillStyle = `rgba(${colour("heat")}, ${Math.min(score / 4, 1).toFixed(2)})`;
-    ctx.fillRect(i * each, 0, Math.ceil(each), height);
+    const left = Math.round(i * each); // whole pixels: no seams
+    ctx.fillRect(left, 0, Math.round((i + 1) * each) - left, height);
   });
 }
 
-function drawAlarms(table, alarms) {
-  const nothing = [tableRow(["–", "none yet", "", "", ""].map(tableCell))];
-  const rows = alarms.slice().reverse().map((alarm) => tableRow([
-    count(alarm.at), alarm.column, alarm.value,
-    alarm.expected ? alarm.expected.map((end) => end.toPrecision(4)).join(" to ") : "–", alarm.score.toFixed(1),
-  ].map(tableCell)));
-  table.tBodies[0].replaceChildren(...(rows.length ? rows : nothing));
+function sayState(scores) {
+  let since = scores.length;
+  while (since > 0 && (scores[since - 1] >= KNOWN) === (scores[scores.length - 1] >= KNOWN)) since -= 1;
+  const rows = count(scores.length - since) + (since ? "" : " or more");
+  if (!scores.length) return "State of the stream: no row so far";
+  return scores[scores.length - 1] >= KNOWN ? `State of the stream: new for ${rows} rows` : `State of the stream: familiar for ${rows} rows`;
 }
 
-function showWatch(watch) {
+function drawAlarms(table, alarms) {
+  table.tBodies[0].replaceChildren(...alarms.slice().reverse().map((alarm) => tableRow([
+    rowCell(alarm.at, alarm.t), tableCell(alarm.column), numberCell(isFinite(alarm.value) ? short(Number(alarm.value)) : alarm.value),
+    numberCell(alarm.expected ? alarm.expected.map((end) => short(end)).join(" to ") : "–"), numberCell(alarm.score.toFixed(1)),
+  ])));
+}
+
+function makeUnusualChart(element, marks) {
+  const text = (value) => (value == null ? "–" : value.toFixed(1));
+  return makeChart(element, 170, {
+    scales: { x: { time: false }, y: { range: (plot, low, high) => [0, Math.max(4, high || 0)] } },
+    axes: [{ ...axis(), label: "rows", size: 30, incrs: WHOLE, values: (plot, values) => values.map(count) },
+      { ...axis(), size: 50, label: "score" }],
+    series: [{ label: "row", value: (plot, value) => count(value) }, line("something new begins", "window", 2, [], text),
+      line("the state is new", "overall", 1.3, [], text)],
+    hooks: { draw: [(plot) => drawMarks(plot, marks())] },
+  }, [[], [], []]);
+}
+
+const unusualMarks = (watch, changes) => [
+  ...watch.alarms.map((alarm) => ({ at: alarm.at, kind: "drift" })),
+  ...changes.map((change) => ({ at: change.at, kind: "task" })),
+];
+
+function showUnusual(watch, changes) {
+  const { at, onset, state: states } = watch.curve;
+  document.getElementById("unusual-empty").hidden = at.length > 1;
+  document.getElementById("unusual").hidden = at.length < 2;
+  if (at.length < 2) return;
+  if (!unusualChart) unusualChart = makeUnusualChart(document.getElementById("unusual"), () => unusualMarks(state.watch, changes()));
+  const shown = (scores) => scores.map((score) => Math.min(score, TOP));
+  unusualChart.setData([at, shown(onset), shown(states)]);
+  if (unusualChart.cursor.idx == null) unusualChart.setLegend({ idx: at.length - 1 });
+  showValues("unusual-values", ["row", "something new begins", "the state is new"], () => thinned(
+    at.map((row, i) => [count(row), onset[i].toFixed(1), states[i].toFixed(1)])));
+}
+
+function showColumns(watch) {
   const names = watch.columns.map(([name]) => name);
-  if ([...watchCharts.keys()].join("\n") !== names.join("\n")) dropWatchCharts();
-  for (const [name, values, low, high] of watch.columns) {
-    if (!watchCharts.has(name)) watchCharts.set(name, makeColumnChart(name));
-    const alarms = values.map((value, i) => (watch.alarm[i] && watch.blame[i] === name ? value : null));
-    const plot = watchCharts.get(name);
-    plot.setData([watch.at, values, low, high, alarms]);
-    if (plot.cursor.idx == null) plot.setLegend({ idx: watch.at.length - 1 });
+  document.getElementById("watch-columns").classList.toggle("many", names.length > FEW);
+  if ([...watchCharts.keys()].join("\n") !== names.join("\n")) {
+    for (const [plot] of watchCharts.values()) plot.destroy();
+    watchCharts.clear();
+    document.getElementById("watch-columns").replaceChildren();
   }
-  drawState(document.getElementById("watch-state"), watch.state);
-  drawAlarms(document.getElementById("alarms"), watch.alarms);
-  drawBars(document.getElementById("blame"), Object.entries(watch.unusual), (share) => percent(share, 0) + " %", 1);
+  if (!watchCharts.size) { // all boxes first: a chart takes the width that its box has then
+    const boxes = names.map(() => make("div", "", document.getElementById("watch-columns")));
+    names.forEach((name, i) => watchCharts.set(name, makeColumnChart(boxes[i], name)));
+  }
+  for (const [name, values, low, high] of watch.columns) {
+    const [plot, parts, element] = watchCharts.get(name);
+    element.hidden = values.every((value) => value == null); // a column of texts
+    plot.alarms = watch.at.filter((_, i) => watch.alarm[i] && watch.blame[i] === name).map((at) => ({ at, kind: "drift" }));
+    plot.times = watch.t[watch.t.length - 1] == null ? null : watch.t;
+    plot.setData([watch.at, values, low, high]);
+    sayColumn(parts, plot);
+  }
+}
+
+function showWatch(watch, changes) {
+  const blamed = Object.entries(watch.unusual), $ = (id) => document.getElementById(id), last = watch.at.length - 1;
+  showUnusual(watch, changes);
+  showColumns(watch);
+  drawState($("watch-state"), watch.state);
+  $("state-text").textContent = sayState(watch.state);
+  showValues("columns-values", ["input", "newest value", "expected from", "to"], () => watch.columns.map(
+    ([name, values, low, high]) => [name, short(values[last]), short(low[last]), short(high[last])]));
+  $("alarms-empty").hidden = watch.alarms.length > 0;
+  $("alarms").hidden = !watch.alarms.length;
+  drawAlarms($("alarms"), watch.alarms);
+  $("blame-empty").hidden = blamed.length > 0;
+  drawBars($("blame"), blamed, (share) => percent(share, 0) + " %", 1);
 }

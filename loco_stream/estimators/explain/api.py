@@ -17,6 +17,7 @@ from loco_stream.estimators.explain.result import Explanation
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.encoding import FeatureStatistics
 from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.next_row import STACK
 from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
 from loco_stream.rng import derive_key, normals, uniforms
@@ -51,7 +52,9 @@ def explain_row(
         explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
         if settings.n_log_odds == 0:
             return explanation
-        return replace(explanation, next_row=_log_odds(core, slot, n_classes, in_stream))
+        adds = _log_odds(core, slot, n_classes, in_stream)
+        explained = explanation.explained * _stack_share(state)
+        return replace(explanation, next_row=adds, explained=explained)
 
 
 def _explained_value(
@@ -95,6 +98,14 @@ def _log_odds(
     for expert in EXPERTS:
         names += expert.log_odds_names(core.layout, core.settings)
     return dict(zip(names, adds.tolist(), strict=True))
+
+
+def _stack_share(state: State) -> float:
+    """Return the share of the stack's answer; the discriminant gives the rest alone."""
+    own = state.next_row
+    candidates = own.log_weights[own.contexts == 0.0]
+    weights = np.exp(candidates - candidates.max())
+    return float(weights[STACK] / weights.sum())
 
 
 def explain_targets(

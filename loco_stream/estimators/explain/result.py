@@ -42,7 +42,8 @@ class Explanation:
         Share of each part of the readout in the prediction, as in `mixture_`, and of recalled
         earlier models.
     explained
-        Share of the answer that is decomposed; recalled earlier models and recent values are not.
+        Share of the answer that is decomposed. Recalled earlier models and recent values are not,
+        nor is the discriminant where it answers alone, as in the first hundreds of wide rows.
     next_row
         What else the answer is made of. Classification: what the ensemble, whose score is
         decomposed, the discriminant, recent labels and what followed the last label each add to the

@@ -5,6 +5,10 @@ The log-probabilities of the ensemble's answer, and the log-odds of experts that
 weights that are learned by gradient steps on the log-loss, each divided by the root of its mean
 square. It starts from the ensemble's answer alone. For a row from anywhere in the stream what
 comes from the rows before is left out.
+
+A Bayesian mixture joins the stack's answer and that of each expert that needs no context. A stack
+whose weights move slowly does not know yet how much better a discriminant is than hidden layers
+that have seen a few hundred wide rows; the mixture knows after tens.
 """
 
 from __future__ import annotations
@@ -17,8 +21,17 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.readout.mixture import retained
 
-__all__ = ["NextRowState", "combine", "learn_weights", "write_log_probabilities"]
+__all__ = [
+    "STACK",
+    "NextRowState",
+    "combine",
+    "learn_mixture",
+    "learn_weights",
+    "mix_experts",
+    "write_log_probabilities",
+]
 
 RATE = 3e-3
 FIRST_POWER = 1e-2  # mean square of the gradients at the start
@@ -26,6 +39,7 @@ POWER_RATE = 1e-3
 MIN_POWER = 1e-12  # a stream of one class has no gradient
 LEAST = 1e-6  # probability granted to every class
 ENSEMBLE = 0  # position of the ensemble's answer
+STACK = 0  # position of the stack's answer in the mixture
 
 
 def _only_ensemble(weights: Array, shapes: Shapes) -> None:
@@ -48,11 +62,13 @@ class NextRowState(NamedTuple):
     weights, powers: of the ensemble's answer and of each expert's log-odds, and mean squares of
     their gradients
     contexts: 1 where they come from the rows before
+    log_weights: of the stack's answer in the mixture, and of each expert's; 0 where it has context
     """
 
     weights: Annotated[NDArray[np.float64], axes("log_odds", start=_only_ensemble)]
     powers: Annotated[NDArray[np.float64], axes("log_odds", start=FIRST_POWER)]
     contexts: Annotated[NDArray[np.float64], axes("log_odds", start=_contexts, derived=True)]
+    log_weights: Annotated[NDArray[np.float64], axes("log_odds")]
 
 
 @kernel
@@ -94,6 +110,72 @@ def combine(stack, log_odds, n_classes, in_stream, proba):
         total += proba[c]
     for c in range(n_classes):
         proba[c] /= total
+
+
+@kernel
+def _log_total(odds, n_classes):
+    """Return the logarithm of the sum of e to the log-odds, (n_classes or more,) float64."""
+    top = -math.inf
+    total = 0.0
+    for c in range(n_classes):
+        top = max(top, odds[c])
+    for c in range(n_classes):
+        total += math.exp(odds[c] - top)
+    return top + math.log(total)
+
+
+@kernel
+def mix_experts(stack, log_odds, n_classes, proba):
+    """Mix the answer of every expert without context into that of the stack, in place.
+
+    Parameters
+    ----------
+    stack, log_odds, n_classes
+        As in `combine`.
+    proba
+        (n_classes or more,) float64: the stack's answer.
+    """
+    log_weights = stack.log_weights
+    top = log_weights[STACK]
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            top = max(top, log_weights[k])
+    total = math.exp(log_weights[STACK] - top)
+    for c in range(n_classes):
+        proba[c] *= total
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            weight = math.exp(log_weights[k] - top)
+            total += weight
+            log_total = _log_total(log_odds[k], n_classes)
+            for c in range(n_classes):
+                proba[c] += weight * math.exp(log_odds[k, c] - log_total)
+    for c in range(n_classes):
+        proba[c] /= total
+
+
+@kernel
+def learn_mixture(stack, log_odds, proba, n_classes, label, n_seen, share):
+    """Take what the stack and each expert gave to `share` of a label into their log-weights.
+
+    Parameters
+    ----------
+    stack, log_odds, n_classes, label, share
+        As in `learn_weights`.
+    proba
+        (n_classes or more,) float64: the stack's answer in the stream.
+    n_seen
+        int64: rows learned so far.
+    """
+    keep = retained(n_seen, share)
+    log_weights = stack.log_weights
+    gained = share * math.log(max(proba[label], LEAST))
+    log_weights[STACK] = keep * log_weights[STACK] + gained
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            log_proba = log_odds[k, label] - _log_total(log_odds[k], n_classes)
+            gained = share * max(log_proba, math.log(LEAST))
+            log_weights[k] = keep * log_weights[k] + gained
 
 
 @kernel

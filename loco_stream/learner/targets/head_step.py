@@ -21,11 +21,7 @@ from loco_stream.learner.plasticity.feedback import broadcast_error
 from loco_stream.learner.plasticity.update import change_hidden
 from loco_stream.learner.readout import delayed_values, intervals, stacks
 from loco_stream.learner.readout.ensemble import prepare_experts
-from loco_stream.learner.readout.experts.least_squares import (
-    LINEAR_LEAKS,
-    LINEAR_PRIORS,
-    change_projector,
-)
+from loco_stream.learner.readout.experts.least_squares import change_projectors
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.step import FRESH_START, LEARN, PREDICT, TIME, is_sound, prepare_context
@@ -297,23 +293,6 @@ def _change_hidden(model, value):
 
 
 @kernel
-def _change_projectors(settings, state, scratch):
-    """Take the row in scratch into the projector of every member."""
-    own = state.experts.least_squares
-    work = scratch.experts.least_squares
-    n_features = state.counts.n_features
-    _, n_inputs = input_span(settings, n_features)
-    for m in range(settings.n_trace):
-        decay = (own.leaks[m], own.priors[m], state.counts.n_seen)
-        change_projector(own.projectors[m], n_inputs, work.gains[m], work.energies[m], decay)
-    for m in range(settings.n_linear):
-        decay = (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen)
-        k = work.linear_gains[m]
-        energy = work.energies[settings.n_trace + m]
-        change_projector(own.linear_projectors[m], n_features + 1, k, energy, decay)
-
-
-@kernel
 def _learn(model, values):
     """Learn the row in scratch, and the rows before that its values belong to.
 
@@ -332,7 +311,7 @@ def _learn(model, values):
         counts.n_skipped += 1
         return
     _keep_row(model)
-    _change_projectors(settings, state, scratch)
+    change_projectors(settings, state, scratch)
     for j in range(values.shape[0]):
         if values[j] == values[j] and j < heads.counters.n_rows:
             _learn_head(model, j, values[j])

@@ -13,11 +13,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer
 from loco_stream.learner.readout import delayed_values, stacks
 from loco_stream.learner.readout.delayed_values import DelayedValueState
-from loco_stream.learner.readout.experts.least_squares import (
-    LINEAR_LEAKS,
-    LINEAR_PRIORS,
-    recursive_update,
-)
+from loco_stream.learner.readout.experts.least_squares import change_projectors, change_weights
 from loco_stream.learner.readout.inputs import input_span
 
 __all__ = ["combine", "learn_members", "learn_stacks"]
@@ -98,29 +94,18 @@ def learn_members(settings, state, scratch, weights):
         _write_residual(state, scratch.target, outputs, column, work.residual)
         if settings.learns:
             _mirror(settings, state, scratch, weights, m)
-        recursive_update(
-            own.projectors[m],
-            own.weights,
-            (column, capacity),
-            n_inputs,
-            work.gains[m],
-            work.energies[m],
-            (own.leaks[m], own.priors[m], state.counts.n_seen),
-            work.residual,
-        )
+        k = work.gains[m]
+        q = work.energies[m]
+        change_weights(own.weights, (column, capacity), n_inputs, k, q, work.residual)
     for m in range(settings.n_linear):
         column = (settings.n_trace + m) * capacity
         _write_residual(state, scratch.target, outputs, column, work.residual)
-        recursive_update(
-            own.linear_projectors[m],
-            own.linear_weights,
-            (m * capacity, capacity),
-            state.counts.n_features + 1,
-            work.linear_gains[m],
-            work.energies[settings.n_trace + m],
-            (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen),
-            work.residual,
-        )
+        columns = (m * capacity, capacity)
+        n_linear_inputs = state.counts.n_features + 1
+        k = work.linear_gains[m]
+        q = work.energies[settings.n_trace + m]
+        change_weights(own.linear_weights, columns, n_linear_inputs, k, q, work.residual)
+    change_projectors(settings, state, scratch)
 
 
 @kernel

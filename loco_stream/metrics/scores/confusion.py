@@ -160,7 +160,8 @@ PER_CLASS = Score(
     ReportKey(
         "per_class",
         "precision, recall, F1 and rows of each of the first 100 labels; of the first 30 also "
-        "ROC AUC, average precision, and the recall at the precision 0.9",
+        "ROC AUC, average precision, and the recall at the precision `at_precision`, also over the "
+        "sliding window",
         "fraction, rows",
         "class",
         "classes",

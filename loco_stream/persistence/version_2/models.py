@@ -96,6 +96,7 @@ _BLOCK = 32  # values that the guard of a scale keeps
 _MIN_ABSENCE = 30.0  # rows, and mean gaps, after which a class counted as dormant in release 0.3
 _ABSENCE = 20.0
 _N_LAGS = 3
+_RANK = 4  # changes that a matrix takes in together
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
 _N_SCORES = 2  # its blocks of scores,
 _N_COMPARED = 2  # and its numbers for the gate
@@ -115,7 +116,7 @@ _NEW = {
     "experts.discriminant.offsets": ((_CLASSES,), np.float64),
     "experts.discriminant.n_rows": ((_CLASSES,), np.float64),
     "experts.discriminant.precision": ((0, 0), np.float32),
-    "experts.discriminant.pending": ((4, 0), np.float32),
+    "experts.discriminant.pending": ((_RANK, 0), np.float32),
     "experts.discriminant.n_pending": ((1,), np.int64),
     "experts.discriminant.trace": ((1,), np.float64),
     "experts.discriminant.total": ((1,), np.float64),
@@ -127,6 +128,7 @@ _NEW = {
     "next_row.weights": ((0,), np.float64),
     "next_row.powers": ((0,), np.float64),
     "next_row.contexts": ((0,), np.float64),
+    "next_row.log_weights": ((0,), np.float64),
     "lead.moments": ((4,), np.float64),
     "past.recent": ((0,), np.float32),
     "past.direction": ((0,), np.float32),
@@ -206,6 +208,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
         shape = tuple(n_classes if n == _CLASSES else n for n in shape)
         arrays[name] = np.full(shape, name in _POSITIVE, dtype)
     arrays |= _recent_values(_N_LAGS if has_lags else 0)
+    arrays |= _pending_changes(arrays)
     return replace(saved, arrays=arrays)
 
 
@@ -226,6 +229,17 @@ def _recent_values(n_lags: int) -> Arrays:
         "next_value.errors": np.ones(n_experts),
         "next_value.log_weights": np.zeros(n_experts),
     }
+
+
+def _pending_changes(arrays: Arrays) -> Arrays:
+    """Return the arrays of changes that projectors have not taken in yet: none."""
+    prefix = "experts.least_squares."
+    pending: Arrays = {f"{prefix}counters": np.zeros(1, np.int64)}
+    for kind in ("", "linear_"):
+        projectors = arrays[f"{prefix}{kind}projectors"]
+        shape = (len(projectors), _RANK, projectors.shape[-1])
+        pending[f"{prefix}{kind}pending"] = np.zeros(shape, np.float32)
+    return pending
 
 
 def _used_projections(saved: Saved) -> Saved:

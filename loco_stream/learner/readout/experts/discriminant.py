@@ -104,7 +104,6 @@ class Scratch(NamedTuple):
     rows: which traces are not 0; all: every index
     rest: trace less the mean of the class; gain: P times it
     shares: gain times each mean
-    minus: pending gains, times -1
     """
 
     rows: Annotated[NDArray[np.int32], axes("fixed")]
@@ -112,7 +111,6 @@ class Scratch(NamedTuple):
     rest: Annotated[NDArray[np.float32], axes("fixed")]
     gain: Annotated[NDArray[np.float32], axes("fixed")]
     shares: Annotated[NDArray[np.float32], axes("classes")]
-    minus: Annotated[NDArray[np.float32], axes(RANK, "fixed")]
 
 
 def n_scores(settings: Any) -> int:
@@ -238,10 +236,8 @@ def _change_precision(own, work, scale):
     own.n_pending[0] = k + 1
     if k + 1 < RANK:
         return
-    for i in range(RANK):
-        for j in range(n):
-            work.minus[i, j] = -own.pending[i, j]
-    add_outers(own.precision, n, n, work.minus, own.pending)
+    minus = np.float32(-1.0)
+    add_outers(own.precision, n, n, own.pending, minus, own.pending, np.float32(1.0))
     own.n_pending[0] = 0
 
 

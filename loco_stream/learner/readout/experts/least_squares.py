@@ -6,6 +6,10 @@ Recursive least squares on traces is orthogonal weight modification on the last 
 A second set of weights, for the log-loss, takes the same step k / (1 + q) along the error of its
 softmax and needs no matrix of its own.
 
+A projector is P = a (B - sum of u u'), with the last few changes u kept beside the matrix B and
+taken into it together: a matrix that passes through the processor once for `RANK` rows costs much
+less than one that passes for each. The factor a is what the leak has left since then.
+
 Members on the traces come first, then linear ones on the scaled features. A regression with a
 memory has its members on traces twice, the second time without the neurons that have a memory.
 Outputs stand in blocks of `class capacity` columns, one per member and loss: least squares, then
@@ -23,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
-from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
+from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.context.traces import neurons_with_memory
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream.learner.readout.inputs import input_span
@@ -37,9 +41,11 @@ __all__ = [
     "LASTING_LEAK",
     "LINEAR_LEAKS",
     "change_projector",
+    "change_projectors",
+    "change_weights",
     "delta_update",
     "gain",
-    "recursive_update",
+    "gain_of",
     "write_output_change",
     "write_residual",
 ]
@@ -104,10 +110,13 @@ def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
 class State(NamedTuple):
     """Members.
 
+    counters: n_pending changes of every projector
     leaks, priors: of the members on traces
-    weights, projectors: of the members on traces
-    linear_weights, linear_projectors: of the members on (1, scaled features)
+    weights, projectors, pending: of the members on traces
+    linear_weights, linear_projectors, linear_pending: of the members on (1, scaled features)
     """
+
+    counters: Annotated[Record, record(np.int64, n_pending=0)]
 
     leaks: Annotated[NDArray[np.float64], axes("trace_members", start=_leaks, derived=True)]
     priors: Annotated[NDArray[np.float64], axes("trace_members", start=_priors, derived=True)]
@@ -116,6 +125,7 @@ class State(NamedTuple):
         NDArray[np.float32],
         axes("trace_members", "projected_inputs", "projected_inputs", start=_start_projectors),
     ]
+    pending: Annotated[NDArray[np.float32], axes("trace_members", RANK, "projected_inputs")]
     linear_weights: Annotated[
         NDArray[np.float32], axes("linear_inputs", "linear_members*losses*classes")
     ]
@@ -123,6 +133,7 @@ class State(NamedTuple):
         NDArray[np.float32],
         axes("linear_members", "linear_inputs", "linear_inputs", start=_start_linear_projectors),
     ]
+    linear_pending: Annotated[NDArray[np.float32], axes("linear_members", RANK, "linear_inputs")]
 
 
 class Scratch(NamedTuple):
@@ -176,11 +187,54 @@ def gain(projector, inputs, first, n_inputs, nonzeros, k):
     """
     rows, n_rows = nonzeros
     weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    return _energy(inputs, first, n_inputs, nonzeros, k)
+
+
+@kernel
+def _energy(inputs, first, n_inputs, nonzeros, k):
+    """Return x'k, and set items of k to 0 that are next to nothing; parameters as in `gain`."""
+    rows, n_rows = nonzeros
     q = 0.0
     for r in range(n_rows):
         q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
     drop_tiny_items(k, n_inputs)
     return q
+
+
+@kernel
+def _kept(leak, n_pending):
+    """Return the factor of a projector whose leak acted on it since it last took in its changes."""
+    factor = 1.0
+    for _ in range(n_pending):
+        factor *= 1.0 - leak
+    return factor
+
+
+@kernel
+def gain_of(member, inputs, first, n_inputs, nonzeros, k):
+    """Write k = P x of a member and return x'Px.
+
+    Parameters
+    ----------
+    member
+        (projector, pending changes, their number, leak): (inputs, inputs) and (RANK, inputs)
+        float32, int64, and float64.
+    inputs, first, n_inputs, nonzeros, k
+        As in `gain`.
+    """
+    projector, pending, n_pending, leak = member
+    rows, n_rows = nonzeros
+    width = pending.shape[1]
+    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    for i in range(n_pending):
+        share = dot(pending, i * width, inputs, first, n_inputs)
+        for j in range(n_inputs):
+            k[j] -= share * pending[i, j]
+    factor = np.float32(_kept(leak, n_pending))
+    if factor < np.float32(1.0):
+        for j in range(n_inputs):
+            k[j] *= factor
+    return _energy(inputs, first, n_inputs, nonzeros, k)
 
 
 @kernel
@@ -222,15 +276,18 @@ def _write_gains(settings, state, scratch):
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
     nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
+    n_pending = own.counters.n_pending
     for m in range(settings.n_trace):
+        member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
         k = work.gains[m]
-        work.energies[m] = gain(own.projectors[m], vector, first, n_inputs, nonzeros, k)
+        work.energies[m] = gain_of(member, vector, first, n_inputs, nonzeros, k)
     first = settings.n_hidden
     n_inputs = n_features + 1
     nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
     for m in range(settings.n_linear):
+        member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
-        energy = gain(own.linear_projectors[m], vector, first, n_inputs, nonzeros, k)
+        energy = gain_of(member, vector, first, n_inputs, nonzeros, k)
         work.energies[settings.n_trace + m] = energy
 
 
@@ -286,50 +343,81 @@ def write_residual(settings, state, scratch, outputs, column, leak):
 
 
 @kernel
-def change_projector(projector, n_inputs, k, q, decay):
+def change_projector(member, n_inputs, k, q, prior, turn):
     """Take a row into a projector, and let it drift back to the prior.
 
     Parameters
     ----------
-    projector
-        (n_inputs or more, n_inputs or more) float32.
+    member
+        As in `gain_of`.
     n_inputs
         int64.
     k, q
         Gain, (n_inputs or more,) float32, and x'Px, float64.
-    decay
-        (leak, prior, turn): float64, float64, and the number of rows before, int64.
+    prior
+        float64.
+    turn
+        int64: number of rows before.
     """
-    leak, prior, turn = decay
-    scale = np.float32(-1.0 / (1.0 + q))
-    add_outer(projector, n_inputs, 0, n_inputs, k, scale, k, np.float32(1.0 - leak))
+    projector, pending, n_pending, leak = member
+    before = _kept(leak, n_pending)
+    root = np.float32(math.sqrt(1.0 / (before * (1.0 + q))))
+    for j in range(n_inputs):
+        pending[n_pending, j] = root * k[j]
+    factor = before * (1.0 - leak)
     if leak > 0.0:
-        back = np.float32(leak * prior)
+        back = np.float32(leak * prior / factor)
         for j in range(n_inputs):
             if projector[j, j] != np.float32(0.0):  # 0: the member does not see this input
                 projector[j, j] += back
-        drop_tiny(projector, n_inputs, n_inputs, turn)
+    if n_pending + 1 < RANK:
+        return
+    minus = np.float32(-1.0)
+    add_outers(projector, n_inputs, n_inputs, pending, minus, pending, np.float32(factor))
+    if leak > 0.0:
+        drop_tiny(projector, n_inputs, n_inputs, turn // RANK)
 
 
 @kernel
-def recursive_update(projector, weights, columns, n_inputs, k, q, decay, residual):
+def change_projectors(settings, state, scratch):
+    """Take the row in scratch into the projector of every member."""
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    n_features = state.counts.n_features
+    n_pending = own.counters.n_pending
+    turn = state.counts.n_seen
+    _, n_inputs = input_span(settings, n_features)
+    for m in range(settings.n_trace):
+        member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
+        change_projector(member, n_inputs, work.gains[m], work.energies[m], own.priors[m], turn)
+    for m in range(settings.n_linear):
+        member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
+        k = work.linear_gains[m]
+        q = work.energies[settings.n_trace + m]
+        change_projector(member, n_features + 1, k, q, LINEAR_PRIORS[m], turn)
+    own.counters.n_pending = (n_pending + 1) % RANK
+
+
+@kernel
+def change_weights(weights, columns, n_inputs, k, q, residual):
     """Make one recursive step of a member.
 
     Parameters
     ----------
-    projector, n_inputs, k, q, decay
-        As in `change_projector`.
     weights
         (n_inputs or more, columns of all members) float32.
     columns
         (first, number) of the member's columns, int64.
+    n_inputs
+        int64.
+    k, q
+        Gain, (n_inputs or more,) float32, and x'Px, float64.
     residual
         (number of columns or more,) float32: what the outputs lack.
     """
     column, n_columns = columns
     scale = np.float32(1.0 / (1.0 + q))
     add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
-    change_projector(projector, n_inputs, k, q, decay)
 
 
 @kernel
@@ -410,29 +498,18 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         write_residual(settings, state, scratch, outputs, column, own.leaks[m])
         if settings.learns and settings.mirrors:
             _mirror_member(settings, state, scratch, m)
-        recursive_update(
-            own.projectors[m],
-            own.weights,
-            (column, n_columns),
-            n_inputs,
-            work.gains[m],
-            work.energies[m],
-            (own.leaks[m], own.priors[m], state.counts.n_seen),
-            work.residual,
-        )
+        k = work.gains[m]
+        q = work.energies[m]
+        change_weights(own.weights, (column, n_columns), n_inputs, k, q, work.residual)
     for m in range(settings.n_linear):
         column = (settings.n_trace + m) * n_columns
         write_residual(settings, state, scratch, outputs, column, LINEAR_LEAKS[m])
-        recursive_update(
-            own.linear_projectors[m],
-            own.linear_weights,
-            (m * n_columns, n_columns),
-            state.counts.n_features + 1,
-            work.linear_gains[m],
-            work.energies[settings.n_trace + m],
-            (LINEAR_LEAKS[m], LINEAR_PRIORS[m], state.counts.n_seen),
-            work.residual,
-        )
+        columns = (m * n_columns, n_columns)
+        n_linear_inputs = state.counts.n_features + 1
+        k = work.linear_gains[m]
+        q = work.energies[settings.n_trace + m]
+        change_weights(own.linear_weights, columns, n_linear_inputs, k, q, work.residual)
+    change_projectors(settings, state, scratch)
 
 
 @kernel
@@ -532,16 +609,26 @@ def merge(parts: Merge) -> None:
     total_b = np.sum([b for _, b in information], axis=0) - again * start_b
     projector = np.linalg.inv(total_a)
     arrays[f"{prefix}projectors"][0] = 0.5 * (projector + projector.T)
+    arrays[f"{prefix}pending"][0] = 0.0
     arrays[f"{prefix}weights"][:, :n] = projector @ total_b
 
 
 def _information(
     arrays: Mapping[str, NDArray[Any]], n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    projector = arrays["experts.least_squares.projectors"][0].astype(np.float64)
+    pending = arrays["experts.least_squares.pending"][0].astype(np.float64)
+    changes = pending[: int(arrays["experts.least_squares.counters"][0])]
+    projector = arrays["experts.least_squares.projectors"][0] - changes.T @ changes
     weights = arrays["experts.least_squares.weights"][:, :n].astype(np.float64)
     information: NDArray[np.float64] = np.linalg.inv(projector)
     return information, information @ weights
+
+
+def check(settings: Any, state: Any, n_classes: int) -> None:
+    """Raise ValueError if the number of pending changes is out of its bounds."""
+    n_pending = state.experts.least_squares.counters.n_pending
+    if not 0 <= n_pending < RANK:
+        raise ValueError(f"`n_pending` of 'least_squares' must be 0 to {RANK - 1}, got {n_pending}")
 
 
 EXPERT = Expert(
@@ -557,5 +644,6 @@ EXPERT = Expert(
     learn=learn,
     names=names,
     contribution=contribution,
+    check=check,
     merge=merge,
 )

@@ -1,0 +1,169 @@
+"""Two running pages on one: what the server reads of another page, and for whom."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from click.testing import CliRunner
+
+from loco_stream.cli import main
+from loco_stream.dashboard import Dashboard
+from loco_stream.dashboard._engine_frames import score_columns
+from loco_stream.errors import ConfigError
+from tests.helpers.browser import Watched, needs_browser
+
+SCORES = score_columns("classification")
+
+
+def page_of(title, rows, accuracy, **options):
+    page = Dashboard(0, title=title, **options)
+    page._buffer.publish(
+        {"title": title, "model": "LOCOClassifier", "task": "classification", "scores": SCORES}
+    )
+    for n in (0, rows // 2, rows):
+        page._buffer.publish({"rate": 10.0}, [n, None, accuracy, accuracy, 0.5, 0.5])
+    return page
+
+
+def read(url, token=None):
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        return json.load(answer)
+
+
+class Other:
+    """A server that answers each request alike, and keeps what it was sent."""
+
+    def __init__(self, status, body=b"", **headers):
+        self.requests = requests = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                requests.append((self.path, self.headers.get("authorization")))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                """Print nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def test_the_state_of_another_page_is_read_with_the_token():
+    with page_of("second", 400, 0.8, token="secret") as second:
+        first = page_of("first", 200, 0.9, token="secret", compare=[second.url])
+        with first:
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                read(first.url + "compared")
+            (run,) = read(first.url + "compared", "secret")
+            assert read(first.url + "state", "secret")["n_compared"] == 1
+    assert (run["url"], run["title"], run["course"][-1][0]) == (second.url, "second", 400)
+    assert set(run) == {
+        *("url", "title", "model", "task", "scores", "course", "rate", "ended", "tasks")
+    }
+
+
+def test_a_browser_cannot_choose_what_is_compared():
+    with Other(200, b"{}") as other:
+        with page_of("first", 200, 0.9) as first:
+            assert read(f"{first.url}compared?url={other.url}&with={other.url}") == []
+            assert read(f"{first.url}state?compare={other.url}")["n_compared"] == 0
+        assert other.requests == []
+
+
+def test_a_page_is_asked_at_most_once_a_second():
+    with Other(200, b'{"title": "x"}') as other:
+        with page_of("first", 200, 0.9, compare=[other.url]) as first:
+            assert all(read(first.url + "compared")[0]["title"] == "x" for _ in range(5))
+        assert len(other.requests) <= 2
+
+
+def test_a_redirect_is_not_followed():
+    with Other(200, b"{}") as aim, Other(302, Location=aim.url) as other:
+        with page_of("first", 200, 0.9, token="secret", compare=[other.url]) as first:
+            (run,) = read(first.url + "compared", "secret")
+        assert "302" in run["error"]
+        assert other.requests == [("/state", "Bearer secret")]
+        assert aim.requests == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"course": "all"}', b'{"scores": [1]}', b""])
+def test_what_is_no_state_is_an_error(body):
+    with Other(200, body) as other, page_of("first", 200, 0.9, compare=[other.url]) as first:
+        (run,) = read(first.url + "compared")
+    assert run.keys() == {"url", "error"}
+
+
+def test_a_page_that_does_not_answer_is_an_error():
+    with page_of("second", 400, 0.8) as second:
+        url = second.url
+    with page_of("first", 200, 0.9, compare=[url]) as first:
+        assert "refused" in read(first.url + "compared")[0]["error"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "127.0.0.1:8765",
+        "ftp://host/",
+        "http://",
+        "http://user:password@host/",
+        "http://host/other",
+        "http://host/?x=1",
+    ],
+)
+def test_only_an_address_of_a_page_can_be_compared(url):
+    with pytest.raises(ConfigError, match="`compare` must be the address of a page"):
+        Dashboard(0, compare=[url])
+
+
+def test_the_command_refuses_what_is_no_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("x,y\n1,a\n2,b\n")
+    words = ["run", "csv:rows.csv?target=y", "--set", "hidden_sizes=4", "--compare", "file:///x"]
+    alone = CliRunner().invoke(main, words)
+    assert alone.stderr == "loco-stream: `--compare` needs --dashboard\n"
+    refused = CliRunner().invoke(main, [*words, "--dashboard", "--dashboard-port", "0"])
+    assert refused.exit_code == 2
+    assert "`compare` must be the address of a page" in refused.stderr
+
+
+@needs_browser
+@pytest.mark.slow
+def test_both_runs_are_drawn_and_listed(browser):
+    with page_of("second", 400, 0.8) as second, Other(500) as broken:
+        first = page_of("first", 200, 0.9, compare=[second.url, broken.url])
+        with first:
+            seen = Watched(browser, first.url)
+            seen.wait("compared.length === 2 && chart && chart.series.length === 6")
+            host = second.url.removeprefix("http://").rstrip("/")
+            assert seen.page.evaluate("chart.series[5].label") == f"second at {host}"
+            assert seen.page.evaluate("chart.scales.x.max") == 400
+            seen.wait("document.querySelectorAll('#compared tr').length === 4")
+            lines = seen.page.locator("#compared tr").all_inner_texts()
+            assert "at row 200" in lines[0]  # where both have been
+            assert lines[1].split("\t")[2:4] == ["200", "90.0 %"]
+            assert lines[2].split("\t")[2:4] == ["400", "80.0 %"]
+            assert "does not answer: HTTP Error 500" in lines[3]
+            assert seen.own_errors() == []
+            seen.context.close()
