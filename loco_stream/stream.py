@@ -7,6 +7,7 @@ module depends on no transport, file format or model.
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -484,6 +485,21 @@ class Source(ABC):
         reason
             One sentence.
         """
+
+    def hold(self, seconds: float, reason: str) -> None:
+        """Wait while nothing can be acknowledged.
+
+        Called again and again while the log cannot be written, instead of reading on. A source can
+        tell senders that ask. By default it only waits.
+
+        Parameters
+        ----------
+        seconds
+            How long to wait.
+        reason
+            One sentence.
+        """
+        time.sleep(seconds)
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send a prediction to the sender of `event`.

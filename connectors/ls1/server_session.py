@@ -416,6 +416,18 @@ class ServerSession:
         self._by_peer.clear()
         self._by_source.clear()
 
+    def answer_hello(self, peer: bytes, frames: Sequence[bytes], error: str) -> bool:
+        """Answer a message with an error if it is a hello; return whether it is one."""
+        try:
+            message = unpack(frames, self.sources.limits)
+        except SourceError:
+            return False
+        if message.kind is not Kind.HELLO:
+            return False
+        payload = encode(ErrorPayload(error))
+        self.outbox.append((peer, pack(message.source, Kind.ERROR, payload)))
+        return True
+
     def ack(self, position: Position) -> None:
         """Mark everything up to `position` durable, and ack it."""
         for source in self.sources.mark_durable(position):
