@@ -23,6 +23,11 @@ NEW = {
     "model/scale_guard.n_recent",
     "model/scale_guard.recent",
 }
+# Release 0.2 took each change into the projectors at once, later releases a few together.
+PROJECTORS = {
+    f"model/experts.least_squares.{name}"
+    for name in ("counters", "pending", "projectors", "linear_pending", "linear_projectors")
+}
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_2" / "command"
 
 
@@ -77,9 +82,6 @@ def test_a_resumed_run_of_release_0_2_ends_like_an_uninterrupted_one(loco, tmp_p
     resumed = newest("state")[1].arrays
     whole = newest("whole")[1].arrays
     assert resumed.keys() == whole.keys()
-    changed = {
-        name
-        for name, array in whole.items()
-        if name.startswith("model/") and not np.array_equal(array, resumed[name], equal_nan=True)
-    }
-    assert changed <= NEW
+    for name in resumed.keys() - NEW - PROJECTORS:
+        if name.startswith("model/"):
+            np.testing.assert_allclose(resumed[name], whole[name], 1e-3, 1e-4, err_msg=name)

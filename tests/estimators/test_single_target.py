@@ -18,12 +18,12 @@ MODELS = {
     "deep": {"hidden_sizes": (24, 16)},
 }
 DIGESTS = {
-    "plain": "c3cd6fe0528f0c3f",
-    "memory": "d3cc4371aeaa79e6",
-    "delays": "5a4a07125a3ad243",
-    "neighbors": "e257e77252d6ad4d",
-    "deep": "80cb9351a4d04be8",
-    "late": "c9b9c987b05dffed",
+    "plain": "02479638e23ff1df",
+    "memory": "f3550ca531535ce6",
+    "delays": "0fb30d62f73173c5",
+    "neighbors": "22e64d3129825223",
+    "deep": "0d09395db8858ad0",
+    "late": "06b8fb14c7a1999b",
 }
 
 

@@ -30,7 +30,9 @@ def weights(model):
     """Return projector and weights of the member without leak, with classes in a fixed order."""
     members = model._core.state.experts.least_squares
     order = np.argsort(model.classes)
-    return members.projectors[0], members.weights[:, : len(order)][:, order]
+    changes = members.pending[0, : members.counters.n_pending].astype(float)
+    projector = members.projectors[0] - changes.T @ changes
+    return projector, members.weights[:, : len(order)][:, order]
 
 
 def by_hand(parts, template):
@@ -38,7 +40,7 @@ def by_hand(parts, template):
     sums = []
     for model in (*parts, template):
         P, W = weights(model)
-        A = np.linalg.inv(P.astype(float))
+        A = np.linalg.inv(P)
         sums.append((A, A @ W))
     *those, (A0, b0) = sums
     A = sum(A for A, _ in those) - (len(parts) - 1) * A0

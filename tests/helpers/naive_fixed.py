@@ -233,7 +233,8 @@ class NextRow:
     def answer(self, log_odds, in_stream):
         """Return the mixture of the stack's probabilities and those of the discriminant."""
         opinions = [self.combine(log_odds, in_stream), naive.softmax(log_odds[1])]
-        return naive.mix(self.log_weights, np.array(opinions))
+        head_start = np.array([next_row.HEAD_START, 0.0])
+        return naive.mix(self.log_weights + head_start, np.array(opinions))
 
     def learn(self, log_odds, label, n_seen, share):
         """Weigh the stack and the discriminant, and make a share of a gradient step."""

@@ -17,7 +17,7 @@ from loco_stream.estimators.explain.result import Explanation
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.encoding import FeatureStatistics
 from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.learner.readout.next_row import STACK
+from loco_stream.learner.readout.next_row import HEAD_START, STACK
 from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
 from loco_stream.rng import derive_key, normals, uniforms
@@ -104,6 +104,7 @@ def _stack_share(state: State) -> float:
     """Return the share of the stack's answer; the discriminant gives the rest alone."""
     own = state.next_row
     candidates = own.log_weights[own.contexts == 0.0]
+    candidates[STACK] += HEAD_START
     weights = np.exp(candidates - candidates.max())
     return float(weights[STACK] / weights.sum())
 

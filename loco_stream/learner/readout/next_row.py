@@ -24,6 +24,7 @@ from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.mixture import retained
 
 __all__ = [
+    "HEAD_START",
     "STACK",
     "NextRowState",
     "combine",
@@ -38,6 +39,7 @@ FIRST_POWER = 1e-2  # mean square of the gradients at the start
 POWER_RATE = 1e-3
 MIN_POWER = 1e-12  # a stream of one class has no gradient
 LEAST = 1e-6  # probability granted to every class
+HEAD_START = 3.0  # of the stack, in log-weight: where both know all, an expert decides nothing
 ENSEMBLE = 0  # position of the ensemble's answer
 STACK = 0  # position of the stack's answer in the mixture
 
@@ -136,11 +138,12 @@ def mix_experts(stack, log_odds, n_classes, proba):
         (n_classes or more,) float64: the stack's answer.
     """
     log_weights = stack.log_weights
-    top = log_weights[STACK]
+    stack_weight = log_weights[STACK] + HEAD_START
+    top = stack_weight
     for k in range(STACK + 1, log_weights.shape[0]):
         if stack.contexts[k] == 0.0:
             top = max(top, log_weights[k])
-    total = math.exp(log_weights[STACK] - top)
+    total = math.exp(stack_weight - top)
     for c in range(n_classes):
         proba[c] *= total
     for k in range(STACK + 1, log_weights.shape[0]):

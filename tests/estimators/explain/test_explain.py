@@ -10,6 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.learner.readout.next_row import HEAD_START
 from tests.helpers.models import parameters
 
 OPTIONS = (
@@ -59,7 +60,9 @@ def score_of(model, slot):
 def stack_share(model):
     """Return the share of the answer that the discriminant does not give alone."""
     log_weights = model._core.state.next_row.log_weights[:2]  # the others have context
-    return 1.0 / (1.0 + np.exp(log_weights[1] - log_weights[0])) if len(log_weights) else 1.0
+    if len(log_weights) == 0:
+        return 1.0
+    return 1.0 / (1.0 + np.exp(log_weights[1] - log_weights[0] - HEAD_START))
 
 
 def has_votes(model):
