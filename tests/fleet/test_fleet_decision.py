@@ -118,6 +118,25 @@ def test_scores_of_few_rows_are_those_of_the_rules_of_their_time(tmp_path, own):
     assert states[0] == states[1]
 
 
+def test_scores_after_the_end_of_an_own_rule_are_those_of_the_rule_of_that_time(tmp_path):
+    """The rule of all keys changed while the key, which is stored as its rows, had its own."""
+    states = []
+    for evicts in (False, True):
+        with Fleet(template(), tmp_path / str(evicts), monitor=TaskMonitor()) as fleet:
+            X, y = rows_of(0, 30)
+            fleet.set_decision(thresholds=OK)
+            fleet.learn("a", X[:10], y[:10], source="s", seq=0)
+            fleet.set_decision("a", thresholds=WORN)
+            fleet.set_decision(thresholds=WORN)
+            fleet.set_decision("a")
+            fleet.learn("a", X[10:20], y[10:20], source="s", seq=10)
+            if evicts:
+                assert fleet.evict(["a"]) == 1
+            fleet.learn("a", X[20:], y[20:], source="s", seq=20)
+            states.append((fleet.report("a"), fleet._backend.state("a")))
+    assert states[0] == states[1]
+
+
 @pytest.mark.parametrize("share", ["start", "prior"])
 def test_keys_that_share_knowledge_choose_by_the_rule(tmp_path, share):
     X, y = rows_of(0, 400)
