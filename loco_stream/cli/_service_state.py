@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from loco_stream.engine.inbox import Inbox
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["ServiceState"]
+__all__ = ["ANSWER_SECONDS", "ServiceState"]
 
-_TIMEOUT = 30.0  # seconds; a rule is stored in a checkpoint
+ANSWER_SECONDS = 30.0  # seconds; a rule is stored in a checkpoint
 
 
 class ServiceState:
@@ -73,9 +73,9 @@ class ServiceState:
         if self.engine is None:
             raise SourceError(f"there is no model yet: the service is {self.phase}")
         try:
-            return self.engine.queries.submit(query).result(_TIMEOUT)
+            return self.engine.queries.submit(query).result(ANSWER_SECONDS)
         except TimeoutError:
-            raise SourceError(f"the service did not answer within {_TIMEOUT:g} s") from None
+            raise SourceError(f"the service did not answer within {ANSWER_SECONDS:g} s") from None
 
     def forget(self, source: str) -> None:
         """Forget the row numbers that a client of the HTTP API used for a source."""

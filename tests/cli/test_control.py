@@ -206,6 +206,19 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
     assert load(newest(tmp_path / "state")).decision == {"thresholds": {"c1": 0.2}}
 
 
+def test_a_client_waits_for_a_rule_as_long_as_the_service(monkeypatch):
+    waited = {}
+
+    def answer(address, name, timeout, token, **arguments):
+        waited[name] = timeout
+        return {"ok": True}
+
+    monkeypatch.setattr("loco_stream.connectors.control.order", answer)
+    for words in (["decide"], ["decide", "--clear"], ["status"]):
+        assert CliRunner().invoke(main, ["control", "ipc:///c", *words]).exit_code == 0
+    assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0}
+
+
 def newest(folder):
     return max(folder.glob("checkpoint-*.loco"))
 
