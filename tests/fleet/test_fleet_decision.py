@@ -100,6 +100,19 @@ def test_a_key_that_starts_anew_keeps_its_rule(tmp_path):
         assert fleet.decision("a") == {"thresholds": WORN}
 
 
+def test_a_rule_from_the_log_is_stored_with_the_model_when_the_fleet_closes(tmp_path):
+    fleet = Fleet(template(), tmp_path)
+    learned(fleet)
+    fleet.checkpoint()
+    fleet.set_decision("a", thresholds=WORN)
+    abandon(fleet)
+    for n_entries in (1, 0):  # of the log, which has no more rows
+        with Fleet(None, tmp_path) as fleet:
+            assert fleet.decision("a") == {"thresholds": WORN}
+            shard = fleet._backend._shard
+            assert [shard.open(number).rows_since for number in shard.opened] == [n_entries]
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_scores_of_few_rows_are_those_of_the_rules_of_their_time(tmp_path, own):
     """A key whose model was stored as its rows is the same as one that stayed in memory."""
