@@ -113,6 +113,21 @@ def test_a_rule_from_the_log_is_stored_with_the_model_when_the_fleet_closes(tmp_
             assert [shard.open(number).rows_since for number in shard.opened] == [n_entries]
 
 
+def test_rows_in_the_log_of_a_killed_fleet_keep_the_scores_of_their_rule(tmp_path):
+    """The rule changes before anything is asked of the key, whose rows are only in the log."""
+    reports = []
+    for is_killed in (False, True):
+        fleet = Fleet(template(), tmp_path / str(is_killed), monitor=TaskMonitor())
+        learned(fleet, ["a"], 30)
+        if is_killed:
+            abandon(fleet)
+            fleet = Fleet(None, tmp_path / str(is_killed), monitor=TaskMonitor())
+        with fleet:
+            fleet.set_decision(thresholds=WORN)
+            reports.append(fleet.report("a"))
+    assert reports[0] == reports[1]
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_scores_of_few_rows_are_those_of_the_rules_of_their_time(tmp_path, own):
     """A key whose model was stored as its rows is the same as one that stayed in memory."""
