@@ -235,7 +235,7 @@ def _options(entry: Connector, query: list[tuple[str, str | None]]) -> dict[str,
         if target in options:
             names = sorted(alias for alias, other in entry.aliases.items() if target in other)
             also = f" (or as {', '.join(names)})" if names else ""
-            raise ConfigError(f"{entry.scheme}: {target!r}{also} must be given once")
+            raise ConfigError(f"{entry.scheme}: {target!r}{also} must be given at most once")
         options[target] = value
     return options
 

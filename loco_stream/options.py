@@ -170,7 +170,7 @@ class AdvancedOptions:
         16. 0: the prediction depends on the row alone.
     memoryless_members
         Whether a regression with a memory has a second readout member per leak that sees the
-        present row alone; the answer can then do without the memory where it does harm.
+        current row only. The stack can then ignore the memory where it does harm.
     reset
         What a spike does to the membrane of a ``"lif"`` neuron: ``"subtract"`` lowers it by the
         threshold, ``"zero"`` empties it. Under a constant drive both are the same unless `dt` is

@@ -7,6 +7,7 @@ module depends on no transport, file format or model.
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -448,8 +449,8 @@ class Source(ABC):
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows that iteration yields, in larger blocks where the source can.
 
-        The engine reads a source this way if its model learns whole blocks, and in place of
-        iterating. `position` and everything else are as during an iteration.
+        The engine calls this instead of iterating when the model learns whole blocks. `position`
+        behaves as during iteration.
         """
         return iter(self)
 
@@ -472,7 +473,7 @@ class Source(ABC):
         """Note that everything up to `position` is learned and durable."""
 
     def refuse(self, source: str, seq: int, reason: str) -> None:
-        """Note that a row is refused: it is not learned, and acknowledged as any other row.
+        """Handle a refused row, which is not learned but acknowledged.
 
         Called before `ack`, so that a source can tell the sender or keep the row elsewhere; after a
         restart also for rows in the log. By default nothing is done.
@@ -484,6 +485,21 @@ class Source(ABC):
         reason
             One sentence.
         """
+
+    def hold(self, seconds: float, reason: str) -> None:
+        """Wait while nothing can be acknowledged.
+
+        Called again and again while the log cannot be written, instead of reading on. A source can
+        tell senders that ask. By default it only waits.
+
+        Parameters
+        ----------
+        seconds
+            How long to wait.
+        reason
+            One sentence.
+        """
+        time.sleep(seconds)
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
         """Send a prediction to the sender of `event`.
@@ -513,7 +529,7 @@ class Source(ABC):
 
     @_default
     def last_error(self) -> str:
-        """Most recent sentence about a bad row or message; empty if there was none."""
+        """Description of the most recent bad row or message; empty if there was none."""
         return ""
 
     @_default

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import stat
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,8 +31,12 @@ def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, ND
         return _read(path, names)
     except OSError as e:
         raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
-        reason = "it was not written by numpy, or holds objects" if "pickle" in str(e) else e
+    except SourceError:
+        raise
+    except Exception as e:  # numpy parses headers as Python, and archives fail in many ways
+        reason = e.args[0] if e.args else type(e).__name__
+        if "pickle" in str(reason):
+            reason = "it was not written by numpy, or holds objects"
         raise SourceError(f"{path} must be an array of numbers: {reason}") from None
 
 

@@ -79,16 +79,17 @@ class ArrowSource(TableSource):
             raise SourceError(f"{self.path} cannot be read without pyarrow: {e}") from None
         with self._reading():
             schema = self._open()
-        check_header(str(path), schema.names)
-        columns.check(str(path), schema.names)
+            names = schema.names  # decoded here: those of a damaged file may be no texts
+        check_header(str(path), names)
+        columns.check(str(path), names)
         self._refuse_nested(schema, columns.drop)
-        self._names = [n for n in schema.names if n not in columns.drop or n in columns.keep]
-        self._set_targets(columns.targets(schema.names))
+        self._names = [n for n in names if n not in columns.drop or n in columns.keep]
+        self._set_targets(columns.targets(names))
         records = ({name: row[name] for name in self._targets} for row in self._records(0))
         first = list(islice(records, PEEK))
         if not first:
             raise SourceError(f"{path} must have at least one row, got columns only")
-        self._set_columns(schema.names, self._first_labels(first))
+        self._set_columns(names, self._first_labels(first))
 
     @abstractmethod
     def _open(self) -> Any:

@@ -97,7 +97,7 @@ class BrokerSource(Source):
 
     @property
     def last_error(self) -> str:
-        """Most recent sentence about a bad message."""
+        """Description of the most recent bad message; empty if there was none."""
         return self._receiver.last_error
 
     @property

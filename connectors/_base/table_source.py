@@ -332,7 +332,7 @@ class TableSource(RowSource):
 
     @property
     def last_error(self) -> str:
-        """Most recent sentence about a bad row."""
+        """Description of the most recent bad row; empty if there was none."""
         return self._bad.last
 
     def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:

@@ -177,7 +177,7 @@ class TailReader:
 
     @property
     def last_error(self) -> str:
-        """Most recent sentence about a file that is gone, or about a bad row."""
+        """Description of a file that is gone, or of the most recent bad row."""
         return self.loss or self._bad.last
 
     def stop(self) -> None:

@@ -225,7 +225,7 @@ class TextSource(TableSource):
 
     @property
     def last_error(self) -> str:
-        """Most recent sentence about a bad row, or about a file that is gone."""
+        """Description of the most recent bad row, or of a file that is gone."""
         if self._tail is None:
             return super().last_error
         return self._tail.loss or super().last_error or self._tail.last_error

@@ -36,7 +36,7 @@ class Receiver:
     Attributes
     ----------
     last_error
-        Most recent sentence about a bad message.
+        Description of the most recent bad message; empty if there was none.
     """
 
     def __init__(self, sources: RemoteSources) -> None:
@@ -138,12 +138,11 @@ class Receiver:
         seq = row.seq
         if seq is None:
             seq = _number_after(source)
-        self._advance(source, seq, 1)
+        epoch = self._advance(source, seq, 1)
         self.sources.stats["rows"] += 1
         y = self._typed(row.y)
-        return Sample(
-            row.x, y, seq, row.t, source.name, sequence, id=row.id, extra=row.extra or None
-        )
+        extra = row.extra or None
+        return Sample(row.x, y, seq, row.t, source.name, sequence, epoch, id=row.id, extra=extra)
 
     def _typed(self, y: Any) -> Any:
         """Return a label as the task has it."""

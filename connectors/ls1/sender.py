@@ -44,8 +44,9 @@ _MAX_LABELS = 65_536  # per message
 class ZMQSender:
     """Sends rows to a `ZMQSource`, best-effort or reliably.
 
-    A reliable sender keeps each row until the engine has learned it and made it durable, waits when
-    `buffer` rows are not acked, and sends them again after a restart of either side. All work is
+    A reliable sender keeps each row until the engine has learned it and made it durable, and waits
+    while `buffer` rows are unacknowledged. After either side restarts, it sends the unacknowledged
+    rows again. All work is
     done in `send`, `flush`, `predict` and `close`, in the calling thread: call `flush` before a
     pause.
 
@@ -168,11 +169,13 @@ class ZMQSender:
 
     @property
     def acked(self) -> int:
-        """Seq of the last row that the engine has made durable (reliable)."""
+        """Seq of the last row that the engine has made durable; needs `reliable=True`."""
         return self._require_reliable().session.acked
 
     def connect(self) -> int:
-        """Wait for the engine's hello, and return the seq of its last durable row (reliable).
+        """Wait for the engine's hello, and return the seq of its last durable row.
+
+        Needs `reliable=True`.
 
         The next row gets the seq after it, or after the last row sent.
         """
@@ -242,7 +245,9 @@ class ZMQSender:
         self._next = batch.last + 1
 
     def predict(self, x: Any) -> Any:
-        """Return the most probable label, or the value, of a row; a list for a table (reliable).
+        """Return the most probable label, or the value, of a row; a list for a table.
+
+        Needs `reliable=True`.
 
         Probabilities are what the engine replies with: its thresholds and costs do not apply here.
         """
@@ -255,7 +260,9 @@ class ZMQSender:
         return values if np.ndim(x) == 2 else values[0]
 
     def predict_proba(self, x: Any) -> Any:
-        """Return the engine's probabilities by class (reliable).
+        """Return the engine's class probabilities; needs `reliable=True`.
+
+        A single row returns a dict from label to probability.
 
         For a table, an array (n_rows, n_classes) in the order of the schema.
         """
@@ -310,7 +317,7 @@ class ZMQSender:
         return taken
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until every row is acked (reliable); does nothing in the best-effort modes.
+        """Wait until every row is acked; does nothing unless `reliable=True`.
 
         Raises
         ------
@@ -332,7 +339,7 @@ class ZMQSender:
         Raises
         ------
         SourceError
-            Rows were not acked in time (reliable); the socket is closed all the same.
+            Rows of a reliable sender were not acked in time; the socket is closed all the same.
         """
         if self._socket.closed:
             return

@@ -120,7 +120,7 @@ class ServerSession:
     unread
         Returns the bytes of replies that a peer has not read.
     last_error
-        Most recent sentence about a bad message.
+        Description of the most recent bad message; empty if there was none.
     """
 
     def __init__(
@@ -415,6 +415,18 @@ class ServerSession:
             self._send_error(session, SAY_HELLO)
         self._by_peer.clear()
         self._by_source.clear()
+
+    def answer_hello(self, peer: bytes, frames: Sequence[bytes], error: str) -> bool:
+        """Answer a message with an error if it is a hello; return whether it is one."""
+        try:
+            message = unpack(frames, self.sources.limits)
+        except SourceError:
+            return False
+        if message.kind is not Kind.HELLO:
+            return False
+        payload = encode(ErrorPayload(error))
+        self.outbox.append((peer, pack(message.source, Kind.ERROR, payload)))
+        return True
 
     def ack(self, position: Position) -> None:
         """Mark everything up to `position` durable, and ack it."""

@@ -113,7 +113,10 @@ class KafkaSink(BufferedSink):
             )
 
     def disconnect(self) -> None:
-        """Close the producer, and drop what it holds: all of it is sent again."""
+        """Close the producer and discard its buffer.
+
+        The sink still holds these records and sends them again.
+        """
         if self._producer is not None:
             self._producer.purge()
             self._producer.flush(0)

@@ -121,7 +121,7 @@ class NPYSource(NumberedSource):
 
 def _masked(values: NDArray[Any], dtype: type) -> NDArray[Any]:
     """Return a copy in which NaN stands for infinite numbers."""
-    with np.errstate(over="ignore"):  # a number that the type does not hold becomes infinite
+    with np.errstate(over="ignore", invalid="ignore"):  # too large becomes infinite
         copy: NDArray[Any] = np.array(values, dtype=dtype)
     copy[~np.isfinite(copy)] = np.nan
     return copy

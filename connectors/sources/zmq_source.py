@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import zmq
@@ -39,7 +40,12 @@ _BATCH_ROWS = 1024  # per commit, which costs one fsync; a signal waits for one 
 _BATCH_BYTES = 16 << 20
 _MAX_EMPTY = 32  # messages without a row that rows already received wait for
 _MIN_REQUEST_ROWS = 256  # of requests answered per commit
+_MAX_AHEAD = 1024  # messages read while nothing can be acknowledged
+_MAX_AHEAD_BYTES = 16 << 20
 _MAX_BACKLOG = 256 << 20  # bytes that may wait in a connection, where the protocol has no bound
+
+
+_Received: TypeAlias = tuple[list[bytes], str, int]  # frames, the sender's key, connection
 
 
 class _Mode(NamedTuple):
@@ -181,6 +187,8 @@ class ZMQSource(Source):
         self._replies: ReplyQueue | None = None
         self._limiter: ConnectionLimiter | None = None
         self._replied_at = -math.inf
+        self._ahead: deque[_Received] = deque()  # messages read by `hold`
+        self._told: set[bytes] = set()  # connections that were told why nothing is acknowledged
         self._open(address, MODES[mode].binds if bind is None else bind, credit, rate)
         if mode == "sub":
             self._socket.socket.subscribe(topic)
@@ -213,7 +221,7 @@ class ZMQSource(Source):
 
     @property
     def last_error(self) -> str:
-        """Most recent sentence about a bad message."""
+        """Description of the most recent bad message; empty if there was none."""
         return self._receiver.last_error if self._session is None else self._session.last_error
 
     @property
@@ -237,6 +245,34 @@ class ZMQSource(Source):
         """Ack the rows up to `position` to their senders (reliable)."""
         if self._session is not None:
             self._session.ack(position)
+            self._send_outbox()
+
+    def hold(self, seconds: float, reason: str) -> None:
+        """Wait; the first hello of each connection is answered with the reason.
+
+        Messages that come meanwhile are kept, up to a bound, and processed afterwards.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._session is None or not self._has_room_ahead():
+                time.sleep(left)
+            elif self._socket.socket.poll(math.ceil(1000 * left)):
+                self._read_ahead(self._session, reason)
+
+    def _has_room_ahead(self) -> bool:
+        n_bytes = sum(len(frame) for frames, *_ in self._ahead for frame in frames)
+        return len(self._ahead) < _MAX_AHEAD and n_bytes < _MAX_AHEAD_BYTES
+
+    def _read_ahead(self, session: ServerSession, reason: str) -> None:
+        received = self._receive_new()
+        if received is None:
+            return
+        self._ahead.append(received)
+        (peer, *frames), key, _ = received
+        is_admitted = self._keys is None or self._keys.admits(key.encode())
+        # a second error would make a sender say hello a third time, and give up
+        if is_admitted and peer not in self._told and session.answer_hello(peer, frames, reason):
+            self._told.add(peer)
             self._send_outbox()
 
     def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
@@ -272,7 +308,7 @@ class ZMQSource(Source):
 
     def _wait(self) -> bool:
         """Wait up to 0.1 s for something to do; check the connections meanwhile."""
-        if self._session is not None and self._session.requests:
+        if self._ahead or (self._session is not None and self._session.requests):
             return True
         for _ in range(_TICK_MS // _SLICE_MS):
             if self._limiter is not None:
@@ -317,8 +353,15 @@ class ZMQSource(Source):
             self._limiter.shut(fd)
         return event
 
-    def _receive(self) -> tuple[list[bytes], str, int] | None:
-        """Return a message, the sender's key and connection; None if there is none.
+    def _receive(self) -> _Received | None:
+        """Return the next message, the oldest of those that were read ahead first."""
+        if self._ahead:
+            return self._ahead.popleft()
+        self._told.clear()
+        return self._receive_new()
+
+    def _receive_new(self) -> _Received | None:
+        """Return a message from the socket; None if there is none.
 
         Of too many frames, just enough are kept to find that out.
         """

@@ -30,7 +30,8 @@ _EVERY = click.option(
     default=1000,
     show_default=True,
     metavar="N",
-    help="Rows per false alarm in a stream in which nothing changes.",
+    help="Mean number of rows between false alarms of the anomaly detector on a stream that does "
+    "not change.",
 )
 _ON_ALARM = click.option(
     "--on-alarm",
@@ -94,9 +95,7 @@ alarm_options = option_group("alarms", AlarmOptions, _EVERY, _ON_ALARM)
 beside_options = option_group(
     "alarms",
     BesideOptions,
-    click.option(
-        "--watch", is_flag=True, help="Detect anomalies in the rows, beside learning the labels."
-    ),
+    click.option("--watch", is_flag=True, help="Also run an anomaly detector on every row."),
     _EVERY,
     _ON_ALARM,
 )

@@ -70,14 +70,15 @@ network_options = option_group(
         "--allow-host",
         multiple=True,
         metavar="NAME",
-        help="Further Host header that they accept. Repeatable.",
+        help="Additional Host header that the page, the metrics and the HTTP API accept. "
+        "Repeatable.",
     ),
     click.option(
         "--token",
         "--http-token",
         "token",
         metavar="FILE",
-        help="File with the token that clients of them send, created if absent. Required if "
-        "ADDRESS is not local. A browser asks for it as password.",
+        help="Token file for the page, the metrics and the HTTP API; created if absent. Required "
+        "if ADDRESS is not local. Browsers ask for the token as a password.",
     ),
 )

@@ -255,7 +255,8 @@ def model_options(holdout: int | None) -> Decorator:
         click.option(
             "--preset",
             type=click.Choice(["fast", "default", "accurate"]),
-            help="Size of the model; --set overrides single parameters.",
+            help="fast: 64 neurons. default: as many as suit the number of features. accurate: 256 "
+            "neurons, and the last 5000 rows are kept. --set overrides single parameters.",
         ),
         click.option(
             "--set",
@@ -309,7 +310,7 @@ score_options = option_group(
         default=_AT_PRECISION,
         show_default=True,
         metavar="P",
-        help="Precision at which the report has the recall of each class.",
+        help="Report the recall of each class at this precision.",
     ),
 )
 
@@ -337,8 +338,8 @@ def source_options(on_bad: str | None) -> Decorator:
             "limits",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Bound on what may be sent, for example --limit sources=64; those on names "
-            "hold for every source and for --http. docs/security.md lists all. Repeatable.",
+            help="Limit on what peers may send, for example --limit sources=64. Limits on names "
+            "apply to every source and to --http. docs/security.md lists all. Repeatable.",
         ),
         click.option(
             "--on-bad",

@@ -131,7 +131,8 @@ port_options = option_group(
     click.option(
         "--http",
         metavar="[ADDRESS:]PORT",
-        help="Serve predictions and take rows and labels at http://127.0.0.1:PORT; described by "
-        "/openapi.json. PORT?target=NAME&id=NAME gives roles to columns of the line protocol.",
+        help="HTTP API for predictions, rows and labels, described by /openapi.json. ADDRESS "
+        "overrides --bind. For InfluxDB line protocol, PORT?target=NAME&id=NAME names the columns "
+        "of the label and the id.",
     ),
 )

@@ -63,7 +63,7 @@ def _contents(path: str) -> dict[str, object]:
         "version": config.get("version"),
         "task": config.get("task"),
         "n_samples": config.get("n_samples", model.get("n_seen")),
-        "sources": _sources(config.get("position") or {}, config.get("source")),
+        "sources": _sources(config.get("position"), config.get("source")),
         "settings": config.get("settings"),
         "state_sha256": state_sha256(model, arrays),
         "parameters": sum(array.size for array in arrays.values()),
@@ -82,28 +82,28 @@ def _highest(beside: Mapping[str, Any]) -> dict[str, int]:
 
 def _fault(saved: Saved) -> str | None:
     """Return why this release cannot restore a file, None if it can."""
-    from loco_stream.engine.checkpoint_schema import check_types
-    from loco_stream.engine.state import model_of
+    from loco_stream.engine.core import check_restorable
     from loco_stream.errors import LocoStreamError
     from loco_stream.estimators.saving import restored
-    from loco_stream.persistence.content import Saved as Content
 
-    kind, config, arrays = model_of(saved)
     try:
         if saved.kind == "checkpoint":
-            check_types(saved.config)
-        restored(Content(kind, config, arrays))
+            check_restorable(saved)
+        else:
+            restored(saved)
     except LocoStreamError as error:
         return str(error)
     return None
 
 
-def _sources(position: Mapping[str, Any], source: str | None) -> dict[str, Any]:
+def _sources(position: object, source: str | None) -> dict[str, Any]:
     """Return how far each source was read.
 
     A source that merges several has a position per source, as ``{source: {epoch: seq}}``; any other
     source has one position.
     """
+    if not isinstance(position, Mapping):  # of a checkpoint that cannot be restored, or of none
+        return {}
     if position.keys() == {"within", "beside"}:
         beside = _highest(position["beside"])
         return {**_sources(position["within"], source), "beside": beside}

@@ -57,7 +57,7 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
     "--source",
     metavar="URL",
     help="Source of the rows, for example zmq+reliable://127.0.0.1:5555; `loco-stream run --help` "
-    "lists all kinds. Without it, rows come by --http alone.",
+    "lists all kinds. Without it, rows arrive through --http only.",
 )
 @state_options(None)
 @source_options("skip")

@@ -299,7 +299,7 @@ class ConceptDetector:
             numbers = arrays["detector"]
         except (KeyError, TypeError) as error:
             raise CheckpointError(
-                f"the saved state of the drift detector is not complete: {error!r}"
+                f"the saved state of the drift detector cannot be restored: {error!r}"
             ) from error
         if gate.shape != self._gate.shape:
             raise CheckpointError("the saved state of the drift detector has another gate")

@@ -282,4 +282,4 @@ def check_types(config: State) -> None:
     try:
         msgspec.convert(config, Checkpoint)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise CheckpointError(f"the checkpoint is not complete: {error}") from error
+        raise CheckpointError(f"the checkpoint cannot be restored: {error}") from error

@@ -162,7 +162,7 @@ class CommitPipeline:
         events: Sequence[Event],
         position: Position,
         skip: int,
-        stopped: Callable[[], bool],
+        hold: Callable[[float, str], bool],
     ) -> bool:
         """Log, learn and acknowledge a commit; False if the run was stopped before it was logged.
 
@@ -174,21 +174,21 @@ class CommitPipeline:
             Position of the source after the commit.
         skip
             Rows of the next commit that are learned already.
-        stopped
-            Returns whether the run was stopped, asked while the disk refuses the log.
+        hold
+            Waits while the disk refuses the log; returns False if the run was stopped.
         """
         if not events:
-            return self._take(events, position, skip, stopped)
+            return self._take(events, position, skip, hold)
         number = self.cursor.commit + 1
         with self._span("loco.commit", attributes={"commit": number, "events": len(events)}):
-            return self._take(events, position, skip, stopped)
+            return self._take(events, position, skip, hold)
 
     def _take(
         self,
         events: Sequence[Event],
         position: Position,
         skip: int,
-        stopped: Callable[[], bool],
+        hold: Callable[[float, str], bool],
     ) -> bool:
         store = self.store
         number = self.cursor.commit + bool(events)
@@ -199,7 +199,7 @@ class CommitPipeline:
         storable = position
         if events and store is not None and store.has_log:
             storable, payload = self._encode(valid, position, skip, now)
-            if not store.log(number, payload, stopped):
+            if not store.log(number, payload, hold):
                 return False
         for event, reason in valid.refused:
             self._handler.set_aside(event, reason)
@@ -366,7 +366,7 @@ class CommitPipeline:
         new: set[int] = set()  # set aside in this process
         while True:
             saved = store.load(self._settings)
-            self._restore(saved)
+            self.restore(saved)
             if not new:  # once: the sinks keep it
                 self._listeners.restore_state(saved.config["undelivered"])
             self.cursor = Cursor(
@@ -395,7 +395,7 @@ class CommitPipeline:
                 store.finish()
         return True
 
-    def _restore(self, saved: Saved) -> None:
+    def restore(self, saved: Saved) -> None:
         """Restore model, scores, monitor and counts.
 
         Raises
@@ -414,7 +414,7 @@ class CommitPipeline:
             self._handler.restore_state(config["events"])
             self._watch.resume(self._handler.n_rows, trainer.n_samples)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CheckpointError(f"the checkpoint is not complete: {error!r}") from error
+            raise CheckpointError(f"the checkpoint cannot be restored: {error!r}") from error
 
 
 def _record(valid: ValidEvents, position: Position, skip: int) -> State:

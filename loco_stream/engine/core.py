@@ -16,6 +16,7 @@ from loco_stream._compiler.timing import compile_seconds
 from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine.admission import Admission, NameBounds
+from loco_stream.engine.checkpoint_schema import check_types
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.events import EventHandler
@@ -35,15 +36,15 @@ from loco_stream.engine.tracing import NoTracer, Tracer
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
-from loco_stream.errors import ConfigError
+from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.decision import Costs
 from loco_stream.metrics.ranking import PRECISION
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence.content import State
+from loco_stream.persistence.content import Saved, State, without_prefix
 from loco_stream.records import Record
 from loco_stream.stream import Event, Position, Sink, Source
 
-__all__ = ["StreamEngine"]
+__all__ = ["StreamEngine", "check_restorable"]
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
@@ -449,10 +450,16 @@ class StreamEngine:
                 return
 
     def _take(self, events: Sequence[Event], position: Position, skip: int) -> bool:
-        is_taken = self._commits.take(events, position, skip, lambda: self._stopping)
+        is_taken = self._commits.take(events, position, skip, self._hold)
         if is_taken:
             self._board.update(self)
         return is_taken
+
+    def _hold(self, seconds: float, reason: str) -> bool:
+        """Wait unless the run was stopped; return whether it goes on."""
+        if not self._stopping:
+            self._reader.hold(seconds, reason)
+        return not self._stopping
 
     def _next(self) -> tuple[Sequence[Event], Position] | None:
         """Return the next commit and the position after it; None at the end."""
@@ -578,6 +585,39 @@ def _check_monitor(monitor: TaskMonitor, problem: str) -> None:
     if problem in (TARGETS, FORECASTING) and monitor.holds_out:
         what = "several targets" if problem == TARGETS else "a forecaster"
         raise ConfigError(f"`monitor` must have holdout=0 with {what}")
+
+
+def check_restorable(saved: Saved) -> None:
+    """Restore a checkpoint into an engine of its own, without a source.
+
+    Raises
+    ------
+    CheckpointError
+        This release cannot restore it.
+    """
+    config = saved.config
+    check_types(config)
+    prequential = config["measures"]["prequential"]
+    try:
+        engine = StreamEngine(
+            _model_in(saved, "model"),
+            (),
+            task=prequential["problem"],
+            score_window=prequential["window"],
+            anomaly=_model_in(saved, "anomaly") if "anomaly" in config else None,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"this release has no such engine: {error}") from error
+    # there is no source to compare the fingerprint with
+    engine._commits.restore(Saved(saved.kind, {**config, "fingerprint": {}}, saved.arrays))
+
+
+def _model_in(saved: Saved, part: str) -> Model:
+    """Return the model in one part of a checkpoint."""
+    from loco_stream.estimators.saving import restored
+
+    config = saved.config[part]
+    return restored(Saved(config["kind"], config, without_prefix(part, saved.arrays)))
 
 
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ _MAX_ROWS = 4096
 _MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
 _TICK = 0.05
 
+_NOT_LEARNED = "the service ends: the rows are not learned; send them again"
+_UNKNOWN = "the service ends before the rows are durable; send them again, with source and seq"
+
 # Keys of the side state.
 _SOURCES = "sources"
 _REFUSED = "refused"
@@ -42,7 +46,7 @@ Pair = tuple[Mapping[Any, Any], Any]
 
 
 class InboxClosedError(Exception):
-    """The service ends, and these rows were not learned."""
+    """The service ends, and it is not certain that these rows are learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Inbox:
         self._n_rows = 0
         self._arrived = threading.Condition()
         self._forgotten: list[str] = []
+        self._is_closed = False
 
     def forget(self, source: str) -> None:
         """Forget the row numbers of a client's stream: it may number its rows anew."""
@@ -169,6 +174,8 @@ class Inbox:
         ------
         InboxFullError
             4096 rows wait.
+        InboxClosedError
+            The service ends.
         """
         with self._arrived:
             now = time.time()
@@ -199,6 +206,8 @@ class Inbox:
         ------
         InboxFullError
             4096 rows and labels wait.
+        InboxClosedError
+            The service ends.
         """
         with self._arrived:
             pairs = zip(ids, labels, strict=True)
@@ -213,6 +222,8 @@ class Inbox:
     def _submit(
         self, events: Sequence[Sample | Labels], source: str | None, client: str
     ) -> Future[list[RowResult]]:
+        if self._is_closed:
+            raise InboxClosedError(_NOT_LEARNED)
         if self._n_rows + len(events) > _MAX_ROWS:
             raise InboxFullError(f"{self._n_rows} rows wait to be learned; try again later")
         done: Future[list[RowResult]] = Future()
@@ -230,6 +241,13 @@ class Inbox:
             self._waiting = deque()
             self._n_rows = 0
         return taken
+
+    def close(self) -> None:
+        """Refuse rows from now on, and tell those who wait that theirs are not learned."""
+        with self._arrived:
+            self._is_closed = True
+        for submission in self.take():
+            submission.done.set_exception(InboxClosedError(_NOT_LEARNED))
 
 
 class InboxSource(Source):
@@ -370,6 +388,10 @@ class InboxSource(Source):
         while len(self._refused) > _MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
 
+    def hold(self, seconds: float, reason: str) -> None:
+        """Let the source wait."""
+        self._source.hold(seconds, reason)
+
     def side_state(self) -> dict[str, Any]:
         """Return which numbered rows were yielded, and which of the last ones were refused."""
         return {
@@ -403,10 +425,10 @@ class InboxSource(Source):
 
     def close(self) -> None:
         """Close the source, and tell those who wait that their rows are not learned."""
-        for submission in self._inbox.take():
-            submission.done.set_exception(
-                InboxClosedError("the service ends: the rows are not learned; send them again")
-            )
+        self._inbox.close()
+        for submission in chain.from_iterable(filter(None, self._unacked)):
+            submission.done.set_exception(InboxClosedError(_UNKNOWN))
+        self._unacked.clear()
         self._source.close()
 
 

@@ -194,6 +194,11 @@ class SourceReader:
         except Exception as error:
             failures.append(error)
 
+    def hold(self, seconds: float, reason: str) -> None:
+        """Let the source wait, and say why, while nothing can be acknowledged."""
+        self.source.hold(seconds, reason)
+        self.waited += seconds
+
     def rest(self, seconds: float) -> None:
         """Wait after the end of the stream."""
         time.sleep(seconds)

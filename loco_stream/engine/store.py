@@ -149,18 +149,18 @@ class Store:
         self,
         commit: int,
         payload: bytes,
-        stopped: Callable[[], bool],
+        hold: Callable[[float, str], bool],
     ) -> bool:
         """Log a commit; while the disk refuses, raise the alarm and retry ten times per second.
 
-        Returns False if the engine was stopped before: the commit must then not be learned.
+        `hold` waits, is told the alarm, and returns False if the engine was stopped. Then this
+        returns False too, and the commit must not be learned.
         """
         if self._wal is None:
             return True
         while not self._try_to_log(self._wal, commit, payload):
-            if stopped():
+            if not hold(_RETRY_SECONDS, self._log_alarm or ""):
                 return False
-            time.sleep(_RETRY_SECONDS)
         return True
 
     def _try_to_log(self, wal: WriteAheadLog, commit: int, payload: bytes) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from loco_stream.estimators.inputs.data_warnings import DataWarnings
 from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators.inputs.slots import FeatureSlots, plain_label, require_mapping
 from loco_stream.estimators.inputs.tables import Table, column_names
-from loco_stream.estimators.tickets import Origin
+from loco_stream.estimators.tickets import Origin, Ticket
 from loco_stream.learner import step
 from loco_stream.learner.arrays.allocate import (
     allocate,
@@ -92,11 +93,15 @@ class ModelCore:
     origin
         Tells tickets of this model from those of others; None in a model that continues a saved
         one, which may have given tickets too.
+    learned_tickets
+        Tickets that were learned, as long as somebody holds them.
     sequence
         The sequence that the last row of an array belonged to.
     decision
         Chooses classes from probabilities; None for the most probable one.
     """
+
+    learns_tickets_once: ClassVar[bool] = True
 
     def __init__(self, options: ModelOptions, *, regression: bool) -> None:
         self.options = options
@@ -112,6 +117,7 @@ class ModelCore:
         self.scratch: Scratch | None = None
         self.warnings = DataWarnings()
         self.origin: Origin | None = Origin()
+        self.learned_tickets: WeakSet[Ticket] = WeakSet()
         self.sequence: Hashable = None
         self.decision: Decision | None = None
         self.row: Float64 = np.zeros((1, 0))
@@ -546,6 +552,7 @@ class ModelCore:
             kept["scratch"] = None
             kept["_args"] = None
             kept["_one"] = None
+            del kept["learned_tickets"]
             kept["row"] = None
             kept["slots"] = self.slots.copy()
             kept["warnings"] = self.warnings.copy()
@@ -559,6 +566,7 @@ class ModelCore:
         self.__dict__.update(kept, state=None)
         self.lock = fork_safe_lock()
         self._one = OneRow.make()
+        self.learned_tickets = WeakSet()
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: arrays[spec.name]))

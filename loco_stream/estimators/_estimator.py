@@ -337,8 +337,8 @@ class LOCOEstimator(base.Estimator):
         Parameters
         ----------
         sequence
-            Id of the event that the next row belongs to, any hashable value but NaN. Array methods
-            take one per row as `sequence=`.
+            Id of the sequence that the next row belongs to, any hashable value but NaN. Array
+            methods take one per row as `sequence=`.
 
         Raises
         ------
@@ -406,18 +406,18 @@ class LOCOEstimator(base.Estimator):
         t: ArrayLike | None = None,
         features: Iterable[Hashable] | None = None,
     ) -> None:
-        """Learn the rows of one event, which share one label.
+        """Learn one sequence: rows that share one label.
 
         All rows are predicted before the first is learned, so that no part of the readout gains
-        weight for having just seen the event. The readout learns from every row; the hidden layers
-        take one step per label, divided equally among the rows. The memory is reset first.
+        weight for having just seen the sequence. The readout learns from every row; the hidden
+        layers take one step per label, divided equally among the rows. The memory is reset first.
 
         Parameters
         ----------
         X
             (n, n_features) numbers, the rows in order; at least one.
         y
-            Label or value of the event.
+            Label or value of the sequence.
         t
             Time of each row, as in `learn_array`.
         features

@@ -132,17 +132,21 @@ def learn_ticket(core: ModelCore, ticket: Ticket, y: Any) -> None:
         slot, value = core.placed_target(slots, given)
         if ticket.features is None:
             core.learn_row(ticket.x, slot, value, NO_TIMES, tickets)
-            return
-        row = core.placed(table(ticket.x).numbers, ticket.features)
-        core.run(row, np.array([slot]), np.array([value]), predicts=False, tickets=tickets)
-        core.warn_of_columns()
+        else:
+            row = core.placed(table(ticket.x).numbers, ticket.features)
+            core.run(row, np.array([slot]), np.array([value]), predicts=False, tickets=tickets)
+            core.warn_of_columns()
+        if core.learns_tickets_once:
+            core.learned_tickets.add(ticket)
 
 
 def _check_ticket(core: ModelCore, ticket: Ticket) -> None:
-    """Refuse a ticket of another model, and numbers that compiled code would misread."""
+    """Refuse a ticket that is another model's, was learned, or would be misread by kernels."""
     predicted = ticket.predicted
     if None not in (ticket.origin, core.origin) and ticket.origin is not core.origin:
         raise InputError("`x` must be a ticket of this model, got one of another; learn the row")
+    if ticket in core.learned_tickets:
+        raise InputError("`x` must be a ticket that was not learned, got one that was")
     if len(predicted) == 0 or _is_sound(core, predicted):
         return
     raise InputError("`x` must be a ticket of this model; learn the row itself")

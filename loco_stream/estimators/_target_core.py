@@ -53,6 +53,8 @@ class TargetCore(ModelCore):
     _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState}
     """Groups of arrays besides the state, by attribute; a file names them ATTRIBUTE.ARRAY."""
 
+    learns_tickets_once = False  # the values of a row's targets may come one by one
+
     def __init__(self, options: ModelOptions) -> None:
         super().__init__(options, regression=True)
         self.targets: TargetState | None = None

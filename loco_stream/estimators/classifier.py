@@ -31,15 +31,19 @@ __all__ = ["LOCOClassifier"]
 class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     """Spiking network that learns a classification stream row by row and forgets little.
 
-    A row is scaled and encoded as constant currents, which drive event-driven spiking layers for
-    one window; a neuron's spikes leave a synaptic trace. Recursive readouts that forget at
-    different speeds read the traces; stacks and a Bayesian mixture combine them into one set of
-    probabilities. A second layer never learns; a linear discriminant on it keeps every class and
-    predicts those that have long been absent (see `predict_one`). Hidden layers learn by low-rank
-    cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): local credit whose weight change is
-    projected orthogonally to earlier inputs. Learning needs forward passes only and no task labels,
-    and no row is stored unless `neighbors` is set. A missing, infinite or non-numeric value is
-    masked: it contributes no current and is counted in `masked_values`.
+    Each row is standardised and encoded as constant input currents. The currents drive
+    event-driven spiking layers for one integration window, and each neuron's spikes leave a
+    synaptic trace. Recursive least-squares readouts with different forgetting rates predict from
+    the traces. Learned weights (the stacks) and a Bayesian mixture combine these and other experts
+    into class probabilities. A separate layer of random spiking neurons never learns. A linear
+    discriminant on it retains every class and predicts classes that have long been absent (see
+    `predict_one`).
+
+    Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the
+    weight update from local credit is projected orthogonally to earlier inputs. Learning uses
+    forward passes only, and it needs no task labels. No raw row is stored unless `neighbors` is
+    set. A missing, infinite or non-numeric value is masked: it contributes no current and is
+    counted in `masked_values`.
 
     Parameters
     ----------
@@ -67,7 +71,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     retention
         Weight of earlier knowledge against recent rows, 0 to 1. With ``in_stream=None``, a higher
         value lets a long-absent class be predicted on weaker evidence. Above 0, snapshots of
-        earlier states are kept and recalled when their concept returns. 0: the model only adapts.
+        earlier models are kept and used again when their concept returns. 0: the model only adapts.
         Lower it if classes that vanish never return.
     memory
         Shortest and longest time constant of the traces that carry on from row to row, for every
@@ -83,8 +87,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         1,000,000. The 7 nearest rows, the 3 nearest, and the 7 nearest of the most recent fifth are
         three further outputs in the stack. Set it where a class fills several separate regions
         (digits, moving clusters). Only with this option do the model, its files and its checkpoints
-        hold raw rows, which anyone with the file can read. The time of a row grows with their
-        number; memory is 4 bytes per value.
+        hold raw rows, which anyone with the file can read. The time per row grows with their
+        number. Each stored value takes 4 bytes of RAM.
     centroids
         Number of centroids in feature space, 0 to 100,000. Each moves towards the rows near it and
         counts their classes; the 3 and the 7 nearest are two further outputs in the stack. They
@@ -93,16 +97,17 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         of single rows. None: 300, or 0 for rows of more than 256 features and where the readout
         sees no features.
     categories
-        Distinct texts that a feature may hold before further ones share their slots, chosen by a
-        checksum, 0 to 1024; `categories_` reports how many did. The work per row grows with the
-        square of all inputs, so all features together hold at most 1024. 0: texts are masked.
+        Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
+        texts share these slots by checksum; `categories_` reports how many did. The work per row
+        grows with the square of all inputs, so all features together hold at most 1024. 0: texts
+        are masked.
     neuron
         ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike
         raises. ``"izhikevich"``: regular spiking, integrated numerically and about fifty times
         slower. Others can be registered, see `loco_stream.neurons`.
     seed
-        Seed of all random numbers, 0 to 2**64 - 1; None is 0. Equal seeds and streams give equal
-        bytes.
+        Seed of all random numbers, 0 to 2**64 - 1; None is 0. Equal seeds and streams give
+        bit-identical models.
     advanced
         Options that few users change; see `AdvancedOptions`.
 
@@ -536,7 +541,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         features: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
     ) -> Any:
-        """Return the most probable label of the event with these rows.
+        """Return the most probable label of the sequence with these rows.
 
         See `predict_proba_sequence`.
         """
@@ -554,7 +559,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         features: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
     ) -> dict[Any, float]:
-        """Return the probability of each label of an event: the geometric mean over its rows.
+        """Return the probability of each label of a sequence: the geometric mean over its rows.
 
         Parameters are those of `learn_sequence`, and `in_stream` of `predict_one`. Changes nothing;
         empty before any class is known.

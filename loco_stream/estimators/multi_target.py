@@ -302,7 +302,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     def predict_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
     ) -> dict[Hashable, float]:
-        """Return each target of the event with these rows: the mean over them. Changes nothing."""
+        """Return each target of the sequence with these rows: the mean over them.
+
+        Changes nothing.
+        """
         core = self._core
         with core.lock:
             answers, _ = _events.predict(core, X, t, features, 0)
@@ -321,7 +324,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         return frame_like(frame, self.learn_predict_array(X, values, targets=names), names)
 
     def predict_many(self, X: Any) -> Any:  # type: ignore[override]
-        """Return the predicted value of each target for each row of a frame, as such a frame."""
+        """Predict all targets for each row of a frame.
+
+        Return a frame of the same library with one column per target.
+        """
         frame = require_frame(X)
         return frame_like(frame, self.predict_array(X), self.targets)
 

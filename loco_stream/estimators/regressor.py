@@ -269,7 +269,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     def predict_sequence(
         self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
     ) -> float:
-        """Return the value of the event with these rows: the mean over them. Changes nothing."""
+        """Return the value of the sequence with these rows: the mean over them. Changes nothing."""
         with self._core.lock:
             answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES), False)
             return 0.0 if self._core.state is None else float(answers.mean())

@@ -35,11 +35,11 @@ def _none() -> None:
     """Return what a copy has in its place."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Ticket:
     """A row that was observed, with the prediction made at that time.
 
-    `learn_one` takes it in place of the row.
+    `learn_one` takes it in place of the row, once.
 
     Parameters
     ----------

@@ -250,7 +250,7 @@ class KeyRouter:
         if isinstance(event, Sample):
             x = {name: value for name, value in event.x.items() if name != self._feature}
             key = key_of(event.x.get(self._feature))
-            return 0, None, iter([(key, (x, event.y, event.seq, _info_of(event)))])
+            return event.epoch, None, iter([(key, (x, event.y, event.seq, _info_of(event)))])
         keys, X, names = self.keys(event.X, event.features)
         labels = [None] * len(X) if event.y is None else event.y
         numbers = range(event.seq, event.seq + len(X))

@@ -148,7 +148,7 @@ class Fleet:
         _check_integer("block_rows", block_rows, 1, 1 << 20)
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
-            raise ConfigError("`ray_address` needs workers, 1 or more")
+            raise ConfigError("`workers` must be 1 or more with `ray_address`, got 0")
         _check_seconds(share_seconds, share)
         if not 1.0 <= lease <= 20.0:
             raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")

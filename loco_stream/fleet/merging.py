@@ -108,8 +108,11 @@ def _check(parts: Sequence[_Part]) -> None:
                     f"models to merge must have the same {name}, got {first.config[name]!r:.200} "
                     f"and {part.config[name]!r:.200}"
                 )
-        if part.arrays["experts.least_squares.projectors"].shape != shape:
-            raise InputError("models to merge must have met their features in the same order")
+        other = part.arrays["experts.least_squares.projectors"].shape
+        if other != shape:
+            raise InputError(
+                f"models to merge must have arrays of one shape, got {shape} and {other}"
+            )
     if advanced["readout"] != "recursive":
         raise InputError(
             f"models to merge must have `readout` 'recursive', got {advanced['readout']!r}"

@@ -1,9 +1,10 @@
 """One row: the only place that joins the stages, in one written order.
 
-Predict: scale, encode -> drives -> spikes -> traces -> experts -> stacks, mixture -> snapshots ->
-calibration -> stack of the stream's next row -> dormant classes.
+Predict: scale, encode -> drives -> spikes -> traces, fixed layer -> experts -> stacks, mixture ->
+snapshots -> calibration -> stack of the stream's next row -> dormant classes.
 Learn: the same pass (or the one that predict left for this row), then credit -> projection, weight
-change and bounds of every layer -> experts -> stacks, mixture, calibration -> statistics.
+change and bounds of every layer -> weights of the next row, snapshots -> experts -> recent rows ->
+stacks, mixture, calibration -> gains, statistics.
 Everything learned is in `State`; `Scratch` is working memory.
 """
 

@@ -156,7 +156,8 @@ def _check_ends(ends: Sequence[int], n_rows: int, n_tasks: int) -> None:
         )
     if list(ends) != sorted(set(ends)) or not (ends[0] >= 0 and ends[-1] < n_rows - 1):
         raise InputError(
-            f"`ends` must increase within rows 0 to {n_rows - 2} of curves, got {list(ends)}"
+            f"`ends` must be strictly increasing row numbers of `curves` from 0 to {n_rows - 2}, "
+            f"got {list(ends)}"
         )
 
 

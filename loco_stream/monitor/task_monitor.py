@@ -745,7 +745,7 @@ class TaskMonitor:
             ) from error
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(
-                f"the saved state of the monitor is not complete: {error!r}"
+                f"the saved state of the monitor cannot be restored: {error!r}"
             ) from error
         self.__dict__.update(fresh.__dict__)
 

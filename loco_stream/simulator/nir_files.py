@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError, InputError, LocoStreamError
+from loco_stream.simulator import nir_reader
 from loco_stream.simulator.clocked import require_grid
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.linear_readout import Readout
@@ -33,7 +34,6 @@ __all__ = ["metadata_of", "read_graph", "read_network", "step_of", "write_networ
 
 _MS = 1e-3  # seconds
 _DEFAULT_STEP = 0.1  # ms
-_MAX_BYTES = 4 << 30  # of all arrays of a file
 Untyped: TypeAlias = Any  # the package nir and its nodes have no types
 Path: TypeAlias = str | PathLike[str]
 Chain: TypeAlias = list[tuple[str, Untyped]]
@@ -134,36 +134,17 @@ def _readout_nodes(nir: Untyped, readout: Readout, dt: float) -> tuple[Untyped, 
 
 def read_graph(path: Path) -> Untyped:
     """Return the graph of a file; raises `InputError` if it cannot be read."""
-    nir = _nir()
+    _nir()
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
             raise InputError(f"cannot read {path}: it must be a regular file")
-        _check_size(path)
-        return nir.read(str(path))
+        return nir_reader.read(path)
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: No such file or directory") from None
-    except Exception as error:  # h5py and nir raise errors of many kinds
-        raise InputError(
-            f"cannot read {path} as a NIR file: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _check_size(path: Path) -> None:
-    """Raise `InputError` for a file whose arrays do not fit in memory, however small it is."""
-    import h5py
-
-    sizes = []
-    with h5py.File(path, "r") as file:
-        file.visititems(lambda _, item: sizes.append(_n_bytes(item)))
-    if sum(sizes) > _MAX_BYTES:
-        raise InputError(f"{path} must hold at most {_MAX_BYTES:,} bytes, got {sum(sizes):,}")
-
-
-def _n_bytes(item: Untyped) -> int:
-    """Return the bytes of a data set in memory; 0 for a group."""
-    return int(getattr(item, "nbytes", 0))
+    except Exception as error:  # nir raises errors of many kinds
+        raise InputError(f"cannot read {path} as a NIR file: {error}") from error
 
 
 def metadata_of(graph: Untyped) -> dict[str, Untyped]:

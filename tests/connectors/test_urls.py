@@ -36,9 +36,12 @@ def test_a_duration_has_a_unit():
     [
         (
             "csv:rows.csv?separator=;&delimiter=,",
-            r"'delimiter' \(or as separator\) must be given once",
+            r"'delimiter' \(or as separator\) must be given at most once",
         ),
-        ("zmq+pull://127.0.0.1:*?bind=1&connect=1", r"'bind' \(or as connect\) must be given once"),
+        (
+            "zmq+pull://127.0.0.1:*?bind=1&connect=1",
+            r"'bind' \(or as connect\) must be given at most once",
+        ),
     ],
 )
 def test_two_names_of_one_option_exclude_each_other(url, text):

@@ -509,6 +509,9 @@ def test_the_course_is_exported_as_csv_and_png(watch):
         lines = download.value.path().read_text().splitlines()
         assert lines[0] == "row,window_accuracy,accuracy,no_change_accuracy,majority_accuracy,time"
         assert len(lines) > 20
+        names = "[['=1+1', 0], ['@a', 1], ['b,\"c', 1]]"
+        text = seen.page.evaluate(f"courseAsCsv([[1, 2]], {names})")
+        assert text == '\'=1+1,\'@a,"b,""c"\n1,2,2\n'  # no spreadsheet obeys a name
         with seen.page.expect_download() as download:
             seen.page.click("#picture")
         assert download.value.suggested_filename == "loco_stream-a-tap.png"

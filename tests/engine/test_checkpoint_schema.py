@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from loco_stream import LOCOClassifier, LOCORegressor, TaskMonitor
+import pytest
+from click.testing import CliRunner
+
+from loco_stream import (
+    LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+    TaskMonitor,
+)
+from loco_stream.cli.inspect import command as inspect
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import newest
 from loco_stream.engine.checkpoint_schema import Checkpoint
@@ -52,6 +63,8 @@ def test_a_value_of_another_type_is_refused_before_a_row_is_learned(tmp_path, pa
         other.unlink()
     with pytest.raises(CheckpointError):
         StreamEngine(LOCOClassifier(hidden_sizes=(4,)), rows, resume=True, **make).run()
+    shown = CliRunner().invoke(inspect, [str(newest), "--json"])
+    assert json.loads(shown.output)["fault"]
 
 
 def saved_config(folder, model, events, **options):
@@ -68,6 +81,25 @@ def changing_rows(n, regression=False):
         turned = (i >= n // 2) != (i % 3 == 0)
         rows.append(({"a": a, "b": "text"}, a * 2.0 + turned if regression else "xy"[turned]))
     return rows
+
+
+ROW = {"a": 0.5, "b": 1.0}
+RUNS = {
+    "forecaster": (LOCOForecaster(hidden_sizes=4), [({}, float(i % 3)) for i in range(40)], {}),
+    "detector": (LOCODetector(), [(ROW, None)] * 40, {}),
+    "detector beside": (LOCOClassifier(), [(ROW, "on")] * 40, {"anomaly": LOCODetector()}),
+    "targets": (LOCOMultiTargetRegressor(), [(ROW, {"p": 1.0, "q": 2.0})] * 40, {}),
+    "regression": (LOCORegressor(), [(ROW, 1.5)] * 40, {}),
+    "delay": (LOCOClassifier(), [(ROW, "on")] * 40, {"delay": 3}),
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_the_checkpoint_of_any_run_can_be_restored(tmp_path, kind):
+    model, rows, options = RUNS[kind]
+    StreamEngine(model, rows, checkpoint=tmp_path, **options).run()
+    shown = CliRunner().invoke(inspect, [str(tmp_path), "--json"])
+    assert json.loads(shown.output)["fault"] is None
 
 
 @pytest.mark.parametrize("kind", ["held out", "regression", "late labels", "delay"])

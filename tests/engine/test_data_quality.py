@@ -141,3 +141,13 @@ def test_a_resumed_run_reports_all_rows(tmp_path):
     report = StreamEngine(LOCOClassifier(seed=0), ROWS, **options, resume=True).run()
     assert report["masked"] == whole["masked"]
     assert report["unused"] == whole["unused"]
+
+
+def test_fill_values_are_missing_and_reported():
+    rng = np.random.default_rng(4)
+    rows = [({"a": float(v), "b": 1.0}, "on" if v > 0 else "off") for v in rng.normal(size=400)]
+    for i in (50, 150, 390):
+        rows[i][0]["a"] = -9999.0
+    report = StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=0), rows).run()
+    (sentence,) = [text for text in report["unused"] if "fill values" in text]
+    assert sentence.startswith("column 'a' had 3 fill values")

@@ -195,7 +195,7 @@ def test_a_missing_directory_raises_a_checkpoint_error(tmp_path):
 
 
 def test_a_missing_cluster_raises_a_config_error(tmp_path):
-    with pytest.raises(ConfigError, match="`ray_address` needs workers"):
+    with pytest.raises(ConfigError, match="`workers` must be 1 or more with `ray_address`"):
         Fleet(template(), tmp_path, ray_address="127.0.0.1:1")
     with Fleet(template(), tmp_path) as fleet, pytest.raises(ConfigError, match="no workers"):
         fleet.rescale(2)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor
+from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1.receiver import Receiver
+from loco_stream.connectors.ls1.remote_source import RemoteSources
 from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
@@ -107,6 +112,20 @@ def test_a_stream_that_restarts_is_learned_once(tmp_path):
         assert [fleet.state_sha256(key) for key in range(4)] == [
             alone(*table[key]) for key in range(4)
         ]
+
+
+def test_numbers_of_a_stranger_cost_no_row_of_another_key(tmp_path):
+    messages = [{"x": {"device": "honest", "a": 1.0 * i}, "y": "on"} for i in range(20)]
+    other = {"x": {"device": "stranger", "a": 1.0}, "y": "on"}
+    messages.insert(5, {**other, "seq": 2**62})
+    messages.insert(10, {**other, "seq": 3})
+    receiver = Receiver(RemoteSources(Limits()))
+    events = [receiver.take([b"plant", json.dumps(message).encode()]) for message in messages]
+    with Fleet(template(), tmp_path) as fleet:
+        for part in (events[:7], events[7:]):
+            (tmp_path / "position").unlink(missing_ok=True)
+            FleetRunner(fleet, SourceReader(PairSource(part)), "device").run()
+        assert [fleet.report(key)["n_samples"] for key in ("honest", "stranger")] == [20, 2]
 
 
 def test_rows_and_labels_not_used_are_counted(tmp_path):

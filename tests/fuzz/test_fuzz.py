@@ -1,7 +1,7 @@
 """Fuzz tests: damaged input raises a `LocoStreamError` and has no other effect.
 
-Each test mutates the files of its corpus for a few seconds, with LOCO_SOAK=1 for twelve minutes. An
-input that once caused a fault is kept as a file of the corpus.
+Each test mutates the files of its corpus for a few seconds. LOCO_SOAK=1 tries 100,000 mutants, and
+LOCO_MUTANTS another number. An input that once caused a fault is kept as a file of the corpus.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import random
+import resource
+import signal
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -32,10 +35,13 @@ from loco_stream.stream import Block, Sample
 from tests.helpers import foreign
 from tests.helpers.server_harness import A, ServerHarness
 
-SECONDS = 720.0 if os.environ.get("LOCO_SOAK") else 12.0
+SECONDS = 12.0
+N_MUTANTS = int(os.environ.get("LOCO_MUTANTS", 100_000 if os.environ.get("LOCO_SOAK") else 0))
+SLOWEST = 60  # seconds of one input
+MEMORY = 1 << 30  # bytes of all inputs
 CORPUS = Path(__file__).parent / "corpus"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(2 * SECONDS) + 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(14_400 if N_MUTANTS else 144)]
 
 
 def mutated(contents):
@@ -52,8 +58,53 @@ def apply(content, edits):
     return content
 
 
+def mutant(contents, draw):
+    """Return a content with other bytes at a few places, or with other pieces."""
+    content = bytearray(draw.choice(contents))
+    if draw.random() < 0.6:
+        for _ in range(draw.choice([1, 1, 2, 4])):
+            value = draw.choice([0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)])
+            content[draw.randrange(len(content))] = value
+        return bytes(content)
+    edits = [
+        (draw.random(), draw.randint(0, 8), draw.randbytes(draw.randint(0, 8)))
+        for _ in range(draw.randint(1, 6))
+    ]
+    edited = apply(bytes(content), edits)
+    return edited[: draw.randrange(len(edited) + 1)] if draw.random() < 0.1 else edited
+
+
+def try_mutants(contents, attempt):
+    """Try a number of mutants; none raises, takes long or takes much memory."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.process_time()
+    faults = []
+    signal.signal(signal.SIGALRM, too_slow)
+    for number in range(N_MUTANTS):
+        content = mutant(contents, random.Random(number))
+        signal.alarm(SLOWEST)
+        try:
+            attempt(content)
+        except Exception as error:
+            faults.append(f"mutant {number}: {error!r}")
+        finally:
+            signal.alarm(0)
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    cpu = time.process_time() - begin
+    print(f"{N_MUTANTS} mutants, {len(faults)} faults, {more >> 20} MB more, {cpu:.0f} CPU s")
+    assert not faults, "\n".join(faults[:20])
+    assert more < MEMORY
+
+
+def too_slow(*_):
+    raise TimeoutError(f"it takes more than {SLOWEST} s")
+
+
 def fuzz(contents, attempt):
     """Try mutated contents until the time is over; print how many."""
+    if N_MUTANTS:
+        try_mutants(contents, attempt)
+        return
     n_tried = 0
     deadline = time.monotonic() + SECONDS
 
@@ -168,9 +219,23 @@ def test_table_files(tmp_path, kind):
     fuzz([path.read_bytes()], attempt)
 
 
-def test_network_files(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process per input would take too long")
+def test_network_files(tmp_path, monkeypatch):
     pytest.importorskip("nir")
+    from loco_stream.simulator import nir_reader
     from tests.simulator.test_hostile_nir import write
+
+    def copied(path, sound):
+        child = os.fork()
+        if child == 0:
+            with suppress(Exception):
+                nir_reader.copy(path, sound)
+                os._exit(0)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        return "damaged" if status else ""
+
+    monkeypatch.setattr(nir_reader, "copied", copied)
 
     path = tmp_path / "net.nir"
     write(path)
@@ -246,7 +311,7 @@ def test_stores_of_fleets(tmp_path):
     folder = tmp_path / "fleet"
     model = loco_stream.LOCOClassifier(hidden_sizes=(4,), seed=0)
     with loco_stream.Fleet(model, folder, key_groups=1) as fleet:
-        for key in range(4):
+        for key in range(2):
             fleet.learn(key, [[0.5], [1.0]], ["on", "off"])
     files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
     kept = {path: path.read_bytes() for path in files}

@@ -1,7 +1,10 @@
 """Clients of every entrance of a service: honest rows, and messages with hostile values.
 
-Usage, for hostile messages from a process of its own: python -m tests.helpers.entrances NAME PORT N
-MESSAGES_PER_SECOND SEED
+Usage, for hostile messages from a process of its own: python -m tests.helpers.entrances NAME PORT
+SEED
+
+It reads numbers of messages from its standard input, a line each, and answers each with the line
+`sent`.
 """
 
 from __future__ import annotations
@@ -17,10 +20,9 @@ import time
 
 import zmq
 
+from loco_stream.errors import SourceError
 from tests.helpers import foreign
 from tests.helpers.hostile_values import FORMS, TEXTS, VALUES, hostile_map
-
-BATCH = 50  # hostile messages sent together
 
 
 def honest_row(i):
@@ -35,7 +37,16 @@ def text(rng):
     return rng.choice(TEXTS).encode("utf-8", "surrogatepass")
 
 
-class RedisClient:
+class Client:
+    """Sends honest rows, and hostile messages."""
+
+    PER_ROW = 1.0  # hostile messages for each honest row
+
+    def pump(self):
+        """Send what waits in the client; called while answers are waited for."""
+
+
+class RedisClient(Client):
     """Entries of the stream `rows`: a body, or fields."""
 
     def __init__(self, port):
@@ -65,10 +76,12 @@ class RedisClient:
 
 
 class FleetClient(RedisClient):
-    """Entries of the stream `rows` with a device, whose model learns them."""
+    """Entries of the stream `rows` with one of 64 devices, whose model learns them."""
+
+    PER_ROW = 0.25  # a hostile message is a row of its own; models of hostile devices are larger
 
     def send(self, rows):
-        super().send([{**row, "device": "honest"} for row in rows])
+        super().send([{**row, "device": f"honest{i % 64}"} for i, row in enumerate(rows)])
 
     def attack(self, rng, n):
         with self._client.pipeline() as pipe:
@@ -82,7 +95,7 @@ class FleetClient(RedisClient):
         super().attack(rng, n // 2)
 
 
-class KafkaClient:
+class KafkaClient(Client):
     """Records of the topic `rows`, with keys and headers."""
 
     def __init__(self, port):
@@ -109,7 +122,7 @@ class KafkaClient:
         self._producer.flush(60)
 
 
-class MQTTClient:
+class MQTTClient(Client):
     """Messages of quality of service 1 to the topic `rows`."""
 
     def __init__(self, port):
@@ -134,7 +147,7 @@ class MQTTClient:
         self._client.loop_stop()
 
 
-class NATSClient:
+class NATSClient(Client):
     """Messages of the subject `rows`."""
 
     def __init__(self, port):
@@ -170,7 +183,7 @@ class NATSClient:
         self._loop.close()
 
 
-class ZMQClient:
+class ZMQClient(Client):
     """Readable and binary messages of a DEALER."""
 
     def __init__(self, port):
@@ -189,6 +202,10 @@ class ZMQClient:
             )
         for row in rows:
             self._sender.send({"a": row["a"], "b": row["b"]}, row["y"])
+
+    def pump(self):
+        with contextlib.suppress(SourceError):  # not all rows are acknowledged yet
+            self._sender.flush(0)
 
     def attack(self, rng, n):
         if self._client is None:
@@ -212,9 +229,10 @@ class ZMQClient:
         self._context.term()
 
 
-class HTTPClient:
+class HTTPClient(Client):
     """Requests to every path that takes a body."""
 
+    PER_ROW = 0.125  # a hostile message is a request, while a request carries 64 honest rows
     PATHS = ("/learn", "/learn", "/predict", "/label", "/write", "/api/v2/write", "/decision")
 
     def __init__(self, port):
@@ -289,7 +307,7 @@ def hostile_line(rng):
     return line.encode("latin-1", "replace")
 
 
-class PipeClient:
+class PipeClient(Client):
     """Lines on the standard input of the service."""
 
     def __init__(self, pipe):
@@ -337,16 +355,15 @@ CLIENTS = {
 }
 
 
-def attack(client, n, rate, seed):
-    """Send hostile messages at a rate."""
-    rng = random.Random(seed)
-    begin = time.monotonic()
-    for sent in range(0, n, BATCH):
-        client.attack(rng, min(BATCH, n - sent))
-        time.sleep(max(0.0, begin + sent / rate - time.monotonic()))
+def main(name, port, seed):
+    """Send as many hostile messages as each line of the standard input says."""
+    client = CLIENTS[name](int(port))
+    rng = random.Random(int(seed))
+    for line in sys.stdin:
+        client.attack(rng, int(line))
+        print("sent", flush=True)
+    client.close()
 
 
 if __name__ == "__main__":
-    client = CLIENTS[sys.argv[1]](int(sys.argv[2]))
-    attack(client, int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
-    client.close()
+    main(*sys.argv[1:])

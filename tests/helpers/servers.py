@@ -96,10 +96,11 @@ class Redis(Server):
 
 
 class Mosquitto(Server):
-    """A mosquitto that saves its state every second."""
+    """A mosquitto that saves its state with each change, or never."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, durable=True):
         self.folder = folder
+        self.durable = durable
         self.options = options or ("allow_anonymous true",)
         super().__init__()
 
@@ -108,7 +109,7 @@ class Mosquitto(Server):
         lines = [
             f"listener {self.port} 127.0.0.1",
             "user root",
-            "persistence true",
+            f"persistence {str(self.durable).lower()}",
             f"persistence_location {self.folder}/",
             "autosave_on_changes true",
             "autosave_interval 1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from loco_stream import Network
 from loco_stream.errors import InputError
+from loco_stream.simulator import nir_reader
 
 nir = pytest.importorskip("nir")
 h5py = pytest.importorskip("h5py")
@@ -54,6 +56,35 @@ def test_a_huge_data_set_is_refused_unread(tmp_path):
         file.create_dataset("huge", shape=(200_000, 100_000), dtype="f8", chunks=(1000, 1000))
     assert path.stat().st_size < 1 << 20
     with pytest.raises(InputError, match="must hold at most"):
+        Network.from_nir(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals")
+def test_a_file_that_crashes_its_library_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "net.nir"
+    write(path)
+    crashing = tmp_path / "reader.py"
+    crashing.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setattr(nir_reader, "__file__", str(crashing))
+    with pytest.raises(InputError, match="the HDF5 library crashes"):
+        Network.from_nir(path)
+
+
+def test_a_file_that_keeps_its_library_busy_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "net.nir"
+    write(path)
+    waiting = tmp_path / "reader.py"
+    waiting.write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(nir_reader, "__file__", str(waiting))
+    monkeypatch.setattr(nir_reader, "_SECONDS", 0.5)
+    with pytest.raises(InputError, match=r"takes more than 0.5 s"):
+        Network.from_nir(path)
+
+
+def test_an_error_of_the_library_is_no_crash(tmp_path):
+    path = tmp_path / "net.nir"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(InputError, match="as a NIR file: OSError: "):
         Network.from_nir(path)
 
 

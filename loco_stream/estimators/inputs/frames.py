@@ -150,6 +150,6 @@ def frame_like(frame: Frame, table: NDArray[np.float64], names: Sequence[Hashabl
         return library.DataFrame(table, index=frame.to_native().index, columns=list(names))
     texts = [str(name) for name in names]
     if len(set(texts)) < len(texts):
-        raise InputError(f"classes must have distinct names as columns, got {list(names)!r}")
+        raise InputError(f"column names must differ as texts, got {list(names)!r}")
     columns = {text: table[:, j].tolist() for j, text in enumerate(texts)}
     return nw.from_dict(columns, backend=frame.implementation).to_native()

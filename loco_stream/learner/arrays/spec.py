@@ -173,7 +173,7 @@ class ArraySpec:
                 f"array {self.name!r} must be {self.dtype}{shape}, got {array.dtype}{array.shape}"
             )
         if self.derived and not np.array_equal(array, self.make(shapes)):
-            raise ValueError(f"array {self.name!r} must be the one that follows from the settings")
+            raise ValueError(f"array {self.name!r} must equal the array computed from the settings")
 
     def view(self, array: Array) -> Any:
         """Return what a group holds of an array: itself, or its elements as a record or records."""

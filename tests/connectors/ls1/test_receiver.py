@@ -65,6 +65,12 @@ def test_a_lower_seq_is_a_restart_and_a_new_epoch(receiver):
     assert (stats["restarts"], stats["gaps"], stats["duplicates"]) == (1, 0, 0)
 
 
+def test_rows_by_name_after_a_restart_belong_to_the_next_epoch(receiver):
+    bodies = [{"x": {"a": 1}}, {"x": {"a": 2}, "seq": 9}, {"x": {"a": 3}, "seq": 4}]
+    got = take(receiver, *([b"s", json.dumps(body).encode()] for body in [*bodies, bodies[0]]))
+    assert [(e.epoch, e.seq) for e in got] == [(0, 0), (0, 9), (1, 4), (1, 5)]
+
+
 def test_a_resumed_engine_counts_missed_rows_and_has_the_schema(receiver):
     take(receiver, SCHEMA, foreign.rows("s", 1, [[1, 2]]))
     second = Receiver(RemoteSources(Limits()))

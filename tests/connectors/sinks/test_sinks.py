@@ -357,7 +357,7 @@ def test_the_run_continues_without_a_sink_whose_thread_failed(tmp_path):
         ("jsonl:/no/such/folder/x", r"its folder does not exist"),
         ("jsonl:x?onyl=drift", r"no option 'onyl'; did you mean 'only'"),
         ("jsonl:x?only=drfit", r"drfit"),
-        ("jsonl:x?queue=1&queue=2", r"jsonl: 'queue' must be given once"),
+        ("jsonl:x?queue=1&queue=2", r"jsonl: 'queue' must be given at most once"),
         ("jsonl:x?queue=many", r"`queue` must be a whole number, got 'many'"),
         ("jsonl:x?queue=0", r"`queue` must be at least 1 record, got 0"),
         ("jsonl:x?wait=nan", r"`wait` must be 0 seconds or more, got nan"),

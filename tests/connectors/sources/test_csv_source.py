@@ -117,7 +117,7 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         ("a,y\n1,2\n", "target=y&drop=z", "`drop` must be a column, got 'z'"),
         ("a,y\n1,2\n", "target=y&drop=a", "must have a feature column besides a, y"),
         ("a,y\n1,2\n", "target=y&dorp=a", "no option 'dorp'; did you mean 'drop'"),
-        ("a,y\n1,2\n", "target=y&target=a", "csv: 'target' must be given once"),
+        ("a,y\n1,2\n", "target=y&target=a", "csv: 'target' must be given at most once"),
         ("a,y\n1,2\n", "target", "must have the form name=value, got 'target'"),
         ("a,y\n1,2\n", "target=y&rate=fast", "`rate` must be a number, got 'fast'"),
         ("a,y\n1,2\n", "target=y&rate=0", "`rate` must be a number above 0, got 0.0"),
@@ -140,7 +140,7 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         (
             "a,y\n1,2\n",
             "target=y&separator=;&delimiter=,",
-            r"'delimiter' \(or as separator\) must be given once",
+            r"'delimiter' \(or as separator\) must be given at most once",
         ),
         ("a,y\n1,2\n", "target=y&decimal=;", "`decimal` must be '.' or ',', got ';'"),
         (

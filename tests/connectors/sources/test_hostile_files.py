@@ -80,6 +80,28 @@ def test_a_header_that_claims_too_many_values_is_refused(tmp_path):
         NPYSource(path)
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b"(10, 2)", b"((((((("),
+        (b"}", b"#"),
+        (b"False", b"  '''"),
+        (b"'<f8'", b"'<,8'"),
+        (b"'<f8'", b"'(2,'"),
+        (b"(10, 2)", b"(True,)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Reading")  # numpy takes it for a file of Python 2
+def test_a_header_that_numpy_cannot_parse_is_refused(tmp_path, part, other):
+    path = tmp_path / "broken.npy"
+    np.save(path, np.ones((10, 2)))
+    content = path.read_bytes()
+    assert content.count(part) == 1
+    path.write_bytes(content.replace(part, other))
+    with pytest.raises(SourceError, match="must be an array of numbers: "):
+        NPYSource(path)
+
+
 @pytest.mark.slow
 def test_too_many_columns_are_refused(tmp_path):
     path = tmp_path / "wide.csv"
@@ -98,6 +120,14 @@ def test_too_many_columns_are_refused(tmp_path):
     lines.write_text("".join(f'{{"n{i}": 1, "y": 0}}\n' for i in range(5000)))
     with pytest.raises(SourceError, match="at most 4096 features, got 4097"):
         list(JSONLSource(lines, "y"))
+
+
+@pytest.mark.timeout(60)  # names that are counted one by one take minutes
+def test_a_header_of_very_many_columns_is_refused(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{i}" for i in range(200_000)) + "\n1\n")
+    with pytest.raises(SourceError):
+        CSVSource(path, "c0")
 
 
 def rows(first, n):
@@ -147,6 +177,16 @@ def test_a_resumed_run_continues_a_longer_file(tmp_path):
     path.write_text(HEADER + rows(0, 150))
     report = StreamEngine(LOCOClassifier(seed=0), CSVSource(path, "y"), resume=True, **make).run()
     assert report["n_samples"] == 150
+
+
+def test_an_arrow_file_whose_names_are_no_texts_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    feather = pytest.importorskip("pyarrow.feather")
+    path = tmp_path / "rows.arrow"
+    feather.write_feather(pyarrow.table({"speed": [1.0, 2.0], "y": ["ok", "worn"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"speed", b"s\xffeed"))
+    with pytest.raises(SourceError, match="cannot read"):
+        open_source(f"arrow:{path}?target=y")
 
 
 def test_an_arrow_file_whose_texts_lie_beyond_its_end_is_refused(tmp_path):

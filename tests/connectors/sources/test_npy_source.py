@@ -33,6 +33,14 @@ def test_blocks(tmp_path):
     assert next(iter(first)).features == ("1", "2")
 
 
+def test_numbers_that_float32_does_not_hold_are_missing(tmp_path):
+    X = np.array([[1.0, 1e300], [2.0, 3.0]])
+    X.view(np.int64)[1, 1] = 0x7FF0000000000001  # a signalling NaN, as in a damaged file
+    np.save(tmp_path / "r.npy", X)
+    (block,) = NPYSource(tmp_path / "r.npy")
+    assert np.isnan(block.X).tolist() == [[False, True], [False, True]]
+
+
 def test_archives_and_separate_labels(tmp_path):
     X = np.ones((4, 2), np.float32)
     np.savez(tmp_path / "r.npz", X=X, y=np.array(["a", "b", "a", "b"]))

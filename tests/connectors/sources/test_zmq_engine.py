@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import threading
 from contextlib import suppress
 
@@ -190,6 +192,37 @@ def test_10_000_mutated_messages_leave_the_engine_learning():
             feed.flush()
         hostile.socket.close()
     assert running.report["n_samples"] >= 100
+
+
+def test_a_sender_is_told_that_the_disk_of_the_engine_is_full(tmp_path, monkeypatch):
+    real = os.write
+    is_full = threading.Event()
+
+    def write(descriptor, data):
+        if is_full.is_set() and bytes(data[:4]) == b"LREC":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    X, y = rows(40)
+    source = ZMQSource(FREE, "reliable")
+    with Running(model(), source, checkpoint=tmp_path) as running:
+        with sender(source, name="first", reliable=True) as first:
+            first.send(X[:20], y[:20])
+            first.flush()
+            is_full.set()
+            first.send(X[20:30], y[20:30])  # which the log has no room for
+            wait_until(lambda: running.engine.alarm)
+            schema = {"features": FEATURES, "classes": CLASSES}
+            second = ZMQSender(source.address, reliable=True, timeout=2.0, **schema)
+            with pytest.raises(SourceError, match="No space left on device"):
+                second.connect()
+            is_full.clear()
+            first.flush()
+            second.close()
+        with sender(source, name="third", reliable=True) as third:
+            third.send(X[30:], y[30:])
+    assert running.report["n_samples"] == 40
 
 
 @pytest.mark.parametrize("mode", ["pull", "reliable"])

@@ -184,6 +184,46 @@ def test_reliable_rows_arrive_once_in_order_and_flush_waits():
         assert engine.events[-1].y == ["other"]
 
 
+def test_a_hello_is_answered_with_the_reason_why_nothing_is_acknowledged():
+    reason = "cannot write the log: No space left on device"
+    with zmq.Context() as context:
+        source = ZMQSource(FREE, "reliable")
+        client = foreign.Client(context, source.address)
+        client.send(foreign.hello("s", 1), foreign.schema("s", ["a"], ["n", "y"]))
+        wait_until(lambda: source.hold(0.01, reason) or client.socket.poll(0))
+        (answer,) = client.answers()
+        assert (answer.kind, answer.content["error"]) == (9, reason)
+        client.send(foreign.hello("s", 1))  # as a sender does after an error
+        source.hold(0.2, reason)
+        assert client.answers() == []  # a sender gives up at the third error
+        client.send(foreign.schema("s", ["a"], ["n", "y"]), foreign.rows("s", 1, [[1.0]], [1]))
+        found = []
+        stream = iter(source)
+        wait_until(lambda: found.extend(next(stream)) or found)
+        assert [event.y for event in found] == [["y"]]
+        assert 6 in [answer.kind for answer in client.answers()]
+        client.socket.close()
+        source.close()
+
+
+def test_messages_that_are_kept_while_nothing_is_acknowledged_are_bounded(monkeypatch):
+    monkeypatch.setattr("loco_stream.connectors.sources.zmq_source._MAX_AHEAD", 10)
+    with zmq.Context() as context:
+        source = ZMQSource(FREE, "reliable")
+        client = foreign.Client(context, source.address)
+        client.send(foreign.hello("s", 1), foreign.schema("s", ["a"], ["n", "y"]))
+        for seq in range(1, 31):
+            client.send(foreign.rows("s", seq, [[1.0]], [1]))
+        wait_until(lambda: source.hold(0.01, "full") or len(source._ahead) == 10)
+        source.hold(0.05, "full")
+        assert len(source._ahead) == 10
+        found = []
+        stream = iter(source)
+        wait_until(lambda: found.extend(next(stream)) or sum(len(e.X) for e in found) == 30)
+        client.socket.close()
+        source.close()
+
+
 def test_a_sender_waits_when_its_buffer_is_full():
     source = ZMQSource(FREE, "reliable")
     sender = ZMQSender(source.address, reliable=True, buffer=128, timeout=0.3, linger=0)
@@ -431,7 +471,7 @@ def test_a_huge_frame_closes_its_connection_only(context):
         (
             "zmq+pull://127.0.0.1:*?bind=1&connect=1",
             ConfigError,
-            r"'bind' \(or as connect\) must be given once",
+            r"'bind' \(or as connect\) must be given at most once",
         ),
         ("zmq+pull://127.0.0.1:*?idle=-1", ConfigError, "`idle` must be a number above 0"),
         ("zmq+pull://127.0.0.1:*?max=few", ConfigError, "`max` must be a whole number, got 'few'"),

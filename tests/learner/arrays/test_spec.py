@@ -93,7 +93,7 @@ def test_an_array_that_fits_is_kept_and_a_derived_one_is_made_anew():
     assert spec_of("rows").grow(old, {"rows": 3}, shapes(rows=3)) is old
     derived = spec_of("rows", start=count, derived=True)
     assert derived.grow(old, {"rows": 3}, shapes(rows=4)).tolist() == [0.0, 1.0, 2.0, 3.0]
-    with pytest.raises(ValueError, match="must be the one that follows from the settings"):
+    with pytest.raises(ValueError, match="must equal the array computed from the settings"):
         derived.check(old, shapes(rows=3))
 
 

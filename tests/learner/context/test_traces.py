@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import pickle
 from collections import deque
 
@@ -366,6 +367,23 @@ def test_a_ticket_of_the_same_length_from_another_model_is_refused(kind):
             model.learn_one(ticket, 1)
     assert_same(before, arrays_of(model))
     other.learn_one(early, 1)
+
+
+def test_a_ticket_is_learned_once():
+    model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+    model.learn_one({0: 1.0}, 1)
+    early, late = model.observe_array([[2.0], [3.0]], features=[0])
+    model.learn_one(early, 0)
+    before = arrays_of(model)
+    with pytest.raises(InputError, match="must be a ticket that was not learned"):
+        model.learn_one(early, 1)
+    assert_same(before, arrays_of(model))
+    model.learn_one(late, 0)
+    assert model.n_seen == 3
+    assert len(model._core.learned_tickets) == 2
+    del early, late
+    gc.collect()
+    assert len(model._core.learned_tickets) == 0
 
 
 def test_a_ticket_is_learned_by_copies_of_its_model():
