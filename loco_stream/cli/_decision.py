@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream._problems import is_numeric
 from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError
@@ -72,8 +73,8 @@ class DecisionOptions:
 
     def check_task(self, task: str) -> None:
         """Raise `ConfigError` if there is a rule, and no classes."""
-        if self.rule and task == "regression":
-            raise ConfigError("`--threshold` and `--cost` need a classification, got a regression")
+        if self.rule and is_numeric(task):
+            raise ConfigError(f"`--threshold` and `--cost` need a classification, got a {task}")
 
 
 @dataclass(frozen=True, slots=True)

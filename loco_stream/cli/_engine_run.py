@@ -115,6 +115,7 @@ def learning_engine(
 
     def choose(task: str) -> tuple[LOCOEstimator, TaskMonitor]:
         decision.check_task(task)
+        scoring.check_task(task)
         return model.model(task), model.monitor(task)
 
     task = model.problem(reader.source)

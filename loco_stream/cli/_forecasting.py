@@ -11,7 +11,7 @@ import click
 from loco_stream.cli._anomalies import BesideOptions
 from loco_stream.cli._decision import DecisionOptions
 from loco_stream.cli._logging import LOGGER
-from loco_stream.cli._option_group import option_group
+from loco_stream.cli._option_group import given, option_group
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._parameters import parse_settings
 from loco_stream.cli._warm_up import OF_FORECASTS, warm_up
@@ -52,6 +52,7 @@ class ForecastOptions:
             "--preset": model.preset is not None,
             "--holdout": bool(model.holdout),
             "--delay": bool(scoring.delay),
+            "--at-precision": given("at_precision"),
             "--threshold": bool(decision.thresholds),
             "--cost": bool(decision.costs),
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream._problems import TARGETS
+from loco_stream._problems import TARGETS, is_numeric
 from loco_stream.cli._option_group import Decorator, option_group
 from loco_stream.cli._parameters import (
     build_model,
@@ -37,6 +37,8 @@ __all__ = [
     "source_options",
     "state_options",
 ]
+
+_AT_PRECISION = 0.9  # that of `metrics.ranking`, which imports numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ class ScoreOptions:
     delay: int | None
     score_window: int
     at_precision: float
+
+    def check_task(self, task: str) -> None:
+        """Raise `ConfigError` if a precision was chosen, and there are no classes."""
+        if self.at_precision != _AT_PRECISION and is_numeric(task):
+            raise ConfigError(f"`--at-precision` needs a classification, got a {task}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +307,7 @@ score_options = option_group(
     click.option(
         "--at-precision",
         type=click.FloatRange(0.0, 1.0, min_open=True),
-        default=0.9,
+        default=_AT_PRECISION,
         show_default=True,
         metavar="P",
         help="Report the recall of each class at this precision.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.errors import SourceError
@@ -14,9 +16,10 @@ if TYPE_CHECKING:
     from loco_stream.engine.inbox import Inbox
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["ServiceState"]
+__all__ = ["ANSWER_SECONDS", "ServiceState"]
 
-_TIMEOUT = 30.0  # seconds; a rule is stored in a checkpoint
+_TICK = 0.1  # seconds between two looks whether the engine has ended
+ANSWER_SECONDS = 30.0  # seconds; a rule is stored in a checkpoint
 
 
 class ServiceState:
@@ -68,14 +71,20 @@ class ServiceState:
         Raises
         ------
         SourceError
-            There is no engine yet, or it did not answer.
+            There is no engine yet, or it did not answer in time or has ended; nothing is done then.
         """
-        if self.engine is None:
+        engine = self.engine
+        if engine is None:
             raise SourceError(f"there is no model yet: the service is {self.phase}")
-        try:
-            return self.engine.queries.submit(query).result(_TIMEOUT)
-        except TimeoutError:
-            raise SourceError(f"the service did not answer within {_TIMEOUT:g} s") from None
+        answer = engine.queries.submit(query)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        # an engine that has ended answers nothing, and the service waits for this thread
+        while engine.report is None and not answer.done() and time.monotonic() < deadline:
+            wait([answer], _TICK)
+        if answer.cancel():
+            why = "did not answer in time" if engine.report is None else "ends"
+            raise SourceError(f"the service {why}; nothing was changed")
+        return answer.result()
 
     def forget(self, source: str) -> None:
         """Forget the row numbers that a client of the HTTP API used for a source."""

@@ -11,6 +11,8 @@ from loco_stream.cli._decision import DecisionChange, decision_change, plain_rul
 
 __all__ = ["command"]
 
+_SECONDS = 5.0  # until an answer has come
+
 
 @click.command("control")
 @click.argument("address")
@@ -45,6 +47,7 @@ def command(
       loco-stream control ipc:///tmp/loco status
       loco-stream control ipc:///tmp/loco decide --threshold worn=0.2
     """
+    from loco_stream.cli._service_state import ANSWER_SECONDS
     from loco_stream.connectors.control import order as send
     from loco_stream.connectors.control import read_token
 
@@ -54,8 +57,10 @@ def command(
         raise click.UsageError("--threshold, --cost and --clear belong to decide")
     secret = "" if token is None else read_token(token)
     arguments: dict[str, Any] = {"source": source} if source else {}
+    # the engine answers about rules between two commits, others are answered at once
+    timeout = ANSWER_SECONDS + _SECONDS if order == "decide" else _SECONDS
     if order == "decide" and decision.is_given:
         arguments = {"rule": plain_rule(decision.rule)}
     elif order == "decide":
         order = "rule"
-    click.echo(json.dumps(send(address, order, token=secret, **arguments)))
+    click.echo(json.dumps(send(address, order, timeout, secret, **arguments)))

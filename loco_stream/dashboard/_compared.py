@@ -6,7 +6,7 @@ import asyncio
 import time
 import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,9 +16,13 @@ from loco_stream.errors import ConfigError
 
 __all__ = ["ComparedRuns"]
 
-_TIMEOUT = 3.0  # seconds
+_TIMEOUT = 3.0  # seconds without a byte
+_ANSWER_SECONDS = 6.0  # longest time of an answer, also of one that comes in drops
 _MAX_BYTES = 16_000_000
+_PART_BYTES = 1 << 16
 _MIN_SECONDS = 1.0  # between two requests to the same page, however many pages are open here
+# of the network, of HTTP, of names and texts that cannot be encoded or decoded, and of JSON
+_ERRORS = (OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError)
 
 
 class _Score(msgspec.Struct):
@@ -86,9 +90,12 @@ class ComparedRuns:
 
 def _checked(url: str) -> str:
     """Return the address of a page with a slash at its end."""
-    parts = urlsplit(url)
-    is_page = parts.scheme in ("http", "https") and parts.hostname and not parts.query
-    if not is_page or "@" in parts.netloc or parts.path not in ("", "/"):
+    try:
+        parts = urlsplit(url)
+        is_page = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        is_page = False
+    if not is_page or "@" in parts.netloc or parts.query or parts.path not in ("", "/"):
         raise ConfigError(
             f"`compare` must be the address of a page like http://127.0.0.1:8766/, got {url!r}",
             option="compare",
@@ -110,8 +117,18 @@ def _state(url: str, token: str | None) -> dict[str, Any]:
     request = urllib.request.Request(f"{url}state", headers=headers)
     try:
         with opener.open(request, timeout=_TIMEOUT) as answer:
-            content = answer.read(_MAX_BYTES)
-        state = msgspec.json.decode(content, type=_State)
-    except (OSError, HTTPException, msgspec.MsgspecError) as error:
+            state = msgspec.json.decode(_content(answer), type=_State)
+    except _ERRORS as error:  # one page that fails must not hide the others
         return {"url": url, "error": str(error)}
     return {**msgspec.to_builtins(state), "url": url}
+
+
+def _content(answer: HTTPResponse) -> bytes:
+    """Return an answer; one that is too large is cut and will not be decoded."""
+    content = bytearray()
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while len(content) < _MAX_BYTES and (part := answer.read1(_PART_BYTES)):
+        content += part
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the answer took longer than {_ANSWER_SECONDS:g} s")
+    return bytes(content)

@@ -61,7 +61,7 @@ class KeyGroup:
         for commit, payload in self._log.replay(self.commit):
             rows = Rows.decode(payload)
             self.commit = commit
-            self.rows_since = self.rows_since + len(rows)
+            self.rows_since += max(len(rows), 1)  # a reset has no row, but changes a model
             if commit not in self._refused:
                 yield rows
 

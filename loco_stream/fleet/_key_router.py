@@ -6,8 +6,10 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 
 from loco_stream.engine.row_ids import RowIds
@@ -25,6 +27,7 @@ from loco_stream.fleet._rows import (
     check_key,
 )
 from loco_stream.persistence.content import State
+from loco_stream.persistence.format import encode_plain
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 __all__ = ["KeyRouter"]
@@ -50,12 +53,21 @@ class _Origin(NamedTuple):
     kind: str
 
 
-class _Pending(NamedTuple):
+@dataclass(slots=True)
+class _Pending:
     """A row that waits for its label, and since when."""
 
     key: Key
     info: RowInfo | None
     since: float
+    _encoded: msgspec.Raw | None = None
+
+    def encoded(self, number: _Number) -> msgspec.Raw:
+        """Return the row as it is stored; each acknowledgement stores all rows that wait."""
+        if self._encoded is None:
+            info = [] if self.info is None else [_plain_info(self.info)]
+            self._encoded = msgspec.Raw(encode_plain([*number, self.key, *info]))
+        return self._encoded
 
 
 class KeyRouter:
@@ -156,17 +168,14 @@ class KeyRouter:
         )
 
     def export_state(self) -> State:
-        """Return the pending rows and the ids as plain values."""
+        """Return the pending rows and the ids as plain values for `encode_plain`."""
         return {
-            "pending": [
-                [*number, row.key, *([] if row.info is None else [_plain_info(row.info)])]
-                for number, row in self._pending.items()
-            ],
+            "pending": [row.encoded(number) for number, row in self._pending.items()],
             "ids": self.ids.export_state(),
         }
 
     def restore_state(self, state: State | Sequence[Any]) -> None:
-        """Continue from `export_state`; pending rows begin to wait anew."""
+        """Continue from `export_state`, stored and read; pending rows begin to wait anew."""
         now = time.monotonic()
         self._known = True
         self._pending = OrderedDict()

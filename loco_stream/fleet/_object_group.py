@@ -86,7 +86,7 @@ class ObjectGroup:
             for commit, payload in decode_plain(entry.payload) if entry.kind == _ROWS else ():
                 rows = Rows.decode(payload)
                 self.commit = commit
-                self.rows_since += len(rows)
+                self.rows_since += max(len(rows), 1)  # a reset has no row, but changes a model
                 if commit not in self._refused:
                     yield rows
         self._entries = []

@@ -327,7 +327,7 @@ class Fleet:
         """
         if not self._home.shares:
             raise ConfigError("`share` must be 'start' or 'prior' to pool knowledge, got 'none'")
-        self.checkpoint()
+        self._store_all()
         template = self._home.template
         groups: dict[str | None, list[Any]] = {}
         for key in self._sample():
@@ -454,7 +454,7 @@ class Fleet:
         if decision == self._home.decision:
             return
         # a row that is learned again after a crash is predicted by the same rule as before
-        self.checkpoint()
+        self._store_all()
         self._backend.follow(self._home.replace_decision(decision))
 
     def decision(self, key: Key | None = None) -> Rule | None:
@@ -534,6 +534,11 @@ class Fleet:
     def checkpoint(self) -> None:
         """Store all models that changed, so that no row has to be learned again after a restart."""
         self._backend.checkpoint()
+
+    def _store_all(self) -> None:
+        """Store all models, also of groups that nothing was asked of since a crash."""
+        self._backend.counts()  # opens every group, which learns the rows in its log again
+        self.checkpoint()
 
     def close(self, *, store: bool = True) -> None:
         """Release the directory.

@@ -304,7 +304,9 @@ class KeyedModel:
         own = Decision.from_plain(rows.y[0])
         self.has_own_decision = own is not None
         self._use(decision if own is None else own)
-        self._keep_young(self._young, rows)
+        # learned again, the rows after the end of an own rule follow the rule of the beginning
+        is_repeatable = own is not None or decision == self._begun_with
+        self._keep_young(self._young if is_repeatable else None, rows)
         return ()
 
     def learn(self, rows: Rows, predicts: bool) -> Outputs:

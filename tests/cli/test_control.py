@@ -206,6 +206,34 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
     assert load(newest(tmp_path / "state")).decision == {"thresholds": {"c1": 0.2}}
 
 
+def test_a_service_that_has_ended_refuses_another_rule_at_once(tmp_path):
+    address = f"ipc://{tmp_path}/c"
+    rows = [({"a": float(i % 2)}, f"c{i % 2}") for i in range(20)]
+    engine = StreamEngine(LOCOClassifier(hidden_sizes=(8,), seed=1), rows)
+    engine.run()
+    state = ServiceState()
+    state.engine = engine
+    with (
+        PortOptions(None, address, None, None).open(state, LOCAL),
+        pytest.raises(SourceError, match="the service ends; nothing was changed"),
+    ):
+        order(address, "decide", 20.0, rule={"thresholds": [["c1", 0.2]], "costs": []})
+    assert engine.model.decision is None
+
+
+def test_a_client_waits_for_a_rule_as_long_as_the_service(monkeypatch):
+    waited = {}
+
+    def answer(address, name, timeout, token, **arguments):
+        waited[name] = timeout
+        return {"ok": True}
+
+    monkeypatch.setattr("loco_stream.connectors.control.order", answer)
+    for words in (["decide"], ["decide", "--clear"], ["status"]):
+        assert CliRunner().invoke(main, ["control", "ipc:///c", *words]).exit_code == 0
+    assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0}
+
+
 def newest(folder):
     return max(folder.glob("checkpoint-*.loco"))
 

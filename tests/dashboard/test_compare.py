@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream.cli import main
-from loco_stream.dashboard import Dashboard
+from loco_stream.dashboard import Dashboard, _compared
 from loco_stream.dashboard._engine_frames import score_columns
 from loco_stream.errors import ConfigError
 from tests.helpers.browser import Watched, needs_browser
@@ -106,11 +106,38 @@ def test_a_redirect_is_not_followed():
         assert aim.requests == []
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"course": "all"}', b'{"scores": [1]}', b""])
-def test_what_is_no_state_is_an_error(body):
-    with Other(200, body) as other, page_of("first", 200, 0.9, compare=[other.url]) as first:
-        (run,) = read(first.url + "compared")
-    assert run.keys() == {"url", "error"}
+NESTED = b'{"tasks": {"drifts": ' + b"[" * 10**5 + b"]" * 10**5 + b"}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"<html>", b"[]", b'{"course": "all"}', b'{"scores": [1]}', b""),
+        *(b'{"title": "\xff"}', NESTED),
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_what_is_no_state_is_an_error_and_does_not_hide_others(body):
+    with (
+        Other(200, body) as other,
+        Other(200, b'{"title": "x"}') as good,
+        page_of("first", 200, 0.9, compare=[other.url, good.url, "http://a..b/"]) as first,
+    ):
+        run, shown, unknown = read(first.url + "compared")
+    assert run.keys() == unknown.keys() == {"url", "error"}
+    assert shown["title"] == "x"
+
+
+def test_an_answer_in_drops_is_given_up(monkeypatch):
+    class Drops:
+        """An answer of which a byte comes at a time, for ever."""
+
+        def read1(self, n):
+            return b"["
+
+    monkeypatch.setattr(_compared, "_ANSWER_SECONDS", 0.05)
+    with pytest.raises(TimeoutError, match=r"took longer than 0.05 s"):
+        _compared._content(Drops())
 
 
 def test_a_page_that_does_not_answer_is_an_error():
@@ -130,6 +157,9 @@ def test_a_page_that_does_not_answer_is_an_error():
         "http://user:password@host/",
         "http://host/other",
         "http://host/?x=1",
+        "http://[::1",
+        "http://host:port/",
+        "http://host:99999/",
     ],
 )
 def test_only_an_address_of_a_page_can_be_compared(url):

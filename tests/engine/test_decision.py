@@ -197,12 +197,22 @@ def test_a_resumed_run_takes_another_rule(rows, tmp_path):
         (["--cost", "a,b=2", "--threshold", "a=0.5"], "where `thresholds` are given, got both"),
         (["--threshold", "a=0.5", "--threshold", "a=0.6"], "must have one number for 'a', got two"),
         (["--threshold", "fault=0.5", "--task", "regression"], "need a classification"),
+        (["--at-precision", "0.5", "--task", "regression"], "`--at-precision` needs a classific"),
+        (["--at-precision", "0.5", "--forecast", "2"], "cannot be combined with --forecast"),
     ],
 )
 def test_an_impossible_rule_is_refused_by_the_command(rows, options, message):
     result, _ = run(f"csv:{rows[0]}?target=kind", *options)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("options", [["--threshold", "1=0.5"], ["--at-precision", "0.5"]])
+def test_several_targets_have_no_classes(tmp_path, options):
+    (tmp_path / "rows.csv").write_text("a,heat,flow\n1,2.5,3.5\n2,3.5,4.5\n")
+    result, _ = run(f"csv:{tmp_path}/rows.csv?target=heat,flow", *options)
+    assert result.exit_code == 2
+    assert "a classification, got a multi-target regression" in result.stderr
 
 
 def test_labels_of_a_rule_that_no_row_had_are_named(rows):

@@ -100,6 +100,34 @@ def test_a_key_that_starts_anew_keeps_its_rule(tmp_path):
         assert fleet.decision("a") == {"thresholds": WORN}
 
 
+def test_a_rule_from_the_log_is_stored_with_the_model_when_the_fleet_closes(tmp_path):
+    fleet = Fleet(template(), tmp_path)
+    learned(fleet)
+    fleet.checkpoint()
+    fleet.set_decision("a", thresholds=WORN)
+    abandon(fleet)
+    for n_entries in (1, 0):  # of the log, which has no more rows
+        with Fleet(None, tmp_path) as fleet:
+            assert fleet.decision("a") == {"thresholds": WORN}
+            shard = fleet._backend._shard
+            assert [shard.open(number).rows_since for number in shard.opened] == [n_entries]
+
+
+def test_rows_in_the_log_of_a_killed_fleet_keep_the_scores_of_their_rule(tmp_path):
+    """The rule changes before anything is asked of the key, whose rows are only in the log."""
+    reports = []
+    for is_killed in (False, True):
+        fleet = Fleet(template(), tmp_path / str(is_killed), monitor=TaskMonitor())
+        learned(fleet, ["a"], 30)
+        if is_killed:
+            abandon(fleet)
+            fleet = Fleet(None, tmp_path / str(is_killed), monitor=TaskMonitor())
+        with fleet:
+            fleet.set_decision(thresholds=WORN)
+            reports.append(fleet.report("a"))
+    assert reports[0] == reports[1]
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_scores_of_few_rows_are_those_of_the_rules_of_their_time(tmp_path, own):
     """A key whose model was stored as its rows is the same as one that stayed in memory."""
@@ -114,6 +142,25 @@ def test_scores_of_few_rows_are_those_of_the_rules_of_their_time(tmp_path, own):
                 fleet.set_decision("a" if own else None, thresholds=[WORN, OK, WORN][begin // 10])
                 if evicts:
                     assert fleet.evict(["a"]) == 1
+            states.append((fleet.report("a"), fleet._backend.state("a")))
+    assert states[0] == states[1]
+
+
+def test_scores_after_the_end_of_an_own_rule_are_those_of_the_rule_of_that_time(tmp_path):
+    """The rule of all keys changed while the key, which is stored as its rows, had its own."""
+    states = []
+    for evicts in (False, True):
+        with Fleet(template(), tmp_path / str(evicts), monitor=TaskMonitor()) as fleet:
+            X, y = rows_of(0, 30)
+            fleet.set_decision(thresholds=OK)
+            fleet.learn("a", X[:10], y[:10], source="s", seq=0)
+            fleet.set_decision("a", thresholds=WORN)
+            fleet.set_decision(thresholds=WORN)
+            fleet.set_decision("a")
+            fleet.learn("a", X[10:20], y[10:20], source="s", seq=10)
+            if evicts:
+                assert fleet.evict(["a"]) == 1
+            fleet.learn("a", X[20:], y[20:], source="s", seq=20)
             states.append((fleet.report("a"), fleet._backend.state("a")))
     assert states[0] == states[1]
 

@@ -353,12 +353,22 @@ def test_early_labels_and_used_ids_survive_a_restart():
     assert again.ids.counts["n_rows_repeated"] == 1
 
 
+def test_a_waiting_row_is_encoded_once_however_often_it_is_stored():
+    row = Sample({"device": "p", "a": 1.0}, None, 0, source="s", id=7, extra={"entry": "e"})
+    router = KeyRouter("device")
+    router.route([row])
+    (first,) = router.export_state()["pending"]
+    router.route([replace(row, id=8, seq=1)])
+    assert router.export_state()["pending"][0] is first
+    assert decode_plain(bytes(first))[:4] == ["s", 0, 0, "p"]
+
+
 def test_labels_find_the_rows_of_their_keys_by_id():
     router = KeyRouter("device")
     rows = [Sample({"device": f"p{i % 2}", "a": i}, None, i, source="s", id=i) for i in range(4)]
     router.route(rows)
     again = KeyRouter("device")
-    again.restore_state(router.export_state())
+    again.restore_state(decode_plain(encode_plain(router.export_state())))
     found = again.route([Labels(["3", 0, 9], ["x", "y", "z"], source="labels", by_id=True)])
     assert [(part.key, part.source, list(part.y), list(part.seq)) for part in found] == [
         ("p1", "s", ["x"], [3]),
