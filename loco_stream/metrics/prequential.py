@@ -208,5 +208,5 @@ class Prequential:
             for tally in fresh._tallies.values():
                 tally.restore_state(state["tallies"][tally.name])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"the saved scores are not complete: {error!r}") from error
+            raise CheckpointError(f"the saved scores cannot be restored: {error!r}") from error
         self.__dict__.update(fresh.__dict__)

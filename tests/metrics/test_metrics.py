@@ -108,7 +108,7 @@ def test_settings_are_named_in_errors():
         metrics.windowed_forgetting(R, window=1)
     with pytest.raises(InputError, match="`ends` must name between 1 and 2"):
         metrics.minimum_accuracy(R, [])
-    with pytest.raises(InputError, match="`ends` must increase"):
+    with pytest.raises(InputError, match="`ends` must be strictly increasing"):
         metrics.minimum_accuracy(R, [2])
     with pytest.raises(ConfigError, match="fading"):
         metrics.fading_accuracy([1], [1], fading=0.0)

@@ -597,7 +597,7 @@ def test_a_damaged_state_is_refused_and_changes_nothing():
     for damaged in ({**config, "timeline": {}}, {**config, "settings": {"holdout": -1}}, {}):
         with pytest.raises(CheckpointError, match="saved"):
             monitor.restore_state(damaged, arrays)
-    with pytest.raises(CheckpointError, match="not complete"):
+    with pytest.raises(CheckpointError, match="cannot be restored"):
         monitor.restore_state(config, {})
     assert monitor.report() == before
 

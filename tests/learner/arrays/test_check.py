@@ -44,10 +44,10 @@ def set_config(key, value):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (put("net.n_post", 0, 2**40), "'net.n_post' must be the one that follows"),
-        (put("net.first", 0, 2**40), "'net.first' must be the one that follows"),
-        (put("experts.least_squares.priors", 0, 0.0), "'experts.least_squares.priors' must be"),
-        (put("mixture.log_priors", 0, 1.0), "'mixture.log_priors' must be"),
+        (put("net.n_post", 0, 2**40), "'net.n_post' must equal the array"),
+        (put("net.first", 0, 2**40), "'net.first' must equal the array"),
+        (put("experts.least_squares.priors", 0, 0.0), "'experts.least_squares.priors' must equal"),
+        (put("mixture.log_priors", 0, 1.0), "'mixture.log_priors' must equal"),
         (put("counts", "n_features", 4), "`n_features` must be 3 to 3, got 4"),
         (put("counts", "n_classes", -1), "`n_classes` must be 0 to 3, got -1"),
         (put("counts", "n_clusters", 1), "`n_clusters` must be 0 to 0, got 1"),
