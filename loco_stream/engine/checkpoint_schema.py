@@ -42,6 +42,7 @@ class _Ranking(TypedDict):
     own: list[list[int]]
     others: list[list[int]]
     rows: list[tuple[int, list[int]]]
+    faded: list[tuple[int, float]]
 
 
 class _Measures(TypedDict):

@@ -157,8 +157,10 @@ class RunMeasures:
             "per_class": per_class,
             "roc_auc": self.ranking.roc_auc(),
             "window_roc_auc": self.ranking.window_roc_auc(),
+            "fading_roc_auc": self.ranking.fading_roc_auc(),
             "average_precision": self.ranking.average_precision(),
             "window_average_precision": self.ranking.window_average_precision(),
+            "fading_average_precision": self.ranking.fading_average_precision(),
         }
 
     def curve_report(self) -> Config:

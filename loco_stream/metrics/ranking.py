@@ -27,6 +27,8 @@ _EDGES = np.array(
     [1 / (1 + math.exp(_LARGEST - 2 * _LARGEST * i / (_BINS - 2))) for i in range(_BINS - 1)]
 )
 _LABELS = 30  # the first ones are ranked
+_FADING = 0.999  # weight of a row against the next one, as in the other fading scores
+_EPOCH = 1024  # rows, after which the weights start from 1 again and all before are scaled
 _TOGETHER = 64  # single rows counted together: one by one would cost several times as much
 
 # One row of numbers per row of the stream: index of the label, then the bin of each label.
@@ -64,6 +66,7 @@ class Ranking:
         self._n = 0
         self._all = _Tables()
         self._recent = _Tables()
+        self._faded = _Tables(np.float64)  # a row weighs more than those before it
         self._rows = _LastRows(window)
         self._waiting: list[tuple[Hashable, Mapping[Any, float]]] = []
 
@@ -115,11 +118,24 @@ class Ranking:
         if not labels:
             return
         rows = self._numbered(labels, bins, classes)
-        self._n += len(labels)
         places = _places(rows)
+        self._fade(places.reshape(len(labels), -1))
+        self._n += len(labels)
         self._all.count(places, 1)
         self._recent.count(places, 1)
         self._recent.count(_places(self._rows.push(rows)), -1)
+
+    def _fade(self, places: Bins) -> None:
+        """Count rows in the fading tables, one line of places per row."""
+        begin = 0
+        while begin < len(places):
+            age = (self._n + begin) % _EPOCH
+            if age == 0:
+                self._faded.scale(_FADING**_EPOCH)
+            part = places[begin : begin + _EPOCH - age]
+            weights = _FADING ** -np.arange(age, age + len(part), dtype=np.float64)
+            self._faded.count(part.ravel(), np.repeat(weights, part.shape[1]))
+            begin += len(part)
 
     def _numbered(
         self, labels: Sequence[Hashable], bins: Bins, classes: Sequence[Hashable]
@@ -138,6 +154,7 @@ class Ranking:
         self._index[label] = len(self._index)
         self._all.add(self._n)
         self._recent.add(len(self._rows.rows))
+        self._faded.add(self._faded.weight())
         self._rows.add_column(_NONE)
 
     def roc_auc(self) -> float:
@@ -160,6 +177,16 @@ class Ranking:
         self._count_waiting()
         return _mean(self._recent.average_precision(i) for i in self._index.values())
 
+    def fading_roc_auc(self) -> float:
+        """Return the same with weights that fall by 0.1 % per row of age."""
+        self._count_waiting()
+        return _mean(self._faded.roc_auc(i) for i in self._index.values())
+
+    def fading_average_precision(self) -> float:
+        """Return the average precision with weights that fall by 0.1 % per row of age."""
+        self._count_waiting()
+        return _mean(self._faded.average_precision(i) for i in self._index.values())
+
     def per_class(self) -> dict[Hashable, dict[str, float]]:
         """Return the scores of each label; NaN while only one kind of rows has come."""
         self._count_waiting()
@@ -170,6 +197,7 @@ class Ranking:
                 "average_precision": self._all.average_precision(i),
                 "recall_at_precision": self._all.recall_at(i, self._at_precision),
                 "window_recall_at_precision": self._recent.recall_at(i, self._at_precision),
+                "fading_recall_at_precision": self._faded.recall_at(i, self._at_precision),
             }
         return found
 
@@ -183,6 +211,7 @@ class Ranking:
             "own": self._all.own.tolist(),
             "others": self._all.others.tolist(),
             "rows": [[of, bins] for of, *bins in self._rows.rows.tolist()],
+            "faded": self._faded.items(),
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -190,7 +219,12 @@ class Ranking:
         self.window = state["window"]
         self._n = state["n"]
         self._index = {label: i for i, label in enumerate(state["labels"])}
-        self._all = _Tables(state["own"], state["others"])
+        self._all = _Tables(np.int64, state["own"], state["others"])
+        self._faded = _Tables(np.float64)
+        for _ in self._index:
+            self._faded.add(0.0)
+        for place, weight in state["faded"]:
+            self._faded.count(np.array([place]), weight)
         self._waiting = []
         self._restore_rows(state["rows"])
 
@@ -245,8 +279,10 @@ class _LastRows:
 class _Tables:
     """Rows by bin: of each label's own rows, and of all others."""
 
-    def __init__(self, own: Sequence[Any] = (), others: Sequence[Any] = ()) -> None:
-        tables = np.array([others, own], np.int64).reshape(2, -1, _BINS)
+    def __init__(
+        self, dtype: type = np.int64, own: Sequence[Any] = (), others: Sequence[Any] = ()
+    ) -> None:
+        tables: NDArray[Any] = np.array([others, own], dtype).reshape(2, -1, _BINS)
         self._counts = np.ascontiguousarray(tables.swapaxes(0, 1))  # (labels, others or own, bins)
 
     @property
@@ -259,12 +295,27 @@ class _Tables:
         """Rows of other labels, (labels, bins)."""
         return self._counts[:, 0]
 
-    def add(self, n_before: int) -> None:
+    def add(self, n_before: float) -> None:
         """Add a label after `n_before` rows of others."""
-        self._counts = np.concatenate([self._counts, np.zeros((1, 2, _BINS), np.int64)])
+        empty = np.zeros((1, 2, _BINS), self._counts.dtype)
+        self._counts = np.concatenate([self._counts, empty])
         self._counts[-1, 0, _NONE] = n_before
 
-    def count(self, places: Bins, n: int) -> None:
+    def weight(self) -> float:
+        """Return the sum of the weights of all rows; 0 without a label."""
+        return float(self._counts[:1].sum())
+
+    def scale(self, factor: float) -> None:
+        """Multiply the weights of all rows."""
+        self._counts *= factor
+
+    def items(self) -> list[tuple[int, float]]:
+        """Return the places that are not empty, and what they hold."""
+        flat = self._counts.reshape(-1)
+        places = np.flatnonzero(flat)
+        return list(zip(places.tolist(), flat[places].tolist(), strict=True))
+
+    def count(self, places: Bins, n: int | float | NDArray[np.float64]) -> None:
         """Add rows n times."""
         np.add.at(self._counts.reshape(-1), places, n)
 

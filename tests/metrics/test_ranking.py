@@ -95,6 +95,22 @@ def test_the_window_has_the_last_rows_alone():
     assert whole.window_roc_auc() != whole.roc_auc()
 
 
+def test_fading_scores_weigh_rows_by_their_age():
+    labels, proba = stream(2500, 5)
+    whole = ranked(labels, proba)
+    weights = 0.999 ** np.arange(len(labels) - 1, -1, -1)
+    areas = []
+    for j, label in enumerate(CLASSES):
+        bins = np.array(bins_of(j, labels, proba))
+        is_own = np.array(labels) == label
+        own = weights * is_own
+        others = weights * ~is_own
+        below = [others[bins < at].sum() + 0.5 * others[bins == at].sum() for at in bins]
+        areas.append((own * below).sum() / (own.sum() * others.sum()))
+    assert whole.fading_roc_auc() == pytest.approx(np.mean(areas), abs=1e-9)
+    assert whole.fading_roc_auc() != whole.roc_auc()
+
+
 def test_a_class_that_comes_late_had_the_probability_0_before():
     ranking = Ranking()
     for _ in range(3):
@@ -167,9 +183,11 @@ def naive_tables(labels, proba, names, window):
         for i, p in enumerate(proba)
     ]
     own, others = ([[0] * 512 for _ in ranked] for _ in range(2))
-    for label, row in zip(labels, bins, strict=True):
+    faded = np.zeros((len(ranked), 2, 512))
+    for i, (label, row) in enumerate(zip(labels, bins, strict=True)):
         for j, at in enumerate(row):
             (own if label == ranked[j] else others)[j][at] += 1
+            faded[j, int(label == ranked[j]), at] += 0.999**-i
     places = [ranked.index(label) if label in ranked else -1 for label in labels]
     rows = [[place, list(map(int, row))] for place, row in zip(places, bins, strict=True)]
     return {
@@ -179,6 +197,7 @@ def naive_tables(labels, proba, names, window):
         "own": own,
         "others": others,
         "rows": rows[-window:],
+        "faded": [(i, pytest.approx(v)) for i, v in enumerate(faded.ravel().tolist()) if v],
     }
 
 

@@ -54,6 +54,7 @@ def _measures(old: State) -> Config:
         "own": [],
         "others": [],
         "rows": [],
+        "faded": [],
     }
     return {**old, "prequential": scores, "ranking": ranking}
 
