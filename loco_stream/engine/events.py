@@ -200,8 +200,8 @@ class EventHandler:
         ids = self.trainer.pending.ids
         if ids.is_known(row.id):
             return
-        early = ids.take_early(row.id)
-        y = early if y is None else y
+        if y is None:
+            y = ids.take_early(row.id)
         self._handle_row(row, y)
         if y is not None:
             ids.end(row.id, learned=True)

@@ -84,9 +84,14 @@ class RowIds:
         return known
 
     def end(self, row_id: Any, *, learned: bool) -> None:
-        """Note that a row waits no longer, or came with its label."""
+        """Note that a row waits no longer, or came with its label.
+
+        A label that came before such a row is then counted as repeated.
+        """
         text = id_text(row_id)
         self._waiting.pop(text, None)
+        if self._early.pop(text, None) is not None:
+            self._count("n_labels_repeated", text)
         self._used[text] = _LEARNED if learned else _DROPPED
         if len(self._used) > self._capacity:
             self._used.popitem(last=False)

@@ -227,7 +227,6 @@ class KeyRouter:
         if self.ids.is_known(info.id):
             return True
         if y is not None:
-            self.ids.take_early(info.id)
             self.ids.end(info.id, learned=True)
         return False
 

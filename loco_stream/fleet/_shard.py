@@ -149,12 +149,16 @@ class Shard:
             The key has no model.
         """
         keyed = self.find(key)
-        group = self._groups[keyed.group]
         entry = decision_entry(key, decision)
-        group.append(1, entry.encode())
-        self._unsynced.add(group.number)
+        self._log(keyed, entry)
         self._apply(keyed, entry, False)
         self.sync()
+
+    def _log(self, keyed: KeyedModel, entry: Rows) -> None:
+        """Append an entry without rows to the log of a key."""
+        group = self._groups[keyed.group]
+        group.append(1, entry.encode())
+        self._unsynced.add(group.number)
 
     def follow(self, decision: Plain) -> None:
         """Choose the classes of all keys without their own rule by another one."""
@@ -171,9 +175,7 @@ class Shard:
             The key has no model.
         """
         keyed = self.find(key)
-        group = self._groups[keyed.group]
-        group.append(1, reset_of(key).encode())
-        self._unsynced.add(group.number)
+        self._log(keyed, reset_of(key))
         self._insert(key, self._factory.restarted(keyed))
         self.sync()
 

@@ -84,6 +84,13 @@ def test_repeated_late_and_unknown_labels_are_counted_and_reported():
     assert "labels wait for rows that have not come: 1; the last id: 77" in notes
 
 
+def test_an_early_label_of_a_row_that_brings_its_own_is_counted():
+    engine, report = run([label(1, "odd"), row(1, "even"), row(2, "even")])
+    assert (report["n_samples"], report["n_labels_repeated"]) == (2, 1)
+    assert engine.model.classes == ("even",)
+    assert "labels wait" not in " ".join(report["notes"])
+
+
 def test_early_labels_are_given_up_after_their_age():
     ids = RowIds(capacity=10, max_age=60.0)
     assert ids.find(5, "ok", now=0.0) is None

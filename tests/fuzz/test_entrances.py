@@ -287,7 +287,8 @@ def test_honest_rows_beside_hostile_messages(entrance, tmp_path, processes):
     attacker = service.attacker()
     traffic.run(1, attacker, 1)  # it connects
     n_blocks = int(N_HOSTILE / service.client.PER_ROW / N_ROUNDS / BLOCK)
-    beside, alone = [], []
+    beside = []
+    alone = []
     for part in range(N_ROUNDS):
         beside.append(traffic.run(n_blocks, attacker, share(N_HOSTILE, N_ROUNDS, part)))
         alone.append(traffic.run(n_blocks))
