@@ -201,7 +201,7 @@ def test_a_hello_is_answered_with_the_reason_why_nothing_is_acknowledged():
         stream = iter(source)
         wait_until(lambda: found.extend(next(stream)) or found)
         assert [event.y for event in found] == [["y"]]
-        assert 6 in [answer.kind for answer in client.answers()]
+        wait_until(lambda: 6 in [answer.kind for answer in client.answers()])
         client.socket.close()
         source.close()
 
