@@ -48,7 +48,7 @@ from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.naive_centroids import Centroids
-from tests.helpers.naive_delayed import DelayedValues, Events
+from tests.helpers.naive_delayed import DelayedValues, Sequences
 from tests.helpers.naive_fixed import (
     Discriminant,
     Dormancy,
@@ -229,7 +229,7 @@ class Learner:
         self.ids = np.zeros(s.n_snapshots, int)
         self.counters = _COUNTERS.view(np.array([0, -snapshots.SPACING, 0, 0]))
         self.observation_share = 1.0
-        self.events = Events()
+        self.sequences = Sequences()
         self.labels = []
         self.n_tickets = 0
         self.delayed_values = DelayedValues(n_stacked, s)
@@ -614,7 +614,7 @@ class Learner:
             risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
             return 1.0, risen
         waiting = self.n_tickets - then.n_tickets + 1
-        share = self.events.share(self.labels, then.n_seen, waiting)
+        share = self.sequences.share(self.labels, then.n_seen, waiting)
         return share, share
 
     def output_error(self):
