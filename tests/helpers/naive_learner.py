@@ -20,10 +20,10 @@ from loco_stream.learner.context.traces import GOLDEN, TOWARDS_LONG
 from loco_stream.learner.delayed_labels import weights as delayed_labels
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
 from loco_stream.learner.hidden import SETTLE
-from loco_stream.learner.plasticity.delayed import POWER_ROWS
 from loco_stream.learner.plasticity.feedback import ALWAYS_UNTIL, EVERY, FEEDBACK_RATE
 from loco_stream.learner.plasticity.noise import draw_noise
 from loco_stream.learner.plasticity.perturbed_pass import BASELINE_RATE
+from loco_stream.learner.plasticity.plastic_part import POWER_ROWS
 from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
 from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRESH
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
