@@ -95,10 +95,7 @@ class CapyMOAClassifier(Classifier):
         return proba
 
     def attach_with(self, dispatcher: Any) -> Self:
-        """Predict the test rows of `capymoa.ocl.evaluation` as rows from anywhere.
-
-        `ocl_train_eval_loop` calls it.
-        """
+        """Predict test rows as rows from anywhere; `ocl_train_eval_loop` calls it."""
         from capymoa.ocl.evaluation.events import TestBegin, TestEnd
 
         dispatcher.subscribe(TestBegin, lambda event: setattr(self, "_in_stream", False))
@@ -109,20 +106,7 @@ class CapyMOAClassifier(Classifier):
 class CapyMOARegressor(Regressor):
     """`LOCORegressor` as a regressor of CapyMOA.
 
-    Parameters
-    ----------
-    schema
-        Schema of the stream.
-    model
-        Model whose parameters are used; a clone of it learns. None: a `LOCORegressor` with its
-        defaults.
-    random_seed
-        Seed of the clone.
-
-    Raises
-    ------
-    ConfigError
-        The target of the schema is nominal.
+    The target of the schema must be numeric; otherwise as `CapyMOAClassifier`.
     """
 
     def __init__(
