@@ -10,6 +10,7 @@ __all__ = ["BENCHES"]
 # name -> module and the click command in it
 BENCHES = {
     "streams": "benchmarks.streams:command",
+    "capymoa": "benchmarks.capymoa_evaluation:command",
     "speed": "benchmarks.speed:command",
     "main_job": "benchmarks.main_job:command",
     "simulator": "benchmarks.simulator:command",
