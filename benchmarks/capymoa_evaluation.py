@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ _TASKS = ", five tasks"
 _MNIST = f"MNIST{_TASKS}"
 # stream -> the learners of CapyMOA on it
 PEERS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("ImageSegments", "SEA3", "RBFd1e-3", _AGRAWAL), _CLASSIFIERS),
+    **dict.fromkeys(("ImageSegments", "RBFd1e-3", _AGRAWAL), _CLASSIFIERS),
     "FriedmanDrift": ("FIMTDD", "KNNRegressor", "ARF100", "SOKNL"),
     **dict.fromkeys((f"digits{_TASKS}", _MNIST), _STRATEGIES),
 }
@@ -43,18 +45,26 @@ _HEADS = {"accuracy": "while learned", "final": "at the end"}
 
 
 def measure(
-    stream: str, learner: str, seed: int, python: str, directory: str | None
+    stream: str, learner: str, learners: str, seed: int, python: str, directory: str | None
 ) -> dict[str, Any]:
-    """Run a learner in CapyMOA's environment."""
+    """Return the results of `learner`, which is one of `learners`: one process runs them all."""
+    return _measure(stream, learners, seed, python, directory)[learner]
+
+
+@cache
+def _measure(
+    stream: str, learners: str, seed: int, python: str, directory: str | None
+) -> dict[str, dict[str, Any]]:
+    """Run the learners in CapyMOA's environment; its start takes ten seconds and more."""
     kind = "ocl" if stream.endswith(_TASKS) else "prequential"
     with tempfile.TemporaryDirectory() as folder:
         where = stream
         if stream != _AGRAWAL:
             where = str(Path(folder) / "stream.npz")
             np.savez(where, **_arrays(stream, directory))
-        root = Path(__file__).parents[1]
-        words = [python, str(root / _SCRIPT), kind, learner, where, str(seed)]
-        return run_json(words, f"`--peers` {python!r} could not run {learner}")
+        script = Path(__file__).parents[1] / _SCRIPT
+        words = [python, str(script), kind, learners, where, str(seed)]
+        return run_json(words, f"`--peers` {python!r} could not run {learners} on {stream}")
 
 
 def _arrays(stream: str, directory: str | None) -> dict[str, Any]:
@@ -133,7 +143,7 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
     Examples
       python -m venv capymoa && capymoa/bin/pip install 'capymoa[torch-cpu]' .
       python -m benchmarks capymoa --peers capymoa/bin/python
-      python -m benchmarks capymoa --peers capymoa/bin/python --streams SEA3 --only default,ARF100
+      python -m benchmarks capymoa --peers capymoa/bin/python --streams RBFd1e-3
     """
     known = tuple(dict.fromkeys([*_OURS, *(name for row in PEERS.values() for name in row)]))
     wanted = contenders.pick(only, known, "--only")
@@ -142,7 +152,13 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
         if stream == _MNIST and not data.available(("MNIST",), settings.directory)[0]:
             print_missing(data.available(("MNIST",), settings.directory)[1])
             continue
-        arguments = {"stream": stream, "python": peers, "directory": settings.directory}
+        learners = [name for name in (*_OURS, *PEERS[stream]) if name in wanted]
+        arguments = {
+            "stream": stream,
+            "learners": ",".join(learners),
+            "python": peers,
+            "directory": settings.directory,
+        }
         runs += [
             Run(
                 f"{stream}/{learner}/{seed}",
@@ -150,8 +166,7 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
                 {**arguments, "learner": learner, "seed": seed},
                 f"{fingerprint(*_CODE)} {fingerprint() if learner in _OURS else ''}".strip(),
             )
-            for learner in (*_OURS, *PEERS[stream])
-            if learner in wanted
             for seed in range(settings.seeds)
+            for learner in learners
         ]
-    settings.run("capymoa", runs, grids)
+    replace(settings, jobs=1).run("capymoa", runs, grids)

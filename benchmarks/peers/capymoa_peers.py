@@ -3,13 +3,13 @@
 This script runs in another environment, with Java and with this package beside CapyMOA
 (`pip install 'capymoa[torch-cpu]' .`):
 
-    python benchmarks/peers/capymoa_peers.py prequential LEARNER STREAM SEED
-    python benchmarks/peers/capymoa_peers.py ocl LEARNER TASKS.npz SEED
+    python benchmarks/peers/capymoa_peers.py prequential LEARNER,LEARNER STREAM SEED
+    python benchmarks/peers/capymoa_peers.py ocl LEARNER,LEARNER TASKS.npz SEED
 
 STREAM is a file of arrays `X` (rows, features) and `y` (rows,), codes or values, or `AGRAWAL`.
 TASKS.npz holds `X`, `y`, `X_test` and `y_test`; a task is two classes. Learners have their own
-defaults. It prints JSON: what CapyMOA measured, and CPU seconds of the process with all threads of
-its Java machine.
+defaults. It prints JSON: for each learner what CapyMOA measured, and CPU seconds of the process
+with all threads of its Java machine.
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def _loaders(X: Any, y: Any) -> list[Any]:
 
 
 if __name__ == "__main__":
-    _, kind, learner, where, number = sys.argv
+    _, kind, learners, where, number = sys.argv
     evaluate = {"prequential": prequential, "ocl": ocl}[kind]
-    print(json.dumps(evaluate(learner, where, int(number))))
+    names = learners.split(",")
+    print(json.dumps({name: evaluate(name, where, int(number)) for name in names}))
