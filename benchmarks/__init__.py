@@ -27,6 +27,7 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "river_tracks": "benchmarks.river_tracks:command",
     "watch": "benchmarks.watch:command",
     "sizing": "benchmarks.sizing:command",
     "targets": "benchmarks.targets:command",
