@@ -41,5 +41,6 @@ BENCHES = {
     "fleet": "benchmarks.fleet:command",
     "fleet-share": "benchmarks.fleet_share:command",
     "soak": "benchmarks.soak:command",
+    "age": "benchmarks.age:command",
     "report": "benchmarks.report:command",
 }
