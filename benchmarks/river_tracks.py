@@ -149,7 +149,7 @@ def measure(track: str, dataset: str, model: str) -> dict[str, Any]:
     ours = model in _OURS
     estimator = _ours(track, model) if ours else _peers(track)[model]()
     if ours:
-        for x, y in rows.take(20):  # compiles
+        for x, y in list(rows)[:20]:  # compiles; all are read, which closes the file
             estimator.predict_one(x)
             estimator.learn_one(x, y)
     seconds, states = cpu_seconds(lambda: list(course.run(estimator, rows, n_checkpoints=1)))
