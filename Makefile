@@ -75,6 +75,7 @@ dist: $(VENV)/.installed-dev ## sdist and wheel, in dist/
 bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (hours)
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done
 	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks age
 
 bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own
 	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
