@@ -55,6 +55,12 @@ def _river(model: Any, X: Float64) -> Float64:
     return scores
 
 
+def _highest(columns: Float64) -> Float64:
+    """Return the highest score of each row, (n,)."""
+    highest: Float64 = columns.max(axis=1)
+    return highest
+
+
 def _standard_absolute_deviation(X: Float64, seed: int) -> Float64:
     """Return the scores of river's detector, the highest of one per column."""
     from river import anomaly
@@ -65,7 +71,7 @@ def _standard_absolute_deviation(X: Float64, seed: int) -> Float64:
         for i, value in enumerate(X[:, c].tolist()):
             columns[i, c] = abs(model.score_one({}, value))
             model.learn_one({}, value)
-    return columns.max(axis=1)
+    return _highest(columns)
 
 
 def _lof(X: Float64, seed: int) -> Float64:
@@ -99,7 +105,7 @@ def _pysad(name: str, **options: object) -> Callable[[Float64, int], Float64]:
 
 def _z_score(X: Float64, seed: int) -> Float64:
     columns = [np.fromiter(_z_scores(x), np.float64, len(x)) for x in X.T]
-    return np.stack(columns).max(axis=0)
+    return _highest(np.stack(columns, axis=1))
 
 
 def _z_scores(x: Float64) -> Iterator[float]:
@@ -120,7 +126,7 @@ def _last_difference(X: Float64, seed: int) -> Float64:
     if X.shape[1] > 1:
         mean = np.cumsum(changes, axis=0) / np.arange(1, len(X) + 1)[:, None]
         changes = np.divide(changes, mean, out=np.zeros(X.shape), where=mean > 0.0)
-    return changes.max(axis=1)
+    return _highest(changes)
 
 
 _KITNET = {"grace_feature_mapping": _FIRST // 2, "grace_anomaly_detector": _FIRST // 2}
