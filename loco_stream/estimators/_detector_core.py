@@ -221,13 +221,13 @@ class DetectorCore:
         """Score rows, each before it is learned."""
         filled = self._fill(cells)
         known = cells.kinds == novelty.NUMBER
-        forecasts = self.forecasts.learn_predict(np.nan_to_num(filled, nan=0.0), known, times)
+        forecasts = self.forecasts.learn_predict(_zero_for_nan(filled), known, times)
         self.filled = filled[-1].copy()
         return self._run(cells, forecasts, times, learns=True)
 
     def score(self, cells: Cells, time: float) -> float:
         """Return the onset score of one row; nothing is learned."""
-        filled = np.nan_to_num(self._fill(cells)[0], nan=0.0)
+        filled = _zero_for_nan(self._fill(cells)[0])
         forecast = self.forecasts.predict(filled, time)[None]
         return float(self._run(cells, forecast, np.array([time]), learns=False).scores[0, 0])
 
@@ -297,6 +297,11 @@ class DetectorCore:
             }
             self.forecasts.restore(config["forecasts"], later, len(names))
             self._make_scratch()
+
+
+def _zero_for_nan(numbers: Float64) -> Float64:
+    """Return numbers with 0 for NaN."""
+    return np.where(np.isnan(numbers), 0.0, numbers)
 
 
 def _check_texts(known: Any) -> dict[str, int]:
