@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import SourceError
 
-__all__ = ["FILES", "PACKAGES", "Labelled", "average_precision", "read_labelled", "shares_found"]
+__all__ = ["FILES", "PACKAGES", "Labelled", "average_precision", "ranges_found", "read_labelled"]
 
 Float64 = NDArray[np.float64]
 
 NOT_SCORED = 100  # first rows
+NEAR = 10  # rows beside a range: labels of single rows lie in events of several
 APART = 50  # rows within which false alarms count as one
 
 # name -> package and path in it
@@ -84,16 +85,17 @@ def average_precision(scores: Float64, is_anomaly: NDArray[np.bool_]) -> float:
     return float(np.sum(np.diff(found, prepend=0) * precision) / labels.sum())
 
 
-def shares_found(scores: Float64, is_anomaly: NDArray[np.bool_]) -> tuple[int, int]:
+def ranges_found(scores: Float64, is_anomaly: NDArray[np.bool_]) -> tuple[int, int]:
     """Return how many labelled ranges are found, and how many there are.
 
     Rows are taken from the highest score down, until there are more false alarms than ranges. A
-    range is found by any of its rows. False alarms within 50 rows of one another count as one.
+    range is found by any row in it, or at most 10 rows beside it. False alarms within 50 rows of
+    one another count as one.
 
     Examples
     --------
     >>> labels = np.arange(400) // 10 % 20 == 19
-    >>> shares_found(labels * 1.0, labels), shares_found(np.arange(400.0), labels)
+    >>> ranges_found(labels * 1.0, labels), ranges_found(np.arange(400.0), labels)
     ((2, 2), (1, 2))
     """
     edges = np.flatnonzero(np.diff(is_anomaly.astype(np.int8), prepend=0, append=0))
@@ -103,8 +105,9 @@ def shares_found(scores: Float64, is_anomaly: NDArray[np.bool_]) -> tuple[int, i
     for row in np.argsort(-scores, kind="stable").tolist():
         if row < NOT_SCORED:
             continue
-        if is_anomaly[row]:
-            is_found |= (ranges[:, 0] <= row) & (row < ranges[:, 1])
+        is_near = (ranges[:, 0] - NEAR <= row) & (row < ranges[:, 1] + NEAR)
+        if is_near.any():
+            is_found |= is_near
         elif all(abs(row - other) > APART for other in false):
             false.append(row)
             if len(false) > len(ranges):

@@ -24,8 +24,8 @@ from benchmarks.grid import Grid
 from benchmarks.labelled_series import (
     FILES,
     average_precision,
+    ranges_found,
     read_labelled,
-    shares_found,
 )
 from benchmarks.machine import cpu_seconds, fingerprint, median
 from benchmarks.options import Settings, common, print_missing
@@ -180,7 +180,7 @@ def measure_labelled(contender: str, seed: int) -> dict[str, Any]:
             both = LOCODetector(every=EVERY, seed=seed).learn_score_array(series.X)
             scores = both.state if contender == _STATE else both.onset
         found[name] = average_precision(scores, series.is_anomaly)
-        found[f"{name}: ranges"] = shares_found(scores, series.is_anomaly)
+        found[f"{name}: ranges"] = ranges_found(scores, series.is_anomaly)
     return found
 
 

@@ -145,8 +145,10 @@ def test_ranges_are_found_until_false_alarms_outnumber_them():
     scores = np.zeros(1000)
     scores[[500, 520, 700]] = 9.0, 8.5, 8.0  # 520 belongs to the false alarm at 500
     scores[[850, 950, 310]] = 7.0, 6.0, 5.0  # the third false alarm comes before 310
-    assert labelled_series.shares_found(scores, labels) == (1, 2)
+    assert labelled_series.ranges_found(scores, labels) == (1, 2)
     scores[950] = 0.0
-    assert labelled_series.shares_found(scores, labels) == (2, 2)
-    scores[50] = 20.0  # not scored
-    assert labelled_series.shares_found(scores, labels) == (2, 2)
+    assert labelled_series.ranges_found(scores, labels) == (2, 2)
+    scores[[50, 330, 690]] = 20.0  # not scored, behind a range, shortly before one
+    assert labelled_series.ranges_found(scores, labels) == (1, 2)
+    scores[330] = 0.0
+    assert labelled_series.ranges_found(scores, labels) == (2, 2)
