@@ -68,7 +68,7 @@ class ColumnForecasts:
     def _inputs(self, before: Float64, times: Float64) -> tuple[Float64, Sequence[Any]]:
         """Return inputs of the network and their names."""
         names = range(before.shape[1])
-        if np.isnan(times).all():
+        if np.isnan(times[0]) and np.isnan(times).all():
             return before, names
         return np.column_stack([before, _clock(times)]), [*names, *_CLOCK]
 
