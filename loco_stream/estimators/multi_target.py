@@ -39,9 +39,9 @@ _ALLOWED = {
 class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     """Spiking network that predicts several numbers per row with one shared hidden network.
 
-    Each target has its own readout weights, scale, stack and intervals, and predicts as a
-    `LOCORegressor` does; with one target both are bit-identical. The hidden layers learn from the
-    errors of all targets. A target adds a few percent to the cost of a row.
+    Each target has its own readout weights, scale, stack and intervals. With one target it predicts
+    bit-identically to a `LOCORegressor` that uses no recent values (`recent_values=0`). The hidden
+    layers learn from the errors of all targets. A target adds a few percent to the cost of a row.
 
     A target may be missing from a row (absent, None or NaN): its readout learns nothing from that
     row. Targets may appear later in the stream.
