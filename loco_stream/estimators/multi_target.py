@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.estimators import _events
+from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -308,7 +308,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         """
         core = self._core
         with core.lock:
-            answers, _ = _events.predict(core, X, t, features, 0)
+            answers, _ = _sequences.predict(core, X, t, features, 0)
             return core.shown(answers.mean(axis=0), answers)[0]  # type: ignore[no-any-return]
 
     def learn_many(self, X: Any, Y: Any) -> None:
