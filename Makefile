@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 JOBS ?= 4
 WORKERS := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Hundreds of tests talk to real brokers, files that grow and browsers: CI runs one that fails once more, and lists it.
-RERUNS := $(if $(CI),--reruns 1)
+RERUNS := $(if $(CI),--reruns 1 -r aR)
 # The tested set; `make CONSTRAINTS= ...` takes the newest releases that pyproject.toml allows.
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -75,6 +75,7 @@ dist: $(VENV)/.installed-dev ## sdist and wheel, in dist/
 bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (hours)
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done
 	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks age
 
 bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own
 	PYTHON=$(BIN)/python benchmarks/peers/peers.sh

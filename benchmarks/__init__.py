@@ -10,6 +10,7 @@ __all__ = ["BENCHES"]
 # name -> module and the click command in it
 BENCHES = {
     "streams": "benchmarks.streams:command",
+    "capymoa": "benchmarks.capymoa_evaluation:command",
     "speed": "benchmarks.speed:command",
     "main_job": "benchmarks.main_job:command",
     "simulator": "benchmarks.simulator:command",
@@ -26,6 +27,7 @@ BENCHES = {
     "rare": "benchmarks.rare:command",
     "calibration": "benchmarks.calibration:command",
     "regression": "benchmarks.regression:command",
+    "river_tracks": "benchmarks.river_tracks:command",
     "watch": "benchmarks.watch:command",
     "sizing": "benchmarks.sizing:command",
     "targets": "benchmarks.targets:command",
@@ -39,5 +41,6 @@ BENCHES = {
     "fleet": "benchmarks.fleet:command",
     "fleet-share": "benchmarks.fleet_share:command",
     "soak": "benchmarks.soak:command",
+    "age": "benchmarks.age:command",
     "report": "benchmarks.report:command",
 }

@@ -60,6 +60,14 @@ _WHERE = {
         "of the files in data/, and for number k of a file t{k} (seconds since 1970), x{k} "
         "(values) and w{k} (first and last row of each window in labels/combined_windows.json)"
     ),
+    "banking77": (
+        "banking77.npz: X, sentence embeddings of the 13,083 questions of BANKING77 (Casanueva et "
+        "al. 2020, CC BY 4.0) by all-MiniLM-L6-v2, shuffled, and y, the intents as codes"
+    ),
+    **dict.fromkeys(
+        ("descriptions", "fashion features"),
+        "what `python benchmarks/peers/embed.py DIR` writes there",
+    ),
     "Elec2": (
         "river's download, `python -c 'from river.datasets import Elec2; Elec2().download()'`"
     ),

@@ -1,6 +1,7 @@
 """`python -m benchmarks embeddings`.
 
 Embeddings and images learned class by class or in random order, by all prediction modes.
+`benchmarks/peers/embed.py` makes two of the sets with networks that Python packages ship.
 """
 
 from __future__ import annotations
@@ -23,12 +24,27 @@ from loco_stream.errors import SourceError
 
 __all__ = ["command", "grids", "measure"]
 
-_NAMES = ("default", "frozen", "fast part alone", "SLDA", "RFF2000+RLS", "MLP .05")
+_NAMES = (
+    "default",
+    "frozen",
+    "fast part alone",
+    "nearest mean",
+    "SLDA",
+    "ridge",
+    "RFF2000+RLS",
+    "MLP .05",
+    "replay of 300 rows",
+)
 _FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _ORDERS = ("random order", "class by class")
 _MODES = {"next row": True, "anywhere": False, "evidence": None}
-_SETS = ("banking77", "fashion")
-_BANKING_TRAIN = 10_003  # rows of the published training part; the others are its test part
+_FILES = {
+    "banking77": "banking77.npz",
+    "descriptions": "descriptions.npz",
+    "fashion features": "fashion_features.npz",
+}
+_SETS = ("fashion", *_FILES)
+_BANKING_TRAIN = 10_003  # rows that are learned, as many as the published training part has
 
 
 def load(
@@ -39,13 +55,17 @@ def load(
         X, y = _fashion("train")
         Xt, yt = _fashion("t10k")
     else:
-        with np.load(data.find("banking77", "banking77.npz", directory)) as file:
+        with np.load(data.find(name, _FILES[name], directory)) as file:
             X = file["X"].astype(np.float64)
             y = file["y"].astype(np.int64)
-        Xt = X[_BANKING_TRAIN:]
-        yt = y[_BANKING_TRAIN:]
-        X = X[:_BANKING_TRAIN]
-        y = y[:_BANKING_TRAIN]
+            if "Xt" in file:
+                Xt = file["Xt"].astype(np.float64)
+                yt = file["yt"].astype(np.int64)
+            else:
+                Xt = X[_BANKING_TRAIN:]
+                yt = y[_BANKING_TRAIN:]
+                X = X[:_BANKING_TRAIN]
+                y = y[:_BANKING_TRAIN]
     random = np.random.RandomState(seed)
     train = random.permutation(len(y))[: int(share * min(len(y), 10_000))]
     test = random.permutation(len(yt))[: int(share * min(len(yt), 3_000))]
@@ -116,7 +136,8 @@ def _cell(runs: list[dict[str, Any]], key: str) -> str:
 def command(settings: Settings, only: str | None, sets: str | None, share: float) -> None:
     """Measure embeddings of sentences and images, in random order and class by class.
 
-    Needs banking77.npz in --data, and Debian's package dataset-fashion-mnist.
+    Needs banking77.npz in --data, Debian's package dataset-fashion-mnist, and for the other sets
+    what benchmarks/peers/embed.py writes there.
 
     \b
     Examples

@@ -18,6 +18,7 @@ from pathlib import Path
 NAME = "loco-stream-image"
 STARTS = 3
 IDLE_SECONDS = 20.0
+DEADLINE = 120.0  # seconds until the first answer; 14 s on a machine with a load of 10
 URL = "http://127.0.0.1:8080"
 
 
@@ -36,11 +37,23 @@ def call(path: str, body: object = None, token: str = "") -> object:
 
 
 def wait_until_healthy() -> None:
-    """Wait until the service answers."""
+    """Wait until the service answers, at most `DEADLINE` seconds.
+
+    Raises
+    ------
+    TimeoutError
+        It has not answered by then; the text ends with the log of the container.
+    """
+    until = time.monotonic() + DEADLINE
     while True:
         try:
             call("/health")
-        except OSError:
+        except OSError as error:
+            if time.monotonic() > until:
+                words = ["podman", "logs", "--tail", "20", NAME]
+                log = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                told = log.stdout.decode(errors="replace")
+                raise TimeoutError(f"no answer within {DEADLINE:g} s; its log:\n{told}") from error
             time.sleep(0.05)
         else:
             return

@@ -1,7 +1,7 @@
-"""Two closed-form continual learners.
+"""Closed-form continual learners.
 
-They are streaming LDA, and random ReLU features with recursive least squares. Both update in
-O(d^2) per sample, never forget, and need neither epochs nor stored samples.
+They are streaming LDA, recursive least squares on the row or on random ReLU features of it, and the
+nearest class mean. All never forget, and need neither epochs nor stored samples.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import WIDE, CompiledLearner
 from loco_stream.rng import derive_key, normals
 
-__all__ = ["SLDA", "RandomFeaturesRLS"]
+__all__ = ["SLDA", "NearestMean", "RandomFeaturesRLS", "Ridge"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.int64]
@@ -79,8 +79,12 @@ def _expand(
 ) -> None:
     """Fill `phi` with random ReLU features of the scaled `x`, and a 1 at the end.
 
-    Nothing is scaled if there are no moments.
+    Nothing is scaled if there are no moments. Without a projection the features are `x` itself.
     """
+    if projection.shape[0] == 0:
+        phi[: x.size] = x
+        phi[x.size] = 1.0
+        return
     n_hidden = bias.size
     phi[:n_hidden] = bias
     phi[n_hidden] = 1.0
@@ -210,3 +214,54 @@ class RandomFeaturesRLS(CompiledLearner):
 
     def _run(self, X: Floats, y: Codes, predict: bool, learn: bool, result: Codes) -> None:
         _rls_run(X, y, predict, learn, *self._state, result)
+
+
+class Ridge(CompiledLearner):
+    """Recursive least squares without leak on the row itself and a constant.
+
+    Parameters
+    ----------
+    n_features, n_classes
+        Widths of input and output; labels are codes 0..n_classes-1.
+    ridge
+        Penalty of the squared weights.
+    """
+
+    def __init__(self, n_features: int, n_classes: int, ridge: float = 1.0) -> None:
+        nothing = np.zeros(0)
+        self._state = (
+            np.zeros(1),
+            nothing,
+            nothing,
+            np.zeros((0, n_features)),
+            nothing,
+            np.eye(n_features + 1) / ridge,
+            np.zeros((n_classes, n_features + 1)),
+        )
+
+    def _run(self, X: Floats, y: Codes, predict: bool, learn: bool, result: Codes) -> None:
+        _rls_run(X, y, predict, learn, *self._state, result)
+
+
+class NearestMean(CompiledLearner):
+    """The class whose mean is the nearest, by Euclidean distance.
+
+    Parameters
+    ----------
+    n_features, n_classes
+        Widths of input and output; labels are codes 0..n_classes-1.
+    """
+
+    def __init__(self, n_features: int, n_classes: int) -> None:
+        self._counts = np.zeros(n_classes)
+        self._means = np.zeros((n_classes, n_features))
+
+    def _run(self, X: Floats, y: Codes, predict: bool, learn: bool, result: Codes) -> None:
+        for t, x in enumerate(X):
+            if predict and self._counts.any():
+                distances = ((self._means - x) ** 2).sum(axis=1)
+                result[t] = np.argmin(np.where(self._counts > 0.0, distances, np.inf))
+            if learn:
+                label = y[t]
+                self._counts[label] += 1.0
+                self._means[label] += (x - self._means[label]) / self._counts[label]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import WIDE, CompiledLearner
 from loco_stream.rng import derive_key, normals
 
-__all__ = ["BackpropMLP"]
+__all__ = ["BackpropMLP", "ReplayMLP"]
 
 
 @njit(cache=True)
@@ -141,3 +141,71 @@ class BackpropMLP(CompiledLearner):
         result: NDArray[np.int64],
     ) -> None:
         _sgd_run(X, y, predict, learn, self.learning_rate, *self._state, result)
+
+
+class ReplayMLP(BackpropMLP):
+    """The same network, which also learns rows that it has kept (experience replay).
+
+    Rows are kept by reservoir sampling, so each row so far is kept with the same probability. With
+    every new row, as many kept rows as `n_replayed` are learned once more.
+
+    Parameters
+    ----------
+    n_features, n_classes
+        As for `BackpropMLP`.
+    n_kept
+        Rows kept.
+    n_replayed
+        Kept rows learned with each new one.
+    seed
+        Draws the weights, and the rows that are kept and replayed.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        n_kept: int = 300,
+        n_replayed: int = 4,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(n_features, n_classes, seed=seed)
+        self._kept_X = np.zeros((n_kept, n_features))
+        self._kept_y = np.zeros(n_kept, np.int64)
+        self._n_seen = 0
+        self._n_replayed = n_replayed
+        self._random = np.random.RandomState(seed)
+
+    def _run(
+        self,
+        X: NDArray[np.float64],
+        y: NDArray[np.int64],
+        predict: bool,
+        learn: bool,
+        result: NDArray[np.int64],
+    ) -> None:
+        for t in range(len(X)):
+            row = slice(t, t + 1)
+            super()._run(X[row], y[row], predict, learn, result[row])
+            if learn:
+                self._replay(X[t], y[t])
+
+    def _replay(self, x: NDArray[np.float64], label: int) -> None:
+        """Learn kept rows once more; then a new row may take a place among them."""
+        n_kept = min(self._n_seen, len(self._kept_y))
+        if n_kept:
+            drawn = self._random.randint(n_kept, size=self._n_replayed)
+            super()._run(
+                self._kept_X[drawn],
+                self._kept_y[drawn],
+                False,
+                True,
+                np.zeros(len(drawn), np.int64),
+            )
+        self._n_seen += 1
+        place = self._random.randint(self._n_seen)
+        if self._n_seen <= len(self._kept_y):
+            place = self._n_seen - 1
+        if place < len(self._kept_y):
+            self._kept_X[place] = x
+            self._kept_y[place] = label

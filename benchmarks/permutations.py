@@ -1,10 +1,11 @@
 """`python -m benchmarks permutations`.
 
-Input-permuted MNIST: a new permutation of the pixels every 5,000 rows.
+Input-permuted MNIST, a new permutation of the pixels every 5,000 rows, and label-permuted MNIST, a
+new permutation of the labels every 2,500 rows.
 
 The protocol follows Elsayed & Mahmood (2024), who introduced the optimizer UPGD: each row is
 predicted before it is learned, task boundaries are not marked, and accuracy is measured over the
-whole stream.
+whole stream. They permuted the labels of EMNIST, which has 47 classes.
 """
 
 from __future__ import annotations
@@ -40,10 +41,16 @@ _DEFAULT = tuple(
 )  # which learns 500 rows per second
 
 
+_ROWS = {"inputs": 5000, "labels": 2500}  # per permutation, as published
+
+
 def measure(
-    contender: str, seed: int, count: int, rows: int, directory: str | None
+    kind: str, contender: str, seed: int, count: int, rows: int, directory: str | None
 ) -> dict[str, Any]:
-    """Predict and learn `count` permutations of `rows` images each; return the accuracies."""
+    """Predict and learn `count` permutations of `rows` images each; return the accuracies.
+
+    `kind` is what is permuted, "inputs" or "labels".
+    """
     (X, y), _ = data.load_mnist(directory)
     draw = np.random.RandomState(0)  # data, not the model
     warm(contenders.make(contender, X.shape[1], 10, seed), X, y)
@@ -52,9 +59,10 @@ def measure(
     seconds = 0.0
     for _ in range(count):
         chosen = draw.choice(len(y), min(rows, len(y)), replace=False)
-        pixels = draw.permutation(X.shape[1])
-        images = X[chosen][:, pixels]
-        labels = y[chosen]
+        if kind == "inputs":
+            images, labels = X[chosen][:, draw.permutation(X.shape[1])], y[chosen]
+        else:
+            images, labels = X[chosen], draw.permutation(10)[y[chosen]]
         spent, predictions = cpu_seconds(partial(model.learn_predict_array, images, labels))
         accuracies.append(correct(predictions, labels)[0] / len(labels))
         seconds += spent
@@ -69,19 +77,30 @@ def measure(
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return the accuracy over the whole stream and its last tenth, and the throughput."""
     grouped = by_name(results)
+    kinds = dict.fromkeys(kind for kind, _ in grouped)
+    return [
+        _grid(kind, {name: runs for (k, name), runs in grouped.items() if k == kind})
+        for kind in kinds
+    ]
+
+
+def _grid(kind: str, grouped: dict[str, list[dict[str, Any]]]) -> Grid:
     numbers = sorted({len(run["accuracies"]) for runs in grouped.values() for run in runs})
-    title = f"MNIST with {' or '.join(map(str, numbers))} permutations, % predicted before learning"
+    times = " or ".join(map(str, numbers))
+    title = f"MNIST with {times} permutations of the {kind}, % predicted before learning"
     grid = Grid(title, ["contender", "whole stream", "last tenth", "samples/CPU s"])
-    for (contender,), runs in grouped.items():
+    for contender, runs in grouped.items():
         cells = [percent(*spread(runs, key)) for key in ("accuracy", "last_tenth")]
         grid.row(contender, *cells, f"{spread(runs, 'samples_per_second')[0]:,.0f}")
     for column, key in enumerate(("accuracy", "last_tenth"), start=1):
         grid.mark_best(column, [spread(runs, key)[0] for runs in grouped.values()])
-    return [grid]
+    return grid
 
 
 def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
-    series = {name: runs[0]["accuracies"] for (name,), runs in by_name(results).items()}
+    series = {
+        f"{name}, {kind}": runs[0]["accuracies"] for (kind, name), runs in by_name(results).items()
+    }
     points = {
         name: [(i + 1, 100 * a) for i, a in enumerate(values)] for name, values in series.items()
     }
@@ -104,16 +123,17 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 @click.option(
     "--rows",
     type=click.IntRange(min=20),
-    default=5000,
-    show_default=True,
-    help="Rows per permutation.",
+    help="Rows per permutation; default: 5000 for inputs, 2500 for labels.",
 )
+@click.option("--permute", metavar="A,B", help="What is permuted: inputs, labels (both).")
 @common(seeds=1)
-def command(settings: Settings, only: str | None, count: int, rows: int) -> None:
-    """Measure accuracy on input-permuted MNIST, each row predicted and then learned.
+def command(
+    settings: Settings, only: str | None, count: int, rows: int | None, permute: str | None
+) -> None:
+    """Measure accuracy on permuted MNIST, each row predicted and then learned.
 
-    Published for 200 permutations (%): AdamW 71.9, UPGD 77.9 (Elsayed & Mahmood 2024). Needs
-    --data.
+    Published for 200 permutations of the inputs (%): AdamW 71.9, UPGD 77.9 (Elsayed & Mahmood
+    2024); of the labels for EMNIST alone. Needs --data.
 
     \b
     Examples
@@ -127,17 +147,19 @@ def command(settings: Settings, only: str | None, count: int, rows: int) -> None
     print_missing(absent)
     runs = [
         contenders.run(
-            f"{contender}/{seed}",
+            f"{kind}/{contender}/{seed}",
             measure,
             {
+                "kind": kind,
                 "contender": contender,
                 "seed": seed,
                 "count": count,
-                "rows": rows,
+                "rows": rows or _ROWS[kind],
                 "directory": settings.directory,
             },
-            f"{count} {rows}",
+            f"{count} {rows or _ROWS[kind]}",
         )
+        for kind in contenders.pick(permute, tuple(_ROWS), "--permute")
         for contender in chosen
         for seed in range(settings.seeds if contenders.seeded(contender) else 1)
     ]

@@ -151,6 +151,24 @@ def _mlp(learning_rate: float) -> _Make:
     return make
 
 
+def _replay(n_features: int, n_classes: int, seed: int) -> Learner:
+    from benchmarks.mlp import ReplayMLP
+
+    return ReplayMLP(n_features, n_classes, seed=seed)
+
+
+def _ridge(n_features: int, n_classes: int, seed: int) -> Learner:
+    from benchmarks.linear import Ridge
+
+    return Ridge(n_features, n_classes)
+
+
+def _nearest_mean(n_features: int, n_classes: int, seed: int) -> Learner:
+    from benchmarks.linear import NearestMean
+
+    return NearestMean(n_features, n_classes)
+
+
 def _slda(n_features: int, n_classes: int, seed: int) -> Learner:
     from benchmarks.linear import SLDA
 
@@ -184,7 +202,10 @@ CLASSIFIERS: dict[str, Rival] = {
     "KNN": Rival(_knn, seeded=False),
     "MLP .05": Rival(_mlp(0.05), seeded=True),
     "MLP .03": Rival(_mlp(0.03), seeded=True),
+    "replay of 300 rows": Rival(_replay, seeded=True),
+    "nearest mean": Rival(_nearest_mean, seeded=False),
     "SLDA": Rival(_slda, seeded=False),
+    "ridge": Rival(_ridge, seeded=False),
     "RFF256+RLS": Rival(_random_features(256), seeded=True),
     "RFF1000+RLS": Rival(_random_features(1000), seeded=True),
     "RFF2000+RLS": Rival(_random_features(2000), seeded=True),

@@ -1,6 +1,7 @@
 """`python -m benchmarks watch`.
 
-Anomaly detection without labels: the Numenta Anomaly Benchmark, false alarms on noise, and speed.
+Anomaly detection without labels: the Numenta Anomaly Benchmark, labelled series in other packages,
+false alarms on noise, and speed.
 
 Published detectors are scored from their own result files by the same scorer. These files are in
 the repository of the benchmark (numenta/NAB, folder `results`) and in no package, so the figures of
@@ -9,7 +10,7 @@ HTM, contextOSE and ARTime stand in the table only where ``--published`` names a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import data, nab
+from benchmarks.contenders import pick
 from benchmarks.grid import Grid
+from benchmarks.labelled_series import (
+    FILES,
+    average_precision,
+    ranges_found,
+    read_labelled,
+)
 from benchmarks.machine import cpu_seconds, fingerprint, median
 from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
+from benchmarks.watch_rivals import CODE as RIVAL_CODE
+from benchmarks.watch_rivals import RIVALS, SEEDED, rival_scores
 from loco_stream.errors import SourceError
 
-__all__ = ["NOISES", "command", "grids", "measure_nab", "measure_noise", "noise", "peaks"]
+__all__ = [
+    "NOISES",
+    "command",
+    "grids",
+    "measure_labelled",
+    "measure_nab",
+    "measure_noise",
+    "noise",
+    "peaks",
+]
 
 Float64 = NDArray[np.float64]
 
@@ -33,23 +52,12 @@ EVERY = 1000.0
 _RECENT = 50  # rows whose scores a detection must exceed
 _EVERY_ROW = "without the rule of recent rows"
 _OURS = ("LOCODetector", "without times", "without the network", _EVERY_ROW)
-_PYSAD = ("xStream", "LODA", "KitNet")
-_RIVALS = (
-    "HalfSpaceTrees",
-    "OneClassSVM",
-    "LOF",
-    "StandardAbsoluteDeviation",
-    *_PYSAD,
-    "z-score",
-    "last difference",
-)
-_RANDOM = ("HalfSpaceTrees", *_PYSAD)  # rivals with a seed
-_FIRST = 100  # rows that a rival of PySAD learns before it scores
-_LOF_ROWS = 500  # that LOF is fitted on, every `_LOF_EVERY` rows
-_LOF_EVERY = 100
+_STATE = "state score"
+_PARTS = ("nab", "labelled", "noise", "speed")
 _CODE = (
     "benchmarks/watch.py",
     "benchmarks/nab.py",
+    "benchmarks/labelled_series.py",
     "loco_stream/estimators/_detector_core.py",
     "loco_stream/estimators/_forecasts.py",
     *(
@@ -102,79 +110,6 @@ class _LastValues:
         """Do nothing: there is no state."""
 
 
-def _rival(name: str, seed: int) -> Any:
-    """Return a detector of river."""
-    from river import anomaly, preprocessing
-
-    if name == "HalfSpaceTrees":
-        return preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=seed)
-    if name == "OneClassSVM":
-        return preprocessing.StandardScaler() | anomaly.OneClassSVM()
-    return anomaly.StandardAbsoluteDeviation()
-
-
-def _rival_scores(name: str, x: Float64, seed: int) -> Float64:
-    """Return the scores of a rival, each before the row is learned."""
-    if name == "last difference":
-        return np.abs(np.diff(x, prepend=x[0]))
-    if name == "z-score":
-        return np.array(list(_z_scores(x)))
-    if name == "LOF":
-        return _lof_scores(x)
-    if name in _PYSAD:
-        return _pysad_scores(name, x, seed)
-    model = _rival(name, seed)
-    scores = np.zeros(len(x))
-    for i, value in enumerate(x.tolist()):
-        if name == "StandardAbsoluteDeviation":
-            scores[i] = abs(model.score_one(None, value))
-            model.learn_one(None, value)
-        else:
-            scores[i] = model.score_one({"x": value})
-            model.learn_one({"x": value})
-    return np.nan_to_num(scores, posinf=0.0, neginf=0.0)
-
-
-def _lof_scores(x: Float64) -> Float64:
-    """Return the scores of the local outlier factor, fitted anew on the last rows."""
-    from sklearn.neighbors import LocalOutlierFactor
-
-    scores = np.zeros(len(x))
-    for begin in range(_LOF_EVERY, len(x), _LOF_EVERY):
-        known = x[max(0, begin - _LOF_ROWS) : begin, None]
-        model = LocalOutlierFactor(novelty=True).fit(known)
-        end = begin + _LOF_EVERY
-        scores[begin:end] = -model.score_samples(x[begin:end, None])
-    return scores
-
-
-def _pysad_scores(name: str, x: Float64, seed: int) -> Float64:
-    """Return the scores of a detector of PySAD with its defaults."""
-    from pysad import models
-
-    grace = {"grace_feature_mapping": _FIRST // 2, "grace_anomaly_detector": _FIRST // 2}
-    options = grace if name == "KitNet" else {}
-    model: Any = getattr(models, name)(random_state=seed, **options)
-    scores = np.zeros(len(x))
-    for i, value in enumerate(x):
-        row = np.array([value])
-        scores[i] = model.score_partial(row) if i >= _FIRST else 0.0
-        model.fit_partial(row)
-    return np.nan_to_num(scores, posinf=0.0, neginf=0.0)
-
-
-def _z_scores(x: Float64) -> Iterator[float]:
-    """Yield the distance of each value from the mean so far, in standard deviations so far."""
-    mean = 0.0
-    squares = 0.0
-    for n, value in enumerate(x.tolist()):
-        deviation = (squares / n) ** 0.5 if n else 0.0
-        yield abs(value - mean) / deviation if deviation else 0.0
-        delta = value - mean
-        mean += delta / (n + 1)
-        squares += delta * (value - mean)
-
-
 def peaks(scores: Float64) -> Float64:
     """Return scores with 0 in rows that do not exceed all of the last 50."""
     kept = scores.copy()
@@ -208,7 +143,7 @@ def measure_nab(
     """Score series of the benchmark with one detector per series."""
     series = chosen_series(directory, stride)
     if contender not in _OURS:
-        raw = [_rival_scores(contender, signal.x, seed) for signal in series]
+        raw = [rival_scores(contender, signal.x[:, None], seed) for signal in series]
         results = [_measured(series, scores) for scores in (raw, list(map(peaks, raw)))]
         return max(results, key=lambda found: found["standard"])
     found = [_ours(contender, signal, seed) for signal in series]
@@ -230,6 +165,23 @@ def measure_published(
     """Score the result files of a published detector, in the folder `results` of NAB."""
     series = chosen_series(directory, stride)
     return _measured(series, [nab.read_result(Path(results), name, signal) for signal in series])
+
+
+def measure_labelled(contender: str, seed: int) -> dict[str, Any]:
+    """Score the labelled series in other packages with one detector per series."""
+    from loco_stream import LOCODetector
+
+    found: dict[str, Any] = {}
+    for name in FILES:
+        series = read_labelled(name)
+        if contender in RIVALS:
+            scores = rival_scores(contender, series.X, seed)
+        else:
+            both = LOCODetector(every=EVERY, seed=seed).learn_score_array(series.X)
+            scores = both.state if contender == _STATE else both.onset
+        found[name] = average_precision(scores, series.is_anomaly)
+        found[f"{name}: ranges"] = ranges_found(scores, series.is_anomaly)
+    return found
 
 
 # False alarms and speed
@@ -287,8 +239,9 @@ def measure_speed(columns: int, n: int, seed: int) -> dict[str, Any]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables: the benchmark, false alarms, speed."""
-    return [_nab_grid(results), _noise_grid(results), _speed_grid(results)]
+    """Return the tables: the benchmark, the other series, false alarms, speed."""
+    made = [form(results) for form in (_nab_grid, _labelled_grid, _noise_grid, _speed_grid)]
+    return [grid for grid in made if grid.rows]
 
 
 def _grouped(results: dict[str, dict[str, Any]], bench: str) -> dict[str, list[dict[str, Any]]]:
@@ -324,6 +277,25 @@ def _nab_grid(results: dict[str, dict[str, Any]]) -> Grid:
     return grid
 
 
+def _labelled_grid(results: dict[str, dict[str, Any]]) -> Grid:
+    grid = Grid(
+        "labelled series in other packages: average precision, median over seeds (lowest to "
+        "highest); labelled ranges found before false alarms outnumber them",
+        ["detector", *FILES, "ranges found"],
+    )
+    for name, runs in _grouped(results, "labelled").items():
+        cells = [_cell(runs, key, "{:.2f}".format) for key in FILES]
+        found = median([_found(run)[0] for run in runs])
+        grid.row(name, *cells, f"{found:.0f} of {_found(runs[0])[1]}")
+    return grid
+
+
+def _found(run: dict[str, Any]) -> tuple[int, int]:
+    """Return in how many ranges of all series a detector was right, and how many there are."""
+    pairs = [run[f"{name}: ranges"] for name in FILES]
+    return sum(found for found, _ in pairs), sum(ranges for _, ranges in pairs)
+
+
 def _noise_grid(results: dict[str, dict[str, Any]]) -> Grid:
     grid = Grid(
         f"rows per false alarm, of {EVERY:.0f} promised", ["stream", "rows", "rows per alarm"]
@@ -343,42 +315,72 @@ def _speed_grid(results: dict[str, dict[str, Any]]) -> Grid:
     return grid
 
 
-def _runs(settings: Settings, only: list[str], published: str | None, stride: int) -> list[Run]:
-    code = fingerprint(*_CODE)
-    runs = []
-    for name in only:
-        seeds = settings.seeds if name in (*_OURS, *_RANDOM) else 1
-        for seed in range(seeds):
-            arguments = {
-                "contender": name,
-                "seed": seed,
-                "directory": settings.directory,
-                "stride": stride,
-            }
-            runs.append(Run(f"nab/{name}/{seed}", measure_nab, arguments, code))
+def _seeds(name: str, settings: Settings) -> range:
+    is_seeded = name in (*_OURS, _STATE, *SEEDED) and name != "without the network"
+    return range(settings.seeds if is_seeded else 1)
+
+
+def _code(name: str) -> str:
+    """Return the fingerprint of the code of a contender; a rival needs no code of the package."""
+    return fingerprint(*(RIVAL_CODE if name in RIVALS else _CODE))
+
+
+def _nab_runs(
+    settings: Settings, only: Sequence[str], published: str | None, stride: int
+) -> list[Run]:
+    shared = {"directory": settings.directory, "stride": stride}
+    runs = [
+        Run(
+            f"nab/{name}/{seed}",
+            measure_nab,
+            {"contender": name, "seed": seed, **shared},
+            _code(name),
+        )
+        for name in only
+        for seed in _seeds(name, settings)
+    ]
     for folder in sorted(Path(published).iterdir()) if published else ():
         if nab.has_results(folder):
-            own = {
-                "directory": settings.directory,
-                "results": str(published),
-                "name": folder.name,
-                "stride": stride,
-            }
-            runs.append(Run(f"nab/{folder.name} (published)/0", measure_published, own, code))
-    for kind in NOISES:
-        for n in (10_000, 50_000):
-            for seed in range(settings.seeds):
+            own = {"results": str(published), "name": folder.name, **shared}
+            key = f"nab/{folder.name} (published)/0"
+            runs.append(Run(key, measure_published, own, fingerprint(*RIVAL_CODE)))
+    return runs
+
+
+def _labelled_runs(settings: Settings, only: Sequence[str]) -> list[Run]:
+    ours = ("LOCODetector", _STATE) if "LOCODetector" in only else ()
+    return [
+        Run(
+            f"labelled/{name}/{seed}",
+            measure_labelled,
+            {"contender": name, "seed": seed},
+            fingerprint(*RIVAL_CODE, "benchmarks/labelled_series.py")
+            if name in RIVALS
+            else _code(name),
+        )
+        for name in (*ours, *(name for name in only if name in RIVALS))
+        for seed in _seeds(name, settings)
+    ]
+
+
+def _own_runs(settings: Settings, parts: Sequence[str]) -> list[Run]:
+    """Return the runs of false alarms and of speed."""
+    code = fingerprint(*_CODE)
+    runs = []
+    for seed in range(settings.seeds):
+        for kind in NOISES if "noise" in parts else ():
+            for n in (10_000, 50_000):
                 arguments = {"kind": kind, "n": n, "seed": seed}
                 runs.append(Run(f"noise/{kind} {n}/{seed}", measure_noise, arguments, code))
-    for columns in (1, 8):
-        for seed in range(settings.seeds):
+        for columns in (1, 8) if "speed" in parts else ():
             arguments = {"columns": columns, "n": 20_000, "seed": seed}
             runs.append(Run(f"speed/{columns}/{seed}", measure_speed, arguments, code))
     return runs
 
 
 @click.command("watch")
-@click.option("--only", metavar="A,B", help=f"Detectors: {', '.join((*_OURS, *_RIVALS))}.")
+@click.option("--only", metavar="A,B", help=f"Detectors: {', '.join((*_OURS, *RIVALS))}.")
+@click.option("--parts", metavar="A,B", help=f"Tables: {', '.join(_PARTS)}.")
 @click.option(
     "--published",
     type=click.Path(exists=True, file_okay=False),
@@ -394,7 +396,9 @@ def _runs(settings: Settings, only: list[str], published: str | None, stride: in
     help="Use every N-th of the 58 series, from the first.",
 )
 @common(seeds=3)
-def command(settings: Settings, only: str | None, published: str | None, stride: int) -> None:
+def command(
+    settings: Settings, only: str | None, parts: str | None, published: str | None, stride: int
+) -> None:
     """Measure anomaly detection without labels.
 
     In the Numenta Anomaly Benchmark there is one detector of default settings per series. A rival
@@ -402,20 +406,33 @@ def command(settings: Settings, only: str | None, published: str | None, stride:
     applies that rule itself. The better result counts.
     The rivals of PySAD need the package pysad. Result files of published detectors are in no
     package: --published takes a copy of the folder `results` of numenta/NAB.
+    Other labelled series are read from the files of aeon, sktime and streamad, whose code is not
+    used: install them without what they depend on.
 
     \b
     Examples
       python -m benchmarks watch --data DIR
       python -m benchmarks watch --only LOCODetector,z-score --seeds 1
       python -m benchmarks watch --published NAB/results
+      pip install --no-deps aeon sktime streamad
+      python -m benchmarks watch --parts labelled
     """
-    from benchmarks.contenders import pick
-
-    chosen = pick(only, (*_OURS, *_RIVALS), "--only")
-    try:
-        data.find("NAB", "nab.npz", settings.directory)
-    except SourceError as error:
-        print_missing([str(error)])
-        chosen = []
-        published = None
-    settings.run("watch", _runs(settings, chosen, published, stride), grids)
+    chosen = pick(only, (*_OURS, *RIVALS), "--only")
+    wanted = pick(parts, _PARTS, "--parts")
+    runs: list[Run] = []
+    missing: list[str] = []
+    if "nab" in wanted:
+        try:
+            data.find("NAB", "nab.npz", settings.directory)
+            runs += _nab_runs(settings, chosen, published, stride)
+        except SourceError as error:
+            missing.append(str(error))
+    if "labelled" in wanted:
+        try:
+            for name in FILES:
+                read_labelled(name)
+            runs += _labelled_runs(settings, chosen)
+        except SourceError as error:
+            missing.append(str(error))
+    print_missing(missing)
+    settings.run("watch", [*runs, *_own_runs(settings, wanted)], grids)

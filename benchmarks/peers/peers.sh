@@ -1,7 +1,7 @@
 #!/bin/sh
 # The simulator beside NEST, Brian2, spikingjelly, snntorch, nengo and torch; then rows in time beside deep-river's
-# LSTM, with Python 3.11 or 3.12; then, where Java is at hand, the streams beside MOA's learners. All live in
-# environments of their own.
+# LSTM, with Python 3.11 or 3.12; then, where Java is at hand, the streams beside MOA's learners, and our models in
+# CapyMOA's evaluation. All live in environments of their own.
 # Usage: benchmarks/peers/peers.sh [options of compare.py]; PYTHON is ours, PEERS, LSTM and MOA are the environments
 # (default out/venv-simulators, out/venv-lstm, out/venv-moa), LOCO_STREAM_DATA holds the wheel of aeon with two of the
 # streams in time, STREAMS the streams of MOA (default all, which takes hours).
@@ -15,10 +15,10 @@ moa=${MOA:-out/venv-moa}
 install() { # environment, arguments of pip
     environment=$1
     shift
-    if [ ! -f "$environment/.installed" ]; then
+    if [ "$(cat "$environment/.installed" 2>/dev/null)" != "$*" ]; then
         "$python" -m venv "$environment"
         "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
-        touch "$environment/.installed"
+        echo "$*" >"$environment/.installed"
     fi
 }
 
@@ -36,6 +36,7 @@ if ! command -v java >/dev/null 2>&1; then
     echo "left out: MOA's learners need Java" >&2
     exit 0
 fi
-install "$moa" 'capymoa>=0.11'
+install "$moa" 'capymoa[torch-cpu]>=0.15.1,<0.16' -e .
+"$python" -m benchmarks capymoa --peers "$moa/bin/python"
 contenders='default,frozen,SAMkNN (MOA),ARF100 (MOA),SRP100 (MOA),SGBT (MOA)'
 "$python" -m benchmarks streams --only "$contenders" --seeds 1 --peers "$moa/bin/python" ${STREAMS:+--streams "$STREAMS"}

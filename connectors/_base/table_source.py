@@ -241,7 +241,7 @@ class TableSource(RowSource):
         features = tuple(name for name in names if name not in self._no_features)
         if not features:
             others = ", ".join(sorted(name for name in self._no_features if name))
-            raise SourceError(f"{self._where} must have a feature column besides {others}")
+            self.without_features = f"{self._where} must have a feature column besides {others}"
         return features
 
     @abstractmethod
@@ -285,7 +285,9 @@ class TableSource(RowSource):
         assert features is not None
         roles = self._roles
         try:
-            X = table_of([table[name] for name in features], part.parse)
+            X = np.empty((table.num_rows, 0))
+            if features:
+                X = table_of([table[name] for name in features], part.parse)
             y = self._labels(part)
             t = _mapped(part, roles.time, event_time)
             sequence = _mapped(part, roles.sequence, sequence_id)

@@ -178,8 +178,8 @@ _options = (
         "thresholds",
         multiple=True,
         metavar="LABEL=P",
-        help="Predict a label where its probability is P or more; the most probable label without "
-        "a threshold otherwise. Repeatable.",
+        help="Predict LABEL where its probability is at least P. Where no threshold is reached, "
+        "the most probable label without one is predicted. Repeatable.",
     ),
     click.option(
         "--cost",

@@ -68,6 +68,7 @@ _OF_LABELS = (
     "thresholds",
     "costs",
 )
+_SERIES = "`serve --forecast N` forecasts one series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,8 @@ _fleet_options = option_group(
 @log_options
 @refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
 @refuse_option("--score-window", "a fleet has no `--score-window`: scores of a key cover 500 rows")
+@refuse_option("--forecast", f"a fleet has no `--forecast`: {_SERIES}")
+@refuse_option("--season", f"a fleet has no `--season`: {_SERIES}")
 @refuse_option("--http", "a fleet has no `--http`: it replies to prediction requests of its source")
 def command(
     *,

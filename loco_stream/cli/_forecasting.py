@@ -1,4 +1,4 @@
-"""The options of a forecast: `run SOURCE --forecast N`."""
+"""The options of a forecast: `run SOURCE --forecast N`, and `serve --forecast N`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import given, option_group
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._parameters import parse_settings
-from loco_stream.cli._warm_up import OF_FORECASTS, warm_up
+from loco_stream.cli._warm_up import OF_FORECASTS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class ForecastOptions:
     def task(self) -> str | None:
         """What the labels of the source are, None without a forecast."""
         return None if self.forecast is None else "regression"
+
+    @property
+    def compiled(self) -> tuple[Part, ...]:
+        """What a forecast needs to be compiled before the first row."""
+        return () if self.forecast is None else (OF_FORECASTS,)
 
     def check(
         self, model: LearningOptions, scoring: ScoreOptions, decision: DecisionOptions
@@ -117,7 +122,6 @@ def forecasting_engine(
     if reader.source.targets:
         names = ", ".join(reader.source.targets)
         raise ConfigError(f"`--forecast` needs one target column, got {names}")
-    warm_up([OF_FORECASTS])
     settings = {
         **model.stored("regression"),
         **asdict(scoring),

@@ -235,7 +235,7 @@ def command(
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
     def prepare(watchers: list[Dashboard]) -> EngineRun:
-        warm_up(alarms.compiled)
+        warm_up((*alarms.compiled, *forecasting.compiled))
         own = {"sinks": sinks, "watchers": watchers}
         observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
 

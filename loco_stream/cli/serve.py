@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from loco_stream.cli._engine_run import (
     log_findings,
     stored_options,
 )
+from loco_stream.cli._forecasting import ForecastOptions, forecast_options, forecasting_engine
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
@@ -38,7 +40,7 @@ from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
-from loco_stream.cli._warm_up import warm_up
+from loco_stream.cli._warm_up import Part, warm_up
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -63,6 +65,7 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @source_options("skip")
 @port_options
 @sink_options
+@forecast_options
 @beside_options
 @dashboard_options
 @network_options
@@ -84,6 +87,7 @@ def command(
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
+    forecasting: ForecastOptions,
     alarms: BesideOptions,
     page: DashboardOptions,
     network: NetworkOptions,
@@ -104,6 +108,8 @@ def command(
       loco-stream serve --source zmq+reply://127.0.0.1:5556 --checkpoint state/ --metrics-port 9100
       loco-stream serve --source mqtt://127.0.0.1/plant/rows --checkpoint state/ --dashboard
       loco-stream serve --http 8080 --checkpoint state/
+      loco-stream serve --source "csv:load.csv?target=load&follow=1" --checkpoint state/ \\
+          --forecast 24 --dashboard
       loco-stream serve --source "csv:rows.csv?target=kind&follow=1" --checkpoint state/ --http 8080
       loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/ \\
           --sink zmq+pub://127.0.0.1:5557 --log-format json
@@ -149,14 +155,20 @@ def command(
             model = with_stored(model, stored)
             scoring = with_stored(scoring, stored)
             alarms = with_stored(alarms, stored)
-            stream = _open(source, reading, model.task)
+            forecasting = with_stored(forecasting, stored)
+            forecasting.check(model, scoring, decision)
+            stream = _open(source, reading, model.task or forecasting.task)
             is_new = not has_checkpoint(state.checkpoint)
-            reader = _compile(with_inbox(stream), service, alarms, reads_ahead=is_new)
+            parts = (*alarms.compiled, *forecasting.compiled)
+            reader = _compile(with_inbox(stream), service, parts, reads_ahead=is_new)
             options = with_telemetry({**engine_options, "watchers": watchers}, otlp)
-            run = EngineRun(
-                reader,
-                lambda reader: learning_engine(reader, model, decision, scoring, alarms, options),
-            )
+
+            def make_engine(reader: SourceReader) -> StreamEngine:
+                if forecasting.forecast is not None:
+                    return forecasting_engine(reader, forecasting, model, scoring, alarms, options)
+                return learning_engine(reader, model, decision, scoring, alarms, options)
+
+            run = EngineRun(reader, make_engine)
             report = run.run(
                 handler,
                 shows_progress=log.shows_progress,
@@ -177,7 +189,7 @@ def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
 
 
 def _compile(
-    stream: Source, service: ServiceState, alarms: BesideOptions, *, reads_ahead: bool
+    stream: Source, service: ServiceState, parts: Iterable[Part], *, reads_ahead: bool
 ) -> SourceReader:
     """Compile, and return a reader of the source.
 
@@ -191,7 +203,7 @@ def _compile(
     reader = SourceReader(stream)
     try:
         with reader.reading_ahead() if reads_ahead else nullcontext():
-            warm_up(alarms.compiled)
+            warm_up(parts)
     except BaseException:
         stream.close()
         raise

@@ -43,6 +43,8 @@ from loco_stream.engine.inbox import (
 )
 from loco_stream.engine.model_adapter import last_step
 from loco_stream.engine.prometheus import SCHEMES, shown_token
+from loco_stream.engine.queries import Query
+from loco_stream.engine.report import jsonable
 from loco_stream.engine.validation import label_fault, row_fault
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 from loco_stream.estimators.classifier import LOCOClassifier
@@ -53,6 +55,7 @@ from loco_stream.stream import MAX_SEQ
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
+    from loco_stream.engine.forecasting import ForecastAdapter
 
 __all__ = ["http_app"]
 
@@ -64,7 +67,7 @@ TIMEOUT = 10.0  # seconds that a body may take to arrive, and a row to be learne
 _WRITE_ROWS = 256  # rows in the line protocol that are logged together
 
 _PATHS = (
-    "POST /predict, POST /learn, POST /label, GET and POST /decision, POST /write, "
+    "POST /predict, POST /learn, POST /label, GET and POST /decision, GET /forecast, POST /write, "
     "POST /api/v2/write, GET /health, GET /ready, GET /openapi.json"
 )
 _WRONG_PATH = {
@@ -89,7 +92,7 @@ class _Routes:
     async def predict(self, request: Request) -> object:
         asked = await _read(request, PredictBody)
         engine = self._engine()
-        rows = _checked_rows(asked)
+        rows = self._checked_rows(asked)
         predicted = await run_in_threadpool(
             lambda: [_prediction(engine, x, asked.in_stream) for x in rows]
         )
@@ -128,14 +131,20 @@ class _Routes:
         """Set the rule in the engine's thread, between two commits."""
         try:
             rule = _rule(given)
-            waiting = engine.queries.submit(lambda engine: engine.set_decision(**rule))
-            await asyncio.wait_for(asyncio.wrap_future(waiting), TIMEOUT)
+            await _answer(engine, lambda engine: engine.set_decision(**rule))
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
-        except LocoStreamError as error:
-            raise HTTPException(503, str(error)) from None
         except TimeoutError:
             raise HTTPException(503, f"not in use within {TIMEOUT:g} s; it may still be") from None
+
+    async def forecast(self, request: Request) -> object:
+        engine = self._engine()
+        if engine.forecasts is None:
+            raise HTTPException(422, f"a {type(last_step(engine.model)).__name__} has no forecast")
+        try:
+            return jsonable(await _answer(engine, lambda engine: engine.forecasts.fan()))
+        except TimeoutError:
+            raise HTTPException(503, f"no answer within {TIMEOUT:g} s") from None
 
     def _engine(self) -> StreamEngine:
         """Return the engine; an HTTP error before there is one."""
@@ -190,7 +199,7 @@ class _Routes:
                 422, f"`rows` must have at least one entry, with numbers up to {MAX_SEQ}"
             )
         for row in rows:
-            _check_row(row.x)
+            self._check_row(row.x)
             if row.id is None or row.y is not None:  # else the label comes later
                 self._check_label(row.y, may_miss=False)
         return rows
@@ -206,9 +215,22 @@ class _Routes:
         except SourceError as error:
             raise HTTPException(400, str(error)) from None
         for row in lines:
-            _check_row(row.x)
+            self._check_row(row.x)
             self._check_label(row.y)
         return [InboxRow(row.x, row.y, row.id, row.t, row.extra) for row in lines]
+
+    def _checked_rows(self, asked: PredictBody) -> Sequence[Row]:
+        """Return rows to predict; raises an HTTP error for values that the model cannot take."""
+        rows = [asked.x or {}] if asked.rows is None else asked.rows
+        for x in rows:
+            self._check_row(x)
+        return rows
+
+    def _check_row(self, x: Row) -> None:
+        engine = self._service.engine
+        needs_features = engine is None or engine.forecasts is None
+        if fault := _fault(x, needs_features):
+            raise HTTPException(422, fault)
 
     def _check_label(self, y: object, *, may_miss: bool = True) -> None:
         if y is None and may_miss:
@@ -258,6 +280,7 @@ def http_app(
             Route("/learn", _json(routes.learn, token), methods=["POST"]),
             Route("/label", _json(routes.label, token), methods=["POST"]),
             Route("/decision", _json(routes.decision, token), methods=["GET", "POST"]),
+            Route("/forecast", _json(routes.forecast, token)),
             Route("/write", _json(routes.write, token, SCHEMES), methods=["POST"]),
             Route("/api/v2/write", _json(routes.write, token, SCHEMES), methods=["POST"]),
             Route("/health", _json(routes.health, None)),
@@ -349,14 +372,6 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _checked_rows(asked: PredictBody) -> Sequence[Row]:
-    """Return rows to predict; raises an HTTP error for values that the model cannot take."""
-    rows = [asked.x or {}] if asked.rows is None else asked.rows
-    for x in rows:
-        _check_row(x)
-    return rows
-
-
 def _labels_in(given: LabelBody) -> Sequence[RowLabel]:
     """Return one label or several; raises an HTTP error for both or neither."""
     if (given.id is None) == (given.labels is None):
@@ -367,12 +382,28 @@ def _labels_in(given: LabelBody) -> Sequence[RowLabel]:
     return [RowLabel(given.id, given.label)]
 
 
-def _check_row(x: Row) -> None:
-    if fault := _fault(x):
-        raise HTTPException(422, fault)
+async def _answer(engine: StreamEngine, query: Query) -> object:
+    """Return the answer of the engine's thread between two commits.
+
+    Raises
+    ------
+    HTTPException
+        The engine cannot answer.
+    TimeoutError
+        It has not answered yet.
+    """
+    try:
+        waiting = engine.queries.submit(query)
+        return await asyncio.wait_for(asyncio.wrap_future(waiting), TIMEOUT)
+    except ConfigError:
+        raise
+    except LocoStreamError as error:
+        raise HTTPException(503, str(error)) from None
 
 
 def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[str, object]:
+    if engine.forecasts is not None:
+        return _next_value(engine.forecasts, x)
     model = engine.model
     mode = mode_arguments(model.predict_one, in_stream)
     try:
@@ -385,6 +416,16 @@ def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[st
     engine.count_request(x)
     unknown = _unknown_features(model, x)
     return {**predicted, "unknown_features": unknown} if unknown else predicted
+
+
+def _next_value(forecasts: ForecastAdapter, x: Row) -> dict[str, object]:
+    """Return the forecast of the next value, with the features of its row."""
+    named: Mapping[Any, object] = x
+    try:
+        values, _ = forecasts.forecast(named)
+    except LocoStreamError as error:
+        raise HTTPException(422, str(error)) from None
+    return {"prediction": jsonable(values[0])}
 
 
 def _unknown_features(model: object, x: Row) -> list[str]:
@@ -447,8 +488,10 @@ def _label_response(ids: Sequence[object], results: Sequence[RowResult]) -> dict
     return {**taken, "refused": refused} if refused else taken
 
 
-def _fault(x: Row) -> str | None:
-    return row_fault(x) if x else "`x` must have at least one feature, got none"
+def _fault(x: Row, needs_features: bool) -> str | None:
+    if needs_features and not x:
+        return "`x` must have at least one feature, got none"
+    return row_fault(x)
 
 
 def _label_fault(y: object, task: str) -> str | None:

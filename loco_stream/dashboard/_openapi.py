@@ -114,6 +114,18 @@ class DecisionResponse(msgspec.Struct):
     unknown_labels: list[Value]
 
 
+class ForecastResponse(msgspec.Struct):
+    """The last values of a series, and the next ones with the 90 % interval of each.
+
+    Forecasts are null before the first value.
+    """
+
+    history: list[float | None]
+    forecast: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
 class RefusedLabel(msgspec.Struct):
     """The id of a label that was refused, and the reason."""
 
@@ -206,6 +218,7 @@ def _document() -> Schema:
         LabelBody,
         DecisionBody,
         DecisionResponse,
+        ForecastResponse,
         PredictResponse,
         PredictManyResponse,
         LearnResponse,
@@ -217,9 +230,8 @@ def _document() -> Schema:
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
-    predict, learn, label, rule, decision, one, several, learned, labelled, health, ready, error = (
-        schemas
-    )
+    predict, learn, label, rule, decision, fan, *answers = schemas
+    one, several, learned, labelled, health, ready, error = answers
     errors = {code: _response(text, error) for code, text in _ERRORS.items()}
     paths = {
         "/predict": {
@@ -244,6 +256,11 @@ def _document() -> Schema:
             "post": _operation(
                 "Predict labels by another rule; responds when it is durable.", decision, rule
             ),
+        },
+        "/forecast": {
+            "get": _operation(
+                "The next values of the series; only with --forecast.", fan, token=True
+            )
         },
         "/write": {"post": _write_operation()},
         "/api/v2/write": {"post": _write_operation()},

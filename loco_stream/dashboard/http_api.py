@@ -27,8 +27,8 @@ _HEADER_SECONDS = 5.0  # that the head of a request may take
 class HttpApi:
     """Serves ``POST /predict``, ``/learn``, ``/label`` and ``/write``, and ``GET /health``.
 
-    ``/decision``, ``/ready`` and ``/openapi.json`` are served too. ``/write`` and ``/api/v2/write``
-    take rows in the line protocol of InfluxDB.
+    ``/decision``, ``/forecast``, ``/ready`` and ``/openapi.json`` are served too. ``/write`` and
+    ``/api/v2/write`` take rows in the line protocol of InfluxDB.
 
     A row to learn goes through the engine's inbox. It is validated, logged and learned as any other
     row, and the response is sent when it is durable. Predictions are computed beside the learner,

@@ -36,7 +36,7 @@ from loco_stream.engine.tracing import NoTracer, Tracer
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
 from loco_stream.engine.watching import DetectorAdapter, Watcher, is_detector
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import CheckpointError, ConfigError, SourceError
 from loco_stream.estimators.decision import Costs
 from loco_stream.metrics.ranking import PRECISION
 from loco_stream.monitor import TaskMonitor
@@ -130,6 +130,8 @@ class StreamEngine:
     ------
     ConfigError
         An option is out of its range, or the checkpoint folder is in use or does not fit `resume`.
+    SourceError
+        Rows of the source have no features, and the model is no forecaster.
     CheckpointError
         There is no intact checkpoint to resume from.
 
@@ -192,6 +194,8 @@ class StreamEngine:
         _check_monitor(monitor, measures.problem)
         if delay and is_forecaster(model):
             raise ConfigError(f"`delay` must be None or 0 with a forecaster, got {delay}")
+        if self.source.without_features and not is_forecaster(model):
+            raise SourceError(self.source.without_features)
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
         self._choose = choose

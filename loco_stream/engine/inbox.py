@@ -274,8 +274,10 @@ class InboxSource(Source):
         self.guarantee = source.guarantee
         self.is_live = source.is_live
         self.on_bad = source.on_bad
+        self.targets = source.targets
         self.labels_from = source.labels_from
         self.used = source.used
+        self.without_features = source.without_features
         self._known = Deduplicator()
         self._refused: dict[tuple[str, int], str] = {}  # reason by source and seq, oldest first
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.

@@ -20,7 +20,7 @@ from loco_stream.estimators.inputs.tables import Table
 from loco_stream.novelty import state as novelty
 from loco_stream.novelty.marks import declare
 from loco_stream.novelty.step import Found, Rows, run
-from loco_stream.numbers import is_beyond, to_number
+from loco_stream.numbers import LARGEST, is_beyond, to_number
 from loco_stream.persistence.content import State, restoring
 
 __all__ = ["Cells", "DetectorCore", "RowResults"]
@@ -139,9 +139,10 @@ class DetectorCore:
         InputError
             They do not fit in memory.
         """
-        new = in_order([name for name in names if name not in self.columns])
-        if not new:
+        missing = [name for name in names if name not in self.columns]
+        if not missing:
             return
+        new = in_order(missing)
         n = len(self.columns) + len(new)
         try:
             grown = novelty.grow(self.state, n)
@@ -156,25 +157,25 @@ class DetectorCore:
 
     # Cells
 
-    def row(self, x: Mapping[Any, Any]) -> Cells:
-        """Return a row by name; names that are no columns are ignored."""
-        n = len(self.columns)
-        numbers = np.zeros((1, n))
-        kinds = np.full((1, n), novelty.MISSING)
+    def row(self, x: Mapping[Any, Any], learns: bool = False) -> Cells:
+        """Return a row by name; names that are no columns are ignored.
+
+        With `learns`, new texts get kinds of their own, as long as there are some left.
+        """
+        numbers = [0.0] * len(self.columns)
+        kinds = [novelty.MISSING] * len(self.columns)
         for name, value in x.items():
             c = self.columns.get(name)
             if c is None:
                 continue
-            if is_text(value):
-                kinds[0, c] = self._kind_of(c, value)
-                continue
-            number = to_number(value)
-            if number == number:
-                numbers[0, c] = number
-                kinds[0, c] = novelty.NUMBER
-            elif is_beyond(value):
-                raise InputError(f"`x` must hold numbers of at most 1e30, got {name!r}: {value!r}")
-        return Cells(numbers, kinds)
+            if type(value) is float and -LARGEST <= value <= LARGEST:  # most cells, at once
+                numbers[c] = value
+                kinds[c] = novelty.NUMBER
+            elif is_text(value):
+                kinds[c] = self._kind_of(c, value, learns)
+            else:
+                numbers[c], kinds[c] = _number_cell(name, value)
+        return Cells(np.array([numbers]), np.array([kinds], np.int64))
 
     def rows(self, given: Table, names: Sequence[Hashable]) -> Cells:
         """Return the rows of an array, whose columns are known by these names."""
@@ -209,34 +210,28 @@ class DetectorCore:
             return kind
         return novelty.N_KINDS - novelty.N_TEXTS + crc32(text.encode()) % novelty.N_TEXTS
 
-    def learn_texts(self, x: Mapping[Any, Any]) -> None:
-        """Give the texts of a row kinds of their own, as long as there are some left."""
-        for name, value in x.items():
-            if is_text(value):
-                self._kind_of(self.columns[name], value, learns=True)
-
     # Rows
 
     def learn(self, cells: Cells, times: Float64) -> RowResults:
         """Score rows, each before it is learned."""
-        filled = self._fill(cells)
         known = cells.kinds == novelty.NUMBER
-        forecasts = self.forecasts.learn_predict(np.nan_to_num(filled, nan=0.0), known, times)
+        filled = self._fill(cells.numbers, known)
+        forecasts = self.forecasts.learn_predict(_zero_for_nan(filled), known, times)
         self.filled = filled[-1].copy()
         return self._run(cells, forecasts, times, learns=True)
 
     def score(self, cells: Cells, time: float) -> float:
         """Return the onset score of one row; nothing is learned."""
-        filled = np.nan_to_num(self._fill(cells)[0], nan=0.0)
+        known = cells.kinds == novelty.NUMBER
+        filled = _zero_for_nan(self._fill(cells.numbers, known)[0])
         forecast = self.forecasts.predict(filled, time)[None]
         return float(self._run(cells, forecast, np.array([time]), learns=False).scores[0, 0])
 
-    def _fill(self, cells: Cells) -> Float64:
+    def _fill(self, numbers: Float64, known: NDArray[np.bool_]) -> Float64:
         """Return numbers with the last known one where a cell holds none; NaN before any."""
-        numbers = np.where(cells.kinds == novelty.NUMBER, cells.numbers, np.nan)
-        if not np.isnan(numbers).any():
+        if known.all():
             return numbers
-        rows = np.concatenate([self.filled[None], numbers])
+        rows = np.concatenate([self.filled[None], np.where(known, numbers, np.nan)])
         place = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
         np.maximum.accumulate(place, axis=0, out=place)
         return np.take_along_axis(rows, place, axis=0)[1:]
@@ -297,6 +292,28 @@ class DetectorCore:
             }
             self.forecasts.restore(config["forecasts"], later, len(names))
             self._make_scratch()
+
+
+def _zero_for_nan(numbers: Float64) -> Float64:
+    """Return numbers with 0 for NaN."""
+    is_missing = np.isnan(numbers)
+    return np.where(is_missing, 0.0, numbers) if is_missing.any() else numbers
+
+
+def _number_cell(name: Hashable, value: object) -> tuple[float, int]:
+    """Return the number and the kind of a cell that holds no text.
+
+    Raises
+    ------
+    InputError
+        It is a number beyond `LARGEST`.
+    """
+    number = to_number(value)
+    if number == number:
+        return number, novelty.NUMBER
+    if is_beyond(value):
+        raise InputError(f"`x` must hold numbers of at most 1e30, got {name!r}: {value!r}")
+    return 0.0, novelty.MISSING
 
 
 def _check_texts(known: Any) -> dict[str, int]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import ConfigError
-from loco_stream.estimators import _events, _observed, _show, export
+from loco_stream.estimators import _observed, _sequences, _show, export
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._parameters import check_advanced, fixed_parameter
 from loco_stream.estimators.explain import api as explain
@@ -439,7 +439,7 @@ class LOCOEstimator(base.Estimator):
         >>> model.predict_sequence([[0.1], [0.9], [2.1]])
         'rises'
         """
-        _events.learn(self._core, X, y, t, features)
+        _sequences.learn(self._core, X, y, t, features)
 
     # Explanation and export
 

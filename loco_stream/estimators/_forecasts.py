@@ -48,6 +48,7 @@ class ColumnForecasts:
         advanced = AdvancedOptions(memoryless_members=False)
         self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed, advanced=advanced)
         self._last: Float64 | None = None  # the row before
+        self._admitted: tuple[Any, ...] = ()  # what the network has: columns, clock or not, targets
         self._is_known = np.zeros(0, np.bool_)  # columns that the network has learned from
 
     def __copy__(self) -> Self:
@@ -58,7 +59,8 @@ class ColumnForecasts:
 
     def _before(self, rows: Float64) -> Float64:
         """Return the row before each row; of columns that are new, their first value."""
-        before = np.concatenate([rows[:1], rows[:-1]])
+        before = rows.copy()
+        before[1:] = rows[:-1]
         if self._last is not None:
             before[0, : len(self._last)] = self._last
         return before
@@ -66,7 +68,7 @@ class ColumnForecasts:
     def _inputs(self, before: Float64, times: Float64) -> tuple[Float64, Sequence[Any]]:
         """Return inputs of the network and their names."""
         names = range(before.shape[1])
-        if np.isnan(times).all():
+        if np.isnan(times[0]) and np.isnan(times).all():
             return before, names
         return np.column_stack([before, _clock(times)]), [*names, *_CLOCK]
 
@@ -107,15 +109,28 @@ class ColumnForecasts:
         n = min(filled.shape[1], MOST_FORECAST)
         if len(filled) > first and n:
             X, names = self._inputs(before[first:], times[first:])
-            targets = np.where(known[first:, :n], filled[first:, :n], np.nan)
-            predicted = self._model.learn_predict_array(X, targets, names, range(n))
-            is_learned = self._learned_before(~np.isnan(targets))
+            given = known[first:, :n]
+            predicted = self._learn(X, names, np.where(given, filled[first:, :n], np.nan))
+            is_learned = self._learned_before(given)
             forecasts[first:, :n] = np.where(is_learned, predicted, before[first:, :n])
         self._last = filled[-1].copy()
         return forecasts
 
+    def _learn(self, X: Float64, names: Sequence[Any], Y: Float64) -> Float64:
+        """Return the network's predictions, (n, targets), each before its row is learned."""
+        core = self._model._core
+        given = (len(names), names[-1], Y.shape[1])
+        if given != self._admitted:
+            core.admit(names, range(Y.shape[1]))
+            self._admitted = given
+        return core.learn_matrix(np.ascontiguousarray(X), names, Y)
+
     def _learned_before(self, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which columns had a value before each row, (n, columns)."""
+        if len(given) == 1 and len(self._is_known) == given.shape[1]:
+            earlier = self._is_known
+            self._is_known = earlier | given[0]
+            return earlier[None]
         earlier = np.zeros(given.shape[1], np.bool_)
         earlier[: len(self._is_known)] = self._is_known
         after = np.logical_or.accumulate(np.concatenate([earlier[None], given]), axis=0)
@@ -148,4 +163,5 @@ class ColumnForecasts:
         if not fits or is_known.shape != (len(self._model.targets),):
             raise CheckpointError("the forecasts of a saved detector must fit its columns")
         self._last = None if last is None else last.astype(np.float64)
+        self._admitted = ()
         self._is_known = is_known

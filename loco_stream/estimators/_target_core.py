@@ -122,6 +122,20 @@ class TargetCore(ModelCore):
             )
         return list(self.classes) or range(width)
 
+    def learn_matrix(self, X: Float64, names: Sequence[Hashable], Y: Float64) -> Float64:
+        """Return predictions of rows, each before it is learned: `learn_table` without checks.
+
+        Parameters
+        ----------
+        X, names
+            (n, features) in C order, and the features, which are admitted.
+        Y
+            (n, targets) of all targets in slot order, NaN where missing.
+        """
+        answers = self.run(self.placed(X, names), np.zeros(len(X), np.int64), Y)
+        self.warn_of_columns()
+        return answers
+
     def no_radii(self, n: int) -> Float64:
         """Return room for the half widths of the intervals of `n` rows, infinite."""
         return np.full((n, len(self.classes) * len(COVERAGES)), np.inf)

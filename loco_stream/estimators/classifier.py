@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import InputError
-from loco_stream.estimators import _events
+from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -566,10 +566,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         """
         core = self._core
         with core.lock:
-            _, proba = _events.predict(core, X, t, features, self._capacity(), in_stream)
+            _, proba = _sequences.predict(core, X, t, features, self._capacity(), in_stream)
             if not core.classes:
                 return {}
-            shares = _events.pooled(core, proba[:, : len(core.classes)])
+            shares = _sequences.pooled(core, proba[:, : len(core.classes)])
             return dict(zip(core.classes, shares.tolist(), strict=True))
 
     def predict_proba_many(self, X: Any, in_stream: bool | None = None) -> Any:

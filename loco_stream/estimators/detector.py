@@ -193,8 +193,7 @@ class LOCODetector(AnomalyDetector):
         core = self._core
         with core.lock:
             core.admit(x)
-            core.learn_texts(x)
-            results = core.learn(core.row(x), np.array([time]))
+            results = core.learn(core.row(x, learns=True), np.array([time]))
             self._show(results)
             return results
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.estimators import _events
+from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -39,9 +39,9 @@ _ALLOWED = {
 class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     """Spiking network that predicts several numbers per row with one shared hidden network.
 
-    Each target has its own readout weights, scale, stack and intervals, and predicts as a
-    `LOCORegressor` does; with one target both are bit-identical. The hidden layers learn from the
-    errors of all targets. A target adds a few percent to the cost of a row.
+    Each target has its own readout weights, scale, stack and intervals. With one target it predicts
+    bit-identically to a `LOCORegressor` that uses no recent values (`recent_values=0`). The hidden
+    layers learn from the errors of all targets. A target adds a few percent to the cost of a row.
 
     A target may be missing from a row (absent, None or NaN): its readout learns nothing from that
     row. Targets may appear later in the stream.
@@ -308,7 +308,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         """
         core = self._core
         with core.lock:
-            answers, _ = _events.predict(core, X, t, features, 0)
+            answers, _ = _sequences.predict(core, X, t, features, 0)
             return core.shown(answers.mean(axis=0), answers)[0]  # type: ignore[no-any-return]
 
     def learn_many(self, X: Any, Y: Any) -> None:

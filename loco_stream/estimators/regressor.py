@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream.errors import InputError
-from loco_stream.estimators import _events
+from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -271,7 +271,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     ) -> float:
         """Return the value of the sequence with these rows: the mean over them. Changes nothing."""
         with self._core.lock:
-            answers, _ = _events.predict(self._core, X, t, features, len(COVERAGES), False)
+            answers, _ = _sequences.predict(self._core, X, t, features, len(COVERAGES), False)
             return 0.0 if self._core.state is None else float(answers.mean())
 
     def _predict_rows(

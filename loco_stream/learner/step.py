@@ -39,11 +39,11 @@ from loco_stream.learner.readout import (
     delayed_values,
     dormancy,
     ensemble,
-    events,
     intervals,
     next_row,
     next_value,
     past_rows,
+    sequences,
     snapshots,
 )
 from loco_stream.learner.readout.experts.discriminant import project_change, temperature
@@ -493,7 +493,7 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
     moves = settings.remembers and not told and not (stays and n == 1)
     if settings.remembers and stays:
         traces.save_context(state.context, scratch.context)
-    scratch.event.scores.fill(0.0)
+    scratch.sequence.scores.fill(0.0)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
@@ -503,7 +503,7 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
         dormant = _pass(settings, state, scratch, rows[i], t)
         if predicts:
             if settings.n_log_odds > 0:
-                events.add_scores(scratch.now.scores, scratch.event.scores)
+                sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0

@@ -355,8 +355,11 @@ def test_permutations_with_little_data(images):
     with pytest.raises(ConfigError, match=r"`--only` must name some of .*, got 'SLDA'"):
         _run("permutations", images, *arguments)
     text = _run("permutations", images, *arguments[:-1], "default,MLP .05")
-    assert "MNIST with 3 permutations" in text
-    assert len(_saved(images, "permutations")["runs"]["default/0"]["accuracies"]) == 3
+    assert "MNIST with 3 permutations of the inputs" in text
+    assert "MNIST with 3 permutations of the labels" in text
+    runs = _saved(images, "permutations")["runs"]
+    assert {len(run["accuracies"]) for run in runs.values()} == {3}
+    assert set(runs) == {f"{k}/{c}/0" for k in ("inputs", "labels") for c in ("default", "MLP .05")}
     assert (images / "permutations.png").stat().st_size > 1000
 
 

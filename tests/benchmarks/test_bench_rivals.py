@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import contenders
+from benchmarks import contenders, data
 from benchmarks.learner import prequential_accuracy
-from benchmarks.linear import SLDA, RandomFeaturesRLS
-from benchmarks.mlp import BackpropMLP
+from benchmarks.linear import SLDA, NearestMean, RandomFeaturesRLS, Ridge
+from benchmarks.mlp import BackpropMLP, ReplayMLP
 from benchmarks.rivals import CLASSIFIERS, REGRESSORS
 from tests.helpers.naive_rivals import NaiveMLP, ridge_weights, slda_predict
 
@@ -140,3 +140,42 @@ def test_no_change_and_majority():
         2,
         2,
     ]
+
+
+def blobs(n=400, seed=0):
+    """Return rows of four classes in five dimensions, in random order."""
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 4, n)
+    return 3.0 * np.eye(5)[y] + random.normal(0.0, 0.5, (n, 5)), y
+
+
+def test_ridge_is_least_squares_with_a_penalty():
+    X, y = blobs()
+    model = Ridge(5, 4, ridge=2.0)
+    model.learn_array(X, y)
+    A = np.column_stack([X, np.ones(len(X))])
+    weights = np.linalg.solve(A.T @ A + 2.0 * np.eye(6), A.T @ np.eye(4)[y])
+    Xt, _ = blobs(seed=1)
+    expected = np.argmax(np.column_stack([Xt, np.ones(len(Xt))]) @ weights, axis=1)
+    assert model.predict_array(Xt).tolist() == expected.tolist()
+
+
+def test_the_nearest_mean_is_that_of_the_rows_so_far():
+    X, y = blobs()
+    model = NearestMean(5, 4)
+    found = model.learn_predict_array(X, y)
+    for t in (50, 200, 399):
+        means = [X[:t][y[:t] == c].mean(axis=0) for c in range(4)]
+        assert found[t] == np.argmin([np.linalg.norm(X[t] - mean) for mean in means])
+
+
+def test_replayed_rows_keep_classes_that_no_longer_come():
+    X, y = data.load("digits")
+    order = np.argsort(y, kind="stable")
+    accuracies = []
+    for make in (BackpropMLP, ReplayMLP):
+        model = make(64, 10, seed=0)
+        model.learn_array(X[order], y[order])
+        accuracies.append(np.mean(model.predict_array(X) == y))
+    assert accuracies[0] < 0.5
+    assert accuracies[1] > 0.8

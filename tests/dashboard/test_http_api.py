@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream import LOCOClassifier, LOCOForecaster, StreamEngine
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._warm_up import warm_up
 from loco_stream.dashboard._server import listen
@@ -51,12 +51,12 @@ def ask(port, method, path, body=None, headers=JSON, timeout=60):
 class Service:
     """An engine in a thread, whose rows come from the HTTP API alone."""
 
-    def __init__(self, checkpoint=None, token=None):
+    def __init__(self, checkpoint=None, token=None, model=None):
         self.state = ServiceState()
         self.api = HttpApi(self.state, 0, token=token)
         self.port = int(self.api.url.rpartition(":")[2].strip("/"))
         source = InboxSource(ListSource([[]]), self.api.inbox)
-        model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        model = model or LOCOClassifier(hidden_sizes=(8,), seed=1)
         self.engine = StreamEngine(
             model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None
         )
@@ -98,6 +98,33 @@ def test_rows_are_learned_and_predicted():
         ]
         assert [one["prediction"] for one in both] == ["ok", "worn"]
         wait_until(lambda: ask(service.port, "GET", "/ready")[1].get("n_samples") == 101)
+
+
+def test_a_service_forecasts_a_series_without_features():
+    model = LOCOForecaster(heads=3, hidden_sizes=8, seed=1)
+    model.learn_forecast_array([0.0, 1.0, 0.0])  # compiled beforehand
+    values = [float(i % 4) for i in range(40)]
+    twin = LOCOForecaster(heads=3, hidden_sizes=8, seed=1)
+    nothing = {"forecast": [None] * 3, "low": [None] * 3, "high": [None] * 3}
+    with Service(model=LOCOForecaster(heads=3, hidden_sizes=8, seed=1)) as service:
+        assert ask(service.port, "GET", "/forecast") == (200, {"history": [], **nothing})
+        assert ask(service.port, "POST", "/predict", {"x": {}}) == (200, {"prediction": None})
+        rows = [{"x": {}, "y": value} for value in values]
+        assert ask(service.port, "POST", "/learn", {"rows": rows}) == (200, learned(40))
+        for value in values:
+            twin.learn_one(value, t=0.0)  # rows of one request have one time, that of arrival
+        status, fan = ask(service.port, "GET", "/forecast")
+        assert (status, fan["history"]) == (200, values)
+        assert fan["forecast"] == twin.forecast(3)
+        assert list(zip(fan["low"], fan["high"], strict=True)) == twin.forecast_interval(3)
+        predicted = ask(service.port, "POST", "/predict", {"x": {}})
+        assert predicted == (200, {"prediction": twin.forecast(1)[0]})
+
+
+def test_a_classifier_has_no_forecast():
+    with Service() as service:
+        answer = ask(service.port, "GET", "/forecast")
+        assert answer == (422, {"error": "a LOCOClassifier has no forecast"})
 
 
 def test_unknown_and_missing_features_of_requests_are_counted():
@@ -147,6 +174,7 @@ def test_the_openapi_document_describes_each_path():
         "/learn",
         "/label",
         "/decision",
+        "/forecast",
         "/write",
         "/api/v2/write",
         "/health",

@@ -6,16 +6,21 @@ import json
 import math
 
 import numpy as np
+import pyarrow
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
-from loco_stream import LOCOForecaster, StreamEngine
+from loco_stream import LOCOForecaster, LOCORegressor, StreamEngine
 from loco_stream.cli.main import main
+from loco_stream.connectors import open_source
 from loco_stream.engine.forecasting import HorizonScores
 from loco_stream.engine.prometheus import _Collector
 from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Sample
+from tests.helpers.engine_process import LOCO, end, start
+from tests.helpers.serving import wait_until
 
 N = 240
 H = 5
@@ -167,6 +172,40 @@ def test_the_command_forecasts_plots_and_resumes(table, tmp_path):
     assert resumed["forecast_mae"] == whole["forecast_mae"]
 
 
+@pytest.fixture(params=["csv", "jsonl", "parquet"])
+def values_alone(request, tmp_path):
+    """Return a source whose rows have a time and a value."""
+    _, y = series()
+    path = tmp_path / f"rows.{request.param}"
+    if request.param == "csv":
+        lines = [f"{3600 * i},{value}" for i, value in enumerate(y)]
+        path.write_text("\n".join(["when,level", *lines]) + "\n")
+    elif request.param == "jsonl":
+        rows = [{"when": 3600 * i, "level": value} for i, value in enumerate(y)]
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    else:
+        times = [3600 * i for i in range(N)]
+        parquet.write_table(pyarrow.table({"when": times, "level": y}), path)
+    return f"{request.param}:{path}?target=level&time=when"
+
+
+def test_a_table_may_hold_nothing_but_the_values(values_alone):
+    _, y = series()
+    report = StreamEngine(model(), open_source(values_alone)).run()
+    by_hand = StreamEngine(model(), [Sample({}, y[i], i, 3600.0 * i) for i in range(N)]).run()
+    assert report["forecast_mae"] == by_hand["forecast_mae"]
+    assert report["forecast"]["history"] == y[-120:]
+
+
+def test_a_table_without_features_is_refused_for_other_models(values_alone):
+    with pytest.raises(SourceError, match="must have a feature column besides level, when"):
+        StreamEngine(LOCORegressor(), open_source(values_alone))
+    result = CliRunner().invoke(main, ["run", values_alone])
+    assert result.exit_code == 2
+    assert "must have a feature column besides level, when" in result.output
+
+
+@pytest.mark.parametrize("command", [("serve", "--source"), ("run",)])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -177,7 +216,42 @@ def test_the_command_forecasts_plots_and_resumes(table, tmp_path):
         (["--forecast", "3", "--set", "rule=np"], "must name one of hidden_sizes, memory"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(table, options, message):
-    result = CliRunner().invoke(main, ["run", table, *options])
+def test_options_that_do_not_fit_are_refused(table, tmp_path, command, options, message):
+    own = [*command, table, "--checkpoint", str(tmp_path / "state"), *options]
+    result = CliRunner().invoke(main, own)
     assert result.exit_code == 2
     assert message in result.output
+
+
+@pytest.mark.parametrize("option", [("--forecast", "3"), ("--season", "24")])
+def test_a_fleet_refuses_to_forecast(table, tmp_path, option):
+    own = ["fleet", table, "--key", "wind", "--checkpoint", str(tmp_path / "state"), *option]
+    result = CliRunner().invoke(main, own)
+    assert result.exit_code == 2
+    assert f"a fleet has no `{option[0]}`: `serve --forecast N` forecasts one series" in (
+        result.output
+    )
+
+
+def test_a_service_continues_its_forecast_bit_identically(tmp_path, processes):
+    _, y = series()
+    path = tmp_path / "rows.csv"
+    path.write_text("level\n" + "".join(f"{value}\n" for value in y[:100]))
+    log = tmp_path / "predictions.jsonl"
+    own = ("--forecast", str(H), "--set", "hidden_sizes=8", "--seed", "1")
+    for n, options in ((100, own), (N, ())):  # the second service continues with these options
+        with path.open("a") as file:
+            file.write("".join(f"{value}\n" for value in y[100:n]))
+        service = start(
+            processes,
+            *(*LOCO, "serve", "--source", f"csv:{path}?target=level&follow=1"),
+            *("--checkpoint", str(tmp_path / "state"), "--report", str(tmp_path / "report.json")),
+            *("--sink", f"jsonl:{log}?only=prediction", *options),
+        )
+        wait_until(lambda n=n: log.exists() and len(log.read_text().splitlines()) >= n)
+        end(service)
+    report = json.loads((tmp_path / "report.json").read_text())
+    whole = StreamEngine(model(), [Sample({}, value, i) for i, value in enumerate(y)]).run()
+    assert report["n_samples"] == N
+    for name in ("mae", "forecast", "forecast_mae", "forecast_coverage"):
+        assert report[name] == whole.to_dict()[name]

@@ -10,6 +10,8 @@ from river import linear_model, multioutput
 
 from loco_stream import LOCOMultiTargetRegressor, StreamEngine, TaskMonitor
 from loco_stream._problems import TARGETS
+from loco_stream.connectors import open_source
+from loco_stream.engine.inbox import Inbox, InboxSource
 from loco_stream.engine.prometheus import _Collector
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.engine.target_adapter import TargetSummary
@@ -205,3 +207,10 @@ def test_the_summary_is_in_deviations_of_each_target():
     level, predicted = summary.update({"heat": 1.0, "flow": 1e6}, {"heat": 1.0, "flow": 0.0})
     assert level == pytest.approx(1.0, abs=0.02)
     assert level - predicted == pytest.approx(1.0, abs=0.02)  # one of two is 2 deviations off
+
+
+def test_a_service_with_http_keeps_the_targets_of_its_source(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,heat,flow\n1,2,3\n")
+    source = InboxSource(open_source(f"csv:{path}?target=heat,flow"), Inbox("http"))
+    assert source.targets == ("heat", "flow")

@@ -11,9 +11,10 @@ from river import stats
 from river.checks import anomaly as river_anomaly
 from river.checks import common as river_common
 
-from loco_stream import LOCODetector, load, save
+from loco_stream import AdvancedOptions, LOCODetector, LOCOMultiTargetRegressor, load, save
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.estimators._forecasts import ColumnForecasts
 
 N = 900
 
@@ -331,3 +332,28 @@ def test_copies_learn_apart():
         alone.learn_one(dict(enumerate(row)))
     assert state_sha256(*export_model(one)) == state_sha256(*export_model(alone))
     assert template.n_seen == 0
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_forecasts_are_those_of_a_regressor(size):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 3)).cumsum(axis=0)
+    known = rng.random(rows.shape) < 0.9
+    known[:50, 2] = False  # a column that comes late
+    times = 3600.0 * np.arange(200)
+    forecasts = ColumnForecasts(None, 1)
+    found = [
+        forecasts.learn_predict(rows[part], known[part], times[part])
+        for part in (slice(i, i + size) for i in range(0, 200, size))
+    ]
+    advanced = AdvancedOptions(memoryless_members=False)
+    twin = LOCOMultiTargetRegressor(memory=(0.3, 50.0), seed=1, advanced=advanced)
+    day = 2.0 * np.pi * (times / 86_400.0)
+    week = 2.0 * np.pi * (times / 604_800.0)
+    clock = np.stack([np.sin(day), np.cos(day), np.sin(week), np.cos(week)], axis=1)
+    names = [0, 1, 2, "day sin", "day cos", "week sin", "week cos"]
+    before = np.column_stack([rows[:-1], clock[1:]])
+    expected = twin.learn_predict_array(before, np.where(known, rows, np.nan)[1:], names, range(3))
+    had_value = np.logical_or.accumulate(known[1:-1], axis=0)
+    expected[1:][~had_value] = rows[1:-1][~had_value]
+    np.testing.assert_array_equal(np.concatenate(found)[2:], expected[1:])

@@ -274,14 +274,14 @@ def test_frames_are_taken():
     assert np.array_equal(predicted.to_numpy(), trained.predict_array(X))
 
 
-def test_an_event_is_learned_as_by_the_regressor():
+def test_a_sequence_is_learned_as_by_the_regressor():
     several = model(memory=(0.3, 20.0))
     options = {"hidden_sizes": 16, "seed": 3, "memory": (0.3, 20.0)}
     single = LOCORegressor(**without_recent_values(options))
     for _ in range(20):
-        for event, value in (([[0.0], [1.0]], 1.0), ([[1.0], [0.0], [0.0]], -1.0)):
-            several.learn_sequence(event, {"rise": value})
-            single.learn_sequence(event, value)
+        for rows, value in (([[0.0], [1.0]], 1.0), ([[1.0], [0.0], [0.0]], -1.0)):
+            several.learn_sequence(rows, {"rise": value})
+            single.learn_sequence(rows, value)
     assert several.predict_sequence([[0.0], [1.0]]) == {
         "rise": single.predict_sequence([[0.0], [1.0]])
     }

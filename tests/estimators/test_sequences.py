@@ -63,7 +63,7 @@ def test_rows_are_scored_by_predictions_before_the_first_of_them_was_learned(mak
             core.row[0, :2] = row
             tickets = ticket.predicted[None, :]
             core.run(core.row, slots, value, predicts=False, times=times, tickets=tickets)
-    assert_same(arrays_of(whole), arrays_of(by_hand), but={"events.log_likelihoods"})
+    assert_same(arrays_of(whole), arrays_of(by_hand), but={"sequences.log_likelihoods"})
 
 
 def test_hidden_layers_make_one_step_per_label():

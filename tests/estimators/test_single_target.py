@@ -18,12 +18,12 @@ MODELS = {
     "deep": {"hidden_sizes": (24, 16)},
 }
 DIGESTS = {
-    "plain": "5e4b27d939eca57c",
-    "memory": "182fc48b5de3ed3f",
-    "delays": "3dae24b6ab695f87",
-    "neighbors": "21da5a8d8cb39598",
-    "deep": "4329a3446e9d7d8f",
-    "late": "f4263daf8294c744",
+    "plain": "69ab8d18ba645532",
+    "memory": "be182bebb8946d02",
+    "delays": "e568684799cbbe21",
+    "neighbors": "9238c90e478d91b5",
+    "deep": "6957e180f0322820",
+    "late": "3dbbbf19c333d06f",
 }
 
 

@@ -14,7 +14,7 @@ from loco_stream.learner.readout.stacks import STACK_PRIOR
 from tests.helpers import naive
 
 
-class Events:
+class Sequences:
     """Rows of one label that were predicted by one model count as one observation together."""
 
     def __init__(self):

@@ -21,10 +21,10 @@ from loco_stream.learner.context.traces import GOLDEN, TOWARDS_LONG
 from loco_stream.learner.delayed_labels import weights as delayed_labels
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
 from loco_stream.learner.hidden import SETTLE
-from loco_stream.learner.plasticity.delayed import POWER_ROWS
 from loco_stream.learner.plasticity.feedback import ALWAYS_UNTIL, EVERY, FEEDBACK_RATE
 from loco_stream.learner.plasticity.noise import draw_noise
 from loco_stream.learner.plasticity.perturbed_pass import BASELINE_RATE
+from loco_stream.learner.plasticity.plastic_part import POWER_ROWS
 from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
 from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRESH
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
@@ -49,7 +49,7 @@ from loco_stream.rng import derive_key
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.naive_centroids import Centroids
-from tests.helpers.naive_delayed import DelayedValues, Events
+from tests.helpers.naive_delayed import DelayedValues, Sequences
 from tests.helpers.naive_fixed import (
     Discriminant,
     Dormancy,
@@ -236,7 +236,7 @@ class Learner:
         self.ids = np.zeros(s.n_snapshots, int)
         self.counters = _COUNTERS.view(np.array([0, -snapshots.SPACING, 0, 0]))
         self.observation_share = 1.0
-        self.events = Events()
+        self.sequences = Sequences()
         self.labels = []
         self.n_tickets = 0
         self.delayed_values = DelayedValues(n_stacked, s)
@@ -627,7 +627,7 @@ class Learner:
             risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
             return 1.0, risen
         waiting = self.n_tickets - then.n_tickets + 1
-        share = self.events.share(self.labels, then.n_seen, waiting)
+        share = self.sequences.share(self.labels, then.n_seen, waiting)
         return share, share
 
     def output_error(self):

@@ -72,7 +72,7 @@ const SPANS = [["all", "whole stream"], ["10000", "last 10,000 rows"], ["1000", 
 const TIME_SPANS = [["3600s", "last hour"], ["600s", "last 10 minutes"], ["60s", "last minute"]];
 
 const EMPTY = {
-  start: "Waiting for the first row. The first run of a version compiles for about 35 s; then everything here comes alive.",
+  start: "Waiting for the first row. The first run of a version compiles for about 30 s; then everything here comes alive.",
   score: "Waiting for the first labelled row: the line begins with it.",
   changes: "None so far. A line appears here when the errors rise or the inputs change.",
   watching: "None so far. A line appears here when the inputs change.",

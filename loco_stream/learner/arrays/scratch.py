@@ -16,9 +16,9 @@ from loco_stream.learner.arrays.spec import Record, axes, build, record
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.fixed_layer import FixedLayerScratch
 from loco_stream.learner.plasticity.projections import ProjectionScratch
-from loco_stream.learner.readout.events import EventScratch
 from loco_stream.learner.readout.experts import ExpertScratch
 from loco_stream.learner.readout.next_value import NextValueScratch
+from loco_stream.learner.readout.sequences import SequenceScratch
 from loco_stream.learner.scale_guard import BLOCK
 from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
@@ -162,7 +162,7 @@ class Scratch(NamedTuple):
     output_change: of the combined output in the perturbed pass
     target: of each output
     answer: probabilities of the answer
-    event: the rows predicted in one call
+    sequence: the rows predicted in one call
     values: recent values and what is made of them
     dormant: 1 where a class is dormant
     class_weights: as the user gave them, by slot; written anew with every workspace
@@ -198,7 +198,7 @@ class Scratch(NamedTuple):
     output_change: Annotated[Float64, axes("classes")]
     target: Annotated[Float64, axes("classes")]
     answer: Annotated[Float64, axes("classes")]
-    event: EventScratch
+    sequence: SequenceScratch
     values: NextValueScratch
     dormant: Annotated[Float64, axes("classes")]
     class_weights: Annotated[Float64, axes("classes", start=1.0)]

@@ -23,13 +23,13 @@ from loco_stream.learner.plasticity.projections import ProjectionState
 from loco_stream.learner.readout.calibration import CalibrationState
 from loco_stream.learner.readout.delayed_values import DelayedValueState
 from loco_stream.learner.readout.dormancy import ClassState, LeadState
-from loco_stream.learner.readout.events import EventState
 from loco_stream.learner.readout.experts import ExpertState
 from loco_stream.learner.readout.intervals import ResidualState
 from loco_stream.learner.readout.mixture import MixtureState
 from loco_stream.learner.readout.next_row import NextRowState
 from loco_stream.learner.readout.next_value import NextValueState
 from loco_stream.learner.readout.past_rows import PastState
+from loco_stream.learner.readout.sequences import SequenceState
 from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
 from loco_stream.learner.scale_guard import ScaleGuard
@@ -131,7 +131,7 @@ class State(NamedTuple):
     next_row: NextRowState
     lead: LeadState
     past: PastState
-    events: EventState
+    sequences: SequenceState
     snapshots: SnapshotState
     context: ContextState
     residuals: ResidualState

@@ -1,16 +1,17 @@
 """How much of a step each part of a model makes of a late label.
 
-Weights of stacks and mixture are learned from what was predicted at the time. Rows of one event,
+Weights of stacks and mixture are learned from what was predicted at the time. Rows of one sequence,
 all predicted before the first of them was learned, say nearly the same, and as so many observations
-they would fit the stacks to a few events. So rows that were predicted by one model and have one
+they would fit the stacks to a few sequences. So rows that were predicted by one model and have one
 label are one observation together, as far as they are more in a row than chance makes them: each
-counts as one over the mean length of such events so far (at first, over the rows that wait), and
+counts as one over the mean length of such sequences so far (at first, over the rows that wait), and
 one over its own number in a longer one.
 
-Hidden layers make as much of a step, so that an event makes about one. Values need more care: while
-features move, members without leak tell rows apart that lie a delay ahead by features of earlier
-times. So a regression learns late values by its readout alone at first, then by steps that grow to
-whole ones. Neurons with a memory do not learn from late values: see `traces.withhold_credit`.
+Hidden layers make as much of a step, so that a sequence makes about one. Values need more care:
+while features move, members without leak tell rows apart that lie a delay ahead by features of
+earlier times. So a regression learns late values by its readout alone at first, then by steps that
+grow to whole ones. Neurons with a memory do not learn from late values: see
+`traces.withhold_credit`.
 """
 
 from __future__ import annotations
@@ -30,21 +31,25 @@ DelayedState = record(
     np.float64,
     surplus=0.0,
     n_learned=0.0,
-    event_label=0.0,
-    event_rows=0.0,
-    n_events=0.0,
-    event_length=0.0,
+    sequence_label=0.0,
+    sequence_rows=0.0,
+    n_sequences=0.0,
+    sequence_length=0.0,
     n_tickets=0.0,
     is_delayed=0.0,
 )
 """Late labels.
 
-surplus: rows of events beyond those that count
-n_learned, event_label, event_rows: of the present event, rows learned when it was predicted, label,
-and rows so far
-n_events, event_length: events that are over, and their mean length
-n_tickets: rows observed whose label was not learned at once
-is_delayed: 1 once a label was late
+surplus
+    Rows of sequences beyond those that count.
+n_learned, sequence_label, sequence_rows
+    Of the present sequence: rows learned when it was predicted, label, and rows so far.
+n_sequences, sequence_length
+    Sequences that are over, and their mean length.
+n_tickets
+    Rows observed whose label was not learned at once.
+is_delayed
+    1 once a label was late.
 """
 
 
@@ -73,8 +78,8 @@ def shares(settings, state, label, written, share):
     if settings.regression:
         risen = min(max((n_seen - READOUT_FIRST) / RISE, 0.0), 1.0)
         return share, share * risen
-    if delayed.n_events == 0.0 and number >= 0.0:
-        delayed.event_length = max(delayed.event_length, delayed.n_tickets - number + 1.0)
+    if delayed.n_sequences == 0.0 and number >= 0.0:
+        delayed.sequence_length = max(delayed.sequence_length, delayed.n_tickets - number + 1.0)
     weight = _observation_share(state, label, n_learned, share)
     return weight, weight
 
@@ -88,30 +93,30 @@ def _observation_share(state, label, n_learned, share):
     delayed = state.delayed
     n_classes = state.counts.n_classes
     counts = state.classes.n_rows
-    if n_learned != delayed.n_learned or label != delayed.event_label:
-        _end_event(state, label)
+    if n_learned != delayed.n_learned or label != delayed.sequence_label:
+        _end_sequence(state, label)
         delayed.n_learned = n_learned
-        delayed.event_label = label
-        delayed.event_rows = 0.0
-    delayed.event_rows += 1.0
+        delayed.sequence_label = label
+        delayed.sequence_rows = 0.0
+    delayed.sequence_rows += 1.0
     by_chance = max(_chance_run(counts, n_classes, label, -1), 1.0)
-    share = min(share, 1.0 / max(delayed.event_length, delayed.event_rows / by_chance, 1.0))
+    share = min(share, 1.0 / max(delayed.sequence_length, delayed.sequence_rows / by_chance, 1.0))
     delayed.surplus += 1.0 - share
     return share
 
 
 @kernel
-def _end_event(state, label):
-    """Take the length of the event that ended when a row of `label` came into their mean."""
+def _end_sequence(state, label):
+    """Take the length of the sequence that ended when a row of `label` came into their mean."""
     delayed = state.delayed
-    if delayed.event_rows > 0.0:
+    if delayed.sequence_rows > 0.0:
         n_classes = state.counts.n_classes
-        last = int(delayed.event_label)
+        last = int(delayed.sequence_label)
         by_chance = _chance_run(state.classes.n_rows, n_classes, last, label)
         if by_chance > 0.0:
-            delayed.n_events += 1.0
-            rest = delayed.event_rows / by_chance - delayed.event_length
-            delayed.event_length += rest / delayed.n_events
+            delayed.n_sequences += 1.0
+            rest = delayed.sequence_rows / by_chance - delayed.sequence_length
+            delayed.sequence_length += rest / delayed.n_sequences
 
 
 @kernel

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import lag_span
+from loco_stream.learner.plasticity.plastic_part import n_frozen, plastic_span, track_power
 from loco_stream.learner.plasticity.projections import RECURSIVE, LayerInput
 from loco_stream.learner.plasticity.projections.none import copy_input
 from loco_stream.learner.plasticity.projections.recursive import lose_direction, project_blocks
 from loco_stream.learner.plasticity.weight_bounds import bounded_step
 
-__all__ = ["change_delayed", "track_power"]
-
-POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
-
-
-@kernel
-def track_power(net, index, square, n_seen):
-    """Take the squared norm of an input into the mean of layer `index`.
-
-    Return the mean (float64).
-    """
-    rows = min(n_seen + 1.0, POWER_ROWS)
-    net.input_power[index] += (square - net.input_power[index]) / rows
-    return net.input_power[index]
+__all__ = ["change_delayed"]
 
 
 @kernel
@@ -36,7 +22,7 @@ def _change_weights(settings, state, scratch, n_lines, step):
     weights = state.net.weights
     credit = scratch.neurons.credit
     n_post = state.net.n_post[0]
-    frozen = n_post - math.ceil(settings.plastic * n_post)
+    frozen = n_frozen(settings, n_post)
     for lag in range(lagged.n.shape[0]):
         first, last = lag_span(settings, n_post, lag)
         for line in range(n_lines):
@@ -106,8 +92,8 @@ def change_delayed(settings, state, scratch, share):
     power = track_power(net, 0, square, state.counts.n_seen)
     if power + energy <= 0.0:
         return
-    n_post = net.n_post[0]
-    credit = scratch.neurons.credit[n_post - math.ceil(settings.plastic * n_post) : n_post]
+    begin, end = plastic_span(settings, net, 0)
+    credit = scratch.neurons.credit[begin:end]
     step = share * settings.learning_rate / (net.gain[0] * (power + energy))
     step = bounded_step(step, net.gain[0], energy, credit, settings.n_fields == 1)
     _change_weights(settings, state, scratch, n_lines, step)

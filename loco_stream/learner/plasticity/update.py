@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero
-from loco_stream.learner.plasticity.delayed import change_delayed, track_power
+from loco_stream.learner.plasticity.delayed import change_delayed
+from loco_stream.learner.plasticity.plastic_part import n_frozen, plastic_span, track_power
 from loco_stream.learner.plasticity.projections import (
     LayerInput,
     change_layer,
@@ -26,10 +25,8 @@ def _change(settings, state, scratch, layer, share):
     power = track_power(net, layer.index, square, state.counts.n_seen)
     if power + energy <= 0.0:
         return
-    start = net.first[layer.index]
-    n_post = net.n_post[layer.index]
-    frozen = n_post - math.ceil(settings.plastic * n_post)
-    credit = scratch.neurons.credit[start + frozen : start + n_post]
+    begin, end = plastic_span(settings, net, layer.index)
+    credit = scratch.neurons.credit[begin:end]
     gain = net.gain[layer.index]
     step = share * settings.learning_rate / (gain * (power + energy))
     is_wide = layer.index == 0 and settings.n_fields == 1
@@ -41,7 +38,7 @@ def _change(settings, state, scratch, layer, share):
 def _bound_weights(settings, state, layer):
     """Keep one neuron of a layer (`LayerInput`) within bounds."""
     n_post = state.net.n_post[layer.index]
-    frozen = n_post - math.ceil(settings.plastic * n_post)
+    frozen = n_frozen(settings, n_post)
     apply_max_norm(layer.weights, layer.size, frozen, n_post, state.counts.n_seen)
 
 

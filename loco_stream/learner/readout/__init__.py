@@ -4,5 +4,5 @@
 probable they found recent labels; `snapshots` bring back earlier concepts; `calibration` corrects
 the probabilities. `ensemble` joins them. `next_row` adds what recent labels and the discriminant
 say, `dormancy` lets classes answer that have long been absent; `next_value` does as `next_row` for
-values, `events` for rows that share one label.
+values, `sequences` for rows that share one label.
 """

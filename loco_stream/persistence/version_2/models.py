@@ -135,7 +135,7 @@ _NEW = {
     "past.recent": ((0,), np.float32),
     "past.direction": ((0,), np.float32),
     "past.moments": ((5,), np.float64),
-    "events.log_likelihoods": ((7,), np.float64),
+    "sequences.log_likelihoods": ((7,), np.float64),
     "context.means": ((0, 0), np.float32),
 }
 

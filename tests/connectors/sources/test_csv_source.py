@@ -115,7 +115,6 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         ),
         ("a,y\n1,2\n", "", "`target` must name the label column"),
         ("a,y\n1,2\n", "target=y&drop=z", "`drop` must be a column, got 'z'"),
-        ("a,y\n1,2\n", "target=y&drop=a", "must have a feature column besides a, y"),
         ("a,y\n1,2\n", "target=y&dorp=a", "no option 'dorp'; did you mean 'drop'"),
         ("a,y\n1,2\n", "target=y&target=a", "csv: 'target' must be given at most once"),
         ("a,y\n1,2\n", "target", "must have the form name=value, got 'target'"),

@@ -15,9 +15,9 @@ from loco_stream.learner.delayed_labels.weights import READOUT_FIRST, RISE
 from loco_stream.learner.readout import delayed_values
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained
-from tests.helpers.naive_delayed import Events
+from tests.helpers.naive_delayed import Sequences
 
-EVENT_ROWS = 50
+SEQUENCE_ROWS = 50
 
 
 @kernel
@@ -29,23 +29,23 @@ run_shares = on_model(_shares)
 independent_share = jitted(delayed_values.independent_share)
 
 
-def late_shares(labels, n_classes, event_rows=EVENT_ROWS, most=1.0):
+def late_shares(labels, n_classes, sequence_rows=SEQUENCE_ROWS, most=1.0):
     """Return both shares of each late label, and the model's arrays.
 
-    One model predicts `event_rows` rows. The shares are compared with the twin's.
+    One model predicts `sequence_rows` rows. The shares are compared with the twin's.
     """
     args = untrained(1, n_classes, hidden_sizes=4)
     state = args.model.state
     found = []
     expected = []
-    twin = Events()
+    twin = Sequences()
     for n_seen, label in enumerate(labels):
         state.classes.n_rows[label] += 1.0
         state.counts.n_seen = n_seen
-        n_learned = float(n_seen - n_seen % event_rows - 1)
-        if n_seen % event_rows == 0:
-            state.delayed.n_tickets += event_rows
-        number = state.delayed.n_tickets - event_rows + 1 + n_seen % event_rows
+        n_learned = float(n_seen - n_seen % sequence_rows - 1)
+        if n_seen % sequence_rows == 0:
+            state.delayed.n_tickets += sequence_rows
+        number = state.delayed.n_tickets - sequence_rows + 1 + n_seen % sequence_rows
         found.append(run_shares(args, label, (n_learned, number), most))
         waiting = state.delayed.n_tickets - number + 1
         so_far = labels[: n_seen + 1].tolist()
@@ -54,10 +54,10 @@ def late_shares(labels, n_classes, event_rows=EVENT_ROWS, most=1.0):
     return np.array(found), args
 
 
-def test_rows_of_an_event_are_one_observation_together():
-    found, args = late_shares(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], EVENT_ROWS), 3)
-    sums = found[:, 0].reshape(9, EVENT_ROWS).sum(axis=1)
-    assert sums[1] == pytest.approx(1.0)  # so many rows wait, and no event is over yet
+def test_rows_of_a_sequence_are_one_observation_together():
+    found, args = late_shares(np.repeat([0, 1, 2, 0, 1, 2, 0, 1, 2], SEQUENCE_ROWS), 3)
+    sums = found[:, 0].reshape(9, SEQUENCE_ROWS).sum(axis=1)
+    assert sums[1] == pytest.approx(1.0)  # so many rows wait, and no sequence is over yet
     assert sums[3:] == pytest.approx(np.ones(6), abs=1.0)
     assert found[:, 0].tolist() == found[:, 1].tolist()
     state = args.model.state
@@ -65,7 +65,7 @@ def test_rows_of_an_event_are_one_observation_together():
 
 
 def test_a_share_is_never_more_than_requested():
-    found, _ = late_shares(np.repeat([0, 1], EVENT_ROWS), 2, most=0.01)
+    found, _ = late_shares(np.repeat([0, 1], SEQUENCE_ROWS), 2, most=0.01)
     assert found.max() == 0.01
 
 
@@ -76,7 +76,7 @@ def test_labels_drawn_one_by_one_are_nearly_whole_observations_even_rare_ones():
 
 
 def test_labels_that_come_late_by_equally_many_rows_are_whole_observations():
-    found, _ = late_shares(np.repeat([0, 1, 0, 1], EVENT_ROWS), 2, event_rows=1)
+    found, _ = late_shares(np.repeat([0, 1, 0, 1], SEQUENCE_ROWS), 2, sequence_rows=1)
     assert found.tolist() == [[1.0, 1.0]] * 200
 
 
@@ -127,8 +127,8 @@ def test_errors_that_are_alike_count_as_few_observations(signs, share):
     assert shares[-1] == pytest.approx(share, rel=0.02)
 
 
-def events(n, seed):
-    """Draw events of 100 rows whose label is the size of their noise."""
+def sequences(n, seed):
+    """Draw sequences of 100 rows whose label is the size of their noise."""
     rng = np.random.default_rng(seed)
     for label in rng.integers(0, 4, n).tolist():
         size = np.array([0.3, 0.8, 1.5, 3.0])[label] * rng.lognormal(0.0, 0.3, (1, 6))
@@ -136,12 +136,12 @@ def events(n, seed):
 
 
 @pytest.mark.slow
-def test_rows_of_one_event_do_not_dominate_the_weights():
-    """Accuracy on later events was .667 where each row is a whole observation."""
+def test_rows_of_one_sequence_do_not_dominate_the_weights():
+    """Accuracy on later sequences was .667 where each row is a whole observation."""
     correct = []
     for seed in range(4):
         model = LOCOClassifier(memory=(0.3, 50.0), seed=seed)
-        for X, label in events(80, seed):
+        for X, label in sequences(80, seed):
             correct.append(model.predict_sequence(X) == label)
             model.learn_sequence(X, label)
     assert np.mean(np.reshape(correct, (4, 80))[:, 20:]) > 0.69

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer
+from loco_stream.learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream.learner.plasticity.projections._definition import Projection
 
 __all__ = ["PROJECTION", "change_dense", "copy_input"]
@@ -49,15 +49,14 @@ def project(settings, state, scratch, layer):
 @kernel
 def change_dense(settings, state, scratch, layer, step):
     """Subtract `step` (float64) times h credit' from the weights of the plastic neurons."""
-    start = state.net.first[layer.index]
-    n_post = state.net.n_post[layer.index]
-    frozen = n_post - math.ceil(settings.plastic * n_post)
-    credit = scratch.neurons.credit[start + frozen : start + n_post]
+    frozen = n_frozen(settings, state.net.n_post[layer.index])
+    begin, end = plastic_span(settings, state.net, layer.index)
+    credit = scratch.neurons.credit[begin:end]
     add_outer(
         layer.weights,
         layer.size,
         frozen,
-        n_post - frozen,
+        credit.shape[0],
         scratch.layer.projected,
         np.float32(-step),
         credit,

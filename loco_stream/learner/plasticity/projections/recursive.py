@@ -11,7 +11,6 @@ learned.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream.learner.plasticity.projections._definition import Projection
 from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
@@ -158,10 +158,9 @@ def change_blocks(settings, state, scratch, layer, projector, step, power):
         float64: r.
     """
     projected = scratch.layer.projected
-    start = state.net.first[layer.index]
-    n_post = state.net.n_post[layer.index]
-    frozen = n_post - math.ceil(settings.plastic * n_post)
-    credit = scratch.neurons.credit[start + frozen : start + n_post]
+    frozen = n_frozen(settings, state.net.n_post[layer.index])
+    start, behind = plastic_span(settings, state.net, layer.index)
+    credit = scratch.neurons.credit[start:behind]
     leak = settings.projector_leak if layer.index == 0 else 0.0
     block = projector.shape[1]
     r = 0
@@ -176,9 +175,9 @@ def change_blocks(settings, state, scratch, layer, projector, step, power):
         if r == first:
             continue
         h = projected[begin:end]
-        n_plastic = n_post - frozen
         weights = layer.weights[begin:end]
         change = np.float32(-step)
+        n_plastic = credit.shape[0]
         add_outer(weights, end - begin, frozen, n_plastic, h, change, credit, np.float32(1.0))
         if power + energy > 0.0:
             scale = -settings.orthogonality / (power + energy)

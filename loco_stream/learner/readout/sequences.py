@@ -1,9 +1,9 @@
-"""The answer to an event: a mixture of its rows' pooled answers and of their pooled evidence.
+"""The answer to a sequence: a mixture of its rows' pooled answers and of their pooled evidence.
 
 The geometric mean of the answers to the rows is what the stream's next row knows, whatever their
 number. The mean of the discriminant's scores says more the more rows there are, as far as they are
 independent; how far, a few temperatures try out. Each of these answers counts by the probability
-that it gave to the labels of recent events.
+that it gave to the labels of recent sequences.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import axes
 
-__all__ = ["EventScratch", "EventState", "add_scores", "candidates", "learn_label", "mix"]
+__all__ = ["SequenceScratch", "SequenceState", "add_scores", "candidates", "learn_label", "mix"]
 
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
-KEEP = 0.98  # of the log-likelihoods, from event to event
+KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
 
 Float64 = NDArray[np.float64]
 
 
-class EventState(NamedTuple):
-    """Fading log-likelihoods of the labels of events by each candidate."""
+class SequenceState(NamedTuple):
+    """Fading log-likelihoods of the labels of sequences by each candidate."""
 
     log_likelihoods: Annotated[Float64, axes(1 + len(TEMPERATURES))]
 
 
-class EventScratch(NamedTuple):
+class SequenceScratch(NamedTuple):
     """Scores of the discriminant, summed over the rows that were predicted in one call."""
 
     scores: Annotated[Float64, axes("classes")]
@@ -45,7 +45,7 @@ def add_scores(scores, total):
 
 
 def candidates(proba: Float64, scores: Float64, weights: Float64) -> Float64:
-    """Return what each candidate makes of the rows of an event, (candidates, classes).
+    """Return what each candidate makes of the rows of a sequence, (candidates, classes).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Events: rows that share one label."""
+"""Sequences: rows that share one label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loco_stream.estimators._observed import new_tickets
 from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.row_times import row_times, row_times_at
 from loco_stream.estimators.inputs.tables import Table, table
-from loco_stream.learner.readout import events
+from loco_stream.learner.readout import sequences
 
 __all__ = ["learn", "pooled", "predict"]
 
@@ -26,8 +26,8 @@ def learn(
     t: ArrayLike | None,
     features: Iterable[Hashable] | None,
 ) -> None:
-    """Learn the rows of one event."""
-    given = _event(X)
+    """Learn the rows of one sequence."""
+    given = _sequence(X)
     n = len(given.numbers)
     labels, known = core.read_target(y)
     with core.lock:
@@ -53,12 +53,12 @@ def learn(
 
 
 def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
-    """Compare the candidates by the label of an event whose rows were just predicted."""
+    """Compare the candidates by the label of a sequence whose rows were just predicted."""
     assert core.state is not None
     n_known = core.state.counts.n_classes
     if slot < n_known:
         shares = _shares(core, proba[:, :n_known])
-        events.learn_label(core.state.events.log_likelihoods[: len(shares)], shares, slot)
+        sequences.learn_label(core.state.sequences.log_likelihoods[: len(shares)], shares, slot)
 
 
 def predict(
@@ -69,18 +69,18 @@ def predict(
     columns: int,
     in_stream: bool | None = None,
 ) -> tuple[Float64, Float64]:
-    """Return answers and probabilities, (n, columns), of the rows of one event."""
-    given = _event(X)
+    """Return answers and probabilities, (n, columns), of the rows of one sequence."""
+    given = _sequence(X)
     n = len(given.numbers)
     remembers = core.options.remembers
     times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=remembers)
     return core.predict_table(given, features, times, columns, in_stream)
 
 
-def _event(X: ArrayLike) -> Table:
+def _sequence(X: ArrayLike) -> Table:
     given = table(X)
     if len(given.numbers) == 0:
-        raise InputError("`X` must have 1 row or more, the rows of one event, got 0")
+        raise InputError("`X` must have 1 row or more, the rows of one sequence, got 0")
     return given
 
 
@@ -105,13 +105,13 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
     assert core.scratch is not None
     n_classes = proba.shape[1]
     weights = core.scratch.class_weights[:n_classes]
-    scores = core.scratch.event.scores[:n_classes]
-    shares = events.candidates(proba, scores, weights)
+    scores = core.scratch.sequence.scores[:n_classes]
+    shares = sequences.candidates(proba, scores, weights)
     return shares if core.settings.n_fixed > 0 else shares[:1]
 
 
 def pooled(core: ModelCore, proba: Float64) -> Float64:
-    """Return the probability of each class of an event whose rows were just predicted.
+    """Return the probability of each class of a sequence whose rows were just predicted.
 
     Parameters
     ----------
@@ -120,4 +120,4 @@ def pooled(core: ModelCore, proba: Float64) -> Float64:
     """
     assert core.state is not None
     shares = _shares(core, proba)
-    return events.mix(core.state.events.log_likelihoods[: len(shares)], shares)
+    return sequences.mix(core.state.sequences.log_likelihoods[: len(shares)], shares)
