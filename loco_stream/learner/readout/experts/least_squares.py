@@ -747,7 +747,7 @@ def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
     parts = []
     first = 0
     for projector in _projectors(arrays):
-        information: NDArray[np.float64] = np.linalg.inv(projector)
+        information = np.linalg.inv(projector).astype(np.float64)
         own = weights[first : first + len(projector)]
         parts.append((information, information @ own))
         first += len(projector)
