@@ -25,7 +25,16 @@ _SCRIPT = "benchmarks/peers/capymoa_peers.py"
 _CODE = (_SCRIPT, "benchmarks/data.py", "loco_stream/adapters/capymoa.py")
 _OURS = ("default", "frozen", "fast", "accurate")
 _CLASSIFIERS = ("NaiveBayes", "HoeffdingTree", "KNN", "SAMkNN", "ARF100", "SRP100")
-_STRATEGIES = ("Finetune", "ER 200", "ER 1000", "NCM", "SLDA", "HoeffdingTree", "KNN")
+_STRATEGIES = (
+    "Finetune",
+    "ER 200",
+    "ER 1000",
+    "ER 1000 x10",
+    "NCM",
+    "SLDA",
+    "HoeffdingTree",
+    "KNN",
+)
 _AGRAWAL = "MOA's Agrawal"
 _TASKS = ", five tasks"
 _MNIST = f"MNIST{_TASKS}"
@@ -136,8 +145,9 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
     """Measure our models and CapyMOA's learners in CapyMOA's evaluation.
 
     Rows are predicted and then learned by `prequential_evaluation`. Tasks of two classes each
-    follow one another in `ocl_train_eval_loop`, which tests all of them after each. At most
-    20,000 rows per stream. CPU seconds are those of a process with all threads of its Java machine.
+    follow one another in `ocl_train_eval_loop`, which tests all of them after each. At most 20,000
+    rows per stream. "ER 1000 x10" is experience replay of 1,000 rows with ten steps per batch. CPU
+    seconds are those of a process with all threads of its Java machine.
 
     \b
     Examples

@@ -81,7 +81,8 @@ def make_continual(name: str, schema: Any, seed: int) -> Any:
         net = Finetune(schema, Perceptron, partial(Adam, lr=0.01), random_seed=seed)
         if name == "Finetune":
             return net
-        return strategy.ExperienceReplay(net, buffer_size=int(name.removeprefix("ER ")))
+        size, _, repeat = name.removeprefix("ER ").partition(" x")
+        return strategy.ExperienceReplay(net, int(size), int(repeat or 1))
     return make(name, schema, seed)
 
 

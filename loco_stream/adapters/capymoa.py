@@ -29,8 +29,9 @@ __all__ = ["CapyMOAClassifier", "CapyMOARegressor"]
 class CapyMOAClassifier(Classifier):
     """`LOCOClassifier` as a classifier of CapyMOA.
 
-    Nominal attributes become texts, and NaN is a missing value. In `capymoa.ocl`, rows that are
-    tested between those of the stream are predicted with ``in_stream=False``.
+    Nominal attributes become texts, and NaN is a missing value. In `capymoa.ocl`, which must be
+    imported before the learner is made, rows that are tested between those of the stream are
+    predicted with ``in_stream=False``.
 
     Parameters
     ----------

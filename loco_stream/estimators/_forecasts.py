@@ -48,7 +48,7 @@ class ColumnForecasts:
         advanced = AdvancedOptions(memoryless_members=False)
         self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed, advanced=advanced)
         self._last: Float64 | None = None  # the row before
-        self._width: tuple[int, int] | None = None  # inputs and targets that the network has
+        self._admitted: tuple[Any, ...] = ()  # what the network has: columns, clock or not, targets
         self._is_known = np.zeros(0, np.bool_)  # columns that the network has learned from
 
     def __copy__(self) -> Self:
@@ -119,10 +119,10 @@ class ColumnForecasts:
     def _learn(self, X: Float64, names: Sequence[Any], Y: Float64) -> Float64:
         """Return the network's predictions, (n, targets), each before its row is learned."""
         core = self._model._core
-        width = (X.shape[1], Y.shape[1])
-        if width != self._width:
+        given = (len(names), names[-1], Y.shape[1])
+        if given != self._admitted:
             core.admit(names, range(Y.shape[1]))
-            self._width = width
+            self._admitted = given
         return core.learn_matrix(np.ascontiguousarray(X), names, Y)
 
     def _learned_before(self, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -163,5 +163,5 @@ class ColumnForecasts:
         if not fits or is_known.shape != (len(self._model.targets),):
             raise CheckpointError("the forecasts of a saved detector must fit its columns")
         self._last = None if last is None else last.astype(np.float64)
-        self._width = None
+        self._admitted = ()
         self._is_known = is_known

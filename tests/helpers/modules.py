@@ -15,10 +15,10 @@ def modules():
         root = importlib.import_module(package)
         names.add(package)
         names.update(info.name for info in pkgutil.walk_packages(root.__path__, package + "."))
-    return sorted(name for name in names if not lacks_its_library(name))
+    return sorted(name for name in names if not _lacks_its_library(name))
 
 
-def lacks_its_library(name):
-    """Tell whether a name of `loco_stream.adapters.LIBRARY` needs a library that is not there."""
-    _, _, rest = name.partition("loco_stream.adapters.")
-    return bool(rest) and importlib.util.find_spec(rest.partition(".")[0]) is None
+def _lacks_its_library(name):
+    """Tell whether a module of `loco_stream.adapters` needs a library that is not installed."""
+    package, _, library = name.rpartition(".")
+    return package == "loco_stream.adapters" and importlib.util.find_spec(library) is None
