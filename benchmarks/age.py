@@ -101,8 +101,8 @@ def quoted(text: str, sections: list[Figures]) -> list[Figures]:
     found = []
     for name, own, earlier in _tables(text):
         of_release = "elease 0.2" in own
-        command = _COMMAND.search(own) or _COMMAND.search(earlier)
-        bench = command[1] if command else ""
+        benches = _COMMAND.findall(own) or _COMMAND.findall(earlier)[-1:]
+        bench = benches[0] if benches else ""
         is_alone = of_release or _COMMAND.search(own)
         commits = _commits(own) or (() if is_alone else _commits(earlier))
         same = [section for section in sections if section.bench == bench and bench]

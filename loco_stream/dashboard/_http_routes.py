@@ -403,11 +403,13 @@ async def _answer(engine: StreamEngine, query: Query) -> object:
 
 def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[str, object]:
     if engine.forecasts is not None:
-        return _next_value(engine.forecasts, x)
+        predicted = _next_value(engine.forecasts, x)
+        engine.count_request(x)
+        return predicted
     model = engine.model
     mode = mode_arguments(model.predict_one, in_stream)
     try:
-        predicted: dict[str, object] = {"prediction": model.predict_one(x, **mode)}
+        predicted = {"prediction": model.predict_one(x, **mode)}
         if hasattr(model, "predict_proba_one"):
             proba = model.predict_proba_one(x, **mode)
             predicted["proba"] = dict(zip(label_keys(proba), proba.values(), strict=True))

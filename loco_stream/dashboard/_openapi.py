@@ -117,7 +117,7 @@ class DecisionResponse(msgspec.Struct):
 class ForecastResponse(msgspec.Struct):
     """The last values of a series, and the next ones with the 90 % interval of each.
 
-    Forecasts are null before the first value.
+    Forecasts are null before the first value, bounds while there are too few errors.
     """
 
     history: list[float | None]

@@ -42,7 +42,19 @@ QUOTED = """# Results
 |---|
 | 1 |
 
-Release 0.2: slower.
+`python -m benchmarks rare`, commit {new}: another bench.
+
+| a |
+|---|
+| 1 |
+
+The same command, commit {new}: again.
+
+| a |
+|---|
+| 1 |
+
+Release 0.2, `python -m benchmarks speed`: slower.
 
 | a |
 |---|
@@ -100,7 +112,8 @@ def test_a_table_older_than_its_code_is_marked(checkout):
     assert told["Rates, table 1"] == ["speed", new, "2026-01-02", "A machine, 2 cores", "unchanged"]
     assert told["Rates, table 2"][1] == f"{old}+changes, {new}"  # those of the section
     assert told["Rates, table 2"][-1].startswith("**changed, ")
-    assert told["Rates, table 3"][:2] == ["speed", f"{old}+changes, {new}"]
+    assert told["Rates, table 4"][:2] == ["rare", new]  # the last command above it
+    assert told["Rates, table 5"][:2] == ["speed", f"{old}+changes, {new}"]
     assert told["Summary"][-1] == "from the tables above"
     commit("docs/other.md", "prose is no code")
     assert rows(age.page(root))["Rates, table 1"][-1] == "unchanged"
@@ -109,7 +122,7 @@ def test_a_table_older_than_its_code_is_marked(checkout):
     commit("loco_stream/options.py", "the model")
     page = age.page(root)
     assert rows(page)["Rates, table 1"][-1] == "**changed, 2 commits**"
-    assert "changed: 3; from the tables above: 1." in page
+    assert "changed: 5; from the tables above: 1." in page
 
 
 def test_a_commit_that_is_gone_is_named(checkout):

@@ -119,6 +119,7 @@ def test_a_service_forecasts_a_series_without_features():
         assert list(zip(fan["low"], fan["high"], strict=True)) == twin.forecast_interval(3)
         predicted = ask(service.port, "POST", "/predict", {"x": {}})
         assert predicted == (200, {"prediction": twin.forecast(1)[0]})
+        wait_until(lambda: service.engine.status["n_asked"] == 2)
 
 
 def test_a_classifier_has_no_forecast():
