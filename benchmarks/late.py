@@ -132,21 +132,7 @@ def _predicted_now(model: Any, ticket: Any) -> Any:
         return ticket
     predicted = ticket.predicted[None, :].copy()
     core.slots.fill(ticket.x, core.row[0])
-    no_times = np.zeros((0, 3))
-    no_labels = np.zeros(0, np.int64)
-    none = np.zeros(0)
-    no_proba = np.zeros((0, 0))
-    step.run(
-        *core.kernel_args,
-        core.row,
-        no_times,
-        no_labels,
-        none,
-        step.LATE,
-        none,
-        no_proba,
-        predicted,
-    )
+    core._run_one(step.LATE, None, np.zeros((0, 3)), tickets=predicted)
     return replace(ticket, predicted=predicted[0])
 
 

@@ -32,7 +32,7 @@ __all__ = [
 CREDITS = ("learned", "mirror", "perturbation")
 PROJECTIONS = ("recursive", "clusters")
 MAX_NEIGHBORS = 1_000_000
-MAX_CATEGORIES = 1024  # over all features: the work per row grows with the square of the inputs
+MAX_CATEGORIES = 1024  # over all features: the work per row grows with the inputs
 MAX_CENTROIDS = 100_000
 MAX_DELAY = 256  # rows: each costs a pass over the input lines and a copy of them in every ticket
 DEFAULT_CENTROIDS = 300
@@ -41,6 +41,7 @@ MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
 MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
+JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
 
 
 class WidthRule(NamedTuple):
@@ -81,7 +82,11 @@ def width_rule(n_features: int) -> WidthRule:
 
 
 class Layout(NamedTuple):
-    """The shape of a model: what the width of its first row decides, where the user did not."""
+    """The shape of a model: what the width of its first row decides, where the user did not.
+
+    `n_joint` features, the first to come, share one projector of the readout: all of the first row,
+    or more.
+    """
 
     hidden_sizes: tuple[int, ...]
     leaks: tuple[float, ...]
@@ -90,6 +95,7 @@ class Layout(NamedTuple):
     block: int
     n_centroids: int
     n_fixed: int
+    n_joint: int
 
 
 def _option(default: Any, check: Check) -> Any:
@@ -307,6 +313,7 @@ class ModelOptions:
             block=advanced.cluster_size or _block_size(n_features * n_fields, n_fields),
             n_centroids=default_centroids if self.centroids is None else self.centroids,
             n_fixed=n_fixed if advanced.fixed_neurons is None else advanced.fixed_neurons,
+            n_joint=max(n_features, JOINT_FEATURES),
         )
 
     def to_dict(self) -> dict[str, Any]:

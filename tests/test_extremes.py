@@ -115,6 +115,61 @@ def test_a_new_feature_per_row_is_bounded_by_the_limit():
 N_KEYS = 200_000 if SOAK else 5000
 
 
+KNOWN = (8, 64, 256, 1024, 4096) if SOAK else (8, 64)
+BLOCKS = 15  # of 20 rows, whose median is taken
+
+
+def milliseconds_per_row(model, n_held):
+    """Return the CPU time of learning a row that holds the first features of a model."""
+    rng = np.random.default_rng(1)
+    rows = [
+        {f"x{f}": v for f, v in enumerate(row)} for row in rng.normal(size=(20, n_held)).tolist()
+    ]
+    taken = []
+    for _ in range(BLOCKS):
+        begin = time.process_time()
+        for i, x in enumerate(rows):
+            model.learn_one(x, i % 4)
+        taken.append(50.0 * (time.process_time() - begin))
+    return float(np.median(taken))
+
+
+def model_that_knows(n_known, n_first, **options):
+    """Return a model whose rows held so many features at first.
+
+    Further names came eight by eight.
+    """
+    rng = np.random.default_rng(0)
+    model = LOCOClassifier(seed=1, **options)
+    for i in range(60):
+        row = rng.normal(size=n_first).tolist()
+        model.learn_one({f"x{f}": value for f, value in enumerate(row)}, i % 4)
+    for first in range(n_first, n_known, 8):
+        for i in range(2):
+            names = range(first, min(first + 8, n_known))
+            model.learn_one({f"x{f}": float(rng.normal()) for f in names}, i)
+    return model
+
+
+@pytest.mark.parametrize("options", [{"hidden_sizes": 8, "rule": "frozen"}, {}], ids=str)
+def test_what_a_row_costs_where_more_features_are_known(options):
+    """Time is printed, and memory bounded: projectors do not grow with the square of the names."""
+    for held in ("8", "all"):
+        for n in KNOWN[: None if held == "8" else 4]:
+            n_held = 8 if held == "8" else n
+            model = model_that_knows(n, n_held, **options)
+            cost = milliseconds_per_row(model, n_held)
+            arrays = model.export_state()[1]
+            size = sum(array.nbytes for array in arrays.values()) / 1e6
+            print(f"{n_held:,} of {n:,}: {cost:.3f} ms, {size:.1f} MB of arrays {options or ''}")
+            blocks = arrays["experts.least_squares.blocks"]
+            assert blocks.shape[1:] == (
+                max(len(arrays["statistics.mean"]) - 256, 0) * (n_held == 8),
+                64,
+            )
+    assert len(model.export_state()[1]["statistics.mean"]) == n
+
+
 def test_invented_keys_are_dropped_beyond_the_limit(tmp_path):
     rows = (Sample({"key": f"invented {i}", "a": 1.0}, "ab"[i % 2], i) for i in range(N_KEYS))
     begin = cpu_seconds()

@@ -99,8 +99,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     categories
         Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
         texts share these slots by checksum; `categories_` reports how many did. The work per row
-        grows with the square of all inputs, so all features together hold at most 1024. 0: texts
-        are masked.
+        grows with the number of all inputs, up to 256 of them with its square, so all features
+        together hold at most 1024. 0: texts are masked.
     neuron
         ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike
         raises. ``"izhikevich"``: regular spiking, integrated numerically and about fifty times

@@ -100,7 +100,7 @@ def _check(parts: Sequence[_Part]) -> None:
     first = parts[0]
     options = first.config["parameters"]
     advanced = options["advanced"]
-    shape = first.arrays["experts.least_squares.projectors"].shape
+    shapes = _shapes(first)
     for part in parts:
         for name in ("kind", "parameters", "features"):
             if part.config[name] != first.config[name]:
@@ -108,15 +108,19 @@ def _check(parts: Sequence[_Part]) -> None:
                     f"models to merge must have the same {name}, got {first.config[name]!r:.200} "
                     f"and {part.config[name]!r:.200}"
                 )
-        other = part.arrays["experts.least_squares.projectors"].shape
-        if other != shape:
+        if _shapes(part) != shapes:
             raise InputError(
-                f"models to merge must have arrays of one shape, got {shape} and {other}"
+                f"models to merge must have arrays of one shape, got {shapes} and {_shapes(part)}"
             )
     if advanced["readout"] != "recursive":
         raise InputError(
             f"models to merge must have `readout` 'recursive', got {advanced['readout']!r}"
         )
+
+
+def _shapes(part: _Part) -> list[tuple[int, ...]]:
+    """Return the shapes of the projectors, which those of all arrays follow."""
+    return [part.arrays[f"experts.least_squares.{name}"].shape for name in ("projectors", "blocks")]
 
 
 def _have_same_traces(part: _Part) -> bool:

@@ -216,14 +216,15 @@ def settle_scales(settings, state, scratch):
     if own.n_rows[0] < SETTLE + FIRST_ROWS:
         _learn_power(own, guard, scratch, n_features)
     for f in range(n_features):
-        if own.n_values[f] >= SETTLE or is_apart(guard, f, scratch.row[f]):
+        value = scratch.row[f]
+        if not abs(value) <= LARGEST or own.n_values[f] >= SETTLE or is_apart(guard, f, value):
             continue
         span = 0.0
         if settings.n_fields == 1:
             span = statistics.highest[f] - statistics.lowest[f]
         elif statistics.n_values[f] > 0.0:
             span = math.sqrt(statistics.squares[f] / statistics.n_values[f])
-        if span > 0.0 and abs(scratch.row[f]) <= LARGEST:
+        if span > 0.0:
             own.n_values[f] += 1.0 if state.kept_scales.n_wide[f] == 0.0 else 0.0
             own.center[f] = statistics.mean[f]
             own.factor[f] = 1.0 / span

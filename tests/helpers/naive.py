@@ -417,6 +417,18 @@ def recursive_update(p, weights, x, residual, leak, prior):
     return p, [w + np.outer(k, lack) for w, lack in zip(weights, residual, strict=True)]
 
 
+def in_blocks(before, after, x, n_joint, size):
+    """Return a projector after a step: the late inputs of a row are in blocks of this size.
+
+    Nothing is kept between blocks, and a block that the row does not reach stays as it was.
+    """
+    place = np.arange(len(x)) - n_joint
+    block = np.where(place < 0, -1, place // size)
+    reached = np.isin(block, block[x != 0.0]) | (block < 0)
+    same = block[:, None] == block
+    return np.where(same & reached, after, np.where(same, before, 0.0))
+
+
 def delta_update(w, x, error, rate):
     return w - rate * np.outer(x, error) / (1.0 + x @ x)
 

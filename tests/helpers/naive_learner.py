@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from loco_stream.learner.arrays import shapes
 from loco_stream.learner.arrays.init_weights import (
     NEURON_CLUSTER,
     UNDELAYED_EVERY,
@@ -74,12 +75,13 @@ def with_mean(scores, n):
 class Member:
     """One recursive member: its projector, its weights for each loss, and its outputs.
 
-    `seen` is 1 for each input that it sees, else 0.
+    `seen` is 1 for each input that it sees, else 0. Inputs behind the first `n_joint` are late.
     """
 
-    def __init__(self, n_inputs, n_classes, n_losses, leak, prior, seen=1.0):
+    def __init__(self, n_inputs, n_classes, n_losses, leak, prior, n_joint, seen=1.0):
         self.p = prior * np.eye(n_inputs)
         self.seen = seen
+        self.n_joint = n_joint
         self.leak = leak
         self.prior = prior
         self.weights = [np.zeros((n_inputs, n_classes)) for _ in range(n_losses)]
@@ -98,9 +100,10 @@ class Member:
         lack = naive.residuals(target, squares, logits, last_seen, n_seen, self.leak)
         lack = [np.pad(rest, (0, self.outputs.shape[1] - known)) for rest in lack]
         before = self.weights
-        self.p, self.weights = naive.recursive_update(
+        p, self.weights = naive.recursive_update(
             self.p, before, self.z, lack, self.leak, self.prior
         )
+        self.p = naive.in_blocks(self.p, p, self.z, self.n_joint, shapes.BLOCK)
         return [new - old for new, old in zip(self.weights, before, strict=True)]
 
 
@@ -188,14 +191,18 @@ class Learner:
         s = self.settings
         self.first = s.n_hidden - s.n_last if s.last_layer else 0
         self.n_inputs = s.n_hidden - self.first + 1 + (n_features if s.raw_inputs else 0)
+        self.n_joint = min(self.layout.n_joint, n_features)
+        n_late = n_features - self.n_joint if s.raw_inputs else 0
+        self.n_joint_inputs = self.n_inputs - n_late
         self.members = [
-            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK])
+            self._member_on_traces(n_classes, leak)
             for leak in (self.layout.leaks if s.recursive else (0.0,))
         ]
         self.members += self._memoryless_members(n_classes)
         linear = zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         self.members += [
-            Member(n_features + 1, n_classes, s.n_losses, leak, prior) for leak, prior in linear
+            Member(n_features + 1, n_classes, s.n_losses, leak, prior, self.n_joint + 1)
+            for leak, prior in linear
         ]
         self.n_votes = s.n_outputs - len(self.members) * s.n_losses
         self.centroids = Centroids(s.n_centroids, n_classes)
@@ -234,6 +241,12 @@ class Learner:
         self.n_tickets = 0
         self.delayed_values = DelayedValues(n_stacked, s)
 
+    def _member_on_traces(self, n_classes, leak, seen=1.0):
+        prior = PRIORS[leak < LASTING_LEAK]
+        n_losses = self.settings.n_losses
+        n_joint = self.n_joint_inputs
+        return Member(self.n_inputs, n_classes, n_losses, leak, prior, n_joint, seen)
+
     def _memoryless_members(self, n_classes):
         """Return members that see neither neurons with a memory nor layers behind them."""
         s = self.settings
@@ -242,7 +255,7 @@ class Learner:
         forgets = np.r_[self.time_constants == 0.0, np.ones(self.n_inputs - s.n_hidden, bool)]
         forgets[self.sizes[0] : s.n_hidden] = False
         return [
-            Member(self.n_inputs, n_classes, s.n_losses, leak, PRIORS[leak < LASTING_LEAK], forgets)
+            self._member_on_traces(n_classes, leak, forgets)
             for leak in self.layout.leaks[: s.n_memoryless]
         ]
 
@@ -932,11 +945,13 @@ class Learner:
         )
         if self.has_logistic:
             n_hidden = self.settings.n_hidden
-            weights, p = self.logistic
+            x = self.z[n_hidden:]
+            weights, before = self.logistic
             p, new = naive.logistic_update(
-                p, weights[:, known], self.z[n_hidden:], self.opinions[-2], self.wanted
+                before, weights[:, known], x, self.opinions[-2], self.wanted
             )
             weights[:, known] = new
+            p = naive.in_blocks(before, p, x, self.n_joint + 1, shapes.BLOCK)
             self.logistic = weights, p
             self.gaussians[y].learn(self.z[n_hidden + 1 :])
         self.log_weights = naive.learn_mixture(

@@ -91,11 +91,15 @@ class LayerBuffers(NamedTuple):
 
 
 class ReadoutInputs(NamedTuple):
-    """Which inputs of the readout, of its linear members and of a snapshot are not 0."""
+    """Which inputs of the readout, of its linear members and of a snapshot are not 0.
+
+    late_rows: the same of the late features, see `loco_stream.learner.readout.blocks`
+    """
 
     rows: Annotated[Int32, axes("inputs")]
     linear_rows: Annotated[Int32, axes("linear_inputs")]
     recalled_rows: Annotated[Int32, axes("inputs")]
+    late_rows: Annotated[Int32, axes("late_features")]
 
 
 class ReadoutPass(NamedTuple):
@@ -147,7 +151,7 @@ class Scratch(NamedTuple):
     """Working memory for one row; nothing outlives a step except as a cache that is checked.
 
     cache: rows learned when the forward pass in scratch was made; input lines, inputs of the
-    readout and of its linear members that are not 0
+    readout, of its linear members, and late features, that are not 0
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
     block, moments: scratch of `loco_stream.learner.scale_guard`
@@ -167,7 +171,7 @@ class Scratch(NamedTuple):
 
     cache: Annotated[
         Record,
-        record(np.int64, valid_for=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1),
+        record(np.int64, valid_for=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1, n_late_rows=0),
     ]
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     given: Annotated[Float64, axes("features", start=np.nan)]

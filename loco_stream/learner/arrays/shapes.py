@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from loco_stream.learner.arrays.spec import Shapes
 from loco_stream.learner.plasticity.projections import PROJECTIONS
+from loco_stream.learner.readout.blocks import BLOCK
 from loco_stream.learner.readout.calibration import NOISES, POWERS
 from loco_stream.learner.readout.delayed_values import N_OTHERS
 from loco_stream.learner.readout.experts import EXPERTS
@@ -21,7 +22,13 @@ __all__ = ["shapes_of"]
 
 def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Shapes:
     """Return the length of every axis for so many features and outputs."""
-    lengths = {"features": n_features, "classes": n_classes}
+    n_late = max(n_features - layout.n_joint, 0)
+    lengths = {
+        "features": n_features,
+        "late_features": n_late,
+        "late_block": BLOCK,
+        "classes": n_classes,
+    }
     lengths |= _layer_lengths(layout, settings, n_features)
     lengths |= _fixed_lengths(settings, n_features)
     lengths |= _readout_lengths(settings)

@@ -9,7 +9,7 @@ permuted.
 Credit moves weights for ever. Without a bound they grow until nearly all neurons fire on every row,
 which costs time and tells less, and a step turns a long weight vector less than a short one, so
 that an old model learns more slowly. On each row one neuron of every layer, of those that learn, is
-bounded:
+bounded; of a layer with more than `MAX_INPUTS` inputs, on one row in several:
 
 - The part of its weights that is the same for all inputs is lowered to `MAX_CONSTANT`. Inputs are
   never negative and about equally many on each row, so this part is what a neuron gets on any row.
@@ -29,6 +29,7 @@ from loco_stream._compiler.jit import kernel
 
 __all__ = [
     "MAX_CONSTANT",
+    "MAX_INPUTS",
     "MAX_MOVE",
     "MAX_MOVE_WIDE",
     "MAX_NORM",
@@ -39,6 +40,7 @@ __all__ = [
 MAX_MOVE = 3.0  # of a drive, in thresholds
 MAX_MOVE_WIDE = 12.0  # the same in a first layer without receptive fields
 MAX_NORM = 6.0  # of a neuron's weights, which start from 1
+MAX_INPUTS = 4096  # weights that a row pays for: of more inputs, a neuron is bounded less often
 MAX_CONSTANT = 1.0  # norm of the vector that holds the mean weight at each input
 
 
@@ -69,7 +71,7 @@ def bounded_step(step, gain, energy, credit, wide):
 
 @kernel
 def apply_max_norm(weights, n_inputs, first, n_post, n_seen):
-    """Bound the weights of one neuron, another one on each row.
+    """Bound the weights of one neuron, another one on each row that has a turn.
 
     Parameters
     ----------
@@ -81,9 +83,10 @@ def apply_max_norm(weights, n_inputs, first, n_post, n_seen):
         int64: rows learned so far.
     """
     n_plastic = n_post - first
-    if n_plastic == 0 or n_inputs == 0:
+    every = (n_inputs - 1) // MAX_INPUTS + 1
+    if n_plastic == 0 or n_inputs == 0 or n_seen % every != 0:
         return
-    neuron = first + n_seen % n_plastic
+    neuron = first + n_seen // every % n_plastic
     mean = 0.0
     square = 0.0
     for j in range(n_inputs):

@@ -13,8 +13,11 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer
 from loco_stream.learner.readout import delayed_values, stacks
 from loco_stream.learner.readout.delayed_values import DelayedValueState
-from loco_stream.learner.readout.experts.least_squares import change_projectors, change_weights
-from loco_stream.learner.readout.inputs import input_span
+from loco_stream.learner.readout.experts.least_squares import (
+    change_linear_weights,
+    change_projectors,
+    change_trace_weights,
+)
 
 __all__ = ["combine", "learn_members", "learn_stacks"]
 
@@ -84,27 +87,19 @@ def learn_members(settings, state, scratch, weights):
     weights
         (targets, blocks of outputs) float64: weights of the members in the combined outputs.
     """
-    own = state.experts.least_squares
     work = scratch.experts.least_squares
     outputs = scratch.now.outputs
     capacity = state.classes.n_rows.shape[0]
-    _, n_inputs = input_span(settings, state.counts.n_features)
     for m in range(settings.n_trace):
         column = m * capacity
         _write_residual(state, scratch.target, outputs, column, work.residual)
         if settings.learns:
             _mirror(settings, state, scratch, weights, m)
-        k = work.gains[m]
-        q = work.energies[m]
-        change_weights(own.weights, (column, capacity), n_inputs, k, q, work.residual)
+        change_trace_weights(settings, state, scratch, m, (column, capacity))
     for m in range(settings.n_linear):
         column = (settings.n_trace + m) * capacity
         _write_residual(state, scratch.target, outputs, column, work.residual)
-        columns = (m * capacity, capacity)
-        n_linear_inputs = state.counts.n_features + 1
-        k = work.linear_gains[m]
-        q = work.energies[settings.n_trace + m]
-        change_weights(own.linear_weights, columns, n_linear_inputs, k, q, work.residual)
+        change_linear_weights(settings, state, scratch, m, (m * capacity, capacity))
     change_projectors(settings, state, scratch)
 
 

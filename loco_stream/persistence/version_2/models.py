@@ -20,7 +20,7 @@ from loco_stream.persistence.migration_steps import (
     split_array,
 )
 
-__all__ = ["MODELS", "convert_ticket"]
+__all__ = ["MODELS", "convert_ticket", "split_projectors"]
 
 _ADVANCED = (
     "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
@@ -97,6 +97,8 @@ _MIN_ABSENCE = 30.0  # rows, and mean gaps, after which a class counted as dorma
 _ABSENCE = 20.0
 _N_LAGS = 3
 _RANK = 4  # changes that a matrix takes in together
+_JOINT_FEATURES = 256  # features that share a projector, or those of the first row
+_LATE_BLOCK = 64  # features of each further block
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
 _N_SCORES = 2  # its blocks of scores,
 _N_COMPARED = 2  # and its numbers for the gate
@@ -208,6 +210,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
         shape = tuple(n_classes if n == _CLASSES else n for n in shape)
         arrays[name] = np.full(shape, name in _POSITIVE, dtype)
     arrays |= _recent_values(_N_LAGS if has_lags else 0)
+    arrays |= split_projectors(arrays, saved.config["width"])
     arrays |= _pending_changes(arrays)
     return replace(saved, arrays=arrays)
 
@@ -229,6 +232,38 @@ def _recent_values(n_lags: int) -> Arrays:
         "next_value.errors": np.ones(n_experts),
         "next_value.log_weights": np.zeros(n_experts),
     }
+
+
+def split_projectors(arrays: Arrays, width: int) -> Arrays:
+    """Return the projectors of the readout, with blocks for features beyond the joint ones.
+
+    Release 0.2 had one projector for all: what it held between blocks is left out.
+    """
+    n_features = len(arrays["statistics.n_values"])
+    n_late = max(n_features - max(width, _JOINT_FEATURES), 0)
+    n_hidden = int(arrays["net.n_post"].sum())
+    split: Arrays = {}
+    for name, blocks, n_others in (
+        ("least_squares.projectors", "least_squares.blocks", n_hidden + 1),
+        ("least_squares.linear_projectors", "least_squares.linear_blocks", 1),
+        ("logistic.projector", "logistic.blocks", 1),
+    ):
+        projector = arrays[f"experts.{name}"]
+        n_inputs = projector.shape[-1]
+        n_joint = n_inputs - (n_late if n_inputs == n_others + n_features else 0)
+        split[f"experts.{name}"] = np.ascontiguousarray(projector[..., :n_joint, :n_joint])
+        split[f"experts.{blocks}"] = _diagonal_blocks(projector[..., n_joint:, n_joint:])
+    return split
+
+
+def _diagonal_blocks(projector: Array) -> Array:
+    """Return the blocks along the diagonal, each row with the columns of its own block."""
+    *members, n, _ = projector.shape
+    blocks = np.zeros((*members, n, _LATE_BLOCK), np.float32)
+    for begin in range(0, n, _LATE_BLOCK):
+        own = slice(begin, min(begin + _LATE_BLOCK, n))
+        blocks[..., own, : own.stop - begin] = projector[..., own, own]
+    return blocks
 
 
 def _pending_changes(arrays: Arrays) -> Arrays:

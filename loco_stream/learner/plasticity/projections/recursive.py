@@ -80,6 +80,10 @@ def project_blocks(projector, layer, projected):
         while r < layer.n_rows and layer.rows[r] < stop:
             r += 1
         h = projected[start:stop]
+        if r == begin:
+            for j in range(stop - start):
+                h[j] = np.float32(0.0)
+            continue
         rows = layer.rows[begin:]
         weigh_rows(h, projector, stop - start, layer.values, layer.first, rows, r - begin)
         drop_tiny_items(h, stop - start)
@@ -91,11 +95,27 @@ def project_blocks(projector, layer, projected):
 
 
 @kernel
+def _drop_tiny_reached(projector, layer, turn):
+    """Set tiny elements to 0 in the blocks that the row reaches; the others do not change.
+
+    Parameters are those of `project_blocks` and `drop_tiny`.
+    """
+    block = projector.shape[1]
+    r = np.int64(0)
+    while r < layer.n_rows:
+        start = np.int64(layer.rows[r]) // block * block
+        stop = min(start + block, layer.size)
+        drop_tiny(projector[start:stop], stop - start, block, turn - start)
+        while r < layer.n_rows and layer.rows[r] < stop:
+            r += 1
+
+
+@kernel
 def project(settings, state, scratch, layer):
     """Write h = P x of a layer; return (x'x, x'h)."""
     own = state.projections.recursive
     projector = own.first if layer.index == 0 else own.deep[layer.index - 1]
-    drop_tiny(projector, layer.size, projector.shape[1], state.counts.n_seen)
+    _drop_tiny_reached(projector, layer, state.counts.n_seen)
     return project_blocks(projector, layer, scratch.layer.projected)
 
 

@@ -8,7 +8,8 @@ softmax and needs no matrix of its own.
 
 A projector is P = a (B - sum of u u'), with the last few changes u kept beside the matrix B and
 taken into it together: a matrix that passes through the processor once for `RANK` rows costs much
-less than one that passes for each. The factor a is what the leak has left since then.
+less than one that passes for each. The factor a is what the leak has left since then. Features that
+came late have blocks of their own, see `loco_stream.learner.readout.blocks`.
 
 Members on the traces come first, then linear ones on the scaled features. A regression with a
 memory has its members on traces twice, the second time without the neurons that have a memory.
@@ -30,6 +31,15 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.context.traces import neurons_with_memory
+from loco_stream.learner.readout.blocks import (
+    BLOCK,
+    change_block_weights,
+    change_blocks,
+    find_reached,
+    late_inputs,
+    start_blocks,
+    write_block_gains,
+)
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
@@ -40,8 +50,10 @@ __all__ = [
     "EXPERT",
     "LASTING_LEAK",
     "LINEAR_LEAKS",
+    "change_linear_weights",
     "change_projector",
     "change_projectors",
+    "change_trace_weights",
     "change_weights",
     "delta_update",
     "gain",
@@ -107,13 +119,25 @@ def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
     _set_diagonals(projectors, LINEAR_PRIORS)
 
 
+def _start_blocks(blocks: Array, shapes: Shapes) -> None:
+    if blocks.shape[1] > 0:
+        for own, leak in zip(blocks, _all_leaks(shapes), strict=True):
+            start_blocks(own, _prior_of(leak))
+
+
+def _start_linear_blocks(blocks: Array, shapes: Shapes) -> None:
+    for own, prior in zip(blocks, LINEAR_PRIORS, strict=False):
+        start_blocks(own, prior)
+
+
 class State(NamedTuple):
     """Members.
 
     counters: n_pending changes of every projector
     leaks, priors: of the members on traces
-    weights, projectors, pending: of the members on traces
-    linear_weights, linear_projectors, linear_pending: of the members on (1, scaled features)
+    weights, projectors, pending, blocks: of the members on traces
+    linear_weights, linear_projectors, linear_pending, linear_blocks: of the members on (1, scaled
+    features)
     """
 
     counters: Annotated[Record, record(np.int64, n_pending=0)]
@@ -126,14 +150,24 @@ class State(NamedTuple):
         axes("trace_members", "projected_inputs", "projected_inputs", start=_start_projectors),
     ]
     pending: Annotated[NDArray[np.float32], axes("trace_members", RANK, "projected_inputs")]
+    blocks: Annotated[
+        NDArray[np.float32],
+        axes("trace_members", "late_inputs", "late_block", start=_start_blocks),
+    ]
     linear_weights: Annotated[
         NDArray[np.float32], axes("linear_inputs", "linear_members*losses*classes")
     ]
     linear_projectors: Annotated[
         NDArray[np.float32],
-        axes("linear_members", "linear_inputs", "linear_inputs", start=_start_linear_projectors),
+        axes(
+            "linear_members", "linear_projected", "linear_projected", start=_start_linear_projectors
+        ),
     ]
-    linear_pending: Annotated[NDArray[np.float32], axes("linear_members", RANK, "linear_inputs")]
+    linear_pending: Annotated[NDArray[np.float32], axes("linear_members", RANK, "linear_projected")]
+    linear_blocks: Annotated[
+        NDArray[np.float32],
+        axes("linear_members", "late_linear_inputs", "late_block", start=_start_linear_blocks),
+    ]
 
 
 class Scratch(NamedTuple):
@@ -156,17 +190,23 @@ class Scratch(NamedTuple):
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return the axes of the members."""
+    n_late = max(n_features - layout.n_joint, 0)
+    n_late_inputs = 0
     if settings.last_layer:
         inputs = settings.n_last + 1
     else:
         inputs = settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)
+        n_late_inputs = n_late if settings.raw_inputs and settings.recursive else 0
     return {
         "trace_members": settings.n_trace,
         "linear_members": settings.n_linear,
         "losses": settings.n_losses,
         "inputs": inputs,
-        "projected_inputs": inputs if settings.recursive else 1,
+        "projected_inputs": inputs - n_late_inputs if settings.recursive else 1,
+        "late_inputs": n_late_inputs,
         "linear_inputs": n_features + 1 if settings.n_linear else 1,
+        "linear_projected": n_features - n_late + 1 if settings.n_linear else 1,
+        "late_linear_inputs": n_late if settings.n_linear else 0,
     }
 
 
@@ -247,6 +287,7 @@ def predict(settings, state, scratch, outputs, scores):
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
     cache.n_rows = nonzero(vector, first, n_inputs, inputs.rows)
+    find_reached(settings, state, scratch)
     n_columns = own.weights.shape[1]
     weigh_rows(outputs, own.weights, n_columns, vector, first, inputs.rows, cache.n_rows)
     if settings.n_linear == 0:
@@ -268,27 +309,47 @@ def opine(settings, state, outputs, scores, opinions):
 
 
 @kernel
+def _write_late_gains(settings, state, scratch):
+    """Write the gains of the late features of the row in scratch, and add to the energies."""
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    late, reached = late_inputs(settings, state, scratch)
+    for m in range(settings.n_trace):
+        k = work.gains[m, own.pending.shape[2] :]
+        work.energies[m] += write_block_gains(own.blocks[m], late, reached, k)
+    for m in range(settings.n_linear):
+        k = work.linear_gains[m, own.linear_pending.shape[2] :]
+        energy = write_block_gains(own.linear_blocks[m], late, reached, k)
+        work.energies[settings.n_trace + m] += energy
+
+
+@kernel
 def _write_gains(settings, state, scratch):
     """Write the gain of every member for the row in scratch."""
     own = state.experts.least_squares
     work = scratch.experts.least_squares
     vector = scratch.clean.traces
+    cache = scratch.cache
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
-    nonzeros = (scratch.inputs.rows, scratch.cache.n_rows)
     n_pending = own.counters.n_pending
+    n_late = cache.n_late_rows if own.blocks.shape[1] > 0 else 0
+    nonzeros = (scratch.inputs.rows, cache.n_rows - n_late)
+    n_joint = min(n_inputs, own.pending.shape[2])
     for m in range(settings.n_trace):
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
         k = work.gains[m]
-        work.energies[m] = gain_of(member, vector, first, n_inputs, nonzeros, k)
+        work.energies[m] = gain_of(member, vector, first, n_joint, nonzeros, k)
     first = settings.n_hidden
-    n_inputs = n_features + 1
-    nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
+    nonzeros = (scratch.inputs.linear_rows, cache.n_linear_rows - cache.n_late_rows)
+    n_joint = min(n_features + 1, own.linear_pending.shape[2])
     for m in range(settings.n_linear):
         member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
-        energy = gain_of(member, vector, first, n_inputs, nonzeros, k)
+        energy = gain_of(member, vector, first, n_joint, nonzeros, k)
         work.energies[settings.n_trace + m] = energy
+    if scratch.inputs.late_rows.shape[0] > 0:
+        _write_late_gains(settings, state, scratch)
 
 
 @kernel
@@ -379,6 +440,24 @@ def change_projector(member, n_inputs, k, q, prior, turn):
 
 
 @kernel
+def _change_late_projectors(settings, state, scratch):
+    """Take the late features of the row in scratch into the blocks of every member."""
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    turn = state.counts.n_seen
+    _, reached = late_inputs(settings, state, scratch)
+    for m in range(settings.n_trace):
+        k = work.gains[m, own.pending.shape[2] :]
+        scale = 1.0 / (1.0 + work.energies[m])
+        change_blocks(own.blocks[m], reached, k, scale, own.leaks[m], own.priors[m], turn)
+    for m in range(settings.n_linear):
+        k = work.linear_gains[m, own.linear_pending.shape[2] :]
+        scale = 1.0 / (1.0 + work.energies[settings.n_trace + m])
+        blocks = own.linear_blocks[m]
+        change_blocks(blocks, reached, k, scale, LINEAR_LEAKS[m], LINEAR_PRIORS[m], turn)
+
+
+@kernel
 def change_projectors(settings, state, scratch):
     """Take the row in scratch into the projector of every member."""
     own = state.experts.least_squares
@@ -387,14 +466,18 @@ def change_projectors(settings, state, scratch):
     n_pending = own.counters.n_pending
     turn = state.counts.n_seen
     _, n_inputs = input_span(settings, n_features)
+    n_joint = min(n_inputs, own.pending.shape[2])
     for m in range(settings.n_trace):
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
-        change_projector(member, n_inputs, work.gains[m], work.energies[m], own.priors[m], turn)
+        change_projector(member, n_joint, work.gains[m], work.energies[m], own.priors[m], turn)
+    n_joint = min(n_features + 1, own.linear_pending.shape[2])
     for m in range(settings.n_linear):
         member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
         q = work.energies[settings.n_trace + m]
-        change_projector(member, n_features + 1, k, q, LINEAR_PRIORS[m], turn)
+        change_projector(member, n_joint, k, q, LINEAR_PRIORS[m], turn)
+    if scratch.cache.n_late_rows > 0:
+        _change_late_projectors(settings, state, scratch)
     own.counters.n_pending = (n_pending + 1) % RANK
 
 
@@ -418,6 +501,47 @@ def change_weights(weights, columns, n_inputs, k, q, residual):
     column, n_columns = columns
     scale = np.float32(1.0 / (1.0 + q))
     add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
+
+
+@kernel
+def change_trace_weights(settings, state, scratch, m, columns):
+    """Make the recursive step of member `m` (int64) on traces along the residual in scratch.
+
+    `columns` are those of `change_weights`.
+    """
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    _, n_inputs = input_span(settings, state.counts.n_features)
+    n_joint = min(n_inputs, own.pending.shape[2])
+    k = work.gains[m]
+    q = work.energies[m]
+    change_weights(own.weights, columns, n_joint, k, q, work.residual)
+    if scratch.cache.n_late_rows > 0:
+        _, reached = late_inputs(settings, state, scratch)
+        late = own.weights[n_joint:]
+        scale = np.float32(1.0 / (1.0 + q))
+        blocks = own.blocks[m]
+        change_block_weights(late, columns, blocks, reached, k[n_joint:], scale, work.residual)
+
+
+@kernel
+def change_linear_weights(settings, state, scratch, m, columns):
+    """Make the recursive step of linear member `m` along the residual in scratch.
+
+    Parameters are those of `change_trace_weights`.
+    """
+    own = state.experts.least_squares
+    work = scratch.experts.least_squares
+    n_joint = min(state.counts.n_features + 1, own.linear_pending.shape[2])
+    k = work.linear_gains[m]
+    q = work.energies[settings.n_trace + m]
+    change_weights(own.linear_weights, columns, n_joint, k, q, work.residual)
+    if scratch.cache.n_late_rows > 0:
+        _, reached = late_inputs(settings, state, scratch)
+        late = own.linear_weights[n_joint:]
+        scale = np.float32(1.0 / (1.0 + q))
+        blocks = own.linear_blocks[m]
+        change_block_weights(late, columns, blocks, reached, k[n_joint:], scale, work.residual)
 
 
 @kernel
@@ -489,26 +613,18 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         _learn_delta(settings, state, scratch)
         return
     own = state.experts.least_squares
-    work = scratch.experts.least_squares
     outputs = scratch.now.outputs
     n_columns = settings.n_losses * state.classes.n_rows.shape[0]
-    _, n_inputs = input_span(settings, state.counts.n_features)
     for m in range(settings.n_trace):
         column = m * n_columns
         write_residual(settings, state, scratch, outputs, column, own.leaks[m])
         if settings.learns and settings.mirrors:
             _mirror_member(settings, state, scratch, m)
-        k = work.gains[m]
-        q = work.energies[m]
-        change_weights(own.weights, (column, n_columns), n_inputs, k, q, work.residual)
+        change_trace_weights(settings, state, scratch, m, (column, n_columns))
     for m in range(settings.n_linear):
         column = (settings.n_trace + m) * n_columns
         write_residual(settings, state, scratch, outputs, column, LINEAR_LEAKS[m])
-        columns = (m * n_columns, n_columns)
-        n_linear_inputs = state.counts.n_features + 1
-        k = work.linear_gains[m]
-        q = work.energies[settings.n_trace + m]
-        change_weights(own.linear_weights, columns, n_linear_inputs, k, q, work.residual)
+        change_linear_weights(settings, state, scratch, m, (m * n_columns, n_columns))
     change_projectors(settings, state, scratch)
 
 
@@ -595,33 +711,59 @@ def merge(parts: Merge) -> None:
         return
     arrays = parts.arrays
     n = len(arrays["classes.n_rows"])
-    prefix = "experts.least_squares."
-    if parts.base is None:
-        n_inputs = len(arrays[f"{prefix}projectors"][0])
-        prior = arrays[f"{prefix}priors"][0]
-        start_a = np.eye(n_inputs) / prior
-        start_b = np.zeros((n_inputs, n))
-    else:
-        start_a, start_b = _information(parts.base, n)
     again = len(parts.parts) - 1
     information = [_information(part, n) for part in parts.parts]
-    total_a = np.sum([a for a, _ in information], axis=0) - again * start_a
-    total_b = np.sum([b for _, b in information], axis=0) - again * start_b
-    projector = np.linalg.inv(total_a)
-    arrays[f"{prefix}projectors"][0] = 0.5 * (projector + projector.T)
+    start = _start_information(arrays, n) if parts.base is None else _information(parts.base, n)
+    projectors = []
+    weights = []
+    for b, (start_a, start_b) in enumerate(start):
+        total_a = np.sum([own[b][0] for own in information], axis=0) - again * start_a
+        total_b = np.sum([own[b][1] for own in information], axis=0) - again * start_b
+        projector = np.linalg.inv(total_a)
+        projectors.append(0.5 * (projector + projector.T))
+        weights.append(projector @ total_b)
+    prefix = "experts.least_squares."
+    arrays[f"{prefix}projectors"][0] = projectors[0]
     arrays[f"{prefix}pending"][0] = 0.0
-    arrays[f"{prefix}weights"][:, :n] = projector @ total_b
+    arrays[f"{prefix}weights"][:, :n] = np.concatenate(weights)
+    for i, block in enumerate(projectors[1:]):
+        own = arrays[f"{prefix}blocks"][0, i * BLOCK : (i + 1) * BLOCK]
+        own[:, : len(block)] = block
 
 
-def _information(
-    arrays: Mapping[str, NDArray[Any]], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+_Information = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def _start_information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
+    """Return the information that every model begins with, of the joint inputs and each block."""
+    prior = arrays["experts.least_squares.priors"][0]
+    sizes = [len(projector) for projector in _projectors(arrays)]
+    return [(np.eye(size) / prior, np.zeros((size, n))) for size in sizes]
+
+
+def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
+    """Return what a model has learned, of the joint inputs and each block of late ones."""
+    weights = arrays["experts.least_squares.weights"][:, :n].astype(np.float64)
+    parts = []
+    first = 0
+    for projector in _projectors(arrays):
+        information: NDArray[np.float64] = np.linalg.inv(projector)
+        own = weights[first : first + len(projector)]
+        parts.append((information, information @ own))
+        first += len(projector)
+    return parts
+
+
+def _projectors(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]:
+    """Return the projectors of the member without leak: of the joint inputs, and of each block."""
     pending = arrays["experts.least_squares.pending"][0].astype(np.float64)
     changes = pending[: int(arrays["experts.least_squares.counters"][0])]
-    projector = arrays["experts.least_squares.projectors"][0] - changes.T @ changes
-    weights = arrays["experts.least_squares.weights"][:, :n].astype(np.float64)
-    information: NDArray[np.float64] = np.linalg.inv(projector)
-    return information, information @ weights
+    projectors = [arrays["experts.least_squares.projectors"][0] - changes.T @ changes]
+    blocks = arrays["experts.least_squares.blocks"][0].astype(np.float64)
+    for begin in range(0, len(blocks), BLOCK):
+        own = blocks[begin : begin + BLOCK]
+        projectors.append(own[:, : len(own)])
+    return projectors
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:

@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream.learner.readout.blocks import (
+    change_block_weights,
+    change_blocks,
+    late_inputs,
+    start_blocks,
+    write_block_gains,
+)
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Weighting
 from loco_stream.learner.readout.experts.least_squares import gain
 from loco_stream.learner.readout.softmax import softmax
@@ -25,12 +32,20 @@ def _start_projector(projector: Array, shapes: Shapes) -> None:
     np.fill_diagonal(projector, PRIOR)
 
 
+def _start_blocks(blocks: Array, shapes: Shapes) -> None:
+    start_blocks(blocks, PRIOR)
+
+
 class State(NamedTuple):
-    """Weights on (1, scaled features), and the projector."""
+    """Weights on (1, scaled features), the projector, and its blocks of late features."""
 
     weights: Annotated[NDArray[np.float32], axes("logistic_inputs", "classes")]
     projector: Annotated[
-        NDArray[np.float32], axes("logistic_inputs", "logistic_inputs", start=_start_projector)
+        NDArray[np.float32],
+        axes("logistic_projected", "logistic_projected", start=_start_projector),
+    ]
+    blocks: Annotated[
+        NDArray[np.float32], axes("late_logistic_inputs", "late_block", start=_start_blocks)
     ]
 
 
@@ -48,8 +63,15 @@ def n_scores(settings: Any) -> int:
 
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
-    """Return the axis of the inputs."""
-    return {"logistic_inputs": n_features + 1 if n_scores(settings) else 0}
+    """Return the axes of the inputs."""
+    if not n_scores(settings):
+        return dict.fromkeys(("logistic_inputs", "logistic_projected", "late_logistic_inputs"), 0)
+    n_late = max(n_features - layout.n_joint, 0)
+    return {
+        "logistic_inputs": n_features + 1,
+        "logistic_projected": n_features - n_late + 1,
+        "late_logistic_inputs": n_late,
+    }
 
 
 @kernel
@@ -78,10 +100,14 @@ def prepare(settings, state, scratch):
     work = scratch.experts.logistic
     if own.weights.shape[0] == 0:
         return True
-    nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows)
+    n_late = scratch.cache.n_late_rows
+    nonzeros = (scratch.inputs.linear_rows, scratch.cache.n_linear_rows - n_late)
     vector = scratch.clean.traces
-    n_inputs = state.counts.n_features + 1
-    energy = gain(own.projector, vector, settings.n_hidden, n_inputs, nonzeros, work.gain)
+    n_joint = min(state.counts.n_features + 1, own.projector.shape[0])
+    energy = gain(own.projector, vector, settings.n_hidden, n_joint, nonzeros, work.gain)
+    if n_late > 0:
+        late, reached = late_inputs(settings, state, scratch)
+        energy += write_block_gains(own.blocks, late, reached, work.gain[n_joint:])
     work.step.energy = energy
     return energy >= 0.0 and math.isfinite(energy)
 
@@ -100,6 +126,11 @@ def learn_logistic(own, work, n_inputs, proba, target, n_classes):
         int64.
     proba, target
         (n_classes or more,) float64.
+
+    Returns
+    -------
+    tuple of two float64
+        Factors of the changes of the weights and of the projector.
     """
     curvature = 0.0
     for c in range(n_classes):
@@ -110,6 +141,22 @@ def learn_logistic(own, work, n_inputs, proba, target, n_classes):
     one = np.float32(1.0)
     add_outer(own.weights, n_inputs, 0, n_classes, k, np.float32(scale), work.residual, one)
     add_outer(own.projector, n_inputs, 0, n_inputs, k, np.float32(-curvature * scale), k, one)
+    return scale, -curvature * scale
+
+
+@kernel
+def _learn_late(settings, state, scratch, scale, change):
+    """Learn the late features of the row in scratch; factors are those of `learn_logistic`."""
+    own = state.experts.logistic
+    work = scratch.experts.logistic
+    n_joint = own.projector.shape[0]
+    _, reached = late_inputs(settings, state, scratch)
+    k = work.gain[n_joint:]
+    weights = own.weights[n_joint:]
+    columns = (0, state.counts.n_classes)
+    factor = np.float32(scale)
+    change_block_weights(weights, columns, own.blocks, reached, k, factor, work.residual)
+    change_blocks(own.blocks, reached, k, -change, 0.0, PRIOR, state.counts.n_seen)
 
 
 @kernel
@@ -118,10 +165,13 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     own = state.experts.logistic
     if own.weights.shape[0] == 0:
         return
-    n_inputs = state.counts.n_features + 1
+    n_joint = min(state.counts.n_features + 1, own.projector.shape[0])
+    n_classes = state.counts.n_classes
     work = scratch.experts.logistic
-    learn_logistic(own, work, n_inputs, opinions[0], scratch.target, state.counts.n_classes)
-    drop_tiny(own.projector, n_inputs, n_inputs, state.counts.n_seen)
+    scale, change = learn_logistic(own, work, n_joint, opinions[0], scratch.target, n_classes)
+    drop_tiny(own.projector, n_joint, n_joint, state.counts.n_seen)
+    if scratch.cache.n_late_rows > 0:
+        _learn_late(settings, state, scratch, scale, change)
 
 
 def contribution(
