@@ -20,6 +20,7 @@ __all__ = ["command", "grids", "measure"]
 _NAMES = (
     "default",
     "frozen",
+    "two leaks",
     "learned credit",
     "256 neurons",
     "256 neurons frozen",

@@ -203,7 +203,7 @@ def test_given_options_take_precedence_over_the_width(n_features):
         centroids=11,
     )
     layout = given.layout_for(n_features)
-    assert layout == ((8, 4), (0.0, 0.2), 5, "last", 7, 11, 0)
+    assert layout == ((8, 4), (0.0, 0.2), 5, "last", 7, 11, 0, max(n_features, 256))
 
 
 def test_rows_are_one_block_of_the_projector_up_to_a_bound_and_features_stay_together():

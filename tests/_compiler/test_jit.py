@@ -16,7 +16,7 @@ from tests.helpers.other_process import SPIKES, Ran, run_net
 
 def dispatchers():
     for info in pkgutil.walk_packages(loco_stream.__path__, "loco_stream."):
-        is_heavy = "connectors" in info.name or "demos" in info.name
+        is_heavy = any(part in info.name for part in ("adapters", "connectors", "demos"))
         if not is_heavy and not info.name.endswith("__main__"):
             module = importlib.import_module(info.name)
             yield from (
