@@ -215,28 +215,29 @@ class Ranking:
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from `export_state`."""
+        """Continue from `export_state`.
+
+        Nothing is changed if the state is damaged: a run that cannot be resumed still reports.
+        """
+        index = {label: i for i, label in enumerate(state["labels"])}
+        every = _Tables(np.int64, state["own"], state["others"])
+        faded = _no_rows(np.float64, len(index))
+        for place, weight in state["faded"]:
+            faded.count(np.array([place]), weight)
+        rows = np.array([[of, *bins] for of, bins in state["rows"]], np.int16)
+        rows = rows.reshape(-1, 1 + len(index))
+        last = _LastRows(state["window"], len(index))
+        last.push(rows)
+        recent = _no_rows(np.int64, len(index))
+        recent.count(_places(rows), 1)
         self.window = state["window"]
         self._n = state["n"]
-        self._index = {label: i for i, label in enumerate(state["labels"])}
-        self._all = _Tables(np.int64, state["own"], state["others"])
-        self._faded = _Tables(np.float64)
-        for _ in self._index:
-            self._faded.add(0.0)
-        for place, weight in state["faded"]:
-            self._faded.count(np.array([place]), weight)
+        self._index = index
+        self._all = every
+        self._faded = faded
+        self._recent = recent
+        self._rows = last
         self._waiting = []
-        self._restore_rows(state["rows"])
-
-    def _restore_rows(self, saved: Sequence[tuple[int, list[int]]]) -> None:
-        rows = np.array([[of, *bins] for of, bins in saved], np.int16)
-        rows = rows.reshape(-1, 1 + len(self._index))
-        self._rows = _LastRows(self.window, len(self._index))
-        self._rows.push(rows)
-        self._recent = _Tables()
-        for _ in self._index:
-            self._recent.add(0)
-        self._recent.count(_places(rows), 1)
 
 
 class _LastRows:
@@ -347,6 +348,14 @@ class _Tables:
         total = hits + np.array(self.others[i], np.float64)[::-1].cumsum()
         recall = hits / hits[-1] if hits[-1] else np.full(len(hits), math.nan)
         return hits / np.maximum(total, 1.0), recall
+
+
+def _no_rows(dtype: type, n_labels: int) -> _Tables:
+    """Return tables of so many labels without a row."""
+    tables = _Tables(dtype)
+    for _ in range(n_labels):
+        tables.add(0.0)
+    return tables
 
 
 def _bins(proba: NDArray[np.float64]) -> Bins:

@@ -260,3 +260,11 @@ def largest_recall(label, labels, values, least):
 def test_a_precision_that_cannot_be_is_refused(at):
     with pytest.raises(ConfigError, match="`at_precision` must be above 0"):
         StreamEngine(LOCOClassifier(), [({"a": 1.0}, "ok")], at_precision=at)
+
+
+def test_a_damaged_state_changes_nothing():
+    ranking = Ranking()
+    damaged = ranking.export_state() | {"labels": ["a", "b"], "faded": [(32_856, 1.0)]}
+    with pytest.raises(IndexError):
+        ranking.restore_state(damaged)
+    assert ranking.per_class() == {}
