@@ -83,10 +83,16 @@ def _arrays(stream: str, directory: str | None) -> dict[str, Any]:
     if stream.startswith("digits"):
         X, y = data.load("digits")
         is_test = np.arange(len(y)) % 4 == 0
-        X, y, X_test, y_test = X[~is_test] / 16, y[~is_test], X[is_test] / 16, y[is_test]
+        X_test = X[is_test] / 16
+        y_test = y[is_test]
+        X = X[~is_test] / 16
+        y = y[~is_test]
     else:
         (X, y), (X_test, y_test) = data.load_mnist(directory)
-        X, y, X_test, y_test = X[:6000], y[:6000], X_test[:1000], y_test[:1000]
+        X = X[:6000]
+        y = y[:6000]
+        X_test = X_test[:1000]
+        y_test = y_test[:1000]
     return {"X": X, "y": y, "X_test": X_test, "y_test": y_test}
 
 

@@ -61,9 +61,11 @@ def measure(
     for _ in range(count):
         chosen = draw.choice(len(y), min(rows, len(y)), replace=False)
         if kind == "inputs":
-            images, labels = X[chosen][:, draw.permutation(X.shape[1])], y[chosen]
+            images = X[chosen][:, draw.permutation(X.shape[1])]
+            labels = y[chosen]
         else:
-            images, labels = X[chosen], draw.permutation(10)[y[chosen]]
+            images = X[chosen]
+            labels = draw.permutation(10)[y[chosen]]
         spent, predictions = cpu_seconds(partial(model.learn_predict_array, images, labels))
         accuracies.append(correct(predictions, labels)[0] / len(labels))
         seconds += spent

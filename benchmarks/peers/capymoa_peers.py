@@ -99,7 +99,8 @@ def open_stream(path: str, seed: int) -> Any:
         )
         return DriftStream(stream=[before, AbruptDrift(ROWS // 2), after])
     with np.load(path) as file:
-        X, y = file["X"], file["y"]
+        X = file["X"]
+        y = file["y"]
     kind = "categorical" if y.dtype.kind in "iu" else "numeric"
     return NumpyStream(X, y, target_type=kind)
 
