@@ -42,6 +42,7 @@ MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
 JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
+MAX_SKIP = 512  # lines of the skip connection
 
 
 class WidthRule(NamedTuple):
@@ -85,7 +86,7 @@ class Layout(NamedTuple):
     """The shape of a model: what the width of its first row decides, where the user did not.
 
     `n_joint` features, the first to come, share one projector of the readout: all of the first row,
-    or more.
+    or more. `n_skip` lines carry the features past the fixed layer to the discriminant.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -96,6 +97,7 @@ class Layout(NamedTuple):
     n_centroids: int
     n_fixed: int
     n_joint: int
+    n_skip: int
 
 
 def _option(default: Any, check: Check) -> Any:
@@ -304,6 +306,8 @@ class ModelOptions:
             layers = "all" if rule.features_read else "hidden"
         has_centroids = advanced.readout == "recursive" and layers == "all" and rule.features_read
         n_fixed = rule.fixed if advanced.readout_layers in ("auto", "all") else 0
+        if advanced.fixed_neurons is not None:
+            n_fixed = advanced.fixed_neurons
         default_centroids = DEFAULT_CENTROIDS if has_centroids else 0
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
@@ -312,8 +316,9 @@ class ModelOptions:
             readout_layers=layers,
             block=advanced.cluster_size or _block_size(n_features * n_fields, n_fields),
             n_centroids=default_centroids if self.centroids is None else self.centroids,
-            n_fixed=n_fixed if advanced.fixed_neurons is None else advanced.fixed_neurons,
+            n_fixed=n_fixed,
             n_joint=max(n_features, JOINT_FEATURES),
+            n_skip=min(n_features, MAX_SKIP) if n_fixed else 0,
         )
 
     def to_dict(self) -> dict[str, Any]:

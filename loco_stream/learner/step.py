@@ -144,17 +144,17 @@ def _answer_dormant(settings, state, scratch, mode):
     if mode & ANYWHERE:
         dormancy.answer_anywhere(scores, n_classes, factor, marks, scratch.answer)
         return
-    threshold = dormancy.THRESHOLD * (1.0 - settings.retention)
     moments = state.lead.moments
+    reluctance = 1.0 - settings.retention
     dormancy.answer_by_evidence(
-        moments, scores, n_classes, factor, marks, threshold, scratch.answer
+        moments, scores, n_classes, factor, marks, reluctance, scratch.answer
     )
 
 
 @kernel
 def _answer_past(state, scratch):
     """Let the discriminant answer for a row that looks like an earlier one, in place."""
-    share = past_rows.past_share(state.past, scratch.fixed.traces)
+    share = past_rows.past_share(state.past, scratch.fixed.outputs)
     if share == 0.0:
         return
     now = scratch.now
@@ -170,7 +170,7 @@ def _learn_past(state, scratch):
     own = state.past
     discriminant = state.experts.discriminant
     n_rows = np.float64(state.counts.n_seen)
-    past_rows.learn_recent(own, scratch.fixed.traces, n_rows)
+    past_rows.learn_recent(own, scratch.fixed.outputs, n_rows)
     n_learned = state.counts.n_seen + 1
     if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
         work = scratch.experts.discriminant

@@ -260,8 +260,8 @@ class Learner:
         ]
 
     def _start_fixed(self, n_features, n_classes):
-        self.fixed = FixedLayer(self.settings, n_features)
-        self.discriminant = Discriminant(self.settings, n_classes)
+        self.fixed = FixedLayer(self.settings, n_features, self.layout.n_skip)
+        self.discriminant = Discriminant(self.settings, self.layout.n_skip, n_classes)
         self.past_rows = PastRows(self.discriminant)
         self.followers = Followers(n_classes)
         self.next_row = NextRow()
@@ -346,8 +346,8 @@ class Learner:
             return
         pairs = zip(self.features, x, strict=True)
         self.row = [math.nan if feature.is_missing(value) else value for feature, value in pairs]
-        self.fixed_traces = self.fixed.run(self.row)
-        self.class_scores = self.discriminant.scores(self.fixed_traces, self.known)
+        self.fixed_outputs = self.fixed.run(self.row)
+        self.class_scores = self.discriminant.scores(self.fixed_outputs, self.known)
         self.context_scores = self.followers.scores(self.last_label, self.known)
 
     def log_odds(self):
@@ -480,7 +480,7 @@ class Learner:
         proba = self.next_row.answer(self.log_odds(), in_stream is not False)
         if in_stream is False:
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
-            share = past_rows.SHARE * self.past_rows.share(self.fixed_traces)
+            share = past_rows.SHARE * self.past_rows.share(self.fixed_outputs)
             proba = (1.0 - share) * proba + share * shares
         dormant = self.dormancy()
         if not dormant.any() or in_stream or (in_stream is None and retention == 0.0):
@@ -571,9 +571,9 @@ class Learner:
             self.learn_next_row(y, dormant, row)
         self.learn_readout(y, row)
         if s.n_fixed:
-            self.discriminant.learn(self.fixed_traces, self.class_scores, y, self.n_seen)
+            self.discriminant.learn(self.fixed_outputs, self.class_scores, y, self.n_seen)
             self.followers.learn(last, y)
-            self.past_rows.learn(self.fixed_traces, self.n_seen)
+            self.past_rows.learn(self.fixed_outputs, self.n_seen)
         if s.n_centroids:
             self.centroids.learn(y)
         if s.n_neighbors:

@@ -53,8 +53,8 @@ class PastState(NamedTuple):
     variance and number); past and recent: the mean of all rows and the recent one, projected
     """
 
-    recent: Annotated[NDArray[np.float32], axes("fixed")]
-    direction: Annotated[NDArray[np.float32], axes("fixed")]
+    recent: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    direction: Annotated[NDArray[np.float32], axes("fixed_outputs")]
     moments: Annotated[
         Record, record(np.float64, mean=0.0, variance=1.0, n=0.0, past=0.0, recent=0.0)
     ]
