@@ -20,7 +20,9 @@ from loco_stream.learner.context import traces
 from loco_stream.learner.context.delays import load_codes, push_code, step_share
 from loco_stream.learner.delayed_labels.pending import (
     last_label_of,
+    read_answers,
     read_context,
+    read_next_row,
     read_outputs,
     read_values,
     when_written,
@@ -131,6 +133,8 @@ def _answer(settings, state, row):
         next_row.write_log_probabilities(row.fast, n_classes, row.log_odds)
         ensemble.write_log_odds(settings, state, row)
         next_row.combine(state.next_row, row.log_odds, n_classes, True, row.next)
+        for c in range(n_classes):
+            row.predicted[c] = row.next[c]
 
 
 @kernel
@@ -307,7 +311,7 @@ def _learn_next_row(settings, state, scratch, row, label, share, dormant):
     n_classes = state.counts.n_classes
     n_seen = state.counts.n_seen
     stack = state.next_row
-    next_row.learn_mixture(stack, row.log_odds, row.next, n_classes, label, n_seen, share)
+    next_row.learn_mixture(stack, row.log_odds, row.predicted, n_classes, label, n_seen, share)
     next_row.learn_weights(stack, row.log_odds, row.next, n_classes, label, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, row.scores, n_classes, scratch.dormant, label)
@@ -337,8 +341,11 @@ def _go_back(settings, state, scratch, ticket):
     read_outputs(settings, state, scratch, ticket)
     ensemble.combine_outputs(settings, state, scratch.then)
     ensemble.write_error(settings, state, scratch, scratch.then)
-    if not settings.regression:
-        _answer(settings, state, scratch.then)
+    if settings.regression:
+        return
+    read_answers(settings, state, ticket, scratch.then)
+    _answer(settings, state, scratch.then)
+    read_next_row(settings, state, ticket, scratch.then)
 
 
 @kernel
