@@ -240,10 +240,14 @@ class NextRow:
         head_start = np.array([next_row.HEAD_START, 0.0])
         return naive.mix(self.log_weights + head_start, np.array(opinions))
 
-    def learn(self, log_odds, label, n_seen, share):
-        """Weigh the stack and the discriminant, and make a share of a gradient step."""
+    def learn(self, log_odds, predicted, label, n_seen, share):
+        """Weigh the stack and the discriminant, and make a share of a gradient step.
+
+        The stack is weighed by what it predicted when a late row came, None where that is unknown.
+        """
         proba = self.combine(log_odds, True)
-        opinions = np.maximum([proba, naive.softmax(log_odds[1])], next_row.LEAST)
+        scored = proba if predicted is None else predicted
+        opinions = np.maximum([scored, naive.softmax(log_odds[1])], next_row.LEAST)
         self.log_weights = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
         slopes = log_odds @ (proba - np.eye(len(proba))[label])
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)

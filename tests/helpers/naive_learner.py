@@ -449,6 +449,9 @@ class Learner:
         then.means_then = self.fixed.carried
         then.known_values_then = self.recent_values.known
         then.ids_then = np.where(self.are_evaluated, self.ids, -1)
+        then.predicted = None
+        if self.settings.n_fixed and self.known:
+            then.predicted = self.next_row.combine(self.log_odds(), True)
         return then
 
     def advance(self, t):
@@ -668,6 +671,11 @@ class Learner:
         ]
         row.combine()
         row.error = row.output_error()
+        row.predicted = None
+        if self.settings.recursive and 0 < then.known == self.known:
+            row.opinions[:2] = then.opinions[:2]
+            row.proba = then.proba
+            row.predicted = then.predicted
         return row
 
     def bound_target(self, y, then):
@@ -884,7 +892,9 @@ class Learner:
 
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""
-        self.next_row.learn(row.log_odds(), y, self.n_seen, self.observation_share)
+        predicted = None if row is self else row.predicted
+        share = self.observation_share
+        self.next_row.learn(row.log_odds(), predicted, y, self.n_seen, share)
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 
