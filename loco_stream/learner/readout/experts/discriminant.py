@@ -1,4 +1,4 @@
-"""A streaming linear discriminant on the fixed layer, which forgets nothing.
+"""A streaming linear discriminant on the outputs of the fixed layer, which forgets nothing.
 
 Each class is a Gaussian around its mean; all share one covariance. Kept are the mean M_c of each
 class, the precision P (the inverse of the scatter within classes and of a prior), and what scores
@@ -14,7 +14,7 @@ share:
 
     S_c = N (V_c z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
 
-for d neurons and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
+for d outputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
 row's distance from such a mean is larger by d / n_c for every class alike.
 
 Scores say which class is likelier, and far too surely. A few temperatures are compared by the
@@ -94,7 +94,9 @@ class State(NamedTuple):
     projected: Annotated[NDArray[np.float32], axes("fixed_outputs", "classes")]
     offsets: Annotated[NDArray[np.float64], axes("classes")]
     n_rows: Annotated[NDArray[np.float64], axes("classes")]
-    precision: Annotated[NDArray[np.float32], axes("fixed_outputs", "fixed_outputs", start=_start_precision)]
+    precision: Annotated[
+        NDArray[np.float32], axes("fixed_outputs", "fixed_outputs", start=_start_precision)
+    ]
     pending: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
     n_pending: Annotated[NDArray[np.int64], axes(1)]
     trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
@@ -106,7 +108,7 @@ class Scratch(NamedTuple):
     """Working arrays.
 
     rows: which outputs of the fixed layer are not 0
-    rest: trace less the mean of the class; gain: P times it
+    rest: output less the mean of the class; gain: P times it
     shares: gain times each mean
     """
 
@@ -216,7 +218,7 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 @kernel
 def _multiply(own, work, vector, product):
-    """Write the product of the precision and a vector, (neurons,) float32 each."""
+    """Write the product of the precision and a vector, (outputs,) float32 each."""
     n = vector.shape[0]
     dot_rows(product, own.precision, n, vector, n)  # it is symmetric
     for k in range(own.n_pending[0]):
@@ -302,7 +304,7 @@ def project_change(own, work, n_classes, recent):
     n_classes
         int64.
     recent
-        (neurons,) float32: the other mean.
+        (outputs,) float32: the other mean.
     """
     n = own.means.shape[1]
     n_rows = 0.0
