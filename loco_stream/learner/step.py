@@ -157,7 +157,10 @@ def _answer_dormant(settings, state, scratch, mode):
 
 @kernel
 def _answer_past(state, scratch):
-    """Let the discriminant answer for a row that looks like an earlier one, in place."""
+    """Let what forgets least answer for a row that looks like an earlier one, in place.
+
+    The first opinion of an expert is that of the least-squares member with the smallest leak.
+    """
     share = past_rows.past_share(state.past, scratch.fixed.outputs)
     if share == 0.0:
         return
@@ -165,7 +168,8 @@ def _answer_past(state, scratch):
     n_classes = state.counts.n_classes
     factor = temperature(state.experts.discriminant.log_likelihoods)
     softmax(now.scores, 0, n_classes, factor, now.buffer)
-    past_rows.answer_past(share, now.buffer, n_classes, scratch.answer)
+    member = now.opinions[ensemble.FIRST_OPINION]
+    past_rows.answer_past(share, now.buffer, member, n_classes, scratch.answer)
 
 
 @kernel

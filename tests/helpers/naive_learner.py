@@ -483,8 +483,9 @@ class Learner:
         proba = self.next_row.answer(self.log_odds(), in_stream is not False)
         if in_stream is False:
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
-            share = past_rows.SHARE * self.past_rows.share(self.fixed_outputs)
-            proba = (1.0 - share) * proba + share * shares
+            share = self.past_rows.share(self.fixed_outputs)
+            past = past_rows.SHARE * shares + (1.0 - past_rows.SHARE) * self.opinions[2]
+            proba = (1.0 - share) * proba + share * past
         dormant = self.dormancy()
         if not dormant.any() or in_stream or (in_stream is None and retention == 0.0):
             return proba

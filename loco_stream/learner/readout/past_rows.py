@@ -15,8 +15,8 @@ row is told apart; below 1, the probability counts in proportion to s. How far r
 their mean is measured before they enter it: otherwise every row would look closer to the recent
 ones than the next one is.
 
-For a row from anywhere in the stream that looks like an earlier one, the discriminant has the same
-say as the ensemble.
+For a row from anywhere in the stream that looks like an earlier one, the discriminant and the
+readout member that forgets least have the same say.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIRST_TURN = 352  # rows; of the first 300 the recent mean is that of all
 MIN_ROWS = 64.0  # that the moments are of, before they say anything
 THRESHOLD = 1.0  # log-likelihood ratio at which a row is an earlier one as likely as not
 SOFTNESS = 0.25  # of the transition
-SHARE = 0.5  # of the answer that the discriminant has for an earlier row
+SHARE = 0.5  # of the answer to an earlier row that the discriminant has
 MIN_VARIANCE = 1e-4
 
 
@@ -95,8 +95,8 @@ def past_share(own, outputs):
 
 
 @kernel
-def answer_past(share, proba, n_classes, answer):
-    """Let the discriminant answer as far as a row is an earlier one, in place.
+def answer_past(share, proba, member, n_classes, answer):
+    """Let what forgets least answer as far as a row is an earlier one, in place.
 
     Parameters
     ----------
@@ -104,14 +104,16 @@ def answer_past(share, proba, n_classes, answer):
         float64, of `past_share`.
     proba
         (n_classes or more,) float64: the discriminant's probabilities.
+    member
+        (n_classes or more,) float64: those of the readout member that forgets least.
     n_classes
         int64.
     answer
         (n_classes or more,) float64, overwritten.
     """
-    part = SHARE * share
     for c in range(n_classes):
-        answer[c] += part * (proba[c] - answer[c])
+        past = SHARE * proba[c] + (1.0 - SHARE) * member[c]
+        answer[c] += share * (past - answer[c])
 
 
 @kernel

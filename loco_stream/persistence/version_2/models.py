@@ -99,6 +99,7 @@ _N_LAGS = 3
 _RANK = 4  # changes that a matrix takes in together
 _JOINT_FEATURES = 256  # features that share a projector, or those of the first row
 _LATE_BLOCK = 64  # features of each further block
+_WIDE_LEAKS = [1e-9]  # of rows of more than 256 features
 _N_ANSWERS = 3  # blocks of probabilities in a ticket, which release 0.2 did not write
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
 _N_SCORES = 2  # its blocks of scores,
@@ -194,6 +195,8 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     options = saved.config["parameters"]
     advanced = {**options["advanced"], "fixed_neurons": 0, "recent_values": _N_LAGS}
     advanced["memoryless_members"] = False
+    if advanced["leaks"] is None and saved.config.get("width", 0) > _JOINT_FEATURES:
+        advanced["leaks"] = _WIDE_LEAKS
     saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
     if not saved.arrays:
         return saved
