@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["derive_key", "draw_bits", "normals", "philox2x32", "uniforms"]
+__all__ = ["derive_key", "draw_bits", "normals", "normals_at", "philox2x32", "uniforms"]
 
 Bits: TypeAlias = Any  # uint64, a number or an array
 _MULTIPLIER = np.uint64(0xD256D193)
@@ -58,14 +58,26 @@ def derive_key(seed: int, purpose: int) -> int:
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` numbers in (0, 1), one per counter from `start` on."""
-    words = np.empty(n, np.uint64)
-    for i in range(0, n, _CHUNK):
-        counters = np.arange(start + i, start + min(i + _CHUNK, n), dtype=np.uint64)
-        words[i : i + _CHUNK] = philox2x32(np.uint64(key), counters)
+    return _uniforms(key, np.arange(start, start + n, dtype=np.uint64))
+
+
+def _uniforms(key: int, counters: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return a number in (0, 1) for each counter, (n,)."""
+    words = np.empty(len(counters), np.uint64)
+    for i in range(0, len(counters), _CHUNK):
+        words[i : i + _CHUNK] = philox2x32(np.uint64(key), counters[i : i + _CHUNK])
     return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 
 def normals(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` standard normal numbers (Box-Muller), from two counters each."""
-    u = uniforms(key, 2 * start, 2 * n).reshape(n, 2)
-    return np.sqrt(-2.0 * np.log(u[:, 0])) * np.cos(2.0 * np.pi * u[:, 1])
+    numbers: NDArray[np.float64] = normals_at(key, np.array([start]), n)[0]
+    return numbers
+
+
+def normals_at(key: int, starts: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Return what `normals` does for each start, (len(starts), n)."""
+    first = 2 * starts.astype(np.uint64)
+    counters = np.add.outer(first, np.arange(2 * n, dtype=np.uint64)).ravel()
+    u = _uniforms(key, counters).reshape(len(starts), n, 2)
+    return np.asarray(np.sqrt(-2.0 * np.log(u[..., 0])) * np.cos(2.0 * np.pi * u[..., 1]))

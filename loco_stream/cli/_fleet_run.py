@@ -31,7 +31,7 @@ from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
-from loco_stream.cli._warm_up import OF_ALARMS, OF_TARGETS, warm_up
+from loco_stream.cli._warm_up import OF_ALARMS, OF_TARGETS, freeze_loaded, warm_up
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def command(
                     reader,
                     fleet.key,
                     sinks,
-                    [*pages, *watchers, *fleet_watchers(otlp)],
+                    [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
                     fleet.limits,
                     reading.name_bounds(),
                 )

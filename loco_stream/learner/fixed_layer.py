@@ -53,9 +53,10 @@ def _draw_weights(weights: Array, shapes: Shapes) -> None:
     key = rng.derive_key(shapes.settings.seed_key, WEIGHT_KEY)
     n_features = shapes.lengths["scaled"]
     n_fixed = weights.shape[1]
-    for row in range(len(weights)):
-        span, feature = divmod(row, n_features)
-        weights[row] = rng.normals(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
+    if not weights.size:
+        return
+    span, feature = np.divmod(np.arange(len(weights)), n_features)
+    weights[:] = rng.normals_at(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
 
 
 def _draw_biases(biases: Array, shapes: Shapes) -> None:
