@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import PLAIN, kernel
 
-__all__ = ["PACKED", "Words", "make_opener"]
+__all__ = ["PACKED", "Words", "make_opener", "parts_of"]
 
 PACKED = not (PLAIN or config.DISABLE_JIT)
 
@@ -66,6 +66,17 @@ class Words:
             _add_words(parts[i], words)
             place = self._places[i]
             self.array[place : place + len(words)] = words
+
+
+def parts_of(group: tuple[Any, ...]) -> list[Any]:
+    """Return the numbers, arrays and records in a group and in the groups inside it, in order."""
+    found: list[Any] = []
+    for part in group:
+        if isinstance(part, tuple):
+            found += parts_of(part)
+        else:
+            found.append(part)
+    return found
 
 
 def _add_words(part: Any, words: list[int]) -> None:

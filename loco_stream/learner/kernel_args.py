@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from numba import config, typeof
 from numpy.typing import NDArray
 
-from loco_stream._compiler.packing import PACKED, Words, make_opener
+from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
 from loco_stream.learner.arrays.allocate import allocate
 from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
 from loco_stream.learner.arrays.spec import ArraySpec, array_of, leaves, specs
@@ -52,8 +51,11 @@ class KernelArgs:
 
     def __init__(self, model: Any, type_of: Any = None, before: KernelArgs | None = None) -> None:
         self.model = model
-        self._words: Words = Words(leaves(model), None if before is None else before._words)
-        if not config.DISABLE_JIT and not _fits(model, self._words.new, type_of):
+        parts = parts_of(model.settings)
+        for group in model[1:]:
+            parts += leaves(group)
+        self._words: Words = Words(parts, None if before is None else before._words)
+        if not config.DISABLE_JIT and not _fits(model, self._words, type_of):
             raise ValueError(
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
@@ -63,18 +65,17 @@ class KernelArgs:
         self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)
 
 
-def _fits(model: Any, new: Sequence[int] | None, type_of: Any) -> bool:
+def _fits(model: Any, words: Words, type_of: Any) -> bool:
     """Return whether a model's arrays are as `allocate` makes them.
 
-    Of a model that was checked before, only the parts at the positions `new` are. Numba's own
-    inspection of each takes a hundred times longer.
+    Of a model with arrays that were checked before, only the others are. Numba's own inspection of
+    each takes a hundred times longer.
     """
-    values = leaves(model)
     own = [spec for group in model[1:] for spec in specs(type(group))]
-    n_settings = len(values) - len(own)
-    positions = range(len(values)) if new is None else new
+    n_settings = len(words.parts) - len(own)
+    positions = range(len(words.parts)) if words.new is None else words.new
     for i in positions:
-        if i >= n_settings and not _is_sound(own[i - n_settings], array_of(values[i])):
+        if i >= n_settings and not _is_sound(own[i - n_settings], array_of(words.parts[i])):
             return False
     if positions and positions[0] >= n_settings:
         return True

@@ -10,8 +10,8 @@ from numba import errors, typeof
 from numpy.typing import NDArray
 
 from loco_stream import LOCOClassifier
-from loco_stream._compiler.packing import PACKED, Words, make_opener
-from loco_stream.learner.arrays.spec import Record, axes, leaves, record
+from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
+from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.kernel_args import opened
 from tests.helpers.jitted import entry
 from tests.helpers.models import fresh_group
@@ -93,7 +93,7 @@ def what_is_opened(value):
 
 
 def pack(value):
-    return Words(leaves(value)).array
+    return Words(parts_of(value)).array
 
 
 @pytest.mark.parametrize("wrap", [False, True])
@@ -132,13 +132,13 @@ def test_the_words_are_numbers_and_addresses_and_shapes_in_the_order_of_the_fiel
 
 def test_words_of_a_group_with_other_arrays_are_those_of_a_new_one():
     value = group()
-    words = Words(leaves(value))
+    words = Words(parts_of(value))
     inner = fresh_group(Arrays, rows=7).inner
     other = value._replace(arrays=value.arrays._replace(inner=inner))
-    again = Words(leaves(other), words)
-    assert again.array.tolist() == Words(leaves(other)).array.tolist()
+    again = Words(parts_of(other), words)
+    assert again.array.tolist() == Words(parts_of(other)).array.tolist()
     assert len(again.new) == 2
-    assert words.array.tolist() == Words(leaves(value)).array.tolist()
+    assert words.array.tolist() == Words(parts_of(value)).array.tolist()
 
 
 @packed

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from operator import attrgetter
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -262,14 +263,14 @@ def _assembled(group: type[Any], prefix: str, values: Iterator[Any]) -> Any:
 
 
 def leaves(group: Any) -> list[Any]:
-    """Return the numbers, arrays and records in a group and in the groups inside it, in order."""
-    found: list[Any] = []
-    for part in group:
-        if isinstance(part, tuple):
-            found += leaves(part)
-        else:
-            found.append(part)
-    return found
+    """Return the arrays and records in a group and in the groups inside it, one per spec."""
+    values = _getter(type(group))(group)
+    return list(values) if len(specs(type(group))) > 1 else [values]
+
+
+@_kept
+def _getter(group: type[Any]) -> Callable[[Any], Any]:
+    return attrgetter(*(spec.name for spec in specs(group)))
 
 
 @_kept
