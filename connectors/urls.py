@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from loco_stream._problems import split_names
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector
@@ -19,7 +20,7 @@ from loco_stream.connectors.registry import SINKS, SOURCES, Table, connectors, f
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sink, Source
 
-__all__ = ["check_url", "open_sink", "open_source", "sink_urls"]
+__all__ = ["check_url", "open_sink", "open_source", "sink_urls", "targets_in"]
 
 
 def open_source(
@@ -169,6 +170,19 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
     _options(entry, split_query(query))
     if entry.server is not None:
         split_server(where, entry.example, needs_name=entry.needs_name)
+
+
+def targets_in(url: str) -> tuple[str, ...]:
+    """Return the targets that the URL of a source names if they are several; else ().
+
+    Examples
+    --------
+    >>> targets_in("redis://127.0.0.1:6379/rows?target=heat,flow")
+    ('heat', 'flow')
+    """
+    options = dict(split_query(url.partition("?")[2]))
+    names = split_names(options.get("target") or "")
+    return names if len(names) > 1 else ()
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -6,6 +6,8 @@ in its state, and a restart continues exactly where it stopped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,13 +15,23 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["derive_key", "draw_bits", "normals", "philox2x32", "uniforms"]
+__all__ = [
+    "derive_key",
+    "draw_bits",
+    "kept_draws",
+    "normals",
+    "normals_at",
+    "philox2x32",
+    "uniforms",
+]
 
 Bits: TypeAlias = Any  # uint64, a number or an array
+Draw: TypeAlias = Callable[[int, int, int, int], NDArray[np.float64]]
 _MULTIPLIER = np.uint64(0xD256D193)
 _WEYL = np.uint64(0x9E3779B9)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_KEPT_SIZE = 1 << 14  # numbers of a draw that is kept: 64 of them take 8 MB at most
 _CHUNK = 16384  # counters at once, so that they stay in the cache
 
 
@@ -58,14 +70,43 @@ def derive_key(seed: int, purpose: int) -> int:
 
 def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` numbers in (0, 1), one per counter from `start` on."""
-    words = np.empty(n, np.uint64)
-    for i in range(0, n, _CHUNK):
-        counters = np.arange(start + i, start + min(i + _CHUNK, n), dtype=np.uint64)
-        words[i : i + _CHUNK] = philox2x32(np.uint64(key), counters)
+    return _uniforms(key, np.arange(start, start + n, dtype=np.uint64))
+
+
+def _uniforms(key: int, counters: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return a number in (0, 1) for each counter, (n,)."""
+    words = np.empty(len(counters), np.uint64)
+    for i in range(0, len(counters), _CHUNK):
+        words[i : i + _CHUNK] = philox2x32(np.uint64(key), counters[i : i + _CHUNK])
     return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def kept_draws(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]:
+    """Return ``draw(key, n, *shape)``, which must not be written to.
+
+    Small draws are kept: models of one seed start from the same numbers, as those of a fleet do.
+    """
+    return (_kept if shape[0] * shape[1] <= _KEPT_SIZE else _drawn)(draw, key, n, *shape)
+
+
+def _drawn(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]:
+    draws = draw(key, n, *shape)
+    draws.flags.writeable = False
+    return draws
+
+
+_kept = lru_cache(64)(_drawn)
 
 
 def normals(key: int, start: int, n: int) -> NDArray[np.float64]:
     """Return `n` standard normal numbers (Box-Muller), from two counters each."""
-    u = uniforms(key, 2 * start, 2 * n).reshape(n, 2)
-    return np.sqrt(-2.0 * np.log(u[:, 0])) * np.cos(2.0 * np.pi * u[:, 1])
+    numbers: NDArray[np.float64] = normals_at(key, np.array([start]), n)[0]
+    return numbers
+
+
+def normals_at(key: int, starts: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Return what `normals` does for each start, (len(starts), n)."""
+    first = 2 * starts.astype(np.uint64)
+    counters = np.add.outer(first, np.arange(2 * n, dtype=np.uint64)).ravel()
+    u = _uniforms(key, counters).reshape(len(starts), n, 2)
+    return np.asarray(np.sqrt(-2.0 * np.log(u[..., 0])) * np.cos(2.0 * np.pi * u[..., 1]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,31 +23,74 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import PLAIN, kernel
 
-__all__ = ["PACKED", "make_opener", "pack"]
+__all__ = ["PACKED", "Words", "make_opener", "parts_of"]
 
 PACKED = not (PLAIN or config.DISABLE_JIT)
 
 
-def pack(group: tuple[Any, ...]) -> NDArray[np.int64]:
-    """Return the words of a group; they are right as long as none of its arrays is replaced."""
-    return np.fromiter(_words(group), np.int64)
+class Words:
+    """The words of a group; they are right as long as none of its arrays is replaced.
+
+    Parameters
+    ----------
+    parts
+        The numbers, arrays and records of the group, in order.
+    before
+        The words of a group of the same type, some of whose parts may be in this one too.
+
+    Attributes
+    ----------
+    array
+        The words.
+    new
+        Positions of the parts that `before` does not have; None without it.
+    """
+
+    def __init__(self, parts: Sequence[Any], before: Words | None = None) -> None:
+        self.parts = parts
+        self.new: list[int] | None = None
+        if before is None:
+            words: list[int] = []
+            self._places: list[int] = []
+            for part in parts:
+                self._places.append(len(words))
+                _add_words(part, words)
+            self.array: NDArray[np.int64] = np.array(words, np.int64)
+            return
+        self._places = before._places
+        self.array = before.array.copy()
+        pairs = enumerate(zip(parts, before.parts, strict=True))
+        self.new = [i for i, (part, old) in pairs if part is not old]
+        for i in self.new:
+            words = []
+            _add_words(parts[i], words)
+            place = self._places[i]
+            self.array[place : place + len(words)] = words
 
 
-def _words(part: Any) -> Iterator[int]:
-    """Yield the words of a number, an array, a record or a group of these."""
-    if isinstance(part, tuple):
-        for inner in part:
-            yield from _words(inner)
-    elif isinstance(part, np.ndarray):
-        yield part.ctypes.data
-        yield from part.shape
+def parts_of(group: tuple[Any, ...]) -> list[Any]:
+    """Return the numbers, arrays and records in a group and in the groups inside it, in order."""
+    found: list[Any] = []
+    for part in group:
+        if isinstance(part, tuple):
+            found += parts_of(part)
+        else:
+            found.append(part)
+    return found
+
+
+def _add_words(part: Any, words: list[int]) -> None:
+    """Add the words of a number, an array or a record."""
+    if isinstance(part, np.ndarray):
+        words.append(part.ctypes.data)
+        words += part.shape
     elif isinstance(part, np.record):
         memory: Any = part.base
-        yield memory.ctypes.data
+        words.append(memory.ctypes.data)
     elif isinstance(part, float):
-        yield struct.unpack("=q", struct.pack("=d", part))[0]
+        words += struct.unpack("=q", struct.pack("=d", part))
     else:
-        yield int(part)
+        words.append(int(part))
 
 
 class GroupType(types.Type):

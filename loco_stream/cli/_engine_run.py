@@ -118,7 +118,7 @@ def learning_engine(
         scoring.check_task(task)
         return model.model(task), model.monitor(task)
 
-    task = model.problem(reader.source)
+    task = model.problem(reader.source.targets)
     if task is None and not _is_resumed(engine_options):
         task = find_task(reader)
     settings = {**model.stored(task), **asdict(scoring), **alarms.stored()}

@@ -31,7 +31,7 @@ from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
-from loco_stream.cli._warm_up import OF_ALARMS, warm_up
+from loco_stream.cli._warm_up import OF_ALARMS, OF_TARGETS, freeze_loaded, warm_up
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -247,6 +247,7 @@ def command(
       loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint fleet/ --workers 4
       loco-stream fleet redis://127.0.0.1:6379/rows --key device --checkpoint fleet/ \\
           --template model.loco --on-drift "logger -t loco"
+      loco-stream fleet "csv:rows.csv?target=heat,flow" --key device --checkpoint fleet/
       loco-stream fleet csv:rows.csv --key device --checkpoint fleet/ --watch
     """
     from loco_stream.engine.source_reader import SourceReader
@@ -292,7 +293,7 @@ def command(
                     reader,
                     fleet.key,
                     sinks,
-                    [*pages, *watchers, *fleet_watchers(otlp)],
+                    [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
                     fleet.limits,
                     reading.name_bounds(),
                 )
@@ -312,10 +313,11 @@ def _run_partitions(
     stored: Settings | None,
 ) -> FleetReport:
     """Run a fleet per partition until the streams end or a signal arrives."""
+    from loco_stream.connectors.urls import targets_in
     from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
 
     assert options.partitions is not None
-    if (task := model.task) is None:
+    if (task := model.problem(targets_in(source))) is None:
         raise ConfigError("`--partitions` needs --task: this process reads no row")
     partitions = PartitionOptions(
         source,
@@ -359,14 +361,15 @@ def _open(
     try:
         if alarms.watch:
             return _open_detectors(options, state, model, alarms, stored)
-        task = model.problem(reader.source) or find_task(reader) or _task_of_template(options)
-        if task == TARGETS:
-            raise ConfigError("`target` must name one label, as models of a fleet have one target")
+        named = model.problem(reader.source.targets)
+        task = named or find_task(reader) or _task_of_template(options)
         if task is None:
             raise ConfigError(
                 "the task cannot be inferred: none of the first rows has a label", option="task"
             )
         LOGGER.debug("settings: %s", model.stored(task))
+        if task == TARGETS:
+            warm_up([OF_TARGETS])
         return Fleet(
             _initial_model(options, model, task, stored),
             state.checkpoint,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +52,23 @@ class LearningOptions:
     holdout: int | None
     drift_detector: str | None
 
-    def problem(self, source: Source) -> str | None:
-        """Return the problem that the options or the source name, None if neither does.
+    def problem(self, targets: Sequence[str]) -> str | None:
+        """Return the problem that the options or the targets of the source name, else None.
+
+        Parameters
+        ----------
+        targets
+            Names of the targets if there are several; else empty.
 
         Raises
         ------
         ConfigError
             Classes are wanted of a source whose rows have several targets.
         """
-        if not source.targets:
+        if not targets:
             return self.task
         if self.task == "classification":
-            names = ", ".join(source.targets)
+            names = ", ".join(targets)
             raise ConfigError(
                 f"`--task` must be regression with several targets ({names}), got classification"
             )

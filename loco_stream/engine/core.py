@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
-from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream._renamed import renamed
+from loco_stream.engine.adapters import check_monitor, learning_adapter, monitored
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.checkpoint_schema import check_types
 from loco_stream.engine.commits import CommitPipeline, StoreOptions
@@ -31,7 +31,6 @@ from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.report import Report
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
-from loco_stream.engine.target_adapter import TargetAdapter
 from loco_stream.engine.tracing import NoTracer, Tracer
 from loco_stream.engine.trainer import ScoredRow, Trainer
 from loco_stream.engine.wal import parse_durability
@@ -190,8 +189,8 @@ class StreamEngine:
         )
         measures = self._make_measures(task or task_of(model))
         if monitor is None:
-            monitor = TaskMonitor(holdout=0, problem=_monitored(measures.problem))
-        _check_monitor(monitor, measures.problem)
+            monitor = TaskMonitor(holdout=0, problem=monitored(measures.problem))
+        check_monitor(monitor, measures.problem)
         if delay and is_forecaster(model):
             raise ConfigError(f"`delay` must be None or 0 with a forecaster, got {delay}")
         if self.source.without_features and not is_forecaster(model):
@@ -263,7 +262,7 @@ class StreamEngine:
             return
         model, monitor = self._choose(task)
         measures = self._make_measures(task)
-        self._trainer.set_task(_learner(model), measures, monitor)
+        self._trainer.set_task(learning_adapter(model), measures, monitor)
 
     def stop(self) -> None:
         """End the run after the current rows; from a signal handler or any thread.
@@ -575,22 +574,6 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
     return Watcher(_Detector(anomaly))
 
 
-def _monitored(problem: str) -> str:
-    """Return the problem of the monitor.
-
-    Without labels it examines the inputs alone; of several targets it gets one number.
-    """
-    if problem == "watching":
-        return "classification"
-    return "regression" if is_numeric(problem) else problem
-
-
-def _check_monitor(monitor: TaskMonitor, problem: str) -> None:
-    if problem in (TARGETS, FORECASTING) and monitor.holds_out:
-        what = "several targets" if problem == TARGETS else "a forecaster"
-        raise ConfigError(f"`monitor` must have holdout=0 with {what}")
-
-
 def check_restorable(saved: Saved) -> None:
     """Restore a checkpoint into an engine of its own, without a source.
 
@@ -626,14 +609,7 @@ def _model_in(saved: Saved, part: str) -> Model:
 
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
     """Return the interface to a model, by what it predicts."""
-    return DetectorAdapter(model) if is_detector(model) else _learner(model)
-
-
-def _learner(model: Model) -> ModelAdapter:
-    """Return the interface to a model that learns labels."""
-    if is_forecaster(model):
-        return ForecastAdapter(model)
-    return TargetAdapter(model) if task_of(model) == TARGETS else ModelAdapter(model)
+    return DetectorAdapter(model) if is_detector(model) else learning_adapter(model)
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

@@ -6,6 +6,8 @@ import logging
 from collections import OrderedDict
 from typing import Any, TypeAlias
 
+import msgspec
+
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.row import Label
 from loco_stream.persistence.content import Config, State
@@ -154,12 +156,22 @@ class RowIds:
 
     def export_state(self) -> Config:
         """Return everything as plain values."""
+        return {**self._counted(), "used": [list(item) for item in self._used.items()]}
+
+    def _counted(self) -> Config:
         return {
             "counts": {name: n for name, n in self.counts.items() if n},
             "last": dict(self._last),
             "early": [[text, y, since] for text, (y, since) in self._early.items()],
-            "used": [list(item) for item in self._used.items()],
         }
+
+    def encoded_state(self) -> Config:
+        """Return what `export_state` does, for `encode_plain`.
+
+        Used ids, which are many, are encoded at once, since both of a pair are texts.
+        """
+        used = msgspec.msgpack.encode(list(self._used.items()))
+        return {**self._counted(), "used": msgspec.Raw(used)}
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`; ids of waiting rows are added with the rows."""

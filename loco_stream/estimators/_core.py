@@ -39,7 +39,7 @@ from loco_stream.learner.arrays.allocate import (
     unflatten,
 )
 from loco_stream.learner.arrays.check import check_state
-from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
+from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
 from loco_stream.learner.arrays.spec import Array, build, copies
 from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream.learner.kernel_args import KernelArgs, Model
@@ -122,6 +122,8 @@ class ModelCore:
         self.decision: Decision | None = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
+        # names of columns that are the slots in order, and their number
+        self._in_order: tuple[object, int] = ((), -1)
         self._one = OneRow.make()
 
     @property
@@ -214,15 +216,19 @@ class ModelCore:
 
     def adopt(self, settings: Settings, state: State) -> None:
         """Continue with a state whose arrays were made or replaced."""
+        if self.scratch is None or self.state is None or settings != self.settings:
+            self.scratch = allocate_scratch(self.layout, settings, state)
+        else:
+            lengths = lengths_of(self.state)
+            self.scratch = renew_scratch(self.scratch, self.layout, settings, lengths, state)
         self.settings = settings
         self.state = state
-        self.scratch = allocate_scratch(self.layout, settings, state)
         self._args = self._make_args(settings, state, self.scratch)
         self.row = np.full((1, lengths_of(state)[0]), np.nan)
         self.pass_class_weights()
 
     def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> KernelArgs:
-        return KernelArgs(Model(settings, state, scratch))
+        return KernelArgs(Model(settings, state, scratch), before=self._args)
 
     def change_options(self, options: ModelOptions) -> None:
         """Continue with options that change no array."""
@@ -275,7 +281,7 @@ class ModelCore:
         """
         answers = self.no_answers(len(rows))
         assert self.state is not None
-        n_seen = self.n_seen
+        n_seen = self.n_seen if self.slots.categories.n else 0
         mode = step.PREDICT * predicts + step.LEARN * learns
         if predicts and not learns:
             mode += _kind(in_stream)
@@ -481,9 +487,12 @@ class ModelCore:
 
     def placed(self, given: Float64, names: Iterable[Hashable]) -> Float64:
         """Return rows in slot order, (n, feature capacity), NaN where a feature has no column."""
-        columns = [self.slots.index.get(name, -1) for name in names]
         capacity = self.row.shape[1]
+        if (names, capacity) == self._in_order:
+            return given
+        columns = [self.slots.index.get(name, -1) for name in names]
         if columns == list(range(capacity)):
+            self._in_order = names, capacity
             return given
         rows = np.full((given.shape[0], capacity), np.nan)
         for j, slot in enumerate(columns):
@@ -552,6 +561,7 @@ class ModelCore:
             kept["scratch"] = None
             kept["_args"] = None
             kept["_one"] = None
+            kept["_in_order"] = ((), -1)
             del kept["learned_tickets"]
             kept["row"] = None
             kept["slots"] = self.slots.copy()

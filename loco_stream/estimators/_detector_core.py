@@ -26,15 +26,22 @@ from loco_stream.persistence.content import State, restoring
 __all__ = ["Cells", "DetectorCore", "RowResults"]
 
 Float64 = NDArray[np.float64]
+_FLOAT = {float}
 _MAX_LENGTH = 256  # characters by which a text is known
-_NOT_KEPT = frozenset({"lock", "_scratch", "_is_scored"})
+_NOT_KEPT = frozenset({"lock", "names", "_all_numbers", "_scratch", "_is_scored"})
 
 
 class Cells(NamedTuple):
-    """Rows: numbers (n, columns), 0 where there is none, and kinds (n, columns)."""
+    """Rows.
+
+    numbers: (n, columns), 0 where there is none
+    kinds: (n, columns)
+    is_full: whether every cell is known to hold a number
+    """
 
     numbers: Float64
     kinds: NDArray[np.int64]
+    is_full: bool = False
 
 
 class RowResults(NamedTuple):
@@ -103,8 +110,10 @@ class DetectorCore:
         self._make_scratch()
 
     def _make_scratch(self) -> None:
+        self.names = tuple(self.columns)
         self._scratch = np.zeros((len(self.columns), 9))
         self._is_scored = np.zeros(len(self.columns), np.bool_)
+        self._all_numbers = np.full((1, len(self.columns)), novelty.NUMBER, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
@@ -139,6 +148,8 @@ class DetectorCore:
         InputError
             They do not fit in memory.
         """
+        if tuple(names) == self.names:
+            return
         missing = [name for name in names if name not in self.columns]
         if not missing:
             return
@@ -162,13 +173,15 @@ class DetectorCore:
 
         With `learns`, new texts get kinds of their own, as long as there are some left.
         """
+        if tuple(x) == self.names and _are_numbers(values := list(x.values())):  # most rows
+            return Cells(np.array([values]), self._all_numbers, is_full=True)
         numbers = [0.0] * len(self.columns)
         kinds = [novelty.MISSING] * len(self.columns)
         for name, value in x.items():
             c = self.columns.get(name)
             if c is None:
                 continue
-            if type(value) is float and -LARGEST <= value <= LARGEST:  # most cells, at once
+            if type(value) is float and -LARGEST <= value <= LARGEST:
                 numbers[c] = value
                 kinds[c] = novelty.NUMBER
             elif is_text(value):
@@ -215,39 +228,40 @@ class DetectorCore:
     def learn(self, cells: Cells, times: Float64) -> RowResults:
         """Score rows, each before it is learned."""
         known = cells.kinds == novelty.NUMBER
-        filled = self._fill(cells.numbers, known)
-        forecasts = self.forecasts.learn_predict(_zero_for_nan(filled), known, times)
+        filled = self._fill(cells, known)
+        given = filled if cells.is_full else _zero_for_nan(filled)
+        forecasts = self.forecasts.learn_predict(given, known, times)
         self.filled = filled[-1].copy()
         return self._run(cells, forecasts, times, learns=True)
 
     def score(self, cells: Cells, time: float) -> float:
         """Return the onset score of one row; nothing is learned."""
         known = cells.kinds == novelty.NUMBER
-        filled = _zero_for_nan(self._fill(cells.numbers, known)[0])
+        filled = _zero_for_nan(self._fill(cells, known)[0])
         forecast = self.forecasts.predict(filled, time)[None]
         return float(self._run(cells, forecast, np.array([time]), learns=False).scores[0, 0])
 
-    def _fill(self, numbers: Float64, known: NDArray[np.bool_]) -> Float64:
+    def _fill(self, cells: Cells, known: NDArray[np.bool_]) -> Float64:
         """Return numbers with the last known one where a cell holds none; NaN before any."""
-        if known.all():
-            return numbers
-        rows = np.concatenate([self.filled[None], np.where(known, numbers, np.nan)])
+        if cells.is_full or known.all():
+            return cells.numbers
+        rows = np.concatenate([self.filled[None], np.where(known, cells.numbers, np.nan)])
         place = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
         np.maximum.accumulate(place, axis=0, out=place)
         return np.take_along_axis(rows, place, axis=0)[1:]
 
     def _run(self, cells: Cells, forecasts: Float64, times: Float64, *, learns: bool) -> RowResults:
         n, n_columns = cells.numbers.shape
-        scores = np.zeros((n, 3))
-        columns = np.zeros((n, 2, n_columns))
-        numbered = self.n_seen + np.arange(n, dtype=np.float64)
-        times = np.where(np.isnan(times), numbered, times)
+        scores = np.empty((n, 3))
+        columns = np.empty((n, 2, n_columns))
+        if learns and np.isnan(times).any():  # rows without a time are kept by their number
+            numbered = self.n_seen + np.arange(n, dtype=np.float64)
+            times = np.where(np.isnan(times), numbered, times)
         rows = Rows(cells.numbers, cells.kinds, np.ascontiguousarray(forecasts), times)
         found = Found(scores, columns, self._scratch, self._is_scored)
         run(self.state, self.every, rows, learns, found)
         band = columns[:, 1]
-        names = tuple(self.columns)
-        return RowResults(scores, columns[:, 0], forecasts - band, forecasts + band, names)
+        return RowResults(scores, columns[:, 0], forecasts - band, forecasts + band, self.names)
 
     def declare(self, t0: float, t1: float, *, anomalous: bool) -> int:
         """Declare the kept rows from `t0` to `t1`; return how many there are."""
@@ -298,6 +312,14 @@ def _zero_for_nan(numbers: Float64) -> Float64:
     """Return numbers with 0 for NaN."""
     is_missing = np.isnan(numbers)
     return np.where(is_missing, 0.0, numbers) if is_missing.any() else numbers
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Return whether all values are floats that count as numbers."""
+    if set(map(type, values)) != _FLOAT:
+        return False
+    total = sum(values)  # NaN is not found by a comparison of others with it
+    return bool(total == total and min(values) >= -LARGEST and max(values) <= LARGEST)
 
 
 def _number_cell(name: Hashable, value: object) -> tuple[float, int]:

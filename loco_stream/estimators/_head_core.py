@@ -65,7 +65,8 @@ class HeadCore(TargetCore):
         assert self.targets is not None
         assert self.heads is not None
         work = allocate_target_scratch(self.layout, settings, state)
-        return HeadKernelArgs(HeadModel(settings, state, scratch, self.targets, work, self.heads))
+        model = HeadModel(settings, state, scratch, self.targets, work, self.heads)
+        return HeadKernelArgs(model, self._args)
 
     def _step(
         self,

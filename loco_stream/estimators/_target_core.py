@@ -76,7 +76,9 @@ class TargetCore(ModelCore):
     def _make_args(self, settings: Settings, state: State, scratch: Scratch) -> TargetKernelArgs:
         assert self.targets is not None
         work = allocate_target_scratch(self.layout, settings, state)
-        return TargetKernelArgs(TargetModel(settings, state, scratch, self.targets, work))
+        return TargetKernelArgs(
+            TargetModel(settings, state, scratch, self.targets, work), self._args
+        )
 
     # Targets and answers
 
@@ -135,6 +137,10 @@ class TargetCore(ModelCore):
         answers = self.run(self.placed(X, names), np.zeros(len(X), np.int64), Y)
         self.warn_of_columns()
         return answers
+
+    def predict_matrix(self, X: Float64, names: Sequence[Hashable]) -> Float64:
+        """Return predictions of rows as `learn_matrix` does; nothing is learned."""
+        return self.run(self.placed(X, names), learns=False)
 
     def no_radii(self, n: int) -> Float64:
         """Return room for the half widths of the intervals of `n` rows, infinite."""

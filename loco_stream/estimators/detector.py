@@ -271,11 +271,9 @@ class LOCODetector(AnomalyDetector):
     def _show(self, results: RowResults) -> None:
         """Set the attributes by the last row."""
         onset, state, alarm = results.scores[-1].tolist()
-        self.score_ = onset
-        self.state_ = state
-        self.alarm_ = alarm > 0.0
-        self.blame_ = results.blame(-1)
-        self.expected_ = results.expected(-1)
+        shown = {"score_": onset, "state_": state, "alarm_": alarm > 0.0}
+        shown |= {"blame_": results.blame(-1), "expected_": results.expected(-1)}
+        self.__dict__.update(shown)  # not one by one: none of them is a parameter
 
     def confirm(self, t0: Any, t1: Any) -> int:
         """Declare the rows from `t0` to `t1` anomalous: their unusual values stay unusual.

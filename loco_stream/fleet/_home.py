@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
+from loco_stream.engine.adapters import check_monitor
+from loco_stream.engine.model_adapter import task_of
 from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.detector import LOCODetector
+from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.fleet.keyed_model import ModelFactory
@@ -40,8 +43,9 @@ __all__ = [
 ]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
-Template: TypeAlias = LOCOClassifier | LOCORegressor | LOCODetector
+Template: TypeAlias = LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector
 
+_TEMPLATES = " or ".join(estimator.__name__ for estimator in get_args(Template))
 _FORMAT = 2
 
 
@@ -99,6 +103,8 @@ class FleetHome:
                 raise ConfigError(
                     f"`model` must equal the one that {storage.location} was begun with, or be None"
                 )
+            if monitor is not None:
+                check_monitor(monitor, task_of(self.template))
             self._watch = None if monitor is None else json.loads(json.dumps(monitor.settings))
             if header.share != share:
                 raise ConfigError(
@@ -302,7 +308,7 @@ def load_template(storage: Storage) -> Template:
     """Return the model that a fleet was begun with."""
     saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
-    estimators: tuple[type[Template], ...] = (LOCOClassifier, LOCORegressor, LOCODetector)
+    estimators: tuple[type[Template], ...] = get_args(Template)
     for estimator in estimators:
         if kind == estimator.__name__:
             return estimator.from_state(config, arrays)
@@ -314,8 +320,8 @@ def _check_options(model: object, share: str, monitor: TaskMonitor | None) -> No
         raise ConfigError(f"`share` must be 'none', 'start' or 'prior', got {share!r}")
     if model is not None and not isinstance(model, Template):
         raise ConfigError(
-            "`model` must be a LOCOClassifier, LOCORegressor or LOCODetector, or None for the "
-            f"model that the directory was begun with, got {type(model).__name__}"
+            f"`model` must be a {_TEMPLATES}, or None for the model that the directory was begun "
+            f"with, got {type(model).__name__}"
         )
     if isinstance(model, LOCODetector) and (monitor is not None or share != NONE):
         raise ConfigError("`monitor` must be None and `share` 'none' with a LOCODetector")

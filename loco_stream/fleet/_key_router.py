@@ -171,7 +171,7 @@ class KeyRouter:
         """Return the pending rows and the ids as plain values for `encode_plain`."""
         return {
             "pending": [row.encoded(number) for number, row in self._pending.items()],
-            "ids": self.ids.export_state(),
+            "ids": self.ids.encoded_state(),
         }
 
     def restore_state(self, state: State | Sequence[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from loco_stream._problems import TARGETS, is_numeric
 from loco_stream.engine.row import cut
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
@@ -46,6 +47,8 @@ class Replies:
         self._fleet = fleet
         self._router = router
         self._reply = reply
+        # value of a class or target that the model of a key does not know
+        self._unknown = math.nan if is_numeric(fleet.task) else 0.0
         self.n_asked = 0
         self.n_without_key = 0
 
@@ -77,7 +80,7 @@ class Replies:
             X = event.X
             names = event.features
         self.n_without_key += keys.count(None)
-        self._reply(event, *_joined([self._values(keys, X, names)]))
+        self._reply(event, *_joined([self._values(keys, X, names)], self._unknown))
 
     def _reply_to_block(self, event: Block) -> Iterator[list[Event]]:
         """Yield a block in pieces without a repeated key, each predicted before it is learned."""
@@ -88,28 +91,28 @@ class Replies:
             replies.append(self._values(keys[begin:end], X[begin:end], names))
             yield [cut(event, begin, end)]
             begin = end
-        self._reply(event, *_joined(replies))
+        self._reply(event, *_joined(replies, self._unknown))
 
     def _values(self, keys: Sequence[Key | None], X: Matrix, names: Sequence[Hashable]) -> _Reply:
         """Return the values of each row and the classes of all.
 
-        A class that the key's model does not know has probability 0. A key without a model, or
-        no key, has the probabilities of the shared model; without one, 0 for all classes, or NaN in
-        regression.
+        A class that the key's model does not know has probability 0, and a target that it does not
+        know is NaN. A key without a model, or no key, has the probabilities of the shared model;
+        without one, 0 for all classes, or NaN in regression.
         """
         members: dict[Key | None, list[int]] = {}
         for i, key in enumerate(keys):
             members.setdefault(key, []).append(i)
         found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
         given = {key: values for key, values in found.items() if values is not None}
-        if self._fleet.task != "classification":
+        if self._fleet.task not in ("classification", TARGETS):
             table = np.full((len(keys), 1), math.nan, np.float32)
             for key, (numbers, _) in given.items():
                 table[members[key]] = numbers
             return table, []
         known = dict.fromkeys(label for _, labels in given.values() for label in labels)
         columns = {label: j for j, label in enumerate(known)}
-        table = np.zeros((len(keys), len(columns)), np.float32)
+        table = np.full((len(keys), len(columns)), self._unknown, np.float32)
         for key, (probabilities, labels) in given.items():
             places = [columns[label] for label in labels]
             table[np.ix_(members[key], places)] = probabilities
@@ -131,14 +134,14 @@ def _ends(keys: Sequence[Key | None], *, whole: bool) -> list[int]:
     return [*ends, len(keys)]
 
 
-def _joined(replies: Sequence[_Reply]) -> _Reply:
-    """Join replies that may have different classes."""
+def _joined(replies: Sequence[_Reply], unknown: float) -> _Reply:
+    """Join replies that may have different classes or targets."""
     classes = list(dict.fromkeys(label for _, known in replies for label in known))
     if not classes:
         return np.vstack([table for table, _ in replies]), []
     joined = []
     for table, known in replies:
-        wide = np.zeros((len(table), len(classes)), np.float32)
+        wide = np.full((len(table), len(classes)), unknown, np.float32)
         wide[:, [classes.index(label) for label in known]] = table
         joined.append(wide)
     return np.vstack(joined), classes

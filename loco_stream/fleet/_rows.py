@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._problems import TARGETS, known_targets
+from loco_stream.engine.validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.estimators.inputs.tables import column_names, table
+from loco_stream.estimators.inputs.tables import column_names, table, target_matrix
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
@@ -40,6 +42,7 @@ __all__ = [
     "make_rows",
     "read_names",
     "read_rows",
+    "read_targets",
     "reset_of",
 ]
 
@@ -116,7 +119,8 @@ class Rows:
     X
         (n, n_features) float32 or float64, object if it holds texts, or n rows by name.
     y
-        n labels; empty for OBSERVE. For LABELS, the labels, None where a label will not arrive.
+        n labels, dicts of several targets; empty for OBSERVE. For LABELS, the labels, None where a
+        label will not arrive.
     features
         Names of the columns; None for the model's slots in order.
     source, epoch, seq
@@ -275,6 +279,42 @@ def read_names(features: Iterable[Hashable] | None, X: Table) -> tuple[Hashable,
         The number of names differs from the number of columns.
     """
     return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
+
+
+def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict[Hashable, float]]:
+    """Return labels of several targets as dicts without the missing values.
+
+    Raises
+    ------
+    InputError
+        A label has no value or one that is no number, or the names do not fit the columns.
+
+    Examples
+    --------
+    >>> read_targets([[20.5, 2.0], [21.0, float("nan")]], ("heat", "flow"))
+    [{'heat': 20.5, 'flow': 2.0}, {'heat': 21.0}]
+    """
+    labels = [y] if isinstance(y, Mapping) else y
+    if not (isinstance(labels, list | tuple) and labels and isinstance(labels[0], Mapping)):
+        labels = _rows_of_targets(labels, targets)
+    elif targets is not None:
+        raise InputError("`targets` must be None where `y` holds dicts")
+    for label in labels:
+        if (fault := label_fault(label, TARGETS)) is not None:
+            raise InputError(fault)
+    return [known_targets(label) for label in labels]
+
+
+def _rows_of_targets(
+    Y: LabelsLike, targets: Iterable[Hashable] | None
+) -> list[dict[Hashable, float]]:
+    """Return each row of an array or frame, by the names of its columns."""
+    given = table(Y)
+    values = target_matrix(given.numbers, len(given.numbers))
+    targets = given.names if targets is None else targets
+    width = values.shape[1]
+    names = tuple(range(width)) if targets is None else column_names(targets, width)
+    return [dict(zip(names, row, strict=True)) for row in values.tolist()]
 
 
 def _raw(value: object) -> msgspec.Raw:

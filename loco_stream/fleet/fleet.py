@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from loco_stream._problems import TARGETS
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._estimator import LOCOEstimator
@@ -30,6 +31,7 @@ from loco_stream.fleet._rows import (
     make_rows,
     read_names,
     read_rows,
+    read_targets,
 )
 from loco_stream.fleet._shard import LearnResult, ShardOptions, parse_sync
 from loco_stream.fleet._storage import open_storage
@@ -54,8 +56,9 @@ class Fleet:
     Parameters
     ----------
     model
-        A `LOCOClassifier` or `LOCORegressor` that new keys start from, fresh or trained on many
-        devices. None selects the model that the directory was begun with.
+        The model that new keys start from: a `LOCOClassifier`, `LOCORegressor`,
+        `LOCOMultiTargetRegressor` or `LOCODetector`, fresh or trained on many devices. None selects
+        the model that the directory was begun with.
     directory
         Where everything is stored: a directory, or the URL of an object store such as
         ``s3://BUCKET/PREFIX`` (needs the extra ``objects``). One fleet at a time works in it.
@@ -154,6 +157,7 @@ class Fleet:
             raise ConfigError(f"`lease` must be a number of seconds from 1 to 20, got {lease!r}")
         storage = open_storage(directory, lease=lease)
         self._home = FleetHome(storage, model, key_groups, monitor, settings, share)
+        self._has_targets = self.task == TARGETS
         self._schedule = PoolSchedule(share_every, share_seconds, bounded=share == START)
         self._next_seq = 0
         self._backend: Backend
@@ -205,7 +209,10 @@ class Fleet:
 
     @property
     def task(self) -> str:
-        """Task type of the models: classification, regression or watching."""
+        """Task type of the models.
+
+        It is classification, regression, multi-target regression or watching.
+        """
         return task_of(self._home.template)
 
     @property
@@ -238,6 +245,7 @@ class Fleet:
         y: LabelsLike,
         *,
         features: Iterable[Hashable] | None = None,
+        targets: Iterable[Hashable] | None = None,
         source: str = "",
         epoch: int = 0,
         seq: int | Sequence[int] | None = None,
@@ -255,9 +263,12 @@ class Fleet:
         X
             (n, n_features) numbers, or n rows by name.
         y
-            n labels.
+            n labels. Of several targets: n dicts from target to number, or numbers (n, n_targets),
+            NaN where missing.
         features
             Names of the columns; None for the model's slots in order.
+        targets
+            Names of the targets where `y` is an array; None for their positions.
         source, epoch
             Who sent the rows, and in which of its runs.
         seq
@@ -272,6 +283,7 @@ class Fleet:
         CheckpointError
             The log cannot be written; the rows of this call are not learned.
         """
+        y = self._labels(y, targets)
         rows = self._rows(key, X, y, features, source, epoch, seq)
         self._backend.learn([rows])
         self._share_when_due([rows])
@@ -283,14 +295,16 @@ class Fleet:
         y: LabelsLike,
         *,
         features: Iterable[Hashable] | None = None,
+        targets: Iterable[Hashable] | None = None,
         source: str = "",
         epoch: int = 0,
         seq: int | Sequence[int] | None = None,
     ) -> Matrix:
         """Predict, then learn rows of a key; return the predictions, (n,).
 
-        Parameters and errors are as for `learn`.
+        Parameters and errors are as for `learn`. A prediction of several targets is a dict.
         """
+        y = self._labels(y, targets)
         (result,) = self.process([self._rows(key, X, y, features, source, epoch, seq)])
         if result.refusal is not None:
             raise InputError(result.refusal)
@@ -308,7 +322,7 @@ class Fleet:
         """Predict rows of a key without learning, (n,).
 
         If the key is None or has no model, the shared model predicts; without one, the prediction
-        is None per row.
+        is None per row. A prediction of several targets is a dict.
         """
         table = read_rows(X)
         key = _NO_KEY if key is None else check_key(key)
@@ -554,6 +568,14 @@ class Fleet:
             self._backend.close(store=store)
         finally:
             self._home.close()
+
+    def _labels(self, y: LabelsLike, targets: Iterable[Hashable] | None) -> LabelsLike:
+        """Return labels as the models take them: those of several targets as dicts."""
+        if self._has_targets:
+            return read_targets(y, targets)
+        if targets is not None:
+            raise InputError(f"`targets` must be None where the task is {self.task}")
+        return y
 
     def _rows(
         self,

@@ -8,6 +8,8 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+from loco_stream._problems import TARGETS
+from loco_stream.engine.adapters import learning_adapter, monitored
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
@@ -215,6 +217,7 @@ class KeyedModel:
         self.changed = True
         self.alarms: list[Record] = []
         self._is_watched = watch is not None
+        self._has_targets = task_of(model) == TARGETS
         self._trainer = self._make_trainer(model, watch)
         self._trainer.on_alarm(self._add_alarm)
         # all rows learned so far, while they are few and alone determine the state
@@ -227,13 +230,13 @@ class KeyedModel:
         if watch is None:
             return Trainer(adapter, pending, in_detail=False)
         problem = task_of(model)
-        monitor = TaskMonitor(**{**watch, "problem": problem})
+        monitor = TaskMonitor(**{**watch, "problem": monitored(problem)})
         measures = RunMeasures(problem)
         return Trainer(adapter, pending, measures, monitor, in_detail=False)
 
     def _adapter(self, model: Any) -> ModelAdapter:
         if self._shared is None or self._shared.begins:
-            return ModelAdapter(model)
+            return learning_adapter(model)
         return MixtureAdapter(model, self._shared)
 
     @property
@@ -344,7 +347,7 @@ class KeyedModel:
             return [self._trainer.observe_row(_row(rows, i)) for i in range(len(rows))]
         if rows.kind == LABELS:
             return self._learn_labels(rows)
-        if self._is_watched or self.mixture is not None:
+        if self._is_watched or self._has_targets or self.mixture is not None:
             return self._learn_by_trainer(rows)
         if isinstance(rows.X, list):
             return self._learn_named(rows.X, rows.y, predicts)
@@ -398,9 +401,18 @@ class KeyedModel:
         if isinstance(adapter, MixtureAdapter):
             names = None if features is None else tuple(features)
             return chosen(*adapter.combined(X, names, False), adapter.decision)
+        if self._has_targets:
+            return self._predict_targets(X, features)
         if isinstance(X, list):
             return [plain(self.model.predict_one(x, in_stream=False)) for x in X]
         return _listed(self.model.predict_array(X, features, in_stream=False))
+
+    def _predict_targets(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+        """Return the value of each target of each row, as a dict."""
+        if isinstance(X, list):
+            return [self.model.predict_one(x) for x in X]
+        values = self.model.predict_array(X, features).tolist()
+        return [dict(zip(self.model.targets, row, strict=True)) for row in values]
 
     def state_sha256(self) -> str:
         """Return the SHA-256 of the model, as of a single model that learned the same rows."""
@@ -449,6 +461,8 @@ class KeyedModel:
             report["decision"] = self.decision.to_plain()
         if trainer.measures is not None and trainer.monitor is not None:
             report |= trainer.measures.prequential.report()
+            if self._has_targets:
+                report |= trainer.measures.prequential.classes()
             report |= trainer.monitor.report()
             report["last_drift"] = trainer.last_drift
         plain_report: Config = jsonable(report)

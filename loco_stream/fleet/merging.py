@@ -20,6 +20,7 @@ from loco_stream.learner.readout.experts.least_squares import LASTING_LEAK
 __all__ = ["merge"]
 
 Model = TypeVar("Model", bound=LOCOEstimator)
+_MERGED = ("LOCOClassifier", "LOCORegressor")
 Arrays = dict[str, NDArray[Any]]
 _COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
 
@@ -64,7 +65,8 @@ def merge(
     Raises
     ------
     InputError
-        They differ in options or features, or their readout is not recursive.
+        They differ in options or features, their readout is not recursive, or they are neither
+        classifiers nor regressors of one target.
 
     Examples
     --------
@@ -98,6 +100,10 @@ def _check(parts: Sequence[_Part]) -> None:
     if not parts or any(part.n_seen == 0 for part in parts):
         raise InputError("`keys` must name one model or more, each of which has learned a row")
     first = parts[0]
+    if first.config["kind"] not in _MERGED:
+        raise InputError(
+            f"models to merge must be a {' or '.join(_MERGED)}, got a {first.config['kind']}"
+        )
     options = first.config["parameters"]
     advanced = options["advanced"]
     shapes = _shapes(first)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Self, TypeAlias
 
+from loco_stream._problems import TARGETS
+from loco_stream.engine.model_adapter import task_of
 from loco_stream.engine.report import jsonable
 from loco_stream.errors import ConfigError, LocoStreamError
 from loco_stream.estimators._estimator import LOCOEstimator
@@ -176,7 +178,8 @@ class _PartitionWorker:
         with suppress(LocoStreamError):  # raised when a partition is opened
             check_url(self._options.source.replace(_PLACE, "0"))
         model = load_template(open_storage(self._location)).clone()
-        model.learn_predict_array([[0.0], [1.0]], [0, 1])
+        labels = [[0.0], [1.0]] if task_of(model) == TARGETS else [0, 1]
+        model.learn_predict_array([[0.0], [1.0]], labels)
 
     def start(self, number: int) -> bool:
         """Open a partition, and run it in a thread; return True."""
@@ -289,8 +292,6 @@ class PartitionedFleet:
     @property
     def task(self) -> str:
         """Task type of the models."""
-        from loco_stream.engine.model_adapter import task_of
-
         return task_of(self._home.template)
 
     def assign(self) -> None:

@@ -11,6 +11,7 @@ from heapq import nlargest
 from itertools import islice
 from typing import Any, TypeAlias
 
+from loco_stream._problems import is_numeric
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
@@ -45,7 +46,7 @@ class _Stop(BaseException):
 class _KeyScore:
     """Mean error of a key over about its last 500 rows in this process.
 
-    It is the share of wrong labels, or the mean absolute error of values.
+    It is the share of wrong labels, or the mean absolute error of values and over targets.
     """
 
     n_rows: int = 0
@@ -105,7 +106,7 @@ class FleetRunner:
         self._fleet = fleet
         self._reader = reader
         self._key = key
-        self._is_regression = fleet.task == "regression"
+        self._is_regression = is_numeric(fleet.task)
         self._is_watching = fleet.task == "watching"
         self._router = KeyRouter(key, labelled=not self._is_watching)
         self._replies = Replies(fleet, self._router, reader.source.reply)
@@ -366,8 +367,8 @@ class FleetRunner:
             score = self._scores[key] = _KeyScore()
         if not self._is_regression:
             score.add(float(y != y_pred))
-        elif y_pred is not None:
-            score.add(abs(y - y_pred))
+        elif (error := absolute_error(y, y_pred)) is not None:
+            score.add(error)
         self._counts.n_samples += 1
 
     def _emit_records(self, key: Key, records: Iterable[Record]) -> None:
@@ -388,6 +389,22 @@ class FleetRunner:
         self._reader.source.ack(position)
         self._position = position
         self._acknowledged_at = time.monotonic()
+
+
+def absolute_error(y: Label, y_pred: Label) -> float | None:
+    """Return the error of a value, or the mean over the targets; None if none was predicted.
+
+    Examples
+    --------
+    >>> absolute_error(2.0, 2.5), absolute_error({"a": 1.0, "b": 2.0}, {"a": 4.0, "b": 1.0})
+    (0.5, 2.0)
+    """
+    if y_pred is None:
+        return None
+    if not isinstance(y, Mapping):
+        return float(abs(y - y_pred))
+    errors = [abs(value - y_pred[name]) for name, value in y.items() if name in y_pred]
+    return math.fsum(errors) / len(errors) if errors else None
 
 
 def _n_timed_rows(event: Event) -> int:

@@ -55,10 +55,13 @@ def _draw_weights(weights: Array, shapes: Shapes) -> None:
     """Draw the weights of each feature from its own place, so that room for more changes none."""
     key = rng.derive_key(shapes.settings.seed_key, WEIGHT_KEY)
     n_features = shapes.lengths["scaled"]
-    n_fixed = weights.shape[1]
-    for row in range(len(weights)):
-        span, feature = divmod(row, n_features)
-        weights[row] = rng.normals(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
+    if weights.size:
+        weights[:] = rng.kept_draws(_drawn, key, n_features, *weights.shape)
+
+
+def _drawn(key: int, n_features: int, n_rows: int, n_fixed: int) -> NDArray[np.float64]:
+    span, feature = np.divmod(np.arange(n_rows), n_features)
+    return rng.normals_at(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
 
 
 def _draw_biases(biases: Array, shapes: Shapes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,10 +9,10 @@ import numpy as np
 from numba import config, typeof
 from numpy.typing import NDArray
 
-from loco_stream._compiler.packing import PACKED, make_opener, pack
+from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
 from loco_stream.learner.arrays.allocate import allocate
 from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch
-from loco_stream.learner.arrays.spec import array_of, specs
+from loco_stream.learner.arrays.spec import ArraySpec, array_of, leaves, specs
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings, resolve
 from loco_stream.learner.specialisation import SPECIALISATIONS, specialised
@@ -40,6 +39,9 @@ class KernelArgs:
         Its arrays are kept alive as long as this object is.
     type_of
         Returns numba's type of such a model for a kind of neuron; None: that of a `Model`.
+    before
+        The arguments of a model of the same type. Parts that both have are neither checked nor
+        packed again, which is most of the time that a model needs to grow.
 
     Raises
     ------
@@ -47,41 +49,45 @@ class KernelArgs:
         An array is not of the type that the compiled code was made for.
     """
 
-    def __init__(self, model: Any, type_of: Any = None) -> None:
+    def __init__(self, model: Any, type_of: Any = None, before: KernelArgs | None = None) -> None:
         self.model = model
-        if not config.DISABLE_JIT and not _fits(model, type_of):
+        parts = parts_of(model.settings)
+        for group in model[1:]:
+            parts += leaves(group)
+        self._words: Words = Words(parts, None if before is None else before._words)
+        if not config.DISABLE_JIT and not _fits(model, self._words, type_of):
             raise ValueError(
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
-        self.words: NDArray[np.int64] = pack(model)
+        self.words: NDArray[np.int64] = self._words.array
         cell = specialised(model.settings) if PACKED else model.settings.cell
         # what `step.run` takes first: the neuron, and the words or the model itself
         self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)
 
 
-def _fits(model: Any, type_of: Any) -> bool:
+def _fits(model: Any, words: Words, type_of: Any) -> bool:
     """Return whether a model's arrays are as `allocate` makes them.
 
-    Numba's own inspection of each takes a hundred times longer.
+    Of a model with arrays that were checked before, only the others are. Numba's own inspection of
+    each takes a hundred times longer.
     """
-    for group in model[1:]:
-        for spec, array in zip(specs(type(group)), _arrays(group), strict=True):
-            sound = array.dtype == spec.dtype and array.ndim == len(spec.axes)
-            if not sound or not array.flags.carray:
-                return False
+    own = [spec for group in model[1:] for spec in specs(type(group))]
+    n_settings = len(words.parts) - len(own)
+    positions = range(len(words.parts)) if words.new is None else words.new
+    for i in positions:
+        if i >= n_settings and not _is_sound(own[i - n_settings], array_of(words.parts[i])):
+            return False
+    if positions and positions[0] >= n_settings:
+        return True
     cell = type(model.settings.cell)
     if type_of is None:
         type_of = _model_type
     return bool(typeof(model.settings) == type_of(cell).types[0])
 
 
-def _arrays(group: Any) -> Iterator[NDArray[Any]]:
-    """Yield the arrays of a group in the order of its specs."""
-    for part in group:
-        if isinstance(part, tuple):
-            yield from _arrays(part)
-        else:
-            yield array_of(part)
+def _is_sound(spec: ArraySpec, array: NDArray[Any]) -> bool:
+    sound = array.dtype == spec.dtype and array.ndim == len(spec.axes)
+    return sound and bool(array.flags.carray)
 
 
 @cache

@@ -111,9 +111,10 @@ class InputView:
     def values(self, row: Vector) -> Vector | None:
         """Return the columns of a row that signatures compare; None without features.
 
-        The scale is updated with them.
+        A row before the first number, which set the width, has none. The scale is updated with the
+        columns.
         """
-        if not self.width:
+        if not self.width or not len(row):
             return None
         values: Vector = row[self._columns]
         self.scale.update(values)

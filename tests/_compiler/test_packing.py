@@ -10,7 +10,7 @@ from numba import errors, typeof
 from numpy.typing import NDArray
 
 from loco_stream import LOCOClassifier
-from loco_stream._compiler.packing import PACKED, make_opener, pack
+from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
 from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.kernel_args import opened
 from tests.helpers.jitted import entry
@@ -92,6 +92,10 @@ def what_is_opened(value):
     return pack(value) if PACKED else value
 
 
+def pack(value):
+    return Words(parts_of(value)).array
+
+
 @pytest.mark.parametrize("wrap", [False, True])
 def test_fields_of_every_kind_are_read(wrap):
     cell = CellWithConstants(Cell(1.0)) if wrap and PACKED else Cell(1.0)
@@ -124,6 +128,17 @@ def test_the_words_are_numbers_and_addresses_and_shapes_in_the_order_of_the_fiel
         5,
         2,
     ]
+
+
+def test_words_of_a_group_with_other_arrays_are_those_of_a_new_one():
+    value = group()
+    words = Words(parts_of(value))
+    inner = fresh_group(Arrays, rows=7).inner
+    other = value._replace(arrays=value.arrays._replace(inner=inner))
+    again = Words(parts_of(other), words)
+    assert again.array.tolist() == Words(parts_of(other)).array.tolist()
+    assert len(again.new) == 2
+    assert words.array.tolist() == Words(parts_of(value)).array.tolist()
 
 
 @packed

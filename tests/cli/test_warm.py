@@ -34,3 +34,12 @@ def test_what_is_compiled_is_reported_with_its_seconds(monkeypatch):
 def test_warm_compiles_all_that_a_command_does():
     needed = {*_warm_up.COMMON, _warm_up.OF_ALARMS, _warm_up.OF_FORECASTS, _warm_up.OF_TARGETS}
     assert needed <= set(_warm_up.PARTS)
+
+
+def test_what_is_loaded_is_exempt_from_collections_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(_warm_up.gc, "freeze", lambda: calls.append("freeze"))
+    watch = _warm_up.freeze_loaded()
+    for _ in range(3):
+        watch(None)
+    assert calls == ["freeze"]

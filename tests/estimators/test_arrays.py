@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -168,6 +169,20 @@ def test_more_room_changes_no_bit_of_what_is_learned(room, options):
     lines = len(before["net.weights"])
     assert np.array_equal(after["net.weights"][:lines], before["net.weights"])
     assert np.array_equal(after["net.feedback"][:, :4], before["net.feedback"])
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": (0.3, 20.0), "max_delay": 2, "neighbors": 5}])
+def test_what_a_growing_model_keeps_in_use_changes_no_bit(options):
+    """It keeps working memory and what compiled code is handed; a copy makes all of it anew."""
+    grown = LOCOClassifier(hidden_sizes=8, seed=1, **options)
+    anew = LOCOClassifier(hidden_sizes=8, seed=1, **options)
+    for i in range(40):
+        x = {f"f{j}": float(i % 7 - j % 3) for j in range(i % 3, 1 + i)}
+        assert grown.predict_proba_one(x) == anew.predict_proba_one(x)
+        grown.learn_one(x, i % (2 + i // 4))
+        anew.learn_one(x, i % (2 + i // 4))
+        anew = copy.copy(anew)
+    assert_same(arrays_of(grown), arrays_of(anew))
 
 
 def test_the_order_of_a_dict_does_not_matter():

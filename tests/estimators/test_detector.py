@@ -54,6 +54,25 @@ def test_a_block_equals_the_loop_bit_by_bit():
     assert scores.alarm[700]
 
 
+def test_rows_of_floats_in_the_order_of_the_columns_are_rows_like_others():
+    """Most rows are; they are read at once."""
+    special = {40: np.nan, 80: np.inf, 120: None, 160: 2, 200: "open"}
+    rows = [{"a": u, "b": v} for u, v in np.random.default_rng(2).normal(size=(300, 2)).tolist()]
+    for i, value in special.items():
+        rows[i]["a"] = value
+    detectors = [LOCODetector(seed=1) for _ in range(2)]
+    for x in rows:
+        found = []
+        for detector, given in zip(detectors, (x, dict(reversed(x.items()))), strict=True):
+            onset = detector.score_one(given)
+            detector.learn_one(given)
+            found.append((onset, *results(detector)))
+        assert found[0] == found[1]
+    assert state_sha256(*export_model(detectors[0])) == state_sha256(*export_model(detectors[1]))
+    with pytest.raises(InputError, match="at most 1e30"):
+        detectors[0].learn_one({"a": 1e31, "b": 0.0})
+
+
 def test_blocks_of_any_size_give_the_same_scores():
     X = rows_of()
     X[50:60, 0] = np.nan

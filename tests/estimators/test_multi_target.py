@@ -13,7 +13,6 @@ from river import checks, preprocessing
 
 from loco_stream import (
     AdvancedOptions,
-    Fleet,
     LOCOMultiTargetRegressor,
     LOCORegressor,
     load,
@@ -299,11 +298,6 @@ def test_a_pipeline_with_several_targets_is_saved(tmp_path):
         assert loaded.predict_one(x) == pipeline.predict_one(x)
         for each in (loaded, pipeline):
             each.learn_one(x, y)
-
-
-def test_a_fleet_refuses_several_targets(tmp_path):
-    with pytest.raises(ConfigError, match="`model` must be a LOCOClassifier, LOCORegressor or"):
-        Fleet(model(), tmp_path)
 
 
 def test_river_checks():

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loco_stream import Fleet, LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+from loco_stream import (
+    Fleet,
+    LOCOClassifier,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+    StreamEngine,
+    TaskMonitor,
+)
 from loco_stream.connectors import open_sink
 from loco_stream.engine.row_ids import COUNTERS
 from loco_stream.engine.source_reader import PairSource, SourceReader
@@ -52,7 +59,21 @@ class Collector(Sink):
         pass
 
 
-def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
+def classes_of(X, y):
+    return y
+
+
+def numbers_of(X, y):
+    return X[:, 0].tolist()
+
+
+def targets_of(X, y):
+    """Return two targets per row, of which every fifth row lacks one."""
+    pairs = [{"heat": float(a + b), "flow": float(c)} for a, b, c in X]
+    return [{"heat": y["heat"]} if i % 5 == 4 else y for i, y in enumerate(pairs)]
+
+
+def stream(n_blocks=12, n_rows=20, named=False, label=classes_of):
     """Return blocks of three devices, every second one without labels.
 
     The labels of half of these blocks arrive later, in random order.
@@ -61,7 +82,7 @@ def stream(n_blocks=12, n_rows=20, named=False, numbers=False):
     labels = []
     for number in range(n_blocks):
         X, y = rows_of(number, n_rows)
-        labels.append(X[:, 0].tolist() if numbers else y)
+        labels.append(label(X, y))
         y = labels[-1]
         device = np.arange(n_rows) % 3
         table = np.column_stack([device, X]).astype(np.float32)
@@ -121,20 +142,26 @@ def alone(model, events, device):
     return state_sha256(*export_model(engine.model)), collected.rows, report.to_dict()
 
 
+def several():
+    return LOCOMultiTargetRegressor(hidden_sizes=8, seed=1)
+
+
 MODELS = {
-    "classifier": (template, False),
-    "memory": (lambda: LOCOClassifier(hidden_sizes=8, memory=(0.5, 20.0), seed=1), False),
-    "regressor": (lambda: LOCORegressor(hidden_sizes=8, seed=1), True),
+    "classifier": (template, classes_of),
+    "memory": (lambda: LOCOClassifier(hidden_sizes=8, memory=(0.5, 20.0), seed=1), classes_of),
+    "regressor": (lambda: LOCORegressor(hidden_sizes=8, seed=1), numbers_of),
+    "targets": (several, targets_of),
 }
 
 
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_late_labels_are_learned_as_by_one_engine_per_device(tmp_path, name, named):
-    make, numbers = MODELS[name]
-    events = stream(named=named, numbers=numbers)
+    make, label = MODELS[name]
+    events = stream(named=named, label=label)
     collected = Collector()
-    monitor = TaskMonitor(holdout=0, problem="regression" if numbers else "classification")
+    scores = ("accuracy",) if label is classes_of else ("mae", "window_mae")
+    monitor = TaskMonitor(holdout=0, problem="regression" if "mae" in scores else "classification")
     with Fleet(make(), tmp_path, max_resident=2, monitor=monitor) as fleet:
         report = FleetRunner(
             fleet, SourceReader(RequestSource(events)), "device", [collected]
@@ -146,25 +173,29 @@ def test_late_labels_are_learned_as_by_one_engine_per_device(tmp_path, name, nam
                 row[1:] for row in told
             ]
             own = fleet.report(device)
-            score = "mae" if numbers else "accuracy"
-            assert (own[score], own["n_samples"]) == (found[score], found["n_samples"])
+            for score in ("n_samples", *scores):
+                assert own[score] == found[score]
+            if label is targets_of:
+                assert own["per_target"]["flow"]["mae"] == found["per_target"]["flow"]["mae"]
     labels = sum(len(event.of) for event in events if isinstance(event, Labels))
     assert (report["n_unlabelled"], report["n_orphaned"], report["n_expired"]) == (120, 0, 0)
     assert report["n_samples"] == 120 + labels
     assert report["n_pending"] == 120 - labels
 
 
-def test_rows_with_late_labels_are_learned_once(tmp_path):
+@pytest.mark.parametrize("name", ["classifier", "targets"])
+def test_rows_with_late_labels_are_learned_once(tmp_path, name):
     """The stream restarts at several points, as after kills between log and position."""
-    events = stream()
+    make, label = MODELS[name]
+    events = stream(label=label)
     for cut in (3, 5, 9, len(events)):
-        with Fleet(template(), tmp_path, max_resident=1, checkpoint_every=30) as fleet:
+        with Fleet(make(), tmp_path, max_resident=1, checkpoint_every=30) as fleet:
             (tmp_path / "position").unlink(missing_ok=True)
             FleetRunner(fleet, SourceReader(RequestSource(events[:cut])), "device").run()
             discard_models(fleet)
     with Fleet(None, tmp_path) as fleet:
         for device in range(3):
-            assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+            assert fleet.state_sha256(device) == alone(make(), events, device)[0]
 
 
 def test_pending_rows_survive_a_restart(tmp_path):
@@ -199,6 +230,22 @@ def test_requests_are_predicted_by_the_model_of_each_row(tmp_path):
             assert dict(zip(classes, values[row], strict=True)) == expected
         assert not values[2:].any()
         assert none.shape == (4, 0)
+
+
+def test_requests_for_several_targets_have_a_column_per_target(tmp_path):
+    X, _ = rows_of(99, 3)
+    rows = [Sample({"device": 0, "a": 1.0, "b": 0.0, "c": 0.0}, {"heat": 2.0}, 0, source="plant")]
+    rows += [Sample({"device": 1, "a": 1.0, "b": 0.0, "c": 0.0}, {"flow": 7.0}, 1, source="plant")]
+    table = np.column_stack([[0, 1, 2], X]).astype(np.float32)
+    source = RequestSource([*rows, PredictRequest(table, NAMES, source="plant", tag="me")])
+    with Fleet(several(), tmp_path) as fleet:
+        FleetRunner(fleet, SourceReader(source), "device").run()
+        expected = [fleet.predict(key, X[key : key + 1], NAMES[1:])[0] for key in (0, 1)]
+    ((_, values, targets),) = source.replies
+    assert targets == ["heat", "flow"]
+    assert values[0, 0] == np.float32(expected[0]["heat"])
+    assert values[1, 1] == np.float32(expected[1]["flow"])
+    assert np.isnan(values).tolist() == [[False, True], [True, False], [True, True]]
 
 
 def test_replies_to_tagged_blocks_are_made_before_the_rows_are_learned(tmp_path):
@@ -238,30 +285,33 @@ def slowly(events):
         yield event
 
 
-def serve(folder, n_blocks):
+def serve(folder, n_blocks, name):
     """Learn the stream from where it was acknowledged; the killed processes call this."""
+    make, label = MODELS[name]
     with Fleet(
-        template(), folder, max_resident=2, checkpoint_every=500, durability="interval:0.2s"
+        make(), folder, max_resident=2, checkpoint_every=500, durability="interval:0.2s"
     ) as fleet:
         print("open", flush=True)
         report = FleetRunner(
-            fleet, SourceReader(PairSource(slowly(stream(n_blocks)))), "device"
+            fleet, SourceReader(PairSource(slowly(stream(n_blocks, label=label)))), "device"
         ).run()
         print(report["n_rejected"], report["n_pending"], flush=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_kills_with_pending_labels_change_no_model(tmp_path, processes):
+@pytest.mark.parametrize("name", ["classifier", "targets"])
+def test_kills_with_pending_labels_change_no_model(tmp_path, processes, name):
+    make, label = MODELS[name]
     rng = random.Random(7)
     n_blocks = 240
     code = (
         "import sys; from tests.fleet.test_late_labels import serve; "
-        "serve(sys.argv[1], int(sys.argv[2]))"
+        "serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])"
     )
     for kill in (True, True, True, False):
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path), str(n_blocks)],
+            [sys.executable, "-c", code, str(tmp_path), str(n_blocks), name],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -274,17 +324,19 @@ def test_kills_with_pending_labels_change_no_model(tmp_path, processes):
             process.kill()
         output, _ = process.communicate(timeout=300)
     assert output.split() == ["0", "1200"]  # labels of 60 of 120 blocks arrive
-    events = stream(n_blocks)
+    events = stream(n_blocks, label=label)
     with Fleet(None, tmp_path) as fleet:
         for device in range(3):
-            assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+            assert fleet.state_sha256(device) == alone(make(), events, device)[0]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_late_labels_and_requests_with_workers(tmp_path):
+@pytest.mark.parametrize("name", ["classifier", "targets"])
+def test_late_labels_and_requests_with_workers(tmp_path, name):
     pytest.importorskip("ray")
-    events = stream()
+    make, label = MODELS[name]
+    events = stream(label=label)
     X, _ = rows_of(99, 2)
     ask = PredictRequest(
         np.column_stack([[0, 1], X]).astype(np.float32), NAMES, source="plant", tag="me"
@@ -292,11 +344,11 @@ def test_late_labels_and_requests_with_workers(tmp_path):
     replies = []
     for workers in (0, 2):
         source = RequestSource([*events, ask])
-        with Fleet(template(), tmp_path / str(workers), workers) as fleet:
+        with Fleet(make(), tmp_path / str(workers), workers) as fleet:
             report = FleetRunner(fleet, SourceReader(source), "device").run()
             assert report["n_samples"] == 120 + 60
             for device in range(3):
-                assert fleet.state_sha256(device) == alone(template(), events, device)[0]
+                assert fleet.state_sha256(device) == alone(make(), events, device)[0]
         replies.append(source.replies)
     assert replies[0][0][2] == replies[1][0][2]
     assert np.array_equal(replies[0][0][1], replies[1][0][1])

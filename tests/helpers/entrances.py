@@ -78,7 +78,7 @@ class RedisClient(Client):
 class FleetClient(RedisClient):
     """Entries of the stream `rows` with one of 64 devices, whose model learns them."""
 
-    PER_ROW = 0.25  # a hostile message is a row of its own; models of hostile devices are larger
+    PER_ROW = 0.5  # a hostile message is a row of its own; models of hostile devices are larger
 
     def send(self, rows):
         super().send([{**row, "device": f"honest{i % 64}"} for i, row in enumerate(rows)])

@@ -628,6 +628,18 @@ def test_a_row_held_out_before_its_score_gets_its_first_prediction():
     assert not monitor._timeline.running.hold.rows[1].hit
 
 
+@pytest.mark.parametrize("n_texts", [1, 3, 7, 20])
+def test_rows_of_texts_may_come_before_the_first_number(n_texts):
+    """They are examined together with the row whose number sets the width of the inputs."""
+    rows = [{"a": "text"}] * n_texts + [{"b": i / 10} for i in range(300)]
+    monitor = TaskMonitor(holdout=0)
+    for i, x in enumerate(rows):
+        monitor.update(i % 2, 0, x, i)
+    again = TaskMonitor(holdout=0)
+    again.restore_state(*monitor.export_state())
+    assert again.report() == monitor.report()
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [

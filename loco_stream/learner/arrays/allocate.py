@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 
 from loco_stream.errors import ConfigError
 from loco_stream.learner.arrays.shapes import shapes_of
-from loco_stream.learner.arrays.spec import Array, Shapes, build, grown, restored, specs
+from loco_stream.learner.arrays.spec import (
+    Array,
+    Shapes,
+    grown,
+    make_group,
+    restored,
+    shape_table,
+    specs,
+)
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
@@ -20,8 +29,7 @@ MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another b
 
 def allocate(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> State:
     """Make the state of a fresh model with room for so many features and outputs."""
-    shapes = _within_bounds(shapes_of(layout, settings, n_features, n_classes))
-    return build(State, lambda spec: spec.make(shapes))
+    return make_group(State, _within_bounds(shapes_of(layout, settings, n_features, n_classes)))
 
 
 def class_capacity(n_classes: int) -> int:
@@ -52,14 +60,18 @@ def _within_bounds(shapes: Shapes) -> Shapes:
             f"`LOCO_STREAM_STATE_BYTES` must be an integer number of bytes, got {given!r}"
         )
     most = int(given)
-    needed = sum(
-        math.prod(spec.shape(shapes.lengths)) * spec.dtype.itemsize for spec in specs(State)
-    )
+    needed = _n_bytes(shapes)
     if needed > most:
         raise MemoryError(
             f"its state would take {needed / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed"
         )
     return shapes
+
+
+@lru_cache(256)
+def _n_bytes(shapes: Shapes) -> int:
+    own = zip(specs(State), shape_table(State, shapes), strict=True)
+    return sum(math.prod(shape) * spec.dtype.itemsize for spec, shape in own)
 
 
 def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:

@@ -27,15 +27,18 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
     Where features have several receptive fields the columns are smoothed along them: the function
     that a neuron computes of a feature should be smooth.
     """
-    draws = rng.normals(
-        rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer), 0, n_pre * n_post
-    )
-    block = draws.reshape(n_pre, n_post)
+    key = rng.derive_key(settings.seed_key, WEIGHT_KEY + 8 * layer)
+    n_fields = settings.n_fields if layer == 0 else 1
+    return rng.kept_draws(_drawn, key, n_fields, n_pre, n_post).copy()
+
+
+def _drawn(key: int, n_fields: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
+    block = rng.normals(key, 0, n_pre * n_post).reshape(n_pre, n_post)
     size = min(NEURON_CLUSTER, n_pre)
     for first in range(0, n_post, size):
         block[:, first : first + size] = _orthonormal(block[:, first : first + size])
-    if layer == 0 and settings.n_fields > 2:
-        block = _smooth(block, settings.n_fields)
+    if n_fields > 2:
+        block = _smooth(block, n_fields)
     return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
 
 

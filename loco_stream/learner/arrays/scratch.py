@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loco_stream.learner.arrays.allocate import lengths_of
 from loco_stream.learner.arrays.shapes import shapes_of
-from loco_stream.learner.arrays.spec import Record, axes, build, record
+from loco_stream.learner.arrays.spec import Record, axes, make_group, record, renewed
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.fixed_layer import FixedLayerScratch
 from loco_stream.learner.plasticity.projections import ProjectionScratch
@@ -24,7 +24,7 @@ from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import Layout
 
-__all__ = ["Scratch", "allocate_scratch"]
+__all__ = ["Scratch", "allocate_scratch", "renew_scratch"]
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -209,5 +209,16 @@ class Scratch(NamedTuple):
 
 def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:
     """Make the working memory that fits `state`."""
-    shapes = shapes_of(layout, settings, *lengths_of(state))
-    return build(Scratch, lambda spec: spec.make(shapes))
+    return make_group(Scratch, shapes_of(layout, settings, *lengths_of(state)))
+
+
+def renew_scratch(
+    scratch: Scratch, layout: Layout, settings: Settings, lengths: tuple[int, int], state: State
+) -> Scratch:
+    """Return working memory that fits `state`, with the arrays of one that still fit.
+
+    `lengths` are the numbers of features and outputs that `scratch` has room for. It must not be
+    used any more.
+    """
+    before = shapes_of(layout, settings, *lengths)
+    return renewed(scratch, before, shapes_of(layout, settings, *lengths_of(state)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from loco_stream.learner.arrays.spec import Shapes
 from loco_stream.learner.plasticity.projections import PROJECTIONS
@@ -20,8 +21,12 @@ from loco_stream.options import Layout
 __all__ = ["shapes_of"]
 
 
+@lru_cache(256)
 def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Shapes:
-    """Return the length of every axis for so many features and outputs."""
+    """Return the length of every axis for so many features and outputs.
+
+    Equal arguments give the same object, from which the shapes of arrays are kept.
+    """
     n_late = max(n_features - layout.n_joint, 0)
     lengths = {
         "features": n_features,

@@ -11,9 +11,9 @@ is first used, so that no array can be forgotten anywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import (
@@ -41,26 +41,40 @@ __all__ = [
     "Record",
     "Shapes",
     "array_of",
+    "assembled",
     "axes",
     "build",
     "copies",
     "flatten",
     "grown",
     "join",
+    "leaves",
+    "make_group",
     "record",
     "records",
+    "renewed",
     "restored",
+    "shape_table",
     "specs",
 ]
 
 Array = NDArray[Any]
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
+def _kept(function: Function) -> Function:
+    """Let a function keep its results; for mypy, which takes no class for hashable."""
+    return lru_cache(256)(function)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Shapes:
-    """What arrays are made from: the settings, and the length of every axis by name."""
+    """What arrays are made from: the settings, and the length of every axis by name.
+
+    Equal to itself alone, so that what follows from it is kept.
+    """
 
     layout: Layout
     settings: Settings
@@ -140,30 +154,29 @@ class ArraySpec:
         """Return the length of every axis."""
         return tuple(math.prod(factors) for factors in self._factors(lengths))
 
-    def make(self, shapes: Shapes) -> Array:
-        """Return the array of a fresh model."""
-        array = np.zeros(self.shape(shapes.lengths), self.dtype)
+    def make(self, shapes: Shapes, shape: tuple[int, ...] | None = None) -> Array:
+        """Return the array of a fresh model; `shape` if the caller knows it."""
+        array = np.zeros(self.shape(shapes.lengths) if shape is None else shape, self.dtype)
         if callable(self.start):
             self.start(array, shapes)
         elif self.start:
             array.fill(self.start)
         return array
 
-    def grow(self, old: Array, before: Mapping[str, int], shapes: Shapes) -> Array:
-        """Return the array with the lengths of `shapes` and what was learned in its place.
+    def reset(self, array: Array, shapes: Shapes) -> None:
+        """Give an array of these shapes the values of a fresh model."""
+        array.fill(0.0 if callable(self.start) else self.start)
+        if callable(self.start):
+            self.start(array, shapes)
 
-        It is `old` itself where that fits.
-        """
-        if self.derived:
-            return self.make(shapes)
-        if old.shape == self.shape(shapes.lengths):
-            return old
-        new = self.make(shapes)
-        old_blocks = tuple(chain(*self._factors(before)))
-        new_blocks = tuple(chain(*self._factors(shapes.lengths)))
-        kept = tuple(slice(length) for length in old_blocks)
-        new.reshape(new_blocks)[kept] = old.reshape(old_blocks)
-        return new
+    def growth(self, before: Mapping[str, int], shapes: Shapes) -> Growth | None:
+        """Return how the array changes with the lengths of `shapes`; None if it does not."""
+        shape = self.shape(shapes.lengths)
+        if not self.derived and shape == self.shape(before):
+            return None
+        old = tuple(chain(*self._factors(before)))
+        new = tuple(chain(*self._factors(shapes.lengths)))
+        return Growth(self, shape, old, new, tuple(map(slice, old)))
 
     def check(self, array: Array, shapes: Shapes) -> None:
         """Raise ValueError unless `array` is what a model of these shapes has."""
@@ -179,17 +192,41 @@ class ArraySpec:
         """Return what a group holds of an array: itself, or its elements as a record or records."""
         if not self.fields:
             return array
-        dtype = np.dtype([(name, self.dtype) for name in self.fields])
-        if len(self.axes) > 1:
-            named: Any = np.dtype((np.record, dtype))
-            return np.ascontiguousarray(array).view(named).reshape(len(array))
-        return np.ascontiguousarray(array).view(dtype).view(np.recarray)[0]
+        named = np.ascontiguousarray(array).view(_record_dtype(self.dtype, self.fields))
+        return named.reshape(len(array)) if len(self.axes) > 1 else named[0]
 
     def _factors(self, lengths: Mapping[str, int]) -> list[tuple[int, ...]]:
         return [
             (axis,) if isinstance(axis, int) else tuple(lengths[name] for name in axis.split("*"))
             for axis in self.axes
         ]
+
+
+class Growth(NamedTuple):
+    """How an array changes when axes become longer.
+
+    shape: the new one
+    before, after: both shapes, with each product of lengths as axes of its own
+    kept: where the numbers before stand among those after
+    """
+
+    spec: ArraySpec
+    shape: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    kept: tuple[slice, ...]
+
+    def apply(self, old: Array, shapes: Shapes) -> Array:
+        """Return the array with the lengths of `shapes` and what was learned in its place."""
+        new = self.spec.make(shapes, self.shape)
+        if not self.spec.derived:
+            new.reshape(self.after)[self.kept] = old.reshape(self.before)
+        return new
+
+
+@_kept
+def _record_dtype(dtype: np.dtype[Any], fields: tuple[str, ...]) -> Any:
+    return np.dtype((np.record, [(name, dtype) for name in fields]))
 
 
 def array_of(value: Any) -> Array:
@@ -206,29 +243,61 @@ def _matrix_of(named: Array) -> Array:
     return plain.reshape(len(named), len(named.dtype.names or ()))
 
 
-def build(group: type[Group], make: Callable[[ArraySpec], Array], prefix: str = "") -> Group:
+def build(group: type[Group], make: Callable[[ArraySpec], Array]) -> Group:
     """Return the group with the array that `make` gives for each of its specs."""
-    values = []
-    for name, part in _parts(group, prefix).items():  # type: ignore[arg-type]  # mypy: a class may not be hashable
-        if isinstance(part, ArraySpec):
-            values.append(part.view(make(part)))
-        else:
-            values.append(build(part, make, f"{prefix}{name}."))
-    return group(*values)
+    return assembled(group, (spec.view(make(spec)) for spec in specs(group)))
 
 
-def specs(group: type[Any], prefix: str = "") -> Iterator[ArraySpec]:
-    """Yield the specs of a group and of the groups inside it, in the order of their fields."""
-    for name, part in _parts(group, prefix).items():  # type: ignore[arg-type]
-        if isinstance(part, ArraySpec):
-            yield part
-        else:
-            yield from specs(part, f"{prefix}{name}.")
+def assembled(group: type[Group], values: Iterable[Any]) -> Group:
+    """Return the group with these values, one per spec, in the order of `leaves`."""
+    return _assembled(group, "", iter(values))  # type: ignore[no-any-return]
+
+
+def _assembled(group: type[Any], prefix: str, values: Iterator[Any]) -> Any:
+    return group._make(
+        next(values)
+        if isinstance(part, ArraySpec)
+        else _assembled(part, f"{prefix}{name}.", values)
+        for name, part in _parts(group, prefix).items()
+    )
+
+
+def leaves(group: Any) -> list[Any]:
+    """Return the arrays and records in a group and in the groups inside it, one per spec."""
+    values = _getter(type(group))(group)
+    return list(values) if len(specs(type(group))) > 1 else [values]
+
+
+@_kept
+def _getter(group: type[Any]) -> Callable[[Any], Any]:
+    return attrgetter(*(spec.name for spec in specs(group)))
+
+
+@_kept
+def specs(group: type[Any], prefix: str = "") -> tuple[ArraySpec, ...]:
+    """Return the specs of a group and of the groups inside it, in the order of their fields."""
+    found: list[ArraySpec] = []
+    for name, part in _parts(group, prefix).items():
+        found += [part] if isinstance(part, ArraySpec) else specs(part, f"{prefix}{name}.")
+    return tuple(found)
+
+
+@_kept
+def shape_table(group: type[Any], shapes: Shapes) -> tuple[tuple[int, ...], ...]:
+    """Return the shape of each array of a group."""
+    return tuple(spec.shape(shapes.lengths) for spec in specs(group))
+
+
+def make_group(group: type[Group], shapes: Shapes) -> Group:
+    """Return the group of a fresh model."""
+    own = zip(specs(group), shape_table(group, shapes), strict=True)
+    return assembled(group, [spec.view(spec.make(shapes, shape)) for spec, shape in own])
 
 
 def flatten(group: Any) -> dict[str, Array]:
     """Return every array of a group by the name of its spec; the memory itself, not copies."""
-    return {spec.name: array_of(attrgetter(spec.name)(group)) for spec in specs(type(group))}
+    own = zip(specs(type(group)), leaves(group), strict=True)
+    return {spec.name: array_of(value) for spec, value in own}
 
 
 def copies(group: Any) -> dict[str, Array]:
@@ -236,10 +305,36 @@ def copies(group: Any) -> dict[str, Array]:
     return {} if group is None else {name: array.copy() for name, array in flatten(group).items()}
 
 
+@_kept
+def _growths(group: type[Any], before: Shapes, shapes: Shapes) -> tuple[tuple[int, Growth], ...]:
+    """Return the arrays of a group that change, by their position."""
+    growths = [spec.growth(before.lengths, shapes) for spec in specs(group)]
+    return tuple((i, growth) for i, growth in enumerate(growths) if growth is not None)
+
+
 def grown(old: Group, before: Shapes, shapes: Shapes) -> Group:
-    """Return a group with the lengths of `shapes` and every number of `old` in its place."""
-    arrays = flatten(old)
-    return build(type(old), lambda spec: spec.grow(arrays[spec.name], before.lengths, shapes))
+    """Return a group with the lengths of `shapes` and every number of `old` in its place.
+
+    Arrays that need no more room are those of `old`.
+    """
+    group = type(old)
+    values = leaves(old)
+    for i, growth in _growths(group, before, shapes):
+        values[i] = growth.spec.view(growth.apply(array_of(values[i]), shapes))
+    return assembled(group, values)
+
+
+def renewed(old: Group, before: Shapes, shapes: Shapes) -> Group:
+    """Return the group of a fresh model, with the arrays of `old` where their shapes fit."""
+    group = type(old)
+    others = dict(_growths(group, before, shapes))
+    values = leaves(old)
+    for i, spec in enumerate(specs(group)):
+        if i in others:
+            values[i] = spec.view(spec.make(shapes, others[i].shape))
+        else:
+            spec.reset(array_of(values[i]), shapes)
+    return assembled(group, values)
 
 
 def restored(
@@ -277,7 +372,7 @@ def restored(
     return build(group, lambda spec: np.ascontiguousarray(arrays[spec.name]))
 
 
-@cache
+@_kept
 def _parts(group: type[Any], prefix: str) -> dict[str, ArraySpec | type[Any]]:
     """Return what each field of a group is: an array, or another group."""
     hints = get_type_hints(group, include_extras=True)

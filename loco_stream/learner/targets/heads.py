@@ -21,8 +21,8 @@ from loco_stream.learner.arrays.spec import (
     Array,
     Record,
     axes,
-    build,
     grown,
+    make_group,
     record,
     records,
     restored,
@@ -80,7 +80,7 @@ class HeadModel(NamedTuple):
 def allocate_heads(layout: Layout, settings: Settings, n_features: int, n: int) -> HeadState:
     """Make the ring of `n` heads."""
     shapes = shapes_of(layout, settings, n_features, n)
-    return build(HeadState, lambda spec: spec.make(shapes))
+    return make_group(HeadState, shapes)
 
 
 def grow_heads(layout: Layout, settings: Settings, heads: HeadState, n_features: int) -> HeadState:

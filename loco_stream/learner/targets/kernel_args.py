@@ -24,8 +24,8 @@ __all__ = ["HeadKernelArgs", "TargetKernelArgs", "opened", "opened_heads"]
 class TargetKernelArgs(KernelArgs):
     """A `TargetModel` as arguments of `targets.step.run`; see `KernelArgs`."""
 
-    def __init__(self, model: TargetModel) -> None:
-        super().__init__(model, _model_type)
+    def __init__(self, model: TargetModel, before: KernelArgs | None = None) -> None:
+        super().__init__(model, _model_type, before)
 
 
 @cache
@@ -45,8 +45,8 @@ def _example(kind: type[Any]) -> TargetModel:
 class HeadKernelArgs(KernelArgs):
     """A `HeadModel` as arguments of `targets.head_step.run`; see `KernelArgs`."""
 
-    def __init__(self, model: HeadModel) -> None:
-        super().__init__(model, _head_model_type)
+    def __init__(self, model: HeadModel, before: KernelArgs | None = None) -> None:
+        super().__init__(model, _head_model_type, before)
 
 
 @cache

@@ -21,8 +21,8 @@ from loco_stream.learner.arrays.spec import (
     Record,
     Shapes,
     axes,
-    build,
     grown,
+    make_group,
     record,
     records,
     restored,
@@ -154,8 +154,7 @@ class TargetModel(NamedTuple):
 
 def allocate_targets(layout: Layout, settings: Settings, n_features: int, n: int) -> TargetState:
     """Make the state of `n` targets."""
-    shapes = shapes_of(layout, settings, n_features, n)
-    return build(TargetState, lambda spec: spec.make(shapes))
+    return make_group(TargetState, shapes_of(layout, settings, n_features, n))
 
 
 def grow_targets(
@@ -192,5 +191,4 @@ def _check_numbers(name: str, array: Array) -> None:
 
 def allocate_target_scratch(layout: Layout, settings: Settings, state: State) -> TargetScratch:
     """Make the working memory that fits `state`."""
-    shapes = shapes_of(layout, settings, *lengths_of(state))
-    return build(TargetScratch, lambda spec: spec.make(shapes))
+    return make_group(TargetScratch, shapes_of(layout, settings, *lengths_of(state)))

@@ -73,16 +73,17 @@ def test_every_axis_grows_and_blocks_stay_together():
     spec = spec_of("rows", "members*classes", start=-1.0)
     old = np.arange(12.0).reshape(2, 6)  # members a, b of 3 classes
     before = {"rows": 2, "members": 2, "classes": 3}
-    new = spec.grow(old, before, shapes(rows=3, members=2, classes=4))
+    grown = shapes(rows=3, members=2, classes=4)
+    new = spec.growth(before, grown).apply(old, grown)
     assert new.tolist() == [[0, 1, 2, -1, 3, 4, 5, -1], [6, 7, 8, -1, 9, 10, 11, -1], [-1] * 8]
 
 
-@pytest.mark.parametrize("members", [0, 1])
-def test_blocks_of_no_member_and_of_one_grow(members):
+def test_blocks_of_one_member_grow_and_of_none_stay():
     spec = spec_of("members*classes")
-    before = {"members": members, "classes": 2}
-    new = spec.grow(np.ones(members * 2), before, shapes(members=members, classes=4))
-    assert new.tolist() == [1.0, 1.0, 0.0, 0.0] * members
+    grown = shapes(members=1, classes=4)
+    new = spec.growth({"members": 1, "classes": 2}, grown).apply(np.ones(2), grown)
+    assert new.tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert spec.growth({"members": 0, "classes": 2}, shapes(members=0, classes=4)) is None
 
 
 def test_an_array_that_fits_is_kept_and_a_derived_one_is_made_anew():
@@ -90,9 +91,11 @@ def test_an_array_that_fits_is_kept_and_a_derived_one_is_made_anew():
         array[:] = np.arange(len(array))
 
     old = np.full(3, 9.0)
-    assert spec_of("rows").grow(old, {"rows": 3}, shapes(rows=3)) is old
+    assert spec_of("rows").growth({"rows": 3}, shapes(rows=3)) is None
     derived = spec_of("rows", start=count, derived=True)
-    assert derived.grow(old, {"rows": 3}, shapes(rows=4)).tolist() == [0.0, 1.0, 2.0, 3.0]
+    grown = shapes(rows=4)
+    made = derived.growth({"rows": 3}, grown).apply(old, grown)
+    assert made.tolist() == [0.0, 1.0, 2.0, 3.0]
     with pytest.raises(ValueError, match="must equal the array computed from the settings"):
         derived.check(old, shapes(rows=3))
 
@@ -155,11 +158,21 @@ def test_a_record_is_rebuilt_from_its_array_and_kept_when_the_group_grows():
     again = arrays.build(Counted, lambda spec: named[spec.name].copy())
     made.counters.n_rows = 1  # shares nothing
     assert (again.counters.n_rows, again.counters.age) == (9, -5)
-    old = arrays.flatten(again)
-    grown = arrays.build(
-        Counted, lambda spec: spec.grow(old[spec.name], {"rows": 2}, shapes(rows=5))
-    )
+    grown = arrays.grown(again, shapes(rows=2), shapes(rows=5))
     assert (grown.counters.n_rows, len(grown.values)) == (9, 5)
+    assert grown.counters is again.counters
+
+
+def test_a_renewed_group_keeps_the_arrays_that_fit_and_starts_anew():
+    made = fresh_group(Counted, rows=2)
+    made.counters.n_rows = 9
+    made.values[:] = 4.0
+    same = arrays.renewed(made, shapes(rows=2), shapes(rows=2))
+    assert same.values is made.values
+    assert (same.counters.n_rows, same.counters.age, same.values.tolist()) == (2, -5, [0.0, 0.0])
+    longer = arrays.renewed(same, shapes(rows=2), shapes(rows=3))
+    assert longer.values.tolist() == [0.0, 0.0, 0.0]
+    assert longer.counters is made.counters
 
 
 @pytest.mark.parametrize("array", [np.zeros(3, np.int64), np.zeros(2)])
