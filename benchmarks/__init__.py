@@ -21,6 +21,7 @@ BENCHES = {
     "wide": "benchmarks.wide:command",
     "embeddings": "benchmarks.embeddings:command",
     "permutations": "benchmarks.permutations:command",
+    "plasticity": "benchmarks.plasticity:command",
     "continual": "benchmarks.continual:command",
     "drift": "benchmarks.drift:command",
     "monitor": "benchmarks.monitor:command",
