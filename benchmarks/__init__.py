@@ -11,6 +11,7 @@ __all__ = ["BENCHES"]
 BENCHES = {
     "streams": "benchmarks.streams:command",
     "capymoa": "benchmarks.capymoa_evaluation:command",
+    "avalanche": "benchmarks.avalanche_loops:command",
     "speed": "benchmarks.speed:command",
     "main_job": "benchmarks.main_job:command",
     "simulator": "benchmarks.simulator:command",
