@@ -77,8 +77,8 @@ bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.
 	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks age
 
-bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own
-	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
+bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own (hours; QUICK=1: minutes)
+	PYTHON=$(BIN)/python benchmarks/peers/peers.sh $(if $(QUICK),--quick)
 
 pictures: $(VENV)/.installed-dev ## those of the guide whose code changed, and those of the README; needs Chromium
 	$(BIN)/python docs/pictures.py

@@ -322,6 +322,18 @@ def test_wide_with_little_data(images):
         _run("wide", images)
 
 
+@pytest.mark.slow
+def test_the_source_paper_s_sets_with_little_data(images):
+    arguments = ("--data", str(images), "--share", "0.01", "--seeds", "2", "--only", "np;frozen")
+    text = _run("paper", images, *arguments)
+    assert "NETtalk is not on this machine" in text
+    assert "fashion features is not on this machine" in text
+    assert "MNIST, 150 rows" in text
+    assert set(_saved(images, "paper")["runs"]) == {
+        f"MNIST/{rule}/{seed}" for rule in ("np", "frozen") for seed in (0, 1)
+    }
+
+
 def test_tables_with_little_data(tmp_path):
     rows = ["'',Tuna.hid,Tuna.choice,price,shop".replace("'", '"')]
     rows += [f"{i},{i},{'sc'[i % 2]},{i % 2 + 0.1 * (i % 3)},{'ab'[i % 3 > 0]}" for i in range(200)]
