@@ -42,7 +42,6 @@ MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
 JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
-MAX_SKIP = 512  # lines of the skip connection
 
 
 class WidthRule(NamedTuple):
@@ -86,7 +85,8 @@ class Layout(NamedTuple):
     """The shape of a model: what the width of its first row decides, where the user did not.
 
     `n_joint` features, the first to come, share one projector of the readout: all of the first row,
-    or more. `n_skip` lines carry the features past the fixed layer to the discriminant.
+    or more. `n_skip` lines, at most as many as fixed neurons, carry the features past them to the
+    discriminant.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -318,7 +318,7 @@ class ModelOptions:
             n_centroids=default_centroids if self.centroids is None else self.centroids,
             n_fixed=n_fixed,
             n_joint=max(n_features, JOINT_FEATURES),
-            n_skip=min(n_features, MAX_SKIP) if n_fixed else 0,
+            n_skip=min(n_features, n_fixed),
         )
 
     def to_dict(self) -> dict[str, Any]:

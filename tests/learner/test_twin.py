@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from loco_stream import LOCORegressor, options
+from loco_stream import LOCORegressor
 from tests.helpers.twins import make_twin, run_both, stream
 
 SIZES = {"one layer": (6,), "two layers": (6, 5)}
@@ -96,10 +96,9 @@ def test_earlier_inputs_are_answered_as_in_the_twin():
     assert model._core.state.past.moments.n > 64
 
 
-def test_features_beyond_the_lines_of_the_skip_connection_are_added_up_as_in_the_twin(monkeypatch):
-    monkeypatch.setattr(options, "MAX_SKIP", 2)
-    model, twin = run_both(*stream(60), hidden_sizes=(6,))
-    assert model._core.state.experts.discriminant.means.shape[1] == model._core.layout.n_fixed + 2
+def test_features_beyond_the_lines_of_the_skip_connection_are_added_up_as_in_the_twin():
+    model, twin = run_both(*stream(60), hidden_sizes=(6,), fixed_neurons=2)
+    assert model._core.state.experts.discriminant.means.shape[1] == 2 + 2
     assert set(twin.fixed.skip[:, 2]) <= {-1.0, 0.0, 1.0}
     assert np.abs(twin.fixed.skip[:, 2]).sum() == 1.0
 
