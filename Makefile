@@ -4,8 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	&& { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Those that need no data set beyond the package index; wide, tables, permutations, time, late and nettalk are asked for by name.
-BENCHES := streams speed rare simulator learning depth gradient continual drift monitor calibration regression live dashboard
+# Those that need no data set beyond the package index; wide, tables, permutations, time, late, paper and nettalk are asked for by name.
+BENCHES := streams speed rare simulator learning depth gradient plasticity continual drift monitor calibration regression live dashboard
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Workers of the tests: half of the time is waiting. Tests of one file stay together: their kernels are compiled once.
 JOBS ?= 4
@@ -77,8 +77,8 @@ bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.
 	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks age
 
-bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own
-	PYTHON=$(BIN)/python benchmarks/peers/peers.sh
+bench-peers: $(VENV)/.installed-dev ## the same tasks on other libraries, in environments of their own (hours; QUICK=1: minutes)
+	PYTHON=$(BIN)/python benchmarks/peers/peers.sh $(if $(QUICK),--quick)
 
 pictures: $(VENV)/.installed-dev ## those of the guide whose code changed, and those of the README; needs Chromium
 	$(BIN)/python docs/pictures.py

@@ -32,7 +32,8 @@ _RUN = ("loco_stream/engine", "loco_stream/drift", "loco_stream/metrics", "conne
 _SIMULATOR = ("loco_stream/_compiler", "loco_stream/neurons", "loco_stream/simulator")
 # What a bench measures besides its own module, where this is not the model alone.
 _MEASURED: dict[str, tuple[str, ...]] = {
-    "capymoa": (*_MODEL, "loco_stream/adapters"),
+    "avalanche": (*_MODEL, "loco_stream/adapters/avalanche.py"),
+    "capymoa": (*_MODEL, "loco_stream/adapters/capymoa.py"),
     "dashboard": ("loco_stream/dashboard",),
     "drift": ("loco_stream/drift",),
     "fleet": (*_MODEL, "loco_stream/fleet"),

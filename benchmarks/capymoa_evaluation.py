@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks import contenders, data
 from benchmarks.grid import Grid
-from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
 from benchmarks.options import Settings, common, print_missing
+from benchmarks.others_evaluation import DIGITS, MNIST, five_tasks, score_grid
 from benchmarks.runs import Run
 from benchmarks.subprocesses import run_json
 
@@ -36,13 +36,12 @@ _STRATEGIES = (
     "KNN",
 )
 _AGRAWAL = "MOA's Agrawal"
-_TASKS = ", five tasks"
-_MNIST = f"MNIST{_TASKS}"
+_TASKS = (DIGITS, MNIST)
 # stream -> the learners of CapyMOA on it
 PEERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ImageSegments", "RBFd1e-3", _AGRAWAL), _CLASSIFIERS),
     "FriedmanDrift": ("FIMTDD", "KNNRegressor", "ARF100", "SOKNL"),
-    **dict.fromkeys((f"digits{_TASKS}", _MNIST), _STRATEGIES),
+    **dict.fromkeys(_TASKS, _STRATEGIES),
 }
 # title -> the scores of each stream in the table
 _TABLES = {
@@ -50,7 +49,6 @@ _TABLES = {
     "prequential RMSE in CapyMOA's evaluation": ("rmse",),
     "CapyMOA's evaluation of tasks one after the other, accuracy in %": ("accuracy", "final"),
 }
-_HEADS = {"accuracy": "while learned", "final": "at the end"}
 
 
 def measure(
@@ -65,7 +63,7 @@ def _measure(
     stream: str, learners: str, seed: int, python: str, directory: str | None
 ) -> dict[str, dict[str, Any]]:
     """Run the learners in CapyMOA's environment; its start takes ten seconds and more."""
-    kind = "ocl" if stream.endswith(_TASKS) else "prequential"
+    kind = "ocl" if stream in _TASKS else "prequential"
     with tempfile.TemporaryDirectory() as folder:
         where = stream
         if stream != _AGRAWAL:
@@ -77,64 +75,24 @@ def _measure(
 
 
 def _arrays(stream: str, directory: str | None) -> dict[str, Any]:
-    if not stream.endswith(_TASKS):
-        X, y = data.load(stream, directory)
-        return {"X": X, "y": y}
-    if stream.startswith("digits"):
-        X, y = data.load("digits")
-        is_test = np.arange(len(y)) % 4 == 0
-        X_test = X[is_test] / 16
-        y_test = y[is_test]
-        X = X[~is_test] / 16
-        y = y[~is_test]
-    else:
-        (X, y), (X_test, y_test) = data.load_mnist(directory)
-        X = X[:6000]
-        y = y[:6000]
-        X_test = X_test[:1000]
-        y_test = y_test[:1000]
-    return {"X": X, "y": y, "X_test": X_test, "y_test": y_test}
+    if stream in _TASKS:
+        return five_tasks(stream, directory)
+    X, y = data.load(stream, directory)
+    return {"X": X, "y": y}
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return a table for classification, one for regression, and one for tasks."""
-    grouped = by_name(results)
     tables = []
     for title, scores in _TABLES.items():
-        here = {key: runs for key, runs in grouped.items() if _scores(runs[0]) == scores}
+        here = {key: run for key, run in results.items() if _scores(run) == scores}
         if here:
-            tables.append(_grid(here, scores, title))
+            tables.append(score_grid(here, scores, title))
     return tables
 
 
 def _scores(run: dict[str, Any]) -> tuple[str, ...]:
     return tuple(score for score in ("accuracy", "final", "rmse") if score in run)
-
-
-def _grid(
-    grouped: dict[tuple[str, ...], list[dict[str, Any]]], scores: tuple[str, ...], title: str
-) -> Grid:
-    streams, learners = (list(dict.fromkeys(key[place] for key in grouped)) for place in (0, 1))
-    columns = [(stream, score) for stream in streams for score in scores]
-    heads = [f"{s}: {_HEADS[score]}" if len(scores) > 1 else s for s, score in columns]
-    grid = Grid(title, ["learner", *heads, "CPU seconds"])
-    for learner in learners:
-        cells = [_cell(grouped.get((stream, learner)), score) for stream, score in columns]
-        there = [grouped[stream, learner] for stream in streams if (stream, learner) in grouped]
-        grid.row(learner, *cells, f"{sum(spread(runs, 'cpu_seconds')[0] for runs in there):.0f}")
-    for column, (stream, score) in enumerate(columns, start=1):
-        here = [grouped.get((stream, learner)) for learner in learners]
-        means = [None if runs is None else spread(runs, score)[0] for runs in here]
-        grid.mark_best(column, means, largest=score != "rmse")
-    return grid
-
-
-def _cell(runs: list[dict[str, Any]] | None, key: str) -> str:
-    if runs is None:
-        return "-"
-    mean, deviation = spread(runs, key)
-    digits = 2 if key == "rmse" else 1
-    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ±{deviation:.{digits}f}")
 
 
 @click.command("capymoa")
@@ -165,7 +123,7 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
     wanted = contenders.pick(only, known, "--only")
     runs = []
     for stream in contenders.pick(names, tuple(PEERS), "--streams", separator=";"):
-        if stream == _MNIST and not data.available(("MNIST",), settings.directory)[0]:
+        if stream == MNIST and not data.available(("MNIST",), settings.directory)[0]:
             print_missing(data.available(("MNIST",), settings.directory)[1])
             continue
         learners = [name for name in (*_OURS, *PEERS[stream]) if name in wanted]

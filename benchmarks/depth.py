@@ -14,12 +14,12 @@ from benchmarks.options import Settings, common
 from benchmarks.picture import lines
 from benchmarks.runs import Run
 
-__all__ = ["command", "grids", "measure"]
+__all__ = ["RULES", "command", "grids", "measure"]
 
 # Constructor parameters of each rule. The readout sees the last layer alone, since it could bypass
 # the others. The last three have the best rates of a coarse grid for three layers, chosen on a seed
 # and rows that are not reported.
-_RULES: dict[str, dict[str, Any]] = {
+RULES: dict[str, dict[str, Any]] = {
     "default": {},
     "frozen": {"rule": "frozen"},
     "learned credit": {"advanced": {"credit": "learned"}},
@@ -43,7 +43,7 @@ def measure(
     from loco_stream import LOCOClassifier
 
     _, train, test = images(directory, n_samples, n_test)
-    options = _RULES[rule]
+    options = RULES[rule]
     advanced = {"readout": readout, "readout_layers": "last", **options.get("advanced", {})}
     parameters = contenders.parameters({**options, "advanced": advanced})
     return train_and_test(
@@ -91,7 +91,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
 
 
 @click.command("depth")
-@click.option("--only", metavar="A;B", help=f"Rules, separated by semicolons: {'; '.join(_RULES)}.")
+@click.option("--only", metavar="A;B", help=f"Rules, separated by semicolons: {'; '.join(RULES)}.")
 @click.option(
     "--layers", default="1,3,5,10,15", show_default=True, help="Numbers of hidden layers of 128."
 )
@@ -131,7 +131,7 @@ def command(
       python -m benchmarks depth --data ~/data --only "frozen;learned credit"
     """
     name = images(settings.directory, samples, n_test)[0]
-    rules = contenders.pick(only, tuple(_RULES), "--only", separator=";")
+    rules = contenders.pick(only, tuple(RULES), "--only", separator=";")
     runs = [
         Run(
             f"{name}/{rule}/{depth}/{seed}",
@@ -145,7 +145,7 @@ def command(
                 "readout": readout,
                 "directory": settings.directory,
             },
-            f"{contenders.code('default')} {samples} {n_test} {readout} {_RULES[rule]}",
+            f"{contenders.code('default')} {samples} {n_test} {readout} {RULES[rule]}",
         )
         for rule in rules
         for depth in contenders.whole_numbers(layers, "--layers")

@@ -88,7 +88,8 @@ def measure(
     (X, y), (Xt, yt) = load(stream, seed, directory, share)
     if order == "class by class":
         classes = np.random.RandomState(seed).permutation(np.unique(y))
-        place = np.argsort(classes)
+        place = np.empty(classes.max() + 1, np.int64)  # of each label; a small share may lack some
+        place[classes] = np.arange(len(classes))
         rows = np.argsort(place[y], kind="stable")
         X = X[rows]
         y = y[rows]

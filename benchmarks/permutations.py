@@ -30,7 +30,7 @@ __all__ = ["command", "grids", "measure"]
 _NAMES = (
     "default",
     "frozen",
-    "two leaks",
+    "one leak",
     "learned credit",
     "256 neurons",
     contenders.RELEASE,

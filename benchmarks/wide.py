@@ -20,7 +20,7 @@ __all__ = ["command", "grids", "measure"]
 _NAMES = (
     "default",
     "frozen",
-    "two leaks",
+    "one leak",
     "learned credit",
     "256 neurons",
     "256 neurons frozen",

@@ -15,7 +15,7 @@ html_copy_source = False
 myst_heading_anchors = 3  # so that a link to a heading is checked
 
 napoleon_google_docstring = False
-autodoc_mock_imports = ["capymoa"]  # needs Java
+autodoc_mock_imports = ["avalanche", "capymoa", "torch"]  # large, and one needs Java
 autodoc_typehints = "none"  # the signature has them
 autodoc_member_order = "bysource"
 default_role = "code"  # what docstrings put in backticks

@@ -35,6 +35,7 @@ PURPOSES = {
     "objects": "fleets in object storage",
     "nir": "NIR files: `Network.to_nir`, `loco-stream nir`",
     "capymoa": "learners for CapyMOA's evaluation; needs Java 17",
+    "avalanche": "a strategy for Avalanche's loops",
 }
 _MARKS = re.compile(r"(<!-- generated: extras -->\n).*?(<!-- end -->)", re.S)
 

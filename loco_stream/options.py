@@ -62,14 +62,14 @@ class WidthRule(NamedTuple):
 
 
 # Leaks: one member keeps all rows, one follows slow drift (10,000 rows), one runs of labels (ten
-# rows). Rows of more than 256 features (images, spectra) get one member, which keeps ten tasks of
-# thousands of rows and still learns after a million.
+# rows). Rows of more than 256 features (images, spectra) get two: one keeps ten tasks of thousands
+# of rows and still learns after a million, the other follows drift (1,000 rows).
 _LEAKS = (0.0, 1e-4, 1e-1)
 WIDTH_RULES = (
     WidthRule(32, 128, 9, _LEAKS, True, 256),
     WidthRule(64, 256, 9, _LEAKS, True, 256),
     WidthRule(256, 256, 3, _LEAKS, True, 256),
-    WidthRule(None, 640, 1, (1e-9,), False, 512),
+    WidthRule(None, 640, 1, (1e-9, 1e-3), False, 512),
 )
 
 
@@ -85,7 +85,8 @@ class Layout(NamedTuple):
     """The shape of a model: what the width of its first row decides, where the user did not.
 
     `n_joint` features, the first to come, share one projector of the readout: all of the first row,
-    or more.
+    or more. `n_skip` lines, at most as many as fixed neurons, carry the features past them to the
+    discriminant.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -96,6 +97,7 @@ class Layout(NamedTuple):
     n_centroids: int
     n_fixed: int
     n_joint: int
+    n_skip: int
 
 
 def _option(default: Any, check: Check) -> Any:
@@ -167,10 +169,10 @@ class AdvancedOptions:
     plastic
         Share of the neurons of each layer that learn, 0 to 1.
     fixed_neurons
-        Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them keeps
-        absent classes. None: 256, 512 for rows of more than 256 features, none where
-        `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of the
-        stream's next row exist.
+        Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them and on the
+        scaled features keeps absent classes. None: 256, 512 for rows of more than 256 features,
+        none where `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of
+        the stream's next row exist.
     recent_values
         Number of recent target values that a regression uses to predict the stream's next row, 0 to
         16. 0: the prediction depends on the row alone.
@@ -304,6 +306,8 @@ class ModelOptions:
             layers = "all" if rule.features_read else "hidden"
         has_centroids = advanced.readout == "recursive" and layers == "all" and rule.features_read
         n_fixed = rule.fixed if advanced.readout_layers in ("auto", "all") else 0
+        if advanced.fixed_neurons is not None:
+            n_fixed = advanced.fixed_neurons
         default_centroids = DEFAULT_CENTROIDS if has_centroids else 0
         return Layout(
             hidden_sizes=(sizes,) if isinstance(sizes, int) else tuple(sizes),
@@ -312,8 +316,9 @@ class ModelOptions:
             readout_layers=layers,
             block=advanced.cluster_size or _block_size(n_features * n_fields, n_fields),
             n_centroids=default_centroids if self.centroids is None else self.centroids,
-            n_fixed=n_fixed if advanced.fixed_neurons is None else advanced.fixed_neurons,
+            n_fixed=n_fixed,
             n_joint=max(n_features, JOINT_FEATURES),
+            n_skip=min(n_features, n_fixed),
         )
 
     def to_dict(self) -> dict[str, Any]:

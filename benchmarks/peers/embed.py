@@ -1,11 +1,12 @@
 """Make the embeddings of `python -m benchmarks embeddings`, in an environment of their own.
 
-    python benchmarks/peers/embed.py DIRECTORY
+    python benchmarks/peers/embed.py DIRECTORY [SHARE]
 
 `requirements-embed.txt` lists the packages. It writes two files: `fashion_features.npz` has 13,000
 images of Fashion-MNIST as EfficientNet-Lite0 sees them, and `descriptions.npz` the one-line
 descriptions of Debian's packages, embedded by MiniLM, with the section of each package as its
-class. The networks come with Python packages; the images and the descriptions come from Debian.
+class. SHARE is the part of all rows that is written (default 1). The networks come with Python
+packages; the images and the descriptions come from Debian.
 """
 
 from __future__ import annotations
@@ -90,23 +91,24 @@ def sentence_embeddings(texts: list[str]) -> np.ndarray:
         return np.asarray(network.encode(texts, batch_size=64, show_progress_bar=True))
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, share: float = 1.0) -> None:
     """Write both files."""
     directory.mkdir(parents=True, exist_ok=True)
-    X, y = images("train", N_TRAIN)
-    Xt, yt = images("t10k", N_TEST)
+    n_train = int(N_TRAIN * share)
+    X, y = images("train", n_train)
+    Xt, yt = images("t10k", int(N_TEST * share))
     features = image_features(np.concatenate([X, Xt]))
     np.savez_compressed(
         directory / "fashion_features.npz",
-        X=features[:N_TRAIN],
+        X=features[:n_train],
         y=y,
-        Xt=features[N_TRAIN:],
+        Xt=features[n_train:],
         yt=yt,
     )
     texts, labels = descriptions()
-    order = np.random.RandomState(0).permutation(len(texts))
+    order = np.random.RandomState(0).permutation(len(texts))[: int(len(texts) * share)]
     embedded = sentence_embeddings([texts[i] for i in order])
-    n_test = len(texts) // 4
+    n_test = len(order) // 4
     np.savez_compressed(
         directory / "descriptions.npz",
         X=embedded[n_test:],
@@ -117,4 +119,4 @@ def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(float, sys.argv[2:]))

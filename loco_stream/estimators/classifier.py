@@ -31,12 +31,12 @@ __all__ = ["LOCOClassifier"]
 class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     """Spiking network that learns a classification stream row by row and forgets little.
 
-    Each row is standardised and encoded as constant input currents. The currents drive
-    event-driven spiking layers for one integration window, and each neuron's spikes leave a
-    synaptic trace. Recursive least-squares readouts with different forgetting rates predict from
-    the traces. Learned weights (the stacks) and a Bayesian mixture combine these and other experts
-    into class probabilities. A separate layer of random spiking neurons never learns. A linear
-    discriminant on it retains every class and predicts classes that have long been absent (see
+    Each row is standardised and encoded as constant input currents. The currents drive event-driven
+    spiking layers for one integration window, and each neuron's spikes leave a synaptic trace.
+    Recursive least-squares readouts with different forgetting rates predict from the traces.
+    Learned weights (the stacks) and a Bayesian mixture combine these and other experts into class
+    probabilities. A separate layer of random spiking neurons never learns. A linear discriminant on
+    it and on the features retains every class and predicts classes that have long been absent (see
     `predict_one`).
 
     Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the

@@ -5,6 +5,9 @@ adds up what it says of each class forgets nothing. A neuron sees the standardis
 random weights, and a random bias; its trace is that of the model's neuron under this drive. Rows
 are scaled to the same mean square, by what the first rows had.
 
+A skip connection carries the scaled features past the neurons: what is linear in a row, such as the
+direction of an embedding, survives there whole, and a few hundred random neurons blur it.
+
 With a memory it sees each feature three times: as it is, and two fading means of the rows before.
 """
 
@@ -100,7 +103,7 @@ class FixedLayerScratch(NamedTuple):
     carried: what is left of the means of the rows before
     norms: of the weights of each neuron
     drives: weighted inputs
-    traces: of each neuron
+    outputs: the trace of each neuron, then the lines of the skip connection
     """
 
     code: Annotated[NDArray[np.float32], axes("spans*scaled")]
@@ -108,7 +111,7 @@ class FixedLayerScratch(NamedTuple):
     carried: Annotated[NDArray[np.float32], axes("means", "scaled")]
     norms: Annotated[NDArray[np.float64], axes("fixed")]
     drives: Annotated[NDArray[np.float32], axes("fixed")]
-    traces: Annotated[NDArray[np.float32], axes("fixed")]
+    outputs: Annotated[NDArray[np.float32], axes("fixed_outputs")]
 
 
 @kernel
@@ -179,11 +182,11 @@ def _write_norms(settings, state, norms):
 
 @kernel
 def run_fixed_layer(settings, state, scratch):
-    """Write the traces of the fixed layer for the row in scratch."""
+    """Write the outputs of the fixed layer for the row in scratch."""
     own = state.fixed
     work = scratch.fixed
     window = scratch.window
-    n_fixed = work.traces.shape[0]
+    n_fixed = work.drives.shape[0]
     n_rows = _encode(settings, state, scratch)
     weigh_rows(work.drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
     _write_norms(settings, state, work.norms)
@@ -199,7 +202,33 @@ def run_fixed_layer(settings, state, scratch):
             window.cell,
             window.times,
         )
-        work.traces[i] = np.float32(trace)
+        work.outputs[i] = np.float32(trace)
+    _write_skip(own, work, state.counts.n_features)
+
+
+@kernel
+def _write_skip(own, work, n_features):
+    """Write the encoded features behind the traces.
+
+    Where there are more than lines, line j adds up features j, j + n, j + 2 n ... of n lines, each
+    after the first with the sign of its weight to the first neuron.
+
+    Parameters
+    ----------
+    own, work
+        `FixedLayerState` and `FixedLayerScratch`.
+    n_features
+        int64.
+    """
+    n_fixed = work.drives.shape[0]
+    n = work.outputs.shape[0] - n_fixed
+    if n == 0:
+        return
+    for f in range(min(n, n_features)):
+        work.outputs[n_fixed + f] = work.code[f]
+    for f in range(n, n_features):
+        code = work.code[f]
+        work.outputs[n_fixed + f % n] += code if own.weights[f, 0] > np.float32(0.0) else -code
 
 
 @kernel

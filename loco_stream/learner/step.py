@@ -20,7 +20,9 @@ from loco_stream.learner.context import traces
 from loco_stream.learner.context.delays import load_codes, push_code, step_share
 from loco_stream.learner.delayed_labels.pending import (
     last_label_of,
+    read_answers,
     read_context,
+    read_next_row,
     read_outputs,
     read_values,
     when_written,
@@ -131,6 +133,8 @@ def _answer(settings, state, row):
         next_row.write_log_probabilities(row.fast, n_classes, row.log_odds)
         ensemble.write_log_odds(settings, state, row)
         next_row.combine(state.next_row, row.log_odds, n_classes, True, row.next)
+        for c in range(n_classes):
+            row.predicted[c] = row.next[c]
 
 
 @kernel
@@ -144,24 +148,28 @@ def _answer_dormant(settings, state, scratch, mode):
     if mode & ANYWHERE:
         dormancy.answer_anywhere(scores, n_classes, factor, marks, scratch.answer)
         return
-    threshold = dormancy.THRESHOLD * (1.0 - settings.retention)
     moments = state.lead.moments
+    reluctance = 1.0 - settings.retention
     dormancy.answer_by_evidence(
-        moments, scores, n_classes, factor, marks, threshold, scratch.answer
+        moments, scores, n_classes, factor, marks, reluctance, scratch.answer
     )
 
 
 @kernel
 def _answer_past(state, scratch):
-    """Let the discriminant answer for a row that looks like an earlier one, in place."""
-    share = past_rows.past_share(state.past, scratch.fixed.traces)
+    """Let what forgets least answer for a row that looks like an earlier one, in place.
+
+    The first opinion of an expert is that of the least-squares member with the smallest leak.
+    """
+    share = past_rows.past_share(state.past, scratch.fixed.outputs)
     if share == 0.0:
         return
     now = scratch.now
     n_classes = state.counts.n_classes
     factor = temperature(state.experts.discriminant.log_likelihoods)
     softmax(now.scores, 0, n_classes, factor, now.buffer)
-    past_rows.answer_past(share, now.buffer, n_classes, scratch.answer)
+    member = now.opinions[ensemble.FIRST_OPINION]
+    past_rows.answer_past(share, now.buffer, member, n_classes, scratch.answer)
 
 
 @kernel
@@ -170,7 +178,7 @@ def _learn_past(state, scratch):
     own = state.past
     discriminant = state.experts.discriminant
     n_rows = np.float64(state.counts.n_seen)
-    past_rows.learn_recent(own, scratch.fixed.traces, n_rows)
+    past_rows.learn_recent(own, scratch.fixed.outputs, n_rows)
     n_learned = state.counts.n_seen + 1
     if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
         work = scratch.experts.discriminant
@@ -307,7 +315,7 @@ def _learn_next_row(settings, state, scratch, row, label, share, dormant):
     n_classes = state.counts.n_classes
     n_seen = state.counts.n_seen
     stack = state.next_row
-    next_row.learn_mixture(stack, row.log_odds, row.next, n_classes, label, n_seen, share)
+    next_row.learn_mixture(stack, row.log_odds, row.predicted, n_classes, label, n_seen, share)
     next_row.learn_weights(stack, row.log_odds, row.next, n_classes, label, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, row.scores, n_classes, scratch.dormant, label)
@@ -337,8 +345,11 @@ def _go_back(settings, state, scratch, ticket):
     read_outputs(settings, state, scratch, ticket)
     ensemble.combine_outputs(settings, state, scratch.then)
     ensemble.write_error(settings, state, scratch, scratch.then)
-    if not settings.regression:
-        _answer(settings, state, scratch.then)
+    if settings.regression:
+        return
+    read_answers(settings, state, ticket, scratch.then)
+    _answer(settings, state, scratch.then)
+    read_next_row(settings, state, ticket, scratch.then)
 
 
 @kernel

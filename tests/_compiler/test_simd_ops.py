@@ -15,6 +15,7 @@ from loco_stream._compiler.simd.ops import (
     add_outer,
     add_outers,
     dot,
+    dot_rows,
     leak_and_fire,
     sum_dense,
     sum_rows,
@@ -171,6 +172,26 @@ def compiled_outers(matrix, n_rows, n_columns, left, scale, right, keep):
 @njit
 def compiled_dot(left, first, right, start, n):
     return dot(left, first, right, start, n)
+
+
+@njit
+def compiled_dot_rows(total, matrix, n_rows, vector, n):
+    dot_rows(total, matrix, n_rows, vector, n)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 4, 11])
+@pytest.mark.parametrize("n", [0, 1, 16, 33, 100])
+def test_a_product_of_rows_and_a_vector_is_made_of_dot_products(n_rows, n):
+    rng = np.random.default_rng(n)
+    matrix = rng.normal(size=(n_rows + 1, n + 3)).astype(np.float32)
+    vector = rng.normal(size=n + 2).astype(np.float32)
+    found = np.ones(n_rows + 2, np.float32)
+    expected = found.copy()
+    dot_rows(expected, matrix, n_rows, vector, n)
+    compiled_dot_rows(found, matrix, n_rows, vector, n)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found[:n_rows], matrix[:n_rows, :n] @ vector[:n], atol=1e-4)
+    assert found[n_rows:].tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("n", [1, 7, 16, 33, 64, 100])

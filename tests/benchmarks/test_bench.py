@@ -322,6 +322,29 @@ def test_wide_with_little_data(images):
         _run("wide", images)
 
 
+@pytest.mark.slow
+def test_the_source_paper_s_sets_with_little_data(images):
+    arguments = ("--data", str(images), "--share", "0.01", "--seeds", "2", "--only", "np;frozen")
+    text = _run("paper", images, *arguments)
+    assert "NETtalk is not on this machine" in text
+    assert "fashion features is not on this machine" in text
+    assert "MNIST, 150 rows" in text
+    assert set(_saved(images, "paper")["runs"]) == {
+        f"MNIST/{rule}/{seed}" for rule in ("np", "frozen") for seed in (0, 1)
+    }
+
+
+def test_a_class_may_be_missing_from_a_small_part_of_the_embeddings(tmp_path):
+    draw = np.random.default_rng(0)
+    y = np.repeat([0, 2, 3], 20)  # and no 1
+    X = draw.normal(size=(60, 4)) + y[:, None]
+    np.savez(tmp_path / "descriptions.npz", X=X, y=y, Xt=X[::3], yt=y[::3])
+    arguments = ("--data", str(tmp_path), "--seeds", "1", "--only", "nearest mean")
+    _run("embeddings", tmp_path, *arguments, "--sets", "descriptions")
+    runs = _saved(tmp_path, "embeddings")["runs"]
+    assert runs["descriptions/class by class/nearest mean/0"]["anywhere"] > 0.8
+
+
 def test_tables_with_little_data(tmp_path):
     rows = ["'',Tuna.hid,Tuna.choice,price,shop".replace("'", '"')]
     rows += [f"{i},{i},{'sc'[i % 2]},{i % 2 + 0.1 * (i % 3)},{'ab'[i % 3 > 0]}" for i in range(200)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import capymoa_evaluation, river_tracks
+from benchmarks import avalanche_loops, capymoa_evaluation, others_evaluation, river_tracks
 from loco_stream.errors import ConfigError
 
 
@@ -37,6 +37,40 @@ def test_an_environment_without_capymoa_is_named(tmp_path):
             [*arguments, "--out", str(tmp_path)],
             catch_exceptions=False,
         )
+
+
+def test_a_strategy_that_makes_more_passes_has_no_accuracy_while_it_learns():
+    results = {
+        "digits, five tasks/default/0": {"accuracy": 88.0, "final": 97.0, "cpu_seconds": 3.0},
+        "digits, five tasks/default/1": {"accuracy": 90.0, "final": 98.0, "cpu_seconds": 5.0},
+        "digits, five tasks/Replay 1000 x10/0": {
+            "accuracy": None,
+            "final": 98.0,
+            "cpu_seconds": 9.0,
+        },
+    }
+    (grid,) = avalanche_loops.grids(results)
+    assert grid.rows == [
+        ["default", "89.0 ±1.4", "97.5 ±0.7", "4"],
+        ["Replay 1000 x10", "-", "98.0", "9"],
+    ]
+    assert grid.marked == {(0, 1), (1, 2)}
+
+
+def test_an_environment_without_avalanche_is_named(tmp_path):
+    arguments = ["--peers", "false", "--streams", "digits, five tasks", "--only", "Naive"]
+    with pytest.raises(ConfigError, match="`--peers` 'false' could not run Naive on digits"):
+        CliRunner().invoke(
+            avalanche_loops.command, [*arguments, "--out", str(tmp_path)], catch_exceptions=False
+        )
+
+
+def test_the_five_tasks_on_digits_do_not_share_rows():
+    arrays = others_evaluation.five_tasks(others_evaluation.DIGITS, None)
+    assert arrays["X"].shape == (1347, 64)
+    assert arrays["X_test"].shape == (450, 64)
+    assert arrays["X"].max() == 1.0
+    assert set(arrays["y_test"].tolist()) == set(range(10))
 
 
 def test_river_s_tracks_leave_out_what_would_be_downloaded():

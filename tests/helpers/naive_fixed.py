@@ -13,9 +13,9 @@ from tests.helpers import naive
 
 
 class FixedLayer:
-    """Random neurons that never learn, behind scales that settle."""
+    """Random neurons that never learn, behind scales that settle, and a skip connection."""
 
-    def __init__(self, settings, n_features):
+    def __init__(self, settings, n_features, n_skip):
         self.settings = settings
         n = settings.n_fixed
         spans = (settings.n_means + 1) * n_features
@@ -28,6 +28,9 @@ class FixedLayer:
             drawn[row] = rng.normals(weights_key, place * n, n)
         self.weights = drawn / np.linalg.norm(drawn, axis=0)
         low, high = fixed_layer.BIASES
+        self.skip = np.eye(n_skip, n_features)
+        for f in range(n_skip if n_skip else n_features, n_features):
+            self.skip[f % n_skip, f] = math.copysign(1.0, drawn[f, 0])
         self.biases = low + (high - low) * rng.uniforms(biases_key, 0, n)
         self.center = np.zeros(n_features)
         self.factor = np.zeros(n_features)
@@ -43,7 +46,7 @@ class FixedLayer:
         self.carried = self.means * np.array(left[: len(self.means)]).reshape(-1, 1)
 
     def run(self, x):
-        """Return the trace of each neuron."""
+        """Return the trace of each neuron, and what the skip connection carries."""
         s = self.settings
         self.code = np.zeros(len(x))
         for f, value in enumerate(x):
@@ -60,7 +63,8 @@ class FixedLayer:
         drives = np.concatenate([self.code, *self.left]) @ self.weights
         drives = fixed_layer.GAIN * drives + self.biases
         times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
-        return np.array([naive.trace(spikes, s.window, s.tau_trace) for spikes in times])
+        traces = [naive.trace(spikes, s.window, s.tau_trace) for spikes in times]
+        return np.concatenate([traces, self.skip @ self.code])
 
     def keep(self):
         """Keep the fading means for the next row."""
@@ -93,9 +97,9 @@ class FixedLayer:
 class Discriminant:
     """Linear discriminant analysis of all rows so far, by a matrix inverse."""
 
-    def __init__(self, settings, n_classes):
+    def __init__(self, settings, n_skip, n_classes):
         self.prior = discriminant.prior_power(settings)
-        self.n_neurons = settings.n_fixed
+        self.n_inputs = settings.n_fixed + n_skip
         self.rows = [[] for _ in range(n_classes)]
         self.log_likelihoods = np.zeros(len(discriminant.TEMPERATURES))
 
@@ -104,7 +108,7 @@ class Discriminant:
         scatter, total = self.scatter()
         precision = np.linalg.inv(scatter)
         counts = np.array([len(rows) for rows in self.rows[:known]])
-        freedom = self.n_neurons - self.prior * np.trace(precision)
+        freedom = self.n_inputs - self.prior * np.trace(precision)
         scores = np.zeros(known)
         for c in np.flatnonzero(counts):
             mean = np.mean(self.rows[c], axis=0)
@@ -116,7 +120,7 @@ class Discriminant:
 
     def scatter(self):
         """Return the scatter within classes with the prior, and the rows that it is of."""
-        scatter = self.prior * np.eye(self.n_neurons)
+        scatter = self.prior * np.eye(self.n_inputs)
         for rows in self.rows:
             if rows:
                 rest = np.array(rows) - np.mean(rows, axis=0)
@@ -144,7 +148,7 @@ class PastRows:
 
     def __init__(self, discriminant):
         self.discriminant = discriminant
-        self.recent = np.zeros(discriminant.n_neurons)
+        self.recent = np.zeros(discriminant.n_inputs)
         self.n_rows = 0
         self.direction = None
         self.rests = []
@@ -236,10 +240,14 @@ class NextRow:
         head_start = np.array([next_row.HEAD_START, 0.0])
         return naive.mix(self.log_weights + head_start, np.array(opinions))
 
-    def learn(self, log_odds, label, n_seen, share):
-        """Weigh the stack and the discriminant, and make a share of a gradient step."""
+    def learn(self, log_odds, predicted, label, n_seen, share):
+        """Weigh the stack and the discriminant, and make a share of a gradient step.
+
+        The stack is weighed by what it predicted when a late row came, None where that is unknown.
+        """
         proba = self.combine(log_odds, True)
-        opinions = np.maximum([proba, naive.softmax(log_odds[1])], next_row.LEAST)
+        scored = proba if predicted is None else predicted
+        opinions = np.maximum([scored, naive.softmax(log_odds[1])], next_row.LEAST)
         self.log_weights = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
         slopes = log_odds @ (proba - np.eye(len(proba))[label])
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
@@ -296,8 +304,12 @@ class Dormancy:
                 return proba
             mean, variance = self.moments
             lead = scores[dormant].max() - scores[~dormant].max()
-            evidence = (lead - mean) / math.sqrt(max(variance, dormancy.MIN_VARIANCE))
-            threshold = dormancy.THRESHOLD * (1 - retention)
+            deviation = math.sqrt(max(variance, dormancy.MIN_VARIANCE))
+            evidence = (lead - mean) / deviation
+            bounds = (1 - retention) * np.array(
+                [dormancy.LEAST_ABOVE_MEAN, dormancy.ABOVE_MEAN, dormancy.ABOVE_ZERO]
+            )
+            threshold = max(bounds[0], min(bounds[1], bounds[2] - mean / deviation))
             threshold += dormancy.RETURN_RISE * math.log(1 + self.n_returns / len(proba))
             share *= 0.5 + 0.5 * math.tanh(0.5 * (evidence - threshold) / dormancy.SOFTNESS)
         return (1 - share) * proba + share * dormant * shares / shares[dormant].sum()

@@ -260,8 +260,8 @@ class Learner:
         ]
 
     def _start_fixed(self, n_features, n_classes):
-        self.fixed = FixedLayer(self.settings, n_features)
-        self.discriminant = Discriminant(self.settings, n_classes)
+        self.fixed = FixedLayer(self.settings, n_features, self.layout.n_skip)
+        self.discriminant = Discriminant(self.settings, self.layout.n_skip, n_classes)
         self.past_rows = PastRows(self.discriminant)
         self.followers = Followers(n_classes)
         self.next_row = NextRow()
@@ -346,8 +346,8 @@ class Learner:
             return
         pairs = zip(self.features, x, strict=True)
         self.row = [math.nan if feature.is_missing(value) else value for feature, value in pairs]
-        self.fixed_traces = self.fixed.run(self.row)
-        self.class_scores = self.discriminant.scores(self.fixed_traces, self.known)
+        self.fixed_outputs = self.fixed.run(self.row)
+        self.class_scores = self.discriminant.scores(self.fixed_outputs, self.known)
         self.context_scores = self.followers.scores(self.last_label, self.known)
 
     def log_odds(self):
@@ -449,6 +449,9 @@ class Learner:
         then.means_then = self.fixed.carried
         then.known_values_then = self.recent_values.known
         then.ids_then = np.where(self.are_evaluated, self.ids, -1)
+        then.predicted = None
+        if self.settings.n_fixed and self.known:
+            then.predicted = self.next_row.combine(self.log_odds(), True)
         return then
 
     def advance(self, t):
@@ -480,8 +483,9 @@ class Learner:
         proba = self.next_row.answer(self.log_odds(), in_stream is not False)
         if in_stream is False:
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
-            share = past_rows.SHARE * self.past_rows.share(self.fixed_traces)
-            proba = (1.0 - share) * proba + share * shares
+            share = self.past_rows.share(self.fixed_outputs)
+            past = past_rows.SHARE * shares + (1.0 - past_rows.SHARE) * self.opinions[2]
+            proba = (1.0 - share) * proba + share * past
         dormant = self.dormancy()
         if not dormant.any() or in_stream or (in_stream is None and retention == 0.0):
             return proba
@@ -571,9 +575,9 @@ class Learner:
             self.learn_next_row(y, dormant, row)
         self.learn_readout(y, row)
         if s.n_fixed:
-            self.discriminant.learn(self.fixed_traces, self.class_scores, y, self.n_seen)
+            self.discriminant.learn(self.fixed_outputs, self.class_scores, y, self.n_seen)
             self.followers.learn(last, y)
-            self.past_rows.learn(self.fixed_traces, self.n_seen)
+            self.past_rows.learn(self.fixed_outputs, self.n_seen)
         if s.n_centroids:
             self.centroids.learn(y)
         if s.n_neighbors:
@@ -668,6 +672,11 @@ class Learner:
         ]
         row.combine()
         row.error = row.output_error()
+        row.predicted = None
+        if self.settings.recursive and 0 < then.known == self.known:
+            row.opinions[:2] = then.opinions[:2]
+            row.proba = then.proba
+            row.predicted = then.predicted
         return row
 
     def bound_target(self, y, then):
@@ -884,7 +893,9 @@ class Learner:
 
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""
-        self.next_row.learn(row.log_odds(), y, self.n_seen, self.observation_share)
+        predicted = None if row is self else row.predicted
+        share = self.observation_share
+        self.next_row.learn(row.log_odds(), predicted, y, self.n_seen, share)
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 

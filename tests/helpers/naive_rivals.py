@@ -68,3 +68,45 @@ def ridge_weights(features, y, n_classes, prior):
     """
     gram = features.T @ features + np.eye(features.shape[1]) / prior
     return np.linalg.solve(gram, features.T @ np.eye(n_classes)[y]).T
+
+
+class NaiveRegressionNet:
+    """ReLU network for values, half the squared error, SGD, and continual backpropagation.
+
+    It starts from the weights of a compiled one. `fresh()` returns the input weights of a new unit.
+    """
+
+    def __init__(self, w1, w2, options, fresh):
+        self.w1, self.w2, self.options, self.fresh = w1.copy(), w2.copy(), options, fresh
+        self.b1 = np.zeros(len(w2))
+        self.b2 = 0.0
+        self.utility = np.zeros(len(w2))
+        self.age = np.zeros(len(w2))
+        self.owed = 0.0
+        self.replaced = []
+
+    def predict(self, x):
+        return np.maximum(x @ self.w1 + self.b1, 0.0) @ self.w2 + self.b2
+
+    def learn(self, x, y):
+        rate = self.options.learning_rate
+        decay = self.options.decay
+        hidden = np.maximum(x @ self.w1 + self.b1, 0.0)
+        error = hidden @ self.w2 + self.b2 - y
+        back = error * self.w2 * (hidden > 0.0)
+        self.w2 -= rate * (error * hidden + decay * self.w2)
+        self.w1 -= rate * (np.outer(x, back) + decay * self.w1)
+        self.b1 -= rate * back
+        self.b2 -= rate * error
+        self.age += 1
+        self.utility = 0.99 * self.utility + 0.01 * hidden * np.abs(self.w2)
+        old = np.flatnonzero(self.age > 100)
+        self.owed += self.options.replaced * len(old)
+        if self.owed >= 1.0:
+            self.owed -= 1.0
+            self._replace(old[np.argmin(self.utility[old])])
+
+    def _replace(self, unit):
+        self.replaced.append(unit)
+        self.w1[:, unit] = self.fresh()
+        self.b1[unit] = self.w2[unit] = self.utility[unit] = self.age[unit] = 0.0

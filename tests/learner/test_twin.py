@@ -90,10 +90,17 @@ def test_earlier_inputs_are_answered_as_in_the_twin():
     shares = []
     for x in X:
         twin.forward(x, math.nan)
-        shares.append(twin.past_rows.share(twin.fixed_traces))
+        shares.append(twin.past_rows.share(twin.fixed_outputs))
     assert np.mean(shares[:380]) > 0.5
     assert np.mean(shares[-30:]) < 0.1
     assert model._core.state.past.moments.n > 64
+
+
+def test_features_beyond_the_lines_of_the_skip_connection_are_added_up_as_in_the_twin():
+    model, twin = run_both(*stream(60), hidden_sizes=(6,), fixed_neurons=2)
+    assert model._core.state.experts.discriminant.means.shape[1] == 2 + 2
+    assert set(twin.fixed.skip[:, 2]) <= {-1.0, 0.0, 1.0}
+    assert np.abs(twin.fixed.skip[:, 2]).sum() == 1.0
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from tests.helpers.digits_net import (
 nir = pytest.importorskip("nir")
 DATA = Path(__file__).parents[1] / "data" / "nir"
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers" / "nir_peers.py"
-PEERS = Path(os.environ.get("PEERS", "out/venv-simulators")) / "bin" / "python"
+PEERS = Path(os.environ.get("PEERS", "out/peers")) / "simulators" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")

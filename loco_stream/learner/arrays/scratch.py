@@ -112,7 +112,7 @@ class ReadoutPass(NamedTuple):
     combined, stacked: combined output; the least-squares stack's
     mixed: probabilities of the mixture
     fast: the ensemble's answer; log_odds: its logarithm, and what is known of the stream's next
-    row; next: the answer to the next row
+    row; next: the answer to the next row; predicted: as it was when the row was predicted
     error: of the combined output
     buffer, stack_buffers, power_sums, power_factors: working memory
     """
@@ -129,6 +129,7 @@ class ReadoutPass(NamedTuple):
     fast: Annotated[Float64, axes("classes")]
     log_odds: Annotated[Float64, axes("log_odds", "classes")]
     next: Annotated[Float64, axes("classes")]
+    predicted: Annotated[Float64, axes("classes")]
     error: Annotated[Float64, axes("classes")]
     buffer: Annotated[Float64, axes("classes")]
     stack_buffers: Annotated[Float64, axes(2, "stacked")]

@@ -35,7 +35,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
         "classes": n_classes,
     }
     lengths |= _layer_lengths(layout, settings, n_features)
-    lengths |= _fixed_lengths(settings, n_features)
+    lengths |= _fixed_lengths(layout, settings, n_features)
     lengths |= _readout_lengths(settings)
     lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
@@ -61,9 +61,10 @@ def _layer_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[
     }
 
 
-def _fixed_lengths(settings: Settings, n_features: int) -> dict[str, int]:
+def _fixed_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[str, int]:
     return {
         "fixed": settings.n_fixed,
+        "fixed_outputs": settings.n_fixed + (layout.n_skip if settings.n_fixed else 0),
         "scaled": n_features if settings.n_fixed else 0,
         "means": settings.n_means,
         "spans": settings.n_means + 1,

@@ -3,8 +3,12 @@
 In order: number of classes known, rows learned, number of the ticket, the last label known, number
 of features known; the last values known in a regression; carried traces, and fading means of the
 features; outputs of all experts, then their scores, then outputs of the snapshots, each over the
-classes known; numbers of these snapshots, -1 where they were not evaluated; encoded rows before,
+classes known; numbers of these snapshots, -1 where they were not evaluated; the probabilities that
+were made of all this, of a classifier with a mixture, over the classes known; encoded rows before,
 where synapses have delays.
+
+What experts are weighed by must be what was predicted then. The stacks, which have since learned
+the rows beside this one, would find its label in hindsight.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import read_codes, write_codes
 from loco_stream.learner.readout.ensemble import level_unknown_classes
+from loco_stream.learner.readout.mixture import N_STACKS
 from loco_stream.learner.readout.next_value import recall_values
 from loco_stream.learner.readout.snapshots import are_evaluated
 from loco_stream.learner.settings import Settings
@@ -27,7 +32,10 @@ __all__ = [
     "N_KNOWN",
     "carried_size",
     "last_label_of",
+    "n_answers",
+    "read_answers",
     "read_context",
+    "read_next_row",
     "read_outputs",
     "read_values",
     "ticket_size",
@@ -46,9 +54,26 @@ HEAD = 5  # where the traces begin
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     """Return the length of a ticket when so many outputs and features are known."""
     n_codes = n_features * settings.max_delay * settings.n_fields
-    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
     before = carried_size(settings, n_features)
-    return HEAD + settings.n_lags + before + n_classes * n_blocks + settings.n_snapshots + n_codes
+    return HEAD + settings.n_lags + before + _predicted_size(settings, n_classes) + n_codes
+
+
+def n_answers(settings: Settings) -> int:
+    """Return of how many answers a ticket has the probabilities.
+
+    Of the stacks, of the mixture, and of the stream's next row.
+    """
+    if settings.n_opinions == 0:
+        return 0
+    return N_STACKS + 1 + int(settings.n_log_odds > 0)
+
+
+_n_answers = kernel(n_answers)  # the same for compiled code
+
+
+def _predicted_size(settings: Settings, n_classes: int) -> int:
+    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_answers(settings)
+    return n_classes * n_blocks + settings.n_snapshots
 
 
 def carried_size(settings: Settings, n_features: int) -> int:
@@ -101,7 +126,26 @@ def write_ticket(settings, state, scratch, ticket):
     for s in range(ids.shape[0]):
         ticket[place + s] = np.float64(ids[s]) if evaluated else -1.0
     place += ids.shape[0]
+    if _n_answers(settings) > 0:
+        place = _write_answers(settings, now, n_classes, ticket, place)
     write_codes(scratch.lagged, n_features * settings.n_fields, ticket, place)
+
+
+@kernel
+def _write_answers(settings, now, n_classes, ticket, place):
+    """Write probabilities from `place` on; return where they end."""
+    for stack in range(N_STACKS):
+        for c in range(n_classes):
+            ticket[place + c] = now.opinions[stack, c]
+        place += n_classes
+    for c in range(n_classes):
+        ticket[place + c] = now.mixed[c]
+    place += n_classes
+    if settings.n_log_odds > 0:
+        for c in range(n_classes):
+            ticket[place + c] = now.next[c]
+        place += n_classes
+    return place
 
 
 @kernel
@@ -150,6 +194,7 @@ def read_context(settings, state, scratch, ticket):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
         place += n_features
     n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
+    n_blocks += _n_answers(settings)
     place += n_classes * n_blocks + settings.n_snapshots
     read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
 
@@ -163,6 +208,48 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
             value = ticket[place + b * n_classes + c] if known else 0.0
             target[b * capacity + c] = np.float32(value)
     return place + n_blocks * n_classes
+
+
+@kernel
+def _answers_place(settings, state, ticket):
+    """Return where the probabilities of a ticket begin.
+
+    -1: a class was unknown, or the ticket is of a release that did not write them.
+    """
+    n_classes, n_features = _sizes_of(ticket)
+    if _n_answers(settings) == 0 or n_classes < state.counts.n_classes:
+        return np.int64(-1)
+    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
+    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
+    place += n_classes * n_blocks + settings.n_snapshots
+    return place if ticket[place] >= 0.0 else np.int64(-1)
+
+
+@kernel
+def read_answers(settings, state, ticket, then):
+    """Read what the stacks and the mixture predicted, if it is known, into a `ReadoutPass`."""
+    place = _answers_place(settings, state, ticket)
+    if place < 0:
+        return
+    n_classes = state.counts.n_classes
+    for stack in range(N_STACKS):
+        for c in range(n_classes):
+            then.opinions[stack, c] = ticket[place + c]
+        place += n_classes
+    for c in range(n_classes):
+        then.mixed[c] = ticket[place + c]
+
+
+@kernel
+def read_next_row(settings, state, ticket, then):
+    """Read what was predicted of the stream's next row, if it is known, into a `ReadoutPass`."""
+    place = _answers_place(settings, state, ticket)
+    if place < 0 or settings.n_log_odds == 0:
+        return
+    n_classes = state.counts.n_classes
+    place += (N_STACKS + 1) * n_classes
+    for c in range(n_classes):
+        then.predicted[c] = ticket[place + c]
 
 
 @kernel

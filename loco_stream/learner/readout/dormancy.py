@@ -2,9 +2,10 @@
 
 A class is dormant when it has been absent for much longer than between its rows before. What the
 ensemble says of it is stale, and the stream's next row is hardly one of it; the discriminant knows
-it as well as any other. For a row of which nothing is known, it answers as far as the row looks
-like a dormant class more than rows of present classes ever do: by the lead of the best dormant
-class over the best present one, in standard deviations of what rows of present classes showed.
+it as well as any other. For a row of which nothing is known, what counts is the lead of the best
+dormant class over the best present one, in standard deviations of what rows of present classes
+showed. A dormant class answers where the lead is larger than rows of present classes ever have it,
+or, where classes look so alike that such rows have large leads too, where it is clearly above 0.
 Where dormant classes come back often by themselves, the stream's next row has learned of them
 already, and more is asked.
 
@@ -37,7 +38,11 @@ __all__ = [
 MIN_ABSENCE = 30.0  # rows after which a class may count as dormant
 TIMES = 20.0  # its mean gap (of the logarithms) so often
 GAP_RATE = 0.1  # of the mean
-THRESHOLD = 7.0  # lead at which a dormant class answers as far as not, times 1 - retention
+# Leads at which a dormant class answers as far as not, times 1 - retention: above the mean, but no
+# more than above 0, and least above the mean.
+ABOVE_MEAN = 9.0
+ABOVE_ZERO = 2.8
+LEAST_ABOVE_MEAN = 2.0
 SOFTNESS = 0.2  # of the transition
 LEAD_RATE = 0.03  # of the moments of the lead
 MIN_LEADS = 10.0  # before they say anything
@@ -126,7 +131,7 @@ def _dormant_share(scores, n_classes, factor, dormant, proba):
 
 
 @kernel
-def answer_by_evidence(moments, scores, n_classes, factor, marks, threshold, answer):
+def answer_by_evidence(moments, scores, n_classes, factor, marks, reluctance, answer):
     """Let dormant classes answer as far as the row looks like one of them, in place.
 
     Parameters
@@ -142,8 +147,8 @@ def answer_by_evidence(moments, scores, n_classes, factor, marks, threshold, ans
     marks
         (dormant, buffer): (n_classes or more,) float64 each, 1 where a class is dormant, and
         working memory.
-    threshold
-        float64: lead in standard deviations.
+    reluctance
+        float64: 1 - retention, what thresholds are multiplied by.
     answer
         (n_classes or more,) float64 probabilities of the stream's next row, overwritten.
     """
@@ -152,7 +157,10 @@ def answer_by_evidence(moments, scores, n_classes, factor, marks, threshold, ans
     share = _dormant_share(scores, n_classes, factor, dormant, buffer)
     if moments.n_leads < MIN_LEADS or share <= 0.0 or not math.isfinite(lead):
         return
-    evidence = (lead - moments.mean) / math.sqrt(max(moments.variance, MIN_VARIANCE))
+    deviation = math.sqrt(max(moments.variance, MIN_VARIANCE))
+    evidence = (lead - moments.mean) / deviation
+    threshold = min(ABOVE_MEAN * reluctance, ABOVE_ZERO * reluctance - moments.mean / deviation)
+    threshold = max(threshold, LEAST_ABOVE_MEAN * reluctance)
     threshold += RETURN_RISE * math.log(1.0 + moments.n_returns / n_classes)
     # The logistic function, without overflow.
     share *= 0.5 + 0.5 * math.tanh(0.5 * (evidence - threshold) / SOFTNESS)

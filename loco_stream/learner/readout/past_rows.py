@@ -2,7 +2,7 @@
 
 Where all classes stay present and their inputs change, no class is dormant, and yet layers that
 learn have forgotten how earlier inputs looked. The fixed layer has not. Kept are the mean of its
-recent traces and the direction in which it differs most from the mean of all rows, in terms of the
+recent outputs and the direction in which it differs most from the mean of all rows, in terms of the
 scatter within classes (a linear discriminant between recent and all rows). A row is projected on
 it; recent rows are a Gaussian around their own mean, earlier ones around that of all rows, of the
 same variance:
@@ -15,8 +15,8 @@ row is told apart; below 1, the probability counts in proportion to s. How far r
 their mean is measured before they enter it: otherwise every row would look closer to the recent
 ones than the next one is.
 
-For a row from anywhere in the stream that looks like an earlier one, the discriminant has the same
-say as the ensemble.
+For a row from anywhere in the stream that looks like an earlier one, the discriminant and the
+readout member that forgets least have the same say.
 """
 
 from __future__ import annotations
@@ -40,36 +40,36 @@ FIRST_TURN = 352  # rows; of the first 300 the recent mean is that of all
 MIN_ROWS = 64.0  # that the moments are of, before they say anything
 THRESHOLD = 1.0  # log-likelihood ratio at which a row is an earlier one as likely as not
 SOFTNESS = 0.25  # of the transition
-SHARE = 0.5  # of the answer that the discriminant has for an earlier row
+SHARE = 0.5  # of the answer to an earlier row that the discriminant has
 MIN_VARIANCE = 1e-4
 
 
 class PastState(NamedTuple):
     """Recent rows against all rows; empty without a fixed layer.
 
-    recent: mean of recent traces
-    direction: on which traces are projected, of unit variance within classes; 0 before the first
+    recent: mean of recent outputs
+    direction: on which they are projected, of unit variance within classes; 0 before the first
     moments: of recent rows about the recent mean, projected, before they entered it (mean,
     variance and number); past and recent: the mean of all rows and the recent one, projected
     """
 
-    recent: Annotated[NDArray[np.float32], axes("fixed")]
-    direction: Annotated[NDArray[np.float32], axes("fixed")]
+    recent: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    direction: Annotated[NDArray[np.float32], axes("fixed_outputs")]
     moments: Annotated[
         Record, record(np.float64, mean=0.0, variance=1.0, n=0.0, past=0.0, recent=0.0)
     ]
 
 
 @kernel
-def past_share(own, traces):
+def past_share(own, outputs):
     """Return how probable it is that a row is an earlier one rather than a recent one.
 
     Parameters
     ----------
     own
         `PastState`.
-    traces
-        (neurons,) float32 of the fixed layer.
+    outputs
+        (outputs,) float32 of the fixed layer.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def past_share(own, traces):
     separation = (recent - moments.past) / deviation
     if not separation > 0.0:
         return 0.0
-    projected = np.float64(dot(own.direction, 0, traces, 0, own.direction.shape[0]))
+    projected = np.float64(dot(own.direction, 0, outputs, 0, own.direction.shape[0]))
     distance = (recent - projected) / deviation
     ratio = separation * (distance - 0.5 * separation)
     if not math.isfinite(ratio):
@@ -95,8 +95,8 @@ def past_share(own, traces):
 
 
 @kernel
-def answer_past(share, proba, n_classes, answer):
-    """Let the discriminant answer as far as a row is an earlier one, in place.
+def answer_past(share, proba, member, n_classes, answer):
+    """Let what forgets least answer as far as a row is an earlier one, in place.
 
     Parameters
     ----------
@@ -104,26 +104,28 @@ def answer_past(share, proba, n_classes, answer):
         float64, of `past_share`.
     proba
         (n_classes or more,) float64: the discriminant's probabilities.
+    member
+        (n_classes or more,) float64: those of the readout member that forgets least.
     n_classes
         int64.
     answer
         (n_classes or more,) float64, overwritten.
     """
-    part = SHARE * share
     for c in range(n_classes):
-        answer[c] += part * (proba[c] - answer[c])
+        past = SHARE * proba[c] + (1.0 - SHARE) * member[c]
+        answer[c] += share * (past - answer[c])
 
 
 @kernel
-def learn_recent(own, traces, n_rows):
+def learn_recent(own, outputs, n_rows):
     """Take a row into the recent mean and, before that, into the moments of recent rows.
 
     Parameters
     ----------
     own
         `PastState`.
-    traces
-        (neurons,) float32.
+    outputs
+        (outputs,) float32.
     n_rows
         float64: rows learned before.
     """
@@ -131,7 +133,7 @@ def learn_recent(own, traces, n_rows):
     n = own.recent.shape[0]
     rate = max(RATE, 1.0 / (n_rows + 1.0))
     if moments.n > 0.0:
-        rest = np.float64(dot(own.direction, 0, traces, 0, n)) - moments.recent
+        rest = np.float64(dot(own.direction, 0, outputs, 0, n)) - moments.recent
         moved = rest - moments.mean
         share = max(MOMENT_RATE, 1.0 / moments.n)
         moments.mean += share * moved
@@ -139,7 +141,7 @@ def learn_recent(own, traces, n_rows):
         moments.n += 1.0
         moments.recent += rate * rest
     for j in range(n):
-        own.recent[j] += np.float32(rate) * (traces[j] - own.recent[j])
+        own.recent[j] += np.float32(rate) * (outputs[j] - own.recent[j])
 
 
 @kernel
@@ -151,9 +153,9 @@ def turn_direction(own, mean, turned, n_rows):
     own
         `PastState`.
     mean
-        (neurons,) float32: of all rows.
+        (outputs,) float32: of all rows.
     turned
-        (neurons,) float32: the inverse of the scatter within classes, times the recent mean less
+        (outputs,) float32: the inverse of the scatter within classes, times the recent mean less
         that of all rows.
     n_rows
         float64: rows that the scatter is a sum over.

@@ -99,6 +99,8 @@ _N_LAGS = 3
 _RANK = 4  # changes that a matrix takes in together
 _JOINT_FEATURES = 256  # features that share a projector, or those of the first row
 _LATE_BLOCK = 64  # features of each further block
+_WIDE_LEAKS = [1e-9]  # of rows of more than 256 features
+_N_ANSWERS = 3  # blocks of probabilities in a ticket, which release 0.2 did not write
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
 _N_SCORES = 2  # its blocks of scores,
 _N_COMPARED = 2  # and its numbers for the gate
@@ -193,6 +195,8 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     options = saved.config["parameters"]
     advanced = {**options["advanced"], "fixed_neurons": 0, "recent_values": _N_LAGS}
     advanced["memoryless_members"] = False
+    if advanced["leaks"] is None and saved.config.get("width", 0) > _JOINT_FEATURES:
+        advanced["leaks"] = _WIDE_LEAKS
     saved = replace(saved, config={**saved.config, "parameters": {**options, "advanced": advanced}})
     if not saved.arrays:
         return saved
@@ -340,8 +344,8 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     """Return the prediction of a pending row as version 3 writes it.
 
     Release 0.2 wrote two blocks of scores for every model, of which those that a model has are
-    left, and two numbers for the gate, which are left out. The last label and recent values were
-    not written; they count as unknown.
+    left, and two numbers for the gate, which are left out. The last label, recent values and
+    probabilities were not written; they count as unknown.
 
     Parameters
     ----------
@@ -363,10 +367,14 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     if not len(logistic):
         left_out.append(scores + np.arange(_N_SCORES * n_classes))
     kept = np.delete(values, np.concatenate(left_out))
-    n_features = _features_of(len(values) - compared - _N_COMPARED, arrays)
+    n_codes = len(values) - compared - _N_COMPARED
+    n_features = _features_of(n_codes, arrays)
     lags = np.full(len(arrays["next_value.known"]), np.nan)
     head = [*kept[:_HEAD], -1.0, n_features]
-    return np.concatenate([head, lags, kept[_HEAD:]]).tobytes()
+    mixes = len(arrays["mixture.log_weights"]) > 0
+    answers = np.full(_N_ANSWERS * n_classes if mixes else 0, -1.0)
+    codes = len(kept) - n_codes
+    return np.concatenate([head, lags, kept[_HEAD:codes], answers, kept[codes:]]).tobytes()
 
 
 def _features_of(n_codes: int, arrays: Arrays) -> int:

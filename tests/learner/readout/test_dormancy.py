@@ -80,18 +80,19 @@ def test_a_rare_class_is_dormant_later():
     assert marks_of(classes, 1, 1950 + patience + 1)[0]
 
 
+@pytest.mark.parametrize("behind", [0.0, 12.0])
 @pytest.mark.parametrize("retention", [0.0, 0.7, 1.0])
-def test_leads_and_answers_equal_the_twin(retention):
+def test_leads_and_answers_equal_the_twin(retention, behind):
     rng = np.random.default_rng(0)
     n = 4
     dormant = np.array([1.0, 0.0, 1.0, 0.0])
     twin = Dormancy(n)
     moments = fresh_group(LeadState).moments
-    threshold = dormancy.THRESHOLD * (1.0 - retention)
     n_changed = 0
     for _ in range(300):
         scores = (4.0 * rng.normal(size=n)).astype(np.float32)
         label = int(rng.choice(n, p=[0.02, 0.48, 0.02, 0.48]))
+        scores[dormant > 0] -= np.float32(behind)
         scores[label] += 60.0 * dormant[label]
         proba = rng.dirichlet(np.ones(n))
         for returns in (retention, None):
@@ -100,7 +101,7 @@ def test_leads_and_answers_equal_the_twin(retention):
             if returns is None:
                 dormancy.answer_anywhere(scores, n, 0.5, marks, answer)
             else:
-                dormancy.answer_by_evidence(moments, scores, n, 0.5, marks, threshold, answer)
+                dormancy.answer_by_evidence(moments, scores, n, 0.5, marks, 1.0 - retention, answer)
             expected = twin.blend(proba, scores.astype(float), dormant > 0, 0.5, returns)
             assert np.allclose(answer, expected, atol=1e-6)
             assert answer.sum() == pytest.approx(1.0)

@@ -23,8 +23,8 @@ class Settings:
 
 def run(X, y):
     """Return kernel state and twin after rows of two classes, having compared every share."""
-    own = fresh_group(PastState, fixed=N)
-    lda = Discriminant(Settings, 2)
+    own = fresh_group(PastState, fixed_outputs=N)
+    lda = Discriminant(Settings, 0, 2)
     twin = PastRows(lda)
     for i, (x, label) in enumerate(zip(X.astype(np.float32), y, strict=True)):
         assert past_rows.past_share(own, x) == pytest.approx(twin.share(x), abs=1e-3)

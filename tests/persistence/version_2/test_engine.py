@@ -42,7 +42,7 @@ def test_predictions_of_pending_rows_of_a_key_are_converted(arrays, ticket):
     saved = Saved("checkpoint", config, with_prefix("model", arrays))
     pending = CHECKPOINTS(saved).config["trainer"]["pending"]
     converted = convert_ticket(ticket, arrays)
-    assert len(converted) < len(ticket)
+    assert converted != ticket
     no_ids = {"counts": {}, "last": {}, "early": [], "used": []}
     rows = [[*waiting(converted), None, None]]  # no id, nothing to repeat
     assert pending == {**config["pending"], "rows": rows, "ids": no_ids}

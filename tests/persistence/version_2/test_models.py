@@ -13,7 +13,12 @@ from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.arrays.spec import flatten
 from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
 from loco_stream.persistence.content import Saved
-from loco_stream.persistence.version_2.models import MODELS, _used_projections, convert_ticket
+from loco_stream.persistence.version_2.models import (
+    MODELS,
+    _used_projections,
+    _without_fixed_layer,
+    convert_ticket,
+)
 from tests.data.golden import make_v0_2_tickets as golden
 from tests.helpers.models import sort_options, untrained
 
@@ -105,7 +110,9 @@ def test_a_ticket_loses_what_its_model_does_not_have(name, saved):
         scores += n_classes * len(arrays["stacks.log_weights"])
         after = scores + 2 * n_classes
         gate = after + n_snapshots * (n_classes + 1)
-        kept = [said[3:scores], said[scores:after], said[after:gate], said[gate + 2 :]]
+        # Three blocks of probabilities are unknown, where a model has a mixture.
+        unknown = np.full(3 * n_classes if len(arrays["mixture.log_weights"]) else 0, -1.0)
+        kept = [said[3:scores], said[scores:after], said[after:gate], unknown, said[gate + 2 :]]
         if not has_scores:
             del kept[1]
         assert found == np.concatenate(kept).tolist()
@@ -238,3 +245,12 @@ def test_the_model_of_a_pipeline_of_a_checkpoint_is_converted():
     converted = MODELS(Saved("checkpoint", {"model": nested}, dict(other)))
     assert converted.arrays == other
     assert converted.config["model"]["estimator"]["parameters"] == AS_IN_0_2.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("width", "leaks", "expected"), [(256, None, None), (257, None, [1e-9]), (300, [0.0], [0.0])]
+)
+def test_wide_models_keep_the_single_leak_of_0_2(width, leaks, expected):
+    parameters = {"advanced": {"leaks": leaks}}
+    saved = Saved("LOCOClassifier", {"parameters": parameters, "width": width}, {})
+    assert _without_fixed_layer(saved).config["parameters"]["advanced"]["leaks"] == expected

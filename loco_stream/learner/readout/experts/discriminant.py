@@ -1,4 +1,4 @@
-"""A streaming linear discriminant on the fixed layer, which forgets nothing.
+"""A streaming linear discriminant on the outputs of the fixed layer, which forgets nothing.
 
 Each class is a Gaussian around its mean; all share one covariance. Kept are the mean M_c of each
 class, the precision P (the inverse of the scatter within classes and of a prior), and what scores
@@ -14,7 +14,7 @@ share:
 
     S_c = N (V_c z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
 
-for d neurons and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
+for d outputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
 row's distance from such a mean is larger by d / n_c for every class alike.
 
 Scores say which class is likelier, and far too surely. A few temperatures are compared by the
@@ -31,7 +31,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
+from loco_stream._compiler.simd.ops import (
+    RANK,
+    add_outer,
+    add_outers,
+    dot,
+    dot_rows,
+    nonzero,
+    weigh_rows,
+)
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
@@ -56,16 +64,12 @@ def prior_power(settings: Any) -> float:
 _prior_power = kernel(prior_power)  # the same for compiled code
 
 
-def _identity(indices: Array, shapes: Shapes) -> None:
-    indices[:] = np.arange(len(indices))
-
-
 def _start_precision(precision: Array, shapes: Shapes) -> None:
     np.fill_diagonal(precision, 1.0 / prior_power(shapes.settings))
 
 
 def _start_trace(trace: Array, shapes: Shapes) -> None:
-    trace.fill(shapes.settings.n_fixed / prior_power(shapes.settings))
+    trace.fill(shapes.lengths["fixed_outputs"] / prior_power(shapes.settings))
 
 
 def _start_rows(total: Array, shapes: Shapes) -> None:
@@ -86,12 +90,14 @@ class State(NamedTuple):
     log_likelihoods: of recent labels, by temperature
     """
 
-    means: Annotated[NDArray[np.float32], axes("classes", "fixed")]
-    projected: Annotated[NDArray[np.float32], axes("fixed", "classes")]
+    means: Annotated[NDArray[np.float32], axes("classes", "fixed_outputs")]
+    projected: Annotated[NDArray[np.float32], axes("fixed_outputs", "classes")]
     offsets: Annotated[NDArray[np.float64], axes("classes")]
     n_rows: Annotated[NDArray[np.float64], axes("classes")]
-    precision: Annotated[NDArray[np.float32], axes("fixed", "fixed", start=_start_precision)]
-    pending: Annotated[NDArray[np.float32], axes(RANK, "fixed")]
+    precision: Annotated[
+        NDArray[np.float32], axes("fixed_outputs", "fixed_outputs", start=_start_precision)
+    ]
+    pending: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
     n_pending: Annotated[NDArray[np.int64], axes(1)]
     trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
     total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
@@ -101,15 +107,14 @@ class State(NamedTuple):
 class Scratch(NamedTuple):
     """Working arrays.
 
-    rows: which traces are not 0; all: every index
-    rest: trace less the mean of the class; gain: P times it
+    rows: which outputs of the fixed layer are not 0
+    rest: output less the mean of the class; gain: P times it
     shares: gain times each mean
     """
 
-    rows: Annotated[NDArray[np.int32], axes("fixed")]
-    all: Annotated[NDArray[np.int32], axes("fixed", start=_identity)]
-    rest: Annotated[NDArray[np.float32], axes("fixed")]
-    gain: Annotated[NDArray[np.float32], axes("fixed")]
+    rows: Annotated[NDArray[np.int32], axes("fixed_outputs")]
+    rest: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    gain: Annotated[NDArray[np.float32], axes("fixed_outputs")]
     shares: Annotated[NDArray[np.float32], axes("classes")]
 
 
@@ -173,9 +178,9 @@ def predict(settings, state, scratch, outputs, scores):
         return
     own = state.experts.discriminant
     work = scratch.experts.discriminant
-    traces = scratch.fixed.traces
-    n_rows = nonzero(traces, 0, settings.n_fixed, work.rows)
-    weigh_rows(scores, own.projected, scores.shape[0], traces, 0, work.rows, n_rows)
+    outputs = scratch.fixed.outputs
+    n_rows = nonzero(outputs, 0, outputs.shape[0], work.rows)
+    weigh_rows(scores, own.projected, scores.shape[0], outputs, 0, work.rows, n_rows)
     write_scores(own, state.counts.n_classes, _prior_power(settings), scores)
 
 
@@ -213,9 +218,9 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 @kernel
 def _multiply(own, work, vector, product):
-    """Write the product of the precision and a vector, (neurons,) float32 each."""
+    """Write the product of the precision and a vector, (outputs,) float32 each."""
     n = vector.shape[0]
-    weigh_rows(product, own.precision, n, vector, 0, work.all, n)
+    dot_rows(product, own.precision, n, vector, n)  # it is symmetric
     for k in range(own.n_pending[0]):
         share = dot(own.pending, k * n, vector, 0, n)
         for j in range(n):
@@ -299,7 +304,7 @@ def project_change(own, work, n_classes, recent):
     n_classes
         int64.
     recent
-        (neurons,) float32: the other mean.
+        (outputs,) float32: the other mean.
     """
     n = own.means.shape[1]
     n_rows = 0.0
@@ -316,15 +321,15 @@ def project_change(own, work, n_classes, recent):
 
 
 @kernel
-def learn_row(own, work, traces, n_classes, label):
+def learn_row(own, work, outputs, n_classes, label):
     """Learn a row.
 
     Parameters
     ----------
     own, work
         `State`, and `Scratch`.
-    traces
-        (neurons,) float32.
+    outputs
+        (outputs,) float32.
     n_classes, label
         int64.
 
@@ -335,7 +340,7 @@ def learn_row(own, work, traces, n_classes, label):
     """
     n = own.means.shape[1]
     for j in range(n):
-        work.rest[j] = traces[j] - own.means[label, j]  # a mean without rows is 0
+        work.rest[j] = outputs[j] - own.means[label, j]  # a mean without rows is 0
     _multiply(own, work, work.rest, work.gain)
     q = np.float64(dot(work.gain, 0, work.rest, 0, n))
     if not q >= 0.0 or not math.isfinite(q):
@@ -366,8 +371,8 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     if own.n_rows[label] > 0.0:
         n_seen = state.counts.n_seen
         _compare_temperatures(own.log_likelihoods, scores, n_classes, label, n_seen)
-    traces = scratch.fixed.traces
-    if not learn_row(own, scratch.experts.discriminant, traces, n_classes, label):
+    outputs = scratch.fixed.outputs
+    if not learn_row(own, scratch.experts.discriminant, outputs, n_classes, label):
         state.counts.n_skipped += 1
 
 

@@ -1,0 +1,198 @@
+"""A compiled ReLU network for values.
+
+Plain backpropagation, weight decay, continual backpropagation.
+
+One hidden layer, one output, batch size 1, plain SGD on half the squared error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from loco_stream.rng import derive_key, draw_bits, uniforms
+
+__all__ = ["NetOptions", "RegressionNet"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+_KEPT = 0.99  # share of a unit's utility that is kept per row, as published
+_MATURE = 100.0  # rows before which a new unit is not replaced, as published
+
+
+@dataclass(frozen=True, slots=True)
+class NetOptions:
+    """Size and training of a `RegressionNet`.
+
+    Parameters
+    ----------
+    n_hidden
+        Hidden units.
+    learning_rate
+        Step of SGD.
+    decay
+        Weight decay (L2): share of each weight that is added to its gradient.
+    replaced
+        Continual backpropagation: mature units replaced per row and unit.
+    """
+
+    n_hidden: int = 5
+    learning_rate: float = 0.01
+    decay: float = 0.0
+    replaced: float = 0.0
+
+
+@njit(cache=True)
+def _replace(lowest: int, key: int, drawn: Floats, w1: Floats, b1: Floats, w2: Floats) -> None:
+    """Draw the input weights of a unit anew and cut it off from the output."""
+    limit = np.sqrt(6.0 / w1.shape[0])
+    for j in range(w1.shape[0]):
+        bits = draw_bits(np.uint64(key), np.uint64(drawn[0]))
+        drawn[0] += 1.0
+        w1[j, lowest] = limit * (2.0 * (np.float64(bits >> np.uint64(11)) * 2.0**-53) - 1.0)
+    b1[lowest] = 0.0
+    w2[lowest] = 0.0
+
+
+@njit(cache=True)
+def _forward(x: Floats, w1: Floats, b1: Floats, w2: Floats, b2: Floats, hidden: Floats) -> float:
+    """Fill `hidden` with ReLU activations and return the output."""
+    hidden[:] = b1
+    for j in range(x.size):
+        if x[j] != 0.0:
+            hidden += x[j] * w1[j]
+    for i in range(hidden.size):
+        hidden[i] = max(hidden[i], 0.0)
+    return float(np.dot(hidden, w2) + b2[0])
+
+
+@njit(cache=True)
+def _backward(
+    x: Floats,
+    error: float,
+    rates: Floats,
+    w1: Floats,
+    b1: Floats,
+    w2: Floats,
+    b2: Floats,
+    hidden: Floats,
+) -> None:
+    """Take one step of SGD; `rates` holds the step and the share of weights that is kept."""
+    step = rates[0] * error
+    for i in range(hidden.size):
+        back = step * w2[i] if hidden[i] > 0.0 else 0.0
+        w2[i] = rates[1] * w2[i] - step * hidden[i]
+        b1[i] -= back
+        for j in range(x.size):
+            w1[j, i] = rates[1] * w1[j, i] - back * x[j]
+    b2[0] -= step
+
+
+@njit(cache=True)
+def _net_run(
+    X: Floats,
+    y: Floats,
+    predict: bool,
+    learn: bool,
+    key: int,
+    rates: Floats,
+    replaced: float,
+    w1: Floats,
+    b1: Floats,
+    w2: Floats,
+    b2: Floats,
+    utility: Floats,
+    age: Floats,
+    owed: Floats,
+    drawn: Floats,
+    result: Floats,
+) -> None:
+    """Predict and/or learn each row in order.
+
+    `utility` and `age` (rows) are of the hidden units. `owed` holds one number, the replacements
+    that are due, and `drawn` another, the random numbers drawn for them.
+    """
+    hidden = np.empty(b1.size)
+    for t in range(X.shape[0]):
+        output = _forward(X[t], w1, b1, w2, b2, hidden)
+        if predict:
+            result[t] = output
+        if not learn:
+            continue
+        _backward(X[t], output - y[t], rates, w1, b1, w2, b2, hidden)
+        if replaced == 0.0:
+            continue
+        age += 1.0
+        utility *= _KEPT
+        utility += (1.0 - _KEPT) * hidden * np.abs(w2)
+        mature = age > _MATURE
+        owed[0] += replaced * mature.sum()
+        if owed[0] >= 1.0:
+            lowest = np.argmin(np.where(mature, utility, np.inf))
+            _replace(lowest, key, drawn, w1, b1, w2)
+            utility[lowest] = 0.0
+            age[lowest] = 0.0
+            owed[0] -= 1.0
+
+
+class RegressionNet:
+    """A ReLU network with one hidden layer that predicts values, learned row by row.
+
+    Continual backpropagation (Dohare et al. 2024, Nature 632) replaces the mature unit with the
+    smallest utility now and then: the running mean of its activation times the size of its outgoing
+    weight. A new unit begins with random input weights and no effect on the output.
+
+    Parameters
+    ----------
+    n_features
+        Width of a row. Rows are not scaled.
+    options
+        Size and training.
+    seed
+        Draws the input weights and those of replacements, uniform within sqrt(6 / fan-in) as He
+        et al. (2015), and the output weights.
+    """
+
+    def __init__(self, n_features: int, options: NetOptions, seed: int = 0) -> None:
+        n_hidden = options.n_hidden
+        draw = 2.0 * uniforms(derive_key(seed, 0), 0, (n_features + 1) * n_hidden) - 1.0
+        w1, w2 = np.split(draw, [n_features * n_hidden])
+        step = options.learning_rate
+        self._settings = (
+            derive_key(seed, 1),
+            np.array([step, 1.0 - step * options.decay]),
+            options.replaced,
+        )
+        self._state = (
+            np.sqrt(6.0 / n_features) * w1.reshape(n_features, n_hidden),
+            np.zeros(n_hidden),
+            np.sqrt(6.0 / n_hidden) * w2,
+            np.zeros(1),
+            np.zeros(n_hidden),
+            np.zeros(n_hidden),
+            np.zeros(1),
+            np.zeros(1),
+        )
+
+    def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> Floats:
+        result = np.full(len(X), np.nan)
+        rows = np.ascontiguousarray(X, dtype=np.float64)
+        values = np.ascontiguousarray(y, dtype=np.float64)
+        _net_run(rows, values, predict, learn, *self._settings, *self._state, result)
+        return result
+
+    def learn_array(self, X: NDArray[Any], y: Any) -> None:
+        """Learn the rows in order."""
+        self._pass(X, y, predict=False, learn=True)
+
+    def predict_array(self, X: NDArray[Any]) -> Floats:
+        """Return one value per row without changing the model."""
+        return self._pass(X, (), predict=True, learn=False)
+
+    def learn_predict_array(self, X: NDArray[Any], y: Any) -> Floats:
+        """Predict each row, then learn it."""
+        return self._pass(X, y, predict=True, learn=True)

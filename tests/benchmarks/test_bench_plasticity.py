@@ -1,0 +1,115 @@
+"""Slowly changing regression: the stream, the compiled net against a plain twin, and the bench."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import plasticity
+from benchmarks.plasticity import N_BITS, N_FLIPPING, PERIOD, Changing
+from benchmarks.regression_net import NetOptions, RegressionNet
+from loco_stream.rng import derive_key, uniforms
+from tests.helpers.naive_rivals import NaiveRegressionNet
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(3)
+    X = rng.integers(0, 2, (700, 6)).astype(float)
+    return X, X @ [1.0, -2.0, 3.0, 0.0, 1.0, 1.0] + X[:, 0] * X[:, 1]
+
+
+def _twin(net, options, n_features, seed):
+    drawn = iter(range(10_000))
+
+    def fresh():
+        n = next(drawn)
+        draws = uniforms(derive_key(seed, 1), n * n_features, n_features)
+        return np.sqrt(6.0 / n_features) * (2.0 * draws - 1.0)
+
+    return NaiveRegressionNet(net._state[0], net._state[2], options, fresh)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        NetOptions(7, learning_rate=0.02),
+        NetOptions(7, learning_rate=0.02, decay=0.1),
+        NetOptions(7, learning_rate=0.02, replaced=2e-3),
+    ],
+    ids=["plain", "decay", "continual"],
+)
+def test_the_net_equals_its_plain_twin(rows, options):
+    X, y = rows
+    fast = RegressionNet(6, options, seed=4)
+    slow = _twin(fast, options, 6, 4)
+    expected = []
+    for x, target in zip(X, y, strict=True):
+        expected.append(slow.predict(x))
+        slow.learn(x, target)
+    np.testing.assert_allclose(fast.learn_predict_array(X, y), expected, atol=1e-9)
+    np.testing.assert_allclose(fast._state[0], slow.w1, atol=1e-9)
+    if options.replaced:
+        np.testing.assert_allclose(fast._state[4], slow.utility, atol=1e-9)
+        assert len(slow.replaced) > 5
+
+
+def test_predicting_changes_nothing_and_blocks_agree(rows):
+    X, y = rows
+    options = NetOptions(5, replaced=2e-3)
+    whole = RegressionNet(6, options).learn_predict_array(X, y)
+    net = RegressionNet(6, options)
+    first = net.learn_predict_array(X[:300], y[:300])
+    net.predict_array(X)
+    net.learn_array(X[300:600], y[300:600])
+    assert np.concatenate([first, net.learn_predict_array(X[600:], y[600:])]).tolist() == [
+        *whole[:300],
+        *whole[600:],
+    ]
+
+
+def test_one_bit_flips_per_period_and_six_are_random():
+    blocks = list(Changing(1).blocks(3 * PERIOD + 10))
+    assert [len(y) for _, y in blocks] == [PERIOD] * 3 + [10]
+    held = []
+    for X, _ in blocks:
+        assert (X[:, :N_FLIPPING] == X[0, :N_FLIPPING]).all()
+        assert (X[:, -1] == 1.0).all()
+        held.append(X[0, :N_FLIPPING])
+    assert np.abs(np.diff(held, axis=0)).sum(axis=1).tolist() == [1, 1, 1]
+    means = blocks[0][0][:, N_FLIPPING:N_BITS].mean(axis=0)
+    assert means.shape == (6,)
+    assert (np.abs(means - 0.5) < 0.02).all()
+
+
+def test_a_unit_of_the_target_fires_where_enough_inputs_agree_with_its_weights():
+    draw = np.random.default_rng(2)
+    weights = draw.choice([-1.0, 1.0], (22, 100))
+    out = draw.choice([-1.0, 1.0], 100)
+    X, y = next(Changing(2).blocks(50))
+    for x, value in zip(X, y, strict=True):
+        agree = (x[:, None] == (weights > 0)).sum(axis=0)
+        assert value == out[agree > 0.7 * 22].sum()
+
+
+def test_the_bench_with_few_rows(tmp_path):
+    arguments = ["--rows", "400", "--seeds", "2", "--out", str(tmp_path)]
+    only = "64 neurons;ReLU 5, continual;linear;no-change"
+    done = CliRunner().invoke(
+        plasticity.command, [*arguments, "--only", only], env={"COLUMNS": "200"}
+    )
+    assert done.exit_code == 0, done.output
+    assert "slowly changing regression" in done.output
+    runs = json.loads((tmp_path / "plasticity.json").read_text())["runs"]
+    assert set(runs) == {f"{name}/{seed}" for name in only.split(";") for seed in (0, 1)}
+    run = runs["no-change/0"]
+    _, y = next(Changing(0).blocks(400))
+    expected = np.diff(y, prepend=0.0) ** 2
+    assert run["error"] == pytest.approx(expected.mean())
+    assert run["last tenth"] == pytest.approx(expected[-40:].mean())
+    (grid,) = plasticity.grids(runs)
+    assert len(grid.rows) == 4
+    assert (tmp_path / "plasticity.png").stat().st_size > 1000
