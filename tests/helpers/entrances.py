@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import os
 import random
 import sys
 import threading
@@ -78,7 +79,8 @@ class RedisClient(Client):
 class FleetClient(RedisClient):
     """Entries of the stream `rows` with one of 64 devices, whose model learns them."""
 
-    PER_ROW = 0.5  # a hostile message is a row of its own; models of hostile devices are larger
+    # A hostile message is a row of its own, and models of hostile devices are larger.
+    PER_ROW = float(os.environ.get("LOCO_HOSTILE_PER_ROW", "0.25"))
 
     def send(self, rows):
         super().send([{**row, "device": f"honest{i % 64}"} for i, row in enumerate(rows)])
