@@ -28,7 +28,7 @@ from loco_stream.learner.delayed_labels.pending import (
     when_written,
     write_ticket,
 )
-from loco_stream.learner.delayed_labels.weights import shares
+from loco_stream.learner.delayed_labels.weights import is_last_row, shares
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream.learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream.learner.forward import forward_pass
@@ -42,6 +42,7 @@ from loco_stream.learner.readout import (
     dormancy,
     ensemble,
     intervals,
+    mixture,
     next_row,
     next_value,
     past_rows,
@@ -315,7 +316,9 @@ def _learn_next_row(settings, state, scratch, row, label, share, dormant):
     n_classes = state.counts.n_classes
     n_seen = state.counts.n_seen
     stack = state.next_row
-    next_row.learn_mixture(stack, row.log_odds, row.predicted, n_classes, label, n_seen, share)
+    least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
+    predicted = (row.log_odds, row.predicted)
+    next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
     next_row.learn_weights(stack, row.log_odds, row.next, n_classes, label, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, row.scores, n_classes, scratch.dormant, label)
@@ -403,6 +406,7 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
     weight = 1.0
     late = late and counts.n_seen > 0
     scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
+    scratch.past.is_late = late and not is_last_row(state, when_written(ticket))
     is_new = _know_label(settings, state, scratch, label)
     if settings.regression:
         known_value = value

@@ -30,7 +30,7 @@ from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRES
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
 from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
 from loco_stream.learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
-from loco_stream.learner.readout import intervals, next_row, past_rows, snapshots
+from loco_stream.learner.readout import intervals, mixture, next_row, past_rows, snapshots
 from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes, neighbors, recency
 from loco_stream.learner.readout.experts._search import FEW, NEAREST
 from loco_stream.learner.readout.experts.least_squares import (
@@ -566,6 +566,7 @@ class Learner:
         row = self if then is None else self.recombined(then)
         share = 1.0
         self.observation_share = 1.0
+        self.is_late = then is not None and not self.is_last_row(then)
         if then is not None:
             self.observation_share, share = self.delayed_shares(then)
         if s.learns:
@@ -620,9 +621,12 @@ class Learner:
         if self.regression:
             self.target.learn(y, abs(self.wanted[0]) >= CLIP, REOPEN_TARGET)
 
+    def is_last_row(self, then):
+        return then.n_seen == self.n_seen and then.n_tickets == self.n_tickets
+
     def delayed_shares(self, then):
         """Return the share of an observation that an observed row is, and of a hidden step."""
-        if then.n_seen == self.n_seen and then.n_tickets == self.n_tickets:
+        if self.is_last_row(then):
             self.n_tickets -= 1
             return 1.0, 1.0
         if self.regression:
@@ -894,8 +898,9 @@ class Learner:
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""
         predicted = None if row is self else row.predicted
+        least = mixture.LATE_SHARE / self.known if self.is_late else next_row.LEAST
         share = self.observation_share
-        self.next_row.learn(row.log_odds(), predicted, y, self.n_seen, share)
+        self.next_row.learn(row.log_odds(), predicted, least, y, self.n_seen, share)
         if dormant.any():
             self.classes.learn(row.class_scores, dormant, y)
 
@@ -965,8 +970,9 @@ class Learner:
             p = naive.in_blocks(before, p, x, self.n_joint + 1, shapes.BLOCK)
             self.logistic = weights, p
             self.gaussians[y].learn(self.z[n_hidden + 1 :])
+        least = mixture.LATE_SHARE / self.known if self.is_late else mixture.MIN_PROBABILITY
         self.log_weights = naive.learn_mixture(
-            self.log_weights, row.opinions, y, self.n_seen, share, self.log_priors
+            self.log_weights, row.opinions, y, self.n_seen, share, self.log_priors, least
         )
         if self.counts[y] > 1:
             corrected = naive.corrections(row.proba)

@@ -156,7 +156,7 @@ class Scratch(NamedTuple):
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
     block, moments: scratch of `loco_stream.learner.scale_guard`
-    past: the last label known when the row in scratch was predicted
+    past: the last label known when the row in scratch was predicted; 1 if its own label is late
     fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
     now, then: what the readout computes now, and computed when a late row was predicted
@@ -182,7 +182,7 @@ class Scratch(NamedTuple):
     scaled: Annotated[Float32, axes("features")]
     code: Code
     lagged: Lagged
-    past: Annotated[Record, record(np.int64, last_label=-1)]
+    past: Annotated[Record, record(np.int64, last_label=-1, is_late=0)]
     fixed: FixedLayerScratch
     clean: HiddenPass
     perturbed: HiddenPass

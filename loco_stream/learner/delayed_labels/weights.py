@@ -21,7 +21,7 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import record
 
-__all__ = ["DelayedState", "shares"]
+__all__ = ["DelayedState", "is_last_row", "shares"]
 
 READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
 RISE = 300  # and from there until steps are whole ones
@@ -54,6 +54,13 @@ is_delayed
 
 
 @kernel
+def is_last_row(state, written):
+    """Return whether no row was learned or observed since a ticket was written; see `shares`."""
+    n_learned, number = written
+    return n_learned == state.counts.n_seen and number == state.delayed.n_tickets
+
+
+@kernel
 def shares(settings, state, label, written, share):
     """Return the share of an observation that a row with a ticket is, and of a step that it makes.
 
@@ -71,7 +78,7 @@ def shares(settings, state, label, written, share):
     n_learned, number = written
     delayed = state.delayed
     n_seen = state.counts.n_seen
-    if n_learned == n_seen and number == delayed.n_tickets:
+    if is_last_row(state, written):
         delayed.n_tickets -= 1.0
         return 1.0, share
     delayed.is_delayed = 1.0

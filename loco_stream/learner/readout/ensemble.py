@@ -312,7 +312,9 @@ def update_weights(settings, state, scratch, row, label, share):
         return
     stacks.learn_log_stack(own, row.outputs, row.error, capacity, n_classes, share)
     n_seen = state.counts.n_seen
-    mixture.learn_mixture(state.mixture, row.opinions, label, n_seen, share)
+    is_late = scratch.past.is_late != 0
+    least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)
+    mixture.learn_mixture(state.mixture, row.opinions, label, n_seen, share, least)
     if state.classes.n_rows[label] > 1.0:  # the prediction of an unknown class says nothing
         observed = (label, n_classes, n_seen)
         log_weights = state.calibration.log_weights

@@ -158,26 +158,30 @@ def mix_experts(stack, log_odds, n_classes, proba):
 
 
 @kernel
-def learn_mixture(stack, log_odds, proba, n_classes, label, n_seen, share):
+def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
     """Take what the stack and each expert gave to `share` of a label into their log-weights.
 
     Parameters
     ----------
-    stack, log_odds, n_classes, label, share
+    stack, n_classes, label, share
         As in `learn_weights`.
-    proba
-        (n_classes or more,) float64: the stack's answer in the stream.
+    predicted
+        Log-odds as in `learn_weights`, and the stack's answer in the stream, (n_classes or more,)
+        float64.
     n_seen
         int64: rows learned so far.
+    least
+        float64: probability granted to the label.
     """
+    log_odds, proba = predicted
     keep = retained(n_seen, share)
     log_weights = stack.log_weights
-    gained = share * math.log(max(proba[label], LEAST))
+    gained = share * math.log(max(proba[label], least))
     log_weights[STACK] = keep * log_weights[STACK] + gained
     for k in range(STACK + 1, log_weights.shape[0]):
         if stack.contexts[k] == 0.0:
             log_proba = log_odds[k, label] - _log_total(log_odds[k], n_classes)
-            gained = share * max(log_proba, math.log(LEAST))
+            gained = share * max(log_proba, math.log(least))
             log_weights[k] = keep * log_weights[k] + gained
 
 
