@@ -189,7 +189,8 @@ def test_the_layout_follows_the_width_of_the_first_row(
     assert layout.n_fields == n_fields
     assert layout.readout_layers == readout_layers
     assert layout.n_centroids == n_centroids
-    assert len(layout.leaks) == (3 if n_features <= 256 else 1)
+    assert len(layout.leaks) == (3 if n_features <= 256 else 2)
+    assert layout.n_skip == min(n_features, layout.n_fixed)
 
 
 @pytest.mark.parametrize("n_features", [1, 50, 300])
@@ -203,7 +204,7 @@ def test_given_options_take_precedence_over_the_width(n_features):
         centroids=11,
     )
     layout = given.layout_for(n_features)
-    assert layout == ((8, 4), (0.0, 0.2), 5, "last", 7, 11, 0, max(n_features, 256))
+    assert layout == ((8, 4), (0.0, 0.2), 5, "last", 7, 11, 0, max(n_features, 256), 0)
 
 
 def test_rows_are_one_block_of_the_projector_up_to_a_bound_and_features_stay_together():

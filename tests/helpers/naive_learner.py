@@ -677,7 +677,7 @@ class Learner:
         row.combine()
         row.error = row.output_error()
         row.predicted = None
-        if self.settings.recursive and 0 < then.known == self.known:
+        if self.settings.recursive and not self.regression and 0 < then.known == self.known:
             row.opinions[:2] = then.opinions[:2]
             row.proba = then.proba
             row.predicted = then.predicted

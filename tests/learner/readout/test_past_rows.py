@@ -73,10 +73,12 @@ def test_numbers_that_are_not_finite_change_nothing():
     assert past_rows.past_share(own, np.full(N, np.inf, np.float32)) == 0.0
 
 
-def test_the_discriminant_has_half_of_the_answer_for_an_earlier_row():
+def test_what_forgets_least_has_the_answer_for_an_earlier_row():
     answer = np.array([0.9, 0.1, 0.0])
-    past_rows.answer_past(1.0, np.array([0.1, 0.9, 0.0]), 2, answer)
-    assert answer.tolist() == pytest.approx([0.5, 0.5, 0.0])
+    discriminant = np.array([0.1, 0.9, 0.0])
+    member = np.array([0.3, 0.7, 0.0])
+    past_rows.answer_past(0.5, discriminant, member, 2, answer)
+    assert answer.tolist() == pytest.approx([0.55, 0.45, 0.0])
 
 
 def test_earlier_inputs_are_kept_where_no_class_is_ever_absent():
