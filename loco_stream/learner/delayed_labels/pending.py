@@ -49,6 +49,7 @@ NUMBER = 2
 LAST_LABEL = 3
 N_FEATURES = 4
 HEAD = 5  # where the traces begin
+MOST_ROUNDING = 1e-6  # of a sum of probabilities
 
 
 def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
@@ -211,10 +212,25 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
 
 
 @kernel
+def _are_probabilities(ticket, place, n_blocks, n_classes):
+    """Return whether each of the blocks from `place` on holds probabilities that sum up to 1."""
+    for b in range(n_blocks):
+        total = 0.0
+        for c in range(n_classes):
+            p = ticket[place + b * n_classes + c]
+            if not 0.0 <= p <= 1.0:
+                return False
+            total += p
+        if abs(total - 1.0) > MOST_ROUNDING:
+            return False
+    return True
+
+
+@kernel
 def _answers_place(settings, state, ticket):
     """Return where the probabilities of a ticket begin.
 
-    -1: a class was unknown, or the ticket is of a release that did not write them.
+    -1: a class was unknown, the ticket is of a release that did not write them, or is damaged.
     """
     n_classes, n_features = _sizes_of(ticket)
     if _n_answers(settings) == 0 or n_classes < state.counts.n_classes:
@@ -222,7 +238,9 @@ def _answers_place(settings, state, ticket):
     n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
     place = HEAD + settings.n_lags + _carried_size(settings, n_features)
     place += n_classes * n_blocks + settings.n_snapshots
-    return place if ticket[place] >= 0.0 else np.int64(-1)
+    if not _are_probabilities(ticket, place, _n_answers(settings), n_classes):
+        return np.int64(-1)
+    return place
 
 
 @kernel
