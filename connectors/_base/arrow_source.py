@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -113,11 +113,11 @@ class ArrowSource(TableSource):
                 "(`drop` leaves it out)"
             )
 
-    def _records(self, start: int) -> Iterator[Record]:
+    def _records(self, start: int) -> Generator[Record]:
         for batch in self._safe_batches(start):
             yield from self.records_of(batch)
 
-    def _parts(self, start: int) -> Iterator[Part]:
+    def _parts(self, start: int) -> Generator[Part]:
         self._bad.clear()
         for batch in self._safe_batches(start):
             yield _BatchPart(self, batch, start)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -245,12 +254,12 @@ class TableSource(RowSource):
         return features
 
     @abstractmethod
-    def _records(self, start: int) -> Iterator[Mapping[str, Any]]:
+    def _records(self, start: int) -> Generator[Mapping[str, Any]]:
         """Yield the records from number `start` on."""
 
     # Blocks
 
-    def _parts(self, start: int) -> Iterator[Part] | None:
+    def _parts(self, start: int) -> Generator[Part] | None:
         """Return the rows from number `start` on in parts; None if they are read one by one."""
         return None
 
@@ -262,6 +271,10 @@ class TableSource(RowSource):
         if parts is None:
             yield from self
             return
+        with closing(parts):  # a bad row ends the iteration here, and leaves no file open
+            yield from self._events_of(parts)
+
+    def _events_of(self, parts: Iterable[Part]) -> Iterator[Event | Sequence[Event]]:
         for part in parts:
             block = self._block_of(part)
             if block is not None:
@@ -338,8 +351,9 @@ class TableSource(RowSource):
         return self._bad.last
 
     def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
-        for at, record in enumerate(self._records(start), start):
-            yield self._row_of(record, self.location or f"row {at} of {self.name}")
+        with closing(self._records(start)) as records:
+            for at, record in enumerate(records, start):
+                yield self._row_of(record, self.location or f"row {at} of {self.name}")
 
     def _row_of(self, record: Mapping[str, Any], location: str) -> Row | LateLabel | None:
         """Return the row or label in a record; None if it is bad."""

@@ -103,7 +103,7 @@ class TextSource(TableSource):
         self.n_rows = len(records) if len(records) < PEEK else None
         return [record for _, record in records]
 
-    def _records(self, start: int) -> Iterator[Record]:
+    def _records(self, start: int) -> Generator[Record]:
         self._lines = lines = FileLines(self.path, self._encoding)
         self._bad.clear()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,12 +205,12 @@ class CSVSource(TextSource):
     def _parse_text(self, cell: str) -> Any:
         return parse_cell(self._point(cell))
 
-    def _parts(self, start: int) -> Iterator[Part] | None:
+    def _parts(self, start: int) -> Generator[Part] | None:
         if self._tail is not None or self._columns is None:
             return None
         return self._read_parts(start)
 
-    def _read_parts(self, start: int) -> Iterator[Part]:
+    def _read_parts(self, start: int) -> Generator[Part]:
         self._lines = lines = FileLines(self.path, self._encoding)
         self._bad.clear()
         try:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loco_stream.connectors import CSVSource, open_source
+from loco_stream.connectors._base.table_source import PEEK
 from loco_stream.connectors._base.values import event_time, number, parse_cell
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 from loco_stream.testing import check_source
@@ -226,3 +227,14 @@ def test_the_lifecycle_of_a_table(table):
     text = "".join(f"{i},{i / 7},{'uv'[i % 2]},{i}\n" for i in range(100))
     path = table(f"a,b,y,t\n{text}")
     check_source(lambda: open_source(f"csv:{path}?target=y&time=t"), n_rows=100)
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_a_bad_row_leaves_no_file_open(tmp_path, in_blocks):
+    path = tmp_path / "rows.csv"
+    path.write_text("x,y\n" + (PEEK + 9) * "1,a\n" + "2,b,c\n3,a\n")
+    source = CSVSource(path, target="y")
+    with pytest.raises(SourceError) as error:
+        list(source.read_blocks() if in_blocks else source)
+    assert error.tb is not None  # the frames that have the file are still there
+    assert source._lines._text.closed
