@@ -6,6 +6,7 @@ in its state, and a restart continues exactly where it stopped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -86,7 +87,9 @@ def kept_draws(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]
 
     Small draws are kept: models of one seed start from the same numbers, as those of a fleet do.
     """
-    return (_kept if shape[0] * shape[1] <= _KEPT_SIZE else _drawn)(draw, key, n, *shape)
+    if math.prod(shape) > _KEPT_SIZE:
+        return _drawn(draw, key, n, *shape)
+    return _kept(draw, key, n, *shape)
 
 
 def _drawn(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]:

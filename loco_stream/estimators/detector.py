@@ -273,7 +273,7 @@ class LOCODetector(AnomalyDetector):
         onset, state, alarm = results.scores[-1].tolist()
         shown = {"score_": onset, "state_": state, "alarm_": alarm > 0.0}
         shown |= {"blame_": results.blame(-1), "expected_": results.expected(-1)}
-        self.__dict__.update(shown)  # not one by one: none of them is a parameter
+        self.__dict__.update(shown)  # past `__setattr__`, which guards parameters and takes time
 
     def confirm(self, t0: Any, t1: Any) -> int:
         """Declare the rows from `t0` to `t1` anomalous: their unusual values stay unusual.

@@ -210,8 +210,8 @@ def run_fixed_layer(settings, state, scratch):
 def _write_skip(own, work, n_features):
     """Write the encoded features behind the traces.
 
-    Where there are more than lines, line j adds up features j, j + n, j + 2 n ... of n lines, each
-    after the first with the sign of its weight to the first neuron.
+    Where there are more features than the n lines, line j is the sum of features j, j + n, j + 2 n
+    and so on; each after the first has the sign of its weight to the first neuron.
 
     Parameters
     ----------

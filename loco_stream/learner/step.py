@@ -350,9 +350,9 @@ def _go_back(settings, state, scratch, ticket):
     ensemble.write_error(settings, state, scratch, scratch.then)
     if settings.regression:
         return
-    read_answers(settings, state, ticket, scratch.then)
+    place = read_answers(settings, state, ticket, scratch.then)
     _answer(settings, state, scratch.then)
-    read_next_row(settings, state, ticket, scratch.then)
+    read_next_row(place, state.counts.n_classes, ticket, scratch.then)
 
 
 @kernel

@@ -484,7 +484,8 @@ class Learner:
         if in_stream is False:
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
             share = self.past_rows.share(self.fixed_outputs)
-            past = past_rows.SHARE * shares + (1.0 - past_rows.SHARE) * self.opinions[2]
+            weight = past_rows.DISCRIMINANT_SHARE
+            past = weight * shares + (1.0 - weight) * self.opinions[2]
             proba = (1.0 - share) * proba + share * past
         dormant = self.dormancy()
         if not dormant.any() or in_stream or (in_stream is None and retention == 0.0):

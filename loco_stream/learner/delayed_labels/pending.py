@@ -56,7 +56,7 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     """Return the length of a ticket when so many outputs and features are known."""
     n_codes = n_features * settings.max_delay * settings.n_fields
     before = carried_size(settings, n_features)
-    return HEAD + settings.n_lags + before + _predicted_size(settings, n_classes) + n_codes
+    return HEAD + settings.n_lags + before + predicted_size(settings, n_classes) + n_codes
 
 
 def n_answers(settings: Settings) -> int:
@@ -72,9 +72,13 @@ def n_answers(settings: Settings) -> int:
 _n_answers = kernel(n_answers)  # the same for compiled code
 
 
-def _predicted_size(settings: Settings, n_classes: int) -> int:
+def predicted_size(settings: Settings, n_classes: int) -> int:
+    """Return how many numbers were predicted for a row when so many classes were known."""
     n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_answers(settings)
     return n_classes * n_blocks + settings.n_snapshots
+
+
+_predicted_size = kernel(predicted_size)
 
 
 def carried_size(settings: Settings, n_features: int) -> int:
@@ -194,9 +198,7 @@ def read_context(settings, state, scratch, ticket):
         for f in range(carried.shape[0]):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
         place += n_features
-    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
-    n_blocks += _n_answers(settings)
-    place += n_classes * n_blocks + settings.n_snapshots
+    place += _predicted_size(settings, n_classes)
     read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
 
 
@@ -235,20 +237,27 @@ def _answers_place(settings, state, ticket):
     n_classes, n_features = _sizes_of(ticket)
     if _n_answers(settings) == 0 or n_classes < state.counts.n_classes:
         return np.int64(-1)
-    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots
+    n_blocks = _n_answers(settings)
     place = HEAD + settings.n_lags + _carried_size(settings, n_features)
-    place += n_classes * n_blocks + settings.n_snapshots
-    if not _are_probabilities(ticket, place, _n_answers(settings), n_classes):
+    place += _predicted_size(settings, n_classes) - n_blocks * n_classes
+    if not _are_probabilities(ticket, place, n_blocks, n_classes):
         return np.int64(-1)
     return place
 
 
 @kernel
 def read_answers(settings, state, ticket, then):
-    """Read what the stacks and the mixture predicted, if it is known, into a `ReadoutPass`."""
+    """Read what the stacks and the mixture predicted, if it is known, into a `ReadoutPass`.
+
+    Returns
+    -------
+    int64
+        Where the answer to the stream's next row begins in the ticket, for `read_next_row`; -1: it
+        is unknown.
+    """
     place = _answers_place(settings, state, ticket)
     if place < 0:
-        return
+        return place
     n_classes = state.counts.n_classes
     for stack in range(N_STACKS):
         for c in range(n_classes):
@@ -256,16 +265,14 @@ def read_answers(settings, state, ticket, then):
         place += n_classes
     for c in range(n_classes):
         then.mixed[c] = ticket[place + c]
+    return place + n_classes if settings.n_log_odds > 0 else np.int64(-1)
 
 
 @kernel
-def read_next_row(settings, state, ticket, then):
-    """Read what was predicted of the stream's next row, if it is known, into a `ReadoutPass`."""
-    place = _answers_place(settings, state, ticket)
-    if place < 0 or settings.n_log_odds == 0:
+def read_next_row(place, n_classes, ticket, then):
+    """Read the answer to the stream's next row from `place` on; see `read_answers`."""
+    if place < 0:
         return
-    n_classes = state.counts.n_classes
-    place += (N_STACKS + 1) * n_classes
     for c in range(n_classes):
         then.predicted[c] = ticket[place + c]
 

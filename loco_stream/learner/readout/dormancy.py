@@ -38,8 +38,9 @@ __all__ = [
 MIN_ABSENCE = 30.0  # rows after which a class may count as dormant
 TIMES = 20.0  # its mean gap (of the logarithms) so often
 GAP_RATE = 0.1  # of the mean
-# Leads at which a dormant class answers as far as not, times 1 - retention: above the mean, but no
-# more than above 0, and least above the mean.
+# The lead at which a dormant class gets half of its share, in standard deviations times
+# 1 - retention. It is the smaller of two, so far above the mean and so far above 0, but never less
+# than the third above the mean.
 ABOVE_MEAN = 9.0
 ABOVE_ZERO = 2.8
 LEAST_ABOVE_MEAN = 2.0

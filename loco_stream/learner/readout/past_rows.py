@@ -40,7 +40,7 @@ FIRST_TURN = 352  # rows; of the first 300 the recent mean is that of all
 MIN_ROWS = 64.0  # that the moments are of, before they say anything
 THRESHOLD = 1.0  # log-likelihood ratio at which a row is an earlier one as likely as not
 SOFTNESS = 0.25  # of the transition
-SHARE = 0.5  # of the answer to an earlier row that the discriminant has
+DISCRIMINANT_SHARE = 0.5  # of the answer to an earlier row
 MIN_VARIANCE = 1e-4
 
 
@@ -112,7 +112,7 @@ def answer_past(share, proba, member, n_classes, answer):
         (n_classes or more,) float64, overwritten.
     """
     for c in range(n_classes):
-        past = SHARE * proba[c] + (1.0 - SHARE) * member[c]
+        past = DISCRIMINANT_SHARE * proba[c] + (1.0 - DISCRIMINANT_SHARE) * member[c]
         answer[c] += share * (past - answer[c])
 
 

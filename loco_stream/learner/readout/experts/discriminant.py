@@ -14,7 +14,7 @@ share:
 
     S_c = N (V_c z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
 
-for d outputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
+for d inputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
 row's distance from such a mean is larger by d / n_c for every class alike.
 
 Scores say which class is likelier, and far too surely. A few temperatures are compared by the
@@ -107,8 +107,8 @@ class State(NamedTuple):
 class Scratch(NamedTuple):
     """Working arrays.
 
-    rows: which outputs of the fixed layer are not 0
-    rest: output less the mean of the class; gain: P times it
+    rows: which inputs are not 0
+    rest: inputs less the mean of the class; gain: P times it
     shares: gain times each mean
     """
 
@@ -178,9 +178,9 @@ def predict(settings, state, scratch, outputs, scores):
         return
     own = state.experts.discriminant
     work = scratch.experts.discriminant
-    outputs = scratch.fixed.outputs
-    n_rows = nonzero(outputs, 0, outputs.shape[0], work.rows)
-    weigh_rows(scores, own.projected, scores.shape[0], outputs, 0, work.rows, n_rows)
+    inputs = scratch.fixed.outputs
+    n_rows = nonzero(inputs, 0, inputs.shape[0], work.rows)
+    weigh_rows(scores, own.projected, scores.shape[0], inputs, 0, work.rows, n_rows)
     write_scores(own, state.counts.n_classes, _prior_power(settings), scores)
 
 
@@ -218,7 +218,7 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 @kernel
 def _multiply(own, work, vector, product):
-    """Write the product of the precision and a vector, (outputs,) float32 each."""
+    """Write the product of the precision and a vector, (inputs,) float32 each."""
     n = vector.shape[0]
     dot_rows(product, own.precision, n, vector, n)  # it is symmetric
     for k in range(own.n_pending[0]):
@@ -304,7 +304,7 @@ def project_change(own, work, n_classes, recent):
     n_classes
         int64.
     recent
-        (outputs,) float32: the other mean.
+        (inputs,) float32: the other mean.
     """
     n = own.means.shape[1]
     n_rows = 0.0
@@ -321,15 +321,15 @@ def project_change(own, work, n_classes, recent):
 
 
 @kernel
-def learn_row(own, work, outputs, n_classes, label):
+def learn_row(own, work, inputs, n_classes, label):
     """Learn a row.
 
     Parameters
     ----------
     own, work
         `State`, and `Scratch`.
-    outputs
-        (outputs,) float32.
+    inputs
+        (inputs,) float32.
     n_classes, label
         int64.
 
@@ -340,7 +340,7 @@ def learn_row(own, work, outputs, n_classes, label):
     """
     n = own.means.shape[1]
     for j in range(n):
-        work.rest[j] = outputs[j] - own.means[label, j]  # a mean without rows is 0
+        work.rest[j] = inputs[j] - own.means[label, j]  # a mean without rows is 0
     _multiply(own, work, work.rest, work.gain)
     q = np.float64(dot(work.gain, 0, work.rest, 0, n))
     if not q >= 0.0 or not math.isfinite(q):
@@ -371,8 +371,8 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     if own.n_rows[label] > 0.0:
         n_seen = state.counts.n_seen
         _compare_temperatures(own.log_likelihoods, scores, n_classes, label, n_seen)
-    outputs = scratch.fixed.outputs
-    if not learn_row(own, scratch.experts.discriminant, outputs, n_classes, label):
+    inputs = scratch.fixed.outputs
+    if not learn_row(own, scratch.experts.discriminant, inputs, n_classes, label):
         state.counts.n_skipped += 1
 
 
