@@ -56,7 +56,8 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     """Return the length of a ticket when so many outputs and features are known."""
     n_codes = n_features * settings.max_delay * settings.n_fields
     before = carried_size(settings, n_features)
-    return HEAD + settings.n_lags + before + predicted_size(settings, n_classes) + n_codes
+    n_predicted = predicted_size(settings, n_classes, n_answers(settings))
+    return HEAD + settings.n_lags + before + n_predicted + n_codes
 
 
 def n_answers(settings: Settings) -> int:
@@ -72,9 +73,9 @@ def n_answers(settings: Settings) -> int:
 _n_answers = kernel(n_answers)  # the same for compiled code
 
 
-def predicted_size(settings: Settings, n_classes: int) -> int:
-    """Return how many numbers were predicted for a row when so many classes were known."""
-    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_answers(settings)
+def predicted_size(settings: Settings, n_classes: int, n_more: int) -> int:
+    """Return how many numbers were predicted for a row, with `n_more` blocks of probabilities."""
+    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_more
     return n_classes * n_blocks + settings.n_snapshots
 
 
@@ -198,7 +199,7 @@ def read_context(settings, state, scratch, ticket):
         for f in range(carried.shape[0]):
             carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
         place += n_features
-    place += _predicted_size(settings, n_classes)
+    place += _predicted_size(settings, n_classes, _n_answers(settings))
     read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
 
 
@@ -239,7 +240,7 @@ def _answers_place(settings, state, ticket):
         return np.int64(-1)
     n_blocks = _n_answers(settings)
     place = HEAD + settings.n_lags + _carried_size(settings, n_features)
-    place += _predicted_size(settings, n_classes) - n_blocks * n_classes
+    place += _predicted_size(settings, n_classes, n_blocks) - n_blocks * n_classes
     if not _are_probabilities(ticket, place, n_blocks, n_classes):
         return np.int64(-1)
     return place
