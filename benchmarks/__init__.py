@@ -10,8 +10,8 @@ __all__ = ["BENCHES"]
 # name -> module and the click command in it
 BENCHES = {
     "streams": "benchmarks.streams:command",
-    "capymoa": "benchmarks.capymoa_evaluation:command",
-    "avalanche": "benchmarks.avalanche_loops:command",
+    "capymoa": "benchmarks.capymoa:command",
+    "avalanche": "benchmarks.avalanche:command",
     "speed": "benchmarks.speed:command",
     "main_job": "benchmarks.main_job:command",
     "simulator": "benchmarks.simulator:command",
