@@ -18,7 +18,7 @@ BENCHES = {
     "learning": "benchmarks.learning:command",
     "depth": "benchmarks.depth:command",
     "gradient": "benchmarks.gradient:command",
-    "paper": "benchmarks.source_paper:command",
+    "paper": "benchmarks.paper:command",
     "nettalk": "benchmarks.nettalk:command",
     "wide": "benchmarks.wide:command",
     "embeddings": "benchmarks.embeddings:command",
