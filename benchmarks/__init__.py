@@ -10,15 +10,15 @@ __all__ = ["BENCHES"]
 # name -> module and the click command in it
 BENCHES = {
     "streams": "benchmarks.streams:command",
-    "capymoa": "benchmarks.capymoa_evaluation:command",
-    "avalanche": "benchmarks.avalanche_loops:command",
+    "capymoa": "benchmarks.capymoa:command",
+    "avalanche": "benchmarks.avalanche:command",
     "speed": "benchmarks.speed:command",
     "main_job": "benchmarks.main_job:command",
     "simulator": "benchmarks.simulator:command",
     "learning": "benchmarks.learning:command",
     "depth": "benchmarks.depth:command",
     "gradient": "benchmarks.gradient:command",
-    "paper": "benchmarks.source_paper:command",
+    "paper": "benchmarks.paper:command",
     "nettalk": "benchmarks.nettalk:command",
     "wide": "benchmarks.wide:command",
     "embeddings": "benchmarks.embeddings:command",

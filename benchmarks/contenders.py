@@ -65,7 +65,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "leak 0 only": {"advanced": {"leaks": (0.0,)}},
     "leak 1e-4 only": {"advanced": {"leaks": (1e-4,)}},
     "leak 1e-2 only": {"advanced": {"leaks": (1e-2,)}},
-    "one leak": {"advanced": {"leaks": (1e-9,)}},  # of rows with more than 256 features
+    "one leak": {"advanced": {"leaks": (1e-9,)}},  # rows of more than 256 features have two
     "retention 0": {"retention": 0.0},
     "ALIF": {"neuron": "alif"},
     "32 last": _NARROW,

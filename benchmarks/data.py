@@ -39,6 +39,15 @@ Arrays: TypeAlias = tuple[NDArray[np.float64], NDArray[Any]]
 
 MAX_SAMPLES = 20_000
 
+# data that is one file of the data directory
+_FILES = {
+    "MNIST": "mnist.npz",
+    "NETtalk": "nettalk.npz",
+    "NAB": "nab.npz",
+    "banking77": "banking77.npz",
+    "descriptions": "descriptions.npz",
+    "fashion features": "fashion_features.npz",
+}
 _WHERE = {
     "NOAA": (
         "noaa_weather.npz (arrays X, y) or rainfall_data.csv; get it with "
@@ -88,12 +97,13 @@ def _missing(name: str) -> SourceError:
     )
 
 
-def find(name: str, filename: str, directory: str | Path | None = None) -> Path:
+def find(name: str, directory: str | Path | None = None, filename: str | None = None) -> Path:
     """Return the path of a data file, or raise a `SourceError` that tells how to get it."""
     base = data_directory(directory)
-    if base is None or not (base / filename).is_file():
+    path = None if base is None else base / (filename or _FILES[name])
+    if path is None or not path.is_file():
         raise _missing(name)
-    return base / filename
+    return path
 
 
 def _arrays(stream: Iterable[tuple[dict[Any, Any], Any]], limit: int) -> Arrays:
@@ -203,10 +213,10 @@ def _shipped(name: str) -> Any:
 
 def _noaa(directory: str | Path | None) -> Arrays:
     try:
-        with np.load(find("NOAA", "noaa_weather.npz", directory)) as file:
+        with np.load(find("NOAA", directory, "noaa_weather.npz")) as file:
             return file["X"].astype(np.float64), file["y"].astype(np.int64)
     except SourceError:
-        with find("NOAA", "rainfall_data.csv", directory).open(newline="") as lines:
+        with find("NOAA", directory, "rainfall_data.csv").open(newline="") as lines:
             rows = [
                 [float(value) for value in row[1:]] for row in islice(csv.reader(lines), 1, None)
             ]
@@ -325,10 +335,8 @@ def require(name: str, directory: str | Path | None = None) -> None:
 
     Names that need no data pass.
     """
-    if name == "MNIST":
-        find("MNIST", "mnist.npz", directory)
-    elif name == "NETtalk":
-        find("NETtalk", "nettalk.npz", directory)
+    if name in _FILES:
+        find(name, directory)
     elif name == "NOAA":
         _noaa(directory)
     elif name == "Elec2":
@@ -353,7 +361,7 @@ def available(
 
 def load_mnist(directory: str | Path | None = None) -> tuple[Arrays, Arrays]:
     """Return ((X, y), (Xt, yt)) of MNIST, pixels as float64 in [0, 1], or raise `SourceError`."""
-    with np.load(find("MNIST", "mnist.npz", directory)) as file:
+    with np.load(find("MNIST", directory)) as file:
         names = (
             ("X", "y", "Xt", "yt") if "X" in file else ("x_train", "y_train", "x_test", "y_test")
         )

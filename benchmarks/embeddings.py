@@ -38,12 +38,7 @@ _NAMES = (
 _FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _ORDERS = ("random order", "class by class")
 _MODES = {"next row": True, "anywhere": False, "evidence": None}
-_FILES = {
-    "banking77": "banking77.npz",
-    "descriptions": "descriptions.npz",
-    "fashion features": "fashion_features.npz",
-}
-_SETS = ("fashion", *_FILES)
+_SETS = ("fashion", "banking77", "descriptions", "fashion features")
 _BANKING_TRAIN = 10_003  # rows that are learned, as many as the published training part has
 
 
@@ -55,7 +50,7 @@ def load(
         X, y = _fashion("train")
         Xt, yt = _fashion("t10k")
     else:
-        with np.load(data.find(name, _FILES[name], directory)) as file:
+        with np.load(data.find(name, directory)) as file:
             X = file["X"].astype(np.float64)
             y = file["y"].astype(np.int64)
             if "Xt" in file:

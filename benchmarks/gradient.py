@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import contenders, data
-from benchmarks.grid import Grid
+from benchmarks.grid import Grid, with_deviation
 from benchmarks.holdout import by_name, spread
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
@@ -255,11 +255,6 @@ def _keep_angles(figures: dict[str, Any], name: str, found: Floats, gradient: Fl
         figures[f"{name}/{layer}"] = angle
 
 
-def _cell(runs: list[dict[str, Any]], key: str) -> str:
-    mean, deviation = spread(runs, key)
-    return f"{mean:.1f}" + (f" ±{deviation:.1f}" if deviation is not None else "")
-
-
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return the relative error by number of passes, and the angles by credit and layer."""
     linear = sum(_SIZES) - 1
@@ -273,11 +268,10 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         ["trained on", "credit", *(f"layer {layer + 1}" for layer in range(len(_SIZES)))],
     )
     for (_, trained), runs in by_name(results).items():
-        variance.row(trained, *(_cell(runs, f"orthogonal/{passes}") for passes in _PASSES))
+        variance.row(trained, *(with_deviation(*spread(runs, f"orthogonal/{n}")) for n in _PASSES))
         for name in _CREDITS:
-            angle.row(
-                trained, name, *(_cell(runs, f"{name}/{layer + 1}") for layer in range(len(_SIZES)))
-            )
+            layers = (spread(runs, f"{name}/{layer + 1}") for layer in range(len(_SIZES)))
+            angle.row(trained, name, *(with_deviation(*cell) for cell in layers))
     return [variance, angle]
 
 

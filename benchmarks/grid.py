@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rich.table import Table
 
-__all__ = ["Grid", "percent"]
+__all__ = ["Grid", "percent", "with_deviation"]
 
 
 @dataclass(slots=True)
@@ -92,6 +92,19 @@ def percent(value: float | None, deviation: float | None = None) -> str:
     >>> percent(0.9312, 0.004), percent(None)
     ('93.1 ±0.4', '-')
     """
+    return with_deviation(
+        None if value is None else 100 * value, None if deviation is None else 100 * deviation
+    )
+
+
+def with_deviation(value: float | None, deviation: float | None = None, digits: int = 1) -> str:
+    """Return a number, with its standard deviation if given; "-" for None.
+
+    Examples
+    --------
+    >>> with_deviation(0.0661, 0.008, digits=3), with_deviation(2.0)
+    ('0.066 ±0.008', '2.0')
+    """
     if value is None:
         return "-"
-    return f"{100 * value:.1f}" + (f" ±{100 * deviation:.1f}" if deviation is not None else "")
+    return f"{value:.{digits}f}" + ("" if deviation is None else f" ±{deviation:.{digits}f}")

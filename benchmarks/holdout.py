@@ -67,7 +67,7 @@ def nettalk(
 
     Rows are 7 one-hot letters, labels phoneme or stress codes.
     """
-    with np.load(data.find("NETtalk", "nettalk.npz", directory)) as file:
+    with np.load(data.find("NETtalk", directory)) as file:
         letters = file["X"]
         y = file[target].astype(np.int64)
         word = file["word"]

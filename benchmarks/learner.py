@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,24 +85,26 @@ class RiverLearner:
 class CompiledLearner(ABC):
     """Array methods for a compiled loop, which a subclass defines in `_run`.
 
-    Labels are codes 0..n_classes-1; -1 is the prediction before the first label.
+    Labels are codes 0..n_classes-1. A learner of values sets `unknown` to NaN.
     """
+
+    unknown: ClassVar[float] = -1  # prediction before the first label; its type is that of `y`
 
     @abstractmethod
     def _run(
         self,
         X: NDArray[np.float64],
-        y: NDArray[np.int64],
+        y: NDArray[Any],
         predict: bool,
         learn: bool,
-        result: NDArray[np.int64],
+        result: NDArray[Any],
     ) -> None:
         """Predict and learn each row in order; store predictions in `result`."""
 
-    def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> NDArray[np.int64]:
-        result = np.full(len(X), -1, dtype=np.int64)
+    def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> NDArray[Any]:
+        result = np.full(len(X), self.unknown)
         rows = np.ascontiguousarray(X, dtype=np.float64)
-        self._run(rows, np.ascontiguousarray(y, dtype=np.int64), predict, learn, result)
+        self._run(rows, np.ascontiguousarray(y, dtype=result.dtype), predict, learn, result)
         return result
 
     def learn_array(self, X: NDArray[Any], y: Any) -> None:

@@ -9,7 +9,6 @@ does not change, but the part of it that a learner sees does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import contenders
-from benchmarks.grid import Grid
+from benchmarks.grid import Grid, with_deviation
 from benchmarks.holdout import by_name, spread
 from benchmarks.learner import Learner, RiverLearner, warm
 from benchmarks.machine import cpu_seconds, fingerprint
@@ -28,7 +27,7 @@ from benchmarks.picture import lines
 from benchmarks.regression_net import NetOptions, RegressionNet
 from benchmarks.runs import Run
 
-__all__ = ["Changing", "command", "grids", "measure"]
+__all__ = ["command", "grids", "measure", "periods"]
 
 N_BITS = 21
 N_FLIPPING = 15
@@ -55,27 +54,24 @@ _LINEAR = "linear"
 _NAMES = (*_OURS, *_NETS, _LINEAR, "no-change")
 
 
-@dataclass(frozen=True, slots=True)
-class Changing:
-    """The stream of one seed, which draws the target's weights, the bits and the flips."""
+def periods(seed: int, n_rows: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield X (rows, 22) and y (rows,) from one flip to the next; the last ones may be fewer rows.
 
-    seed: int
-
-    def blocks(self, n_rows: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Yield X (rows, 22) and y (rows,) of each period; the last one may be shorter."""
-        draw = np.random.default_rng(self.seed)  # data, not the model
-        weights = draw.choice([-1.0, 1.0], (N_BITS + 1, N_UNITS))
-        out = draw.choice([-1.0, 1.0], N_UNITS)
-        limit = _THRESHOLD * (N_BITS + 1) - (weights < 0.0).sum(axis=0)
-        held = draw.integers(0, 2, N_FLIPPING)
-        for start in range(0, n_rows, PERIOD):
-            if start:
-                held[draw.integers(N_FLIPPING)] ^= 1
-            n = min(PERIOD, n_rows - start)
-            X = np.ones((n, N_BITS + 1))
-            X[:, :N_FLIPPING] = held
-            X[:, N_FLIPPING:N_BITS] = draw.integers(0, 2, (n, N_BITS - N_FLIPPING))
-            yield X, (X @ weights > limit) @ out
+    The seed draws the target's weights, the bits and the flips.
+    """
+    draw = np.random.default_rng(seed)  # data, not the model
+    weights = draw.choice([-1.0, 1.0], (N_BITS + 1, N_UNITS))
+    out = draw.choice([-1.0, 1.0], N_UNITS)
+    limit = _THRESHOLD * (N_BITS + 1) - (weights < 0.0).sum(axis=0)
+    held = draw.integers(0, 2, N_FLIPPING)
+    for start in range(0, n_rows, PERIOD):
+        if start:
+            held[draw.integers(N_FLIPPING)] ^= 1
+        n = min(PERIOD, n_rows - start)
+        X = np.ones((n, N_BITS + 1))
+        X[:, :N_FLIPPING] = held
+        X[:, N_FLIPPING:N_BITS] = draw.integers(0, 2, (n, N_BITS - N_FLIPPING))
+        yield X, (X @ weights > limit) @ out
 
 
 def _make(contender: str, seed: int) -> Learner:
@@ -85,19 +81,21 @@ def _make(contender: str, seed: int) -> Learner:
         from river.linear_model import LinearRegression
 
         return RiverLearner(LinearRegression())
-    made = contenders.make_regressor(contender, N_BITS + 1, seed)
-    ours: Learner = contenders.by_dicts(made) if contender in _OURS else made
-    return ours
+    if contender in _OURS:
+        from loco_stream import LOCORegressor
+
+        options = contenders.parameters(contenders.VARIANTS[contender])
+        return LOCORegressor(**options, seed=seed)
+    return contenders.make_regressor(contender, N_BITS + 1, seed)
 
 
 def measure(contender: str, seed: int, n_rows: int) -> dict[str, Any]:
     """Predict and learn the stream of `seed`; return the mean squared error of each tenth."""
-    stream = Changing(seed)
-    warm(_make(contender, seed), *next(stream.blocks(PERIOD)))
+    warm(_make(contender, seed), *next(periods(seed, n_rows)))
     model = _make(contender, seed)
     squares = []
     seconds = 0.0
-    for X, y in stream.blocks(n_rows):
+    for X, y in periods(seed, n_rows):
         spent, predictions = cpu_seconds(partial(model.learn_predict_array, X, y))
         seconds += spent
         known = np.array([0.0 if p is None else p for p in predictions.tolist()])
@@ -117,18 +115,13 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     grouped = by_name(results)
     title = "slowly changing regression, mean squared error, predicted before learning"
     keys = ("error", *_SHOWN.values())
-    columns = ["contender", "whole stream", *keys[1:], "samples/CPU s"]
-    grid = Grid(title, columns)
+    grid = Grid(title, ["contender", "whole stream", *_SHOWN.values(), "samples/CPU s"])
     for (contender,), runs in grouped.items():
-        cells = [_cell(*spread(runs, key)) for key in keys]
+        cells = [with_deviation(*spread(runs, key), digits=3) for key in keys]
         grid.row(contender, *cells, f"{spread(runs, 'samples_per_second')[0]:,.0f}")
     for column, key in enumerate(keys, start=1):
         grid.mark_best(column, [spread(runs, key)[0] for runs in grouped.values()], largest=False)
     return [grid]
-
-
-def _cell(mean: float, deviation: float | None) -> str:
-    return f"{mean:.3f}" + ("" if deviation is None else f" ±{deviation:.3f}")
 
 
 def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
@@ -147,11 +140,7 @@ def _picture(results: dict[str, dict[str, Any]], path: Path) -> None:
     "--only", metavar="A;B", help=f"Contenders, separated by semicolons: {'; '.join(_NAMES)}."
 )
 @click.option(
-    "--rows",
-    type=click.IntRange(min=100),
-    default=1_000_000,
-    show_default=True,
-    help="Rows.",
+    "--rows", type=click.IntRange(min=100), default=1_000_000, show_default=True, help="Rows."
 )
 @common(seeds=5)
 def command(settings: Settings, only: str | None, rows: int) -> None:

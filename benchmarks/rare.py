@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from benchmarks import contenders, imbalanced
-from benchmarks.grid import Grid
+from benchmarks.grid import Grid, with_deviation
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
 from benchmarks.options import Settings, common, print_missing
@@ -80,20 +80,14 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         )
         cells = {at: spread(runs, key) for at, runs in grouped.items()}
         for name in names:
-            grid.row(name, *(_cell(cells.get((stream, name)), digits) for stream in streams))
+            found = [cells.get((stream, name), (None, None)) for stream in streams]
+            grid.row(name, *(with_deviation(mean, deviation, digits) for mean, deviation in found))
         for column, stream in enumerate(streams, start=1):
             grid.mark_best(
                 column, [cells.get((stream, name), (None,))[0] for name in names], largest
             )
         out.append(grid)
     return out
-
-
-def _cell(found: tuple[float, float | None] | None, digits: int) -> str:
-    if found is None:
-        return "-"
-    mean, deviation = found
-    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ±{deviation:.{digits}f}")
 
 
 @click.command("rare")

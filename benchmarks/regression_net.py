@@ -1,19 +1,19 @@
-"""A compiled ReLU network for values.
+"""A compiled ReLU network with one hidden layer that predicts values.
 
-Plain backpropagation, weight decay, continual backpropagation.
-
-One hidden layer, one output, batch size 1, plain SGD on half the squared error.
+It learns by plain SGD on half the squared error with batch size 1, on request with weight decay or
+continual backpropagation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from benchmarks.learner import CompiledLearner
 from loco_stream.rng import derive_key, draw_bits, uniforms
 
 __all__ = ["NetOptions", "RegressionNet"]
@@ -139,7 +139,7 @@ def _net_run(
             owed[0] -= 1.0
 
 
-class RegressionNet:
+class RegressionNet(CompiledLearner):
     """A ReLU network with one hidden layer that predicts values, learned row by row.
 
     Continual backpropagation (Dohare et al. 2024, Nature 632) replaces the mature unit with the
@@ -156,6 +156,8 @@ class RegressionNet:
         Draws the input weights and those of replacements, uniform within sqrt(6 / fan-in) as He
         et al. (2015), and the output weights.
     """
+
+    unknown = np.nan
 
     def __init__(self, n_features: int, options: NetOptions, seed: int = 0) -> None:
         n_hidden = options.n_hidden
@@ -178,21 +180,5 @@ class RegressionNet:
             np.zeros(1),
         )
 
-    def _pass(self, X: NDArray[Any], y: Any, predict: bool, learn: bool) -> Floats:
-        result = np.full(len(X), np.nan)
-        rows = np.ascontiguousarray(X, dtype=np.float64)
-        values = np.ascontiguousarray(y, dtype=np.float64)
-        _net_run(rows, values, predict, learn, *self._settings, *self._state, result)
-        return result
-
-    def learn_array(self, X: NDArray[Any], y: Any) -> None:
-        """Learn the rows in order."""
-        self._pass(X, y, predict=False, learn=True)
-
-    def predict_array(self, X: NDArray[Any]) -> Floats:
-        """Return one value per row without changing the model."""
-        return self._pass(X, (), predict=True, learn=False)
-
-    def learn_predict_array(self, X: NDArray[Any], y: Any) -> Floats:
-        """Predict each row, then learn it."""
-        return self._pass(X, y, predict=True, learn=True)
+    def _run(self, X: Floats, y: Floats, predict: bool, learn: bool, result: Floats) -> None:
+        _net_run(X, y, predict, learn, *self._settings, *self._state, result)

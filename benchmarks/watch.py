@@ -134,7 +134,7 @@ def _measured(series: list[nab.Series], scores: list[Float64]) -> dict[str, floa
 
 def chosen_series(directory: str | None, stride: int) -> list[nab.Series]:
     """Return every `stride`-th series of the benchmark."""
-    return nab.read_series(data.find("NAB", "nab.npz", directory))[::stride]
+    return nab.read_series(data.find("NAB", directory))[::stride]
 
 
 def measure_nab(
@@ -423,7 +423,7 @@ def command(
     missing: list[str] = []
     if "nab" in wanted:
         try:
-            data.find("NAB", "nab.npz", settings.directory)
+            data.find("NAB", settings.directory)
             runs += _nab_runs(settings, chosen, published, stride)
         except SourceError as error:
             missing.append(str(error))

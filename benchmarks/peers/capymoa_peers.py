@@ -3,11 +3,10 @@
 This script runs in another environment, with Java and with this package beside CapyMOA
 (`pip install 'capymoa[torch-cpu]' .`):
 
-    python benchmarks/peers/capymoa_peers.py prequential LEARNER,LEARNER STREAM SEED
-    python benchmarks/peers/capymoa_peers.py ocl LEARNER,LEARNER TASKS.npz SEED
+    python benchmarks/peers/capymoa_peers.py LEARNER,LEARNER STREAM SEED
 
-STREAM is a file of arrays `X` (rows, features) and `y` (rows,), codes or values, or `AGRAWAL`.
-TASKS.npz holds `X`, `y`, `X_test` and `y_test`; a task is two classes. Learners have their own
+STREAM is `AGRAWAL` or a file of arrays: `X` (rows, features) and `y` (rows,), codes or values. A
+file with `X_test` and `y_test` besides holds tasks of two classes each. Learners have their own
 defaults. It prints JSON: for each learner what CapyMOA measured, and CPU seconds of the process
 with all threads of its Java machine.
 """
@@ -86,11 +85,11 @@ def make_continual(name: str, schema: Any, seed: int) -> Any:
     return make(name, schema, seed)
 
 
-def open_stream(path: str, seed: int) -> Any:
-    """Return a stream of CapyMOA."""
+def open_stream(arrays: dict[str, Any] | None) -> Any:
+    """Return a stream of CapyMOA; None: that of Agrawal."""
     from capymoa.stream import NumpyStream
 
-    if path == AGRAWAL:
+    if arrays is None:
         from capymoa.stream.drift import AbruptDrift, DriftStream
         from capymoa.stream.generator import AgrawalGenerator
 
@@ -98,18 +97,15 @@ def open_stream(path: str, seed: int) -> Any:
             AgrawalGenerator(i, classification_function=k) for i, k in ((1, 1), (2, 5))
         )
         return DriftStream(stream=[before, AbruptDrift(ROWS // 2), after])
-    with np.load(path) as file:
-        X = file["X"]
-        y = file["y"]
-    kind = "categorical" if y.dtype.kind in "iu" else "numeric"
-    return NumpyStream(X, y, target_type=kind)
+    kind = "categorical" if arrays["y"].dtype.kind in "iu" else "numeric"
+    return NumpyStream(arrays["X"], arrays["y"], target_type=kind)
 
 
-def prequential(name: str, path: str, seed: int) -> dict[str, Any]:
+def prequential(name: str, arrays: dict[str, Any] | None, seed: int) -> dict[str, Any]:
     """Predict and learn every row in order in CapyMOA's evaluation."""
     from capymoa.evaluation import prequential_evaluation
 
-    stream = open_stream(path, seed)
+    stream = open_stream(arrays)
     schema = stream.get_schema()
     prequential_evaluation(stream, make(name, schema, seed), max_instances=20)  # compiles
     start = time.process_time()
@@ -126,16 +122,15 @@ def prequential(name: str, path: str, seed: int) -> dict[str, Any]:
     }
 
 
-def ocl(name: str, path: str, seed: int) -> dict[str, Any]:
+def ocl(name: str, arrays: dict[str, Any], seed: int) -> dict[str, Any]:
     """Learn five tasks of two classes, and test all of them after each."""
     import torch
     from capymoa.ocl.evaluation import ocl_train_eval_loop
     from capymoa.stream import Schema
 
     torch.set_num_threads(1)  # as all others
-    with np.load(path) as file:
-        train = (file["X"], file["y"])
-        test = (file["X_test"], file["y_test"])
+    train = (arrays["X"], arrays["y"])
+    test = (arrays["X_test"], arrays["y_test"])
     names = [str(i) for i in range(train[0].shape[1])]
     labels = {"label": [str(i) for i in range(10)]}
     schema = Schema.from_custom([*names, "label"], "label", labels)
@@ -161,8 +156,15 @@ def _loaders(X: Any, y: Any) -> list[Any]:
     return [DataLoader(TensorDataset(X[rows], y[rows]), batch_size=32) for rows in tasks]
 
 
+def main(learners: str, stream: str, seed: int) -> None:
+    """Print the results of all learners."""
+    arrays = None
+    if stream != AGRAWAL:
+        with np.load(stream) as file:
+            arrays = dict(file)
+    evaluate = ocl if arrays and "X_test" in arrays else prequential
+    print(json.dumps({name: evaluate(name, arrays, seed) for name in learners.split(",")}))
+
+
 if __name__ == "__main__":
-    _, kind, learners, where, number = sys.argv
-    evaluate = {"prequential": prequential, "ocl": ocl}[kind]
-    names = learners.split(",")
-    print(json.dumps({name: evaluate(name, where, int(number)) for name in names}))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -47,16 +45,6 @@ def quiet():
     from avalanche.training.plugins import EvaluationPlugin
 
     return EvaluationPlugin(accuracy_metrics(epoch=True, stream=True), loggers=[])
-
-
-def test_without_avalanche_the_error_names_the_extra():
-    code = "import sys; sys.modules['avalanche'] = None; sys.modules['torch'] = None; "
-    code += "import loco_stream.adapters.avalanche"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1] == (
-        "loco_stream.errors.ConfigError: the strategy for Avalanche needs Avalanche: "
-        "pip install 'loco-stream[avalanche]'"
-    )
 
 
 @needs_avalanche

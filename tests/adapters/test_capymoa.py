@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -34,15 +33,6 @@ def by_dicts(model, X, y, names="012"):
         predictions.append(model.predict_one(row, in_stream=True))
         model.learn_one(row, target)
     return predictions
-
-
-def test_without_capymoa_the_error_names_the_extra():
-    code = "import sys; sys.modules['capymoa'] = None; import loco_stream.adapters.capymoa"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1] == (
-        "loco_stream.errors.ConfigError: learners for CapyMOA need CapyMOA: "
-        "pip install 'loco-stream[capymoa]'"
-    )
 
 
 @needs_capymoa

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import benchmarks
-from benchmarks import BENCHES, contenders, imbalanced, rare, release, streams
+from benchmarks import BENCHES, contenders, imbalanced, paper, rare, release, streams
 from benchmarks.grid import Grid
 from benchmarks.machine import fingerprint, record
 from benchmarks.monitor import deviations
@@ -332,6 +332,14 @@ def test_the_source_paper_s_sets_with_little_data(images):
     assert set(_saved(images, "paper")["runs"]) == {
         f"MNIST/{rule}/{seed}" for rule in ("np", "frozen") for seed in (0, 1)
     }
+
+
+def test_the_source_paper_s_table_leaves_out_what_was_not_run():
+    run = {"test_accuracy": 0.5, "n_samples": 1200}
+    (grid,) = paper.grids({"MNIST/np/0": run, "MNIST/np/1": run, "NETtalk stress/frozen/0": run})
+    assert grid.columns == ["rule", "MNIST, 1,200 rows", "NETtalk stress, 1,200 rows"]
+    assert grid.rows == [["np", "50.0 ±0.0", "-"], ["frozen", "-", "50.0"]]
+    assert grid.marked == {(0, 1), (1, 2)}
 
 
 def test_a_class_may_be_missing_from_a_small_part_of_the_embeddings(tmp_path):

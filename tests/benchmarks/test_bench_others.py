@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import avalanche_loops, capymoa_evaluation, others_evaluation, river_tracks
+from benchmarks import avalanche, capymoa, others_evaluation, river_tracks
 from loco_stream.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ def test_capymoa_s_results_make_a_table_per_kind_of_score():
         "FriedmanDrift/SOKNL/0": {"rmse": 1.25, "cpu_seconds": 5.0},
         "digits, five tasks/default/0": {"accuracy": 86.0, "final": 97.0, "cpu_seconds": 3.0},
     }
-    accuracy, rmse, tasks = capymoa_evaluation.grids(results)
+    accuracy, rmse, tasks = capymoa.grids(results)
     assert accuracy.rows == [["default", "94.0", "1"], ["KNN", "90.0", "2"]]
     assert accuracy.marked == {(0, 1)}
     assert rmse.rows == [["default", "1.50", "1"], ["SOKNL", "1.25", "5"]]
@@ -33,7 +33,7 @@ def test_an_environment_without_capymoa_is_named(tmp_path):
     arguments = ["--peers", "false", "--streams", "ImageSegments", "--only", "KNN"]
     with pytest.raises(ConfigError, match="`--peers` 'false' could not run KNN on ImageSegments"):
         CliRunner().invoke(
-            capymoa_evaluation.command,
+            capymoa.command,
             [*arguments, "--out", str(tmp_path)],
             catch_exceptions=False,
         )
@@ -49,7 +49,7 @@ def test_a_strategy_that_makes_more_passes_has_no_accuracy_while_it_learns():
             "cpu_seconds": 9.0,
         },
     }
-    (grid,) = avalanche_loops.grids(results)
+    (grid,) = avalanche.grids(results)
     assert grid.rows == [
         ["default", "89.0 ±1.4", "97.5 ±0.7", "4"],
         ["Replay 1000 x10", "-", "98.0", "9"],
@@ -61,7 +61,7 @@ def test_an_environment_without_avalanche_is_named(tmp_path):
     arguments = ["--peers", "false", "--streams", "digits, five tasks", "--only", "Naive"]
     with pytest.raises(ConfigError, match="`--peers` 'false' could not run Naive on digits"):
         CliRunner().invoke(
-            avalanche_loops.command, [*arguments, "--out", str(tmp_path)], catch_exceptions=False
+            avalanche.command, [*arguments, "--out", str(tmp_path)], catch_exceptions=False
         )
 
 

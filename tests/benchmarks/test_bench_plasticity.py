@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import plasticity
-from benchmarks.plasticity import N_BITS, N_FLIPPING, PERIOD, Changing
+from benchmarks.plasticity import N_BITS, N_FLIPPING, PERIOD, periods
 from benchmarks.regression_net import NetOptions, RegressionNet
 from loco_stream.rng import derive_key, uniforms
 from tests.helpers.naive_rivals import NaiveRegressionNet
@@ -72,7 +72,7 @@ def test_predicting_changes_nothing_and_blocks_agree(rows):
 
 
 def test_one_bit_flips_per_period_and_six_are_random():
-    blocks = list(Changing(1).blocks(3 * PERIOD + 10))
+    blocks = list(periods(1, 3 * PERIOD + 10))
     assert [len(y) for _, y in blocks] == [PERIOD] * 3 + [10]
     held = []
     for X, _ in blocks:
@@ -89,7 +89,7 @@ def test_a_unit_of_the_target_fires_where_enough_inputs_agree_with_its_weights()
     draw = np.random.default_rng(2)
     weights = draw.choice([-1.0, 1.0], (22, 100))
     out = draw.choice([-1.0, 1.0], 100)
-    X, y = next(Changing(2).blocks(50))
+    X, y = next(periods(2, 50))
     for x, value in zip(X, y, strict=True):
         agree = (x[:, None] == (weights > 0)).sum(axis=0)
         assert value == out[agree > 0.7 * 22].sum()
@@ -106,7 +106,7 @@ def test_the_bench_with_few_rows(tmp_path):
     runs = json.loads((tmp_path / "plasticity.json").read_text())["runs"]
     assert set(runs) == {f"{name}/{seed}" for name in only.split(";") for seed in (0, 1)}
     run = runs["no-change/0"]
-    _, y = next(Changing(0).blocks(400))
+    _, y = next(periods(0, 400))
     expected = np.diff(y, prepend=0.0) ** 2
     assert run["error"] == pytest.approx(expected.mean())
     assert run["last tenth"] == pytest.approx(expected[-40:].mean())

@@ -19,15 +19,24 @@ from benchmarks.holdout import by_name, images, nettalk, spread, train_and_test
 from benchmarks.machine import fingerprint
 from benchmarks.options import Settings, common, print_missing, share_option
 from benchmarks.runs import Run
-from loco_stream.errors import SourceError
 
 __all__ = ["command", "grids", "measure"]
 
 _FEATURES = "fashion features"
-_SETS = ("MNIST", "NETtalk phoneme", "NETtalk stress", _FEATURES)
-_NEEDS = {"MNIST": "mnist.npz", "NETtalk": "nettalk.npz", _FEATURES: "fashion_features.npz"}
+# set -> the data it needs
+_SETS = {
+    "MNIST": "MNIST",
+    "NETtalk phoneme": "NETtalk",
+    "NETtalk stress": "NETtalk",
+    _FEATURES: _FEATURES,
+}
 _MNIST_ROWS = 15_000
-_CODE = ("benchmarks/source_paper.py", "benchmarks/holdout.py", "benchmarks/data.py")
+_CODE = (
+    "benchmarks/paper.py",
+    "benchmarks/holdout.py",
+    "benchmarks/data.py",
+    "benchmarks/embeddings.py",
+)
 
 
 def _load(name: str, seed: int, share: float, directory: str | None) -> tuple[data.Arrays, ...]:
@@ -53,31 +62,21 @@ def measure(
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     """Return one table, with a column per set."""
     grouped = by_name(results)
-    streams = list(dict.fromkeys(key[0] for key in grouped))
-    rules = list(dict.fromkeys(key[1] for key in grouped))
-    heads = [f"{s}, {grouped[s, rules[0]][0]['n_samples']:,} rows" for s in streams]
+    sizes = {stream: runs[0]["n_samples"] for (stream, _), runs in grouped.items()}
+    heads = [f"{stream}, {size:,} rows" for stream, size in sizes.items()]
     grid = Grid("test accuracy after one pass, %", ["rule", *heads])
-    for rule in rules:
-        runs = [grouped[stream, rule] for stream in streams]
-        grid.row(rule, *(percent(*spread(r, "test_accuracy")) for r in runs))
-    for column, stream in enumerate(streams, start=1):
-        means = [spread(grouped[stream, rule], "test_accuracy")[0] for rule in rules]
-        grid.mark_best(column, means)
+    found = {
+        rule: [
+            spread(grouped[stream, rule], "test_accuracy") if (stream, rule) in grouped else (None,)
+            for stream in sizes
+        ]
+        for _, rule in grouped
+    }
+    for rule, cells in found.items():
+        grid.row(rule, *(percent(*cell) for cell in cells))
+    for column, compared in enumerate(zip(*found.values(), strict=True), start=1):
+        grid.mark_best(column, [cell[0] for cell in compared])
     return [grid]
-
-
-def _present(names: list[str], directory: str | None) -> list[str]:
-    """Return the sets with data on this machine, and print notes on the others."""
-    here = []
-    for name in names:
-        source = name.split(" ")[0] if name.startswith("NETtalk") else name
-        try:
-            data.find(source, _NEEDS[source], directory)
-        except SourceError as error:
-            print_missing([str(error)])
-        else:
-            here.append(name)
-    return here
 
 
 @click.command("paper")
@@ -97,6 +96,9 @@ def command(settings: Settings, only: str | None, sets: str | None, share: float
       python -m benchmarks paper --data ~/data --share 0.1 --seeds 1
       python -m benchmarks paper --data ~/data --only "default;frozen"
     """
+    chosen = contenders.pick(sets, tuple(_SETS), "--sets")
+    here, notes = data.available(dict.fromkeys(_SETS[name] for name in chosen), settings.directory)
+    print_missing(notes)
     runs = [
         Run(
             f"{stream}/{rule}/{seed}",
@@ -110,7 +112,8 @@ def command(settings: Settings, only: str | None, sets: str | None, share: float
             },
             f"{contenders.code('default')} {fingerprint(*_CODE)} {share} {RULES[rule]}",
         )
-        for stream in _present(contenders.pick(sets, _SETS, "--sets"), settings.directory)
+        for stream in chosen
+        if _SETS[stream] in here
         for rule in contenders.pick(only, tuple(RULES), "--only", separator=";")
         for seed in range(settings.seeds)
     ]
