@@ -101,6 +101,9 @@ def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]
         "decide": lambda keys, rule: {
             "done": on_fleet(lambda fleet: fleet.decide(keys, rule_of_order(rule)))
         },
+        "forecast": lambda key, horizon: {
+            "forecast": jsonable(on_fleet(lambda fleet: fleet.forecast(key, horizon)))
+        },
         "evict": lambda keys: {"n": on_fleet(lambda fleet: fleet.evict(keys))},
         "reset": lambda key: {"done": on_fleet(lambda fleet: fleet.reset(key))},
         "export": lambda key: file(on_fleet(lambda fleet: fleet.export(key))),
@@ -144,6 +147,10 @@ class RemoteOperations:
     def decide(self, keys: Sequence[str], rule: Rule) -> None:
         """Choose the labels of keys by another rule, or without any those of all keys."""
         self._order("decide", keys=list(keys), rule=plain_rule(rule))
+
+    def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
+        """Return the last values of a key, and the forecasts of the next ones."""
+        return dict(self._order("forecast", key=key, horizon=horizon)["forecast"])
 
     def evict(self, keys: Sequence[str]) -> int:
         """Move models from memory to the store."""

@@ -1,4 +1,4 @@
-"""`loco-stream fleet status|worst|changed|decide|evict|reset|export|merge`."""
+"""`loco-stream fleet status|worst|changed|decide|forecast|evict|reset|export|merge`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from loco_stream.cli._option_group import Command, option_group
 if TYPE_CHECKING:
     from loco_stream.fleet.operations import Operations
 
-__all__ = ["changed", "decide", "evict", "export", "merge", "reset", "status", "worst"]
+__all__ = [
+    "changed",
+    "decide",
+    "evict",
+    "export",
+    "forecast",
+    "merge",
+    "reset",
+    "status",
+    "worst",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,29 @@ def decide(where: _Where, keys: Sequence[str], decision: DecisionChange) -> None
             fleet.decide(keys, decision.rule)
         else:
             _echo(fleet.rules(keys))
+
+
+@_operation("forecast")
+@_where
+@click.argument("key")
+@click.option(
+    "--horizon",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Steps to forecast.  [default: those of the fleet's --forecast]",
+)
+def forecast(where: _Where, key: str, horizon: int | None) -> None:
+    """Print the forecast of a key's next values as JSON, with intervals of 90 %.
+
+    The fleet is one of forecasters, begun with --forecast. `history` holds the last 120 values.
+
+    \b
+    Examples
+      loco-stream fleet forecast fleet/ "press 7"
+      loco-stream fleet forecast ipc:///tmp/fleet "press 7" --horizon 48
+    """
+    with where.open() as fleet:
+        _echo(fleet.forecast(key, horizon))
 
 
 @_operation("evict")

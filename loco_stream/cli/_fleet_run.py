@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream._problems import TARGETS
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.cli._anomalies import BesideOptions, key_alarm_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import FleetPageOptions, fleet_page_options
 from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
+from loco_stream.cli._forecasting import ForecastOptions, check_target, forecast_options
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import flag, given, option_group, with_stored
@@ -31,7 +32,7 @@ from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
-from loco_stream.cli._warm_up import OF_ALARMS, OF_TARGETS, freeze_loaded, warm_up
+from loco_stream.cli._warm_up import OF_ALARMS, OF_FORECASTS, OF_TARGETS, freeze_loaded, warm_up
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ _OF_LABELS = (
     "thresholds",
     "costs",
 )
-_SERIES = "`serve --forecast N` forecasts one series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,19 @@ class FleetOptions:
         for name in ("every", "seed"):
             if self.template is not None and given(name):
                 raise ConfigError(f"`--template` excludes {flag(name)}: the saved detector has one")
+
+    def check_forecasters(self) -> None:
+        """Raise `ConfigError` for options that a fleet of forecasters does not have."""
+        if self.partitions is not None:
+            raise ConfigError("`--forecast` excludes --partitions")
+        for name in ("watch", "share"):
+            if given(name):
+                raise ConfigError(f"`--forecast` excludes {flag(name)}")
+        for name in ("seasons", "seed"):
+            if self.template is not None and given(name):
+                raise ConfigError(
+                    f"`--template` excludes {flag(name)}: the saved forecaster has its own"
+                )
 
     def check_share(self, is_new: bool) -> None:
         """Raise `ConfigError` if a new fleet has no model whose scales its keys could share."""
@@ -205,6 +218,7 @@ _fleet_options = option_group(
 @_fleet_options
 @state_options("interval:1s")
 @source_options("skip")
+@forecast_options
 @key_alarm_options
 @sink_options
 @fleet_page_options
@@ -217,8 +231,6 @@ _fleet_options = option_group(
 @log_options
 @refuse_option("--delay", "a fleet has no `--delay`: it learns a label when the label arrives")
 @refuse_option("--score-window", "a fleet has no `--score-window`: scores of a key cover 500 rows")
-@refuse_option("--forecast", f"a fleet has no `--forecast`: {_SERIES}")
-@refuse_option("--season", f"a fleet has no `--season`: {_SERIES}")
 @refuse_option("--http", "a fleet has no `--http`: it replies to prediction requests of its source")
 def command(
     *,
@@ -226,6 +238,7 @@ def command(
     fleet: FleetOptions,
     state: StateOptions,
     reading: SourceOptions,
+    forecasting: ForecastOptions,
     alarms: BesideOptions,
     outputs: SinkOptions,
     page: FleetPageOptions,
@@ -248,6 +261,7 @@ def command(
       loco-stream fleet redis://127.0.0.1:6379/rows --key device --checkpoint fleet/ \\
           --template model.loco --on-drift "logger -t loco"
       loco-stream fleet "csv:rows.csv?target=heat,flow" --key device --checkpoint fleet/
+      loco-stream fleet "csv:rows.csv?target=heat" --key device --checkpoint fleet/ --forecast 24
       loco-stream fleet csv:rows.csv --key device --checkpoint fleet/ --watch
     """
     from loco_stream.engine.source_reader import SourceReader
@@ -266,6 +280,11 @@ def command(
     alarms = with_stored(alarms, stored or {})
     if alarms.watch:
         fleet.check_detectors()
+    forecasting = with_stored(forecasting, stored or {})
+    forecasting.check(model, None, decision)
+    if forecasting.forecast is not None:
+        fleet.check_forecasters()
+    _check_begun(state, stored, watch=alarms.watch, forecast=forecasting.forecast)
     fleet.check_share(stored is None)
     if stored is not None:
         fleet = with_stored(fleet, {"share": stored_share(state.checkpoint)})
@@ -281,10 +300,11 @@ def command(
         telemetry.open() as otlp,
     ):
         try:
-            stream = reading.open(source, model.task, endless=True, labelled=not alarms.watch)
+            task = model.task or forecasting.task
+            stream = reading.open(source, task, endless=True, labelled=not alarms.watch)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
-            with _open(fleet, state, model, alarms, reader, stored) as opened:
+            with _open(fleet, state, model, (forecasting, alarms), reader, stored) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 if decision.rule:
                     opened.set_decision(**decision.rule)
@@ -350,7 +370,7 @@ def _open(
     options: FleetOptions,
     state: StateOptions,
     model: LearningOptions,
-    alarms: BesideOptions,
+    others: tuple[ForecastOptions, BesideOptions],
     reader: SourceReader,
     stored: Settings | None,
 ) -> Fleet:
@@ -358,9 +378,13 @@ def _open(
     from loco_stream.engine.task import find_task
     from loco_stream.fleet import Fleet
 
+    forecasting, alarms = others
     try:
         if alarms.watch:
             return _open_detectors(options, state, model, alarms, stored)
+        if forecasting.forecast is not None:
+            check_target(reader)
+            return _open_forecasters(options, state, model, forecasting, stored)
         named = model.problem(reader.source.targets)
         task = named or find_task(reader) or _task_of_template(options)
         if task is None:
@@ -420,6 +444,51 @@ def _open_detectors(
     )
 
 
+def _open_forecasters(
+    options: FleetOptions,
+    state: StateOptions,
+    model: LearningOptions,
+    forecasting: ForecastOptions,
+    stored: Settings | None,
+) -> Fleet:
+    """Open a fleet of forecasters."""
+    from loco_stream.estimators.forecaster import LOCOForecaster
+    from loco_stream.estimators.saving import load
+    from loco_stream.fleet import Fleet
+
+    warm_up([OF_FORECASTS])
+    forecaster = None
+    if options.template is not None:
+        forecaster = load(options.template)
+        heads = getattr(forecaster, "heads", None)
+        if not isinstance(forecaster, LOCOForecaster) or heads != forecasting.forecast:
+            raise ConfigError(
+                f"`--template` must be a LOCOForecaster with {forecasting.forecast} heads, got "
+                f"{forecaster!r:.200}"
+            )
+    elif not stored:
+        forecaster = forecasting.model(model)
+    return Fleet(
+        forecaster,
+        state.checkpoint,
+        options.workers,
+        monitor=replace(model, holdout=0).monitor("regression"),
+        checkpoint_every=state.checkpoint_every,
+        durability=str(state.durability),
+        ray_address=options.ray,
+        settings={**model.stored("regression"), **asdict(forecasting), "key": options.key},
+    )
+
+
+def _check_begun(
+    state: StateOptions, stored: Settings | None, watch: bool, forecast: int | None
+) -> None:
+    """Raise `ConfigError` if a fleet of other models was begun in the directory."""
+    for name, value in (("watch", watch), ("forecast", forecast)):
+        if stored and value and not stored.get(name):
+            raise ConfigError(f"{state.checkpoint} was begun without {flag(name)}")
+
+
 def _task_of_template(options: FleetOptions) -> str | None:
     """Return the task of the saved model, for rows whose labels come later; None without one."""
     from loco_stream.engine.model_adapter import task_of
@@ -437,6 +506,8 @@ def _initial_model(
 
     if options.template is not None:
         saved: LOCOClassifier | LOCORegressor = load(options.template)
+        if task_of(saved) == FORECASTING:
+            raise ConfigError("`--template` is a LOCOForecaster, which needs --forecast N")
         if task_of(saved) != task:
             raise ConfigError(
                 f"`--template` must be a model for {task}, got a {type(saved).__name__}; --task "
@@ -451,9 +522,12 @@ def _initial_model(
 def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
     """Log the notes and write the report."""
     from loco_stream.engine.report import jsonable
+    from loco_stream.engine.report_lines import horizon_lines
     from loco_stream.persistence.files import atomic_write
 
     log_findings(report, unused=False)
+    for name, text in horizon_lines(report):
+        LOGGER.info("%s over all keys: %s", name, text)
     if state.report is not None:
         atomic_write(state.report, json.dumps(jsonable(report), indent=2).encode())
     samples = f"{report['n_samples']:,}"

@@ -1,9 +1,9 @@
-"""The options of a forecast: `run SOURCE --forecast N`, and `serve --forecast N`."""
+"""The options of a forecast: `--forecast N` of `run`, `serve` and `fleet`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.estimators.forecaster import LOCOForecaster
 
-__all__ = ["ForecastOptions", "forecast_options", "forecasting_engine"]
+__all__ = ["ForecastOptions", "check_target", "forecast_options", "forecasting_engine"]
 
 _OWN = ("hidden_sizes", "memory", "max_delay")  # parameters of the forecaster that --set takes
 
@@ -45,9 +45,12 @@ class ForecastOptions:
         return () if self.forecast is None else (OF_FORECASTS,)
 
     def check(
-        self, model: LearningOptions, scoring: ScoreOptions, decision: DecisionOptions
+        self,
+        model: LearningOptions,
+        scoring: ScoreOptions | None,
+        decision: DecisionOptions,
     ) -> None:
-        """Raise `ConfigError` for options that do not go together."""
+        """Raise `ConfigError` for options that do not go together; a fleet has no `scoring`."""
         if self.forecast is None:
             if self.seasons:
                 raise ConfigError("`--season` needs --forecast")
@@ -56,7 +59,7 @@ class ForecastOptions:
             "--task classification": model.task == "classification",
             "--preset": model.preset is not None,
             "--holdout": bool(model.holdout),
-            "--delay": bool(scoring.delay),
+            "--delay": scoring is not None and bool(scoring.delay),
             "--at-precision": given("at_precision"),
             "--threshold": bool(decision.thresholds),
             "--cost": bool(decision.costs),
@@ -93,7 +96,8 @@ forecast_options = option_group(
         "--forecast",
         type=click.IntRange(1, 512),
         metavar="N",
-        help="Forecast the next N values of the target column, which is one series.",
+        help="Forecast the next N values of the target column, which is one series, in a fleet one "
+        "per key.",
     ),
     click.option(
         "--season",
@@ -107,6 +111,13 @@ forecast_options = option_group(
 )
 
 
+def check_target(reader: SourceReader) -> None:
+    """Raise `ConfigError` unless the rows of a source have one target."""
+    if reader.source.targets:
+        names = ", ".join(reader.source.targets)
+        raise ConfigError(f"`--forecast` needs one target column, got {names}")
+
+
 def forecasting_engine(
     reader: SourceReader,
     forecasting: ForecastOptions,
@@ -117,11 +128,8 @@ def forecasting_engine(
 ) -> StreamEngine:
     """Return an engine that forecasts the target column; see `learning_engine`."""
     from loco_stream.engine import StreamEngine
-    from loco_stream.monitor import TaskMonitor
 
-    if reader.source.targets:
-        names = ", ".join(reader.source.targets)
-        raise ConfigError(f"`--forecast` needs one target column, got {names}")
+    check_target(reader)
     settings = {
         **model.stored("regression"),
         **asdict(scoring),
@@ -129,13 +137,10 @@ def forecasting_engine(
         **alarms.stored(),
     }
     LOGGER.debug("settings: %s", settings)
-    detector: dict[str, Any] = (
-        {} if model.drift_detector is None else {"drift_detector": model.drift_detector}
-    )
     return StreamEngine(
         forecasting.model(model),
         reader,
-        monitor=TaskMonitor(problem="regression", seed=model.seed, holdout=0, **detector),
+        monitor=replace(model, holdout=0).monitor("regression"),
         score_window=scoring.score_window,
         settings=settings,
         anomaly=alarms.detector(model.seed) if alarms.watch else None,

@@ -8,7 +8,17 @@ from loco_stream.cli._lazy_group import LazyGroup
 
 __all__ = ["command"]
 
-_OPERATIONS = ("status", "worst", "changed", "decide", "evict", "reset", "export", "merge")
+_OPERATIONS = (
+    "status",
+    "worst",
+    "changed",
+    "decide",
+    "forecast",
+    "evict",
+    "reset",
+    "export",
+    "merge",
+)
 _DEFAULT = "run"
 _TABLE = {
     _DEFAULT: "loco_stream.cli._fleet_run:command",
@@ -41,4 +51,5 @@ def command() -> None:
       loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint fleet/
       loco-stream fleet worst fleet/
       loco-stream fleet reset ipc:///tmp/fleet "press 7"
+      loco-stream fleet forecast ipc:///tmp/fleet "press 7"
     """

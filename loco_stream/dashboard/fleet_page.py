@@ -16,7 +16,7 @@ from loco_stream.dashboard._server import (
     uvicorn_server,
 )
 from loco_stream.engine.queries import Query, RunnerQueries
-from loco_stream.errors import SourceError
+from loco_stream.errors import ConfigError, InputError, SourceError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -81,6 +81,10 @@ class FleetPage:
         try:
             answer = asyncio.wrap_future(self._queries.submit(query))
             found = await asyncio.wait_for(answer, _TIMEOUT)
+        except InputError as error:
+            return 404, {"error": str(error)}
+        except ConfigError as error:
+            return 422, {"error": str(error)}
         except SourceError as error:
             return 503, {"error": str(error)}
         except TimeoutError:
@@ -121,12 +125,18 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
         text = request.query_params.get("key", "")
         return await respond(lambda runner: runner.device(text))
 
+    async def forecast(request: Request) -> Response:
+        key = request.query_params.get("key", "")
+        horizon = request.query_params.get("horizon")
+        return await respond(lambda runner: runner.forecast(key, _steps(horizon)))
+
     return Starlette(
         routes=[
             Route("/", index),
             Route("/fleet", fleet),
             Route("/search", search),
             Route("/device", device),
+            Route("/forecast", forecast),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
@@ -135,3 +145,12 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
             Middleware(RequireToken, token=token),
         ],
     )
+
+
+def _steps(horizon: str | None) -> int | None:
+    """Return the number of steps in a request; None without one."""
+    if horizon is None:
+        return None
+    if not horizon.isdecimal() or len(horizon) > 9:
+        raise ConfigError(f"`horizon` must be an integer, got {horizon!r:.80}")
+    return int(horizon)

@@ -27,7 +27,7 @@ from loco_stream.stream import Block
 if TYPE_CHECKING:
     from loco_stream.estimators.forecaster import LOCOForecaster
 
-__all__ = ["ForecastAdapter", "HorizonScores", "is_forecaster"]
+__all__ = ["ForecastAdapter", "HorizonScores", "is_forecaster", "step_scores"]
 
 Float64: TypeAlias = NDArray[np.float64]
 
@@ -93,15 +93,17 @@ class HorizonScores:
         self.history.append(value)
         self._last = value if value == value else self._last
 
+    def totals(self) -> Float64:
+        """Return the sums that the scores are computed from, (5, horizon).
+
+        They are the forecasts, their errors, those of repeating the last value, the intervals, and
+        the values inside them. Sums of several series add up.
+        """
+        return np.stack([self.n, self.errors, self.no_change, self.n_bounded, self.n_inside])
+
     def report(self) -> Config:
         """Return the scores by step ahead, counted from 1."""
-        n = np.where(self.n > 0, self.n, np.nan)
-        bounded = np.where(self.n_bounded > 0, self.n_bounded, np.nan)
-        return {
-            "forecast_mae": _by_step(self.errors / n),
-            "forecast_no_change_mae": _by_step(self.no_change / n),
-            "forecast_coverage": _by_step(self.n_inside / bounded),
-        }
+        return step_scores(self.totals())
 
     def export_state(self) -> Config:
         """Return everything as plain values."""
@@ -181,15 +183,38 @@ class ForecastAdapter(ModelAdapter):
     def forecast(self, x: Mapping[Hashable, object]) -> tuple[Float64, Float64]:
         """Return the forecasts (horizon,) and intervals (horizon, 2), NaN before the first row."""
         horizon = self.scores.horizon
+        return self._ahead(horizon, COVERAGE, [x, *({} for _ in range(horizon - 1))])
+
+    def _ahead(
+        self, horizon: int, coverage: float, xs: Sequence[Mapping[Hashable, object]] | None
+    ) -> tuple[Float64, Float64]:
         if self.model.n_seen == 0:
             return np.full(horizon, np.nan), np.full((horizon, 2), np.nan)
-        xs: list[Mapping[Hashable, object]] = [x, *({} for _ in range(horizon - 1))]
         values = np.array(self.model.forecast(horizon, xs))
-        return values, np.array(self.model.forecast_interval(horizon, COVERAGE, xs))
+        return values, np.array(self.model.forecast_interval(horizon, coverage, xs))
 
-    def fan(self) -> Config:
-        """Return the last values, and the forecasts of the next ones with their intervals."""
-        values, bounds = self.forecast({})
+    def fan(
+        self,
+        horizon: int | None = None,
+        coverage: float = COVERAGE,
+        xs: Sequence[Mapping[Hashable, object]] | None = None,
+    ) -> Config:
+        """Return the last values, and the forecasts of the next ones with their intervals.
+
+        Parameters
+        ----------
+        horizon
+            Number of forecasts; None for the steps that are scored.
+        coverage, xs
+            As `LOCOForecaster.forecast_interval` takes them.
+
+        Raises
+        ------
+        InputError
+            An argument is out of its range.
+        """
+        n = self.scores.horizon if horizon is None else horizon
+        values, bounds = self._ahead(n, coverage, xs)
         return {
             "history": list(self.scores.history),
             "forecast": values.tolist(),
@@ -275,6 +300,17 @@ class ForecastAdapter(ModelAdapter):
         rows = [dict(zip(features, row, strict=True)) for row in X.tolist()]
         values = [self.forecast(row)[0][0] for row in rows]
         return np.array(values, np.float32).reshape(-1, 1), ()
+
+
+def step_scores(totals: Float64) -> Config:
+    """Return the scores by step ahead of the sums that `HorizonScores.totals` returns."""
+    n = np.where(totals[0] > 0, totals[0], np.nan)
+    bounded = np.where(totals[3] > 0, totals[3], np.nan)
+    return {
+        "forecast_mae": _by_step(totals[1] / n),
+        "forecast_no_change_mae": _by_step(totals[2] / n),
+        "forecast_coverage": _by_step(totals[4] / bounded),
+    }
 
 
 def _by_step(values: Float64) -> dict[str, float]:

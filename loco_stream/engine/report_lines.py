@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from loco_stream.metrics.keys import KEYS
 from loco_stream.persistence.content import State
 
-__all__ = ["lines"]
+__all__ = ["horizon_lines", "lines"]
 
 _CLASS_LINES = 10
 _DRIFTS = 5
@@ -26,7 +26,7 @@ def lines(report: State) -> Iterator[tuple[str, str]]:
             yield key.label, key.form.format(value)
     yield from _class_lines(report)
     yield from _target_lines(report)
-    yield from _horizon_lines(report)
+    yield from horizon_lines(report)
     yield from _anomaly_lines(report)
     yield from _latency_lines(report)
     if "drifts" in report:
@@ -81,15 +81,16 @@ def _target_lines(report: State) -> Iterator[tuple[str, str]]:
         yield f"{len(scores) - len(worst)} more targets", "R2 is higher"
 
 
-def _horizon_lines(report: State) -> Iterator[tuple[str, str]]:
+def horizon_lines(report: State) -> Iterator[tuple[str, str]]:
     """Yield a row for some of the steps ahead, with the first and the last one."""
     errors = report.get("forecast_mae") or {}
     for step in shown_steps(len(errors)):
         error = errors[str(step)]
-        if not math.isnan(error):
+        if error is not None and not math.isnan(error):
             last = report["forecast_no_change_mae"][str(step)]
             inside = report["forecast_coverage"][str(step)]
-            covers = "" if math.isnan(inside) else f", coverage {inside:.3f}"
+            is_known = inside is not None and not math.isnan(inside)
+            covers = f", coverage {inside:.3f}" if is_known else ""
             steps = "step" if step == 1 else "steps"
             yield f"error {step} {steps} ahead", f"{error:.4g}, repeating {last:.4g}{covers}"
 

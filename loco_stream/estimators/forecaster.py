@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, Self
 
 import numpy as np
@@ -115,6 +115,12 @@ class LOCOForecaster(Forecaster):
         if "_core" in self.__dict__ and name in self._get_params():
             raise fixed_parameter(self, name)
         super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        model = type(self).__new__(type(self))
+        own = {"_core": copy(self._core), "_history": copy(self._history)}
+        model.__dict__.update(self.__dict__, **own)
+        return model
 
     @property
     def n_seen(self) -> int:

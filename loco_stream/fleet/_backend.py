@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import Any, Protocol, TypeAlias
 
@@ -13,10 +13,12 @@ from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
+__all__ = ["Ahead", "Backend", "KeyReport", "LocalBackend", "Names"]
 
 Names: TypeAlias = Iterable[Hashable] | None
 KeyReport: TypeAlias = dict[str, Any]
+# number of steps, coverage of the intervals, and the features of each step
+Ahead: TypeAlias = tuple[int | None, float, Sequence[Mapping[Hashable, object]] | None]
 
 
 class Backend(Protocol):
@@ -45,6 +47,9 @@ class Backend(Protocol):
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
         """Return what `Fleet.values` does."""
+
+    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
+        """Return what `Fleet.fan` does."""
 
     def keys(self) -> list[Key]:
         """Return every key that has a model."""
@@ -135,6 +140,11 @@ class LocalBackend:
         """Return what `Fleet.values` does."""
         with self._lock:
             return self._shard.values(key, X, features)
+
+    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
+        """Return what `Fleet.fan` does."""
+        with self._lock:
+            return self._shard.fan(key, *ahead)
 
     def keys(self) -> list[Key]:
         """Return the keys of all groups."""

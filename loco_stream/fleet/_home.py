@@ -14,10 +14,9 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.detector import LOCODetector
-from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._storage import Location, Storage, open_storage
-from loco_stream.fleet.keyed_model import ModelFactory
+from loco_stream.fleet.keyed_model import ModelFactory, Template
 from loco_stream.fleet.sharing import (
     MODES,
     NONE,
@@ -43,7 +42,6 @@ __all__ = [
 ]
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
-Template: TypeAlias = LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector
 
 _TEMPLATES = " or ".join(estimator.__name__ for estimator in get_args(Template))
 _FORMAT = 2

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -34,8 +35,8 @@ __all__ = ["KeyRouter"]
 
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
-# inputs, label, number, and what the prediction repeats
-_Row: TypeAlias = tuple[_Inputs, Label, int, RowInfo | None]
+# inputs, label, number, what the prediction repeats, and the time that its model gets
+_Row: TypeAlias = tuple[_Inputs, Label, int, RowInfo | None, float]
 
 _Number: TypeAlias = tuple[str, int, int]  # source, epoch and seq
 
@@ -85,6 +86,9 @@ class KeyRouter:
         Seconds that a row waits.
     labelled
         False lets no row wait: models learn without labels.
+    is_series
+        Whether the labels of a key are the values of a series. A row without a label is then a
+        missing value and does not wait, and rows keep their times.
 
     Attributes
     ----------
@@ -105,9 +109,11 @@ class KeyRouter:
         max_age: float = 3600.0,
         *,
         labelled: bool = True,
+        is_series: bool = False,
     ) -> None:
         self._feature = feature
         self._labelled = labelled
+        self._is_series = is_series
         self._capacity = capacity
         self._max_age = max_age
         self._pending: OrderedDict[_Number, _Pending] = OrderedDict()
@@ -215,13 +221,15 @@ class KeyRouter:
                 continue
             elif row[1] is not None:
                 parts.add(key, labelled, row)
+            elif self._is_series:
+                parts.add(key, labelled, self._with_early_value(row))
             else:
                 parts.add(key, unlabelled, row)
                 self._await_label((event.source, epoch, row[2]), _Pending(key, row[3], now), parts)
 
     def _is_known(self, row: _Row) -> bool:
         """Return whether a row with the same id came before; note the id of a labelled row."""
-        _, y, _, info = row
+        _, y, _, info, _ = row
         if info is None or info.id is None:
             return False
         if self.ids.is_known(info.id):
@@ -229,6 +237,18 @@ class KeyRouter:
         if y is not None:
             self.ids.end(info.id, learned=True)
         return False
+
+    def _with_early_value(self, row: _Row) -> _Row:
+        """Return a row of a series with its value if that came before the row.
+
+        A value that comes later is counted, and cannot be learned.
+        """
+        x, y, seq, info, t = row
+        if info is None or info.id is None:
+            return row
+        y = self.ids.take_early(info.id)
+        self.ids.end(info.id, learned=y is not None)
+        return x, y, seq, info, t
 
     def _await_label(self, number: _Number, row: _Pending, parts: _Parts) -> None:
         """Let a row wait for its label, or add the label if it came before.
@@ -249,11 +269,13 @@ class KeyRouter:
         if isinstance(event, Sample):
             x = {name: value for name, value in event.x.items() if name != self._feature}
             key = key_of(event.x.get(self._feature))
-            return event.epoch, None, iter([(key, (x, event.y, event.seq, _info_of(event)))])
+            t = event.t if self._is_series else math.nan
+            return event.epoch, None, iter([(key, (x, event.y, event.seq, _info_of(event), t))])
         keys, X, names = self.keys(event.X, event.features)
         labels = [None] * len(X) if event.y is None else event.y
         numbers = range(event.seq, event.seq + len(X))
-        rows = zip(X, labels, numbers, [None] * len(X), strict=True)
+        times = event.row_times.tolist() if self._is_series else repeat(math.nan, len(X))
+        rows = zip(X, labels, numbers, [None] * len(X), times, strict=True)
         return event.epoch, names, zip(keys, rows, strict=True)
 
     def _route_labels(self, event: Labels, parts: _Parts) -> None:
@@ -272,7 +294,7 @@ class KeyRouter:
             return False
         source, epoch, seq = number
         origin = _Origin(source, epoch, (), LABELS)
-        parts.add(row.key, origin, (_NO_INPUTS, y, int(seq), row.info))
+        parts.add(row.key, origin, (_NO_INPUTS, y, int(seq), row.info, math.nan))
         return True
 
     def _expire(self, parts: _Parts) -> None:
@@ -287,7 +309,7 @@ class KeyRouter:
             self.n_expired += 1
             source, epoch, seq = number
             origin = _Origin(source, epoch, (), LABELS)
-            parts.add(row.key, origin, (_NO_INPUTS, None, seq, row.info))
+            parts.add(row.key, origin, (_NO_INPUTS, None, seq, row.info, math.nan))
 
 
 class _Parts:
@@ -329,14 +351,26 @@ def key_of(value: object) -> Key | None:
 
 def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> Rows:
     source, epoch, names, kind = origin
-    X, y, seq, given = zip(*rows, strict=True)
+    X, y, seq, given, t = zip(*rows, strict=True)
     infos = given if any(given) else None
     numbers = np.array(seq, np.int64)
     table = list(X) if names is None else np.array(X)
     if kind == LABELS:  # their numbers may come in any order
-        return Rows(key, table, list(y), None, source, epoch, numbers, None, kind, infos)
+        return Rows(key, table, list(y), None, source, epoch, numbers, kind=kind, infos=infos)
     labels = [] if kind == OBSERVE else list(y)
-    return Rows(key, table, labels, names, source, epoch, as_range(numbers), None, kind, infos)
+    times = np.array(t, np.float64) if any(time == time for time in t) else None
+    return Rows(
+        key,
+        table,
+        labels,
+        names,
+        source,
+        epoch,
+        as_range(numbers),
+        kind=kind,
+        times=times,
+        infos=infos,
+    )
 
 
 def _info_of(event: Sample) -> RowInfo | None:

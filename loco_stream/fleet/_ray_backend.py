@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
-from loco_stream.fleet._backend import KeyReport, Names
+from loco_stream.fleet._backend import Ahead, KeyReport, Names
 from loco_stream.fleet._ray_worker import RayWorker
 from loco_stream.fleet._rows import Key, Label, Rows, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
@@ -222,7 +222,7 @@ class _WorkerHandle:
                 self._take(message, content, again=True)
 
     def _count(self, message: _Message, results: Mapping[int, Any], again: bool) -> None:
-        for i, (_, n_repeated, refusal, _) in results.items():
+        for i, (_, n_repeated, refusal, *_) in results.items():
             self.n_repeated += 0 if again else n_repeated
             if refusal is not None:
                 self.n_refused += message.lengths[i] - n_repeated
@@ -364,6 +364,10 @@ class RayBackend:
             return None
         data, shape, dtype, classes = found
         return np.frombuffer(data, dtype).reshape(shape), classes
+
+    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
+        """Query the key's worker."""
+        return dict(self._worker_of(key).query("fan", [key, *ahead]))
 
     def keys(self) -> list[Key]:
         """Query every worker."""

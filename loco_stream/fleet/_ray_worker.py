@@ -70,7 +70,13 @@ class RayWorker:
         notes = self._shard.notes[self._n_sent_notes :]
         self._n_sent_notes = len(self._shard.notes)
         returned = {
-            i: [list(result.outputs), result.n_repeated, result.refusal, list(result.records)]
+            i: [
+                list(result.outputs),
+                result.n_repeated,
+                result.refusal,
+                list(result.records),
+                result.steps,
+            ]
             for i, result in enumerate(results)
             if predicts or result.n_repeated or result.refusal is not None
         }
@@ -104,6 +110,7 @@ _QUERIES: dict[str, Callable[[Shard, Any], object]] = {
     "pid": lambda shard, _: os.getpid(),
     "predict": _predict,
     "values": _values,
+    "fan": lambda shard, given: shard.fan(*given),
     "keys": lambda shard, groups: [key for number in groups for key in shard.keys(number)],
     "state_sha256": lambda shard, key: shard.find(key).state_sha256(),
     "state": lambda shard, key: shard.find(key).to_bytes(key),

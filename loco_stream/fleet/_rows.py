@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from loco_stream._problems import TARGETS, known_targets
 from loco_stream.engine.validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.tables import column_names, table, target_matrix
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
@@ -34,6 +35,7 @@ __all__ = [
     "Rows",
     "Table",
     "TableLike",
+    "TimesLike",
     "Values",
     "as_range",
     "check_key",
@@ -43,6 +45,7 @@ __all__ = [
     "read_names",
     "read_rows",
     "read_targets",
+    "read_times",
     "reset_of",
 ]
 
@@ -53,6 +56,7 @@ Table: TypeAlias = Matrix | Named
 Label: TypeAlias = Any  # a class or a number
 TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts
 LabelsLike: TypeAlias = Any  # a sequence of labels, or one label
+TimesLike: TypeAlias = ArrayLike | None  # a time per row
 Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
 # probabilities and classes, or values and no classes
 Values: TypeAlias = tuple[Matrix, Outputs] | None
@@ -129,6 +133,8 @@ class Rows:
         to.
     content
         The bytes that the rows were decoded from.
+    times
+        (n,) times of the rows, NaN where unknown; None if no time is known, or the model gets none.
     kind
         LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
         without columns; RESET for no rows, where the model of the key starts anew; DECIDE for no
@@ -147,6 +153,7 @@ class Rows:
     seq: Numbers
     content: bytes | None = None
     kind: str = LEARN
+    times: NDArray[np.float64] | None = None
     infos: Sequence[RowInfo | None] | None = None
 
     def __len__(self) -> int:
@@ -154,9 +161,14 @@ class Rows:
 
     def part(self, rows: slice) -> Rows:
         """Return some of the rows."""
-        infos = None if self.infos is None else self.infos[rows]
         return replace(
-            self, X=self.X[rows], y=self.y[rows], seq=self.seq[rows], content=None, infos=infos
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            seq=self.seq[rows],
+            content=None,
+            times=None if self.times is None else self.times[rows],
+            infos=None if self.infos is None else self.infos[rows],
         )
 
     def encode(self) -> bytes:
@@ -184,8 +196,11 @@ class Rows:
             self.epoch,
             seq,
         ]
-        if self.kind != LEARN:  # the last field of the format, left out for most rows
+        # the last fields of the format, left out for most rows
+        if self.kind != LEARN or self.times is not None:
             fields.append(self.kind)
+        if self.times is not None:
+            fields.append(self.times.astype("<f8").tobytes())
         try:
             return msgspec.msgpack.encode(fields)
         except UnicodeEncodeError as error:
@@ -214,11 +229,13 @@ class Rows:
         CheckpointError
             The bytes are damaged.
         """
-        key, data, shape, y, packed, features, source, epoch, seq, *kind = decode_plain(content)
+        key, data, shape, y, packed, features, source, epoch, seq, *rest = decode_plain(content)
         X = data if shape is None else _matrix(data, *shape)
         y = np.frombuffer(y[1], y[0]).copy() if packed else y
         numbers = range(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64)
-        return cls(key, X, y, features, source, epoch, numbers, content, *kind)
+        kind = rest[0] if rest else LEARN
+        times = np.frombuffer(rest[1], "<f8") if len(rest) > 1 else None
+        return cls(key, X, y, features, source, epoch, numbers, content, kind, times)
 
 
 def reset_of(key: Key) -> Rows:
@@ -303,6 +320,20 @@ def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict
         if (fault := label_fault(label, TARGETS)) is not None:
             raise InputError(fault)
     return [known_targets(label) for label in labels]
+
+
+def read_times(t: TimesLike, n: int) -> NDArray[np.float64] | None:
+    """Return the times of `n` rows as numbers, NaN where missing; None if there is none.
+
+    Raises
+    ------
+    InputError
+        A time is no number, or there is not one per row.
+    """
+    if t is None:
+        return None
+    given = t if hasattr(t, "__len__") else [t]
+    return np.ascontiguousarray(row_times(given, None, n, None, remembers=True)[0][:, 0])
 
 
 def _rows_of_targets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from loco_stream.fleet._rows import (
     reset_of,
 )
 from loco_stream.fleet._storage import Group, Storage
-from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
+from loco_stream.fleet.keyed_model import KeyedForecaster, KeyedModel, ModelFactory
 from loco_stream.persistence.content import Plain
 from loco_stream.records import Record
 
@@ -65,12 +65,15 @@ class LearnResult:
         Why the other rows were refused; None if they were learned.
     records
         Records of drifts and tasks that the rows caused, if the key has a monitor.
+    steps
+        What the rows add to the scores by step ahead; empty unless the model is a forecaster.
     """
 
     outputs: Outputs
     n_repeated: int = 0
     refusal: str | None = None
     records: Sequence[Record] = ()
+    steps: Sequence[Sequence[float]] = ()
 
 
 class Shard:
@@ -134,6 +137,24 @@ class Shard:
             return keyed.values(X, features)
         shared = self._factory.shared
         return None if shared is None else shared.probas(X, features)
+
+    def fan(
+        self,
+        key: Key,
+        horizon: int | None,
+        coverage: float,
+        xs: Sequence[Mapping[Hashable, object]] | None,
+    ) -> dict[str, list[float]]:
+        """Return what `Fleet.fan` does.
+
+        Raises
+        ------
+        InputError
+            The key has no model, or an argument is out of its range.
+        """
+        keyed = self.find(key)
+        assert isinstance(keyed, KeyedForecaster)
+        return keyed.fan(horizon, coverage, xs)
 
     def share(self, name: str) -> None:
         """Replace the shared model by another one from the storage."""
@@ -343,7 +364,8 @@ class Shard:
             self._drop(group.number)
             return LearnResult((), 0, self.notes[-1])
         unknown = outputs.count(None) if rows.kind == LABELS else 0
-        return LearnResult(outputs, unknown, None, tuple(self._models[rows.key].alarms))
+        keyed = self._models[rows.key]
+        return LearnResult(outputs, unknown, None, tuple(keyed.alarms), keyed.steps)
 
     def _is_due(self, group: Group, now: float) -> bool:
         """Return whether a group needs a checkpoint."""

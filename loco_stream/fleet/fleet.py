@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loco_stream._problems import TARGETS
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.detector import LOCODetector
+from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
@@ -26,18 +27,21 @@ from loco_stream.fleet._rows import (
     Rows,
     Table,
     TableLike,
+    TimesLike,
     Values,
     check_key,
     make_rows,
     read_names,
     read_rows,
     read_targets,
+    read_times,
 )
 from loco_stream.fleet._shard import LearnResult, ShardOptions, parse_sync
 from loco_stream.fleet._storage import open_storage
-from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory
+from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory, Template
 from loco_stream.fleet.sharing import PRIOR, START, PoolSchedule, pool
 from loco_stream.monitor import TaskMonitor
+from loco_stream.numbers import plain, to_number
 
 __all__ = ["Fleet"]
 
@@ -57,8 +61,8 @@ class Fleet:
     ----------
     model
         The model that new keys start from: a `LOCOClassifier`, `LOCORegressor`,
-        `LOCOMultiTargetRegressor` or `LOCODetector`, fresh or trained on many devices. None selects
-        the model that the directory was begun with.
+        `LOCOMultiTargetRegressor`, `LOCODetector` or `LOCOForecaster`, fresh or trained on many
+        devices. None selects the model that the directory was begun with.
     directory
         Where everything is stored: a directory, or the URL of an object store such as
         ``s3://BUCKET/PREFIX`` (needs the extra ``objects``). One fleet at a time works in it.
@@ -126,7 +130,7 @@ class Fleet:
 
     def __init__(
         self,
-        model: LOCOEstimator | LOCODetector | None,
+        model: Template | None,
         directory: str | os.PathLike[str],
         workers: int = 0,
         key_groups: int = 64,
@@ -158,6 +162,7 @@ class Fleet:
         storage = open_storage(directory, lease=lease)
         self._home = FleetHome(storage, model, key_groups, monitor, settings, share)
         self._has_targets = self.task == TARGETS
+        self._is_series = self.task == FORECASTING
         self._schedule = PoolSchedule(share_every, share_seconds, bounded=share == START)
         self._next_seq = 0
         self._backend: Backend
@@ -211,7 +216,7 @@ class Fleet:
     def task(self) -> str:
         """Task type of the models.
 
-        It is classification, regression, multi-target regression or watching.
+        It is classification, regression, multi-target regression, forecasting or watching.
         """
         return task_of(self._home.template)
 
@@ -249,6 +254,7 @@ class Fleet:
         source: str = "",
         epoch: int = 0,
         seq: int | Sequence[int] | None = None,
+        t: TimesLike = None,
     ) -> None:
         """Learn rows of a key.
 
@@ -261,10 +267,12 @@ class Fleet:
         key
             A text or an integer.
         X
-            (n, n_features) numbers, or n rows by name.
+            (n, n_features) numbers, or n rows by name. With a `LOCOForecaster`, None for values
+            without additional features.
         y
             n labels. Of several targets: n dicts from target to number, or numbers (n, n_targets),
-            NaN where missing.
+            NaN where missing. With a `LOCOForecaster`: the next n values, None or NaN where
+            missing.
         features
             Names of the columns; None for the model's slots in order.
         targets
@@ -274,6 +282,9 @@ class Fleet:
         seq
             Number of the first row, or of each row. Rows that were learned before are skipped and
             counted. The numbers of a key ascend. None treats the rows of every call as new.
+        t
+            With a `LOCOForecaster`: the time of each value in any unit, as `learn_one` takes it;
+            None if the times are not known. Other models of a fleet get no times.
 
         Raises
         ------
@@ -284,7 +295,8 @@ class Fleet:
             The log cannot be written; the rows of this call are not learned.
         """
         y = self._labels(y, targets)
-        rows = self._rows(key, X, y, features, source, epoch, seq)
+        rows = self._rows(key, X, y, features, (source, epoch, seq))
+        rows.times = self._times(t, len(rows))
         self._backend.learn([rows])
         self._share_when_due([rows])
 
@@ -299,13 +311,17 @@ class Fleet:
         source: str = "",
         epoch: int = 0,
         seq: int | Sequence[int] | None = None,
+        t: TimesLike = None,
     ) -> Matrix:
         """Predict, then learn rows of a key; return the predictions, (n,).
 
-        Parameters and errors are as for `learn`. A prediction of several targets is a dict.
+        Parameters and errors are as for `learn`. A prediction of several targets is a dict, and
+        that of a `LOCOForecaster` the forecast of the value.
         """
         y = self._labels(y, targets)
-        (result,) = self.process([self._rows(key, X, y, features, source, epoch, seq)])
+        rows = self._rows(key, X, y, features, (source, epoch, seq))
+        rows.times = self._times(t, len(rows))
+        (result,) = self.process([rows])
         if result.refusal is not None:
             raise InputError(result.refusal)
         return _array(result.outputs)
@@ -322,11 +338,79 @@ class Fleet:
         """Predict rows of a key without learning, (n,).
 
         If the key is None or has no model, the shared model predicts; without one, the prediction
-        is None per row. A prediction of several targets is a dict.
+        is None per row. A prediction of several targets is a dict. A `LOCOForecaster` forecasts the
+        next value with the features of each row.
         """
         table = read_rows(X)
         key = _NO_KEY if key is None else check_key(key)
         return _array(self._backend.predict(key, table, read_names(features, table)))
+
+    def forecast(
+        self, key: Key, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None = None
+    ) -> list[float]:
+        """Return the forecast of each of a key's next values. Changes nothing.
+
+        Parameters
+        ----------
+        key
+            The key.
+        horizon, xs
+            Number of values, and the additional features of each; see `LOCOForecaster.forecast`.
+
+        Raises
+        ------
+        ConfigError
+            The models are no forecasters.
+        InputError
+            The key has no model, the horizon is no positive integer, or `xs` has another length.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from loco_stream import Fleet, LOCOForecaster
+        >>> with Fleet(LOCOForecaster(heads=5, seed=1), tempfile.mkdtemp()) as fleet:
+        ...     fleet.learn("press 7", None, np.sin(np.arange(400) / 5))
+        ...     low, high = fleet.forecast_interval("press 7", 5)[4]
+        ...     low < fleet.forecast("press 7", 5)[4] < high
+        True
+        """
+        return self._fan(key, horizon, 0.9, xs)["forecast"]
+
+    def forecast_interval(
+        self,
+        key: Key,
+        horizon: int,
+        coverage: float = 0.9,
+        xs: Sequence[Mapping[Hashable, object]] | None = None,
+    ) -> list[tuple[float, float]]:
+        """Return an interval per next value of a key that contains it with probability `coverage`.
+
+        Parameters and errors are as for `forecast`; `LOCOForecaster.forecast_interval` describes
+        the intervals.
+        """
+        fan = self._fan(key, horizon, coverage, xs)
+        return list(zip(fan["low"], fan["high"], strict=True))
+
+    def fan(self, key: Key, horizon: int | None = None) -> dict[str, list[float]]:
+        """Return `history`, the last 120 values of a key, and the `forecast` of the next ones.
+
+        `low` and `high` are the ends of the intervals of 90 %. `horizon` None forecasts as many
+        values as the forecasters have heads. Errors are as for `forecast`.
+        """
+        return self._fan(key, horizon, 0.9, None)
+
+    def _fan(
+        self,
+        key: Key,
+        horizon: int | None,
+        coverage: float,
+        xs: Sequence[Mapping[Hashable, object]] | None,
+    ) -> dict[str, list[float]]:
+        if not self._is_series:
+            raise ConfigError(f"a forecast needs a fleet of LOCOForecaster, got a {self.task}")
+        features = None if xs is None else [_plain_features(x) for x in xs]
+        return self._backend.fan(check_key(key), (horizon, coverage, features))
 
     def pool(self) -> None:
         """Pool what up to 200 keys have learned into the shared model now.
@@ -577,17 +661,27 @@ class Fleet:
             raise InputError(f"`targets` must be None where the task is {self.task}")
         return y
 
+    def _times(self, t: TimesLike, n: int) -> NDArray[np.float64] | None:
+        """Return the times of rows as the models take them."""
+        if t is not None and not self._is_series:
+            raise InputError(f"`t` must be None where the task is {self.task}")
+        return read_times(t, n)
+
     def _rows(
         self,
         key: Key,
         X: TableLike,
         y: LabelsLike,
         features: Iterable[Hashable] | None,
-        source: str,
-        epoch: int,
-        seq: int | Sequence[int] | None,
+        number: tuple[str, int, int | Sequence[int] | None],
     ) -> Rows:
-        """Return checked rows, numbered if the caller does not: on Ray they may be sent twice."""
+        """Return checked rows, numbered if the caller does not: on Ray they may be sent twice.
+
+        `number` is `source`, `epoch` and `seq`.
+        """
+        source, epoch, seq = number
+        if X is None and self._is_series:
+            X = np.zeros((len(y) if hasattr(y, "__len__") else 1, 0))
         if seq is not None:
             return make_rows(key, X, y, features, source, epoch, seq)
         rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
@@ -607,6 +701,12 @@ def _check_seconds(share_seconds: float | None, share: str) -> None:
         raise ConfigError(f"`share_seconds` needs `share` 'prior', got {share!r}")
     if not share_seconds > 0.0:
         raise ConfigError(f"`share_seconds` must be above 0 or None, got {share_seconds!r}")
+
+
+def _plain_features(x: Mapping[Hashable, object]) -> dict[Hashable, float]:
+    """Return features as numbers, NaN for what is none; workers get no other values."""
+    require_mapping(x)
+    return {plain(name): to_number(value) for name, value in x.items()}
 
 
 def _array(outputs: Outputs) -> Matrix:

@@ -5,25 +5,32 @@ from __future__ import annotations
 import copy
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from loco_stream._problems import TARGETS
 from loco_stream.engine.adapters import learning_adapter, monitored
+from loco_stream.engine.forecasting import ForecastAdapter
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.report import jsonable
-from loco_stream.engine.row import Features, Row
+from loco_stream.engine.row import Features, Row, rows_of
 from loco_stream.engine.state import export_model, export_trainer, model_of, restore_trainer
 from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.watching import DetectorAdapter, Watcher
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.detector import LOCODetector
+from loco_stream.estimators.forecaster import LOCOForecaster
+from loco_stream.estimators.inputs.tables import read_target
+from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
+from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.fleet._mixture_adapter import MixtureAdapter
 from loco_stream.fleet._rows import (
     DECIDE,
@@ -39,13 +46,17 @@ from loco_stream.fleet._rows import (
 )
 from loco_stream.fleet.sharing import Mixture, SharedModel, chosen
 from loco_stream.monitor import Alarm, TaskMonitor
-from loco_stream.numbers import plain
+from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Config, Saved, State
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.records import Record, of_alarm
 from loco_stream.stream import Block
 
-__all__ = ["KeyedModel", "ModelFactory"]
+__all__ = ["KeyedForecaster", "KeyedModel", "ModelFactory", "Template"]
+
+Template: TypeAlias = (
+    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | LOCOForecaster
+)
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
@@ -74,7 +85,7 @@ class ModelFactory:
 
     def __init__(
         self,
-        template: LOCOEstimator | LOCODetector,
+        template: Template,
         watch: State | None = None,
         shared: SharedModel | None = None,
         decision: Decision | None = None,
@@ -83,7 +94,7 @@ class ModelFactory:
         self.shared = shared
         self.decision = decision
         self._watch = watch
-        self._blanks: dict[Any, LOCOEstimator] = {}
+        self._blanks: dict[Any, Template] = {}
 
     def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
@@ -93,7 +104,7 @@ class ModelFactory:
         return keyed
 
     @property
-    def _beginning(self) -> LOCOEstimator | LOCODetector:
+    def _beginning(self) -> Template:
         """What a new key starts with a copy of."""
         shared = self.shared
         return shared.model if shared is not None and shared.begins else self.template
@@ -111,10 +122,14 @@ class ModelFactory:
 
     def _keyed(
         self,
-        model: LOCOEstimator | LOCODetector,
+        model: Template,
         seen: dict[str, tuple[int, int]] | None = None,
     ) -> KeyedModel:
-        kind = KeyedDetector if isinstance(model, LOCODetector) else KeyedModel
+        kind = KeyedModel
+        if isinstance(model, LOCODetector):
+            kind = KeyedDetector
+        elif isinstance(model, LOCOForecaster):
+            kind = KeyedForecaster
         return kind(model, self._watch, seen, self.shared)
 
     def load(self, key: Key, content: bytes) -> KeyedModel:
@@ -152,10 +167,11 @@ class ModelFactory:
         keyed.changed = False
         return keyed
 
-    def _blank(self, rows: Rows) -> LOCOEstimator | LOCODetector:
+    def _blank(self, rows: Rows) -> Template:
         """Return the template with arrays for the columns of those rows, which are only copied."""
         template = self._beginning
-        if template.n_seen or isinstance(rows.X, list) or isinstance(template, LOCODetector):
+        has_slots = not isinstance(template, LOCODetector | LOCOForecaster)
+        if template.n_seen or isinstance(rows.X, list) or not has_slots:
             return template
         names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
         blank = self._blanks.get(names)
@@ -197,8 +213,11 @@ class KeyedModel:
         Records of the drifts and returns of tasks in the rows learned last.
     has_own_decision
         Whether the key has its own rule by which classes are chosen.
+    steps
+        Of a forecaster: what the rows learned last add to the `HorizonScores.totals`; else empty.
     """
 
+    steps: Sequence[Sequence[float]] = ()
     group = -1
     is_stored = False
     has_own_decision = False
@@ -206,7 +225,7 @@ class KeyedModel:
 
     def __init__(
         self,
-        model: LOCOEstimator | LOCODetector,
+        model: Template,
         watch: State | None,
         seen: dict[str, tuple[int, int]] | None = None,
         shared: SharedModel | None = None,
@@ -504,6 +523,94 @@ class KeyedDetector(KeyedModel):
         """Return rows, alarms and the most unusual rows."""
         report: Config = jsonable({"n_samples": self.model.n_seen, **self._watcher.report()})
         return report
+
+
+class KeyedForecaster(KeyedModel):
+    """One key's forecaster: labels are the values of a series, in which some may be missing."""
+
+    @property
+    def _forecasts(self) -> ForecastAdapter:
+        adapter = self._trainer.adapter
+        assert isinstance(adapter, ForecastAdapter)
+        return adapter
+
+    def fan(
+        self, horizon: int | None, coverage: float, xs: Sequence[Mapping[Hashable, object]] | None
+    ) -> Config:
+        """Return the last values, and forecasts with intervals; see `ForecastAdapter.fan`."""
+        return self._forecasts.fan(horizon, coverage, xs)
+
+    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
+        """Forecast, then learn each value; return the forecasts of one step."""
+        if rows.kind == LABELS:  # values are learned in their order, or never
+            return [None] * len(rows)
+        given = [None] * len(rows) if rows.kind == OBSERVE else rows.y
+        values = [read_target(f"y[{i}]", y) for i, y in enumerate(given)]
+        before = self._forecasts.scores.totals()
+        said: list[Label] = []
+        for block in _series_parts(rows, values):
+            said += self._learn_part(block)
+        self.steps = (self._forecasts.scores.totals() - before).tolist()
+        return said
+
+    def _learn_part(self, block: Block) -> list[Label]:
+        """Learn values, or move on by rows whose values are all missing."""
+        assert block.y is not None
+        if not math.isnan(block.y[0]):
+            return self._trainer.learn_block(block, block.y)
+        said = []
+        for row in rows_of(block):
+            # also the columns without a number are inputs from now on, as in an array
+            row.x = dict(zip(block.features, row.x[0].tolist(), strict=True))
+            row.features = None
+            said.append(self._trainer.predict_row(row).prediction.y_pred)
+        return said
+
+    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+        """Return the forecast of the next value with the features of each row."""
+        if isinstance(X, list):
+            return [float(self._forecasts.forecast(x)[0][0]) for x in X]
+        return [float(value) for value in self.values(X, tuple(features or ()))[0][:, 0]]
+
+    def restore(self, saved: Saved) -> None:
+        """Restore what `to_bytes` kept besides the forecaster."""
+        super().restore(saved)
+        self._forecasts.scores.restore_state(saved.config["forecasts"])
+
+    def report(self) -> Config:
+        """Return the rows seen, the errors by step ahead, and what other models report."""
+        by_step: Config = jsonable(self._forecasts.scores.report())
+        return super().report() | by_step
+
+
+def _series_parts(rows: Rows, values: list[float]) -> Iterator[Block]:
+    """Yield blocks of rows that have the same columns, with all values missing or all known."""
+    tables = rows.X if isinstance(rows.X, list) else [dict.fromkeys(_names(rows))] * len(rows)
+    kinds = [
+        (tuple(x), math.isnan(value), seq - i)
+        for i, (x, value, seq) in enumerate(zip(tables, values, rows.seq, strict=True))
+    ]
+    begin = 0
+    for (columns, *_), members in groupby(kinds):
+        part = slice(begin, begin + len([*members]))
+        yield Block(
+            _numbers(rows.X[part], len(columns)),
+            values[part],
+            columns,
+            int(rows.seq[begin]),
+            source=_full_name(rows),
+            epoch=rows.epoch,
+            times=None if rows.times is None else rows.times[part],
+        )
+        begin = part.stop
+
+
+def _numbers(X: Table, width: int) -> Matrix:
+    """Return rows by name, which have the same names, as an array."""
+    if not isinstance(X, list):
+        return X
+    numbers = [[to_number(value) for value in x.values()] for x in X]
+    return np.array(numbers, np.float64).reshape(len(X), width)
 
 
 def _row(rows: Rows, i: int) -> Row:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from loco_stream.errors import InputError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators.decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._home import opening, stored_share
@@ -16,6 +16,8 @@ from loco_stream.fleet.fleet import Fleet
 from loco_stream.persistence.format import to_bytes
 
 __all__ = ["FleetOperations", "Operations", "open_fleet"]
+
+_MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
 
 
 class Operations(Protocol):
@@ -35,6 +37,9 @@ class Operations(Protocol):
 
     def decide(self, keys: Sequence[str], rule: Rule) -> None:
         """Choose the labels of keys by another rule, or without any those of all keys."""
+
+    def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
+        """Return the last values of a key, and the forecasts of the next ones."""
 
     def evict(self, keys: Sequence[str]) -> int:
         """Move models from memory to the store; return how many were in memory."""
@@ -96,6 +101,15 @@ class FleetOperations:
             self._fleet.set_decision(**rule)
         for key in [self._key(text) for text in keys]:
             self._fleet.set_decision(key, **rule)
+
+    def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
+        """Return the last values of a key, and the forecasts of the next ones."""
+        if horizon is not None and not 1 <= horizon <= _MAX_HORIZON:
+            raise ConfigError(
+                f"`horizon` must be an integer from 1 to {_MAX_HORIZON}, got {horizon}"
+            )
+        own = self._key(key)
+        return {"key": own, **self._fleet.fan(own, horizon)}
 
     def evict(self, keys: Sequence[str]) -> int:
         """Move models from memory to the store; return how many were in memory."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Self, TypeAlias
 
-from loco_stream._problems import TARGETS
+from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.engine.report import jsonable
 from loco_stream.errors import ConfigError, LocoStreamError
@@ -239,8 +239,8 @@ class PartitionedFleet:
     Raises
     ------
     ConfigError
-        An option is invalid, Ray is not installed, or the fleet is in use or was begun with other
-        settings.
+        An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
+        fleet is in use or was begun with other settings.
     """
 
     def __init__(
@@ -268,6 +268,9 @@ class PartitionedFleet:
         self.n_replaced = 0
         self.longest_move = 0.0
         try:
+            if self.task in (FORECASTING, "watching"):
+                kind = type(self._home.template).__name__
+                raise ConfigError(f"`model` must be a classifier or a regressor, got a {kind}")
             self._ray, self._own = connect(ray_address)
             cores = 0 if ray_address is None else 1
             self._actors = self._ray.remote(_PartitionWorker).options(

@@ -11,9 +11,13 @@ from heapq import nlargest
 from itertools import islice
 from typing import Any, TypeAlias
 
-from loco_stream._problems import is_numeric
+import numpy as np
+
+from loco_stream._problems import FORECASTING, is_numeric
 from loco_stream.engine.admission import Admission, NameBounds
+from loco_stream.engine.forecasting import step_scores
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.report import jsonable
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.validation import validate_events
 from loco_stream.fleet._backend import KeyReport
@@ -22,6 +26,8 @@ from loco_stream.fleet._replies import Replies
 from loco_stream.fleet._rows import LABELS, OBSERVE, Key, Label, Outputs, Rows
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.limits import KeyLimits
+from loco_stream.fleet.operations import FleetOperations
+from loco_stream.persistence.content import Config
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Position, Prediction, Sample, Sink
@@ -108,7 +114,8 @@ class FleetRunner:
         self._key = key
         self._is_regression = is_numeric(fleet.task)
         self._is_watching = fleet.task == "watching"
-        self._router = KeyRouter(key, labelled=not self._is_watching)
+        self._is_series = fleet.task == FORECASTING
+        self._router = KeyRouter(key, labelled=not self._is_watching, is_series=self._is_series)
         self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
@@ -117,6 +124,7 @@ class FleetRunner:
         self._drifts: dict[Key, Record] = {}
         self._alarms: dict[Key, Record] = {}
         self._scores: dict[Key, _KeyScore] = {}
+        self._steps = np.zeros((5, 0))  # `HorizonScores.totals` over all keys of this run
         self._counts = _Counts()
         self._n_alarms = 0
         self._stopping = False
@@ -213,6 +221,7 @@ class FleetRunner:
             "worst": self.worst(),
             "drifted_lately": self.changed(),
             **({"alarmed_lately": self.alarmed()} if self._is_watching else {}),
+            **(jsonable(step_scores(self._steps)) if self._is_series else {}),
             "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
@@ -224,6 +233,11 @@ class FleetRunner:
         """Return the report of a key given as text; None if no row of it arrived in this run."""
         key = next((key for key in self._scores if str(key) == text), None)
         return None if key is None else self._key_report(key, self._drifts.get(key))
+
+    def forecast(self, text: str, horizon: int | None = None) -> Config:
+        """Return the forecast of a key given as text; see `FleetOperations.forecast`."""
+        found: Config = jsonable(FleetOperations(self._fleet).forecast(text, horizon))
+        return found
 
     def _key_report(self, key: Key, drift: Record | None = None) -> KeyReport:
         score = self._scores.get(key)
@@ -254,13 +268,14 @@ class FleetRunner:
         }
 
     def _unused(self, counts: Mapping[str, int]) -> list[str]:
+        what = "a sequence id" if self._is_series else "a time or a sequence id"
         sentences = {
             "n_without_key": f"rows had no value of {self._key!r} and were not used",
             "n_expired": "rows received no label in time: they were not learned",
             "n_orphaned": "labels arrived for rows that were not pending",
             "n_over_keys": "rows belonged to keys beyond the limit and were not used",
             "n_over_rate": "rows exceeded the rate of their key and were not used",
-            "n_out_of_time": "rows had a time or a sequence id, which models of a fleet do not get",
+            "n_out_of_time": f"rows had {what}, which models of a fleet do not get",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
         shown += self._router.ids.sentences()
@@ -311,7 +326,8 @@ class FleetRunner:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason
         if self._fleet.has_context:
-            self._counts.n_out_of_time += sum(map(_n_timed_rows, valid.events))
+            timed = not self._is_series
+            self._counts.n_out_of_time += sum(_n_out_of_time(e, timed) for e in valid.events)
         for part in self._replies.steps(valid.events):
             routed = map(self._limits.admit, self._router.route(part))
             self._learn([rows for rows in routed if rows is not None])
@@ -325,6 +341,8 @@ class FleetRunner:
             else:
                 self._emit_rows(rows, result.outputs, result.n_repeated)
             self._emit_records(rows.key, result.records)
+            if len(result.steps):
+                self._steps = np.array(result.steps) + (self._steps if self._steps.size else 0.0)
 
     def _emit_rows(self, rows: Rows, outputs: Outputs, n_repeated: int) -> None:
         """Count new rows and emit their predictions; repeated rows were emitted before."""
@@ -332,9 +350,9 @@ class FleetRunner:
             self._count_watched(rows.key, outputs[n_repeated:])
             return
         for i in range(n_repeated, len(rows)):
-            self._emit(rows, i, outputs[i], None if rows.kind == OBSERVE else rows.y[i])
-        if rows.kind == OBSERVE:
-            self._counts.n_unlabelled += len(rows) - n_repeated
+            y = None if rows.kind == OBSERVE else rows.y[i]
+            self._emit(rows, i, outputs[i], y)
+            self._counts.n_unlabelled += y is None
 
     def _count_watched(self, key: Key, states: Outputs) -> None:
         """Count rows of a stream without labels; a key is as bad as its state scores are high."""
@@ -407,7 +425,9 @@ def absolute_error(y: Label, y_pred: Label) -> float | None:
     return math.fsum(errors) / len(errors) if errors else None
 
 
-def _n_timed_rows(event: Event) -> int:
-    """Return the rows of an event if they have a time or belong to a sequence, else 0."""
-    timed = isinstance(event, Sample | Block) and (event.t == event.t or event.sequence is not None)
-    return n_rows(event) if timed else 0
+def _n_out_of_time(event: Event, timed: bool) -> int:
+    """Return the rows of an event if they belong to a sequence or, with `timed`, have a time."""
+    if not isinstance(event, Sample | Block):
+        return 0
+    is_lost = event.sequence is not None or (timed and event.t == event.t)
+    return n_rows(event) if is_lost else 0
