@@ -82,7 +82,9 @@ class HorizonScores:
         """Score the forecasts of a value that has come; NaN if it is missing."""
         due = self._made[(self.n_rows - self._steps) % self.horizon, self._steps]
         error = np.abs(value - due[:, 0])
-        is_scored = np.isfinite(error) & (self._steps <= self.n_rows)
+        # before a first value there is none to repeat
+        is_comparable = np.isfinite(error) & np.isfinite(due[:, 3])
+        is_scored = is_comparable & (self._steps <= self.n_rows)
         is_bounded = is_scored & np.isfinite(due[:, 1]) & np.isfinite(due[:, 2])
         self.n += is_scored
         self.errors[is_scored] += error[is_scored]

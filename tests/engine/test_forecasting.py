@@ -143,6 +143,24 @@ def test_scores_count_only_what_was_forecast():
     assert report["forecast_coverage"] == {"1": 0.0, "2": 1.0}
 
 
+def test_scores_begin_with_the_first_known_value():
+    _, y = series()
+    for forecaster in (model(), trained_model()):  # the second has a forecast at once
+        rows = [Sample({}, None if i < 3 else y[i], i) for i in range(60)]
+        report = StreamEngine(forecaster, rows).run()
+        for name in ("forecast_mae", "forecast_no_change_mae"):
+            assert all(math.isfinite(error) for error in report[name].values())
+        assert report["forecast_no_change_mae"]["1"] == pytest.approx(
+            np.abs(np.diff(y[3:60])).mean()
+        )
+
+
+def trained_model():
+    forecaster = model()
+    forecaster.learn_array([100.0, 101.0])
+    return forecaster
+
+
 @pytest.fixture
 def table(tmp_path):
     x, y = series()
@@ -221,16 +239,6 @@ def test_options_that_do_not_fit_are_refused(table, tmp_path, command, options, 
     result = CliRunner().invoke(main, own)
     assert result.exit_code == 2
     assert message in result.output
-
-
-@pytest.mark.parametrize("option", [("--forecast", "3"), ("--season", "24")])
-def test_a_fleet_refuses_to_forecast(table, tmp_path, option):
-    own = ["fleet", table, "--key", "wind", "--checkpoint", str(tmp_path / "state"), *option]
-    result = CliRunner().invoke(main, own)
-    assert result.exit_code == 2
-    assert f"a fleet has no `{option[0]}`: `serve --forecast N` forecasts one series" in (
-        result.output
-    )
 
 
 def test_a_service_continues_its_forecast_bit_identically(tmp_path, processes):
