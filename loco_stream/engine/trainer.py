@@ -291,7 +291,7 @@ class Trainer:
             self.n_samples += n
         else:
             n_held = sum(i < n for i in held)
-            self._examine_part(self.monitor, part, labels, y_pred, n_held)
+            self._examine_part(self.monitor, part, labels, y_pred, n_held, rows)
         row = row_at(part, n - 1) if rows is None else rows[n - 1]
         outcome = Outcome(y_pred[-1], predicted.p_true[-1], predicted.interval[-1])
         self.last = _last_scored(row, labels[-1], outcome)
@@ -304,6 +304,7 @@ class Trainer:
         labels: Sequence[Label],
         y_pred: Sequence[Label],
         n_held: int,
+        rows: Sequence[Row] | None,
     ) -> None:
         """Pass rows to the monitor, which sees the model after the last one, and count them."""
         encoded = monitor.encode(part.X, part.features)
@@ -313,12 +314,13 @@ class Trainer:
             self.n_samples += len(labels)
             self.n_held_out += n_held
         else:
-            self._examine_rows(monitor, part, encoded, pairs, is_predicted)
+            each = rows_of(part) if rows is None else rows
+            self._examine_rows(monitor, each, encoded, pairs, is_predicted)
 
     def _examine_rows(
         self,
         monitor: TaskMonitor,
-        part: Block,
+        rows: Sequence[Row],
         encoded: CodedRows,
         pairs: tuple[Sequence[Label], Sequence[Label]],
         is_predicted: Sequence[bool],
@@ -334,7 +336,7 @@ class Trainer:
             if is_predicted[i]:
                 alarms = monitor.update_row(encoded, i, y, prediction, index)
                 if alarms:
-                    self._take_alarms(alarms, row_at(part, i))
+                    self._take_alarms(alarms, rows[i])
             if holds_out and monitor.hold_out_row(encoded, i, y, index):
                 self.n_held_out += 1
             monitor.rescore(model, index)

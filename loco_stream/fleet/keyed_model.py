@@ -18,7 +18,7 @@ from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import ModelAdapter, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.report import jsonable
-from loco_stream.engine.row import Features, Row, rows_of
+from loco_stream.engine.row import Features, Row
 from loco_stream.engine.state import export_model, export_trainer, model_of, restore_trainer
 from loco_stream.engine.state import state_sha256 as sha256_of
 from loco_stream.engine.trainer import Trainer
@@ -548,20 +548,20 @@ class KeyedForecaster(KeyedModel):
         values = [read_target(f"y[{i}]", y) for i, y in enumerate(given)]
         before = self._forecasts.scores.totals()
         said: list[Label] = []
-        for block in _series_parts(rows, values):
-            said += self._learn_part(block)
+        for block, each in _series_parts(rows, values):
+            said += self._learn_part(block, each)
         self.steps = (self._forecasts.scores.totals() - before).tolist()
         return said
 
-    def _learn_part(self, block: Block) -> list[Label]:
+    def _learn_part(self, block: Block, rows: Sequence[Row]) -> list[Label]:
         """Learn values, or move on by rows whose values are all missing."""
         assert block.y is not None
         if not math.isnan(block.y[0]):
-            return self._trainer.learn_block(block, block.y)
+            return self._trainer.learn_block(block, block.y, rows)
         said = []
-        for row in rows_of(block):
+        for row, x in zip(rows, block.X.tolist(), strict=True):
             # also the columns without a number are inputs from now on, as in an array
-            row.x = dict(zip(block.features, row.x[0].tolist(), strict=True))
+            row.x = dict(zip(block.features, x, strict=True))
             row.features = None
             said.append(self._trainer.predict_row(row).prediction.y_pred)
         return said
@@ -583,25 +583,20 @@ class KeyedForecaster(KeyedModel):
         return super().report() | by_step
 
 
-def _series_parts(rows: Rows, values: list[float]) -> Iterator[Block]:
-    """Yield blocks of rows that have the same columns, with all values missing or all known."""
+def _series_parts(rows: Rows, values: list[float]) -> Iterator[tuple[Block, list[Row]]]:
+    """Yield rows that have the same columns, with all values missing or all known.
+
+    They come as a block, and one by one.
+    """
     tables = rows.X if isinstance(rows.X, list) else [dict.fromkeys(_names(rows))] * len(rows)
-    kinds = [
-        (tuple(x), math.isnan(value), seq - i)
-        for i, (x, value, seq) in enumerate(zip(tables, values, rows.seq, strict=True))
-    ]
+    kinds = [(tuple(x), math.isnan(value)) for x, value in zip(tables, values, strict=True)]
     begin = 0
-    for (columns, *_), members in groupby(kinds):
+    for (columns, _), members in groupby(kinds):
         part = slice(begin, begin + len([*members]))
-        yield Block(
-            _numbers(rows.X[part], len(columns)),
-            values[part],
-            columns,
-            int(rows.seq[begin]),
-            source=_full_name(rows),
-            epoch=rows.epoch,
-            times=None if rows.times is None else rows.times[part],
-        )
+        X = _numbers(rows.X[part], len(columns))
+        times = None if rows.times is None else rows.times[part]
+        each = [_row(rows, i) for i in range(part.start, part.stop)]
+        yield Block(X, values[part], columns, times=times), each
         begin = part.stop
 
 
@@ -619,7 +614,8 @@ def _row(rows: Rows, i: int) -> Row:
     if not isinstance(rows.X, list):
         x = rows.X[i : i + 1]
         names = _names(rows)
-    return Row(x, names, int(rows.seq[i]), source=_full_name(rows), epoch=rows.epoch)
+    t = math.nan if rows.times is None else float(rows.times[i])
+    return Row(x, names, int(rows.seq[i]), t, _full_name(rows), rows.epoch, own_t=t)
 
 
 def _names(rows: Rows) -> Features:

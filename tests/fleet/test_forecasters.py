@@ -107,10 +107,14 @@ def url(tmp_path):
 
 
 class Records(Sink):
-    kinds = frozenset({"prediction"})
+    kinds = frozenset({"prediction", "drift"})
 
     def __init__(self):
         self.rows = []
+        self.records = []
+
+    def write_record(self, record):
+        self.records.append(record)
 
     def write(self, prediction):
         self.rows.append(prediction)
@@ -135,6 +139,10 @@ def test_each_key_has_the_forecaster_of_its_series(tmp_path, url, monitor):
             fan = fleet.fan(key)
             assert (fan["forecast"], len(fan["history"])) == (model.forecast(H), 120)
             assert list(zip(fan["low"], fan["high"], strict=True)) == model.forecast_interval(H)
+        own = fleet.report("b")
+        assert (own.get("mae") is None) == (monitor is None)
+        if monitor is not None:  # missing values are not scored
+            assert own["mae"] == pytest.approx(own["forecast_mae"]["1"])
     assert report["task"] == "forecasting"
     assert (report["n_samples"], report["n_unlabelled"]) == ((N - 3) * 3, 9)
     assert (report["n_rejected"], report["n_out_of_time"], report["n_pending"]) == (0, 0, 0)
@@ -348,6 +356,26 @@ def test_rows_of_the_log_hold_the_times():
     assert Rows.decode(Rows("a", X, y, ("wind",), "s", 1, range(N)).encode()).times is None
 
 
+def test_a_change_is_a_record_of_its_row(tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=300), 50.0 * rng.normal(size=100)]).tolist()
+    rows = [
+        Sample({"device": key}, 0.0 if key == "b" else value, 2 * i + k, 10.0 * i, "plant")
+        for i, value in enumerate(values)
+        for k, key in enumerate(("a", "b"))
+    ]
+    sink = Records()
+    monitor = TaskMonitor(problem="regression", holdout=0)
+    with Fleet(template(), tmp_path, monitor=monitor) as fleet:
+        reader = SourceReader(PairSource(rows))
+        report = FleetRunner(fleet, reader, "device", [sink]).run()
+    drift = next(record for record in sink.records if record["what"] == "concept")
+    assert (drift["key"], drift["source"]) == ("a", "plant/a")
+    assert 300 <= drift["at"] < 400
+    assert (drift["seq"], drift["t"]) == (2 * drift["at"], 10.0 * drift["at"])
+    assert report["drifted_lately"][0]["key"] == "a"
+
+
 class Asked(PairSource):
     """Rows, then a request; keeps the replies."""
 
@@ -446,6 +474,9 @@ def test_the_command_forecasts_each_key_and_resumes(tmp_path, url):
     report = tmp_path / "report.json"
     arguments = [url, "--key", "device", "--checkpoint", folder]
     own = ["--forecast", H, "--seed", 1, "--set", "hidden_sizes=8"]
+    table = tmp_path / "rows.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:250]))
     done = run(*arguments, *own, "--report", report)
     assert done.exit_code == 0, done.output
     assert f"error {H} steps ahead over all keys" in done.output
@@ -453,9 +484,10 @@ def test_the_command_forecasts_each_key_and_resumes(tmp_path, url):
     assert found["task"] == "forecasting"
     assert list(found["forecast_mae"]) == [str(step) for step in range(1, H + 1)]
     assert set(found["worst"][0]["forecast_mae"]) == set(found["forecast_mae"])
-    again = run(*arguments)  # continues with its first options; nothing is left to read
+    table.write_text("".join(lines))
+    again = run(*arguments)  # continues with its first options
     assert again.exit_code == 0, again.output
-    assert "0 samples in this run, 3 keys" in again.output
+    assert "in this run, 3 keys" in again.output
     with Fleet(None, folder) as fleet:
         assert digests(fleet) == right()
     shown = json.loads(run("forecast", folder, "c", "--horizon", 7).output)
