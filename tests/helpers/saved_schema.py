@@ -11,11 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints, is_typeddict
 
+import numpy as np
+
 from loco_stream import (
     AdvancedOptions,
     Fleet,
     LOCOClassifier,
     LOCODetector,
+    LOCOForecaster,
     LOCORegressor,
     TaskMonitor,
 )
@@ -113,16 +116,23 @@ def log_structure():
 
 
 def fleet_structure():
-    """Return what a fleet saves: its header, its log, and its keys with and without a monitor."""
+    """Return what fleets save: header, log, and keys; with and without a monitor, and of series."""
     X, y, _ = runs.rows_of("small")
-    model = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    classes = LOCOClassifier(hidden_sizes=(4,), seed=1)
+    series = LOCOForecaster(heads=2, hidden_sizes=(4,), seed=1)
+    kinds = {
+        "plain": (classes, None, y, None),
+        "watched": (classes, TaskMonitor(holdout=5), y, None),
+        "series": (series, None, np.arange(100.0), np.arange(100.0)),
+    }
     structure = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, monitor in (("plain", None), ("watched", TaskMonitor(holdout=5))):
+        for name, (model, monitor, labels, times) in kinds.items():
             path = Path(folder) / name
             with Fleet(model, path, key_groups=1, monitor=monitor) as fleet:
                 for key, n in (("old", 100), ("young", 3)):
-                    fleet.learn(key, X[:n], y[:n])
+                    t = None if times is None else times[:n]
+                    fleet.learn(key, X[:n], labels[:n], t=t)
                 group = path / "group-0000"
                 record = next(WriteAheadLog(group).replay(0))[1]
             structure[name] = {
