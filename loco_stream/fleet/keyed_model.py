@@ -542,6 +542,7 @@ class KeyedForecaster(KeyedModel):
 
     def _learn(self, rows: Rows, predicts: bool) -> Outputs:
         """Forecast, then learn each value; return the forecasts of one step."""
+        self.steps = ()
         if rows.kind == LABELS:  # values are learned in their order, or never
             return [None] * len(rows)
         given = [None] * len(rows) if rows.kind == OBSERVE else rows.y
@@ -568,9 +569,12 @@ class KeyedForecaster(KeyedModel):
 
     def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Return the forecast of the next value with the features of each row."""
-        if isinstance(X, list):
-            return [float(self._forecasts.forecast(x)[0][0]) for x in X]
-        return [float(value) for value in self.values(X, tuple(features or ()))[0][:, 0]]
+        if self.model.n_seen == 0:  # it starts anew
+            return [None] * len(X)
+        if not isinstance(X, list):
+            names = range(X.shape[1]) if features is None else tuple(features)
+            X = [dict(zip(names, row, strict=True)) for row in X.tolist()]
+        return [self.model.forecast(1, [x])[0] for x in X]
 
     def restore(self, saved: Saved) -> None:
         """Restore what `to_bytes` kept besides the forecaster."""

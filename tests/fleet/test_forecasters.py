@@ -134,7 +134,7 @@ def test_each_key_has_the_forecaster_of_its_series(tmp_path, url, monitor):
             bounds = model.forecast_interval(9, 0.8, xs)
             assert fleet.forecast_interval(key, 9, 0.8, xs) == bounds
             nearest = [model.forecast(1, [{"wind": wind}])[0] for wind in (-1.0, 1.0)]
-            assert fleet.predict(key, [[-1.0], [1.0]], ("wind",)) == pytest.approx(nearest)
+            assert fleet.predict(key, [[-1.0], [1.0]], ("wind",)).tolist() == nearest
             assert fleet.predict(key, [{"wind": -1.0}]).tolist() == nearest[:1]
             fan = fleet.fan(key)
             assert (fan["forecast"], len(fan["history"])) == (model.forecast(H), 120)
@@ -164,6 +164,24 @@ def test_blocks_rows_and_calls_learn_the_same(tmp_path):
         bare.learn_array(y)
         fleet.learn("bare", None, y)
         assert fleet.state_sha256("bare") == digest(bare)
+
+
+def test_repeated_rows_are_forecast_and_not_learned(tmp_path):
+    _, X, y = series("a")
+    with Fleet(template(), tmp_path) as fleet:
+        for begin in (0, 30):
+            part = slice(begin, begin + 40)
+            said = fleet.learn_predict("a", X[part], y[part], source="s", seq=begin)
+        again = fleet.learn_predict("a", X[60:70], y[60:70], source="s", seq=60)
+        assert fleet.n_repeated == 20
+        model = template()
+        model.learn_array(y[:70], X[:70])
+        assert fleet.state_sha256("a") == digest(model)
+        expected = [model.forecast(1, [{0: x}])[0] for x in X[60:70, 0]]
+        assert again.tolist() == fleet.predict("a", X[60:70]).tolist() == expected
+        assert len(said) == 40
+        fleet.reset("a")
+        assert fleet.predict("a", X[:1]).tolist() == [None]
 
 
 def test_times_reach_the_models(tmp_path):
