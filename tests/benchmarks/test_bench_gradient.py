@@ -38,7 +38,7 @@ def trained():
 def test_gradient_with_little_data(tmp_path):
     arguments = ("--samples", "100,200", "--rows", "2", "--draws", "3", "--seeds", "1")
     text = _invoke(tmp_path, *arguments)
-    assert "squared error of the perturbations' gradient" in text
+    assert "squared error of the estimated gradient" in text
     assert "node perturbation, 32 passes" in text
     runs = json.loads((tmp_path / "gradient.json").read_text())["runs"]
     assert set(runs) == {"digits/100/0", "digits/200/0"}
