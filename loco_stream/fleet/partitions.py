@@ -364,7 +364,7 @@ class PartitionedFleet:
         return {
             **counts,
             "task": self.task,
-            "worst": nlargest(_LISTED, worst, key=lambda found: found["error"]),
+            "worst": nlargest(_LISTED, worst, key=lambda found: found["error"] or 0.0),
             "notes": self.notes + [note for r in reports for note in r.get("notes", ())],
         }
 

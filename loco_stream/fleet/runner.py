@@ -244,7 +244,7 @@ class FleetRunner:
         name = "state" if self._is_watching else "error"
         return {
             "key": key,
-            name: None if score is None else score.mean,
+            name: None if score is None or not score.n_rows else score.mean,
             **({} if drift is None else {"drift": drift}),
             **({"alarm": self._alarms[key]} if key in self._alarms else {}),
             **self._fleet.report(key),

@@ -362,6 +362,7 @@ def test_what_a_stream_of_series_cannot_use_is_counted(tmp_path):
         "n_pending": 0,
     }
     assert {name: report[name] for name in counts} == counts
+    assert report["worst"][0]["error"] is not None
     assert "1 rows had a sequence id, which models of a fleet do not get" in report["notes"]
     assert any("`y` must be a number" in note for note in report["notes"])
 
@@ -415,6 +416,14 @@ def test_a_request_of_the_stream_gets_the_next_value_of_each_key(tmp_path):
     expected += [[alone("b").forecast(1, [{"wind": -1.0}])[0]], [NAN]]
     assert values == pytest.approx(np.array(expected, np.float32), nan_ok=True)
     assert classes == []
+
+
+def test_a_key_without_a_scored_forecast_has_no_error(tmp_path):
+    rows = [Sample({"device": "a"}, 1.0, 0, source="s")]
+    with Fleet(template(), tmp_path) as fleet:
+        report = FleetRunner(fleet, SourceReader(PairSource(rows)), "device").run()
+    assert report["worst"][0]["error"] is None
+    assert report["forecast_mae"] == {str(step): None for step in range(1, H + 1)}
 
 
 class Live(PairSource):
