@@ -115,6 +115,7 @@ class Admission:
         self._classes = _Names("classes", bounds.classes, bounds.guest_names)
         self._first: str | None = None
         self._is_open = bounds == NameBounds()
+        self._has_classes = True
         self._names: tuple[Hashable, ...] | None = None  # of the last row that was admitted
 
     def start(self, features: Iterable[Hashable], classes: Iterable[Hashable]) -> None:
@@ -122,8 +123,13 @@ class Admission:
         self._features.add({*features}, is_guest=False)
         self._classes.add({*classes}, is_guest=False)
 
-    def admit(self, valid: ValidEvents) -> None:
-        """Move the events whose names are beyond the bounds from the valid to the refused ones."""
+    def admit(self, valid: ValidEvents, problem: str = "classification") -> None:
+        """Move the events whose names are beyond the bounds from the valid to the refused ones.
+
+        Labels are names in a classification, and their keys where there are several targets. The
+        values of a regression are none.
+        """
+        self._has_classes = problem == "classification"
         if self._is_open:
             return
         events = valid.events[:]
@@ -166,8 +172,12 @@ class Admission:
             labels = (event.y,)
         elif isinstance(event, Block | Labels) and event.y is not None:
             labels = event.y
-        names = (y if isinstance(y, Mapping) else (y,) for y in labels if y is not None)
+        names = [y if isinstance(y, Mapping) else (y,) for y in labels if self._is_named(y)]
         return {name for several in names for name in several} - self._classes.known
+
+    def _is_named(self, y: Label) -> bool:
+        """Return whether a label is a name, or a mapping from names."""
+        return y is not None and (self._has_classes or isinstance(y, Mapping))
 
     def _width_fault(self, names: Collection[Hashable]) -> str | None:
         most = self._bounds.row_features

@@ -297,7 +297,7 @@ class CommitPipeline:
     def _validate(self, events: Sequence[Event]) -> ValidEvents:
         """Separate what cannot be learned; a strict run ends there."""
         valid = validate_events(events, self._problem)
-        self._admission.admit(valid)
+        self._admission.admit(valid, self._problem)
         self._check_strictness(valid)
         return valid
 

@@ -321,7 +321,7 @@ class FleetRunner:
 
     def _take(self, events: Sequence[Event]) -> None:
         valid = validate_events(events, self._fleet.task)
-        self._admission.admit(valid)
+        self._admission.admit(valid, self._fleet.task)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream import Fleet, LOCOClassifier
+from loco_stream import Fleet, LOCOClassifier, LOCORegressor
 from loco_stream.cli._options import SourceOptions
 from loco_stream.connectors import open_source
 from loco_stream.engine import StreamEngine
@@ -25,9 +25,9 @@ def row(names, y="on", source="first", seq=0):
     return Sample(dict.fromkeys(names, 1.0), y, seq, source=source)
 
 
-def admitted(events, bounds=BOUNDS):
+def admitted(events, bounds=BOUNDS, problem="classification"):
     valid = ValidEvents(list(events))
-    Admission(bounds).admit(valid)
+    Admission(bounds).admit(valid, problem)
     return [event in valid.events for event in events]
 
 
@@ -54,6 +54,22 @@ def test_blocks_labels_and_requests_are_bounded_too():
     assert admitted([Block(X, ["on"], wide), PredictRequest(X, wide)]) == [False, False]
     assert admitted([row("a", y) for y in "ABCD"] + [Labels([0], ["E"])])[-1] is False
     assert admitted([Block(X[:, :1], ["on"], ("a",))]) == [True]
+
+
+@pytest.mark.parametrize("problem", ["regression", "forecasting"])
+def test_values_are_no_names(problem):
+    rows = [row("a", 0.5 * i, "guest" if i > 5 else "first") for i in range(20)]
+    rows += [Block(np.zeros((20, 1), np.float32), np.arange(20.0).tolist(), ("a",))]
+    assert admitted([*rows, Labels([0], [99.5])], problem=problem) == [True] * 22
+    targets = [row("a", {name: 1.0}) for name in "ABCDE"]
+    assert admitted(targets, problem="multi-target regression") == [True] * 4 + [False]
+
+
+def test_a_run_learns_more_values_than_it_may_have_classes():
+    rows = [row("a", 0.5 * i, seq=i) for i in range(50)]
+    engine = StreamEngine(LOCORegressor(hidden_sizes=8, seed=1), rows, bounds=BOUNDS)
+    report = engine.run()
+    assert (report["n_samples"], report["n_rejected"]) == (50, 0)
 
 
 def test_without_bounds_everything_is_admitted():
@@ -102,6 +118,13 @@ def test_rows_of_the_http_api_are_bounded_and_their_sender_is_told():
     assert many.result()[0].status == "refused"
     assert "sources after the first must bring at most 2 new features" in many.result()[0].reason
     assert report["n_samples"] == 3
+
+
+def test_a_fleet_learns_more_values_than_it_may_have_classes(tmp_path):
+    rows = [row("a", 0.5 * i, seq=i) for i in range(50)]
+    with Fleet(LOCORegressor(hidden_sizes=(4,), seed=0), tmp_path) as fleet:
+        report = FleetRunner(fleet, SourceReader(ListSource(rows)), "a", bounds=BOUNDS).run()
+    assert (report["n_samples"], report["n_rejected"]) == (50, 0)
 
 
 def test_a_fleet_is_bounded(tmp_path):

@@ -135,7 +135,7 @@ def test_predictions_and_refusals_equal_those_of_one_process(tmp_path):
         assert fleet.predict(5, X).tolist() == model.predict_array(X).tolist()
         assert state_sha256(*export_model(fleet.model(5))) == fleet.state_sha256(5)
         assert fleet.report(5) == {"n_samples": N_ROWS}
-        with pytest.raises(InputError, match="2 columns"):
+        with pytest.raises(InputError, match="must have 3 columns"):
             fleet.learn_predict(5, X[:, :2], y)
         fleet.learn(5, X[:, :2], y)  # in flight, so that it is only counted
         fleet.flush()
