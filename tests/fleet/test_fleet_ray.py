@@ -140,7 +140,7 @@ def test_predictions_and_refusals_equal_those_of_one_process(tmp_path):
         fleet.learn(5, X[:, :2], y)  # in flight, so that it is only counted
         fleet.flush()
         assert fleet.n_refused == 2 * N_ROWS
-        assert "2 columns" in fleet.notes[-1]
+        assert "must have 3 columns" in fleet.notes[-1]
         with pytest.raises(InputError, match="has no model"):
             fleet.state_sha256("nobody")
 
