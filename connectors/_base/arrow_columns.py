@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.connectors._base.values import plain
-from loco_stream.numbers import LARGEST, to_number
+from loco_stream.numbers import LARGEST, is_beyond, to_number
 
-__all__ = ["IrregularBlock", "is_learnable", "mapped", "table_of"]
+__all__ = ["IrregularBlock", "conversion", "is_learnable", "mapped", "table_of"]
 
 Column: TypeAlias = Any  # a pyarrow.ChunkedArray: pyarrow ships no types
 Cells: TypeAlias = NDArray[np.float64] | list[Any]
@@ -20,6 +21,20 @@ Cells: TypeAlias = NDArray[np.float64] | list[Any]
 
 class IrregularBlock(Exception):
     """Rows that must be read one by one, because one of them may be refused."""
+
+
+@contextmanager
+def conversion() -> Iterator[None]:
+    """Raise `IrregularBlock` for values that pyarrow or Python cannot convert.
+
+    Reading them one by one gives the sentence with the place.
+    """
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
+        raise IrregularBlock from error
 
 
 def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = None) -> NDArray[Any]:
@@ -65,9 +80,8 @@ def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
             column = column.cast("float64", safe=False)
         return _within_range(column.to_numpy().astype(np.float64, copy=False))
     if types.is_dictionary(kind) or _is_text(kind):
-        return _parsed(column, parse or str)
-    values = [plain(value) for value in column.to_pylist()]
-    return values if any(isinstance(v, str) for v in values) else _numbers(values)
+        return _found(mapped(column, lambda value: _value(value, parse)))
+    return _found([_value(value, parse) for value in column.to_pylist()])
 
 
 def _is_text(kind: Any) -> bool:
@@ -76,9 +90,22 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
-def _parsed(column: Column, parse: Callable[[str], Any]) -> Cells:
-    """Return a column of texts, each distinct one parsed once."""
-    values = mapped(column, lambda value: parse(value) if isinstance(value, str) else plain(value))
+def _value(value: Any, parse: Callable[[str], Any] | None) -> Any:
+    """Return the value of a cell.
+
+    Raises
+    ------
+    IrregularBlock
+        It is a finite number beyond `LARGEST`, for which the engine refuses a row.
+    """
+    found = parse(value) if parse is not None and isinstance(value, str) else plain(value)
+    if is_beyond(found):
+        raise IrregularBlock
+    return found
+
+
+def _found(values: list[Any]) -> Cells:
+    """Return values as they are if some are text, else as numbers."""
     return values if any(isinstance(v, str) for v in values) else _numbers(values)
 
 

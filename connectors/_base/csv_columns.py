@@ -83,11 +83,15 @@ class ColumnParser:
         return table
 
     def _has_infinite(self, table: Any) -> bool:
-        """Return whether a number is too large for float64: row by row it is an integer."""
-        from pyarrow import compute
+        """Return whether a number is too large for float64: row by row it is an integer.
+
+        All columns are texts where a cell of one of them is no number.
+        """
+        from pyarrow import compute, types
 
         columns = (table[name] for name in self._numeric)
-        return any(compute.any(compute.is_inf(column)).as_py() for column in columns)
+        numbers = (column for column in columns if types.is_floating(column.type))
+        return any(compute.any(compute.is_inf(column)).as_py() for column in numbers)
 
     def _is_regular(self, text: str) -> bool:
         if len(self._header) < 2 or "\0" in text or text.count("\r") != text.count("\r\n"):
@@ -134,7 +138,7 @@ class ColumnParser:
                     decimal_point=self._decimal_point,
                 ),
             )
-        except pyarrow.ArrowInvalid:
+        except pyarrow.ArrowException:
             return None
 
 

@@ -24,6 +24,7 @@ from loco_stream._problems import TARGETS
 from loco_stream._text import did_you_mean, listed
 from loco_stream.connectors._base.arrow_columns import (
     IrregularBlock,
+    conversion,
     is_learnable,
     mapped,
     table_of,
@@ -294,18 +295,20 @@ class TableSource(RowSource):
         table = part.table
         if table is None or not table.num_rows or self._schema is None:
             return None
-        features = self._schema.features
-        assert features is not None
-        roles = self._roles
         try:
-            X = np.empty((table.num_rows, 0))
-            if features:
-                X = table_of([table[name] for name in features], part.parse)
-            y = self._labels(part)
-            t = _mapped(part, roles.time, event_time)
-            sequence = _mapped(part, roles.sequence, sequence_id)
+            with conversion():
+                return self._regular_block(part, self._schema.features or ())
         except (IrregularBlock, SourceError):
             return None
+
+    def _regular_block(self, part: Part, features: tuple[str, ...]) -> Block:
+        roles = self._roles
+        X = np.empty((part.table.num_rows, 0))
+        if features:
+            X = table_of([part.table[name] for name in features], part.parse)
+        y = self._labels(part)
+        t = _mapped(part, roles.time, event_time)
+        sequence = _mapped(part, roles.sequence, sequence_id)
         times = None if t is None else np.array(t, np.float64)
         first = math.nan if times is None else float(times[0])
         return Block(X, y, features, self._row, first, self.name, times=times, sequence=sequence)

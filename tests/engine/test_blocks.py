@@ -10,6 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.connectors import CSVSource
+from loco_stream.connectors.sources import csv_source
 from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_trainer
 from loco_stream.monitor.holdout_plan import GROUP
@@ -244,13 +245,14 @@ def write_log(path, n=700):
     path.write_text("\n".join(lines) + "\n")
 
 
-def run_log(path, in_blocks, **options):
+def run_log(path, in_blocks, *, model=LOCOClassifier, strict=True, **options):
     source = CSVSource(path, target="kind", **options)
     records = []
     engine = StreamEngine(
-        LOCOClassifier(hidden_sizes=(12,), seed=1),
+        model(hidden_sizes=(12,), seed=1),
         SourceReader(source, in_blocks=in_blocks),
         monitor=TaskMonitor(holdout=10, share=0.2, seed=3),
+        strict=strict,
     )
     engine.on("prediction", records.append)
     report = engine.run().to_dict()
@@ -277,3 +279,29 @@ def test_rows_of_a_file_with_ids_keep_them(tmp_path):
         _, records = run_log(tmp_path / "rows.csv", in_blocks, id="order", keep=["at"])
         assert records[9]["id"] == "o-00009"
         assert records[9]["keep"] == {"at": "2026-05-04T10:09:00Z"}
+
+
+@pytest.mark.parametrize("model", [LOCOClassifier, LOCORegressor])
+@pytest.mark.parametrize(
+    ("cell", "refused", "missing"), [("foo", 0, 0), ("NA", 0, 1), ("9" * 400, 1, 0)]
+)
+@pytest.mark.parametrize("at", [10, 2000])  # among the rows that are read ahead, and later
+def test_an_odd_cell_has_one_result_wherever_it_stands(
+    model, cell, refused, missing, at, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(csv_source, "_PART", 20_000)
+    values = np.random.default_rng(2).standard_normal((2500, 2))
+    rows = [f"{a:.3f},{b:.3f},{(a > b) + 0.5 * (b > 0)}" for a, b in values]
+    rows[at - 1] = f"{cell},{rows[at - 1].partition(',')[2]}"
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,kind\n" + "\n".join(rows) + "\n")
+    both = [
+        run_log(path, in_blocks, model=model, strict=False, on_bad="skip")[0]
+        for in_blocks in (True, False)
+    ]
+    assert_same(*both)
+    report = both[0][0]
+    assert report["n_samples"] == 2500 - refused
+    assert report["n_masked"] == missing
+    assert report["skipped"] == ({"value out of range": 1} if refused else {})
+    assert list(report["categories"]) == (["a"] if cell == "foo" else [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pyarrow
@@ -10,10 +12,13 @@ import pyarrow.feather
 import pyarrow.ipc
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from loco_stream.connectors import ArrowFileSource, CSVSource, ParquetSource
 from loco_stream.connectors.sources import csv_source
 from loco_stream.errors import SourceError
+from loco_stream.numbers import is_beyond
 from loco_stream.stream import Block, Sample
 
 WORDS = ("red", "green", "pale blue", "ü", "1_000", "'", "")
@@ -23,7 +28,9 @@ def value_of(value):
     """Return a value as a model sees it."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    return value if isinstance(value, str) else float(value)
+    if isinstance(value, str):
+        return value
+    return math.inf if is_beyond(value) else float(value)
 
 
 def rows_in(events):
@@ -109,6 +116,54 @@ def test_a_csv_file_in_blocks_has_the_same_rows(name, part, tmp_path, monkeypatc
     path.write_bytes(text.encode())
     target = "y" if "y" in text[:6] else ""
     assert_same(lambda: CSVSource(path, target, on_bad="skip"), least if part > 200 else 0)
+
+
+# cells that give a column of numbers another type
+ODD = [
+    "foo",
+    "n.a.",
+    "-",
+    "err",
+    "#N/A",
+    "true",
+    "FALSE",
+    "2024-01-01",
+    "5 %",
+    "",
+    "NA",
+    "nan",
+    " ",
+]
+ODD += ["1e31", "-1e400", "inf", "9" * 19, "9" * 40, "9" * 400, "9" * 5000, " 5 ", "+5", "1_0", "٣"]
+ODD += ['"5"', '"a,b"', "ü", "0x10", "1e-400"]
+
+
+def rows_with(cells, n=4000):
+    """Return a file of two columns of numbers; `cells` are those of the first, by row."""
+    rows = [line.split(",") for line in numbers(n)]
+    return HEADER + "".join(f"{cells.get(i, x)},{z},{y}\n" for i, (x, z, y) in enumerate(rows, 1))
+
+
+@pytest.mark.parametrize("cell", ODD)
+@pytest.mark.parametrize("at", [(10,), (2000, 2001)])
+def test_a_cell_of_another_type_is_read_alike_wherever_it_stands(cell, at, tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_source, "_PART", 20_000)
+    path = tmp_path / "rows.csv"
+    path.write_text(rows_with(dict.fromkeys(at, cell), 2500), encoding="utf-8")
+    assert_same(lambda: CSVSource(path, "y", on_bad="skip"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cells=st.dictionaries(st.integers(1, 2000), st.sampled_from(ODD), max_size=5),
+    part=st.sampled_from([300, 5000, 1 << 17]),
+)
+def test_cells_of_other_types_are_read_alike(cells, part, tmp_path_factory):
+    path = tmp_path_factory.mktemp("odd") / "rows.csv"
+    path.write_text(rows_with(cells, 2000), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_source, "_PART", part)
+        assert_same(lambda: CSVSource(path, "y", on_bad="skip"))
 
 
 def test_bytes_of_another_encoding_have_the_same_rows(tmp_path):
@@ -204,3 +259,47 @@ def test_a_number_beyond_the_range_is_read_as_a_row(tmp_path):
     pyarrow.parquet.write_table(table, tmp_path / "rows")
     events = list(ParquetSource(tmp_path / "rows", "y").read_blocks())
     assert [event.x["x"] for event in events] == [1.0, 2e30, 3.0]
+
+
+def column(kind, usual, odd):
+    return pyarrow.array([*[usual] * 2500, odd, *[usual] * 499], kind)
+
+
+COLUMNS = {
+    "half": column(pyarrow.float16(), 1.0, 2.0),
+    "beyond": column(pyarrow.float64(), 1.0, 1e300),
+    "unsigned": column(pyarrow.uint64(), 1, 2**64 - 1),
+    "decimal": column(pyarrow.decimal256(60, 0), Decimal(1), Decimal("9" * 50)),
+    "bytes": column(pyarrow.binary(), b"12", b"\xff"),
+    "date": column(pyarrow.date32(), date(2024, 1, 1), date(1, 1, 1)),
+    "nanoseconds": column(pyarrow.timestamp("ns"), 10**18, 10**18 + 1),
+    "duration": column(pyarrow.duration("ns"), 10**9, 10**9 + 1),
+    "time": column(pyarrow.time64("ns"), 10**9, 10**9 + 1),
+    "nulls": pyarrow.nulls(3000),
+    "late text": column(pyarrow.string(), None, "foo"),
+    "dictionary": column(pyarrow.float64(), 1.0, 1e300).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("role", ["feature", "target", "time", "sequence"])
+def test_columns_of_any_type_are_read_alike_in_any_role(name, role, tmp_path):
+    path = tmp_path / "rows"
+    table = pyarrow.table({"a": np.arange(3000.0), "c": COLUMNS[name], "k": ["p", "q"] * 1500})
+    pyarrow.feather.write_feather(table, path)
+    roles = {"target": "k"} if role == "feature" else {"target": "k", role: "c"}
+    assert_same(lambda: ArrowFileSource(path, **roles, on_bad="skip"))
+
+
+@pytest.mark.parametrize("role", ["feature", "target", "time"])
+def test_a_value_that_python_cannot_hold_ends_both_ways_with_the_sentence(role, tmp_path):
+    path = tmp_path / "rows"
+    late = column(pyarrow.timestamp("s"), 10**9, 10**14)  # the year 3170843
+    table = pyarrow.table({"a": np.arange(3000.0), "c": late, "k": ["p", "q"] * 1500})
+    pyarrow.feather.write_feather(table, path)
+    roles = {"target": "k"} if role == "feature" else {"target": "k", role: "c"}
+    with pytest.raises(SourceError, match="cannot read") as one_by_one:
+        list(ArrowFileSource(path, **roles))
+    with pytest.raises(SourceError, match="cannot read") as in_blocks:
+        list(ArrowFileSource(path, **roles).read_blocks())
+    assert str(in_blocks.value) == str(one_by_one.value)
