@@ -10,7 +10,7 @@ from typing import Any
 from loco_stream._problems import split_names
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULT_FIELDS", "Fields", "label_names", "quoted"]
+__all__ = ["DEFAULT_FIELDS", "Fields", "check_target", "label_names", "quoted"]
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -129,6 +129,19 @@ class Fields:
 def label_names(target: str) -> tuple[str, ...]:
     """Return the fields that a target names, which are separated by commas."""
     return split_names(target)
+
+
+def check_target(target: str) -> None:
+    """Check the names that a target lists.
+
+    Raises
+    ------
+    ConfigError
+        One of several is empty, or comes twice.
+    """
+    parts = target.split(",")
+    if len(parts) > 1 and len(label_names(target)) < len(parts):
+        raise ConfigError(f"`target` must be distinct names separated by commas, got {target!r}")
 
 
 def quoted(names: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ from loco_stream.connectors._base.arrow_columns import (
 )
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.checks import check_task
-from loco_stream.connectors._base.fields import Fields, label_names, quoted
+from loco_stream.connectors._base.fields import Fields, check_target, label_names, quoted
 from loco_stream.connectors._base.numbered_source import (
     LateLabel,
     Pace,
@@ -95,12 +95,16 @@ class Columns:
         ------
         SourceError
             A column is missing, or no label column was named.
+        ConfigError
+            The names of several targets are not distinct.
         """
         if self.target is None:
             raise SourceError(
                 f"{where}: `target` must name the label column, or be empty for rows without "
                 f"labels (columns: {listed(names)})"
             )
+        if self.target not in names:
+            check_target(self.target)
         roles = [
             *(("target", name) for name in self.targets(names)),
             ("time", self.time),
@@ -315,7 +319,7 @@ class TableSource(RowSource):
 
     def _labels(self, part: Part) -> list[Any] | None:
         columns = [
-            mapped(part.table[name], lambda value: label_of(part.text(value), self._label))
+            mapped(part.table[name], lambda value: self._value_of(name, part.text(value)))
             for name in self._targets
         ]
         if not all(is_learnable(label) for column in columns for label in set(column)):
@@ -338,10 +342,25 @@ class TableSource(RowSource):
         SourceError
             It is of another type than those before.
         """
-        if not self.targets:
-            return label_of(record.get(self._targets[0]), self._label) if self._targets else None
-        cells = ((name, record.get(name)) for name in self.targets)
-        return self._joined((name, label_of(cell, self._label)) for name, cell in cells)
+        found = ((name, self._value_of(name, record.get(name))) for name in self._targets)
+        return self._joined(found) if self.targets else next((y for _, y in found), None)
+
+    def _value_of(self, target: str, cell: Any) -> Any:
+        """Return the value of a target.
+
+        Raises
+        ------
+        SourceError
+            It is of another type than those before, or no number among several targets.
+        """
+        try:
+            return label_of(cell, self._label)
+        except SourceError:
+            if not self.targets:
+                raise
+            raise SourceError(
+                f"target {target!r} must be a number, as each of several targets, got {cell!r}"
+            ) from None
 
     @property
     def skipped(self) -> Mapping[str, int]:

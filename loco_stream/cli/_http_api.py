@@ -21,7 +21,7 @@ __all__ = ["http_api"]
 
 def _fields(query: str) -> Fields:
     """Return the roles of columns in the options of the address."""
-    from loco_stream.connectors._base.fields import Fields
+    from loco_stream.connectors._base.fields import Fields, check_target
     from loco_stream.connectors._base.options import TEXT, Option, convert, split_query
 
     names = ("target", "time", "id", "keep", "drop", "use")
@@ -30,6 +30,7 @@ def _fields(query: str) -> Fields:
     for name, text in split_query(query):
         value = convert("http", options, name, text or "")
         chosen[name] = tuple(value.split(",")) if name in ("keep", "drop", "use") else value
+    check_target(chosen.get("target", ""))
     return Fields(**chosen)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from loco_stream._problems import TARGETS
+from loco_stream.cli._http_api import _fields
 from loco_stream.connectors import open_source
 from loco_stream.connectors._base.fields import Fields
 from loco_stream.connectors._base.topic_joiner import TopicJoiner
@@ -104,6 +105,35 @@ def test_a_target_that_is_no_column_or_no_number_is_named(tmp_path):
     source = open_source(f"csv:{path}?target=heat,flow", on_bad="skip")
     assert [event.y for event in source if event] == [{"heat": 20.5, "flow": 2.0}]
     assert source.skipped == {"label of another type": 1}
+
+
+@pytest.mark.parametrize("target", ["heat,heat", "heat,", ",heat", "heat,,flow", ","])
+def test_targets_that_are_not_distinct_names_are_refused(target, tmp_path):
+    wrong = "`target` must be distinct names separated by commas, got"
+    url = write_csv(tmp_path / "rows").replace("heat,flow", target)
+    for refused in (url, f"redis://127.0.0.1:6379/rows?target={target}"):
+        with pytest.raises(ConfigError, match=wrong):
+            open_source(refused)
+    with pytest.raises(ConfigError, match=wrong):
+        _fields(f"target={target}")
+
+
+def test_a_column_may_be_named_like_a_list_with_an_empty_name(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text('load,"heat,"\n1.0,20.5\n2.0,21.5\n')
+    assert [event.y for event in open_source(f"csv:{path}?target=heat,")] == [20.5, 21.5]
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_a_text_among_several_targets_is_named(in_blocks, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("load,heat,kind\n1.0,20.5,warm\n2.0,21,cold\n")
+    source = open_source(f"csv:{path}?target=heat,kind")
+    with pytest.raises(SourceError) as error:
+        list(source.read_blocks() if in_blocks else source)
+    assert "target 'kind' must be a number, as each of several targets, got 'warm'" in str(
+        error.value
+    )
 
 
 def test_lines_with_x_and_y_may_have_targets_and_late_ones(tmp_path):
