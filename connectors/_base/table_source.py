@@ -318,16 +318,16 @@ class TableSource(RowSource):
         return Block(X, y, features, self._row, first, self.name, times=times, sequence=sequence)
 
     def _labels(self, part: Part) -> list[Any] | None:
-        columns = [
-            mapped(part.table[name], lambda value: self._value_of(name, part.text(value)))
-            for name in self._targets
-        ]
+        columns = [self._target_column(part, name) for name in self._targets]
         if not all(is_learnable(label) for column in columns for label in set(column)):
             raise IrregularBlock
         if not self.targets:
             return columns[0] if columns else None
         rows = zip(*columns, strict=True)
         return [self._joined(zip(self.targets, row, strict=True)) for row in rows]
+
+    def _target_column(self, part: Part, name: str) -> list[Any]:
+        return mapped(part.table[name], lambda cell: self._value_of(name, part.text(cell)))
 
     @staticmethod
     def _joined(values: Iterable[tuple[str, Any]]) -> dict[str, float] | None:
