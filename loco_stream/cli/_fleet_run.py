@@ -377,9 +377,11 @@ def _open(
     """Open the fleet; an error closes the source."""
     from loco_stream.engine.task import find_task
     from loco_stream.fleet import Fleet
+    from loco_stream.fleet._key_router import check_feature
 
     forecasting, alarms = others
     try:
+        check_feature(options.key, reader.source)  # before the directory is made
         if alarms.watch:
             return _open_detectors(options, state, model, alarms, stored)
         if forecasting.forecast is not None:

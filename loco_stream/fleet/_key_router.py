@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
+from loco_stream._text import did_you_mean, listed
 from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
@@ -29,9 +30,9 @@ from loco_stream.fleet._rows import (
 )
 from loco_stream.persistence.content import State
 from loco_stream.persistence.format import encode_plain
-from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample, Source
 
-__all__ = ["KeyRouter"]
+__all__ = ["KeyRouter", "check_feature"]
 
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
@@ -331,6 +332,23 @@ class _Parts:
     def joined(self) -> list[Rows]:
         """Return all parts."""
         return [_joined(*part) for part in self._parts]
+
+
+def check_feature(key: str, source: Source) -> None:
+    """Check that the rows of a source have the feature that holds the key.
+
+    Raises
+    ------
+    SourceError
+        Every row has the same features, and none is `key`.
+    """
+    features = None if source.schema is None else source.schema.features
+    if features is not None and key not in features:
+        names = list(map(str, features))
+        raise SourceError(
+            f"{source.name}: `key` must be a feature of the rows, got {key!r}"
+            f"{did_you_mean(key, names)} (features: {listed(names)})"
+        )
 
 
 def key_of(value: object) -> Key | None:

@@ -21,7 +21,7 @@ from loco_stream.engine.report import jsonable
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.validation import validate_events
 from loco_stream.fleet._backend import KeyReport
-from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._key_router import KeyRouter, check_feature
 from loco_stream.fleet._replies import Replies
 from loco_stream.fleet._rows import LABELS, OBSERVE, Key, Label, Outputs, Rows
 from loco_stream.fleet.fleet import Fleet
@@ -93,6 +93,11 @@ class FleetRunner:
     bounds
         How many names of features and classes rows may bring, over all keys since the start; a row
         beyond is refused. By default there is no bound.
+
+    Raises
+    ------
+    SourceError
+        Every row of the source has the same features, and none is `key`.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class FleetRunner:
         limits: KeyLimits | None = None,
         bounds: NameBounds | None = None,
     ) -> None:
+        check_feature(key, reader.source)
         self._admission = Admission(bounds or NameBounds())
         self._limits = limits or KeyLimits()
         if self._limits.counts_keys:

@@ -51,6 +51,17 @@ def test_each_device_has_a_model(folder):
     assert stored["settings"]["settings"] == ["hidden_sizes=8"]
 
 
+@pytest.mark.parametrize("mode", [[], ["--watch"]])
+def test_a_key_that_is_no_column_is_refused_before_anything_is_written(mode, folder):
+    refused = fleet("--key", "devise", *mode)
+    assert refused.exit_code != 0
+    assert (
+        "csv:rows.csv: `key` must be a feature of the rows, got 'devise'; did you mean 'device'? "
+        "(features: device, a, b, c)" in refused.output
+    )
+    assert not (folder / "state").exists()
+
+
 def test_a_preset_takes_effect(folder):
     begun("--preset", "fast")
     with Fleet(None, folder / "state") as opened:
