@@ -55,6 +55,7 @@ class RunMeasures:
         self._waited = waited
         self._began: float | None = None
         self._rows = 0
+        self._most_rows = 0  # of one step
         self._first = (0, 0)  # rows and nanoseconds of the first step
 
     @property
@@ -114,6 +115,7 @@ class RunMeasures:
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""
         self.latency.add(nanoseconds, rows)
+        self._most_rows = max(self._most_rows, rows)
         if self._began is None:  # the first rows wait for the compiler: the clock starts after them
             self._began = time.perf_counter() - self._waited()
             self._first = (rows, nanoseconds)
@@ -136,7 +138,11 @@ class RunMeasures:
             **self.prequential.report(),
             **self._classes(),
             "samples_per_second": self.samples_per_second,
-            "latency_us": {"p50": self.latency.quantile(0.5), "p99": self.latency.quantile(0.99)},
+            "latency_us": {
+                "p50": self.latency.quantile(0.5),
+                "p99": self.latency.quantile(0.99),
+                "rows": self._most_rows,
+            },
             "latency_minute_us": self._recent.look(time.monotonic()),
         }
 

@@ -132,7 +132,8 @@ def _measures(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"window error {error:.4g}"
     latency = status.get("latency_minute_us", {})
     if latency and not math.isnan(latency["p50"]):
-        yield f"p50/p99 {latency['p50']:,.0f}/{latency['p99']:,.0f} us"
+        per = " per block" if status.get("latency_us", {}).get("rows", 1) > 1 else ""
+        yield f"p50/p99 {latency['p50']:,.0f}/{latency['p99']:,.0f} us{per}"
 
 
 def _alarms(status: Mapping[str, Any]) -> Iterator[str]:

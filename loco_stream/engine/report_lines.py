@@ -12,10 +12,7 @@ __all__ = ["horizon_lines", "lines"]
 
 _CLASS_LINES = 10
 _DRIFTS = 5
-_LATENCIES = {
-    "latency_us": "latency p50 / p99",
-    "latency_minute_us": "latency p50 / p99, last minute",
-}
+_LATENCIES = {"latency_us": "", "latency_minute_us": ", last minute"}
 
 
 def lines(report: State) -> Iterator[tuple[str, str]]:
@@ -48,12 +45,17 @@ def _drifts(report: State) -> str:
 
 def _latency_lines(report: State) -> Iterator[tuple[str, str]]:
     """Yield a row per measured latency; that of a run below a minute is one."""
-    shown: State = {}
-    for name, label in _LATENCIES.items():
+    shown = ""
+    rows = (report.get("latency_us") or {}).get("rows", 1)
+    what = f"block time p50 / p99 (up to {rows:,} rows)" if rows > 1 else "latency p50 / p99"
+    for name, when in _LATENCIES.items():
         latency = report.get(name) or {}
-        if latency and latency != shown and not math.isnan(latency["p50"]):
-            shown = latency
-            yield label, f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+        if not latency or math.isnan(latency["p50"]):
+            continue
+        text = f"{latency['p50']:,.0f} / {latency['p99']:,.0f} us"
+        if text != shown:
+            shown = text
+            yield what + when, text
 
 
 def _class_lines(report: State) -> Iterator[tuple[str, str]]:

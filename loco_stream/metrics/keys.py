@@ -34,7 +34,9 @@ _OTHERS = (
               "fading_average_precision", problem="classification"),
     ReportKey("samples_per_second", "rows over the time since the first one, without waiting",
               "rows/s", "rows_per_second", label="samples per second", form="{:,.0f}"),
-    ReportKey("latency_us", "p50 and p99 from the arrival of a row until it is learned", "us",
+    ReportKey("latency_us", "p50 and p99 of the time from the arrival of a row until it is "
+              "learned, and the most rows that were learned together: each row of a block, in "
+              "which files are read, has the time of the whole block", "us",
               "latency_seconds", "histogram"),
     ReportKey("latency_minute_us", "p50 and p99 of the last minute", "us",
               "latency_last_minute_us", "shares"),

@@ -305,3 +305,13 @@ def test_an_odd_cell_has_one_result_wherever_it_stands(
     assert report["n_masked"] == missing
     assert report["skipped"] == ({"value out of range": 1} if refused else {})
     assert list(report["categories"]) == (["a"] if cell == "foo" else [])
+
+
+def test_the_report_says_how_many_rows_share_a_latency(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,kind\n" + "1.5,x\n0.5,y\n" * 300)
+    for in_blocks, rows in ((True, 600), (False, 1)):
+        reader = SourceReader(CSVSource(path, "kind"), in_blocks=in_blocks)
+        report = StreamEngine(LOCOClassifier(hidden_sizes=(12,), seed=1), reader).run()
+        assert report["latency_us"]["rows"] == rows
+        assert ("latency p50" in str(report)) != in_blocks

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from loco_stream.engine.progress import line
 from loco_stream.engine.report import Report, jsonable
 from loco_stream.errors import ConfigError
 
@@ -52,6 +53,16 @@ def test_the_table_leaves_out_what_was_not_measured():
     assert "refused" not in shown
     many = [{"at": at} for at in range(10)]
     assert "... 5, 6, 7, 8, 9" in text(Report({**RESULTS, "drifts": many, "n_rejected": 7}))
+
+
+def test_the_time_of_a_block_is_not_shown_as_the_latency_of_a_row():
+    blocks = {"latency_us": {"p50": 850_000.0, "p99": 850_000.0, "rows": 5974}}
+    shown = str(Report({**RESULTS, **blocks, "latency_minute_us": {"p50": 8e5, "p99": 8.5e5}}))
+    assert "block time p50 / p99 (up to 5,974 rows) " in shown
+    assert "block time p50 / p99 (up to 5,974 rows), last minute" in shown
+    assert "latency" not in shown
+    status = {**RESULTS, **blocks, "latency_minute_us": {"p50": 8e5, "p99": 8.5e5}}
+    assert "p50/p99 800,000/850,000 us per block" in line(status, 0.0)
 
 
 def test_the_json_file_is_written_atomically(tmp_path):
