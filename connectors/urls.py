@@ -68,7 +68,7 @@ def open_source(
     'classification'
     >>> open_source("rivr:Phishing")
     Traceback (most recent call last):
-    loco_stream.errors.SourceError: there is no source 'rivr:'; did you mean 'river'? (sources: ...
+    loco_stream.errors.SourceError: there is no source 'rivr:'; did you mean 'river'? (docs...
     """
     scheme, colon, rest = url.partition(":")
     entry = find(SOURCES, scheme) if colon else None
@@ -208,13 +208,18 @@ def sink_urls(urls: tuple[str, ...]) -> list[str]:
 
 
 def _unknown(what: str, url: str, table: Table) -> str:
-    examples = ", ".join(dict.fromkeys(entry.example for entry in connectors(table)))
     scheme, colon, _ = url.partition(":")
     schemes = [entry.scheme for entry in connectors(table)]
     _, dot, suffix = url.partition("?")[0].rpartition(".")
+    if not colon and (entry := find(table, url)) is not None:
+        return f"{url!r} has no address; the form is {entry.example}"
+    page = "docs/sources.md" if what == "source" else "docs/outlets.md"
     if not colon and dot and suffix in schemes:
-        return f"{url!r} has no scheme; did you mean '{suffix}:{url}'? ({what}s: {examples})"
-    return f"there is no {what} '{scheme}:'{did_you_mean(scheme, schemes)} ({what}s: {examples})"
+        return f"{url!r} has no scheme; did you mean '{suffix}:{url}'? ({page} lists all {what}s)"
+    if similar := did_you_mean(scheme, schemes):
+        return f"there is no {what} '{scheme}:'{similar} ({page} lists all {what}s)"
+    examples = ", ".join(dict.fromkeys(entry.example for entry in connectors(table)))
+    return f"there is no {what} '{scheme}:' ({what}s: {examples})"
 
 
 def _check_address(entry: Connector, where: str) -> None:

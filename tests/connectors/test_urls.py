@@ -11,8 +11,19 @@ from loco_stream.errors import ConfigError, SourceError
 @pytest.mark.parametrize(
     ("url", "error", "text"),
     [
-        ("rivr:Phishing", SourceError, "there is no source 'rivr:'; did you mean 'river'"),
-        ("data.csv?target=y", SourceError, "did you mean 'csv:data.csv"),
+        (
+            "rivr:Phishing",
+            SourceError,
+            r"^there is no source 'rivr:'; did you mean 'river'\? "
+            r"\(docs/sources.md lists all sources\)$",
+        ),
+        (
+            "data.csv?target=y",
+            SourceError,
+            r"did you mean 'csv:data.csv\?target=y'\? \(docs/sources.md lists all sources\)$",
+        ),
+        ("csv", SourceError, "^'csv' has no address; the form is csv:PATH"),
+        ("xyz:a", SourceError, r"^there is no source 'xyz:' \(sources: river:.*, csv:PATH.*\)$"),
         ("csv:", ConfigError, "must have an address after 'csv:', for example csv:PATH"),
         ("", SourceError, "there is no source ':'"),
     ],

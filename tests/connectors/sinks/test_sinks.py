@@ -352,7 +352,7 @@ def test_the_run_continues_without_a_sink_whose_thread_failed(tmp_path):
     ("url", "sentence"),
     [
         ("kafak://h/t", r"there is no sink 'kafak:'"),
-        ("jsonl", r"there is no sink 'jsonl:'"),
+        ("jsonl", r"'jsonl' has no address; the form is jsonl:PATH"),
         ("jsonl:", r"must have an address after 'jsonl:'"),
         ("jsonl:/no/such/folder/x", r"its folder does not exist"),
         ("jsonl:x?onyl=drift", r"no option 'onyl'; did you mean 'only'"),
