@@ -217,6 +217,7 @@ class StreamEngine:
         self._stopping = False
         self._reading_thread: int | None = None  # while it waits for the source
         self._has_run = False
+        self._n_resumed = 0  # rows of the run that is resumed
         self.stream_ended = False
         self.report: Report | None = None  # once the run has ended, also by an error
 
@@ -406,6 +407,7 @@ class StreamEngine:
     def _begin(self) -> None:
         """Open the store, and tell sinks and watchers what the run is made of."""
         self._commits.open()
+        self._n_resumed = self._handler.n_rows
         self._listeners.begin(self._facts())
         self._board.update(self)
 
@@ -509,7 +511,9 @@ class StreamEngine:
         report["notes"].extend(self._listeners.notes[n_notes:])
         report["sinks"].update(self._listeners.counters())
         end = "ended" if is_complete else "was stopped before the end"
-        _log.info("the run %s after %d rows", end, report["n_samples"])
+        # an error before the first row speaks for itself
+        if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:
+            _log.info("the run %s after %d rows", end, report["n_samples"])
         return report
 
     def _seconds_waited(self) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
 from tests.helpers.standin import ListSource, Means
 
@@ -39,6 +40,32 @@ def test_a_run_logs_its_start_its_checkpoints_and_its_end(tmp_path, caplog, caps
         "loco_stream.engine.store",
     }
     assert capsys.readouterr() == ("", "")
+
+
+class Broken(ListSource):
+    """Raises after 15 rows."""
+
+    def __iter__(self):
+        for event in super().__iter__():
+            if event.seq == 15:
+                raise SourceError("the line is cut")
+            yield event
+
+
+def test_only_a_run_that_learned_a_row_logs_where_it_was_stopped(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "loco_stream")
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        StreamEngine(Means(), ListSource(rows(20)), checkpoint=tmp_path / "no", resume=True).run()
+    assert not any("the run" in text for text in messages(caplog, logging.INFO))
+    folder = tmp_path / "state"
+    with pytest.raises(SourceError, match="cut"):
+        StreamEngine(Means(), Broken(rows(20)), checkpoint=folder, checkpoint_every=5).run()
+    assert messages(caplog, logging.INFO)[-1] == "the run was stopped before the end after 15 rows"
+    caplog.clear()
+    with pytest.raises(SourceError, match="cut"):
+        StreamEngine(Means(), Broken(rows(20)), checkpoint=folder, resume=True).run()
+    assert any(text.startswith("resumed at commit 15") for text in messages(caplog, logging.INFO))
+    assert not any("the run" in text for text in messages(caplog, logging.INFO))
 
 
 def test_refused_rows_are_warned_of_at_a_bounded_rate(caplog):
