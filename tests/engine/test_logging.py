@@ -59,8 +59,9 @@ def test_only_a_run_that_learned_a_row_logs_where_it_was_stopped(tmp_path, caplo
     assert not any("the run" in text for text in messages(caplog, logging.INFO))
     folder = tmp_path / "state"
     with pytest.raises(SourceError, match="cut"):
-        StreamEngine(Means(), Broken(rows(20)), checkpoint=folder, checkpoint_every=5).run()
+        StreamEngine(Means(), Broken(rows(20))).run()
     assert messages(caplog, logging.INFO)[-1] == "the run was stopped before the end after 15 rows"
+    StreamEngine(Means(), ListSource(rows(15)), checkpoint=folder).run()
     caplog.clear()
     with pytest.raises(SourceError, match="cut"):
         StreamEngine(Means(), Broken(rows(20)), checkpoint=folder, resume=True).run()
