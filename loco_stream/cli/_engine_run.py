@@ -65,7 +65,8 @@ class EngineRun:
         handler
             Stops the engine at a signal; it raises `Interrupt` before the first row.
         max_samples
-            Rows after which the run ends; None runs to the end of the stream.
+            Rows after which the run ends, with those of a run that is resumed; None runs to the end
+            of the stream.
         shows_progress
             Whether a terminal shows a progress line.
         started

@@ -149,7 +149,12 @@ run_options = option_group(
         metavar="FILE.png",
         help="Draw the scores over the stream with the alarms; also .svg and .pdf.",
     ),
-    click.option("--max-samples", type=click.IntRange(1), metavar="N", help="Stop after N rows."),
+    click.option(
+        "--max-samples",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Stop after N rows in all, with those of the run that --resume continues.",
+    ),
     click.option(
         "--checkpoint", metavar="DIR", help="Write checkpoints to DIR; --resume continues them."
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -361,7 +362,7 @@ class StreamEngine:
         self._listeners.on(kind, function)
 
     def run(self, max_samples: int | None = None, progress: bool = False) -> Report:
-        """Run until the stream ends, `max_samples` rows were learned, or `stop` is called.
+        """Run until the stream ends, `max_samples` rows were processed, or `stop` is called.
 
         At the end the labels that `delay` held back are learned, a checkpoint is written, the sinks
         get the report and the source is closed.
@@ -369,7 +370,8 @@ class StreamEngine:
         Parameters
         ----------
         max_samples
-            Rows after which the run ends; None for no limit.
+            Rows after which the run ends, with those of the run that `resume` continues, and
+            without refused ones; None for no limit.
         progress
             Show a progress line on the terminal or below the cell of a notebook.
 
@@ -434,24 +436,27 @@ class StreamEngine:
             self._trainer.on_prediction(listeners.emit_prediction, listeners.emit_block)
 
     def _process(self, max_samples: int | None) -> None:
-        left = max_samples
-        while (commit := self._next()) is not None:
+        limit = math.inf if max_samples is None else max_samples
+        while self._handler.n_rows < limit and (commit := self._next()) is not None:
             events, position = commit
+            before = self._commits.cursor.position
             skip = self._commits.cursor.skip
             n_read = sum(map(n_rows, events))
             if skip:  # an earlier run stopped within this commit
                 events = tail(events, skip)
             rows = sum(map(n_rows, events))
-            if left is not None and rows > left:
-                before = self._commits.cursor.position
-                self._take(head(events, left), before, skip + left)
-                return
+            while rows > limit - self._handler.n_rows:  # some of the first ones may be refused
+                left = int(limit) - self._handler.n_rows
+                skip += left
+                rows -= left
+                if not self._take(head(events, left), before, skip):
+                    return
+                if self._handler.n_rows >= limit:
+                    return
+                events = tail(events, left)
             # a live source may divide its rows differently this time: a short commit leaves some
             # to skip
             if not self._take(events, position, max(skip - n_read, 0)):
-                return
-            left = None if left is None else left - rows
-            if left == 0:
                 return
 
     def _take(self, events: Sequence[Event], position: Position, skip: int) -> bool:

@@ -51,7 +51,7 @@ class Countdown:
     source
         Its `progress` and the row number in its `position` are used, where they are known.
     max_samples
-        Number of rows after which the run ends.
+        Number of the row after which the run ends.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Countdown:
         if share > first_share:
             ratios.append((1.0 - share) / (share - first_share))
         if self._max_samples is not None and row > first_row:
-            ratios.append((first_row + self._max_samples - row) / (row - first_row))
+            ratios.append((self._max_samples - row) / (row - first_row))
         return (now - began) * max(0.0, min(ratios)) if ratios else None
 
 

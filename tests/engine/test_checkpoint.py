@@ -189,6 +189,25 @@ def test_max_samples_may_end_within_a_commit_and_resume_continues_there(tmp_path
     assert outcome(again, again.run()) == expected
 
 
+@pytest.mark.parametrize("stops", [(50,), (1, 2, 49), (20, 20)])
+@pytest.mark.parametrize("refused", [(), (3, 4, 30, 49, 50, 51)])
+@pytest.mark.parametrize("size", [1, 16, 100])
+def test_max_samples_counts_the_rows_of_the_run_that_is_resumed(tmp_path, stops, refused, size):
+    values = [1e31 if i in refused else i % 7 for i in range(100)]
+    rows = [Sample({"a": value}, f"c{i % 2}", i) for i, value in enumerate(values)]
+    commits = [rows[i : i + size] for i in range(0, 100, size)]
+
+    def run(most, **options):
+        engine = StreamEngine(Means(), ListSource(commits), strict=False, **options)
+        return outcome(engine, engine.run(max_samples=most))
+
+    whole = run(50)
+    assert whole[1]["n_rows"] == 50
+    for i, stop in enumerate(stops):
+        assert run(stop, checkpoint=tmp_path, resume=i > 0)[1]["n_rows"] == stop
+    assert run(50, checkpoint=tmp_path, resume=True) == whole
+
+
 @pytest.mark.parametrize("sizes", [(3, 4, 1, 12, 5), (7, 20), (10, 1)])
 @pytest.mark.parametrize("stop_at", [5, 19])
 @pytest.mark.parametrize("needs_log", [False, True])

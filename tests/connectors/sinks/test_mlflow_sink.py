@@ -103,7 +103,7 @@ def test_a_short_run_has_the_curve_and_a_resumed_one_continues(database, tmp_pat
     for n in (60, 200):
         sink = MLflowSink(uri, experiment="again", linger=60.0)
         engine = StreamEngine(model(), Rows(200), [sink], checkpoint=tmp_path, resume=None)
-        engine.run(max_samples=n - (0 if n == 60 else 60))
+        engine.run(max_samples=n)
     (run,) = runs_of(client, "again")
     at = {point.step for point in client.get_metric_history(run.info.run_id, "accuracy")}
     assert {60, 200} <= at
