@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 from loco_stream import __version__
 from loco_stream.engine.commits import CommitPipeline
@@ -14,6 +14,7 @@ from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.report import Report
 from loco_stream.metrics.keys import KEYS
+from loco_stream.metrics.prequential import Prequential
 from loco_stream.monitor import TaskMonitor
 from loco_stream.persistence.content import Config, State
 from loco_stream.records import of_status
@@ -24,6 +25,7 @@ __all__ = ["StatusBoard"]
 _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
 _FILLED_COLUMNS = 5  # with a sentence of their own
+_SHOWN_TARGETS = 5  # with a sentence of their own
 _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _WITHOUT_LABELS = ("drifts", "n_drifts")  # keys of the monitor in a stream without labels
@@ -118,8 +120,9 @@ class StatusBoard:
     def _quality(self) -> Config:
         """Return what was not used, by the engine and by the model."""
         quality = self._handler.quality.report()
-        sentences = _filler_sentences(self._trainer.adapter.fillers)
-        return {**quality, "unused": [*quality["unused"], *sentences]}
+        fillers = _filler_sentences(self._trainer.adapter.fillers)
+        targets = _target_sentences(self._measures.prequential, self._source.targets)
+        return {**quality, "unused": [*quality["unused"], *fillers, *targets]}
 
     def _monitor_report(self) -> Config:
         """Return the monitor's report; without labels, that of the inputs alone."""
@@ -215,6 +218,20 @@ def _filler_sentences(fillers: Mapping[Hashable, int]) -> list[str]:
         f"column {name!r} had {fillers[name]:,} fill values, such as -9999, that stand apart from "
         "the others: they count as missing"
         for name in worst
+    ]
+
+
+def _target_sentences(scores: Prequential, named: Sequence[str]) -> list[str]:
+    """Return a sentence per target that some rows lacked, at most five; `named` are expected."""
+    rows = scores.n_scored
+    scored = scores.n_scored_by_target
+    if scored:
+        scored = {**dict.fromkeys(named, 0), **scored}
+    lacking = {name: rows - n for name, n in scored.items() if n < rows}
+    return [
+        f"target {str(name)!r} was not scored in {lacking[name]:,} of {rows:,} rows, which had no "
+        "value of it or came before its first one"
+        for name in sorted(lacking, key=lambda name: -lacking[name])[:_SHOWN_TARGETS]
     ]
 
 

@@ -11,6 +11,7 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.metrics.scores import scores_for
 from loco_stream.metrics.scores.confusion import Confusion
 from loco_stream.metrics.scores.definition import Interval, Label, ScoredRows, State, Tally
+from loco_stream.metrics.scores.targets import Targets
 
 __all__ = ["Prequential"]
 
@@ -171,6 +172,12 @@ class Prequential:
         """The labels of `per_class`, in its order."""
         confusion = self._tallies.get(Confusion)
         return [] if confusion is None else list(cast(Confusion, confusion).labels)
+
+    @property
+    def n_scored_by_target(self) -> dict[Label, int]:
+        """Rows in which each of several targets was scored; empty for other problems."""
+        targets = self._tallies.get(Targets)
+        return {} if targets is None else cast(Targets, targets).n_scored
 
     def classes(self) -> dict[str, Label]:
         """Return the scores that are no single number: `per_class`, `confusion`, `per_target`."""

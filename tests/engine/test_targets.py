@@ -10,9 +10,10 @@ from river import linear_model, multioutput
 
 from loco_stream import LOCOMultiTargetRegressor, StreamEngine, TaskMonitor
 from loco_stream._problems import TARGETS
-from loco_stream.connectors import open_source
+from loco_stream.connectors import CSVSource, open_source
 from loco_stream.engine.inbox import Inbox, InboxSource
 from loco_stream.engine.prometheus import _Collector
+from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.engine.target_adapter import TargetSummary
 from loco_stream.errors import ConfigError, InputError
@@ -97,6 +98,29 @@ def test_a_target_may_begin_later():
     assert of_rows == of_block
     assert state_of(one) == state_of(other)
     assert by_row["per_target"] == by_block["per_target"]
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_rows_that_lack_a_target_are_counted(in_blocks, tmp_path):
+    lines = ["u,v,heat,flow,never"]
+    for i, (x, y) in enumerate(rows(200)):
+        flow = y.get("flow", "") if i else ""
+        lines.append(f"{x['u']},{x['v']},{y['heat']},{flow},")
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(lines) + "\n")
+    reader = SourceReader(CSVSource(path, "heat,flow,never"), in_blocks=in_blocks)
+    report = StreamEngine(model(), reader).run()
+    tail = "rows, which had no value of it or came before its first one"
+    assert report["unused"] == [
+        f"target 'never' was not scored in 199 of 199 {tail}",  # row 0 has no prediction
+        f"target 'flow' was not scored in 30 of 199 {tail}",  # 29 lack it, row 1 has the first one
+    ]
+    assert "not used" in str(report)
+
+
+def test_targets_that_all_rows_have_are_not_named():
+    pairs = [(x, {"heat": y["heat"], "flow": x["v"]}) for x, y in rows()]
+    assert run(samples(pairs))[1]["unused"] == []
 
 
 @pytest.mark.parametrize("source", [list(samples()), list(blocks(64))], ids=["rows", "blocks"])

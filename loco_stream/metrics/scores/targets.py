@@ -17,7 +17,7 @@ from loco_stream.metrics.scores.definition import (
     State,
     Tally,
 )
-from loco_stream.metrics.scores.errors import ERROR_SCORES
+from loco_stream.metrics.scores.errors import ERROR_SCORES, Errors
 from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
 
 __all__ = ["PER_TARGET", "TARGET_SCORES", "Targets"]
@@ -70,6 +70,11 @@ class Targets:
         """Count rows in order."""
         for row in zip(*rows, strict=True):
             self.update(*row)
+
+    @property
+    def n_scored(self) -> dict[Label, int]:
+        """Rows in which each target had a value and a prediction."""
+        return {name: tallies[Errors].n for name, tallies in self.tallies.items()}
 
     def export_state(self) -> State:
         """Return the counters as plain values."""
