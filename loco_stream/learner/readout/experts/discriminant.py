@@ -34,10 +34,10 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import (
     RANK,
     add_outer,
-    add_outers,
+    add_squares,
     dot,
-    dot_rows,
     nonzero,
+    symmetric_product,
     weigh_rows,
 )
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
@@ -83,7 +83,8 @@ class State(NamedTuple):
     projected: P times each mean, a column each
     offsets: product of each mean and its projection
     n_rows: of each class
-    precision: P; trace: the sum of its diagonal
+    precision: P, of which only the upper triangle is kept up to date; trace: the sum of its
+    diagonal
     total: rows that the scatter is of, with those of the prior
     pending, n_pending: gains times the root of their steps, of rows that `precision` does not have
     yet
@@ -220,7 +221,7 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 def _multiply(own, work, vector, product):
     """Write the product of the precision and a vector, (inputs,) float32 each."""
     n = vector.shape[0]
-    dot_rows(product, own.precision, n, vector, n)  # it is symmetric
+    symmetric_product(product, own.precision, vector, n)
     for k in range(own.n_pending[0]):
         share = dot(own.pending, k * n, vector, 0, n)
         for j in range(n):
@@ -241,8 +242,7 @@ def _change_precision(own, work, scale):
     own.n_pending[0] = k + 1
     if k + 1 < RANK:
         return
-    minus = np.float32(-1.0)
-    add_outers(own.precision, n, n, own.pending, minus, own.pending, np.float32(1.0))
+    add_squares(own.precision, n, own.pending, np.float32(-1.0))
     own.n_pending[0] = 0
 
 
@@ -401,7 +401,8 @@ def _prior_rows(arrays: Mapping[str, NDArray[Any]]) -> float:
 
 def _moments_of(arrays: Mapping[str, NDArray[Any]]) -> _Moments:
     """Return the moments of a model."""
-    precision = arrays[f"{_PREFIX}precision"].astype(np.float64)
+    precision = np.triu(arrays[f"{_PREFIX}precision"]).astype(np.float64)
+    precision += np.triu(precision, 1).T
     pending = arrays[f"{_PREFIX}pending"][: int(arrays[f"{_PREFIX}n_pending"][0])]
     precision -= pending.astype(np.float64).T @ pending
     n_rows = arrays[f"{_PREFIX}n_rows"]
