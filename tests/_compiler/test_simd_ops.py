@@ -12,19 +12,19 @@ from loco_stream._compiler.simd.ops import (
     DOUBLES,
     RANK,
     STEPS,
+    TILE,
     add_outer,
     add_outers,
     add_squares,
+    add_symmetric_rows,
     dot,
     leak_and_fire,
     sum_dense,
     sum_rows,
-    symmetric_product,
     weigh_rows,
     write_arrivals,
     write_equal_arrivals,
 )
-from loco_stream._compiler.simd.sizes import TILE
 
 
 @njit
@@ -177,33 +177,35 @@ def compiled_dot(left, first, right, start, n):
 
 
 @njit
-def compiled_symmetric_product(total, matrix, vector, n):
-    symmetric_product(total, matrix, vector, n)
+def compiled_symmetric_rows(total, matrix, first, n, vector):
+    add_symmetric_rows(total, matrix, first, n, vector)
 
 
 @njit
-def compiled_squares(matrix, n, factors, scale):
-    add_squares(matrix, n, factors, scale)
+def compiled_squares(matrix, first, n, factors, scale):
+    add_squares(matrix, first, n, factors, scale)
 
 
 SIZES = [0, 1, 4, 7, 20, 36, 37, 100]
 
 
 @pytest.mark.parametrize("n", SIZES)
-def test_a_symmetric_product_reads_the_upper_triangle(n):
+def test_the_rows_of_a_symmetric_matrix_add_up_to_its_product(n):
     rng = np.random.default_rng(n)
     whole = rng.normal(size=(n + 1, n + 3)).astype(np.float32)
     square = whole[:n, :n]
     square[:] = np.triu(square) + np.triu(square, 1).T
     vector = rng.normal(size=n + 2).astype(np.float32)
     expected = np.ones(n + 2, np.float32)
-    symmetric_product(expected, whole, vector, n)
-    np.testing.assert_allclose(expected[:n], square @ vector[:n], atol=1e-4)
-    found = np.ones(n + 2, np.float32)
+    found = expected.copy()
+    product = 1.0 + square @ vector[:n]
     for i in range(n):
-        whole[i, : i - i % TILE] = np.nan  # below the squares on the diagonal
-    compiled_symmetric_product(found, whole, vector, n)
-    np.testing.assert_array_equal(found, expected)
+        whole[i, : i - i % TILE] = np.nan  # before the first column that is read
+    for first in range(0, n, TILE):
+        add_symmetric_rows(expected, whole, first, n, vector)
+        compiled_symmetric_rows(found, whole, first, n, vector)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(expected[:n], product, atol=1e-4)
     assert found[n:].tolist() == [1.0, 1.0]
 
 
@@ -215,13 +217,14 @@ def test_outer_squares_are_added_to_the_upper_triangle(n):
     before = matrix.copy()
     expected = matrix.copy()
     scale = np.float32(-0.75)
-    add_squares(expected, n, factors, scale)
-    compiled_squares(matrix, n, factors, scale)
+    for first in range(0, n, TILE):
+        add_squares(expected, first, n, factors, scale)
+        compiled_squares(matrix, first, n, factors, scale)
     np.testing.assert_array_equal(matrix, expected)
     square = before[:n, :n] + scale * factors[:, :n].T @ factors[:, :n]
     np.testing.assert_allclose(np.triu(matrix[:n, :n]), np.triu(square), atol=1e-5)
-    below = np.array([[i < j - j % TILE for i in range(n)] for j in range(n)], bool).reshape(n, n)
-    np.testing.assert_array_equal(matrix[:n, :n][below], before[:n, :n][below])
+    for j in range(n):
+        np.testing.assert_array_equal(matrix[j, : j - j % TILE], before[j, : j - j % TILE])
     np.testing.assert_array_equal(matrix[:, n:], before[:, n:])
     np.testing.assert_array_equal(matrix[n], before[n])
 
