@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar, TypeAlias, TypedDict
+from typing import ClassVar, TypeAlias, TypedDict, cast
 
 from loco_stream._problems import TARGETS
 from loco_stream.metrics.scores.definition import (
@@ -74,7 +74,7 @@ class Targets:
     @property
     def n_scored(self) -> dict[Label, int]:
         """Rows in which each target had a value and a prediction."""
-        return {name: tallies[Errors].n for name, tallies in self.tallies.items()}
+        return {name: cast(Errors, tallies[Errors]).n for name, tallies in self.tallies.items()}
 
     def export_state(self) -> State:
         """Return the counters as plain values."""
