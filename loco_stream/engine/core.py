@@ -419,6 +419,7 @@ class StreamEngine:
             "source": self.source.name,
             "task": self._measures.problem,
             "version": __version__,
+            "is_live": self.source.is_live,
             "checkpoint": self._commits.folder,
         }
 
@@ -508,6 +509,7 @@ class StreamEngine:
         self._listeners.close(report.to_dict())
         report["notes"].extend(self._listeners.notes[n_notes:])
         report["sinks"].update(self._listeners.counters())
+        report = Report({**report, "n_lost_records": self._listeners.n_lost})
         end = "ended" if is_complete else "was stopped before the end"
         _log.info("the run %s after %d rows", end, report["n_samples"])
         return report

@@ -161,7 +161,10 @@ class FleetRunner:
             self._reader.close()
             self._reader.source.close()
         report = self.report()
+        n_notes = len(self._listeners.notes)
         self._listeners.close(report)
+        report["notes"] += self._listeners.notes[n_notes:]
+        report["n_lost_records"] = self._listeners.n_lost
         return report
 
     @property

@@ -122,6 +122,8 @@ _OTHERS = (
               label="failed callbacks"),
     ReportKey("sinks", "records by sink: sent, dropped, refused by the receiver, retried",
               "records", "sink", "parts"),
+    ReportKey("n_lost_records", "records that a sink neither delivered nor keeps for a later run",
+              "records", "records_lost", "counter", label="records lost by sinks"),
     ReportKey("skipped_updates", "learning steps left out because a value was not finite", "rows",
               "updates_skipped", "counter"),
     ReportKey("categories",
