@@ -120,6 +120,7 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "120 samples" in result.stdout
+    assert "samples per second of work" in result.stdout
     assert "accuracy of repeating the" in result.stdout
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["n_samples"] == 120
@@ -322,6 +323,8 @@ def test_the_progress_line_shows_rows_scores_and_drifts():
     }
     text = line(status, time.monotonic())
     assert text == "00:00  10 samples  window error 0.25  no drift  3 waiting for labels"
+    working = line({**status, "samples_per_second": 5000.0}, time.monotonic())
+    assert working.startswith("00:00  10 samples  200 us per row  window error")
     assert line({}, time.monotonic()) == "00:00  waiting for the first row"
     assert line(status, time.monotonic() - 3700, 3700.0).startswith("1:01:40  10 samples")
     assert line(status, time.monotonic(), 65.0).endswith("  01:05 left")
