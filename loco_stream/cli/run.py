@@ -180,7 +180,8 @@ Examples
   loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
   loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
 
-Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it at once.
+Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it at once,
+without a report and without another checkpoint.
 """
 
 

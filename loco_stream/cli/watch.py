@@ -36,7 +36,7 @@ Examples
 
 A row raises an alarm if one of its columns holds what it has not held before. Each alarm is logged,
 and is a record of kind "anomaly" for every sink. Ctrl-C ends the run with the report of the rows so
-far; a second Ctrl-C ends it at once.
+far; a second Ctrl-C ends it at once, without a report and without another checkpoint.
 """
 
 
@@ -45,7 +45,7 @@ far; a second Ctrl-C ends it at once.
 @alarm_options
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
     metavar="N",

@@ -540,6 +540,12 @@ class StreamEngine:
         return (None if store is None else store.alarm) or self._handler.alarm
 
     @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
+        store = self._commits.store
+        return "nothing was kept" if store is None else store.kept
+
+    @property
     def lag(self) -> float | None:
         """Seconds between the event time of the newest row and its arrival; None without times."""
         return self._handler.lag

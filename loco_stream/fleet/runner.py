@@ -168,6 +168,11 @@ class FleetRunner:
         return report
 
     @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
+        return "acknowledged rows are kept, the others are read again"
+
+    @property
     def stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping

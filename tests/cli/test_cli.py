@@ -162,6 +162,13 @@ def test_a_command_whose_sinks_lost_records_ends_with_code_1(loco, rows, tmp_pat
     assert any("/dev/full" in note for note in report["notes"])
 
 
+def test_the_seeds_of_the_command_are_those_of_the_estimators(loco, rows):
+    shown = loco("run", f"csv:{rows}?target=kind", "--seed", 2**64 - 1, "--json", *QUICK)
+    assert json.loads(shown.stdout)["seed"] == 2**64 - 1
+    for command in ("run", "watch"):
+        refused(loco(command, f"csv:{rows}?target=kind", "--seed", 2**64))
+
+
 def test_fractional_labels_mean_regression_and_task_overrides(loco, tmp_path):
     (tmp_path / "r.csv").write_text("u,y\n" + "".join(f"{i},{i / 4}\n" for i in range(40)))
     loco("run", "csv:r.csv?target=y", "--report", "r.json", *QUICK)
