@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from benchmarks.grid import Grid
-from benchmarks.options import INTERPRETER, Settings, common
+from benchmarks.options import Settings, common, find_interpreter
 from benchmarks.others_evaluation import DIGITS, MNIST, Evaluation, score_grid
 
 __all__ = ["command", "grids"]
@@ -38,7 +38,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--only", metavar="A,B", help="Learners of ours or of Avalanche; default: all.")
 @click.option(
     "--peers",
-    type=INTERPRETER,
+    callback=find_interpreter,
     metavar="PYTHON",
     required=True,
     help="Interpreter of an environment with this package and Avalanche.",

@@ -8,7 +8,7 @@ import click
 
 from benchmarks import data
 from benchmarks.grid import Grid
-from benchmarks.options import INTERPRETER, Settings, common
+from benchmarks.options import Settings, common, find_interpreter
 from benchmarks.others_evaluation import DIGITS, MNIST, Evaluation, five_tasks, score_grid
 
 __all__ = ["command", "grids"]
@@ -71,7 +71,7 @@ def _scores(run: dict[str, Any]) -> tuple[str, ...]:
 @click.option("--only", metavar="A,B", help="Learners of ours or of CapyMOA; default: all.")
 @click.option(
     "--peers",
-    type=INTERPRETER,
+    callback=find_interpreter,
     metavar="PYTHON",
     required=True,
     help="Interpreter of an environment with this package, CapyMOA, PyTorch and Java.",

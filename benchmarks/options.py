@@ -16,7 +16,7 @@ from benchmarks.grid import Grid
 from benchmarks.runs import Results, Run, perform
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["INTERPRETER", "Settings", "common", "print_missing", "share_option"]
+__all__ = ["Settings", "common", "find_interpreter", "print_missing", "share_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,22 +75,21 @@ def print_missing(notes: Sequence[str]) -> None:
         Console().print(f"[yellow]left out:[/yellow] {note}")
 
 
-class _Interpreter(click.ParamType):
-    """A program, which is looked for before anything is measured."""
+def find_interpreter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the value of `--peers`, which is looked for before anything is measured.
 
-    name = "interpreter"
+    Raises
+    ------
+    ConfigError
+        There is no such program.
+    """
+    if value is not None and shutil.which(value) is None:
+        raise ConfigError(
+            f"`--peers` must be the Python interpreter of an environment, got {value!r}, "
+            "which is no program"
+        )
+    return value
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the path as it was given, or raise `ConfigError`."""
-        if shutil.which(value) is None:
-            raise ConfigError(
-                f"`--peers` must be the Python interpreter of an environment, got {value!r}, "
-                "which is no program"
-            )
-        return value
-
-
-INTERPRETER = _Interpreter()
 
 share_option = click.option(
     "--share",

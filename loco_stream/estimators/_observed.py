@@ -162,8 +162,8 @@ def _is_whole(ticket: Ticket) -> bool:
     names = ("x", "features", "predicted", "origin")
     if not all(hasattr(ticket, name) for name in names):
         return False
-    x, features, predicted = (ticket.x, ticket.features, ticket.predicted)
-    if not isinstance(ticket.origin, Origin | None) or not isinstance(predicted, np.ndarray):
+    x, features, predicted, origin = (getattr(ticket, name) for name in names)
+    if not isinstance(origin, Origin | None) or not isinstance(predicted, np.ndarray):
         return False
     if predicted.ndim != 1 or predicted.dtype != np.float64:
         return False
