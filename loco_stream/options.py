@@ -43,6 +43,7 @@ MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
 MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
 BLOCK = 112  # lines per block where there are more
+SKIP_LINES = 3  # per fixed neuron: beyond them, several features share a line
 JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
 
 
@@ -87,8 +88,8 @@ class Layout(NamedTuple):
     """The shape of a model: what the width of its first row decides, where the user did not.
 
     `n_joint` features, the first to come, share one projector of the readout: all of the first row,
-    or more. `n_skip` lines, at most as many as fixed neurons, carry the features past them to the
-    discriminant.
+    or more. `n_skip` lines, at most `SKIP_LINES` times the fixed neurons, carry the features past
+    them to the discriminant.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -350,7 +351,7 @@ class ModelOptions:
             n_centroids=default_centroids if self.centroids is None else self.centroids,
             n_fixed=n_fixed,
             n_joint=max(n_features, JOINT_FEATURES),
-            n_skip=min(n_features, n_fixed),
+            n_skip=min(n_features, SKIP_LINES * n_fixed),
         )
 
     def to_dict(self) -> dict[str, Any]:

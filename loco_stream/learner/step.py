@@ -184,7 +184,7 @@ def _learn_past(state, scratch):
     if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
         work = scratch.experts.discriminant
         project_change(discriminant, work, state.counts.n_classes, own.recent)
-        past_rows.turn_direction(own, work.rest, work.gain, discriminant.total[0])
+        past_rows.turn_direction(own, work.rests[0], work.gains[0], discriminant.total[0])
 
 
 @kernel

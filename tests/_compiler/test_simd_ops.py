@@ -12,10 +12,12 @@ from loco_stream._compiler.simd.ops import (
     DOUBLES,
     RANK,
     STEPS,
+    TILE,
     add_outer,
     add_outers,
+    add_squares,
+    add_symmetric_rows,
     dot,
-    dot_rows,
     leak_and_fire,
     sum_dense,
     sum_rows,
@@ -175,23 +177,56 @@ def compiled_dot(left, first, right, start, n):
 
 
 @njit
-def compiled_dot_rows(total, matrix, n_rows, vector, n):
-    dot_rows(total, matrix, n_rows, vector, n)
+def compiled_symmetric_rows(total, matrix, first, n, vector):
+    add_symmetric_rows(total, matrix, first, n, vector)
 
 
-@pytest.mark.parametrize("n_rows", [0, 1, 4, 11])
-@pytest.mark.parametrize("n", [0, 1, 16, 33, 100])
-def test_a_product_of_rows_and_a_vector_is_made_of_dot_products(n_rows, n):
+@njit
+def compiled_squares(matrix, first, n, factors, scale):
+    add_squares(matrix, first, n, factors, scale)
+
+
+SIZES = [0, 1, 4, 7, 20, 36, 37, 100]
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_the_rows_of_a_symmetric_matrix_add_up_to_its_product(n):
     rng = np.random.default_rng(n)
-    matrix = rng.normal(size=(n_rows + 1, n + 3)).astype(np.float32)
+    whole = rng.normal(size=(n + 1, n + 3)).astype(np.float32)
+    square = whole[:n, :n]
+    square[:] = np.triu(square) + np.triu(square, 1).T
     vector = rng.normal(size=n + 2).astype(np.float32)
-    found = np.ones(n_rows + 2, np.float32)
-    expected = found.copy()
-    dot_rows(expected, matrix, n_rows, vector, n)
-    compiled_dot_rows(found, matrix, n_rows, vector, n)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_allclose(found[:n_rows], matrix[:n_rows, :n] @ vector[:n], atol=1e-4)
-    assert found[n_rows:].tolist() == [1.0, 1.0]
+    expected = np.ones(n + 2, np.float32)
+    found = expected.copy()
+    product = 1.0 + square @ vector[:n]
+    for i in range(n):
+        whole[i, : i - i % TILE] = np.nan  # before the first column that is read
+    for first in range(0, n, TILE):
+        add_symmetric_rows(expected, whole, first, n, vector)
+        compiled_symmetric_rows(found, whole, first, n, vector)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(expected[:n], product, atol=1e-4)
+    assert found[n:].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_outer_squares_are_added_to_the_upper_triangle(n):
+    rng = np.random.default_rng(n)
+    matrix = rng.normal(size=(n + 1, n + 3)).astype(np.float32)
+    factors = rng.normal(size=(RANK, n + 2)).astype(np.float32)
+    before = matrix.copy()
+    expected = matrix.copy()
+    scale = np.float32(-0.75)
+    for first in range(0, n, TILE):
+        add_squares(expected, first, n, factors, scale)
+        compiled_squares(matrix, first, n, factors, scale)
+    np.testing.assert_array_equal(matrix, expected)
+    square = before[:n, :n] + scale * factors[:, :n].T @ factors[:, :n]
+    np.testing.assert_allclose(np.triu(matrix[:n, :n]), np.triu(square), atol=1e-5)
+    for j in range(n):
+        np.testing.assert_array_equal(matrix[j, : j - j % TILE], before[j, : j - j % TILE])
+    np.testing.assert_array_equal(matrix[:, n:], before[:, n:])
+    np.testing.assert_array_equal(matrix[n], before[n])
 
 
 @pytest.mark.parametrize("n", [1, 7, 16, 33, 64, 100])

@@ -97,10 +97,13 @@ def test_a_fleet_continues_after_a_crash_with_the_same_knowledge(share, tmp_path
 
 
 def moments(model):
-    """Return rows, means and scatter of each class on the fixed layer."""
-    arrays = model.export_state()[1]
-    names = ("n_rows", "means", "total")
-    return [arrays[f"experts.discriminant.{name}"] for name in names]
+    """Return rows and means of each class on the fixed layer, with the rows that wait."""
+    own = model._core.state.experts.discriminant
+    n_waiting = own.n_waiting[0]
+    classes = own.waiting_classes[:n_waiting]
+    n_rows = own.n_rows + classes.sum(axis=0)
+    sums = own.means * own.n_rows[:, None] + classes.T @ own.waiting[:n_waiting]
+    return [n_rows, sums / n_rows[:, None], own.total + n_waiting]
 
 
 @pytest.mark.parametrize("share", ["start", "prior"])

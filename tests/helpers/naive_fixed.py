@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from loco_stream import rng
+from loco_stream._compiler.simd.ops import RANK
 from loco_stream.learner import fixed_layer
 from loco_stream.learner.encoding import SETTLE
 from loco_stream.learner.readout import dormancy, next_row, next_value, past_rows
@@ -101,6 +102,7 @@ class Discriminant:
         self.prior = discriminant.prior_power(settings)
         self.n_inputs = settings.n_fixed + n_skip
         self.rows = [[] for _ in range(n_classes)]
+        self.waiting = []
         self.log_likelihoods = np.zeros(len(discriminant.TEMPERATURES))
 
     def scores(self, z, known):
@@ -134,13 +136,19 @@ class Discriminant:
         return discriminant.TEMPERATURES[int(np.argmax(self.log_likelihoods))]
 
     def learn(self, z, scores, label, n_seen):
-        """Learn a row with these scores."""
-        if self.rows[label]:
+        """Learn a row with these scores, or let it wait."""
+        is_first = not self.rows[label]
+        if not is_first:
             keep = min(discriminant.DECAY, (n_seen + 1) / (n_seen + 1 + discriminant.EARLY))
             chances = [naive.softmax(t * scores)[label] for t in discriminant.TEMPERATURES]
             losses = np.minimum(-np.log(chances), discriminant.MAX_LOSS)
             self.log_likelihoods = keep * self.log_likelihoods - losses
-        self.rows[label].append(z)
+        self.waiting.append((label, z))
+        is_young = len(self.rows[label]) < discriminant.YOUNG
+        if is_first or is_young or len(self.waiting) == RANK:
+            for own, row in self.waiting:
+                self.rows[own].append(row)
+            self.waiting = []
 
 
 class PastRows:

@@ -9,9 +9,9 @@ from tests.helpers.models import blobs, model_options, parameters
 from tests.helpers.naive_learner import Learner
 
 
-def stream(n, seed=0, n_classes=3):
+def stream(n, seed=0, n_classes=3, n_features=3):
     """Draw rows, some values of them missing; labels are numbered in the order they come."""
-    X, y = blobs(n, n_features=3, n_classes=n_classes, seed=seed)
+    X, y = blobs(n, n_features=n_features, n_classes=n_classes, seed=seed)
     _, first = np.unique(y, return_index=True)
     order = np.argsort(np.argsort(first))
     X[np.random.default_rng(seed).random(X.shape) < 0.03] = np.nan

@@ -98,9 +98,14 @@ def test_earlier_inputs_are_answered_as_in_the_twin():
 
 @pytest.mark.parametrize(("seed", "sign"), [(3, 1.0), (4, -1.0)])
 def test_features_beyond_the_lines_of_the_skip_connection_are_added_up_as_in_the_twin(seed, sign):
-    model, twin = run_both(*stream(60), hidden_sizes=(6,), fixed_neurons=2, seed=seed)
-    assert model._core.state.experts.discriminant.means.shape[1] == 2 + 2
-    assert twin.fixed.skip.tolist() == [[1.0, 0.0, sign], [0.0, 1.0, 0.0]]
+    X, y = stream(60, n_features=4)
+    model, twin = run_both(X, y, hidden_sizes=(6,), fixed_neurons=1, seed=seed)
+    assert model._core.state.experts.discriminant.means.shape[1] == 1 + 3
+    assert twin.fixed.skip.tolist() == [
+        [1.0, 0.0, 0.0, sign],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+    ]
 
 
 @pytest.mark.slow

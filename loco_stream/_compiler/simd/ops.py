@@ -6,9 +6,9 @@ sum adds one row after the other, in the order given, and `dot` adds in `SINGLES
 
 The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
 `sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
-second factor, `add_outers` those of `RANK` factors; `leak_and_fire` packs the indices of the
-neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors where loops of a
-few rounds would be mispredicted.
+second factor, `add_outers` and `add_squares` those of `RANK` factors; `leak_and_fire` packs the
+indices of the neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors
+where loops of a few rounds would be mispredicted.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ __all__ = [
     "DOUBLES",
     "RANK",
     "STEPS",
+    "TILE",
     "Arrivals",
     "add_outer",
     "add_outers",
+    "add_squares",
+    "add_symmetric_rows",
     "dot",
-    "dot_rows",
     "leak_and_fire",
     "nonzero",
     "sum_dense",
@@ -259,6 +261,12 @@ def dot(
     flat_right = right.reshape(-1)
     for i in range(n):
         lanes[i % SINGLES] += flat_left[first + i] * flat_right[start + i]
+    return _sum_of_lanes(lanes)
+
+
+@register_jitable
+def _sum_of_lanes(lanes: NDArray[np.float32]) -> np.float32:
+    """Return the sum of `SINGLES` lanes as `fold` computes it; the lanes are overwritten."""
     half = SINGLES // 2
     while half > 0:
         for i in range(half):
@@ -267,29 +275,73 @@ def dot(
     return lanes[0]
 
 
-def dot_rows(
+def add_symmetric_rows(
     total: NDArray[np.float32],
     matrix: NDArray[np.float32],
-    n_rows: int,
-    vector: NDArray[np.float32],
+    first: int,
     n: int,
+    vector: NDArray[np.float32],
 ) -> None:
-    """Set `total` to the product of a matrix and a vector, each item by `dot`.
+    """Add to `total` what `TILE` rows of a symmetric matrix add to its product with a vector.
 
-    Memory is read in one stream, which is faster than `weigh_rows` where the matrix is larger than
-    the processor's caches.
+    The items before column `first` are not read: they are those of earlier rows, which counted for
+    both triangles. Over all rows half the memory is read that the whole matrix takes.
 
     Parameters
     ----------
     total
-        (n_rows or more,) float32, written.
+        (n or more,) float32, written.
     matrix
-        (n_rows or more, n or more) float32.
+        (n or more, n or more) float32.
+    first
+        The first row, a multiple of `TILE`; the last ones may be fewer than `TILE`.
     vector
         (n or more,) float32.
     """
-    for j in range(n_rows):
-        total[j] = dot(matrix, j * matrix.shape[1], vector, 0, n)
+    behind = min(first + TILE, n)
+    for j in range(first, behind):
+        for i in range(first, behind):
+            total[j] += matrix[j, i] * vector[i]
+    if behind == n:
+        return
+    lanes = np.zeros((TILE, SINGLES), np.float32)
+    for i in range(behind, n):
+        lane = (i - behind) % SINGLES
+        change = total[i]
+        for k in range(TILE):
+            lanes[k, lane] += matrix[first + k, i] * vector[i]
+            change += matrix[first + k, i] * vector[first + k]
+        total[i] = change
+    for k in range(TILE):
+        total[first + k] += _sum_of_lanes(lanes[k])
+
+
+def add_squares(
+    matrix: NDArray[np.float32],
+    first: int,
+    n: int,
+    factors: NDArray[np.float32],
+    scale: np.float32,
+) -> None:
+    """Add `scale` times the outer squares of `RANK` vectors to `TILE` rows of a symmetric matrix.
+
+    Parameters
+    ----------
+    matrix
+        (n or more, n or more) float32, of which the items that `add_symmetric_rows` reads are
+        written.
+    first, n
+        As there.
+    factors
+        (RANK, n or more) float32, added one after the other.
+    """
+    for j in range(first, min(first + TILE, n)):
+        row = matrix[j]
+        for i in range(first, n):
+            total = row[i]
+            for k in range(RANK):
+                total += scale * factors[k, j] * factors[k, i]
+            row[i] = total
 
 
 def leak_and_fire(
@@ -603,49 +655,103 @@ def _dot(left, first, right, start, n):
     return in_lanes
 
 
-@_vectorized(dot_rows)
-def _dot_rows(total, matrix, n_rows, vector, n):
+@_vectorized(add_symmetric_rows)
+def _add_symmetric_rows(total, matrix, first, n, vector):
     zero = zeros(matrix.dtype, SINGLES)
 
-    def in_lanes(total, matrix, n_rows, vector, n):
+    def in_lanes(total, matrix, first, n, vector):
         keep_one_copy()
         width = matrix.shape[1]
-        j = 0
-        while j + TILE <= n_rows:  # so many rows at once hide the latency of an addition
-            start = j * width
-            first = zero()
-            second = zero()
-            third = zero()
-            fourth = zero()
-            i = 0
+        behind = min(first + TILE, n)
+        for j in range(first, behind):
+            for i in range(first, behind):
+                total[j] += matrix[j, i] * vector[i]
+        if behind == n:
+            return
+        a = zero()
+        b = zero()
+        c = zero()
+        d = zero()
+        row = first * width
+        x = spread(a, item(vector, first))
+        y = spread(a, item(vector, first + 1))
+        z = spread(a, item(vector, first + 2))
+        w = spread(a, item(vector, first + 3))
+        i = behind
+        while i + SINGLES <= n:
+            k = row + i
+            part = load(a, vector, i)
+            change = load(a, total, i)
+            items = load(a, matrix, k)
+            a = add(a, multiply(items, part))
+            change = add(change, multiply(items, x))
+            items = load(a, matrix, k + width)
+            b = add(b, multiply(items, part))
+            change = add(change, multiply(items, y))
+            items = load(a, matrix, k + 2 * width)
+            c = add(c, multiply(items, part))
+            change = add(change, multiply(items, z))
+            items = load(a, matrix, k + 3 * width)
+            d = add(d, multiply(items, part))
+            store(total, i, add(change, multiply(items, w)))
+            i += SINGLES
+        n_left = n - i
+        if n_left > 0:
+            k = row + i
+            part = load_first(a, vector, i, n_left)
+            change = load_first(a, total, i, n_left)
+            items = load_first(a, matrix, k, n_left)
+            a = add(a, multiply(items, part))
+            change = add(change, multiply(items, x))
+            items = load_first(a, matrix, k + width, n_left)
+            b = add(b, multiply(items, part))
+            change = add(change, multiply(items, y))
+            items = load_first(a, matrix, k + 2 * width, n_left)
+            c = add(c, multiply(items, part))
+            change = add(change, multiply(items, z))
+            items = load_first(a, matrix, k + 3 * width, n_left)
+            d = add(d, multiply(items, part))
+            store_first(total, i, add(change, multiply(items, w)), n_left)
+        total[first] += fold(a)
+        total[first + 1] += fold(b)
+        total[first + 2] += fold(c)
+        total[first + 3] += fold(d)
+
+    return in_lanes
+
+
+@_vectorized(add_squares)
+def _add_squares(matrix, first, n, factors, scale):
+    vector = zeros(matrix.dtype, SINGLES)
+
+    def in_lanes(matrix, first, n, factors, scale):
+        keep_one_copy()
+        width = matrix.shape[1]
+        height = factors.shape[1]
+        like = vector()
+        for j in range(first, min(first + TILE, n)):
+            a = spread(like, scale * item(factors, j))
+            b = spread(like, scale * item(factors, height + j))
+            c = spread(like, scale * item(factors, 2 * height + j))
+            d = spread(like, scale * item(factors, 3 * height + j))
+            row = j * width
+            i = first
             while i + SINGLES <= n:
-                part = load(first, vector, i)
-                first = add(first, multiply(load(first, matrix, start + i), part))
-                row = start + width
-                second = add(second, multiply(load(second, matrix, row + i), part))
-                row += width
-                third = add(third, multiply(load(third, matrix, row + i), part))
-                row += width
-                fourth = add(fourth, multiply(load(fourth, matrix, row + i), part))
+                total = load(like, matrix, row + i)
+                total = add(total, multiply(a, load(like, factors, i)))
+                total = add(total, multiply(b, load(like, factors, height + i)))
+                total = add(total, multiply(c, load(like, factors, 2 * height + i)))
+                total = add(total, multiply(d, load(like, factors, 3 * height + i)))
+                store(matrix, row + i, total)
                 i += SINGLES
             n_left = n - i
             if n_left > 0:
-                part = load_first(first, vector, i, n_left)
-                row = start + i
-                first = add(first, multiply(load_first(first, matrix, row, n_left), part))
-                row += width
-                second = add(second, multiply(load_first(second, matrix, row, n_left), part))
-                row += width
-                third = add(third, multiply(load_first(third, matrix, row, n_left), part))
-                row += width
-                fourth = add(fourth, multiply(load_first(fourth, matrix, row, n_left), part))
-            total[j] = fold(first)
-            total[j + 1] = fold(second)
-            total[j + 2] = fold(third)
-            total[j + 3] = fold(fourth)
-            j += TILE
-        for k in range(j, n_rows):
-            total[k] = dot(matrix, k * width, vector, 0, n)
+                total = load_first(like, matrix, row + i, n_left)
+                total = add(total, multiply(a, load_first(like, factors, i, n_left)))
+                total = add(total, multiply(b, load_first(like, factors, height + i, n_left)))
+                total = add(total, multiply(c, load_first(like, factors, 2 * height + i, n_left)))
+                total = add(total, multiply(d, load_first(like, factors, 3 * height + i, n_left)))
+                store_first(matrix, row + i, total, n_left)
 
     return in_lanes
 

@@ -8,9 +8,11 @@ e = 1 / (n_y + 1) and a = 1 - e, changes
     P <- P - s r r' with s = a / (1 + a q),   M_y <- M_y + e v,   N <- N + 1
 
 and V and B with them (linear discriminant analysis, updated row by row: Pang, Ozawa & Kasabov
-2005). Each row is one step of the same size as its share of all rows, whenever it came; so the
-order of classes does not matter. The score of a class is its log-likelihood, up to what all classes
-share:
+2005). `RANK` rows wait for each other and are then learned in turn, because P is too large for the
+processor's caches and passes through them once for all. A row of a class of few rows does not wait:
+it moves the mean of its class. Each row is one step of the same size as its share of all rows,
+whenever it came; so the order of classes does not matter. The score of a class is its
+log-likelihood, up to what all classes share:
 
     S_c = N (V_c z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
 
@@ -33,10 +35,11 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import (
     RANK,
+    TILE,
     add_outer,
-    add_outers,
+    add_squares,
+    add_symmetric_rows,
     dot,
-    dot_rows,
     nonzero,
     weigh_rows,
 )
@@ -53,6 +56,7 @@ DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MAX_LOSS = 20.0  # that one row can add
 _PREFIX = "experts.discriminant."  # of the arrays of a model
+YOUNG = 16.0  # rows of a class up to which it learns each at once
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
 
 
@@ -83,10 +87,13 @@ class State(NamedTuple):
     projected: P times each mean, a column each
     offsets: product of each mean and its projection
     n_rows: of each class
-    precision: P; trace: the sum of its diagonal
+    precision: P, of which only the upper triangle is kept up to date; trace: the sum of its
+    diagonal
     total: rows that the scatter is of, with those of the prior
     pending, n_pending: gains times the root of their steps, of rows that `precision` does not have
     yet
+    waiting, n_waiting: rows that nothing here has yet
+    waiting_classes: 1 for the class of each, 0 for others
     log_likelihoods: of recent labels, by temperature
     """
 
@@ -99,6 +106,9 @@ class State(NamedTuple):
     ]
     pending: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
     n_pending: Annotated[NDArray[np.int64], axes(1)]
+    waiting: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
+    waiting_classes: Annotated[NDArray[np.float32], axes(RANK, "classes")]
+    n_waiting: Annotated[NDArray[np.int64], axes(1)]
     trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
     total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
     log_likelihoods: Annotated[NDArray[np.float64], axes(len(TEMPERATURES))]
@@ -108,13 +118,16 @@ class Scratch(NamedTuple):
     """Working arrays.
 
     rows: which inputs are not 0
-    rest: inputs less the mean of the class; gain: P times it
-    shares: gain times each mean
+    rests: of each row that is learned, the inputs less the mean of its class; gains: P times it;
+    labels: this class; moves: step of its mean
+    shares: a gain times each mean
     """
 
     rows: Annotated[NDArray[np.int32], axes("fixed_outputs")]
-    rest: Annotated[NDArray[np.float32], axes("fixed_outputs")]
-    gain: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    rests: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
+    gains: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
+    labels: Annotated[NDArray[np.int64], axes(RANK)]
+    moves: Annotated[NDArray[np.float64], axes(RANK)]
     shares: Annotated[NDArray[np.float32], axes("classes")]
 
 
@@ -217,54 +230,74 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 
 @kernel
-def _multiply(own, work, vector, product):
-    """Write the product of the precision and a vector, (inputs,) float32 each."""
-    n = vector.shape[0]
-    dot_rows(product, own.precision, n, vector, n)  # it is symmetric
-    for k in range(own.n_pending[0]):
-        share = dot(own.pending, k * n, vector, 0, n)
-        for j in range(n):
-            product[j] -= share * own.pending[k, j]
+def _subtract_pending(own, first, rest, gain):
+    """Subtract from P times a rest what the pending changes from `first` (int64) on take away.
 
-
-@kernel
-def _change_precision(own, work, scale):
-    """Subtract `scale` (float64) times the outer square of the gain in scratch, with the next few.
-
-    Several at once cost little more than one: the matrix passes through the processor once.
+    `rest` and `gain` are (inputs,) float32; `gain` is written.
     """
-    n = work.gain.shape[0]
-    root = np.float32(math.sqrt(scale))
-    k = own.n_pending[0]
-    for j in range(n):
-        own.pending[k, j] = root * work.gain[j]
-    own.n_pending[0] = k + 1
-    if k + 1 < RANK:
-        return
-    minus = np.float32(-1.0)
-    add_outers(own.precision, n, n, own.pending, minus, own.pending, np.float32(1.0))
-    own.n_pending[0] = 0
+    n = rest.shape[0]
+    for i in range(first, own.n_pending[0]):
+        share = dot(own.pending, i * n, rest, 0, n)
+        for j in range(n):
+            gain[j] -= share * own.pending[i, j]
 
 
 @kernel
-def _learn_scatter(own, work, n_classes, label, q, move):
-    """Take the rest in scratch into the precision, the mean of its class and all projections.
+def _multiply(own, work, n_rows, has_room):
+    """Write P times the first rests in scratch.
 
     Parameters
     ----------
-    n_classes, label
-        int64.
-    q
-        float64: rest'P rest.
-    move
-        float64: step of the mean.
+    own, work
+        `State`, and `Scratch`, of which the first gains are written.
+    n_rows
+        int64: number of rests.
+    has_room
+        bool: whether so many changes more can be pending. Otherwise P takes in those that are, in
+        the same pass.
     """
     n = own.means.shape[1]
+    minus = np.float32(-1.0)
+    if not has_room:
+        for i in range(own.n_pending[0], RANK):
+            for j in range(n):
+                own.pending[i, j] = 0.0
+    for k in range(n_rows):
+        for j in range(n):
+            work.gains[k, j] = 0.0
+    for first in range(0, n, TILE):
+        if not has_room:
+            add_squares(own.precision, first, n, own.pending, minus)
+        for k in range(n_rows):
+            add_symmetric_rows(work.gains[k], own.precision, first, n, work.rests[k])
+    if not has_room:
+        own.n_pending[0] = 0
+    for k in range(n_rows):
+        _subtract_pending(own, 0, work.rests[k], work.gains[k])
+
+
+@kernel
+def _learn_scatter(own, work, n_classes, k, label, q):
+    """Take a rest in scratch into the precision, the mean of its class and all projections.
+
+    Parameters
+    ----------
+    n_classes
+        int64.
+    k, label
+        int64: position of the rest, and its class.
+    q
+        float64: rest'P rest.
+    """
+    n = own.means.shape[1]
+    rest = work.rests[k]
+    gain = work.gains[k]
+    move = work.moves[k]
     scale = (1.0 - move) / (1.0 + (1.0 - move) * q)
     turn = move * (1.0 - scale * q)
-    own.trace[0] -= scale * np.float64(dot(work.gain, 0, work.gain, 0, n))
+    own.trace[0] -= scale * np.float64(dot(gain, 0, gain, 0, n))
     for c in range(n_classes):
-        work.shares[c] = dot(own.means, c * n, work.gain, 0, n)
+        work.shares[c] = dot(own.means, c * n, gain, 0, n)
         share = np.float64(work.shares[c])
         own.offsets[c] -= scale * share * share
         work.shares[c] *= np.float32(-scale)
@@ -274,23 +307,26 @@ def _learn_scatter(own, work, n_classes, label, q, move):
     own.offsets[label] += scale * share * share + 2.0 * move * share + move * move * q
     own.offsets[label] -= scale * moved * moved
     work.shares[label] += np.float32(turn)
-    add_outer(
-        own.projected, n, 0, n_classes, work.gain, np.float32(1.0), work.shares, np.float32(1.0)
-    )
+    add_outer(own.projected, n, 0, n_classes, gain, np.float32(1.0), work.shares, np.float32(1.0))
+    root = np.float32(math.sqrt(scale))
     for j in range(n):
-        own.means[label, j] += np.float32(move) * work.rest[j]
-    _change_precision(own, work, scale)
+        own.means[label, j] += np.float32(move) * rest[j]
+        own.pending[own.n_pending[0], j] = root * gain[j]
+    own.n_pending[0] += 1
+    own.n_rows[label] += 1.0
     own.total[0] += 1.0
 
 
 @kernel
 def _refresh(own, work, c):
-    """Compute the projected mean of class `c` (int64) anew, from its mean or its first row."""
+    """Compute the projected mean of class `c` (int64) anew."""
     n = own.means.shape[1]
-    _multiply(own, work, own.means[c], work.gain)
     for j in range(n):
-        own.projected[j, c] = work.gain[j]
-    own.offsets[c] = np.float64(dot(own.means, c * n, work.gain, 0, n))
+        work.rests[0, j] = own.means[c, j]
+    _multiply(own, work, 1, True)
+    for j in range(n):
+        own.projected[j, c] = work.gains[0, j]
+    own.offsets[c] = np.float64(dot(own.means, c * n, work.gains[0], 0, n))
 
 
 @kernel
@@ -300,7 +336,7 @@ def project_change(own, work, n_classes, recent):
     Parameters
     ----------
     own, work
-        `State`, and `Scratch`, of which `rest` and `gain` are written.
+        `State`, and `Scratch`, of which the first of `rests` and `gains` are written.
     n_classes
         int64.
     recent
@@ -310,19 +346,89 @@ def project_change(own, work, n_classes, recent):
     n_rows = 0.0
     for c in range(n_classes):
         n_rows += own.n_rows[c]
-    _multiply(own, work, recent, work.gain)
+    mean = work.rests[0]
+    change = work.gains[0]
     for j in range(n):
-        work.rest[j] = 0.0
+        mean[j] = recent[j]
+    _multiply(own, work, 1, True)
+    for j in range(n):
+        mean[j] = 0.0
     for c in range(n_classes):
         share = np.float32(own.n_rows[c] / n_rows)
         for j in range(n):
-            work.rest[j] += share * own.means[c, j]
-            work.gain[j] -= share * own.projected[j, c]
+            mean[j] += share * own.means[c, j]
+            change[j] -= share * own.projected[j, c]
+
+
+@kernel
+def _write_rests(own, work, n_classes):
+    """Write what each waiting row differs from the mean that its class has before it."""
+    n = own.means.shape[1]
+    for k in range(own.n_waiting[0]):
+        label = 0
+        for c in range(n_classes):
+            if own.waiting_classes[k, c] != 0.0:
+                label = c
+        work.labels[k] = label
+        n_rows = own.n_rows[label]
+        rest = work.rests[k]
+        for j in range(n):
+            rest[j] = own.waiting[k, j] - own.means[label, j]
+        for i in range(k):
+            if work.labels[i] == label:
+                n_rows += 1.0
+                for j in range(n):
+                    rest[j] -= np.float32(work.moves[i]) * work.rests[i, j]
+        work.moves[k] = 1.0 / (n_rows + 1.0)
+
+
+@kernel
+def _learn_waiting(own, work, n_classes):
+    """Learn the rows that wait; return how many were skipped, since their step was not finite."""
+    n = own.means.shape[1]
+    n_waiting = own.n_waiting[0]
+    if n_waiting == 0:
+        return 0
+    _write_rests(own, work, n_classes)
+    own.n_waiting[0] = 0
+    _multiply(own, work, n_waiting, own.n_pending[0] + n_waiting <= RANK)
+    first = own.n_pending[0]
+    n_before = int(own.total[0])
+    n_skipped = 0
+    for k in range(n_waiting):
+        _subtract_pending(own, first, work.rests[k], work.gains[k])
+        q = np.float64(dot(work.gains[k], 0, work.rests[k], 0, n))
+        if q >= 0.0 and math.isfinite(q):
+            _learn_scatter(own, work, n_classes, k, work.labels[k], q)
+        else:
+            n_skipped += 1
+    turn = int(own.total[0]) // REFRESH_EVERY
+    if turn > n_before // REFRESH_EVERY and own.n_rows[turn % n_classes] > 0.0:
+        _refresh(own, work, turn % n_classes)
+    return n_skipped
+
+
+@kernel
+def _learn_first(own, work, inputs, label):
+    """Take the first row of a class as its mean; return whether it was skipped (0 or 1)."""
+    n = own.means.shape[1]
+    for j in range(n):
+        work.rests[0, j] = inputs[j]
+    _multiply(own, work, 1, True)
+    q = np.float64(dot(work.gains[0], 0, inputs, 0, n))
+    if not q >= 0.0 or not math.isfinite(q):
+        return 1
+    for j in range(n):
+        own.means[label, j] = inputs[j]
+        own.projected[j, label] = work.gains[0, j]
+    own.offsets[label] = q
+    own.n_rows[label] = 1.0
+    return 0
 
 
 @kernel
 def learn_row(own, work, inputs, n_classes, label):
-    """Learn a row.
+    """Learn a row, or let it wait.
 
     Parameters
     ----------
@@ -335,30 +441,21 @@ def learn_row(own, work, inputs, n_classes, label):
 
     Returns
     -------
-    bool
-        Whether the row was learned: the numbers of its step were finite.
+    int
+        Number of rows that were skipped, since the numbers of their step were not finite.
     """
-    n = own.means.shape[1]
-    for j in range(n):
-        work.rest[j] = inputs[j] - own.means[label, j]  # a mean without rows is 0
-    _multiply(own, work, work.rest, work.gain)
-    q = np.float64(dot(work.gain, 0, work.rest, 0, n))
-    if not q >= 0.0 or not math.isfinite(q):
-        return False
-    n_before = own.n_rows[label]
-    own.n_rows[label] = n_before + 1.0
-    if n_before == 0.0:
-        for j in range(n):
-            own.means[label, j] = work.rest[j]
-        _refresh(own, work, label)
-        return True
-    _learn_scatter(own, work, n_classes, label, q, 1.0 / (n_before + 1.0))
-    n_learned = int(own.total[0])
-    if n_learned % REFRESH_EVERY == 0:
-        c = (n_learned // REFRESH_EVERY) % n_classes
-        if own.n_rows[c] > 0.0:
-            _refresh(own, work, c)
-    return True
+    if own.n_rows[label] == 0.0:
+        n_skipped = _learn_waiting(own, work, n_classes)
+        return n_skipped + _learn_first(own, work, inputs, label)
+    k = own.n_waiting[0]
+    for j in range(inputs.shape[0]):
+        own.waiting[k, j] = inputs[j]
+    for c in range(n_classes):
+        own.waiting_classes[k, c] = 1.0 if c == label else 0.0
+    own.n_waiting[0] = k + 1
+    if k + 1 == RANK or own.n_rows[label] < YOUNG:
+        return _learn_waiting(own, work, n_classes)
+    return 0
 
 
 @kernel
@@ -371,9 +468,8 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     if own.n_rows[label] > 0.0:
         n_seen = state.counts.n_seen
         _compare_temperatures(own.log_likelihoods, scores, n_classes, label, n_seen)
-    inputs = scratch.fixed.outputs
-    if not learn_row(own, scratch.experts.discriminant, inputs, n_classes, label):
-        state.counts.n_skipped += 1
+    work = scratch.experts.discriminant
+    state.counts.n_skipped += learn_row(own, work, scratch.fixed.outputs, n_classes, label)
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
@@ -381,8 +477,11 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
     own = state.experts.discriminant
     if not (own.n_rows >= 0.0).all() or not own.total[0] > 0.0:
         raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
-    if not 0 <= own.n_pending[0] < RANK:
-        raise ValueError(f"`n_pending` must be 0 to {RANK - 1}, got {own.n_pending[0]}")
+    n_waiting = own.n_waiting[0]
+    if not 0 <= own.n_pending[0] <= RANK:
+        raise ValueError(f"`n_pending` must be 0 to {RANK}, got {own.n_pending[0]}")
+    if not 0 <= n_waiting < RANK:
+        raise ValueError(f"`n_waiting` must be 0 to {RANK - 1}, got {n_waiting}")
 
 
 class _Moments(NamedTuple):
@@ -400,14 +499,21 @@ def _prior_rows(arrays: Mapping[str, NDArray[Any]]) -> float:
 
 
 def _moments_of(arrays: Mapping[str, NDArray[Any]]) -> _Moments:
-    """Return the moments of a model."""
-    precision = arrays[f"{_PREFIX}precision"].astype(np.float64)
+    """Return the moments of a model, with the rows that wait."""
+    precision = np.triu(arrays[f"{_PREFIX}precision"]).astype(np.float64)
+    precision += np.triu(precision, 1).T
     pending = arrays[f"{_PREFIX}pending"][: int(arrays[f"{_PREFIX}n_pending"][0])]
     precision -= pending.astype(np.float64).T @ pending
-    n_rows = arrays[f"{_PREFIX}n_rows"]
+    n_rows = arrays[f"{_PREFIX}n_rows"].copy()
     means = arrays[f"{_PREFIX}means"].astype(np.float64)
     sums = n_rows[:, None] * means
-    return _Moments(n_rows, sums, np.linalg.inv(precision) + sums.T @ means)
+    squares = np.linalg.inv(precision) + sums.T @ means
+    n_waiting = int(arrays[f"{_PREFIX}n_waiting"][0])
+    rows = arrays[f"{_PREFIX}waiting"][:n_waiting].astype(np.float64)
+    classes = arrays[f"{_PREFIX}waiting_classes"][:n_waiting].astype(np.float64)
+    n_rows += classes.sum(axis=0)
+    sums += classes.T @ rows
+    return _Moments(n_rows, sums, squares + rows.T @ rows)
 
 
 def _start_of(parts: Merge, prior_rows: float) -> _Moments:
@@ -441,6 +547,8 @@ def merge(parts: Merge) -> None:
     arrays[f"{_PREFIX}precision"][:] = 0.5 * (precision + precision.T)
     arrays[f"{_PREFIX}pending"][:] = 0.0
     arrays[f"{_PREFIX}n_pending"][0] = 0
+    arrays[f"{_PREFIX}waiting"][:] = 0.0
+    arrays[f"{_PREFIX}n_waiting"][0] = 0
     arrays[f"{_PREFIX}means"][:] = means
     arrays[f"{_PREFIX}projected"][:] = projected
     arrays[f"{_PREFIX}offsets"][:] = (means.T * projected).sum(axis=0)
