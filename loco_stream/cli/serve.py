@@ -38,7 +38,7 @@ from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._service_ports import PortOptions, port_options
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._signals import Interrupt, stop_on_signal
-from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
+from loco_stream.cli._sinks import SinkOptions, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import Part, warm_up
 
@@ -178,8 +178,6 @@ def command(
         except Interrupt:
             LOGGER.info("ended before the first row")
     _finish(report, source or "http", model.task, state)
-    if report is not None:
-        check_delivered(report)
 
 
 def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
