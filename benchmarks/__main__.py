@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 import click
 
+from loco_stream._text import one_line
 from loco_stream.cli._lazy_group import LazyGroup
+from loco_stream.errors import LocoStreamError
 
 
-@click.group(cls=LazyGroup, table="benchmarks:BENCHES")
+class _Refusal(click.ClickException):
+    """An error that the user can correct: one sentence, exit code 1."""
+
+    def show(self, file: IO[str] | None = None) -> None:
+        click.echo(f"benchmarks: {one_line(self.format_message())}", err=True)
+
+
+class _Benches(LazyGroup):
+    """The group of benches: it reports the package's errors without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LocoStreamError as error:
+            raise _Refusal(str(error)) from error
+
+
+@click.group(cls=_Benches, table="benchmarks:BENCHES")
 def main() -> None:
     """Measure speed and quality on this machine.
 

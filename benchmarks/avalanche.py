@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from benchmarks.grid import Grid
-from benchmarks.options import Settings, common
+from benchmarks.options import Settings, common, find_interpreter
 from benchmarks.others_evaluation import DIGITS, MNIST, Evaluation, score_grid
 
 __all__ = ["command", "grids"]
@@ -38,6 +38,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.option("--only", metavar="A,B", help="Learners of ours or of Avalanche; default: all.")
 @click.option(
     "--peers",
+    callback=find_interpreter,
     metavar="PYTHON",
     required=True,
     help="Interpreter of an environment with this package and Avalanche.",
@@ -49,6 +50,9 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
     Five tasks of two classes each follow one another, without task labels; all are tested at the
     end. "Replay 1000 x10" keeps 1,000 rows and makes ten epochs per task. The others make one. The
     strategies with gradients train a perceptron with one hidden layer of 256 units by Adam at .001.
+
+    The environment of --peers needs avalanche-lib and this package. The one of this command needs
+    scikit-learn (the extra `bench`) for the digits. MNIST needs --data with mnist.npz.
 
     \b
     Examples

@@ -8,7 +8,7 @@ import click
 
 from benchmarks import data
 from benchmarks.grid import Grid
-from benchmarks.options import Settings, common
+from benchmarks.options import Settings, common, find_interpreter
 from benchmarks.others_evaluation import DIGITS, MNIST, Evaluation, five_tasks, score_grid
 
 __all__ = ["command", "grids"]
@@ -71,6 +71,7 @@ def _scores(run: dict[str, Any]) -> tuple[str, ...]:
 @click.option("--only", metavar="A,B", help="Learners of ours or of CapyMOA; default: all.")
 @click.option(
     "--peers",
+    callback=find_interpreter,
     metavar="PYTHON",
     required=True,
     help="Interpreter of an environment with this package, CapyMOA, PyTorch and Java.",
@@ -83,6 +84,9 @@ def command(settings: Settings, names: str | None, only: str | None, peers: str)
     follow one another in `ocl_train_eval_loop`, which tests all of them after each. At most 20,000
     rows per stream. "ER 1000 x10" is experience replay of 1,000 rows with ten steps per batch. CPU
     seconds are those of a process with all threads of its Java machine.
+
+    The environment of --peers needs capymoa, torch, Java and this package. The one of this command
+    needs scikit-learn (the extra `bench`) for the digits. MNIST needs --data with mnist.npz.
 
     \b
     Examples

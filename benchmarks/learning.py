@@ -17,7 +17,7 @@ from benchmarks.grid import Grid
 from benchmarks.holdout import by_name
 from benchmarks.learner import warm
 from benchmarks.machine import cpu_seconds, median
-from benchmarks.options import Settings, common
+from benchmarks.options import Settings, common, find_interpreter
 from benchmarks.runs import Run
 from benchmarks.subprocesses import run_json
 from loco_stream.errors import ConfigError
@@ -107,6 +107,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 @click.command("learning")
 @click.option(
     "--peers",
+    callback=find_interpreter,
     metavar="PYTHON",
     help="Interpreter of an environment with torch, spikingjelly and snntorch; without it the "
     "peers are not measured.",

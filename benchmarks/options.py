@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -13,8 +14,9 @@ from rich.console import Console
 
 from benchmarks.grid import Grid
 from benchmarks.runs import Results, Run, perform
+from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["Settings", "common", "print_missing", "share_option"]
+__all__ = ["Settings", "common", "find_interpreter", "print_missing", "share_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,7 +45,18 @@ class Settings:
         grids: Callable[[dict[str, dict[str, Any]]], list[Grid]],
         picture: Callable[[dict[str, dict[str, Any]], Path], None] | None = None,
     ) -> None:
-        """Perform `runs` into `out/NAME.json`, print the tables, draw the picture."""
+        """Perform `runs` into `out/NAME.json`, print the tables, draw the picture.
+
+        Raises
+        ------
+        SourceError
+            There is nothing to run, as all data is missing.
+        """
+        if not runs:
+            raise SourceError(
+                "nothing is left to measure: the notes above name the missing files, and where to "
+                "get them"
+            )
         console = Console()
         results = Results(self.out / f"{name}.json", fresh=self.fresh)
         done = perform(runs, results, console, self.jobs)
@@ -60,6 +73,22 @@ def print_missing(notes: Sequence[str]) -> None:
     """Print a note for everything that is left out because its data is missing."""
     for note in notes:
         Console().print(f"[yellow]left out:[/yellow] {note}")
+
+
+def find_interpreter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the value of `--peers`, which is looked for before anything is measured.
+
+    Raises
+    ------
+    ConfigError
+        There is no such program.
+    """
+    if value is not None and shutil.which(value) is None:
+        raise ConfigError(
+            f"`--peers` must be the Python interpreter of an environment, got {value!r}, "
+            "which is no program"
+        )
+    return value
 
 
 share_option = click.option(

@@ -15,7 +15,7 @@ from benchmarks import contenders, data
 from benchmarks.grid import Grid, percent
 from benchmarks.learner import prequential_accuracy, warm
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, print_missing
+from benchmarks.options import Settings, common, find_interpreter, print_missing
 from benchmarks.picture import scatter
 from benchmarks.runs import Run
 from benchmarks.subprocesses import run_json
@@ -135,6 +135,7 @@ def _run(stream: str, contender: str, seed: int, peers: str | None, directory: s
 @click.option("--streams", "names", metavar="A,B", help=f"Streams: {', '.join(data.STREAMS)}.")
 @click.option(
     "--peers",
+    callback=find_interpreter,
     metavar="PYTHON",
     help=f"Interpreter of an environment with capymoa and Java: adds {', '.join(_PEERS)}; all "
     "streams take hours.",

@@ -18,7 +18,7 @@ from benchmarks import contenders, temporal_data
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import cpu_seconds, fingerprint
-from benchmarks.options import Settings, common, print_missing
+from benchmarks.options import Settings, common, find_interpreter, print_missing
 from benchmarks.rivals import CLASSIFIERS, REGRESSORS
 from benchmarks.runs import Run
 from benchmarks.subprocesses import run_json
@@ -231,6 +231,7 @@ def _run(stream: str, contender: str, seed: int, peers: str | None, directory: s
 @click.option("--streams", "names", metavar="A;B", help=f"Streams: {'; '.join(STREAMS)}.")
 @click.option(
     "--peers",
+    callback=find_interpreter,
     metavar="PYTHON",
     help=f"Interpreter of an environment with deep-river: adds {_PEER}.",
 )

@@ -173,6 +173,7 @@ def _sensor(source: ZMQSource, seed: int, end: int | None) -> tuple[Connection, 
 
 def _show(report: Report, drifts: Sequence[int]) -> None:
     rows = f"{report['n_samples']:,} rows, accuracy {report['accuracy']:.1%}"
-    click.echo(f"{rows}, {report['samples_per_second']:,.0f} rows/s, drifts at {drifts}")
+    # the rate of the rows is that of the sensor
+    click.echo(f"{rows}, {1e6 / report['samples_per_second']:,.0f} us per row, drifts at {drifts}")
     tasks = ", ".join(f"{task['task']} from row {task['start']}" for task in report["tasks"])
     click.echo(f"tasks: {tasks}")

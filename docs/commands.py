@@ -45,6 +45,7 @@ file](deploy.md#configuration-files) or in environment variables: `--score-windo
 | exit code | meaning |
 | --- | --- |
 | 0 | the command succeeded; Ctrl-C or SIGTERM ended a service cleanly |
+| 1 | the command did its work, but output was lost: standard output, or records of a sink |
 | 1 | a defect (please report it), or `doctor` found a part missing or broken |
 | 2 | an error that the caller can correct, in one sentence on standard error |
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from loco_stream.errors import ConfigError
 
@@ -16,6 +17,7 @@ __all__ = [
     "layer_sizes",
     "number",
     "periods",
+    "plain",
     "require",
     "span",
 ]
@@ -26,11 +28,33 @@ _MOST_NEURONS = 65_536
 _MOST_ASCENDING = 16
 
 
-def require(name: str, value: object, check: Check) -> None:
-    """Raise `ConfigError` unless a value passes its check."""
+def plain(value: Any) -> Any:
+    """Return numbers of numpy, also in a list, tuple or dict, as those of Python.
+
+    Anything else is returned as the same object.
+    """
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        return value.item()
+    if isinstance(value, Mapping):
+        changed: Any = {key: plain(each) for key, each in value.items()}
+        return value if _are_same(changed.values(), value.values()) else changed
+    if type(value) in (list, tuple):
+        changed = type(value)(map(plain, value))
+        return value if _are_same(changed, value) else changed
+    return value
+
+
+def _are_same(some: Iterable[object], others: Iterable[object]) -> bool:
+    return all(one is other for one, other in zip(some, others, strict=True))
+
+
+def require(name: str, value: Any, check: Check) -> Any:
+    """Return a value with plain numbers; raise `ConfigError` unless it passes its check."""
+    value = plain(value)
     allowed = check(value)
     if allowed is not None:
         raise ConfigError(f"`{name}` must be {allowed}, got {value!r}")
+    return value
 
 
 def choice(*allowed: str) -> Check:

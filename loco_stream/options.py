@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 from loco_stream import _checks
 from loco_stream._checks import Check
+from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
 __all__ = [
@@ -101,19 +103,49 @@ class Layout(NamedTuple):
     n_skip: int
 
 
+Options = TypeVar("Options", bound=type)
+
+
+def names_unknown_options(cls: Options) -> Options:
+    """Make a dataclass of options say what an unknown keyword may mean."""
+    init = cls.__init__  # type: ignore[misc]
+    known = [declared.name for declared in fields(cls)]
+
+    @wraps(init)
+    def checked(self: object, **options: Any) -> None:
+        for name in options.keys() - known:
+            raise TypeError(_unknown_option(name, cls.__name__, known))
+        init(self, **options)
+
+    cls.__init__ = checked  # type: ignore[misc]
+    return cls
+
+
+def _unknown_option(name: str, owner: str, known: Sequence[str]) -> str:
+    public = [declared.name for declared in fields(ModelOptions) if declared.name != "advanced"]
+    if name in public:
+        return f"`{name}` is no option of {owner}: pass {name}=... to the estimator"
+    advice = did_you_mean(name, known)
+    if not advice and (advice := did_you_mean(name, public)):
+        advice = f"{advice[:-1]}, a parameter of the estimator?"
+    return f"{owner}() got an unexpected keyword argument {name!r}{advice}"
+
+
 def _option(default: Any, check: Check) -> Any:
     """Declare an option: its default and the check of its value."""
     return field(default=default, metadata={"check": check})
 
 
 def _check_all(options: Any) -> None:
-    """Check every declared option of a frozen dataclass."""
+    """Check every declared option of a frozen dataclass, and store plain numbers."""
     for declared in fields(options):
         check = declared.metadata.get("check")
         if check is not None:
-            _checks.require(declared.name, getattr(options, declared.name), check)
+            value = _checks.require(declared.name, getattr(options, declared.name), check)
+            object.__setattr__(options, declared.name, value)
 
 
+@names_unknown_options
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AdvancedOptions:
     """Options that few users change; pass them to an estimator as ``advanced=``.

@@ -632,7 +632,8 @@ class Sink(ABC):
         ----------
         run
             ``model``: its class name; ``parameters``: those of the model, by name; ``source``,
-            ``task`` and ``version``; ``checkpoint``: path of the checkpoint folder, or None.
+            ``task`` and ``version``; ``is_live``: of the source; ``checkpoint``: path of the
+            checkpoint folder, or None.
         """
 
     def write_block(self, predictions: Predictions) -> None:
@@ -661,6 +662,11 @@ class Sink(ABC):
     def notes(self) -> Sequence[str]:
         """Sentences on records that were lost, for the report."""
         return ()
+
+    @_default
+    def n_lost(self) -> int:
+        """Number of records that are neither delivered nor kept for a later run."""
+        return 0
 
     def export_state(self) -> Any:
         """Return what is not delivered yet, in plain values; None if the sink keeps nothing."""

@@ -190,7 +190,7 @@ def test_the_layout_follows_the_width_of_the_first_row(
     assert layout.readout_layers == readout_layers
     assert layout.n_centroids == n_centroids
     assert len(layout.leaks) == (3 if n_features <= 256 else 2)
-    assert layout.n_skip == min(n_features, layout.n_fixed)
+    assert layout.n_skip == min(n_features, 3 * layout.n_fixed)
 
 
 @pytest.mark.parametrize("n_features", [1, 50, 300])

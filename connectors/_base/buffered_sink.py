@@ -110,6 +110,9 @@ class BufferedSink(Sink):
         self._n_taken = 0
         self._changed = threading.Condition()
         self._asleep = True  # whether the thread has to be woken
+        self._is_failing = False  # between a failed try and the next records that arrive
+        self._waits_while_failing = True
+        self._has_checkpoint = False
         self._accepted_at = time.monotonic()  # when the receiver last took records or had none
         self._deadline: float | None = None  # once the end of the run has begun
         self._failure: Exception | None = None
@@ -133,6 +136,10 @@ class BufferedSink(Sink):
 
     # Called by the engine
 
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Note whether a checkpoint keeps the records that are not sent."""
+        self._has_checkpoint = run.get("checkpoint") is not None
+
     def write(self, prediction: Prediction) -> None:
         """Put a prediction into the queue."""
         if self._n_put - self._n_taken < self._max_predictions or self._has_room():
@@ -141,7 +148,7 @@ class BufferedSink(Sink):
             if self._asleep:
                 self._wake()
         else:
-            self._counts["dropped"] += 1
+            self._drop(1)
 
     def write_block(self, predictions: Predictions) -> None:
         """Put the predictions of a block into the queue, as many as have room."""
@@ -152,7 +159,7 @@ class BufferedSink(Sink):
             predictions = predictions.slice(len(part), len(predictions))
             if self._asleep:
                 self._wake()
-        self._counts["dropped"] += len(predictions)
+        self._drop(len(predictions))
 
     def write_record(self, record: Record) -> None:
         """Put a record of another kind into its queue, which is sent first."""
@@ -160,7 +167,12 @@ class BufferedSink(Sink):
             self._others.append(record)
             self._wake()
         else:
-            self._counts["dropped"] += 1
+            self._drop(1)
+
+    def _drop(self, n: int) -> None:
+        if n and not self._counts["dropped"]:
+            _log.warning("%s: the queue is full: records are dropped and counted", self.name)
+        self._counts["dropped"] += n
 
     def drain(self, report: Mapping[str, Any]) -> None:
         """Start to finish: queue the report, and let `linger` begin."""
@@ -190,12 +202,19 @@ class BufferedSink(Sink):
         lost = {
             "dropped as the queue was full": self._counts["dropped"],
             "refused": self._counts["refused"],
-            "not sent": len(self._sending) + len(self._others) + self._n_waiting,
+            "not sent": self._n_left,
         }
         counts = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count)
         if not counts:
             return []
         return [f"{self.name}: of the records {counts}; {self.last_error or 'no error'}"]
+
+    @property
+    def n_lost(self) -> int:
+        """Records dropped and refused; once closed, also those not sent and in no checkpoint."""
+        lost = self._counts["dropped"] + self._counts["refused"]
+        is_closed = self._deadline is not None
+        return lost + (self._n_left if is_closed and not self._has_checkpoint else 0)
 
     def export_state(self) -> list[bytes]:
         """Return the records that are not delivered, as JSON."""
@@ -219,6 +238,10 @@ class BufferedSink(Sink):
     def _n_waiting(self) -> int:
         return self._n_put - self._n_taken
 
+    @property
+    def _n_left(self) -> int:
+        return len(self._sending) + len(self._others) + self._n_waiting
+
     def _wake(self) -> None:
         """Let the thread look at the queues at once; while it is awake it does so every 10 ms."""
         with self._changed:
@@ -240,6 +263,8 @@ class BufferedSink(Sink):
             return self._n_waiting < self._max_predictions
         with self._changed:
             while self._failure is None and self._n_waiting >= self._max_predictions:
+                if self._is_failing and not self._waits_while_failing:
+                    return False
                 left = self._accepted_at + self._wait - time.monotonic()
                 if left <= 0:
                     return False
@@ -311,6 +336,9 @@ class BufferedSink(Sink):
                 if not self._pause(pause):
                     return False
                 pause = min(2 * pause, _LONGEST_PAUSE)
+        if self._is_failing:
+            self._is_failing = False
+            _log.info("%s: records are sent again", self.name)
         with self._changed:
             self._counts[outcome] += len(records)
             self._sending = []
@@ -321,7 +349,11 @@ class BufferedSink(Sink):
     def _note_retry(self, error: Exception) -> None:
         self.last_error = f"{type(error).__name__}: {error}"
         self._counts["retries"] += 1
-        _log.info("%s: %s; trying again", self.name, self.last_error)
+        level = logging.DEBUG if self._is_failing else logging.WARNING  # one warning per outage
+        _log.log(level, "%s: %s; trying again", self.name, self.last_error)
+        with self._changed:
+            self._is_failing = True
+            self._changed.notify_all()
 
     def _pause(self, seconds: float) -> bool:
         """Wait before the next try; False if the run ends before it."""

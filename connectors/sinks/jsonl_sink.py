@@ -15,6 +15,9 @@ from loco_stream.stream import Record
 
 __all__ = ["CONNECTORS", "JSONLSink"]
 
+_HOW = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_WAIT = 30.0
+
 
 class JSONLSink(BufferedSink):
     """Writes one JSON object per record to a file; ``-`` is standard output.
@@ -27,7 +30,8 @@ class JSONLSink(BufferedSink):
         Append to an existing file, as a resumed run must. Otherwise it is replaced by the first
         record, or by an empty file at the end of a run without records.
     wait
-        Time that the learner waits for a slow disk; then records are dropped.
+        Time that the learner waits for a slow disk; then records are dropped. By default 30 s. The
+        rows of a live source do not wait while writing fails, unless the option is given.
     batch
         As in `BufferedSink`.
     options
@@ -36,7 +40,7 @@ class JSONLSink(BufferedSink):
     Raises
     ------
     ConfigError
-        The path is a folder, or its folder does not exist.
+        The path cannot be written.
 
     Examples
     --------
@@ -58,19 +62,23 @@ class JSONLSink(BufferedSink):
         path: str | os.PathLike[str],
         *,
         append: bool = True,
-        wait: Seconds = 30.0,
+        wait: Seconds | None = None,
         batch: int = 1000,
         **options: Any,
     ) -> None:
         self._path = os.fspath(path)
-        super().__init__(f"jsonl:{self._path}", wait=wait, batch=batch, **options)
-        folder = os.path.dirname(self._path) or "."
-        if self._path != "-" and (os.path.isdir(self._path) or not os.path.isdir(folder)):
-            raise ConfigError(
-                f"cannot write {self._path}: it is a folder, or its folder does not exist"
-            )
+        seconds = _WAIT if wait is None else wait
+        super().__init__(f"jsonl:{self._path}", wait=seconds, batch=batch, **options)
+        if self._path != "-":
+            _check_path(self._path)
+        self._has_default_wait = wait is None
         self._append = append
         self._file: int | None = None
+
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Let no live source wait for a file that cannot be written."""
+        super().begin(run)
+        self._waits_while_failing = not (self._has_default_wait and run.get("is_live"))
 
     def send(self, records: Sequence[Record]) -> None:
         """Write one line per record."""
@@ -87,8 +95,8 @@ class JSONLSink(BufferedSink):
     def _open(self) -> int:
         if self._file is not None:
             return self._file
-        how = os.O_RDWR | os.O_APPEND | os.O_CREAT
-        self._file = os.open(self._path, how if self._append else how | os.O_TRUNC, 0o644)
+        how = _HOW if self._append else _HOW | os.O_TRUNC
+        self._file = os.open(self._path, how, 0o644)
         self._append = True  # it may be opened again after a failure
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":  # a full disk cut the last line off
@@ -107,6 +115,22 @@ class JSONLSink(BufferedSink):
         if not self._append:
             self._open()
             self.disconnect()
+
+
+def _check_path(path: str) -> None:
+    """Refuse a path that cannot be written; no file is left behind or changed."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        raise ConfigError(f"cannot write {path}: it is a folder, or its folder does not exist")
+    is_new = not os.path.lexists(path)
+    try:
+        # a pipe is not opened here: its reader would take the end of the check for that of the run
+        if is_new or os.path.isfile(path):
+            os.close(os.open(path, _HOW, 0o644))
+        if is_new:
+            os.unlink(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 CONNECTORS = (Connector("jsonl", JSONLSink, (Form("jsonl:PATH", JSONLSink.guarantee),)),)

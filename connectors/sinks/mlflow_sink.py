@@ -106,6 +106,7 @@ class MLflowSink(BufferedSink):
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Keep what becomes the parameters of the run."""
+        super().begin(run)
         self._facts = dict(run)
 
     def export_state(self) -> Any:

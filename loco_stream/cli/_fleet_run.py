@@ -30,7 +30,7 @@ from loco_stream.cli._options import (
 )
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import Interrupt, stop_on_signal
-from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
 from loco_stream.cli._warm_up import OF_ALARMS, OF_FORECASTS, OF_TARGETS, freeze_loaded, warm_up
 from loco_stream.errors import ConfigError
@@ -323,6 +323,7 @@ def command(
             LOGGER.info("ended before the first row")
     if report is not None:
         _finish(report, state)
+        check_delivered(report)
 
 
 def _run_partitions(

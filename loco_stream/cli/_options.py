@@ -251,7 +251,7 @@ def model_options(holdout: int | None) -> Decorator:
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0, 2**63 - 1),
+            type=click.IntRange(0, 2**64 - 1),
             default=0,
             show_default=True,
             metavar="N",

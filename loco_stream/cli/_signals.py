@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import IO, Protocol
 
@@ -18,6 +18,10 @@ __all__ = ["EndedEarly", "Interrupt", "SignalHandler", "stop_on_signal"]
 
 class Stoppable(Protocol):
     """An engine or a fleet runner."""
+
+    @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
 
     def stop(self) -> None:
         """End after the rows at hand."""
@@ -51,6 +55,9 @@ class SignalHandler:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle one signal."""
         if self._signalled:
+            with suppress(Exception):  # whatever the signal interrupted, the process ends
+                kept = "nothing was learned" if self.engine is None else self.engine.kept
+                report_error(f"ended at once, without a report: {kept}")
             os._exit(128 + number)
         self._signalled = True
         if self.engine is None:

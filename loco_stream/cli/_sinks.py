@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from loco_stream.cli._logging import LOGGER
+from loco_stream.cli._logging import LOGGER, report_error
 from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.stream import Sink
 
-__all__ = ["SinkOptions", "sink_options"]
+__all__ = ["SinkOptions", "check_delivered", "sink_options"]
+
+
+class _RecordsLost(click.ClickException):
+    """A command did its work, and sinks lost records of it: exit code 1."""
+
+    def show(self, file: IO[str] | None = None) -> None:
+        report_error(self.format_message())
+
+
+def check_delivered(report: Mapping[str, Any]) -> None:
+    """End the command with exit code 1 if sinks lost records; call it when all else is done."""
+    lost = report.get("n_lost_records", 0)
+    if lost:
+        what = "1 record was" if lost == 1 else f"{lost:,} records were"
+        raise _RecordsLost(f"{what} lost by sinks, which the notes of the report name")
 
 
 @dataclass(frozen=True, slots=True)

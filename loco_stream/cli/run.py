@@ -37,7 +37,7 @@ from loco_stream.cli._options import (
 )
 from loco_stream.cli._renamed import refuse_option
 from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
-from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
@@ -185,7 +185,8 @@ Examples
   loco-stream run "csv:rows.csv?target=kind" --checkpoint state/
   loco-stream run "csv:rows.csv?target=kind" --checkpoint state/ --resume
 
-Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it at once.
+Ctrl-C ends the run with the report of the rows so far; a second Ctrl-C ends it at once,
+without a report and without another checkpoint.
 """
 
 
@@ -256,3 +257,4 @@ def command(
         report = run_and_report(prepare, options, page, network, log)
     if report["n_unlabelled"] and not report["n_samples"]:
         LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")
+    check_delivered(report)

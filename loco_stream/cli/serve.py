@@ -121,7 +121,8 @@ def command(
       off          the rows since the last checkpoint
 
     The first signal ends the service cleanly: the rows at hand are learned, a checkpoint is written
-    and the rows are acknowledged. A second signal ends it at once.
+    and the rows are acknowledged. A second signal ends it at once,
+    without another checkpoint.
     """
     state.check()
     page.check()

@@ -14,7 +14,7 @@ from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import SourceOptions, source_options
-from loco_stream.cli._sinks import SinkOptions, sink_options
+from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.cli.run import RunOptions, run_and_report, run_options
@@ -36,7 +36,7 @@ Examples
 
 A row raises an alarm if one of its columns holds what it has not held before. Each alarm is logged,
 and is a record of kind "anomaly" for every sink. Ctrl-C ends the run with the report of the rows so
-far; a second Ctrl-C ends it at once.
+far; a second Ctrl-C ends it at once, without a report and without another checkpoint.
 """
 
 
@@ -45,7 +45,7 @@ far; a second Ctrl-C ends it at once.
 @alarm_options
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
     metavar="N",
@@ -92,4 +92,5 @@ def command(
         )
 
     with telemetry.open() as otlp:
-        run_and_report(prepare, options, page, network, log)
+        report = run_and_report(prepare, options, page, network, log)
+    check_delivered(report)

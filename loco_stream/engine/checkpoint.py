@@ -153,6 +153,8 @@ class CheckpointWriter:
         Why the last checkpoint could not be written, or None.
     written_at
         Monotonic time of the last durable checkpoint, or None.
+    written_rows
+        Rows learned up to the last durable checkpoint, or None.
     """
 
     def __init__(self, folder: CheckpointFolder, written: Callable[[int], None]) -> None:
@@ -161,6 +163,7 @@ class CheckpointWriter:
         self._thread: threading.Thread | None = None
         self.error: CheckpointError | None = None
         self.written_at: float | None = None
+        self.written_rows: int | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -191,6 +194,7 @@ class CheckpointWriter:
         else:
             self.error = None
             self.written_at = time.monotonic()
+            self.written_rows = config.get("n_samples")
             seconds = self.written_at - began
             _log.info("checkpoint %d in %s took %.2f s", number, self._folder.path, seconds)
 

@@ -423,6 +423,7 @@ class StreamEngine:
             "source": self.source.name,
             "task": self._measures.problem,
             "version": __version__,
+            "is_live": self.source.is_live,
             "checkpoint": self._commits.folder,
         }
 
@@ -515,6 +516,7 @@ class StreamEngine:
         self._listeners.close(report.to_dict())
         report["notes"].extend(self._listeners.notes[n_notes:])
         report["sinks"].update(self._listeners.counters())
+        report = Report({**report, "n_lost_records": self._listeners.n_lost})
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
         if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:
@@ -545,6 +547,12 @@ class StreamEngine:
         """Why rows are not durable or not learned at the moment; None if they are."""
         store = self._commits.store
         return (None if store is None else store.alarm) or self._handler.alarm
+
+    @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
+        store = self._commits.store
+        return "nothing was kept" if store is None else store.kept
 
     @property
     def lag(self) -> float | None:

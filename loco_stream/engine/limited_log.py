@@ -1,13 +1,16 @@
-"""Warnings at a bounded rate."""
+"""Warnings at a bounded rate, and alarms of which one that lasts is logged once."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-__all__ = ["LimitedLog"]
+from loco_stream.monitor.alarm import Alarm
+
+__all__ = ["AlarmLines", "LimitedLog"]
 
 _SECONDS = 10.0
+_QUIET_ROWS = 500
 
 
 class LimitedLog:
@@ -34,3 +37,32 @@ class LimitedLog:
         n = self._suppressed.pop(message, 0)
         more = f" ({n} more since the last such message)" if n else ""
         self._log.warning(message + more, *args)
+
+
+class AlarmLines:
+    """Logs the alarms of a monitor, and a warning of a detector once while it lasts.
+
+    Errors near the threshold of a detector raise the same warning many times. It is over after a
+    drift of the detector, or after 500 rows without a warning.
+
+    Parameters
+    ----------
+    log
+        Where alarms go.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._warned_at: dict[tuple[str, str], int] = {}  # last warning by kind and detector
+
+    def add(self, alarm: Alarm) -> None:
+        """Log an alarm, unless it is a warning that lasts."""
+        which = (alarm.kind, alarm.detector)
+        if alarm.state != "warning":
+            self._warned_at.pop(which, None)
+            self._log.info("%s", alarm)
+            return
+        before = self._warned_at.get(which)
+        self._warned_at[which] = alarm.at
+        if before is None or alarm.at - before >= _QUIET_ROWS:
+            self._log.info("%s", alarm)

@@ -47,6 +47,7 @@ class Listeners:
         self.n_failed_calls = 0  # exceptions in callbacks
         self.notes: list[str] = []  # one sentence per failure and per sink that lost records
         self._removed_counts: dict[str, int] = {}  # counters of removed sinks
+        self._n_lost_by_failed = 0
 
     def on(self, kind: str, function: Callback) -> None:
         """Call `function` with every record of `kind`."""
@@ -120,7 +121,7 @@ class Listeners:
         for sink, drain_failure in zip(self._sinks, failures, strict=True):
             failure = _failure(sink.close, report) or drain_failure
             if failure is not None:
-                self._note_failure("sink", _name(sink), failure)
+                self._note_failed_sink(sink, failure)
             self.notes += sink.notes
         self._call(of_report(report))
 
@@ -130,6 +131,11 @@ class Listeners:
         for sink in self._sinks:
             counts |= _counters(sink)
         return counts
+
+    @property
+    def n_lost(self) -> int:
+        """Records that sinks lost; of a sink that raised, at least one."""
+        return self._n_lost_by_failed + sum(sink.n_lost for sink in self._sinks)
 
     def export_state(self) -> dict[str, Any]:
         """Return what the sinks have not delivered yet, by sink name."""
@@ -166,6 +172,11 @@ class Listeners:
         self._sinks.remove(sink)
         self._prediction_sinks = self._sinks_of("prediction")
         self._removed_counts |= _counters(sink)
+        self._note_failed_sink(sink, error)
+
+    def _note_failed_sink(self, sink: Sink, error: Exception) -> None:
+        known = sink.n_lost if sink in self._sinks else 0  # which `n_lost` counts already
+        self._n_lost_by_failed += max(1, sink.n_lost) - known
         self._note_failure("sink", _name(sink), error)
 
     def _note_failure(self, what: str, name: str, error: Exception) -> None:

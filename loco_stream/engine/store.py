@@ -95,6 +95,16 @@ class Store:
         return self._log_alarm or (str(self._writer.error) if self._writer.error else None)
 
     @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
+        rows = self._writer.written_rows
+        if self._wal is not None:
+            return "the checkpoints and the log are kept"
+        if rows is None:
+            return "no checkpoint was written"
+        return f"nothing after the last checkpoint, at row {rows:,}, was kept"
+
+    @property
     def age(self) -> float:
         """Seconds since the last checkpoint became durable, or since the start."""
         return time.monotonic() - (self._writer.written_at or self._saved_at)
@@ -119,6 +129,7 @@ class Store:
                     f"continue with {value!r}"
                 )
         _log.info("resuming from %s", file)
+        self._writer.written_rows = saved.config.get("n_samples")
         return saved
 
     def replay(self, after: int) -> Iterator[tuple[int, list[Event], Config, float]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from loco_stream._problems import TARGETS, is_numeric, plain_label
-from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.engine.limited_log import AlarmLines, LimitedLog
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import (
     BlockPredictions,
@@ -120,6 +120,7 @@ class Trainer:
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
         self._emit_alarm: Callable[[Alarm, Row], None] | None = None
+        self._alarm_lines = AlarmLines(_log)
 
     def set_task(
         self, adapter: ModelAdapter, measures: RunMeasures, monitor: TaskMonitor | None
@@ -477,7 +478,7 @@ class Trainer:
 
     def _take_alarms(self, alarms: Sequence[Alarm], row: Row) -> None:
         for alarm in alarms:
-            _log.info("%s", alarm)
+            self._alarm_lines.add(alarm)
             if alarm.state == "drift":
                 self.last_drift = alarm.at
                 self.n_drifts += 1

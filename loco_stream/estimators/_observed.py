@@ -14,7 +14,7 @@ from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.row_times import NO_TIMES
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import Table, table
-from loco_stream.estimators.tickets import Ticket
+from loco_stream.estimators.tickets import Origin, Ticket
 from loco_stream.learner.delayed_labels.pending import (
     HEAD,
     LAST_LABEL,
@@ -32,6 +32,9 @@ __all__ = [
     "reset_context",
     "rows_by_name",
 ]
+
+
+_CHANGED = "`x` must be a ticket of this model as `observe_one` returned it; learn the row itself"
 
 
 def reset_context(core: ModelCore) -> None:
@@ -142,6 +145,8 @@ def learn_ticket(core: ModelCore, ticket: Ticket, y: Any) -> None:
 
 def _check_ticket(core: ModelCore, ticket: Ticket) -> None:
     """Refuse a ticket that is another model's, was learned, or would be misread by kernels."""
+    if not _is_whole(ticket):
+        raise InputError(_CHANGED)
     predicted = ticket.predicted
     if None not in (ticket.origin, core.origin) and ticket.origin is not core.origin:
         raise InputError("`x` must be a ticket of this model, got one of another; learn the row")
@@ -149,12 +154,30 @@ def _check_ticket(core: ModelCore, ticket: Ticket) -> None:
         raise InputError("`x` must be a ticket that was not learned, got one that was")
     if len(predicted) == 0 or _is_sound(core, predicted):
         return
-    raise InputError("`x` must be a ticket of this model; learn the row itself")
+    raise InputError(_CHANGED)
+
+
+def _is_whole(ticket: Ticket) -> bool:
+    """Return whether a ticket has a row, numbers and an origin of the right kinds."""
+    names = ("x", "features", "predicted", "origin")
+    if not all(hasattr(ticket, name) for name in names):
+        return False
+    x, features, predicted, origin = (getattr(ticket, name) for name in names)
+    if not isinstance(origin, Origin | None) or not isinstance(predicted, np.ndarray):
+        return False
+    if predicted.ndim != 1 or predicted.dtype != np.float64:
+        return False
+    if features is None:
+        return isinstance(x, Mapping)
+    if not isinstance(features, tuple | list) or not isinstance(x, np.ndarray):
+        return False
+    # kernels read one row for the one label
+    return x.shape == (1, len(features)) and all(isinstance(name, Hashable) for name in features)
 
 
 def _is_sound(core: ModelCore, predicted: Float64) -> bool:
     settings = core.settings
-    if settings is None or predicted.ndim != 1 or predicted.dtype != np.float64:
+    if settings is None:
         return False
     lags = slice(HEAD, HEAD + settings.n_lags)  # NaN where there was no value yet
     is_number = np.abs(predicted) <= LARGEST

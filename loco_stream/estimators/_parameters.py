@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
 
@@ -26,21 +28,28 @@ _CHANGED_BY = {"class_weight": "call `set_class_weight`"}
 def names_moved_parameters(
     init: Callable[Concatenate[Self, P], None],
 ) -> Callable[Concatenate[Self, P], None]:
-    """Make a constructor say where a parameter of release 0.2 went."""
+    """Make a constructor say where a parameter of release 0.2 went, or what another may mean."""
+    known = [name for name in inspect.signature(init).parameters if name != "self"]
 
     @wraps(init)
     def checked(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
         for name in kwargs:
-            if name in MOVED:
-                raise TypeError(
-                    f"`{name}` moved: pass advanced=AdvancedOptions({name}=...) "
-                    f"to {type(self).__name__}"
-                )
-            if name in REMOVED:
-                raise TypeError(f"`{name}` was removed: {REMOVED[name]}")
+            if name not in known:
+                raise TypeError(_unknown(name, type(self).__name__, known))
         init(self, *args, **kwargs)
 
     return checked
+
+
+def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
+    if name in MOVED and "advanced" in known:
+        return f"`{name}` moved: pass advanced=AdvancedOptions({name}=...) to {owner}"
+    if name in REMOVED:
+        return f"`{name}` was removed: {REMOVED[name]}"
+    advice = did_you_mean(name, known)
+    if not advice and "advanced" in known and (advice := did_you_mean(name, sorted(MOVED))):
+        advice = f"{advice[:-1]}, an option of advanced=AdvancedOptions(...)?"
+    return f"{owner}() got an unexpected keyword argument {name!r}{advice}"
 
 
 def fixed_parameter(model: object, name: str) -> ConfigError:

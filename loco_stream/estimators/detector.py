@@ -15,7 +15,7 @@ from loco_stream import _checks
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
-from loco_stream.estimators._parameters import fixed_parameter
+from loco_stream.estimators._parameters import fixed_parameter, names_moved_parameters
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
@@ -106,18 +106,16 @@ class LOCODetector(AnomalyDetector):
 
     _parameters = ("every", "memory", "seed")
 
+    @names_moved_parameters
     def __init__(
         self,
         every: float = 1000,
         memory: Sequence[float] | None = None,
         seed: int | None = None,
     ) -> None:
-        _checks.require("every", every, _checks.number(10.0, 1e9))
-        _checks.require("memory", memory, _checks.span(1e-3, 1e6))
-        _checks.require("seed", seed, _checks.integer(0, 2**64 - 1, optional=True))
-        self.every = every
-        self.memory = memory
-        self.seed = seed
+        self.every = _checks.require("every", every, _checks.number(10.0, 1e9))
+        self.memory = _checks.require("memory", memory, _checks.span(1e-3, 1e6))
+        self.seed = _checks.require("seed", seed, _checks.integer(0, 2**64 - 1, optional=True))
         self.score_ = 0.0
         self.state_ = 0.0
         self.alarm_ = False

@@ -13,7 +13,7 @@ from river.time_series.base import Forecaster
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
-from loco_stream.estimators._parameters import fixed_parameter
+from loco_stream.estimators._parameters import fixed_parameter, names_moved_parameters
 from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
@@ -85,6 +85,7 @@ class LOCOForecaster(Forecaster):
     True
     """
 
+    @names_moved_parameters
     def __init__(
         self,
         memory: Sequence[float] | None = (0.3, 50.0),
@@ -102,12 +103,12 @@ class LOCOForecaster(Forecaster):
             hidden_sizes=hidden_sizes,
             advanced=AdvancedOptions(memoryless_members=False),
         )
-        self.memory = memory
-        self.max_delay = max_delay
-        self.seasons = seasons
-        self.seed = seed
-        self.heads = heads
-        self.hidden_sizes = hidden_sizes
+        self.memory = options.memory
+        self.max_delay = options.max_delay
+        self.seasons = checked.seasons
+        self.seed = options.seed
+        self.heads = checked.heads
+        self.hidden_sizes = options.hidden_sizes
         self._history = _History(checked.heads, tuple(checked.seasons or ()))
         self._core = HeadCore(options, checked.heads)
 

@@ -39,7 +39,8 @@ def _none() -> None:
 class Ticket:
     """A row that was observed, with the prediction made at that time.
 
-    `learn_one` takes it in place of the row, once.
+    `learn_one` takes it in place of the row, once. A copy, for example by pickle, is a ticket of
+    its own: the model would learn its row again.
 
     Parameters
     ----------

@@ -335,6 +335,11 @@ class PartitionedFleet:
         """End `run`; may be called from a signal handler or another thread."""
         self._stopping.set()
 
+    @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
+        return "acknowledged rows are kept, the others are read again"
+
     def run(self, seconds: float = 1.0) -> FleetReport:
         """Assign all partitions and poll until every stream has ended or `stop` is called."""
         self.assign()

@@ -167,8 +167,16 @@ class FleetRunner:
             self._reader.close()
             self._reader.source.close()
         report = self.report()
+        n_notes = len(self._listeners.notes)
         self._listeners.close(report)
+        report["notes"] += self._listeners.notes[n_notes:]
+        report["n_lost_records"] = self._listeners.n_lost
         return report
+
+    @property
+    def kept(self) -> str:
+        """What is kept if the process ends now, in one clause."""
+        return "acknowledged rows are kept, the others are read again"
 
     @property
     def stopping(self) -> bool:

@@ -32,8 +32,9 @@ _OTHERS = (
     ReportKey("fading_average_precision",
               "the same with weights that fall by 0.1 % per row of age", "fraction",
               "fading_average_precision", problem="classification"),
-    ReportKey("samples_per_second", "rows over the time since the first one, without waiting",
-              "rows/s", "rows_per_second", label="samples per second", form="{:,.0f}"),
+    ReportKey("samples_per_second",
+              "rows per second of work since the first one: waiting for rows does not count",
+              "rows/s", "rows_per_second", label="samples per second of work", form="{:,.0f}"),
     ReportKey("latency_us", "p50 and p99 of the time from the arrival of a row until it is "
               "learned, and the most rows that were learned together: each row of a block, in "
               "which files are read, has the time of the whole block", "us",
@@ -124,6 +125,8 @@ _OTHERS = (
               label="failed callbacks"),
     ReportKey("sinks", "records by sink: sent, dropped, refused by the receiver, retried",
               "records", "sink", "parts"),
+    ReportKey("n_lost_records", "records that a sink neither delivered nor keeps for a later run",
+              "records", "records_lost", "counter", label="records lost by sinks"),
     ReportKey("skipped_updates", "learning steps left out because a value was not finite", "rows",
               "updates_skipped", "counter"),
     ReportKey("categories",

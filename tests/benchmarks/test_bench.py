@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import benchmarks
 from benchmarks import BENCHES, contenders, imbalanced, paper, rare, release, streams
+from benchmarks.__main__ import main
 from benchmarks.grid import Grid
 from benchmarks.machine import fingerprint, record
 from benchmarks.monitor import deviations
@@ -54,6 +55,29 @@ def _no_data(monkeypatch):
 def test_help_has_an_example(name):
     text = CliRunner().invoke(_command(name), ["--help"]).output
     assert f"python -m benchmarks {name}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["wide"], "benchmarks: MNIST is not on this machine; give --data DIR"),
+        (["paper"], "benchmarks: nothing is left to measure: the notes above name the missing"),
+        (["plasticity", "--only", "nope"], "benchmarks: `--only` must name some of"),
+        (["avalanche", "--peers", "/nope"], "benchmarks: `--peers` must be the Python interpreter"),
+        (["learning", "--peers", "/nope"], "benchmarks: `--peers` must be the Python interpreter"),
+        (["wyde"], "benchmarks: there is no command 'wyde'; did you mean 'wide'?"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_an_error_is_one_sentence_and_exit_code_1(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, words)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(sentence)
+    assert result.stderr.count("\n") == 1
+    if words == ["paper"]:
+        assert "give --data DIR" in result.stdout
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import signal
 import subprocess
@@ -119,6 +120,7 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert "120 samples" in result.stdout
+    assert "samples per second of work" in result.stdout
     assert "accuracy of repeating the" in result.stdout
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["n_samples"] == 120
@@ -132,6 +134,39 @@ def test_run_reports_in_a_table_in_json_and_in_a_picture(loco, rows, tmp_path):
     hits = [p["label"] == p["prediction"] for p in predictions if p["prediction"] is not None]
     assert report["accuracy"] == sum(hits) / len(hits)
     assert all(abs(sum(p["proba"].values()) - 1) < 1e-6 for p in predictions[1:])
+
+
+def test_a_sink_that_cannot_be_opened_is_refused_before_the_first_row(loco, rows):
+    result = loco("run", f"csv:{rows}?target=kind", "--sink", "jsonl:/proc/p.jsonl", *QUICK)
+    assert refused(result) == "loco-stream: cannot write /proc/p.jsonl: No such file or directory"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "csv:rows.csv?target=kind", *QUICK),
+        ("watch", "csv:rows.csv?use=u,v", "--sink", "jsonl:reports.jsonl"),
+        ("fleet", "csv:rows.csv?target=kind", "--key", "colour", "--checkpoint", "f", *QUICK),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_command_whose_sinks_lost_records_ends_with_code_1(loco, rows, tmp_path, command):
+    lost = "jsonl:/dev/full?wait=0.2&linger=0.2"
+    result = loco(*command, "--sink", lost, "--report", "r.json")
+    assert result.exit_code == 1, result.output
+    assert "lost by sinks" in result.stderr.strip().splitlines()[-1]
+    assert result.stderr.count("No space left on device; trying again") == 1
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["n_lost_records"] > 0
+    assert any("/dev/full" in note for note in report["notes"])
+
+
+def test_the_seeds_of_the_command_are_those_of_the_estimators(loco, rows):
+    shown = loco("run", f"csv:{rows}?target=kind", "--seed", 2**64 - 1, "--json", *QUICK)
+    assert json.loads(shown.stdout)["seed"] == 2**64 - 1
+    for command in ("run", "watch"):
+        refused(loco(command, f"csv:{rows}?target=kind", "--seed", 2**64))
 
 
 def test_fractional_labels_mean_regression_and_task_overrides(loco, tmp_path):
@@ -295,6 +330,8 @@ def test_the_progress_line_shows_rows_scores_and_drifts():
     }
     text = line(status, time.monotonic())
     assert text == "00:00  10 samples  window error 0.25  no drift  3 waiting for labels"
+    working = line({**status, "samples_per_second": 5000.0}, time.monotonic())
+    assert working.startswith("00:00  10 samples  200 us per row  window error")
     assert line({}, time.monotonic()) == "00:00  waiting for the first row"
     assert line(status, time.monotonic() - 3700, 3700.0).startswith("1:01:40  10 samples")
     assert line(status, time.monotonic(), 65.0).endswith("  01:05 left")

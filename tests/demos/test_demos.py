@@ -215,6 +215,8 @@ def test_machine_detects_recovers_and_retains():
     done = play("machine", "--seconds", 6)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("yes ") == 3
+    assert re.search(r" \d+ us per row,", done.stdout)
+    assert "rows/s" not in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
 
 import pytest
 
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.limited_log import LimitedLog
+from loco_stream.engine.limited_log import AlarmLines, LimitedLog
 from loco_stream.errors import ConfigError, SourceError
+from loco_stream.monitor import Alarm
 from loco_stream.stream import Sample
 from tests.helpers.standin import ListSource, Means
 
@@ -91,6 +93,40 @@ def test_a_limited_log_counts_what_it_leaves_out(caplog, monkeypatch):
         "lost 11 (2 more since the last such message)",
         "another",
     ]
+
+
+def test_a_warning_that_lasts_is_one_line(caplog):
+    caplog.set_level(logging.INFO, "loco_stream")
+    lines = AlarmLines(logging.getLogger("loco_stream.test"))
+
+    def alarm(at, state, kind="concept", detector="HDDMA"):
+        lines.add(Alarm(at, kind, detector, state, at))
+
+    for at in (100, 100, 100, 300, 799):
+        alarm(at, "warning")
+    alarm(800, "warning", "input", "energy")
+    alarm(801, "drift")
+    alarm(802, "warning")
+    alarm(1302, "warning")
+    told = messages(caplog, logging.INFO)
+    assert [text.split(":")[0] for text in told if "warning" in text] == [
+        "warning at row 100",
+        "warning at row 800",
+        "warning at row 802",
+        "warning at row 1302",
+    ]
+    assert len(told) == 5
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_errors_that_flap_about_a_threshold_are_not_logged_again_and_again(caplog, seed):
+    caplog.set_level(logging.INFO, "loco_stream")
+    chance = random.Random(seed)
+    flips = [chance.random() < (0.05 if i < 1000 else 0.15) for i in range(2500)]
+    stream = [Sample({"a": float(i % 2)}, f"c{(i + flips[i]) % 2}", i) for i in range(2500)]
+    StreamEngine(Means(), ListSource(stream)).run()
+    warnings = [text for text in messages(caplog, logging.INFO) if text.startswith("warning at")]
+    assert 1 <= len(warnings) <= 2
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])

@@ -9,7 +9,13 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
+from loco_stream import (
+    AdvancedOptions,
+    LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
+    LOCORegressor,
+)
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._parameters import MOVED, REMOVED
 from loco_stream.options import DEFAULTS, ModelOptions
@@ -127,6 +133,63 @@ def test_a_moved_keyword_raises_and_names_its_new_place(kind, name):
 def test_a_removed_keyword_raises_and_names_the_removal(kind, name):
     with pytest.raises(TypeError, match=f"`{name}` was removed: {REMOVED[name]}"):
         kind(**{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("make", "meant"),
+    [
+        (lambda: LOCOClassifier(hiden_sizes=3), "did you mean 'hidden_sizes'?"),
+        (lambda: LOCOForecaster(head=3), "did you mean 'heads'?"),
+        (lambda: LOCODetector(evry=50), "did you mean 'every'"),
+        (
+            lambda: LOCORegressor(crdit="mirror"),
+            "did you mean 'credit', an option of advanced=AdvancedOptions(...)?",
+        ),
+        (lambda: AdvancedOptions(crdit="mirror"), "did you mean 'credit'?"),
+        (
+            lambda: AdvancedOptions(hiden_sizes=3),
+            "did you mean 'hidden_sizes', a parameter of the estimator?",
+        ),
+        (
+            lambda: AdvancedOptions(hidden_sizes=3),
+            "`hidden_sizes` is no option of AdvancedOptions: pass hidden_sizes=... to the",
+        ),
+    ],
+)
+def test_a_misspelt_or_misplaced_keyword_names_what_it_may_mean(make, meant):
+    with pytest.raises(TypeError, match=re.escape(meant)):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"seed": np.int64(3)}, 3),
+        ({"seed": np.uint64(2**64 - 1)}, 2**64 - 1),
+        ({"hidden_sizes": (np.int32(4), 8)}, (4, 8)),
+        ({"retention": np.float32(0.5)}, 0.5),
+        ({"class_weight": {"a": np.float64(2.0)}}, {"a": 2.0}),
+        ({"memory": [np.float64(0.5), np.int8(50)]}, [0.5, 50]),
+        ({"advanced": AdvancedOptions(gain=np.float32(3.0))}, AdvancedOptions(gain=3.0)),
+    ],
+)
+def test_numbers_of_numpy_are_kept_as_those_of_python(given, kept):
+    ((name, _),) = given.items()
+    model = LOCOClassifier(**given)
+    assert repr(getattr(model, name)) == repr(kept)
+    assert repr(getattr(model._core.options, name)) == repr(kept)
+
+
+def test_other_estimators_take_numbers_of_numpy_too():
+    assert repr(LOCODetector(seed=np.int64(3)).seed) == "3"
+    forecaster = LOCOForecaster(heads=np.int8(3), seasons=(np.int64(4),))
+    assert repr((forecaster.heads, forecaster.seasons)) == "(3, (4,))"
+
+
+@pytest.mark.parametrize("value", [np.float64(3.0), np.True_, np.array([3]), "3"])
+def test_a_seed_is_an_integer(value):
+    with pytest.raises(ConfigError, match="`seed` must be None or an integer"):
+        LOCOClassifier(seed=value)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -52,16 +52,17 @@ def damaged_copy(model, path, name, change):
     return path
 
 
-@pytest.mark.parametrize("count", [4, 2**62, -1])
-def test_a_number_of_pending_rows_beyond_its_array_is_refused(tmp_path, count):
+@pytest.mark.parametrize("count", [5, 2**62, -1])
+@pytest.mark.parametrize("name", ["n_pending", "n_waiting"])
+def test_a_number_of_pending_rows_beyond_its_array_is_refused(tmp_path, name, count):
     model = LOCOClassifier(hidden_sizes=(8,), seed=0)
     model.learn_array(*blobs(50))
 
     def change(array):
         array[0] = count
 
-    path = damaged_copy(model, tmp_path / "m.loco", "experts.discriminant.n_pending", change)
-    with pytest.raises(CheckpointError, match="`n_pending` must be 0 to 3"):
+    path = damaged_copy(model, tmp_path / "m.loco", f"experts.discriminant.{name}", change)
+    with pytest.raises(CheckpointError, match=f"`{name}` must be 0 to [34], got"):
         load(path)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 
 import msgspec
@@ -215,6 +217,87 @@ def test_the_learner_waits_for_a_slow_receiver_up_to_the_wait_option():
     sink.close({})
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize(("is_live", "n_dropped"), [(False, 0), (True, 39)])
+def test_a_recording_waits_for_a_file_that_cannot_be_written_and_a_live_source_does_not(
+    tmp_path, is_live, n_dropped
+):
+    path = tmp_path / "out.jsonl"
+    path.symlink_to("/dev/full")
+    sink = open_sink(f"jsonl:{path}?only=prediction&queue=10&batch=1&linger=60")
+    sink.begin({"is_live": is_live, "checkpoint": None})
+    sink.write(prediction(0))
+    wait_until(lambda: sink.stats["retries"])
+    for seq in range(1, 11):
+        sink.write(prediction(seq))
+    repair = threading.Timer(0.0 if is_live else 0.5, _replace, (path, tmp_path / "good.jsonl"))
+    if not is_live:
+        repair.start()
+    for seq in range(11, 50):
+        sink.write(prediction(seq))
+    if is_live:
+        repair.start()
+    sink.close({})
+    assert sink.stats["dropped"] == sink.n_lost == n_dropped
+    assert [record["seq"] for record in lines(tmp_path / "good.jsonl")] == list(
+        range(50 - n_dropped)
+    )
+
+
+def _replace(link, target):
+    """Let a link show a good file: the disk has room again."""
+    link.unlink()
+    link.symlink_to(target)
+
+
+def test_an_outage_is_one_warning_and_so_is_the_first_drop(caplog):
+    caplog.set_level("INFO", logger="loco_stream")
+    port = free_port()
+    sink = open_sink(f"http://127.0.0.1:{port}/?only=prediction&queue=5&linger=20")
+    for seq in range(100):
+        sink.write(prediction(seq))
+    wait_until(lambda: sink.stats["retries"] > 2)
+    with Webhook(port):
+        wait_until(lambda: sink.stats["sent"] == 100 - sink.stats["dropped"])
+    sink.close({})
+    said = [
+        (record.levelname, record.getMessage().partition(f"{sink.name}: ")[2])
+        for record in caplog.records
+    ]
+    warnings = sorted(text for level, text in said if level == "WARNING")
+    assert len(warnings) == 2
+    assert "trying again" in warnings[0]
+    assert "records are dropped" in warnings[1]
+    assert [text for level, text in said if level == "INFO"] == ["records are sent again"]
+
+
+def test_the_report_counts_lost_records_and_a_checkpoint_keeps_those_not_sent(tmp_path):
+    rows = [Sample({"a": 1.0}, "x", i) for i in range(20)]
+
+    def lost(**options):
+        sink = open_sink(f"http://127.0.0.1:{free_port()}/?only=prediction&linger=0")
+        report = StreamEngine(Means(), ListSource(rows), sinks=[sink], **options).run()
+        assert "20 not sent" in report["notes"][0]
+        return report["n_lost_records"]
+
+    assert lost() == 20
+    assert lost(checkpoint=tmp_path / "state") == 0
+
+    class Broken(Sink):
+        def write(self, prediction):
+            raise KeyError("a bug")
+
+    report = StreamEngine(Means(), ListSource(rows), sinks=[Broken()]).run()
+    assert report["n_lost_records"] == 1
+
+
+def test_the_check_of_a_path_leaves_no_file_behind(tmp_path):
+    open_sink(f"jsonl:{tmp_path}/out.jsonl")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="it is a folder"):
+        open_sink(f"jsonl:{tmp_path}")
+
+
 def test_undelivered_records_are_stored_in_the_checkpoint(tmp_path):
     port = free_port()
     url = f"http://127.0.0.1:{port}/?linger=0&batch=100"
@@ -355,6 +438,7 @@ def test_the_run_continues_without_a_sink_whose_thread_failed(tmp_path):
         ("jsonl", r"'jsonl' has no address; the form is jsonl:PATH"),
         ("jsonl:", r"must have an address after 'jsonl:'"),
         ("jsonl:/no/such/folder/x", r"its folder does not exist"),
+        ("jsonl:/proc/p.jsonl", r"cannot write /proc/p.jsonl: No such file"),
         ("jsonl:x?onyl=drift", r"no option 'onyl'; did you mean 'only'"),
         ("jsonl:x?only=drfit", r"drfit"),
         ("jsonl:x?queue=1&queue=2", r"jsonl: 'queue' must be given at most once"),

@@ -1,0 +1,77 @@
+"""The second signal ends a process at once, and one line says what was kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from loco_stream.cli._logging import log_to_stderr
+from loco_stream.cli._signals import Interrupt, SignalHandler
+from loco_stream.engine import StreamEngine
+from loco_stream.fleet.runner import FleetRunner
+from loco_stream.stream import Sample
+from tests.helpers.standin import ListSource, Means
+
+
+class Ended(BaseException):
+    """Takes the place of the end of the process."""
+
+
+def end(code):
+    raise Ended(code)
+
+
+def interrupted(engine, monkeypatch, capsys):
+    """Return the code and the line of a process that gets two signals."""
+    monkeypatch.setattr(os, "_exit", end)
+    handler = SignalHandler()
+    handler.engine = engine
+    handler(signal.SIGINT, None)
+    with log_to_stderr(), pytest.raises(Ended) as ended:
+        handler(signal.SIGINT, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    return ended.value.args[0], line.partition("ended at once, without a report: ")[2]
+
+
+def engine(folder=None, **options):
+    rows = [Sample({"a": float(i)}, "xy"[i % 2], i) for i in range(30)]
+    return StreamEngine(Means(), ListSource(rows), checkpoint=folder, **options)
+
+
+def test_the_line_names_the_last_checkpoint(tmp_path, monkeypatch, capsys):
+    done = engine(tmp_path)
+    done.run(max_samples=20)
+    code, kept = interrupted(done, monkeypatch, capsys)
+    assert code == 128 + signal.SIGINT
+    assert kept == "nothing after the last checkpoint, at row 20, was kept"
+    resumed = engine(tmp_path, resume=True)
+    seen = []
+    resumed.on("prediction", lambda record: seen.append(resumed.kept))
+    resumed.run()
+    assert seen[0] == kept
+
+
+def test_without_a_checkpoint_or_with_a_log_the_line_says_so(tmp_path, monkeypatch, capsys):
+    done = engine()
+    done.run()
+    assert interrupted(done, monkeypatch, capsys)[1] == "nothing was kept"
+    logged = engine(tmp_path / "log", durability="batch")
+    logged.run()
+    kept = interrupted(logged, monkeypatch, capsys)[1]
+    assert kept == "the checkpoints and the log are kept"
+
+
+def test_before_the_engine_nothing_was_learned(monkeypatch, capsys):
+    monkeypatch.setattr(os, "_exit", end)
+    handler = SignalHandler()
+    with pytest.raises(Interrupt):
+        handler(signal.SIGTERM, None)
+    with log_to_stderr(), pytest.raises(Ended):
+        handler(signal.SIGTERM, None)
+    assert "nothing was learned" in capsys.readouterr().err
+
+
+def test_a_fleet_keeps_acknowledged_rows():
+    assert "acknowledged rows are kept" in FleetRunner.kept.fget(None)
