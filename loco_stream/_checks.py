@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from loco_stream.errors import ConfigError
+from loco_stream.numbers import plain
 
 __all__ = [
     "Check",
@@ -17,7 +18,7 @@ __all__ = [
     "layer_sizes",
     "number",
     "periods",
-    "plain",
+    "plain_values",
     "require",
     "span",
 ]
@@ -28,20 +29,18 @@ _MOST_NEURONS = 65_536
 _MOST_ASCENDING = 16
 
 
-def plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Return numbers of numpy, also in a list, tuple or dict, as those of Python.
 
     Anything else is returned as the same object.
     """
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        return value.item()
     if isinstance(value, Mapping):
-        changed: Any = {key: plain(each) for key, each in value.items()}
+        changed: Any = {key: plain_values(each) for key, each in value.items()}
         return value if _are_same(changed.values(), value.values()) else changed
     if type(value) in (list, tuple):
-        changed = type(value)(map(plain, value))
+        changed = type(value)(map(plain_values, value))
         return value if _are_same(changed, value) else changed
-    return value
+    return plain(value)
 
 
 def _are_same(some: Iterable[object], others: Iterable[object]) -> bool:
@@ -50,7 +49,7 @@ def _are_same(some: Iterable[object], others: Iterable[object]) -> bool:
 
 def require(name: str, value: Any, check: Check) -> Any:
     """Return a value with plain numbers; raise `ConfigError` unless it passes its check."""
-    value = plain(value)
+    value = plain_values(value)
     allowed = check(value)
     if allowed is not None:
         raise ConfigError(f"`{name}` must be {allowed}, got {value!r}")

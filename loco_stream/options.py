@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from loco_stream import _checks
 from loco_stream._checks import Check
+from loco_stream._keywords import explains_keywords
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
@@ -103,24 +103,6 @@ class Layout(NamedTuple):
     n_skip: int
 
 
-Options = TypeVar("Options", bound=type)
-
-
-def names_unknown_options(cls: Options) -> Options:
-    """Make a dataclass of options say what an unknown keyword may mean."""
-    init = cls.__init__  # type: ignore[misc]
-    known = [declared.name for declared in fields(cls)]
-
-    @wraps(init)
-    def checked(self: object, **options: Any) -> None:
-        for name in options.keys() - known:
-            raise TypeError(_unknown_option(name, cls.__name__, known))
-        init(self, **options)
-
-    cls.__init__ = checked  # type: ignore[misc]
-    return cls
-
-
 def _unknown_option(name: str, owner: str, known: Sequence[str]) -> str:
     public = [declared.name for declared in fields(ModelOptions) if declared.name != "advanced"]
     if name in public:
@@ -145,7 +127,6 @@ def _check_all(options: Any) -> None:
             object.__setattr__(options, declared.name, value)
 
 
-@names_unknown_options
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AdvancedOptions:
     """Options that few users change; pass them to an estimator as ``advanced=``.
@@ -276,6 +257,10 @@ class AdvancedOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options by name."""
         return {declared.name: getattr(self, declared.name) for declared in fields(self)}
+
+
+_explained = explains_keywords(_unknown_option)(AdvancedOptions.__init__)
+AdvancedOptions.__init__ = _explained  # type: ignore[method-assign, assignment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

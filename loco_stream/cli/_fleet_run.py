@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._home import Settings
+    from loco_stream.fleet.keyed_model import Template
     from loco_stream.fleet.limits import KeyLimits
     from loco_stream.fleet.runner import FleetReport
+    from loco_stream.monitor import TaskMonitor
 
 __all__ = ["command"]
 
@@ -367,6 +369,14 @@ def _run_partitions(
     return fleet.report()
 
 
+class _Beginning(NamedTuple):
+    """What a fleet is begun with: its model, None for a stored one, the monitor and settings."""
+
+    model: Template | None
+    monitor: TaskMonitor | None
+    settings: Settings
+
+
 def _open(
     options: FleetOptions,
     state: StateOptions,
@@ -376,7 +386,6 @@ def _open(
     stored: Settings | None,
 ) -> Fleet:
     """Open the fleet; an error closes the source."""
-    from loco_stream.engine.task import find_task
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._key_router import check_feature
 
@@ -384,47 +393,53 @@ def _open(
     try:
         check_feature(options.key, reader.source)  # before the directory is made
         if alarms.watch:
-            return _open_detectors(options, state, model, alarms, stored)
-        if forecasting.forecast is not None:
+            beginning = _with_detectors(options, model, alarms, stored)
+        elif forecasting.forecast is not None:
             check_target(reader)
-            return _open_forecasters(options, state, model, forecasting, stored)
-        named = model.problem(reader.source.targets)
-        task = named or find_task(reader) or _task_of_template(options)
-        if task is None:
-            raise ConfigError(
-                "the task cannot be inferred: none of the first rows has a label", option="task"
-            )
-        LOGGER.debug("settings: %s", model.stored(task))
-        if task == TARGETS:
-            warm_up([OF_TARGETS])
+            beginning = _with_forecasters(options, model, forecasting, stored)
+        else:
+            beginning = _with_learners(options, model, reader, stored)
+        LOGGER.debug("settings: %s", beginning.settings)
         return Fleet(
-            _initial_model(options, model, task, stored),
+            beginning.model,
             state.checkpoint,
             options.workers,
-            monitor=model.monitor(task),
+            monitor=beginning.monitor,
             checkpoint_every=state.checkpoint_every,
             durability=str(state.durability),
             ray_address=options.ray,
             share=options.share,
             share_every=options.share_every,
-            settings={**model.stored(task), "key": options.key},
+            settings={**beginning.settings, "key": options.key},
         )
     except BaseException:
         reader.source.close()
         raise
 
 
-def _open_detectors(
-    options: FleetOptions,
-    state: StateOptions,
-    model: LearningOptions,
-    alarms: BesideOptions,
-    stored: Settings | None,
-) -> Fleet:
-    """Open a fleet of anomaly detectors."""
+def _with_learners(
+    options: FleetOptions, model: LearningOptions, reader: SourceReader, stored: Settings | None
+) -> _Beginning:
+    """Return what a fleet of classifiers or regressors is begun with."""
+    from loco_stream.engine.task import find_task
+
+    task = model.problem(reader.source.targets) or find_task(reader) or _task_of_template(options)
+    if task is None:
+        raise ConfigError(
+            "the task cannot be inferred: none of the first rows has a label", option="task"
+        )
+    if task == TARGETS:
+        warm_up([OF_TARGETS])
+    first = _initial_model(options, model, task, stored)
+    return _Beginning(first, model.monitor(task), model.stored(task))
+
+
+def _with_detectors(
+    options: FleetOptions, model: LearningOptions, alarms: BesideOptions, stored: Settings | None
+) -> _Beginning:
+    """Return what a fleet of anomaly detectors is begun with."""
     from loco_stream.estimators.detector import LOCODetector
     from loco_stream.estimators.saving import load
-    from loco_stream.fleet import Fleet
 
     warm_up([OF_ALARMS])
     detector = None
@@ -436,28 +451,18 @@ def _open_detectors(
             )
     elif stored is None:
         detector = alarms.detector(model.seed)
-    return Fleet(
-        detector,
-        state.checkpoint,
-        options.workers,
-        checkpoint_every=state.checkpoint_every,
-        durability=str(state.durability),
-        ray_address=options.ray,
-        settings={**model.stored(None), **alarms.stored(), "key": options.key},
-    )
+    return _Beginning(detector, None, {**model.stored(None), **alarms.stored()})
 
 
-def _open_forecasters(
+def _with_forecasters(
     options: FleetOptions,
-    state: StateOptions,
     model: LearningOptions,
     forecasting: ForecastOptions,
     stored: Settings | None,
-) -> Fleet:
-    """Open a fleet of forecasters."""
+) -> _Beginning:
+    """Return what a fleet of forecasters is begun with."""
     from loco_stream.estimators.forecaster import LOCOForecaster
     from loco_stream.estimators.saving import load
-    from loco_stream.fleet import Fleet
 
     warm_up([OF_FORECASTS])
     forecaster = None
@@ -471,16 +476,8 @@ def _open_forecasters(
             )
     elif not stored:
         forecaster = forecasting.model(model)
-    return Fleet(
-        forecaster,
-        state.checkpoint,
-        options.workers,
-        monitor=replace(model, holdout=0).monitor("regression"),
-        checkpoint_every=state.checkpoint_every,
-        durability=str(state.durability),
-        ray_address=options.ray,
-        settings={**model.stored("regression"), **asdict(forecasting), "key": options.key},
-    )
+    monitor = replace(model, holdout=0).monitor("regression")
+    return _Beginning(forecaster, monitor, {**model.stored("regression"), **asdict(forecasting)})
 
 
 def _check_begun(

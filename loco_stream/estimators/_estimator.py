@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
-from loco_stream._checks import plain
+from loco_stream._checks import plain_values
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _observed, _sequences, _show, export
 from loco_stream.estimators._core import ModelCore
@@ -57,7 +57,7 @@ class LOCOEstimator(base.Estimator):
 
     def _construct(self, given: dict[str, Any]) -> None:
         """Check the parameters of the constructor and make a fresh model."""
-        given = {name: plain(given[name]) for name in self._parameters}
+        given = {name: plain_values(given[name]) for name in self._parameters}
         options = {name: value for name, value in given.items() if name != "advanced"}
         checked = ModelOptions(**options, advanced=check_advanced(given["advanced"]))
         check_neuron(checked)

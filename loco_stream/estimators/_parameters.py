@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
+from loco_stream._keywords import explains_keywords
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
 
-__all__ = ["MOVED", "REMOVED", "check_advanced", "fixed_parameter", "names_moved_parameters"]
-
-P = ParamSpec("P")
-Self = TypeVar("Self")
+__all__ = ["MOVED", "REMOVED", "check_advanced", "explains_parameters", "fixed_parameter"]
 
 MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
 REMOVED = {
@@ -23,22 +19,6 @@ REMOVED = {
     "n_perturbations": "a row is perturbed once",
 }
 _CHANGED_BY = {"class_weight": "call `set_class_weight`"}
-
-
-def names_moved_parameters(
-    init: Callable[Concatenate[Self, P], None],
-) -> Callable[Concatenate[Self, P], None]:
-    """Make a constructor say where a parameter of release 0.2 went, or what another may mean."""
-    known = [name for name in inspect.signature(init).parameters if name != "self"]
-
-    @wraps(init)
-    def checked(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        for name in kwargs:
-            if name not in known:
-                raise TypeError(_unknown(name, type(self).__name__, known))
-        init(self, *args, **kwargs)
-
-    return checked
 
 
 def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
@@ -50,6 +30,9 @@ def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
     if not advice and "advanced" in known and (advice := did_you_mean(name, sorted(MOVED))):
         advice = f"{advice[:-1]}, an option of advanced=AdvancedOptions(...)?"
     return f"{owner}() got an unexpected keyword argument {name!r}{advice}"
+
+
+explains_parameters = explains_keywords(_unknown)  # of an estimator
 
 
 def fixed_parameter(model: object, name: str) -> ConfigError:

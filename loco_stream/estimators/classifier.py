@@ -15,7 +15,7 @@ from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators._parameters import explains_parameters
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.slots import plain_label, require_mapping
@@ -151,7 +151,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         "advanced",
     )
 
-    @names_moved_parameters
+    @explains_parameters
     def __init__(
         self,
         hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,

@@ -15,7 +15,7 @@ from loco_stream import _checks
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
-from loco_stream.estimators._parameters import fixed_parameter, names_moved_parameters
+from loco_stream.estimators._parameters import explains_parameters, fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_time, row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
@@ -106,7 +106,7 @@ class LOCODetector(AnomalyDetector):
 
     _parameters = ("every", "memory", "seed")
 
-    @names_moved_parameters
+    @explains_parameters
     def __init__(
         self,
         every: float = 1000,

@@ -13,7 +13,7 @@ from river.time_series.base import Forecaster
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
-from loco_stream.estimators._parameters import fixed_parameter, names_moved_parameters
+from loco_stream.estimators._parameters import explains_parameters, fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
@@ -85,7 +85,7 @@ class LOCOForecaster(Forecaster):
     True
     """
 
-    @names_moved_parameters
+    @explains_parameters
     def __init__(
         self,
         memory: Sequence[float] | None = (0.3, 50.0),

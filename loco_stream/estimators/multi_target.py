@@ -14,7 +14,7 @@ from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators._parameters import explains_parameters
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
@@ -84,7 +84,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         "advanced",
     )
 
-    @names_moved_parameters
+    @explains_parameters
     def __init__(
         self,
         hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,

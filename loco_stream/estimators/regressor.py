@@ -14,7 +14,7 @@ from loco_stream.estimators import _sequences
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import names_moved_parameters
+from loco_stream.estimators._parameters import explains_parameters
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import table, targets
 from loco_stream.estimators.tickets import Ticket
@@ -76,7 +76,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         "advanced",
     )
 
-    @names_moved_parameters
+    @explains_parameters
     def __init__(
         self,
         hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from threading import RLock
 from typing import Any, Protocol, TypeAlias
 
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.fleet._rows import Key, Label, Rows, Table, Values
+from loco_stream.fleet._rows import Ahead, Key, Label, Rows, Table, Values
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Ahead", "Backend", "KeyReport", "LocalBackend", "Names"]
+__all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
 
 Names: TypeAlias = Iterable[Hashable] | None
 KeyReport: TypeAlias = dict[str, Any]
-# number of steps, coverage of the intervals, and the features of each step
-Ahead: TypeAlias = tuple[int | None, float, Sequence[Mapping[Hashable, object]] | None]
 
 
 class Backend(Protocol):
@@ -144,7 +142,7 @@ class LocalBackend:
     def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         """Return what `Fleet.fan` does."""
         with self._lock:
-            return self._shard.fan(key, *ahead)
+            return self._shard.fan(key, ahead)
 
     def keys(self) -> list[Key]:
         """Return the keys of all groups."""

@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
-from loco_stream.fleet._backend import Ahead, KeyReport, Names
+from loco_stream.fleet._backend import KeyReport, Names
 from loco_stream.fleet._ray_worker import RayWorker
-from loco_stream.fleet._rows import Key, Label, Rows, Table, Values, group_of
+from loco_stream.fleet._rows import Ahead, Key, Label, Rows, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.content import Plain

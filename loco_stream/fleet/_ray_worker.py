@@ -110,7 +110,7 @@ _QUERIES: dict[str, Callable[[Shard, Any], object]] = {
     "pid": lambda shard, _: os.getpid(),
     "predict": _predict,
     "values": _values,
-    "fan": lambda shard, given: shard.fan(*given),
+    "fan": lambda shard, given: shard.fan(given[0], given[1:]),
     "keys": lambda shard, groups: [key for number in groups for key in shard.keys(number)],
     "state_sha256": lambda shard, key: shard.find(key).state_sha256(),
     "state": lambda shard, key: shard.find(key).to_bytes(key),

@@ -26,6 +26,7 @@ __all__ = [
     "LEARN",
     "OBSERVE",
     "RESET",
+    "Ahead",
     "Key",
     "Label",
     "LabelsLike",
@@ -57,6 +58,8 @@ Label: TypeAlias = Any  # a class or a number
 TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts
 LabelsLike: TypeAlias = Any  # a sequence of labels, or one label
 TimesLike: TypeAlias = ArrayLike | None  # a time per row
+# number of steps, coverage of the intervals, and the features of each step
+Ahead: TypeAlias = tuple[int | None, float, Sequence[Mapping[Hashable, object]] | None]
 Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
 # probabilities and classes, or values and no classes
 Values: TypeAlias = tuple[Matrix, Outputs] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from loco_stream.fleet._rows import (
     DECIDE,
     LABELS,
     RESET,
+    Ahead,
     Key,
     Label,
     Outputs,
@@ -138,13 +139,7 @@ class Shard:
         shared = self._factory.shared
         return None if shared is None else shared.probas(X, features)
 
-    def fan(
-        self,
-        key: Key,
-        horizon: int | None,
-        coverage: float,
-        xs: Sequence[Mapping[Hashable, object]] | None,
-    ) -> dict[str, list[float]]:
+    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         """Return what `Fleet.fan` does.
 
         Raises
@@ -154,7 +149,7 @@ class Shard:
         """
         keyed = self.find(key)
         assert isinstance(keyed, KeyedForecaster)
-        return keyed.fan(horizon, coverage, xs)
+        return keyed.fan(*ahead)
 
     def share(self, name: str) -> None:
         """Replace the shared model by another one from the storage."""

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream._problems import FORECASTING, TARGETS
+from loco_stream.engine.forecasting import COVERAGE
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators.decision import Costs, Decision, Rule
@@ -20,6 +20,7 @@ from loco_stream.estimators.saving import save
 from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
 from loco_stream.fleet._rows import (
+    Ahead,
     Key,
     LabelsLike,
     Matrix,
@@ -295,8 +296,7 @@ class Fleet:
             The log cannot be written; the rows of this call are not learned.
         """
         y = self._labels(y, targets)
-        rows = self._rows(key, X, y, features, (source, epoch, seq))
-        rows.times = self._times(t, len(rows))
+        rows = self._rows(key, X, y, features, (source, epoch, seq), t)
         self._backend.learn([rows])
         self._share_when_due([rows])
 
@@ -319,9 +319,7 @@ class Fleet:
         that of a `LOCOForecaster` the forecast of the value.
         """
         y = self._labels(y, targets)
-        rows = self._rows(key, X, y, features, (source, epoch, seq))
-        rows.times = self._times(t, len(rows))
-        (result,) = self.process([rows])
+        (result,) = self.process([self._rows(key, X, y, features, (source, epoch, seq), t)])
         if result.refusal is not None:
             raise InputError(result.refusal)
         return _array(result.outputs)
@@ -375,7 +373,7 @@ class Fleet:
         ...     low < fleet.forecast("press 7", 5)[4] < high
         True
         """
-        return self._fan(key, horizon, 0.9, xs)["forecast"]
+        return self._fan(key, (horizon, COVERAGE, xs))["forecast"]
 
     def forecast_interval(
         self,
@@ -389,7 +387,7 @@ class Fleet:
         Parameters and errors are as for `forecast`; `LOCOForecaster.forecast_interval` describes
         the intervals.
         """
-        fan = self._fan(key, horizon, coverage, xs)
+        fan = self._fan(key, (horizon, coverage, xs))
         return list(zip(fan["low"], fan["high"], strict=True))
 
     def fan(self, key: Key, horizon: int | None = None) -> dict[str, list[float]]:
@@ -398,17 +396,12 @@ class Fleet:
         `low` and `high` are the ends of the intervals of 90 %. `horizon` None forecasts as many
         values as the forecasters have heads. Errors are as for `forecast`.
         """
-        return self._fan(key, horizon, 0.9, None)
+        return self._fan(key, (horizon, COVERAGE, None))
 
-    def _fan(
-        self,
-        key: Key,
-        horizon: int | None,
-        coverage: float,
-        xs: Sequence[Mapping[Hashable, object]] | None,
-    ) -> dict[str, list[float]]:
+    def _fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         if not self._is_series:
             raise ConfigError(f"a forecast needs a fleet of LOCOForecaster, got a {self.task}")
+        horizon, coverage, xs = ahead
         features = None if xs is None else [_plain_features(x) for x in xs]
         return self._backend.fan(check_key(key), (horizon, coverage, features))
 
@@ -661,12 +654,6 @@ class Fleet:
             raise InputError(f"`targets` must be None where the task is {self.task}")
         return y
 
-    def _times(self, t: TimesLike, n: int) -> NDArray[np.float64] | None:
-        """Return the times of rows as the models take them."""
-        if t is not None and not self._is_series:
-            raise InputError(f"`t` must be None where the task is {self.task}")
-        return read_times(t, n)
-
     def _rows(
         self,
         key: Key,
@@ -674,18 +661,23 @@ class Fleet:
         y: LabelsLike,
         features: Iterable[Hashable] | None,
         number: tuple[str, int, int | Sequence[int] | None],
+        t: TimesLike,
     ) -> Rows:
         """Return checked rows, numbered if the caller does not: on Ray they may be sent twice.
 
         `number` is `source`, `epoch` and `seq`.
         """
+        if t is not None and not self._is_series:
+            raise InputError(f"`t` must be None where the task is {self.task}")
         source, epoch, seq = number
         if X is None and self._is_series:
             X = np.zeros((len(y) if hasattr(y, "__len__") else 1, 0))
-        if seq is not None:
-            return make_rows(key, X, y, features, source, epoch, seq)
-        rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
-        self._next_seq += len(rows)
+        if seq is None:
+            rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
+            self._next_seq += len(rows)
+        else:
+            rows = make_rows(key, X, y, features, source, epoch, seq)
+        rows.times = read_times(t, len(rows))
         return rows
 
 

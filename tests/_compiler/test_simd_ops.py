@@ -11,8 +11,8 @@ from numba import njit
 from loco_stream._compiler.simd.ops import (
     DOUBLES,
     RANK,
+    ROWS,
     STEPS,
-    TILE,
     add_outer,
     add_outers,
     add_squares,
@@ -200,8 +200,8 @@ def test_the_rows_of_a_symmetric_matrix_add_up_to_its_product(n):
     found = expected.copy()
     product = 1.0 + square @ vector[:n]
     for i in range(n):
-        whole[i, : i - i % TILE] = np.nan  # before the first column that is read
-    for first in range(0, n, TILE):
+        whole[i, : i - i % ROWS] = np.nan  # before the first column that is read
+    for first in range(0, n, ROWS):
         add_symmetric_rows(expected, whole, first, n, vector)
         compiled_symmetric_rows(found, whole, first, n, vector)
         np.testing.assert_array_equal(found, expected)
@@ -217,14 +217,14 @@ def test_outer_squares_are_added_to_the_upper_triangle(n):
     before = matrix.copy()
     expected = matrix.copy()
     scale = np.float32(-0.75)
-    for first in range(0, n, TILE):
+    for first in range(0, n, ROWS):
         add_squares(expected, first, n, factors, scale)
         compiled_squares(matrix, first, n, factors, scale)
     np.testing.assert_array_equal(matrix, expected)
     square = before[:n, :n] + scale * factors[:, :n].T @ factors[:, :n]
     np.testing.assert_allclose(np.triu(matrix[:n, :n]), np.triu(square), atol=1e-5)
     for j in range(n):
-        np.testing.assert_array_equal(matrix[j, : j - j % TILE], before[j, : j - j % TILE])
+        np.testing.assert_array_equal(matrix[j, : j - j % ROWS], before[j, : j - j % ROWS])
     np.testing.assert_array_equal(matrix[:, n:], before[:, n:])
     np.testing.assert_array_equal(matrix[n], before[n])
 

@@ -66,6 +66,21 @@ def test_a_number_of_pending_rows_beyond_its_array_is_refused(tmp_path, name, co
         load(path)
 
 
+@pytest.mark.parametrize("classes", [(), (0, 1), (-1,)])
+def test_a_waiting_row_of_no_class_or_of_one_without_rows_is_refused(tmp_path, classes):
+    model = LOCOClassifier(hidden_sizes=(8,), seed=0)
+    model.learn_array(*blobs(50))
+    assert model._core.state.experts.discriminant.n_waiting[0] > 0
+
+    def change(array):
+        array[0] = 0.0
+        array[0, list(classes)] = 1.0
+
+    path = damaged_copy(model, tmp_path / "m.loco", "experts.discriminant.waiting_classes", change)
+    with pytest.raises(CheckpointError, match="`waiting_classes` must mark one class with rows"):
+        load(path)
+
+
 @pytest.mark.parametrize("count", [2**63 - 1, 2**60])
 def test_counts_of_targets_that_would_overflow_are_refused(tmp_path, count):
     model = LOCOMultiTargetRegressor(hidden_sizes=4, seed=0)

@@ -21,7 +21,15 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
-from loco_stream._compiler.simd.sizes import DOUBLES, RANK, SINGLES, STEPS, TILE, VECTOR_BYTES
+from loco_stream._compiler.simd.sizes import (
+    DOUBLES,
+    RANK,
+    ROWS,
+    SINGLES,
+    STEPS,
+    TILE,
+    VECTOR_BYTES,
+)
 
 if not PLAIN:
     from numba import types
@@ -47,8 +55,8 @@ if not PLAIN:
 __all__ = [
     "DOUBLES",
     "RANK",
+    "ROWS",
     "STEPS",
-    "TILE",
     "Arrivals",
     "add_outer",
     "add_outers",
@@ -282,7 +290,7 @@ def add_symmetric_rows(
     n: int,
     vector: NDArray[np.float32],
 ) -> None:
-    """Add to `total` what `TILE` rows of a symmetric matrix add to its product with a vector.
+    """Add to `total` what `ROWS` rows of a symmetric matrix add to its product with a vector.
 
     The items before column `first` are not read: they are those of earlier rows, which counted for
     both triangles. Over all rows half the memory is read that the whole matrix takes.
@@ -294,25 +302,25 @@ def add_symmetric_rows(
     matrix
         (n or more, n or more) float32.
     first
-        The first row, a multiple of `TILE`; the last ones may be fewer than `TILE`.
+        The first row, a multiple of `ROWS`; the last ones may be fewer than `ROWS`.
     vector
         (n or more,) float32.
     """
-    behind = min(first + TILE, n)
+    behind = min(first + ROWS, n)
     for j in range(first, behind):
         for i in range(first, behind):
             total[j] += matrix[j, i] * vector[i]
     if behind == n:
         return
-    lanes = np.zeros((TILE, SINGLES), np.float32)
+    lanes = np.zeros((ROWS, SINGLES), np.float32)
     for i in range(behind, n):
         lane = (i - behind) % SINGLES
         change = total[i]
-        for k in range(TILE):
+        for k in range(ROWS):
             lanes[k, lane] += matrix[first + k, i] * vector[i]
             change += matrix[first + k, i] * vector[first + k]
         total[i] = change
-    for k in range(TILE):
+    for k in range(ROWS):
         total[first + k] += _sum_of_lanes(lanes[k])
 
 
@@ -323,7 +331,7 @@ def add_squares(
     factors: NDArray[np.float32],
     scale: np.float32,
 ) -> None:
-    """Add `scale` times the outer squares of `RANK` vectors to `TILE` rows of a symmetric matrix.
+    """Add `scale` times the outer squares of `RANK` vectors to `ROWS` rows of a symmetric matrix.
 
     Parameters
     ----------
@@ -335,7 +343,7 @@ def add_squares(
     factors
         (RANK, n or more) float32, added one after the other.
     """
-    for j in range(first, min(first + TILE, n)):
+    for j in range(first, min(first + ROWS, n)):
         row = matrix[j]
         for i in range(first, n):
             total = row[i]
@@ -662,7 +670,7 @@ def _add_symmetric_rows(total, matrix, first, n, vector):
     def in_lanes(total, matrix, first, n, vector):
         keep_one_copy()
         width = matrix.shape[1]
-        behind = min(first + TILE, n)
+        behind = min(first + ROWS, n)
         for j in range(first, behind):
             for i in range(first, behind):
                 total[j] += matrix[j, i] * vector[i]
@@ -729,7 +737,7 @@ def _add_squares(matrix, first, n, factors, scale):
         width = matrix.shape[1]
         height = factors.shape[1]
         like = vector()
-        for j in range(first, min(first + TILE, n)):
+        for j in range(first, min(first + ROWS, n)):
             a = spread(like, scale * item(factors, j))
             b = spread(like, scale * item(factors, height + j))
             c = spread(like, scale * item(factors, 2 * height + j))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["DOUBLES", "RANK", "SINGLES", "STEPS", "TILE", "VECTOR_BYTES"]
+__all__ = ["DOUBLES", "RANK", "ROWS", "SINGLES", "STEPS", "TILE", "VECTOR_BYTES"]
 
 VECTOR_BYTES = 64  # LLVM splits such a vector into the registers that the processor has
 DOUBLES = VECTOR_BYTES // 8  # float64 lanes of a vector
 SINGLES = VECTOR_BYTES // 4  # float32 lanes of a vector
 RANK = 4  # outer products that `add_outers` adds together
+ROWS = 4  # of a symmetric matrix that are read together
 STEPS = 4  # time steps that `sum_dense` sums together
 # Vectors per tile: enough to hide the latency of an addition, few enough for 16 registers of 32
 # bytes.

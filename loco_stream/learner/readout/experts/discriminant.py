@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import (
     RANK,
-    TILE,
+    ROWS,
     add_outer,
     add_squares,
     add_symmetric_rows,
@@ -56,7 +56,7 @@ DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MAX_LOSS = 20.0  # that one row can add
 _PREFIX = "experts.discriminant."  # of the arrays of a model
-YOUNG = 16.0  # rows of a class up to which it learns each at once
+YOUNG = 16.0  # rows of a class; with fewer it learns each at once
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
 
 
@@ -265,7 +265,7 @@ def _multiply(own, work, n_rows, has_room):
     for k in range(n_rows):
         for j in range(n):
             work.gains[k, j] = 0.0
-    for first in range(0, n, TILE):
+    for first in range(0, n, ROWS):
         if not has_room:
             add_squares(own.precision, first, n, own.pending, minus)
         for k in range(n_rows):
@@ -318,15 +318,21 @@ def _learn_scatter(own, work, n_classes, k, label, q):
 
 
 @kernel
-def _refresh(own, work, c):
-    """Compute the projected mean of class `c` (int64) anew."""
-    n = own.means.shape[1]
+def _project(own, work, vector):
+    """Write P times a vector, (inputs,) float32, as the first gain; return their product."""
+    n = vector.shape[0]
     for j in range(n):
-        work.rests[0, j] = own.means[c, j]
+        work.rests[0, j] = vector[j]
     _multiply(own, work, 1, True)
-    for j in range(n):
+    return np.float64(dot(work.gains, 0, vector, 0, n))
+
+
+@kernel
+def _keep_projection(own, work, c, offset):
+    """Make the first gain in scratch and its product with the mean those of class `c` (int64)."""
+    for j in range(own.means.shape[1]):
         own.projected[j, c] = work.gains[0, j]
-    own.offsets[c] = np.float64(dot(own.means, c * n, work.gains[0], 0, n))
+    own.offsets[c] = offset
 
 
 @kernel
@@ -346,11 +352,9 @@ def project_change(own, work, n_classes, recent):
     n_rows = 0.0
     for c in range(n_classes):
         n_rows += own.n_rows[c]
+    _project(own, work, recent)
     mean = work.rests[0]
     change = work.gains[0]
-    for j in range(n):
-        mean[j] = recent[j]
-    _multiply(own, work, 1, True)
     for j in range(n):
         mean[j] = 0.0
     for c in range(n_classes):
@@ -403,25 +407,21 @@ def _learn_waiting(own, work, n_classes):
         else:
             n_skipped += 1
     turn = int(own.total[0]) // REFRESH_EVERY
-    if turn > n_before // REFRESH_EVERY and own.n_rows[turn % n_classes] > 0.0:
-        _refresh(own, work, turn % n_classes)
+    c = turn % n_classes
+    if turn > n_before // REFRESH_EVERY and own.n_rows[c] > 0.0:
+        _keep_projection(own, work, c, _project(own, work, own.means[c]))
     return n_skipped
 
 
 @kernel
 def _learn_first(own, work, inputs, label):
     """Take the first row of a class as its mean; return whether it was skipped (0 or 1)."""
-    n = own.means.shape[1]
-    for j in range(n):
-        work.rests[0, j] = inputs[j]
-    _multiply(own, work, 1, True)
-    q = np.float64(dot(work.gains[0], 0, inputs, 0, n))
+    q = _project(own, work, inputs)
     if not q >= 0.0 or not math.isfinite(q):
         return 1
-    for j in range(n):
+    for j in range(inputs.shape[0]):
         own.means[label, j] = inputs[j]
-        own.projected[j, label] = work.gains[0, j]
-    own.offsets[label] = q
+    _keep_projection(own, work, label, q)
     own.n_rows[label] = 1.0
     return 0
 
@@ -482,6 +482,9 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
         raise ValueError(f"`n_pending` must be 0 to {RANK}, got {own.n_pending[0]}")
     if not 0 <= n_waiting < RANK:
         raise ValueError(f"`n_waiting` must be 0 to {RANK - 1}, got {n_waiting}")
+    is_of = own.waiting_classes[:n_waiting] != 0.0
+    if not (is_of.sum(axis=1) == 1).all() or not (is_of @ own.n_rows > 0.0).all():
+        raise ValueError("`waiting_classes` must mark one class with rows for each waiting row")
 
 
 class _Moments(NamedTuple):
