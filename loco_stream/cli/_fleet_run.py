@@ -280,13 +280,13 @@ def command(
     model = with_stored(model, stored or {})
     alarms.check()
     alarms = with_stored(alarms, stored or {})
+    forecasting = with_stored(forecasting, stored or {})
+    _check_begun(state, stored, watch=alarms.watch, forecast=forecasting.forecast)
     if alarms.watch:
         fleet.check_detectors()
-    forecasting = with_stored(forecasting, stored or {})
     forecasting.check(model, None, decision)
     if forecasting.forecast is not None:
         fleet.check_forecasters()
-    _check_begun(state, stored, watch=alarms.watch, forecast=forecasting.forecast)
     fleet.check_share(stored is None)
     if stored is not None:
         fleet = with_stored(fleet, {"share": stored_share(state.checkpoint)})

@@ -17,7 +17,7 @@ from loco_stream.errors import ConfigError
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet.metrics import FleetMetrics
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Sink
+from tests.helpers.sinks import Kept
 
 N = 400
 KEYS = ("a", "b", "c")
@@ -39,22 +39,11 @@ def table(tmp_path):
     return f"csv:{path}?target="
 
 
-class Records(Sink):
-    kinds = frozenset({"anomaly", "prediction"})
-
-    def __init__(self):
-        self.records = []
-
-    def write(self, prediction):
-        raise AssertionError("a stream without labels has no predictions")
-
-    def write_record(self, record):
-        self.records.append(record)
-
-
 def run(fleet, url):
-    sink = Records()
-    return FleetRunner(fleet, SourceReader(open_source(url)), "device", [sink]).run(), sink.records
+    sink = Kept("anomaly", "prediction")
+    report = FleetRunner(fleet, SourceReader(open_source(url)), "device", [sink]).run()
+    assert sink.rows == []  # a stream without labels has no predictions
+    return report, sink.records
 
 
 def alone(key):

@@ -30,9 +30,10 @@ from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._rows import Rows
 from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink
+from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.fleet_process import abandon, discard_models
 from tests.helpers.serving import wait_until
+from tests.helpers.sinks import Kept
 
 N = 150
 H = 4
@@ -106,23 +107,9 @@ def url(tmp_path):
     return f"csv:{path}?target=load&time=at"
 
 
-class Records(Sink):
-    kinds = frozenset({"prediction", "drift"})
-
-    def __init__(self):
-        self.rows = []
-        self.records = []
-
-    def write_record(self, record):
-        self.records.append(record)
-
-    def write(self, prediction):
-        self.rows.append(prediction)
-
-
 @pytest.mark.parametrize("monitor", [None, TaskMonitor(problem="regression", holdout=0)])
 def test_each_key_has_the_forecaster_of_its_series(tmp_path, url, monitor):
-    sink = Records()
+    sink = Kept("prediction", "drift")
     with Fleet(template(), tmp_path / "fleet", monitor=monitor) as fleet:
         report = FleetRunner(fleet, SourceReader(open_source(url)), "device", [sink]).run()
         assert digests(fleet) == right()
@@ -383,7 +370,7 @@ def test_a_change_is_a_record_of_its_row(tmp_path):
         for i, value in enumerate(values)
         for k, key in enumerate(("a", "b"))
     ]
-    sink = Records()
+    sink = Kept("prediction", "drift")
     monitor = TaskMonitor(problem="regression", holdout=0)
     with Fleet(template(), tmp_path, monitor=monitor) as fleet:
         reader = SourceReader(PairSource(rows))

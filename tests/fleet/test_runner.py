@@ -16,8 +16,9 @@ from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet.runner import FleetRunner
-from loco_stream.stream import Block, Labels, Sample, Sink
+from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.fleet_process import rows_of, template
+from tests.helpers.sinks import Kept
 
 NAMES = ("device", "a", "b", "c")
 
@@ -51,48 +52,16 @@ def alone(X, y):
     return state_sha256(*export_model(model))
 
 
-class Collector(Sink):
-    """A sink that keeps predictions and the report."""
-
-    def __init__(self):
-        self.predictions = []
-        self.report = None
-
-    def write(self, prediction):
-        self.predictions.append(prediction)
-
-    def close(self, report):
-        self.report = report
-
-
-class DriftCollector(Sink):
-    """A sink that keeps records of drifts."""
-
-    kinds = frozenset({"drift"})
-
-    def __init__(self):
-        self.records = []
-
-    def write(self, prediction):
-        raise AssertionError("predictions are not among `kinds`")
-
-    def write_record(self, record):
-        self.records.append(record)
-
-    def close(self, report):
-        pass
-
-
 def test_each_row_is_learned_by_the_model_of_its_key(tmp_path):
     events, table = blocks()
-    collected = Collector()
+    collected = Kept()
     with Fleet(template(), tmp_path) as fleet:
         report = FleetRunner(fleet, SourceReader(PairSource(events)), "device", [collected]).run()
         assert {key: fleet.state_sha256(key) for key in range(4)} == {
             key: alone(*table[key]) for key in range(4)
         }
-    assert report["n_samples"] == len(collected.predictions) == 300
-    assert {prediction.source for prediction in collected.predictions} == {
+    assert report["n_samples"] == len(collected.rows) == 300
+    assert {prediction.source for prediction in collected.rows} == {
         f"plant/{key}" for key in range(4)
     }
     assert collected.report == report
@@ -162,7 +131,7 @@ def drifting(n=600):
 
 
 def test_a_drift_of_a_key_is_emitted_and_reported(tmp_path):
-    collected = DriftCollector()
+    collected = Kept("drift")
     with Fleet(template(), tmp_path, monitor=TaskMonitor(holdout=0)) as fleet:
         report = FleetRunner(
             fleet, SourceReader(PairSource(drifting())), "device", [collected]

@@ -20,8 +20,9 @@ from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._rows import Rows, read_targets
 from loco_stream.fleet.operations import FleetOperations, open_fleet
 from loco_stream.fleet.runner import FleetRunner, absolute_error
-from loco_stream.stream import Sample, Sink
+from loco_stream.stream import Sample
 from tests.helpers.fleet_process import abandon, discard_models
+from tests.helpers.sinks import Kept
 
 N = 120
 KEYS = ("a", "b", "c")
@@ -69,19 +70,9 @@ def url(tmp_path):
     return f"csv:{path}?target=heat,flow"
 
 
-class Records(Sink):
-    kinds = frozenset({"prediction"})
-
-    def __init__(self):
-        self.rows = []
-
-    def write(self, prediction):
-        self.rows.append(prediction)
-
-
 @pytest.mark.parametrize("monitor", [None, TaskMonitor(problem="regression", holdout=0)])
 def test_each_key_has_the_model_of_its_rows(tmp_path, url, monitor):
-    sink = Records()
+    sink = Kept()
     with Fleet(template(), tmp_path / "fleet", monitor=monitor) as fleet:
         report = FleetRunner(fleet, SourceReader(open_source(url)), "device", [sink]).run()
         for key in KEYS:
