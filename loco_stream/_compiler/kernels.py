@@ -11,11 +11,12 @@ import gc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeAlias
 
 from llvmlite.binding import Linkage
 from numba import njit, types
-from numba.core import ir, typed_passes, untyped_passes
+from numba.core import event, ir, typed_passes, untyped_passes
 from numba.core.analysis import dead_branch_prune
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
@@ -28,14 +29,16 @@ __all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_entry", "compi
 Untyped: TypeAlias = Any  # numba's classes have no types
 
 # Passes for what no kernel contains: closures, `with`, `literally`, array expressions, raised
-# errors, type reports.
+# errors, functions that numba itself inlines, type reports.
 _UNUSED = {
     typed_passes.AnnotateTypes,
+    typed_passes.InlineOverloads,
     typed_passes.IRLegalization,  # marks where variables end, for memory management
     typed_passes.NoPythonSupportedFeatureValidation,
     typed_passes.NopythonRewrites,
     untyped_passes.FindLiterallyCalls,
     untyped_passes.InlineClosureLikes,
+    untyped_passes.InlineInlinables,
     untyped_passes.LiteralUnroll,
     untyped_passes.MakeFunctionToJitFunction,
     untyped_passes.RewriteDynamicRaises,
@@ -91,8 +94,10 @@ class _EntryLibrary(_Library):
 
     def finalize(self) -> None:
         """Link and optimize everything, and turn it into machine code."""
-        for library in _reached(self._linking_libraries):
-            self._final_module.link_in(_own_code(library), preserve=True)
+        reached = _reached(self._linking_libraries)
+        if reached:
+            self._final_module.link_in(_joined([_own_code(library) for library in reached]))
+        _relink(self._final_module, Linkage.weak_odr, Linkage.linkonce_odr)
         self._linking_libraries.clear()
         _rename_kernels(self._final_module)
         super().finalize()
@@ -131,6 +136,30 @@ def _reached(libraries: list[Untyped]) -> list[Untyped]:
             found[library] = None
             waiting.extend(library._linking_libraries)
     return list(found)
+
+
+def _joined(modules: list[Untyped]) -> Untyped:
+    """Return one new module with the code of all, joined in pairs.
+
+    LLVM reads the whole of a module whenever another is linked into it: one after the other would
+    take a time quadratic in their number. Linking leaves out functions that nothing calls yet,
+    unless they are weak.
+    """
+    joined = [module.clone() for module in modules]
+    for module in joined:
+        _relink(module, Linkage.linkonce_odr, Linkage.weak_odr)
+    while len(joined) > 1:
+        for first, second in zip(joined[::2], joined[1::2], strict=False):
+            first.link_in(second)
+        joined = joined[::2]
+    return joined[0]
+
+
+def _relink(module: Untyped, linkage: Linkage, other: Linkage) -> None:
+    """Give the functions of one linkage another one."""
+    for function in module.functions:
+        if not function.is_declaration and function.linkage == linkage:
+            function.linkage = other
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -271,16 +300,25 @@ class EntryCompiler(KernelCompiler):
 
 @contextmanager
 def _cached_lookups(typing: Untyped, target: Untyped) -> Iterator[None]:
-    """Resolve each operator once and load numba's parts once while an entry is compiled."""
+    """Look everything up once while an entry is compiled, and report nothing of its parts."""
     if "resolve_function_type" in vars(typing):  # an entry that another entry calls
         yield
         return
     typing.resolve_function_type = _resolving_once(typing.resolve_function_type)
     target.load_additional_registries = _loading_once(target)
+    target.get_abi_sizeof = cache(target.get_abi_sizeof)  # each asks LLVM with a module of its own
+    broadcast = event.broadcast  # of 130,000 events, to a timer for each function under way
+    event.broadcast = _ignore
     try:
         yield
     finally:
+        event.broadcast = broadcast
         del typing.resolve_function_type, target.load_additional_registries
+        del target.get_abi_sizeof
+
+
+def _ignore(_: Untyped) -> None:
+    """Tell nobody of an event."""
 
 
 def _resolving_once(resolve: Untyped) -> Untyped:

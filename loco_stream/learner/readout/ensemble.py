@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from loco_stream._compiler.jit import kernel
@@ -29,6 +30,9 @@ SQUARES_STACK = 1
 FIRST_OPINION = mixture.N_STACKS
 
 
+_count = cache(kernel)  # many experts count with the same function, which is compiled once
+
+
 def _in_turn(experts: Sequence[Expert], link: Any) -> Any:
     """Return a kernel that runs every expert on its own part of the row's predictions.
 
@@ -42,8 +46,8 @@ def _in_turn(experts: Sequence[Expert], link: Any) -> Any:
     """
     others = None
     for expert in reversed(experts):
-        counts = (kernel(expert.n_outputs), kernel(expert.n_scores), kernel(expert.n_opinions))
-        others = link(expert, *counts, others)
+        counts = (expert.n_outputs, expert.n_scores, expert.n_opinions)
+        others = link(expert, *map(_count, counts), others)
     return others
 
 
@@ -112,7 +116,7 @@ def _link_log_odds(
     expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
 ) -> Any:
     own = expert.log_odds or _no_log_odds
-    n_log_odds = kernel(expert.n_log_odds)
+    n_log_odds = _count(expert.n_log_odds)
     rest = _end_of_log_odds if others is None else others
 
     @kernel
