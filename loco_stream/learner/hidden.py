@@ -26,7 +26,7 @@ __all__ = [
     "run_hidden",
     "settle_gains",
     "window_times",
-    "window_trace",
+    "window_traces",
 ]
 
 MAX_GAIN = 1e6  # of a layer whose inputs are next to nothing
@@ -38,12 +38,12 @@ def window_times(cell: Any, drive: Any, window: Any, tau: Any, room: Any, times:
     return window_of(type(cell)).times(cell, drive, window, tau, room, times)
 
 
-def window_trace(
-    cell: Any, drive: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any
+def window_traces(
+    cell: Any, values: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any
 ) -> Any:
-    """Return the trace of one neuron at the window's end and its number of spikes."""
-    return _trace_by(type(cell))(  # type: ignore[arg-type]  # mypy: a class may not be hashable
-        cell, drive, window, tau, tau_trace, late, room, times
+    """Turn drives into the traces of neurons; see `WindowOperations.traces`."""
+    return _traces_by(type(cell))(  # type: ignore[arg-type]  # mypy: a class may not be hashable
+        cell, values, window, tau, tau_trace, late, room, times
     )
 
 
@@ -53,28 +53,32 @@ def _window_times(cell, drive, window, tau, room, times):
     return lambda cell, drive, window, tau, room, times: run(cell, drive, window, tau, room, times)
 
 
-@overloaded(window_trace)
-def _window_trace(cell, drive, window, tau, tau_trace, late, room, times):
-    run = _trace_by(cell.instance_class)
-    return lambda cell, drive, window, tau, tau_trace, late, room, times: run(
-        cell, drive, window, tau, tau_trace, late, room, times
+@overloaded(window_traces)
+def _window_traces(cell, values, window, tau, tau_trace, late, room, times):
+    run = _traces_by(cell.instance_class)
+    return lambda cell, values, window, tau, tau_trace, late, room, times: run(
+        cell, values, window, tau, tau_trace, late, room, times
     )
 
 
 @cache
-def _trace_by(kind: Any) -> Any:
-    """Return a model's own trace in closed form, or one made from its spike times."""
+def _traces_by(kind: Any) -> Any:
+    """Return a model's own traces, or a kernel that makes them from its spike times."""
     operations = window_of(kind)
-    if operations.trace is not None:
-        return operations.trace
+    if operations.traces is not None:
+        return operations.traces
     times_of = operations.times
 
     @kernel
-    def trace_from_times(cell, drive, window, tau, tau_trace, late, room, times):
-        n = times_of(cell, drive, window, tau, room, times)
-        return trace_of(times, n, window, tau_trace), n
+    def traces_from_times(cell, values, window, tau, tau_trace, late, room, times):
+        total = 0
+        for i in range(values.shape[0]):
+            n = times_of(cell, np.float64(values[i]), window, tau, room, times)
+            values[i] = np.float32(trace_of(times, n, window, tau_trace))
+            total += n
+        return total
 
-    return trace_from_times
+    return traces_from_times
 
 
 @kernel
@@ -82,31 +86,29 @@ def _fire(settings, state, scratch, layer, noise_scale, out):
     """Write the traces of one layer from its drives; return its number of spikes."""
     late = math.exp(-settings.window / settings.tau_trace)
     start = state.net.first[layer]
+    end = start + state.net.n_post[layer]
     gain = np.float32(state.net.gain[layer])
     noise = scratch.neurons.noise
     window = scratch.window
-    drives = out.drives
-    fresh = out.fresh
-    traces = out.traces
-    total = np.int64(0)
-    for i in range(start, start + state.net.n_post[layer]):
-        drive = gain * drives[i]
+    fresh = out.fresh[start:end]
+    for i in range(start, end):
+        drive = gain * out.drives[i]
         if noise_scale != np.float32(0.0):
             drive += noise_scale * noise[i]
-        trace, n = window_trace(
-            settings.cell,
-            np.float64(drive),
-            settings.window,
-            settings.tau,
-            settings.tau_trace,
-            late,
-            window.cell,
-            window.times,
-        )
-        fresh[i] = np.float32(trace)
-        traces[i] = np.float32(trace)
-        total += n
-    return total
+        fresh[i - start] = drive
+    n_spikes = window_traces(
+        settings.cell,
+        fresh,
+        settings.window,
+        settings.tau,
+        settings.tau_trace,
+        late,
+        window.cell,
+        window.times,
+    )
+    for i in range(start, end):
+        out.traces[i] = out.fresh[i]
+    return n_spikes
 
 
 @kernel

@@ -123,10 +123,11 @@ class WindowOperations:
         ``(parameters, drive, window, tau, scratch, times) -> int``: write the ascending spike times
         to `times` (room,) float64, at most as many as it holds; return their number. `scratch` is
         working memory, (2, 8) float64.
-    trace
-        ``(parameters, drive, window, tau, tau_trace, late, scratch, times) -> (float, int)``:
-        return the synaptic trace at the end of the window and the number of spikes. `late` is
-        exp(-window / tau_trace). None: `spikes.trace_of` computes it from `times`.
+    traces
+        ``(parameters, values, window, tau, tau_trace, late, scratch, times) -> int``: replace each
+        of `values` (neurons,) float32, the drives, by the synaptic trace at the end of the window;
+        return the number of all spikes. `late` is exp(-window / tau_trace). None: `times` is called
+        for each neuron, and `spikes.trace_of` for its spikes.
     options
         Estimator options that `settings` takes: ``"reset"`` ("subtract" or "zero") and ``"dt"`` (ms
         or None).
@@ -137,7 +138,7 @@ class WindowOperations:
 
     settings: Callable[..., Any]
     times: Kernel
-    trace: Kernel | None = None
+    traces: Kernel | None = None
     options: tuple[str, ...] = ()
     as_network: bool = False
 

@@ -27,9 +27,9 @@ from loco_stream.neurons.definition import (
     WindowOperations,
 )
 from loco_stream.neurons.lif_net import run_lif, run_lif_samples
-from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST, trace_of
+from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES, STRONGEST, trace_of
 
-__all__ = ["LIF", "MODEL", "lif_times", "lif_trace"]
+__all__ = ["LIF", "MODEL", "lif_times", "lif_traces"]
 
 # Per neuron: time of the last spike, w, how far w may rise (`lif_silent_until_horizon`),
 # threshold - level, and the level, which is the drive.
@@ -39,6 +39,7 @@ SHARED = struct_dtype(
     "tau", "refractory", "origin", "factor", "horizon", "horizon_factor", reset_zero="?"
 )
 _LARGEST_EXPONENT = 700.0  # exp overflows beyond
+_LEAST_LATE = 1e-300  # nothing is divided by 0 where the window is much longer than the trace
 _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
 
 
@@ -175,17 +176,16 @@ def lif_membrane(state: Records, shared: np.record, i: int, t: float) -> float:
 
 
 @kernel
-def _window_period(drive: float, window: float, tau: float) -> tuple[float, float]:
-    """Return exp(period / tau) and the period between spikes in ms, or (0, inf) without spikes.
+def _window_period(drive: float, window: float, tau: float) -> float:
+    """Return the period between spikes in ms, infinite without spikes.
 
     The first spike comes after one period too: a neuron that was just reset is at rest.
     """
     # where the membrane would settle, in thresholds
     current = min(drive * tau / window + LEAK_SHARE, STRONGEST)
     if not current > 1.0:
-        return 0.0, math.inf
-    ratio = current / (current - 1.0)
-    return ratio, tau * math.log(ratio)
+        return math.inf
+    return tau * math.log(current / (current - 1.0))
 
 
 @kernel
@@ -218,7 +218,7 @@ def lif_times(
     """Write spike times; see `WindowOperations.times`."""
     if parameters.dt > 0.0:
         return _times_on_grid(parameters, drive, window, tau, times)
-    _, period = _window_period(drive, window, tau)
+    period = _window_period(drive, window, tau)
     n = min(int(window / period), times.shape[0]) if period <= window else 0
     for k in range(n):
         times[k] = (k + 1) * period
@@ -226,47 +226,65 @@ def lif_times(
 
 
 @kernel
-def _power(base: float, exponent: int) -> float:
-    """Return base ** exponent for an exponent below 32 by squaring.
-
-    Bit-identical compiled and interpreted, unlike ``**``.
-    """
-    result = 1.0
-    for _ in range(5):
-        if exponent & 1:
-            result *= base
-        base *= base
-        exponent >>= 1
-    return result
-
-
-@kernel
-def lif_trace(
+def lif_traces(
     parameters: LIF,
-    drive: float,
+    values: NDArray[np.float32],
     window: float,
     tau: float,
     tau_trace: float,
     late: float,
     scratch: NDArray[np.float64],
     times: NDArray[np.float64],
-) -> tuple[float, int]:
-    """Return trace and number of spikes; see `WindowOperations.trace`.
+) -> int:
+    """Turn drives into traces; return the number of spikes; see `WindowOperations.traces`."""
+    if parameters.dt == 0.0 and tau == tau_trace:
+        return _traces_of_periods(values, tau / window, late)
+    total = 0
+    for i in range(values.shape[0]):
+        n = lif_times(parameters, np.float64(values[i]), window, tau, scratch, times)
+        values[i] = np.float32(trace_of(times, n, window, tau_trace))
+        total += n
+    return total
 
-    With a spike every period p the two sums of the trace, over exp(-(window - k p) / tau_trace) and
-    over its square, are geometric.
+
+@kernel
+def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -> int:
+    """Turn drives into traces of one time constant, in a loop that LLVM vectorizes.
+
+    Between two spikes the membrane, less the level c that it would settle at, shrinks by q = 1 -
+    1/c, and so does a trace. `n` spikes fit into the window as long as q ** n is at least `late`,
+    and the last of them has faded by late / q ** n. The two sums of the trace, over what each spike
+    has faded by and over its square, are geometric.
+
+    Parameters
+    ----------
+    values
+        (neurons,) float32.
+    share
+        float64: time constant in windows.
+    late
+        float64: what is left of a trace after a window.
     """
-    if parameters.dt > 0.0:
-        n_steps = _times_on_grid(parameters, drive, window, tau, times)
-        return trace_of(times, n_steps, window, tau_trace), n_steps
-    ratio, period = _window_period(drive, window, tau)
-    if not period <= window:
-        return 0.0, 0
-    n = min(int(window / period), times.shape[0])
-    growth = ratio if tau == tau_trace else math.exp(period / tau_trace)
-    grown = _power(growth, n)
-    slow = late * growth * (grown - 1.0) / (growth - 1.0)
-    return 2.0 * slow * (1.0 - late * growth * (grown + 1.0) / (growth + 1.0)), n
+    late = max(late, _LEAST_LATE)
+    total = 0
+    for i in range(values.shape[0]):
+        current = np.float64(values[i]) * share + LEAK_SHARE
+        current = current if current > 1.0 else 1.0  # also where it is NaN
+        current = current if current < STRONGEST else STRONGEST
+        shrinks = 1.0 - 1.0 / current
+        kept = 1.0
+        n = 0
+        for _ in range(MOST_SPIKES):
+            longer = kept * shrinks
+            fits = longer >= late
+            kept = longer if fits else kept
+            n += 1 if fits else 0
+        last = late / kept
+        slow = current * (last - late)
+        fast = current * (last + late) / (2.0 * current - 1.0)
+        values[i] = np.float32(2.0 * slow * (1.0 - fast))
+        total += n
+    return total
 
 
 MODEL = NeuronModel(
@@ -290,7 +308,7 @@ MODEL = NeuronModel(
     window=WindowOperations(
         settings=_settings,
         times=lif_times,
-        trace=lif_trace,
+        traces=lif_traces,
         options=("reset", "dt"),
         as_network=True,
     ),

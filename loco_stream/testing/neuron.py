@@ -386,8 +386,7 @@ def _check_window(model: NeuronModel) -> None:
         )
     n = len(_window_times(window, parameters, 1000.0))
     _require(n == MOST_SPIKES, f"a drive of 1000 must cause {MOST_SPIKES} spikes, got {n}")
-    for drive in np.linspace(0.0, 30.0, 61).tolist():
-        _check_trace(window, parameters, drive)
+    _check_traces(window, parameters, np.linspace(0.0, 30.0, 61, dtype=np.float32))
 
 
 def _window_times(
@@ -426,22 +425,27 @@ def _callable(kernel: Any) -> Function:
     return numba.njit(lambda *args: kernel(*args))  # type: ignore[no-any-return]
 
 
-def _check_trace(window: WindowOperations, parameters: object, drive: float) -> None:
-    """Check spike times, and a trace in closed form against the sum over the spikes."""
-    times = _window_times(window, parameters, drive)
-    if window.trace is None:
+def _check_traces(
+    window: WindowOperations, parameters: object, drives: NDArray[np.float32]
+) -> None:
+    """Check spike times, and traces in closed form against the sum over the spikes."""
+    times = [_window_times(window, parameters, drive) for drive in drives.tolist()]
+    if window.traces is None:
         return
-    tau = 15.0
-    late = math.exp(-20.0 / tau)
-    trace, n = _callable(window.trace)(
-        parameters, drive, 20.0, 20.0, tau, late, np.zeros((2, 8)), np.zeros(MOST_SPIKES)
-    )
-    expected = trace_of_spikes(times, tau)
-    _require(
-        n == len(times) and math.isclose(trace, expected, rel_tol=1e-6, abs_tol=1e-9),
-        f"`window.trace` must return {expected:g} and {len(times)} spikes for a drive of "
-        f"{drive:g}, got {trace:g} and {n}",
-    )
+    for tau in (15.0, 20.0):
+        traces = drives.copy()
+        late = math.exp(-20.0 / tau)
+        n = _callable(window.traces)(
+            parameters, traces, 20.0, 20.0, tau, late, np.zeros((2, 8)), np.zeros(MOST_SPIKES)
+        )
+        for drive, trace, spikes in zip(drives.tolist(), traces.tolist(), times, strict=True):
+            expected = trace_of_spikes(spikes, tau)
+            _require(
+                math.isclose(trace, expected, rel_tol=1e-5, abs_tol=1e-6),
+                f"`window.traces` must make {expected:g} of a drive of {drive:g}, got {trace:g}",
+            )
+        n_expected = sum(map(len, times))
+        _require(n == n_expected, f"`window.traces` must return {n_expected} spikes, got {n}")
 
 
 def trace_of_spikes(times: NDArray[np.float64], tau: float) -> float:

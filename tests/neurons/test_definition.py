@@ -116,7 +116,7 @@ def test_an_unknown_model_is_refused(make, neuron):
 def test_the_estimator_computes_traces_from_the_spike_times_of_a_registered_model():
     operations = toy_neuron.MODEL.window
     times = np.zeros(MOST_SPIKES)
-    assert operations.trace is None
+    assert operations.traces is None
     X = np.random.default_rng(0).normal(size=(30, 3))
     model = LOCOClassifier(hidden_sizes=(8,), neuron="counter", seed=1)
     model.learn_array(X, (X[:, 0] > 0).astype(int))

@@ -19,7 +19,7 @@ from tests.helpers import naive, naive_network
 from tests.helpers.jitted import jitted, jitted_module
 
 trace_of = jitted_module(spikes).trace_of
-DRIVES = st.floats(-5.0, 60.0)
+DRIVES = st.floats(-5.0, 60.0, width=32)
 WINDOWS = st.sampled_from([5.0, 20.0, 100.0])
 TAUS = st.floats(2.0, 1e4)
 
@@ -43,6 +43,22 @@ def times_of(name, drive, window=20.0, tau=20.0, parameters=None, n_room=MOST_SP
     )
     assert times[n_room] == -7.0
     return times[:n]
+
+
+def lif_trace(parameters, drive, window, tau, tau_trace):
+    """Return the trace that a drive leaves, and the number of spikes."""
+    values = np.array([drive], np.float32)
+    n = jitted(window_of("lif").traces)(
+        parameters,
+        values,
+        window,
+        tau,
+        tau_trace,
+        math.exp(-window / tau_trace),
+        np.full((2, 8), np.nan),
+        np.zeros(MOST_SPIKES),
+    )
+    return float(values[0]), n
 
 
 def simulated(neuron, window, tau, drive, **options):
@@ -87,16 +103,7 @@ def test_lif_times_equal_the_twin_and_network(drive, window, tau):
 def test_the_closed_form_of_the_lif_trace_equals_the_sum_over_spikes(drive, window, tau, tau_trace):
     tau_trace = tau if tau_trace is None else tau_trace
     assume(not is_edge(drive, window, tau))
-    trace, n = jitted(window_of("lif").trace)(
-        window_of("lif").settings(tau),
-        drive,
-        window,
-        tau,
-        tau_trace,
-        math.exp(-window / tau_trace),
-        np.zeros((2, 8)),
-        np.zeros(MOST_SPIKES),
-    )
+    trace, n = lif_trace(window_of("lif").settings(tau), drive, window, tau, tau_trace)
     times = naive.lif_times(drive, window, tau)
     assert n == len(times)
     assert trace == pytest.approx(naive.trace(times, window, tau_trace), rel=1e-6, abs=1e-9)
@@ -104,17 +111,32 @@ def test_the_closed_form_of_the_lif_trace_equals_the_sum_over_spikes(drive, wind
     assert trace_of(padded, n, window, tau_trace) == pytest.approx(trace, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("drive", [math.nan, -math.inf, math.inf, -3e38, 3e38, 0.5, 0.0])
+@pytest.mark.parametrize("tau", [1e-3, 20.0, 1e6])
+def test_a_trace_is_finite_for_every_drive(drive, tau):
+    trace, n = lif_trace(window_of("lif").settings(tau), drive, 20.0, tau, tau)
+    assert 0.0 <= trace <= 2.0 * MOST_SPIKES
+    assert 0 <= n <= MOST_SPIKES
+
+
+def test_traces_of_many_neurons_are_those_of_each():
+    parameters = window_of("lif").settings(20.0)
+    drives = np.linspace(-3.0, 40.0, 37, dtype=np.float32)
+    values = drives.copy()
+    late = math.exp(-1.0)
+    room = np.zeros((2, 8))
+    times = np.zeros(MOST_SPIKES)
+    n = jitted(window_of("lif").traces)(parameters, values, 20.0, 20.0, 20.0, late, room, times)
+    alone = [lif_trace(parameters, drive, 20.0, 20.0, 20.0) for drive in drives]
+    assert values.tolist() == [trace for trace, _ in alone]
+    assert n == sum(count for _, count in alone)
+
+
 def test_a_trace_is_continuous_in_the_drive():
     parameters = window_of("lif").settings(20.0)
-    scratch = (np.zeros((2, 8)), np.zeros(MOST_SPIKES))
+    drives = np.linspace(0.0, 15.0, 15001)
     traces, counts = zip(
-        *(
-            jitted(window_of("lif").trace)(
-                parameters, drive, 20.0, 20.0, 20.0, math.exp(-1.0), *scratch
-            )
-            for drive in np.linspace(0.0, 15.0, 15001)
-        ),
-        strict=True,
+        *(lif_trace(parameters, drive, 20.0, 20.0, 20.0) for drive in drives), strict=True
     )
     assert set(counts) >= set(range(15))
     assert np.abs(np.diff(traces)).max() < 3e-3
@@ -256,16 +278,7 @@ def test_on_a_grid_neurons_fire_at_the_end_of_the_step(drive, tau, steps, reset_
             expected.append(step * parameters.dt)
             v = 0.0 if reset_zero else v - 1.0
     np.testing.assert_array_equal(times_of("lif", drive, tau=tau, parameters=parameters), expected)
-    trace, n = jitted(window_of("lif").trace)(
-        parameters,
-        drive,
-        20.0,
-        tau,
-        20.0,
-        math.exp(-1.0),
-        np.full((2, 8), np.nan),
-        np.zeros(MOST_SPIKES),
-    )
+    trace, n = lif_trace(parameters, drive, 20.0, tau, 20.0)
     assert n == len(expected)
     assert trace == pytest.approx(
         sum(2 * (math.exp(t / 20 - 1) - math.exp(2 * t / 20 - 2)) for t in expected)

@@ -60,8 +60,9 @@ def package(tmp_path_factory):
     shutil.copy(TOY, folder / TABLE / "toy.py")
     table = folder / TABLE / "__init__.py"
     text = table.read_text()
-    imported = text.replace("    neighbors,\n)", "    neighbors,\n    toy,\n)")
-    registered = imported.replace("neighbors.EXPERT,\n)", "neighbors.EXPERT,\n    toy.EXPERT,\n)")
+    imported = text.replace("    transitions,\n)", "    toy,\n    transitions,\n)")
+    last = "transitions.EXPERT,\n)"
+    registered = imported.replace(last, f"toy.EXPERT,\n    {last}")
     assert text != imported != registered
     table.write_text(registered)
     return folder
