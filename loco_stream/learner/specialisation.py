@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from loco_stream.learner.plasticity.projections import RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES
 from loco_stream.learner.plasticity.rules.mirror import RULE as MIRROR
 from loco_stream.learner.settings import EQUAL, Settings
@@ -58,7 +57,6 @@ _COMMON: dict[str, float] = {
     "mirrors": True,
     "n_clusters": 0,
     "n_neighbors": 0,
-    "projection": RECURSIVE,
     "recursive": True,
     "weighting": EQUAL,
 }

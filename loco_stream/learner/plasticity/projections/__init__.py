@@ -48,12 +48,30 @@ else:
     ProjectionScratch = join("ProjectionScratch", {p.name: p.scratch for p in PROJECTIONS})
 
 
-def _one_of(kernels: Sequence[Any], position: int = 0) -> Any:
-    """Return a kernel that runs the one whose position is `settings.projection`."""
-    own = kernels[0]
+def _one_of(kernels: Sequence[Any]) -> Any:
+    """Return a kernel that runs the one whose position is `settings.projection`.
+
+    Only the projection by clusters has clusters: most models know when they are compiled that they
+    have none, and leave it out.
+    """
+    by_clusters = kernels[CLUSTERS]
+    others = _at([(i, own) for i, own in enumerate(kernels) if i != CLUSTERS])
+
+    @kernel
+    def run(settings, state, scratch, *more):
+        if settings.n_clusters > 0:
+            return by_clusters(settings, state, scratch, *more)
+        return others(settings, state, scratch, *more)
+
+    return run
+
+
+def _at(kernels: Sequence[tuple[int, Any]]) -> Any:
+    """Return a kernel that runs the one whose number is `settings.projection`."""
+    position, own = kernels[0]
     if len(kernels) == 1:
         return own
-    others = _one_of(kernels[1:], position + 1)
+    others = _at(kernels[1:])
 
     @kernel
     def run(settings, state, scratch, *more):
