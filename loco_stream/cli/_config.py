@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from loco_stream._text import did_you_mean
-from loco_stream.cli._option_group import given
+from loco_stream.cli._option_group import given, headings_of
 from loco_stream.errors import ConfigError
 
 __all__ = [
@@ -64,6 +64,19 @@ class ConfiguredCommand(click.Command):
                 help="Print the configuration file of this command line, and exit.",
             ),
         ]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under the headings of their groups."""
+        headings = headings_of(self.callback)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                heading = headings.get(parameter.name or "", "Options")
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, or print its configuration."""

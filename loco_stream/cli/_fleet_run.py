@@ -341,7 +341,10 @@ def _run_partitions(
 
     assert options.partitions is not None
     if (task := model.problem(targets_in(source))) is None:
-        raise ConfigError("`--partitions` needs --task: this process reads no row")
+        raise ConfigError(
+            "`--partitions` needs --task classification or --task regression: the workers read the "
+            "rows, so it cannot be inferred here"
+        )
     partitions = PartitionOptions(
         source,
         options.key,

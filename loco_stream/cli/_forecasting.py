@@ -96,8 +96,8 @@ forecast_options = option_group(
         "--forecast",
         type=click.IntRange(1, 512),
         metavar="N",
-        help="Forecast the next N values of the target column, which is one series, in a fleet one "
-        "per key.",
+        help="Forecast the next N values of the target column, one series (in a fleet: one for "
+        "each key).",
     ),
     click.option(
         "--season",

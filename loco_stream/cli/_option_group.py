@@ -13,9 +13,11 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Command", "flag", "given", "option_group", "typed", "with_stored"]
+__all__ = ["Command", "flag", "given", "headings_of", "option_group", "typed", "with_stored"]
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+
+_HEADINGS = "option_headings"  # attribute of a command's function
 
 T = TypeVar("T", bound="DataclassInstance")
 Command = Callable[..., object]
@@ -28,7 +30,7 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
     Parameters
     ----------
     name
-        Name of the argument.
+        Name of the argument, and heading of the options in the help.
     build
         The dataclass; its fields are the names of the options' values.
     options
@@ -45,9 +47,16 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
         decorated: Command = command
         for option in reversed(options):
             decorated = option(decorated)
+        headings = dict.fromkeys(names, name.capitalize())
+        setattr(decorated, _HEADINGS, headings_of(function) | headings)
         return decorated
 
     return add
+
+
+def headings_of(function: object) -> dict[str, str]:
+    """Return the headings of the options of a command's function, by the options' names."""
+    return dict(getattr(function, _HEADINGS, {}))
 
 
 def flag(name: str) -> str:

@@ -260,8 +260,9 @@ def model_options(holdout: int | None) -> Decorator:
         click.option(
             "--preset",
             type=click.Choice(["fast", "default", "accurate"]),
-            help="fast: 64 neurons. default: as many as suit the number of features. accurate: 256 "
-            "neurons, and the last 5000 rows are kept. --set overrides single parameters.",
+            help="fast: 64 neurons. default: 128, 256 or 640 neurons, by the number of features. "
+            "accurate: 256 neurons, and the last 5000 rows are kept. --set overrides single "
+            "parameters.",
         ),
         click.option(
             "--set",

@@ -115,7 +115,7 @@ port_options = option_group(
         "--metrics-port",
         type=click.IntRange(1, 65535),
         metavar="PORT",
-        help="Serve Prometheus metrics at http://127.0.0.1:PORT/metrics.",
+        help="Serve Prometheus metrics at PORT of the --bind address, path /metrics.",
     ),
     click.option(
         "--control",

@@ -210,7 +210,7 @@ class ConceptDetector:
 
     @property
     def onset(self) -> int:
-        """After "drift": rows since the change began, the last one included."""
+        """After "drift": number of rows from the estimated start of the change to the alarm."""
         return int(self._gate[_ONSET])
 
     def update(self, error: float) -> str:

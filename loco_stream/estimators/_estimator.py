@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream._checks import plain_values
+from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _observed, _sequences, _show, export
 from loco_stream.estimators._core import ModelCore
@@ -161,7 +162,8 @@ class LOCOEstimator(base.Estimator):
         for name in params:
             if name not in known:
                 raise ConfigError(
-                    f"`{name}` must be a parameter of {type(self).__name__}: {', '.join(known)}"
+                    f"{type(self).__name__} has no parameter {name!r}"
+                    f"{did_you_mean(name, known) or ': `get_params()` lists all'}"
                 )
         given = {name: params.get(name, getattr(self, name)) for name in self._parameters}
         advanced = {
@@ -305,11 +307,12 @@ class LOCOEstimator(base.Estimator):
 
     @property
     def mixture_(self) -> dict[str, float]:
-        """Weight of each part of the readout in the combined output; empty for the delta rule.
+        """Weight of each part of the readout by its name; empty for the delta rule.
 
-        Classification: probability of each expert, by recent labels: the log-loss stack and the
-        least-squares stack of all members, each member by its leak, a linear logistic member and
-        naive Bayes. Regression: the weight of each member in the stack.
+        Classification: the probability of each part by recent labels, in sum 1: ``"stack"`` and
+        ``"least-squares stack"``, the members by their leak (``"leak ..."``, and on the features
+        alone ``"linear, leak ..."``), ``"linear logistic"``, ``"naive Bayes"``, and further experts
+        where they are enabled. Regression: the weight of each member in the stack.
         """
         return _show.mixture(self._core)
 

@@ -41,9 +41,13 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the
     weight update from local credit is projected orthogonally to earlier inputs. Learning uses
-    forward passes only, and it needs no task labels. No raw row is stored unless `neighbors` is
-    set. A missing, infinite or non-numeric value is masked: it contributes no current and is
-    counted in `masked_values`.
+    forward passes only, and it needs no task labels. A missing or infinite value is masked: it
+    contributes no current and is counted in `masked_values`. Texts are categories, see
+    `categories`.
+
+    No row is stored to be learned again unless `neighbors` is set. Kept are the last 32 values of
+    each feature, by which its scale is judged, and up to three scaled rows that wait until the
+    discriminant learns four at once.
 
     Parameters
     ----------
@@ -58,9 +62,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         start weights. Change it to measure what learned layers are worth on your data.
     learning_rate
         Step of the hidden layers relative to the mean square of a layer's input, 0 to 1e6. None:
-        the value measured to be best for the credit rule, which is 300 for mirror, 900 for learned
-        and perturbation, and 0.1 for plain node perturbation; a thirtieth of these without the
-        recursive projector. Accuracy changes little between half and twice the default.
+        the value measured to be best for the credit rule, which is 300 for mirror, and 900 for
+        learned and perturbation; both are divided by 30 without the recursive projector. Plain node
+        perturbation has 0.1. Accuracy changes little between half and twice the default.
     class_weight
         Cost of a mistake on a class relative to the others. It acts on the prediction only: the
         probability of each class is multiplied by its weight and all are normalised again (Elkan
@@ -75,7 +79,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Lower it if classes that vanish never return.
     memory
         Shortest and longest time constant of the traces that carry on from row to row, for every
-        other hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: every
+        second hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: every
         row starts from traces of zero. Set it when a label depends on earlier rows.
     max_delay
         Longest delay of a synapse of the first layer, in rows, 0 to 256. Each synapse has a fixed
@@ -86,9 +90,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Number of recent rows that are kept with their labels for nearest-neighbor predictions, 0 to
         1,000,000. The 7 nearest rows, the 3 nearest, and the 7 nearest of the most recent fifth are
         three further outputs in the stack. Set it where a class fills several separate regions
-        (digits, moving clusters). Only with this option do the model, its files and its checkpoints
-        hold raw rows, which anyone with the file can read. The time per row grows with their
-        number. Each stored value takes 4 bytes of RAM.
+        (digits, moving clusters). With this option the model, its files and its checkpoints hold
+        rows with their labels, which anyone with the file can read. The time per row grows with
+        their number. Each stored value takes 4 bytes of RAM.
     centroids
         Number of centroids in feature space, 0 to 100,000. Each moves towards the rows near it and
         counts their classes; the 3 and the 7 nearest are two further outputs in the stack. They

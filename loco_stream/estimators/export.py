@@ -35,7 +35,7 @@ def to_network(core: ModelCore, layer: int | None) -> Network:
     _check(core.options)
     with core.lock:
         if core.settings is None or core.state is None:
-            raise InputError("the model has seen no row, from which the network's width follows")
+            raise InputError("`to_network` needs a model that has learned at least 1 row")
         chosen = _chosen_layer(core.settings, layer)
         network = _network(core, core.settings, core.state, chosen)
         if chosen == core.settings.n_layers - 1:
@@ -51,7 +51,7 @@ def encode_array(
     n = len(given.numbers)
     with core.lock:
         if core.settings is None or core.scratch is None:
-            raise InputError("the model has seen no row, from which the scales follow")
+            raise InputError("`encode_array` needs a model that has learned at least 1 row")
         names = core.names(given, features)
         rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
         lines = np.zeros((n, len(core.slots) * core.settings.n_fields), np.float32)

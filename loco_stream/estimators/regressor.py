@@ -220,7 +220,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Test, then train on each row; return values (n,) and intervals (n, 2).
 
-        Both are predicted before the row is learned.
+        Both are predicted before the row is learned. An interval is its lower and its upper bound,
+        infinite until there are enough residuals. `coverage` is 0.5, 0.8, 0.9, 0.95 or 0.99.
         """
         level = coverage_level(coverage)
         answers, radii = self._learn_rows(

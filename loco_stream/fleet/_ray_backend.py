@@ -213,7 +213,8 @@ class _WorkerHandle:
             except self._ray.exceptions.RayActorError as error:
                 if time.monotonic() > deadline:
                     raise CheckpointError(
-                        f"a worker does not come back: {str(error)[:300]}"
+                        f"a worker did not restart within {_RESTART_TIMEOUT:g} s; see the logs of "
+                        f"Ray: {str(error)[:300]}"
                     ) from error
                 time.sleep(0.05)
                 content = b""

@@ -98,7 +98,9 @@ def merge(
 
 def _check(parts: Sequence[_Part]) -> None:
     if not parts or any(part.n_seen == 0 for part in parts):
-        raise InputError("`keys` must name one model or more, each of which has learned a row")
+        raise InputError(
+            "`keys` must name at least 1 key, and each model must have learned at least 1 row"
+        )
     first = parts[0]
     if first.config["kind"] not in _MERGED:
         raise InputError(

@@ -1,10 +1,11 @@
 """One row: the only place that joins the stages, in one written order.
 
 Predict: scale, encode -> drives -> spikes -> traces, fixed layer -> experts -> stacks, mixture ->
-snapshots -> calibration -> stack of the stream's next row -> dormant classes.
-Learn: the same pass (or the one that predict left for this row), then credit -> projection, weight
-change and bounds of every layer -> weights of the next row, snapshots -> experts -> recent rows ->
-stacks, mixture, calibration -> gains, statistics.
+snapshots -> calibration -> stack of the stream's next row -> rows like earlier ones -> dormant
+classes. In a regression the recent values of the target come last.
+Learn: the same pass (or the one that predict left for this row), then credit -> gains of the
+experts -> projection, weight change and bounds of every layer -> weights of the next row,
+snapshots -> experts -> recent rows -> stacks, mixture, calibration -> gains, statistics.
 Everything learned is in `State`; `Scratch` is working memory.
 """
 
@@ -104,38 +105,40 @@ def _run_snapshots(settings, state, scratch):
 
 
 @kernel
-def _recall(state, row):
+def _recall(state, readout):
     """Mix the snapshots into an answer, if they are evaluated on this row."""
     own = state.snapshots
     if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
         n_classes = state.counts.n_classes
         capacity = state.classes.n_rows.shape[0]
-        proba = row.fast
+        proba = readout.fast
         snapshots.mix_snapshots(
-            own.posterior, row.snapshots, n_classes, capacity, row.buffer, proba
+            own.posterior, readout.snapshots, n_classes, capacity, readout.buffer, proba
         )
 
 
 @kernel
-def _answer(settings, state, row):
+def _answer(settings, state, readout):
     """Write the ensemble's answer, calibrated, and the answer to the stream's next row.
 
-    `row` is a `ReadoutPass` with opinions and their mixture.
+    `readout` is a `ReadoutPass` with opinions and their mixture.
     """
     n_classes = state.counts.n_classes
     for c in range(n_classes):
-        row.fast[c] = row.mixed[c]
+        readout.fast[c] = readout.mixed[c]
     if settings.n_snapshots > 0:
-        _recall(state, row)
+        _recall(state, readout)
     log_weights = state.calibration.log_weights
     if log_weights.shape[0] > 0:
-        calibration.correct(log_weights, row.fast, n_classes, row.power_sums, row.power_factors)
+        calibration.correct(
+            log_weights, readout.fast, n_classes, readout.power_sums, readout.power_factors
+        )
     if settings.n_log_odds > 0:
-        next_row.write_log_probabilities(row.fast, n_classes, row.log_odds)
-        ensemble.write_log_odds(settings, state, row)
-        next_row.combine(state.next_row, row.log_odds, n_classes, True, row.next)
+        next_row.write_log_probabilities(readout.fast, n_classes, readout.log_odds)
+        ensemble.write_log_odds(settings, state, readout)
+        next_row.combine(state.next_row, readout.log_odds, n_classes, True, readout.next)
         for c in range(n_classes):
-            row.predicted[c] = row.next[c]
+            readout.predicted[c] = readout.next[c]
 
 
 @kernel
@@ -300,46 +303,46 @@ def is_sound(error, n_classes, credit):
 
 
 @kernel
-def _learn_snapshots(settings, state, scratch, row, label, share):
+def _learn_snapshots(settings, state, scratch, readout, label, share):
     """Score the current readout and the snapshots by a label, and copy the model when it is due."""
     own = state.snapshots
     observed = (label, state.counts.n_classes, state.classes.n_rows.shape[0])
-    snapshots.update_posterior(own, row, observed, share)
+    snapshots.update_posterior(own, readout, observed, share)
     slot = own.counters.slot
     if snapshots.tick(own):
         snapshots.keep_snapshot(settings, state, scratch.now.weights, slot)
 
 
 @kernel
-def _learn_next_row(settings, state, scratch, row, label, share, dormant):
+def _learn_next_row(settings, state, scratch, readout, label, share, dormant):
     """Update what weighs context, and the moments by which dormant classes may answer."""
     n_classes = state.counts.n_classes
     n_seen = state.counts.n_seen
     stack = state.next_row
     least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
-    predicted = (row.log_odds, row.predicted)
+    predicted = (readout.log_odds, readout.predicted)
     next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
-    next_row.learn_weights(stack, row.log_odds, row.next, n_classes, label, share)
+    next_row.learn_weights(stack, readout.log_odds, readout.next, n_classes, label, share)
     if dormant:
-        dormancy.learn_lead(state.lead.moments, row.scores, n_classes, scratch.dormant, label)
+        dormancy.learn_lead(state.lead.moments, readout.scores, n_classes, scratch.dormant, label)
 
 
 @kernel
-def _change_readout(settings, state, scratch, row, observed, dormant):
+def _change_readout(settings, state, scratch, readout, observed, dormant):
     """Update the readout, its weights and the snapshots.
 
-    `row` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label, value,
-    share of an observation).
+    `readout` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label,
+    value, share of an observation).
     """
     label, value, share = observed
     if settings.n_log_odds > 0 and state.classes.n_rows[label] > 1.0:
-        _learn_next_row(settings, state, scratch, row, label, share, dormant)
+        _learn_next_row(settings, state, scratch, readout, label, share, dormant)
     if settings.n_snapshots > 0:
-        _learn_snapshots(settings, state, scratch, row, label, share)
+        _learn_snapshots(settings, state, scratch, readout, label, share)
     ensemble.learn_experts(settings, state, scratch, label, value)
     if settings.n_log_odds > 0:
         _learn_past(state, scratch)
-    ensemble.update_weights(settings, state, scratch, row, label, share)
+    ensemble.update_weights(settings, state, scratch, readout, label, share)
 
 
 @kernel
@@ -356,14 +359,14 @@ def _go_back(settings, state, scratch, ticket):
 
 
 @kernel
-def _step_share(settings, state, row, label, share):
+def _step_share(settings, state, readout, label, share):
     """Return the share of a step that the hidden layers make.
 
     Less where successive rows are alike.
     """
     if settings.regression and state.delayed.is_delayed == 0.0:
         errors = state.delayed_values.errors
-        return share * delayed_values.independent_share(errors, row.error[0])
+        return share * delayed_values.independent_share(errors, readout.error[0])
     if settings.remembers and not settings.regression:
         return step_share(state.context.run, float(label), share)
     return share
@@ -403,7 +406,7 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
         bool: whether a class is dormant.
     """
     counts = state.counts
-    weight = 1.0
+    label_share = 1.0
     late = late and counts.n_seen > 0
     scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
     scratch.past.is_late = late and not is_last_row(state, when_written(ticket))
@@ -415,11 +418,11 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
         next_value.keep_value(state.next_value, known_value)
     _set_target(settings, state, scratch, label, value)
     ensemble.write_error(settings, state, scratch, scratch.now)
-    row = scratch.now
+    readout = scratch.now
     if late:
         _go_back(settings, state, scratch, ticket)
-        weight, share = shares(settings, state, label, when_written(ticket), share)
-        row = scratch.then
+        label_share, share = shares(settings, state, label, when_written(ticket), share)
+        readout = scratch.then
     if settings.learns:
         assign_credit(settings, state, scratch)
         if settings.regression and state.delayed.is_delayed > 0.0:
@@ -428,9 +431,9 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
     is_ready = ensemble.prepare_experts(settings, state, scratch)
     if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
         if settings.learns:
-            step = _step_share(settings, state, row, label, share)
+            step = _step_share(settings, state, readout, label, share)
             change_hidden(settings, state, scratch, step)
-        _change_readout(settings, state, scratch, row, (label, value, weight), dormant)
+        _change_readout(settings, state, scratch, readout, (label, value, label_share), dormant)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
     else:
         counts.n_skipped += 1
@@ -497,7 +500,11 @@ def _pass(settings, state, scratch, x, t):
 
 @kernel
 def _run(settings, state, scratch, rows, times, labels, values, mode, answers, proba, tickets):
-    """Do as `run` says; separate because known settings are known of an argument alone."""
+    """Do as `run` says.
+
+    It is separate because constant settings are known to the compiler only where they are an
+    argument.
+    """
     n = rows.shape[0]
     predicts = (mode & PREDICT) != 0
     learns = (mode & LEARN) != 0

@@ -71,7 +71,7 @@ class Ranking:
         self._waiting: list[tuple[Hashable, Mapping[Any, float]]] = []
 
     def update(self, label: Hashable, proba: Mapping[Any, float]) -> None:
-        """Count a row with its probabilities; a class without one has probability 0."""
+        """Count a row; a class that `proba` lacks has probability 0."""
         self._waiting.append((label, proba))
         if len(self._waiting) >= _TOGETHER:
             self._count_waiting()

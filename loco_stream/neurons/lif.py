@@ -268,7 +268,7 @@ def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -
     late = max(late, _LEAST_LATE)
     total = 0
     for i in range(values.shape[0]):
-        current = np.float64(values[i]) * share + LEAK_SHARE
+        current = float(values[i]) * share + LEAK_SHARE
         current = current if current > 1.0 else 1.0  # also where it is NaN
         current = current if current < STRONGEST else STRONGEST
         shrinks = 1.0 - 1.0 / current

@@ -20,6 +20,7 @@ from loco_stream import Network
 from loco_stream.cli import main
 from loco_stream.cli._catalog import extras
 from loco_stream.cli._parameters import build_model, parse_settings
+from loco_stream.cli.serve import command as serve
 from loco_stream.connectors import open_source
 from loco_stream.connectors.registry import SOURCES, connectors
 from loco_stream.engine.progress import Countdown, line
@@ -79,6 +80,15 @@ def test_help_teaches_by_example(loco):
         text = loco(name, "--help").output
         assert f"loco-stream {name}" in text
         assert "Example" in text
+
+
+def test_the_help_of_a_service_has_a_heading_per_group_of_options(loco):
+    listed = loco("serve", "--help").output.split("\nOptions:\n")[1]
+    of_model = listed.split("\nModel:\n")[1].split("\n\n")[0]
+    assert "--preset" in of_model
+    assert "--metrics-port" not in of_model
+    for option in serve.params:
+        assert len(re.findall(rf"^  {option.opts[0]}[ ,]", listed, re.MULTILINE)) == 1, option.name
 
 
 def test_help_imports_nothing_heavy():

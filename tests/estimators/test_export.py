@@ -73,7 +73,7 @@ def test_models_without_such_a_network_are_refused(options, layer, message):
 
 
 def test_a_model_that_has_seen_no_row_has_no_network_and_no_code():
-    with pytest.raises(InputError, match="the model has seen no row"):
+    with pytest.raises(InputError, match="needs a model that has learned at least 1 row"):
         LOCOClassifier().to_network()
-    with pytest.raises(InputError, match="the model has seen no row"):
+    with pytest.raises(InputError, match="needs a model that has learned at least 1 row"):
         LOCOClassifier().encode_array([[1.0]])

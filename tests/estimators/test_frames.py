@@ -190,7 +190,9 @@ def test_parameters_of_scikit_learn():
     copy.learn_one({"a": 1.0}, "x")
     with pytest.raises(ConfigError, match="needs a model that has learned nothing, got one of 1"):
         copy.set_params(seed=1)
-    with pytest.raises(ConfigError, match="`sed` must be a parameter of LOCOClassifier: hidden"):
+    with pytest.raises(
+        ConfigError, match="LOCOClassifier has no parameter 'sed'; did you mean 'seed'"
+    ):
         model.set_params(sed=1)
     assert LOCORegressor(hidden_sizes=(4,)).set_params(seed=5).seed == 5
 

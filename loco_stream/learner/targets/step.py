@@ -96,11 +96,11 @@ def bounded_target(targets, j, value, now, then):
 
 
 @kernel
-def _set_targets(state, scratch, targets, row, values):
+def _set_targets(state, scratch, targets, readout, values):
     """Bound and standardise each value; NaN where it is missing. Return how many are known.
 
-    `row` is the `ReadoutPass` of the time when the row was predicted; `values` (targets,) float64
-    is overwritten by the bounded ones.
+    `readout` is the `ReadoutPass` of the time when the row was predicted; `values` (targets,)
+    float64 is overwritten by the bounded ones.
     """
     n_known = 0
     now = scratch.now
@@ -110,21 +110,21 @@ def _set_targets(state, scratch, targets, row, values):
             targets.counters.n_missing += 1
             continue
         n_known += 1
-        values[j] = bounded_target(targets, j, values[j], now.combined[j], row.combined[j])
+        values[j] = bounded_target(targets, j, values[j], now.combined[j], readout.combined[j])
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
 
 
 @kernel
-def _write_error(state, scratch, row):
+def _write_error(state, scratch, readout):
     """Write the error of each combined output of a `ReadoutPass`; 0 where the target is missing."""
     for j in range(state.counts.n_classes):
-        error = row.combined[j] - scratch.target[j]
-        row.error[j] = error if error == error else 0.0
+        error = readout.combined[j] - scratch.target[j]
+        readout.error[j] = error if error == error else 0.0
 
 
 @kernel
-def _step_share(state, scratch, targets, row, share):
+def _step_share(state, scratch, targets, readout, share):
     """Return the share of a step that the hidden layers make: less where successive rows are alike.
 
     It is the mean over the known targets.
@@ -136,7 +136,7 @@ def _step_share(state, scratch, targets, row, share):
     for j in range(state.counts.n_classes):
         if scratch.target[j] == scratch.target[j]:
             errors = targets.delayed.errors[j]
-            total += delayed_values.independent_share(errors, row.error[j])
+            total += delayed_values.independent_share(errors, readout.error[j])
             n_known += 1.0
     return share * total / n_known
 
@@ -153,12 +153,12 @@ def _average_error(state, scratch, n_known):
 
 
 @kernel
-def _change(model, row, n_known, weight, share):
+def _change(model, readout, n_known, weight, share):
     """Make the step of the hidden layers and the readout; refuse numbers that are not finite.
 
     Parameters
     ----------
-    row
+    readout
         `ReadoutPass` of the time when the row was predicted.
     n_known
         int64: known targets, at least 1.
@@ -180,10 +180,10 @@ def _change(model, row, n_known, weight, share):
         state.counts.n_skipped += 1
         return
     if plastic:
-        step = _step_share(state, scratch, model.targets, row, share)
+        step = _step_share(state, scratch, model.targets, readout, share)
         change_hidden(settings, state, scratch, step)
     learn_members(settings, state, scratch, model.work.weights)
-    learn_stacks(settings, state, scratch, model.targets, row, weight)
+    learn_stacks(settings, state, scratch, model.targets, readout, weight)
     settle_gains(state.net, scratch.clean.drives, settings.gain, state.counts.n_seen)
 
 
@@ -216,20 +216,20 @@ def _learn(model, values, share, late, ticket):
     counts = state.counts
     late = late and counts.n_seen > 0
     _know_targets(model, values.shape[0])
-    row = scratch.now
+    readout = scratch.now
     if late:
-        row = scratch.then
+        readout = scratch.then
         read_outputs(settings, state, scratch, ticket)
-        combine(settings, state, targets, model.work.then, row)
-    n_known = _set_targets(state, scratch, targets, row, values)
+        combine(settings, state, targets, model.work.then, readout)
+    n_known = _set_targets(state, scratch, targets, readout, values)
     if n_known == 0:
         return
-    _write_error(state, scratch, row)
+    _write_error(state, scratch, readout)
     weight = 1.0
     if late:
         _write_error(state, scratch, scratch.now)
         weight, share = shares(settings, state, 0, when_written(ticket), share)
-    _change(model, row, n_known, weight, share)
+    _change(model, readout, n_known, weight, share)
     counts.n_masked += update_features(state, scratch)
     for j in range(values.shape[0]):
         if values[j] == values[j]:
