@@ -88,6 +88,8 @@ def test_the_help_of_a_service_has_a_heading_per_group_of_options(loco):
     assert "--preset" in of_model
     assert "--metrics-port" not in of_model
     for option in serve.params:
+        if option.hidden:
+            continue
         assert len(re.findall(rf"^  {option.opts[0]}[ ,]", listed, re.MULTILINE)) == 1, option.name
 
 
