@@ -15,8 +15,8 @@ row is told apart; below 1, the probability counts in proportion to s. How far r
 their mean is measured before they enter it: otherwise every row would look closer to the recent
 ones than the next one is.
 
-For a row from anywhere in the stream that looks like an earlier one, the discriminant and the
-readout member that forgets least have the same say.
+For a row from anywhere in the stream that looks like an earlier one, four fifths of the answer are
+the discriminant's, and one fifth is that of the readout member that forgets least.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIRST_TURN = 352  # rows; of the first 300 the recent mean is that of all
 MIN_ROWS = 64.0  # that the moments are of, before they say anything
 THRESHOLD = 1.0  # log-likelihood ratio at which a row is an earlier one as likely as not
 SOFTNESS = 0.25  # of the transition
-DISCRIMINANT_SHARE = 0.5  # of the answer to an earlier row
+DISCRIMINANT_SHARE = 0.8  # of the answer to an earlier row
 MIN_VARIANCE = 1e-4
 
 
