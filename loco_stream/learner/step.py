@@ -160,12 +160,13 @@ def _answer_dormant(settings, state, scratch, mode):
 
 
 @kernel
-def _answer_past(state, scratch):
+def _answer_past(state, scratch, threshold):
     """Let what forgets least answer for a row that looks like an earlier one, in place.
 
-    The first opinion of an expert is that of the least-squares member with the smallest leak.
+    `threshold` (float64) is that of `past_share`. The first opinion of an expert is that of the
+    least-squares member with the smallest leak.
     """
-    share = past_rows.past_share(state.past, scratch.fixed.outputs)
+    share = past_rows.past_share(state.past, scratch.fixed.outputs, threshold)
     if share == 0.0:
         return
     now = scratch.now
@@ -234,9 +235,11 @@ def _decide(settings, state, scratch, dormant, mode):
         if mode & ANYWHERE:
             next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
         next_row.mix_experts(state.next_row, now.log_odds, n_classes, answer)
-        if mode & ANYWHERE:
-            _answer_past(state, scratch)
         by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
+        if mode & ANYWHERE:
+            _answer_past(state, scratch, past_rows.THRESHOLD)
+        elif by_evidence:
+            _answer_past(state, scratch, past_rows.RELUCTANCE * (1.0 - settings.retention))
         if dormant and (by_evidence or (mode & ANYWHERE) != 0):
             _answer_dormant(settings, state, scratch, mode)
     if settings.weighting != EQUAL:

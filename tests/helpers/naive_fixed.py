@@ -180,7 +180,7 @@ class PastRows:
         self.direction = turned * math.sqrt(total / (turned @ (self.recent - mean)))
         self.past = self.direction @ mean
 
-    def share(self, z):
+    def share(self, z, threshold):
         """Return how likely a row is an earlier one."""
         if len(self.rests) + 1 < past_rows.MIN_ROWS:
             return 0.0
@@ -197,7 +197,7 @@ class PastRows:
         if separation <= 0.0:
             return 0.0
         ratio = separation * ((recent - self.direction @ z) / deviation - separation / 2)
-        share = 1.0 / (1.0 + math.exp(-(ratio - past_rows.THRESHOLD) / past_rows.SOFTNESS))
+        share = 1.0 / (1.0 + math.exp(-(ratio - threshold) / past_rows.SOFTNESS))
         return min(separation, 1.0) * share
 
 

@@ -481,9 +481,12 @@ class Learner:
         """Return the probabilities for the next row, any row, or what its evidence says."""
         retention = self.settings.retention
         proba = self.next_row.answer(self.log_odds(), in_stream is not False)
-        if in_stream is False:
+        if in_stream is False or (in_stream is None and retention > 0.0):
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
-            share = self.past_rows.share(self.fixed_outputs)
+            threshold = past_rows.THRESHOLD
+            if in_stream is None:
+                threshold = past_rows.RELUCTANCE * (1.0 - retention)
+            share = self.past_rows.share(self.fixed_outputs, threshold)
             weight = past_rows.DISCRIMINANT_SHARE
             past = weight * shares + (1.0 - weight) * self.opinions[2]
             proba = (1.0 - share) * proba + share * past

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCORegressor
+from loco_stream.learner.readout import past_rows
 from tests.helpers.twins import make_twin, run_both, stream
 
 SIZES = {"one layer": (6,), "two layers": (6, 5)}
@@ -83,14 +84,15 @@ def test_dormant_classes_answer_as_in_the_twin(in_stream):
     assert twin.classes.n_returns > 0
 
 
-def test_earlier_inputs_are_answered_as_in_the_twin():
+@pytest.mark.parametrize("in_stream", [False, None])
+def test_earlier_inputs_are_answered_as_in_the_twin(in_stream):
     X, y = stream(520, n_classes=2)
     X[380:] += 2.0  # the inputs change, and both classes stay
-    model, twin = run_both(X, y, in_stream=False, hidden_sizes=(6,), atol=2e-3)
+    model, twin = run_both(X, y, in_stream=in_stream, hidden_sizes=(6,), atol=2e-3)
     shares = []
     for x in X:
         twin.forward(x, math.nan)
-        shares.append(twin.past_rows.share(twin.fixed_outputs))
+        shares.append(twin.past_rows.share(twin.fixed_outputs, past_rows.THRESHOLD))
     assert np.mean(shares[:380]) > 0.5
     assert np.mean(shares[-30:]) < 0.1
     assert model._core.state.past.moments.n > 64

@@ -15,8 +15,10 @@ row is told apart; below 1, the probability counts in proportion to s. How far r
 their mean is measured before they enter it: otherwise every row would look closer to the recent
 ones than the next one is.
 
-For a row from anywhere in the stream that looks like an earlier one, four fifths of the answer are
-the discriminant's, and one fifth is that of the readout member that forgets least.
+For a row that may not be the stream's next one and looks like an earlier one, four fifths of the
+answer are the discriminant's, and one fifth is that of the readout member that forgets least. Where
+it is unknown whether the row is the next one, `retention` decides how much it has to look like
+earlier ones.
 """
 
 from __future__ import annotations
@@ -31,7 +33,15 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream.learner.arrays.spec import Record, axes, record
 
-__all__ = ["PastState", "answer_past", "learn_recent", "past_share", "turn_direction"]
+__all__ = [
+    "RELUCTANCE",
+    "THRESHOLD",
+    "PastState",
+    "answer_past",
+    "learn_recent",
+    "past_share",
+    "turn_direction",
+]
 
 RATE = 1.0 / 300.0  # of the recent mean
 MOMENT_RATE = 0.005  # of the moments of recent rows
@@ -39,6 +49,7 @@ TURN_EVERY = 32  # rows from one direction to the next
 FIRST_TURN = 352  # rows; of the first 300 the recent mean is that of all
 MIN_ROWS = 64.0  # that the moments are of, before they say anything
 THRESHOLD = 1.0  # log-likelihood ratio at which a row is an earlier one as likely as not
+RELUCTANCE = 4.0  # the same where the row may be the stream's next one, times 1 - retention
 SOFTNESS = 0.25  # of the transition
 DISCRIMINANT_SHARE = 0.8  # of the answer to an earlier row
 MIN_VARIANCE = 1e-4
@@ -61,7 +72,7 @@ class PastState(NamedTuple):
 
 
 @kernel
-def past_share(own, outputs):
+def past_share(own, outputs, threshold):
     """Return how probable it is that a row is an earlier one rather than a recent one.
 
     Parameters
@@ -70,6 +81,8 @@ def past_share(own, outputs):
         `PastState`.
     outputs
         (outputs,) float32 of the fixed layer.
+    threshold
+        float64: log-likelihood ratio at which the row is an earlier one as likely as not.
 
     Returns
     -------
@@ -90,7 +103,7 @@ def past_share(own, outputs):
     if not math.isfinite(ratio):
         return 0.0
     # The logistic function, without overflow.
-    share = 0.5 + 0.5 * math.tanh(0.5 * (ratio - THRESHOLD) / SOFTNESS)
+    share = 0.5 + 0.5 * math.tanh(0.5 * (ratio - threshold) / SOFTNESS)
     return share * min(separation, 1.0)
 
 

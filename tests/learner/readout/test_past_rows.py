@@ -27,7 +27,9 @@ def run(X, y):
     lda = Discriminant(Settings, 0, 2)
     twin = PastRows(lda)
     for i, (x, label) in enumerate(zip(X.astype(np.float32), y, strict=True)):
-        assert past_rows.past_share(own, x) == pytest.approx(twin.share(x), abs=1e-3)
+        assert past_rows.past_share(own, x, past_rows.THRESHOLD) == pytest.approx(
+            twin.share(x, past_rows.THRESHOLD), abs=1e-3
+        )
         lda.rows[label].append(x.astype(float))
         past_rows.learn_recent(own, x, float(i))
         if i + 1 >= past_rows.FIRST_TURN and (i + 1) % past_rows.TURN_EVERY == 0:
@@ -50,8 +52,8 @@ def test_shares_equal_the_twin_while_inputs_change():
     X, y = rows(900)
     X[500:, :2] += 2.0
     own, _ = run(X, y)
-    old = [past_rows.past_share(own, x) for x in X[:200].astype(np.float32)]
-    new = [past_rows.past_share(own, x) for x in X[-200:].astype(np.float32)]
+    old = [past_rows.past_share(own, x, past_rows.THRESHOLD) for x in X[:200].astype(np.float32)]
+    new = [past_rows.past_share(own, x, past_rows.THRESHOLD) for x in X[-200:].astype(np.float32)]
     assert np.mean(old) > 0.6
     assert np.mean(new) < 0.1
 
@@ -60,7 +62,12 @@ def test_where_inputs_stay_no_row_is_an_earlier_one():
     X, y = rows(1500)
     own, _ = run(X, y)
     fresh, _ = rows(300, seed=1)
-    assert np.mean([past_rows.past_share(own, x) for x in fresh.astype(np.float32)]) < 0.05
+    assert (
+        np.mean(
+            [past_rows.past_share(own, x, past_rows.THRESHOLD) for x in fresh.astype(np.float32)]
+        )
+        < 0.05
+    )
 
 
 def test_numbers_that_are_not_finite_change_nothing():
@@ -70,7 +77,7 @@ def test_numbers_that_are_not_finite_change_nothing():
     for turned in (np.full(N, np.nan, np.float32), np.zeros(N, np.float32)):
         past_rows.turn_direction(own, X[0].astype(np.float32), turned, 100.0)
     assert np.array_equal(own.direction, before)
-    assert past_rows.past_share(own, np.full(N, np.inf, np.float32)) == 0.0
+    assert past_rows.past_share(own, np.full(N, np.inf, np.float32), past_rows.THRESHOLD) == 0.0
 
 
 def test_what_forgets_least_has_the_answer_for_an_earlier_row():
@@ -78,7 +85,7 @@ def test_what_forgets_least_has_the_answer_for_an_earlier_row():
     discriminant = np.array([0.1, 0.9, 0.0])
     member = np.array([0.3, 0.7, 0.0])
     past_rows.answer_past(0.5, discriminant, member, 2, answer)
-    assert answer.tolist() == pytest.approx([0.55, 0.45, 0.0])
+    assert answer.tolist() == pytest.approx([0.52, 0.48, 0.0])
 
 
 def test_earlier_inputs_are_kept_where_no_class_is_ever_absent():
@@ -91,5 +98,18 @@ def test_earlier_inputs_are_kept_where_no_class_is_ever_absent():
     model = LOCOClassifier(seed=1)
     model.learn_array(X, y)
     anywhere = model.predict_array(X[:1500], in_stream=False) == y[:1500]
+    by_evidence = model.predict_array(X[:1500]) == y[:1500]
     next_row = model.predict_array(X[:1500], in_stream=True) == y[:1500]
     assert anywhere.mean() > next_row.mean()
+    assert by_evidence.mean() > next_row.mean()
+
+
+def test_retention_decides_how_much_a_row_has_to_look_like_earlier_ones():
+    X, y = rows(900)
+    X[500:, :2] += 2.0
+    own, _ = run(X, y)
+    shares = [
+        np.mean([past_rows.past_share(own, x, threshold) for x in X[:200].astype(np.float32)])
+        for threshold in (0.0, 1.0, 4.0)
+    ]
+    assert shares[0] > shares[1] > shares[2]
