@@ -309,10 +309,10 @@ class KeyedModel:
         """Return how many rows were learned before: those up to the newest of their source."""
         if rows.kind == LABELS:
             return 0
-        epoch, newest = self.seen.get(rows.source, (-1, -1))
-        if rows.epoch != epoch:
-            return len(rows) if rows.epoch < epoch else 0
-        return 0 if rows.seq[0] > newest else bisect_right(rows.seq, newest)
+        newest = self.seen.get(rows.source, (-1, -1))
+        if rows.number(0) > newest:
+            return 0
+        return bisect_right(range(len(rows)), newest, key=rows.number)
 
     def take(self, rows: Rows, predicts: bool, decision: Decision | None) -> Outputs:
         """Take an entry of the log: rows to `learn`, or another rule.
@@ -345,7 +345,7 @@ class KeyedModel:
         self.changed = True
         self.alarms = []
         if rows.kind != LABELS:
-            self.seen[rows.source] = rows.epoch, int(rows.seq[-1])
+            self.seen[rows.source] = rows.number(-1)
         # rows that are refused amid others cannot be learned again in the same way
         young = self._young
         self._young = None
@@ -400,8 +400,8 @@ class KeyedModel:
         """Learn rows whose labels have come."""
         source = _full_name(rows)
         said: list[Label] = []
-        for of, y in zip(rows.seq, rows.y, strict=True):
-            pending = self._trainer.learn_label(source, rows.epoch, int(of), y)
+        for i, y in enumerate(rows.y):
+            pending = self._trainer.learn_label(source, *rows.number(i), y)
             said.append(None if pending is None else [pending.prediction.y_pred])
         return said
 
@@ -619,7 +619,8 @@ def _row(rows: Rows, i: int) -> Row:
         x = rows.X[i : i + 1]
         names = _names(rows)
     t = math.nan if rows.times is None else float(rows.times[i])
-    return Row(x, names, int(rows.seq[i]), t, _full_name(rows), rows.epoch, own_t=t)
+    epoch, seq = rows.number(i)
+    return Row(x, names, seq, t, _full_name(rows), epoch, own_t=t)
 
 
 def _names(rows: Rows) -> Features:
