@@ -33,6 +33,7 @@ from loco_stream.engine.source_reader import PairSource
 from loco_stream.errors import CheckpointError, LocoStreamError, SourceError
 from loco_stream.stream import Block, Sample
 from tests.helpers import foreign
+from tests.helpers.nir_copies import copier
 from tests.helpers.server_harness import A, ServerHarness
 
 SECONDS = 12.0
@@ -230,20 +231,6 @@ def test_network_files(tmp_path, monkeypatch):
     from loco_stream.simulator import nir_reader
     from tests.simulator.test_hostile_nir import write
 
-    def copied(path, sound):
-        child = os.fork()
-        if child == 0:
-            # The library never ends on some files; a user's process is ended after ten minutes.
-            resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
-            with suppress(Exception):
-                nir_reader.copy(path, sound)
-                os._exit(0)
-            os._exit(1)
-        _, status = os.waitpid(child, 0)
-        return "damaged" if status else ""
-
-    monkeypatch.setattr(nir_reader, "copied", copied)
-
     path = tmp_path / "net.nir"
     write(path)
 
@@ -252,7 +239,10 @@ def test_network_files(tmp_path, monkeypatch):
         with suppress(LocoStreamError):
             loco_stream.Network.from_nir(path)
 
-    fuzz([path.read_bytes()], attempt)
+    with copier(nir_reader.__file__) as copied:
+        monkeypatch.setattr(nir_reader, "copied", copied)
+        fuzz([path.read_bytes()], attempt)
+    print(f"{cpu_seconds():.0f} CPU s of this process and its copies")
 
 
 def with_checksum(content):
