@@ -250,11 +250,12 @@ class RedisSource(BrokerSource):
         self, cursor: _Cursor, number: bytes, fields: Mapping[bytes, bytes] | None
     ) -> Event | None:
         entry = number.decode()
-        if _parse_id(entry) <= _parse_id(cursor.known):  # learned, but not acknowledged in time
+        parsed = _parse_id(entry)
+        if parsed <= cursor.known:  # learned, but not acknowledged in time
             return None
         cursor.read = entry
         self._n_read += cursor.key == self._stream
-        t = _parse_id(entry)[0] / 1000  # an id starts with the server's time in milliseconds
+        t = parsed[0] / 1000  # an id starts with the server's time in milliseconds
         if not fields:  # deleted while it was pending
             return None
         body = fields.get(self._field)
@@ -322,7 +323,7 @@ class _Cursor:
     def seek(self, entry: str) -> None:
         """Continue after an entry."""
         self.read = entry
-        self.known = entry
+        self.known = _parse_id(entry)
         self.pending = _BEGINNING
         self.unacked.clear()
 

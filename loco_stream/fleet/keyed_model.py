@@ -168,12 +168,16 @@ class ModelFactory:
         return keyed
 
     def _blank(self, rows: Rows) -> Template:
-        """Return the template with arrays for the columns of those rows, which are only copied."""
+        """Return the template with arrays for the first of those rows, which are only copied."""
         template = self._beginning
         has_slots = not isinstance(template, LOCODetector | LOCOForecaster)
-        if template.n_seen or isinstance(rows.X, list) or not has_slots:
+        if template.n_seen or not has_slots:
             return template
-        names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
+        names = rows.features
+        if isinstance(rows.X, list):
+            names = tuple(rows.X[0])
+        elif names is None:
+            names = tuple(range(rows.X.shape[1]))
         blank = self._blanks.get(names)
         if blank is None:
             if len(self._blanks) >= 16:  # a source that invents names must not fill the memory
