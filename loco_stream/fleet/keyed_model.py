@@ -175,6 +175,8 @@ class ModelFactory:
             return template
         names = rows.features
         if isinstance(rows.X, list):
+            if isinstance(template, LOCOMultiTargetRegressor):  # its targets come first
+                return template
             names = tuple(rows.X[0])
         elif names is None:
             names = tuple(range(rows.X.shape[1]))
