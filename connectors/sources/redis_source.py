@@ -263,10 +263,14 @@ class RedisSource(BrokerSource):
             return self._receiver.take_row(
                 cursor.key.encode(), lambda features: self._row(fields, features, t, entry)
             )
+        y = self._label_beside(fields) if len(fields) > 1 else None
+        return self._read_message(cursor.key, body, y, t, entry=entry)
+
+    def _label_beside(self, fields: Mapping[bytes, bytes]) -> Any:
+        """Return the label in the fields beside a whole row."""
         found = ((name, fields.get(name.encode())) for name in self._fields.labels)
         cells = {name: label.decode("utf-8", "replace") for name, label in found if label}
-        y = self._fields.label({name: parse_cell(cell) for name, cell in cells.items()})
-        return self._read_message(cursor.key, body, y, t, entry=entry)
+        return self._fields.label({name: parse_cell(cell) for name, cell in cells.items()})
 
     def _row(
         self,
