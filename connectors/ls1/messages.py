@@ -354,7 +354,8 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
     x = _name_values(row.x, features) if isinstance(row.x, list) else row.x
     for name, value in x.items():
         _check_length("feature", name, limits)
-        _check_size(f"feature {name!r}", value)
+        if type(value) is not float or not -LARGEST <= value <= LARGEST:  # most are
+            _check_size(f"feature {name!r}", value)
     _check_target("y", row.y, limits)
     if isinstance(row.sequence, str):
         _check_length("sequence", row.sequence, limits)

@@ -250,11 +250,12 @@ class RedisSource(BrokerSource):
         self, cursor: _Cursor, number: bytes, fields: Mapping[bytes, bytes] | None
     ) -> Event | None:
         entry = number.decode()
-        if _parse_id(entry) <= _parse_id(cursor.known):  # learned, but not acknowledged in time
+        parsed = _parse_id(entry)
+        if parsed <= cursor.known:  # learned, but not acknowledged in time
             return None
         cursor.read = entry
         self._n_read += cursor.key == self._stream
-        t = _parse_id(entry)[0] / 1000  # an id starts with the server's time in milliseconds
+        t = parsed[0] / 1000  # an id starts with the server's time in milliseconds
         if not fields:  # deleted while it was pending
             return None
         body = fields.get(self._field)
@@ -262,10 +263,14 @@ class RedisSource(BrokerSource):
             return self._receiver.take_row(
                 cursor.key.encode(), lambda features: self._row(fields, features, t, entry)
             )
+        y = self._label_beside(fields) if len(fields) > 1 else None
+        return self._read_message(cursor.key, body, y, t, entry=entry)
+
+    def _label_beside(self, fields: Mapping[bytes, bytes]) -> Any:
+        """Return the label in the fields beside a whole row."""
         found = ((name, fields.get(name.encode())) for name in self._fields.labels)
         cells = {name: label.decode("utf-8", "replace") for name, label in found if label}
-        y = self._fields.label({name: parse_cell(cell) for name, cell in cells.items()})
-        return self._read_message(cursor.key, body, y, t, entry=entry)
+        return self._fields.label({name: parse_cell(cell) for name, cell in cells.items()})
 
     def _row(
         self,
@@ -322,7 +327,7 @@ class _Cursor:
     def seek(self, entry: str) -> None:
         """Continue after an entry."""
         self.read = entry
-        self.known = entry
+        self.known = _parse_id(entry)
         self.pending = _BEGINNING
         self.unacked.clear()
 

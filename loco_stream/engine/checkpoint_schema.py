@@ -213,6 +213,8 @@ class _Quality(TypedDict):
 class _TextColumns(TypedDict):
     counts: list[tuple[object, int, list[str]]]
     left_out: list[tuple[object, str]]
+    numbers: _Counts
+    odd: list[tuple[object, int, int, str, list[str]]]
 
 
 class _Events(TypedDict):

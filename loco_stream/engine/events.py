@@ -167,7 +167,7 @@ class EventHandler:
             self._reject(pending.row, error, 1)
 
     def _handle_sample(self, event: Sample) -> int:
-        x = self.text_columns.select(event.x)
+        x = self.text_columns.select(event.x, event.seq)
         self.quality.count_row(x)
         row = Row(
             x,

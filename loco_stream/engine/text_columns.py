@@ -1,18 +1,22 @@
-"""Columns of texts that cannot be categories: ids, timestamps, numbers written as texts.
+"""Texts that cannot be categories: ids, timestamps, numbers written as texts, and odd cells.
 
 A category needs texts that come again. A column of ids would fill the slots of its feature with
-texts that never do, so it is left out and reported.
+texts that never do, so it is left out and reported. In a column of numbers, a text that has not
+come before is an unreadable number: this cell counts as missing, and the column stays.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from loco_stream.engine.row import cut
+from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
@@ -22,14 +26,45 @@ _log = logging.getLogger(__name__)
 
 _ROWS = 50  # with a text, after which a column is judged
 _REPEATS = 1  # texts among them that may have come before
+_NUMBERS = 3  # with which a column must begin to be one of numbers
+_SHOWN = 5  # columns of numbers with a sentence of their own
 _MAX_COLUMNS = 4096
 _MAX_LENGTH = 64  # characters by which a text is compared
+
+
+@dataclass(slots=True)
+class _OddCells:
+    """Texts in a column of numbers.
+
+    n: cells that count as missing
+    row, text: the last of them
+    texts: up to 50 that have come; one that comes again is a category
+    """
+
+    n: int = 0
+    row: int = 0
+    text: str = ""
+    texts: set[str] = field(default_factory=set)
+
+    def keeps(self, text: str, row: int) -> bool:
+        """Return whether a text is a category; otherwise its cell is counted as missing."""
+        start = text[:_MAX_LENGTH]
+        if start in self.texts:
+            return True
+        if len(self.texts) < _ROWS and not _is_time(text):
+            self.texts.add(start)
+        self.n += 1
+        self.row = row
+        self.text = start
+        return False
 
 
 class TextColumns:
     """Leaves out columns of texts that are nearly all distinct, or times.
 
-    A column is judged once: by its first text if that is a time, else by its first 50 texts.
+    A column is judged once: by its first text if that is a time, else by its first 50 texts. A
+    column that begins with three numbers is one of numbers: a text that is a time, or that has not
+    come before, makes its cell a missing value, and the column stays.
 
     Parameters
     ----------
@@ -45,6 +80,11 @@ class TextColumns:
     {'colour': 'red'}
     >>> columns.sentences()
     ["column 'at' is left out: its texts are times, as '2026-05-04T10:00:00Z'"]
+    >>> columns = TextColumns(True)
+    >>> [columns.select({"load": load}, row)["load"] for row, load in enumerate([1, 2, 3, "?!"])]
+    [1, 2, 3, None]
+    >>> columns.sentences()
+    ["column 'load' had a text in place of a number in 1 row; the last is row 3: '?!'"]
     """
 
     def __init__(self, is_active: bool, used: Collection[str] = ()) -> None:
@@ -54,13 +94,26 @@ class TextColumns:
         self._judged: set[Hashable] = set()
         self._left_out: dict[Hashable, str] = {}  # column: why
 
-    def select(self, x: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """Return a row without the columns that are left out."""
+        self._n_numbers: dict[Hashable, int] = {}  # up to 3, before the first text
+        self._settled: tuple[Hashable, ...] = ()  # names of a block that begin with numbers
+        self._odd: dict[Hashable, _OddCells] = {}
+
+    def select(self, x: Mapping[Any, Any], row: int = 0) -> Mapping[Any, Any]:
+        """Return a row without the columns that are left out; `row` is its number."""
         if not self._is_active:
             return x
+        missing = []
         for name, value in x.items():
-            if type(value) is str and value and name not in self._judged:
+            if type(value) is not str:
+                if self._n_numbers.get(name, 0) < _NUMBERS:
+                    self._count_number(name, value)
+            elif value and self._is_numeric(name):
+                if not self._keeps(name, value, row):
+                    missing.append(name)
+            elif value and name not in self._judged:
                 self._count(name, value)
+        if missing:
+            x = {**x, **dict.fromkeys(missing)}
         if not self._left_out or self._left_out.keys().isdisjoint(x):
             return x
         return {name: value for name, value in x.items() if name not in self._left_out}
@@ -73,6 +126,8 @@ class TextColumns:
         """
         left_out = tuple(self._left_out)
         begin = 0
+        if self._is_active and block.tag is None:
+            block = self._with_numbers(block)
         if self._is_active and block.tag is None and block.X.dtype.hasobject:
             for i, texts in self._texts_to_judge(block):
                 for name, text in texts:
@@ -86,12 +141,85 @@ class TextColumns:
                 left_out = tuple(self._left_out)
         yield _without(cut(block, begin, len(block.X)) if begin else block, left_out)
 
+    def _is_numeric(self, name: Hashable) -> bool:
+        """Return whether a column begins with numbers."""
+        return self._n_numbers.get(name, 0) >= _NUMBERS
+
+    def _count_number(self, name: Hashable, value: object) -> None:
+        """Count a number among the first values of a column."""
+        n = self._n_numbers.get(name, 0)
+        is_bounded = n or len(self._n_numbers) < _MAX_COLUMNS
+        is_open = name not in self._judged and name not in self._seen
+        if is_open and is_bounded and to_number(value) == to_number(value):
+            self._n_numbers[name] = n + 1
+
+    def _keeps(self, name: Hashable, text: str, row: int) -> bool:
+        """Return whether a text in a column of numbers is a category; else its cell is missing."""
+        odd = self._odd.setdefault(name, _OddCells())
+        is_first = not odd.n
+        is_kept = odd.keeps(text, row)
+        if is_first and odd.n:
+            _log.warning("%s", _odd_sentence(name, odd))
+        return is_kept
+
+    def _with_numbers(self, block: Block) -> Block:
+        """Return a block without the texts in its columns of numbers that are no categories."""
+        if not block.X.dtype.hasobject:
+            self._count_numbers(block)
+            return block
+        changed = {}
+        for j, name in enumerate(block.features):
+            cells = block.X[:, j].tolist()
+            if self._take_cells(name, cells, block.seq):
+                changed[j] = cells
+        if not changed:
+            return block
+        X = block.X.copy()
+        for j, cells in changed.items():
+            X[:, j] = cells
+        return replace(block, X=X)
+
+    def _count_numbers(self, block: Block) -> None:
+        """Count the numbers of a block without texts, until all of its columns have enough."""
+        if block.features == self._settled:
+            return
+        for j, name in enumerate(block.features):
+            if not self._is_numeric(name):
+                numbers = block.X[:, j][~np.isnan(block.X[:, j])]
+                for value in numbers[:_NUMBERS].tolist():
+                    self._count_number(name, value)
+        if all(map(self._is_numeric, block.features)):
+            self._settled = block.features
+
+    def _take_cells(self, name: Hashable, cells: list[Any], row: int) -> bool:
+        """Take a column up to its first text that is none of a column of numbers.
+
+        Texts that are no categories become None. Return whether there is one.
+        """
+        if name in self._judged or name in self._seen:
+            return False
+        is_numeric = self._is_numeric(name)
+        if is_numeric and not any(type(cell) is str for cell in cells):
+            return False
+        changed = False
+        for i, cell in enumerate(cells):
+            if type(cell) is not str:
+                if not is_numeric:
+                    self._count_number(name, cell)
+                    is_numeric = self._is_numeric(name)
+            elif cell and not is_numeric:
+                break
+            elif cell and not self._keeps(name, cell, row + i):
+                cells[i] = None
+                changed = True
+        return changed
+
     def _texts_to_judge(self, block: Block) -> Iterator[tuple[int, list[tuple[Hashable, str]]]]:
         """Yield each row with its texts, until no text of a column to be judged is left."""
         columns = {
             name: block.X[:, j].tolist()
             for j, name in enumerate(block.features)
-            if name not in self._judged
+            if name not in self._judged and not self._is_numeric(name)
         }
         columns = {
             name: cells for name, cells in columns.items() if any(type(c) is str for c in cells)
@@ -127,8 +255,13 @@ class TextColumns:
         return f"column {name!r} is left out: {self._left_out[name]}"
 
     def sentences(self) -> list[str]:
-        """Return a sentence per column that is left out."""
-        return [self._sentence(name) for name in self._left_out]
+        """Return a sentence per column that is left out, and per column with odd cells."""
+        odd = sorted(self._odd.items(), key=lambda item: -item[1].n)
+        found = [self._sentence(name) for name in self._left_out]
+        found += [_odd_sentence(name, cells) for name, cells in odd[:_SHOWN] if cells.n]
+        if len(odd) > _SHOWN:
+            found.append(f"{len(odd) - _SHOWN} more columns had a text in place of a number")
+        return found
 
     def export_state(self) -> Config:
         """Return everything as plain values."""
@@ -137,6 +270,11 @@ class TextColumns:
         return {
             "counts": [*sorted(judged, key=str), *counts],
             "left_out": [list(item) for item in self._left_out.items()],
+            "numbers": [list(item) for item in self._n_numbers.items()],
+            "odd": [
+                [name, odd.n, odd.row, odd.text, sorted(odd.texts)]
+                for name, odd in self._odd.items()
+            ],
         }
 
     def restore_state(self, state: State) -> None:
@@ -147,6 +285,19 @@ class TextColumns:
         self._seen = {
             name: (n, set(texts)) for name, n, texts in state["counts"] if name not in judged
         }
+        self._n_numbers = dict(state["numbers"])
+        self._settled = ()
+        self._odd = {
+            name: _OddCells(n, row, text, set(texts)) for name, n, row, text, texts in state["odd"]
+        }
+
+
+def _odd_sentence(name: Hashable, odd: _OddCells) -> str:
+    rows = f"{odd.n:,} row{'s' * (odd.n > 1)}"
+    return (
+        f"column {name!r} had a text in place of a number in {rows}; "
+        f"the last is row {odd.row:,}: {odd.text!r}"
+    )
 
 
 def _without(block: Block, names: Collection[Hashable]) -> Block:

@@ -197,6 +197,8 @@ class TargetCore(ModelCore):
         answers: tuple[Float64, Float64],
         tickets: Float64,
     ) -> None:
+        if not self.classes:  # features were reserved, and no target is known yet
+            return
         values = targets[1].reshape(-1, len(self.classes))
         assert self._args is not None
         step.run(*self._args.args, rows, times, values, mode, answers, tickets)

@@ -36,8 +36,8 @@ __all__ = ["KeyRouter", "check_feature"]
 
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
-# inputs, label, number, what the prediction repeats, and the time that its model gets
-_Row: TypeAlias = tuple[_Inputs, Label, int, RowInfo | None, float]
+# inputs, label, epoch and seq, what the prediction repeats, and the time that its model gets
+_Row: TypeAlias = tuple[_Inputs, Label, tuple[int, int], RowInfo | None, float]
 
 _Number: TypeAlias = tuple[str, int, int]  # source, epoch and seq
 
@@ -50,7 +50,6 @@ class _Origin(NamedTuple):
     """What rows must have in common to form one part; `names` is None for rows by name."""
 
     source: str
-    epoch: int
     names: _Names
     kind: str
 
@@ -210,9 +209,9 @@ class KeyRouter:
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
         now = time.monotonic()
-        epoch, names, rows = self._by_row(event)
-        labelled = _Origin(event.source, epoch, names, LEARN)
-        unlabelled = _Origin(event.source, epoch, names, OBSERVE)
+        names, rows = self._by_row(event)
+        labelled = _Origin(event.source, names, LEARN)
+        unlabelled = _Origin(event.source, names, OBSERVE)
         for key, row in rows:
             if key is None:
                 self.n_without_key += 1
@@ -226,7 +225,7 @@ class KeyRouter:
                 parts.add(key, labelled, self._with_early_value(row))
             else:
                 parts.add(key, unlabelled, row)
-                self._await_label((event.source, epoch, row[2]), _Pending(key, row[3], now), parts)
+                self._await_label((event.source, *row[2]), _Pending(key, row[3], now), parts)
 
     def _is_known(self, row: _Row) -> bool:
         """Return whether a row with the same id came before; note the id of a labelled row."""
@@ -244,12 +243,12 @@ class KeyRouter:
 
         A value that comes later is counted, and cannot be learned.
         """
-        x, y, seq, info, t = row
+        x, y, number, info, t = row
         if info is None or info.id is None:
             return row
         y = self.ids.take_early(info.id)
         self.ids.end(info.id, learned=y is not None)
-        return x, y, seq, info, t
+        return x, y, number, info, t
 
     def _await_label(self, number: _Number, row: _Pending, parts: _Parts) -> None:
         """Let a row wait for its label, or add the label if it came before.
@@ -263,21 +262,20 @@ class KeyRouter:
         if early is not None:
             self._add_label(number, early, parts)
 
-    def _by_row(
-        self, event: Sample | Block
-    ) -> tuple[int, _Names, Iterator[tuple[Key | None, _Row]]]:
-        """Return epoch and columns of an event, and each row with its key."""
+    def _by_row(self, event: Sample | Block) -> tuple[_Names, Iterator[tuple[Key | None, _Row]]]:
+        """Return the columns of an event, and each row with its key."""
         if isinstance(event, Sample):
             x = {name: value for name, value in event.x.items() if name != self._feature}
             key = key_of(event.x.get(self._feature))
             t = event.t if self._is_series else math.nan
-            return event.epoch, None, iter([(key, (x, event.y, event.seq, _info_of(event), t))])
+            number = event.epoch, event.seq
+            return None, iter([(key, (x, event.y, number, _info_of(event), t))])
         keys, X, names = self.keys(event.X, event.features)
         labels = [None] * len(X) if event.y is None else event.y
-        numbers = range(event.seq, event.seq + len(X))
+        numbers = zip(repeat(event.epoch), range(event.seq, event.seq + len(X)), strict=False)
         times = event.row_times.tolist() if self._is_series else repeat(math.nan, len(X))
         rows = zip(X, labels, numbers, [None] * len(X), times, strict=True)
-        return event.epoch, names, zip(keys, rows, strict=True)
+        return names, zip(keys, rows, strict=True)
 
     def _route_labels(self, event: Labels, parts: _Parts) -> None:
         now = time.time()
@@ -294,8 +292,8 @@ class KeyRouter:
         if row is None:
             return False
         source, epoch, seq = number
-        origin = _Origin(source, epoch, (), LABELS)
-        parts.add(row.key, origin, (_NO_INPUTS, y, int(seq), row.info, math.nan))
+        origin = _Origin(source, (), LABELS)
+        parts.add(row.key, origin, (_NO_INPUTS, y, (epoch, int(seq)), row.info, math.nan))
         return True
 
     def _expire(self, parts: _Parts) -> None:
@@ -309,12 +307,16 @@ class KeyRouter:
             self._release(number, learned=False)
             self.n_expired += 1
             source, epoch, seq = number
-            origin = _Origin(source, epoch, (), LABELS)
-            parts.add(row.key, origin, (_NO_INPUTS, None, seq, row.info, math.nan))
+            origin = _Origin(source, (), LABELS)
+            parts.add(row.key, origin, (_NO_INPUTS, None, (epoch, seq), row.info, math.nan))
 
 
 class _Parts:
-    """Rows in their order, joined where consecutive rows of a key have the same origin."""
+    """Rows in their order, joined where consecutive rows of a key have the same origin.
+
+    Their epochs may differ: where the devices behind one source number their rows themselves, each
+    row may begin another epoch, and a part per row would cost as much as learning it.
+    """
 
     def __init__(self) -> None:
         self._parts: list[tuple[Key, _Origin, list[_Row]]] = []
@@ -323,11 +325,16 @@ class _Parts:
     def add(self, key: Key, origin: _Origin, row: _Row) -> None:
         """Add a row."""
         at = self._last.get(key, -1)
-        if at < 0 or self._parts[at][1] != origin:
+        if at < 0 or not self._continues(at, origin, row):
             at = len(self._parts)
             self._last[key] = at
             self._parts.append((key, origin, []))
         self._parts[at][2].append(row)
+
+    def _continues(self, at: int, origin: _Origin, row: _Row) -> bool:
+        """Return whether a row belongs to a part: its number is larger than those before it."""
+        _, before, rows = self._parts[at]
+        return before == origin and (origin.kind == LABELS or row[2] > rows[-1][2])
 
     def joined(self) -> list[Rows]:
         """Return all parts."""
@@ -368,9 +375,11 @@ def key_of(value: object) -> Key | None:
 
 
 def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> Rows:
-    source, epoch, names, kind = origin
-    X, y, seq, given, t = zip(*rows, strict=True)
+    source, names, kind = origin
+    X, y, pairs, given, t = zip(*rows, strict=True)
     infos = given if any(given) else None
+    epochs, seq = zip(*pairs, strict=True)
+    epoch = epochs[0] if epochs.count(epochs[0]) == len(rows) else np.array(epochs, np.uint64)
     numbers = np.array(seq, np.int64)
     table = list(X) if names is None else np.array(X)
     if kind == LABELS:  # their numbers may come in any order
@@ -384,7 +393,7 @@ def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> Rows:
         names,
         source,
         epoch,
-        as_range(numbers),
+        as_range(numbers) if isinstance(epoch, int) else numbers,
         kind=kind,
         times=times,
         infos=infos,

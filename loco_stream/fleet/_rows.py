@@ -133,7 +133,8 @@ class Rows:
     source, epoch, seq
         Who sent the rows, in which of its runs, and the ascending numbers of the rows: a range, or
         (n,) int64 if some are left out. For LABELS, the numbers of the rows that the labels belong
-        to.
+        to. Where the rows are of several runs, `epoch` is (n,) uint64 and ascends, and the numbers
+        ascend in each run.
     content
         The bytes that the rows were decoded from.
     times
@@ -152,7 +153,7 @@ class Rows:
     y: LabelsLike
     features: tuple[Hashable, ...] | None
     source: str
-    epoch: int
+    epoch: int | NDArray[np.uint64]
     seq: Numbers
     content: bytes | None = None
     kind: str = LEARN
@@ -162,12 +163,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.X)
 
+    def number(self, i: int) -> tuple[int, int]:
+        """Return epoch and seq of a row; later rows of a source have larger ones."""
+        epoch = self.epoch[i] if isinstance(self.epoch, np.ndarray) else self.epoch
+        return int(epoch), int(self.seq[i])
+
     def part(self, rows: slice) -> Rows:
         """Return some of the rows."""
         return replace(
             self,
             X=self.X[rows],
             y=self.y[rows],
+            epoch=self.epoch[rows] if isinstance(self.epoch, np.ndarray) else self.epoch,
             seq=self.seq[rows],
             content=None,
             times=None if self.times is None else self.times[rows],
@@ -189,6 +196,7 @@ class Rows:
             return self.content
         names = None if self.features is None else _raw(self.features)
         seq = self.seq.start if isinstance(self.seq, range) else self.seq.tobytes()
+        epoch = self.epoch
         fields = [
             self.key,
             *self._encoded_inputs(),
@@ -196,7 +204,7 @@ class Rows:
             isinstance(self.y, np.ndarray),
             names,
             self.source,
-            self.epoch,
+            epoch.astype("<u8").tobytes() if isinstance(epoch, np.ndarray) else epoch,
             seq,
         ]
         # the last fields of the format, left out for most rows
@@ -235,6 +243,7 @@ class Rows:
         key, data, shape, y, packed, features, source, epoch, seq, *rest = decode_plain(content)
         X = data if shape is None else _matrix(data, *shape)
         y = np.frombuffer(y[1], y[0]).copy() if packed else y
+        epoch = np.frombuffer(epoch, "<u8") if isinstance(epoch, bytes) else epoch
         numbers = range(seq, seq + len(X)) if isinstance(seq, int) else np.frombuffer(seq, np.int64)
         kind = rest[0] if rest else LEARN
         times = np.frombuffer(rest[1], "<f8") if len(rest) > 1 else None

@@ -168,12 +168,18 @@ class ModelFactory:
         return keyed
 
     def _blank(self, rows: Rows) -> Template:
-        """Return the template with arrays for the columns of those rows, which are only copied."""
+        """Return the template with arrays for the first of those rows, which are only copied."""
         template = self._beginning
         has_slots = not isinstance(template, LOCODetector | LOCOForecaster)
-        if template.n_seen or isinstance(rows.X, list) or not has_slots:
+        if template.n_seen or not has_slots:
             return template
-        names = rows.features if rows.features is not None else tuple(range(rows.X.shape[1]))
+        names = rows.features
+        if isinstance(rows.X, list):
+            if isinstance(template, LOCOMultiTargetRegressor):  # its targets come first
+                return template
+            names = tuple(rows.X[0])
+        elif names is None:
+            names = tuple(range(rows.X.shape[1]))
         blank = self._blanks.get(names)
         if blank is None:
             if len(self._blanks) >= 16:  # a source that invents names must not fill the memory
@@ -309,10 +315,10 @@ class KeyedModel:
         """Return how many rows were learned before: those up to the newest of their source."""
         if rows.kind == LABELS:
             return 0
-        epoch, newest = self.seen.get(rows.source, (-1, -1))
-        if rows.epoch != epoch:
-            return len(rows) if rows.epoch < epoch else 0
-        return 0 if rows.seq[0] > newest else bisect_right(rows.seq, newest)
+        newest = self.seen.get(rows.source, (-1, -1))
+        if rows.number(0) > newest:
+            return 0
+        return bisect_right(range(len(rows)), newest, key=rows.number)
 
     def take(self, rows: Rows, predicts: bool, decision: Decision | None) -> Outputs:
         """Take an entry of the log: rows to `learn`, or another rule.
@@ -345,7 +351,7 @@ class KeyedModel:
         self.changed = True
         self.alarms = []
         if rows.kind != LABELS:
-            self.seen[rows.source] = rows.epoch, int(rows.seq[-1])
+            self.seen[rows.source] = rows.number(-1)
         # rows that are refused amid others cannot be learned again in the same way
         young = self._young
         self._young = None
@@ -400,8 +406,8 @@ class KeyedModel:
         """Learn rows whose labels have come."""
         source = _full_name(rows)
         said: list[Label] = []
-        for of, y in zip(rows.seq, rows.y, strict=True):
-            pending = self._trainer.learn_label(source, rows.epoch, int(of), y)
+        for i, y in enumerate(rows.y):
+            pending = self._trainer.learn_label(source, *rows.number(i), y)
             said.append(None if pending is None else [pending.prediction.y_pred])
         return said
 
@@ -619,7 +625,8 @@ def _row(rows: Rows, i: int) -> Row:
         x = rows.X[i : i + 1]
         names = _names(rows)
     t = math.nan if rows.times is None else float(rows.times[i])
-    return Row(x, names, int(rows.seq[i]), t, _full_name(rows), rows.epoch, own_t=t)
+    epoch, seq = rows.number(i)
+    return Row(x, names, seq, t, _full_name(rows), epoch, own_t=t)
 
 
 def _names(rows: Rows) -> Features:

@@ -385,12 +385,12 @@ class FleetRunner:
         if y is not None:
             self._score(rows.key, y, y_pred)
         source = f"{rows.source}/{rows.key}"
-        seq = int(rows.seq[i])
+        epoch, seq = rows.number(i)
         info = None if rows.infos is None else rows.infos[i]
         row_id, extra, t = info or (None, None, math.nan)
         extra = {"key": rows.key, **(extra or {})}
         self._listeners.emit_prediction(
-            Prediction(seq, y_pred, y, None, t, source, rows.epoch, row_id, extra)
+            Prediction(seq, y_pred, y, None, t, source, epoch, row_id, extra)
         )
 
     def _score(self, key: Key, y: Label, y_pred: Label) -> None:

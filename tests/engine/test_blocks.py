@@ -283,7 +283,8 @@ def test_rows_of_a_file_with_ids_keep_them(tmp_path):
 
 @pytest.mark.parametrize("model", [LOCOClassifier, LOCORegressor])
 @pytest.mark.parametrize(
-    ("cell", "refused", "missing"), [("foo", 0, 0), ("NA", 0, 1), ("9" * 400, 1, 0)]
+    ("cell", "refused", "missing"),
+    [("foo", 0, 1), ("2026-05-04", 0, 1), ("NA", 0, 1), ("9" * 400, 1, 0)],
 )
 @pytest.mark.parametrize("at", [10, 2000])  # among the rows that are read ahead, and later
 def test_an_odd_cell_has_one_result_wherever_it_stands(
@@ -304,7 +305,41 @@ def test_an_odd_cell_has_one_result_wherever_it_stands(
     assert report["n_samples"] == 2500 - refused
     assert report["n_masked"] == missing
     assert report["skipped"] == ({"value out of range": 1} if refused else {})
-    assert list(report["categories"]) == (["a"] if cell == "foo" else [])
+    assert not report["categories"]
+    odd = [note for note in report["notes"] if "in place of a number" in note]
+    assert odd == (
+        []
+        if refused or cell == "NA"
+        else [
+            f"column 'a' had a text in place of a number in 1 row; "
+            f"the last is row {at - 1:,}: {cell!r}"
+        ]
+    )
+
+
+def test_odd_cells_in_columns_of_numbers_are_missing_values(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_source, "_PART", 8_000)
+    write_log(tmp_path / "sound.csv")
+    header, *lines = (tmp_path / "sound.csv").read_text().splitlines()
+    odd = {250: "2026-05-04T10:00:00Z", 300: "2026-05-04T10:00:00Z", 301: "E7", 650: "", 651: "?!"}
+    for name, cells in (("odd", odd), ("empty", dict.fromkeys(odd, ""))):
+        edited = [*lines]
+        for row, cell in cells.items():
+            edited[row] = f"{cell},{lines[row].partition(',')[2]}"
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *edited]) + "\n")
+    (blocks, rows) = (run_log(tmp_path / "odd.csv", in_blocks)[0] for in_blocks in (True, False))
+    assert_same(blocks, rows)
+    report, state, arrays = blocks
+    empty_report, empty_state, empty_arrays = run_log(tmp_path / "empty.csv", True)[0]
+    assert report["masked"] == empty_report["masked"]
+    assert report["masked"]["load"] == 5 / 700
+    assert_same(
+        (report["accuracy"], state[0], arrays),
+        (empty_report["accuracy"], empty_state[0], empty_arrays),
+    )
+    assert [note for note in report["notes"] if note not in empty_report["notes"]] == [
+        "column 'load' had a text in place of a number in 4 rows; the last is row 651: '?!'"
+    ]
 
 
 def test_the_report_says_how_many_rows_share_a_latency(tmp_path):

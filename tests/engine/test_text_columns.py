@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loco_stream import LOCOClassifier, StreamEngine
+from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.engine.text_columns import TextColumns
 from loco_stream.stream import Sample
 from tests.engine.test_row_ids import Script
@@ -56,6 +57,53 @@ def test_categories_stay():
 def test_a_column_that_is_asked_for_stays():
     _, report = run(rows(200, order=lambda i: f"order {i}"), used=("order",))
     assert notes(report) == []
+
+
+def odd(i):
+    """Return numbers, with a date, a text that comes again, and one that does not."""
+    return {20: "2026-05-04", 30: "low", 31: "low", 32: "low", 40: "?!"}.get(i, i % 7)
+
+
+ODD = "column 'b' had a text in place of a number in 3 rows; the last is row 40: '?!'"
+
+
+def test_a_column_of_numbers_outlives_a_date_and_other_odd_cells():
+    engine, report = run(rows(60, b=odd))
+    assert engine.model.features == ("a", "b")
+    assert notes(report) == []
+    assert ODD in report["notes"]
+    assert report["n_masked"] == 3  # the date, "?!", and "low" before it came again
+    assert report["categories"]["b"]["distinct"] == 1
+
+
+def test_texts_before_the_third_number_make_a_column_of_texts():
+    _, report = run(rows(20, b=lambda i: "2026-05-04" if i == 2 else i))
+    assert notes(report) == ["column 'b' is left out: its texts are times, as '2026-05-04'"]
+
+
+def test_texts_that_a_column_of_numbers_remembers_are_bounded():
+    columns = TextColumns(True)
+    for row in range(3):
+        columns.select({"b": 1.0}, row)
+    for row in range(200):
+        assert columns.select({"b": f"odd {row}"}, row) == {"b": None}
+    assert columns.select({"b": "odd 7"}) == {"b": "odd 7"}
+    assert columns.select({"b": "odd 150"}) == {"b": None}
+    (state,) = columns.export_state()["odd"]
+    assert len(state[-1]) == 50
+
+
+def test_odd_cells_are_counted_across_a_checkpoint(tmp_path):
+    events = rows(60, b=odd)
+    whole, expected = run(events)
+    first = StreamEngine(
+        LOCOClassifier(hidden_sizes=(4,), seed=1), Script(events, 31), checkpoint=tmp_path
+    )
+    first.run()
+    engine, report = run(events, checkpoint=tmp_path, resume=True)
+    assert ODD in report["notes"]
+    assert report["n_masked"] == expected["n_masked"]
+    assert state_sha256(*export_model(engine.model)) == state_sha256(*export_model(whole.model))
 
 
 def test_a_resumed_run_judges_as_one_that_was_not_stopped(tmp_path):

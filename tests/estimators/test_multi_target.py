@@ -305,3 +305,12 @@ def test_river_checks():
     assert len(checks_of) > 25
     for check in checks_of:
         check(LOCOMultiTargetRegressor(hidden_sizes=8, seed=1))
+
+
+def test_a_model_with_reserved_features_predicts_no_target_before_the_first():
+    model = LOCOMultiTargetRegressor(hidden_sizes=4, seed=1)
+    model.reserve(("a", "b"))
+    assert model.predict_one({"a": 1.0}) == {}
+    assert model.predict_array(np.ones((2, 2))).size == 0
+    model.learn_one({"a": 1.0, "b": 2.0}, {"heat": 1.0, "flow": 2.0})
+    assert list(model.predict_one({"a": 1.0})) == ["heat", "flow"]

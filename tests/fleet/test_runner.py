@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._rows import Rows
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.fleet_process import rows_of, template
@@ -95,6 +97,60 @@ def test_numbers_of_a_stranger_cost_no_row_of_another_key(tmp_path):
             (tmp_path / "position").unlink(missing_ok=True)
             FleetRunner(fleet, SourceReader(PairSource(part)), "device").run()
         assert [fleet.report(key)["n_samples"] for key in ("honest", "stranger")] == [20, 2]
+
+
+def numbered_by_devices(n=40):
+    """Return rows of three devices behind one source, each of which numbers its own rows."""
+    receiver = Receiver(RemoteSources(Limits()))
+    X, y = rows_of(0, n)
+    rows = [
+        {"device": f"d{i % 3}", **dict(zip("abc", row.tolist(), strict=True))}
+        for i, row in enumerate(X)
+    ]
+    messages = [{"x": x, "y": y[i], "seq": i // 3} for i, x in enumerate(rows)]
+    return [receiver.take([b"plant", json.dumps(message).encode()]) for message in messages]
+
+
+def test_rows_of_devices_that_number_them_themselves_form_one_part_per_device():
+    events = numbered_by_devices()
+    assert len({event.epoch for event in events}) > 10
+    parts = KeyRouter("device").route(events)
+    assert [(rows.key, len(rows)) for rows in parts] == [("d0", 14), ("d1", 13), ("d2", 13)]
+    for k, rows in enumerate(parts):
+        numbers = [(event.epoch, event.seq) for event in events[k::3]]
+        for same in (rows, Rows.decode(rows.encode())):
+            assert [same.number(i) for i in range(len(same))] == numbers
+        part = rows.part(slice(3, None))
+        assert [part.number(i) for i in range(len(part))] == numbers[3:]
+
+
+def test_a_number_that_is_not_larger_begins_another_part():
+    x = {"device": "d", "a": 1.0}
+    events = [Sample(x, "on", seq, source="s", epoch=e) for e, seq in [(1, 3), (1, 2), (0, 9)]]
+    parts = KeyRouter("device").route(events)
+    assert [rows.number(0) for rows in parts] == [(1, 3), (1, 2), (0, 9)]
+
+
+def test_rows_of_devices_that_number_them_themselves_are_learned_once(tmp_path):
+    events = numbered_by_devices()
+    collected = Kept()
+    for part in (events[:20], events, events[15:]):
+        with Fleet(template(), tmp_path / "fleet") as fleet:
+            (tmp_path / "fleet" / "position").unlink(missing_ok=True)
+            FleetRunner(fleet, SourceReader(PairSource(part)), "device", [collected]).run()
+            # as a killed process leaves it: the rows are in the logs alone
+            shutil.copytree(tmp_path / "fleet", tmp_path / "killed", dirs_exist_ok=True)
+    assert len(collected.rows) == len(events)
+    assert {(row.extra["key"], row.epoch, row.seq) for row in collected.rows} == {
+        (event.x["device"], event.epoch, event.seq) for event in events
+    }
+    for folder in ("fleet", "killed"):
+        with Fleet(None, tmp_path / folder) as fleet:
+            for k in range(3):
+                model = template()
+                for event in events[k::3]:
+                    model.learn_one({name: event.x[name] for name in "abc"}, event.y)
+                assert fleet.state_sha256(f"d{k}") == state_sha256(*export_model(model))
 
 
 def test_rows_and_labels_not_used_are_counted(tmp_path):

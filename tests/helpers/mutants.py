@@ -19,6 +19,7 @@ import signal
 import struct
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,8 @@ def main(first: int, count: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         for content in contents:
             assert check(folder / "sound.loco", signed(content))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        begin = time.process_time()
         loaded = 0
         faults = []
         for seed in range(first, first + count):
@@ -370,7 +373,12 @@ def main(first: int, count: int) -> None:
                 faults.append(f"mutant {seed}: {error!r}")
         if faults:
             raise SystemExit("\n".join(faults[:20]))
-        print(f"{count} mutants: {loaded} work, {count - loaded} refused")
+        more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+        cpu = time.process_time() - begin
+        print(
+            f"{count} mutants: {loaded} work, {count - loaded} refused, "
+            f"{more} MB more, {cpu:.0f} CPU s"
+        )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def _events(old: State, model: Arrays) -> Config:
     quality = {name: ledger[name] for name in names}
     return {
         "n_rows": counters["n_samples"] + len(old["pending"]["rows"]) + len(delayed),
-        "text_columns": {"counts": [], "left_out": []},
+        "text_columns": {"counts": [], "left_out": [], "numbers": [], "odd": []},
         "n_rejected": counters["n_rejected"],
         "n_set_aside": counters["n_set_aside"],
         "n_requested": counters["n_asked"],
