@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import CompiledLearner
 from loco_stream.rng import derive_key, draw_bits, uniforms
 
-__all__ = ["NetOptions", "RegressionNet"]
+__all__ = ["NetOptions", "RegressionNet", "first_weights"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -139,6 +139,16 @@ def _net_run(
             owed[0] -= 1.0
 
 
+def first_weights(n_features: int, n_hidden: int, seed: int) -> tuple[Floats, Floats]:
+    """Return input and output weights, uniform within sqrt(6 / fan-in) as He et al. (2015)."""
+    draw = 2.0 * uniforms(derive_key(seed, 0), 0, (n_features + 1) * n_hidden) - 1.0
+    w1, w2 = np.split(draw, [n_features * n_hidden])
+    return (
+        np.sqrt(6.0 / n_features) * w1.reshape(n_features, n_hidden),
+        np.sqrt(6.0 / n_hidden) * w2,
+    )
+
+
 class RegressionNet(CompiledLearner):
     """A ReLU network with one hidden layer that predicts values, learned row by row.
 
@@ -153,16 +163,14 @@ class RegressionNet(CompiledLearner):
     options
         Size and training.
     seed
-        Draws the input weights and those of replacements, uniform within sqrt(6 / fan-in) as He
-        et al. (2015), and the output weights.
+        Draws the first weights and the input weights of replacements.
     """
 
     unknown = np.nan
 
     def __init__(self, n_features: int, options: NetOptions, seed: int = 0) -> None:
         n_hidden = options.n_hidden
-        draw = 2.0 * uniforms(derive_key(seed, 0), 0, (n_features + 1) * n_hidden) - 1.0
-        w1, w2 = np.split(draw, [n_features * n_hidden])
+        w1, w2 = first_weights(n_features, n_hidden, seed)
         step = options.learning_rate
         self._settings = (
             derive_key(seed, 1),
@@ -170,9 +178,9 @@ class RegressionNet(CompiledLearner):
             options.replaced,
         )
         self._state = (
-            np.sqrt(6.0 / n_features) * w1.reshape(n_features, n_hidden),
+            w1,
             np.zeros(n_hidden),
-            np.sqrt(6.0 / n_hidden) * w2,
+            w2,
             np.zeros(1),
             np.zeros(n_hidden),
             np.zeros(n_hidden),
