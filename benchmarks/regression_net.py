@@ -1,7 +1,7 @@
 """A compiled ReLU network with one hidden layer that predicts values.
 
-It learns by plain SGD on half the squared error with batch size 1, on request with weight decay or
-continual backpropagation.
+It learns by plain SGD on half the squared error with batch size 1, on request with weight decay,
+continual backpropagation, or steps that cannot overshoot.
 """
 
 from __future__ import annotations
@@ -38,12 +38,16 @@ class NetOptions:
         Weight decay (L2): share of each weight that is added to its gradient.
     replaced
         Continual backpropagation: mature units replaced per row and unit.
+    bound
+        ObGD, the optimizer of streaming-x (Elsayed, Vasan & Mahmood 2024): kappa, by which steps
+        are bounded; 0 bounds none. Its published settings are a step of 1 and a bound of 2.
     """
 
     n_hidden: int = 5
     learning_rate: float = 0.01
     decay: float = 0.0
     replaced: float = 0.0
+    bound: float = 0.0
 
 
 @njit(cache=True)
@@ -71,6 +75,20 @@ def _forward(x: Floats, w1: Floats, b1: Floats, w2: Floats, b2: Floats, hidden: 
 
 
 @njit(cache=True)
+def _overshooting_bound(x: Floats, error: float, w2: Floats, hidden: Floats) -> float:
+    """Return the step of ObGD at a bound of 1, without traces.
+
+    It is one over the error, or 1 if that is larger, times the L1 norm of the output's gradient.
+    """
+    of_unit = 1.0 + np.abs(x).sum()
+    norm = 1.0
+    for i in range(hidden.size):
+        if hidden[i] > 0.0:
+            norm += hidden[i] + np.abs(w2[i]) * of_unit
+    return float(1.0 / (max(abs(error), 1.0) * norm))
+
+
+@njit(cache=True)
 def _backward(
     x: Floats,
     error: float,
@@ -81,8 +99,11 @@ def _backward(
     b2: Floats,
     hidden: Floats,
 ) -> None:
-    """Take one step of SGD; `rates` holds the step and the share of weights that is kept."""
-    step = rates[0] * error
+    """Take one step of SGD; `rates` holds step, share of weights that is kept, and bound or 0."""
+    rate = rates[0]
+    if rates[2] > 0.0:
+        rate = min(rate, _overshooting_bound(x, error, w2, hidden) / rates[2])
+    step = rate * error
     for i in range(hidden.size):
         back = step * w2[i] if hidden[i] > 0.0 else 0.0
         w2[i] = rates[1] * w2[i] - step * hidden[i]
@@ -174,7 +195,7 @@ class RegressionNet(CompiledLearner):
         step = options.learning_rate
         self._settings = (
             derive_key(seed, 1),
-            np.array([step, 1.0 - step * options.decay]),
+            np.array([step, 1.0 - step * options.decay, options.bound]),
             options.replaced,
         )
         self._state = (

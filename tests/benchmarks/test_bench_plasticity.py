@@ -41,8 +41,9 @@ def _twin(net, options, n_features, seed):
         NetOptions(7, learning_rate=0.02),
         NetOptions(7, learning_rate=0.02, decay=0.1),
         NetOptions(7, learning_rate=0.02, replaced=2e-3),
+        NetOptions(7, learning_rate=0.2, bound=0.5),
     ],
-    ids=["plain", "decay", "continual"],
+    ids=["plain", "decay", "continual", "ObGD"],
 )
 def test_the_net_equals_its_plain_twin(rows, options):
     X, y = rows

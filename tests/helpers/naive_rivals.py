@@ -94,6 +94,11 @@ class NaiveRegressionNet:
         hidden = np.maximum(x @ self.w1 + self.b1, 0.0)
         error = hidden @ self.w2 + self.b2 - y
         back = error * self.w2 * (hidden > 0.0)
+        if self.options.bound:
+            slopes = self.w2 * (hidden > 0.0)
+            norm = sum(np.abs(g).sum() for g in (np.outer(x, slopes), slopes, hidden, 1.0))
+            overshoot = rate * self.options.bound * max(abs(error), 1.0) * norm
+            rate = rate / overshoot if overshoot > 1.0 else rate
         self.w2 -= rate * (error * hidden + decay * self.w2)
         self.w1 -= rate * (np.outer(x, back) + decay * self.w1)
         self.b1 -= rate * back
