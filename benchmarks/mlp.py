@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import WIDE, CompiledLearner
 from loco_stream.rng import derive_key, normals
 
-__all__ = ["BackpropMLP", "ReplayMLP"]
+__all__ = ["BackpropMLP", "ReplayMLP", "first_weights"]
 
 
 @njit(cache=True)
@@ -89,6 +89,22 @@ def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result)
             _backward(z, y[t], rate, w1, b1, w2, b2, hidden, out)
 
 
+def first_weights(
+    n_features: int, n_hidden: int, n_classes: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return input and output weights.
+
+    They are normal with the standard deviation sqrt(2 / (fan-in + fan-out)) (Glorot & Bengio,
+    AISTATS 2010).
+    """
+    draw = normals(derive_key(seed, 0), 0, (n_features + n_classes) * n_hidden)
+    w1, w2 = np.split(draw, [n_features * n_hidden])
+    return (
+        w1.reshape(n_features, n_hidden) * np.sqrt(2.0 / (n_features + n_hidden)),
+        w2.reshape(n_hidden, n_classes) * np.sqrt(2.0 / (n_hidden + n_classes)),
+    )
+
+
 class BackpropMLP(CompiledLearner):
     """A ReLU network with one hidden layer, learned sample by sample with backpropagation.
 
@@ -105,8 +121,7 @@ class BackpropMLP(CompiledLearner):
         rows are taken for images with pixels in [0, 1], where standardising would inflate pixels
         that are almost always 0.
     seed
-        Draws the weights: normal, standard deviation sqrt(2 / (fan-in + fan-out)) (Glorot & Bengio,
-        AISTATS 2010).
+        Draws the first weights.
     """
 
     def __init__(
@@ -119,16 +134,15 @@ class BackpropMLP(CompiledLearner):
         seed: int = 0,
     ) -> None:
         self.learning_rate = learning_rate
-        draw = normals(derive_key(seed, 0), 0, (n_features + n_classes) * n_hidden)
-        w1, w2 = np.split(draw, [n_features * n_hidden])
+        w1, w2 = first_weights(n_features, n_hidden, n_classes, seed)
         n_scaled = n_features * (n_features <= WIDE if standardise is None else standardise)
         self._state = (
             np.zeros(1),
             np.zeros(n_scaled),
             np.zeros(n_scaled),
-            w1.reshape(n_features, n_hidden) * np.sqrt(2.0 / (n_features + n_hidden)),
+            w1,
             np.zeros(n_hidden),
-            w2.reshape(n_hidden, n_classes) * np.sqrt(2.0 / (n_hidden + n_classes)),
+            w2,
             np.zeros(n_classes),
         )
 

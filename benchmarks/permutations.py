@@ -20,13 +20,21 @@ import numpy as np
 from benchmarks import contenders, data
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
-from benchmarks.learner import correct, warm
-from benchmarks.machine import cpu_seconds
+from benchmarks.learner import Learner, correct, warm
+from benchmarks.machine import cpu_seconds, fingerprint
+from benchmarks.mlp import first_weights
 from benchmarks.options import Settings, common, print_missing
 from benchmarks.picture import lines
+from benchmarks.upgd import UPGDClassifier, UPGDOptions
 
 __all__ = ["command", "grids", "measure"]
 
+# The authors' choice for permuted pixels, and that for permuted labels (of EMNIST).
+_UPGD = {
+    "UPGD for inputs": UPGDOptions(0.01, decay=0.01, kept=0.9999, noise=0.1),
+    "UPGD for labels": UPGDOptions(0.01, decay=0.0, kept=0.9, noise=0.001),
+}
+_N_HIDDEN = 64  # as "MLP .05"
 _NAMES = (
     "default",
     "frozen",
@@ -35,6 +43,7 @@ _NAMES = (
     "256 neurons",
     contenders.RELEASE,
     "MLP .05",
+    *_UPGD,
     "RFF256+RLS",
 )
 _DEFAULT = tuple(
@@ -43,6 +52,13 @@ _DEFAULT = tuple(
 
 
 _ROWS = {"inputs": 5000, "labels": 2500}  # per permutation, as published
+
+
+def _make(contender: str, n_features: int, seed: int) -> Learner:
+    if contender in _UPGD:
+        w1, w2 = first_weights(n_features, _N_HIDDEN, 10, seed)
+        return UPGDClassifier(w1, w2, _UPGD[contender], seed)
+    return contenders.make(contender, n_features, 10, seed)
 
 
 def measure(
@@ -54,8 +70,8 @@ def measure(
     """
     (X, y), _ = data.load_mnist(directory)
     draw = np.random.RandomState(0)  # data, not the model
-    warm(contenders.make(contender, X.shape[1], 10, seed), X, y)
-    model = contenders.make(contender, X.shape[1], 10, seed)
+    warm(_make(contender, X.shape[1], seed), X, y)
+    model = _make(contender, X.shape[1], seed)
     accuracies = []
     seconds = 0.0
     for _ in range(count):
@@ -148,6 +164,7 @@ def command(
         contenders.pick(only, _NAMES, "--only") if only else _DEFAULT
     )
     print_missing(absent)
+    upgd = fingerprint("benchmarks/upgd.py", "benchmarks/mlp.py")
     runs = [
         contenders.run(
             f"{kind}/{contender}/{seed}",
@@ -160,7 +177,7 @@ def command(
                 "rows": rows or _ROWS[kind],
                 "directory": settings.directory,
             },
-            f"{count} {rows or _ROWS[kind]}",
+            f"{count} {rows or _ROWS[kind]} {upgd if contender in _UPGD else ''}".strip(),
         )
         for kind in contenders.pick(permute, tuple(_ROWS), "--permute")
         for contender in chosen

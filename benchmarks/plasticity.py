@@ -24,8 +24,9 @@ from benchmarks.learner import Learner, RiverLearner, warm
 from benchmarks.machine import cpu_seconds, fingerprint
 from benchmarks.options import Settings, common
 from benchmarks.picture import lines
-from benchmarks.regression_net import NetOptions, RegressionNet
+from benchmarks.regression_net import NetOptions, RegressionNet, first_weights
 from benchmarks.runs import Run
+from benchmarks.upgd import UPGDOptions, UPGDRegressor
 
 __all__ = ["command", "grids", "measure", "periods"]
 
@@ -37,9 +38,10 @@ _THRESHOLD = 0.7  # share of a unit's inputs that have to agree with its weights
 _PARTS = 10
 _SHOWN = {1: "first tenth", 2: "second tenth", 5: "fifth tenth", _PARTS: "last tenth"}
 
-_CODE = ("benchmarks/plasticity.py", "benchmarks/regression_net.py")
+_CODE = ("benchmarks/plasticity.py", "benchmarks/regression_net.py", "benchmarks/upgd.py")
 # 5 units are the published size. Each other setting is the best of a coarse grid by the error over
-# the whole stream, on seed 100, which is not reported. The steps .01, .003 and .001 are published.
+# the whole stream, on seed 100, which is not reported. The steps .01, .003 and .001 are published,
+# and so are both settings of ObGD.
 _NETS: dict[str, NetOptions] = {
     "ReLU 5": NetOptions(5, learning_rate=0.001),
     "ReLU 5, L2": NetOptions(5, learning_rate=0.003, decay=1e-3),
@@ -48,10 +50,19 @@ _NETS: dict[str, NetOptions] = {
     "ReLU 128, L2": NetOptions(128, learning_rate=0.003, decay=1e-4),
     "ReLU 128, continual": NetOptions(128, learning_rate=0.01, replaced=1e-5),
     "ReLU 128, .01": NetOptions(128, learning_rate=0.01),
+    "ReLU 5, ObGD": NetOptions(5, learning_rate=1.0, bound=2.0),
+    "ReLU 128, ObGD": NetOptions(128, learning_rate=1.0, bound=2.0),
+}
+# Hidden units and training. The authors' defaults, and for 128 units the best of the grid, which
+# also had 10 and 100 times the noise.
+_UPGD: dict[str, tuple[int, UPGDOptions]] = {
+    "ReLU 5, UPGD": (5, UPGDOptions(learning_rate=0.01)),
+    "ReLU 128, UPGD": (128, UPGDOptions(learning_rate=0.01)),
+    "ReLU 128, UPGD without decay": (128, UPGDOptions(learning_rate=0.01, decay=0.0)),
 }
 _OURS = ("default", "frozen", "no projection", "64 neurons")
 _LINEAR = "linear"
-_NAMES = (*_OURS, *_NETS, _LINEAR, "no-change")
+_NAMES = (*_OURS, *_NETS, *_UPGD, _LINEAR, "no-change")
 
 
 def periods(seed: int, n_rows: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -77,6 +88,10 @@ def periods(seed: int, n_rows: int) -> Iterator[tuple[NDArray[np.float64], NDArr
 def _make(contender: str, seed: int) -> Learner:
     if contender in _NETS:
         return RegressionNet(N_BITS + 1, _NETS[contender], seed)
+    if contender in _UPGD:
+        n_hidden, training = _UPGD[contender]
+        w1, w2 = first_weights(N_BITS + 1, n_hidden, seed)
+        return UPGDRegressor(w1, w2[:, None], training, seed)
     if contender == _LINEAR:  # not scaled: a bit that flips after 10,000 rows would be huge
         from river.linear_model import LinearRegression
 
@@ -148,7 +163,8 @@ def command(settings: Settings, only: str | None, rows: int) -> None:
 
     21 bits, of which one of 15 flips every 10,000 rows, go through a fixed network of 100 threshold
     units (Dohare et al. 2024). Each seed draws another network and other rows. "continual" is
-    continual backpropagation.
+    continual backpropagation, UPGD that of Elsayed & Mahmood (2024), and ObGD the optimizer of
+    streaming-x (Elsayed, Vasan & Mahmood 2024).
 
     \b
     Examples

@@ -1,7 +1,7 @@
 """A compiled ReLU network with one hidden layer that predicts values.
 
-It learns by plain SGD on half the squared error with batch size 1, on request with weight decay or
-continual backpropagation.
+It learns by plain SGD on half the squared error with batch size 1, on request with weight decay,
+continual backpropagation, or steps that cannot overshoot.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import CompiledLearner
 from loco_stream.rng import derive_key, draw_bits, uniforms
 
-__all__ = ["NetOptions", "RegressionNet"]
+__all__ = ["NetOptions", "RegressionNet", "first_weights"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -38,12 +38,16 @@ class NetOptions:
         Weight decay (L2): share of each weight that is added to its gradient.
     replaced
         Continual backpropagation: mature units replaced per row and unit.
+    bound
+        ObGD, the optimizer of streaming-x (Elsayed, Vasan & Mahmood 2024): kappa, by which steps
+        are bounded; 0 bounds none. Its published settings are a step of 1 and a bound of 2.
     """
 
     n_hidden: int = 5
     learning_rate: float = 0.01
     decay: float = 0.0
     replaced: float = 0.0
+    bound: float = 0.0
 
 
 @njit(cache=True)
@@ -71,6 +75,20 @@ def _forward(x: Floats, w1: Floats, b1: Floats, w2: Floats, b2: Floats, hidden: 
 
 
 @njit(cache=True)
+def _overshooting_bound(x: Floats, error: float, w2: Floats, hidden: Floats) -> float:
+    """Return the step of ObGD at a bound of 1, without traces.
+
+    It is one over the error, or 1 if that is larger, times the L1 norm of the output's gradient.
+    """
+    of_unit = 1.0 + np.abs(x).sum()
+    norm = 1.0
+    for i in range(hidden.size):
+        if hidden[i] > 0.0:
+            norm += hidden[i] + np.abs(w2[i]) * of_unit
+    return float(1.0 / (max(abs(error), 1.0) * norm))
+
+
+@njit(cache=True)
 def _backward(
     x: Floats,
     error: float,
@@ -81,8 +99,11 @@ def _backward(
     b2: Floats,
     hidden: Floats,
 ) -> None:
-    """Take one step of SGD; `rates` holds the step and the share of weights that is kept."""
-    step = rates[0] * error
+    """Take one step of SGD; `rates` holds step, share of weights that is kept, and bound or 0."""
+    rate = rates[0]
+    if rates[2] > 0.0:
+        rate = min(rate, _overshooting_bound(x, error, w2, hidden) / rates[2])
+    step = rate * error
     for i in range(hidden.size):
         back = step * w2[i] if hidden[i] > 0.0 else 0.0
         w2[i] = rates[1] * w2[i] - step * hidden[i]
@@ -139,6 +160,16 @@ def _net_run(
             owed[0] -= 1.0
 
 
+def first_weights(n_features: int, n_hidden: int, seed: int) -> tuple[Floats, Floats]:
+    """Return input and output weights, uniform within sqrt(6 / fan-in) as He et al. (2015)."""
+    draw = 2.0 * uniforms(derive_key(seed, 0), 0, (n_features + 1) * n_hidden) - 1.0
+    w1, w2 = np.split(draw, [n_features * n_hidden])
+    return (
+        np.sqrt(6.0 / n_features) * w1.reshape(n_features, n_hidden),
+        np.sqrt(6.0 / n_hidden) * w2,
+    )
+
+
 class RegressionNet(CompiledLearner):
     """A ReLU network with one hidden layer that predicts values, learned row by row.
 
@@ -153,26 +184,24 @@ class RegressionNet(CompiledLearner):
     options
         Size and training.
     seed
-        Draws the input weights and those of replacements, uniform within sqrt(6 / fan-in) as He
-        et al. (2015), and the output weights.
+        Draws the first weights and the input weights of replacements.
     """
 
     unknown = np.nan
 
     def __init__(self, n_features: int, options: NetOptions, seed: int = 0) -> None:
         n_hidden = options.n_hidden
-        draw = 2.0 * uniforms(derive_key(seed, 0), 0, (n_features + 1) * n_hidden) - 1.0
-        w1, w2 = np.split(draw, [n_features * n_hidden])
+        w1, w2 = first_weights(n_features, n_hidden, seed)
         step = options.learning_rate
         self._settings = (
             derive_key(seed, 1),
-            np.array([step, 1.0 - step * options.decay]),
+            np.array([step, 1.0 - step * options.decay, options.bound]),
             options.replaced,
         )
         self._state = (
-            np.sqrt(6.0 / n_features) * w1.reshape(n_features, n_hidden),
+            w1,
             np.zeros(n_hidden),
-            np.sqrt(6.0 / n_hidden) * w2,
+            w2,
             np.zeros(1),
             np.zeros(n_hidden),
             np.zeros(n_hidden),

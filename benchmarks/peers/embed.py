@@ -55,7 +55,9 @@ def image_features(X: np.ndarray) -> np.ndarray:
             batch = torch.from_numpy(X[begin : begin + BATCH])[:, None].repeat(1, 3, 1, 1)
             batch = torch.nn.functional.interpolate(batch, size=SIDE, mode="bilinear")
             found.append(net.extract_features(2.0 * batch - 1.0).mean((2, 3)).numpy())
-            print(f"images: {begin + BATCH} of {len(X)}", end="\r", file=sys.stderr)
+            n_done = begin + len(batch)
+            print(f"images: {n_done} of {len(X)}", end="\r", file=sys.stderr)
+    print(file=sys.stderr)
     return np.concatenate(found)
 
 

@@ -2,8 +2,10 @@
 # All peers, each in an environment of its own: simulators, deep-river's LSTM, CapyMOA and MOA, Avalanche, and the
 # embeddings. What this machine lacks (a version of Python, Java, Debian's data sets) is left out and named; a peer that
 # fails does not stop the others, and the exit code is 1 then.
+# The environments take 12 GB of disk, 5.5 GB of it the LSTM's: deep-river needs PyTorch before 2.6, which the package
+# index has with CUDA only. Where pip finds no PyTorch for CPUs, the others are as large.
 # Usage: benchmarks/peers/peers.sh [--quick] [options of compare.py]
-#   --quick            every part in small, into out/bench-quick: whether all of it works, in minutes after the installation
+#   --quick            every part in small, into out/bench-quick: whether all works, in a quarter of an hour of CPU time
 #   PEERS              folder of the environments (default out/peers)
 #   PYTHON             interpreter with this package (default .venv/bin/python)
 #   LOCO_STREAM_DATA   folder with mnist.npz and the wheel of aeon, which has two of the streams in time

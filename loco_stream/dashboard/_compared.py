@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException, HTTPResponse
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from socket import SHUT_RDWR, socket
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +19,8 @@ from loco_stream.errors import ConfigError
 __all__ = ["ComparedRuns"]
 
 _TIMEOUT = 3.0  # seconds without a byte
-_ANSWER_SECONDS = 6.0  # longest time of an answer, also of one that comes in drops
+_ANSWER_SECONDS = 6.0  # longest time of an answer, also of headers that come byte by byte
 _MAX_BYTES = 16_000_000
-_PART_BYTES = 1 << 16
 _MIN_SECONDS = 1.0  # between two requests to the same page, however many pages are open here
 # of the network, of HTTP, of names and texts that cannot be encoded or decoded, and of JSON
 _ERRORS = (OSError, HTTPException, ValueError, RecursionError, msgspec.MsgspecError)
@@ -103,32 +104,53 @@ def _checked(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/"
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A page that is compared must not send the token elsewhere."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def _state(url: str, token: str | None) -> dict[str, Any]:
     """Return what is shown of a run, or why it cannot be shown."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
-    request = urllib.request.Request(f"{url}state", headers=headers)
     try:
-        with opener.open(request, timeout=_TIMEOUT) as answer:
-            state = msgspec.json.decode(_content(answer), type=_State)
+        state = msgspec.json.decode(_content(url, token), type=_State)
     except _ERRORS as error:  # one page that fails must not hide the others
         return {"url": url, "error": str(error)}
     return {**msgspec.to_builtins(state), "url": url}
 
 
-def _content(answer: HTTPResponse) -> bytes:
-    """Return an answer; one that is too large is cut and will not be decoded."""
-    content = bytearray()
+def _content(url: str, token: str | None) -> bytes:
+    """Return the answer of a page; one that is too large is cut and will not be decoded.
+
+    No redirect is followed, as the page would send the token elsewhere, and no proxy is used.
+
+    Raises
+    ------
+    TimeoutError
+        The answer took longer than `_ANSWER_SECONDS`, or nothing came for `_TIMEOUT`.
+    """
+    parts = urlsplit(url)
+    connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = connect(parts.netloc, timeout=_TIMEOUT)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    connection.connect()
+    # `timeout` is renewed by every byte; what ends a read that gets some for ever is the shutdown
+    timer = Timer(_ANSWER_SECONDS, _shut_down, [connection.sock])
+    timer.daemon = True
     deadline = time.monotonic() + _ANSWER_SECONDS
-    while len(content) < _MAX_BYTES and (part := answer.read1(_PART_BYTES)):
-        content += part
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the answer took longer than {_ANSWER_SECONDS:g} s")
-    return bytes(content)
+    timer.start()
+    try:
+        connection.request("GET", "/state", headers=headers)
+        answer = connection.getresponse()
+        content = answer.read(_MAX_BYTES)
+    except _ERRORS:
+        if time.monotonic() < deadline:
+            raise
+    finally:
+        timer.cancel()
+        connection.close()
+    if time.monotonic() >= deadline:
+        raise TimeoutError(f"the answer took longer than {_ANSWER_SECONDS:g} s")
+    if answer.status != 200:
+        raise HTTPException(f"HTTP Error {answer.status}: {answer.reason}")
+    return content
+
+
+def _shut_down(sock: socket) -> None:
+    """End a connection, and with it a read in another thread."""
+    with suppress(OSError):  # it has ended meanwhile
+        sock.shutdown(SHUT_RDWR)

@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import plasticity
+from benchmarks.mlp import first_weights as mlp_weights
 from benchmarks.plasticity import N_BITS, N_FLIPPING, PERIOD, periods
-from benchmarks.regression_net import NetOptions, RegressionNet
+from benchmarks.regression_net import NetOptions, RegressionNet, first_weights
+from benchmarks.upgd import UPGDClassifier, UPGDOptions, UPGDRegressor
 from loco_stream.rng import derive_key, uniforms
-from tests.helpers.naive_rivals import NaiveRegressionNet
+from tests.helpers.naive_rivals import NaiveRegressionNet, NaiveUPGD
 
 
 @pytest.fixture
@@ -39,8 +41,9 @@ def _twin(net, options, n_features, seed):
         NetOptions(7, learning_rate=0.02),
         NetOptions(7, learning_rate=0.02, decay=0.1),
         NetOptions(7, learning_rate=0.02, replaced=2e-3),
+        NetOptions(7, learning_rate=0.2, bound=0.5),
     ],
-    ids=["plain", "decay", "continual"],
+    ids=["plain", "decay", "continual", "ObGD"],
 )
 def test_the_net_equals_its_plain_twin(rows, options):
     X, y = rows
@@ -57,11 +60,44 @@ def test_the_net_equals_its_plain_twin(rows, options):
         assert len(slow.replaced) > 5
 
 
-def test_predicting_changes_nothing_and_blocks_agree(rows):
+def _upgd(options):
+    w1, w2 = first_weights(6, 7, 4)
+    return UPGDRegressor(w1, w2[:, None], options, seed=4)
+
+
+def test_upgd_equals_its_plain_twin(rows):
     X, y = rows
-    options = NetOptions(5, replaced=2e-3)
-    whole = RegressionNet(6, options).learn_predict_array(X, y)
-    net = RegressionNet(6, options)
+    options = UPGDOptions(0.02, decay=0.1, kept=0.98, noise=0.05)
+    fast = _upgd(options)
+    slow = NaiveUPGD(*first_weights(6, 7, 4), options, np.random.default_rng(4))
+    expected = []
+    for x, target in zip(X, y, strict=True):
+        expected.append(slow.predict(x))
+        slow.learn(x, target)
+    np.testing.assert_allclose(fast.learn_predict_array(X, y), expected, atol=1e-9)
+    np.testing.assert_allclose(fast._state[3], slow.weights, atol=1e-9)
+    np.testing.assert_allclose(fast._state[4], slow.utility, atol=1e-9)
+
+
+def test_a_classifier_of_upgd_learns_and_unlearns_labels():
+    X = np.random.default_rng(0).normal(size=(4000, 5))
+    y = (X[:, 0] > 0.0).astype(int) + (X[:, 1] > 1.0)
+    net = UPGDClassifier(*mlp_weights(5, 16, 3, 0), UPGDOptions(0.05))
+    net.learn_array(X[:2000], y[:2000])
+    assert (net.predict_array(X[2000:]) == y[2000:]).mean() > 0.9
+    net.learn_array(X, 2 - y)
+    assert (net.predict_array(X) == 2 - y).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: RegressionNet(6, NetOptions(5, replaced=2e-3)), lambda: _upgd(UPGDOptions(0.02))],
+    ids=["continual", "UPGD"],
+)
+def test_predicting_changes_nothing_and_blocks_agree(rows, make):
+    X, y = rows
+    whole = make().learn_predict_array(X, y)
+    net = make()
     first = net.learn_predict_array(X[:300], y[:300])
     net.predict_array(X)
     net.learn_array(X[300:600], y[300:600])
@@ -97,7 +133,7 @@ def test_a_unit_of_the_target_fires_where_enough_inputs_agree_with_its_weights()
 
 def test_the_bench_with_few_rows(tmp_path):
     arguments = ["--rows", "400", "--seeds", "2", "--out", str(tmp_path)]
-    only = "64 neurons;ReLU 5, continual;linear;no-change"
+    only = "64 neurons;ReLU 5, continual;ReLU 5, UPGD;linear;no-change"
     done = CliRunner().invoke(
         plasticity.command, [*arguments, "--only", only], env={"COLUMNS": "200"}
     )
@@ -111,5 +147,5 @@ def test_the_bench_with_few_rows(tmp_path):
     assert run["error"] == pytest.approx(expected.mean())
     assert run["last tenth"] == pytest.approx(expected[-40:].mean())
     (grid,) = plasticity.grids(runs)
-    assert len(grid.rows) == 4
+    assert len(grid.rows) == 5
     assert (tmp_path / "plasticity.png").stat().st_size > 1000

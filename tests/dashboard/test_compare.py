@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -128,16 +130,54 @@ def test_what_is_no_state_is_an_error_and_does_not_hide_others(body):
     assert shown["title"] == "x"
 
 
-def test_an_answer_in_drops_is_given_up(monkeypatch):
-    class Drops:
-        """An answer of which a byte comes at a time, for ever."""
+class Dripping:
+    """A server that begins each answer and then sends one byte at a time, for ever."""
 
-        def read1(self, n):
-            return b"["
+    def __init__(self, start, drop):
+        self._start = start
+        self._drop = drop
+        self._ended = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
-    monkeypatch.setattr(_compared, "_ANSWER_SECONDS", 0.05)
-    with pytest.raises(TimeoutError, match=r"took longer than 0.05 s"):
-        _compared._content(Drops())
+    def _accept(self):
+        with suppress(OSError):  # the socket is shut down in the end
+            while True:
+                connection, _ = self._socket.accept()
+                self._threads.append(threading.Thread(target=self._answer, args=[connection]))
+                self._threads[-1].start()
+
+    def _answer(self, connection):
+        with connection, suppress(OSError):
+            connection.recv(10_000)
+            connection.sendall(self._start)
+            while not self._ended.wait(0.02):
+                connection.sendall(self._drop)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._ended.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_headers_or_a_body_in_drops_are_given_up_and_do_not_hide_others(monkeypatch, start):
+    monkeypatch.setattr(_compared, "_ANSWER_SECONDS", 0.3)
+    with (
+        Dripping(start, b"[") as slow,
+        Other(200, b'{"title": "x"}') as good,
+        page_of("first", 200, 0.9, compare=[slow.url, good.url]) as first,
+    ):
+        run, shown = read(first.url + "compared")
+    assert run == {"url": slow.url, "error": "the answer took longer than 0.3 s"}
+    assert shown["title"] == "x"
 
 
 def test_a_page_that_does_not_answer_is_an_error():
@@ -197,3 +237,49 @@ def test_both_runs_are_drawn_and_listed(browser):
             assert "does not answer: HTTP Error 500" in lines[3]
             assert seen.own_errors() == []
             seen.context.close()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_run_without_a_score_over_recent_rows_has_no_line(browser):
+    overall = {"name": "accuracy", "label": "accuracy", "role": "overall"}
+    course = [[n, 1.7e9, 0.8] for n in (0, 200)]
+    state = {"task": "classification", "scores": [overall], "course": course}
+    with (
+        Other(200, json.dumps(state).encode()) as other,
+        page_of("first", 200, 0.9, compare=[other.url]) as first,
+    ):
+        seen = Watched(browser, first.url)
+        seen.wait("compared.length === 1 && chart")
+        seen.wait("document.querySelectorAll('#compared tr').length === 3")
+        line = seen.page.locator("#compared tr").all_inner_texts()[2].split("\t")
+        assert line[1:5] == ["live", "200", "\N{EN DASH}", "80.0 %"]
+        assert seen.page.evaluate("chart.series.length") == 5
+        assert seen.own_errors() == []
+        seen.context.close()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_page_asks_again_when_no_answer_comes(browser):
+    asked = []
+
+    def leave_the_first_unanswered(route):
+        asked.append(route)
+        if len(asked) > 1:
+            route.continue_()
+
+    with (
+        page_of("second", 400, 0.8) as second,
+        page_of("first", 200, 0.9, compare=[second.url]) as first,
+    ):
+        seen = Watched(browser, "about:blank")
+        seen.page.add_init_script(
+            "const timeout = AbortSignal.timeout.bind(AbortSignal);"
+            "AbortSignal.timeout = () => timeout(200)"
+        )
+        seen.page.route("**/compared", leave_the_first_unanswered)
+        seen.page.goto(first.url)
+        seen.wait("compared.length === 1", seconds=30)
+        assert len(asked) > 1
+        seen.context.close()

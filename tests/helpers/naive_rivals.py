@@ -94,6 +94,11 @@ class NaiveRegressionNet:
         hidden = np.maximum(x @ self.w1 + self.b1, 0.0)
         error = hidden @ self.w2 + self.b2 - y
         back = error * self.w2 * (hidden > 0.0)
+        if self.options.bound:
+            slopes = self.w2 * (hidden > 0.0)
+            norm = sum(np.abs(g).sum() for g in (np.outer(x, slopes), slopes, hidden, 1.0))
+            overshoot = rate * self.options.bound * max(abs(error), 1.0) * norm
+            rate = rate / overshoot if overshoot > 1.0 else rate
         self.w2 -= rate * (error * hidden + decay * self.w2)
         self.w1 -= rate * (np.outer(x, back) + decay * self.w1)
         self.b1 -= rate * back
@@ -110,3 +115,42 @@ class NaiveRegressionNet:
         self.replaced.append(unit)
         self.w1[:, unit] = self.fresh()
         self.b1[unit] = self.w2[unit] = self.utility[unit] = self.age[unit] = 0.0
+
+
+class NaiveUPGD:
+    """ReLU network for values, half the squared error, first-order UPGD, weights in one vector.
+
+    Utilities are corrected for their age, as published. `draw` makes the noise.
+    """
+
+    def __init__(self, w1, w2, options, draw):
+        self.shape = w1.shape
+        self.options, self.draw = options, draw
+        self.weights = np.concatenate([w1.ravel(), np.zeros(len(w2)), w2, [0.0]])
+        self.utility = np.zeros_like(self.weights)
+        self.age = 0
+
+    def _parts(self):
+        n_in, n_hidden = self.shape
+        w1, b1, w2, b2 = np.split(self.weights, np.cumsum([n_in * n_hidden, n_hidden, n_hidden]))
+        return w1.reshape(self.shape), b1, w2, b2[0]
+
+    def predict(self, x):
+        w1, b1, w2, b2 = self._parts()
+        return np.maximum(x @ w1 + b1, 0.0) @ w2 + b2
+
+    def learn(self, x, y):
+        w1, b1, w2, _ = self._parts()
+        error = self.predict(x) - y
+        hidden = np.maximum(x @ w1 + b1, 0.0)
+        back = error * w2 * (hidden > 0.0)
+        gradient = np.concatenate([np.outer(x, back).ravel(), back, error * hidden, [error]])
+        kept = self.options.kept
+        self.utility = kept * self.utility + (1.0 - kept) * -gradient * self.weights
+        self.age += 1
+        corrected = self.utility / (1.0 - kept**self.age)
+        gate = 1.0 / (1.0 + np.exp(-corrected / corrected.max()))
+        noise = self.options.noise * self.draw.standard_normal(len(gradient))
+        step = self.options.learning_rate
+        self.weights *= 1.0 - step * self.options.decay
+        self.weights -= step * (gradient + noise) * (1.0 - gate)

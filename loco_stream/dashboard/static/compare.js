@@ -1,19 +1,24 @@
 "use strict";
 // Other runs beside this one. The server of this page reads them; the browser reaches this server alone.
 
-const COMPARE_SECONDS = 2;
+const COMPARE_SECONDS = 2, ANSWER_SECONDS = 20;
 let compared = []; // states of the other runs, or an error each
 
 const runName = (run) => `${run.title || "run"} at ${new URL(run.url).host}`;
-const isComparable = (run, own) => !run.error && run.task === own.task && run.course.length > 0;
-const lineIndex = (run, role) => FIRST_SCORE + run.scores.findIndex((score) => score.role === role);
+const isComparable = (run, own) => !run.error && run.task === own.task && run.course.length > 0 && hasScore(run, "window");
+const hasScore = (run, role) => run.scores.some((score) => score.role === role);
+
+// A score at a point of a run; null if the run has none of that role, as a stream without labels.
+function scoreAt(run, point, role) {
+  const index = run.scores.findIndex((score) => score.role === role);
+  return index < 0 ? null : point[FIRST_SCORE + index];
+}
 
 // Lines of the other runs for the score chart: name, rows, and scores over recent rows.
 function comparedLines(own) {
-  return compared.filter((run) => isComparable(run, own)).map((run) => {
-    const index = lineIndex(run, "window");
-    return { name: runName(run), rows: run.course.map((point) => point[0]), values: run.course.map((point) => point[index]) };
-  });
+  return compared.filter((run) => isComparable(run, own)).map((run) => ({
+    name: runName(run), rows: run.course.map((point) => point[0]), values: run.course.map((point) => scoreAt(run, point, "window")),
+  }));
 }
 
 // The newest row that all compared runs have reached.
@@ -27,7 +32,7 @@ function comparedRow(run, own, name, at) {
   const regression = isNumeric(run.task), end = run.course[run.course.length - 1];
   const value = (role, row) => {
     const point = run.course.findLast((point) => point[0] <= row);
-    const score = point && run.scores.length ? point[lineIndex(run, role)] : null;
+    const score = point ? scoreAt(run, point, role) : null;
     return score == null ? "–" : regression ? short(score, 3) : percent(score) + " %";
   };
   const words = run.task !== own.task ? "another kind of task" : run.ended ? "ended" : "live";
@@ -47,7 +52,7 @@ function showCompared(own) {
 
 async function readCompared(done) {
   try {
-    const answer = await fetch("compared");
+    const answer = await fetch("compared", { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS) });
     if (answer.ok) compared = await answer.json();
   } catch { /* the next attempt may reach the server */ }
   done();
