@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -13,7 +13,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Command", "flag", "given", "option_group", "typed", "with_stored"]
+__all__ = ["Command", "checked_by", "flag", "given", "option_group", "typed", "with_stored"]
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
@@ -48,6 +48,22 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
         return decorated
 
     return add
+
+
+def checked_by(
+    check: Callable[[Any], None],
+) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return the callback of an option whose value is checked before anything is opened.
+
+    `loco-stream config check` runs callbacks as well.
+    """
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value and not context.resilient_parsing:
+            check(value)
+        return value
+
+    return callback
 
 
 def flag(name: str) -> str:
