@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -21,6 +23,8 @@ from loco_stream.errors import SourceError
 from loco_stream.stream import Block, Event, Position, Sample, Schema, Source
 
 __all__ = ["BATCH", "CONNECT_SECONDS", "TICK", "BrokerSource", "completed"]
+
+_log = logging.getLogger(__name__)
 
 TICK = 0.1  # seconds after which a wait yields an empty list
 BATCH = 1024  # messages taken together
@@ -83,6 +87,7 @@ class BrokerSource(Source):
         self._receiver = Receiver(self._sources)
         check_target(target)
         self._fields = Fields(target, time, id, tuple(keep), tuple(drop), tuple(use))
+        self._label_fields = replace(self._fields, only_labels=True)
         self.used = self._fields.use
         names = self._fields.labels
         self.targets = names if len(names) > 1 else ()
@@ -90,6 +95,7 @@ class BrokerSource(Source):
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
+        self._outage = ""  # why there is no connection
 
     @property
     def stats(self) -> dict[str, int]:
@@ -142,6 +148,7 @@ class BrokerSource(Source):
         *,
         entry: str = "",
         repeated: bool = False,
+        only_labels: bool = False,
     ) -> Event | None:
         """Return the event in a message: LS1 header and payload, or a row as a map.
 
@@ -160,18 +167,36 @@ class BrokerSource(Source):
         repeated
             Whether the broker says that it may have delivered the message before. Known rows are
             then dropped.
+        only_labels
+            Whether the message is from where labels are, and rows are not.
         """
+        fields = self._label_fields if only_labels else self._fields
         name = source.encode()
         if body[:4] == MAGIC:
             frames = [name, body[: HEADER.size], body[HEADER.size :]]
             return self._receiver.take(frames, repeated=repeated)
-        return self._receiver.take_row(
-            name,
-            lambda features: completed(
-                read_message(body, features, self._limits, self._fields), label, t, entry
-            ),
-            repeated=repeated,
-        )
+
+        def read(features: tuple[str, ...] | None) -> NamedRow | NamedLabel:
+            try:
+                row = read_message(body, features, self._limits, fields)
+            except SourceError as error:  # several topics may have the same kind of message
+                raise SourceError(f"{source!r}: {error}") from None
+            return completed(row, label, t, entry)
+
+        return self._receiver.take_row(name, read, repeated=repeated)
+
+    def _note_lost(self, reason: object) -> None:
+        """Log why there is no connection, once per reason; the source connects again by itself."""
+        text = str(reason).rstrip(".")
+        if text != self._outage:
+            _log.warning("%s: no connection: %s; trying again", self.name, text)
+        self._outage = text
+
+    def _note_back(self) -> None:
+        """Log that an outage is over."""
+        if self._outage:
+            _log.info("%s: connected again", self.name)
+        self._outage = ""
 
     def _name_labels(self, labels: str) -> None:
         """Note that labels also come from a topic or stream of their own."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from loco_stream._problems import split_names
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["DEFAULT_FIELDS", "Fields", "check_target", "label_names", "quoted"]
 
@@ -31,6 +31,8 @@ class Fields:
         Fields that are not features.
     use
         The only fields that are features; empty for all.
+    only_labels
+        Whether every message is a label, as in a topic of labels, whatever other fields it has.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class Fields:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
+    only_labels: bool = False
 
     def __post_init__(self) -> None:
         if self.id == "":
@@ -104,7 +107,15 @@ class Fields:
         return found
 
     def label_in(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
-        """Return id and label of a message that has nothing else; None if it is a row."""
+        """Return id and label of a message that has nothing else; None if it is a row.
+
+        Raises
+        ------
+        SourceError
+            The message had to be a label, and has no id or no label.
+        """
+        if self.only_labels:
+            return self._label_among(values)
         ids = {"id"} if self.id is None else {"id", self.id}
         if len(self.labels) > 1 and self.id in values and "label" not in values:
             return self._targets_in(values)
@@ -117,6 +128,18 @@ class Fields:
         if not names <= ids | labels | {self.time, "t", "seq"}:
             return None
         return values[id_names.pop()], values[label_names.pop()]
+
+    def _label_among(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return id and label of a message that may have other fields as well."""
+        names = [name for name in (self.id, "id") if name is not None and name in values]
+        row_id = values[names[0]] if names else None
+        label = values["label"] if "label" in values else self.label(values)
+        if row_id is None or ("label" not in values and label is None):
+            raise SourceError(
+                "a label must be a map with 'id' and 'label', got one with the fields "
+                f"{quoted(list(map(str, values)))}"
+            )
+        return row_id, label
 
     def _targets_in(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Return id and targets of a message that has nothing else; None if it is a row."""

@@ -298,7 +298,9 @@ def read_message(
     try:
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
     except _ERRORS as e:
-        raise SourceError(f"a message must be JSON or MessagePack: {e}") from None
+        raise SourceError(
+            f"a message must be JSON or MessagePack, got {bytes(body[:40])!r}: {e}"
+        ) from None
     return to_row(values, features, limits, fields)
 
 
@@ -310,6 +312,8 @@ def to_row(
 ) -> NamedRow | NamedLabel:
     """Return the row or label in decoded values; see `read_message`."""
     given = values
+    if fields.only_labels:
+        return _late_label(values, limits, fields)
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         values = {"x": {"value": values}}
     elif isinstance(values, dict) and not isinstance(values.get("x"), (dict, list)):
@@ -320,12 +324,32 @@ def to_row(
     try:
         row = msgspec.convert(values, _Row)
     except (msgspec.ValidationError, RecursionError) as e:
-        raise SourceError(f"a row must be a map of numbers, texts and truth values: {e}") from None
+        why = _wrong_value(values) or e
+        raise SourceError(
+            f"a row must be a map of numbers, texts and truth values: {why}"
+        ) from None
     found = _check_row(row, features, limits)
     if fields.keep:
         found.extra = {"keep": fields.kept(given if isinstance(given, dict) else {}, found.x)}
     _separate(found, fields, limits)
     return found
+
+
+def _wrong_value(values: Any) -> str:
+    """Return which value of a row is none; empty if it is something else that is wrong."""
+    x = values.get("x") if isinstance(values, dict) else None
+    for name, value in x.items() if isinstance(x, dict) else ():
+        if not isinstance(value, str | int | float | None):
+            return f"{name!r} is {value!r:.40}"
+    return ""
+
+
+def _late_label(values: Any, limits: Limits, fields: Fields) -> NamedLabel:
+    """Return the label in a message that can be nothing else."""
+    label = fields.label_in(values) if isinstance(values, dict) else None
+    if label is None:
+        raise SourceError(f"a label must be a map with 'id' and 'label', got {values!r:.40}")
+    return _check_label(*label, limits)
 
 
 def _separate(row: NamedRow, fields: Fields, limits: Limits) -> None:

@@ -343,7 +343,9 @@ class KafkaSource(BrokerSource):
         source = key.decode("utf-8", "replace") if has_name else topic
         entry = f"{message.partition()}:{offset}"
         t = self._time_of(message)
-        return self._read_message(source, body, self._label_of(message), t, entry=entry)
+        only_labels = topic != self._topics[0]
+        label = self._label_of(message)
+        return self._read_message(source, body, label, t, entry=entry, only_labels=only_labels)
 
     def _time_of(self, message: Any) -> float:
         kind, milliseconds = message.timestamp()

@@ -176,6 +176,8 @@ class MQTTSource(BrokerSource):
             self._refusal = f"topic {' or '.join(self._topics)}: {failed[0]}"
         else:
             self._is_subscribed = True
+            self._refusal = None
+            self._note_back()
 
     def ack(self, position: Position) -> None:
         """Acknowledge the messages whose rows are up to `position`."""
@@ -200,6 +202,7 @@ class MQTTSource(BrokerSource):
         """Let the client read and write once; reconnect if necessary."""
         if self._client.loop(TICK) == self._mqtt.MQTT_ERR_SUCCESS:
             return
+        self._note_lost(self._refusal or "the broker does not answer")
         if self._joiner is not None:
             self._joiner.clear()
         self._unacked.clear()  # the broker repeats these messages under new numbers
@@ -216,13 +219,23 @@ class MQTTSource(BrokerSource):
     def _message(self, message: Any) -> list[Event | None]:
         if self._joiner is not None:
             return self._join(self._joiner, message)
-        event = self._read_message(message.topic, message.payload, repeated=message.dup)
+        event = self._read_message(
+            message.topic,
+            message.payload,
+            repeated=message.dup,
+            only_labels=self._has_only_labels(message.topic),
+        )
         name = message.topic + LABELS if isinstance(event, Labels) else message.topic
         source = self._sources.by_name.get(name)
         reached = None if source is None else source.newest
         row = None if reached is None else (name, *reached)
         self._unacked.append(_Unacked(message.mid, row))
         return [event]
+
+    def _has_only_labels(self, topic: str) -> bool:
+        rows, *labels = self._topics
+        matches = self._mqtt.topic_matches_sub
+        return any(matches(each, topic) for each in labels) and not matches(rows, topic)
 
     def _join(self, joiner: TopicJoiner, message: Any) -> list[Event | None]:
         """Add a value to the open row; it may end the row before."""

@@ -232,7 +232,13 @@ class NATSSource(BrokerSource):
             return None
         cursor.seq = seq
         t = meta.timestamp.timestamp()
-        return self._read_message(message.subject, message.data, t=t, entry=str(seq))
+        return self._read_message(
+            message.subject,
+            message.data,
+            t=t,
+            entry=str(seq),
+            only_labels=cursor is not self._cursors[0],
+        )
 
 
 class _Cursor:

@@ -204,7 +204,8 @@ class RedisSource(BrokerSource):
         try:
             self._count_trimmed()
             entries = self._entries()
-        except (self._redis.ConnectionError, self._redis.TimeoutError):
+        except (self._redis.ConnectionError, self._redis.TimeoutError) as e:
+            self._note_lost(e)
             time.sleep(TICK)  # the client connects again with the next command
             # The answer to a read may be lost: in a group, its entries are pending now.
             self._reads_pending = self._group is not None
@@ -217,6 +218,7 @@ class RedisSource(BrokerSource):
                     self._create_group(key)
                 return []
             raise SourceError(f"the Redis server {self._where} refuses: {e}") from None
+        self._note_back()
         return [self._entry(*entry) for entry in entries]
 
     def _entries(self) -> list[_Entry]:
@@ -261,10 +263,12 @@ class RedisSource(BrokerSource):
         body = fields.get(self._field)
         if body is None:
             return self._receiver.take_row(
-                cursor.key.encode(), lambda features: self._row(fields, features, t, entry)
+                cursor.key.encode(),
+                lambda features: self._row(cursor.key, fields, features, t, entry),
             )
         y = self._label_beside(fields) if len(fields) > 1 else None
-        return self._read_message(cursor.key, body, y, t, entry=entry)
+        only_labels = cursor.key != self._stream
+        return self._read_message(cursor.key, body, y, t, entry=entry, only_labels=only_labels)
 
     def _label_beside(self, fields: Mapping[bytes, bytes]) -> Any:
         """Return the label in the fields beside a whole row."""
@@ -274,6 +278,7 @@ class RedisSource(BrokerSource):
 
     def _row(
         self,
+        key: str,
         fields: Mapping[bytes, bytes],
         features: tuple[str, ...] | None,
         t: float,
@@ -283,7 +288,8 @@ class RedisSource(BrokerSource):
             values = {name.decode(): parse_cell(value.decode()) for name, value in fields.items()}
         except UnicodeDecodeError as e:
             raise SourceError(f"fields must be UTF-8: {e}") from None
-        return completed(to_row(values, features, self._limits, self._fields), None, t, entry)
+        roles = self._fields if key == self._stream else self._label_fields
+        return completed(to_row(values, features, self._limits, roles), None, t, entry)
 
     def _count_trimmed(self) -> None:
         """Count the entries that were trimmed before they were read."""

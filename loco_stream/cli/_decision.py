@@ -12,7 +12,7 @@ import click
 
 from loco_stream._problems import is_numeric
 from loco_stream.cli._logging import LOGGER
-from loco_stream.cli._option_group import option_group
+from loco_stream.cli._option_group import checked_by, option_group
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -172,12 +172,21 @@ def _label(text: str) -> Hashable:
     return value if isinstance(value, bool | int | float | str) else text.strip()
 
 
+def _check_thresholds(texts: tuple[str, ...]) -> None:
+    DecisionOptions(texts, ()).check()
+
+
+def _check_costs(texts: tuple[str, ...]) -> None:
+    DecisionOptions((), texts).check()
+
+
 _options = (
     click.option(
         "--threshold",
         "thresholds",
         multiple=True,
         metavar="LABEL=P",
+        callback=checked_by(_check_thresholds),
         help="Predict LABEL where its probability is at least P. Where no threshold is reached, "
         "the most probable label without one is predicted. Repeatable.",
     ),
@@ -186,6 +195,7 @@ _options = (
         "costs",
         multiple=True,
         metavar="TRUE,PREDICTED=COST",
+        callback=checked_by(_check_costs),
         help="Predict the label of the least expected cost; other mistakes cost 1. Repeatable.",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -13,7 +13,16 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Command", "flag", "given", "headings_of", "option_group", "typed", "with_stored"]
+__all__ = [
+    "Command",
+    "checked_by",
+    "flag",
+    "given",
+    "headings_of",
+    "option_group",
+    "typed",
+    "with_stored",
+]
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
@@ -57,6 +66,22 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
 def headings_of(function: object) -> dict[str, str]:
     """Return the headings of the options of a command's function, by the options' names."""
     return dict(getattr(function, _HEADINGS, {}))
+
+
+def checked_by(
+    check: Callable[[Any], None],
+) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return the callback of an option whose value is checked before anything is opened.
+
+    `loco-stream config check` runs callbacks as well.
+    """
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value and not context.resilient_parsing:
+            check(value)
+        return value
+
+    return callback
 
 
 def flag(name: str) -> str:

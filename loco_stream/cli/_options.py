@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from loco_stream._problems import TARGETS, is_numeric
-from loco_stream.cli._option_group import Decorator, option_group
+from loco_stream.cli._option_group import Decorator, checked_by, option_group
 from loco_stream.cli._parameters import (
     build_model,
     check_settings,
@@ -192,13 +192,20 @@ class StateOptions:
     checkpoint_every: int
 
     def check(self) -> None:
-        """Raise `ConfigError` if the report cannot be written or the durability is unknown."""
-        from loco_stream.engine.wal import parse_durability
+        """Raise `ConfigError` if the report cannot be written."""
         from loco_stream.persistence.outputs import check_output
 
         check_output("--report", self.report)
-        if self.durability is not None:
-            parse_durability(self.durability)
+
+
+def _check_durability(mode: str) -> None:
+    from loco_stream.engine.wal import parse_durability
+
+    parse_durability(mode)
+
+
+def _check_limits(pairs: tuple[str, ...]) -> None:
+    SourceOptions(None, pairs, None).name_bounds()
 
 
 def _check_detector(
@@ -344,6 +351,7 @@ def source_options(on_bad: str | None) -> Decorator:
             "limits",
             multiple=True,
             metavar="NAME=VALUE",
+            callback=checked_by(_check_limits),
             help="Limit on what peers may send, for example --limit sources=64. Limits on names "
             "apply to every source and to --http. docs/security.md lists all. Repeatable.",
         ),
@@ -379,6 +387,7 @@ def state_options(durability: str | None) -> Decorator:
             "--durability",
             default=durability,
             metavar="MODE",
+            callback=checked_by(_check_durability),
             help="When the log is synced to disk: batch, interval:1s or off.  "
             f"[default: {default}]",
         ),

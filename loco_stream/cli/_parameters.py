@@ -125,13 +125,17 @@ def build_model(
 def check_settings(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Refuse unknown names before anything is opened; for `--set help`, list all and exit."""
-    if context.resilient_parsing:
+    """Refuse wrong settings before anything is opened; for `--set help`, list all and exit.
+
+    A service makes its model when the first row has shown the task. A classifier has every
+    parameter that a model of another task has.
+    """
+    if context.resilient_parsing or not pairs:
         return pairs
     if "help" in pairs:
         click.echo("\n".join(_help_lines()))
         context.exit()
-    _check_names(pair.partition("=")[0].replace("-", "_") for pair in pairs if "=" in pair)
+    build_model("classification", 0, parse_settings(pairs))
     return pairs
 
 
@@ -143,7 +147,7 @@ def complete_setting(
     return [CompletionItem(f"{name}=") for name in parameters() if name.startswith(begun)]
 
 
-def _check_names(names: Iterator[str] | dict[str, object]) -> None:
+def _check_names(names: dict[str, object]) -> None:
     from loco_stream._text import did_you_mean
 
     known = parameters()

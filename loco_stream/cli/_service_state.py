@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.inbox import Inbox
     from loco_stream.engine.latency import LatencyHistogram
+    from loco_stream.stream import Source
 
 __all__ = ["ANSWER_SECONDS", "ServiceState"]
 
@@ -38,16 +39,25 @@ class ServiceState:
 
     def __init__(self) -> None:
         self.engine: StreamEngine | None = None
+        self.source: Source | None = None
         self.phase = "starting"
         self.inbox: Inbox | None = None  # of the HTTP API
         self._stopped = False
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """The engine's status; without an engine, the phase."""
+        """The engine's status; without an engine, the phase and what the source left out."""
         if self.engine is None:
-            return {"phase": self.phase, "n_samples": 0}
+            return {"phase": self.phase, "n_samples": 0, **self._unused()}
         return {"phase": "running", **self.engine.status}
+
+    def _unused(self) -> Mapping[str, Any]:
+        if self.source is None:
+            return {}
+        from loco_stream.engine.data_quality import DataQuality
+
+        counted = DataQuality(self.source, takes_text=True).report()
+        return {key: counted[key] for key in ("n_unused", "unused")}
 
     @property
     def alarm(self) -> str | None:

@@ -63,16 +63,17 @@ def _check(config: Mapping[str, Any], name: str, file: str) -> None:
     values = option_values(config, found, file)
     context = click.Context(found, info_name=name)
     context.default_map = values
+    read = {}
     for parameter in found.params:
         if parameter.name not in values:
             continue
         try:
-            parameter.process_value(context, values[parameter.name])
+            read[parameter.name] = parameter.process_value(context, values[parameter.name])
         except click.BadParameter as error:
             raise ConfigError(f"{file}: {error.format_message()}") from None
-    for url in _urls(values, "source"):
+    for url in _urls(read, "source"):
         check_url(url)
-    for url in _urls(values, "sinks"):
+    for url in _urls(read, "sinks"):
         check_url(url, is_sink=True)
 
 

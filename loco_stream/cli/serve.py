@@ -200,6 +200,7 @@ def _compile(
     from loco_stream.engine.source_reader import SourceReader
 
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
+    service.source = stream
     service.phase = "compiling"
     reader = SourceReader(stream)
     try:

@@ -562,7 +562,9 @@ class StreamEngine:
     @property
     def status(self) -> dict[str, Any]:
         """The current numbers, renewed ten times per second; other threads may read them."""
-        return self._board.status
+        status = self._board.status
+        alarm = self.alarm  # nothing is renewed while the engine waits for its log
+        return status if status.get("alarm") == alarm else {**status, "alarm": alarm}
 
 
 @dataclass(slots=True)

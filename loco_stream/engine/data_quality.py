@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.engine.row import Features, Values
+from loco_stream.engine.unused_log import MALFORMED
 from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Source
@@ -23,7 +24,6 @@ _MAX_NAMES = 4096  # features counted by name: as many as a model may have
 # Names that no model knows come from outside: their sender must not fill the memory.
 _MAX_UNKNOWN = 64
 _SHOWN = 5  # columns with a sentence of their own
-_MALFORMED = ("malformed", "rejected")  # counters in `Source.stats` of messages that were not used
 
 
 class DataQuality:
@@ -135,12 +135,12 @@ class DataQuality:
     def n_malformed(self) -> int:
         """Messages that could not be read or were refused."""
         stats = self._source.stats
-        return self._n_malformed + sum(stats.get(name, 0) for name in _MALFORMED)
+        return self._n_malformed + sum(stats.get(name, 0) for name in MALFORMED)
 
     def last_error(self, what: str) -> str:
         """Return the last error about "skipped" rows or "malformed" messages, "" if none."""
         error = self._source.last_error
-        is_about_messages = any(name in self._source.stats for name in _MALFORMED)
+        is_about_messages = any(name in self._source.stats for name in MALFORMED)
         is_it = bool(error) and is_about_messages == (what == "malformed")
         return error if is_it else self._last_errors[what]
 

@@ -17,6 +17,7 @@ import numpy as np
 from loco_stream._problems import TARGETS, plain_label
 from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.row import cut
+from loco_stream.engine.unused_log import UnusedLog
 from loco_stream.errors import InputError, SourceError
 from loco_stream.stream import Block, Event, Labels, Position, Sample, Schema, Source
 
@@ -130,6 +131,7 @@ class SourceReader:
         self.waited = 0.0
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
         self._ahead: deque[Commit] = deque()
+        self._unused = UnusedLog(source)
         # Kept as it was found if this source has no side state: a later run may have one again.
         self._side_state: Mapping[str, Any] = {}
 
@@ -216,6 +218,7 @@ class SourceReader:
         if self._iterator is None:
             self._iterator = self.source.read_blocks() if self._in_blocks else iter(self.source)
         for item in self._iterator:
+            self._unused.look()
             events = [item] if isinstance(item, Event) else item
             return events, self._position()
         return None

@@ -105,6 +105,58 @@ def test_redis_delivers_labels_in_a_stream_of_their_own_or_in_the_same(tmp_path,
     server.stop()
 
 
+OF_A_LABORATORY = [
+    {"id": 7, "label": "ok", "by": "Anna", "x": "sample 3"},
+    {"order": "8", "label": "worn", "id": 4711},
+    {"order": 9, "y": "ok", "when": "today"},
+    {"order": 10, "lable": "ok"},
+    {"label": "ok"},
+]
+
+
+def labels_in(source, stats):
+    """Return the labels in the messages of a laboratory; none of the others is a row."""
+    found = []
+    for events in source:
+        assert not any(isinstance(event, Sample) for event in events), events
+        found += [(str(*e.of), *e.y) for e in events if isinstance(e, Labels)]
+        source.ack(source.position)
+        if source.stats["messages"] == stats["messages"]:
+            break
+    source.close()
+    assert found == [("7", "ok"), ("8", "worn"), ("9", "ok")]
+    assert source.stats["malformed"] == stats["malformed"]
+
+
+@needs("mosquitto", "mosquitto")
+def test_a_topic_of_labels_has_labels_whatever_other_fields_they_have(tmp_path):
+    server = Mosquitto(tmp_path)
+    source = MQTTSource("127.0.0.1", "rows/#", port=server.port, id="order", labels="lab/+")
+    with server.publisher("lab/3") as send:
+        for message in OF_A_LABORATORY:
+            send(json.dumps(message))
+        send("23.5")
+    labels_in(source, {"messages": 6, "malformed": 3})
+    assert source.last_error == "'lab/3': a label must be a map with 'id' and 'label', got 23.5"
+    server.stop()
+
+
+@needs("redis-server", "redis-server")
+def test_a_stream_of_labels_has_labels_whatever_other_fields_they_have(tmp_path):
+    import redis
+
+    server = Redis(tmp_path)
+    source = RedisSource("127.0.0.1", "rows", port=server.port, id="order", labels="lab")
+    with redis.Redis(port=server.port) as client:
+        for message in OF_A_LABORATORY:
+            client.xadd("lab", message)
+    labels_in(source, {"messages": 5, "malformed": 2})
+    assert source.last_error == (
+        "a label must be a map with 'id' and 'label', got one with the fields 'label'"
+    )
+    server.stop()
+
+
 @needs("redis-server", "redis-server")
 def test_a_misspelled_target_is_named_with_the_fields_that_there_are(tmp_path):
     import redis

@@ -347,16 +347,19 @@ def test_a_full_disk_stops_acknowledgements_and_raises_the_alarm(tmp_path, monke
     engine = make(tmp_path, source)
     real = os.write
     seen = []
+    shown = []  # in the status, which Prometheus reads
 
     def full(descriptor, data):
         if bytes(data[:4]) == b"LREC" and len(source.acked) == 5 and len(seen) < 20:
             seen.append((len(source.acked), engine.alarm, engine._commits.cursor.commit))
+            shown.append(engine.status["alarm"])
             raise OSError(error, os.strerror(error))
         return real(descriptor, data)
 
     monkeypatch.setattr(os, "write", full)
     report = engine.run()
     assert len(seen) == 20
+    assert os.strerror(error) in shown[-1]
     assert {(acked, commit) for acked, _, commit in seen} == {(5, 5)}
     assert os.strerror(error) in seen[-1][1]
     assert report["alarm"] is None

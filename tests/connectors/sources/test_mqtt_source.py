@@ -275,7 +275,8 @@ def test_the_values_of_a_row_that_was_not_learned_are_delivered_again(broker):
     source.close()
 
 
-def test_reconnects_after_a_restart_of_the_broker(broker):
+def test_reconnects_after_a_restart_of_the_broker(broker, caplog):
+    caplog.set_level("INFO", "loco_stream")
     source = MQTTSource("127.0.0.1", "s", port=broker.port)
     publish(broker, ("s", row(1, seq=1)))
     assert values(drain(source, lambda e: len(e) == 1)) == [1]
@@ -285,6 +286,10 @@ def test_reconnects_after_a_restart_of_the_broker(broker):
     broker.start()
     publish(broker, ("s", row(2, seq=2)))
     assert values(drain(source, lambda e: len(e) == 1)) == [2]
+    drain(source, lambda _: "connected again" in caplog.text)  # rows may come before the answer
+    lost, back = (record.getMessage() for record in caplog.records)
+    assert lost.startswith(f"{source.name}: no connection: ")
+    assert back == f"{source.name}: connected again"
     source.close()
 
 

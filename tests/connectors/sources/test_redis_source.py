@@ -155,7 +155,8 @@ def test_trimmed_entries_are_counted(server, client):
     source.close()
 
 
-def test_continues_after_the_server_was_killed_and_restarted(server, client):
+def test_continues_after_the_server_was_killed_and_restarted(server, client, caplog):
+    caplog.set_level("INFO", "loco_stream")
     source = source_of(server)
     add(client, 1)
     assert values(drain(source, lambda e: len(e) == 1)) == [1]
@@ -165,6 +166,9 @@ def test_continues_after_the_server_was_killed_and_restarted(server, client):
     server.start()
     add(client, 2)
     assert values(drain(source, lambda e: len(e) == 1)) == [2]
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith(f"{source.name}: no connection: ")
+    assert lines[-1] == f"{source.name}: connected again"
     source.close()
 
 

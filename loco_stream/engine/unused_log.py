@@ -1,0 +1,48 @@
+"""Warnings about what a live source leaves out, while the stream runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from loco_stream.stream import Source
+
+__all__ = ["MALFORMED", "UnusedLog"]
+
+_log = logging.getLogger(__name__)
+
+MALFORMED = ("malformed", "rejected")
+"""Counters in `Source.stats` of messages that were not used."""
+
+_LOOK_SECONDS = 0.5  # counts of a source are not free
+_QUIET_SECONDS = 10.0
+
+
+class UnusedLog:
+    """Logs that a live source leaves out rows or messages: at once, then every 10 s while it does.
+
+    The report of a recording says the same at its end, and a service may run for months.
+
+    Parameters
+    ----------
+    source
+        The source.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._n_logged = 0
+        self._next_look = 0.0
+
+    def look(self) -> None:
+        """Log a warning if more was left out since the last one."""
+        now = time.monotonic()
+        if not self._source.is_live or now < self._next_look:
+            return
+        stats = self._source.stats
+        n = sum(stats.get(name, 0) for name in MALFORMED) + sum(self._source.skipped.values())
+        self._next_look = now + (_QUIET_SECONDS if n > self._n_logged else _LOOK_SECONDS)
+        if n > self._n_logged:
+            what = "row or message" if n == 1 else "rows or messages"
+            _log.warning("%d %s not used; the last error: %s", n, what, self._source.last_error)
+        self._n_logged = n
