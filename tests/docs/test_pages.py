@@ -51,6 +51,7 @@ NOT_RUN = {
     "&drop=host": "waits for Telegraf: tests/dashboard/test_http_api.py sends what it sends",
     "plant/rows": "waits for Node-RED: tests/connectors/sources/test_mqtt_source.py publishes",
     "opcua://plc": "needs a controller: tests/connectors/sources/test_opcua_source.py has one",
+    "--otlp": "exports to a collector: tests/engine/test_telemetry.py has one",
     "podman": "fetches an image from the internet",
     "ipc:///run/fleet": "operates a running fleet: tests/cli/test_fleet_operations.py does",
     "loco-stream fleet export": "needs the fleet of a reader: tests/cli/test_fleet_operations.py",
