@@ -48,8 +48,8 @@ _MEASURED: dict[str, tuple[str, ...]] = {
     "watch": (*_MODEL, "loco_stream/novelty"),
 }
 _COMMAND = re.compile(r"python -m benchmarks[. ](\w[\w-]*)[^`]*")
-_COMMIT = re.compile(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7}\b(?:\+changes)?")
-_OF_ANOTHER_FIGURE = re.compile(r"before: commit [0-9a-f]{7}|`[^`]*`")
+_COMMIT = re.compile(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,12}\b(?:\+changes)?")
+_OF_ANOTHER_FIGURE = re.compile(r"before: commit [0-9a-f]{7,12}|`[^`]*`")
 _HEAD = """# How old the figures are
 
 Written by `python -m benchmarks age` at commit {commit} of {date}; not edited by hand.

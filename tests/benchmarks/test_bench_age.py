@@ -68,8 +68,8 @@ Release 0.2, `python -m benchmarks speed`: slower.
 """
 
 
-@pytest.fixture
-def checkout(tmp_path):
+@pytest.fixture(params=[7, 8])  # git lengthens the short form as a repository grows
+def checkout(tmp_path, request):
     """A checkout whose model changed after its first commit, and git in it."""
 
     def git(*words):
@@ -83,8 +83,8 @@ def checkout(tmp_path):
         (tmp_path / path).write_text(text)
         git("add", "-A")
         git("commit", "-q", "-m", path)
-        # git's own short form may be longer, or all digits, which no commit on a page is
-        return git("rev-parse", "HEAD")[:7]
+        # git's own short form may be all digits, which no commit on a page is
+        return git("rev-parse", "HEAD")[: request.param]
 
     git("init", "-q")
     old = new = "0000000"
