@@ -141,7 +141,16 @@ class Watcher:
         detector = self.holder.model
         if isinstance(event, Sample):
             t = None if math.isnan(event.t) else event.t
-            row = Row(event.x, None, event.seq, event.t, event.source, event.epoch)
+            row = Row(
+                event.x,
+                None,
+                event.seq,
+                event.t,
+                event.source,
+                event.epoch,
+                id=event.id,
+                extra=event.extra,
+            )
             self._note(detector.learn_results(event.x, t), [row])
             return
         rows = rows_of(event)
