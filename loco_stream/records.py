@@ -32,7 +32,7 @@ KINDS = ("prediction", "drift", "task", "anomaly", "status", "report")
 """Every kind of record."""
 
 AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
-RowLike: TypeAlias = Any  # has `source`, `seq`, `t` and `epoch`
+RowLike: TypeAlias = Any  # has `source`, `seq`, `t`, `epoch`, `id` and `extra`
 Results: TypeAlias = Mapping[str, Any]
 
 
@@ -109,10 +109,12 @@ def of_anomaly(finding: Results, row: RowLike) -> Record:
 
     `at` is its position in the stream, from 0; `score` and `state` are its scores; `column` is the
     most unusual column, `value` its value, and `expected` the lowest and highest value expected,
-    None for a text.
+    None for a text. A row's id and kept fields are as in the record of a prediction.
     """
     head = _head("anomaly", row.source, row.seq, row.t, row.epoch)
-    return {**head, **{name: x for name, x in finding.items() if name != "t"}}
+    joined = {} if row.id is None else {"id": row.id}
+    found = {name: x for name, x in finding.items() if name != "t"}
+    return {**head, **joined, **(row.extra or {}), **found}
 
 
 def of_status(status: Results, source: str) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import deque
 from collections.abc import Iterator
 
@@ -32,6 +33,9 @@ class RecordReader:
         What happens to bad rows.
     n_before
         Number of lines before the first one.
+    quoted_lines
+        Number of lines that a quoted field may span; None for any. In a file that grows, a quote
+        that is never closed would otherwise hold back all rows after it.
 
     Attributes
     ----------
@@ -58,12 +62,14 @@ class RecordReader:
         path: str,
         bad: BadRows,
         n_before: int = 0,
+        quoted_lines: int | None = None,
     ) -> None:
         self._lines = lines
         self._delimiter = delimiter
         self._width = width
         self._path = path
         self._bad = bad
+        self._quoted_lines = math.inf if quoted_lines is None else quoted_lines
         self.line = n_before
         self._next = n_before + 1
         self._ahead: deque[str] = deque()  # read in search of the end of a quote
@@ -110,6 +116,8 @@ class RecordReader:
             yield taken[0]
             while line := self._take():
                 taken.append(line)
+                if len(taken) > self._quoted_lines:
+                    raise csv.Error
                 yield line
 
         try:

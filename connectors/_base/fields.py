@@ -131,8 +131,8 @@ class Fields:
 
     def _label_among(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return id and label of a message that may have other fields as well."""
-        names = [name for name in (self.id, "id") if name is not None and name in values]
-        row_id = values[names[0]] if names else None
+        names = ("id",) if self.id is None else (self.id, "id")
+        row_id = next((values[name] for name in names if name in values), None)
         label = values["label"] if "label" in values else self.label(values)
         if row_id is None or ("label" not in values and label is None):
             raise SourceError(

@@ -28,6 +28,7 @@ __all__ = ["CONNECTORS", "HTTPSink"]
 
 _RETRY_STATUS = frozenset({408, 425, 429})  # besides 5xx
 _MAX_ANSWER = 65_536
+_SHOWN = 200  # bytes of an answer that says why records are refused
 
 
 class HTTPSink(BufferedSink):
@@ -110,17 +111,18 @@ class HTTPSink(BufferedSink):
         kind, body = self.body(records)
         was_open = self._connection is not None
         try:
-            status, reason = self._post(kind, body)
+            status, reason, answer = self._post(kind, body)
         except (ConnectionError, http.client.BadStatusLine):
             if not was_open:
                 raise
             # The receiver had closed an idle connection, which is no failure.
             self.disconnect()
-            status, reason = self._post(kind, body)
+            status, reason, answer = self._post(kind, body)
         if status in _RETRY_STATUS or status >= 500:
             raise OSError(f"{self.name} answers {status} {reason}")
         if not 200 <= status < 300:
-            raise RefusedError(f"{self.name} answers {status} {reason}")
+            why = f": {answer[:_SHOWN].decode(errors='replace')!r}" if answer else ""
+            raise RefusedError(f"{self.name} answers {status} {reason}{why}")
 
     def disconnect(self) -> None:
         """Close the connection."""
@@ -128,7 +130,7 @@ class HTTPSink(BufferedSink):
             self._connection.close()
             self._connection = None
 
-    def _post(self, kind: str, body: bytes) -> tuple[int, str]:
+    def _post(self, kind: str, body: bytes) -> tuple[int, str, bytes]:
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
@@ -136,10 +138,10 @@ class HTTPSink(BufferedSink):
         with _Deadline(connection, self._timeout):
             connection.request("POST", self._path, body, headers)
             with connection.getresponse() as answer:
-                answer.read(_MAX_ANSWER)
+                text = answer.read(_MAX_ANSWER)
                 if not answer.isclosed():  # the rest of a long answer is not read
                     self.disconnect()
-                return answer.status, answer.reason
+                return answer.status, answer.reason, text
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._tls is None:

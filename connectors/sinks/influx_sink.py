@@ -18,15 +18,17 @@ _TAG = str.maketrans({" ": r"\ ", ",": r"\,", "=": r"\=", "\n": r"\ ", "\\": "/"
 _TEXT = str.maketrans({'"': r"\"", "\\": r"\\"})
 _INTEGERS = ("seq", "at", "since")
 _TEXTS = ("detector", "what", "task")
+_NAMES = ("id", "key")  # always texts: a field has one type
 
 
 class InfluxSink(HTTPSink):
     """Writes each record as a point ``loco_KIND`` with the tag `source`.
 
     Numbers and short texts are the fields. A predicted number is the field `value`, any other
-    prediction the text `prediction`, with its probability as `confidence`. The time of a point is
-    that of the row in milliseconds, plus the last six digits of its `seq` as nanoseconds: rows of
-    the same time stay separate, and a repeated record is the same point.
+    prediction the text `prediction`, with its probability as `confidence`. The id of a row and the
+    key of a fleet are the texts `id` and `key`. The time of a point is that of the row in
+    milliseconds, plus the last six digits of its `seq` as nanoseconds: rows of the same time stay
+    separate, and a repeated record is the same point.
 
     Parameters
     ----------
@@ -128,6 +130,7 @@ def _fields(record: Record) -> Mapping[str, Any]:
         fields |= _anomaly_fields(record)
     if record.get("proba"):
         fields["confidence"] = max(record["proba"].values())
+    fields |= {name: str(record[name]) for name in _NAMES if name in record}
     return fields | {name: record[name] for name in _TEXTS if name in record}
 
 

@@ -24,6 +24,8 @@ from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["CONNECTORS", "CSVSource"]
 
+_QUOTED_LINES = 100  # that a quoted field of a pipe or growing file may span
+
 _PART = 1 << 17  # characters parsed together: about a thousand rows
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
@@ -171,7 +173,10 @@ class CSVSource(TextSource):
     def _reader(self, lines: Lines, bad: BadRows, n_before: int) -> RecordReader:
         assert self._delimiter is not None
         path = str(self.path)
-        return RecordReader(lines, self._delimiter, len(self._header), path, bad, n_before)
+        quoted_lines = None if self._tail is None else _QUOTED_LINES
+        return RecordReader(
+            lines, self._delimiter, len(self._header), path, bad, n_before, quoted_lines
+        )
 
     def _parsed(self, reader: RecordReader) -> Iterator[tuple[int, Record]]:
         for cells in reader:

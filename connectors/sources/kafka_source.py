@@ -52,8 +52,8 @@ class KafkaSource(BrokerSource):
     port
         Port of the broker.
     labels
-        Topic of labels that come later, as ``{"id": 7, "label": "ok"}``; it has to exist. Such
-        messages are also taken in `topic`.
+        Topic of labels that come later, as ``{"id": 7, "label": "ok"}``; it has to exist, and other
+        fields are ignored. Messages with an id and a label alone are also taken in `topic`.
     label
         Message header with the label, for bodies without one.
     group

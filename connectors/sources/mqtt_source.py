@@ -58,8 +58,8 @@ class MQTTSource(BrokerSource):
     topic
         Topic filter, such as ``sensors/+/rows`` or ``sensors/#``.
     labels
-        Topic filter of labels that come later, as ``{"id": 7, "label": "ok"}``. Such messages are
-        also taken in `topic`.
+        Topic filter of labels that come later, as ``{"id": 7, "label": "ok"}``; other fields are
+        ignored. Messages with an id and a label alone are also taken in `topic`.
     port
         Port of the broker. By default 1883, or 8883 with `tls`.
     client_id

@@ -42,8 +42,8 @@ class NATSSource(BrokerSource):
     port
         Port of the server.
     labels
-        Subject of labels that come later, as ``{"id": 7, "label": "ok"}``. Such messages are also
-        taken in `subject`.
+        Subject of labels that come later, as ``{"id": 7, "label": "ok"}``; other fields are
+        ignored. Messages with an id and a label alone are also taken in `subject`.
     username
         Login name. The password is read from the environment variable
         ``LOCO_STREAM_NATS_PASSWORD``, or from the file that ``LOCO_STREAM_NATS_PASSWORD_FILE``

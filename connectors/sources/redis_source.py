@@ -54,8 +54,8 @@ class RedisSource(BrokerSource):
     field
         Field of an entry that holds a whole row.
     labels
-        Key of a stream of labels that come later: ``XADD labels * id 7 label ok``. Such entries are
-        also taken in `stream`.
+        Key of a stream of labels that come later: ``XADD labels * id 7 label ok``; other fields are
+        ignored. Entries with an id and a label alone are also taken in `stream`.
     group
         Consumer group to read in; it is created at the beginning of the stream if it does not
         exist.

@@ -379,6 +379,8 @@ def _labels_in(given: LabelBody) -> Sequence[RowLabel]:
     if given.labels is not None:
         return given.labels
     assert given.id is not None
+    if given.label is msgspec.UNSET:
+        raise HTTPException(400, "`label` must be given; null says that the row will get none")
     return [RowLabel(given.id, given.label)]
 
 

@@ -76,7 +76,7 @@ class LabelBody(msgspec.Struct, forbid_unknown_fields=True):
     """One label by the `id` of its row, or several as `labels`."""
 
     id: Id | None = None
-    label: Value = None
+    label: Value | msgspec.UnsetType = msgspec.UNSET  # null would give the row up
     labels: list[RowLabel] | None = None
 
 

@@ -33,6 +33,7 @@ __all__ = ["EventHandler"]
 Table: TypeAlias = NDArray[np.float32]
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 
+_LAST_SECOND = 253_402_300_799.0  # of the year 9999; in milliseconds it is in 1978
 _ALARM_ROWS = 100  # that fail one after another: then it is not the rows
 
 _log = logging.getLogger(__name__)
@@ -189,8 +190,18 @@ class EventHandler:
             self._handle_row_with_id(row, event.y)
             self._reply(event, values, classes)
         self._watch(event)
-        self._newest = event.t
+        self._note_time(event.t)
         return 1
+
+    def _note_time(self, t: float) -> None:
+        """Keep the time of the newest row; one in another unit is used as it is, and reported."""
+        self._newest = t
+        if t > _LAST_SECOND:
+            self._limited.warning(
+                "row times must be seconds since 1970, got %.0f, which is after the year 9999: "
+                "is it in milliseconds?",
+                t,
+            )
 
     def _handle_row_with_id(self, row: Row, y: Label) -> None:
         """Process a row that may have an id: its label may have come before, or it itself."""
@@ -209,7 +220,7 @@ class EventHandler:
     def _handle_block(self, event: Block) -> int:
         n = len(event.X)
         has_times = event.times is not None and n
-        self._newest = float(event.row_times[-1]) if has_times else event.t
+        self._note_time(float(event.row_times[-1]) if has_times else event.t)
         for part in self.text_columns.select_block(event):
             self._handle_part(part)
         self._watch(event)

@@ -95,6 +95,9 @@ class Watcher:
     ----------
     holder
         Has the detector.
+    logs_source
+        Whether the log line of an alarm begins with the source of the row, which ends with the key
+        in a fleet.
 
     Attributes
     ----------
@@ -104,8 +107,9 @@ class Watcher:
         The row of the last alarm; None before one.
     """
 
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: Holder, *, logs_source: bool = False) -> None:
         self.holder = holder
+        self._logs_source = logs_source
         self.n_rows = 0
         self.n_alarms = 0
         self.last_alarm: int | None = None
@@ -137,7 +141,16 @@ class Watcher:
         detector = self.holder.model
         if isinstance(event, Sample):
             t = None if math.isnan(event.t) else event.t
-            row = Row(event.x, None, event.seq, event.t, event.source, event.epoch)
+            row = Row(
+                event.x,
+                None,
+                event.seq,
+                event.t,
+                event.source,
+                event.epoch,
+                id=event.id,
+                extra=event.extra,
+            )
             self._note(detector.learn_results(event.x, t), [row])
             return
         rows = rows_of(event)
@@ -184,7 +197,8 @@ class Watcher:
         self.n_alarms += 1
         self.last_alarm = finding["at"]
         self.alarms.append(finding)
-        _log.info("%s", sentence(finding))
+        where = f"{row.source}: " if self._logs_source else ""
+        _log.info("%s%s", where, sentence(finding))
         if self._emit is not None:
             self._emit(of_anomaly(finding, row))
 

@@ -500,7 +500,7 @@ class KeyedDetector(KeyedModel):
     def _make_trainer(self, model: LOCODetector, watch: State | None) -> Trainer:
         adapter: Any = DetectorAdapter(model)
         trainer = Trainer(adapter, PendingRows(), RunMeasures("watching"), in_detail=False)
-        trainer.watcher = self._watcher = Watcher(adapter)
+        trainer.watcher = self._watcher = Watcher(adapter, logs_source=True)
         self._watcher.on_alarm(lambda record: self.alarms.append(record))
         return trainer
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.files import check_place
 
-__all__ = ["check_output", "check_picture"]
+__all__ = ["check_folder", "check_output", "check_picture"]
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -37,6 +38,34 @@ def check_output(name: str, path: str | None) -> None:
             check_place(path)
     except OSError as error:
         raise ConfigError(f"{name}: cannot write {path}: {error.strerror}") from error
+
+
+def check_folder(what: str, path: str) -> None:
+    """Refuse a folder that cannot be created or written to; nothing is created.
+
+    Parameters
+    ----------
+    what
+        What it is, for the error message.
+    path
+        The folder; it and those above it may be missing.
+
+    Raises
+    ------
+    ConfigError
+        A part of the path is no folder, or this user may not write there.
+
+    Examples
+    --------
+    >>> check_folder("the checkpoint folder", "state")
+    """
+    found = os.path.abspath(path)
+    while not os.path.exists(found):
+        found = os.path.dirname(found)
+    if not os.path.isdir(found):
+        raise ConfigError(f"cannot use {what} {path}: {found} is a file")
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot use {what} {path}: this user may not write to {found}")
 
 
 def check_picture(name: str, path: str | None) -> None:

@@ -135,6 +135,17 @@ def test_serve_needs_a_source_or_http():
     assert "or take rows by --http PORT" in refused.stderr
 
 
+def test_serve_needs_a_folder_that_it_can_write_to(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    refused = loco("serve", "--http", "18080", "--checkpoint", str(tmp_path / "file" / "state"))
+    assert refused.exit_code == 2
+    assert f"file/state: {tmp_path}/file is a file" in refused.stderr
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    refused = loco("serve", "--http", "18080", "--checkpoint", str(tmp_path / "a" / "state"))
+    assert f"a/state: this user may not write to {tmp_path}" in refused.stderr
+    assert not (tmp_path / "a").exists()
+
+
 def test_an_address_that_others_reach_needs_a_token(tmp_path):
     for port in (["--http", "18080"], ["--metrics-port", "18081"]):
         source = ["--source", "csv:none.csv?target=y"]

@@ -125,3 +125,13 @@ def test_a_ticket_is_dropped_with_its_expired_row():
     assert report["n_pending"] <= 5
     assert report["n_expired"] > 0
     assert report["n_orphaned"] > 0
+
+
+@pytest.mark.parametrize("in_block", [False, True])
+def test_times_in_milliseconds_are_warned_of(caplog, in_block):
+    rows = [Sample({"a": 0.0}, "ok", i, 1.79e12 + i) for i in range(3)]
+    if in_block:
+        rows = [Block(np.zeros((3, 1)), ["ok"] * 3, ("a",), 0, 1.79e12)]
+    StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=1), rows).run()
+    (line,) = (r.getMessage() for r in caplog.records if "seconds since 1970" in r.getMessage())
+    assert line.startswith("row times must be seconds since 1970, got 17900000000")

@@ -53,6 +53,23 @@ def test_a_stream_without_labels_is_watched(tmp_path):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize("model", [LOCODetector(seed=1), LOCOClassifier((4,), seed=1)])
+def test_an_alarm_has_the_id_of_its_row_and_the_kept_fields(model):
+    values = np.random.default_rng(0).normal(size=300)
+    values[250] = 12.0
+    rows = [
+        Sample({"flow": x}, None, i, id=f"A{i}", extra={"keep": {"press": 3}})
+        for i, x in enumerate(values.tolist())
+    ]
+    is_beside = isinstance(model, LOCOClassifier)
+    records = []
+    engine = StreamEngine(model, rows, anomaly=LOCODetector(seed=1) if is_beside else None)
+    engine.on("anomaly", records.append)
+    engine.run()
+    found = next(record for record in records if record["at"] == 250)
+    assert (found["id"], found["keep"]) == ("A250", {"press": 3})
+
+
 def test_nothing_in_the_report_stands_for_missing_labels(tmp_path):
     report = watch(table(tmp_path), []).run().to_dict()
     for name in ("accuracy", "kappa", "confusion", "forgetting", "accuracy_matrix", "tasks"):

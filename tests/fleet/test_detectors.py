@@ -54,7 +54,8 @@ def alone(key):
     return detector
 
 
-def test_each_key_has_the_detector_of_its_rows(tmp_path, table):
+def test_each_key_has_the_detector_of_its_rows(tmp_path, table, caplog):
+    caplog.set_level("INFO", "loco_stream")
     with Fleet(LOCODetector(seed=1), tmp_path / "fleet") as fleet:
         report, records = run(fleet, table)
         for key in KEYS:
@@ -65,6 +66,7 @@ def test_each_key_has_the_detector_of_its_rows(tmp_path, table):
     assert report["n_pending"] == report["n_unlabelled"] == report["n_expired"] == 0
     assert report["n_alarms"] == len(records)
     found = next(r for r in records if r["key"] == "b" and r["at"] == 300)
+    assert f"{found['source']}: alarm at row 300: flow is " in caplog.text
     assert (found["column"], found["kind"]) == ("flow", "anomaly")
     assert found["source"].endswith("/b")
     assert "b" in [own["key"] for own in report["alarmed_lately"]]

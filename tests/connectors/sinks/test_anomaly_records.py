@@ -35,5 +35,11 @@ def test_a_point_has_scores_column_value_and_band():
     assert "expected" not in text
 
 
+def test_a_point_has_the_key_of_a_fleet_and_the_id_of_a_row_as_texts():
+    text = line({**RECORD, "key": 3, "id": "A7"}, 0.0)
+    assert ',key="3"' in text
+    assert ',id="A7"' in text
+
+
 def test_a_command_takes_anomalies_by_default():
     assert "anomaly" in open_sink("exec:cat").kinds

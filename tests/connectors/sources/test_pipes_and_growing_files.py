@@ -158,6 +158,16 @@ def test_bad_rows_of_a_pipe_are_skipped_and_counted(tmp_path):
     source.close()
 
 
+def test_an_open_quote_in_a_growing_file_holds_back_few_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text('a,y\n1,ok\n"2,ok\n' + "".join(f"{i},ok\n" for i in range(200)))
+    source = CSVSource(path, "y", follow=True, on_bad="skip", idle=2.0)
+    rows = [event.x["a"] for event in source if isinstance(event, Sample)]
+    assert rows == [1, *range(200)]
+    assert source.skipped == {"open quote": 1}
+    source.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "content", "text"),
