@@ -41,7 +41,7 @@ class BrokerSource(Source):
     target
         Field of the label in messages that are flat maps; ``a,b`` names several targets.
     time
-        Field of the event time in flat maps, in seconds since 1970.
+        Field of the event time in flat maps, in seconds since 1970 or as ISO 8601 date.
     id
         Field of the row's id, by which later labels find the row; it is not a feature.
     keep

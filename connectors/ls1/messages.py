@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
+from loco_stream.connectors._base.values import event_time
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
@@ -207,7 +208,8 @@ def read_row(
 ) -> NamedRow | NamedLabel:
     """Decode a row: a map with ``x``, ``y``, ``seq``, ``t``, ``sequence`` and ``id``.
 
-    The map is JSON or MessagePack. Values without names get those of `features`, or "0", "1", ...
+    The map is JSON or MessagePack. ``t`` is in seconds since 1970, or an ISO 8601 date. Values
+    without names get those of `features`, or "0", "1", ...
     A map with ``id`` and ``label`` and without ``x`` is a label.
 
     Raises
@@ -227,8 +229,27 @@ def read_row(
         label = _read_label(body, is_json, limits)
         if label is not None:
             return label
+        dated = _read_dated(body, is_json)
+        if dated is not None:
+            return _check_row(dated, features, limits)
         raise SourceError(f"a row must be a JSON or MessagePack map with 'x': {e}") from None
     return _check_row(row, features, limits)
+
+
+def _read_dated(body: bytes, is_json: bool) -> _Row | None:
+    """Return the row in a body whose time is a text; None if it is none."""
+    try:
+        values = _dated((_ANY_JSON if is_json else _ANY_MSGPACK).decode(body))
+        return msgspec.convert(values, _Row)
+    except _ERRORS:
+        return None
+
+
+def _dated(values: Any) -> Any:
+    """Return a map whose time, if it is an ISO 8601 date, is in seconds since 1970."""
+    if isinstance(values, dict) and isinstance(values.get("t"), str):
+        return {**values, "t": event_time(values["t"])}
+    return values
 
 
 def _read_label(body: bytes, is_json: bool, limits: Limits) -> NamedLabel | None:
@@ -322,7 +343,7 @@ def to_row(
             return _check_label(*label, limits)
         values = _from_flat(values, fields)
     try:
-        row = msgspec.convert(values, _Row)
+        row = msgspec.convert(_dated(values), _Row)
     except (msgspec.ValidationError, RecursionError) as e:
         why = _wrong_value(values) or e
         raise SourceError(

@@ -165,9 +165,7 @@ def _value(key: str, parameter: click.Parameter, value: object, path: str) -> ob
         what = "true or false" if is_flag else "no truth value"
         raise ConfigError(f"{path}: `{key}` must be {what}, got {value!r}")
     if isinstance(value, float) and isinstance(parameter.type, click.types.IntParamType):
-        raise ConfigError(
-            f"{path}: `{key}` must be a whole number, got {value!r}"
-        )  # not cut to one
+        raise ConfigError(f"{path}: `{key}` must be a whole number, got {value!r}")
     return value
 
 

@@ -1,0 +1,39 @@
+"""Rows as maps: times as numbers and as dates."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors.ls1.messages import read_message, read_row
+from loco_stream.errors import SourceError
+
+NOON = 1790942400.0
+
+
+@pytest.mark.parametrize("encode", [lambda row: json.dumps(row).encode(), msgspec.msgpack.encode])
+@pytest.mark.parametrize("read", [read_row, read_message])
+@pytest.mark.parametrize(
+    "t", [NOON, "2026-10-02T12:00:00Z", "2026-10-02T14:00:00+02:00", "2026-10-02 12:00"]
+)
+def test_a_time_is_a_number_or_a_date(encode, read, t):
+    row = read(encode({"x": {"speed": 0.4}, "t": t}))
+    assert row.t == NOON
+    assert row.x == {"speed": 0.4}
+
+
+def test_a_flat_map_has_its_date_in_a_field_of_its_own():
+    row = read_message(
+        b'{"speed": 0.4, "when": "2026-10-02T12:00:00Z"}', fields=Fields(time="when")
+    )
+    assert row.t == NOON
+    assert row.x == {"speed": 0.4}
+
+
+@pytest.mark.parametrize("read", [read_row, read_message])
+def test_a_text_that_is_no_date_is_refused(read):
+    with pytest.raises(SourceError, match="1970 or an ISO 8601 date, got 'noon'"):
+        read(b'{"x": {"speed": 0.4}, "t": "noon"}')
