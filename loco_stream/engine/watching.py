@@ -273,17 +273,27 @@ class Watcher:
 def sentence(finding: State) -> str:
     """Return an alarm in words.
 
+    A value within the expected band may be an alarm too: it repeats for longer than ever, or comes
+    at a place of the course where it never was.
+
     Examples
     --------
-    >>> sentence({"at": 70, "score": 4.25, "column": "flow", "value": 9.0, "expected": [1.0, 2.5]})
+    >>> found = {"at": 70, "score": 4.25, "column": "flow", "value": 9.0, "expected": [1.0, 2.5]}
+    >>> sentence(found)
     'alarm at row 70: flow is 9, expected 1 to 2.5 (score 4.2)'
+    >>> sentence(found | {"value": 2.0})
+    'alarm at row 70: flow is 2, within the expected 1 to 2.5, but its course is new (score 4.2)'
     """
     value = finding["value"]
     shown = f"{value:.6g}" if isinstance(value, float) else str(value)
     text = f"alarm at row {finding['at']:,}: {finding['column']} is {shown}"
     if finding["expected"] is not None:
         low, high = finding["expected"]
-        text += f", expected {low:.6g} to {high:.6g}"
+        band = f"{low:.6g} to {high:.6g}"
+        if isinstance(value, int | float) and low <= value <= high:
+            text += f", within the expected {band}, but its course is new"
+        else:
+            text += f", expected {band}"
     return f"{text} (score {finding['score']:.1f})"
 
 
