@@ -128,15 +128,15 @@ def test_regressors_are_merged():
 @pytest.mark.parametrize(
     ("models", "text"),
     [
-        ([], "one model or more"),
-        ([frozen()], "has learned a row"),
+        ([], "at least 1 key"),
+        ([frozen()], "must have learned at least 1 row"),
         ([frozen(), frozen(seed=4)], "same parameters"),
         ([frozen(readout="delta")] * 2, "`readout` 'recursive', got 'delta'"),
     ],
 )
 def test_models_that_cannot_be_merged_are_refused(models, text):
     for model in models:
-        if text != "has learned a row":
+        if text != "must have learned at least 1 row":
             model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["a", "b"])
     with pytest.raises(InputError, match=text):
         merge(models)

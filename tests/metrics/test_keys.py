@@ -58,7 +58,8 @@ def test_prometheus_has_every_number_of_the_table_and_no_other(task):
     run.run()
     filled = {"parts": {"x": 1}, "shares": {"x": 1}, "classes": {"x": {"recall": 0.5}}}
     filled["targets"] = {"x": {"mae": 0.5}}
-    run._board.status = {key.name: filled.get(key.kind, 1.0) for key in KEYS} | {"notes": []}
+    status = {key.name: filled.get(key.kind, 1.0) for key in KEYS}
+    run._board.status = status | {"notes": [], "alarm": run.alarm}  # a new alarm makes a copy
     own = {"classification": "accuracy", "regression": "mae", TARGETS: "per_target"}
     tells = ("accuracy", "mae", "per_target", "forecast_mae")
     for name in tells:  # a status of a regression has its scores, also with several targets
