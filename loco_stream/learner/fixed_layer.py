@@ -24,7 +24,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.encoding import SETTLE, bounded
-from loco_stream.learner.hidden import window_traces
+from loco_stream.learner.hidden import turn_into_traces
 from loco_stream.learner.scale_guard import is_apart
 from loco_stream.learner.tiny import drop_tiny_items
 from loco_stream.numbers import LARGEST
@@ -185,25 +185,14 @@ def run_fixed_layer(settings, state, scratch):
     """Write the outputs of the fixed layer for the row in scratch."""
     own = state.fixed
     work = scratch.fixed
-    window = scratch.window
     n_fixed = work.drives.shape[0]
     n_rows = _encode(settings, state, scratch)
     weigh_rows(work.drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
     _write_norms(settings, state, work.norms)
-    late = math.exp(-settings.window / settings.tau_trace)
     traces = work.outputs[:n_fixed]
     for i in range(n_fixed):
         traces[i] = np.float32(GAIN * np.float64(work.drives[i]) / work.norms[i] + own.biases[i])
-    window_traces(
-        settings.cell,
-        traces,
-        settings.window,
-        settings.tau,
-        settings.tau_trace,
-        late,
-        window.cell,
-        window.times,
-    )
+    turn_into_traces(settings, scratch.window, traces)
     _write_skip(own, work, state.counts.n_features)
 
 

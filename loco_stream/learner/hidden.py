@@ -8,7 +8,6 @@ cost of a layer follows its nonzero inputs and the neurons that fire.
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from loco_stream._compiler.jit import entry, kernel, overloaded
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream.learner.context.delays import weigh_delayed
 from loco_stream.neurons import window_of
-from loco_stream.neurons.spikes import trace_of
+from loco_stream.neurons.spikes import traces_by_times
 
 __all__ = [
     "MAX_GAIN",
@@ -25,6 +24,7 @@ __all__ = [
     "last_spikes",
     "run_hidden",
     "settle_gains",
+    "turn_into_traces",
     "window_times",
     "window_traces",
 ]
@@ -42,9 +42,7 @@ def window_traces(
     cell: Any, values: Any, window: Any, tau: Any, tau_trace: Any, late: Any, room: Any, times: Any
 ) -> Any:
     """Turn drives into the traces of neurons; see `WindowOperations.traces`."""
-    return _traces_by(type(cell))(  # type: ignore[arg-type]  # mypy: a class may not be hashable
-        cell, values, window, tau, tau_trace, late, room, times
-    )
+    return _traces_by(type(cell))(cell, values, window, tau, tau_trace, late, room, times)
 
 
 @overloaded(window_times)
@@ -61,44 +59,27 @@ def _window_traces(cell, values, window, tau, tau_trace, late, room, times):
     )
 
 
-@cache
 def _traces_by(kind: Any) -> Any:
     """Return a model's own traces, or a kernel that makes them from its spike times."""
     operations = window_of(kind)
-    if operations.traces is not None:
-        return operations.traces
-    times_of = operations.times
-
-    @kernel
-    def traces_from_times(cell, values, window, tau, tau_trace, late, room, times):
-        total = 0
-        for i in range(values.shape[0]):
-            n = times_of(cell, np.float64(values[i]), window, tau, room, times)
-            values[i] = np.float32(trace_of(times, n, window, tau_trace))
-            total += n
-        return total
-
-    return traces_from_times
+    return operations.traces or traces_by_times(operations.times)
 
 
 @kernel
-def _fire(settings, state, scratch, layer, noise_scale, out):
-    """Write the traces of one layer from its drives; return its number of spikes."""
+def turn_into_traces(settings, window, values):
+    """Turn drives into the traces of neurons in place; return their number of spikes.
+
+    Parameters
+    ----------
+    window
+        `WindowBuffers`, working memory.
+    values
+        (neurons,) float32.
+    """
     late = math.exp(-settings.window / settings.tau_trace)
-    start = state.net.first[layer]
-    end = start + state.net.n_post[layer]
-    gain = np.float32(state.net.gain[layer])
-    noise = scratch.neurons.noise
-    window = scratch.window
-    fresh = out.fresh[start:end]
-    for i in range(start, end):
-        drive = gain * out.drives[i]
-        if noise_scale != np.float32(0.0):
-            drive += noise_scale * noise[i]
-        fresh[i - start] = drive
-    n_spikes = window_traces(
+    return window_traces(
         settings.cell,
-        fresh,
+        values,
         settings.window,
         settings.tau,
         settings.tau_trace,
@@ -106,6 +87,22 @@ def _fire(settings, state, scratch, layer, noise_scale, out):
         window.cell,
         window.times,
     )
+
+
+@kernel
+def _fire(settings, state, scratch, layer, noise_scale, out):
+    """Write the traces of one layer from its drives; return its number of spikes."""
+    start = state.net.first[layer]
+    end = start + state.net.n_post[layer]
+    gain = np.float32(state.net.gain[layer])
+    noise = scratch.neurons.noise
+    fresh = out.fresh[start:end]
+    for i in range(start, end):
+        drive = gain * out.drives[i]
+        if noise_scale != np.float32(0.0):
+            drive += noise_scale * noise[i]
+        fresh[i - start] = drive
+    n_spikes = turn_into_traces(settings, scratch.window, fresh)
     for i in range(start, end):
         out.traces[i] = out.fresh[i]
     return n_spikes

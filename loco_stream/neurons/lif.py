@@ -27,7 +27,7 @@ from loco_stream.neurons.definition import (
     WindowOperations,
 )
 from loco_stream.neurons.lif_net import run_lif, run_lif_samples
-from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES, STRONGEST, trace_of
+from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES, STRONGEST, traces_by_times
 
 __all__ = ["LIF", "MODEL", "lif_times", "lif_traces"]
 
@@ -225,6 +225,9 @@ def lif_times(
     return n
 
 
+_by_times = traces_by_times(lif_times)
+
+
 @kernel
 def lif_traces(
     parameters: LIF,
@@ -239,12 +242,7 @@ def lif_traces(
     """Turn drives into traces; return the number of spikes; see `WindowOperations.traces`."""
     if parameters.dt == 0.0 and tau == tau_trace:
         return _traces_of_periods(values, tau / window, late)
-    total = 0
-    for i in range(values.shape[0]):
-        n = lif_times(parameters, np.float64(values[i]), window, tau, scratch, times)
-        values[i] = np.float32(trace_of(times, n, window, tau_trace))
-        total += n
-    return total
+    return _by_times(parameters, values, window, tau, tau_trace, late, scratch, times)
 
 
 @kernel

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ __all__ = [
     "first_bad_event",
     "group_events",
     "trace_of",
+    "traces_by_times",
 ]
 
 NO_ROOM = -1  # returned where output arrays are too short
@@ -124,3 +127,34 @@ def trace_of(times: NDArray[np.float64], n: int, window: float, tau_trace: float
         faded = math.exp((times[k] - window) / tau_trace)
         total += faded - faded * faded
     return 2.0 * total
+
+
+@cache
+def traces_by_times(times_of: Any) -> Any:
+    """Return a kernel that makes traces of spike times; see `WindowOperations.traces`.
+
+    Parameters
+    ----------
+    times_of
+        `WindowOperations.times` of a model.
+    """
+
+    @kernel
+    def traces(
+        parameters: Any,
+        values: NDArray[np.float32],
+        window: float,
+        tau: float,
+        tau_trace: float,
+        late: float,
+        scratch: NDArray[np.float64],
+        times: NDArray[np.float64],
+    ) -> int:
+        total = 0
+        for i in range(values.shape[0]):
+            n = times_of(parameters, np.float64(values[i]), window, tau, scratch, times)
+            values[i] = np.float32(trace_of(times, n, window, tau_trace))
+            total += n
+        return total
+
+    return traces
