@@ -122,7 +122,7 @@ def test_a_source_that_hangs_for_a_while_loses_no_row(tmp_path, processes, addre
 def test_a_service_without_rows_ends_with_a_report(tmp_path, processes, address):
     report = tmp_path / "report.json"
     engine = serve(processes, address, tmp_path / "state", "--report", str(report), "--seed", "3")
-    assert "exactly-once" in engine.stderr.readline()
+    assert "exactly once" in engine.stderr.readline()
     with zmq.Context() as context:
         client = foreign.Client(context, f"tcp://{address}")
         client.send(foreign.hello("silent", 1))

@@ -70,7 +70,7 @@ class LeadState(NamedTuple):
     """Fading moments of the lead on rows of present classes, and returns of dormant ones."""
 
     moments: Annotated[
-        Record, record(np.float64, mean=0.0, variance=0.0, n_leads=0.0, n_returns=0.0)
+        Record, record(np.float64, average=0.0, variance=0.0, n_leads=0.0, n_returns=0.0)
     ]
 
 
@@ -159,8 +159,8 @@ def answer_by_evidence(moments, scores, n_classes, factor, marks, reluctance, an
     if moments.n_leads < MIN_LEADS or share <= 0.0 or not math.isfinite(lead):
         return
     deviation = math.sqrt(max(moments.variance, MIN_VARIANCE))
-    evidence = (lead - moments.mean) / deviation
-    threshold = min(ABOVE_MEAN * reluctance, ABOVE_ZERO * reluctance - moments.mean / deviation)
+    evidence = (lead - moments.average) / deviation
+    threshold = min(ABOVE_MEAN * reluctance, ABOVE_ZERO * reluctance - moments.average / deviation)
     threshold = max(threshold, LEAST_ABOVE_MEAN * reluctance)
     threshold += RETURN_RISE * math.log(1.0 + moments.n_returns / n_classes)
     # The logistic function, without overflow.
@@ -204,6 +204,6 @@ def learn_lead(moments, scores, n_classes, dormant, label):
         return
     moments.n_leads += 1.0
     rate = max(LEAD_RATE, 1.0 / moments.n_leads)
-    rest = lead - moments.mean
-    moments.mean += rate * rest
+    rest = lead - moments.average
+    moments.average += rate * rest
     moments.variance += rate * ((1.0 - rate) * rest * rest - moments.variance)

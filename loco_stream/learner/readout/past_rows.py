@@ -60,14 +60,14 @@ class PastState(NamedTuple):
 
     recent: mean of recent outputs
     direction: on which they are projected, of unit variance within classes; 0 before the first
-    moments: of recent rows about the recent mean, projected, before they entered it (mean,
+    moments: of recent rows about the recent mean, projected, before they entered it (average,
     variance and number); past and recent: the mean of all rows and the recent one, projected
     """
 
     recent: Annotated[NDArray[np.float32], axes("fixed_outputs")]
     direction: Annotated[NDArray[np.float32], axes("fixed_outputs")]
     moments: Annotated[
-        Record, record(np.float64, mean=0.0, variance=1.0, n=0.0, past=0.0, recent=0.0)
+        Record, record(np.float64, average=0.0, variance=1.0, n=0.0, past=0.0, recent=0.0)
     ]
 
 
@@ -93,7 +93,7 @@ def past_share(own, outputs, threshold):
     if moments.n < MIN_ROWS:
         return 0.0
     deviation = math.sqrt(max(moments.variance, MIN_VARIANCE))
-    recent = moments.recent + moments.mean
+    recent = moments.recent + moments.average
     separation = (recent - moments.past) / deviation
     if not separation > 0.0:
         return 0.0
@@ -147,9 +147,9 @@ def learn_recent(own, outputs, n_rows):
     rate = max(RATE, 1.0 / (n_rows + 1.0))
     if moments.n > 0.0:
         rest = np.float64(dot(own.direction, 0, outputs, 0, n)) - moments.recent
-        moved = rest - moments.mean
+        moved = rest - moments.average
         share = max(MOMENT_RATE, 1.0 / moments.n)
-        moments.mean += share * moved
+        moments.average += share * moved
         moments.variance += share * ((1.0 - share) * moved * moved - moments.variance)
         moments.n += 1.0
         moments.recent += rate * rest
