@@ -125,7 +125,8 @@ class NaiveUPGD:
 
     def __init__(self, w1, w2, options, draw):
         self.shape = w1.shape
-        self.options, self.draw = options, draw
+        self.options = options
+        self.draw = draw
         self.weights = np.concatenate([w1.ravel(), np.zeros(len(w2)), w2, [0.0]])
         self.utility = np.zeros_like(self.weights)
         self.age = 0
