@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "is_numeric",
     "known_targets",
     "plain_label",
+    "plain_labels",
     "split_names",
 ]
 
@@ -25,6 +26,8 @@ FORECASTING = "forecasting"
 
 PROBLEMS = ("classification", "regression", TARGETS, FORECASTING, "watching")
 """Every problem; "watching" has no labels."""
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})  # of these, `plain_label` changes nothing
 
 
 def is_numeric(problem: str) -> bool:
@@ -51,6 +54,13 @@ def plain_label(y: Label) -> Label:
     from loco_stream.numbers import plain
 
     return known_targets(y) if isinstance(y, Mapping) else plain(y)
+
+
+def plain_labels(labels: Sequence[Label]) -> list[Label]:
+    """Return `plain_label` of each label."""
+    if _PLAIN.issuperset(map(type, labels)):
+        return list(labels)
+    return [plain_label(y) for y in labels]
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from loco_stream._problems import TARGETS, is_numeric, plain_label
+from loco_stream._problems import TARGETS, is_numeric, plain_label, plain_labels
 from loco_stream.engine.limited_log import AlarmLines, LimitedLog
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.model_adapter import (
@@ -35,6 +35,8 @@ __all__ = ["ScoredRow", "Trainer"]
 _log = logging.getLogger(__name__)
 _limited = LimitedLog(_log)
 
+_SCORED_TOGETHER = 512  # rows: scores cost less for many rows at once
+
 _COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_unusable", "n_drifts")
 
 
@@ -53,6 +55,36 @@ class _Failure(NamedTuple):
 
     error: Exception
     is_partly_learned: bool
+
+
+class _Unscored:
+    """Rows that follow one another, are learned, and are neither scored nor emitted yet."""
+
+    def __init__(self) -> None:
+        self.labels: list[Label] = []
+        self.y_pred: list[Label] = []
+        self.times: list[float] = []
+        self.first: Block | None = None  # begins with the first row
+        self._predicted: list[BlockPredictions] = []
+
+    def add(
+        self,
+        part: Block,
+        labels: Sequence[Label],
+        y_pred: Sequence[Label],
+        predicted: BlockPredictions,
+    ) -> None:
+        """Append rows; `y_pred` are the usable ones of their predictions."""
+        if self.first is None:
+            self.first = part
+        self.labels += labels
+        self.y_pred += y_pred
+        self.times += [part.t] * len(labels) if part.times is None else part.times.tolist()
+        self._predicted.append(predicted)
+
+    def joined(self) -> BlockPredictions:
+        """Return the predictions of all rows."""
+        return joined(self._predicted)
 
 
 class Trainer:
@@ -121,6 +153,7 @@ class Trainer:
         self._emit_block: Callable[[Predictions], None] | None = None
         self._emit_alarm: Callable[[Alarm, Row], None] | None = None
         self._alarm_lines = AlarmLines(_log)
+        self._unscored = _Unscored()
 
     def set_task(
         self, adapter: ModelAdapter, measures: RunMeasures, monitor: TaskMonitor | None
@@ -220,12 +253,18 @@ class Trainer:
             n_before = self.n_samples
             y_pred, failure = self._learn_part(part, labels[begin : begin + n], each)
             said += y_pred
+            begin += n
+            if (
+                failure is not None
+                or begin == len(block.X)
+                or len(self._unscored.labels) >= _SCORED_TOGETHER
+            ):
+                self._score_learned()
             if failure is not None:
                 if refuse is None:
                     raise failure.error
                 n_done = self.n_samples - n_before
                 refuse(cut(part, n_done, n) if n_done else part, *failure)
-            begin += n
         return said
 
     def _rows_together(self, block: Block, begin: int) -> int:
@@ -237,7 +276,7 @@ class Trainer:
     def _learn_part(
         self, part: Block, labels: Sequence[Label], rows: Sequence[Row] | None
     ) -> tuple[list[Label], _Failure | None]:
-        """Predict and learn rows between which the monitor needs no model, then score them.
+        """Predict and learn rows between which the monitor needs no model, then examine them.
 
         Return the predictions, and what the other rows of the part raised.
         """
@@ -248,7 +287,7 @@ class Trainer:
         try:
             if self.monitor is not None:
                 held = self.monitor.rows_held_out(self.n_samples, len(part.X))
-            labels = [plain_label(y) for y in labels]
+            labels = plain_labels(labels)
             for predicted in self.adapter.test_then_train(part, labels, held, self._in_detail):
                 parts.append(predicted)
                 n_seen = self.adapter.n_seen
@@ -278,16 +317,13 @@ class Trainer:
         rows: Sequence[Row] | None,
         predicted: BlockPredictions,
     ) -> list[Label]:
-        """Score and examine the rows that have a prediction, the first ones of a part."""
+        """Examine the rows that have a prediction, the first ones of a part."""
         n = len(predicted.y_pred)
         if n < len(labels):
             part = cut(part, 0, n)
             labels = labels[:n]
         y_pred = self._usable_predictions(predicted.y_pred)
-        if self._emit_block is not None:
-            self._emit_block(_predictions(part, labels, y_pred, predicted))
-        if self.measures is not None:
-            _score_part(self.measures, labels, y_pred, predicted)
+        self._unscored.add(part, labels, y_pred, predicted)
         if self.monitor is None:
             self.n_samples += n
         else:
@@ -297,6 +333,18 @@ class Trainer:
         outcome = Outcome(y_pred[-1], predicted.p_true[-1], predicted.interval[-1])
         self.last = _last_scored(row, labels[-1], outcome)
         return y_pred
+
+    def _score_learned(self) -> None:
+        """Emit and score the rows that were learned since the last call."""
+        rows = self._unscored
+        if not rows.labels:
+            return
+        self._unscored = _Unscored()
+        predicted = rows.joined()
+        if self._emit_block is not None:
+            self._emit_block(_predictions(rows, predicted))
+        if self.measures is not None:
+            _score_part(self.measures, rows.labels, rows.y_pred, predicted)
 
     def _examine_part(
         self,
@@ -315,6 +363,7 @@ class Trainer:
             self.n_samples += len(labels)
             self.n_held_out += n_held
         else:
+            self._score_learned()  # an alarm is emitted after the predictions up to it
             each = rows_of(part) if rows is None else rows
             self._examine_rows(monitor, each, encoded, pairs, is_predicted)
 
@@ -552,15 +601,14 @@ def _score_part(
         measures.ranking.update_block(labels, predicted.proba, predicted.classes, predicted.known)
 
 
-def _predictions(
-    block: Block, labels: Sequence[Label], y_pred: Sequence[Label], predicted: BlockPredictions
-) -> Predictions:
-    n = len(labels)
+def _predictions(rows: _Unscored, predicted: BlockPredictions) -> Predictions:
+    block = rows.first
+    assert block is not None
     return Predictions(
         block.seq,
-        [block.t] * n if block.times is None else block.times.tolist(),
-        y_pred,
-        labels,
+        rows.times,
+        rows.y_pred,
+        rows.labels,
         predicted.proba,
         predicted.classes,
         predicted.known,
