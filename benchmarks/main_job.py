@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import numpy as np
 
 from benchmarks import contenders
@@ -55,10 +56,20 @@ def _file(name: str, scheme: str, folder: str) -> str:
     """Write a table as a file; return its URL."""
     from pyarrow import csv, feather, parquet
 
-    writers = {"csv": csv.write_csv, "parquet": parquet.write_table, "arrow": feather.write_feather}
+    writers = {
+        "csv": csv.write_csv,
+        "parquet": parquet.write_table,
+        "arrow": feather.write_feather,
+        "jsonl": _write_json_lines,
+    }
     path = Path(folder) / f"rows.{scheme}"
     writers[scheme](_frame(name), path)
     return f"{scheme}:{path}?target=y"
+
+
+def _write_json_lines(frame: Any, path: Path) -> None:
+    encoder = msgspec.json.Encoder()
+    path.write_bytes(b"".join(encoder.encode(row) + b"\n" for row in frame.to_pylist()))
 
 
 class _Arrays(Source):
@@ -155,6 +166,7 @@ FEEDS: dict[str, Callable[[str, int | None], None]] = {
     "run csv:": _from_file("csv"),
     "run parquet:": _from_file("parquet"),
     "run arrow: (Feather)": _from_file("arrow"),
+    "run jsonl:": _from_file("jsonl"),
     "engine on (x, y) pairs": _pairs,
     "pandas loop, learn_predict_many": _pandas,
     "river logistic regression on CSV": _river("LogReg"),
@@ -177,7 +189,14 @@ def measure(feed: str, table: str) -> dict[str, Any]:
 
 def _write_alone(feed: str, table: str) -> None:
     """Write the file that a feed reads, which is no part of its work."""
-    kinds = {"csv": "csv", "CSV": "csv", "pandas": "csv", "parquet": "parquet", "arrow:": "arrow"}
+    kinds = {
+        "csv": "csv",
+        "CSV": "csv",
+        "pandas": "csv",
+        "parquet": "parquet",
+        "arrow:": "arrow",
+        "jsonl": "jsonl",
+    }
     for word, scheme in kinds.items():
         if word in feed:
             with tempfile.TemporaryDirectory() as folder:

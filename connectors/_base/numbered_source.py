@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from loco_stream._rows_at_hand import in_blocks
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
@@ -164,7 +165,12 @@ class RowSource(NumberedSource):
     def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
         """Yield the rows from number `start` on; None for a row that is left out."""
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on, in blocks if they are at hand."""
+        is_at_hand = not self.is_live and not self._pace.active
+        return in_blocks(iter(self)) if is_at_hand else iter(self)
+
+    def __iter__(self) -> Generator[Event | Sequence[Event]]:
         """Yield the rows from the position on, and empty lists while a paced row is not due."""
         pace = self._pace
         for row in self._rows(self._row):

@@ -274,7 +274,7 @@ class TableSource(RowSource):
         reads_rows = self._pace.active or has_own
         parts = None if reads_rows else self._parts(self._row)
         if parts is None:
-            yield from self
+            yield from super().read_blocks()
             return
         with closing(parts):  # a bad row ends the iteration here, and leaves no file open
             yield from self._events_of(parts)

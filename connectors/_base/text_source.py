@@ -162,11 +162,11 @@ class TextSource(TableSource):
 
     # Pipes and growing files
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Generator[Event | Sequence[Event]]:
         """Yield the rows from the position on."""
         return super().__iter__() if self._tail is None else self._live_rows()
 
-    def _live_rows(self) -> Iterator[Event | Sequence[Event]]:
+    def _live_rows(self) -> Generator[Event | Sequence[Event]]:
         """Yield rows as they arrive, and empty lists while none does."""
         tail = self._tail
         assert tail is not None

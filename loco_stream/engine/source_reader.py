@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream._problems import TARGETS, plain_label
+from loco_stream._rows_at_hand import in_blocks
 from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.row import cut
 from loco_stream.engine.unused_log import UnusedLog
@@ -35,6 +37,9 @@ _TICK = 0.05
 
 class PairSource(Source):
     """Any iterable of (x, y) pairs or events as a source; it resumes by skipping rows.
+
+    Rows of a sequence, or of a dataset of river, are read in blocks. Those of another iterable,
+    such as a generator, are passed on one by one: the next one may take long to come.
 
     Parameters
     ----------
@@ -62,11 +67,15 @@ class PairSource(Source):
         """``{"row": n}``: n rows were read."""
         return {"row": self._row}
 
-    def __iter__(self) -> Iterator[Event | Sequence[Event]]:
+    def __iter__(self) -> Generator[Event | Sequence[Event]]:
         """Yield the rows from the position on."""
         for item in islice(iter(self._pairs), self._row, None):
             self._row += 1
             yield self._event(item)
+
+    def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
+        """Yield the rows from the position on, in blocks if they are at hand."""
+        return in_blocks(iter(self)) if _is_at_hand(self._pairs) else iter(self)
 
     def _event(self, item: Any) -> Event:
         if isinstance(item, Event):
@@ -85,6 +94,13 @@ class PairSource(Source):
                 f"`position` of {self.name} must be {{'row': n}}, got {dict(position)!r}"
             )
         self._row = position["row"]
+
+
+def _is_at_hand(pairs: Iterable[Any]) -> bool:
+    """Return whether the next pair never has to be waited for."""
+    datasets = sys.modules.get("river.datasets.base")
+    is_dataset = datasets is not None and isinstance(pairs, datasets.Dataset)
+    return is_dataset or isinstance(pairs, Sequence)
 
 
 def as_source(source: Any) -> Source:

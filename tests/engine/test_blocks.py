@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from river import datasets
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
-from loco_stream.connectors import CSVSource
+from loco_stream.connectors import CSVSource, JSONLSource
 from loco_stream.connectors.sources import csv_source
-from loco_stream.engine.source_reader import SourceReader
+from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_trainer
+from loco_stream.errors import InputError
 from loco_stream.monitor.holdout_plan import GROUP
 from loco_stream.stream import Block, Sample, Source
 
@@ -350,3 +353,112 @@ def test_the_report_says_how_many_rows_share_a_latency(tmp_path):
         report = StreamEngine(LOCOClassifier(hidden_sizes=(12,), seed=1), reader).run()
         assert report["latency_us"]["rows"] == rows
         assert ("latency p50" in str(report)) != in_blocks
+
+
+class Generated:
+    """Pairs that come one after the other, as from a generator."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __iter__(self):
+        yield from self.pairs
+
+
+class AtHand(list):
+    """Pairs that are at hand."""
+
+
+AtHand.__name__ = Generated.__name__  # the name of a source is that of its class
+
+
+def odd_pairs(n=900):
+    """Return pairs of which some have other names, texts, no label, or values beyond a float."""
+    X, score = stream(n)
+    labels = labels_of(score)
+    pairs = [
+        (dict(zip(NAMES, row, strict=True)), label)
+        for row, label in zip(X.tolist(), labels, strict=True)
+    ]
+    for i in range(0, n, 31):
+        del pairs[i][0]["b"]
+    for i in range(5, n, 47):
+        pairs[i][0]["c"] = "a text"
+    for i in range(9, n, 53):
+        pairs[i] = (pairs[i][0], None)
+    for i in range(20, n, 61):
+        pairs[i][0]["d"] = 10**400
+    for i in range(23, n, 67):
+        pairs[i][0]["d"] = 3
+    for i in range(25, n, 71):
+        pairs[i][0]["a"] = True
+    for i in range(27, n, 73):
+        pairs[i] = (dict(reversed(pairs[i][0].items())), pairs[i][1])
+    for i in range(29, n, 79):
+        pairs[i][0]["a"] = np.float32(0.25)
+    return pairs
+
+
+@pytest.mark.parametrize("most", [None, 333])
+def test_pairs_at_hand_equal_those_of_a_generator(most):
+    def run(kind):
+        engine = StreamEngine(
+            LOCOClassifier(hidden_sizes=(12,), seed=1),
+            kind(odd_pairs()),
+            monitor=TaskMonitor(holdout=20, share=0.1),
+            strict=False,
+        )
+        report = engine.run(max_samples=most).to_dict()
+        config, arrays = export_trainer(engine._trainer)
+        del config["trainer"]["pending"]  # with the times at which rows came
+        return {k: v for k, v in report.items() if k not in TIMES}, config, arrays
+
+    pairs = run(AtHand)
+    assert_same(pairs, run(Generated))
+    assert pairs[0]["n_held_out"] > 10
+
+
+class Broken(datasets.base.Dataset):
+    """A dataset whose file cannot be read to its end."""
+
+    def __init__(self):
+        super().__init__("Binary classification", n_features=2)
+
+    def __iter__(self):
+        for i in range(300):
+            yield {"a": float(i), "b": 0.0}, "odd" if i % 2 else "even"
+        raise OSError("the disk is gone")
+
+
+def test_the_rows_before_an_error_are_learned():
+    source = PairSource(Broken())
+    read = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        read.extend(source.read_blocks())
+    events = [event for commit in read for event in commit]
+    assert [len(event.X) for event in events if isinstance(event, Block)] == [256, 43]
+    assert source.position == {"row": 300}
+
+
+def test_position_and_place_of_a_row_that_may_be_refused_are_its_own(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"a": 0.5, "y": "ok"}] * 9
+    rows[5] = {"a": 1e31, "y": "ok"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = JSONLSource(path, target="y")
+    sizes = [
+        (len(commit), source.position["row"], source.location) for commit in source.read_blocks()
+    ]
+    assert [row for _, row, _ in sizes] == [1, 6, 9]
+    engine = StreamEngine(LOCOClassifier(seed=1), JSONLSource(path, target="y"), strict=True)
+    with pytest.raises(InputError, match=r"line 6 of .*feature 'a' must be a number"):
+        engine.run()
+    kinds = [
+        {"a": 0.5, "y": 1.5},
+        {"a": 0.5, "y": 2.5},
+        {"a": 0.5, "y": "text"},
+        {"a": 0.5, "y": 1.5},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kinds))
+    source = JSONLSource(path, target="y", task="regression", on_bad="skip")
+    assert StreamEngine(LOCORegressor(seed=1), source, strict=False).run()["n_samples"] == 3
