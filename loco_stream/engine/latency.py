@@ -24,8 +24,8 @@ class LatencyHistogram:
         Rows by bucket.
     n
         Number of rows.
-    total_us
-        Sum of their latencies.
+    total_us, largest_us
+        Sum and maximum of their latencies.
 
     Examples
     --------
@@ -40,6 +40,7 @@ class LatencyHistogram:
         self.counts = [0] * (_STEPS * _OCTAVES)
         self.n = 0
         self.total_us = 0.0
+        self.largest_us = 0.0
 
     def add(self, nanoseconds: int, n: int = 1) -> None:
         """Count n rows with this latency each."""
@@ -48,6 +49,7 @@ class LatencyHistogram:
         self.counts[min(bucket, len(self.counts) - 1)] += n
         self.n += n
         self.total_us += us * n
+        self.largest_us = max(self.largest_us, us)
 
     def quantile(self, q: float) -> float:
         """Return the q-quantile in microseconds; NaN before the first row."""

@@ -239,7 +239,7 @@ def _histogram(name: str, description: str, latency: LatencyHistogram, began: in
         bucket_counts=[*counts, 0],
         explicit_bounds=[us * 1e-6 for us, _ in rows],
         min=0.0,
-        max=latency.quantile(1.0) * 1e-6,
+        max=latency.largest_us * 1e-6,
     )
     return Metric(name, description, "s", Histogram([point], AggregationTemporality.CUMULATIVE))
 
