@@ -153,9 +153,8 @@ class ModelCore:
         n_classes = len(self.classes)
         n_known = self.slots.n_features
         try:
-            self.slots.register(features)
             slots = [self._slot_of(label) for label in labels]
-            new = self.slots.register_texts(texts)
+            new = self.slots.register(features, texts)
             self._ensure_room(len(self.classes))
         except MemoryError as error:
             sizes = f"{len(self.slots)} features and {len(self.classes)} classes"
@@ -359,7 +358,7 @@ class ModelCore:
         return ((), require_number("y", y)) if self.regression else ((plain_label(y),), 0.0)
 
     def placed_target(self, slots: Sequence[int], value: Any) -> tuple[int, Any]:
-        """Return slot and value as `learn_row` takes them; `slots` are those of the labels."""
+        """Return slot and value as a step takes them; `slots` are those of the labels."""
         return (slots[0] if slots else 0), value
 
     def deviations(self) -> Float64:
@@ -380,24 +379,44 @@ class ModelCore:
     def learn_row(
         self,
         x: Mapping[Hashable, Any],
-        slot: int,
+        labels: Sequence[Hashable],
         value: Any,
         times: Float64,
         tickets: Float64 = _NO_TICKETS,
     ) -> None:
-        """Learn a row whose features and class are admitted; `value` is that of each target."""
-        if self.slots.fill(x, self.row[0]):
-            if self.slots.has_new_texts(x.items()):
-                self.admit((), texts=x.items())
-                self.slots.fill(x, self.row[0])
-            self.slots.count_shared(x)
-        mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
+        """Learn a row by name; its new features, texts and labels get slots first.
+
+        Parameters
+        ----------
+        labels, value
+            As `read_target` returns them.
+        tickets
+            (1, size): what was predicted for the row when it was observed.
+
+        Raises
+        ------
+        InputError
+            The model would not fit in memory.
+        """
+        slots = self._admit_row(x, labels)
         n_before = self.n_seen if self.slots.categories.n else 0
-        self._run_one(mode, (slot, value), times, tickets=tickets)
+        mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
+        self._run_one(mode, self.placed_target(slots, value), times, tickets=tickets)
         if self.slots.categories.n:
+            self.slots.count_shared(x)
             self._count_texts(n_before)
         if self.warnings.due != math.inf:
             self.warn_of_columns()
+
+    def _admit_row(self, x: Mapping[Hashable, Any], labels: Sequence[Hashable]) -> list[int]:
+        """Write a row to learn into `row`; return the slots of its labels."""
+        is_whole = self.state is not None and self.slots.fill(x, self.row[0])
+        slots = [self.class_slots.get(label, -1) for label in labels]
+        if is_whole and -1 not in slots:
+            return slots
+        slots = self.admit(x, labels, x.items())
+        self.slots.fill(x, self.row[0])
+        return slots
 
     def warn_of_columns(self) -> None:
         """Warn of columns that brought nothing, once their first rows are learned."""
@@ -439,6 +458,11 @@ class ModelCore:
         decision = self.decision or Decision({}, {})
         return decision.slots(proba, self.classes, n_known)
 
+    def place_row(self, x: Mapping[Hashable, Any]) -> None:
+        """Write a row to predict into `row`; what has no slot is left out."""
+        if not self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
+            self.warnings.warn_unknown(x, self.slots.index)
+
     def answers_to(
         self,
         x: Mapping[Hashable, Any],
@@ -454,8 +478,7 @@ class ModelCore:
             require_mapping(x)
         if self.state is None:
             return self.no_answers(1)
-        if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
-            self.warnings.warn_unknown(x, self.slots.index)
+        self.place_row(x)
         mode = step.PREDICT + _kind(in_stream)
         answers = self._run_one(mode, None, times, proba)
         if self.decision is None or self.scratch is None:

@@ -376,10 +376,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         label = plain_label(y)
         times = core.time_of(t)
         with core.lock:
-            slot = core.class_slots.get(label)
-            if slot is None or core.state is None or not core.slots.knows(tuple(x)):
-                (slot,) = core.admit(x, (label,))
-            core.learn_row(x, slot, 0.0, times)
+            core.learn_row(x, (label,), 0.0, times)
 
     def predict_one(
         self,

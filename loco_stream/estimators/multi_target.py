@@ -159,8 +159,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         names, given = core.read_target(y)
         times = core.time_of(t)
         with core.lock:
-            slots = core.admit(x, names)
-            core.learn_row(x, *core.placed_target(slots, given), times)
+            core.learn_row(x, names, given, times)
 
     def predict_one(
         self, x: dict[Hashable, object], t: float | None = None

@@ -110,9 +110,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         value = require_number("y", y)
         times = core.time_of(t)
         with core.lock:
-            if core.state is None or not core.slots.knows(tuple(x)):
-                core.admit(x)
-            core.learn_row(x, 0, value, times)
+            core.learn_row(x, (), value, times)
 
     def predict_one(
         self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
