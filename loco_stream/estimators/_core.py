@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from loco_stream import rng
 from loco_stream._locks import fork_safe_lock
+from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators.decision import Decision
@@ -504,7 +505,8 @@ class ModelCore:
             return range(width)
         if width != known:
             raise InputError(
-                f"`X` must have {known} columns, as the model has features, got {width}; "
+                f"`X` must have {counted(known, 'column')}, as the model has features, "
+                f"got {width}; "
                 "pass `features` to name the columns"
             )
         return list(self.slots.index)

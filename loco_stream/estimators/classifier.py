@@ -36,8 +36,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     Recursive least-squares readouts with different forgetting rates predict from the traces.
     Learned weights (the stacks) and a Bayesian mixture combine these and other experts into class
     probabilities. A separate layer of random spiking neurons never learns. A linear discriminant on
-    it and on the features retains every class and predicts classes that have long been absent (see
-    `predict_one`).
+    it and on the features retains every class and predicts dormant classes, which have not come for
+    long (see `predict_one`).
 
     Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the
     weight update from local credit is projected orthogonally to earlier inputs. Learning uses
@@ -74,7 +74,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         the class, as counted so far. `set_class_weight` changes it.
     retention
         Weight of earlier knowledge against recent rows, 0 to 1. With ``in_stream=None``, a higher
-        value lets a long-absent class be predicted on weaker evidence. Above 0, snapshots of
+        value lets a dormant class be predicted on weaker evidence. Above 0, snapshots of
         earlier models are kept and used again when their concept returns. 0: the model only adapts.
         Lower it if classes that vanish never return.
     memory
@@ -395,11 +395,11 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             Its time, as in `learn_one`.
         in_stream
             Which classes are likely a priori. True: the row is the next one of the stream, so
-            recent labels are evidence and long-absent classes are unlikely. False: the row may come
-            from anywhere, and every class learned so far is equally likely. None: as True, unless
-            the features point to a long-absent class more clearly than rows of the present classes
-            do; `retention` sets how clearly, and with 0 None equals True. All `predict_*` methods
-            take it.
+            recent labels are evidence and dormant classes, which have not come for long, are
+            unlikely. False: the row may come from anywhere, and every class learned so far is
+            equally likely. None: as True, unless the features point to a dormant class more clearly
+            than rows of the present classes do; `retention` sets how clearly, and with 0 None
+            equals True. All `predict_*` methods take it.
 
         Raises
         ------

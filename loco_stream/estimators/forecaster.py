@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river.time_series.base import Forecaster
 
+from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
@@ -34,7 +35,9 @@ def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | No
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise InputError(f"`horizon` must be a positive integer, got {shown(horizon)}")
     if xs is not None and len(xs) != horizon:
-        raise InputError(f"`xs` must have {horizon} rows, one per step, got {len(xs)}")
+        raise InputError(
+            f"`xs` must have {counted(int(horizon), 'row')}, one per step, got {len(xs)}"
+        )
 
 
 class LOCOForecaster(Forecaster):
@@ -240,7 +243,9 @@ class LOCOForecaster(Forecaster):
         if X is None:
             given = np.zeros((n, 0))
         elif len(given) != n:
-            raise InputError(f"`X` must have {n} rows, one per value of `y`, got {len(given)}")
+            raise InputError(
+                f"`X` must have {counted(n, 'row')}, one per value of `y`, got {len(given)}"
+            )
         width = given.shape[1]
         names = tuple(range(width)) if features is None else column_names(features, width)
         return self._learn(values, given, names, t, predicts=predicts)
