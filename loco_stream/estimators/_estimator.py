@@ -577,7 +577,7 @@ class LOCOEstimator(base.Estimator):
     def encode_array(
         self, X: ArrayLike, features: Iterable[Hashable] | None = None
     ) -> NDArray[np.float32]:
-        """Return the input currents of each row, (n, lines), each from 0 to 1.
+        """Return the input currents of each row, (n, channels), each from 0 to 1.
 
         The running statistics of the features do not change.
 
