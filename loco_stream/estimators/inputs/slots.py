@@ -1,4 +1,4 @@
-"""Slots: the column of each feature and the output of each class, first come, append-only.
+"""Slots: the column of each feature and of each of its texts, first come, append-only.
 
 Positions that moved when a new key arrives would permute learned weights; here a key keeps its
 slot. Keys that are new in one row are ordered by type name, then value (numbers as numbers), so the
@@ -18,11 +18,10 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "in_order", "plain_label", "require_mapping", "to_number"]
+__all__ = ["FeatureSlots", "in_order", "plain_label", "require_mapping"]
 
-_NO_NUMBERS = frozenset(
-    {*NO_NUMBERS, np.str_, np.bytes_, np.ndarray}
-)  # numpy would read these as numbers
+# numpy would read these as numbers
+_NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})
 
 
 def require_mapping(x: object) -> None:

@@ -67,9 +67,8 @@ def table(X: Any) -> Table:
         columns = [_object_column(column) for column in array.T]
         texts = {j: array[:, j] for j, (_, has_texts) in enumerate(columns) if has_texts}
         array = _stacked([numbers for numbers, _ in columns], len(array))
-    with np.errstate(
-        over="ignore"
-    ):  # a long double beyond float64 becomes infinite, which is masked
+    # a long double beyond float64 becomes infinite, which is masked
+    with np.errstate(over="ignore"):
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
 
 
