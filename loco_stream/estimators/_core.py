@@ -20,12 +20,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators.decision import Decision
-from loco_stream.estimators.inputs.categories import (
-    Categories,
-    TextColumn,
-    first_rows,
-    text_columns,
-)
+from loco_stream.estimators.inputs.categories import Categories, TextColumn
 from loco_stream.estimators.inputs.data_warnings import DataWarnings
 from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators.inputs.slots import FeatureSlots, plain_label, require_mapping
@@ -52,7 +47,6 @@ from loco_stream.persistence.content import Config, restoring
 __all__ = ["Float64", "ModelCore", "OneRow"]
 
 Float64 = NDArray[np.float64]
-_STRETCH = 4096  # rows of an array with texts that are widened at a time
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
@@ -535,50 +529,6 @@ class ModelCore:
             column.mark(rows, part.start, self.slots.categories)
         return rows
 
-    def learn_table(
-        self,
-        given: Table,
-        names: Sequence[Hashable],
-        targets: tuple[NDArray[np.int64], Float64],
-        predicts: bool,
-        times: Float64,
-        proba: Float64 = _NO_PROBA,
-    ) -> Float64:
-        """Learn rows whose features and classes are admitted; return the answers.
-
-        Parameters
-        ----------
-        targets
-            Slots of the classes and target values, (n,) each.
-        """
-        if given.texts and self.slots.categories.bound:
-            answers = _TextRows(self, given, names, targets, times, proba).learn(predicts)
-        else:
-            rows = self.placed(given.numbers, names)
-            answers = self.run(rows, *targets, predicts=predicts, proba=proba, times=times)
-        self.warn_of_columns()
-        return answers
-
-    def predict_table(
-        self,
-        given: Table,
-        features: Iterable[Hashable] | None,
-        times: Float64,
-        columns: int,
-        in_stream: bool | None,
-    ) -> tuple[Float64, Float64]:
-        """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
-        n = len(given.numbers)
-        names = self.names(given, features)
-        if self.state is None:
-            return self.no_answers(n), np.zeros((n, 0))
-        if not self.slots.knows_any(names):
-            self.warnings.warn_unknown(names, self.slots.index)
-        proba = np.zeros((n, columns))
-        rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
-        return self.decided(answers, proba), proba
-
     # Copies and files
 
     def __getstate__(self) -> dict[str, Any]:
@@ -680,64 +630,3 @@ def _kind(in_stream: bool | None) -> int:
         return _KINDS[in_stream]
     except (KeyError, TypeError):
         raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
-
-
-class _TextRows:
-    """Rows of a table with texts, which get their slots row by row, as rows by name do."""
-
-    def __init__(
-        self,
-        core: ModelCore,
-        given: Table,
-        names: Sequence[Hashable],
-        targets: tuple[NDArray[np.int64], Float64],
-        times: Float64,
-        proba: Float64,
-    ) -> None:
-        self.core = core
-        self.given = given
-        self.names = names
-        self.labels, self.values = targets
-        self.times = times
-        self.proba = proba
-        self.columns = text_columns(names, given.texts)
-        self.answers = core.no_answers(len(self.labels))
-
-    def learn(self, predicts: bool) -> Float64:
-        """Learn all rows; return the answers, -1 where not predicted."""
-        core = self.core
-        begin = 0
-        for row in first_rows(self.columns, core.slots.categories):
-            texts = [(column.key, column.text(row)) for column in self.columns]
-            if core.slots.has_new_texts(texts):
-                self._learn_part(begin, row, predicts)
-                if predicts:  # before the new texts of the row are known
-                    self._predict(row)
-                core.admit((), texts=texts)
-                self._learn_part(row, row + 1, predicts=False)
-                begin = row + 1
-        self._learn_part(begin, len(self.labels), predicts)
-        for column in self.columns:
-            column.count_shared(core.slots.categories)
-        return self.answers
-
-    def _predict(self, row: int) -> None:
-        part = slice(row, row + 1)
-        rows = self.core.with_texts(self.given, self.names, self.columns, part)
-        times = self.times[part]
-        answers = self.core.run(rows, learns=False, proba=self.proba[part], times=times)
-        self.answers[row] = answers[0]
-
-    def _learn_part(self, begin: int, end: int, predicts: bool) -> None:
-        for first in range(begin, end, _STRETCH):
-            part = slice(first, min(first + _STRETCH, end))
-            answers = self.core.run(
-                self.core.with_texts(self.given, self.names, self.columns, part),
-                self.labels[part],
-                self.values[part],
-                predicts=predicts,
-                proba=self.proba[part],
-                times=self.times[part],
-            )
-            if predicts:
-                self.answers[part] = answers

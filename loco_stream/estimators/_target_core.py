@@ -126,7 +126,7 @@ class TargetCore(ModelCore):
         return list(self.classes) or range(width)
 
     def learn_matrix(self, X: Float64, names: Sequence[Hashable], Y: Float64) -> Float64:
-        """Return predictions of rows, each before it is learned: `learn_table` without checks.
+        """Return predictions of rows, each before it is learned, without checks.
 
         Parameters
         ----------

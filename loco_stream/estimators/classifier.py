@@ -12,6 +12,7 @@ from river import base
 
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
+from loco_stream.estimators._array_rows import learn_table, predict_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -600,7 +601,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         n = len(given.numbers)
         with core.lock:
             times, _ = core.times_of(t, sequence, n)
-            answers, proba = core.predict_table(given, features, times, self._capacity(), in_stream)
+            answers, proba = predict_table(
+                core, given, features, times, self._capacity(), in_stream
+            )
             return answers, proba[:, : len(core.classes)]
 
     def _learn_rows(
@@ -628,7 +631,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             core.sequence = last
             targets = (slots, np.zeros(n))
             n_known = self._known_before(slots) if decides else None
-            answers = core.learn_table(given, names, targets, predict_first, times, proba)
+            answers = learn_table(core, given, names, targets, predict_first, times, proba)
             return core.decided(answers, proba, n_known) if decides else answers, proba
 
     def _known_before(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
