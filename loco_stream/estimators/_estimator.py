@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import copy
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -485,6 +485,15 @@ class LOCOEstimator(base.Estimator):
         ('load', True)
         """
         return explain.explain_row(self._core, x, t, in_stream)
+
+    @overload
+    def explain(
+        self, X: Mapping[Any, Any], features: Iterable[Hashable] | None = None
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self, X: ArrayLike, features: Iterable[Hashable] | None = None
+    ) -> list[Explanation]: ...
 
     def explain(
         self, X: Any, features: Iterable[Hashable] | None = None
