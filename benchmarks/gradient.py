@@ -169,7 +169,7 @@ def smoothed_gradient(saved: Saved, X: Floats, y: Sequence[int], draws: int, see
     total = np.zeros((2, len(y), hidden))
     for r, label in enumerate(y):
         model.predict_array(X[r : r + 1])
-        weighted = scratch.code.lines.astype(np.float64) @ state.net.weights
+        weighted = scratch.code.channels.astype(np.float64) @ state.net.weights
         fires = scratch.clean.traces[:hidden] > 0.0
         for d, noise in enumerate(size * signs.reshape(-1, hidden)):
             each = np.tile(noise, (hidden + 1, 1))  # as drawn, and with each neuron's sign changed

@@ -1,4 +1,7 @@
-"""Names of the problems that a stream poses."""
+"""Names of the problems that a stream poses, and labels of one or several targets.
+
+Imported by the command for `--help`, and therefore without numpy.
+"""
 
 from __future__ import annotations
 

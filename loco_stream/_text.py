@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["did_you_mean", "has_surrogate", "listed", "one_line"]
+__all__ = ["counted", "did_you_mean", "has_surrogate", "listed", "one_line"]
+
+
+def counted(n: int, thing: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "field"), counted(3, "field")
+    ('1 field', '3 fields')
+    """
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

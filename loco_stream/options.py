@@ -36,14 +36,16 @@ PROJECTIONS = ("recursive", "clusters")
 MAX_NEIGHBORS = 1_000_000
 MAX_CATEGORIES = 1024  # over all features: the work per row grows with the inputs
 MAX_CENTROIDS = 100_000
-MAX_DELAY = 256  # rows: each costs a pass over the input lines and a copy of them in every ticket
+MAX_DELAY = (
+    256  # rows: each costs a pass over the input channels and a copy of them in every ticket
+)
 DEFAULT_CENTROIDS = 300
 DEFAULT_INPUT_CLUSTERS = 10
 MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
 MAX_SEASON = 100_000  # rows: so many values are kept
-FULL_BLOCK = 288  # input lines up to which a layer's projector is one block
-BLOCK = 112  # lines per block where there are more
-SKIP_LINES = 3  # per fixed neuron: beyond them, several features share a line
+FULL_BLOCK = 288  # input channels up to which a layer's projector is one block
+BLOCK = 112  # channels per block where there are more
+SKIP_OUTPUTS = 3  # per fixed neuron: beyond them, several features share one
 JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
 
 
@@ -88,8 +90,8 @@ class Layout(NamedTuple):
     """The shape of a model: what the width of its first row decides, where the user did not.
 
     `n_joint` features, the first to come, share one projector of the readout: all of the first row,
-    or more. `n_skip` lines, at most `SKIP_LINES` times the fixed neurons, carry the features past
-    them to the discriminant.
+    or more. `n_skip` outputs, at most `SKIP_OUTPUTS` times the fixed neurons, carry the features
+    past them to the discriminant.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -153,7 +155,7 @@ class AdvancedOptions:
         and less accurate, kept for comparison.
     cluster_size
         Inputs of a hidden layer that share one block of its projector, 1 to 4096; cost grows with
-        it. None: all up to 288 input lines, else 112.
+        it. None: all up to 288 input channels, else 112.
     n_input_clusters
         Input clusters to keep apart with ``projection="clusters"``, 1 to 256. None: 10.
     rank
@@ -184,7 +186,7 @@ class AdvancedOptions:
         Share of the neurons of each layer that learn, 0 to 1.
     fixed_neurons
         Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them and on the
-        scaled features keeps absent classes. None: 256, 512 for rows of more than 256 features,
+        scaled features keeps dormant classes. None: 256, 512 for rows of more than 256 features,
         none where `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of
         the stream's next row exist.
     recent_values
@@ -289,9 +291,7 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         _check_all(self)
-        if isinstance(
-            self.class_weight, Mapping
-        ):  # later changes of the caller's dict must not count
+        if isinstance(self.class_weight, Mapping):  # the caller may change the dict later
             object.__setattr__(self, "class_weight", dict(self.class_weight))
         if self.max_delay and self.advanced.projection == "clusters":
             raise ConfigError(
@@ -336,7 +336,7 @@ class ModelOptions:
             n_centroids=default_centroids if self.centroids is None else self.centroids,
             n_fixed=n_fixed,
             n_joint=max(n_features, JOINT_FEATURES),
-            n_skip=min(n_features, SKIP_LINES * n_fixed),
+            n_skip=min(n_features, SKIP_OUTPUTS * n_fixed),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -362,12 +362,12 @@ class ForecastOptions:
         _check_all(self)
 
 
-def _block_size(n_lines: int, n_fields: int) -> int:
-    """Return how many lines share a block of the projector.
+def _block_size(n_channels: int, n_fields: int) -> int:
+    """Return how many channels share a block of the projector.
 
-    The lines of a feature stay together.
+    The channels of a feature stay together.
     """
-    return FULL_BLOCK if n_lines <= FULL_BLOCK else BLOCK - BLOCK % n_fields
+    return FULL_BLOCK if n_channels <= FULL_BLOCK else BLOCK - BLOCK % n_fields
 
 
 DEFAULTS = ModelOptions()

@@ -86,6 +86,14 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
     In a drift, `what` is "concept" (the errors rose), "input" or "boundary" (the task column or the
     user). `features` of an input drift are those that moved most, or the one that is stuck, where
     `detector` is "stuck". A task record names a known task that is back.
+
+    Examples
+    --------
+    >>> from loco_stream.monitor import Alarm
+    >>> alarm = Alarm(at=900, kind="concept", detector="HDDMA", state="drift", since=880)
+    >>> record = of_alarm(alarm, Prediction(seq=900, y_pred="ok", source="press"))
+    >>> record["kind"], record["what"], record["since"], record["seq"]
+    ('drift', 'concept', 880, 900)
     """
     if alarm.state == "warning":
         return None
@@ -110,6 +118,13 @@ def of_anomaly(finding: Results, row: RowLike) -> Record:
     `at` is its position in the stream, from 0; `score` and `state` are its scores; `column` is the
     most unusual column, `value` its value, and `expected` the lowest and highest value expected,
     None for a text. A row's id and kept fields are as in the record of a prediction.
+
+    Examples
+    --------
+    >>> row = Prediction(seq=700, y_pred=None, source="pump", id="r700")
+    >>> record = of_anomaly({"at": 700, "score": 8.2, "column": "flow", "value": 7.1}, row)
+    >>> record["kind"], record["id"], record["column"]
+    ('anomaly', 'r700', 'flow')
     """
     head = _head("anomaly", row.source, row.seq, row.t, row.epoch)
     joined = {} if row.id is None else {"id": row.id}
@@ -118,12 +133,26 @@ def of_anomaly(finding: Results, row: RowLike) -> Record:
 
 
 def of_status(status: Results, source: str) -> Record:
-    """Return the record of the current numbers of a running engine."""
+    """Return the record of the current numbers of a running engine.
+
+    Examples
+    --------
+    >>> record = of_status({"n_samples": 500, "accuracy": 0.9}, "press")
+    >>> record["kind"], record["seq"], record["status"]["accuracy"]
+    ('status', 500, 0.9)
+    """
     return {**_head("status", source, status["n_samples"], time.time()), "status": dict(status)}
 
 
 def of_report(report: Results) -> Record:
-    """Return the record of the report at the end of a run."""
+    """Return the record of the report at the end of a run.
+
+    Examples
+    --------
+    >>> record = of_report({"source": "press", "n_samples": 500, "accuracy": 0.9})
+    >>> record["kind"], record["source"], record["report"]["accuracy"]
+    ('report', 'press', 0.9)
+    """
     head = _head("report", report.get("source", ""), report.get("n_samples", 0), time.time())
     return {**head, "report": dict(report)}
 

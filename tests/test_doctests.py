@@ -40,10 +40,16 @@ PUBLIC = [
             "drift",
             "engine",
             "engine.report",
+            "estimators",
+            "fleet",
             "metrics",
+            "metrics.scores",
             "monitor",
+            "neurons",
+            "records",
             "simulator.network",
             "stream",
+            "testing",
         )
     ),
 ]

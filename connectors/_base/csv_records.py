@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 
+from loco_stream._text import counted
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.lines import Lines
 
@@ -143,7 +144,8 @@ class RecordReader:
     def _is_sound(self, record: list[str]) -> bool:
         if len(record) != self._width:
             kind = "too few fields" if len(record) < self._width else "too many fields"
-            self._add(kind, f"must have {self._width} fields as the header, got {len(record)}")
+            expected = counted(self._width, "field")
+            self._add(kind, f"must have {expected}, as the header has, got {len(record)}")
             return False
         if any(not field.isascii() and undecoded(field) for field in record):
             self._add("encoding", "is not UTF-8, or not in the given `encoding`")

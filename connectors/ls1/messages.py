@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from loco_stream._text import counted
 from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
 from loco_stream.connectors._base.values import event_time
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
@@ -415,5 +416,6 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
 def _name_values(values: list[_Value], features: tuple[str, ...] | None) -> dict[str, _Value]:
     names = features if features is not None else tuple(map(str, range(len(values))))
     if len(names) != len(values):
-        raise SourceError(f"a row must have {len(names)} values as the schema, got {len(values)}")
+        expected = counted(len(names), "value")
+        raise SourceError(f"a row must have {expected}, as the schema has, got {len(values)}")
     return dict(zip(names, values, strict=True))

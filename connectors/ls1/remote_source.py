@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._text import counted
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import SchemaPayload
@@ -186,7 +187,7 @@ class RemoteSource:
             return Labels(of[skip:], y[skip:], message.seq + skip, self.name, epoch, tag)
         if message.n_features != len(schema.features):
             raise SourceError(
-                f"a row must have {len(schema.features)} values as the schema, "
+                f"a row must have {counted(len(schema.features), 'value')}, as the schema has, "
                 f"got {message.n_features}"
             )
         is_request = message.kind is Kind.ASK

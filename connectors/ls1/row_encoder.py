@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._text import counted
 from loco_stream.connectors.ls1.messages import SchemaPayload, encode
 from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
@@ -112,7 +113,7 @@ class RowEncoder:
             self._schema = None
         if rows.shape[1] != len(self._slots):
             raise InputError(
-                f"`x` must have {len(self._slots)} values per row as the schema, "
+                f"`x` must have {counted(len(self._slots), 'value')} per row, as the schema has, "
                 f"got {rows.shape[1]}"
             )
         return rows

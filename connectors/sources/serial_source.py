@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.connectors._base.values import number, parse_cell
@@ -144,9 +145,8 @@ class SerialSource(BrokerSource):
             return read_message(line, features, self._limits, self._fields)
         cells = _cells(line)
         if len(cells) != len(self._columns):
-            raise SourceError(
-                f"a line must have {len(self._columns)} values as the columns, got {len(cells)}"
-            )
+            expected = counted(len(self._columns), "value")
+            raise SourceError(f"a line must have {expected}, one per column, got {len(cells)}")
         values = {name: parse_cell(cell) for name, cell in zip(self._columns, cells, strict=True)}
         return to_row(values, features, self._limits, self._fields)
 

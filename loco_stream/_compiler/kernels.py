@@ -357,7 +357,17 @@ OPTIONS = {**_COMMON, "no_cpython_wrapper": True, "pipeline_class": KernelCompil
 
 
 def compile_kernel(function: Callable[..., object], **options: bool) -> Untyped:
-    """Make a kernel of a function, compiled once for all integers instead of for each literal."""
+    """Make a kernel of a function, which compiled code can call and Python cannot.
+
+    It is compiled once for all integers instead of for each literal.
+
+    Examples
+    --------
+    >>> from loco_stream.neurons import kernel
+    >>> @kernel
+    ... def receive(state, shared, i, weight, t):
+    ...     state[i].v += weight
+    """
     kernel = njit(**OPTIONS, **options)(function)
     if hasattr(kernel, "_compiler"):  # not interpreted
         fold = kernel._compiler.fold_argument_types

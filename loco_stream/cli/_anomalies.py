@@ -30,8 +30,8 @@ _EVERY = click.option(
     default=1000,
     show_default=True,
     metavar="N",
-    help="Mean number of rows between false alarms of the anomaly detector on a stream that does "
-    "not change.",
+    help="How rarely the anomaly detector raises an alarm: one per N rows on average while nothing "
+    "changes. Every row is scored whatever N is; a larger N gives fewer and more certain alarms.",
 )
 _ON_ALARM = click.option(
     "--on-alarm",

@@ -103,7 +103,7 @@ def read_config(path: str) -> Config:
         The file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -162,7 +162,7 @@ def _value(key: str, parameter: click.Parameter, value: object, path: str) -> ob
         raise ConfigError(f"{path}: `{key}` must be one value, got a list")
     is_flag = getattr(parameter, "is_flag", False)
     if is_flag != isinstance(value, bool):
-        what = "true or false" if is_flag else "no truth value"
+        what = "true or false" if is_flag else "a value other than true and false"
         raise ConfigError(f"{path}: `{key}` must be {what}, got {value!r}")
     if isinstance(value, float) and isinstance(parameter.type, click.types.IntParamType):
         raise ConfigError(f"{path}: `{key}` must be a whole number, got {value!r}")
@@ -172,8 +172,6 @@ def _value(key: str, parameter: click.Parameter, value: object, path: str) -> ob
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(_text, value))
-    if value is True or value is False:
-        return str(value)
     return str(value)
 
 

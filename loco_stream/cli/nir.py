@@ -79,9 +79,11 @@ def command(
     """
     import numpy as np
 
+    from loco_stream.persistence.outputs import check_output
     from loco_stream.simulator.network import Network
     from loco_stream.simulator.nir_files import metadata_of, read_graph, step_of
 
+    check_output("--save", save)
     graph = read_graph(path)
     _print_nodes(graph.nodes, metadata_of(graph))
     net = Network.from_nir(path, dt)

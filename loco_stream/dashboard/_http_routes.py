@@ -59,8 +59,8 @@ if TYPE_CHECKING:
 
 __all__ = ["http_app"]
 
-MAX_BYTES = 1 << 20
-MAX_ROWS = 256
+MAX_BYTES = 1 << 20  # of a body, as sent and unpacked
+MAX_ROWS = 256  # of a request, and labels of one
 MAX_RULES = 1024  # entries of a decision; each is a step of every prediction
 TIMEOUT = 10.0  # seconds that a body may take to arrive, and a row to be learned
 

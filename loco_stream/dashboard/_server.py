@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 LOOPBACK = ("127.0.0.1", "localhost")
-_START_SECONDS = 10.0
+_START_SECONDS = 10.0  # a page that starts more slowly still comes up
 
 
 def uvicorn_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
@@ -84,7 +84,16 @@ def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
 
 
 class ServerThread:
-    """A uvicorn server in a thread; it has started when the constructor returns.
+    """A uvicorn server in a thread. The constructor waits until it answers, 10 s at most.
+
+    Parameters
+    ----------
+    server
+        The server; `close` ends it.
+    listener
+        The bound socket that it listens on; `close` releases it.
+    name
+        Name of the thread.
 
     Attributes
     ----------
@@ -127,8 +136,7 @@ def listen(host: str, port: int, purpose: str) -> socket.socket:
     ConfigError
         The port is in use, or this machine has no such address.
     """
-    # with the protocol given, asyncio disables Nagle's algorithm; else replies wait 40 ms for an
-    # ACK
+    # asyncio disables Nagle's algorithm only if the protocol is given; else replies wait 40 ms
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # a restarted engine gets its old port at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -57,6 +57,11 @@ class Dashboard:
         Addresses of other pages, whose runs are drawn beside this one by row number. This server
         reads them with the same token; browsers do not.
 
+    Attributes
+    ----------
+    url
+        Address of the page, with the port in use.
+
     Raises
     ------
     ConfigError
@@ -145,7 +150,7 @@ class Dashboard:
 
     def _begin(self, engine: StreamEngine) -> EngineFrames:
         """Publish what does not change during the run, and the course of a resumed run."""
-        task = _task(engine)
+        task = problem_of(engine.status)
         scores = score_columns(task)
         names = [score["name"] for score in scores]
         frames = EngineFrames(names, list(self._rivals.values()))
@@ -160,8 +165,3 @@ class Dashboard:
             }
         )
         return frames
-
-
-def _task(engine: StreamEngine) -> str:
-    """Return what the page shows: classification, regression, or a stream without labels."""
-    return problem_of(engine.status)

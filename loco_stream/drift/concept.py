@@ -30,7 +30,6 @@ _RUNNING_RATE = 1.0 / 50.0
 # errors, whatever their rate.
 _RUN_THRESHOLD = 14.0
 
-
 _LOG_2 = math.log(2.0)
 _STATES = ("stable", "warning", "drift")
 _STABLE = 0
@@ -55,7 +54,7 @@ def _pass_gate(error, fires, warns, two_sided, patience, gate):  # type: ignore[
     error : float64
         0 or 1.
     fires, warns : bool
-        What the test says after the error.
+        Whether the test raises an alarm, or a warning, after the error.
     two_sided : bool
         Whether the test also fires when errors become fewer.
     patience : int64
@@ -328,8 +327,9 @@ class ErrorThreshold:
     Parameters
     ----------
     rate
-        Step of the quantile's estimate, relative to its own size. Keep it slow compared with the
-        detector's delay, or the quantile follows a rise of the errors before it is noticed.
+        Step of the quantile's estimate, relative to its own size, above 0 and below 1. Keep it
+        slow compared with the detector's delay, or the quantile follows a rise of the errors
+        before it is noticed.
 
     References
     ----------
@@ -350,7 +350,7 @@ class ErrorThreshold:
         self.quantile = 0.0
 
     def update(self, absolute_error: float) -> int:
-        """Take one absolute error; return 1 if it is a large one, else 0."""
+        """Take one absolute error, at least 0; return 1 if it is a large one, else 0."""
         self.n += 1
         is_large = int(absolute_error > self.quantile)
         if self.quantile <= 0.0:

@@ -1,4 +1,4 @@
-"""The compiled part of the input detector: one pass over one input vector."""
+"""The compiled part of the input detector: one pass over rows in order."""
 
 from __future__ import annotations
 

@@ -16,15 +16,11 @@ from numpy.typing import NDArray
 
 from loco_stream import rng
 from loco_stream._locks import fork_safe_lock
+from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators.decision import Decision
-from loco_stream.estimators.inputs.categories import (
-    Categories,
-    TextColumn,
-    first_rows,
-    text_columns,
-)
+from loco_stream.estimators.inputs.categories import Categories, TextColumn
 from loco_stream.estimators.inputs.data_warnings import DataWarnings
 from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators.inputs.slots import FeatureSlots, plain_label, require_mapping
@@ -51,7 +47,6 @@ from loco_stream.persistence.content import Config, restoring
 __all__ = ["Float64", "ModelCore", "OneRow"]
 
 Float64 = NDArray[np.float64]
-_STRETCH = 4096  # rows of an array with texts that are widened at a time
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 _NO_PROBA = np.zeros((0, 0))
@@ -153,9 +148,8 @@ class ModelCore:
         n_classes = len(self.classes)
         n_known = self.slots.n_features
         try:
-            self.slots.register(features)
             slots = [self._slot_of(label) for label in labels]
-            new = self.slots.register_texts(texts)
+            new = self.slots.register(features, texts)
             self._ensure_room(len(self.classes))
         except MemoryError as error:
             sizes = f"{len(self.slots)} features and {len(self.classes)} classes"
@@ -359,7 +353,7 @@ class ModelCore:
         return ((), require_number("y", y)) if self.regression else ((plain_label(y),), 0.0)
 
     def placed_target(self, slots: Sequence[int], value: Any) -> tuple[int, Any]:
-        """Return slot and value as `learn_row` takes them; `slots` are those of the labels."""
+        """Return slot and value as a step takes them; `slots` are those of the labels."""
         return (slots[0] if slots else 0), value
 
     def deviations(self) -> Float64:
@@ -380,24 +374,44 @@ class ModelCore:
     def learn_row(
         self,
         x: Mapping[Hashable, Any],
-        slot: int,
+        labels: Sequence[Hashable],
         value: Any,
         times: Float64,
         tickets: Float64 = _NO_TICKETS,
     ) -> None:
-        """Learn a row whose features and class are admitted; `value` is that of each target."""
-        if self.slots.fill(x, self.row[0]):
-            if self.slots.has_new_texts(x.items()):
-                self.admit((), texts=x.items())
-                self.slots.fill(x, self.row[0])
-            self.slots.count_shared(x)
-        mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
+        """Learn a row by name; its new features, texts and labels get slots first.
+
+        Parameters
+        ----------
+        labels, value
+            As `read_target` returns them.
+        tickets
+            (1, size): what was predicted for the row when it was observed.
+
+        Raises
+        ------
+        InputError
+            The model would not fit in memory.
+        """
+        slots = self._admit_row(x, labels)
         n_before = self.n_seen if self.slots.categories.n else 0
-        self._run_one(mode, (slot, value), times, tickets=tickets)
+        mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
+        self._run_one(mode, self.placed_target(slots, value), times, tickets=tickets)
         if self.slots.categories.n:
+            self.slots.count_shared(x)
             self._count_texts(n_before)
         if self.warnings.due != math.inf:
             self.warn_of_columns()
+
+    def _admit_row(self, x: Mapping[Hashable, Any], labels: Sequence[Hashable]) -> list[int]:
+        """Write a row to learn into `row`; return the slots of its labels."""
+        is_whole = self.state is not None and self.slots.fill(x, self.row[0])
+        slots = [self.class_slots.get(label, -1) for label in labels]
+        if is_whole and -1 not in slots:
+            return slots
+        slots = self.admit(x, labels, x.items())
+        self.slots.fill(x, self.row[0])
+        return slots
 
     def warn_of_columns(self) -> None:
         """Warn of columns that brought nothing, once their first rows are learned."""
@@ -439,6 +453,11 @@ class ModelCore:
         decision = self.decision or Decision({}, {})
         return decision.slots(proba, self.classes, n_known)
 
+    def place_row(self, x: Mapping[Hashable, Any]) -> None:
+        """Write a row to predict into `row`; what has no slot is left out."""
+        if not self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
+            self.warnings.warn_unknown(x, self.slots.index)
+
     def answers_to(
         self,
         x: Mapping[Hashable, Any],
@@ -454,8 +473,7 @@ class ModelCore:
             require_mapping(x)
         if self.state is None:
             return self.no_answers(1)
-        if self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
-            self.warnings.warn_unknown(x, self.slots.index)
+        self.place_row(x)
         mode = step.PREDICT + _kind(in_stream)
         answers = self._run_one(mode, None, times, proba)
         if self.decision is None or self.scratch is None:
@@ -481,7 +499,8 @@ class ModelCore:
             return range(width)
         if width != known:
             raise InputError(
-                f"`X` must have {known} columns, as the model has features, got {width}; "
+                f"`X` must have {counted(known, 'column')}, as the model has features, "
+                f"got {width}; "
                 "pass `features` to name the columns"
             )
         return list(self.slots.index)
@@ -509,50 +528,6 @@ class ModelCore:
         for column in columns:
             column.mark(rows, part.start, self.slots.categories)
         return rows
-
-    def learn_table(
-        self,
-        given: Table,
-        names: Sequence[Hashable],
-        targets: tuple[NDArray[np.int64], Float64],
-        predicts: bool,
-        times: Float64,
-        proba: Float64 = _NO_PROBA,
-    ) -> Float64:
-        """Learn rows whose features and classes are admitted; return the answers.
-
-        Parameters
-        ----------
-        targets
-            Slots of the classes and target values, (n,) each.
-        """
-        if given.texts and self.slots.categories.bound:
-            answers = _TextRows(self, given, names, targets, times, proba).learn(predicts)
-        else:
-            rows = self.placed(given.numbers, names)
-            answers = self.run(rows, *targets, predicts=predicts, proba=proba, times=times)
-        self.warn_of_columns()
-        return answers
-
-    def predict_table(
-        self,
-        given: Table,
-        features: Iterable[Hashable] | None,
-        times: Float64,
-        columns: int,
-        in_stream: bool | None,
-    ) -> tuple[Float64, Float64]:
-        """Return answers (n,), and probabilities or half widths of intervals, (n, columns)."""
-        n = len(given.numbers)
-        names = self.names(given, features)
-        if self.state is None:
-            return self.no_answers(n), np.zeros((n, 0))
-        if not self.slots.knows_any(names):
-            self.warnings.warn_unknown(names, self.slots.index)
-        proba = np.zeros((n, columns))
-        rows = self.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        answers = self.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
-        return self.decided(answers, proba), proba
 
     # Copies and files
 
@@ -655,64 +630,3 @@ def _kind(in_stream: bool | None) -> int:
         return _KINDS[in_stream]
     except (KeyError, TypeError):
         raise InputError(f"`in_stream` must be True, False or None, got {in_stream!r}") from None
-
-
-class _TextRows:
-    """Rows of a table with texts, which get their slots row by row, as rows by name do."""
-
-    def __init__(
-        self,
-        core: ModelCore,
-        given: Table,
-        names: Sequence[Hashable],
-        targets: tuple[NDArray[np.int64], Float64],
-        times: Float64,
-        proba: Float64,
-    ) -> None:
-        self.core = core
-        self.given = given
-        self.names = names
-        self.labels, self.values = targets
-        self.times = times
-        self.proba = proba
-        self.columns = text_columns(names, given.texts)
-        self.answers = core.no_answers(len(self.labels))
-
-    def learn(self, predicts: bool) -> Float64:
-        """Learn all rows; return the answers, -1 where not predicted."""
-        core = self.core
-        begin = 0
-        for row in first_rows(self.columns, core.slots.categories):
-            texts = [(column.key, column.text(row)) for column in self.columns]
-            if core.slots.has_new_texts(texts):
-                self._learn_part(begin, row, predicts)
-                if predicts:  # before the new texts of the row are known
-                    self._predict(row)
-                core.admit((), texts=texts)
-                self._learn_part(row, row + 1, predicts=False)
-                begin = row + 1
-        self._learn_part(begin, len(self.labels), predicts)
-        for column in self.columns:
-            column.count_shared(core.slots.categories)
-        return self.answers
-
-    def _predict(self, row: int) -> None:
-        part = slice(row, row + 1)
-        rows = self.core.with_texts(self.given, self.names, self.columns, part)
-        times = self.times[part]
-        answers = self.core.run(rows, learns=False, proba=self.proba[part], times=times)
-        self.answers[row] = answers[0]
-
-    def _learn_part(self, begin: int, end: int, predicts: bool) -> None:
-        for first in range(begin, end, _STRETCH):
-            part = slice(first, min(first + _STRETCH, end))
-            answers = self.core.run(
-                self.core.with_texts(self.given, self.names, self.columns, part),
-                self.labels[part],
-                self.values[part],
-                predicts=predicts,
-                proba=self.proba[part],
-                times=self.times[part],
-            )
-            if predicts:
-                self.answers[part] = answers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import copy
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -486,6 +486,15 @@ class LOCOEstimator(base.Estimator):
         """
         return explain.explain_row(self._core, x, t, in_stream)
 
+    @overload
+    def explain(
+        self, X: Mapping[Any, Any], features: Iterable[Hashable] | None = None
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self, X: ArrayLike, features: Iterable[Hashable] | None = None
+    ) -> list[Explanation]: ...
+
     def explain(
         self, X: Any, features: Iterable[Hashable] | None = None
     ) -> Explanation | list[Explanation]:
@@ -577,7 +586,7 @@ class LOCOEstimator(base.Estimator):
     def encode_array(
         self, X: ArrayLike, features: Iterable[Hashable] | None = None
     ) -> NDArray[np.float32]:
-        """Return the input currents of each row, (n, lines), each from 0 to 1.
+        """Return the input currents of each row, (n, channels), each from 0 to 1.
 
         The running statistics of the features do not change.
 

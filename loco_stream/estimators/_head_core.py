@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._text import counted
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.learner.arrays.allocate import lengths_of
@@ -94,5 +95,7 @@ class HeadCore(TargetCore):
     ) -> None:
         super()._restore_groups(settings, arrays, lengths)
         if len(self.classes) != self.n_heads:
-            raise ValueError(f"it must have {self.n_heads} targets, got {len(self.classes)}")
+            raise ValueError(
+                f"it must have {counted(self.n_heads, 'target')}, got {len(self.classes)}"
+            )
         self.heads = restore_heads(self.layout, settings, arrays["heads"], lengths)

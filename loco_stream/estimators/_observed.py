@@ -58,8 +58,7 @@ def observe_one(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Ticke
     with core.lock:
         if core.n_seen == 0:
             return _empty_ticket(core, x, None)
-        if core.slots.fill(x, core.row[0]) and not core.slots.knows_any(x):
-            core.warnings.warn_unknown(x, core.slots.index)
+        core.place_row(x)
         return _observe(core, core.row, times, [x], None)[0]
 
 
@@ -127,18 +126,13 @@ def _empty_ticket(core: ModelCore, x: Any, names: tuple[Hashable, ...] | None) -
 
 def learn_ticket(core: ModelCore, ticket: Ticket, y: Any) -> None:
     """Learn a row whose label has come, from what was predicted at the time."""
-    labels, given = core.read_target(y)
+    labels, value = core.read_target(y)
     with core.lock:
         _check_ticket(core, ticket)
-        tickets = ticket.predicted[None, :]
-        slots = core.admit(ticket.x if ticket.features is None else ticket.features, labels)
-        slot, value = core.placed_target(slots, given)
-        if ticket.features is None:
-            core.learn_row(ticket.x, slot, value, NO_TIMES, tickets)
-        else:
-            row = core.placed(table(ticket.x).numbers, ticket.features)
-            core.run(row, np.array([slot]), np.array([value]), predicts=False, tickets=tickets)
-            core.warn_of_columns()
+        row = ticket.x
+        if ticket.features is not None:
+            row = dict(zip(ticket.features, row[0].tolist(), strict=True))
+        core.learn_row(row, labels, value, NO_TIMES, ticket.predicted[None, :])
         if core.learns_tickets_once:
             core.learned_tickets.add(ticket)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from loco_stream.errors import InputError
+from loco_stream.estimators._array_rows import predict_table
 from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._observed import new_tickets
 from loco_stream.estimators.inputs.categories import text_columns
@@ -74,7 +75,7 @@ def predict(
     n = len(given.numbers)
     remembers = core.options.remembers
     times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=remembers)
-    return core.predict_table(given, features, times, columns, in_stream)
+    return predict_table(core, given, features, times, columns, in_stream)
 
 
 def _sequence(X: ArrayLike) -> Table:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64, ModelCore, OneRow
 from loco_stream.estimators._saved_checks import check_names
@@ -119,13 +120,13 @@ class TargetCore(ModelCore):
             return column_names(targets, width)
         if self.classes and len(self.classes) != width:
             raise InputError(
-                f"`Y` must have {len(self.classes)} columns, as the model has targets, "
+                f"`Y` must have {counted(len(self.classes), 'column')}, as the model has targets, "
                 f"got {width}; pass `targets` to name the columns"
             )
         return list(self.classes) or range(width)
 
     def learn_matrix(self, X: Float64, names: Sequence[Hashable], Y: Float64) -> Float64:
-        """Return predictions of rows, each before it is learned: `learn_table` without checks.
+        """Return predictions of rows, each before it is learned, without checks.
 
         Parameters
         ----------
@@ -249,7 +250,9 @@ class TargetCore(ModelCore):
         lengths: tuple[int, int],
     ) -> None:
         if lengths[1] != max(len(self.classes), 1):
-            raise ValueError(f"it must have {lengths[1]} targets, got {len(self.classes)}")
+            raise ValueError(
+                f"it must have {counted(lengths[1], 'target')}, got {len(self.classes)}"
+            )
         self.targets = restore_targets(self.layout, settings, arrays["targets"], lengths)
 
 

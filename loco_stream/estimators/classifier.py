@@ -12,6 +12,7 @@ from river import base
 
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
+from loco_stream.estimators._array_rows import learn_table, predict_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -36,8 +37,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     Recursive least-squares readouts with different forgetting rates predict from the traces.
     Learned weights (the stacks) and a Bayesian mixture combine these and other experts into class
     probabilities. A separate layer of random spiking neurons never learns. A linear discriminant on
-    it and on the features retains every class and predicts classes that have long been absent (see
-    `predict_one`).
+    it and on the features retains every class and predicts dormant classes, which have not come for
+    long (see `predict_one`).
 
     Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the
     weight update from local credit is projected orthogonally to earlier inputs. Learning uses
@@ -74,7 +75,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         the class, as counted so far. `set_class_weight` changes it.
     retention
         Weight of earlier knowledge against recent rows, 0 to 1. With ``in_stream=None``, a higher
-        value lets a long-absent class be predicted on weaker evidence. Above 0, snapshots of
+        value lets a dormant class be predicted on weaker evidence. Above 0, snapshots of
         earlier models are kept and used again when their concept returns. 0: the model only adapts.
         Lower it if classes that vanish never return.
     memory
@@ -376,10 +377,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         label = plain_label(y)
         times = core.time_of(t)
         with core.lock:
-            slot = core.class_slots.get(label)
-            if slot is None or core.state is None or not core.slots.knows(tuple(x)):
-                (slot,) = core.admit(x, (label,))
-            core.learn_row(x, slot, 0.0, times)
+            core.learn_row(x, (label,), 0.0, times)
 
     def predict_one(
         self,
@@ -398,11 +396,11 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             Its time, as in `learn_one`.
         in_stream
             Which classes are likely a priori. True: the row is the next one of the stream, so
-            recent labels are evidence and long-absent classes are unlikely. False: the row may come
-            from anywhere, and every class learned so far is equally likely. None: as True, unless
-            the features point to a long-absent class more clearly than rows of the present classes
-            do; `retention` sets how clearly, and with 0 None equals True. All `predict_*` methods
-            take it.
+            recent labels are evidence and dormant classes, which have not come for long, are
+            unlikely. False: the row may come from anywhere, and every class learned so far is
+            equally likely. None: as True, unless the features point to a dormant class more clearly
+            than rows of the present classes do; `retention` sets how clearly, and with 0 None
+            equals True. All `predict_*` methods take it.
 
         Raises
         ------
@@ -603,7 +601,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         n = len(given.numbers)
         with core.lock:
             times, _ = core.times_of(t, sequence, n)
-            answers, proba = core.predict_table(given, features, times, self._capacity(), in_stream)
+            answers, proba = predict_table(
+                core, given, features, times, self._capacity(), in_stream
+            )
             return answers, proba[:, : len(core.classes)]
 
     def _learn_rows(
@@ -631,7 +631,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             core.sequence = last
             targets = (slots, np.zeros(n))
             n_known = self._known_before(slots) if decides else None
-            answers = core.learn_table(given, names, targets, predict_first, times, proba)
+            answers = learn_table(core, given, names, targets, predict_first, times, proba)
             return core.decided(answers, proba, n_known) if decides else answers, proba
 
     def _known_before(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:

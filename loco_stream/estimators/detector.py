@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
+from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
@@ -29,11 +30,13 @@ class DetectorScores(NamedTuple):
     """Scores of rows, each from before the row was learned.
 
     onset
-        (n,) float64, -log10 of the probability of a row as unusual as this one.
+        (n,) float64: how unusual a row is beside all rows before it, as -log10 of the probability
+        of such a row. It is high where something begins, and falls as the detector learns it.
     state
-        (n,) float64, the same, but computed as if nothing of the last 300 rows were known yet.
+        (n,) float64: the same beside the rows of more than 300 rows ago. It stays high while
+        what began goes on.
     alarm
-        (n,) bool.
+        (n,) bool: whether the row raised an alarm; the onset score decides.
 
     Examples
     --------
@@ -51,10 +54,11 @@ class LOCODetector(AnomalyDetector):
     """Detects anomalies in a stream without labels, in one pass and with bounded memory.
 
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
-    value together with the residual of a forecast by the spiking network. Scores are -log10 of a
-    probability: a score of 2 is expected in 1 % of normal rows, 3 in 0.1 %. The *onset* score rises
-    when something new begins, and wears off as the detector learns it. The *state* score stays high
-    for up to 300 rows while the stream stays in a region that is new.
+    value together with the residual of a forecast by the spiking network. A row gets two scores,
+    each -log10 of a probability: 2 is expected in 1 % of normal rows, 3 in 0.1 %. The *onset* score
+    tells that something new begins: it is high in the first rows of an event, wears off as the
+    detector learns it, and decides about alarms. The *state* score tells that the event goes on: it
+    stays high for up to 300 rows while the stream stays in a region that is new.
 
     A row may hold numbers, texts and missing values, and columns may appear later. The first 100
     values of a column set its scales and score 0. The rarer a text or a missing value is, the
@@ -66,8 +70,9 @@ class LOCODetector(AnomalyDetector):
     Parameters
     ----------
     every
-        Mean number of rows between false alarms on a stream in which nothing changes, 10 to 1e9.
-        Raise it for fewer alarms.
+        Rows per alarm while nothing changes, 10 to 1e9: at 1000, one in 1,000 such rows raises a
+        false alarm on average. Every row is scored and learned, whatever the value. Raise it for
+        fewer and more certain alarms.
     memory
         Shortest and longest time constant of the forecast's memory, in rows, 1e-3 to 1e6. None:
         0.3 to 50. Raise the longest one for streams with slower rhythms.
@@ -149,7 +154,10 @@ class LOCODetector(AnomalyDetector):
         return tuple(self._core.columns)
 
     def score_one(self, x: Mapping[Any, Any], t: Any = None) -> float:
-        """Return the onset score of a row; 0.0 in the first 100 rows. Changes nothing.
+        """Return how unusual a row is beside all learned ones; changes nothing.
+
+        It is the onset score, see the class: -log10 of the probability of such a row, from 0; 0.0
+        in the first 100 rows.
 
         Parameters
         ----------
@@ -261,7 +269,7 @@ class LOCODetector(AnomalyDetector):
         known = tuple(self._core.columns)
         if known and len(known) != width:
             raise InputError(
-                f"`X` must have {len(known)} columns, as the detector has, got {width}; "
+                f"`X` must have {counted(len(known), 'column')}, as the detector has, got {width}; "
                 "pass `features` to name the columns"
             )
         return known or range(width)

@@ -46,7 +46,7 @@ def to_network(core: ModelCore, layer: int | None) -> Network:
 def encode_array(
     core: ModelCore, X: ArrayLike, features: Iterable[Hashable] | None
 ) -> NDArray[np.float32]:
-    """Return the input currents of each row, (n, lines)."""
+    """Return the input currents of each row, (n, channels)."""
     given = table(X)
     n = len(given.numbers)
     with core.lock:
@@ -54,11 +54,11 @@ def encode_array(
             raise InputError("`encode_array` needs a model that has learned at least 1 row")
         names = core.names(given, features)
         rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        lines = np.zeros((n, len(core.slots) * core.settings.n_fields), np.float32)
-        for row, line in zip(rows, lines, strict=True):
+        currents = np.zeros((n, len(core.slots) * core.settings.n_fields), np.float32)
+        for row, own in zip(rows, currents, strict=True):
             core.run(row[None, :], learns=False)
-            line[:] = core.scratch.code.lines[: len(line)]
-        return lines
+            own[:] = core.scratch.code.channels[: len(own)]
+        return currents
 
 
 def _check(options: ModelOptions) -> None:
@@ -98,8 +98,8 @@ def _network(core: ModelCore, settings: Settings, state: State, layer: int) -> N
     net = state.net
     n_post = int(net.n_post[layer])
     if layer == 0:
-        n_lines = int(state.counts.n_features) * settings.n_fields
-        weights = net.weights[:n_lines, :n_post]
+        n_channels = int(state.counts.n_features) * settings.n_fields
+        weights = net.weights[:n_channels, :n_post]
     else:
         weights = net.deep_weights[layer - 1, : int(net.n_post[layer - 1]), :n_post]
     scale = float(np.float32(net.gain[layer])) * settings.tau / settings.window

@@ -11,6 +11,7 @@ from river import base
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _sequences
+from loco_stream.estimators._array_rows import learn_table, predict_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -159,8 +160,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         names, given = core.read_target(y)
         times = core.time_of(t)
         with core.lock:
-            slots = core.admit(x, names)
-            core.learn_row(x, *core.placed_target(slots, given), times)
+            core.learn_row(x, names, given, times)
 
     def predict_one(
         self, x: dict[Hashable, object], t: float | None = None
@@ -362,7 +362,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         with core.lock:
             times, _ = core.times_of(t, sequence, n)
             width = len(core.classes) * len(COVERAGES)
-            return core.predict_table(given, features, times, width, True)
+            return predict_table(core, given, features, times, width, True)
 
     def _learn_rows(
         self,
@@ -391,7 +391,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             values[:, slots] = known
             radii = core.no_radii(n if wants_radii else 0)
             both = (np.zeros(n, np.int64), values)
-            return core.learn_table(given, names, both, predict_first, times, radii), radii
+            return learn_table(core, given, names, both, predict_first, times, radii), radii
 
 
 def _target_columns(Y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:

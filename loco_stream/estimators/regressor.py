@@ -11,6 +11,7 @@ from river import base
 
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
+from loco_stream.estimators._array_rows import learn_table, predict_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._observed import learn_ticket
@@ -110,9 +111,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         value = require_number("y", y)
         times = core.time_of(t)
         with core.lock:
-            if core.state is None or not core.slots.knows(tuple(x)):
-                core.admit(x)
-            core.learn_row(x, 0, value, times)
+            core.learn_row(x, (), value, times)
 
     def predict_one(
         self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
@@ -289,7 +288,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         n = len(given.numbers)
         with core.lock:
             times, _ = core.times_of(t, sequence, n)
-            return core.predict_table(given, features, times, len(COVERAGES), in_stream)
+            return predict_table(core, given, features, times, len(COVERAGES), in_stream)
 
     def _learn_rows(
         self,
@@ -315,7 +314,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             slots = np.zeros(n, np.int64)
             radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
             known = (slots, values)
-            return core.learn_table(given, names, known, predict_first, times, radii), radii
+            return learn_table(core, given, names, known, predict_first, times, radii), radii
 
 
 def coverage_level(coverage: float) -> int:

@@ -68,9 +68,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     >>> load(path).predict_one({"a": 1.0})
     'yes'
     """
-    if is_pipeline(
-        model
-    ):  # asked first: to river a pipeline is an instance of its last step's class
+    if is_pipeline(model):  # first: to river a pipeline is an instance of its last step's class
         config, arrays = export_pipeline(model)
     elif isinstance(model, LOCOEstimator | LOCOForecaster | LOCODetector):
         config, arrays = model.export_state()

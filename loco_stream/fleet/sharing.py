@@ -116,13 +116,13 @@ def pool(
 def _by_discriminant(model: LOCOClassifier) -> LOCOClassifier:
     """Return a copy that answers by its discriminant alone.
 
-    The discriminant answers for classes that have been absent for long: here, for all.
+    The discriminant answers for dormant classes: here, all are.
     """
     config, arrays = model.export_state()
-    absent = {
+    dormant = {
         name: np.zeros_like(arrays[name]) for name in ("classes.last_seen", "classes.patience")
     }
-    return LOCOClassifier.from_state(config, {**arrays, **absent})
+    return LOCOClassifier.from_state(config, {**arrays, **dormant})
 
 
 class PoolSchedule:

@@ -1,8 +1,8 @@
-"""From a row of numbers to input lines: running scales that settle, and graded receptive fields.
+"""From a row of numbers to channels: running scales that settle, and graded receptive fields.
 
-A line carries a number from 0 to 1, a constant current for the whole window. A masked value is NaN,
-infinite or beyond 1e30: its lines are 0, it counts in no statistic, and it is 0 (the mean) for the
-linear part of the readout.
+A channel carries a number from 0 to 1, a constant current for the whole window. A masked value is
+NaN, infinite or beyond 1e30: its channels are 0, it counts in no statistic, and it is 0 (the mean)
+for the linear part of the readout.
 
 A scale settles after `SETTLE` values of a feature, because features that keep moving make every
 readout stale that is meant to remember. Values that stand apart do not enter it. It is learned
@@ -377,11 +377,11 @@ def _restart(statistics, f, value):
 
 
 @kernel
-def encode_fields(x, scaled, n_features, n_fields, lines, rows):
-    """Encode each feature by Gaussian receptive fields; return how many lines are not 0.
+def encode_fields(x, scaled, n_features, n_fields, channels, rows):
+    """Encode each feature by Gaussian receptive fields; return how many channels are not 0.
 
-    A line carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Line f * n_fields + m
-    is field m of feature f.
+    A channel carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Channel
+    f * n_fields + m is field m of feature f.
 
     Parameters
     ----------
@@ -391,10 +391,10 @@ def encode_fields(x, scaled, n_features, n_fields, lines, rows):
         (n_features or more,) float32.
     n_features, n_fields
         int64.
-    lines
+    channels
         (n_features * n_fields or more,) float32, all 0 beforehand; written.
     rows
-        int32, written: which lines are not 0, ascending.
+        int32, written: which channels are not 0, ascending.
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
     n = np.int64(0)  # a literal 0 would be compiled separately
@@ -409,9 +409,9 @@ def encode_fields(x, scaled, n_features, n_fields, lines, rows):
             above = math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD
             strength = above / (1.0 - FIELD_THRESHOLD)
             if strength > 0.0:
-                line = f * n_fields + m
-                lines[line] = np.float32(strength)
-                rows[n] = line
+                channel = f * n_fields + m
+                channels[channel] = np.float32(strength)
+                rows[n] = channel
                 n += 1
     return n
 
@@ -429,13 +429,13 @@ def intensity(value, statistics, f):
 
 
 @kernel
-def encode_intensities(x, statistics, n_features, lines, rows):
-    """Encode each feature by one line, its position in the running range; see `encode_fields`."""
+def encode_intensities(x, statistics, n_features, channels, rows):
+    """Encode each feature as its position in the running range; see `encode_fields`."""
     n = np.int64(0)  # a literal 0 would be compiled separately
     for f in range(n_features):
         strength = np.float32(intensity(x[f], statistics, f))
         if strength > np.float32(0.0):
-            lines[f] = strength
+            channels[f] = strength
             rows[n] = f
             n += 1
     return n

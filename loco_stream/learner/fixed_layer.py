@@ -81,7 +81,7 @@ class FixedLayerState(NamedTuple):
     the first row, 0 before it
     biases: in thresholds per window
     center, factor: of each feature; a value is encoded as (value - center) * factor, in standard
-    deviations, or in ranges where a feature has one line
+    deviations, or in ranges where a feature has one channel
     n_values: values that its scale was taken from, from the first on that varied
     power, n_rows: mean square of an encoded feature, and rows that it was taken from
     """
@@ -103,7 +103,7 @@ class FixedLayerScratch(NamedTuple):
     carried: what is left of the means of the rows before
     norms: of the weights of each neuron
     drives: weighted inputs
-    outputs: the trace of each neuron, then the lines of the skip connection
+    outputs: the trace of each neuron, then the outputs of the skip connection
     """
 
     code: Annotated[NDArray[np.float32], axes("spans*scaled")]
@@ -200,8 +200,8 @@ def run_fixed_layer(settings, state, scratch):
 def _write_skip(own, work, n_features):
     """Write the encoded features behind the traces.
 
-    Where there are more features than the n lines, line j is the sum of features j, j + n, j + 2 n
-    and so on; each after the first has the sign of its weight to the first neuron.
+    Where there are more features than the n outputs, output j is the sum of features j, j + n,
+    j + 2 n and so on; each after the first has the sign of its weight to the first neuron.
 
     Parameters
     ----------

@@ -35,20 +35,20 @@ def _is_cached(x, row, n, valid_for, n_seen):
 
 @kernel
 def _encode(settings, state, scratch, x):
-    """Scale and encode a row, and keep it; return how many lines are not 0."""
+    """Scale and encode a row, and keep it; return how many channels are not 0."""
     code = scratch.code
     n_features = state.counts.n_features
     for f in range(n_features):
         scratch.given[f] = x[f]
     x = scratch.row
     without_fillers(scratch.given, n_features, state.scale_guard, x)
-    for r in range(max(scratch.cache.n_lines, 0)):
-        code.lines[code.rows[r]] = np.float32(0.0)
+    for r in range(max(scratch.cache.n_channels, 0)):
+        code.channels[code.rows[r]] = np.float32(0.0)
     scale(x, n_features, state.statistics, scratch.scaled)
     if settings.n_fields > 1:
         n_fields = settings.n_fields
-        return encode_fields(x, scratch.scaled, n_features, n_fields, code.lines, code.rows)
-    return encode_intensities(x, state.statistics, n_features, code.lines, code.rows)
+        return encode_fields(x, scratch.scaled, n_features, n_fields, code.channels, code.rows)
+    return encode_intensities(x, state.statistics, n_features, code.channels, code.rows)
 
 
 @kernel
@@ -75,9 +75,9 @@ def forward_pass(settings, state, scratch, x, t):
     if same_time and _is_cached(x, scratch.given, n_features, cache.valid_for, n_seen):
         return True
     times.row = t
-    cache.n_lines = _encode(settings, state, scratch, x)
+    cache.n_channels = _encode(settings, state, scratch, x)
     if settings.max_delay > 0:
-        set_code(scratch.code, cache.n_lines, scratch.lagged)
+        set_code(scratch.code, cache.n_channels, scratch.lagged)
     net = state.net
     clean = scratch.clean
     no_noise = np.float32(0.0)

@@ -115,7 +115,8 @@ def run_hidden(settings, state, scratch, weights, deep_weights, noise_scale, out
     Parameters
     ----------
     weights, deep_weights
-        Those of `Net`, or of a snapshot: (lines, neurons) and (layers - 1, below, above) float32.
+        Those of `Net`, or of a snapshot: (channels, neurons) and (layers - 1, below, above), both
+        float32.
     noise_scale
         float32: `scratch.neurons.noise` times this is added to the drives; 0: it is not read.
     out
@@ -132,8 +133,8 @@ def run_hidden(settings, state, scratch, weights, deep_weights, noise_scale, out
             targets = state.context.delay_targets
             weigh_delayed(settings, weighted, weights, n_post, targets, scratch.lagged)
         elif layer == 0:
-            n_lines = scratch.cache.n_lines
-            weigh_rows(weighted, weights, n_post, code.lines, 0, code.rows, n_lines)
+            n_channels = scratch.cache.n_channels
+            weigh_rows(weighted, weights, n_post, code.channels, 0, code.rows, n_channels)
         else:
             below = net.first[layer - 1]
             n_rows = nonzero(out.traces, below, net.n_post[layer - 1], rows)

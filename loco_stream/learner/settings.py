@@ -35,7 +35,7 @@ class Settings(NamedTuple):
     learns: hidden layers change
     credit, mirrors: position of the credit rule in `CREDIT_RULES`; the readout mirrors its changes
     projection: position in `PROJECTIONS`
-    block: input lines per block of a projector
+    block: input channels per block of a projector
     plastic: share of the neurons that learn
     noise: size of a perturbation, in thresholds per window
     learning_rate, orthogonality, projector_leak: of the hidden layers

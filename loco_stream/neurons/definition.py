@@ -92,6 +92,12 @@ class EventOperations:
         with this operation receive the spikes of a time window in any order, as long as their
         positive changes add up to less than ``state[i].margin``, which `silent_until_horizon` sets
         to the distance to the threshold.
+
+    Examples
+    --------
+    >>> from loco_stream import neurons
+    >>> neurons.find("izhikevich").events.psp_scale is None
+    True
     """
 
     receive: Kernel
@@ -134,6 +140,12 @@ class WindowOperations:
     as_network
         Whether a `Network` of this model with constant currents fires as the window does, so that
         the estimators can export their layers.
+
+    Examples
+    --------
+    >>> from loco_stream import neurons
+    >>> [name for name in ("lif", "alif") if neurons.find(name).window.as_network]
+    ['lif']
     """
 
     settings: Callable[..., Any]
@@ -201,6 +213,12 @@ class NeuronModel:
         The node type that `Network.to_nir` writes; None: the model cannot be exported.
     dense
         Operations on dense feed-forward nets without delays; None: the event loop runs them.
+
+    Examples
+    --------
+    >>> from loco_stream import neurons
+    >>> neurons.find("lif").leaky, neurons.find("izhikevich").leaky
+    (True, False)
     """
 
     name: str
@@ -284,7 +302,13 @@ def _check_kind(model: NeuronModel) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all models in the order of registration."""
+    """Return the names of all models in the order of registration.
+
+    Examples
+    --------
+    >>> names()[:3]
+    ('lif', 'alif', 'izhikevich')
+    """
     return tuple(_BY_NAME)
 
 
@@ -295,6 +319,11 @@ def find(name: str) -> NeuronModel:
     ------
     ConfigError
         There is none; the message lists all names.
+
+    Examples
+    --------
+    >>> find("alif").parameters["tau_adapt"]
+    100.0
     """
     model = _BY_NAME.get(name) if isinstance(name, str) else None
     if model is None:
@@ -303,7 +332,18 @@ def find(name: str) -> NeuronModel:
 
 
 def model_of(kind: type[tuple[object, ...]]) -> NeuronModel:
-    """Return the model with this `kind`."""
+    """Return the model with this `kind`.
+
+    Raises
+    ------
+    KeyError
+        No registered model has it.
+
+    Examples
+    --------
+    >>> model_of(find("lif").kind).name
+    'lif'
+    """
     return _BY_KIND[kind]
 
 
@@ -314,6 +354,11 @@ def window_of(kind: type[tuple[object, ...]]) -> WindowOperations:
     ------
     ConfigError
         It has none.
+
+    Examples
+    --------
+    >>> window_of(find("lif").kind).options
+    ('reset', 'dt')
     """
     model = model_of(kind)
     if model.window is None:

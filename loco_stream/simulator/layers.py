@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from loco_stream._text import counted
 from loco_stream.errors import ConfigError
 from loco_stream.neurons import NeuronModel, find
 from loco_stream.neurons.definition import Records
@@ -151,7 +152,8 @@ def describe(
 def _check_sizes(i: int, n: int, n_rows: int) -> None:
     if n_rows != n:
         raise ConfigError(
-            f"`weights[{i}]` must have {n} rows, one per neuron of layer {i - 1}, got {n_rows}"
+            f"`weights[{i}]` must have {counted(n, 'row')}, one per neuron of layer {i - 1}, "
+            f"got {n_rows}"
         )
 
 

@@ -359,6 +359,23 @@ class Network:
         """Set every neuron to rest and forget spikes under way."""
         self._net.reset()
 
+    @overload
+    def run_many(
+        self,
+        samples: Iterable[Any],
+        duration: float,
+        record: Literal["spikes"] = "spikes",
+        threads: int | None = None,
+    ) -> list[SpikeRecord]: ...
+    @overload
+    def run_many(
+        self,
+        samples: Iterable[Any],
+        duration: float,
+        record: Literal["counts"],
+        threads: int | None = None,
+    ) -> list[list[NDArray[np.int64]]]: ...
+
     def run_many(
         self,
         samples: Iterable[Any],

@@ -24,7 +24,7 @@ ROWS = [
     (
         "few.csv",
         GOOD + "1,2\n",
-        "line 8 of few.csv must have 3 fields as the header, got 2",
+        "line 8 of few.csv must have 3 fields, as the header has, got 2",
         6,
         "too few fields",
     ),

@@ -498,3 +498,6 @@ def test_a_nir_file_is_printed_checked_and_run(loco, tmp_path):
         assert f"spikes         {run['counts'].sum()} in 2 samples of 50 steps" in shown.output
     (tmp_path / "bad.nir").write_text("no net")
     assert "cannot read bad.nir as a NIR file" in refused(loco("nir", "bad.nir"))
+    elsewhere = loco("nir", str(tmp_path / "net.nir"), "--save", "none/run.npz")
+    assert "--save: cannot write none/run.npz" in refused(elsewhere)
+    assert "spikes" not in elsewhere.output  # refused before the run

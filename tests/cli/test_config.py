@@ -90,7 +90,7 @@ def test_a_run_from_a_file(file, tmp_path):
     [
         ("chekpoint = 's'", "`serve` has no option 'chekpoint'; did you mean 'checkpoint'"),
         ("checkpoint = ['a']", "`checkpoint` must be one value, got a list"),
-        ("seed = true", "`seed` must be no truth value, got True"),
+        ("seed = true", "`seed` must be a value other than true and false, got True"),
         ("dashboard = 1", "`dashboard` must be true or false, got 1"),
         ("seed = -1", "Invalid value for '--seed'"),
         ("source = 'redis://h/rows?idle=x'", "redis: `idle` must be a duration"),

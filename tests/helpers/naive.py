@@ -225,8 +225,8 @@ def encode_fields(x, scaled, n_fields):
     place = np.clip(np.asarray(scaled, float), -encoding.FIELD_RANGE, encoding.FIELD_RANGE)
     activation = np.exp(-0.5 * ((place[:, None] - centres) / width) ** 2)
     threshold = encoding.FIELD_THRESHOLD
-    lines = np.maximum((activation - threshold) / (1.0 - threshold), 0.0)
-    return (lines * [[not is_masked(value)] for value in x]).ravel()
+    channels = np.maximum((activation - threshold) / (1.0 - threshold), 0.0)
+    return (channels * [[not is_masked(value)] for value in x]).ravel()
 
 
 # Neurons in a window

@@ -131,18 +131,18 @@ class Learner:
         self.target = naive.Target()
         self.residuals = []
         self.risks = 1.0 - np.array(COVERAGES)
-        n_lines = n_features * self.settings.n_fields
-        self._start_hidden(n_lines)
-        self._start_delays(n_lines)
+        n_channels = n_features * self.settings.n_fields
+        self._start_hidden(n_channels)
+        self._start_delays(n_channels)
         self._start_context()
         self._start_members(n_features, n_classes)
         self._start_ensemble(n_features, n_classes)
         self._start_fixed(n_features, n_classes)
 
-    def _start_hidden(self, n_lines):
+    def _start_hidden(self, n_channels):
         s = self.settings
         n_layers = len(self.sizes)
-        below = [n_lines, *self.sizes[:-1]]
+        below = [n_channels, *self.sizes[:-1]]
         pairs = zip(below, self.sizes, strict=True)
         self.weights = [start_weights(s, layer, *pair) for layer, pair in enumerate(pairs)]
         self.projectors = [np.eye(n) for n in below]
@@ -156,11 +156,11 @@ class Learner:
         self.cluster_sizes = []
         self.inverses = [None] * n_layers
 
-    def _start_delays(self, n_lines):
-        """Draw the lag of every synapse of the first layer, (lines, neurons)."""
+    def _start_delays(self, n_channels):
+        """Draw the lag of every synapse of the first layer, (channels, neurons)."""
         s = self.settings
         n_post = self.sizes[0]
-        self.lags = np.zeros((n_lines, n_post), int)
+        self.lags = np.zeros((n_channels, n_post), int)
         if s.max_delay:
             undelayed = np.zeros(n_post, bool)
             if s.longest:
@@ -170,10 +170,10 @@ class Learner:
             ends = [(lag + 1) * rest // (s.max_delay + 1) for lag in range(s.max_delay + 1)]
             of_rest = np.searchsorted(ends, np.arange(rest), side="right")
             in_order = np.r_[np.zeros(n_undelayed, int), of_rest]
-            targets = delay_targets(s, n_lines, n_post)
+            targets = delay_targets(s, n_channels, n_post)
             np.put_along_axis(self.lags, targets, in_order[None, :], axis=1)
             assert not self.lags[:, undelayed].any()
-        self.past = np.zeros((s.max_delay, n_lines))
+        self.past = np.zeros((s.max_delay, n_channels))
         self.run_of = (None, 0.0)
 
     def _start_context(self):
@@ -274,7 +274,7 @@ class Learner:
     def run_hidden(self, weights, noise=0.0):
         """Return traces and weighted inputs of all layers, and this row's part of the traces."""
         s = self.settings
-        below = self.lines
+        below = self.channels
         fresh = []
         traces = []
         weighted = []
@@ -290,9 +290,9 @@ class Learner:
         return np.concatenate(traces), weighted, np.concatenate(fresh)
 
     def lagged(self):
-        """Return what each synapse of the first layer carries, (lines, neurons)."""
-        rows = np.vstack([self.lines, self.past])
-        return rows[self.lags, np.arange(len(self.lines))[:, None]]
+        """Return what each synapse of the first layer carries, (channels, neurons)."""
+        rows = np.vstack([self.channels, self.past])
+        return rows[self.lags, np.arange(len(self.channels))[:, None]]
 
     def forward(self, x, t=math.nan, then=None):
         """Run the row at time `t`, or one that was observed then, through all experts."""
@@ -309,7 +309,7 @@ class Learner:
         intensities = np.array([feature.intensity(value) for feature, value in pairs])
         self.scaled = scaled
         has_fields = s.n_fields > 1
-        self.lines = naive.encode_fields(x, scaled, s.n_fields) if has_fields else intensities
+        self.channels = naive.encode_fields(x, scaled, s.n_fields) if has_fields else intensities
         self.traces, self.weighted, self.fresh = self.run_hidden(self.weights)
         self.z = np.concatenate([self.traces, [1.0], scaled if has_fields else intensities])
         self.predict_experts(x)
@@ -459,7 +459,7 @@ class Learner:
         self.kept = self.traces
         if self.settings.n_means:
             self.fixed.keep()
-        self.past = np.vstack([self.lines, self.past])[: self.settings.max_delay]
+        self.past = np.vstack([self.channels, self.past])[: self.settings.max_delay]
         if t > self.last:
             self.gaps.append(t - self.last)
         self.last = t
@@ -809,7 +809,7 @@ class Learner:
         if self.regression and self.delayed_values.in_use:
             credit = np.where(self.time_constants > 0.0, 0.0, credit)
         pairs = zip(self.borders[:-2], self.borders[1:-1], strict=True)
-        inputs = [self.lines, *(self.traces[a:b] for a, b in pairs)]
+        inputs = [self.channels, *(self.traces[a:b] for a, b in pairs)]
         cluster = self.choose_cluster(inputs) if s.projection == CLUSTERS else -1
         for layer, x in enumerate(inputs):
             own = credit[self.borders[layer] : self.borders[layer + 1]].copy()
@@ -858,7 +858,7 @@ class Learner:
     def choose_cluster(self, inputs):
         """Return the row's cluster, founded if need be; it has directions at every layer."""
         means = [directions[0][0] for directions in self.clusters]
-        cluster = naive.choose_cluster(self.lines, means, self.settings.n_clusters)
+        cluster = naive.choose_cluster(self.channels, means, self.settings.n_clusters)
         if cluster == len(self.clusters):
             rank = self.settings.rank
             self.clusters.append([np.vstack([x, np.zeros((rank - 1, len(x)))]) for x in inputs])

@@ -41,8 +41,8 @@ def assert_same_state(model, twin, atol):
     settings = model._core.settings
     known = twin.known
     net = state.net
-    lines = len(twin.lines)
-    np.testing.assert_allclose(net.weights[:lines], twin.weights[0], atol=atol)
+    channels = len(twin.channels)
+    np.testing.assert_allclose(net.weights[:channels], twin.weights[0], atol=atol)
     for layer in range(1, settings.n_layers):
         deep = net.deep_weights[layer - 1][: twin.sizes[layer - 1], : twin.sizes[layer]]
         np.testing.assert_allclose(deep, twin.weights[layer], atol=atol)
@@ -50,7 +50,7 @@ def assert_same_state(model, twin, atol):
     projector = state.projections.recursive.first
     if projector.size:
         blocks = twin.blocks_of_projector(0)[:, : projector.shape[1]]
-        np.testing.assert_allclose(projector[:lines], blocks, atol=atol)
+        np.testing.assert_allclose(projector[:channels], blocks, atol=atol)
     np.testing.assert_allclose(net.gain, twin.gains, rtol=atol)
     if settings.recursive and not settings.regression:
         corrections = state.calibration.log_weights.ravel()

@@ -62,20 +62,20 @@ def run(rows):
         yield row.copy(), scaled.copy(), before, masked
 
 
-def lines_of(kernel, *args, n_lines):
-    """Return the lines that the kernel wrote, after checking its list of those that are not 0."""
-    lines = np.zeros(n_lines, np.float32)
-    rows = np.full(n_lines, -1, np.int32)
-    n = kernel(*args, lines, rows)
-    assert rows[:n].tolist() == np.flatnonzero(lines).tolist()
-    assert np.all((lines >= 0.0) & (lines <= 1.0))
-    return lines
+def channels_of(kernel, *args, n_channels):
+    """Return the channels that the kernel wrote, after checking which are not 0."""
+    channels = np.zeros(n_channels, np.float32)
+    rows = np.full(n_channels, -1, np.int32)
+    n = kernel(*args, channels, rows)
+    assert rows[:n].tolist() == np.flatnonzero(channels).tolist()
+    assert np.all((channels >= 0.0) & (channels <= 1.0))
+    return channels
 
 
 def nine_fields(value, z):
     """Return the code of one feature by nine fields."""
     row = np.array([value])
-    return lines_of(encoding.encode_fields, row, np.float32([z]), 1, 9, n_lines=9)
+    return channels_of(encoding.encode_fields, row, np.float32([z]), 1, 9, n_channels=9)
 
 
 @settings(max_examples=150, deadline=None)
@@ -124,8 +124,10 @@ def test_fields_equal_the_twin(values, n_fields, masked):
     if masked < len(row):
         row[masked] = np.nan
     n = len(row)
-    lines = lines_of(encoding.encode_fields, row, scaled, n, n_fields, n_lines=n * n_fields)
-    np.testing.assert_allclose(lines, naive.encode_fields(row, scaled, n_fields), atol=1e-6)
+    channels = channels_of(
+        encoding.encode_fields, row, scaled, n, n_fields, n_channels=n * n_fields
+    )
+    np.testing.assert_allclose(channels, naive.encode_fields(row, scaled, n_fields), atol=1e-6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -133,18 +135,20 @@ def test_fields_equal_the_twin(values, n_fields, masked):
 def test_intensities_equal_the_twin(rows):
     twins = [naive.Feature() for _ in rows[0]]
     for row, _, before, _ in run(rows):
-        lines = lines_of(encoding.encode_intensities, row, before, len(row), n_lines=len(row))
+        channels = channels_of(
+            encoding.encode_intensities, row, before, len(row), n_channels=len(row)
+        )
         expected = [twin.intensity(value) for twin, value in zip(twins, row, strict=True)]
-        np.testing.assert_allclose(lines, expected, atol=1e-6)
+        np.testing.assert_allclose(channels, expected, atol=1e-6)
         for twin, value in zip(twins, row, strict=True):
             twin.learn(value)
 
 
 def test_a_line_is_strongest_in_the_middle_of_its_field_and_distant_fields_are_silent():
-    lines = nine_fields(0.0, 0.0)
-    assert np.flatnonzero(lines).tolist() == [3, 4, 5]
-    assert lines[4] == 1.0
-    assert lines[3] == lines[5] < 1.0
+    channels = nine_fields(0.0, 0.0)
+    assert np.flatnonzero(channels).tolist() == [3, 4, 5]
+    assert channels[4] == 1.0
+    assert channels[3] == channels[5] < 1.0
 
 
 def test_lines_are_continuous_in_the_value():

@@ -310,9 +310,9 @@ class Layers:
         net = self.state.net
         if index == 0:
             code = self.scratch.code
-            n_lines = self.state.counts.n_features * self.settings.n_fields
-            n_rows = self.scratch.cache.n_lines
-            return LayerInput(0, net.weights, code.lines, 0, n_lines, code.rows, n_rows)
+            n_channels = self.state.counts.n_features * self.settings.n_fields
+            n_rows = self.scratch.cache.n_channels
+            return LayerInput(0, net.weights, code.channels, 0, n_channels, code.rows, n_rows)
         first = net.first[index - 1]
         n = int(net.n_post[index - 1])
         rows = np.arange(n, dtype=np.int32)

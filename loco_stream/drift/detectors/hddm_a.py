@@ -103,12 +103,12 @@ def _number(place: int) -> property:
 
 
 class HDDMA:
-    """The test; parameters are those of river, whose errors and alarms it reproduces.
+    """The test, with parameters, errors and alarms of river's `drift.binary.HDDM_A`.
 
     Parameters
     ----------
     drift_confidence, warning_confidence
-        Probability, in (0, 1], with which an alarm or a warning is false.
+        Probability, above 0 and up to 1, with which an alarm or a warning is false.
     two_sided_test
         Whether the test fires when errors become fewer too.
     """
@@ -127,7 +127,7 @@ class HDDMA:
         two_sided_test: bool = False,
     ) -> None:
         if not (0.0 < drift_confidence <= 1.0 and 0.0 < warning_confidence <= 1.0):
-            raise ValueError("confidences must be in (0, 1]")
+            raise ValueError("confidences must be above 0 and at most 1")
         self.drift_confidence = drift_confidence
         self.warning_confidence = warning_confidence
         self.two_sided_test = bool(two_sided_test)

@@ -130,10 +130,10 @@ def _shares(settings: Settings, state: State, scratch: Scratch) -> Float64:
     traces = scratch.clean.traces[: settings.n_hidden].astype(np.float64)
     drives = scratch.clean.drives.astype(np.float64)
     fresh = scratch.clean.fresh.astype(np.float64)
-    lines = scratch.code.lines.astype(np.float64)
+    channels = scratch.code.channels.astype(np.float64)
     first = _undelayed(settings, state)
-    by_line = lines[:, None] * first
-    by_field = by_line.reshape(-1, settings.n_fields, first.shape[1])
+    by_channel = channels[:, None] * first
+    by_field = by_channel.reshape(-1, settings.n_fields, first.shape[1])
     by_slot = by_field.sum(axis=1)[:n_slots].T
     ends = [0, *np.cumsum(sizes).tolist()]
     parts: list[Float64] = []

@@ -49,6 +49,17 @@ class Explanation:
         decomposed, the discriminant, recent labels and what followed the last label each add to the
         log-odds of the prediction against the mean of the other classes. Regression: the share of
         the ensemble, of the last value, and of linear models of both.
+
+    Examples
+    --------
+    >>> from loco_stream import LOCORegressor
+    >>> model = LOCORegressor(hidden_sizes=(8,), seed=1)
+    >>> for i in range(200):
+    ...     model.learn_one({"load": i % 10, "noise": i % 7}, 3.0 * (i % 10))
+    >>> why = model.explain_one({"load": 9, "noise": 3})
+    >>> terms = [*why.features.values(), why.base, why.before, why.nearest]
+    >>> abs(sum(terms) - why.score) < 1e-6
+    True
     """
 
     prediction: Any

@@ -60,9 +60,8 @@ class Categories:
     def __init__(self, bound: int) -> None:
         self.bound = bound
         self._slots: dict[Hashable, dict[str, int]] = {}
-        self._order: dict[
-            Hashable, list[int]
-        ] = {}  # the same slots of a feature as a list, for the checksum
+        # the same slots of a feature as a list, for the checksum
+        self._order: dict[Hashable, list[int]] = {}
         self._shared: dict[Hashable, int] = {}
         self.n = 0
 

@@ -1,4 +1,4 @@
-"""Slots: the column of each feature and the output of each class, first come, append-only.
+"""Slots: the column of each feature and of each of its texts, first come, append-only.
 
 Positions that moved when a new key arrives would permute learned weights; here a key keeps its
 slot. Keys that are new in one row are ordered by type name, then value (numbers as numbers), so the
@@ -18,11 +18,10 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "in_order", "plain_label", "require_mapping", "to_number"]
+__all__ = ["FeatureSlots", "in_order", "plain_label", "require_mapping"]
 
-_NO_NUMBERS = frozenset(
-    {*NO_NUMBERS, np.str_, np.bytes_, np.ndarray}
-)  # numpy would read these as numbers
+# numpy would read these as numbers
+_NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})
 
 
 def require_mapping(x: object) -> None:
@@ -116,17 +115,21 @@ class FeatureSlots:
             raise ValueError("texts must belong to the features and have slots of their own")
         return made
 
-    def register(self, keys: Iterable[Hashable]) -> None:
-        """Give every new key the next free slot."""
+    def register(
+        self, keys: Iterable[Hashable], row: Iterable[tuple[Hashable, object]] = ()
+    ) -> list[int]:
+        """Give every new key, then every new text of a row, the next free slot.
+
+        The order of a row's texts is that of its features' slots, so the order of a dict does not
+        matter.
+
+        Returns
+        -------
+        list
+            The slots of the new texts.
+        """
         for key in in_order([key for key in keys if key not in self.index]):
             self.index.setdefault(key, len(self))
-
-    def register_texts(self, row: Iterable[tuple[Hashable, object]]) -> list[int]:
-        """Give the new texts of a row the next free slots; return these.
-
-        The features of the row have a slot. The order is that of the features' slots, so the order
-        of a dict does not matter.
-        """
         texts = [(key, value) for key, value in row if is_text(value)]
         before = len(self)
         for key, text in sorted(texts, key=lambda item: self.index[item[0]]):
@@ -150,17 +153,6 @@ class FeatureSlots:
         self._last_keys = ()
         self._last_columns = np.zeros(0, np.intp)
 
-    def knows(self, keys: tuple[Hashable, ...]) -> bool:
-        """Return whether every key has a slot; cheap when the keys are those of the last row."""
-        if keys == self._last_keys:
-            return True
-        index = self.index
-        if not all(key in index for key in keys):
-            return False
-        self._last_keys = keys
-        self._last_columns = np.array([index[key] for key in keys], np.intp)
-        return True
-
     def knows_any(self, keys: Iterable[Hashable]) -> bool:
         """Return whether a key has a slot."""
         return any(key in self.index for key in keys)
@@ -179,23 +171,24 @@ class FeatureSlots:
 
         What is absent, unknown or no number becomes NaN or is left out.
 
-        Return whether there may be texts in it.
+        Return whether nothing in it would get a new slot.
         """
         row.fill(np.nan)
         keys = tuple(x)
-        if keys == self._last_keys or self.knows(keys):
+        knows_keys = keys == self._last_keys or self._knows(keys)
+        if knows_keys:
             values = list(x.values())
             try:
                 if _NO_NUMBERS.isdisjoint(map(type, values)):
                     row[self._last_columns] = values
-                    return False
+                    return True
             except (TypeError, ValueError, OverflowError):
                 pass
-        self._fill_each(x, row)
-        return True
+        return self._fill_each(x, row) and knows_keys
 
-    def _fill_each(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> None:
-        """Write each value of a sample that has a slot."""
+    def _fill_each(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
+        """Write each value of a sample that has a slot; return whether no text would get one."""
+        is_whole = True
         for key, value in x.items():
             slot = self.index.get(key)
             if slot is None:
@@ -204,3 +197,15 @@ class FeatureSlots:
                 row[slot] = to_number(value)
             elif (place := self.categories.find(key, value)[0]) != UNKNOWN:
                 row[place] = 1.0
+            elif self.categories.takes(key, value):
+                is_whole = False
+        return is_whole
+
+    def _knows(self, keys: tuple[Hashable, ...]) -> bool:
+        """Return whether every key has a slot, and keep the keys' columns if so."""
+        index = self.index
+        if not all(key in index for key in keys):
+            return False
+        self._last_keys = keys
+        self._last_columns = np.array([index[key] for key in keys], np.intp)
+        return True

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import is_text
 from loco_stream.estimators.inputs.frames import as_frame, columns_of
@@ -66,9 +67,8 @@ def table(X: Any) -> Table:
         columns = [_object_column(column) for column in array.T]
         texts = {j: array[:, j] for j, (_, has_texts) in enumerate(columns) if has_texts}
         array = _stacked([numbers for numbers, _ in columns], len(array))
-    with np.errstate(
-        over="ignore"
-    ):  # a long double beyond float64 becomes infinite, which is masked
+    # a long double beyond float64 becomes infinite, which is masked
+    with np.errstate(over="ignore"):
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
 
 
@@ -179,7 +179,9 @@ def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
     """
     array = _matrix("Y", Y, "targets")
     if len(array) != n or array.shape[1] == 0:
-        raise InputError(f"`Y` must have {n} rows and a column or more, got shape {array.shape}")
+        raise InputError(
+            f"`Y` must have {counted(n, 'row')} and a column or more, got shape {array.shape}"
+        )
     if array.dtype.kind not in "biuf":
         cells = [
             read_target(f"Y[{k // array.shape[1]}]", cell) for k, cell in enumerate(array.flat)
@@ -231,11 +233,14 @@ def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
     """
     if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
         raise InputError(
-            f"`{name}` must be a sequence of {n} values, one per row, got {type(y).__name__}"
+            f"`{name}` must be a sequence of {counted(n, 'value')}, one per row, "
+            f"got {type(y).__name__}"
         )
     y = _sequence(y, n, name)
     if len(y) != n:
-        raise InputError(f"`{name}` must have {n} values, one per row of `X`, got {len(y)}")
+        raise InputError(
+            f"`{name}` must have {counted(n, 'value')}, one per row of `X`, got {len(y)}"
+        )
     return y if isinstance(y, np.ndarray) else list(y)
 
 

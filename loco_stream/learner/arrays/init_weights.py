@@ -42,13 +42,13 @@ def _drawn(key: int, n_fields: int, n_pre: int, n_post: int) -> NDArray[np.float
     return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
 
 
-def delay_targets(settings: Settings, n_lines: int, n_post: int) -> NDArray[np.int64]:
-    """Draw an order of all neurons for each line, (n_lines, n_post), from which their lags follow.
+def delay_targets(settings: Settings, n_channels: int, n_post: int) -> NDArray[np.int64]:
+    """Draw an order of all neurons for each channel, (n_channels, n_post).
 
-    With a memory, neurons without lags stand first.
+    Their lags follow from it. With a memory, neurons without lags stand first.
     """
-    draws = rng.uniforms(rng.derive_key(settings.seed_key, DELAY_KEY), 0, n_lines * n_post)
-    order = draws.reshape(n_lines, n_post)
+    draws = rng.uniforms(rng.derive_key(settings.seed_key, DELAY_KEY), 0, n_channels * n_post)
+    order = draws.reshape(n_channels, n_post)
     if settings.longest > 0.0:
         order[:, 1::UNDELAYED_EVERY] -= 1.0
     return np.argsort(order, axis=1, kind="stable")

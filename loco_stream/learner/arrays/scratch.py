@@ -33,24 +33,24 @@ Float64 = NDArray[np.float64]
 
 
 class Code(NamedTuple):
-    """The encoded row: a current per line, and which lines are not 0."""
+    """The encoded row: a current per channel, and which channels are not 0."""
 
-    lines: Annotated[Float32, axes("lines")]
-    rows: Annotated[Int32, axes("lines")]
+    channels: Annotated[Float32, axes("channels")]
+    rows: Annotated[Int32, axes("channels")]
 
 
 class Lagged(NamedTuple):
     """Encoded rows by lag, the present one first; empty without delays.
 
-    lines, rows: as in `Code`
-    n: how many lines are not 0
-    projected: P times the lines
+    channels, rows: as in `Code`
+    n: how many channels are not 0
+    projected: P times the channels
     """
 
-    lines: Annotated[Float32, axes("taps", "lines")]
-    rows: Annotated[Int32, axes("taps", "lines")]
+    channels: Annotated[Float32, axes("taps", "channels")]
+    rows: Annotated[Int32, axes("taps", "channels")]
     n: Annotated[Int64, axes("taps")]
-    projected: Annotated[Float32, axes("taps", "lines")]
+    projected: Annotated[Float32, axes("taps", "channels")]
 
 
 class HiddenPass(NamedTuple):
@@ -151,7 +151,7 @@ class SavedContext(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory for one row; nothing outlives a step except as a cache that is checked.
 
-    cache: rows learned when the forward pass in scratch was made; input lines, inputs of the
+    cache: rows learned when the forward pass in scratch was made; input channels, inputs of the
     readout, of its linear members, and late features, that are not 0
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
@@ -172,7 +172,7 @@ class Scratch(NamedTuple):
 
     cache: Annotated[
         Record,
-        record(np.int64, valid_for=-1, n_lines=-1, n_rows=-1, n_linear_rows=-1, n_late_rows=0),
+        record(np.int64, valid_for=-1, n_channels=-1, n_rows=-1, n_linear_rows=-1, n_late_rows=0),
     ]
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     given: Annotated[Float64, axes("features", start=np.nan)]

@@ -46,17 +46,17 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
 
 def _layer_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[str, int]:
     sizes = layout.hidden_sizes
-    lines = n_features * settings.n_fields
+    channels = n_features * settings.n_fields
     below = max(1, *sizes[:-1], 1)
     return {
-        "lines": lines,
+        "channels": channels,
         "layers": settings.n_layers,
         "deep_layers": settings.n_layers - 1,
         "first_layer": sizes[0],
         "below": below,
         "above": max(1, *sizes[1:], 1),
         "hidden": settings.n_hidden,
-        "longest_input": max(lines, below),
+        "longest_input": max(channels, below),
         "all_inputs": settings.n_hidden + 1 + n_features,
     }
 
@@ -98,14 +98,14 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
 
 
 def _context_lengths(settings: Settings, lengths: Mapping[str, int]) -> dict[str, int]:
-    lines = lengths["lines"]
+    channels = lengths["channels"]
     n_means = lengths["means"] * lengths["scaled"]
     remembered = settings.n_hidden if settings.longest > 0.0 else 0
     delays = settings.max_delay
     return {
         "remembered": remembered,
         "delays": delays,
-        "delayed_lines": lines if delays else 0,
+        "delayed_channels": channels if delays else 0,
         "taps": delays + 1 if delays else 0,
-        "context": remembered + n_means + delays * lines if settings.remembers else 0,
+        "context": remembered + n_means + delays * channels if settings.remembers else 0,
     }

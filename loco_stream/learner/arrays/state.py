@@ -73,7 +73,7 @@ class Net(NamedTuple):
     """The hidden layers.
 
     n_post, first: neurons of each layer, and where they begin among all
-    weights: of the first layer, from each line; columns of norm 1 at the start
+    weights: of the first layer, from each channel; columns of norm 1 at the start
     deep_weights: of the others, from each neuron of the layer below
     gain: from weighted input to drive in thresholds per window
     drive_power, input_power: mean squares of the weighted inputs, and of the input itself
@@ -83,7 +83,7 @@ class Net(NamedTuple):
 
     n_post: Annotated[NDArray[np.int64], axes("layers", start=_layer_sizes, derived=True)]
     first: Annotated[NDArray[np.int64], axes("layers", start=_layer_starts, derived=True)]
-    weights: Annotated[NDArray[np.float32], axes("lines", "first_layer", start=_start_weights)]
+    weights: Annotated[NDArray[np.float32], axes("channels", "first_layer", start=_start_weights)]
     deep_weights: Annotated[
         NDArray[np.float32], axes("deep_layers", "below", "above", start=_start_deep_weights)
     ]

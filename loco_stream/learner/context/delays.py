@@ -1,11 +1,11 @@
-"""Delays: a synapse of the first layer carries the value of its line some rows ago.
+"""Delays: a synapse of the first layer carries the value of its channel some rows ago.
 
 Each synapse has a fixed lag of 0 to `max_delay` rows and learns only its weight: a neuron whose
 lags fit sees at once what lies rows apart (Izhikevich 2006 on delays among which learning chooses).
-The lags of a line are spread evenly over the neurons, in a random order: row j of `delay_targets`
-names the neurons that line j reaches, and those in the range of `lag_span` have that lag. An
-encoded row reaches each synapse once, when its time has come, so there are as many products as
-without delays.
+The lags of a channel are spread evenly over the neurons, in a random order: row j of
+`delay_targets` names the neurons that channel j reaches, and those in the range of `lag_span` have
+that lag. An encoded row reaches each synapse once, when its time has come, so there are as many
+products as without delays.
 
 With a memory every fourth neuron, one of those whose trace carries on, has no lags: fields of one
 feature at different lags no longer tell its value, and a running sum needs only values.
@@ -55,22 +55,22 @@ lag_span = kernel(lag_range)  # the same for compiled code
 
 @kernel
 def load_codes(ring, lagged):
-    """Write the encoded rows before, (delays, lines) float32, into lags 1 and on of `Lagged`."""
+    """Write the encoded rows before, (delays, channels) float32, into lags 1 and on of `Lagged`."""
     for lag in range(ring.shape[0]):
-        lines = lagged.lines[lag + 1]
+        channels = lagged.channels[lag + 1]
         for j in range(ring.shape[1]):
-            lines[j] = ring[lag, j]
-        lagged.n[lag + 1] = nonzero(lines, 0, ring.shape[1], lagged.rows[lag + 1])
+            channels[j] = ring[lag, j]
+        lagged.n[lag + 1] = nonzero(channels, 0, ring.shape[1], lagged.rows[lag + 1])
 
 
 @kernel
-def set_code(code, n_lines, lagged):
-    """Write the row just encoded (`Code`) into lag 0; `n_lines` (int64) of its lines are not 0."""
-    for j in range(code.lines.shape[0]):
-        lagged.lines[0, j] = code.lines[j]
-    for r in range(n_lines):
+def set_code(code, n_channels, lagged):
+    """Write the row just encoded (`Code`) into lag 0; `n_channels` (int64) of it are not 0."""
+    for j in range(code.channels.shape[0]):
+        lagged.channels[0, j] = code.channels[j]
+    for r in range(n_channels):
         lagged.rows[0, r] = code.rows[r]
-    lagged.n[0] = n_lines
+    lagged.n[0] = n_channels
 
 
 @kernel
@@ -78,7 +78,7 @@ def push_code(ring, lagged):
     """Make the row of lag 0 the last one in the ring."""
     for lag in range(ring.shape[0]):
         for j in range(ring.shape[1]):
-            ring[lag, j] = lagged.lines[lag, j]
+            ring[lag, j] = lagged.channels[lag, j]
 
 
 @kernel
@@ -90,11 +90,11 @@ def weigh_delayed(settings, total, weights, n_post, targets, lagged):
     total
         (n_post or more,) float32, written.
     weights
-        (lines, n_post or more) float32.
+        (channels, n_post or more) float32.
     n_post
         int64.
     targets
-        (lines, n_post) int32, see `lag_range`.
+        (channels, n_post) int32, see `lag_range`.
     lagged
         `Lagged`.
     """
@@ -103,40 +103,42 @@ def weigh_delayed(settings, total, weights, n_post, targets, lagged):
     for lag in range(lagged.n.shape[0]):
         first, last = lag_span(settings, n_post, lag)
         for r in range(lagged.n[lag]):
-            line = lagged.rows[lag, r]
-            value = lagged.lines[lag, line]
+            channel = lagged.rows[lag, r]
+            value = lagged.channels[lag, channel]
             for k in range(first, last):
-                neuron = targets[line, k]
-                total[neuron] += value * weights[line, neuron]
+                neuron = targets[channel, k]
+                total[neuron] += value * weights[channel, neuron]
 
 
 @kernel
-def write_codes(lagged, n_lines, ticket, place):
+def write_codes(lagged, n_channels, ticket, place):
     """Write the encoded rows before into a ticket.
 
     Parameters
     ----------
     lagged
         `Lagged`.
-    n_lines, place
-        int64: lines in use, and where the rows begin in the ticket.
+    n_channels, place
+        int64: channels in use, and where the rows begin in the ticket.
     ticket
         float64, written.
     """
     for lag in range(1, lagged.n.shape[0]):
-        for j in range(n_lines):
-            ticket[place + (lag - 1) * n_lines + j] = np.float64(lagged.lines[lag, j])
+        for j in range(n_channels):
+            ticket[place + (lag - 1) * n_channels + j] = np.float64(lagged.channels[lag, j])
 
 
 @kernel
-def read_codes(ticket, place, n_lines, lagged):
-    """Read the encoded rows before from a ticket; lines from `n_lines` on were unknown then."""
+def read_codes(ticket, place, n_channels, lagged):
+    """Read the encoded rows before from a ticket; from `n_channels` on they were unknown then."""
     for lag in range(lagged.n.shape[0] - 1):
-        lines = lagged.lines[lag + 1]
-        for j in range(lines.shape[0]):
-            known = j < n_lines
-            lines[j] = np.float32(ticket[place + lag * n_lines + j]) if known else np.float32(0.0)
-        lagged.n[lag + 1] = nonzero(lines, 0, lines.shape[0], lagged.rows[lag + 1])
+        channels = lagged.channels[lag + 1]
+        for j in range(channels.shape[0]):
+            known = j < n_channels
+            channels[j] = (
+                np.float32(ticket[place + lag * n_channels + j]) if known else np.float32(0.0)
+            )
+        lagged.n[lag + 1] = nonzero(channels, 0, channels.shape[0], lagged.rows[lag + 1])
 
 
 @kernel

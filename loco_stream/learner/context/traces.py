@@ -79,9 +79,10 @@ class ContextState(NamedTuple):
         record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
     ]
     means: Annotated[NDArray[np.float32], axes("means", "scaled")]
-    ring: Annotated[NDArray[np.float32], axes("delays", "lines")]
+    ring: Annotated[NDArray[np.float32], axes("delays", "channels")]
     delay_targets: Annotated[
-        NDArray[np.int32], axes("delayed_lines", "first_layer", start=_draw_targets, derived=True)
+        NDArray[np.int32],
+        axes("delayed_channels", "first_layer", start=_draw_targets, derived=True),
     ]
     run: Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]
 

@@ -16,7 +16,7 @@ __all__ = ["change_delayed"]
 
 
 @kernel
-def _change_weights(settings, state, scratch, n_lines, step):
+def _change_weights(settings, state, scratch, n_channels, step):
     """Subtract `step` (float64) times h credit', with the h of each synapse's own lag."""
     lagged = scratch.lagged
     weights = state.net.weights
@@ -25,14 +25,14 @@ def _change_weights(settings, state, scratch, n_lines, step):
     frozen = n_frozen(settings, n_post)
     for lag in range(lagged.n.shape[0]):
         first, last = lag_span(settings, n_post, lag)
-        for line in range(n_lines):
-            change = np.float32(-step) * lagged.projected[lag, line]
+        for channel in range(n_channels):
+            change = np.float32(-step) * lagged.projected[lag, channel]
             if change == np.float32(0.0):
                 continue
             for k in range(first, last):
-                neuron = state.context.delay_targets[line, k]
+                neuron = state.context.delay_targets[channel, k]
                 if neuron >= frozen:
-                    weights[line, neuron] += change * credit[neuron]
+                    weights[channel, neuron] += change * credit[neuron]
 
 
 @kernel
@@ -78,14 +78,14 @@ def change_delayed(settings, state, scratch, share):
     """
     net = state.net
     lagged = scratch.lagged
-    n_lines = state.counts.n_features * settings.n_fields
+    n_channels = state.counts.n_features * settings.n_fields
     n_taps = lagged.n.shape[0]
     square = 0.0
     energy = 0.0
     for lag in range(n_taps):
-        lines = lagged.lines[lag]
+        channels = lagged.channels[lag]
         rows = lagged.rows[lag]
-        layer = LayerInput(0, net.weights, lines, 0, n_lines, rows, lagged.n[lag])
+        layer = LayerInput(0, net.weights, channels, 0, n_channels, rows, lagged.n[lag])
         squared, inner = _project_lag(settings, state, scratch, layer, lag)
         square += squared / n_taps
         energy += inner / n_taps
@@ -96,8 +96,8 @@ def change_delayed(settings, state, scratch, share):
     credit = scratch.neurons.credit[begin:end]
     step = share * settings.learning_rate / (net.gain[0] * (power + energy))
     step = bounded_step(step, net.gain[0], energy, credit, settings.n_fields == 1)
-    _change_weights(settings, state, scratch, n_lines, step)
+    _change_weights(settings, state, scratch, n_channels, step)
     if settings.projection == RECURSIVE:
-        lines = lagged.lines[0]
-        layer = LayerInput(0, net.weights, lines, 0, n_lines, lagged.rows[0], lagged.n[0])
+        channels = lagged.channels[0]
+        layer = LayerInput(0, net.weights, channels, 0, n_channels, lagged.rows[0], lagged.n[0])
         _learn_input(settings, state, scratch, layer, power)

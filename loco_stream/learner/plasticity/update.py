@@ -53,8 +53,10 @@ def change_hidden(settings, state, scratch, share):
     traces = scratch.clean.traces
     rows = scratch.layer.rows
     prepare_row(settings, state, scratch)
-    n_lines = state.counts.n_features * settings.n_fields
-    layer = LayerInput(0, net.weights, code.lines, 0, n_lines, code.rows, scratch.cache.n_lines)
+    n_channels = state.counts.n_features * settings.n_fields
+    layer = LayerInput(
+        0, net.weights, code.channels, 0, n_channels, code.rows, scratch.cache.n_channels
+    )
     if settings.max_delay > 0:
         change_delayed(settings, state, scratch, share)
     else:

@@ -79,7 +79,7 @@ class SnapshotState(NamedTuple):
     recent_score: Annotated[NDArray[np.float64], axes("posteriors")]
     counters: Annotated[Record, record(np.int64, slot=0, age=-SPACING, n_kept=0, eval_rows=0)]
     ids: Annotated[NDArray[np.int64], axes("snapshots")]
-    weights: Annotated[NDArray[np.float32], axes("snapshots", "lines", "first_layer")]
+    weights: Annotated[NDArray[np.float32], axes("snapshots", "channels", "first_layer")]
     deep_weights: Annotated[NDArray[np.float32], axes("snapshots", "deep_layers", "below", "above")]
     readouts: Annotated[NDArray[np.float32], axes("snapshots", "inputs", "classes")]
 

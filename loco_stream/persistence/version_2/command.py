@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from loco_stream.persistence.migrations import Saved
+    from loco_stream.persistence.content import Saved
 
 __all__ = ["settings"]
 

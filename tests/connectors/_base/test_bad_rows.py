@@ -21,11 +21,11 @@ LINES = (
 )
 MESSAGES = {
     "csv": [
-        ("too few fields", "line 5 of .* must have 4 fields as the header, got 3"),
+        ("too few fields", "line 5 of .* must have 4 fields, as the header has, got 3"),
         ("open quote", "line 6 of .* opens a quote that is not closed properly"),
         ("encoding", "line 10 of .* is not UTF-8"),
         ("label of another type", "line 11 of .*: the label must be a number, .* got 'x'"),
-        ("too many fields", "line 12 of .* must have 4 fields as the header, got 5"),
+        ("too many fields", "line 12 of .* must have 4 fields, as the header has, got 5"),
         ("time", "line 13 of .*: `time` must be seconds .* got 'noon'"),
     ],
     "jsonl": [

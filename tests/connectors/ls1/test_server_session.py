@@ -259,7 +259,7 @@ def test_a_reply_to_a_peer_that_is_gone_is_counted():
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        (foreign.rows("s", 1, [[1, 2, 3]], [0]), "must have 2 values as the schema, got 3"),
+        (foreign.rows("s", 1, [[1, 2, 3]], [0]), "must have 2 values, as the schema has, got 3"),
         (
             foreign.rows("s", 1, [[1, 2]], [2]),
             "index into the schema's 2 classes, or -1 if it is missing, got 2",

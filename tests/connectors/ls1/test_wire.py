@@ -198,7 +198,7 @@ def test_rows_by_name(write):
         (b'{"x": ' + b"[" * 100_000, "must be a JSON or MessagePack map"),
         (b"\x81\xa1x" + b"\x91" * 100_000, "must be a JSON or MessagePack map"),
         (b'{"x": {}}', "1 to 4096 values, got 0"),
-        (b'{"x": [1, 2]}', "must have 1 values as the schema, got 2"),
+        (b'{"x": [1, 2]}', "must have 1 value, as the schema has, got 2"),
         (b'{"x": [[1]]}', "must be a JSON or MessagePack map"),
         (b'{"y": 1}', "must be a JSON or MessagePack map"),
         (b'{"x": [1], "seq": -1}', "must be a JSON or MessagePack map"),

@@ -150,7 +150,7 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         ),
         ("a,y\n1,2\n", "target=y&encoding=hex", "`encoding` must be .* got 'hex'"),
         (b"a,y\n\xff\xfe,2\n", "target=y", "line 2 of .* is not UTF-8"),
-        ("a,y\n1,2\n3\n", "target=y", "line 3 of .* must have 2 fields as the header, got 1"),
+        ("a,y\n1,2\n3\n", "target=y", "line 3 of .* must have 2 fields, as the header has, got 1"),
         (
             "t,a,y\nnoon,1,2\n",
             "target=y&time=t",

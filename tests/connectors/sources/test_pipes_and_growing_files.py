@@ -178,7 +178,7 @@ def test_an_open_quote_in_a_growing_file_holds_back_few_rows(tmp_path):
         (
             "csv:-?target=kind",
             b"a,kind\n1,2\n1\n",
-            "line 3 of - must have 2 fields as the header, got 1",
+            "line 3 of - must have 2 fields, as the header has, got 1",
         ),
         ("jsonl:-?target=y", b'{"a": 1}\n', "`target` must be a column, got 'y'"),
         ("jsonl:-", b'{"a": 1}\n', "`target` must name the label column"),

@@ -64,7 +64,7 @@ def test_lines_under_the_header_of_the_device(device):
     ]
     assert source.stats["without_schema"] == 1  # before the header
     assert source.stats["malformed"] == 2
-    assert source.last_error == "a line must have 3 values as the columns, got 1"
+    assert source.last_error == "a line must have 3 values, one per column, got 1"
     source.close()
 
 

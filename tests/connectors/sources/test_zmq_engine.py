@@ -330,7 +330,7 @@ def test_rows_with_texts_are_logged_with_their_epoch(tmp_path):
     [
         ([["red", 1.0], ["blue"]], "`colour` must be a finite number"),
         ([[1.0, 2.0], [3.0]], "`x` must be a dict, a row or a table"),
-        ([["red", 1.0, 2.0]], "`x` must have 2 values per row as the schema, got 3"),
+        ([["red", 1.0, 2.0]], "`x` must have 2 values per row, as the schema has, got 3"),
         ([object(), 1.0], "`x` must be a dict, a row or a table of numbers and texts"),
         ({"colour": "red", "run": None, "size": object()}, "`size` must be a finite number"),
     ],

@@ -548,7 +548,7 @@ def test_bad_settings_of_the_sender_are_refused(settings, text):
 @pytest.mark.parametrize(
     ("x", "y", "text"),
     [
-        ([1.0, 2.0], 0, "must have 1 values per row as the schema, got 2"),
+        ([1.0, 2.0], 0, "must have 1 value per row, as the schema has, got 2"),
         ({"a": [1]}, 0, "`a` must be a finite number"),
         ({"a": np.datetime64(1, "ns")}, 0, "`a` must be a finite number"),
         (np.array([["2020-01-01"]], "M8[ns]"), 0, r"must hold numbers, got datetime64\[ns\]"),

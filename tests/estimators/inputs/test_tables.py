@@ -11,6 +11,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.estimators import _core
 from loco_stream.learner import step
 from tests.helpers.models import arrays_of, assert_same, blobs
 
@@ -303,6 +304,22 @@ def test_features_and_classes_that_do_not_fit_in_memory_are_taken_back(monkeypat
     assert model.export_state()[0] == before[0]
     model.learn_array(X, [*Y[:9], "x", "y", "z"], features=["e", "f", "g", "h"])
     assert len(model.classes) == 6
+
+
+def test_a_row_whose_texts_do_not_fit_in_memory_leaves_no_feature_and_no_class(monkeypatch):
+    model = small()
+    before = model.export_state()[0]
+    grow = _core.grow
+
+    def bounded(layout, settings, state, features, classes):
+        if features > 8:
+            raise MemoryError
+        return grow(layout, settings, state, features, classes)
+
+    monkeypatch.setattr(_core, "grow", bounded)
+    with pytest.raises(InputError, match="a model of 9 features and 4 classes does not fit"):
+        model.learn_one({"e": 1.0, "f": 1.0, "g": 1.0, "h": "red"}, "new")  # the text is the ninth
+    assert model.export_state()[0] == before
 
 
 def test_a_row_of_very_many_names_is_refused_before_memory_is_allocated(monkeypatch):

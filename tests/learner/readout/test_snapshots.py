@@ -37,7 +37,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def fresh(n_snapshots):
     """Return the state before anything is kept."""
-    lengths = {"lines": 0, "first_layer": 0, "deep_layers": 0, "below": 0, "above": 0}
+    lengths = {"channels": 0, "first_layer": 0, "deep_layers": 0, "below": 0, "above": 0}
     state = fresh_group(
         SnapshotState,
         posteriors=FIRST + n_snapshots,

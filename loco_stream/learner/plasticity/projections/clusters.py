@@ -6,7 +6,7 @@ columns of the other clusters leaves over (orthogonal weight modification, Zeng 
 clusters in place of single earlier inputs). Cost is O(inputs * clusters * rank).
 
 Inputs of all layers stand in one vector: the traces of the hidden layers but the last, then the
-input lines.
+input channels.
 """
 
 from __future__ import annotations
@@ -283,10 +283,12 @@ def prepare(settings, state, scratch):
     """Choose the row's cluster, founded if need be; -1 for a silent row."""
     counts = state.counts
     clusters = state.projections.clusters
-    n_lines = counts.n_features * settings.n_fields
+    n_channels = counts.n_features * settings.n_fields
     column = settings.n_hidden - settings.n_last
-    lines = scratch.code.lines[:n_lines]
-    cluster = choose_cluster(lines, column, clusters.directions, settings.rank, counts.n_clusters)
+    channels = scratch.code.channels[:n_channels]
+    cluster = choose_cluster(
+        channels, column, clusters.directions, settings.rank, counts.n_clusters
+    )
     scratch.projections.clusters.row.cluster = cluster
     if cluster < 0:
         return
@@ -295,8 +297,8 @@ def prepare(settings, state, scratch):
         mean = clusters.directions[cluster * settings.rank]
         for j in range(column):
             mean[j] = scratch.clean.traces[j]
-        for j in range(n_lines):
-            mean[column + j] = lines[j]
+        for j in range(n_channels):
+            mean[column + j] = channels[j]
     clusters.sizes[cluster] += 1.0
 
 
@@ -342,12 +344,12 @@ def change(settings, state, scratch, layer, step, power):
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return the axes of the clusters; none where they are not in force."""
     in_force = settings.projection == POSITION
-    lines = n_features * layout.n_fields
+    channels = n_features * layout.n_fields
     return {
         "clusters": settings.n_clusters if in_force else 0,
         "rank": settings.rank,
         "clustered_layers": settings.n_layers,
-        "all_layer_inputs": settings.n_hidden - settings.n_last + lines if in_force else 0,
+        "all_layer_inputs": settings.n_hidden - settings.n_last + channels if in_force else 0,
     }
 
 

@@ -37,11 +37,13 @@ def _identity(projector: Array, shapes: Shapes) -> None:
 class State(NamedTuple):
     """Projectors.
 
-    first: of the first layer's input lines, each row its own block of columns
+    first: of the first layer's input channels, each row its own block of columns
     deep: of the traces below each other layer, likewise
     """
 
-    first: Annotated[NDArray[np.float32], axes("projected_lines", "line_block", start=_identity)]
+    first: Annotated[
+        NDArray[np.float32], axes("projected_channels", "channel_block", start=_identity)
+    ]
     deep: Annotated[
         NDArray[np.float32],
         axes("projected_layers", "projected_below", "deep_block", start=_identity),
@@ -196,12 +198,12 @@ def change(settings, state, scratch, layer, step, power):
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
     """Return the axes of the projectors; none where they are not in force."""
-    lines = n_features * layout.n_fields
+    channels = n_features * layout.n_fields
     below = max(1, *layout.hidden_sizes[:-1], 1)
     in_force = settings.projection == POSITION
     return {
-        "projected_lines": lines if in_force else 0,
-        "line_block": min(settings.block, lines) if in_force else 1,
+        "projected_channels": channels if in_force else 0,
+        "channel_block": min(settings.block, channels) if in_force else 1,
         "projected_layers": settings.n_layers - 1 if in_force else 0,
         "projected_below": below,
         "deep_block": min(settings.block, below),

@@ -1,0 +1,149 @@
+"""Rows of arrays and frames: learned or predicted in one call, in parts where texts are new."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators.inputs.categories import first_rows, text_columns
+from loco_stream.estimators.inputs.tables import Table
+
+__all__ = ["learn_table", "predict_table"]
+
+_STRETCH = 4096  # rows with texts that are widened at a time
+_NO_PROBA = np.zeros((0, 0))
+
+
+def learn_table(
+    core: ModelCore,
+    given: Table,
+    names: Sequence[Hashable],
+    targets: tuple[NDArray[np.int64], Float64],
+    predicts: bool,
+    times: Float64,
+    proba: Float64 = _NO_PROBA,
+) -> Float64:
+    """Learn rows whose features and classes are admitted; return the answers.
+
+    Parameters
+    ----------
+    given, names
+        The rows, and the feature of each column.
+    targets
+        Slots of the classes and target values, (n,) each.
+    predicts
+        Whether each row is predicted before it is learned.
+    times
+        As `ModelCore.times_of` returns them.
+    proba
+        (n, classes) probabilities, or half widths of intervals, written; empty if not wanted.
+
+    Returns
+    -------
+    ndarray
+        Slots or values, (n,) or (n, targets); -1 where not predicted.
+    """
+    if given.texts and core.slots.categories.bound:
+        answers = _TextRows(core, given, names, targets, times, proba).learn(predicts)
+    else:
+        rows = core.placed(given.numbers, names)
+        answers = core.run(rows, *targets, predicts=predicts, proba=proba, times=times)
+    core.warn_of_columns()
+    return answers
+
+
+def predict_table(
+    core: ModelCore,
+    given: Table,
+    features: Iterable[Hashable] | None,
+    times: Float64,
+    columns: int,
+    in_stream: bool | None,
+) -> tuple[Float64, Float64]:
+    """Return answers, (n,) or (n, targets), and probabilities or half widths, (n, columns).
+
+    Parameters
+    ----------
+    given, features
+        The rows, and the names of their columns if they are not those of a frame.
+    times
+        As `ModelCore.times_of` returns them.
+    columns
+        Room for classes, or for half widths of intervals.
+    in_stream
+        As in `LOCOClassifier.predict_one`.
+    """
+    n = len(given.numbers)
+    names = core.names(given, features)
+    if core.state is None:
+        return core.no_answers(n), np.zeros((n, 0))
+    if not core.slots.knows_any(names):
+        core.warnings.warn_unknown(names, core.slots.index)
+    proba = np.zeros((n, columns))
+    rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
+    answers = core.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
+    return core.decided(answers, proba), proba
+
+
+class _TextRows:
+    """Rows of a table with texts, which get their slots row by row, as rows by name do."""
+
+    def __init__(
+        self,
+        core: ModelCore,
+        given: Table,
+        names: Sequence[Hashable],
+        targets: tuple[NDArray[np.int64], Float64],
+        times: Float64,
+        proba: Float64,
+    ) -> None:
+        self.core = core
+        self.given = given
+        self.names = names
+        self.labels, self.values = targets
+        self.times = times
+        self.proba = proba
+        self.columns = text_columns(names, given.texts)
+        self.answers = core.no_answers(len(self.labels))
+
+    def learn(self, predicts: bool) -> Float64:
+        """Learn all rows; return the answers, -1 where not predicted."""
+        core = self.core
+        begin = 0
+        for row in first_rows(self.columns, core.slots.categories):
+            texts = [(column.key, column.text(row)) for column in self.columns]
+            if core.slots.has_new_texts(texts):
+                self._learn_part(begin, row, predicts)
+                if predicts:  # before the new texts of the row are known
+                    self._predict(row)
+                core.admit((), texts=texts)
+                self._learn_part(row, row + 1, predicts=False)
+                begin = row + 1
+        self._learn_part(begin, len(self.labels), predicts)
+        for column in self.columns:
+            column.count_shared(core.slots.categories)
+        return self.answers
+
+    def _predict(self, row: int) -> None:
+        part = slice(row, row + 1)
+        rows = self.core.with_texts(self.given, self.names, self.columns, part)
+        times = self.times[part]
+        answers = self.core.run(rows, learns=False, proba=self.proba[part], times=times)
+        self.answers[row] = answers[0]
+
+    def _learn_part(self, begin: int, end: int, predicts: bool) -> None:
+        for first in range(begin, end, _STRETCH):
+            part = slice(first, min(first + _STRETCH, end))
+            answers = self.core.run(
+                self.core.with_texts(self.given, self.names, self.columns, part),
+                self.labels[part],
+                self.values[part],
+                predicts=predicts,
+                proba=self.proba[part],
+                times=self.times[part],
+            )
+            if predicts:
+                self.answers[part] = answers
