@@ -178,6 +178,7 @@ class FleetRunner:
         self._listeners.close(report)
         report["notes"] += self._listeners.notes[n_notes:]
         report["n_lost_records"] = self._listeners.n_lost
+        report["lost_records"] = self._listeners.lost
         return report
 
     @property
