@@ -532,6 +532,14 @@ class Source(ABC):
         return _NO_COUNTS
 
     @_default
+    def outage(self) -> str:
+        """Why there is no connection to where rows come from; empty while there is one.
+
+        A service answers ``/ready`` with 503 meanwhile.
+        """
+        return ""
+
+    @_default
     def last_error(self) -> str:
         """Description of the most recent bad row or message; empty if there was none."""
         return ""

@@ -108,6 +108,11 @@ class BrokerSource(Source):
         return self._receiver.last_error
 
     @property
+    def outage(self) -> str:
+        """Why there is no connection to the server; empty while there is one."""
+        return self._outage
+
+    @property
     def schema(self) -> Schema | None:
         """Schema of the first sender; None until it is known."""
         return self._sources.schema

@@ -19,16 +19,16 @@ def password(service: str) -> str | None:
     Raises
     ------
     ConfigError
-        The file cannot be read.
+        The file cannot be read, or others can read it.
     """
     variable = f"LOCO_STREAM_{service}_PASSWORD"
     path = os.environ.get(f"{variable}_FILE")
     if path is None:
         return os.environ.get(variable)
     try:
-        return Path(path).read_text().rstrip("\r\n")
-    except OSError as e:
-        raise ConfigError(f"{variable}_FILE: cannot read {path}: {e.strerror or e}") from None
+        return read_private(path).rstrip("\r\n")
+    except ConfigError as error:
+        raise ConfigError(f"{variable}_FILE: {error}") from None
 
 
 def secret(variable: str, path: str | None = None) -> str | None:

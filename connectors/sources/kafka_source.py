@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from loco_stream.connectors._base.broker_source import (
@@ -25,6 +27,7 @@ __all__ = ["CONNECTORS", "KafkaSource"]
 
 _ALONE = "exactly once (resumes from the offsets)"
 _GROUP = "exactly once (offsets are committed when rows are learned and durable)"
+_PROBE_SECONDS = 1.0  # between two looks whether an outage is over
 _log = logging.getLogger(__name__)
 
 Part: TypeAlias = tuple[str, int]  # topic and partition
@@ -121,6 +124,7 @@ class KafkaSource(BrokerSource):
         self._is_same_topic = True  # whether the offsets are known to be of this very topic
         self._is_reading = False
         self._error = ""  # most recent sentence of the client
+        self._probe_at = 0.0
         self._assign_error: SourceError | None = None
         login = {"bootstrap.servers": f"{host}:{port}", **_login(username, mechanism, tls)}
         self._where = f"{host}:{port}"
@@ -189,8 +193,22 @@ class KafkaSource(BrokerSource):
 
     def _note(self, error: Any) -> None:
         """Keep an error of the client, which tries again by itself."""
+        is_down = error.code() == self._kafka.KafkaError._ALL_BROKERS_DOWN
+        if is_down and self._is_reading:
+            self._note_lost(self._error or error.str())
+            return
         self._error = error.str()
         _log.info("Kafka broker %s: %s", self._where, self._error)
+
+    def _probe(self) -> None:
+        """Find out whether an outage is over: the client does not say it."""
+        now = time.monotonic()
+        if now < self._probe_at:
+            return
+        self._probe_at = now + _PROBE_SECONDS
+        with suppress(self._kafka.KafkaException):
+            self._client.list_topics(self._topic, timeout=TICK)
+            self._note_back()
 
     @property
     def position(self) -> Position:
@@ -320,6 +338,8 @@ class KafkaSource(BrokerSource):
         if not self._is_reading:
             self._start()
         messages = self._client.consume(BATCH, TICK)
+        if self.outage:
+            self._probe()
         if self._assign_error is not None:
             raise self._assign_error
         return [self._message(message) for message in messages]

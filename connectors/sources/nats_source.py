@@ -178,6 +178,10 @@ class NATSSource(BrokerSource):
             except (OSError, TimeoutError, self._nats.errors.Error):
                 self._unsubscribe(cursor)  # the server is away, or has lost the consumer
                 time.sleep(TICK)
+        if self._client.is_connected:
+            self._note_back()
+        else:  # the client connects again by itself
+            self._note_lost("the server does not answer")
         return [self._message(cursor, message) for cursor, message in messages]
 
     def _messages(self, cursor: _Cursor) -> Sequence[Any]:

@@ -217,7 +217,10 @@ class OPCUASource(BrokerSource):
         if client is not None and not self._failure and client.uaclient.protocol is not None:
             transport = client.uaclient.protocol.transport
             if transport is not None and not transport.is_closing():
+                self._note_back()
                 return True
+        if not self.outage:
+            self._note_lost(self._failure or "the server does not answer")
         now = time.monotonic()
         if now < self._retry_at:
             return False

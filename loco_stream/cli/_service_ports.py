@@ -19,16 +19,32 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.persistence.content import Plain
 
-__all__ = ["ControlOptions", "PortOptions", "port_options"]
+__all__ = ["ControlOptions", "MetricsOptions", "PortOptions", "metrics_options", "port_options"]
 
 MakeCommands: TypeAlias = Callable[[], dict[str, Callable[..., Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class ControlOptions:
-    """Where a running service or fleet takes commands and shows metrics."""
+class MetricsOptions:
+    """Where a running engine shows metrics."""
 
     metrics_port: int | None
+
+    def open_metrics(self, ports: ExitStack, state: ServiceState, network: NetworkOptions) -> None:
+        """Serve metrics until `ports` is closed, if there is a port for them."""
+        if self.metrics_port is None:
+            return
+        from loco_stream.engine.prometheus import serve_metrics
+
+        token = network.read_token()
+        where = (self.metrics_port, network.bind, token, network.allow_host)
+        ports.callback(serve_metrics(state, *where))
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions(MetricsOptions):
+    """Where a running service or fleet takes commands and shows metrics."""
+
     control: str | None
     control_token: str | None
 
@@ -55,12 +71,7 @@ class PortOptions(ControlOptions):
         """Serve metrics and control commands while the block runs."""
         with ExitStack() as ports:
             self.open_control(ports, lambda: _commands(state))
-            if self.metrics_port is not None:
-                from loco_stream.engine.prometheus import serve_metrics
-
-                token = network.read_token()
-                where = (self.metrics_port, network.bind, token, network.allow_host)
-                ports.callback(serve_metrics(state, *where))
+            self.open_metrics(ports, state, network)
             yield
 
 
@@ -108,15 +119,17 @@ def _rule_of(engine: StreamEngine) -> dict[str, Any]:
     return shown_rule(getattr(last_step(engine.model), "decision", None))
 
 
+_METRICS_PORT = click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Serve Prometheus metrics at PORT of the --bind address, path /metrics.",
+)
+metrics_options = option_group("ports", MetricsOptions, _METRICS_PORT)
 port_options = option_group(
     "ports",
     PortOptions,
-    click.option(
-        "--metrics-port",
-        type=click.IntRange(1, 65535),
-        metavar="PORT",
-        help="Serve Prometheus metrics at PORT of the --bind address, path /metrics.",
-    ),
+    _METRICS_PORT,
     click.option(
         "--control",
         metavar="ADDR",

@@ -65,6 +65,14 @@ class ServiceState:
         return None if self.engine is None else self.engine.alarm
 
     @property
+    def outage(self) -> str | None:
+        """Why no rows can come: the source has lost its connection."""
+        source = self.source if self.engine is None else self.engine.source
+        if source is None or not (reason := source.outage):
+            return None
+        return f"{source.name}: no connection: {reason}"
+
+    @property
     def latency(self) -> LatencyHistogram:
         """The engine's latency; only read when its status has one."""
         assert self.engine is not None
@@ -100,6 +108,10 @@ class ServiceState:
         """Forget the row numbers that a client of the HTTP API used for a source."""
         if self.inbox is not None:
             self.inbox.forget(source)
+
+    def start(self, engine: StreamEngine) -> None:
+        """Let an engine answer from now on."""
+        self.engine = engine
 
     def stop(self) -> None:
         """End the service.

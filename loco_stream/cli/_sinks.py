@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from loco_stream._text import listed
 from loco_stream.cli._logging import LOGGER, report_error
 from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError
@@ -30,7 +31,8 @@ def check_delivered(report: Mapping[str, Any]) -> None:
     lost = report.get("n_lost_records", 0)
     if lost:
         what = "1 record was" if lost == 1 else f"{lost:,} records were"
-        raise _RecordsLost(f"{what} lost by sinks, which the notes of the report name")
+        names = [f"{name} ({n:,})" for name, n in report["lost_records"].items()]
+        raise _RecordsLost(f"{what} lost by sinks: {listed(names)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ def run_and_report(
     page: DashboardOptions,
     network: NetworkOptions,
     log: LogOptions,
+    started: Callable[[StreamEngine], None] = lambda engine: None,
 ) -> Report:
     """Run an engine until its stream ends, then save and show the report.
 
@@ -117,13 +118,18 @@ def run_and_report(
         Compiles, and returns the run of an engine with these watchers.
     options, page, network, log
         Options of the command line.
+    started
+        Called with the engine before it runs.
     """
     run = None
     with stop_on_signal() as handler, page.page(network) as watchers:
         try:
             run = prepare(watchers)
             report = run.run(
-                handler, max_samples=options.max_samples, shows_progress=log.shows_progress
+                handler,
+                max_samples=options.max_samples,
+                shows_progress=log.shows_progress,
+                started=started,
             )
         except Interrupt:
             raise EndedEarly("stopped before the first row") from None

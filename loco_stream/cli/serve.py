@@ -227,7 +227,7 @@ def _started(engine: StreamEngine, service: ServiceState) -> None:
 
     mode = engine.durability
     LOGGER.info("durability %s: %s", mode, DURABILITY[mode.partition(":")[0]])
-    service.engine = engine
+    service.start(engine)
 
 
 def _finish(report: Report | None, source: str, task: str | None, state: StateOptions) -> None:

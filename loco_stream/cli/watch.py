@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,8 @@ from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import SourceOptions, source_options
+from loco_stream.cli._service_ports import MetricsOptions, metrics_options
+from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
 from loco_stream.cli._warm_up import OF_ALARMS, warm_up
@@ -33,6 +36,7 @@ Examples
   loco-stream watch "csv:sensors.csv?follow=1" --on-alarm "logger -t loco" --dashboard
   loco-stream watch mqtt://127.0.0.1/plant/rows --checkpoint state/ --every 10000
   loco-stream watch mqtt://127.0.0.1/plant/rows --checkpoint state/ --resume
+  loco-stream watch mqtt://127.0.0.1/plant/rows --metrics-port 9100
 
 A row raises an alarm if one of its columns holds what it has not held before. Each alarm is logged,
 and is a record of kind "anomaly" for every sink. Ctrl-C ends the run with the report of the rows so
@@ -55,6 +59,7 @@ far; a second Ctrl-C ends it at once, without a report and without another check
 @source_options(None)
 @sink_options
 @dashboard_options
+@metrics_options
 @network_options
 @telemetry_options
 @log_options
@@ -67,6 +72,7 @@ def command(
     reading: SourceOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
+    ports: MetricsOptions,
     network: NetworkOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
@@ -75,12 +81,14 @@ def command(
     from loco_stream.engine.source_reader import SourceReader
 
     options.check(page)
-    network.check(page.dashboard, needed="--dashboard")
+    network.check(page.dashboard, ports.metrics_port, needed="--dashboard or --metrics-port")
     stored = stored_options(options.checkpoint if options.resume else None)
     alarms = with_stored(alarms, stored)
     seed = int(str(stored.get("seed", seed)))
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, None, labelled=False)
+    state = ServiceState()
+    state.source = stream
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
     def prepare(watchers: list[Dashboard]) -> EngineRun:
@@ -91,6 +99,7 @@ def command(
             SourceReader(stream), lambda reader: watching_engine(reader, alarms, seed, observed)
         )
 
-    with telemetry.open() as otlp:
-        report = run_and_report(prepare, options, page, network, log)
+    with telemetry.open() as otlp, ExitStack() as opened:
+        ports.open_metrics(opened, state, network)
+        report = run_and_report(prepare, options, page, network, log, state.start)
     check_delivered(report)

@@ -243,8 +243,9 @@ class _Routes:
 
     async def ready(self, request: Request) -> object:
         service = self._service
-        if service.engine is None or service.alarm:
-            raise HTTPException(503, service.alarm or service.status["phase"])
+        fault = service.alarm or service.outage
+        if service.engine is None or fault:
+            raise HTTPException(503, fault or service.status["phase"])
         return {"ready": True, "n_samples": service.status["n_samples"]}
 
     async def document(self, request: Request) -> object:

@@ -194,7 +194,7 @@ class HealthResponse(msgspec.Struct):
 
 
 class ReadyResponse(msgspec.Struct):
-    """There is a model, and rows become durable."""
+    """There is a model, rows become durable, and the source has its connection."""
 
     ready: bool
     n_samples: int
@@ -265,7 +265,7 @@ def _document() -> Schema:
         "/write": {"post": _write_operation()},
         "/api/v2/write": {"post": _write_operation()},
         "/health": {"get": _operation("Whether the process is alive.", health)},
-        "/ready": {"get": _operation("Whether there is a model and rows become durable.", ready)},
+        "/ready": {"get": _operation("Whether rows are learned and predicted.", ready)},
     }
     for methods in paths.values():
         for operation in methods.values():

@@ -25,3 +25,7 @@ class Service(Protocol):
     @property
     def alarm(self) -> str | None:
         """Why rows or checkpoints do not become durable; None if they do."""
+
+    @property
+    def outage(self) -> str | None:
+        """Why no rows can come from the source; None if they can."""

@@ -516,7 +516,8 @@ class StreamEngine:
         self._listeners.close(report.to_dict())
         report["notes"].extend(self._listeners.notes[n_notes:])
         report["sinks"].update(self._listeners.counters())
-        report = Report({**report, "n_lost_records": self._listeners.n_lost})
+        lost = {"n_lost_records": self._listeners.n_lost, "lost_records": self._listeners.lost}
+        report = Report({**report, **lost})
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
         if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:

@@ -319,6 +319,11 @@ class InboxSource(Source):
         return self._source.progress
 
     @property
+    def outage(self) -> str:
+        """Of the source."""
+        return self._source.outage
+
+    @property
     def fingerprint(self) -> Mapping[str, Any] | None:
         """Of the source."""
         return self._source.fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ class Listeners:
         self.n_failed_calls = 0  # exceptions in callbacks
         self.notes: list[str] = []  # one sentence per failure and per sink that lost records
         self._removed_counts: dict[str, int] = {}  # counters of removed sinks
-        self._n_lost_by_failed = 0
+        self._lost_by_failed: Counter[str] = Counter()
 
     def on(self, kind: str, function: Callback) -> None:
         """Call `function` with every record of `kind`."""
@@ -133,9 +134,17 @@ class Listeners:
         return counts
 
     @property
+    def lost(self) -> dict[str, int]:
+        """Records that sinks lost, by the name of the sink; of one that raised, at least one."""
+        lost = self._lost_by_failed.copy()
+        for sink in self._sinks:
+            lost[_name(sink)] += sink.n_lost
+        return dict(+lost)  # without sinks that lost nothing
+
+    @property
     def n_lost(self) -> int:
-        """Records that sinks lost; of a sink that raised, at least one."""
-        return self._n_lost_by_failed + sum(sink.n_lost for sink in self._sinks)
+        """Records that all sinks lost."""
+        return sum(self.lost.values())
 
     def export_state(self) -> dict[str, Any]:
         """Return what the sinks have not delivered yet, by sink name."""
@@ -176,7 +185,7 @@ class Listeners:
 
     def _note_failed_sink(self, sink: Sink, error: Exception) -> None:
         known = sink.n_lost if sink in self._sinks else 0  # which `n_lost` counts already
-        self._n_lost_by_failed += max(1, sink.n_lost) - known
+        self._lost_by_failed[_name(sink)] += max(1, sink.n_lost) - known
         self._note_failure("sink", _name(sink), error)
 
     def _note_failure(self, what: str, name: str, error: Exception) -> None:

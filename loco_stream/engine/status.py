@@ -181,6 +181,7 @@ class StatusBoard:
             "n_failed_calls": self._listeners.n_failed_calls,
             "sinks": self._listeners.counters(),
             "n_lost_records": self._listeners.n_lost,
+            "lost_records": self._listeners.lost,
         }
 
     def _store_status(self) -> Config:

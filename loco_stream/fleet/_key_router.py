@@ -6,7 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from loco_stream._text import did_you_mean, listed
 from loco_stream.engine.row_ids import RowIds
+from loco_stream.engine.text_columns import TextColumns
 from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
     LABELS,
@@ -89,6 +90,8 @@ class KeyRouter:
     is_series
         Whether the labels of a key are the values of a series. A row without a label is then a
         missing value and does not wait, and rows keep their times.
+    text_columns
+        Takes texts that cannot be categories out of the rows of all keys; by default none.
 
     Attributes
     ----------
@@ -110,6 +113,7 @@ class KeyRouter:
         *,
         labelled: bool = True,
         is_series: bool = False,
+        text_columns: TextColumns | None = None,
     ) -> None:
         self._feature = feature
         self._labelled = labelled
@@ -118,6 +122,7 @@ class KeyRouter:
         self._max_age = max_age
         self._pending: OrderedDict[_Number, _Pending] = OrderedDict()
         self.ids = RowIds(min(capacity, _MAX_IDS), max_age)
+        self.text_columns = text_columns or TextColumns(False)
         self._known = False  # whether any row had the feature
         self.n_without_key = 0
         self.n_orphaned = 0
@@ -174,8 +179,9 @@ class KeyRouter:
         )
 
     def export_state(self) -> State:
-        """Return the pending rows and the ids as plain values for `encode_plain`."""
+        """Return pending rows, ids and columns of texts as plain values for `encode_plain`."""
         return {
+            "text_columns": self.text_columns.export_state(),
             "pending": [row.encoded(number) for number, row in self._pending.items()],
             "ids": self.ids.encoded_state(),
         }
@@ -187,6 +193,8 @@ class KeyRouter:
         self._pending = OrderedDict()
         if isinstance(state, Mapping):
             self.ids.restore_state(state["ids"])
+            if "text_columns" in state:
+                self.text_columns.restore_state(state["text_columns"])
         # release 0.2 stored a list of the pending rows, which had no ids
         for source, epoch, seq, key, *info in (
             state["pending"] if isinstance(state, Mapping) else state
@@ -209,9 +217,20 @@ class KeyRouter:
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
         now = time.monotonic()
-        names, rows = self._by_row(event)
-        labelled = _Origin(event.source, names, LEARN)
-        unlabelled = _Origin(event.source, names, OBSERVE)
+        for names, rows in self._by_row(event):
+            self._route_part(event.source, names, rows, now, parts)
+
+    def _route_part(
+        self,
+        source: str,
+        names: _Names,
+        rows: Iterator[tuple[Key | None, _Row]],
+        now: float,
+        parts: _Parts,
+    ) -> None:
+        """Route rows that have the same columns."""
+        labelled = _Origin(source, names, LEARN)
+        unlabelled = _Origin(source, names, OBSERVE)
         for key, row in rows:
             if key is None:
                 self.n_without_key += 1
@@ -225,7 +244,7 @@ class KeyRouter:
                 parts.add(key, labelled, self._with_early_value(row))
             else:
                 parts.add(key, unlabelled, row)
-                self._await_label((event.source, *row[2]), _Pending(key, row[3], now), parts)
+                self._await_label((source, *row[2]), _Pending(key, row[3], now), parts)
 
     def _is_known(self, row: _Row) -> bool:
         """Return whether a row with the same id came before; note the id of a labelled row."""
@@ -262,20 +281,35 @@ class KeyRouter:
         if early is not None:
             self._add_label(number, early, parts)
 
-    def _by_row(self, event: Sample | Block) -> tuple[_Names, Iterator[tuple[Key | None, _Row]]]:
-        """Return the columns of an event, and each row with its key."""
+    def _by_row(
+        self, event: Sample | Block
+    ) -> Iterator[tuple[_Names, Iterator[tuple[Key | None, _Row]]]]:
+        """Yield columns, and each row that has them with its key; the key is no text column."""
         if isinstance(event, Sample):
             x = {name: value for name, value in event.x.items() if name != self._feature}
             key = key_of(event.x.get(self._feature))
             t = event.t if self._is_series else math.nan
             number = event.epoch, event.seq
-            return None, iter([(key, (x, event.y, number, _info_of(event), t))])
+            chosen = self.text_columns.select(x, event.seq)
+            yield None, iter([(key, (chosen, event.y, number, _info_of(event), t))])
+            return
         keys, X, names = self.keys(event.X, event.features)
+        begin = 0
+        for part in self.text_columns.select_block(replace(event, X=X, features=names, tag=None)):  # type: ignore[arg-type]
+            end = begin + len(part.X)
+            yield part.features, self._rows_of(part, keys[begin:end])
+            begin = end
+
+    def _rows_of(
+        self, event: Block, keys: Sequence[Key | None]
+    ) -> Iterator[tuple[Key | None, _Row]]:
+        """Return the rows of a block with their keys."""
+        X = event.X
         labels = [None] * len(X) if event.y is None else event.y
         numbers = zip(repeat(event.epoch), range(event.seq, event.seq + len(X)), strict=False)
         times = event.row_times.tolist() if self._is_series else repeat(math.nan, len(X))
         rows = zip(X, labels, numbers, [None] * len(X), times, strict=True)
-        return names, zip(keys, rows, strict=True)
+        return zip(keys, rows, strict=True)
 
     def _route_labels(self, event: Labels, parts: _Parts) -> None:
         now = time.time()

@@ -360,6 +360,7 @@ class Shard:
             return LearnResult((), 0, self.notes[-1])
         unknown = outputs.count(None) if rows.kind == LABELS else 0
         keyed = self._models[rows.key]
+        self.notes += keyed.take_notes()
         return LearnResult(outputs, unknown, None, tuple(keyed.alarms), keyed.steps)
 
     def _is_due(self, group: Group, now: float) -> bool:

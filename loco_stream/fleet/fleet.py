@@ -222,6 +222,11 @@ class Fleet:
         return task_of(self._home.template)
 
     @property
+    def takes_text(self) -> bool:
+        """Whether the models take texts as categories."""
+        return bool(getattr(self._home.template, "categories", 0))
+
+    @property
     def has_context(self) -> bool:
         """Whether the models depend on earlier rows, because they have a memory or delays."""
         template = self._home.template

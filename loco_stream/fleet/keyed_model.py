@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -65,6 +66,7 @@ _MAX_PENDING = 10_000
 # Rows up to which a model is stored as its rows: they take a hundredth of the space, and less time
 # to learn again than the model to load.
 _YOUNG = 32
+_CERTAIN = frozenset({str, int, bool})  # any value of these types is a class
 
 
 class ModelFactory:
@@ -98,10 +100,15 @@ class ModelFactory:
 
     def new(self, rows: Rows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
-        model = self._blank(rows) if rows.kind == LEARN else self._beginning
-        keyed = self._keyed(copy.copy(model))
+        keyed = self._keyed(partial(self._begun, rows))
         keyed.begin(self.decision)
+        is_classifier = isinstance(self.template, LOCOClassifier)
+        keyed.may_wait = is_classifier and self.shared is None and self.template.n_seen == 0
         return keyed
+
+    def _begun(self, rows: Rows) -> Template:
+        """Return what the model of a new key begins as."""
+        return copy.copy(self._blank(rows) if rows.kind == LEARN else self._beginning)
 
     @property
     def _beginning(self) -> Template:
@@ -114,7 +121,7 @@ class ModelFactory:
 
         Rows that the key learned stay repeated.
         """
-        anew = self._keyed(copy.copy(self._beginning), dict(keyed.seen))
+        anew = self._keyed(partial(copy.copy, self._beginning), dict(keyed.seen))
         anew.follow(self.decision)
         if keyed.has_own_decision:
             anew.decide(keyed.decision)
@@ -122,15 +129,15 @@ class ModelFactory:
 
     def _keyed(
         self,
-        model: Template,
+        make: Callable[[], Template],
         seen: dict[str, tuple[int, int]] | None = None,
     ) -> KeyedModel:
         kind = KeyedModel
-        if isinstance(model, LOCODetector):
+        if isinstance(self.template, LOCODetector):
             kind = KeyedDetector
-        elif isinstance(model, LOCOForecaster):
+        elif isinstance(self.template, LOCOForecaster):
             kind = KeyedForecaster
-        return kind(model, self._watch, seen, self.shared)
+        return kind(make, task_of(self.template), self._watch, seen, self.shared)
 
     def load(self, key: Key, content: bytes) -> KeyedModel:
         """Return a stored model, bit-identical.
@@ -146,7 +153,8 @@ class ModelFactory:
             raise CheckpointError(
                 f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}"
             )
-        keyed = self._keyed(own.from_state(config, arrays))
+        restored = own.from_state(config, arrays)
+        keyed = self._keyed(lambda: restored)
         keyed.restore(saved)
         keyed.follow(self.decision)
         return keyed
@@ -192,10 +200,15 @@ class ModelFactory:
 class KeyedModel:
     """One key's model in memory.
 
+    The estimator is made when something is asked of it. The first row of a key alone does not: keys
+    that come once, as invented ones do, then take neither its time nor its memory.
+
     Parameters
     ----------
-    model
-        The estimator.
+    make
+        Returns the estimator.
+    problem
+        What it learns, as `task_of` says.
     watch
         Settings of its `TaskMonitor`; None measures and watches nothing.
     seen
@@ -221,17 +234,23 @@ class KeyedModel:
         Whether the key has its own rule by which classes are chosen.
     steps
         Of a forecaster: what the rows learned last add to the `HorizonScores.totals`; else empty.
+    may_wait
+        Whether nothing can be predicted for the first row, so that it may wait to be learned.
     """
 
     steps: Sequence[Sequence[float]] = ()
     group = -1
     is_stored = False
     has_own_decision = False
+    may_wait = False
     _begun_with: Decision | None = None
+    _is_begun = False
+    _first: Rows | None = None  # waits until the estimator is made
 
     def __init__(
         self,
-        model: Template,
+        make: Callable[[], Template],
+        problem: str,
         watch: State | None,
         seen: dict[str, tuple[int, int]] | None = None,
         shared: SharedModel | None = None,
@@ -241,13 +260,47 @@ class KeyedModel:
         self.seen: dict[str, tuple[int, int]] = seen or {}
         self.changed = True
         self.alarms: list[Record] = []
+        self._notes: list[str] = []
+        self._make = make
+        self._watch = watch
         self._is_watched = watch is not None
-        self._has_targets = task_of(model) == TARGETS
-        self._trainer = self._make_trainer(model, watch)
-        self._trainer.on_alarm(self._add_alarm)
+        self._has_targets = problem == TARGETS
         # all rows learned so far, while they are few and alone determine the state
         self._young: list[Rows] | None = [] if seen is None and shared is None else None
         self._n_young = 0
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        """What holds the estimator and teaches it; made now, with the first row if that waited."""
+        first = self._first
+        self._first = None
+        self.__dict__["_trainer"] = self._new_trainer()  # which `_learn` uses
+        if first is not None:
+            try:
+                self._learn(first, False)
+            except MemoryError:
+                raise
+            except Exception as error:  # the key goes on without its first row
+                self._notes.append(
+                    f"the first row of key {first.key!r} cannot be learned ({error!r})"
+                )
+                self.__dict__["_trainer"] = self._new_trainer()
+        del self._make  # it holds the first rows
+        trainer: Trainer = self.__dict__["_trainer"]
+        return trainer
+
+    def take_notes(self) -> list[str]:
+        """Return sentences about a first row that could not be learned when its time came, once."""
+        notes = self._notes
+        self._notes = []
+        return notes
+
+    def _new_trainer(self) -> Trainer:
+        trainer = self._make_trainer(self._make(), self._watch)
+        trainer.on_alarm(self._add_alarm)
+        if self._is_begun:
+            _use(trainer, self._begun_with)
+        return trainer
 
     def _make_trainer(self, model: Any, watch: State | None) -> Trainer:
         adapter = self._adapter(model)
@@ -273,12 +326,14 @@ class KeyedModel:
     def begin(self, decision: Decision | None) -> None:
         """Choose classes by the rule of the fleet from the first row on."""
         self._begun_with = decision
-        self._use(decision)
+        self._is_begun = True
+        if "_trainer" in self.__dict__:
+            _use(self._trainer, decision)
 
     def decide(self, decision: Decision | None) -> None:
         """Choose classes by the key's own rule from now on."""
         self.has_own_decision = True
-        self._use(decision)
+        _use(self._trainer, decision)
 
     def follow(self, decision: Decision | None) -> None:
         """Choose classes by another rule of the fleet from now on, unless the key has its own."""
@@ -286,14 +341,7 @@ class KeyedModel:
             decision = self.decision
         elif decision != self.decision:
             self._young = None  # its rows were scored by the rule before
-        self._use(decision)
-
-    def _use(self, decision: Decision | None) -> None:
-        if not isinstance(self.model, LOCOClassifier):
-            return
-        self.model.set_decision(**({} if decision is None else decision.rule))
-        if isinstance(self._trainer.adapter, MixtureAdapter):
-            self._trainer.adapter.decision = decision
+        _use(self._trainer, decision)
 
     @property
     def mixture(self) -> Mixture | None:
@@ -331,7 +379,7 @@ class KeyedModel:
         self.alarms = []
         own = Decision.from_plain(rows.y[0])
         self.has_own_decision = own is not None
-        self._use(decision if own is None else own)
+        _use(self._trainer, decision if own is None else own)
         # learned again, the rows after the end of an own rule follow the rule of the beginning
         is_repeatable = own is not None or decision == self._begun_with
         self._keep_young(self._young if is_repeatable else None, rows)
@@ -355,9 +403,21 @@ class KeyedModel:
         # rows that are refused amid others cannot be learned again in the same way
         young = self._young
         self._young = None
-        said = self._learn(rows, predicts)
+        said = [None] if self._lets_wait(rows) else self._learn(rows, predicts)
         self._keep_young(young, rows)
         return said
+
+    def _lets_wait(self, rows: Rows) -> bool:
+        """Let the first row of a key wait until something else is asked; return whether it does.
+
+        Its prediction is None, and only a row that nothing refuses later may wait: the sender gets
+        the answer now.
+        """
+        may_wait = self.may_wait and rows.kind == LEARN and len(rows) == 1
+        self.may_wait = False
+        if may_wait and isinstance(rows.X, list) and type(rows.y[0]) in _CERTAIN and rows.X[0]:
+            self._first = rows
+        return self._first is rows
 
     def _keep_young(self, young: list[Rows] | None, rows: Rows) -> None:
         """Add an entry of the log to those that determine the state, while they are few."""
@@ -497,11 +557,17 @@ class KeyedModel:
 class KeyedDetector(KeyedModel):
     """One key's anomaly detector: rows need no labels, and alarms are its records."""
 
+    @property
+    def _watcher(self) -> Watcher:
+        watcher = self._trainer.watcher
+        assert watcher is not None
+        return watcher
+
     def _make_trainer(self, model: LOCODetector, watch: State | None) -> Trainer:
         adapter: Any = DetectorAdapter(model)
         trainer = Trainer(adapter, PendingRows(), RunMeasures("watching"), in_detail=False)
-        trainer.watcher = self._watcher = Watcher(adapter, logs_source=True)
-        self._watcher.on_alarm(lambda record: self.alarms.append(record))
+        trainer.watcher = Watcher(adapter, logs_source=True)
+        trainer.watcher.on_alarm(lambda record: self.alarms.append(record))
         return trainer
 
     def _learn(self, rows: Rows, predicts: bool) -> Outputs:
@@ -591,6 +657,16 @@ class KeyedForecaster(KeyedModel):
         """Return the rows seen, the errors by step ahead, and what other models report."""
         by_step: Config = jsonable(self._forecasts.scores.report())
         return super().report() | by_step
+
+
+def _use(trainer: Trainer, decision: Decision | None) -> None:
+    """Choose classes by a rule."""
+    adapter = trainer.adapter
+    if not isinstance(adapter.model, LOCOClassifier):
+        return
+    adapter.model.set_decision(**({} if decision is None else decision.rule))
+    if isinstance(adapter, MixtureAdapter):
+        adapter.decision = decision
 
 
 def _series_parts(rows: Rows, values: list[float]) -> Iterator[tuple[Block, list[Row]]]:

@@ -19,6 +19,7 @@ from loco_stream.engine.forecasting import step_scores
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
+from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.validation import validate_events
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._key_router import KeyRouter, check_feature
@@ -121,7 +122,13 @@ class FleetRunner:
         self._is_regression = is_numeric(fleet.task)
         self._is_watching = fleet.task == "watching"
         self._is_series = fleet.task == FORECASTING
-        self._router = KeyRouter(key, labelled=not self._is_watching, is_series=self._is_series)
+        takes_text = fleet.takes_text and not self._is_watching
+        self._router = KeyRouter(
+            key,
+            labelled=not self._is_watching,
+            is_series=self._is_series,
+            text_columns=TextColumns(takes_text, reader.source.used),
+        )
         self._replies = Replies(fleet, self._router, reader.source.reply)
         self._listeners = Listeners(sinks, watchers)
         # commits of a live source are not gathered: they must not wait
@@ -171,6 +178,7 @@ class FleetRunner:
         self._listeners.close(report)
         report["notes"] += self._listeners.notes[n_notes:]
         report["n_lost_records"] = self._listeners.n_lost
+        report["lost_records"] = self._listeners.lost
         return report
 
     @property
@@ -293,6 +301,7 @@ class FleetRunner:
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
         shown += self._router.ids.sentences()
+        shown += self._router.text_columns.sentences()
         last = self._counts.last_refusal
         return [*shown, f"rows or labels were refused: {last}"] if last else shown
 

@@ -127,6 +127,7 @@ _OTHERS = (
               "records", "sink", "parts"),
     ReportKey("n_lost_records", "records that a sink neither delivered nor keeps for a later run",
               "records", "records_lost", "counter", label="records lost by sinks"),
+    ReportKey("lost_records", "the same by the name of the sink", kind="list"),
     ReportKey("skipped_updates", "learning steps left out because a value was not finite", "rows",
               "updates_skipped", "counter"),
     ReportKey("categories",

@@ -220,12 +220,17 @@ def _read_readout(chain: Chain, metadata: dict[str, Untyped]) -> Readout | None:
     tau = _checked_tau(metadata["tau_trace"])
     affine = chain[-1][1]
     del chain[-2:]
-    return Readout(
-        tau,
-        np.asarray(affine.weight, np.float64).T,
-        np.asarray(affine.bias, np.float64),
-        tuple(_text(metadata["classes"]).split("\n")),
-    )
+    bias = np.asarray(affine.bias, np.float64)
+    weights = np.asarray(affine.weight, np.float64).T
+    return Readout(tau, weights, bias, _checked_classes(metadata, len(bias)))
+
+
+def _checked_classes(metadata: dict[str, Untyped], n: int) -> tuple[str, ...]:
+    """Return the classes of a readout with `n` scores; raises `InputError` for another number."""
+    classes = tuple(_text(metadata.get("classes", "")).split("\n"))
+    if len(classes) != n:
+        raise InputError(f"`classes` must name the {n} classes of the readout, got {classes!r:.80}")
+    return classes
 
 
 def _read_layers(chain: Chain, dt: float, inputs: str) -> list[dict[str, Untyped]]:

@@ -167,10 +167,13 @@ def test_a_command_whose_sinks_lost_records_ends_with_code_1(loco, rows, tmp_pat
     lost = "jsonl:/dev/full?wait=0.2&linger=0.2"
     result = loco(*command, "--sink", lost, "--report", "r.json")
     assert result.exit_code == 1, result.output
-    assert "lost by sinks" in result.stderr.strip().splitlines()[-1]
+    last = result.stderr.strip().splitlines()[-1]
     assert result.stderr.count("No space left on device; trying again") == 1
     report = json.loads((tmp_path / "r.json").read_text())
-    assert report["n_lost_records"] > 0
+    n_lost = report["n_lost_records"]
+    assert n_lost > 0
+    assert report["lost_records"] == {"jsonl:/dev/full": n_lost}
+    assert last.endswith(f"lost by sinks: jsonl:/dev/full ({n_lost:,})")
     assert any("/dev/full" in note for note in report["notes"])
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+from contextlib import suppress
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from loco_stream.cli.main import main
+from tests.helpers.engine_process import LOCO
+from tests.helpers.ports import free_port
+from tests.helpers.serving import wait_until
 
 
 @pytest.fixture
@@ -76,3 +83,29 @@ def test_a_limit_holds_for_rows_that_are_watched(rows):
     stopped = CliRunner().invoke(main, arguments)
     assert stopped.exit_code == 2
     assert "the model must have at most 1 features, got 2" in stopped.stderr
+
+
+@pytest.mark.slow
+def test_watch_shows_metrics_while_it_runs(tmp_path, processes):
+    pytest.importorskip("prometheus_client")
+    port = free_port()
+    path = tmp_path / "rows.csv"
+    path.write_text("pressure,flow\n" + "1.0,2.0\n" * 100)
+    command = [*LOCO, "watch", f"csv:{path}?follow=1", "--metrics-port", str(port)]
+    watch = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    processes.append(watch)
+
+    def has_rows():
+        assert watch.poll() is None, watch.stderr.read()
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            return b"loco_rows_learned_total 100.0" in page.read()
+
+    wait_until(has_rows, 300)
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(60) == 0, watch.stderr.read()
+
+
+def test_the_network_options_of_watch_need_a_port(rows):
+    result = CliRunner().invoke(main, ["watch", f"csv:{rows}", "--allow-host", "plant"])
+    assert result.exit_code == 2
+    assert result.stderr == "loco-stream: `--allow-host` needs --dashboard or --metrics-port\n"

@@ -13,11 +13,13 @@ import pytest
 from loco_stream import LOCOClassifier, LOCOForecaster, StreamEngine
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._warm_up import warm_up
+from loco_stream.connectors import RedisSource
 from loco_stream.dashboard._server import listen
 from loco_stream.dashboard.http_api import HttpApi
 from loco_stream.engine.inbox import InboxSource
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Sample
+from tests.helpers import servers
 from tests.helpers.engine_process import at_work, end, inspect, serve
 from tests.helpers.ports import free_address, free_port
 from tests.helpers.serving import wait_until
@@ -51,11 +53,11 @@ def ask(port, method, path, body=None, headers=JSON, timeout=60):
 class Service:
     """An engine in a thread, whose rows come from the HTTP API alone."""
 
-    def __init__(self, checkpoint=None, token=None, model=None):
+    def __init__(self, checkpoint=None, token=None, model=None, source=None):
         self.state = ServiceState()
         self.api = HttpApi(self.state, 0, token=token)
         self.port = int(self.api.url.rpartition(":")[2].strip("/"))
-        source = InboxSource(ListSource([[]]), self.api.inbox)
+        source = InboxSource(source or ListSource([[]]), self.api.inbox)
         model = model or LOCOClassifier(hidden_sizes=(8,), seed=1)
         self.engine = StreamEngine(
             model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None
@@ -164,6 +166,24 @@ def test_before_the_first_row_the_phase_is_reported():
         assert ask(port, "POST", "/predict", {"x": {"a": 1}})[0] == 503
     finally:
         api.close()
+
+
+@servers.needs("redis-server", "redis-server")
+def test_a_service_whose_broker_is_away_is_alive_and_not_ready(tmp_path):
+    broker = servers.Redis(tmp_path)
+    try:
+        source = RedisSource("127.0.0.1", "rows", port=broker.port)
+        with Service(source=source) as service:
+            wait_until(lambda: ask(service.port, "GET", "/ready")[0] == 200)
+            broker.kill()
+            wait_until(lambda: ask(service.port, "GET", "/ready")[0] == 503)
+            reason = ask(service.port, "GET", "/ready")[1]["error"]
+            assert reason.startswith(f"redis://127.0.0.1:{broker.port}/rows: no connection: ")
+            assert ask(service.port, "GET", "/health")[0] == 200
+            broker.start()
+            wait_until(lambda: ask(service.port, "GET", "/ready")[0] == 200)
+    finally:
+        broker.stop()
 
 
 def test_the_openapi_document_describes_each_path():

@@ -17,7 +17,7 @@ nir = pytest.importorskip("nir")
 h5py = pytest.importorskip("h5py")
 
 
-def write(path, tau=1e-2, tau_trace=2e-2):
+def write(path, tau=1e-2, tau_trace=2e-2, **more):
     n = 2
     neurons = nir.LIF(tau=np.full(n, tau), r=np.ones(n), v_leak=np.zeros(n), v_threshold=np.ones(n))
     ones = np.ones(n)
@@ -31,7 +31,7 @@ def write(path, tau=1e-2, tau_trace=2e-2):
         "output": nir.Output(np.array([2])),
     }
     names = list(nodes)
-    metadata = {"dt": 1e-3, "tau_trace": tau_trace, "classes": "a\nb"}
+    metadata = {"dt": 1e-3, "tau_trace": tau_trace, **({"classes": "a\nb"} | more)}
     edges = list(pairwise(names))
     nir.write(str(path), nir.NIRGraph(nodes, edges, metadata=metadata))
 
@@ -46,6 +46,23 @@ def test_a_time_constant_of_zero_is_refused(tmp_path, tau_trace):
         Network.from_nir(path)
     write(path, tau=0.0)
     with pytest.raises(InputError, match="must be longer than the time step"):
+        Network.from_nir(path)
+
+
+@pytest.mark.parametrize("more", [{"classes": "a"}, {"classes": "a\nb\nc"}, {"classes": ""}])
+def test_a_readout_with_other_than_its_classes_is_refused(tmp_path, more):
+    path = tmp_path / "net.nir"
+    write(path, **more)
+    with pytest.raises(InputError, match="`classes` must name the 2 classes of the readout, got"):
+        Network.from_nir(path)
+
+
+def test_a_readout_without_classes_is_refused(tmp_path):
+    path = tmp_path / "net.nir"
+    write(path)
+    with h5py.File(path, "a") as file:
+        del file["node/metadata/classes"]
+    with pytest.raises(InputError, match="`classes` must name the 2 classes of the readout, got"):
         Network.from_nir(path)
 
 

@@ -185,3 +185,20 @@ def test_one_partition_is_read(broker):
         source_of(broker, "parted", partition=2)
     with pytest.raises(ConfigError, match="`partition` excludes `group`"):
         source_of(broker, "parted", partition=0, group="g")
+
+
+def test_an_outage_of_the_broker_is_known_until_it_is_back(caplog):
+    caplog.set_level("INFO", "loco_stream")
+    broker = Kafka()
+    broker.publish("rows", {"value": row(1)})
+    source = source_of(broker, "rows")
+    drain(source, lambda events: len(events) == 1)
+    broker.kill()
+    drain(source, lambda _: source.outage)
+    broker.start()
+    drain(source, lambda _: not source.outage)
+    source.close()
+    broker.stop()
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum(line.startswith(f"{source.name}: no connection: ") for line in lines) == 1
+    assert lines[-1] == f"{source.name}: connected again"

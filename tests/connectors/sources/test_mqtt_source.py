@@ -283,6 +283,7 @@ def test_reconnects_after_a_restart_of_the_broker(broker, caplog):
     broker.stop()
     rounds = iter(source)
     assert [next(rounds) for _ in range(5)] == [[]] * 5
+    assert source.outage
     broker.start()
     publish(broker, ("s", row(2, seq=2)))
     assert values(drain(source, lambda e: len(e) == 1)) == [2]
@@ -290,6 +291,7 @@ def test_reconnects_after_a_restart_of_the_broker(broker, caplog):
     lost, back = (record.getMessage() for record in caplog.records)
     assert lost.startswith(f"{source.name}: no connection: ")
     assert back == f"{source.name}: connected again"
+    assert source.outage == ""
     source.close()
 
 

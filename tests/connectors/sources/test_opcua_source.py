@@ -105,11 +105,13 @@ def test_connects_again_after_the_server_was_away():
     source = open_source(url(plant, target="state"))
     drain(source, lambda events: len(events) == 1)
     plant.close()
+    drain(source, lambda _: source.outage)
     plant = Plant(plant.port)
     plant.set(speed=9.0)
     events = drain(source, lambda events: any(e.x["speed"] == 9.0 for e in events))
     assert events[-1].seq > 0
     assert source.stats["restarts"] >= 1
+    assert source.outage == ""
     source.close()
     plant.close()
 

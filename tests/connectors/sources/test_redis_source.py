@@ -163,12 +163,14 @@ def test_continues_after_the_server_was_killed_and_restarted(server, client, cap
     server.kill()
     rounds = iter(source)
     assert [next(rounds) for _ in range(3)] == [[]] * 3
+    assert source.outage
     server.start()
     add(client, 2)
     assert values(drain(source, lambda e: len(e) == 1)) == [2]
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].startswith(f"{source.name}: no connection: ")
     assert lines[-1] == f"{source.name}: connected again"
+    assert source.outage == ""
     source.close()
 
 
@@ -182,6 +184,10 @@ def test_passwords_come_from_the_environment_or_a_file(tmp_path, monkeypatch):
         monkeypatch.delenv("LOCO_STREAM_REDIS_PASSWORD")
         (tmp_path / "secret").write_text("sesame\n")
         monkeypatch.setenv("LOCO_STREAM_REDIS_PASSWORD_FILE", str(tmp_path / "secret"))
+        (tmp_path / "secret").chmod(0o644)
+        with pytest.raises(ConfigError, match=r"PASSWORD_FILE: .* can be read by others: chmod"):
+            source_of(server)
+        (tmp_path / "secret").chmod(0o600)
         source_of(server).close()
         monkeypatch.setenv("LOCO_STREAM_REDIS_PASSWORD_FILE", str(tmp_path / "none"))
         with pytest.raises(ConfigError, match=r"cannot read .*none: No such file"):
