@@ -203,7 +203,7 @@ def _accepts_offer() -> bool:
     command = "loco-stream" if shutil.which("loco-stream") else sys.argv[0]
     demo = f"{command} demo {click.get_current_context().info_name}"
     where = ssh_advice(_PORT) if over_ssh() else f"Its page is http://127.0.0.1:{_PORT}/."
-    click.echo(f"`{demo}` shows this live. {where}")
+    click.echo(f"`{demo}` shows a demo live. {where}")
     return False
 
 

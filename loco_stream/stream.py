@@ -404,6 +404,8 @@ class Source(ABC):
     used
         Columns that the user has asked for by name. The engine leaves out a column of texts that
         are nearly all distinct, unless it is one of these.
+    notes
+        Sentences on the rows for the report, such as that texts look like numbers.
     without_features
         Why rows hold nothing but a label, such as ``"y.csv has no column besides y"``; empty if
         they hold more. Only a forecaster learns such rows.
@@ -439,6 +441,7 @@ class Source(ABC):
     targets: tuple[str, ...] = ()
     labels_from: str = ""
     used: Collection[str] = ()
+    notes: Sequence[str] = ()
     without_features: str = ""
 
     @property

@@ -32,7 +32,7 @@ def test_make_demo_ends_by_itself_with_a_report_and_a_picture(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2,310 samples" in done.stdout
     assert "browser" not in done.stdout  # nobody sits here
-    assert "demo machine` shows this live. Its page is http://127.0.0.1:8765/." in done.stdout
+    assert "demo machine` shows a demo live. Its page is http://127.0.0.1:8765/." in done.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "report.png"}
 
 

@@ -78,6 +78,8 @@ class Columns:
         Column of the row's id, or None.
     keep
         Columns that the record of the prediction repeats; they may be features too.
+    time_format
+        Form of the event times, as in `event_time`; None for seconds and ISO 8601 dates.
     """
 
     target: str | None
@@ -87,6 +89,7 @@ class Columns:
     use: tuple[str, ...] = ()
     id: str | None = None
     keep: tuple[str, ...] = ()
+    time_format: str | None = None
 
     def check(self, where: str, names: Sequence[str]) -> None:
         """Check that the named columns exist.
@@ -311,11 +314,14 @@ class TableSource(RowSource):
         if features:
             X = table_of([part.table[name] for name in features], part.parse)
         y = self._labels(part)
-        t = _mapped(part, roles.time, event_time)
+        t = _mapped(part, roles.time, self._time_of)
         sequence = _mapped(part, roles.sequence, sequence_id)
         times = None if t is None else np.array(t, np.float64)
         first = math.nan if times is None else float(times[0])
         return Block(X, y, features, self._row, first, self.name, times=times, sequence=sequence)
+
+    def _time_of(self, value: Any) -> float:
+        return event_time(value, self._roles.time_format)
 
     def _labels(self, part: Part) -> list[Any] | None:
         columns = [self._target_column(part, name) for name in self._targets]
@@ -387,7 +393,7 @@ class TableSource(RowSource):
         try:
             y = self._label_in(record)
             kind = "time"
-            t = event_time(record.get(roles.time)) if roles.time else math.nan
+            t = self._time_of(record.get(roles.time)) if roles.time else math.nan
             kind = "sequence"
             sequence = sequence_id(record.get(roles.sequence)) if roles.sequence else None
         except SourceError as error:

@@ -99,23 +99,31 @@ def sequence_id(value: Any) -> Hashable:
     return value
 
 
-def event_time(value: Any) -> float:
+def event_time(value: Any, form: str | None = None) -> float:
     """Return seconds since 1970-01-01 UTC for a number, date or ISO 8601 text; NaN if missing.
 
-    A time without a zone counts as UTC, so that a replay does not depend on the machine.
+    A time without a zone counts as UTC, so that a replay does not depend on the machine. `form`
+    is the form of a text as `strptime` of Python has it; texts of another form are refused.
 
     Examples
     --------
     >>> event_time("1970-01-02"), event_time(3)
     (86400.0, 3.0)
+    >>> event_time("02.01.1970 00:00", "%d.%m.%Y %H:%M")
+    86400.0
 
     Raises
     ------
     SourceError
-        The text is neither a number nor a date.
+        The text is neither a number nor a date, or not of the given form.
     """
     if value is None:
         return math.nan
+    if isinstance(value, str) and form is not None:
+        try:
+            value = datetime.strptime(value.strip(), form)
+        except ValueError:
+            raise SourceError(f"`time` must be of the form {form!r}, got {value!r}") from None
     if isinstance(value, str):
         spelled = number(value)
         if spelled is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from loco_stream._text import listed
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.csv_columns import ColumnParser, PushedLines
@@ -23,6 +25,8 @@ from loco_stream.connectors._base.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["CONNECTORS", "CSVSource"]
+
+_log = logging.getLogger(__name__)
 
 _QUOTED_LINES = 100  # that a quoted field of a pipe or growing file may span
 
@@ -63,6 +67,9 @@ class CSVSource(TextSource):
         floats in regression, otherwise text as written.
     time
         Column of the event time, in seconds since 1970 or as ISO 8601 date; it is not a feature.
+    time_format
+        Form of the texts in `time` as `strptime` of Python has it, such as ``%d.%m.%Y %H:%M``.
+        Times without a zone count as UTC.
     sequence
         Column of the sequence id; it is not a feature. The memory of a model is reset where the id
         changes.
@@ -110,6 +117,7 @@ class CSVSource(TextSource):
         encoding: str | None = None,
         task: str | None = None,
         time: str | None = None,
+        time_format: str | None = None,
         sequence: str | None = None,
         rate: float | None = None,
         speed: float | None = None,
@@ -118,6 +126,7 @@ class CSVSource(TextSource):
         idle: Seconds | None = None,
     ) -> None:
         check_speed(time, speed)
+        _check_time_format(time, time_format)
         if decimal not in (".", ","):
             raise ConfigError(f"`decimal` must be '.' or ',', got {decimal!r}")
         self._decimal_comma = decimal == ","
@@ -129,7 +138,7 @@ class CSVSource(TextSource):
         super().__init__(
             "csv",
             path,
-            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
+            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep), time_format),
             encoding=_check_encoding(encoding),
             task=task,
             pace=Pace(rate, speed),
@@ -144,6 +153,7 @@ class CSVSource(TextSource):
         if not records:
             raise SourceError(f"{path} must have at least one row, got a header only")
         self._set_columns(self._header, self._first_labels(records))
+        self._note_commas(records)
         self._columns = self._column_parser(records)
 
     def _read_header(self, lines: Lines) -> None:
@@ -183,6 +193,34 @@ class CSVSource(TextSource):
             if self._decimal_comma:
                 cells = [_with_point(cell) for cell in cells]
             yield reader.line, self._record(cells)
+
+    def _set_columns_from(self, records: Sequence[Record]) -> None:
+        super()._set_columns_from(records)
+        self._note_commas(records)
+
+    def _note_commas(self, records: Sequence[Record]) -> None:
+        """Note which columns hold numbers with a decimal comma, which are texts without `decimal`.
+
+        A model takes such texts as categories and learns next to nothing, without an error.
+        """
+        if self._decimal_comma or self._schema is None:
+            return
+        examples = {}
+        for name in (*self._targets, *(self._schema.features or ())):
+            cells = (cell for record in records if isinstance(cell := record[name], str))
+            example = next((cell for cell in cells if _with_point(cell) != cell), None)
+            if example is not None:
+                examples[name] = example
+        if not examples:
+            return
+        columns = "columns hold" if len(examples) > 1 else "column holds"
+        example = next(iter(examples.values()))
+        note = (
+            f"{self.path}: {len(examples)} {columns} texts such as {example!r} "
+            f"({listed(examples)}); `decimal=,` reads them as numbers"
+        )
+        _log.warning("%s", note)
+        self.notes = (note,)
 
     # Blocks
 
@@ -243,6 +281,17 @@ class CSVSource(TextSource):
             name: (cell or None) if name in raw else parse_cell(cell)
             for name, cell in zip(self._header, cells, strict=True)
         }
+
+
+def _check_time_format(time: str | None, time_format: str | None) -> None:
+    if time_format is None:
+        return
+    if time is None:
+        raise ConfigError("`time_format` needs the column of the times in `time`, got none")
+    if "%" not in time_format:
+        raise ConfigError(
+            f"`time_format` must be a form such as '%d.%m.%Y %H:%M', got {time_format!r}"
+        )
 
 
 def _check_delimiter(delimiter: str | None) -> str | None:

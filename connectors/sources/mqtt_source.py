@@ -191,7 +191,7 @@ class MQTTSource(BrokerSource):
     def _fetch(self) -> Sequence[Event | None]:
         self._communicate()
         events: list[Event | None] = []
-        for _ in range(min(len(self._received), BATCH)):
+        for _ in range(int(min(len(self._received), BATCH, self._rows_left))):
             events += self._message(self._received.popleft())
         if self._joiner is not None and self._joiner.due:
             events.append(self._end_row(self._joiner))
@@ -199,8 +199,18 @@ class MQTTSource(BrokerSource):
         return events
 
     def _communicate(self) -> None:
-        """Let the client read and write once; reconnect if necessary."""
-        if self._client.loop(TICK) == self._mqtt.MQTT_ERR_SUCCESS:
+        """Let the client read what has arrived, and write; reconnect if necessary.
+
+        A call of `loop` reads one message. Messages of one fetch share a commit, and so a write to
+        disk: one by one, rows would come at the speed of the disk, and a broker with a short queue
+        would drop the others.
+        """
+        state = self._client.loop(TICK)
+        n_before = -1
+        while state == self._mqtt.MQTT_ERR_SUCCESS and n_before < len(self._received) < BATCH:
+            n_before = len(self._received)
+            state = self._client.loop(0.0)
+        if state == self._mqtt.MQTT_ERR_SUCCESS:
             return
         self._note_lost(self._refusal or "the broker does not answer")
         if self._joiner is not None:

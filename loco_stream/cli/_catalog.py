@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.metadata import requires
 
 import click
@@ -11,11 +12,17 @@ from loco_stream.cli._config import ConfiguredCommand
 
 __all__ = ["CommandWithSource", "extras"]
 
+_OPTIONS = (
+    "Options of a source follow its address: "
+    '"csv:rows.csv?target=kind&time=when&decimal=,&drop=note". docs/sources.md lists them.'
+)
 _FOR_DEVELOPERS = {"test", "check", "docs", "bench"}
 
 
 class CommandWithSource(ConfiguredCommand):
     """A command whose help ends with a list of all kinds of sources."""
+
+    arguments: Mapping[str, str] = {"source": "URL of the rows: see Sources below."}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list; only this imports the connectors."""
@@ -24,6 +31,8 @@ class CommandWithSource(ConfiguredCommand):
         kinds = [(entry.example, entry.summary) for entry in connectors(SOURCES)]
         with formatter.section("Sources"):
             formatter.write_dl(kinds)
+            formatter.write_paragraph()
+            formatter.write_text(_OPTIONS)
 
 
 def extras() -> dict[str, tuple[str, ...]]:

@@ -41,7 +41,14 @@ class ConfiguredCommand(click.Command):
     """A command whose options may come from ``--config FILE`` and ``LOCO_STREAM_*`` as well.
 
     The command line precedes the environment, and the environment precedes the file.
+
+    Attributes
+    ----------
+    arguments
+        What the help says of arguments, by name.
     """
+
+    arguments: Mapping[str, str] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,6 +79,8 @@ class ConfiguredCommand(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
+                term, text = record
+                record = (term, text or self.arguments.get(parameter.name or "", ""))
                 heading = headings.get(parameter.name or "", "Options")
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():

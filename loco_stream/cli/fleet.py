@@ -36,7 +36,9 @@ class _FleetGroup(LazyGroup):
         return super().parse_args(ctx, args)
 
 
-@click.group("fleet", cls=_FleetGroup, table=_TABLE)
+@click.group(
+    "fleet", cls=_FleetGroup, table=_TABLE, short_help="Train one model per value of a feature."
+)
 def command() -> None:
     """Train one model per value of a feature, and operate the fleet of models.
 

@@ -45,9 +45,12 @@ def command(path: str, as_json: bool) -> None:
 def _contents(path: str) -> dict[str, object]:
     from loco_stream.engine.checkpoint import newest
     from loco_stream.engine.state import model_of, state_sha256
+    from loco_stream.errors import CheckpointError
     from loco_stream.persistence import format as persist
 
     damaged: list[str] = []
+    if (Path(path) / "fleet.json").is_file():
+        raise CheckpointError(f"{path} holds a fleet: `loco-stream fleet status {path}` has counts")
     if Path(path).is_dir():
         file, saved, damaged = newest(path)
     else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("nir")
+@click.command("nir", short_help="Check a NIR file and run it on random samples.")
 @click.argument("path", metavar="FILE")
 @click.option(
     "--dt",

@@ -20,7 +20,7 @@ Examples
 """
 
 
-@click.command("warm", help=_HELP)
+@click.command("warm", help=_HELP, short_help="Compile everything in advance.")
 @log_options
 def command(log: LogOptions) -> None:
     """Compile every part; `_HELP` is the full help text."""

@@ -44,7 +44,12 @@ far; a second Ctrl-C ends it at once, without a report and without another check
 """
 
 
-@click.command("watch", cls=CommandWithSource, help=_HELP)
+@click.command(
+    "watch",
+    cls=CommandWithSource,
+    help=_HELP,
+    short_help="Detect anomalies in SOURCE, which needs no labels.",
+)
 @click.argument("source")
 @alarm_options
 @click.option(

@@ -66,7 +66,7 @@ def score_columns(task: str) -> list[dict[str, str]]:
     Examples
     --------
     >>> score_columns("regression")[0]["label"]
-    'mean absolute error, last window'
+    'mean absolute error of recent rows'
     """
     shown = charted(task)
     return [
@@ -235,7 +235,7 @@ def _watch(watcher: Watcher) -> Frame:
         "columns": [[name, *_column(rows, name)] for name in names],
         "n_alarms": watcher.n_alarms,
         "alarms": [
-            {**alarm, "column": _text(alarm["column"]), "value": _text(alarm["value"])}
+            {**alarm, "column": _text(alarm["column"]), "value": _cell(alarm["value"])}
             for alarm in alarms
         ],
         "unusual": watcher.shares(),
@@ -263,7 +263,7 @@ def _last_row(answered: ScoredRow | None) -> Frame | None:
     named = answered.row.named
     likeliest = sorted((answered.proba or {}).items(), key=lambda item: -item[1])[:_LABELS]
     return {
-        "x": [[_text(name), _text(value)] for name, value in islice(named.items(), _FEATURES)],
+        "x": [[_text(name), _cell(value)] for name, value in islice(named.items(), _FEATURES)],
         "more": max(0, len(named) - _FEATURES),
         "y": _label_text(answered.y),
         "y_pred": _label_text(answered.y_pred),
@@ -281,6 +281,12 @@ def _label_text(value: Any) -> str:
         return _text(value)
     shown = (f"{_text(name)} {_text(number)}" for name, number in islice(value.items(), _LABELS))
     return ", ".join(shown) + (", ..." if len(value) > _LABELS else "")
+
+
+def _cell(value: Hashable | None) -> str:
+    """Return a value of an input as text."""
+    is_missing = value is None or value != value
+    return "missing" if is_missing else _text(value)
 
 
 def _text(value: Hashable | None) -> str:

@@ -310,16 +310,23 @@ def _json(
         answer = await handle(request)
         if answer is None:
             return Response(status_code=204)
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return _as_json(answer)
 
     return endpoint
+
+
+def _as_json(
+    answer: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a response of one line: a terminal shows each answer on a line of its own."""
+    body = msgspec.json.encode(answer) + b"\n"
+    return Response(body, status, headers=headers, media_type="application/json")
 
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = _WRONG_PATH.get(error.status_code, error.detail)
-    body = msgspec.json.encode({"error": detail})
-    return Response(body, error.status_code, headers=error.headers, media_type="application/json")
+    return _as_json({"error": detail}, error.status_code, error.headers)
 
 
 async def _read(request: Request, kind: type[Body]) -> Body:
@@ -341,7 +348,11 @@ async def _decoded(request: Request, kind: type[Answer]) -> Answer:
     try:
         return msgspec.json.decode(await _raw(request), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HTTPException(400, str(error)) from None
+        reason = str(error)
+        if reason.startswith("Object contains unknown field") and " - at " not in reason:
+            known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+            reason += f"; the body may have {known}"
+        raise HTTPException(400, reason) from None
 
 
 async def _raw(request: Request) -> bytes:

@@ -521,7 +521,11 @@ class StreamEngine:
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
         if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:
-            _log.info("the run %s after %d rows", end, report["n_samples"])
+            n_rows = self._handler.n_rows
+            labelled = (
+                "" if report["n_samples"] == n_rows else f", {report['n_samples']} with label"
+            )
+            _log.info("the run %s after %d rows%s", end, n_rows, labelled)
         return report
 
     def _seconds_waited(self) -> float:

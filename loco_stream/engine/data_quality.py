@@ -46,7 +46,7 @@ class DataQuality:
     >>> for colour in ("red", "blue"):
     ...     quality.count_row({"colour": colour, "size": 2.0})
     >>> quality.report()["masked"], quality.report()["unused"]
-    ({'colour': 1.0}, ["column 'colour' had no number in any of 2 rows and was not learned"])
+    ({'colour': 1.0}, ["column 'colour' had no usable number in any of 2 rows and was not learned"])
     """
 
     def __init__(self, source: Source, takes_text: bool) -> None:
@@ -181,17 +181,18 @@ class DataQuality:
         return {**named, **self._masked}
 
     def _column_sentences(self) -> Iterator[str]:
+        what = "usable value" if self.takes_text else "usable number"
         masked = self._masked_in_order()
         worst = sorted(masked, key=lambda name: -masked[name] / self._rows.get(name, 1))
         for name in worst[:_SHOWN]:
             n = self._masked[name]
             rows = self._rows.get(name, n)
             if n >= rows:
-                yield f"column {name!r} had no number in any of {_rows(rows)} and was not learned"
+                yield f"column {name!r} had no {what} in any of {_rows(rows)} and was not learned"
             else:
-                yield f"column {name!r} had no number in {n:,} of {_rows(rows)}"
+                yield f"column {name!r} had no {what} in {n:,} of {_rows(rows)}"
         if len(worst) > _SHOWN:
-            yield f"{len(worst) - _SHOWN} more columns had no number in some rows"
+            yield f"{len(worst) - _SHOWN} more columns had no {what} in some rows"
 
     def export_state(self) -> Config:
         """Return everything as plain values, with what the source has counted so far."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loco_stream import __version__
 from loco_stream._text import one_line
 from loco_stream.engine.notebook import table_html
-from loco_stream.engine.report_lines import lines
+from loco_stream.engine.report_lines import lines, sentences
 from loco_stream.engine.report_picture import draw, image
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS, keys_for
@@ -22,7 +22,7 @@ from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = ["Report", "jsonable"]
 
@@ -119,8 +119,12 @@ class Report(Mapping[str, Plain]):
             console.print(self.table())
         return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip()
 
-    def table(self) -> Table:
-        """Return a short table for a terminal, without rows for what was not measured."""
+    def table(self) -> Group:
+        """Return a short table for a terminal, without rows for what was not measured.
+
+        What was not used stands below it, a line per sentence.
+        """
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
@@ -131,11 +135,12 @@ class Report(Mapping[str, Plain]):
         table.add_column(justify="right", overflow="fold")
         for name, text in lines(self):
             table.add_row(Text(one_line(name)), Text(one_line(text)))
-        return table
+        return Group(table, *(Text(one_line(sentence)) for sentence in sentences(self)))
 
     def _repr_html_(self) -> str:
         """Return the table, and the picture if matplotlib is installed, for a notebook."""
-        table = table_html(self._title, lines(self))
+        said = [("", sentence) for sentence in sentences(self)]
+        table = table_html(self._title, [*lines(self), *said])
         if not (self.get("curve") or {}).get("at"):
             return table
         try:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from loco_stream.engine.watching import UNUSUAL
 from loco_stream.metrics.keys import KEYS
 from loco_stream.persistence.content import State
 
-__all__ = ["horizon_lines", "lines"]
+__all__ = ["horizon_lines", "lines", "sentences"]
 
 _CLASS_LINES = 10
 _DRIFTS = 5
+_OF_TASKS = frozenset({"average_accuracy", "forgetting", "backward_transfer"})
 _LATENCIES = {"latency_us": "", "latency_minute_us": ", last minute"}
 
 
 def lines(report: State) -> Iterator[tuple[str, str]]:
     """Yield name and value of each row; what was not measured is left out."""
+    has_tasks = len(report.get("accuracy_matrix") or ()) > 1
     for key in KEYS:
         value = report.get(key.name)
+        if key.name in _OF_TASKS and not has_tasks:
+            continue  # a single task cannot be forgotten
         if key.label and value is not None and _is_measured(value, key.kind == "counter"):
             yield key.label, key.form.format(value)
     yield from _class_lines(report)
@@ -28,8 +33,11 @@ def lines(report: State) -> Iterator[tuple[str, str]]:
     yield from _latency_lines(report)
     if "drifts" in report:
         yield "drifts at", _drifts(report)
-    for sentence in report.get("unused") or ():
-        yield "not used", sentence
+
+
+def sentences(report: State) -> list[str]:
+    """Return what is said below the table."""
+    return [f"not used: {sentence}" for sentence in report.get("unused") or ()]
 
 
 def _is_measured(value: float, is_counter: bool) -> bool:
@@ -116,14 +124,16 @@ def _order(value: float) -> float:
 
 
 def _anomaly_lines(report: State) -> Iterator[tuple[str, str]]:
-    """Yield the alarms, the most unusual rows, and the columns that were blamed for them."""
+    """Yield the alarms, other rows that were unusual, and the columns that were blamed."""
     if "n_alarms" not in report:
         return
     yield "alarms", f"{report['n_alarms']:,}"
     for finding in report["alarms"][-_DRIFTS:]:
         yield f"alarm at {_place(finding)}", _finding(finding)
+    alarmed = {finding["at"] for finding in report["alarms"]}
     for finding in report["unusual"]:
-        yield f"unusual row {_place(finding)}", _finding(finding)
+        if finding["score"] >= UNUSUAL and finding["at"] not in alarmed:
+            yield f"unusual row {_place(finding)}", _finding(finding)
     for name, share in list(report["unusual_columns"].items())[:_CLASS_LINES]:
         yield f"unusual in {name}", f"{share:.0%} of the unusual rows"
 
@@ -133,7 +143,7 @@ def _place(finding: State) -> str:
 
 
 def _finding(finding: State) -> str:
-    value = finding["value"]
+    value = "missing" if finding["value"] is None else finding["value"]
     shown = f"{value:.4g}" if isinstance(value, float) else str(value)
     if finding["expected"] is None:
         return shown

@@ -60,7 +60,7 @@ def _draw_scores(axes: Axes, report: State) -> None:
     windowed, overall = curve_scores(problem)
     label = _AXES[problem]
     curve = report["curve"]
-    axes.plot(curve["at"], curve[windowed], lw=1.2, label=f"{label}, last window")
+    axes.plot(curve["at"], curve[windowed], lw=1.2, label=f"{label} of recent rows")
     axes.plot(curve["at"], curve[overall], lw=1.2, ls="--", label=f"{label}, overall")
     if problem == "classification":
         axes.set_ylim(0, 1)

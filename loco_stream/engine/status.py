@@ -195,6 +195,7 @@ class StatusBoard:
             "alarm": (None if store is None else store.alarm) or self._handler.alarm,
             "waiting_for": self._commits.waiting_for,
             "notes": [
+                *self._source.notes,
                 *refused,
                 *quarantined,
                 *passed_over,

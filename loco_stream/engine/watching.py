@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from loco_stream.estimators._detector_core import RowResults
     from loco_stream.estimators.detector import LOCODetector
 
-__all__ = ["DetectorAdapter", "Watcher", "is_detector"]
+__all__ = ["UNUSUAL", "DetectorAdapter", "Watcher", "is_detector"]
+
+UNUSUAL = 2.0  # onset score from which a row is unusual: 1 in 100 is
 
 _log = logging.getLogger(__name__)
 
 _MAX_ALARMS = 1000  # kept for the report
 _MOST_UNUSUAL = 10
-_UNUSUAL = 2.0  # onset score from which a row counts for the column that is blamed
 _MAX_SHOWN = 200  # rows kept for the page
 
 
@@ -169,7 +170,7 @@ class Watcher:
             if i >= len(rows) - _MAX_SHOWN:
                 self._show(results, i, row, scores[i])
             least = self._unusual[0][0] if len(self._unusual) == _MOST_UNUSUAL else 0.0
-            if not alarm and onset < _UNUSUAL and onset <= least:
+            if not alarm and onset < UNUSUAL and onset <= least:
                 continue
             finding = _finding(results, i, row, at)
             self._count(finding, onset, least)
@@ -185,7 +186,7 @@ class Watcher:
 
     def _count(self, finding: Config, onset: float, least: float) -> None:
         """Count the blamed column, and keep the finding if it is one of the most unusual."""
-        if onset >= _UNUSUAL:
+        if onset >= UNUSUAL:
             column = finding["column"]
             self._blamed[column] = self._blamed.get(column, 0) + 1
         if onset > least:
@@ -281,11 +282,15 @@ def sentence(finding: State) -> str:
     >>> found = {"at": 70, "score": 4.25, "column": "flow", "value": 9.0, "expected": [1.0, 2.5]}
     >>> sentence(found)
     'alarm at row 70: flow is 9, expected 1 to 2.5 (score 4.2)'
+    >>> sentence(found | {"value": None})
+    'alarm at row 70: flow is missing, expected 1 to 2.5 (score 4.2)'
     >>> sentence(found | {"value": 2.0})
     'alarm at row 70: flow is 2, within the expected 1 to 2.5, but its course is new (score 4.2)'
     """
     value = finding["value"]
-    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+    shown = "missing" if value is None else str(value)
+    if isinstance(value, float):
+        shown = f"{value:.6g}"
     text = f"alarm at row {finding['at']:,}: {finding['column']} is {shown}"
     if finding["expected"] is not None:
         low, high = finding["expected"]

@@ -89,7 +89,7 @@ def test_without_a_browser_nothing_is_asked_and_the_page_is_named():
     )
     assert done.stderr == ""
     assert done.stdout.endswith(
-        "demo machine` shows this live. Its page is http://127.0.0.1:8765/.\n"
+        "demo machine` shows a demo live. Its page is http://127.0.0.1:8765/.\n"
     )
     assert "live page:" not in done.stdout  # nothing was started
 
@@ -286,7 +286,7 @@ def test_over_ssh_the_offer_names_a_tunnel(monkeypatch):
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51234 10.0.0.7 22")
     result = CliRunner().invoke(command, ["--ask"])
     assert result.exit_code == 0
-    assert "demo river` shows this live" in result.output
+    assert "demo river` shows a demo live" in result.output
     assert re.search(r"ssh -N -L 8765:127\.0\.0\.1:8765 \S+@10\.0\.0\.7\n", result.output)
     monkeypatch.delenv("SSH_CONNECTION")
     assert "ssh" not in CliRunner().invoke(command, ["--ask"]).output

@@ -98,7 +98,7 @@ def test_unused_input_is_in_report_table_and_prometheus():
     assert report["masked"] == {"b": 0.25, "c": 1.0}
     assert (report["skipped"], report["n_unused"]) == ({"value out of range": 1}, 1)
     text = " ".join(str(report).split())
-    assert "column 'c' had no number in any of 40 rows" in text
+    assert "column 'c' had no usable number in any of 40 rows" in text
     assert "1 row left out (1 value out of range); the last error: feature 'a' must be" in text
     assert Report.empty("classification", "s")["masked"] == {}
 

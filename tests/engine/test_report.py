@@ -84,7 +84,7 @@ def test_the_picture_shows_curve_and_drift(tmp_path, task):
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     axes = report.plot().axes[0]
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
-    windowed = next(values for label, values in lines.items() if "last window" in label)
+    windowed = next(values for label, values in lines.items() if "recent rows" in label)
     assert windowed == curve["window_mae" if task == "regression" else "window_accuracy"]
     assert list(axes.get_lines()[2].get_xdata()) == [700, 700]
 
@@ -100,3 +100,33 @@ def test_a_picture_that_cannot_be_drawn_is_refused(tmp_path, monkeypatch):
 def test_plain_values():
     value = {"a": np.float32(0.5), 1: (np.arange(2), math.inf), "p": None}
     assert jsonable(value) == {"a": 0.5, "1": [[0, 1], None], "p": None}
+
+
+def test_what_was_not_used_stands_below_the_table():
+    sentence = "column 'Druck' had no usable value in 81 of 3,000 rows"
+    shown = str(Report({**RESULTS, "unused": [sentence]})).splitlines()
+    assert shown[-1] == f"not used: {sentence}"
+    assert max(map(len, shown)) <= 80
+
+
+def test_forgetting_is_shown_from_the_second_task_on():
+    measured = {"average_accuracy": 0.9, "forgetting": 0.0, "backward_transfer": 0.0}
+    one = str(Report({**RESULTS, **measured, "accuracy_matrix": [[0.9]]}))
+    two = str(Report({**RESULTS, **measured, "accuracy_matrix": [[0.9, None], [0.9, 0.9]]}))
+    for name in ("average accuracy over tasks", "forgetting", "backward transfer"):
+        assert name not in one
+        assert name in two
+
+
+def test_the_table_lists_only_rows_that_were_unusual_and_raised_no_alarm():
+    def found(at, score, value=1.5):
+        return {"at": at, "score": score, "column": "flow", "value": value, "expected": None}
+
+    watched = {"n_alarms": 1, "alarms": [found(5, 4.0, None)], "unusual_columns": {}}
+    unusual = [found(5, 4.0, None), found(7, 2.5), found(9, 1.0)]
+    shown = str(Report({**RESULTS, **watched, "unusual": unusual}))
+    assert "alarm at 5, score 4.0: flow" in shown
+    assert "missing" in shown
+    assert "unusual row 7" in shown
+    assert "unusual row 5" not in shown
+    assert "unusual row 9" not in shown

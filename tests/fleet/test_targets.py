@@ -243,6 +243,9 @@ def test_the_command_learns_several_targets_and_resumes(tmp_path, url):
     found = json.loads(report.read_text())
     assert found["task"] == TARGETS
     assert set(found["worst"][0]["per_target"]) == {"heat", "flow"}
+    assert (
+        f"500 rows is {found['worst'][0]['error']:.3g}: {found['worst'][0]['key']}" in done.output
+    )
     again = run(*arguments)
     assert again.exit_code == 0, again.output
     assert "0 samples in this run, 3 keys" in again.output

@@ -89,7 +89,7 @@ function makeScoreChart(element, info, course, marks, zoomed) {
       y: { range: (plot, low, high) => scaleOf(regression, low, high, inView(plot)) },
     },
     axes: [
-      { ...axis(), label: "rows", size: () => (hasTimes(course()) ? 46 : 30), space: 90, incrs: WHOLE,
+      { ...axis(), label: "labelled rows", size: () => (hasTimes(course()) ? 46 : 30), space: 90, incrs: WHOLE,
         values: (plot, values) => values.map(below) },
       { ...axis(), size: regression ? 64 : 50, label: SCORE_WORDS[regression ? "regression" : "classification"].axis,
         values: (plot, values) => values.map((v) => (regression ? Number(v.toPrecision(6)) : percent(v, 0) + " %")) },

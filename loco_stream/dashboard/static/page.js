@@ -264,7 +264,7 @@ function showSpikes() {
   const isEmpty = !raster.some((sample) => sample.t.length), { window, rows, size } = state.raster;
   $("raster").hidden = isEmpty;
   if (!isEmpty) drawRaster($("raster"), raster);
-  $("raster-note").textContent = isEmpty ? "No spike so far." : `Left to right: the latest rows, ${window} ms each. ` +
+  $("raster-note").textContent = isEmpty ? "No spike in the latest rows." : `Left to right: the latest rows, ${window} ms each. ` +
     `Top to bottom: ${rows === size ? "the" : rows + " of"} ${size} neurons of the last hidden layer.`;
   drawBars($("spikes"), state.spikes.map((value, i) => ["layer " + (i + 1), value]), (value) => value.toFixed(2));
 }

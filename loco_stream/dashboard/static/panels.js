@@ -5,7 +5,7 @@ const PANELS = [
     "id": "tiles",
     "title": "At a glance",
     "help": "The state of the run in numbers.",
-    "more": "The first tiles say how well the model predicts, and how well the simplest rule would: repeating the last label or value, or always predicting the most frequent label. The others say how fast rows are learned, how old the newest row is by its own time, how many rows the transport lost, and how many rows or values could not be used. A tile that does not apply to the run is left out.",
+    "more": "The first tiles say how well the model predicts, and how well the simplest rule would: repeating the last label or value, or always predicting the most frequent label. The others say how fast rows are learned, how old the newest row is by its own time, how many numbered rows did not arrive, and how many rows or values could not be used. A tile that does not apply to the run is left out.",
     "see": "metrics.md"
   },
   {

@@ -26,9 +26,10 @@ function make(tag, name, parent) {
 function sayColumn(parts, plot) {
   const [rows, values, low, high] = plot.data, i = plot.cursor.idx ?? rows.length - 1;
   const value = values[i], isKnown = low[i] != null && high[i] != null;
-  parts.value.textContent = value == null ? "not a number" : short(value);
+  const isText = values.every((each) => each == null);
+  parts.value.textContent = isText ? "holds texts" : value == null ? "missing" : short(value);
   parts.value.classList.toggle("outside", isKnown && value != null && (value < low[i] || value > high[i]));
-  parts.expected.textContent = (isKnown ? `expected ${short(low[i])} to ${short(high[i])}` : "nothing expected yet")
+  parts.expected.textContent = (isKnown ? `expected ${short(low[i])} to ${short(high[i])}` : isText ? "scored by how rare each is" : "nothing expected yet")
     + (plot.cursor.idx == null ? "" : `, row ${count(rows[i])}`);
 }
 
@@ -80,7 +81,8 @@ function sayState(scores) {
   while (since > 0 && (scores[since - 1] >= KNOWN) === (scores[scores.length - 1] >= KNOWN)) since -= 1;
   const rows = count(scores.length - since) + (since ? "" : " or more");
   if (!scores.length) return "State of the stream: no row so far";
-  return scores[scores.length - 1] >= KNOWN ? `State of the stream: new for ${rows} rows` : `State of the stream: familiar for ${rows} rows`;
+  const what = scores[scores.length - 1] >= KNOWN ? "new" : "familiar", unit = rows === "1" ? "row" : "rows";
+  return `State of the stream: ${what} for ${rows} ${unit}`;
 }
 
 function drawAlarms(table, alarms) {

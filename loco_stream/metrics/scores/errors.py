@@ -168,7 +168,7 @@ ERROR_SCORES = (
                "no_change_mean_absolute_error", "error of repeating the last value"),
           Errors, _no_change_mae, "lower", "baseline"),
     Score(_key("window_mae", "mean absolute error over the last `score_window` rows",
-               "window_mean_absolute_error", "mean absolute error, last window"),
+               "window_mean_absolute_error", "mean absolute error of recent rows"),
           Errors, _window_mae, "lower", "window"),
     Score(_key("fading_mae", "mean absolute error with weights that fall by 0.1 % per row of age",
                "fading_mean_absolute_error"),

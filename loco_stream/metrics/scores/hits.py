@@ -212,7 +212,7 @@ HIT_SCORES = (
                "accuracy of the most frequent label"),
           Hits, _majority_accuracy, "higher", "baseline"),
     Score(_key("window_accuracy", "accuracy over the last `score_window` rows",
-               "accuracy, last window"),
+               "accuracy of recent rows"),
           Hits, _window_accuracy, "higher", "window"),
     Score(_key("fading_accuracy", "accuracy with weights that fall by 0.1 % per row of age"),
           Hits, _fading_accuracy, "higher"),

@@ -9,11 +9,14 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river.dummy import NoChangeClassifier
 
+from loco_stream import StreamEngine
 from loco_stream.connectors import CSVSource, open_source
 from loco_stream.connectors._base.table_source import PEEK
 from loco_stream.connectors._base.values import event_time, number, parse_cell
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
+from loco_stream.stream import Block, Sample
 from loco_stream.testing import check_source
 
 
@@ -83,6 +86,33 @@ def test_delimiter_decimal_and_encoding_of_other_locales(table, encoding):
     assert [s.x["Straße"] for s in source] == ["rot"]
 
 
+COMMAS = "site;heat;y\nnorth;1,5;ok\nsouth;-2;worn\n"
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_numbers_with_a_decimal_comma_are_noted_where_they_are_read_as_texts(table, follow, caplog):
+    options = "&follow=1&idle=0.1" if follow else ""
+    source = open_source(f"csv:{table(COMMAS)}?target=y{options}")
+    assert next(s.x for s in source if isinstance(s, Sample)) == {"site": "north", "heat": "1,5"}
+    (note,) = source.notes
+    assert note.endswith(
+        "1 column holds texts such as '1,5' (heat); `decimal=,` reads them as numbers"
+    )
+    assert note in caplog.text
+
+
+@pytest.mark.parametrize("options", ["target=y&decimal=,", "target=y&drop=heat"])
+def test_nothing_is_noted_where_no_decimal_comma_is_missed(table, options, caplog):
+    assert open_source(f"csv:{table(COMMAS)}?{options}").notes == ()
+    assert not caplog.records
+
+
+def test_the_note_on_decimal_commas_is_in_the_report(table):
+    source = open_source(f"csv:{table(COMMAS)}?target=y")
+    report = StreamEngine(NoChangeClassifier(), source).run()
+    assert report["notes"] == list(source.notes)
+
+
 def test_resumes_from_its_row_even_during_an_iteration(table):
     path = table("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(10)))
     source = CSVSource(path, "y")
@@ -142,6 +172,8 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
             "target=y&separator=;&delimiter=,",
             r"'delimiter' \(or as separator\) must be given at most once",
         ),
+        ("a,y\n1,2\n", "target=y&time_format=%d", "`time_format` needs the column of the times"),
+        ("a,y\n1,2\n", "target=y&time=a&time_format=d", "`time_format` must be a form such as"),
         ("a,y\n1,2\n", "target=y&decimal=;", "`decimal` must be '.' or ',', got ';'"),
         (
             "a,y\n1,2\n",
@@ -215,6 +247,23 @@ def test_any_cell_becomes_a_plain_value(text):
     value = parse_cell(text)
     assert value is None or isinstance(value, (int, float, bool)) or value == text
     assert number(text) is None or value is None or value == number(text)
+
+
+@pytest.mark.parametrize("read", ["read_blocks", "__iter__"])
+def test_times_of_a_given_form_are_read(table, read):
+    path = table("t;a;y\n02.01.1970 00:00;1;0\n02.01.1970 00:01;2;1\n")
+    source = open_source(f"csv:{path}?target=y&time=t&time_format=%d.%m.%Y %H:%M")
+    times = []
+    for event in getattr(source, read)():
+        times += event.times.tolist() if isinstance(event, Block) else [event.t]
+    assert times == [86400.0, 86460.0]
+
+
+def test_a_time_of_another_form_is_refused_by_its_line(table):
+    path = table("t,a,y\n02.01.1970,1,0\n1970-01-03,2,1\n")
+    source = open_source(f"csv:{path}?target=y&time=t&time_format=%25d.%25m.%25Y")
+    with pytest.raises(SourceError, match=r"line 3 .*`time` must be of the form '%d.%m.%Y', got"):
+        list(source)
 
 
 def test_times_without_a_zone_are_utc():
