@@ -13,7 +13,7 @@ from river.time_series.base import Forecaster
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
-from loco_stream.estimators._parameters import explains_parameters, fixed_parameter
+from loco_stream.estimators._parameters import GetSetParams, explains_parameters, fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
@@ -37,7 +37,7 @@ def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | No
         raise InputError(f"`xs` must have {horizon} rows, one per step, got {len(xs)}")
 
 
-class LOCOForecaster(Forecaster):
+class LOCOForecaster(GetSetParams, Forecaster):
     """Forecasts a time series with one spiking network that has a readout head per step ahead.
 
     A row's inputs are the last 24 values, those one season before each step ahead, and the
