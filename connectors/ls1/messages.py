@@ -208,7 +208,7 @@ def read_row(
 ) -> NamedRow | NamedLabel:
     """Decode a row: a map with ``x``, ``y``, ``seq``, ``t``, ``sequence`` and ``id``.
 
-    The map is JSON or MessagePack. ``t`` is in seconds since 1970, an ISO 8601 date, or null. Values
+    The map is JSON or MessagePack. ``t`` is in seconds since 1970, an ISO 8601 date or null. Values
     without names get those of `features`, or "0", "1", ...
     A map with ``id`` and ``label`` and without ``x`` is a label.
 

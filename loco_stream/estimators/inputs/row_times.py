@@ -105,7 +105,9 @@ def _times(t: Any, n: int) -> NDArray[np.float64]:
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         times = values.astype("M8[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(values), np.nan, times)
-    return np.array([seconds_of(f"t[{row}]", value) for row, value in enumerate(values)], np.float64)
+    return np.array(
+        [seconds_of(f"t[{row}]", value) for row, value in enumerate(values)], np.float64
+    )
 
 
 def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.bool_], Hashable]:
