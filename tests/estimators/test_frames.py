@@ -266,3 +266,17 @@ def test_frames_have_the_prediction_modes(in_stream):
     assert model.predict_many(X, in_stream=in_stream).tolist() == one
     proba = [model.predict_proba_one(plain(row), in_stream=in_stream) for row in rows()]
     assert model.predict_proba_many(X, in_stream=in_stream).to_dict("records") == proba
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+def test_columns_of_one_name_are_refused_by_every_method(library):
+    if library == "pandas":
+        X = pd.DataFrame(np.zeros((2, 3)), columns=["a", "b", "a"])
+    else:
+        X = pyarrow.Table.from_arrays([pyarrow.array([0.0, 1.0])] * 3, names=["a", "b", "a"])
+    model = small()
+    for method in (model.learn_many, model.learn_predict_many, model.learn_array):
+        with pytest.raises(InputError, match="different names, got 'a' 2 times$"):
+            method(X, ["ok", "worn"])
+    with pytest.raises(InputError, match="different names, got 'a' 2 times$"):
+        model.predict_array(X)

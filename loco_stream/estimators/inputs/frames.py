@@ -24,7 +24,8 @@ def as_frame(X: object) -> Frame | None:
     Raises
     ------
     InputError
-        X is a frame whose rows are not in memory, such as a LazyFrame of polars.
+        X is a frame whose rows are not in memory, such as a LazyFrame of polars, or two of its
+        columns have the same name.
     """
     if isinstance(X, _ARRAYS):
         return None
@@ -32,6 +33,9 @@ def as_frame(X: object) -> Frame | None:
 
     try:
         frame = nw.from_native(X, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        repeated = " and ".join(str(error).splitlines()[1:]).replace("- ", "")
+        raise InputError(f"columns of a frame must have different names, got {repeated}") from None
     except (TypeError, ValueError):
         return None
     if isinstance(frame, nw.LazyFrame):
