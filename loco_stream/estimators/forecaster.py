@@ -179,9 +179,9 @@ class LOCOForecaster(GetSetParams, Forecaster):
         y
             (n,) values, NaN where missing.
         X
-            (n, n_features) additional features.
+            (n, n_features) additional features, or a frame.
         features
-            Names of the columns of X; their positions if not given.
+            Names of the columns of X; those of a frame or their positions if not given.
         t
             Time of each value.
 
@@ -233,7 +233,9 @@ class LOCOForecaster(GetSetParams, Forecaster):
         *,
         predicts: bool,
     ) -> tuple[Float64, Float64]:
-        given = np.zeros((0, 0)) if X is None else table(X).numbers
+        rows = table(np.zeros((0, 0)) if X is None else X)
+        given = rows.numbers
+        features = rows.names if features is None else features
         n = len(y) if isinstance(y, Sized) else len(given)
         cells = one_per_row(y, n)
         values = np.array([read_target(f"y[{i}]", cell) for i, cell in enumerate(cells)])

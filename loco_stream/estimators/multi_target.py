@@ -332,16 +332,16 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             answers, _ = _sequences.predict(core, X, t, features, 0, in_stream)
             return core.shown(answers.mean(axis=0), answers)[0]  # type: ignore[no-any-return]
 
-    def learn_many(self, X: Any, Y: Any) -> None:
-        """Learn the rows of a frame in order; the columns of the frame Y are the targets."""
+    def learn_many(self, X: Any, y: Any) -> None:
+        """Learn the rows of a frame in order; the columns of the frame y are the targets."""
         require_frame(X)
-        values, names = _target_columns(Y)
+        values, names = _target_columns(y)
         self.learn_array(X, values, targets=names)
 
-    def learn_predict_many(self, X: Any, Y: Any) -> Any:
-        """Test, then train on each row of a frame; return the values as a frame like Y."""
+    def learn_predict_many(self, X: Any, y: Any) -> Any:
+        """Test, then train on each row of a frame; return the values as a frame like y."""
         frame = require_frame(X)
-        values, names = _target_columns(Y)
+        values, names = _target_columns(y)
         return frame_like(frame, self.learn_predict_array(X, values, targets=names), names)
 
     def predict_many(self, X: Any, in_stream: bool | None = None) -> Any:
@@ -416,10 +416,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             return core.learn_table(given, names, both, predict_first, times, radii), radii
 
 
-def _target_columns(Y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:
+def _target_columns(y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:
     """Return the columns of a frame of targets, (n, targets), and their names."""
-    given = table(require_frame(Y, "Y"))
+    given = table(require_frame(y, "y"))
     if given.texts:
-        raise InputError("`Y` must be a frame of numbers, got a column of texts")
+        raise InputError("`y` must be a frame of numbers, got a column of texts")
     assert given.names is not None
     return given.numbers, given.names

@@ -6,6 +6,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from river import checks, datasets, metrics, time_series
 from sklearn.base import clone
@@ -300,3 +301,15 @@ def test_a_clone_of_scikit_learn_has_the_same_parameters():
     assert copy.set_params(heads=2).heads == 2
     copy.learn_array(series(20))
     assert len(copy.forecast(5)) == 5
+
+
+def test_a_frame_of_features_keeps_the_names_of_its_columns():
+    y = series(60)
+    frame = pd.DataFrame({"load": np.arange(60.0) % 5, "wind": np.arange(60.0) % 3})
+    by_frame, by_value = model(), model()
+    by_frame.learn_array(pd.Series(y), frame)
+    rows = frame.to_dict("records")
+    for value, row in zip(y.tolist(), rows, strict=True):
+        by_value.learn_one(value, row)
+    assert_same_state(by_frame, by_value)
+    assert by_frame.forecast(4, rows[:4]) == by_value.forecast(4, rows[:4])

@@ -276,7 +276,7 @@ def test_columns_of_one_name_are_refused_by_every_method(library):
         X = pyarrow.Table.from_arrays([pyarrow.array([0.0, 1.0])] * 3, names=["a", "b", "a"])
     model = small()
     for method in (model.learn_many, model.learn_predict_many, model.learn_array):
-        with pytest.raises(InputError, match="different names, got 'a' 2 times$"):
+        with pytest.raises(InputError, match=r"different names, got 'a' 2 times$"):
             method(X, ["ok", "worn"])
-    with pytest.raises(InputError, match="different names, got 'a' 2 times$"):
+    with pytest.raises(InputError, match=r"different names, got 'a' 2 times$"):
         model.predict_array(X)

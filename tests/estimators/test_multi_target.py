@@ -8,6 +8,7 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from river import checks, preprocessing
 
@@ -344,3 +345,13 @@ def test_only_presets_that_fit_are_offered():
     assert LOCOMultiTargetRegressor.preset("fast").hidden_sizes == (64,)
     with pytest.raises(ConfigError, match="one of the presets 'fast', 'default', got 'accurate'"):
         LOCOMultiTargetRegressor.preset("accurate")
+
+
+def test_frames_pass_through_a_pipeline_of_river():
+    X, Y = stream(40)
+    frame, targets = pd.DataFrame(X, columns=list("abc")), pd.DataFrame(Y, columns=NAMES)
+    model = preprocessing.StandardScaler() | LOCOMultiTargetRegressor(hidden_sizes=6, seed=1)
+    model.learn_many(frame, targets)
+    found = model.predict_many(frame)
+    assert list(found.columns) == list(NAMES)
+    assert found.shape == Y.shape

@@ -94,5 +94,5 @@ def test_the_time_of_a_message_may_be_a_date_or_null(tmp_path):
     found = [row.t for row in JSONLSource(path, on_bad="skip") if row]
     assert found[:2] == [100.5, 101.0]
     assert math.isnan(found[2])
-    with pytest.raises(LocoStreamError, match="line 4 .* 'noon'"):
+    with pytest.raises(LocoStreamError, match=r"line 4 .* 'noon'"):
         list(JSONLSource(path))
