@@ -21,7 +21,7 @@ _ARGUMENTS = {
     "source": "URL of a [source](sources.md)",
     "control.source": "with `forget`: the name of a source at `--http`",
     "address": "the address that `--control` of the service gave",
-    "order": "`status`, `checkpoint`, `forget` or `stop`, see above",
+    "order": "`status`, `checkpoint`, `decide`, `forget` or `stop`, see above",
     "path": "a checkpoint directory or a model file",
     "nir.path": "a NIR file",
     "file": "a configuration file",

@@ -128,13 +128,15 @@ def span(low: float, high: float) -> Check:
 
 
 def periods(low: int, high: int) -> Check:
-    """Return the check of a sequence of distinct integers from `low` to `high`; None passes."""
+    """Return the check of one or more distinct integers from `low` to `high`; None passes."""
 
     def check(value: object) -> str | None:
         wanted = f"None or a sequence of distinct integers from {low} to {high}"
         if value is None:
             return None
-        if not isinstance(value, list | tuple) or len(set(map(repr, value))) != len(value):
+        if not isinstance(value, list | tuple) or not value:
+            return wanted
+        if len(set(map(repr, value))) != len(value):
             return wanted
         return None if all(_is_integer(each, low, high) for each in value) else wanted
 

@@ -81,7 +81,7 @@ class _Row(msgspec.Struct, frozen=True):
     x: dict[str, _Value] | list[_Value]
     y: _Target = None
     seq: Annotated[int, Meta(ge=0)] | None = None  # of a predict request: with bit 63 set
-    t: float = math.nan
+    t: float | None = None
     sequence: int | float | str | None = None
     id: int | float | str | None = None
 
@@ -209,7 +209,7 @@ def read_row(
 ) -> NamedRow | NamedLabel:
     """Decode a row: a map with ``x``, ``y``, ``seq``, ``t``, ``sequence`` and ``id``.
 
-    The map is JSON or MessagePack. ``t`` is in seconds since 1970, or an ISO 8601 date. Values
+    The map is JSON or MessagePack. ``t`` is in seconds since 1970, an ISO 8601 date or null. Values
     without names get those of `features`, or "0", "1", ...
     A map with ``id`` and ``label`` and without ``x`` is a label.
 
@@ -409,7 +409,7 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
         _check_id(row.id, limits)
     if row.seq is not None and row.seq >= 2**64:
         raise SourceError(f"seq must be a number of 64 bits, got {shown(row.seq)}")
-    t = row.t if math.isfinite(row.t) else math.nan
+    t = math.nan if row.t is None or math.isinf(row.t) else row.t
     return NamedRow(x, row.y, row.seq, t, row.sequence, row.id)
 
 

@@ -29,7 +29,7 @@ class _Row(msgspec.Struct):
 
     x: dict[str, _Value]
     y: _Value | dict[str, float | int | None] = None
-    t: float | None = None
+    t: float | str | None = None  # a text is an ISO 8601 date
     id: int | float | str | None = None
 
 
@@ -56,7 +56,8 @@ class JSONLSource(TextSource):
         arrive.
     target
         Key of the label; ``a,b`` names several targets. An empty name reads rows without labels.
-        Not needed for lines of the form ``{"x": {...}, "y": label, "t": seconds}``.
+        Not needed for lines of the form ``{"x": {...}, "y": label, "t": time}``, whose time is in
+        seconds since 1970, an ISO 8601 date or null.
     drop, use, id, keep, task, time, sequence, rate, speed, on_bad, follow, idle
         As in `CSVSource`.
 

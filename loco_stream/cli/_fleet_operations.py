@@ -209,7 +209,8 @@ def export(where: _Where, key: str, to: str) -> None:
 def merge(where: _Where, keys: Sequence[str], to: str) -> None:
     """Merge the models of keys into one, and write it to a file.
 
-    The models must have frozen hidden layers.
+    What their discriminants have learned is pooled; hidden layers and everything else are those of
+    the model with most rows.
     """
     with where.open() as fleet:
         _write(to, fleet.merge(keys))

@@ -67,6 +67,7 @@ _OF_LABELS = (
     "settings",
     "holdout",
     "drift_detector",
+    "tasks",
     "on_drift",
     "thresholds",
     "costs",

@@ -51,6 +51,7 @@ class LearningOptions:
     settings: tuple[str, ...]
     holdout: int | None
     drift_detector: str | None
+    tasks: str
 
     def problem(self, targets: Sequence[str]) -> str | None:
         """Return the problem that the options or the targets of the source name, else None.
@@ -84,6 +85,7 @@ class LearningOptions:
 
         chosen: dict[str, Any] = {"holdout": self.holdout, "drift_detector": self.drift_detector}
         given = {name: value for name, value in chosen.items() if value is not None}
+        given["tasks"] = self.tasks
         if task == TARGETS:  # a held-out row is one number
             if self.holdout:
                 raise ConfigError(f"`--holdout` must be 0 with several targets, got {self.holdout}")
@@ -228,6 +230,12 @@ def _check_detector(
     return name
 
 
+def _check_tasks(tasks: str) -> None:
+    named = tasks.startswith("column:") and tasks != "column:"
+    if tasks not in ("auto", "none") and not named:
+        raise ConfigError(f"`--tasks` must be auto, none or column:NAME, got {tasks!r}")
+
+
 def _complete_detector(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -296,6 +304,15 @@ def model_options(holdout: int | None) -> Decorator:
             callback=_check_detector,
             help="Test for changes in the model's errors, for example ADWIN; --drift-detector help "
             "lists all.  [default: HDDMA]",
+        ),
+        click.option(
+            "--tasks",
+            default="auto",
+            show_default=True,
+            metavar="auto|none|column:NAME",
+            callback=checked_by(_check_tasks),
+            help="What starts a task of the accuracy matrix: a detected drift, nothing, or a new "
+            "value of column NAME, which names the task.",
         ),
     )
 

@@ -112,8 +112,11 @@ def build_model(
     names = {field.name for field in fields(AdvancedOptions)}
     advanced: dict[str, Any] = {name: x for name, x in settings.items() if name in names}
     own: dict[str, Any] = {name: x for name, x in settings.items() if name not in names}
+    chosen = preset or "default"
+    if PRESETS[chosen].keys() - {*estimator._parameters}:
+        raise ConfigError(f"`--preset` must be fast or default with several targets, got {chosen}")
     try:
-        options = {**PRESETS[preset or "default"], **own, "seed": seed}
+        options = {**PRESETS[chosen], **own, "seed": seed}
         model: LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor = estimator(
             **options, advanced=AdvancedOptions(**advanced)
         )

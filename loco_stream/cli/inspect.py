@@ -58,6 +58,7 @@ def _contents(path: str) -> dict[str, object]:
         saved = persist.read(path)
     kind, model, arrays = model_of(saved)
     config = saved.config if saved.kind == "checkpoint" else {}
+    n_seen, fault = _restored(saved)
     return {
         "file": str(file),
         "bytes": file.stat().st_size,
@@ -65,13 +66,13 @@ def _contents(path: str) -> dict[str, object]:
         "model": kind,
         "version": config.get("version"),
         "task": config.get("task"),
-        "n_samples": config.get("n_samples", model.get("n_seen")),
+        "n_samples": config.get("n_samples", n_seen),
         "sources": _sources(config.get("position"), config.get("source")),
         "settings": config.get("settings"),
         "state_sha256": state_sha256(model, arrays),
         "parameters": sum(array.size for array in arrays.values()),
         "damaged": damaged,
-        "fault": _fault(saved),
+        "fault": fault,
     }
 
 
@@ -83,20 +84,23 @@ def _highest(beside: Mapping[str, Any]) -> dict[str, int]:
     return {name: ranges[-1][1] for name, (ranges, *_) in sources.items() if ranges}
 
 
-def _fault(saved: Saved) -> str | None:
-    """Return why this release cannot restore a file, None if it can."""
+def _restored(saved: Saved) -> tuple[int | None, str | None]:
+    """Return how many rows a model has learned, and why this release cannot restore the file.
+
+    None stands for a checkpoint, whose rows are counted in it, and for a sound file.
+    """
     from loco_stream.engine.core import check_restorable
+    from loco_stream.engine.model_adapter import last_step
     from loco_stream.errors import LocoStreamError
     from loco_stream.estimators.saving import restored
 
     try:
         if saved.kind == "checkpoint":
             check_restorable(saved)
-        else:
-            restored(saved)
+            return None, None
+        return getattr(last_step(restored(saved)), "n_seen", None), None
     except LocoStreamError as error:
-        return str(error)
-    return None
+        return None, str(error)
 
 
 def _sources(position: object, source: str | None) -> dict[str, Any]:

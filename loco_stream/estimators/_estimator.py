@@ -15,11 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream._checks import plain_values
-from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _observed, _sequences, _show, export
 from loco_stream.estimators._core import ModelCore
-from loco_stream.estimators._parameters import check_advanced, fixed_parameter
+from loco_stream.estimators._parameters import check_advanced, check_settable, fixed_parameter
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import require_frame, series_like
@@ -106,8 +105,9 @@ class LOCOEstimator(base.Estimator):
         >>> LOCOClassifier.preset("fast").hidden_sizes
         (64,)
         """
-        if name not in PRESETS:
-            allowed = ", ".join(map(repr, PRESETS))
+        own = [each for each, options in PRESETS.items() if options.keys() <= {*cls._parameters}]
+        if name not in own:
+            allowed = ", ".join(map(repr, own))
             raise ConfigError(f"`name` must be one of the presets {allowed}, got {name!r}")
         return cls(**PRESETS[name], seed=seed)
 
@@ -153,18 +153,7 @@ class LOCOEstimator(base.Estimator):
         >>> model.seed, model.advanced.window
         (3, 10.0)
         """
-        if self.n_seen:
-            raise ConfigError(
-                "`set_params` needs a model that has learned nothing, "
-                f"got one of {self.n_seen} rows"
-            )
-        known = self.get_params()
-        for name in params:
-            if name not in known:
-                raise ConfigError(
-                    f"{type(self).__name__} has no parameter {name!r}"
-                    f"{did_you_mean(name, known) or ': `get_params()` lists all'}"
-                )
+        check_settable(self, params)
         given = {name: params.get(name, getattr(self, name)) for name in self._parameters}
         advanced = {
             name.removeprefix("advanced__"): value

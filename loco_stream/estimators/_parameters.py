@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 from loco_stream._keywords import explains_keywords
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
 
-__all__ = ["MOVED", "REMOVED", "check_advanced", "explains_parameters", "fixed_parameter"]
+__all__ = [
+    "MOVED",
+    "REMOVED",
+    "GetSetParams",
+    "check_advanced",
+    "check_settable",
+    "explains_parameters",
+    "fixed_parameter",
+]
 
 MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
 REMOVED = {
     "antithetic": "pairs of opposite perturbations gained nothing",
     "n_perturbations": "a row is perturbed once",
 }
+_OF_CLASSIFIERS = ("class_weight", "retention")
 _CHANGED_BY = {"class_weight": "call `set_class_weight`"}
 
 
@@ -26,6 +35,8 @@ def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
         return f"`{name}` moved: pass advanced=AdvancedOptions({name}=...) to {owner}"
     if name in REMOVED:
         return f"`{name}` was removed: {REMOVED[name]}"
+    if name in _OF_CLASSIFIERS:
+        return f"{owner}() got an unexpected keyword argument {name!r}, which is of LOCOClassifier"
     advice = did_you_mean(name, known)
     if not advice and "advanced" in known and (advice := did_you_mean(name, sorted(MOVED))):
         advice = f"{advice[:-1]}, an option of advanced=AdvancedOptions(...)?"
@@ -56,3 +67,55 @@ def check_advanced(advanced: Any) -> AdvancedOptions:
     if not isinstance(advanced, AdvancedOptions):
         raise ConfigError(f"`advanced` must be None or an AdvancedOptions, got {advanced!r}")
     return advanced
+
+
+def check_settable(model: Any, names: Iterable[str]) -> None:
+    """Check that `set_params` may change these parameters of a model.
+
+    Raises
+    ------
+    ConfigError
+        The model has learned rows, or has no such parameter.
+    """
+    if model.n_seen:
+        raise ConfigError(
+            f"`set_params` needs a model that has learned nothing, got one of {model.n_seen} rows"
+        )
+    known = model.get_params()
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{type(model).__name__} has no parameter {name!r}"
+                f"{did_you_mean(name, known) or ': `get_params()` lists all'}"
+            )
+
+
+class GetSetParams:
+    """Parameters as scikit-learn reads and changes them, for estimators without advanced options.
+
+    `sklearn.base.clone` needs them.
+    """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters of the constructor by name, as scikit-learn does.
+
+        Parameters
+        ----------
+        deep
+            Without effect, since no parameter has parameters.
+        """
+        return dict(self._get_params())  # type: ignore[attr-defined]  # of river's Base
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters of a model that has learned nothing; return the model.
+
+        Raises
+        ------
+        ConfigError
+            The model has learned rows, a parameter does not exist, or a value is out of range.
+        """
+        check_settable(self, params)
+        other = type(self)(**{**self.get_params(), **params})
+        self.__dict__.clear()
+        self.__dict__.update(other.__dict__)
+        return self

@@ -22,6 +22,7 @@ from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.learner.settings import Settings
+from loco_stream.learner.step import ANYWHERE, BY_EVIDENCE
 from loco_stream.learner.targets import step
 from loco_stream.learner.targets.kernel_args import TargetKernelArgs
 from loco_stream.learner.targets.state import (
@@ -202,6 +203,7 @@ class TargetCore(ModelCore):
             return
         values = targets[1].reshape(-1, len(self.classes))
         assert self._args is not None
+        mode &= ~(ANYWHERE | BY_EVIDENCE)  # rows of every kind are predicted alike
         step.run(*self._args.args, rows, times, values, mode, answers, tickets)
 
     # Copies and files

@@ -16,11 +16,10 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
-from loco_stream.estimators._parameters import explains_parameters, fixed_parameter
-from loco_stream.estimators.inputs.row_times import row_time, row_times
+from loco_stream.estimators._parameters import GetSetParams, explains_parameters, fixed_parameter
+from loco_stream.estimators.inputs.row_times import row_time, row_times, seconds_of
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
-from loco_stream.numbers import require_number
 from loco_stream.persistence.content import State, restoring
 
 __all__ = ["DetectorScores", "LOCODetector"]
@@ -50,7 +49,7 @@ class DetectorScores(NamedTuple):
     alarm: NDArray[np.bool_]
 
 
-class LOCODetector(AnomalyDetector):
+class LOCODetector(GetSetParams, AnomalyDetector):
     """Detects anomalies in a stream without labels, in one pass and with bounded memory.
 
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
@@ -164,7 +163,7 @@ class LOCODetector(AnomalyDetector):
         x
             The row: numbers, texts and missing values by column.
         t
-            Its time in seconds since 1970, if it has one.
+            Its time, a datetime or seconds since 1970, if it has one.
 
         Raises
         ------
@@ -216,7 +215,7 @@ class LOCODetector(AnomalyDetector):
         X
             (n, columns) numbers and texts, or a frame.
         t
-            (n,) times in seconds since 1970.
+            (n,) times, datetimes or seconds since 1970.
         features
             Names of the columns; by default those of a frame, or of the columns so far.
 
@@ -287,8 +286,8 @@ class LOCODetector(AnomalyDetector):
         Parameters
         ----------
         t0, t1
-            Times of the first and the last row; numbers of rows, from 0, where rows came without
-            times. The last 1,000 rows can be declared.
+            Times of the first and the last row, as `learn_one` takes them; numbers of rows, from 0,
+            where rows came without times. The last 1,000 rows can be declared.
 
         Returns
         -------
@@ -298,7 +297,7 @@ class LOCODetector(AnomalyDetector):
         Raises
         ------
         InputError
-            A time is no number, or none of the rows kept lies between them.
+            One is no time, or none of the rows kept lies between them.
         """
         return self._declare(t0, t1, anomalous=True)
 
@@ -310,8 +309,8 @@ class LOCODetector(AnomalyDetector):
         return self._declare(t0, t1, anomalous=False)
 
     def _declare(self, t0: Any, t1: Any, *, anomalous: bool) -> int:
-        first = require_number("t0", t0)
-        last = require_number("t1", t1)
+        first = seconds_of("t0", t0)
+        last = seconds_of("t1", t1)
         with self._core.lock:
             n = self._core.declare(first, last, anomalous=anomalous)
         if n == 0:

@@ -14,7 +14,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
-from loco_stream.estimators._parameters import explains_parameters, fixed_parameter
+from loco_stream.estimators._parameters import GetSetParams, explains_parameters, fixed_parameter
 from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.series import SeriesHistory
 from loco_stream.estimators.inputs.slots import require_mapping
@@ -38,7 +38,7 @@ def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | No
         )
 
 
-class LOCOForecaster(Forecaster):
+class LOCOForecaster(GetSetParams, Forecaster):
     """Forecasts a time series with one spiking network that has a readout head per step ahead.
 
     A row's inputs are the last 24 values, those one season before each step ahead, and the
@@ -180,9 +180,9 @@ class LOCOForecaster(Forecaster):
         y
             (n,) values, NaN where missing.
         X
-            (n, n_features) additional features.
+            (n, n_features) additional features, or a frame.
         features
-            Names of the columns of X; their positions if not given.
+            Names of the columns of X; those of a frame or their positions if not given.
         t
             Time of each value.
 
@@ -234,7 +234,9 @@ class LOCOForecaster(Forecaster):
         *,
         predicts: bool,
     ) -> tuple[Float64, Float64]:
-        given = np.zeros((0, 0)) if X is None else table(X).numbers
+        rows = table(np.zeros((0, 0)) if X is None else X)
+        given = rows.numbers
+        features = rows.names if features is None else features
         n = len(y) if isinstance(y, Sized) else len(given)
         cells = one_per_row(y, n)
         values = np.array([read_target(f"y[{i}]", cell) for i, cell in enumerate(cells)])

@@ -163,17 +163,32 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             core.learn_row(x, names, given, times)
 
     def predict_one(
-        self, x: dict[Hashable, object], t: float | None = None
+        self, x: dict[Hashable, object], t: float | None = None, in_stream: bool | None = None
     ) -> dict[Hashable, float]:
-        """Return the predicted value of each target; {} before the first row. Changes nothing."""
+        """Return the predicted value of each target; {} before the first row. Changes nothing.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `learn_one`.
+        in_stream
+            As in `LOCORegressor.predict_one`. It makes no difference, since recent values are not
+            used. All `predict_*` methods take it.
+        """
         core = self._core
         times = core.time_of(t)
         with core.lock:
-            answers = core.answers_to(x, times)
+            answers = core.answers_to(x, times, in_stream)
             return core.shown(answers[0], answers)[0]  # type: ignore[no-any-return]
 
     def predict_interval_one(
-        self, x: dict[Hashable, object], coverage: float = 0.9, t: float | None = None
+        self,
+        x: dict[Hashable, object],
+        coverage: float = 0.9,
+        t: float | None = None,
+        in_stream: bool | None = None,
     ) -> dict[Hashable, tuple[float, float]]:
         """Return the interval of each target; see `LOCORegressor.predict_interval_one`.
 
@@ -192,7 +207,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         times = core.time_of(t)
         with core.lock:
             radii = core.no_radii(1)
-            values = core.answers_to(x, times, True, radii)
+            values = core.answers_to(x, times, in_stream, radii)
             low, high = core.bounds(values, radii, level)[0].T.tolist()
             return dict(zip(core.classes, zip(low, high, strict=True), strict=True))
 
@@ -279,9 +294,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the predicted value of each target, (n, n_targets)."""
-        return self._predict_rows(X, features, t, sequence)[0]
+        return self._predict_rows(X, features, t, sequence, in_stream)[0]
 
     def predict_interval_array(
         self,
@@ -291,16 +307,21 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> NDArray[np.float64]:
         """Return the interval of each target, (n, n_targets, 2); see `predict_interval_one`."""
         level = coverage_level(coverage)
         core = self._core
         with core.lock:
-            values, radii = self._predict_rows(X, features, t, sequence)
+            values, radii = self._predict_rows(X, features, t, sequence, in_stream)
             return core.bounds(values, radii, level)
 
     def predict_sequence(
-        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> dict[Hashable, float]:
         """Return each target of the sequence with these rows: the mean over them.
 
@@ -308,28 +329,28 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         """
         core = self._core
         with core.lock:
-            answers, _ = _sequences.predict(core, X, t, features, 0)
+            answers, _ = _sequences.predict(core, X, t, features, 0, in_stream)
             return core.shown(answers.mean(axis=0), answers)[0]  # type: ignore[no-any-return]
 
-    def learn_many(self, X: Any, Y: Any) -> None:
-        """Learn the rows of a frame in order; the columns of the frame Y are the targets."""
+    def learn_many(self, X: Any, y: Any) -> None:
+        """Learn the rows of a frame in order; the columns of the frame y are the targets."""
         require_frame(X)
-        values, names = _target_columns(Y)
+        values, names = _target_columns(y)
         self.learn_array(X, values, targets=names)
 
-    def learn_predict_many(self, X: Any, Y: Any) -> Any:
-        """Test, then train on each row of a frame; return the values as a frame like Y."""
+    def learn_predict_many(self, X: Any, y: Any) -> Any:
+        """Test, then train on each row of a frame; return the values as a frame like y."""
         frame = require_frame(X)
-        values, names = _target_columns(Y)
+        values, names = _target_columns(y)
         return frame_like(frame, self.learn_predict_array(X, values, targets=names), names)
 
-    def predict_many(self, X: Any) -> Any:  # type: ignore[override]
+    def predict_many(self, X: Any, in_stream: bool | None = None) -> Any:
         """Predict all targets for each row of a frame.
 
         Return a frame of the same library with one column per target.
         """
         frame = require_frame(X)
-        return frame_like(frame, self.predict_array(X), self.targets)
+        return frame_like(frame, self.predict_array(X, in_stream=in_stream), self.targets)
 
     def explain_one(  # type: ignore[override]
         self, x: Mapping[Hashable, object], t: float | None = None
@@ -354,6 +375,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         features: Iterable[Hashable] | None,
         t: ArrayLike | None,
         sequence: Iterable[Hashable] | None,
+        in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return values (n, targets) and half widths of intervals (n, targets * coverages)."""
         core = self._core
@@ -362,7 +384,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         with core.lock:
             times, _ = core.times_of(t, sequence, n)
             width = len(core.classes) * len(COVERAGES)
-            return predict_table(core, given, features, times, width, True)
+            return predict_table(core, given, features, times, width, in_stream)
 
     def _learn_rows(
         self,
@@ -394,10 +416,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             return learn_table(core, given, names, both, predict_first, times, radii), radii
 
 
-def _target_columns(Y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:
+def _target_columns(y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:
     """Return the columns of a frame of targets, (n, targets), and their names."""
-    given = table(require_frame(Y, "Y"))
+    given = table(require_frame(y, "y"))
     if given.texts:
-        raise InputError("`Y` must be a frame of numbers, got a column of texts")
+        raise InputError("`y` must be a frame of numbers, got a column of texts")
     assert given.names is not None
     return given.numbers, given.names

@@ -16,22 +16,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
-from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators.detector import LOCODetector
+from loco_stream.estimators.forecaster import LOCOForecaster
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
 from loco_stream.persistence.content import State, restoring
 
-__all__ = ["STEPS", "Step", "described", "export_pipeline", "is_pipeline", "restore_pipeline"]
+__all__ = [
+    "ESTIMATORS",
+    "STEPS",
+    "Step",
+    "described",
+    "export_pipeline",
+    "is_pipeline",
+    "restore_pipeline",
+]
 
 Plain = dict[str, Any]
 Values = list[Any]
 Arrays = dict[str, NDArray[Any]]
 RiverStep: TypeAlias = Any  # river types its steps by what they do, not by what they hold
-_ESTIMATORS: dict[str, type[LOCOEstimator]] = {
-    kind.__name__: kind for kind in (LOCOClassifier, LOCORegressor, LOCOMultiTargetRegressor)
-}
+ESTIMATORS = (
+    LOCOClassifier,
+    LOCORegressor,
+    LOCOMultiTargetRegressor,
+    LOCOForecaster,
+    LOCODetector,
+)
+_ESTIMATORS = {kind.__name__: kind for kind in ESTIMATORS}
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
 
 
@@ -182,9 +196,10 @@ def is_pipeline(model: object) -> bool:
     """Return whether a model is a pipeline of river that ends in an estimator of this package."""
     from river import compose
 
-    return isinstance(model, compose.Pipeline) and isinstance(
-        list(model.steps.values())[-1], LOCOEstimator
-    )
+    if not isinstance(model, compose.Pipeline):
+        return False
+    last = list(model.steps.values())[-1]
+    return isinstance(last, ESTIMATORS) and not isinstance(last, compose.Pipeline)
 
 
 def described(model: RiverStep) -> str:

@@ -267,11 +267,20 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             return np.zeros(len(answers)) if self._core.state is None else answers
 
     def predict_sequence(
-        self, X: ArrayLike, t: ArrayLike | None = None, features: Iterable[Hashable] | None = None
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
     ) -> float:
-        """Return the value of the sequence with these rows: the mean over them. Changes nothing."""
+        """Return the value of the sequence with these rows: the mean over them. Changes nothing.
+
+        `in_stream` is that of `predict_one`, but None equals False: the last values are those of an
+        earlier sequence.
+        """
+        mode = False if in_stream is None else in_stream
         with self._core.lock:
-            answers, _ = _sequences.predict(self._core, X, t, features, len(COVERAGES), False)
+            answers, _ = _sequences.predict(self._core, X, t, features, len(COVERAGES), mode)
             return 0.0 if self._core.state is None else float(answers.mean())
 
     def _predict_rows(

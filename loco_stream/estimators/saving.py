@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any, TypeAlias
 
+from river.base import Ensemble, Wrapper
 from river.compose import Pipeline
 
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.forecaster import LOCOForecaster
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
-from loco_stream.estimators.pipeline import export_pipeline, is_pipeline, restore_pipeline
+from loco_stream.estimators.pipeline import (
+    ESTIMATORS,
+    export_pipeline,
+    is_pipeline,
+    restore_pipeline,
+)
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
 
@@ -26,13 +31,6 @@ Saveable: TypeAlias = (
     | LOCOForecaster
     | LOCODetector
     | Pipeline
-)
-_MODELS: tuple[type[LOCOEstimator | LOCOForecaster | LOCODetector], ...] = (
-    LOCOClassifier,
-    LOCORegressor,
-    LOCOMultiTargetRegressor,
-    LOCOForecaster,
-    LOCODetector,
 )
 
 
@@ -68,14 +66,15 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     >>> load(path).predict_one({"a": 1.0})
     'yes'
     """
-    if is_pipeline(model):  # first: to river a pipeline is an instance of its last step's class
+    if is_pipeline(model):
         config, arrays = export_pipeline(model)
-    elif isinstance(model, LOCOEstimator | LOCOForecaster | LOCODetector):
+    elif isinstance(model, ESTIMATORS) and not isinstance(model, Pipeline):
+        # To river a pipeline is an instance of the class of its last step
         config, arrays = model.export_state()
     else:
         raise InputError(
             "`model` must be an estimator of this package, or a pipeline of river that ends in "
-            f"one, got {type(model).__name__}"
+            f"one, got {_named(model)}"
         )
     persist.write(path, config["kind"], config, arrays)
 
@@ -114,10 +113,22 @@ def restored(saved: persist.Saved, path: str = "the file") -> Saveable:
     """
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)
-    for model in _MODELS:
+    for model in ESTIMATORS:
         if saved.kind == model.__name__:
             return model.from_state(saved.config, saved.arrays)
     raise CheckpointError(f"{path} holds a {saved.kind}, not a model")
+
+
+def _named(model: Any) -> str:
+    """Return what a model is that cannot be saved, and what to do if it wraps one that can."""
+    name = type(model).__name__
+    last = model
+    if isinstance(model, Pipeline):
+        last = list(model.steps.values())[-1]
+        name = f"a pipeline that ends in {type(last).__name__}"
+    if isinstance(last, Wrapper | Ensemble):
+        name = f"{name}; save the estimators in it one by one"
+    return name
 
 
 def _model_in(checkpoint: persist.Saved) -> persist.Saved:

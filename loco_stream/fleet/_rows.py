@@ -15,6 +15,7 @@ from loco_stream._problems import TARGETS, known_targets
 from loco_stream.engine.validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators.inputs.row_times import row_times
+from loco_stream.estimators.inputs.tables import Table as ColumnTable
 from loco_stream.estimators.inputs.tables import column_names, table, target_matrix
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
@@ -43,7 +44,6 @@ __all__ = [
     "decision_entry",
     "group_of",
     "make_rows",
-    "read_names",
     "read_rows",
     "read_targets",
     "read_times",
@@ -280,34 +280,46 @@ def make_rows(
         An argument is invalid; nothing was learned.
     """
     key = check_key(key)
-    table = read_rows(X)
+    table, names = read_rows(X, features)
     labels = _labels(y, len(table))
     numbers = _numbers(seq, len(table))
-    names = read_names(features, table)
     return Rows(key, table, labels, names, source, epoch, numbers)
 
 
-def read_rows(X: TableLike) -> Table:
-    """Return rows by name as a list, anything else as a matrix, of objects if it holds texts."""
-    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2:
-        return np.ascontiguousarray(X)
-    if isinstance(X, Mapping):
-        return [X]
-    if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Mapping) for row in X):
-        return list(X)
-    given = table(X)
-    return np.array(X, object) if given.texts else given.numbers
+def read_rows(
+    X: TableLike, features: Iterable[Hashable] | None
+) -> tuple[Table, tuple[Hashable, ...] | None]:
+    """Return rows, and the names of their columns.
 
-
-def read_names(features: Iterable[Hashable] | None, X: Table) -> tuple[Hashable, ...] | None:
-    """Return the names of the columns of a matrix; None for rows by name.
+    Rows by name are a list, and anything else is a matrix, of objects if it holds texts. Names are
+    None for rows by name, and where neither `features` nor a frame has any.
 
     Raises
     ------
     InputError
-        The number of names differs from the number of columns.
+        X cannot be read as rows, or the number of names differs from the number of columns.
     """
-    return None if features is None or isinstance(X, list) else column_names(features, X.shape[1])
+    if isinstance(X, Mapping):
+        return [X], None
+    if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Mapping) for row in X):
+        return list(X), None
+    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2:
+        matrix = np.ascontiguousarray(X)
+    else:
+        given = table(X)
+        features = given.names if features is None else features
+        matrix = _objects(X, given) if given.texts else given.numbers
+    return matrix, None if features is None else column_names(features, matrix.shape[1])
+
+
+def _objects(X: TableLike, given: ColumnTable) -> Matrix:
+    """Return a matrix of the cells of rows that hold texts."""
+    if given.names is None:
+        return np.array(X, object)
+    matrix = given.numbers.astype(object)
+    for j, cells in given.texts.items():
+        matrix[:, j] = cells
+    return matrix
 
 
 def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict[Hashable, float]]:

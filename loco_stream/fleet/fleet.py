@@ -32,7 +32,6 @@ from loco_stream.fleet._rows import (
     Values,
     check_key,
     make_rows,
-    read_names,
     read_rows,
     read_targets,
     read_times,
@@ -273,14 +272,14 @@ class Fleet:
         key
             A text or an integer.
         X
-            (n, n_features) numbers, or n rows by name. With a `LOCOForecaster`, None for values
-            without additional features.
+            (n, n_features) numbers, a frame, or n rows by name. With a `LOCOForecaster`, None for
+            values without additional features.
         y
             n labels. Of several targets: n dicts from target to number, or numbers (n, n_targets),
             NaN where missing. With a `LOCOForecaster`: the next n values, None or NaN where
             missing.
         features
-            Names of the columns; None for the model's slots in order.
+            Names of the columns; None for those of a frame, or the model's slots in order.
         targets
             Names of the targets where `y` is an array; None for their positions.
         source, epoch
@@ -344,9 +343,9 @@ class Fleet:
         is None per row. A prediction of several targets is a dict. A `LOCOForecaster` forecasts the
         next value with the features of each row.
         """
-        table = read_rows(X)
+        table, names = read_rows(X, features)
         key = _NO_KEY if key is None else check_key(key)
-        return _array(self._backend.predict(key, table, read_names(features, table)))
+        return _array(self._backend.predict(key, table, names))
 
     def forecast(
         self, key: Key, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None = None

@@ -249,6 +249,7 @@ def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp
     assert model.n_seen > 0
     save(model, tmp_path / "m.loco")
     found = json.loads(loco("inspect", "m.loco", "--json").output)
+    assert found["n_samples"] == model.n_seen
     assert found["state_sha256"] == checkpoint["state_sha256"]
     assert found["kind"] == found["model"] == "LOCOClassifier"
 

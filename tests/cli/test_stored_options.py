@@ -61,6 +61,24 @@ def test_options_not_given_are_those_of_the_first_run(loco):
     assert "was begun with drift_detector = 'DDM'" in other.stderr
 
 
+def test_a_column_names_the_tasks_of_the_whole_run(loco, tmp_path):
+    lines = [
+        f"{i % 7},{'press' if 40 <= i < 90 else 'lathe'},{'xy'[i % 7 > 3]}" for i in range(120)
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,machine,y", *lines]) + "\n")
+    first = loco("--tasks", "column:machine", "--set", "hidden_sizes=4", "--max-samples", 60)
+    assert first.exit_code == 0, first.stderr
+    assert loco("--resume", "--report", "r.json").exit_code == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    tasks = [(task["task"], task["start"], task["end"]) for task in report["tasks"]]
+    assert tasks == [("lathe", 0, 40), ("press", 40, 90), ("lathe", 90, None)]
+    assert "was begun with tasks = 'column:machine'" in loco("--resume", "--tasks", "none").stderr
+    for value in ("column:", "given"):
+        refused = loco("--tasks", value)
+        assert refused.exit_code == 2
+        assert f"`--tasks` must be auto, none or column:NAME, got '{value}'" in refused.stderr
+
+
 def test_a_run_of_release_0_2_continues_with_its_score_window(loco, tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "state")
     assert settings("state")["score_window"] == 50

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from river import stats
 from river.checks import anomaly as river_anomaly
 from river.checks import common as river_common
+from sklearn.base import clone
 
 from loco_stream import AdvancedOptions, LOCODetector, LOCOMultiTargetRegressor, load, save
 from loco_stream.engine.state import export_model, state_sha256
@@ -376,3 +378,32 @@ def test_forecasts_are_those_of_a_regressor(size):
     had_value = np.logical_or.accumulate(known[1:-1], axis=0)
     expected[1:][~had_value] = rows[1:-1][~had_value]
     np.testing.assert_array_equal(np.concatenate(found)[2:], expected[1:])
+
+
+def test_rows_are_declared_by_the_times_that_they_came_with():
+    X = rows_of(n=200)
+    start = datetime(2024, 3, 1, tzinfo=UTC)
+    times = [start + timedelta(minutes=i) for i in range(200)]
+    detector = LOCODetector(seed=1)
+    detector.learn_score_array(X, t=times)
+    assert detector.confirm(times[150], times[159]) == 10
+    assert detector.dismiss(np.datetime64("2024-03-01T02:50"), times[174].replace(tzinfo=None)) == 5
+    assert detector.confirm(times[150].timestamp(), times[151]) == 2
+    for bad in ((times[9], times[3]), ("now", times[3]), (None, None)):
+        with pytest.raises(InputError, match="`t0`"):
+            detector.confirm(*bad)
+
+
+def test_parameters_are_read_and_changed_as_scikit_learn_does():
+    detector = LOCODetector(every=50, memory=(0.5, 20.0), seed=1)
+    copy = clone(detector)
+    assert copy.get_params() == detector.get_params() == detector._get_params()
+    copy.set_params(every=70)
+    assert copy.every == 70
+    for bad in ({"every": 1}, {"evry": 80}):
+        with pytest.raises(ConfigError):
+            copy.set_params(**bad)
+    assert copy.every == 70
+    copy.learn_one({"a": 1.0})
+    with pytest.raises(ConfigError, match="learned nothing"):
+        copy.set_params(every=80)

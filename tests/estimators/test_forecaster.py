@@ -6,8 +6,10 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from river import checks, datasets, metrics, time_series
+from sklearn.base import clone
 
 from loco_stream import LOCOForecaster, load, save
 from loco_stream.errors import CheckpointError, ConfigError, InputError
@@ -235,6 +237,7 @@ def test_damaged_files_are_refused():
         ({"heads": 513}, "`heads` must be"),
         ({"seasons": (1,)}, "`seasons` must be None or a sequence of distinct integers"),
         ({"seasons": 12}, "`seasons` must be"),
+        ({"seasons": ()}, "`seasons` must be"),
         ({"seasons": (12, 12)}, "`seasons` must be"),
         ({"memory": (5.0, 1.0)}, "`memory` must be"),
     ],
@@ -289,3 +292,24 @@ def test_river_checks():
     assert len(checks_of) > 10
     for check in checks_of:
         check(LOCOForecaster(hidden_sizes=8, seed=1))
+
+
+def test_a_clone_of_scikit_learn_has_the_same_parameters():
+    forecaster = model(seasons=(30,), memory=None)
+    copy = clone(forecaster)
+    assert copy.get_params() == forecaster.get_params()
+    assert copy.set_params(heads=2).heads == 2
+    copy.learn_array(series(20))
+    assert len(copy.forecast(5)) == 5
+
+
+def test_a_frame_of_features_keeps_the_names_of_its_columns():
+    y = series(60)
+    frame = pd.DataFrame({"load": np.arange(60.0) % 5, "wind": np.arange(60.0) % 3})
+    by_frame, by_value = model(), model()
+    by_frame.learn_array(pd.Series(y), frame)
+    rows = frame.to_dict("records")
+    for value, row in zip(y.tolist(), rows, strict=True):
+        by_value.learn_one(value, row)
+    assert_same_state(by_frame, by_value)
+    assert by_frame.forecast(4, rows[:4]) == by_value.forecast(4, rows[:4])

@@ -99,6 +99,26 @@ def test_a_frame_gives_what_its_rows_give(library):
     assert learned.predict_one(plain(rows()[3])) == model.predict_one(plain(rows()[3]))
 
 
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_nulls_of_pandas_extension_types_are_missing(backend):
+    X = pd.DataFrame(rows()).convert_dtypes(dtype_backend=backend)
+    missing = X.isna().sum().sum()
+    assert missing
+    X["on"] = X["on"].where(np.arange(N) % 7 > 0)  # NA among bools and times as well
+    X["at"] = X["at"].where(np.arange(N) % 17 > 0)
+    by_rows = small()
+    for row, y in zip(X.to_dict("records"), LABELS, strict=True):
+        known = {name: None if pd.isna(value) else value for name, value in row.items()}
+        time = known["at"]
+        by_rows.learn_one({**known, "at": None if time is None else time.timestamp()}, y)
+    model = small()
+    model.learn_many(X, pd.Series(LABELS))
+    assert model.masked_values == by_rows.masked_values
+    _, arrays = model.export_state()
+    for name, array in by_rows.export_state()[1].items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+
+
 @pytest.mark.parametrize("library", FRAMES)
 def test_answers_have_the_kind_and_index_of_the_frame(library):
     X = FRAMES[library]()
@@ -246,3 +266,17 @@ def test_frames_have_the_prediction_modes(in_stream):
     assert model.predict_many(X, in_stream=in_stream).tolist() == one
     proba = [model.predict_proba_one(plain(row), in_stream=in_stream) for row in rows()]
     assert model.predict_proba_many(X, in_stream=in_stream).to_dict("records") == proba
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+def test_columns_of_one_name_are_refused_by_every_method(library):
+    if library == "pandas":
+        X = pd.DataFrame(np.zeros((2, 3)), columns=["a", "b", "a"])
+    else:
+        X = pyarrow.Table.from_arrays([pyarrow.array([0.0, 1.0])] * 3, names=["a", "b", "a"])
+    model = small()
+    for method in (model.learn_many, model.learn_predict_many, model.learn_array):
+        with pytest.raises(InputError, match=r"different names, got 'a' 2 times$"):
+            method(X, ["ok", "worn"])
+    with pytest.raises(InputError, match=r"different names, got 'a' 2 times$"):
+        model.predict_array(X)

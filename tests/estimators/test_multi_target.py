@@ -8,6 +8,7 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from river import checks, preprocessing
 
@@ -314,3 +315,43 @@ def test_a_model_with_reserved_features_predicts_no_target_before_the_first():
     assert model.predict_array(np.ones((2, 2))).size == 0
     model.learn_one({"a": 1.0, "b": 2.0}, {"heat": 1.0, "flow": 2.0})
     assert list(model.predict_one({"a": 1.0})) == ["heat", "flow"]
+
+
+@pytest.mark.parametrize("memory", [None, (1.0, 10.0)])
+def test_the_prediction_modes_are_taken_and_make_no_difference(memory):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 3))
+    Y = X[:, :2] * [1.0, -2.0]
+    model = LOCOMultiTargetRegressor(hidden_sizes=6, memory=memory, seed=1)
+    model.learn_array(X, Y)
+    row = dict(enumerate(X[7].tolist()))
+    one = model.predict_one(row)
+    intervals = model.predict_interval_array(X[:5])
+    pooled = model.predict_sequence(X[:5])
+    for in_stream in (True, False, None):
+        assert model.predict_one(row, in_stream=in_stream) == one
+        low, high = model.predict_interval_one(row, in_stream=in_stream)[0]
+        assert low < one[0] < high
+        found = model.predict_interval_array(X[:5], in_stream=in_stream)
+        np.testing.assert_array_equal(found, intervals)
+        found = model.predict_array(X[7:8], in_stream=in_stream)
+        np.testing.assert_array_equal(found, [[one[0], one[1]]])
+        assert model.predict_sequence(X[:5], in_stream=in_stream) == pooled
+    with pytest.raises(InputError, match="`in_stream` must be True, False or None"):
+        model.predict_one(row, in_stream="next")
+
+
+def test_only_presets_that_fit_are_offered():
+    assert LOCOMultiTargetRegressor.preset("fast").hidden_sizes == (64,)
+    with pytest.raises(ConfigError, match="one of the presets 'fast', 'default', got 'accurate'"):
+        LOCOMultiTargetRegressor.preset("accurate")
+
+
+def test_frames_pass_through_a_pipeline_of_river():
+    X, Y = stream(40)
+    frame, targets = pd.DataFrame(X, columns=list("abc")), pd.DataFrame(Y, columns=NAMES)
+    model = preprocessing.StandardScaler() | LOCOMultiTargetRegressor(hidden_sizes=6, seed=1)
+    model.learn_many(frame, targets)
+    found = model.predict_many(frame)
+    assert list(found.columns) == list(NAMES)
+    assert found.shape == Y.shape

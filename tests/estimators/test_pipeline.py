@@ -4,9 +4,17 @@ import random
 import shutil
 
 import pytest
-from river import compose, datasets, naive_bayes, preprocessing, utils
+from river import compose, datasets, ensemble, naive_bayes, preprocessing, utils
 
-from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, load, save
+from loco_stream import (
+    LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
+    LOCORegressor,
+    StreamEngine,
+    load,
+    save,
+)
 from loco_stream.engine.state import export_model
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.estimators.pipeline import STEPS, export_pipeline, restore_pipeline
@@ -178,7 +186,7 @@ def test_other_models_are_refused(tmp_path):
     model = preprocessing.StandardScaler() | naive_bayes.GaussianNB()
     with pytest.raises(
         InputError,
-        match=r"`model` must be .* a pipeline of river that ends in one, got Pipeline",
+        match=r"`model` must be .* that ends in one, got a pipeline that ends in GaussianNB$",
     ):
         save(model, tmp_path / "pipeline.loco")
     with pytest.raises(ConfigError, match="run it without checkpoint"):
@@ -220,3 +228,43 @@ def test_hidden_sizes_in_a_parameter_grid_of_river(sizes):
     assert [model["LOCOClassifier"].hidden_sizes for model in models] == sizes
     alone = utils.expand_param_grid(estimator(), {"hidden_sizes": sizes})
     assert [model.hidden_sizes for model in alone] == sizes
+
+
+def test_a_pipeline_of_a_detector_or_a_forecaster(tmp_path):
+    path = tmp_path / "pipeline.loco"
+    rows = [{"a": float(i % 7)} for i in range(150)]
+    detector = preprocessing.StandardScaler() | LOCODetector(seed=1)
+    for x in rows[:120]:
+        detector.learn_one(x)
+    save(detector, path)
+    again = load(path)
+    for x in [*rows[120:], {"a": 50.0}]:
+        assert again.score_one(x) == detector.score_one(x)
+        again.learn_one(x)
+        detector.learn_one(x)
+    assert digest(again) == digest(detector)
+    forecaster = preprocessing.StandardScaler() | LOCOForecaster(hidden_sizes=8, heads=3, seed=1)
+    for x in rows:
+        forecaster.learn_one(x, x["a"])
+    save(forecaster, path)
+    assert load(path).forecast(5, rows[:5]) == forecaster.forecast(5, rows[:5])
+
+
+def nested(kind, **options):
+    return kind(estimator(LOCORegressor), **options)
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (nested(preprocessing.TargetStandardScaler), "got TargetStandardScaler; save the"),
+        (
+            preprocessing.StandardScaler() | nested(preprocessing.TargetStandardScaler),
+            "got a pipeline that ends in TargetStandardScaler; save the",
+        ),
+        (ensemble.BaggingClassifier(estimator(), n_models=2), "got BaggingClassifier; save the"),
+    ],
+)
+def test_what_wraps_an_estimator_is_named_when_it_cannot_be_saved(tmp_path, model, named):
+    with pytest.raises(InputError, match=named):
+        save(model, tmp_path / "model.loco")

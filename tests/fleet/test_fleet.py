@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
@@ -285,3 +287,19 @@ def test_invalid_unicode_is_refused(tmp_path):
             fleet.learn("a", [[1.0, 2.0, 3.0]], ["ok\ud800"])
         assert fleet.n_refused == 1
         assert fleet.keys() == []
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.Table.from_pydict], ids=["pandas", "pyarrow"])
+def test_a_frame_keeps_the_names_of_its_columns(tmp_path, make):
+    colours = ["red", None, "blue"] * 10
+    columns = {"size": np.arange(30.0) % 7, "colour": colours, "on": [True, False] * 15}
+    frame = make(columns)
+    y = ["ok", "worn"] * 15
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    with Fleet(template(), tmp_path) as fleet:
+        fleet.learn("frame", frame, y)
+        fleet.learn("rows", rows, y)
+        assert fleet.model("frame").features == ("colour", "on", "size")
+        assert fleet.state_sha256("frame") == fleet.state_sha256("rows")
+        predicted = fleet.predict("frame", frame)
+        assert predicted.tolist() == fleet.predict("rows", rows).tolist()

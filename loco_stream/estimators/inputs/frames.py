@@ -24,7 +24,8 @@ def as_frame(X: object) -> Frame | None:
     Raises
     ------
     InputError
-        X is a frame whose rows are not in memory, such as a LazyFrame of polars.
+        X is a frame whose rows are not in memory, such as a LazyFrame of polars, or two of its
+        columns have the same name.
     """
     if isinstance(X, _ARRAYS):
         return None
@@ -32,6 +33,9 @@ def as_frame(X: object) -> Frame | None:
 
     try:
         frame = nw.from_native(X, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        repeated = " and ".join(str(error).splitlines()[1:]).replace("- ", "")
+        raise InputError(f"columns of a frame must have different names, got {repeated}") from None
     except (TypeError, ValueError):
         return None
     if isinstance(frame, nw.LazyFrame):
@@ -89,15 +93,23 @@ def _column(series: Series, name: Hashable) -> NDArray[Any]:
             f"column {name!r} of `X` must hold numbers, texts, categories or times, got {kind}"
         )
     found = np.empty(len(series), dtype=object)
-    found[:] = [None if value != value else value for value in series.to_list()]
+    found[:] = [None if _is_null(value) else value for value in series.to_list()]
     return found
 
 
 def _numbers(series: Series) -> NDArray[np.float64]:
     if series.dtype.is_decimal() or series.null_count():
-        values = (np.nan if value is None else float(value) for value in series.to_list())
+        values = (np.nan if _is_null(value) else float(value) for value in series.to_list())
         return np.fromiter(values, np.float64, len(series))
     return np.asarray(series.to_numpy(), dtype=np.float64)
+
+
+def _is_null(value: Any) -> bool:
+    """Return whether a cell is None, NaN, or the NaT or NA of pandas."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # NA has no truth value
+        return True
 
 
 def seconds(value: Any) -> float:
@@ -110,7 +122,7 @@ def seconds(value: Any) -> float:
     >>> seconds(datetime(1970, 1, 2)), seconds(timedelta(minutes=1)), seconds(None)
     (86400.0, 60.0, nan)
     """
-    if value is None or value != value:
+    if _is_null(value):
         return float("nan")
     if isinstance(value, timedelta):
         return value.total_seconds()

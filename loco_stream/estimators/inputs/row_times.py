@@ -16,7 +16,7 @@ from loco_stream.estimators.inputs.slots import plain_label
 from loco_stream.estimators.inputs.tables import one_per_row
 from loco_stream.numbers import LARGEST, require_number, shown
 
-__all__ = ["NO_TIMES", "row_time", "row_times", "row_times_at"]
+__all__ = ["NO_TIMES", "row_time", "row_times", "row_times_at", "seconds_of"]
 
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
@@ -31,7 +31,7 @@ def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
     """
     if t is None:
         return NO_TIMES
-    time = _time("t", t)
+    time = seconds_of("t", t)
     return np.array([[time, 0.0, 1.0]]) if remembers else NO_TIMES
 
 
@@ -74,8 +74,14 @@ def row_times_at(
     return found
 
 
-def _time(name: str, t: Any) -> float:
-    """Return a time as a float, NaN where it is missing; a date in seconds since 1970 UTC."""
+def seconds_of(name: str, t: Any) -> float:
+    """Return a time as a float, NaN where it is missing; a date in seconds since 1970 UTC.
+
+    Raises
+    ------
+    InputError
+        It is neither a number nor a date; `name` is that of the argument.
+    """
     if t is None or (isinstance(t, float | np.floating) and t != t):
         return math.nan
     if isinstance(t, np.datetime64):
@@ -99,7 +105,9 @@ def _times(t: Any, n: int) -> NDArray[np.float64]:
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         times = values.astype("M8[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(values), np.nan, times)
-    return np.array([_time(f"t[{row}]", value) for row, value in enumerate(values)], np.float64)
+    return np.array(
+        [seconds_of(f"t[{row}]", value) for row, value in enumerate(values)], np.float64
+    )
 
 
 def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.bool_], Hashable]:

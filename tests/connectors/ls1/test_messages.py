@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import msgspec
 import pytest
@@ -23,6 +24,16 @@ def test_a_time_is_a_number_or_a_date(encode, read, t):
     row = read(encode({"x": {"speed": 0.4}, "t": t}))
     assert row.t == NOON
     assert row.x == {"speed": 0.4}
+
+
+@pytest.mark.parametrize("encode", [lambda row: json.dumps(row).encode(), msgspec.msgpack.encode])
+@pytest.mark.parametrize("read", [read_row, read_message])
+def test_a_time_may_be_null_or_absent(encode, read):
+    row = {"x": {"speed": 0.4}, "y": "ok", "seq": 7, "t": None}  # as docs/wire.md has it
+    for given in (row, {"x": row["x"]}):
+        found = read(encode(given))
+        assert math.isnan(found.t)
+        assert found.x == {"speed": 0.4}
 
 
 def test_a_flat_map_has_its_date_in_a_field_of_its_own():

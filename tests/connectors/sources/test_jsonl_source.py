@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 
 import pytest
 
@@ -84,3 +85,14 @@ def test_the_lifecycle_of_json_lines(tmp_path):
     rows = [{"a": i, "colour": "red" if i % 2 else None, "y": i % 3} for i in range(100)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     check_source(lambda: open_source(f"jsonl:{path}?target=y"), n_rows=100)
+
+
+def test_the_time_of_a_message_may_be_a_date_or_null(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    times = ("100.5", '"1970-01-01T00:01:41Z"', "null", '"noon"')
+    path.write_text("".join(f'{{"x": {{"a": 1}}, "y": "on", "t": {t}}}\n' for t in times))
+    found = [row.t for row in JSONLSource(path, on_bad="skip") if row]
+    assert found[:2] == [100.5, 101.0]
+    assert math.isnan(found[2])
+    with pytest.raises(LocoStreamError, match=r"line 4 .* 'noon'"):
+        list(JSONLSource(path))
