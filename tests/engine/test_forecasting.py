@@ -256,7 +256,8 @@ def test_a_service_continues_its_forecast_bit_identically(tmp_path, processes):
             *("--checkpoint", str(tmp_path / "state"), "--report", str(tmp_path / "report.json")),
             *("--sink", f"jsonl:{log}?only=prediction", *options),
         )
-        wait_until(lambda n=n: log.exists() and len(log.read_text().splitlines()) >= n)
+        # the first one compiles
+        wait_until(lambda n=n: log.exists() and len(log.read_text().splitlines()) >= n, 300)
         end(service)
     report = json.loads((tmp_path / "report.json").read_text())
     whole = StreamEngine(model(), [Sample({}, value, i) for i, value in enumerate(y)]).run()

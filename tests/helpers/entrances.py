@@ -77,24 +77,27 @@ class RedisClient(Client):
 
 
 class FleetClient(RedisClient):
-    """Entries of the stream `rows` with one of 64 devices, whose model learns them."""
+    """Entries of the stream `rows` with one of 64 devices, whose model learns them.
 
-    # A hostile message is a row of its own, and models of hostile devices are larger.
-    PER_ROW = float(os.environ.get("LOCO_HOSTILE_PER_ROW", "0.25"))
+    Of hostile messages a third has no device.
+    """
+
+    PER_ROW = float(os.environ.get("LOCO_HOSTILE_PER_ROW", "1"))
 
     def send(self, rows):
         super().send([{**row, "device": f"honest{i % 64}"} for i, row in enumerate(rows)])
 
     def attack(self, rng, n):
+        n_without = n // 3
         with self._client.pipeline() as pipe:
-            for _ in range(n):
+            for _ in range(n - n_without):
                 whole = hostile_map(rng)
                 device = rng.choice([*VALUES, f"d{rng.randrange(1000)}"])
                 where = whole["x"] if isinstance(whole.get("x"), dict) else whole
                 content = json.dumps({**whole, "x": {**where, "device": device}})
                 pipe.xadd("rows", {"data": content.encode("utf-8", "surrogatepass")})
             pipe.execute()
-        super().attack(rng, n // 2)
+        super().attack(rng, n_without)
 
 
 class KafkaClient(Client):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -202,3 +204,28 @@ def test_an_outage_of_the_broker_is_known_until_it_is_back(caplog):
     lines = [record.getMessage() for record in caplog.records]
     assert sum(line.startswith(f"{source.name}: no connection: ") for line in lines) == 1
     assert lines[-1] == f"{source.name}: connected again"
+
+
+MEMBER = """
+import sys
+from loco_stream.connectors import KafkaSource
+for batch in KafkaSource("127.0.0.1", "rows", port=int(sys.argv[1]), group="engines"):
+    print(len(batch), file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_group_does_not_wait_long_for_killed_members(processes):
+    broker = Kafka()
+    broker.publish("rows", *({"value": row(i)} for i in range(3)))
+    for _ in range(2):
+        command = [sys.executable, "-c", MEMBER, str(broker.port)]
+        member = subprocess.Popen(command, stderr=subprocess.PIPE)
+        processes.append(member)
+        for _ in range(20):  # it asks to join the group with the first
+            assert member.stderr.readline()
+        member.kill()
+    source = source_of(broker, "rows", group="engines")
+    assert values(drain(source, lambda events: len(events) == 3)) == [0, 1, 2]
+    source.close()
+    broker.stop()
