@@ -40,6 +40,16 @@ def test_a_frame_holds_columns_bands_and_alarms():
     assert frames.point(engine)[0] == 500
 
 
+def test_an_alarm_of_a_missing_value_says_so():
+    X = np.random.default_rng(0).normal(size=(900, 2))
+    rows = [Sample({"flow": a, "heat": b}, None, i) for i, (a, b) in enumerate(X.tolist())]
+    rows[880] = Sample({"flow": 0.0, "heat": None}, None, 880)
+    engine = StreamEngine(LOCODetector(seed=1), rows)
+    engine.run()
+    (alarm,) = (a for a in EngineFrames([]).frame(engine)["watch"]["alarms"] if a["at"] == 880)
+    assert (alarm["column"], alarm["value"]) == ("heat", "missing")
+
+
 def test_the_last_frame_of_a_run_has_everything():
     engine = StreamEngine(
         LOCODetector(seed=1), [Sample({"a": float(i)}, None, i) for i in range(9)]
@@ -95,7 +105,7 @@ def test_a_page_without_labels_shows_nothing_of_labels(browser):
         assert columns == ["flow", "heat", "mode"]
         heads = seen.page.locator(".column-head").all_inner_texts()
         assert "expected" in heads[0]
-        assert "not a number" in heads[2]
+        assert "holds texts" in heads[2]
         assert seen.page.locator("#watch-columns .uplot:visible").count() == 2
         marks = seen.page.evaluate("watchCharts.get('flow')[0].alarms.map(mark => mark.at)")
         assert 2100 in marks
@@ -112,5 +122,7 @@ def test_a_page_without_labels_shows_nothing_of_labels(browser):
         phone = Watched(browser, page.url, viewport={"width": 390, "height": 844})
         phone.wait("watchCharts.size === 3")
         assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+        table, box = phone.page.evaluate("[alarms.scrollWidth, alarms.parentElement.clientWidth]")
+        assert table <= box  # the score is not cut off
         for each in (seen, phone):
             each.context.close()
