@@ -101,7 +101,7 @@ class JSONLSource(TextSource):
         self._names: set[str] = set()
         # Whether lines have the form of JSON messages; None until the first one is read.
         self._has_messages: bool | None = False if target else None
-        self._has_ids = False  # whether the first message has an id
+        self._has_ids = False  # whether a message so far has an id
         super().__init__(
             "jsonl",
             path,
@@ -146,10 +146,11 @@ class JSONLSource(TextSource):
                 record = msgspec.json.decode(line)
                 if isinstance(record, dict):
                     self._has_messages = isinstance(record.get("x"), dict)
-                    self._has_ids = self._has_messages and "id" in record
             if not self._has_messages:
                 return _FLAT.decode(line)
-            return _message(line)
+            values, has_id = _message(line)
+            self._has_ids = self._has_ids or has_id
+            return values
         except msgspec.ValidationError as e:
             kind = "nested value" if "$" in str(e) else "no object"  # the text names a path
             bad.add(kind, f"{where} must be a flat JSON object: {e}")
@@ -160,8 +161,8 @@ class JSONLSource(TextSource):
         return None
 
 
-def _message(line: str) -> dict[str, Any]:
-    """Return the fields of a message: those of a row, or id and label."""
+def _message(line: str) -> tuple[dict[str, Any], bool]:
+    """Return the fields of a message, those of a row or id and label, and whether it has an id."""
     try:
         row = _ROW.decode(line)
     except msgspec.ValidationError:
@@ -171,9 +172,9 @@ def _message(line: str) -> dict[str, Any]:
             label = None
         if label is None:
             raise
-        return {"id": label.id, "label": label.label}
-    row_id = {} if row.id is None else {"id": row.id}
-    return {**row.x, "y": row.y, "t": row.t, **row_id}
+        return {"id": label.id, "label": label.label}, True
+    values = {**row.x, "y": row.y, "t": row.t}
+    return (values, False) if row.id is None else ({**values, "id": row.id}, True)
 
 
 CONNECTORS = (

@@ -7,6 +7,8 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 
 from loco_stream import __version__
+from loco_stream._prediction_mode import takes_mode
+from loco_stream._problems import TARGETS
 from loco_stream.engine.commits import CommitPipeline
 from loco_stream.engine.events import EventHandler
 from loco_stream.engine.forecasting import ForecastAdapter
@@ -108,6 +110,7 @@ class StatusBoard:
                 **self._fan(),
                 **self._quality(),
                 "categories": getattr(estimator, "categories_", {}),
+                "prediction_modes": _modes(estimator, self._measures.problem),
                 "seed": getattr(estimator, "seed", None),
                 "version": __version__,
                 "task": self._measures.problem,
@@ -241,3 +244,11 @@ def _target_sentences(scores: Prequential, named: Sequence[str]) -> list[str]:
 def _numbers(report: State) -> Config:
     """Return the single numbers of a report."""
     return {name: value for name, value in report.items() if name in _NUMBERS}
+
+
+def _modes(estimator: object, problem: str) -> dict[str, str] | None:
+    """Return the prediction mode of the scores and of the accuracy matrix."""
+    predict = getattr(estimator, "predict_one", None)
+    if predict is None or not takes_mode(predict) or problem == TARGETS:
+        return None
+    return {"scores": "next row", "accuracy_matrix": "any row"}

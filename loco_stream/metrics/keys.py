@@ -54,6 +54,9 @@ _OTHERS = (
               "fraction", "backward_transfer", label="backward transfer", form="{:+.4f}"),
     ReportKey("forward_transfer", "mean accuracy on the first 20 rows of a task minus chance",
               "fraction", "forward_transfer", label="forward transfer", form="{:+.4f}"),
+    ReportKey("prediction_modes", "how rows were predicted for the scores, and held-out rows for "
+              "the accuracy matrix: as the next row, or as any row; null if the model does not "
+              "distinguish them", kind="value"),
     ReportKey("seed", "seed of the model", kind="value"),
     ReportKey("version", "version of loco-stream", kind="value"),
     ReportKey("n_unlabelled", "rows predicted before their label came", "rows",

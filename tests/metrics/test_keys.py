@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from river import datasets, linear_model, naive_bayes, preprocessing
 
-from loco_stream import LOCODetector
+from loco_stream import LOCOClassifier, LOCODetector, LOCOMultiTargetRegressor
 from loco_stream._problems import TARGETS
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.report import Report
@@ -47,6 +47,18 @@ def test_report_and_status_have_the_keys_of_the_table(task, detector):
         key.name for key in keys if key.of_detector and not key.status_only
     }
     assert {score.key.name for score in scores_for(task)} <= set(run.status)
+
+
+def test_a_report_says_in_which_mode_rows_were_predicted():
+    rows = [({"a": float(i % 7)}, i % 7 > 3) for i in range(30)]
+    modes = {"scores": "next row", "accuracy_matrix": "any row"}
+    model = LOCOClassifier(hidden_sizes=4, seed=1)
+    for each in (model, preprocessing.StandardScaler() | model.clone()):
+        assert StreamEngine(each, rows).run()["prediction_modes"] == modes
+    assert StreamEngine(naive_bayes.GaussianNB(), rows).run()["prediction_modes"] is None
+    several = [(x, {"b": x["a"]}) for x, _ in rows]
+    report = StreamEngine(LOCOMultiTargetRegressor(hidden_sizes=4, seed=1), several).run()
+    assert report["prediction_modes"] is None
 
 
 @pytest.mark.parametrize("task", ["classification", "regression", TARGETS])

@@ -96,3 +96,15 @@ def test_the_time_of_a_message_may_be_a_date_or_null(tmp_path):
     assert math.isnan(found[2])
     with pytest.raises(LocoStreamError, match=r"line 4 .* 'noon'"):
         list(JSONLSource(path))
+
+
+def test_the_id_of_a_message_is_no_feature_where_the_first_one_has_none(tmp_path):
+    path = lines(
+        tmp_path / "r.jsonl",
+        {"x": {"a": 1}, "y": "on"},
+        {"x": {"a": 2}, "y": None, "id": "k"},
+        {"id": "k", "label": "off"},
+    )
+    first, second, _ = JSONLSource(path)
+    assert (first.x, first.id) == ({"a": 1}, None)
+    assert (second.x, second.id) == ({"a": 2}, "k")
