@@ -393,25 +393,20 @@ class ModelCore:
         InputError
             The model would not fit in memory.
         """
-        slots = self._admit_row(x, labels)
-        n_before = self.n_seen if self.slots.categories.n else 0
+        is_whole = self.state is not None and self.slots.fill(x, self.row[0])
+        slots: list[Any] = list(map(self.class_slots.get, labels))
+        if not is_whole or None in slots:
+            slots = self.admit(x, labels, x.items())
+            self.slots.fill(x, self.row[0])
+        has_texts = self.slots.categories.n > 0
+        n_before = self.n_seen if has_texts else 0
         mode = step.LEARN + step.LATE if len(tickets) else step.LEARN
         self._run_one(mode, self.placed_target(slots, value), times, tickets=tickets)
-        if self.slots.categories.n:
+        if has_texts:
             self.slots.count_shared(x)
             self._count_texts(n_before)
         if self.warnings.due != math.inf:
             self.warn_of_columns()
-
-    def _admit_row(self, x: Mapping[Hashable, Any], labels: Sequence[Hashable]) -> list[int]:
-        """Write a row to learn into `row`; return the slots of its labels."""
-        is_whole = self.state is not None and self.slots.fill(x, self.row[0])
-        slots = [self.class_slots.get(label, -1) for label in labels]
-        if is_whole and -1 not in slots:
-            return slots
-        slots = self.admit(x, labels, x.items())
-        self.slots.fill(x, self.row[0])
-        return slots
 
     def warn_of_columns(self) -> None:
         """Warn of columns that brought nothing, once their first rows are learned."""

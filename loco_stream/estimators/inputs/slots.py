@@ -175,16 +175,17 @@ class FeatureSlots:
         """
         row.fill(np.nan)
         keys = tuple(x)
-        knows_keys = keys == self._last_keys or self._knows(keys)
-        if knows_keys:
-            values = list(x.values())
-            try:
-                if _NO_NUMBERS.isdisjoint(map(type, values)):
-                    row[self._last_columns] = values
-                    return True
-            except (TypeError, ValueError, OverflowError):
-                pass
-        return self._fill_each(x, row) and knows_keys
+        if keys != self._last_keys and not self._knows(keys):
+            self._fill_each(x, row)
+            return False
+        values = list(x.values())
+        try:
+            if _NO_NUMBERS.isdisjoint(map(type, values)):
+                row[self._last_columns] = values
+                return True
+        except (TypeError, ValueError, OverflowError):
+            pass
+        return self._fill_each(x, row)
 
     def _fill_each(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
         """Write each value of a sample that has a slot; return whether no text would get one."""
