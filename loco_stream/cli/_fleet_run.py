@@ -533,7 +533,7 @@ def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
         LOGGER.info("%s over all keys: %s", name, text)
     if state.report is not None:
         atomic_write(state.report, json.dumps(jsonable(report), indent=2).encode())
-    worst = next(iter(report["worst"]), {})
+    worst: Mapping[str, Any] = next(iter(report["worst"]), {})
     if worst.get("error"):
         LOGGER.info(
             "the largest mean error of a key over its last 500 rows is %.3g: %s; "

@@ -78,7 +78,7 @@ _WRONG_PATH = {
 Row: TypeAlias = Mapping[str, Any]  # values by feature
 Endpoint = Callable[[Request], Awaitable[object]]
 Body = TypeVar("Body", PredictBody, LearnBody)
-Answer = TypeVar("Answer")
+Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 
 class _Routes:
