@@ -199,7 +199,7 @@ def test_a_bad_file_or_option_raises_one_sentence(table, content, options, text)
 def test_a_wrong_number_of_cells_raises_at_its_line(table):
     path = table("a,y\n" + "1,0\n" * 1500 + "1,0,9\n")
     source = CSVSource(path, "y")
-    with pytest.raises(SourceError, match=r"line 1502 of .* must have 2 fields .* got 3"):
+    with pytest.raises(SourceError, match=r"line 1502 of .* must have 2 fields, .* got 3"):
         list(source)
     assert source.position == {"row": 1500}
 
