@@ -43,20 +43,27 @@ def in_blocks(
     joined = _Joined()
     with closing(rows):
         try:
-            for item in rows:
-                if isinstance(item, Sample) and joined.takes(item):
-                    if joined.is_full:
-                        yield joined.take()
-                elif isinstance(item, Event):
-                    yield [*joined.take(), item]
-                elif item:  # not for a row that was left out
-                    yield [*joined.take(), *item]
+            yield from _together(rows, joined)
         except Exception:
             if before := joined.take():
                 yield before
             raise
-        if rest := joined.take():
-            yield rest
+    if rest := joined.take():
+        yield rest
+
+
+def _together(
+    rows: Generator[Event | Sequence[Event]], joined: _Joined
+) -> Generator[Event | Sequence[Event]]:
+    """Yield what is complete; `joined` holds the rows that may be continued."""
+    for item in rows:
+        if isinstance(item, Sample) and joined.takes(item):
+            if joined.is_full:
+                yield joined.take()
+        elif isinstance(item, Event):
+            yield [*joined.take(), item]
+        elif item:  # not for a row that was left out
+            yield [*joined.take(), *item]
 
 
 class _Joined:
