@@ -1,7 +1,8 @@
 """Hostile values at every entrance of a running service, with honest rows beside them.
 
 No honest row is lost, honest rows keep half of their rate, by time or by the CPU time of the
-service, and the service starts again after SIGKILL. LOCO_SOAK=1 sends 200,000 hostile messages in total.
+service, and the service starts again after SIGKILL. LOCO_SOAK=1 sends 200,000 hostile messages in
+total.
 
 Rounds with hostile messages alternate with equal rounds without them, so that other programs slow
 both. The rate of a round is compared with that of the next one.
