@@ -16,7 +16,7 @@ from loco_stream.connectors.line_protocol import LineReader
 from loco_stream.connectors.ls1.messages import read_message, read_row
 from loco_stream.connectors.sinks.influx_sink import line
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.stream import Block, Labels, Sample
+from loco_stream.stream import Block, Event, Labels, Sample
 
 WANTED = [
     ({"load": 1.0}, {"heat": 20.5, "flow": 2.0}),
@@ -30,17 +30,23 @@ def pairs_of(source):
     rows = [(dict(event.x), event.y) for event in source]
     source.seek({"row": 0})
     found = []
-    for event in source.read_blocks():
-        if isinstance(event, Block):
-            X = event.X.tolist()
-            found += [
-                (dict(zip(event.features, x, strict=True)), y)
-                for x, y in zip(X, event.y or [None] * len(X), strict=True)
-            ]
-        elif isinstance(event, Sample):
-            found.append((dict(event.x), event.y))
+    for item in source.read_blocks():
+        for event in [item] if isinstance(item, Event) else item:
+            found += labelled_rows(event)
     assert found == rows
     return rows
+
+
+def labelled_rows(event):
+    """Return the rows of a block, or a single one."""
+    if isinstance(event, Sample):
+        return [(dict(event.x), event.y)]
+    assert isinstance(event, Block)
+    labels = event.y or [None] * len(event.X)
+    return [
+        (dict(zip(event.features, x, strict=True)), y)
+        for x, y in zip(event.X.tolist(), labels, strict=True)
+    ]
 
 
 def write_csv(path):

@@ -10,7 +10,7 @@ import pytest
 from loco_stream import LOCODetector, StreamEngine
 from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard._engine_frames import EngineFrames
-from loco_stream.dashboard.page import _task
+from loco_stream.metrics.keys import problem_of
 from loco_stream.stream import Sample
 from tests.helpers.browser import Watched, findings, needs_browser
 
@@ -24,7 +24,7 @@ def test_a_frame_holds_columns_bands_and_alarms():
     engine = StreamEngine(LOCODetector(seed=1), rows)
     engine.run()
     frames = EngineFrames([])
-    assert _task(engine) == "watching"
+    assert problem_of(engine.status) == "watching"
     watch = frames.frame(engine)["watch"]
     assert "watch" not in frames.frame(engine)  # at most twice a second
     json.dumps(watch, allow_nan=False)
