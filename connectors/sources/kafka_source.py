@@ -27,8 +27,8 @@ __all__ = ["CONNECTORS", "KafkaSource"]
 
 _ALONE = "exactly once (resumes from the offsets)"
 _GROUP = "exactly once (offsets are committed when rows are learned and durable)"
-# Without a word of a member for so long, the group goes on without it. With the client's 45 s, the
-# successor of an engine that was killed four times waited for a minute and a half.
+# Without a word of a member for so long, the group goes on without it. The successor of a killed
+# engine gets no row until then; the client's default is 45 s.
 _SESSION_MS = 10_000
 _PROBE_SECONDS = 1.0  # between two looks whether an outage is over
 _log = logging.getLogger(__name__)

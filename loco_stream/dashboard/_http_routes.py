@@ -33,6 +33,7 @@ from loco_stream.dashboard._openapi import (
     RowLabel,
 )
 from loco_stream.dashboard._page_app import SecurityHeaders
+from loco_stream.dashboard._server import forecast_steps
 from loco_stream.dashboard._service import Service
 from loco_stream.engine.inbox import (
     Inbox,
@@ -46,7 +47,7 @@ from loco_stream.engine.prometheus import SCHEMES, shown_token
 from loco_stream.engine.queries import Query
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.validation import label_fault, row_fault
-from loco_stream.errors import ConfigError, LocoStreamError, SourceError
+from loco_stream.errors import ConfigError, InputError, LocoStreamError, SourceError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.decision import Rule, labels_of, rule_of, shown_rule
 from loco_stream.metrics.keys import problem_of
@@ -132,7 +133,7 @@ class _Routes:
         try:
             rule = _rule(given)
             await _answer(engine, lambda engine: engine.set_decision(**rule))
-        except ConfigError as error:
+        except (ConfigError, InputError) as error:
             raise HTTPException(422, str(error)) from None
         except TimeoutError:
             raise HTTPException(503, f"not in use within {TIMEOUT:g} s; it may still be") from None
@@ -142,7 +143,10 @@ class _Routes:
         if engine.forecasts is None:
             raise HTTPException(422, f"a {type(last_step(engine.model)).__name__} has no forecast")
         try:
-            return jsonable(await _answer(engine, lambda engine: engine.forecasts.fan()))
+            horizon = forecast_steps(request.query_params.get("horizon"))
+            return jsonable(await _answer(engine, lambda engine: engine.forecasts.fan(horizon)))
+        except (ConfigError, InputError) as error:
+            raise HTTPException(422, str(error)) from None
         except TimeoutError:
             raise HTTPException(503, f"no answer within {TIMEOUT:g} s") from None
 
@@ -403,13 +407,15 @@ async def _answer(engine: StreamEngine, query: Query) -> object:
     ------
     HTTPException
         The engine cannot answer.
+    ConfigError, InputError
+        The query is wrong.
     TimeoutError
         It has not answered yet.
     """
     try:
         waiting = engine.queries.submit(query)
         return await asyncio.wait_for(asyncio.wrap_future(waiting), TIMEOUT)
-    except ConfigError:
+    except (ConfigError, InputError):
         raise
     except LocoStreamError as error:
         raise HTTPException(503, str(error)) from None

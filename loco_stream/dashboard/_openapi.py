@@ -259,7 +259,9 @@ def _document() -> Schema:
         },
         "/forecast": {
             "get": _operation(
-                "The next values of the series; only with --forecast.", fan, token=True
+                "The next values of the series, `?horizon=` of them; only with --forecast.",
+                fan,
+                token=True,
             )
         },
         "/write": {"post": _write_operation()},

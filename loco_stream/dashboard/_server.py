@@ -18,6 +18,7 @@ __all__ = [
     "LOOPBACK",
     "ServerThread",
     "accepted_hosts",
+    "forecast_steps",
     "listen",
     "missing_extra",
     "uvicorn_server",
@@ -119,6 +120,21 @@ class ServerThread:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+
+
+def forecast_steps(horizon: str | None) -> int | None:
+    """Return the number of steps in a request; None without one.
+
+    Raises
+    ------
+    ConfigError
+        It is no integer.
+    """
+    if horizon is None:
+        return None
+    if not horizon.isdecimal() or len(horizon) > 9:
+        raise ConfigError(f"`horizon` must be an integer, got {horizon!r:.80}")
+    return int(horizon)
 
 
 def listen(host: str, port: int, purpose: str) -> socket.socket:

@@ -11,6 +11,7 @@ import msgspec
 from loco_stream.dashboard._server import (
     ServerThread,
     accepted_hosts,
+    forecast_steps,
     listen,
     missing_extra,
     uvicorn_server,
@@ -128,7 +129,7 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
     async def forecast(request: Request) -> Response:
         key = request.query_params.get("key", "")
         horizon = request.query_params.get("horizon")
-        return await respond(lambda runner: runner.forecast(key, _steps(horizon)))
+        return await respond(lambda runner: runner.forecast(key, forecast_steps(horizon)))
 
     return Starlette(
         routes=[
@@ -145,12 +146,3 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
             Middleware(RequireToken, token=token),
         ],
     )
-
-
-def _steps(horizon: str | None) -> int | None:
-    """Return the number of steps in a request; None without one."""
-    if horizon is None:
-        return None
-    if not horizon.isdecimal() or len(horizon) > 9:
-        raise ConfigError(f"`horizon` must be an integer, got {horizon!r:.80}")
-    return int(horizon)

@@ -119,6 +119,12 @@ def test_a_service_forecasts_a_series_without_features():
         assert (status, fan["history"]) == (200, values)
         assert fan["forecast"] == twin.forecast(3)
         assert list(zip(fan["low"], fan["high"], strict=True)) == twin.forecast_interval(3)
+        status, fan = ask(service.port, "GET", "/forecast?horizon=5")
+        assert (status, fan["forecast"]) == (200, twin.forecast(5))
+        for horizon, reason in (("soon", "must be an integer"), ("0", "must be")):
+            status, answer = ask(service.port, "GET", f"/forecast?horizon={horizon}")
+            assert status == 422
+            assert f"`horizon` {reason}" in answer["error"]
         predicted = ask(service.port, "POST", "/predict", {"x": {}})
         assert predicted == (200, {"prediction": twin.forecast(1)[0]})
         wait_until(lambda: service.engine.status["n_asked"] == 2)
