@@ -139,6 +139,35 @@ def draw_snapshots() -> None:
             axis.axvline(start, color="grey", linestyle=":")
 
 
+def draw_experts() -> None:
+    """Draw the weights of the experts in the first rows, and where the labels change."""
+    groups = {
+        "experts on the features alone": (LIGHT, lambda name: "linear" in name or "Bayes" in name),
+        "least squares on the spikes": (BLUE, lambda name: name.startswith("leak")),
+        "combinations of all experts": (ORANGE, lambda name: "stack" in name),
+    }
+    model = LOCOClassifier(seed=1)
+    weights = []
+    for x, y, _ in turns(2000, 2, seed=1):
+        model.learn_one(x, y)
+        parts = model.mixture_.items()
+        weights.append(
+            [sum(v for name, v in parts if belongs(name)) for _, belongs in groups.values()]
+        )
+    shares = np.array(weights).T
+    _, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
+    colors = [color for color, _ in groups.values()]
+    begin = np.unique(np.geomspace(1, 500, 100).astype(int))
+    for axis, rows in zip(axes, (begin, np.arange(1900, 2301, 5)), strict=True):
+        axis.stackplot(rows, shares[:, rows], colors=colors, labels=list(groups))
+        axis.set(xlim=(rows[0], rows[-1]), ylim=(0, 1), xlabel="row")
+    axes[0].set(xscale="log", ylabel="weight", title="the first rows")
+    axes[0].set_xticks([1, 10, 100], ["1", "10", "100"])
+    axes[1].axvline(2000, color="black", linestyle=":")
+    axes[1].set(title="the labels change at row 2,000")
+    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=7, loc="lower right")
+
+
 def classes_by_class() -> Iterator[tuple[dict[str, float], str]]:
     """Yield the rows of river's ImageSegments.
 
@@ -303,6 +332,29 @@ def draw_weight() -> None:
         xticklabels=map(str, weights),
     )
     axis.minorticks_off()
+    axis.legend(frameon=False)
+
+
+def draw_calibration() -> None:
+    """Draw how often predictions are right, over the probability that they were given."""
+    X, y = wavy(20_000, 1)
+    model = LOCOClassifier(seed=1)
+    proba = model.learn_predict_proba_array(X, y)[1000:]
+    right = np.array(model.classes)[proba.argmax(axis=1)] == y[1000:]
+    stated = proba.max(axis=1)
+    edges = np.linspace(0.5, 1.0, 11)
+    bins = np.digitize(stated, edges[1:-1])
+    used = [k for k in range(10) if np.sum(bins == k) >= 100]
+    means = [100 * stated[bins == k].mean() for k in used]
+    _, axis = plt.subplots(figsize=(4.2, 3))
+    axis.plot((50, 100), (50, 100), ":", color="grey", label="perfect")
+    axis.plot(means, [100 * right[bins == k].mean() for k in used], "o-", color=ORANGE)
+    axis.set(
+        xlabel="probability of the predicted class, %",
+        ylabel="share of correct predictions, %",
+        xlim=(49, 101),
+        ylim=(49, 101),
+    )
     axis.legend(frameon=False)
 
 

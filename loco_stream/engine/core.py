@@ -25,7 +25,7 @@ from loco_stream.engine.forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
-from loco_stream.engine.model_adapter import ModelAdapter, task_of
+from loco_stream.engine.model_adapter import ModelAdapter, last_step, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.progress import watch
 from loco_stream.engine.queries import RunnerQueries
@@ -594,6 +594,7 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
     if anomaly is None:
         return None
     if not is_detector(anomaly):
+        _check_no_pipeline("anomaly", anomaly)
         raise ConfigError(f"`anomaly` must be a LOCODetector, got {type(anomaly).__name__}")
     return Watcher(_Detector(anomaly))
 
@@ -632,8 +633,30 @@ def _model_in(saved: Saved, part: str) -> Model:
 
 
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
-    """Return the interface to a model, by what it predicts."""
-    return DetectorAdapter(model) if is_detector(model) else learning_adapter(model)
+    """Return the interface to a model, by what it predicts.
+
+    Raises
+    ------
+    ConfigError
+        The engine cannot run such a model.
+    """
+    if is_detector(model):
+        return DetectorAdapter(model)
+    _check_no_pipeline("model", model)
+    return learning_adapter(model)
+
+
+def _check_no_pipeline(name: str, model: Model) -> None:
+    """Raise `ConfigError` if a pipeline ends in a detector or a forecaster.
+
+    Records and charts show the values of a row as they came, which only the model itself can do.
+    """
+    learner = last_step(model)
+    if learner is not model and (is_detector(learner) or is_forecaster(learner)):
+        raise ConfigError(
+            f"`{name}` must be the {type(learner).__name__} alone, got a pipeline that ends in it: "
+            "remove the steps before it, as it scales its inputs by itself"
+        )
 
 
 def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:

@@ -88,11 +88,12 @@ class ModelAdapter:
     """
 
     def __init__(self, model: Model) -> None:
+        learner = last_step(model)  # a pipeline has the methods of every kind of model
         for name in ("predict_one", "learn_one"):
-            if not callable(getattr(model, name, None)):
+            if not callable(getattr(learner, name, None)):
                 raise ConfigError(
                     "`model` must have predict_one and learn_one, "
-                    f"got {type(model).__name__} without {name}"
+                    f"got {type(learner).__name__} without {name}"
                 )
         self.model = model
         self.takes_blocks = hasattr(model, "learn_predict_array")

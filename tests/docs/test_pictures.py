@@ -16,6 +16,7 @@ EXPLAINED = (
     "concepts",
     "parameters",
     "modes",
+    "probabilities",
     "time",
     "forecasting",
     "watching",

@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from river import anomaly, preprocessing
 
-from loco_stream import LOCOClassifier, LOCODetector, StreamEngine, load
+from loco_stream import LOCOClassifier, LOCODetector, LOCOForecaster, StreamEngine, load
 from loco_stream.connectors import open_source
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
@@ -157,6 +158,21 @@ def test_what_is_no_detector_is_refused():
         StreamEngine(LOCOClassifier(), [], anomaly=LOCOClassifier())
     with pytest.raises(ConfigError, match="`anomaly` must be None"):
         StreamEngine(LOCODetector(), [], anomaly=LOCODetector())
+
+
+@pytest.mark.parametrize("model", [LOCODetector(), LOCOForecaster()])
+def test_a_pipeline_that_ends_in_a_detector_or_a_forecaster_is_refused(model):
+    said = f"must be the {type(model).__name__} alone, got a pipeline .*: remove the steps before"
+    with pytest.raises(ConfigError, match=f"`model` {said}"):
+        StreamEngine(preprocessing.StandardScaler() | model, [])
+
+
+def test_other_pipelines_that_end_in_a_detector_are_refused():
+    pipeline = preprocessing.StandardScaler() | LOCODetector()
+    with pytest.raises(ConfigError, match="`anomaly` must be the LOCODetector alone"):
+        StreamEngine(LOCOClassifier(), [], anomaly=pipeline)
+    with pytest.raises(ConfigError, match="got HalfSpaceTrees without predict_one"):
+        StreamEngine(preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(), [])
 
 
 def test_a_picture_of_a_watched_stream(tmp_path):
