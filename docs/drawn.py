@@ -34,7 +34,17 @@ INPUTS = {
 _PAGE = (
     *(
         f"loco_stream/dashboard/static/{name}.js"
-        for name in ("compare", "draw", "page", "panels", "tables", "view", "watch", "words")
+        for name in (
+            "compare",
+            "draw",
+            "help",
+            "page",
+            "panels",
+            "tables",
+            "view",
+            "watch",
+            "words",
+        )
     ),
     "loco_stream/dashboard/static/index.html",
     "loco_stream/dashboard/static/page.css",

@@ -115,6 +115,9 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
     async def index(request: Request) -> Response:
         return FileResponse(STATIC / "fleet.html")
 
+    async def guide(request: Request) -> Response:
+        return FileResponse(STATIC / "guide.html")
+
     async def fleet(request: Request) -> Response:
         return await respond(lambda runner: runner.report())
 
@@ -134,6 +137,7 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
     return Starlette(
         routes=[
             Route("/", index),
+            Route("/guide", guide),
             Route("/fleet", fleet),
             Route("/search", search),
             Route("/device", device),

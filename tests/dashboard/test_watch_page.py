@@ -113,9 +113,17 @@ def test_a_page_without_labels_shows_nothing_of_labels(browser):
         assert "flow" in seen.page.locator("#blame").inner_text()
         assert seen.page.evaluate("unusualChart.data[0].length") > 100
         assert "heat is stuck" in seen.page.locator("#events").inner_text()
-        for box in ("unusual", "columns"):
+        for box in ("unusual", "columns", "state"):
             seen.page.locator(f"#{box}-values summary").click()
-        seen.wait("document.querySelectorAll('#columns-values tr').length === 4")
+        seen.wait("document.querySelectorAll('#columns-values tr').length > 40")
+        lines = [
+            line.split("\t")
+            for line in seen.page.locator("#columns-values").inner_text().split("\n")
+        ]
+        newest = [line for line in lines if line[1:2] == ["2,199"]]
+        assert [line[0] for line in newest] == ["flow", "heat"]  # a column of texts has no line
+        assert all(len(line) == 5 for line in newest)
+        seen.wait("document.querySelectorAll('#state-values tr').length > 20")
         seen.wait("document.querySelectorAll('#unusual-values tr').length > 10")
         assert findings(seen) == []
         assert seen.own_errors() == []

@@ -27,7 +27,8 @@ def test_the_page_is_current(guide):
 
 def test_each_part_has_a_title_one_sentence_of_help_and_a_page_to_see(guide):
     static = ROOT / "loco_stream" / "dashboard" / "static"
-    used = set(re.findall(r'data-panel="(\w+)"', (static / "index.html").read_text()))
+    pages = "".join((static / name).read_text() for name in ("index.html", "fleet.html"))
+    used = set(re.findall(r'data-panel="(\w+)"', pages))
     panels = guide.panels()
     assert {panel["id"] for panel in panels} == used
     for panel in panels:

@@ -95,6 +95,9 @@ async function refresh() {
   setTimeout(refresh, REFRESH_MS);
 }
 
+for (const section of document.querySelectorAll("section[data-panel]")) {
+  section.querySelector(".head").append(helpMark(PANELS.find((panel) => panel.id === section.dataset.panel)));
+}
 $("text").addEventListener("input", async () => {
   const found = await load("search?text=" + encodeURIComponent($("text").value)).catch(() => []);
   $("found").replaceChildren(...found.map((key) => Object.assign(document.createElement("option"), { value: key })));

@@ -29,19 +29,6 @@ function furnish() {
   }
 }
 
-function helpMark(panel) {
-  const mark = document.createElement("details"), summary = document.createElement("summary");
-  const text = document.createElement("p"), link = document.createElement("a");
-  mark.className = "help";
-  summary.textContent = "?";
-  summary.setAttribute("aria-label", "Help: " + panel.title);
-  link.href = "guide#" + panel.id;
-  link.textContent = "More";
-  text.append(panel.help + " ", link);
-  mark.append(summary, text);
-  return mark;
-}
-
 // Fills the table below a chart, if it is open; `lines` returns its lines.
 function showValues(id, names, lines) {
   if ($(id).open) drawValues($(id).querySelector("table"), names, lines());
@@ -262,11 +249,13 @@ function showSpikes() {
   $("raster-box").hidden = !state.raster;
   if (!state.raster) return;
   const isEmpty = !raster.some((sample) => sample.t.length), { window, rows, size } = state.raster;
-  $("raster").hidden = isEmpty;
+  $("raster").hidden = $("raster-values").hidden = isEmpty;
   if (!isEmpty) drawRaster($("raster"), raster);
   $("raster-note").textContent = isEmpty ? "No spike in the latest rows." : `Left to right: the latest rows, ${window} ms each. ` +
     `Top to bottom: ${rows === size ? "the" : rows + " of"} ${size} neurons of the last hidden layer.`;
   drawBars($("spikes"), state.spikes.map((value, i) => ["layer " + (i + 1), value]), (value) => value.toFixed(2));
+  showValues("raster-values", ["row", "spikes", "neurons that fired"], () => raster.map((sample, i) => [
+    i === raster.length - 1 ? "latest" : raster.length - 1 - i + " before", count(sample.t.length), neuronsOf(sample)]));
 }
 
 function showUnused() {
@@ -425,14 +414,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === "p") $("pause").click();
   else if (event.key === "t") $("theme").click();
-  else if (event.key === "Escape") closeHelp(null);
   else if (/^[1-9]$/.test(event.key)) $("actions").children[event.key - 1]?.click();
 });
-// One help text is open at a time; a click elsewhere closes it.
-function closeHelp(kept) {
-  for (const mark of document.querySelectorAll(".help[open]")) if (mark !== kept) mark.open = false;
-}
-document.addEventListener("click", (event) => closeHelp(event.target.closest(".help")));
 for (const values of document.querySelectorAll(".values")) {
   values.addEventListener("toggle", () => { draw.watch = draw.fan = null; redraw(); });
 }

@@ -119,5 +119,26 @@ const PANELS = [
     "help": "Everything that came and could not be used, with the reason.",
     "more": "Nothing is dropped silently: each kind of row or value that was not used has a sentence here and a counter in the report.",
     "see": "unused.md"
+  },
+  {
+    "id": "worst",
+    "title": "Fleet: largest error",
+    "help": "The ten devices with the largest error over about their last 500 rows.",
+    "more": "The error is the share of wrong predictions, or the mean absolute error where labels are numbers. In a fleet of detectors, which needs no labels, the list has the devices with the highest mean state score. A key opens its device.",
+    "see": "scale.md"
+  },
+  {
+    "id": "drifted",
+    "title": "Fleet: latest changes",
+    "help": "The ten devices whose errors or inputs changed last.",
+    "more": "Row numbers count the rows of the device. In a fleet of detectors the list has the devices with the latest alarms.",
+    "see": "scale.md"
+  },
+  {
+    "id": "device",
+    "title": "Fleet: one device",
+    "help": "The counts and scores of one device, found by a part of its key.",
+    "more": "Scores count the rows of this device alone. The names are those of the report.",
+    "see": "metrics.md"
   }
 ];

@@ -41,6 +41,9 @@ function thinned(list, most = 25) {
   return list.filter((_, i) => (list.length - 1 - i) % step === 0);
 }
 
+// The neurons with a spike in one row, counted from the top of the picture.
+const neuronsOf = (sample) => [...new Set(sample.i)].sort((a, b) => a - b).map((i) => i + 1).join(" ") || "none";
+
 // A cell of a heat map, with its number.
 function heat(text, share) {
   const td = tableCell(text), dark = document.documentElement.dataset.theme === "dark";

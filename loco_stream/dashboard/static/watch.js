@@ -45,7 +45,7 @@ function makeColumnChart(box, name) {
   const parts = { value: make("span", "", head), expected: make("span", "quiet", head) };
   const element = make("div", "", box), none = () => "";
   element.setAttribute("role", "img");
-  element.setAttribute("aria-label", `Latest values of ${name}, expected band, and alarms; the table below has the newest`);
+  element.setAttribute("aria-label", `Latest values of ${name}, expected band, and alarms; the table below has the values`);
   const plot = makeChart(element, 116, {
     legend: { show: false },
     padding: [8, 16, 0, 0],
@@ -144,14 +144,20 @@ function showColumns(watch) {
   }
 }
 
+// The values of each chart of an input, line by line.
+const columnLines = (watch) => watch.columns.filter(([, values]) => values.some((value) => value != null)).flatMap(
+  ([name, values, low, high]) => thinned(values.map((value, i) => [
+    name, count(watch.at[i]), short(value), short(low[i]), short(high[i])])));
+
 function showWatch(watch, changes) {
-  const blamed = Object.entries(watch.unusual), $ = (id) => document.getElementById(id), last = watch.at.length - 1;
+  const blamed = Object.entries(watch.unusual), $ = (id) => document.getElementById(id);
   showUnusual(watch, changes);
   showColumns(watch);
   drawState($("watch-state"), watch.state);
   $("state-text").textContent = sayState(watch.state);
-  showValues("columns-values", ["input", "newest value", "expected from", "to"], () => watch.columns.map(
-    ([name, values, low, high]) => [name, short(values[last]), short(low[last]), short(high[last])]));
+  showValues("columns-values", ["input", "row", "value", "expected from", "to"], () => columnLines(watch));
+  showValues("state-values", ["row", "the state is new"], () => thinned(
+    watch.at.map((row, i) => [count(row), watch.state[i].toFixed(1)])));
   $("alarms-empty").hidden = watch.alarms.length > 0;
   $("alarms").hidden = !watch.alarms.length;
   drawAlarms($("alarms"), watch.alarms);
