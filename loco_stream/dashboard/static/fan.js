@@ -36,6 +36,8 @@ function showFan(fan) {
   fanChart.setData([at, [...fan.history, ...Array(ahead).fill(null)], after(fan.forecast), after(fan.low), after(fan.high)]);
   if (fanChart.cursor.idx == null) fanChart.setLegend({ idx: past });
   drawHorizons(document.getElementById("horizons"), fan);
-  showValues("fan-values", ["row", "forecast", "90 % band from", "to"], () => thinned(fan.forecast.map((value, i) => [
-    count(fan.at + i), short(value), short(fan.low[i]), short(fan.high[i])])));
+  showValues("fan-values", ["row", "value", "forecast", "90 % band from", "to"], () => [
+    ...thinned(fan.history.map((value, i) => [count(fan.at - past + i), short(value), "–", "–", "–"])),
+    ...thinned(fan.forecast.map((value, i) => [count(fan.at + i), "–", short(value), short(fan.low[i]), short(fan.high[i])])),
+  ]);
 }
