@@ -360,6 +360,10 @@ class Predictions:
         )
 
 
+def _named(connector: Source | Sink) -> str:
+    return f"<{f'{type(connector).__name__} {connector.name}'.rstrip()}>"
+
+
 class Source(ABC):
     """Base class of everything that delivers rows.
 
@@ -443,6 +447,9 @@ class Source(ABC):
     used: Collection[str] = ()
     notes: Sequence[str] = ()
     without_features: str = ""
+
+    def __repr__(self) -> str:
+        return _named(self)
 
     @property
     @abstractmethod
@@ -631,6 +638,9 @@ class Sink(ABC):
     name: str = ""
     guarantee: str = ""
     kinds: frozenset[str] = frozenset({"prediction", "report"})
+
+    def __repr__(self) -> str:
+        return _named(self)
 
     @abstractmethod
     def write(self, prediction: Prediction) -> None:

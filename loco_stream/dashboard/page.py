@@ -120,6 +120,9 @@ class Dashboard:
         self._server = ServerThread(server, listen(host, port, "show the page"), "dashboard")
         self.url = self._server.url
 
+    def __repr__(self) -> str:
+        return f"<Dashboard at {self.url}>"
+
     def __enter__(self) -> Dashboard:
         return self
 

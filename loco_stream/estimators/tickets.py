@@ -9,7 +9,7 @@ row in their present state.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -72,5 +72,5 @@ class Ticket:
     features: tuple[Hashable, ...] | None
     prediction: Any
     proba: Mapping[Hashable, float] | None
-    predicted: NDArray[np.float64]
-    origin: Origin | None = None
+    predicted: NDArray[np.float64] = field(repr=False)
+    origin: Origin | None = field(default=None, repr=False)
