@@ -86,5 +86,22 @@ def _machine() -> Iterator[tuple[str, str]]:
     cache = Path(step.run.stats.cache_path).parent
     size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
     yield "compile cache", f"{size / 1e6:.1f} MB in {cache}"
+    yield "prebuilt code", _prebuilt()
     threads = numba.get_num_threads()
     yield "threads", f"a learning step uses 1 of {os.cpu_count()}; numba may use {threads}"
+
+
+def _prebuilt() -> str:
+    """Return whether the code that came with the package is used, and if not, why."""
+    from loco_stream._compiler import portable
+    from loco_stream._compiler.cache import prebuilt_folder
+    from loco_stream._compiler.jit import version
+
+    if not portable.PREBUILT.is_dir():
+        return "none in this installation"
+    if why := portable.unfit():
+        return f"not used: {why}"
+    if prebuilt_folder(version()) is None:
+        made = ", ".join(path.name for path in portable.PREBUILT.iterdir())
+        return f"not used: it is for other versions ({made})"
+    return "used"

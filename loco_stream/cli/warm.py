@@ -16,17 +16,34 @@ start at once. Run it when an image is built, or after an update of loco-stream,
 \b
 Examples
   loco-stream warm
-  LOCO_STREAM_CACHE_DIR=/opt/cache loco-stream warm
+  LOCO_STREAM_CACHE_DIR=/opt/cache loco-stream warm --portable
 """
 
 
 @click.command("warm", help=_HELP, short_help="Compile everything in advance.")
+@click.option(
+    "--portable",
+    is_flag=True,
+    help="Compile for all processors of the kind x86-64-v3 (since 2013 to 2017), so that a copy of "
+    "the folder serves other machines too. The answers are the same.",
+)
 @log_options
-def command(log: LogOptions) -> None:
+def command(portable: bool, log: LogOptions) -> None:
     """Compile every part; `_HELP` is the full help text."""
     from loco_stream.cli._warm_up import PARTS, used
 
+    if portable:
+        _compile_portably()
     for part, seconds in used(PARTS):
         if not log.quiet:
             state = f"compiled in {seconds:.1f} s" if seconds else "already compiled"
             click.echo(f"{part.name}: {state}")
+
+
+def _compile_portably() -> None:
+    from loco_stream._compiler.portable import compile_portably
+
+    try:
+        compile_portably()
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
