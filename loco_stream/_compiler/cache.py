@@ -58,14 +58,13 @@ def keep(dispatcher: Untyped, version: str) -> None:
     """
     if not hasattr(dispatcher, "_cache"):  # interpreted
         return
-    folders = (
-        (version_folder(version), _Cache),
-        (version_folder(version), _PortableCache),
-        (prebuilt_folder(version), _PortableCache),
-    )
+    own = version_folder(version)
+    places: list[tuple[Path | None, portable.Target | None]] = [(own, None)]
+    for target in portable.targets():
+        places += [(own, target), (prebuilt_folder(version), target)]
     caches = [
-        _cache_in(folder, kind)(dispatcher.py_func)
-        for folder, kind in folders
+        _cache_in(folder, target)(dispatcher.py_func)
+        for folder, target in places
         if folder is not None
     ]
     if caches:
@@ -176,8 +175,11 @@ def _warn_once(text: str) -> None:
 
 
 @cache
-def _cache_in(folder: Path, kind: type[_Cache]) -> type[_Cache]:
-    """Return the class of caches of a kind whose files are below a folder."""
+def _cache_in(folder: Path, target: portable.Target | None) -> type[_Cache]:
+    """Return the class of caches whose files are below a folder.
+
+    `target` is that of portable code; None: of code for the very processor.
+    """
 
     class Locator(_Locator):
         root = folder
@@ -185,10 +187,14 @@ def _cache_in(folder: Path, kind: type[_Cache]) -> type[_Cache]:
     class Result(_CheckedResult):
         _locator_classes = (Locator,)
 
-    class Cache(kind):  # type: ignore[misc, valid-type]
+    class Native(_Cache):
         _impl_class = Result
 
-    return Cache
+    class Portable(_PortableCache):
+        _impl_class = Result
+        known_by = _Codegen(lambda: target)
+
+    return Native if target is None else Portable
 
 
 class _Locator:
@@ -212,10 +218,15 @@ class _Locator:
         os.makedirs(self.get_cache_path(), exist_ok=True)
 
     def get_source_stamp(self) -> str:
-        return hashlib.sha256(Path(self._py_file).read_bytes()).hexdigest()
+        return _hash_of(self._py_file)
 
     def get_disambiguator(self) -> str:
         return str(self._line)
+
+
+@cache
+def _hash_of(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 class _CheckedResult(CompileResultCacheImpl):
@@ -274,23 +285,22 @@ class _Cache(FunctionCache):
             self.disable()
 
 
-class _Target(NamedTuple):
+class _Codegen(NamedTuple):
     """What numba's cache asks a code generator for."""
 
-    magic_tuple: Callable[[], tuple[str, str, str]]
+    magic_tuple: Callable[[], portable.Target | None]
 
 
 class _PortableCache(_Cache):
     """Portable code of one function, which is only read here."""
 
-    def _own_overload(self, signature: Untyped, target_context: Untyped) -> Untyped:
-        return super()._own_overload(signature, target_context) if portable.target() else None
-
-    def _index_key(self, signature: Untyped, codegen: Untyped) -> Untyped:
-        return super()._index_key(signature, _Target(portable.target))  # type: ignore[arg-type]
+    known_by: _Codegen
 
     def save_overload(self, signature: Untyped, result: Untyped) -> None:
         """Keep nothing."""
+
+    def _index_key(self, signature: Untyped, codegen: Untyped) -> Untyped:
+        return super()._index_key(signature, self.known_by)
 
     def _discard(self) -> None:
         self.disable()

@@ -1,86 +1,60 @@
 """Machine code for all processors of a kind, which is compiled on one machine and runs on others.
 
-Numba compiles for the very processor that it runs on. Portable code is compiled for `PROCESSORS`
-instead, and any processor with their features runs it, with the same results. It is used where
-there is no code for the very processor: from a folder that ``loco-stream warm --portable`` filled,
-and from the folder that a wheel for one system brings along.
+Numba compiles for the very processor that it runs on. Portable code is compiled for a kind, and any
+processor with its features runs it, with the same results. It is used where there is no code for
+the very processor: from a folder that ``loco-stream warm --processor`` filled, and from the folder
+that a wheel for one system brings along.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numba
-from llvmlite.binding import get_host_cpu_features, get_process_triple
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_process_triple
 
-__all__ = ["PREBUILT", "Processor", "compile_portably", "target", "unfit"]
+from loco_stream._compiler.processors import KINDS, NATIVE, Kind
+
+__all__ = ["PREBUILT", "Target", "compile_for", "targets", "unfit"]
+
+Target: TypeAlias = tuple[str, str, str]  # system, processor and features of it that are added
 
 PREBUILT = Path(__file__).parents[1] / "_prebuilt"  # in wheels for one system
 
 
-class Processor(NamedTuple):
-    """A kind of processor: its name in LLVM, and the features that its code needs."""
-
-    name: str
-    features: tuple[str, ...]
-
-
-_X86_64_V3 = (  # beyond what all processors of x86-64 have
-    "avx", "avx2", "bmi", "bmi2", "cx16", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sahf", "sse3",
-    "sse4.1", "sse4.2", "ssse3", "xsave",
-)  # fmt: skip
-PROCESSORS = {  # by the name of the architecture in LLVM
-    "x86_64": Processor("x86-64-v3", _X86_64_V3),  # since Haswell (2013) and Zen (2017)
-}
-
-
-def target() -> tuple[str, str, str] | None:
-    """Return by what numba's cache knows portable code that this process may run; None: none.
-
-    These are the system, the processor and its additional features.
-    """
-    return None if unfit() else (_system(), _processor().name, "")
-
-
-@cache
-def unfit() -> str:
-    """Return why this process cannot run portable code, in words; empty if it can."""
+def targets() -> list[Target]:
+    """Return by what numba's cache knows the portable code that this process may run."""
     if numba.config.CPU_NAME is not None:
-        return f"NUMBA_CPU_NAME asks for code for {numba.config.CPU_NAME}"
-    if _architecture() not in PROCESSORS:
-        return f"there is none for processors of the kind {_architecture()}"
+        return []
+    return [(get_process_triple(), kind.name, "") for kind in KINDS if not unfit(kind)]
+
+
+def unfit(kind: Kind) -> str:
+    """Return why this machine cannot run code for a kind of processor; empty if it can."""
+    architecture = get_process_triple().partition("-")[0]
+    if architecture != kind.architecture:
+        return f"it is for {kind.architecture} and not for {architecture}"
     present = get_host_cpu_features()
-    if missing := [name for name in _processor().features if not present.get(name)]:
-        return f"it needs a processor with {', '.join(missing)}"
-    return ""
+    missing = [name for name in kind.features if not present.get(name)]
+    return f"it needs a processor with {', '.join(missing)}" if missing else ""
 
 
-def compile_portably() -> None:
-    """Let numba compile portable code in this process.
+def compile_for(name: str) -> None:
+    """Let numba compile for a kind of processor in this process, or for the very one (`NATIVE`).
 
-    To be called before anything is compiled or loaded.
+    To be called before anything is compiled or loaded. Portable code is not used then.
 
     Raises
     ------
-    RuntimeError
-        If this process cannot run portable code.
+    ValueError
+        If this machine cannot run such code.
     """
-    if why := unfit():
-        raise RuntimeError(f"portable code cannot be compiled here: {why}")
-    numba.config.CPU_NAME = _processor().name
+    if name == NATIVE:
+        numba.config.CPU_NAME = get_host_cpu_name()
+        return
+    kind = next(kind for kind in KINDS if kind.name == name)
+    if why := unfit(kind):
+        raise ValueError(f"code for {name} cannot be compiled here: {why}")
+    numba.config.CPU_NAME = name
     numba.config.CPU_FEATURES = ""
-    unfit.cache_clear()
-
-
-def _processor() -> Processor:
-    return PROCESSORS[_architecture()]
-
-
-def _architecture() -> str:
-    return _system().partition("-")[0]
-
-
-def _system() -> str:
-    return str(get_process_triple())

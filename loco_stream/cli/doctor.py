@@ -96,12 +96,14 @@ def _prebuilt() -> str:
     from loco_stream._compiler import portable
     from loco_stream._compiler.cache import prebuilt_folder
     from loco_stream._compiler.jit import version
+    from loco_stream._compiler.processors import KINDS
 
     if not portable.PREBUILT.is_dir():
         return "none in this installation"
-    if why := portable.unfit():
-        return f"not used: {why}"
     if prebuilt_folder(version()) is None:
         made = ", ".join(path.name for path in portable.PREBUILT.iterdir())
         return f"not used: it is for other versions ({made})"
-    return "used"
+    fitting = portable.targets()
+    if not fitting:
+        return f"not used: {portable.unfit(KINDS[-1]) or 'NUMBA_CPU_NAME names a processor'}"
+    return f"fits this processor ({', '.join(name for _, name, _ in fitting)})"

@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._compiler import portable
+from loco_stream._compiler.processors import KINDS, NATIVE
 from loco_stream.cli.warm import command as warm
 from tests.helpers.other_process import ROOT, SPIKES, run_net
 
-PORTABLY = "from loco_stream._compiler.portable import compile_portably; compile_portably()"
+V3 = next(kind for kind in KINDS if kind.name == "x86-64-v3")
+COMPILE_FOR = "from loco_stream._compiler.portable import compile_for; compile_for({!r})\n"
 TOLD = """
 import atexit
 from loco_stream._compiler.timing import compile_seconds
@@ -25,7 +27,7 @@ portable.get_host_cpu_features = lambda: {**features, "avx2": False}
 CODE = "*.nb[ic]"
 
 pytestmark = pytest.mark.skipif(
-    bool(portable.unfit()), reason=f"requires a processor for portable code: {portable.unfit()}"
+    bool(portable.unfit(V3)), reason=f"requires another processor: {portable.unfit(V3)}"
 )
 
 
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 def filled(tmp_path_factory):
     """Return a folder with portable code."""
     folder = tmp_path_factory.mktemp("portable")
-    ran = run_net(PORTABLY, LOCO_STREAM_CACHE_DIR=str(folder))
+    ran = run_net(COMPILE_FOR.format(V3.name), LOCO_STREAM_CACHE_DIR=str(folder))
     assert (ran.spikes, ran.warnings) == (SPIKES, [])
     return folder
 
@@ -98,13 +100,34 @@ def test_damaged_portable_code_is_compiled_anew(filled, tmp_path):
     assert run(LOCO_STREAM_CACHE_DIR=str(folder)) == (SPIKES, "read")
 
 
+def test_this_very_processor_can_be_asked_for(filled, tmp_path):
+    folder = copied(filled, tmp_path)
+    assert run(COMPILE_FOR.format(NATIVE), LOCO_STREAM_CACHE_DIR=str(folder))[1] == "compiled"
+    for path in filled.rglob(CODE):  # what is left is the code for this processor
+        same = folder / path.relative_to(filled)
+        if path.suffix == ".nbc":
+            same.unlink()
+    assert run(LOCO_STREAM_CACHE_DIR=str(folder)) == (SPIKES, "read")
+
+
 def test_what_this_processor_cannot_run_is_not_compiled(monkeypatch):
     monkeypatch.setattr(portable, "get_host_cpu_features", lambda: {"sse2": True})
-    monkeypatch.setattr(numba.config, "CPU_NAME", None)
-    portable.unfit.cache_clear()
-    told = CliRunner().invoke(warm, ["--portable"])
-    portable.unfit.cache_clear()
+    told = CliRunner().invoke(warm, ["--processor", V3.name])
     assert told.exit_code == 1
-    assert "portable code cannot be compiled here: it needs a processor with avx, avx2" in (
+    assert "code for x86-64-v3 cannot be compiled here: it needs a processor with avx, avx2" in (
         told.output
     )
+    assert numba.config.CPU_NAME is None
+
+
+def test_the_best_code_that_fits_comes_first(monkeypatch):
+    monkeypatch.setattr(numba.config, "CPU_NAME", None)
+    monkeypatch.setattr(portable, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    features = dict.fromkeys(KINDS[0].features, True)
+    monkeypatch.setattr(portable, "get_host_cpu_features", lambda: features)
+    assert [name for _, name, _ in portable.targets()] == ["x86-64-v4", "x86-64-v3"]
+    features["avx512f"] = False
+    assert [name for _, name, _ in portable.targets()] == ["x86-64-v3"]
+    monkeypatch.setattr(portable, "get_process_triple", lambda: "aarch64-unknown-linux-gnu")
+    assert portable.targets() == []
+    assert portable.unfit(V3) == "it is for x86_64 and not for aarch64"
