@@ -16,7 +16,7 @@ RERUNS := $(if $(CI),--reruns 1 -r aR)
 CONSTRAINTS ?= tests/constraints.txt
 WITH := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help demo docs test fuzz test-slow check matrix coverage dist bench bench-peers pictures soak clean
+.PHONY: help demo docs test fuzz test-slow check matrix coverage dist wheel bench bench-peers pictures soak clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -71,6 +71,9 @@ coverage: $(VENV)/.installed-dev ## which lines the quick tests reach, in the wo
 dist: $(VENV)/.installed-dev ## sdist and wheel, in dist/
 	rm -rf dist
 	$(BIN)/python -m build
+
+wheel: dist ## the wheel for this system and Python too, with machine code; its first start compiles nothing
+	PYTHON=$(BIN)/python .ci/wheel dist/*-none-any.whl dist
 
 bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (hours)
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -154,3 +155,36 @@ def test_the_sdist_installs_and_its_tests_run(dist, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="made on Linux")
+def test_a_wheel_with_machine_code_compiles_nothing_and_leaves_nothing(dist, tmp_path):
+    (pure,) = dist.glob("*-none-any.whl")
+    made = tmp_path / "wheels"
+    build = [ROOT / ".ci" / "wheel", pure, made]
+    subprocess.run(build, env=os.environ | {"PYTHON": sys.executable}, check=True, timeout=1800)
+    (wheel,) = made.iterdir()
+    assert f"cp{sys.version_info.major}{sys.version_info.minor}-none-manylinux" in wheel.name
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    pip = [home / "bin" / "python", "-m", "pip"]
+    subprocess.run([*pip, "install", "--quiet", wheel], check=True)
+    cache = tmp_path / "cache"
+    environment = os.environ | {"LOCO_STREAM_CACHE_DIR": str(cache), "PYTHONPATH": ""}
+    loco = home / "bin" / "loco-stream"
+    told = subprocess.run(
+        [loco, "run", "river:Phishing", "--seed", "1", "--quiet"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stderr == ""
+    assert list(cache.rglob("*.nb[ic]")) == []
+    doctor = subprocess.run([loco, "doctor"], env=environment, capture_output=True, text=True)
+    assert "fits this processor" in doctor.stdout
+    subprocess.run([*pip, "uninstall", "--quiet", "--yes", "loco-stream"], check=True)
+    (site,) = (home / "lib").glob("python*/site-packages")
+    assert not (site / "loco_stream").exists()

@@ -11,6 +11,9 @@ never in the package itself, where files would outlive the package when it is un
 and 4 are used only if nobody else can write to them: whoever writes there runs code here. Folders
 that nobody has used for long are removed when a new version is first kept.
 
+Portable code (see `portable`) is read from there as well, and from the package, where a wheel for
+one system has it.
+
 Unlike numba's own cache this one never raises: a damaged file or a full disk costs time only.
 """
 
@@ -25,19 +28,22 @@ import stat
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numba
 from numba import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
-__all__ = ["base_folder", "keep", "version_folder"]
+from loco_stream._compiler import portable
+
+__all__ = ["base_folder", "keep", "prebuilt_folder", "version_folder"]
 
 Untyped: TypeAlias = Any  # numba's classes have no types
-_VERSION_NAME = re.compile(r"[0-9a-f]{12}(-plain)?-numba[\w.+-]+-py\d+")
+_VERSION_NAMES = re.compile(r"[0-9a-f]{12}(-plain)?-numba[\w.+-]+-py\d+")
 _MOST_OLD_VERSIONS = 3
 _MOST_OLD_BYTES = 1 << 29  # of all old versions together
 
@@ -52,9 +58,27 @@ def keep(dispatcher: Untyped, version: str) -> None:
     """
     if not hasattr(dispatcher, "_cache"):  # interpreted
         return
-    folder = version_folder(version)
-    if folder is not None:
-        dispatcher._cache = _cache_in(folder)(dispatcher.py_func)
+    own = version_folder(version)
+    places: list[tuple[Path | None, portable.Target | None]] = [(own, None)]
+    for target in portable.targets():
+        places += [(own, target), (prebuilt_folder(version), target)]
+    caches = [
+        _cache_in(folder, target)(dispatcher.py_func)
+        for folder, target in places
+        if folder is not None
+    ]
+    if caches:
+        dispatcher._cache = caches[0]
+        caches[0].others = caches[1:]
+
+
+def prebuilt_folder(version: str) -> Path | None:
+    """Return the folder of code that came with the package, or None if none fits.
+
+    It was made by this version of the sources, of numba and of Python.
+    """
+    folder = portable.PREBUILT / _version_name(version)
+    return folder if folder.is_dir() else None
 
 
 @cache
@@ -66,8 +90,7 @@ def version_folder(version: str) -> Path | None:
     base = base_folder()
     if base is None:
         return None
-    python = f"{sys.version_info.major}{sys.version_info.minor}"
-    folder = base / f"{version}-numba{numba.__version__}-py{python}"
+    folder = base / _version_name(version)
     try:
         is_new = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +100,11 @@ def version_folder(version: str) -> Path | None:
     except OSError:  # read-only: its content can still be used
         pass
     return folder
+
+
+def _version_name(version: str) -> str:
+    python = f"{sys.version_info.major}{sys.version_info.minor}"
+    return f"{version}-numba{numba.__version__}-py{python}"
 
 
 def base_folder() -> Path | None:
@@ -131,7 +159,7 @@ def _remove_old(base: Path, current: Path) -> None:
     old = [
         folder
         for folder in base.iterdir()
-        if folder != current and _VERSION_NAME.fullmatch(folder.name) and folder.is_dir()
+        if folder != current and _VERSION_NAMES.fullmatch(folder.name) and folder.is_dir()
     ]
     old.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     n_bytes = 0
@@ -147,8 +175,11 @@ def _warn_once(text: str) -> None:
 
 
 @cache
-def _cache_in(folder: Path) -> type[_Cache]:
-    """Return the class of caches that keep their files below a folder."""
+def _cache_in(folder: Path, target: portable.Target | None) -> type[_Cache]:
+    """Return the class of caches whose files are below a folder.
+
+    `target` is that of portable code; None: of code for the very processor.
+    """
 
     class Locator(_Locator):
         root = folder
@@ -156,10 +187,14 @@ def _cache_in(folder: Path) -> type[_Cache]:
     class Result(_CheckedResult):
         _locator_classes = (Locator,)
 
-    class Cache(_Cache):
+    class Native(_Cache):
         _impl_class = Result
 
-    return Cache
+    class Portable(_PortableCache):
+        _impl_class = Result
+        known_by = _Codegen(lambda: target)
+
+    return Native if target is None else Portable
 
 
 class _Locator:
@@ -183,10 +218,15 @@ class _Locator:
         os.makedirs(self.get_cache_path(), exist_ok=True)
 
     def get_source_stamp(self) -> str:
-        return hashlib.sha256(Path(self._py_file).read_bytes()).hexdigest()
+        return _hash_of(self._py_file)
 
     def get_disambiguator(self) -> str:
         return str(self._line)
+
+
+@cache
+def _hash_of(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 class _CheckedResult(CompileResultCacheImpl):
@@ -204,12 +244,24 @@ class _CheckedResult(CompileResultCacheImpl):
 
 
 class _Cache(FunctionCache):
-    """Numba's cache of one function, which never raises."""
+    """Numba's cache of one function, which never raises.
+
+    What it does not have is looked for in `others`.
+    """
+
+    others: Sequence[_Cache] = ()
 
     def load_overload(self, signature: Untyped, target_context: Untyped) -> Untyped:
         """Return the machine code for a signature, or None."""
         if _is_foreign(signature):
             return None
+        for kept in (self, *self.others):
+            found = kept._own_overload(signature, target_context)
+            if found is not None:
+                return found
+        return None
+
+    def _own_overload(self, signature: Untyped, target_context: Untyped) -> Untyped:
         try:
             return super().load_overload(signature, target_context)
         except Exception:  # damaged pickles raise anything
@@ -231,6 +283,27 @@ class _Cache(FunctionCache):
             self.flush()
         except OSError:
             self.disable()
+
+
+class _Codegen(NamedTuple):
+    """What numba's cache asks a code generator for."""
+
+    magic_tuple: Callable[[], portable.Target | None]
+
+
+class _PortableCache(_Cache):
+    """Portable code of one function, which is only read here."""
+
+    known_by: _Codegen
+
+    def save_overload(self, signature: Untyped, result: Untyped) -> None:
+        """Keep nothing."""
+
+    def _index_key(self, signature: Untyped, codegen: Untyped) -> Untyped:
+        return super()._index_key(signature, self.known_by)
+
+    def _discard(self) -> None:
+        self.disable()
 
 
 def _is_foreign(signature: Untyped) -> bool:

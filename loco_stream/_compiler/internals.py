@@ -18,7 +18,12 @@ TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that the tests ha
 OPTIONAL = ("numba.core.caching", "numba.core.serialize")
 # Imported names by module.
 NAMES: dict[str, tuple[str, ...]] = {
-    "llvmlite.binding": ("Linkage",),
+    "llvmlite.binding": (
+        "Linkage",
+        "get_host_cpu_features",
+        "get_host_cpu_name",
+        "get_process_triple",
+    ),
     "llvmlite.ir": (
         "Constant",
         "DoubleType",
@@ -84,6 +89,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "numba.core.caching.CompileResultCacheImpl": ("_locator_classes", "rebuild", "reduce"),
     "numba.core.caching.FunctionCache": (
         "_impl_class",
+        "_index_key",
         "cache_path",
         "disable",
         "flush",

@@ -39,6 +39,7 @@ __all__ = [
     "kernel",
     "nogil_entry",
     "overloaded",
+    "version",
 ]
 
 Function: TypeAlias = Callable[..., Any]
@@ -130,5 +131,10 @@ def nogil_entry(function: Function) -> Any:
 
 
 def _kept(compiled: Any) -> Any:
-    keep(compiled, f"{digest()}-plain" if PLAIN else digest())
+    keep(compiled, version())
     return compiled
+
+
+def version() -> str:
+    """Return the version of the machine code that is made here."""
+    return f"{digest()}-plain" if PLAIN else digest()

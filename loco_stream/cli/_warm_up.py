@@ -41,10 +41,17 @@ def _learn_values() -> None:
     LOCORegressor(seed=0).learn_predict_array([[0.0], [1.0]], [0.0, 1.0])
 
 
-def _learn_in_context() -> None:
+def _learn_with_memory() -> None:
     from loco_stream.estimators.classifier import LOCOClassifier
 
-    model = LOCOClassifier(seed=0, memory=(0.3, 50.0), max_delay=2)
+    model = LOCOClassifier(seed=0, memory=(0.3, 50.0))
+    model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
+
+
+def _learn_with_any_option() -> None:
+    from loco_stream.estimators.classifier import LOCOClassifier
+
+    model = LOCOClassifier(seed=0, max_delay=2)
     model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
@@ -89,7 +96,8 @@ PARTS = (
     OF_TARGETS,
     OF_FORECASTS,
     OF_ALARMS,
-    Part("the learning step with a memory", _learn_in_context),
+    Part("the learning step with a memory", _learn_with_memory),
+    Part("the learning step with other options", _learn_with_any_option),
 )
 """Everything that a stream may need; `COMMON` is what a usual one does."""
 

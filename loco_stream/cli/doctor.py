@@ -86,5 +86,24 @@ def _machine() -> Iterator[tuple[str, str]]:
     cache = Path(step.run.stats.cache_path).parent
     size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
     yield "compile cache", f"{size / 1e6:.1f} MB in {cache}"
+    yield "prebuilt code", _prebuilt()
     threads = numba.get_num_threads()
     yield "threads", f"a learning step uses 1 of {os.cpu_count()}; numba may use {threads}"
+
+
+def _prebuilt() -> str:
+    """Return whether the code that came with the package is used, and if not, why."""
+    from loco_stream._compiler import portable
+    from loco_stream._compiler.cache import prebuilt_folder
+    from loco_stream._compiler.jit import version
+    from loco_stream._compiler.processors import KINDS
+
+    if not portable.PREBUILT.is_dir():
+        return "none in this installation"
+    if prebuilt_folder(version()) is None:
+        made = ", ".join(path.name for path in portable.PREBUILT.iterdir())
+        return f"not used: it is for other versions ({made})"
+    fitting = portable.targets()
+    if not fitting:
+        return f"not used: {portable.unfit(KINDS[-1]) or 'NUMBA_CPU_NAME names a processor'}"
+    return f"fits this processor ({', '.join(name for _, name, _ in fitting)})"

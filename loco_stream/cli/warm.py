@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from loco_stream._compiler.processors import KINDS, NATIVE
 from loco_stream.cli._logging import LogOptions, log_options
 
 __all__ = ["command"]
@@ -12,20 +13,35 @@ _HELP = """Compile the learning step for this machine and keep it in the compile
 
 The first command on a machine compiles for about 20 s of CPU time; after `warm`, commands
 start at once. Run it when an image is built, or after an update of loco-stream, numba or Python.
+What a wheel with machine code brings along is not compiled again.
 
 \b
 Examples
   loco-stream warm
-  LOCO_STREAM_CACHE_DIR=/opt/cache loco-stream warm
+  LOCO_STREAM_CACHE_DIR=/opt/cache loco-stream warm --processor x86-64-v3
 """
 
 
 @click.command("warm", help=_HELP, short_help="Compile everything in advance.")
+@click.option(
+    "--processor",
+    type=click.Choice([NATIVE, *(kind.name for kind in KINDS)]),
+    help="What to compile for. `native`: the very processor of this machine, even if code that "
+    "came along fits it. Another one: all processors of the kind, so that a copy of the folder "
+    "serves other machines too. The answers are the same.",
+)
 @log_options
-def command(log: LogOptions) -> None:
+def command(processor: str | None, log: LogOptions) -> None:
     """Compile every part; `_HELP` is the full help text."""
     from loco_stream.cli._warm_up import PARTS, used
 
+    if processor is not None:
+        from loco_stream._compiler.portable import compile_for
+
+        try:
+            compile_for(processor)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
     for part, seconds in used(PARTS):
         if not log.quiet:
             state = f"compiled in {seconds:.1f} s" if seconds else "already compiled"

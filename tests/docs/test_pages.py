@@ -44,6 +44,7 @@ NOT_RUN = {
     "git clone": "fetches from the internet; this is what it fetched",
     "make demo": "tests/test_readme.py runs it",
     "make test": "runs this test",
+    "make wheel": "compiles for minutes: tests/test_packaging.py does",
     "python3 -m venv": "installs: tests/test_packaging.py does, from what is shipped",
     "https://ntfy.sh": "posts to strangers",
     "--workers 4": "starts processes on Ray: tests/fleet does",

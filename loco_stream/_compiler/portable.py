@@ -1,0 +1,60 @@
+"""Machine code for all processors of a kind, which is compiled on one machine and runs on others.
+
+Numba compiles for the very processor that it runs on. Portable code is compiled for a kind, and any
+processor with its features runs it, with the same results. It is used where there is no code for
+the very processor: from a folder that ``loco-stream warm --processor`` filled, and from the folder
+that a wheel for one system brings along.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+import numba
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_process_triple
+
+from loco_stream._compiler.processors import KINDS, NATIVE, Kind
+
+__all__ = ["PREBUILT", "Target", "compile_for", "targets", "unfit"]
+
+Target: TypeAlias = tuple[str, str, str]  # system, processor and features of it that are added
+
+PREBUILT = Path(__file__).parents[1] / "_prebuilt"  # in wheels for one system
+
+
+def targets() -> list[Target]:
+    """Return by what numba's cache knows the portable code that this process may run."""
+    if numba.config.CPU_NAME is not None:
+        return []
+    return [(get_process_triple(), kind.name, "") for kind in KINDS if not unfit(kind)]
+
+
+def unfit(kind: Kind) -> str:
+    """Return why this machine cannot run code for a kind of processor; empty if it can."""
+    architecture = get_process_triple().partition("-")[0]
+    if architecture != kind.architecture:
+        return f"it is for {kind.architecture} and not for {architecture}"
+    present = get_host_cpu_features()
+    missing = [name for name in kind.features if not present.get(name)]
+    return f"it needs a processor with {', '.join(missing)}" if missing else ""
+
+
+def compile_for(name: str) -> None:
+    """Let numba compile for a kind of processor in this process, or for the very one (`NATIVE`).
+
+    To be called before anything is compiled or loaded. Portable code is not used then.
+
+    Raises
+    ------
+    ValueError
+        If this machine cannot run such code.
+    """
+    if name == NATIVE:
+        numba.config.CPU_NAME = get_host_cpu_name()
+        return
+    kind = next(kind for kind in KINDS if kind.name == name)
+    if why := unfit(kind):
+        raise ValueError(f"code for {name} cannot be compiled here: {why}")
+    numba.config.CPU_NAME = name
+    numba.config.CPU_FEATURES = ""
