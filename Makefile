@@ -4,8 +4,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	&& { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Those that need no data set beyond the package index; wide, tables, permutations, time, late, paper and nettalk are asked for by name.
-BENCHES := streams speed rare simulator learning depth gradient plasticity continual drift monitor calibration regression live dashboard
+# Those of `bench-peers` and `soak` are not among them. The last line needs data beyond the package index.
+BENCHES := streams speed main_job sizing rare simulator learning depth gradient plasticity continual drift monitor calibration \
+	regression river_tracks forecast targets time late live dashboard outlets fleet fleet-share \
+	$(if $(LOCO_STREAM_DATA),wide permutations paper nettalk tables watch)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Workers of the tests: half of the time is waiting. Tests of one file stay together: their kernels are compiled once.
 JOBS ?= 4
@@ -75,7 +77,7 @@ dist: $(VENV)/.installed-dev ## sdist and wheel, in dist/
 wheel: dist ## the wheel for this system and Python too, with machine code; its first start compiles nothing
 	PYTHON=$(BIN)/python .ci/wheel dist/*-none-any.whl dist
 
-bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (hours)
+bench: $(VENV)/.installed-dev ## our own figures, written to benchmarks/RESULTS.md (a day; more with LOCO_STREAM_DATA=DIR)
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks $$name || exit; done
 	$(BIN)/python -m benchmarks report --output benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks age

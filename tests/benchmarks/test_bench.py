@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import benchmarks
 from benchmarks import BENCHES, contenders, imbalanced, paper, rare, release, streams
 from benchmarks.__main__ import main
+from benchmarks.age import ROOT
 from benchmarks.grid import Grid
 from benchmarks.machine import fingerprint, record
 from benchmarks.monitor import deviations
@@ -55,6 +56,16 @@ def _no_data(monkeypatch):
 def test_help_has_an_example(name):
     text = CliRunner().invoke(_command(name), ["--help"]).output
     assert f"python -m benchmarks {name}" in text
+
+
+def test_every_bench_belongs_to_a_target_of_make():
+    makefile = ROOT / "Makefile"
+    if not makefile.is_file():
+        pytest.skip("not run from a checkout")
+    (listed,) = re.findall(r"^BENCHES := ((?:.*\\\n)*.*)$", makefile.read_text(), re.M)
+    peers = (ROOT / "benchmarks" / "peers" / "peers.sh").read_text()
+    run = {*re.findall(r"[\w-]+", listed), *re.findall(r"\bbench ([\w-]+)", peers)}
+    assert set(BENCHES) - run == {"soak", "age", "report"}
 
 
 @pytest.mark.parametrize(
