@@ -13,7 +13,7 @@ from numba.core import event
 
 __all__ = ["COMPILING", "compile_seconds", "is_compiling", "notify_when_compiling"]
 
-COMPILING = "compiling once, takes about 20 s of CPU time"
+COMPILING = "compiling once, takes about 25 s of CPU time"
 
 
 class _Timer(event.Listener):

@@ -11,7 +11,7 @@ __all__ = ["command"]
 
 _HELP = """Compile the learning step for this machine and keep it in the compile cache.
 
-The first command on a machine compiles for about 20 s of CPU time; after `warm`, commands
+The first command on a machine compiles for about 25 s of CPU time; after `warm`, commands
 start at once. Run it when an image is built, or after an update of loco-stream, numba or Python.
 What a wheel with machine code brings along is not compiled again.
 
