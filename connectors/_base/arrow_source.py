@@ -16,7 +16,7 @@ from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.connectors._base.table_source import (
     PEEK,
     Columns,
-    Part,
+    TablePart,
     TableSource,
     check_header,
     check_speed,
@@ -117,7 +117,7 @@ class ArrowSource(TableSource):
         for batch in self._safe_batches(start):
             yield from self.records_of(batch)
 
-    def _parts(self, start: int) -> Generator[Part]:
+    def _parts(self, start: int) -> Generator[TablePart]:
         self._bad.clear()
         for batch in self._safe_batches(start):
             yield _BatchPart(self, batch, start)
@@ -155,7 +155,7 @@ class ArrowSource(TableSource):
 
 
 class _BatchPart:
-    """Rows of one batch; see `Part`."""
+    """Rows of one batch; see `TablePart`."""
 
     parse = None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from loco_stream.connectors._base.block_merge import merged
 from loco_stream.connectors._base.checks import check_positive, check_task
-from loco_stream.connectors._base.fields import Fields, check_target, quoted
+from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message
@@ -86,7 +86,7 @@ class BrokerSource(Source):
         self._sources = RemoteSources(self._limits, check_task(task))
         self._receiver = Receiver(self._sources)
         check_target(target)
-        self._fields = Fields(target, time, id, tuple(keep), tuple(drop), tuple(use))
+        self._fields = FieldRoles(target, time, id, tuple(keep), tuple(drop), tuple(use))
         self._label_fields = replace(self._fields, only_labels=True)
         self.used = self._fields.use
         names = self._fields.labels

@@ -10,13 +10,13 @@ from typing import Any
 from loco_stream._problems import split_names
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["DEFAULT_FIELDS", "Fields", "check_target", "label_names", "quoted"]
+__all__ = ["DEFAULT_FIELDS", "FieldRoles", "check_target", "label_names", "quoted"]
 
 _PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class FieldRoles:
     """Roles of the fields of a message.
 
     Parameters
@@ -172,4 +172,4 @@ def quoted(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-DEFAULT_FIELDS = Fields()
+DEFAULT_FIELDS = FieldRoles()

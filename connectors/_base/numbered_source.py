@@ -17,8 +17,8 @@ __all__ = [
     "LateLabel",
     "NumberedSource",
     "Pace",
-    "Row",
     "RowSource",
+    "SourceRow",
     "event_of",
     "parse_row_number",
 ]
@@ -26,7 +26,7 @@ __all__ = [
 _TICK = 0.1
 
 
-class Row(NamedTuple):
+class SourceRow(NamedTuple):
     """A row as a mapping, its label, event time and sequence id."""
 
     x: Mapping[Any, Any]
@@ -44,7 +44,7 @@ class LateLabel(NamedTuple):
     y: Any
 
 
-def event_of(row: Row | LateLabel, seq: int, source: str) -> Event:
+def event_of(row: SourceRow | LateLabel, seq: int, source: str) -> Event:
     """Return the event of a record with the number `seq`."""
     if isinstance(row, LateLabel):
         return Labels([row.id], [row.y], seq, source, by_id=True)
@@ -162,7 +162,7 @@ class RowSource(NumberedSource):
     """A numbered source that yields single rows."""
 
     @abstractmethod
-    def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
+    def _rows(self, start: int) -> Iterator[SourceRow | LateLabel | None]:
         """Yield the rows from number `start` on; None for a row that is left out."""
 
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
@@ -178,7 +178,7 @@ class RowSource(NumberedSource):
                 self._row += 1
                 yield []
                 continue
-            if pace.active and isinstance(row, Row):
+            if pace.active and isinstance(row, SourceRow):
                 yield from pace.wait(row.t)
             self._row += 1
             yield event_of(row, self._row - 1, self.name)

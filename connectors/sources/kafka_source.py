@@ -33,8 +33,8 @@ _SESSION_MS = 10_000
 _PROBE_SECONDS = 1.0  # between two looks whether an outage is over
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = tuple[str, int]  # topic and partition
-Offsets: TypeAlias = dict[Part, int]
+Partition: TypeAlias = tuple[str, int]  # topic and partition
+Offsets: TypeAlias = dict[Partition, int]
 
 
 class KafkaSource(BrokerSource):
@@ -160,7 +160,7 @@ class KafkaSource(BrokerSource):
             ) from None
         return client
 
-    def _find_partitions(self, client: Any) -> list[Part]:
+    def _find_partitions(self, client: Any) -> list[Partition]:
         """Return the partitions to read; raises `SourceError` for a topic without them."""
         found = {}
         for name in self._topics:
@@ -277,7 +277,7 @@ class KafkaSource(BrokerSource):
         """Leave the group, and close the connections."""
         self._client.close()
 
-    def _part(self, part: Part, offset: int) -> Any:
+    def _part(self, part: Partition, offset: int) -> Any:
         return self._kafka.TopicPartition(*part, offset)
 
     def _start(self) -> None:
@@ -287,7 +287,7 @@ class KafkaSource(BrokerSource):
         else:
             self._client.subscribe(self._topics, on_assign=self._on_assign)
 
-    def _watermarks(self, partition: Part) -> tuple[int, int] | None:
+    def _watermarks(self, partition: Partition) -> tuple[int, int] | None:
         """Return first offset and end of a partition; None if the broker does not answer."""
         try:
             first, end = self._client.get_watermark_offsets(
@@ -297,7 +297,7 @@ class KafkaSource(BrokerSource):
             return None
         return first, end
 
-    def _start_offset(self, partition: Part) -> int:
+    def _start_offset(self, partition: Partition) -> int:
         """Return the offset to read next; messages that the broker no longer has are counted.
 
         Raises

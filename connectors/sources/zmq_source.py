@@ -18,7 +18,7 @@ from loco_stream.connectors._base.block_merge import merged
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.field_selection import FieldSelection
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.connections import ConnectionLimiter
 from loco_stream.connectors.ls1.limits import Limits
@@ -168,7 +168,7 @@ class ZMQSource(Source):
         drop: Sequence[str] = (),
         use: Sequence[str] = (),
     ) -> None:
-        fields = Fields(keep=tuple(keep), drop=tuple(drop), use=tuple(use))
+        fields = FieldRoles(keep=tuple(keep), drop=tuple(drop), use=tuple(use))
         self.used = fields.use
         self._selection = FieldSelection(fields)
         check_positive(idle=idle, max=max, rate=rate)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._key_group import KeyGroup
-from loco_stream.fleet._rows import Key, Rows
+from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.files import atomic_write
 
 __all__ = ["DirectoryStorage", "Group", "Location", "Storage", "open_storage"]
@@ -37,10 +37,10 @@ class Group(Protocol):
     def notes(self) -> list[str]:
         """Sentences on what `replay` passed over."""
 
-    def replay(self) -> Iterator[Rows]:
+    def replay(self) -> Iterator[KeyRows]:
         """Yield the rows logged after the last checkpoint."""
 
-    def set_aside(self, rows: Rows, error: Exception) -> str:
+    def set_aside(self, rows: KeyRows, error: Exception) -> str:
         """Keep the rows appended or replayed last apart; return a sentence about it."""
 
     def append(self, rows: int, payload: bytes) -> None:

@@ -14,7 +14,7 @@ from loco_stream._renamed import renamed
 from loco_stream.drift import ConceptDetector, ErrorThreshold
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm, AlarmLog
-from loco_stream.monitor.holdout import HeldRow, Model, UniformDraws
+from loco_stream.monitor.holdout import HeldRow, Predictor, UniformDraws
 from loco_stream.monitor.holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor.input_view import InputView
 from loco_stream.monitor.recall_tracker import RecallTracker
@@ -268,7 +268,7 @@ class TaskMonitor:
         y: Sequence[Label],
         y_pred: Sequence[Label],
         index: int,
-        model: Model,
+        model: Predictor,
     ) -> bool:
         """Do what `update_row`, `hold_out_row` and `rescore` do for rows that are no event.
 
@@ -437,7 +437,7 @@ class TaskMonitor:
             self._unscored = held
         return self._timeline.running.hold.put(held, place)
 
-    def rescore(self, model: Model, index: int | None = None) -> None:
+    def rescore(self, model: Predictor, index: int | None = None) -> None:
         """Let `model` predict some held-out rows again, as far as the budget allows.
 
         Called after every row that was scored. Rows are predicted after the last one of a group,
@@ -462,7 +462,7 @@ class TaskMonitor:
             self._follow_recall(*recalled)
         self._rescoring.spend(model, self._codec, self._last[0])
 
-    def measure(self, model: Model) -> None:
+    def measure(self, model: Predictor) -> None:
         """Examine all rows and predict every held-out row now: the stream has ended."""
         self._examine()
         at = self._last[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -63,6 +64,16 @@ def test_the_shape_of_the_code(sources):
     measured = measure(sources)
     for name, most in MOST.items():
         assert measured[name] <= most, f"{name}: {measured[name]:.1f}, allowed is {most}"
+
+
+def test_no_two_classes_have_one_name(sources):
+    per_definition = {"State", "Scratch", "_Saved"}  # one per expert, projection or score
+    places = {}
+    for path, text in sources.items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef) and node.name not in per_definition:
+                places.setdefault(node.name, []).append(str(path))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 def test_tests_use_the_benches_only_for_the_benches(sources):
