@@ -625,6 +625,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
+            if n == 0:
+                return core.no_answers(0), np.zeros((0, self._capacity()))
             slots = np.array(core.admit(names, distinct), np.int64)[places]
             decides = predict_first and core.decision is not None
             proba = np.zeros((n if wants_proba or decides else 0, self._capacity()))

@@ -253,10 +253,10 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         core = self._core
         with core.lock:
             names = self._names(width, features)
-            core.admit(names)
             if n == 0:
-                none = np.zeros((0, width))
+                none = np.zeros((0, len(core.columns)))
                 return RowResults(np.zeros((0, 3)), none, none, none, tuple(core.columns))
+            core.admit(names)
             cells = core.rows(given, names)
             results = core.learn(cells, times[:, 0] if len(times) else np.full(n, np.nan))
             self._show(results)
