@@ -187,6 +187,11 @@ class TaskMonitor:
         """Whether rows are held out at all."""
         return self._share > 0.0
 
+    @property
+    def missing_column(self) -> str:
+        """A sentence on a task column that no row so far had a value in; empty if there is none."""
+        return self._column.missing
+
     def update(
         self, y: Label, y_pred: Label, x: Row, index: int, features: Names | None = None
     ) -> list[Alarm]:
@@ -365,7 +370,7 @@ class TaskMonitor:
         """Count the predictions of a group, and hold out the rows that are planned."""
         if self._column.name is not None:
             for value in rows.column(self._column.name):
-                self._column.follow({self._column.name: value})
+                self._column.follow(value, rows.features)
         self._count_labels(y)
         hold = self._timeline.running.hold
         places = self._plan.take_rows(index, len(y), hold) if self._share else {}
@@ -522,7 +527,7 @@ class TaskMonitor:
         named: Mapping[Hashable, object] = (
             x if features is None else dict(zip(features, np.ravel(x), strict=True))
         )
-        name = self._column.follow(named)
+        name = self._column.follow(named.get(self._column.name), named)
         if name is not None:
             self.begin_task(name, index)
 
