@@ -10,7 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from loco_stream.connectors._base.block_merge import merged
+from loco_stream._joins import join_blocks
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds
@@ -134,7 +134,7 @@ class BrokerSource(Source):
         """Yield lists of events, empty ones while nothing arrives."""
         last = monotonic()
         while self._rows_left > 0:
-            events = merged(event for event in self._fetch() if event is not None)
+            events = join_blocks(event for event in self._fetch() if event is not None)
             if events:
                 last = monotonic()
             elif monotonic() - last >= self._idle or (

@@ -54,7 +54,7 @@ class ReliableLink:
         self._timeout = timeout
         self._schema = schema
         self._last_request = REQUEST_BIT
-        self._reply: NDArray[np.float32] | None = None  # to the last request
+        self._replies: dict[int, NDArray[np.float32]] = {}  # to the last request
         self._warning = IdleWarning(connection.address)
         self._monitor = connection.socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -76,9 +76,9 @@ class ReliableLink:
         (n_rows, n_classes) or (n_rows, 1). Raises what `wait` raises.
         """
         self._last_request += 1
-        self._reply = None
+        seq = self._last_request
         session = self.session
-        frames = make(self._last_request).frames(session.hello.source)
+        frames = make(seq).frames(session.hello.source)
         sent_at = -1  # greeting after which the request was sent
 
         def is_answered() -> bool:
@@ -86,11 +86,10 @@ class ReliableLink:
             if session.greeted and sent_at != session.n_greetings:  # a reconnect loses the request
                 sent_at = session.n_greetings
                 self._try_send(frames)
-            return self._reply is not None
+            return seq in self._replies
 
         self.wait(is_answered, "replied", timeout)
-        assert self._reply is not None
-        return self._reply
+        return self._replies.pop(seq)
 
     def _timeout_error(self, what: str, seconds: float) -> SourceTimeoutError:
         error = self.session.error
@@ -159,7 +158,7 @@ class ReliableLink:
             self.session.take(message)
         elif message.seq & REQUEST_BIT:
             if message.seq == self._last_request:  # no one waits for an earlier one any more
-                self._reply = rows_of(message)
+                self._replies[message.seq] = rows_of(message)
         else:
             self.predictions.append((message.seq, rows_of(message)))
 
