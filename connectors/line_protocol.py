@@ -61,7 +61,7 @@ class LineReader:
 
     Examples
     --------
-    >>> reader = LineReader(Fields(target="state"))
+    >>> reader = LineReader(FieldRoles(target="state"))
     >>> (row,) = reader.read(b'press,site=a speed=0.4,state="ok" 1700000000', "s")
     >>> row.x, row.y, row.t
     ({'measurement': 'press', 'site': 'a', 'speed': 0.4}, 'ok', 1700000000.0)

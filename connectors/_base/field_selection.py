@@ -23,10 +23,10 @@ class FieldSelection:
     --------
     >>> import numpy as np
     >>> block = Block(np.array([[0.4, 3.0]]), ["ok"], ("speed", "press"))
-    >>> (left,) = FieldSelection(Fields(drop=("press",))).apply(block)
+    >>> (left,) = FieldSelection(FieldRoles(drop=("press",))).apply(block)
     >>> left.X.tolist(), left.features
     ([[0.4]], ('speed',))
-    >>> (row,) = FieldSelection(Fields(keep=("press",))).apply(block)
+    >>> (row,) = FieldSelection(FieldRoles(keep=("press",))).apply(block)
     >>> row.x, row.extra
     ({'speed': 0.4, 'press': 3.0}, {'keep': {'press': 3.0}})
     """

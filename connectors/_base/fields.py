@@ -41,7 +41,7 @@ class FieldRoles:
 
     Examples
     --------
-    >>> fields = Fields(id="order", keep=("press",), drop=("press",))
+    >>> fields = FieldRoles(id="order", keep=("press",), drop=("press",))
     >>> message = {"order": 7, "press": "P3", "speed": 0.4}
     >>> fields.features(message), fields.kept(message), fields.label_in({"order": 7, "label": "ok"})
     ({'speed': 0.4}, {'press': 'P3'}, (7, 'ok'))
@@ -74,7 +74,7 @@ class FieldRoles:
 
         Examples
         --------
-        >>> Fields(target="heat,flow").label({"heat": 20.5, "flow": None, "load": 3})
+        >>> FieldRoles(target="heat,flow").label({"heat": 20.5, "flow": None, "load": 3})
         {'heat': 20.5}
         """
         names = self.labels

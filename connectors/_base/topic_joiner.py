@@ -32,7 +32,7 @@ class TopicJoiner:
 
     Examples
     --------
-    >>> joiner = TopicJoiner(0.1, Fields(target="kind"), max_features=4096)
+    >>> joiner = TopicJoiner(0.1, FieldRoles(target="kind"), max_features=4096)
     >>> for topic, body in (("press/3/speed", b"0.5"), ("press/3/kind", b"ok")):
     ...     joiner.put(topic, body)
     >>> joiner.fits("press/3/speed"), joiner.end().x

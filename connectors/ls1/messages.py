@@ -310,7 +310,7 @@ def read_message(
 
     Examples
     --------
-    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', fields=Fields(target="kind"))
+    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', fields=FieldRoles(target="kind"))
     >>> row.x, row.y
     ({'speed': 0.4}, 'ok')
     >>> read_message(b"23.5").x

@@ -16,7 +16,7 @@ from loco_stream.connectors._base.broker_source import (
     BrokerSource,
 )
 from loco_stream.connectors._base.connector import Connector, Form
-from loco_stream.connectors._base.extras import KAFKA, client_log
+from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
 from loco_stream.connectors.ls1.wire import MAGIC
@@ -130,7 +130,9 @@ class KafkaSource(BrokerSource):
         self._error = ""  # most recent sentence of the client
         self._probe_at = 0.0
         self._assign_error: SourceError | None = None
-        login = {"bootstrap.servers": f"{host}:{port}", **_login(username, mechanism, tls)}
+        secret = None if username is None else password("KAFKA")
+        account = kafka_login(username, secret, mechanism, tls)
+        login = {"bootstrap.servers": f"{host}:{port}", **account}
         self._where = f"{host}:{port}"
         self._client = self._connect(login)
         self._topic_id = self._find_topic_id(login)
@@ -381,17 +383,6 @@ class KafkaSource(BrokerSource):
             if name == self._label_header and value is not None:
                 return parse_cell(value.decode("utf-8", "replace"))
         return None
-
-
-def _login(username: str | None, mechanism: str, tls: bool) -> dict[str, str]:
-    if username is None:
-        return {"security.protocol": "SSL" if tls else "PLAINTEXT"}
-    return {
-        "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
-        "sasl.mechanism": mechanism,
-        "sasl.username": username,
-        "sasl.password": password("KAFKA") or "",
-    }
 
 
 CONNECTORS = (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import (
     BATCH,
@@ -119,8 +120,9 @@ class NATSSource(BrokerSource):
         except (OSError, TimeoutError, self._nats.errors.Error) as e:
             with suppress(TimeoutError, self._nats.errors.Error):
                 self._asyncio.run(client.close(), _CALL_SECONDS)
-            reason = getattr(e, "strerror", None) or e
-            raise SourceError(f"cannot reach the NATS server {self._where}: {reason}") from None
+            raise SourceError(
+                f"cannot reach the NATS server {self._where}: {reason_of(e)}"
+            ) from None
         return client
 
     def _find_stream(self, subject: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import CONNECT_SECONDS, TICK, BrokerSource
 from loco_stream.connectors._base.checks import check_positive
@@ -112,8 +113,9 @@ class OPCUASource(BrokerSource):
             self._asyncio.close()
             if isinstance(e, SourceError):
                 raise
-            reason = getattr(e, "strerror", None) or e or type(e).__name__
-            raise SourceError(f"cannot reach the OPC UA server {self._url}: {reason}") from None
+            raise SourceError(
+                f"cannot reach the OPC UA server {self._url}: {reason_of(e)}"
+            ) from None
 
     async def _connect(self) -> None:
         client = self._opcua.Client(self._url, timeout=CONNECT_SECONDS)
@@ -135,7 +137,7 @@ class OPCUASource(BrokerSource):
         self._client = client
 
     async def _variables(self, client: Any) -> dict[str, Any]:
-        """Return the variables to read, by name; of a folder those in it.
+        """Return the variables to read, by name; those in a folder if a node is one.
 
         Raises
         ------
@@ -239,7 +241,7 @@ class OPCUASource(BrokerSource):
         client = self._client
         self._client = None
         if client is not None:
-            with suppress(Exception):  # it is gone
+            with suppress(Exception):  # the server may be gone
                 self._asyncio.run(client.disconnect(), _CALL_SECONDS)
 
     def close(self) -> None:

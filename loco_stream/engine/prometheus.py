@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from loco_stream._text import reason_of
 from loco_stream.engine.readings import Reading, Watched, readings
 from loco_stream.errors import ConfigError
 
@@ -107,8 +108,7 @@ def _listen(host: str, port: int) -> _Server:
     try:
         return _Server((host, port), _Handler)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason}") from error
+        raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason_of(error)}") from error
 
 
 def _guarded(app: WSGIApplication, hosts: Sequence[str], token: str | None) -> WSGIApplication:

@@ -168,7 +168,7 @@ class SourceReader:
         self.source.ack(_split(position)[0])
 
     def peek(self) -> Commit | None:
-        """Read one commit ahead; None at the end of the stream, no event means no news."""
+        """Read one commit ahead; None at the end of the stream, empty if nothing has arrived."""
         commit = self._read()
         if commit is not None and commit[0]:
             self._ahead.append(commit)
@@ -213,7 +213,7 @@ class SourceReader:
             failures.append(error)
 
     def hold(self, seconds: float, reason: str) -> None:
-        """Let the source wait, and say why, while nothing can be acknowledged."""
+        """Let the source wait, and report why, while nothing can be acknowledged."""
         self.source.hold(seconds, reason)
         self.waited += seconds
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from loco_stream._text import reason_of
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.engine.wal import WriteAheadLog, pack_record
 from loco_stream.errors import CheckpointError
@@ -142,6 +143,4 @@ class KeyGroup:
             self._folder.release()
 
     def _disk_error(self, error: OSError) -> CheckpointError:
-        return CheckpointError(
-            f"cannot write the log in {self._folder.path}: {error.strerror or error}"
-        )
+        return CheckpointError(f"cannot write the log in {self._folder.path}: {reason_of(error)}")
