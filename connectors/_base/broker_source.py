@@ -170,7 +170,7 @@ class BrokerSource(Source):
             The broker's own id or offset of the message, which the record of the prediction
             repeats.
         repeated
-            Whether the broker says that it may have delivered the message before. Known rows are
+            Whether the broker marks the message as perhaps delivered before. Known rows are
             then dropped.
         only_labels
             Whether the message is from where labels are, and rows are not.

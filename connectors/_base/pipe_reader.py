@@ -19,7 +19,7 @@ from loco_stream.errors import SourceError
 __all__ = ["BackgroundIterator", "is_pipe", "open_pipe", "refuse_pipe"]
 
 _TICK = 0.1  # seconds after which a wait looks for a stop
-_AHEAD = 4096  # items read before they are asked for
+_AHEAD = 4096  # items read before they are taken
 _BATCH = 1024  # items returned together
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from loco_stream.stream import Event, Position
 
 __all__ = ["TextSource"]
 
-_FIRST_SECONDS = 1.0  # after the first row, in which further rows may tell the kind of the labels
+_FIRST_SECONDS = 1.0  # after the first row, whose further rows show the kind of the labels
 
 
 class TextSource(TableSource):

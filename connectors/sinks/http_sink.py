@@ -29,7 +29,7 @@ __all__ = ["CONNECTORS", "HTTPSink"]
 
 _RETRY_STATUS = frozenset({408, 425, 429})  # besides 5xx
 _MAX_ANSWER = 65_536
-_SHOWN = 200  # bytes of an answer that says why records are refused
+_SHOWN = 200  # bytes of an answer with the reason of a refusal
 
 
 class HTTPSink(BufferedSink):

@@ -208,7 +208,7 @@ class KafkaSource(BrokerSource):
         _log.info("Kafka broker %s: %s", self._where, self._error)
 
     def _probe(self) -> None:
-        """Find out whether an outage is over: the client does not say it."""
+        """Find out whether an outage is over: the client does not report it."""
         now = time.monotonic()
         if now < self._probe_at:
             return
@@ -305,7 +305,7 @@ class KafkaSource(BrokerSource):
         Raises
         ------
         SourceError
-            The broker seems to have fewer messages than were read, and does not say whether the
+            The broker seems to have fewer messages than were read, and does not report whether the
             topic is the same.
         """
         ours = self._offsets.get(partition)
@@ -319,7 +319,7 @@ class KafkaSource(BrokerSource):
         if ours > end and not self._is_same_topic:
             raise SourceError(
                 f"partition {partition[1]} of topic {partition[0]!r} ends at {end} according to "
-                f"the broker, and was read up to {ours}. The broker does not say whether the "
+                f"the broker, and was read up to {ours}. The broker does not report whether the "
                 "topic is the same: with a new checkpoint folder it is read from its beginning"
             )
         self._sources.count_gap(max(0, first - ours))

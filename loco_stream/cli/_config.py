@@ -45,7 +45,7 @@ class ConfiguredCommand(click.Command):
     Attributes
     ----------
     arguments
-        What the help says of arguments, by name.
+        Help of the arguments, by name.
     """
 
     arguments: Mapping[str, str] = {}

@@ -515,7 +515,7 @@ def _initial_model(
         if task_of(saved) != task:
             raise ConfigError(
                 f"`--template` must be a model for {task}, got a {type(saved).__name__}; --task "
-                "says what the labels are"
+                "sets what the labels are"
             )
         return saved
     # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared

@@ -95,7 +95,7 @@ class DataQuality:
     def count_request(self, names: Iterable[Hashable], known: Features | None, rows: int) -> None:
         """Compare the features of rows to predict with those of the model; from any thread.
 
-        `known` is None if the model does not say.
+        `known` is None if the model does not list them.
         """
         if known:
             self._requests.count(tuple(names), known, rows)

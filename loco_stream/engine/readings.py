@@ -38,7 +38,7 @@ class Watched(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A number of a metric, and the labels that tell it from the others."""
+    """A number of a metric, and the labels that distinguish it from the others."""
 
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -165,7 +165,7 @@ class Store:
     ) -> bool:
         """Log a commit; while the disk refuses, raise the alarm and retry ten times per second.
 
-        `hold` waits, is told the alarm, and returns False if the engine was stopped. Then this
+        `hold` gets the alarm, waits, and returns False if the engine was stopped. Then this
         returns False too, and the commit must not be learned.
         """
         if self._wal is None:

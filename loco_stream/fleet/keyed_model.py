@@ -75,7 +75,7 @@ class ModelFactory:
     Parameters
     ----------
     template
-        Each key starts with a copy of it, or of the shared model if that says so.
+        Each key starts with a copy of it, or of the shared model where `share` is "start".
     watch
         Settings of each key's `TaskMonitor`; None watches nothing.
     shared
@@ -208,7 +208,7 @@ class KeyedModel:
     make
         Returns the estimator.
     problem
-        What it learns, as `task_of` says.
+        What it learns, from `task_of`.
     watch
         Settings of its `TaskMonitor`; None measures and watches nothing.
     seen

@@ -52,7 +52,7 @@ class InputView:
             self.protected = ProtectedDirections(len(self.detector.folded))
 
     def update(self, rows: Sequence[Vector]) -> TestedRows:
-        """Take rows in order; return what the input detector says of each."""
+        """Take rows in order; return the results of the input detector for each."""
         first = 0 if self.width else self._find_width(rows)
         if self.detector is None:
             return _untested(len(rows), 0)

@@ -447,7 +447,7 @@ class TaskMonitor:
 
         Called after every row that was scored. Rows are predicted after the last one of a group,
         and after the first one of a task that was given. The attribute `recalled` of a model, if
-        it has one, says which snapshot it predicts with.
+        it has one, is the snapshot it predicts with.
 
         Parameters
         ----------
@@ -550,7 +550,7 @@ class TaskMonitor:
         judged = []
         for value, prediction in pairs:
             error = abs(to_number(value) - to_number(prediction))
-            # NaN is a wrong prediction, but says nothing about the usual size of errors
+            # NaN is a wrong prediction, but no example of the usual size of errors
             hit = 0 if error != error else 1 - self._threshold.update(error)
             judged.append((hit, self._tolerance))
         return judged

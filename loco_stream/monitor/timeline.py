@@ -37,7 +37,7 @@ _KEPT_HITS = 1024  # to separate the rows between a change and its alarm
 class DueRow:
     """A row of the accuracy matrix that is not measured yet, for the segment from start to end.
 
-    `is_now` says whether the segment ends with the last scored row.
+    `is_now`: whether the segment ends with the last scored row.
     """
 
     start: int

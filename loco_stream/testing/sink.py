@@ -66,7 +66,7 @@ def check_sink(
     Raises
     ------
     AssertionError
-        The sink does not do what `Sink` requires; the text says what.
+        The sink violates a requirement of `Sink`, which the text names.
 
     Examples
     --------

@@ -58,7 +58,7 @@ def check_source(
     Raises
     ------
     AssertionError
-        The source does not do what `Source` requires; the text says what.
+        The source violates a requirement of `Source`, which the text names.
 
     Examples
     --------
