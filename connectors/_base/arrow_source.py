@@ -21,7 +21,7 @@ from loco_stream.connectors._base.table_source import (
     check_header,
     check_speed,
 )
-from loco_stream.connectors._base.values import plain
+from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.errors import SourceError
 
 __all__ = ["BATCH", "ArrowSource"]
@@ -139,7 +139,7 @@ class ArrowSource(TableSource):
             with self._reading():
                 rows = batch.slice(begin, _SLICE).to_pylist()
             for row in rows:
-                yield {name: plain(value) for name, value in row.items()}
+                yield {name: plain_scalar(value) for name, value in row.items()}
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -162,7 +162,7 @@ class _BatchPart:
     @staticmethod
     def text(value: Any) -> Any:
         """Return a plain value."""
-        return plain(value)
+        return plain_scalar(value)
 
     def __init__(self, source: ArrowSource, batch: Batch, start: int) -> None:
         import pyarrow

@@ -16,7 +16,7 @@ from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
-from loco_stream.connectors._base.values import plain
+from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
@@ -177,7 +177,7 @@ class OPCUASource(BrokerSource):
         status = data.monitored_item.Value.StatusCode
         is_good = status is None or status.is_good()
         with self._lock:
-            self._values[self._names[node.nodeid]] = plain(value) if is_good else None
+            self._values[self._names[node.nodeid]] = plain_scalar(value) if is_good else None
             self._changed = True
             self._changed_at = time.time()
 

@@ -327,10 +327,10 @@ def _why_useless(texts: set[str], n: int, example: str) -> str | None:
 
 
 def _are_numbers(texts: Collection[str]) -> bool:
-    return all(map(_is_number, texts))
+    return all(map(_spells_number, texts))
 
 
-def _is_number(text: str) -> bool:
+def _spells_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
