@@ -294,8 +294,9 @@ class KeyRouter:
             yield None, iter([(key, (chosen, event.y, number, _info_of(event), t))])
             return
         keys, X, names = self.keys(event.X, event.features)
+        block = replace(event, X=X, features=names, tag=None)  # type: ignore[arg-type]
         begin = 0
-        for part in self.text_columns.select_block(replace(event, X=X, features=names, tag=None)):  # type: ignore[arg-type]
+        for part in self.text_columns.select_block(block):
             end = begin + len(part.X)
             yield part.features, self._rows_of(part, keys[begin:end])
             begin = end

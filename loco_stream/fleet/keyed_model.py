@@ -478,7 +478,8 @@ class KeyedModel:
 
     def values(self, X: Table, features: Sequence[Hashable] | None) -> tuple[Matrix, Outputs]:
         """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes."""
-        return self._trainer.adapter.predict_values(X, tuple(features or ()), {})  # type: ignore[arg-type]
+        names = tuple(features or ())
+        return self._trainer.adapter.predict_values(X, names, {})  # type: ignore[arg-type]
 
     def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows without learning."""
