@@ -75,9 +75,8 @@ def nettalk(
             np.flatnonzero(file["common1000"]) if common else np.arange(len(file["common1000"]))
         )
         n_letters = len(file["letters"])
-    order = np.random.RandomState(0).permutation(chosen)[
-        : max(10, int(len(chosen) * share))
-    ]  # data, not the model
+    n_chosen = max(10, int(len(chosen) * share))
+    order = np.random.RandomState(0).permutation(chosen)[:n_chosen]  # data, not the model
     place = np.full(int(word.max()) + 1, -1)
     place[order] = np.arange(len(order))
     rows = np.flatnonzero(place[word] >= 0)

@@ -26,11 +26,8 @@ __all__ = ["command", "grids", "images", "measure", "measure_peer"]
 
 _NETS = {"W1": (256, 256), "W1-deep": (128,) * 10}
 _LIT = {"all pixels lit": 1.0, "a fifth lit": 0.2}
-_PEERS = {
-    "spikingjelly": True,
-    "snntorch": True,
-    "torch": False,
-}  # True: a spiking library, counted for the ratio
+# peer -> whether it is a spiking library, and counts for the ratio
+_PEERS = {"spikingjelly": True, "snntorch": True, "torch": False}
 _SCRIPT = Path(__file__).parent / "peers" / "learning_peers.py"
 _PIXELS = 784
 _STEPS = 20

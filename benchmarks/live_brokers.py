@@ -127,9 +127,8 @@ def learn(kind: str, model: Any, block: int, n: int, checkpoint: str) -> float:
         SERVERS[kind][1](port, _payloads(n, block))
         source = open_source(f"{kind}://127.0.0.1:{port}/rows?max={n}")
         engine = StreamEngine(model, source, checkpoint=checkpoint, strict=False)
-        began = (
-            time.perf_counter()
-        )  # the report's rate does not count the time of reading live rows
+        # by the clock: the report's rate does not count the time of reading live rows
+        began = time.perf_counter()
         report = engine.run()
         seconds = time.perf_counter() - began
     assert report["n_samples"] == n, report["transport"]

@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 Float64 = NDArray[np.float64]
-SHARE_NOT_SCORED = 0.15
-MOST_ROWS_NOT_SCORED = 5000  # of which the share is not scored
+SHARE_NOT_SCORED = 0.15  # of the rows of a series, from its first one
+MOST_ROWS_NOT_SCORED = 5000  # rows that this share is taken of, at most
 FAR = 3.0  # window widths behind a window, from which a false alarm costs the most
 
 

@@ -46,10 +46,8 @@ _NAMES = (
     *_UPGD,
     "RFF256+RLS",
 )
-_DEFAULT = tuple(
-    name for name in _NAMES if name != contenders.RELEASE
-)  # which learns 500 rows per second
-
+# Release 0.1 learns 500 rows per second.
+_DEFAULT = tuple(name for name in _NAMES if name != contenders.RELEASE)
 
 _ROWS = {"inputs": 5000, "labels": 2500}  # per permutation, as published
 

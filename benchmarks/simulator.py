@@ -29,10 +29,9 @@ _OPERATIONS = ("effective_macs", "effective_acs", "dense", "spikes")
 _DELAYS = ("0.1", "1.0", "spread")
 _SIZES = (4_000, 10_000, 40_000)  # numbers of neurons; connections per neuron are constant
 _SECOND = 1000.0  # ms
-# ms, ms, rows of digits; 500 remain for testing
-_WINDOW = 2.0
-_DT = 0.1
-_LEARNED = 1297
+_WINDOW = 2.0  # ms
+_DT = 0.1  # ms
+_LEARNED = 1297  # rows of digits; 500 remain for testing
 
 
 def feed_forward(name: str, repeats: int) -> dict[str, Any]:

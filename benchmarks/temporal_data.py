@@ -210,9 +210,8 @@ _GENERATORS: dict[str, Callable[[np.random.RandomState], TimedStream]] = {
     "xor3": _xor3,
     "vibration": _vibration,
     "narma-10": _narma10,
-    "Mackey-Glass": _mackey_glass,  # its target is learned at once, as in the literature
-    "Mackey-Glass, late": lambda random: _mackey_glass(
-        random, delay=6
-    ),  # the target is learned when it arrives
+    # The target is learned at once, as in the literature, or when it arrives.
+    "Mackey-Glass": _mackey_glass,
+    "Mackey-Glass, late": lambda random: _mackey_glass(random, delay=6),
 }
 STREAMS = (*EVENTS, *_GENERATORS)

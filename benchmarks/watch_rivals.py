@@ -14,7 +14,7 @@ Float64 = NDArray[np.float64]
 
 CODE = ("benchmarks/watch_rivals.py", "benchmarks/nab.py")
 _FIRST = 100  # rows that a rival of PySAD learns before it scores
-_LOF_ROWS = 500  # that LOF is fitted on, every `_LOF_EVERY` rows
+_LOF_ROWS = 500  # rows that LOF is fitted on, every `_LOF_EVERY` rows
 _LOF_EVERY = 100
 
 

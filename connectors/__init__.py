@@ -7,8 +7,9 @@ sink of your own derives from `loco_stream.stream.Source` or `loco_stream.stream
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from loco_stream._lazy import lazy_names
 
 if __name__ != "loco_stream.connectors":  # under a second name, every class would exist twice
     raise ImportError(f"import this package as loco_stream.connectors, not as {__name__!r}")
@@ -113,14 +114,4 @@ __all__ = [
     "open_source",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'loco_stream.connectors' has no attribute {name!r}")
-    value = getattr(import_module(f"loco_stream.connectors.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

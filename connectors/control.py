@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from loco_stream._text import reason_of
 from loco_stream.connectors.ls1.sockets import endpoint, is_local, open_socket
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 
@@ -133,7 +134,7 @@ def make_token(path: str | Path) -> str:
     except FileExistsError:
         return read_token(path)
     except OSError as e:
-        raise ConfigError(f"cannot write the token to {path}: {e.strerror or e}") from None
+        raise ConfigError(f"cannot write the token to {path}: {reason_of(e)}") from None
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     return read_token(path)
@@ -153,8 +154,7 @@ def read_token(path: str | Path) -> str:
                 raise ConfigError(f"the token file {path} can be read by others: chmod 600 {path}")
             token = file.readline(1024).strip()
     except (OSError, UnicodeDecodeError) as e:
-        reason = getattr(e, "strerror", None) or e
-        raise ConfigError(f"cannot read the token file {path}: {reason}") from None
+        raise ConfigError(f"cannot read the token file {path}: {reason_of(e)}") from None
     if len(token) < _MIN_TOKEN:
         raise ConfigError(
             f"the token in {path} must have at least {_MIN_TOKEN} characters, got {len(token)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loco_stream.connectors._base.connector import Extra
-from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
+from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
 from loco_stream.errors import SourceError
 
 __all__ = ["EXTRA", "LineReader", "LineRow", "logical_lines", "parse_line"]
@@ -61,7 +61,7 @@ class LineReader:
 
     Examples
     --------
-    >>> reader = LineReader(Fields(target="state"))
+    >>> reader = LineReader(FieldRoles(target="state"))
     >>> (row,) = reader.read(b'press,site=a speed=0.4,state="ok" 1700000000', "s")
     >>> row.x, row.y, row.t
     ({'measurement': 'press', 'site': 'a', 'speed': 0.4}, 'ok', 1700000000.0)
@@ -69,7 +69,7 @@ class LineReader:
     'press,site=a 1700000000'
     """
 
-    def __init__(self, fields: Fields = DEFAULT_FIELDS) -> None:
+    def __init__(self, fields: FieldRoles = DEFAULT_FIELDS) -> None:
         self._fields = fields
         EXTRA.load()
 

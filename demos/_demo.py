@@ -197,7 +197,7 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[Command], Com
 
 
 def _accepts_offer() -> bool:
-    """Offer the page, or say where it would be; return whether the offer is accepted."""
+    """Offer the page, or print its address; return whether the offer is accepted."""
     if has_browser():
         return _confirm("Watch it live in your browser?")
     command = "loco-stream" if shutil.which("loco-stream") else sys.argv[0]
@@ -214,7 +214,7 @@ def _options(seconds: float, stays: bool) -> Sequence[Callable[[Command], Comman
         click.option(
             "--ask",
             is_flag=True,
-            help="Ask before the page is opened; without a terminal or a browser, say where it is.",
+            help="Ask before the page is opened; without terminal or browser, print its address.",
         ),
         click.option("--open", "open_page", is_flag=True, help="Open the page in a browser."),
         click.option(

@@ -245,7 +245,7 @@ class Gateway:
     end: int | None
 
     def run(self, orders: Connection) -> None:
-        """Send rows until told to stop.
+        """Send rows until stopped.
 
         Parameters
         ----------

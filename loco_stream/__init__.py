@@ -6,9 +6,9 @@ The public names are imported on first use, so that `import loco_stream` stays f
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from loco_stream._lazy import lazy_names
 from loco_stream.version import __version__
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ __all__ = [
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-_HOME = {
+_MODULES = {
     "AdvancedOptions": "options",
     "DetectorScores": "estimators.detector",
     "Fleet": "fleet",
@@ -61,20 +61,8 @@ _HOME = {
     "StreamEngine": "engine",
     "TaskMonitor": "monitor",
     "load": "estimators.saving",
+    "metrics": "",
     "save": "estimators.saving",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f"loco_stream.{_HOME[name]}"), name)
-    elif name == "metrics":
-        value = import_module("loco_stream.metrics")
-    else:
-        raise AttributeError(f"module 'loco_stream' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,4 +1,4 @@
-"""Constructors that say what an unknown keyword may mean."""
+"""Constructors that name what an unknown keyword may mean."""
 
 from __future__ import annotations
 

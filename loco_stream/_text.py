@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["counted", "did_you_mean", "has_surrogate", "listed", "one_line"]
+__all__ = ["counted", "did_you_mean", "has_surrogate", "listed", "one_line", "reason_of"]
 
 
 def counted(n: int, thing: str) -> str:
@@ -13,10 +13,10 @@ def counted(n: int, thing: str) -> str:
 
     Examples
     --------
-    >>> counted(1, "field"), counted(3, "field")
-    ('1 field', '3 fields')
+    >>> counted(1, "field"), counted(3000, "field")
+    ('1 field', '3,000 fields')
     """
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+    return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -77,3 +77,14 @@ def one_line(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed: the system's words without its number, or those of the error.
+
+    Examples
+    --------
+    >>> reason_of(FileNotFoundError(2, "No such file or directory")), reason_of(TimeoutError())
+    ('No such file or directory', 'TimeoutError')
+    """
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -9,6 +9,7 @@ __all__ = [
     "LocoStreamError",
     "LocoStreamWarning",
     "SourceError",
+    "SourceTimeoutError",
 ]
 
 
@@ -39,6 +40,10 @@ class InputError(LocoStreamError, ValueError):
 
 class SourceError(LocoStreamError):
     """A stream cannot be opened, read or understood."""
+
+
+class SourceTimeoutError(SourceError, TimeoutError):
+    """Nothing was answered in time."""
 
 
 class CheckpointError(LocoStreamError):

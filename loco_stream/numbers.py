@@ -21,6 +21,7 @@ __all__ = [
     "LARGEST",
     "NO_NUMBERS",
     "is_beyond",
+    "is_number",
     "masked",
     "plain",
     "require_number",
@@ -97,6 +98,17 @@ def masked(values: NDArray[Any]) -> NDArray[Any]:
     """
     beyond = np.abs(values) > LARGEST
     return np.where(beyond, values.dtype.type(np.nan), values) if beyond.any() else values
+
+
+def is_number(value: object) -> bool:
+    """Return whether a plain value is a number; a bool is none.
+
+    Examples
+    --------
+    >>> is_number(2), is_number(True)
+    (True, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def plain(value: Any) -> Any:

@@ -504,7 +504,7 @@ class Source(ABC):
         """Wait while nothing can be acknowledged.
 
         Called again and again while the log cannot be written, instead of reading on. A source can
-        tell senders that ask. By default it only waits.
+        report it to senders that ask. By default it only waits.
 
         Parameters
         ----------

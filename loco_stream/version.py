@@ -1,4 +1,4 @@
-"""The version of this package; the only place that says it."""
+"""The version of this package, declared here alone."""
 
 __all__ = ["__version__"]
 

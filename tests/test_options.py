@@ -252,3 +252,22 @@ def test_no_other_module_of_the_learner_compares_a_width_with_a_number():
         if compared.search(line)
     ]
     assert found == []
+
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="not run from a checkout")
+def test_the_texts_have_the_numbers_of_the_width_rules():
+    *narrow, wide = WIDTH_RULES
+    page = (DOCS / "parameters.md").read_text()
+    table = re.findall(r"^\| (?:up to |\d+ to )?(\w+) \| (\d+) \| (\d) \|$", page, re.M)
+    rules = [(str(r.most_features or "more"), str(r.neurons), str(r.fields)) for r in WIDTH_RULES]
+    assert table == rules
+    sizes = sorted({rule.neurons for rule in WIDTH_RULES})
+    choice = f"{', '.join(map(str, sizes[:-1]))} or {sizes[-1]} neurons, by the number of features"
+    assert choice in (DOCS / "cli.md").read_text()  # made from the help
+    fixed = f"by default {narrow[0].fixed} neurons, {wide.fixed} for rows of more than "
+    assert f"{fixed}{narrow[-1].most_features} features" in re.sub(
+        r"\s+", " ", (DOCS / "modes.md").read_text()
+    )

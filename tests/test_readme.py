@@ -21,11 +21,8 @@ def test_it_is_short():
 def test_make_demo_ends_by_itself_with_a_report_and_a_picture(tmp_path):
     assert "\nmake demo " in README.read_text()
     recipe = ["make", "-f", str(README.with_name("Makefile")), "demo"]
-    here = [
-        f"BIN={Path(sys.executable).parent}",
-        "-o",
-        ".venv/.installed",
-    ]  # what is to be tested is installed here
+    # what is to be tested is installed here
+    here = [f"BIN={Path(sys.executable).parent}", "-o", ".venv/.installed"]
     done = subprocess.run(
         [*recipe, *here], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )

@@ -127,9 +127,8 @@ def test_hostile_peers_of_every_kind_at_once_cost_no_row_and_no_memory(
     ]
     rave(address, keys, MUTATIONS // 10)
     before = resident_bytes(engine)
-    time.sleep(
-        2.0
-    )  # beside another peer that was served within a second most of them would not even be read
+    # beside another peer that was served within a second most of them would not even be read
+    time.sleep(2.0)
     rave(address, keys, MUTATIONS)
     with sender(address, keys=keys) as feed:
         for thread in crowd:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.errors import SourceError
 
@@ -30,7 +31,7 @@ def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, ND
     try:
         return _read(path, names)
     except OSError as e:
-        raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
+        raise SourceError(f"cannot read {path}: {reason_of(e)}") from None
     except SourceError:
         raise
     except Exception as e:  # numpy parses headers as Python, and archives fail in many ways

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.connectors._base.values import plain
+from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.numbers import LARGEST, is_beyond, to_number
 
 __all__ = ["IrregularBlock", "conversion", "is_learnable", "mapped", "table_of"]
@@ -98,7 +98,7 @@ def _value(value: Any, parse: Callable[[str], Any] | None) -> Any:
     IrregularBlock
         It is a finite number beyond `LARGEST`, for which the engine refuses a row.
     """
-    found = parse(value) if parse is not None and isinstance(value, str) else plain(value)
+    found = parse(value) if parse is not None and isinstance(value, str) else plain_scalar(value)
     if is_beyond(found):
         raise IrregularBlock
     return found

@@ -16,12 +16,12 @@ from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.connectors._base.table_source import (
     PEEK,
     Columns,
-    Part,
+    TablePart,
     TableSource,
     check_header,
     check_speed,
 )
-from loco_stream.connectors._base.values import plain
+from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.errors import SourceError
 
 __all__ = ["BATCH", "ArrowSource"]
@@ -117,7 +117,7 @@ class ArrowSource(TableSource):
         for batch in self._safe_batches(start):
             yield from self.records_of(batch)
 
-    def _parts(self, start: int) -> Generator[Part]:
+    def _parts(self, start: int) -> Generator[TablePart]:
         self._bad.clear()
         for batch in self._safe_batches(start):
             yield _BatchPart(self, batch, start)
@@ -139,7 +139,7 @@ class ArrowSource(TableSource):
             with self._reading():
                 rows = batch.slice(begin, _SLICE).to_pylist()
             for row in rows:
-                yield {name: plain(value) for name, value in row.items()}
+                yield {name: plain_scalar(value) for name, value in row.items()}
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -155,14 +155,14 @@ class ArrowSource(TableSource):
 
 
 class _BatchPart:
-    """Rows of one batch; see `Part`."""
+    """Rows of one batch; see `TablePart`."""
 
     parse = None
 
     @staticmethod
     def text(value: Any) -> Any:
         """Return a plain value."""
-        return plain(value)
+        return plain_scalar(value)
 
     def __init__(self, source: ArrowSource, batch: Batch, start: int) -> None:
         import pyarrow

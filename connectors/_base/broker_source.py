@@ -10,9 +10,9 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from loco_stream.connectors._base.block_merge import merged
+from loco_stream._joins import join_blocks
 from loco_stream.connectors._base.checks import check_positive, check_task
-from loco_stream.connectors._base.fields import Fields, check_target, quoted
+from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message
@@ -86,7 +86,7 @@ class BrokerSource(Source):
         self._sources = RemoteSources(self._limits, check_task(task))
         self._receiver = Receiver(self._sources)
         check_target(target)
-        self._fields = Fields(target, time, id, tuple(keep), tuple(drop), tuple(use))
+        self._fields = FieldRoles(target, time, id, tuple(keep), tuple(drop), tuple(use))
         self._label_fields = replace(self._fields, only_labels=True)
         self.used = self._fields.use
         names = self._fields.labels
@@ -134,7 +134,7 @@ class BrokerSource(Source):
         """Yield lists of events, empty ones while nothing arrives."""
         last = monotonic()
         while self._rows_left > 0:
-            events = merged(event for event in self._fetch() if event is not None)
+            events = join_blocks(event for event in self._fetch() if event is not None)
             if events:
                 last = monotonic()
             elif monotonic() - last >= self._idle or (
@@ -170,7 +170,7 @@ class BrokerSource(Source):
             The broker's own id or offset of the message, which the record of the prediction
             repeats.
         repeated
-            Whether the broker says that it may have delivered the message before. Known rows are
+            Whether the broker marks the message as perhaps delivered before. Known rows are
             then dropped.
         only_labels
             Whether the message is from where labels are, and rows are not.

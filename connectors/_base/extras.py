@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from loco_stream.connectors._base.connector import Extra
 
-__all__ = ["KAFKA", "MQTT", "NATS", "REDIS", "client_log", "has_pyarrow"]
+__all__ = ["KAFKA", "MQTT", "NATS", "REDIS", "client_log", "has_pyarrow", "kafka_login"]
 
 KAFKA = Extra("kafka", "confluent-kafka>=2.8", "confluent_kafka")
 MQTT = Extra("mqtt", "paho-mqtt>=2.1", "paho.mqtt.client")
@@ -24,6 +24,18 @@ def client_log(module: str) -> logging.Logger:
     if log.level == logging.NOTSET:
         log.setLevel(logging.CRITICAL)
     return log
+
+
+def kafka_login(user: str | None, secret: str | None, mechanism: str, tls: bool) -> dict[str, str]:
+    """Return the settings of a client of Kafka for its login; without a user, for none."""
+    if user is None:
+        return {"security.protocol": "ssl" if tls else "plaintext"}
+    return {
+        "security.protocol": "sasl_ssl" if tls else "sasl_plaintext",
+        "sasl.mechanism": mechanism,
+        "sasl.username": user,
+        "sasl.password": secret or "",
+    }
 
 
 def has_pyarrow() -> bool:

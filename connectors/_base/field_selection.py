@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.stream import Block, Event, PredictRequest, Sample
 
 __all__ = ["FieldSelection"]
@@ -23,15 +23,15 @@ class FieldSelection:
     --------
     >>> import numpy as np
     >>> block = Block(np.array([[0.4, 3.0]]), ["ok"], ("speed", "press"))
-    >>> (left,) = FieldSelection(Fields(drop=("press",))).apply(block)
+    >>> (left,) = FieldSelection(FieldRoles(drop=("press",))).apply(block)
     >>> left.X.tolist(), left.features
     ([[0.4]], ('speed',))
-    >>> (row,) = FieldSelection(Fields(keep=("press",))).apply(block)
+    >>> (row,) = FieldSelection(FieldRoles(keep=("press",))).apply(block)
     >>> row.x, row.extra
     ({'speed': 0.4, 'press': 3.0}, {'keep': {'press': 3.0}})
     """
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: FieldRoles) -> None:
         self._fields = fields
         self._is_needed = bool(fields.use or fields.drop or fields.keep)
         self._columns: dict[tuple[str, ...], tuple[list[int], tuple[str, ...]]] = {}

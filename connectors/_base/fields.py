@@ -10,13 +10,13 @@ from typing import Any
 from loco_stream._problems import split_names
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["DEFAULT_FIELDS", "Fields", "check_target", "label_names", "quoted"]
+__all__ = ["DEFAULT_FIELDS", "FieldRoles", "check_target", "label_names", "quoted"]
 
 _PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class FieldRoles:
     """Roles of the fields of a message.
 
     Parameters
@@ -41,7 +41,7 @@ class Fields:
 
     Examples
     --------
-    >>> fields = Fields(id="order", keep=("press",), drop=("press",))
+    >>> fields = FieldRoles(id="order", keep=("press",), drop=("press",))
     >>> message = {"order": 7, "press": "P3", "speed": 0.4}
     >>> fields.features(message), fields.kept(message), fields.label_in({"order": 7, "label": "ok"})
     ({'speed': 0.4}, {'press': 'P3'}, (7, 'ok'))
@@ -74,7 +74,7 @@ class Fields:
 
         Examples
         --------
-        >>> Fields(target="heat,flow").label({"heat": 20.5, "flow": None, "load": 3})
+        >>> FieldRoles(target="heat,flow").label({"heat": 20.5, "flow": None, "load": 3})
         {'heat': 20.5}
         """
         names = self.labels
@@ -172,4 +172,4 @@ def quoted(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-DEFAULT_FIELDS = Fields()
+DEFAULT_FIELDS = FieldRoles()

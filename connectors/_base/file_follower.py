@@ -15,7 +15,7 @@ from zlib import crc32
 
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["Cursor", "FileFollower", "first_line", "start_of"]
+__all__ = ["FileCursor", "FileFollower", "first_line", "start_of"]
 
 _TICK = 0.1  # seconds between two looks at a file that does not grow
 _CHUNK = 1 << 16
@@ -24,7 +24,7 @@ _MAX_LOOKS = 10  # before a file counts as gone: while it is renamed it may be s
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class FileCursor:
     """Position of a reader in a file.
 
     Parameters
@@ -45,10 +45,10 @@ class Cursor:
     after: int
 
 
-def start_of(path: Path) -> Cursor | None:
+def start_of(path: Path) -> FileCursor | None:
     """Return the cursor at the start of a file; None if there is no file."""
     try:
-        return Cursor(path.stat().st_ino, offset=0, head=0, after=0)
+        return FileCursor(path.stat().st_ino, offset=0, head=0, after=0)
     except FileNotFoundError:
         return None
 
@@ -102,7 +102,7 @@ class FileFollower:
         self,
         path: Path,
         stop: threading.Event,
-        cursor: Cursor | None = None,
+        cursor: FileCursor | None = None,
         *,
         header: str = "",
         encoding: str = "utf-8",
@@ -122,7 +122,7 @@ class FileFollower:
         self._partial = b""
         self._start = cursor
         self.cursor = cursor
-        self._unused: deque[Cursor] = deque()  # cursors after lines that were read and not used
+        self._unused: deque[FileCursor] = deque()  # cursors after lines that were read and not used
         self._n_looks = 0  # in vain, for the file to continue in
         self._candidate = 0  # inode of what looked like the next file the last time
 
@@ -153,7 +153,7 @@ class FileFollower:
             if self._header and line.strip() == self._header:
                 return None
         head = crc32(self._head[: self._offset])
-        self._unused.append(Cursor(self._inode, self._offset, head, self._after))
+        self._unused.append(FileCursor(self._inode, self._offset, head, self._after))
         return line
 
     def close(self) -> None:
@@ -227,7 +227,7 @@ class FileFollower:
     def _continue_in_copy(self) -> bool:
         """Find the rest of the open file, which was truncated, in the copy made of it before."""
         at = self._offset + len(self._partial)
-        cursor = Cursor(0, at, crc32(self._head), self._after)
+        cursor = FileCursor(0, at, crc32(self._head), self._after)
         for file in self._files():
             if file.inode != self._inode and file.mtime > self._after and file.has(cursor):
                 self._partial = b""
@@ -275,7 +275,7 @@ class _File:
     size: int
     mtime: int
 
-    def has(self, cursor: Cursor) -> bool:
+    def has(self, cursor: FileCursor) -> bool:
         """Whether the file begins with what was read up to `cursor`."""
         if self.size < cursor.offset:
             return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 from zlib import crc32
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.file_follower import FileFollower
 from loco_stream.errors import SourceError
 
@@ -148,4 +149,4 @@ def _open_text(path: Path, encoding: str) -> TextIOWrapper:
             return gzip.open(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
         return path.open(encoding=encoding, errors="surrogateescape", newline="")
     except OSError as e:
-        raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
+        raise SourceError(f"cannot read {path}: {reason_of(e)}") from None

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from loco_stream._rows_at_hand import in_blocks
+from loco_stream._joins import join_rows
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
@@ -17,8 +17,8 @@ __all__ = [
     "LateLabel",
     "NumberedSource",
     "Pace",
-    "Row",
     "RowSource",
+    "SourceRow",
     "event_of",
     "parse_row_number",
 ]
@@ -26,7 +26,7 @@ __all__ = [
 _TICK = 0.1
 
 
-class Row(NamedTuple):
+class SourceRow(NamedTuple):
     """A row as a mapping, its label, event time and sequence id."""
 
     x: Mapping[Any, Any]
@@ -44,7 +44,7 @@ class LateLabel(NamedTuple):
     y: Any
 
 
-def event_of(row: Row | LateLabel, seq: int, source: str) -> Event:
+def event_of(row: SourceRow | LateLabel, seq: int, source: str) -> Event:
     """Return the event of a record with the number `seq`."""
     if isinstance(row, LateLabel):
         return Labels([row.id], [row.y], seq, source, by_id=True)
@@ -162,13 +162,13 @@ class RowSource(NumberedSource):
     """A numbered source that yields single rows."""
 
     @abstractmethod
-    def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
+    def _rows(self, start: int) -> Iterator[SourceRow | LateLabel | None]:
         """Yield the rows from number `start` on; None for a row that is left out."""
 
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows from the position on, in blocks if they are at hand."""
         is_at_hand = not self.is_live and not self._pace.active
-        return in_blocks(iter(self)) if is_at_hand else iter(self)
+        return join_rows(iter(self)) if is_at_hand else iter(self)
 
     def __iter__(self) -> Generator[Event | Sequence[Event]]:
         """Yield the rows from the position on, and empty lists while a paced row is not due."""
@@ -178,7 +178,7 @@ class RowSource(NumberedSource):
                 self._row += 1
                 yield []
                 continue
-            if pace.active and isinstance(row, Row):
+            if pace.active and isinstance(row, SourceRow):
                 yield from pace.wait(row.t)
             self._row += 1
             yield event_of(row, self._row - 1, self.name)

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from loco_stream._text import reason_of
 from loco_stream.errors import SourceError
 
 __all__ = ["BackgroundIterator", "is_pipe", "open_pipe", "refuse_pipe"]
 
 _TICK = 0.1  # seconds after which a wait looks for a stop
-_AHEAD = 4096  # items read before they are asked for
+_AHEAD = 4096  # items read before they are taken
 _BATCH = 1024  # items returned together
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def open_pipe(path: Path, stop: threading.Event, encoding: str) -> io.TextIOWrap
     try:
         pipe = io.BufferedReader(_Pipe(path, stop))
     except OSError as e:
-        raise SourceError(f"cannot read {path}: {e.strerror or e}") from None
+        raise SourceError(f"cannot read {path}: {reason_of(e)}") from None
     binary = gzip.GzipFile(fileobj=pipe) if path.suffix == ".gz" else pipe
     return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
 __all__ = ["password", "read_private", "secret"]
@@ -60,4 +61,4 @@ def read_private(path: str) -> str:
                 raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
             return file.read(65_536)
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"cannot read {path}: {getattr(e, 'strerror', None) or e}") from None
+        raise ConfigError(f"cannot read {path}: {reason_of(e)}") from None

@@ -31,12 +31,12 @@ from loco_stream.connectors._base.arrow_columns import (
 )
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.checks import check_task
-from loco_stream.connectors._base.fields import Fields, check_target, label_names, quoted
+from loco_stream.connectors._base.fields import FieldRoles, check_target, label_names, quoted
 from loco_stream.connectors._base.numbered_source import (
     LateLabel,
     Pace,
-    Row,
     RowSource,
+    SourceRow,
     event_of,
 )
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
@@ -47,7 +47,7 @@ from loco_stream.stream import Block, Event, Schema
 __all__ = [
     "PEEK",
     "Columns",
-    "Part",
+    "TablePart",
     "TableSource",
     "check_header",
     "check_speed",
@@ -136,13 +136,13 @@ class Columns:
         return {self.time, self.sequence, self.id, *self.drop}
 
     @property
-    def fields(self) -> Fields:
+    def fields(self) -> FieldRoles:
         """The same roles, as those of a message have them."""
         time = "" if self.time is None else self.time
-        return Fields(self.target or "", time, self.id, self.keep, self.drop, self.use)
+        return FieldRoles(self.target or "", time, self.id, self.keep, self.drop, self.use)
 
 
-class Part(Protocol):
+class TablePart(Protocol):
     """Consecutive rows of a table, as columns and one by one."""
 
     @property
@@ -267,7 +267,7 @@ class TableSource(RowSource):
 
     # Blocks
 
-    def _parts(self, start: int) -> Generator[Part] | None:
+    def _parts(self, start: int) -> Generator[TablePart] | None:
         """Return the rows from number `start` on in parts; None if they are read one by one."""
         return None
 
@@ -282,7 +282,7 @@ class TableSource(RowSource):
         with closing(parts):  # a bad row ends the iteration here, and leaves no file open
             yield from self._events_of(parts)
 
-    def _events_of(self, parts: Iterable[Part]) -> Iterator[Event | Sequence[Event]]:
+    def _events_of(self, parts: Iterable[TablePart]) -> Iterator[Event | Sequence[Event]]:
         for part in parts:
             block = self._block_of(part)
             if block is not None:
@@ -297,7 +297,7 @@ class TableSource(RowSource):
                 self._row += 1
                 yield [] if row is None else event_of(row, self._row - 1, self.name)
 
-    def _block_of(self, part: Part) -> Block | None:
+    def _block_of(self, part: TablePart) -> Block | None:
         """Return the rows of a part as a block; None if one of them may be bad."""
         table = part.table
         if table is None or not table.num_rows or self._schema is None:
@@ -308,7 +308,7 @@ class TableSource(RowSource):
         except (IrregularBlock, SourceError):
             return None
 
-    def _regular_block(self, part: Part, features: tuple[str, ...]) -> Block:
+    def _regular_block(self, part: TablePart, features: tuple[str, ...]) -> Block:
         roles = self._roles
         X = np.empty((part.table.num_rows, 0))
         if features:
@@ -323,7 +323,7 @@ class TableSource(RowSource):
     def _time_of(self, value: Any) -> float:
         return event_time(value, self._roles.time_format)
 
-    def _labels(self, part: Part) -> list[Any] | None:
+    def _labels(self, part: TablePart) -> list[Any] | None:
         columns = [self._target_column(part, name) for name in self._targets]
         if not all(is_learnable(label) for column in columns for label in set(column)):
             raise IrregularBlock
@@ -332,7 +332,7 @@ class TableSource(RowSource):
         rows = zip(*columns, strict=True)
         return [self._joined(zip(self.targets, row, strict=True)) for row in rows]
 
-    def _target_column(self, part: Part, name: str) -> list[Any]:
+    def _target_column(self, part: TablePart, name: str) -> list[Any]:
         return mapped(part.table[name], lambda cell: self._value_of(name, part.text(cell)))
 
     @staticmethod
@@ -378,12 +378,12 @@ class TableSource(RowSource):
         """Description of the most recent bad row; empty if there was none."""
         return self._bad.last
 
-    def _rows(self, start: int) -> Iterator[Row | LateLabel | None]:
+    def _rows(self, start: int) -> Iterator[SourceRow | LateLabel | None]:
         with closing(self._records(start)) as records:
             for at, record in enumerate(records, start):
                 yield self._row_of(record, self.location or f"row {at} of {self.name}")
 
-    def _row_of(self, record: Mapping[str, Any], location: str) -> Row | LateLabel | None:
+    def _row_of(self, record: Mapping[str, Any], location: str) -> SourceRow | LateLabel | None:
         """Return the row or label in a record; None if it is bad."""
         if self._has_labels and (label := self._fields.label_in(record)) is not None:
             return self._label_of(*label, location)
@@ -402,7 +402,7 @@ class TableSource(RowSource):
         x = {name: value for name, value in record.items() if name not in no_features}
         row_id = record.get(roles.id) if roles.id else None
         extra = {"keep": self._fields.kept(record)} if roles.keep else None
-        return Row(x, y, t, sequence, row_id, extra)
+        return SourceRow(x, y, t, sequence, row_id, extra)
 
     def _label_of(self, row_id: Any, label: Any, location: str) -> LateLabel | None:
         """Return the label of a row with an id; None if it is bad."""
@@ -424,7 +424,7 @@ def _described(names: Sequence[str]) -> str:
     return f"(columns: {listed(names)}){header}"
 
 
-def _mapped(part: Part, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:
+def _mapped(part: TablePart, name: str | None, function: Callable[[Any], Any]) -> list[Any] | None:
     """Return the result of a function for each value of a column that is no feature."""
     if not name:
         return None

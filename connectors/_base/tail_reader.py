@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.file_follower import Cursor, FileFollower, first_line
+from loco_stream.connectors._base.file_follower import FileCursor, FileFollower, first_line
 from loco_stream.connectors._base.lines import MAX_LINE, FollowedLines, Lines, TextLines
 from loco_stream.connectors._base.numbered_source import Pace
 from loco_stream.connectors._base.pipe_reader import BackgroundIterator, is_pipe, open_pipe
@@ -54,7 +54,7 @@ class Arrival:
 
     record: Record
     line: int
-    cursor: Cursor | None
+    cursor: FileCursor | None
     skipped: Mapping[str, int]
 
 
@@ -91,7 +91,7 @@ class TailReader:
         self._pipe = open_pipe(path, self._stop, encoding) if is_pipe(path) else None
         self.is_growing = self._pipe is None
         self.guarantee = FOLLOW_GUARANTEE if self.is_growing else PIPE_GUARANTEE
-        self.cursor: Cursor | None = None
+        self.cursor: FileCursor | None = None
         self.ended = False
         self.n_gaps = 0
         self.loss = ""

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.file_follower import Cursor, start_of
+from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import Pace, event_of
 from loco_stream.connectors._base.table_source import PEEK, Columns, TableSource
@@ -23,7 +23,7 @@ from loco_stream.stream import Event, Position
 
 __all__ = ["TextSource"]
 
-_FIRST_SECONDS = 1.0  # after the first row, in which further rows may tell the kind of the labels
+_FIRST_SECONDS = 1.0  # after the first row, whose further rows show the kind of the labels
 
 
 class TextSource(TableSource):
@@ -252,9 +252,9 @@ class TextSource(TableSource):
         self._tail.cursor = self._cursor_in(position)
         self._label = str(position.get("label", ""))
 
-    def _cursor_in(self, position: Position) -> Cursor:
+    def _cursor_in(self, position: Position) -> FileCursor:
         try:
-            return Cursor(**{name: int(number) for name, number in position["file"].items()})
+            return FileCursor(**{name: int(number) for name, number in position["file"].items()})
         except (AttributeError, TypeError, ValueError):
             raise SourceError(
                 f"`position` of {self.name} must hold a cursor under 'file', got {dict(position)!r}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.values import parse_cell
 from loco_stream.connectors.ls1.messages import NamedRow
 from loco_stream.errors import SourceError
@@ -32,7 +32,7 @@ class TopicJoiner:
 
     Examples
     --------
-    >>> joiner = TopicJoiner(0.1, Fields(target="kind"), max_features=4096)
+    >>> joiner = TopicJoiner(0.1, FieldRoles(target="kind"), max_features=4096)
     >>> for topic, body in (("press/3/speed", b"0.5"), ("press/3/kind", b"ok")):
     ...     joiner.put(topic, body)
     >>> joiner.fits("press/3/speed"), joiner.end().x
@@ -42,7 +42,7 @@ class TopicJoiner:
     def __init__(
         self,
         within: float,
-        fields: Fields,
+        fields: FieldRoles,
         max_features: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -17,7 +17,7 @@ __all__ = [
     "event_time",
     "number",
     "parse_cell",
-    "plain",
+    "plain_scalar",
     "sequence_id",
     "split_server",
 ]
@@ -58,14 +58,14 @@ def parse_cell(text: str) -> Any:
     return word == "true" if word in {"true", "false"} else text
 
 
-def plain(value: Any) -> Any:
+def plain_scalar(value: Any) -> Any:
     """Return a number, bool, text or None for any scalar; a date becomes seconds since 1970 UTC."""
     if isinstance(value, (int, float, str, bool)) or value is None:
         return value
     if isinstance(value, np.datetime64):  # `item` would be a plain number in some units
-        return plain(value.astype("M8[us]").item())
+        return plain_scalar(value.astype("M8[us]").item())
     if isinstance(value, np.timedelta64):
-        return plain(value.astype("m8[us]").item())
+        return plain_scalar(value.astype("m8[us]").item())
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (date, datetime)):

@@ -178,7 +178,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def _received(fd: int) -> int:
-    """Return the bytes that the operating system has received; 0 if it does not tell."""
+    """Return the bytes that the operating system has received; 0 if it does not report them."""
     if _TCP_INFO is None:
         return 0
     info = ctypes.create_string_buffer(_RECEIVED_AT + _RECEIVED.size)

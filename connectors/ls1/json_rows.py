@@ -58,7 +58,7 @@ def to_request(row: NamedRow, schema: SchemaPayload, source: str) -> PredictRequ
 
 
 def to_message(row: NamedRow, schema: SchemaPayload, source: str) -> Message:
-    """Return a row of numbers as a message of kind 1.
+    """Return a row of numbers as a message of the kind `LABELLED`.
 
     Raises
     ------

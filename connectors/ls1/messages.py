@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from loco_stream._text import counted
-from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
+from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
 from loco_stream.connectors._base.values import event_time
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
@@ -296,7 +296,7 @@ def read_message(
     body: bytes,
     features: tuple[str, ...] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    fields: Fields = DEFAULT_FIELDS,
+    fields: FieldRoles = DEFAULT_FIELDS,
 ) -> NamedRow | NamedLabel:
     """Decode a row as `read_row` does, or from a flat map whose `fields` have roles.
 
@@ -310,7 +310,7 @@ def read_message(
 
     Examples
     --------
-    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', fields=Fields(target="kind"))
+    >>> row = read_message(b'{"speed": 0.4, "kind": "ok"}', fields=FieldRoles(target="kind"))
     >>> row.x, row.y
     ({'speed': 0.4}, 'ok')
     >>> read_message(b"23.5").x
@@ -330,7 +330,7 @@ def to_row(
     values: Any,
     features: tuple[str, ...] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    fields: Fields = DEFAULT_FIELDS,
+    fields: FieldRoles = DEFAULT_FIELDS,
 ) -> NamedRow | NamedLabel:
     """Return the row or label in decoded values; see `read_message`."""
     given = values
@@ -366,7 +366,7 @@ def _wrong_value(values: Any) -> str:
     return ""
 
 
-def _late_label(values: Any, limits: Limits, fields: Fields) -> NamedLabel:
+def _late_label(values: Any, limits: Limits, fields: FieldRoles) -> NamedLabel:
     """Return the label in a message that can be nothing else."""
     label = fields.label_in(values) if isinstance(values, dict) else None
     if label is None:
@@ -374,7 +374,7 @@ def _late_label(values: Any, limits: Limits, fields: Fields) -> NamedLabel:
     return _check_label(*label, limits)
 
 
-def _separate(row: NamedRow, fields: Fields, limits: Limits) -> None:
+def _separate(row: NamedRow, fields: FieldRoles, limits: Limits) -> None:
     """Take the id, and columns that are no features, out of the values of a row."""
     if fields.id is not None and row.id is None:
         row.id = row.x.get(fields.id)
@@ -385,7 +385,7 @@ def _separate(row: NamedRow, fields: Fields, limits: Limits) -> None:
         raise SourceError(f"a row must have 1 to {limits.features} values, got 0")
 
 
-def _from_flat(values: dict[Any, Any], fields: Fields) -> dict[str, Any]:
+def _from_flat(values: dict[Any, Any], fields: FieldRoles) -> dict[str, Any]:
     row = {"x": fields.features(values), "y": fields.label(values)}
     if values.get(fields.time) is not None:
         row["t"] = values[fields.time]

@@ -10,7 +10,7 @@ from loco_stream.errors import SourceError
 __all__ = ["NameLimits"]
 
 
-class _Names:
+class _SenderNames:
     """Known names of one kind, features or classes."""
 
     def __init__(self, what: str, limit: int, guest_names: int) -> None:
@@ -63,8 +63,8 @@ class NameLimits:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._features = _Names("features", limits.model_features, limits.guest_names)
-        self._classes = _Names("classes", limits.model_classes, limits.guest_names)
+        self._features = _SenderNames("features", limits.model_features, limits.guest_names)
+        self._classes = _SenderNames("classes", limits.model_classes, limits.guest_names)
         self._first: str | None = None
 
     def check(self, source: str, features: Collection[str], classes: Collection[str]) -> None:

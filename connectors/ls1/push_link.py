@@ -12,7 +12,7 @@ from loco_stream.connectors.ls1.idle_warning import IdleWarning
 from loco_stream.connectors.ls1.messages import SchemaPayload, encode
 from loco_stream.connectors.ls1.sockets import OpenSocket
 from loco_stream.connectors.ls1.wire import Kind, pack
-from loco_stream.errors import SourceError
+from loco_stream.errors import SourceTimeoutError
 
 __all__ = ["PushLink"]
 
@@ -45,7 +45,7 @@ class PushLink:
 
         Raises
         ------
-        SourceError
+        SourceTimeoutError
             Nobody took it in time.
         """
         now = time.monotonic()
@@ -61,7 +61,7 @@ class PushLink:
         deadline = time.monotonic() + self._timeout
         while not self._try(frames, min(self._warning.due_in, deadline - time.monotonic())):
             if time.monotonic() >= deadline:
-                raise SourceError(
+                raise SourceTimeoutError(
                     f"nobody at {self._connection.address} took a row within {self._timeout:g} s"
                 )
             self._warning.check()

@@ -16,7 +16,7 @@ from loco_stream.connectors.ls1.idle_warning import IdleWarning
 from loco_stream.connectors.ls1.messages import Hello, SchemaPayload
 from loco_stream.connectors.ls1.sockets import OpenSocket
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
-from loco_stream.errors import SourceError
+from loco_stream.errors import SourceError, SourceTimeoutError
 
 __all__ = ["ReliableLink"]
 
@@ -53,8 +53,8 @@ class ReliableLink:
         self._connection = connection
         self._timeout = timeout
         self._schema = schema
-        self._replies: dict[int, NDArray[np.float32]] = {}
         self._last_request = REQUEST_BIT
+        self._replies: dict[int, NDArray[np.float32]] = {}  # to the last request
         self._warning = IdleWarning(connection.address)
         self._monitor = connection.socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -70,10 +70,10 @@ class ReliableLink:
         session.push(batch)
         self.pump(0)
 
-    def request(self, make: Callable[[int], Batch]) -> NDArray[np.float32]:
+    def request(self, make: Callable[[int], Batch], timeout: float) -> NDArray[np.float32]:
         """Send the request that `make` returns for a number, and return the reply.
 
-        (n_rows, n_classes) or (n_rows, 1).
+        (n_rows, n_classes) or (n_rows, 1). Raises what `wait` raises.
         """
         self._last_request += 1
         seq = self._last_request
@@ -88,13 +88,13 @@ class ReliableLink:
                 self._try_send(frames)
             return seq in self._replies
 
-        self.wait(is_answered, "replied")
+        self.wait(is_answered, "replied", timeout)
         return self._replies.pop(seq)
 
-    def _timeout_error(self, what: str, seconds: float) -> SourceError:
+    def _timeout_error(self, what: str, seconds: float) -> SourceTimeoutError:
         error = self.session.error
         why = f" ({error})" if error else ""
-        return SourceError(
+        return SourceTimeoutError(
             f"no engine at {self._connection.address} {what} within {seconds:g} s{why}"
         )
 
@@ -103,8 +103,10 @@ class ReliableLink:
 
         Raises
         ------
-        SourceError
+        SourceTimeoutError
             It takes more than `timeout` seconds (None: those of the link).
+        SourceError
+            The engine refuses the rows, or has lost some.
         """
         limit = self._timeout if timeout is None else timeout
         if self.session.kept == 0:
@@ -155,7 +157,8 @@ class ReliableLink:
         if message.kind is not Kind.PREDICTION:
             self.session.take(message)
         elif message.seq & REQUEST_BIT:
-            self._replies[message.seq] = rows_of(message)
+            if message.seq == self._last_request:  # no one waits for an earlier one any more
+                self._replies[message.seq] = rows_of(message)
         else:
             self.predictions.append((message.seq, rows_of(message)))
 

@@ -17,6 +17,7 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError, SourceError
 
 __all__ = ["ClientKeys", "ServerKeys", "keygen"]
@@ -75,7 +76,7 @@ def keygen(folder: str | Path, name: str = "source") -> list[Path]:
             written = _write_pair(folder, "engine", folder / "engine.key")
         return [*written, *_write_pair(folder, name, allowed)]
     except OSError as e:
-        raise ConfigError(f"cannot write keys to {folder}: {e.strerror or e}") from None
+        raise ConfigError(f"cannot write keys to {folder}: {reason_of(e)}") from None
 
 
 def _create_folders(folder: Path) -> None:
@@ -133,8 +134,7 @@ def _load(path: Path, *, secret: bool) -> tuple[bytes, bytes]:
             raise SourceError(f"{path} can be read by others: chmod 600 {path}")
         public, private = zmq.auth.load_certificate(path)
     except (OSError, ValueError) as e:
-        reason = getattr(e, "strerror", None) or e
-        raise SourceError(f"cannot read the key file {path}: {reason}") from None
+        raise SourceError(f"cannot read the key file {path}: {reason_of(e)}") from None
     if secret and not private:
         raise SourceError(f"{path} must hold a secret key")
     return public, private or b""

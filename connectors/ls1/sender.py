@@ -37,7 +37,7 @@ from loco_stream.errors import ConfigError, InputError
 __all__ = ["ZMQSender"]
 
 _BLOCK = 64  # rows per message in reliable mode: the smallest flow-control window
-_FLUSH_SECONDS = 120.0  # an engine that was just installed compiles before it acks
+_WAIT_SECONDS = 120.0  # an engine that was just installed compiles before it answers
 _MAX_LABELS = 65_536  # per message
 
 
@@ -46,9 +46,8 @@ class ZMQSender:
 
     A reliable sender keeps each row until the engine has learned it and made it durable, and waits
     while `buffer` rows are unacknowledged. After either side restarts, it sends the unacknowledged
-    rows again. All work is
-    done in `send`, `flush`, `predict` and `close`, in the calling thread: call `flush` before a
-    pause.
+    rows again. All work is done in `send`, `flush`, `predict` and `close`, in the calling thread:
+    call `flush` before a pause.
 
     Parameters
     ----------
@@ -80,8 +79,9 @@ class ZMQSender:
     buffer
         Reliable: rows kept that are not acked.
     timeout
-        Seconds to wait for room or for a reply. None waits indefinitely, and in `flush` 120 s.
-        After 5 s without an engine there is a `LocoStreamWarning`.
+        Seconds to wait for room or for an answer. None waits indefinitely for room and in
+        `connect`, and 120 s in `flush` and `predict`. After 5 s without an engine there is a
+        `LocoStreamWarning`.
     linger
         Seconds that `close` waits for what is not sent or acked.
     bind
@@ -95,7 +95,9 @@ class ZMQSender:
     ------
     SourceError
         The address is not usable or keys are missing; in reliable mode also if the engine refuses
-        the rows, or nothing is answered within `timeout`.
+        the rows.
+    SourceTimeoutError
+        Nothing was answered within `timeout`. It is a `SourceError` and a `TimeoutError`.
     InputError
         A row does not fit the schema.
 
@@ -244,14 +246,27 @@ class ZMQSender:
         self._link.post(batch)
         self._next = batch.last + 1
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, timeout: float | None = None) -> Any:
         """Return the most probable label, or the value, of a row; a list for a table.
 
         Needs `reliable=True`.
 
         Probabilities are what the engine replies with: its thresholds and costs do not apply here.
+
+        Parameters
+        ----------
+        x
+            A row or a table, as `send` takes them.
+        timeout
+            Seconds to wait for a reply; a table beyond 1 MiB, and one with texts, gets several.
+            None: those of the sender, or 120 s.
+
+        Raises
+        ------
+        SourceTimeoutError
+            No engine replied in time: it is gone, or compiles.
         """
-        reply = self._request(x)
+        reply = self._request(x, timeout)
         if self._encoder.task == "regression":
             values = reply[:, 0].tolist()
         else:
@@ -259,23 +274,29 @@ class ZMQSender:
             values = [classes[j] for j in reply.argmax(axis=1)]
         return values if np.ndim(x) == 2 else values[0]
 
-    def predict_proba(self, x: Any) -> Any:
+    def predict_proba(self, x: Any, *, timeout: float | None = None) -> Any:
         """Return the engine's class probabilities; needs `reliable=True`.
 
-        A single row returns a dict from label to probability.
-
-        For a table, an array (n_rows, n_classes) in the order of the schema.
+        A single row returns a dict from label to probability, a table an array
+        (n_rows, n_classes) in the order of the schema. `timeout` and errors are those of `predict`.
         """
-        reply = self._request(x)
+        reply = self._request(x, timeout)
         if np.ndim(x) == 2:
             return reply
         return dict(zip(self._encoder.schema.classes or (), reply[0].tolist(), strict=True))
 
-    def _request(self, x: object) -> NDArray[np.float32]:
+    def _request(self, x: object, timeout: float | None) -> NDArray[np.float32]:
         link = self._require_reliable()
         make, n_rows, size = self._request_maker(x)
-        replies = [link.request(partial(make, begin, end)) for begin, end in chunks(n_rows, size)]
-        return np.concatenate(replies)
+        limit = self._limit(timeout)
+        parts = chunks(n_rows, size)
+        return np.concatenate([link.request(partial(make, *part), limit) for part in parts])
+
+    def _limit(self, timeout: float | None) -> float:
+        """Return for how many seconds an answer is waited for."""
+        if timeout is not None:
+            return timeout
+        return _WAIT_SECONDS if math.isinf(self._timeout) else self._timeout
 
     def _request_maker(self, x: object) -> tuple[Callable[[int, int, int], Batch], int, int]:
         """Return a function that makes requests, the number of rows, and rows per request."""
@@ -321,17 +342,14 @@ class ZMQSender:
 
         Raises
         ------
-        SourceError
+        SourceTimeoutError
             Rows are left after `timeout` seconds (None: that of the sender, or 120 s). They are
             kept, and sent by the next call.
         """
         link = self._reliable_link
         if link is None:
             return
-        session = link.session
-        if timeout is None:
-            timeout = _FLUSH_SECONDS if math.isinf(self._timeout) else self._timeout
-        link.wait(lambda: session.kept == 0, "acked all rows", timeout)
+        link.wait(lambda: link.session.kept == 0, "acked all rows", self._limit(timeout))
 
     def close(self, *, end: bool = True) -> None:
         """Send the end of stream, wait up to `linger` seconds for what is left, and close.

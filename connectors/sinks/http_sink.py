@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.buffered_sink import (
     AT_LEAST_ONCE,
     BufferedSink,
@@ -28,7 +29,7 @@ __all__ = ["CONNECTORS", "HTTPSink"]
 
 _RETRY_STATUS = frozenset({408, 425, 429})  # besides 5xx
 _MAX_ANSWER = 65_536
-_SHOWN = 200  # bytes of an answer that says why records are refused
+_SHOWN = 200  # bytes of an answer with the reason of a refusal
 
 
 class HTTPSink(BufferedSink):
@@ -188,7 +189,7 @@ def _tls_context(ca: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise ConfigError(f"cannot read the certificates {ca}: {error.strerror or error}") from None
+        raise ConfigError(f"cannot read the certificates {ca}: {reason_of(error)}") from None
 
 
 def _connector(scheme: str) -> Connector:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from loco_stream.connectors._base.connector import Connector, Form, with_tls
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.sinks.http_sink import HTTPSink
+from loco_stream.numbers import is_number
 from loco_stream.stream import Record
 
 __all__ = ["CONNECTORS", "InfluxSink", "line"]
@@ -143,14 +144,10 @@ def _outcome_fields(record: Record) -> Mapping[str, Any]:
     return fields
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _values_of(value: object, name: str, number_name: str) -> Mapping[str, Any]:
     """Return the fields of a prediction or label, of several targets a field each."""
     if not isinstance(value, Mapping):
-        return {number_name if _is_number(value) else name: value}
+        return {number_name if is_number(value) else name: value}
     names = {target: str(target).translate(_TAG) for target in value}
     return {f"{number_name}_{names[target]}": value[target] for target in value}
 

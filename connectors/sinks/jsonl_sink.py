@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.options import Seconds
@@ -130,7 +131,7 @@ def _check_path(path: str) -> None:
         if is_new:
             os.unlink(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 CONNECTORS = (Connector("jsonl", JSONLSink, (Form("jsonl:PATH", JSONLSink.guarantee),)),)

@@ -7,7 +7,7 @@ from typing import Any
 
 from loco_stream.connectors._base.buffered_sink import AT_LEAST_ONCE, BufferedSink, encode
 from loco_stream.connectors._base.connector import Connector, Form, with_tls
-from loco_stream.connectors._base.extras import KAFKA, client_log
+from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
 
@@ -81,7 +81,7 @@ class KafkaSink(BufferedSink):
             "linger.ms": 0,
             "log_level": 0,
             "message.timeout.ms": int(timeout * 1000),
-            **_login(user, secret, tls),
+            **kafka_login(user, secret, "PLAIN", tls),
         }
         if ca is not None:
             self._settings["ssl.ca.location"] = ca
@@ -121,17 +121,6 @@ class KafkaSink(BufferedSink):
             self._producer.purge()
             self._producer.flush(0)
             self._producer = None
-
-
-def _login(user: str | None, secret: str | None, tls: bool) -> dict[str, Any]:
-    if user is None:
-        return {"security.protocol": "ssl"} if tls else {}
-    return {
-        "security.protocol": "sasl_ssl" if tls else "sasl_plaintext",
-        "sasl.mechanism": "PLAIN",
-        "sasl.username": user,
-        "sasl.password": secret or "",
-    }
 
 
 CONNECTORS = with_tls(

@@ -38,8 +38,7 @@ class MLflowSink(BufferedSink):
     logged every 5 s at the count of labelled rows, and at the end the scores since then. The report
     is the artifact ``report.json``. With a checkpoint folder, the newest checkpoint is the artifact
     ``model/model.loco``, which `loco_stream.load` reads. A resumed run continues its run of MLflow.
-    The telemetry of the library is off unless the environment variable ``MLFLOW_DISABLE_TELEMETRY``
-    says otherwise.
+    The telemetry of the library is off unless ``MLFLOW_DISABLE_TELEMETRY`` is set to ``false``.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ class MLflowSink(BufferedSink):
     Raises
     ------
     ConfigError
-        There is no URI, or a kind of record that MLflow has no place for is asked for.
+        There is no URI, or `only` names a kind of record that MLflow has no place for.
     SourceError
         The library is not installed.
 

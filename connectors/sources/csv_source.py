@@ -18,7 +18,7 @@ from loco_stream.connectors._base.extras import has_pyarrow
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import Columns, Part, check_header, check_speed
+from loco_stream.connectors._base.table_source import Columns, TablePart, check_header, check_speed
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._base.values import number, parse_cell
@@ -248,12 +248,12 @@ class CSVSource(TextSource):
     def _parse_text(self, cell: str) -> Any:
         return parse_cell(self._point(cell))
 
-    def _parts(self, start: int) -> Generator[Part] | None:
+    def _parts(self, start: int) -> Generator[TablePart] | None:
         if self._tail is not None or self._columns is None:
             return None
         return self._read_parts(start)
 
-    def _read_parts(self, start: int) -> Generator[Part]:
+    def _read_parts(self, start: int) -> Generator[TablePart]:
         self._lines = lines = FileLines(self.path, self._encoding)
         self._bad.clear()
         try:
@@ -344,7 +344,7 @@ def _with_point(cell: str) -> str:
 
 
 class _ReadBefore:
-    """Rows up to the end of what an earlier run has read, with one more; see `Part`."""
+    """Rows up to the end of what an earlier run has read, with one more; see `TablePart`."""
 
     table = None
     parse = None
@@ -373,7 +373,7 @@ class _ReadBefore:
 
 
 class _CSVPart:
-    """Some lines of a recording; see `Part`.
+    """Some lines of a recording; see `TablePart`.
 
     Attributes
     ----------

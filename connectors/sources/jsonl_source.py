@@ -24,7 +24,7 @@ __all__ = ["CONNECTORS", "JSONLSource"]
 _Value = float | int | bool | str | None
 
 
-class _Row(msgspec.Struct):
+class _LineRow(msgspec.Struct):
     """A line of the form that JSON messages have."""
 
     x: dict[str, _Value]
@@ -33,14 +33,14 @@ class _Row(msgspec.Struct):
     id: int | float | str | None = None
 
 
-class _Label(msgspec.Struct):
+class _LineLabel(msgspec.Struct):
     id: int | float | str
     label: _Value | dict[str, float | int | None]
 
 
 _FLAT = msgspec.json.Decoder(dict[str, _Value])
-_ROW = msgspec.json.Decoder(_Row)
-_LABEL = msgspec.json.Decoder(_Label)
+_ROW = msgspec.json.Decoder(_LineRow)
+_LABEL = msgspec.json.Decoder(_LineLabel)
 
 
 class JSONLSource(TextSource):

@@ -16,7 +16,7 @@ from loco_stream.connectors._base.broker_source import (
     BrokerSource,
 )
 from loco_stream.connectors._base.connector import Connector, Form
-from loco_stream.connectors._base.extras import KAFKA, client_log
+from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
 from loco_stream.connectors.ls1.wire import MAGIC
@@ -33,8 +33,8 @@ _SESSION_MS = 10_000
 _PROBE_SECONDS = 1.0  # between two looks whether an outage is over
 _log = logging.getLogger(__name__)
 
-Part: TypeAlias = tuple[str, int]  # topic and partition
-Offsets: TypeAlias = dict[Part, int]
+Partition: TypeAlias = tuple[str, int]  # topic and partition
+Offsets: TypeAlias = dict[Partition, int]
 
 
 class KafkaSource(BrokerSource):
@@ -130,7 +130,9 @@ class KafkaSource(BrokerSource):
         self._error = ""  # most recent sentence of the client
         self._probe_at = 0.0
         self._assign_error: SourceError | None = None
-        login = {"bootstrap.servers": f"{host}:{port}", **_login(username, mechanism, tls)}
+        secret = None if username is None else password("KAFKA")
+        account = kafka_login(username, secret, mechanism, tls)
+        login = {"bootstrap.servers": f"{host}:{port}", **account}
         self._where = f"{host}:{port}"
         self._client = self._connect(login)
         self._topic_id = self._find_topic_id(login)
@@ -160,7 +162,7 @@ class KafkaSource(BrokerSource):
             ) from None
         return client
 
-    def _find_partitions(self, client: Any) -> list[Part]:
+    def _find_partitions(self, client: Any) -> list[Partition]:
         """Return the partitions to read; raises `SourceError` for a topic without them."""
         found = {}
         for name in self._topics:
@@ -206,7 +208,7 @@ class KafkaSource(BrokerSource):
         _log.info("Kafka broker %s: %s", self._where, self._error)
 
     def _probe(self) -> None:
-        """Find out whether an outage is over: the client does not say it."""
+        """Find out whether an outage is over: the client does not report it."""
         now = time.monotonic()
         if now < self._probe_at:
             return
@@ -277,7 +279,7 @@ class KafkaSource(BrokerSource):
         """Leave the group, and close the connections."""
         self._client.close()
 
-    def _part(self, part: Part, offset: int) -> Any:
+    def _part(self, part: Partition, offset: int) -> Any:
         return self._kafka.TopicPartition(*part, offset)
 
     def _start(self) -> None:
@@ -287,7 +289,7 @@ class KafkaSource(BrokerSource):
         else:
             self._client.subscribe(self._topics, on_assign=self._on_assign)
 
-    def _watermarks(self, partition: Part) -> tuple[int, int] | None:
+    def _watermarks(self, partition: Partition) -> tuple[int, int] | None:
         """Return first offset and end of a partition; None if the broker does not answer."""
         try:
             first, end = self._client.get_watermark_offsets(
@@ -297,13 +299,13 @@ class KafkaSource(BrokerSource):
             return None
         return first, end
 
-    def _start_offset(self, partition: Part) -> int:
+    def _start_offset(self, partition: Partition) -> int:
         """Return the offset to read next; messages that the broker no longer has are counted.
 
         Raises
         ------
         SourceError
-            The broker seems to have fewer messages than were read, and does not say whether the
+            The broker seems to have fewer messages than were read, and does not report whether the
             topic is the same.
         """
         ours = self._offsets.get(partition)
@@ -317,7 +319,7 @@ class KafkaSource(BrokerSource):
         if ours > end and not self._is_same_topic:
             raise SourceError(
                 f"partition {partition[1]} of topic {partition[0]!r} ends at {end} according to "
-                f"the broker, and was read up to {ours}. The broker does not say whether the "
+                f"the broker, and was read up to {ours}. The broker does not report whether the "
                 "topic is the same: with a new checkpoint folder it is read from its beginning"
             )
         self._sources.count_gap(max(0, first - ours))
@@ -381,17 +383,6 @@ class KafkaSource(BrokerSource):
             if name == self._label_header and value is not None:
                 return parse_cell(value.decode("utf-8", "replace"))
         return None
-
-
-def _login(username: str | None, mechanism: str, tls: bool) -> dict[str, str]:
-    if username is None:
-        return {"security.protocol": "SSL" if tls else "PLAINTEXT"}
-    return {
-        "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
-        "sasl.mechanism": mechanism,
-        "sasl.username": username,
-        "sasl.password": password("KAFKA") or "",
-    }
 
 
 CONNECTORS = (

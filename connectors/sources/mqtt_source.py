@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.broker_source import (
     BATCH,
     CONNECT_SECONDS,
@@ -153,8 +154,9 @@ class MQTTSource(BrokerSource):
             while not (self._is_subscribed or self._refusal) and time.monotonic() < deadline:
                 client.loop(TICK)
         except (OSError, ValueError) as e:
-            reason = getattr(e, "strerror", None) or e
-            raise SourceError(f"cannot reach the MQTT broker {self._where}: {reason}") from None
+            raise SourceError(
+                f"cannot reach the MQTT broker {self._where}: {reason_of(e)}"
+            ) from None
         if not self._is_subscribed:
             client.disconnect()
             why = self._refusal or f"no answer within {CONNECT_SECONDS:g} s"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import (
     BATCH,
@@ -85,9 +86,9 @@ class NATSSource(BrokerSource):
             raise ConfigError("`subject` must be a subject such as sensors.>, got an empty one")
         self._nats = NATS.load()
         self._where = f"{host}:{port}"
-        self._cursors = [_Cursor(subject)]
+        self._cursors = [_SubjectCursor(subject)]
         if labels is not None:
-            self._cursors.append(_Cursor(labels))
+            self._cursors.append(_SubjectCursor(labels))
             self._name_labels(f"the subject {labels}")
         self._asyncio = AsyncClient("nats")
         try:
@@ -119,8 +120,9 @@ class NATSSource(BrokerSource):
         except (OSError, TimeoutError, self._nats.errors.Error) as e:
             with suppress(TimeoutError, self._nats.errors.Error):
                 self._asyncio.run(client.close(), _CALL_SECONDS)
-            reason = getattr(e, "strerror", None) or e
-            raise SourceError(f"cannot reach the NATS server {self._where}: {reason}") from None
+            raise SourceError(
+                f"cannot reach the NATS server {self._where}: {reason_of(e)}"
+            ) from None
         return client
 
     def _find_stream(self, subject: str) -> str:
@@ -162,7 +164,7 @@ class NATSSource(BrokerSource):
                 self._asyncio.run(self._client.close(), _CALL_SECONDS)
         self._asyncio.close()
 
-    def _unsubscribe(self, cursor: _Cursor) -> None:
+    def _unsubscribe(self, cursor: _SubjectCursor) -> None:
         subscription = cursor.subscription
         cursor.subscription = None
         if subscription is None:
@@ -184,7 +186,7 @@ class NATSSource(BrokerSource):
             self._note_lost("the server does not answer")
         return [self._message(cursor, message) for cursor, message in messages]
 
-    def _messages(self, cursor: _Cursor) -> Sequence[Any]:
+    def _messages(self, cursor: _SubjectCursor) -> Sequence[Any]:
         if cursor.subscription is None:
             cursor.subscription = self._subscribe(cursor)
         timeout = TICK / len(self._cursors)
@@ -196,7 +198,7 @@ class NATSSource(BrokerSource):
             return ()
         return found
 
-    def _subscribe(self, cursor: _Cursor) -> Any:
+    def _subscribe(self, cursor: _SubjectCursor) -> Any:
         """Create a consumer that begins after the cursor.
 
         Raises
@@ -215,7 +217,7 @@ class NATSSource(BrokerSource):
         call = self._jetstream.pull_subscribe(cursor.subject, stream=cursor.stream, config=config)
         return self._asyncio.run(call, _CALL_SECONDS)
 
-    def _check_reached(self, cursor: _Cursor) -> None:
+    def _check_reached(self, cursor: _SubjectCursor) -> None:
         """Count the messages after the cursor that the server no longer has."""
         info = self._asyncio.run(self._jetstream.stream_info(cursor.stream), _CALL_SECONDS)
         if info.state.last_seq < cursor.seq:
@@ -228,7 +230,7 @@ class NATSSource(BrokerSource):
         if only_subject and cursor is self._cursors[0] and cursor.seq:
             self._sources.count_gap(max(0, info.state.first_seq - cursor.seq - 1))
 
-    def _message(self, cursor: _Cursor, message: Any) -> Event | None:
+    def _message(self, cursor: _SubjectCursor, message: Any) -> Event | None:
         meta = message.metadata
         seq = meta.sequence.stream
         if seq <= cursor.seq:
@@ -245,7 +247,7 @@ class NATSSource(BrokerSource):
         )
 
 
-class _Cursor:
+class _SubjectCursor:
     """How far one subject was read, and the subscription to it."""
 
     def __init__(self, subject: str) -> None:

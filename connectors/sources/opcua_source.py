@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import CONNECT_SECONDS, TICK, BrokerSource
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
-from loco_stream.connectors._base.values import plain
+from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
@@ -112,8 +113,9 @@ class OPCUASource(BrokerSource):
             self._asyncio.close()
             if isinstance(e, SourceError):
                 raise
-            reason = getattr(e, "strerror", None) or e or type(e).__name__
-            raise SourceError(f"cannot reach the OPC UA server {self._url}: {reason}") from None
+            raise SourceError(
+                f"cannot reach the OPC UA server {self._url}: {reason_of(e)}"
+            ) from None
 
     async def _connect(self) -> None:
         client = self._opcua.Client(self._url, timeout=CONNECT_SECONDS)
@@ -135,7 +137,7 @@ class OPCUASource(BrokerSource):
         self._client = client
 
     async def _variables(self, client: Any) -> dict[str, Any]:
-        """Return the variables to read, by name; of a folder those in it.
+        """Return the variables to read, by name; those in a folder if a node is one.
 
         Raises
         ------
@@ -175,7 +177,7 @@ class OPCUASource(BrokerSource):
         status = data.monitored_item.Value.StatusCode
         is_good = status is None or status.is_good()
         with self._lock:
-            self._values[self._names[node.nodeid]] = plain(value) if is_good else None
+            self._values[self._names[node.nodeid]] = plain_scalar(value) if is_good else None
             self._changed = True
             self._changed_at = time.time()
 
@@ -239,7 +241,7 @@ class OPCUASource(BrokerSource):
         client = self._client
         self._client = None
         if client is not None:
-            with suppress(Exception):  # it is gone
+            with suppress(Exception):  # the server may be gone
                 self._asyncio.run(client.disconnect(), _CALL_SECONDS)
 
     def close(self) -> None:

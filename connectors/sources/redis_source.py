@@ -28,7 +28,7 @@ __all__ = ["CONNECTORS", "RedisSource"]
 _TRIM_CHECK_SECONDS = 1.0
 _BEGINNING = "0-0"
 _ALONE = "exactly once (resumes from the entry id)"
-_Entry: TypeAlias = tuple["_Cursor", bytes, Mapping[bytes, bytes] | None]
+_Entry: TypeAlias = tuple["_StreamCursor", bytes, Mapping[bytes, bytes] | None]
 _GROUP = "exactly once (entries are acknowledged when learned and durable)"
 
 
@@ -109,9 +109,9 @@ class RedisSource(BrokerSource):
         self._consumer = consumer
         self.needs_log = group is not None  # an acknowledged entry is not delivered again
         self.guarantee = _ALONE if group is None else _GROUP
-        self._cursors = {stream: _Cursor(stream)}
+        self._cursors = {stream: _StreamCursor(stream)}
         if labels is not None:
-            self._cursors[labels] = _Cursor(labels)
+            self._cursors[labels] = _StreamCursor(labels)
             self._name_labels(f"the stream {labels}")
         self._n_read = 0  # rows' entries before the next one, as the server counts
         self._reads_pending = group is not None  # entries not acknowledged yet are read first
@@ -187,7 +187,7 @@ class RedisSource(BrokerSource):
         for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
             self._ack(cursor, _parse_id(str(position.get(name, _BEGINNING))))
 
-    def _ack(self, cursor: _Cursor, reached: tuple[int, int]) -> None:
+    def _ack(self, cursor: _StreamCursor, reached: tuple[int, int]) -> None:
         ids = [entry for entry in cursor.unacked if _parse_id(entry.decode()) <= reached]
         try:
             if ids:
@@ -249,7 +249,7 @@ class RedisSource(BrokerSource):
         ]
 
     def _entry(
-        self, cursor: _Cursor, number: bytes, fields: Mapping[bytes, bytes] | None
+        self, cursor: _StreamCursor, number: bytes, fields: Mapping[bytes, bytes] | None
     ) -> Event | None:
         entry = number.decode()
         parsed = _parse_id(entry)
@@ -310,7 +310,7 @@ class RedisSource(BrokerSource):
             self._n_read = n_gone
 
 
-class _Cursor:
+class _StreamCursor:
     """How far one stream was read.
 
     Attributes

@@ -14,8 +14,8 @@ from typing import Any
 from loco_stream._problems import TARGETS, plain_label
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.connector import Connector, Form
-from loco_stream.connectors._base.numbered_source import Row, RowSource
-from loco_stream.connectors._base.values import event_time, plain
+from loco_stream.connectors._base.numbered_source import RowSource, SourceRow
+from loco_stream.connectors._base.values import event_time, plain_scalar
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Schema
 
@@ -66,12 +66,14 @@ class RiverSource(RowSource):
         self.dataset = dataset
         self.n_rows = dataset.n_samples
 
-    def _rows(self, start: int) -> Iterator[Row]:
+    def _rows(self, start: int) -> Iterator[SourceRow]:
         # A copy: some generators change while they are read.
         rows = iter(copy.deepcopy(self.dataset))
         try:
             for x, y in islice(rows, start, None):
-                yield Row({k: plain(v) for k, v in x.items()}, plain_label(y), _time_of(x))
+                yield SourceRow(
+                    {k: plain_scalar(v) for k, v in x.items()}, plain_label(y), _time_of(x)
+                )
         finally:
             with warnings.catch_warnings():
                 # River closes its file only at the end of the stream.

@@ -13,12 +13,12 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from loco_stream._joins import join_blocks
 from loco_stream._text import did_you_mean
-from loco_stream.connectors._base.block_merge import merged
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.field_selection import FieldSelection
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.ls1.connections import ConnectionLimiter
 from loco_stream.connectors.ls1.limits import Limits
@@ -168,7 +168,7 @@ class ZMQSource(Source):
         drop: Sequence[str] = (),
         use: Sequence[str] = (),
     ) -> None:
-        fields = Fields(keep=tuple(keep), drop=tuple(drop), use=tuple(use))
+        fields = FieldRoles(keep=tuple(keep), drop=tuple(drop), use=tuple(use))
         self.used = fields.use
         self._selection = FieldSelection(fields)
         check_positive(idle=idle, max=max, rate=rate)
@@ -336,10 +336,10 @@ class ZMQSource(Source):
                 n_rows += len(event.X) if isinstance(event, Block) else 1
         self._rows_left -= n_rows
         if self._session is None:
-            return merged(events)
+            return join_blocks(events)
         self._send_outbox()
         requests = self._session.requests.take(max(n_rows, _MIN_REQUEST_ROWS))
-        return [*merged(events), *map(self._selection.of_request, requests)]
+        return [*join_blocks(events), *map(self._selection.of_request, requests)]
 
     def _take(self, frames: list[bytes], key: str, fd: int) -> Event | None:
         """Return the event in a message, of the sender's key and connection."""

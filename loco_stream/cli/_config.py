@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from loco_stream._text import did_you_mean
+from loco_stream._text import did_you_mean, reason_of
 from loco_stream.cli._option_group import given, headings_of
 from loco_stream.errors import ConfigError
 
@@ -45,7 +45,7 @@ class ConfiguredCommand(click.Command):
     Attributes
     ----------
     arguments
-        What the help says of arguments, by name.
+        Help of the arguments, by name.
     """
 
     arguments: Mapping[str, str] = {}
@@ -114,7 +114,7 @@ def read_config(path: str) -> Config:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+        raise ConfigError(f"cannot read {path}: {reason_of(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} must be TOML: {error}") from None
 

@@ -16,7 +16,7 @@ from loco_stream.cli._dashboard_options import FleetPageOptions, fleet_page_opti
 from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
-from loco_stream.cli._forecasting import ForecastOptions, check_target, forecast_options
+from loco_stream.cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import flag, given, option_group, with_stored
@@ -241,7 +241,7 @@ def command(
     fleet: FleetOptions,
     state: StateOptions,
     reading: SourceOptions,
-    forecasting: ForecastOptions,
+    forecasting: ForecastingOptions,
     alarms: BesideOptions,
     outputs: SinkOptions,
     page: FleetPageOptions,
@@ -385,7 +385,7 @@ def _open(
     options: FleetOptions,
     state: StateOptions,
     model: LearningOptions,
-    others: tuple[ForecastOptions, BesideOptions],
+    others: tuple[ForecastingOptions, BesideOptions],
     reader: SourceReader,
     stored: Settings | None,
 ) -> Fleet:
@@ -461,7 +461,7 @@ def _with_detectors(
 def _with_forecasters(
     options: FleetOptions,
     model: LearningOptions,
-    forecasting: ForecastOptions,
+    forecasting: ForecastingOptions,
     stored: Settings | None,
 ) -> _Beginning:
     """Return what a fleet of forecasters is begun with."""
@@ -515,7 +515,7 @@ def _initial_model(
         if task_of(saved) != task:
             raise ConfigError(
                 f"`--template` must be a model for {task}, got a {type(saved).__name__}; --task "
-                "says what the labels are"
+                "sets what the labels are"
             )
         return saved
     # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.estimators.forecaster import LOCOForecaster
 
-__all__ = ["ForecastOptions", "check_target", "forecast_options", "forecasting_engine"]
+__all__ = ["ForecastingOptions", "check_target", "forecast_options", "forecasting_engine"]
 
 _OWN = ("hidden_sizes", "memory", "max_delay")  # parameters of the forecaster that --set takes
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastOptions:
+class ForecastingOptions:
     """How far the target column is forecast, and which seasons it has."""
 
     forecast: int | None
@@ -91,7 +91,7 @@ class ForecastOptions:
 
 forecast_options = option_group(
     "forecasting",
-    ForecastOptions,
+    ForecastingOptions,
     click.option(
         "--forecast",
         type=click.IntRange(1, 512),
@@ -120,7 +120,7 @@ def check_target(reader: SourceReader) -> None:
 
 def forecasting_engine(
     reader: SourceReader,
-    forecasting: ForecastOptions,
+    forecasting: ForecastingOptions,
     model: LearningOptions,
     scoring: ScoreOptions,
     alarms: BesideOptions,

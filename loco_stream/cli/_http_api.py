@@ -13,15 +13,15 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.cli._network_options import NetworkOptions
-    from loco_stream.connectors._base.fields import Fields
+    from loco_stream.connectors._base.fields import FieldRoles
     from loco_stream.stream import Source
 
 __all__ = ["http_api"]
 
 
-def _fields(query: str) -> Fields:
+def _fields(query: str) -> FieldRoles:
     """Return the roles of columns in the options of the address."""
-    from loco_stream.connectors._base.fields import Fields, check_target
+    from loco_stream.connectors._base.fields import FieldRoles, check_target
     from loco_stream.connectors._base.options import TEXT, Option, convert, split_query
 
     names = ("target", "time", "id", "keep", "drop", "use")
@@ -31,7 +31,7 @@ def _fields(query: str) -> Fields:
         value = convert("http", options, name, text or "")
         chosen[name] = tuple(value.split(",")) if name in ("keep", "drop", "use") else value
     check_target(chosen.get("target", ""))
-    return Fields(**chosen)
+    return FieldRoles(**chosen)
 
 
 def _split(address: str) -> tuple[str, int, str]:

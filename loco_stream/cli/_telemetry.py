@@ -46,7 +46,7 @@ class TelemetryOptions:
 
 
 class _ExportHandler(logging.Handler):
-    """Says at most once a minute that an export failed; the SDK says it for each attempt."""
+    """Logs a failed export at most once a minute; the SDK logs each attempt."""
 
     def __init__(self, endpoint: str) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from loco_stream.cli._engine_run import (
     stored_options,
 )
 from loco_stream.cli._forecasting import (
-    ForecastOptions,
+    ForecastingOptions,
     forecast_options,
     forecasting_engine,
 )
@@ -219,7 +219,7 @@ def command(
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
-    forecasting: ForecastOptions,
+    forecasting: ForecastingOptions,
     alarms: BesideOptions,
     page: DashboardOptions,
     network: NetworkOptions,

@@ -19,7 +19,7 @@ from loco_stream.cli._engine_run import (
     log_findings,
     stored_options,
 )
-from loco_stream.cli._forecasting import ForecastOptions, forecast_options, forecasting_engine
+from loco_stream.cli._forecasting import ForecastingOptions, forecast_options, forecasting_engine
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
@@ -87,7 +87,7 @@ def command(
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
-    forecasting: ForecastOptions,
+    forecasting: ForecastingOptions,
     alarms: BesideOptions,
     page: DashboardOptions,
     network: NetworkOptions,

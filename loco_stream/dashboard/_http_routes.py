@@ -82,7 +82,7 @@ Body = TypeVar("Body", PredictBody, LearnBody)
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 
-class _Routes:
+class _ApiRoutes:
     """The endpoints; each returns what becomes the JSON of the response."""
 
     def __init__(self, service: Service, inbox: Inbox, lines: LineReader | None) -> None:
@@ -278,7 +278,7 @@ def http_app(
     lines
         Reads rows in the line protocol of InfluxDB; None if its library is not installed.
     """
-    routes = _Routes(service, inbox, lines)
+    routes = _ApiRoutes(service, inbox, lines)
     return Starlette(
         routes=[
             Route("/predict", _json(routes.predict, token), methods=["POST"]),

@@ -134,7 +134,7 @@ class RequireToken:
         await refusal(scope, receive, send)
 
 
-class _Routes:
+class _PageRoutes:
     """The endpoints of the page."""
 
     def __init__(
@@ -202,7 +202,7 @@ def page_app(
     token
         Token that every request must show; None needs none.
     """
-    routes = _Routes(pages, actions, compared)
+    routes = _PageRoutes(pages, actions, compared)
     return Starlette(
         routes=[
             Route("/", routes.index),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -160,8 +161,7 @@ def listen(host: str, port: int, purpose: str) -> socket.socket:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()
-        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot {purpose} at {host}:{port}: {reason}; choose another port"
+            f"cannot {purpose} at {host}:{port}: {reason_of(error)}; choose another port"
         ) from error
     return listener

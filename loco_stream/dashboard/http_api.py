@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from loco_stream.connectors._base.fields import DEFAULT_FIELDS, Fields
+from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
 from loco_stream.connectors.line_protocol import LineReader
 from loco_stream.dashboard._server import (
     LOOPBACK,
@@ -65,7 +65,7 @@ class HttpApi:
         token: str | None = None,
         *,
         allowed_hosts: Sequence[str] = (),
-        fields: Fields = DEFAULT_FIELDS,
+        fields: FieldRoles = DEFAULT_FIELDS,
     ) -> None:
         is_local = host in LOOPBACK
         if not is_local and token is None:
@@ -94,7 +94,7 @@ class HttpApi:
         self._server.close()
 
 
-def _line_reader(fields: Fields) -> LineReader | None:
+def _line_reader(fields: FieldRoles) -> LineReader | None:
     try:
         return LineReader(fields)
     except SourceError:  # its library is not installed

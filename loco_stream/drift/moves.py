@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry, kernel
+from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import CheckpointError
 
 __all__ = ["FeatureMoves"]
@@ -17,28 +18,24 @@ RECENT_RATE = 1.0 / 30.0
 WARM_UP = 100  # values of a feature before it is judged
 STUCK_SCORE = 12.0  # -log10 of the probability of a run, from which the feature is stuck
 
-N_VALUES = 0  # columns of the figures of a feature
-MEAN = 1
-VARIANCE = 2
-RECENT = 3
-LAST = 4
-RUN = 5
-LONGEST = 6
-N_SAME = 7
-N_FIGURES = 8
+# Of a feature: its values, their mean and variance, the recent mean, the last value, the length of
+# the run of equal values, the longest run that has ended, and the repetitions in such runs.
+FIGURES = struct_dtype(
+    "n_values", "level", "variance", "recent", "last", "run", "longest", "n_same"
+)
+_N_FIGURES = len(FIGURES.fields or ())
 
 
 @entry
-def learn_moves(X, figures):  # type: ignore[no-untyped-def]
+def learn_moves(X: NDArray[np.float64], figures: NDArray[np.record]) -> int:
     """Learn rows in order; return the last feature that was found stuck in them, or -1.
 
     Parameters
     ----------
-    X : float64 (n, n_features)
-        The rows; NaN or infinite values are missing.
-    figures : float64 (n_features, N_FIGURES)
-        Of each feature: values, mean, variance, recent mean, last value, length of the run of equal
-        values, longest run that has ended, and repetitions in such runs.
+    X
+        (n, n_features): the rows; NaN or infinite values are missing.
+    figures
+        (n_features,) of `FIGURES`.
     """
     stuck = -1
     for i in range(X.shape[0]):
@@ -49,33 +46,33 @@ def learn_moves(X, figures):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _learn_row(x, figures):  # type: ignore[no-untyped-def]
-    """Learn one row, float64 (n_features,); otherwise as `learn_moves`."""
+def _learn_row(x: NDArray[np.float64], figures: NDArray[np.record]) -> int:
+    """Learn one row, (n_features,); otherwise as `learn_moves`."""
     stuck = -1
     for j in range(x.size):
         value = x[j]
         if not abs(value) < math.inf:
             continue
         own = figures[j]
-        n = own[N_VALUES]
-        if n > 0.0 and value == own[LAST]:
-            before = -own[RUN] * math.log10((own[N_SAME] + 1.0) / (n - own[RUN] + 2.0))
-            own[RUN] += 1.0
-            score = -own[RUN] * math.log10((own[N_SAME] + 1.0) / (n + 1.0 - own[RUN] + 2.0))
-            is_new = before < STUCK_SCORE or own[RUN] == own[LONGEST] + 1.0
-            if n >= WARM_UP and own[RUN] > own[LONGEST] and score >= STUCK_SCORE and is_new:
+        n = own.n_values
+        if n > 0.0 and value == own.last:
+            before = -own.run * math.log10((own.n_same + 1.0) / (n - own.run + 2.0))
+            own.run += 1.0
+            score = -own.run * math.log10((own.n_same + 1.0) / (n + 1.0 - own.run + 2.0))
+            is_new = before < STUCK_SCORE or own.run == own.longest + 1.0
+            if n >= WARM_UP and own.run > own.longest and score >= STUCK_SCORE and is_new:
                 stuck = j
         else:
-            own[LONGEST] = max(own[LONGEST], own[RUN])
-            own[N_SAME] += own[RUN]
-            own[RUN] = 0.0
-            own[LAST] = value
-        own[N_VALUES] = n + 1.0
+            own.longest = max(own.longest, own.run)
+            own.n_same += own.run
+            own.run = 0.0
+            own.last = value
+        own.n_values = n + 1.0
         usual = max(1.0 / (n + 1.0), USUAL_RATE)
-        deviation = value - own[MEAN]
-        own[MEAN] += usual * deviation
-        own[VARIANCE] += usual * ((1.0 - usual) * deviation * deviation - own[VARIANCE])
-        own[RECENT] += max(1.0 / (n + 1.0), RECENT_RATE) * (value - own[RECENT])
+        deviation = value - own.level
+        own.level += usual * deviation
+        own.variance += usual * ((1.0 - usual) * deviation * deviation - own.variance)
+        own.recent += max(1.0 / (n + 1.0), RECENT_RATE) * (value - own.recent)
     return stuck
 
 
@@ -100,7 +97,7 @@ class FeatureMoves:
     """
 
     def __init__(self, n_features: int) -> None:
-        self.figures = np.zeros((n_features, N_FIGURES))
+        self.figures = np.zeros(n_features, FIGURES)
 
     def update_rows(self, X: NDArray[np.float64]) -> int:
         """Take rows, (n, n_features); return the last feature found stuck in them, or -1."""
@@ -109,7 +106,7 @@ class FeatureMoves:
 
     def run(self, feature: int) -> int:
         """Return for how many rows a feature has repeated its value."""
-        return int(self.figures[feature, RUN])
+        return int(self.figures["run"][feature])
 
     def most_moved(self, most: int = 3) -> list[int]:
         """Return the features whose recent level is furthest from the usual one, furthest first.
@@ -117,21 +114,25 @@ class FeatureMoves:
         Only features that moved at least half as far as the first one are returned.
         """
         own = self.figures
-        deviations = np.sqrt(np.maximum(own[:, VARIANCE], 1e-300))
+        deviations = np.sqrt(np.maximum(own["variance"], 1e-300))
         moves = np.where(
-            own[:, N_VALUES] >= WARM_UP, np.abs(own[:, RECENT] - own[:, MEAN]) / deviations, 0.0
+            own["n_values"] >= WARM_UP, np.abs(own["recent"] - own["level"]) / deviations, 0.0
         )
         order = np.argsort(-moves, kind="stable")[:most]
         return [int(j) for j in order if moves[j] > 0.0 and moves[j] >= 0.5 * moves[order[0]]]
 
+    def export_state(self) -> NDArray[np.float64]:
+        """Return a copy of the figures, (n_features, 8)."""
+        return self.figures.view(np.float64).reshape(-1, _N_FIGURES).copy()
+
     def restore_state(self, figures: NDArray[np.float64]) -> None:
-        """Continue from saved `figures`.
+        """Continue from what `export_state` returned.
 
         Raises
         ------
         CheckpointError
             The array has another shape.
         """
-        if figures.shape != self.figures.shape:
+        if figures.shape != (len(self.figures), _N_FIGURES):
             raise CheckpointError("the saved moves of the features have another shape")
-        self.figures = figures.astype(np.float64)
+        self.figures.view(np.float64)[:] = figures.ravel()

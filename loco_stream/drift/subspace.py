@@ -155,7 +155,9 @@ def _fill(array, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _standardise(x, mean, variance, inverse, buckets, signs, folded, rate):  # type: ignore[no-untyped-def]
+def _standardise(  # type: ignore[no-untyped-def]
+    x, mean, variance, inverse, buckets, signs, folded, rate
+):
     """Fill `folded` with the standardised row, and update mean and variance.
 
     Arrays as for `observe`, `rate` float64. Missing values count as average.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence.content import Array, Saved, State
@@ -45,7 +46,7 @@ class CheckpointFolder:
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
-                f"cannot use the checkpoint folder {self.path}: {error.strerror or error}"
+                f"cannot use the checkpoint folder {self.path}: {reason_of(error)}"
             ) from error
         try:
             _lock(self._lock, self.path)

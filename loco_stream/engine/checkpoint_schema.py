@@ -163,7 +163,7 @@ class _RowIds(TypedDict):
     used: list[tuple[str, str]]
 
 
-class _Pending(TypedDict):
+class _PendingState(TypedDict):
     expired: int
     orphaned: int
     features: list[object]
@@ -186,7 +186,7 @@ class _Trainer(_SeveralTargets):
     n_unusable: _Count
     n_drifts: _Count
     last_drift: int | None
-    pending: _Pending
+    pending: _PendingState
 
 
 class _Delayed(TypedDict):
@@ -217,7 +217,7 @@ class _TextColumns(TypedDict):
     odd: list[tuple[object, int, int, str, list[str]]]
 
 
-class _Events(TypedDict):
+class _EventsState(TypedDict):
     n_rows: _Count
     text_columns: _TextColumns
     n_rejected: _Count
@@ -266,7 +266,7 @@ class Checkpoint(_Watched):
     measures: _Measures
     monitor: _Monitor
     trainer: _Trainer
-    events: _Events
+    events: _EventsState
     version: str
     source: str
     schema: object

@@ -407,14 +407,14 @@ class StreamEngine:
         return self.report
 
     def _begin(self) -> None:
-        """Open the store, and tell sinks and watchers what the run is made of."""
+        """Open the store, and notify sinks and watchers of the start of the run."""
         self._commits.open()
         self._n_resumed = self._handler.n_rows
         self._listeners.begin(self._facts())
         self._board.update(self)
 
     def _facts(self) -> dict[str, Any]:
-        """Return what sinks are told of the run before its first row."""
+        """Return the description of the run that sinks get before its first row."""
         estimator: Any = self._trainer.adapter.estimator
         params = estimator.get_params() if hasattr(estimator, "get_params") else {}
         return {

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._text import counted
 from loco_stream.engine.row import Features, Values
 from loco_stream.engine.unused_log import MALFORMED
 from loco_stream.numbers import to_number
@@ -94,7 +95,7 @@ class DataQuality:
     def count_request(self, names: Iterable[Hashable], known: Features | None, rows: int) -> None:
         """Compare the features of rows to predict with those of the model; from any thread.
 
-        `known` is None if the model does not say.
+        `known` is None if the model does not list them.
         """
         if known:
             self._requests.count(tuple(names), known, rows)
@@ -165,9 +166,10 @@ class DataQuality:
         if skipped:
             kinds = ", ".join(f"{n:,} {kind}" for kind, n in skipped.items())
             last = self.last_error("skipped")
-            yield f"{_rows(sum(skipped.values()))} left out ({kinds}); the last error: {last}"
+            rows = counted(sum(skipped.values()), "row")
+            yield f"{rows} left out ({kinds}); the last error: {last}"
         if n_malformed:
-            messages = f"{n_malformed:,} message{'s' * (n_malformed > 1)}"
+            messages = counted(n_malformed, "message")
             yield f"{messages} not understood; the last error: {self.last_error('malformed')}"
         yield from self._column_sentences()
         if self._requests.unknown:
@@ -186,11 +188,12 @@ class DataQuality:
         worst = sorted(masked, key=lambda name: -masked[name] / self._rows.get(name, 1))
         for name in worst[:_SHOWN]:
             n = self._masked[name]
-            rows = self._rows.get(name, n)
-            if n >= rows:
-                yield f"column {name!r} had no {what} in any of {_rows(rows)} and was not learned"
+            n_rows = self._rows.get(name, n)
+            rows = counted(n_rows, "row")
+            if n >= n_rows:
+                yield f"column {name!r} had no {what} in any of {rows} and was not learned"
             else:
-                yield f"column {name!r} had no {what} in {n:,} of {_rows(rows)}"
+                yield f"column {name!r} had no {what} in {n:,} of {rows}"
         if len(worst) > _SHOWN:
             yield f"{len(worst) - _SHOWN} more columns had no {what} in some rows"
 
@@ -267,11 +270,7 @@ def _add(counts: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
     return counts
 
 
-def _rows(n: int) -> str:
-    return f"{n:,} row{'s' * (n != 1)}"
-
-
 def _listed(names: Mapping[Hashable, int]) -> str:
     """Return the first names with their rows."""
-    shown = ", ".join(f"{name!r} ({_rows(n)})" for name, n in list(names.items())[:_SHOWN])
+    shown = ", ".join(f"{name!r} ({counted(n, 'row')})" for name, n in list(names.items())[:_SHOWN])
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

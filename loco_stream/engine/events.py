@@ -363,7 +363,7 @@ class EventHandler:
         self.refuse({kind: rows}, reason)
 
     def set_aside(self, item: Event | Row, reason: str) -> None:
-        """Keep a refused row, and tell its source."""
+        """Keep a refused row, and notify its source."""
         self.quarantine.add(item, reason)
         for seq in _row_numbers(item):
             self._tell_source(item.source, seq, reason)

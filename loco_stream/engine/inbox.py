@@ -243,7 +243,7 @@ class Inbox:
         return taken
 
     def close(self) -> None:
-        """Refuse rows from now on, and tell those who wait that theirs are not learned."""
+        """Refuse rows from now on, and answer those who wait that theirs are not learned."""
         with self._arrived:
             self._is_closed = True
         for submission in self.take():
@@ -387,7 +387,7 @@ class InboxSource(Source):
             submission.resolve(self._refused)
 
     def refuse(self, source: str, seq: int, reason: str) -> None:
-        """Note that a row is refused: its sender is told, also when it sends the row again."""
+        """Note that a row is refused, which its sender learns also when it sends the row again."""
         if source != self._inbox.name and not source.startswith(f"{self._inbox.name}/"):
             self._source.refuse(source, seq, reason)
             return
@@ -431,7 +431,7 @@ class InboxSource(Source):
         self._source.reply(event, values, classes)
 
     def close(self) -> None:
-        """Close the source, and tell those who wait that their rows are not learned."""
+        """Close the source, and answer those who wait that their rows are not learned."""
         self._inbox.close()
         for submission in chain.from_iterable(filter(None, self._unacked)):
             submission.done.set_exception(InboxClosedError(_UNKNOWN))

@@ -1,4 +1,4 @@
-"""Watches a stream until its first label comes, and says what it waits for."""
+"""Watches a stream until its first label comes, and reports what it waits for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from loco_stream._text import listed
+from loco_stream._text import counted, listed
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample, Source
@@ -37,7 +37,7 @@ class LabelWatch:
     Parameters
     ----------
     source
-        Says where labels are expected.
+        Has the place where labels are expected.
     rows, seconds
         After so many rows without a label, or so long after the first of them, it warns.
     clock
@@ -108,7 +108,7 @@ class LabelWatch:
     @property
     def sentence(self) -> str:
         """What is missing: the number of rows, their fields, and where labels are expected."""
-        what = f"no label has come in {self.n:,} row{'s' * (self.n != 1)}"
+        what = f"no label has come in {counted(self.n, 'row')}"
         fields = f"; the rows have the fields {listed(list(self._names))}" if self._names else ""
         where = self._source.labels_from
         return f"{what}{fields}{f'; labels are expected in {where}' if where else ''}"

@@ -116,7 +116,7 @@ class ModelAdapter:
 
     @property
     def features(self) -> Features | None:
-        """Features that the model knows; None if it does not say."""
+        """Features that the model knows; None if it does not list them."""
         return getattr(self.model, "features", None) if self.takes_blocks else None
 
     @property
@@ -126,7 +126,7 @@ class ModelAdapter:
 
     @property
     def classes(self) -> Sequence[Label]:
-        """Classes that the model knows; none if it does not say."""
+        """Classes that the model knows; none if it does not list them."""
         known: Sequence[Label] = getattr(self.model, "classes", ()) if self.takes_blocks else ()
         return known
 
@@ -137,7 +137,7 @@ class ModelAdapter:
 
     @property
     def n_seen(self) -> int | None:
-        """Number of rows that the model has learned; None if it does not say."""
+        """Number of rows that the model has learned; None if it does not count them."""
         return getattr(self.model, "n_seen", None)
 
     @property

@@ -29,7 +29,7 @@ _COUNTS = (
 _log = logging.getLogger(__name__)
 
 
-class Watched(Protocol):
+class ShownEngine(Protocol):
     """What is shown of an engine."""
 
     source: Source
@@ -159,7 +159,7 @@ def _clock(seconds: float) -> str:
 class _Texts:
     """Texts on a running engine."""
 
-    def __init__(self, engine: Watched, max_samples: int | None) -> None:
+    def __init__(self, engine: ShownEngine, max_samples: int | None) -> None:
         self._engine = engine
         self._began = time.monotonic()
         self._countdown = Countdown(engine.source, max_samples)
@@ -188,7 +188,7 @@ class _Texts:
 
 
 @contextmanager
-def watch(engine: Watched, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
+def watch(engine: ShownEngine, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
     """Show the progress of an engine on a terminal or in a notebook, and log its alarms.
 
     This lasts until the block ends; the engine never waits for it.
@@ -213,7 +213,7 @@ def watch(engine: Watched, quiet: bool, max_samples: int | None = None) -> Itera
             yield
 
 
-def _live_line(engine: Watched, texts: _Texts) -> AbstractContextManager[object]:
+def _live_line(engine: ShownEngine, texts: _Texts) -> AbstractContextManager[object]:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -229,7 +229,7 @@ def _live_line(engine: Watched, texts: _Texts) -> AbstractContextManager[object]
     return Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8)
 
 
-def _log_alarms(engine: Watched, over: threading.Event) -> None:
+def _log_alarms(engine: ShownEngine, over: threading.Event) -> None:
     """Log alarms as they begin and end."""
     alarm = None
     while not over.wait(_ALARM_SECONDS):

@@ -10,14 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from loco_stream.engine.readings import Reading, readings
+from loco_stream._text import reason_of
+from loco_stream.engine.readings import Reading, Watched, readings
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from loco_stream.engine.latency import LatencyHistogram
 
 __all__ = ["SCHEMES", "serve_collector", "serve_metrics", "shown_token"]
 
@@ -31,18 +30,6 @@ SCHEMES = ("bearer", "basic", "token")
 
 _THREADS = 4  # connections answered at a time; further ones are closed at once
 _SECONDS = 5.0  # until a silent client is disconnected
-
-
-class Watched(Protocol):
-    """An engine, or its stand-in before it exists."""
-
-    @property
-    def status(self) -> State:
-        """The current numbers."""
-
-    @property
-    def latency(self) -> LatencyHistogram:
-        """Time that rows took, read if the status has latencies."""
 
 
 class Collector(Protocol):
@@ -121,8 +108,7 @@ def _listen(host: str, port: int) -> _Server:
     try:
         return _Server((host, port), _Handler)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason}") from error
+        raise ConfigError(f"cannot serve metrics on {host}:{port}: {reason_of(error)}") from error
 
 
 def _guarded(app: WSGIApplication, hosts: Sequence[str], token: str | None) -> WSGIApplication:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from loco_stream._text import reason_of
 from loco_stream.engine.row import Row
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.numbers import shown
@@ -61,7 +62,7 @@ class Quarantine:
         try:
             self._append(self.path, line)
         except OSError as error:
-            _log.warning("cannot write %s: %s", self.path, error.strerror or error)
+            _log.warning("cannot write %s: %s", self.path, reason_of(error))
         else:
             self.n_written += 1
 

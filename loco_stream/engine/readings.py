@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loco_stream.metrics.keys import keys_for, problem_of
 from loco_stream.metrics.scores.definition import ReportKey
+from loco_stream.persistence.content import State
 
-__all__ = ["PREFIX", "Point", "Reading", "readings"]
+if TYPE_CHECKING:
+    from loco_stream.engine.latency import LatencyHistogram
+
+__all__ = ["PREFIX", "Point", "Reading", "Watched", "readings"]
 
 PREFIX = "loco_"
 _LABELS = {
@@ -20,9 +24,21 @@ _LABELS = {
 }
 
 
+class Watched(Protocol):
+    """An engine, or its stand-in before it exists."""
+
+    @property
+    def status(self) -> State:
+        """The current numbers."""
+
+    @property
+    def latency(self) -> LatencyHistogram:
+        """Time that rows took, read if the status has latencies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A number of a metric, and the labels that tell it from the others."""
+    """A number of a metric, and the labels that distinguish it from the others."""
 
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)

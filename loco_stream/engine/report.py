@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
-from loco_stream._text import one_line
+from loco_stream._text import counted, one_line, reason_of
 from loco_stream.engine.notebook import table_html
 from loco_stream.engine.report_lines import lines, sentences
 from loco_stream.engine.report_picture import draw, image
@@ -78,9 +78,9 @@ class Report(Mapping[str, Plain]):
         main = "mae" if "mae" in self else "accuracy"
         value = self.get(main)
         if self.get("task") == "watching":
-            return f"<Report of {self._title}, {self['n_alarms']} alarms>"
+            return f"<Report of {self._title}, {counted(self['n_alarms'], 'alarm')}>"
         score = "" if value is None or math.isnan(value) else f", {main} {value:.4f}"
-        drifts = f", {self['n_drifts']} drifts" if self.get("n_drifts") else ""
+        drifts = f", {counted(self['n_drifts'], 'drift')}" if self.get("n_drifts") else ""
         return f"<Report of {self._title}{score}{drifts}>"
 
     def to_dict(self) -> Config:
@@ -101,14 +101,14 @@ class Report(Mapping[str, Plain]):
             atomic_write(path, text.encode())
         except OSError as error:
             raise ConfigError(
-                f"cannot write the report {os.fspath(path)}: {error.strerror or error}"
+                f"cannot write the report {os.fspath(path)}: {reason_of(error)}"
             ) from error
 
     @property
     def _title(self) -> str:
         partial = ", stopped before the end" if self.get("interrupted") else ""
-        rows = "rows" if self.get("task") == "watching" else "samples"
-        return f"{self.get('source', 'run')}: {self['n_samples']:,} {rows}{partial}"
+        rows = counted(self["n_samples"], "row" if self.get("task") == "watching" else "sample")
+        return f"{self.get('source', 'run')}: {rows}{partial}"
 
     def __str__(self) -> str:
         """Return the table as text."""
@@ -139,8 +139,8 @@ class Report(Mapping[str, Plain]):
 
     def _repr_html_(self) -> str:
         """Return the table, and the picture if matplotlib is installed, for a notebook."""
-        said = [("", sentence) for sentence in sentences(self)]
-        table = table_html(self._title, [*lines(self), *said])
+        below = [("", sentence) for sentence in sentences(self)]
+        table = table_html(self._title, [*lines(self), *below])
         if not (self.get("curve") or {}).get("at"):
             return table
         try:
@@ -176,8 +176,9 @@ class Report(Mapping[str, Plain]):
         try:
             atomic_write(path, image(figure, Path(path).suffix[1:] or "png"))
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {reason}") from error
+            raise ConfigError(
+                f"cannot write the picture {os.fspath(path)}: {reason_of(error)}"
+            ) from error
         return figure
 
 

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._joins import join_rows
 from loco_stream._problems import TARGETS, plain_label
-from loco_stream._rows_at_hand import in_blocks
 from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.row import cut
 from loco_stream.engine.unused_log import UnusedLog
@@ -75,7 +75,7 @@ class PairSource(Source):
 
     def read_blocks(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the rows from the position on, in blocks if they are at hand."""
-        return in_blocks(iter(self)) if _is_at_hand(self._pairs) else iter(self)
+        return join_rows(iter(self)) if _is_at_hand(self._pairs) else iter(self)
 
     def _event(self, item: Any) -> Event:
         if isinstance(item, Event):
@@ -168,7 +168,7 @@ class SourceReader:
         self.source.ack(_split(position)[0])
 
     def peek(self) -> Commit | None:
-        """Read one commit ahead; None at the end of the stream, no event means no news."""
+        """Read one commit ahead; None at the end of the stream, empty if nothing has arrived."""
         commit = self._read()
         if commit is not None and commit[0]:
             self._ahead.append(commit)
@@ -213,7 +213,7 @@ class SourceReader:
             failures.append(error)
 
     def hold(self, seconds: float, reason: str) -> None:
-        """Let the source wait, and say why, while nothing can be acknowledged."""
+        """Let the source wait, and report why, while nothing can be acknowledged."""
         self.source.hold(seconds, reason)
         self.waited += seconds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,6 +13,7 @@ from loco_stream._problems import TARGETS
 from loco_stream.engine.commits import CommitPipeline
 from loco_stream.engine.events import EventHandler
 from loco_stream.engine.forecasting import ForecastAdapter
+from loco_stream.engine.label_watch import PATIENCE_ROWS
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.report import Report
@@ -32,6 +34,7 @@ _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _WITHOUT_LABELS = ("drifts", "n_drifts")  # keys of the monitor in a stream without labels
 _STATUS_ONLY = frozenset(key.name for key in KEYS if key.status_only)
+_log = logging.getLogger(__name__)
 
 
 class StatusBoard:
@@ -65,6 +68,7 @@ class StatusBoard:
         self._slow_at = -math.inf
         self._emitted_at = -math.inf
         self._updated_at = 0.0
+        self._has_warned = False  # of a task column that no row has
         self.status = self._measure()  # zeros for a reader before the run
 
     @property
@@ -93,11 +97,19 @@ class StatusBoard:
 
     def _renew(self, engine: object) -> None:
         self.status = self._measure()
+        self._warn_of_task_column()
         self._listeners.notify_watchers(engine)
         now = time.monotonic()
         if self._listeners.wants("status") and now - self._emitted_at >= _RECORD_SECONDS:
             self._emitted_at = now
             self._listeners.emit_record(of_status(_numbers(self.status), self._source.name))
+
+    def _warn_of_task_column(self) -> None:
+        """Log once that no row has the task column: a service may run for months."""
+        sentence = self._monitor.missing_column
+        if sentence and not self._has_warned and self._handler.n_rows >= PATIENCE_ROWS:
+            self._has_warned = True
+            _log.warning("%s", sentence)
 
     def report(self, is_interrupted: bool) -> Report:
         """Return the report: the status with everything from monitor and counters."""
@@ -212,6 +224,7 @@ class StatusBoard:
         waiting = self._commits.waiting_for
         return [
             *([waiting] if waiting else []),
+            *([missing] if (missing := self._monitor.missing_column) else []),
             *self._trainer.pending.ids.sentences(),
             *self._handler.text_columns.sentences(),
         ]

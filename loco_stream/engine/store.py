@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from loco_stream._text import reason_of
 from loco_stream.engine.checkpoint import CheckpointFolder, CheckpointWriter, foreign_files, newest
 from loco_stream.engine.codec import decode_commit
 from loco_stream.engine.wal import WriteAheadLog, pack_record, parse_durability
@@ -164,7 +165,7 @@ class Store:
     ) -> bool:
         """Log a commit; while the disk refuses, raise the alarm and retry ten times per second.
 
-        `hold` waits, is told the alarm, and returns False if the engine was stopped. Then this
+        `hold` gets the alarm, waits, and returns False if the engine was stopped. Then this
         returns False too, and the commit must not be learned.
         """
         if self._wal is None:
@@ -181,7 +182,7 @@ class Store:
         except OSError as error:
             self._set_alarm(
                 f"cannot write the log in {self._folder.path}, so nothing is acknowledged: "
-                f"{error.strerror or error}"
+                f"{reason_of(error)}"
             )
             return False
         if self._log_alarm is not None:
@@ -208,9 +209,7 @@ class Store:
             try:
                 self._wal.rotate()
             except OSError as error:
-                self._set_alarm(
-                    f"cannot sync the log in {self._folder.path}: {error.strerror or error}"
-                )
+                self._set_alarm(f"cannot sync the log in {self._folder.path}: {reason_of(error)}")
         self._rows_since = 0
         self._saved_at = time.monotonic()
         self._writer.submit(commit, config, arrays)

@@ -39,7 +39,7 @@ class TargetAdapter(ModelAdapter):
 
     @property
     def classes(self) -> Sequence[Label]:
-        """Targets that the model knows; none if it does not say."""
+        """Targets that the model knows; none if it does not list them."""
         known: Sequence[Label] = getattr(self.model, "targets", ()) if self.takes_blocks else ()
         return known
 

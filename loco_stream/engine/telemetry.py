@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loco_stream.engine.readings import PREFIX, Point, Reading, readings
+from loco_stream.engine.readings import PREFIX, Point, Reading, Watched, readings
 from loco_stream.engine.tracing import Tracer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS
@@ -33,18 +33,6 @@ __all__ = ["Telemetry"]
 _NAME = "loco-stream"
 _SECONDS = 10.0  # between two exports of metrics
 _TIMEOUT = 5.0  # seconds that a collector may take
-
-
-class Watched(Protocol):
-    """An engine, or its stand-in before it exists."""
-
-    @property
-    def status(self) -> State:
-        """The current numbers."""
-
-    @property
-    def latency(self) -> LatencyHistogram:
-        """Time that rows took."""
 
 
 class Instrument(Protocol):

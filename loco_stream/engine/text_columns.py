@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from loco_stream._text import counted
 from loco_stream.engine.row import cut
 from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
@@ -293,9 +294,8 @@ class TextColumns:
 
 
 def _odd_sentence(name: Hashable, odd: _OddCells) -> str:
-    rows = f"{odd.n:,} row{'s' * (odd.n > 1)}"
     return (
-        f"column {name!r} had a text in place of a number in {rows}; "
+        f"column {name!r} had a text in place of a number in {counted(odd.n, 'row')}; "
         f"the last is row {odd.row:,}: {odd.text!r}"
     )
 
@@ -327,10 +327,10 @@ def _why_useless(texts: set[str], n: int, example: str) -> str | None:
 
 
 def _are_numbers(texts: Collection[str]) -> bool:
-    return all(map(_is_number, texts))
+    return all(map(_spells_number, texts))
 
 
-def _is_number(text: str) -> bool:
+def _spells_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

@@ -214,7 +214,7 @@ class WriteAheadLog:
         return sorted((int(match[1]), path) for match, path in names if match is not None)
 
     def _is_copy(self, number: int, path: Path) -> bool:
-        """Return whether a segment begins with another commit than its name says."""
+        """Return whether a segment begins with another commit than that of its name."""
         record = _record(path.read_bytes(), 0)
         if record is None or record[0] == number:
             return False

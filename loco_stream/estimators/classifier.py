@@ -19,7 +19,7 @@ from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import explains_parameters
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.slots import plain_label, require_mapping
+from loco_stream.estimators.inputs.slots import class_label, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
@@ -374,7 +374,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             return
         if type(x) is not dict:
             require_mapping(x)
-        label = plain_label(y)
+        label = class_label(y)
         times = core.time_of(t)
         with core.lock:
             core.learn_row(x, (label,), 0.0, times)
@@ -625,6 +625,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
+            if n == 0:
+                return core.no_answers(0), np.zeros((0, self._capacity()))
             slots = np.array(core.admit(names, distinct), np.int64)[places]
             decides = predict_first and core.decision is not None
             proba = np.zeros((n if wants_proba or decides else 0, self._capacity()))

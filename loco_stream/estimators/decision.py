@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
-from loco_stream.numbers import plain
+from loco_stream.numbers import is_number, plain
 from loco_stream.persistence.content import Plain
 
 __all__ = ["Costs", "Decision", "Rule", "labels_of", "rule_of", "shown_rule"]
@@ -198,7 +198,7 @@ def _checked_thresholds(given: object) -> dict[Hashable, float]:
     if not isinstance(given, Mapping) or not given:
         raise ConfigError(f"{wanted}, got {given!r}")
     for label, p in given.items():
-        if not _is_label(label) or not _is_number(p) or not 0.0 < p <= 1.0:
+        if not _is_label(label) or not is_number(p) or not 0.0 < p <= 1.0:
             raise ConfigError(f"{wanted}, got {given!r}")
     return {plain(label): float(p) for label, p in given.items()}
 
@@ -211,7 +211,7 @@ def _checked_costs(given: object) -> dict[tuple[Hashable, Hashable], float]:
     if not isinstance(given, Mapping) or not given:
         raise ConfigError(f"{wanted}, got {given!r}")
     for pair, cost in given.items():
-        if not _is_pair(pair) or not _is_number(cost) or not 0.0 <= cost <= MAX_COST:
+        if not _is_pair(pair) or not is_number(cost) or not 0.0 <= cost <= MAX_COST:
             raise ConfigError(f"{wanted}, got {given!r}")
     return {
         (plain(true), plain(predicted)): float(cost) for (true, predicted), cost in given.items()
@@ -224,7 +224,3 @@ def _is_pair(value: object) -> bool:
 
 def _is_label(value: object) -> bool:
     return value is not None and value == value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -55,9 +55,9 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
     value together with the residual of a forecast by the spiking network. A row gets two scores,
     each -log10 of a probability: 2 is expected in 1 % of normal rows, 3 in 0.1 %. The *onset* score
-    tells that something new begins: it is high in the first rows of an event, wears off as the
-    detector learns it, and decides about alarms. The *state* score tells that the event goes on: it
-    stays high for up to 300 rows while the stream stays in a region that is new.
+    is high in the first rows of an event, wears off as the detector learns it, and decides about
+    alarms. The *state* score stays high for up to 300 rows while the stream stays in a region that
+    is new.
 
     A row may hold numbers, texts and missing values, and columns may appear later. The first 100
     values of a column set its scales and score 0. The rarer a text or a missing value is, the
@@ -253,10 +253,10 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         core = self._core
         with core.lock:
             names = self._names(width, features)
-            core.admit(names)
             if n == 0:
-                none = np.zeros((0, width))
+                none = np.zeros((0, len(core.columns)))
                 return RowResults(np.zeros((0, 3)), none, none, none, tuple(core.columns))
+            core.admit(names)
             cells = core.rows(given, names)
             results = core.learn(cells, times[:, 0] if len(times) else np.full(n, np.nan))
             self._show(results)

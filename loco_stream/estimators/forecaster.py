@@ -268,10 +268,13 @@ class LOCOForecaster(GetSetParams, Forecaster):
             inputs = history.names
             if clash := set(inputs) & set(names):
                 raise InputError(f"`x` must not have a feature named {min(clash)!r}")
+            radii = np.full((n if predicts else 0, self.heads * len(COVERAGES)), np.inf)
+            widths = radii.reshape(-1, self.heads, len(COVERAGES))
+            if n == 0:
+                return np.zeros((0, self.heads)), widths
             core.admit((*inputs, *names), range(self.heads))
             rows, changes, levels = history.extend(values)
             rows = core.placed(np.concatenate([rows, given], axis=1), (*inputs, *names))
-            radii = np.full((n if predicts else 0, self.heads * len(COVERAGES)), np.inf)
             answers = core.run(
                 np.ascontiguousarray(rows),
                 values=changes,
@@ -279,7 +282,6 @@ class LOCOForecaster(GetSetParams, Forecaster):
                 proba=radii,
                 times=times,
             )
-        widths = radii.reshape(-1, self.heads, len(COVERAGES))
         return answers + levels[:, None], widths
 
     # Forecasts

@@ -407,6 +407,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             names = core.names(given, features)
             outputs = core.target_names(known.shape[1], targets)
             times, last = core.times_of(t, sequence, n)
+            if n == 0:
+                return core.no_answers(0), core.no_radii(0)
             slots = core.admit(names, outputs)
             core.sequence = last
             values = np.full((n, len(core.classes)), np.nan)

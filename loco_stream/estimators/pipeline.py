@@ -186,10 +186,8 @@ STEPS: dict[str, Step] = {
     "Prefixer": Step(_COMPOSE, ("prefix",)),
     "Suffixer": Step(_COMPOSE, ("suffix",)),
 }
-_GROUPS = {
-    "Pipeline": "steps",
-    "TransformerUnion": "transformers",
-}  # steps of steps, and where they keep them
+# Steps of steps, and the attribute in which they keep them.
+_GROUPS = {"Pipeline": "steps", "TransformerUnion": "transformers"}
 
 
 def is_pipeline(model: object) -> bool:

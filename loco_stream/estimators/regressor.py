@@ -318,10 +318,12 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
+            radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
+            if n == 0:
+                return core.no_answers(0), radii
             core.admit(names)
             core.sequence = last
             slots = np.zeros(n, np.int64)
-            radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
             known = (slots, values)
             return learn_table(core, given, names, known, predict_first, times, radii), radii
 

@@ -7,7 +7,7 @@ from threading import RLock
 from typing import Any, Protocol, TypeAlias
 
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.fleet._rows import Ahead, Key, Label, Rows, Table, Values
+from loco_stream.fleet._rows import Ahead, Key, KeyRows, Label, Table, Values
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
@@ -34,10 +34,10 @@ class Backend(Protocol):
     def notes(self) -> list[str]:
         """Sentences on faults that did not stop the fleet."""
 
-    def learn(self, batch: Sequence[Rows]) -> None:
+    def learn(self, batch: Sequence[KeyRows]) -> None:
         """Take rows to learn in this order; may return before they are learned."""
 
-    def learn_predict(self, batch: Sequence[Rows]) -> list[LearnResult]:
+    def learn_predict(self, batch: Sequence[KeyRows]) -> list[LearnResult]:
         """Predict, then learn rows."""
 
     def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
@@ -110,17 +110,17 @@ class LocalBackend:
         """The notes of the shard."""
         return self._shard.notes
 
-    def learn(self, batch: Sequence[Rows]) -> None:
+    def learn(self, batch: Sequence[KeyRows]) -> None:
         """Learn at once; raises `InputError` for the first rows that were refused."""
         for result in self._learn(batch, False):
             if result.refusal is not None:
                 raise InputError(result.refusal)
 
-    def learn_predict(self, batch: Sequence[Rows]) -> list[LearnResult]:
+    def learn_predict(self, batch: Sequence[KeyRows]) -> list[LearnResult]:
         """Predict and learn at once."""
         return self._learn(batch, True)
 
-    def _learn(self, batch: Sequence[Rows], predicts: bool) -> list[LearnResult]:
+    def _learn(self, batch: Sequence[KeyRows], predicts: bool) -> list[LearnResult]:
         with self._lock:
             results = self._shard.learn(batch, predicts)
             for rows, result in zip(batch, results, strict=True):

@@ -192,7 +192,7 @@ class FleetHome:
             groups = sorted({*self._header.groups, *self.storage.list_groups()})
             if groups != [*self._header.groups]:
                 _write(self.storage, replace(self._header, groups=groups))
-        except OSError:  # the directory is gone or read-only: the next opening says so
+        except OSError:  # the directory is gone or read-only: the next opening raises
             pass
         finally:
             self.storage.release()

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from loco_stream._text import reason_of
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.engine.wal import WriteAheadLog, pack_record
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
-from loco_stream.fleet._rows import Key, Rows
+from loco_stream.fleet._rows import Key, KeyRows
 
 __all__ = ["KeyGroup"]
 
@@ -56,16 +57,16 @@ class KeyGroup:
         self._refused = self._folder.set_aside_commits()
         self.notes = self._log.notes
 
-    def replay(self) -> Iterator[Rows]:
+    def replay(self) -> Iterator[KeyRows]:
         """Yield the rows logged after the last checkpoint."""
         for commit, payload in self._log.replay(self.commit):
-            rows = Rows.decode(payload)
+            rows = KeyRows.decode(payload)
             self.commit = commit
             self.rows_since += max(len(rows), 1)  # a reset has no row, but changes a model
             if commit not in self._refused:
                 yield rows
 
-    def set_aside(self, rows: Rows, error: Exception) -> str:
+    def set_aside(self, rows: KeyRows, error: Exception) -> str:
         """Move the rows appended or replayed last, which raised `error`, into a file of their own.
 
         Returns a sentence about it.
@@ -142,6 +143,4 @@ class KeyGroup:
             self._folder.release()
 
     def _disk_error(self, error: OSError) -> CheckpointError:
-        return CheckpointError(
-            f"cannot write the log in {self._folder.path}: {error.strerror or error}"
-        )
+        return CheckpointError(f"cannot write the log in {self._folder.path}: {reason_of(error)}")

@@ -22,10 +22,10 @@ from loco_stream.fleet._rows import (
     LEARN,
     OBSERVE,
     Key,
+    KeyRows,
     Label,
     Matrix,
     RowInfo,
-    Rows,
     as_range,
     check_key,
 )
@@ -56,7 +56,7 @@ class _Origin(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Pending:
+class _PendingRow:
     """A row that waits for its label, and since when."""
 
     key: Key
@@ -120,7 +120,7 @@ class KeyRouter:
         self._is_series = is_series
         self._capacity = capacity
         self._max_age = max_age
-        self._pending: OrderedDict[_Number, _Pending] = OrderedDict()
+        self._pending: OrderedDict[_Number, _PendingRow] = OrderedDict()
         self.ids = RowIds(min(capacity, _MAX_IDS), max_age)
         self.text_columns = text_columns or TextColumns(False)
         self._known = False  # whether any row had the feature
@@ -132,7 +132,7 @@ class KeyRouter:
         """Return how many rows wait for their labels."""
         return len(self._pending)
 
-    def route(self, events: Sequence[Event]) -> list[Rows]:
+    def route(self, events: Sequence[Event]) -> list[KeyRows]:
         """Return the rows and late labels of each key, in the order of the stream.
 
         Consecutive rows of a key form one part if they share source, columns and kind. Prediction
@@ -199,16 +199,16 @@ class KeyRouter:
         for source, epoch, seq, key, *info in (
             state["pending"] if isinstance(state, Mapping) else state
         ):
-            row = _Pending(key, RowInfo(*info[0]) if info else None, now)
+            row = _PendingRow(key, RowInfo(*info[0]) if info else None, now)
             self._keep((source, epoch, seq), row)
 
-    def _keep(self, number: _Number, row: _Pending) -> None:
+    def _keep(self, number: _Number, row: _PendingRow) -> None:
         """Note that a row waits for its label."""
         self._pending[number] = row
         if row.info is not None and row.info.id is not None:
             self.ids.add(row.info.id, number)
 
-    def _release(self, number: _Number, *, learned: bool) -> _Pending | None:
+    def _release(self, number: _Number, *, learned: bool) -> _PendingRow | None:
         """Remove and return a waiting row; None if it does not wait."""
         row = self._pending.pop(number, None)
         if row is not None and row.info is not None and row.info.id is not None:
@@ -244,7 +244,7 @@ class KeyRouter:
                 parts.add(key, labelled, self._with_early_value(row))
             else:
                 parts.add(key, unlabelled, row)
-                self._await_label((source, *row[2]), _Pending(key, row[3], now), parts)
+                self._await_label((source, *row[2]), _PendingRow(key, row[3], now), parts)
 
     def _is_known(self, row: _Row) -> bool:
         """Return whether a row with the same id came before; note the id of a labelled row."""
@@ -269,7 +269,7 @@ class KeyRouter:
         self.ids.end(info.id, learned=y is not None)
         return x, y, number, info, t
 
-    def _await_label(self, number: _Number, row: _Pending, parts: _Parts) -> None:
+    def _await_label(self, number: _Number, row: _PendingRow, parts: _Parts) -> None:
         """Let a row wait for its label, or add the label if it came before.
 
         Such a label is a part of its own. After a crash, a source may repeat row and label in
@@ -294,8 +294,9 @@ class KeyRouter:
             yield None, iter([(key, (chosen, event.y, number, _info_of(event), t))])
             return
         keys, X, names = self.keys(event.X, event.features)
+        block = replace(event, X=X, features=names, tag=None)  # type: ignore[arg-type]
         begin = 0
-        for part in self.text_columns.select_block(replace(event, X=X, features=names, tag=None)):  # type: ignore[arg-type]
+        for part in self.text_columns.select_block(block):
             end = begin + len(part.X)
             yield part.features, self._rows_of(part, keys[begin:end])
             begin = end
@@ -370,7 +371,7 @@ class _Parts:
         _, before, rows = self._parts[at]
         return before == origin and (origin.kind == LABELS or row[2] > rows[-1][2])
 
-    def joined(self) -> list[Rows]:
+    def joined(self) -> list[KeyRows]:
         """Return all parts."""
         return [_joined(*part) for part in self._parts]
 
@@ -408,7 +409,7 @@ def key_of(value: object) -> Key | None:
         return None
 
 
-def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> Rows:
+def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> KeyRows:
     source, names, kind = origin
     X, y, pairs, given, t = zip(*rows, strict=True)
     infos = given if any(given) else None
@@ -417,10 +418,10 @@ def _joined(key: Key, origin: _Origin, rows: list[_Row]) -> Rows:
     numbers = np.array(seq, np.int64)
     table = list(X) if names is None else np.array(X)
     if kind == LABELS:  # their numbers may come in any order
-        return Rows(key, table, list(y), None, source, epoch, numbers, kind=kind, infos=infos)
+        return KeyRows(key, table, list(y), None, source, epoch, numbers, kind=kind, infos=infos)
     labels = [] if kind == OBSERVE else list(y)
     times = np.array(t, np.float64) if any(time == time for time in t) else None
-    return Rows(
+    return KeyRows(
         key,
         table,
         labels,

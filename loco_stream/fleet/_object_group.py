@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from loco_stream.fleet._journal import BASE, RELEASE, FencedError, Journal
 from loco_stream.fleet._model_store import ModelStore
 from loco_stream.fleet._object_store import ObjectStore
-from loco_stream.fleet._rows import Key, Rows
+from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.format import decode_plain, encode_plain
 
 __all__ = ["ObjectGroup", "group_journal"]
@@ -80,18 +80,18 @@ class ObjectGroup:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
 
-    def replay(self) -> Iterator[Rows]:
+    def replay(self) -> Iterator[KeyRows]:
         """Yield the rows logged after the last checkpoint."""
         for entry in self._entries:
             for commit, payload in decode_plain(entry.payload) if entry.kind == _ROWS else ():
-                rows = Rows.decode(payload)
+                rows = KeyRows.decode(payload)
                 self.commit = commit
                 self.rows_since += max(len(rows), 1)  # a reset has no row, but changes a model
                 if commit not in self._refused:
                     yield rows
         self._entries = []
 
-    def set_aside(self, rows: Rows, error: Exception) -> str:
+    def set_aside(self, rows: KeyRows, error: Exception) -> str:
         """Keep the rows appended or replayed last in an object of their own."""
         name = f"{_prefix(self.number)}/refused/{self._journal.token:016d}-{self.commit:012d}"
         self._store.put(name, rows.encode())

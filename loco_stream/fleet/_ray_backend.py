@@ -20,7 +20,7 @@ import numpy as np
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
 from loco_stream.fleet._backend import KeyReport, Names
 from loco_stream.fleet._ray_worker import RayWorker
-from loco_stream.fleet._rows import Ahead, Key, Label, Rows, Table, Values, group_of
+from loco_stream.fleet._rows import Ahead, Key, KeyRows, Label, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.content import Plain
@@ -76,7 +76,7 @@ class _WorkerHandle:
         self.n_refused = 0
         self.notes: deque[str] = deque(maxlen=_MAX_NOTES)
 
-    def put(self, rows: Rows, block_rows: int) -> None:
+    def put(self, rows: KeyRows, block_rows: int) -> None:
         """Take rows to learn.
 
         They are sent when they fill a block, or several blocks while the worker is busy.
@@ -95,7 +95,7 @@ class _WorkerHandle:
             if is_full:
                 self.push()
 
-    def pack(self, rows: Rows) -> _Packed | str:
+    def pack(self, rows: KeyRows) -> _Packed | str:
         """Return encoded rows and their number; for rows that the log cannot hold, a sentence."""
         try:
             return rows.encode(), len(rows)
@@ -327,12 +327,12 @@ class RayBackend:
         """Rows that no model could learn."""
         return sum(worker.n_refused for worker in self._workers)
 
-    def learn(self, batch: Sequence[Rows]) -> None:
+    def learn(self, batch: Sequence[KeyRows]) -> None:
         """Send rows in blocks; waits while the worker of the next one has too many in flight."""
         for rows in batch:
             self._worker_of(rows.key).put(rows, self._block_rows)
 
-    def learn_predict(self, batch: Sequence[Rows]) -> list[LearnResult]:
+    def learn_predict(self, batch: Sequence[KeyRows]) -> list[LearnResult]:
         """Send rows to all workers at once, and wait for the results."""
         parts: dict[int, list[int]] = {}
         for i, rows in enumerate(batch):
@@ -353,13 +353,15 @@ class RayBackend:
 
     def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
         """Query the key's worker."""
-        rows = Rows(key, X, [], None if features is None else tuple(features), "", 0, range(len(X)))
+        rows = KeyRows(
+            key, X, [], None if features is None else tuple(features), "", 0, range(len(X))
+        )
         outputs: list[Label] = self._worker_of(key).query("predict", rows.encode())
         return outputs
 
     def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
         """Query the key's worker."""
-        rows = Rows(key, X, [], tuple(features), "", 0, range(len(X)))
+        rows = KeyRows(key, X, [], tuple(features), "", 0, range(len(X)))
         found = self._worker_of(key).query("values", rows.encode())
         if found is None:
             return None

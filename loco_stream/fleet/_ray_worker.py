@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loco_stream.fleet._home import model_factory
-from loco_stream.fleet._rows import Rows
+from loco_stream.fleet._rows import KeyRows
 from loco_stream.fleet._shard import Shard, ShardOptions
 from loco_stream.fleet._storage import open_storage
 from loco_stream.persistence.format import decode_plain, encode_plain
@@ -61,7 +61,7 @@ class RayWorker:
         """
         if number != self._newest + 1 and not anew:
             return b""
-        results = self._shard.learn([Rows.decode(payload) for payload in payloads], predicts)
+        results = self._shard.learn([KeyRows.decode(payload) for payload in payloads], predicts)
         if sync:
             self._shard.sync()
         self._newest = number
@@ -93,12 +93,12 @@ class RayWorker:
 
 
 def _predict(shard: Shard, content: bytes) -> list[Any]:
-    rows = Rows.decode(content)
+    rows = KeyRows.decode(content)
     return shard.predict(rows.key, rows.X, rows.features)
 
 
 def _values(shard: Shard, content: bytes) -> list[Any] | None:
-    rows = Rows.decode(content)
+    rows = KeyRows.decode(content)
     found = shard.values(rows.key, rows.X, rows.features or ())
     if found is None:
         return None

@@ -29,12 +29,12 @@ __all__ = [
     "RESET",
     "Ahead",
     "Key",
+    "KeyRows",
     "Label",
     "LabelsLike",
     "Matrix",
     "Outputs",
     "RowInfo",
-    "Rows",
     "Table",
     "TableLike",
     "TimesLike",
@@ -116,7 +116,7 @@ class RowInfo(NamedTuple):
 
 
 @dataclass(slots=True)  # not frozen: creating a frozen one takes several times longer
-class Rows:
+class KeyRows:
     """Rows of one key, in order.
 
     Attributes
@@ -168,7 +168,7 @@ class Rows:
         epoch = self.epoch[i] if isinstance(self.epoch, np.ndarray) else self.epoch
         return int(epoch), int(self.seq[i])
 
-    def part(self, rows: slice) -> Rows:
+    def part(self, rows: slice) -> KeyRows:
         """Return some of the rows."""
         return replace(
             self,
@@ -232,7 +232,7 @@ class Rows:
         return y if _DIRECT.issuperset(map(type, y)) else _raw(y)
 
     @classmethod
-    def decode(cls, content: bytes) -> Rows:
+    def decode(cls, content: bytes) -> KeyRows:
         """Return the rows that `encode` made bytes of.
 
         Raises
@@ -250,12 +250,12 @@ class Rows:
         return cls(key, X, y, features, source, epoch, numbers, content, kind, times)
 
 
-def reset_of(key: Key) -> Rows:
+def reset_of(key: Key) -> KeyRows:
     """Return the entry of the log at which the model of a key starts anew."""
-    return Rows(key, np.zeros((0, 0), np.float32), [], None, "", 0, range(0), kind=RESET)
+    return KeyRows(key, np.zeros((0, 0), np.float32), [], None, "", 0, range(0), kind=RESET)
 
 
-def decision_entry(key: Key, decision: Plain) -> Rows:
+def decision_entry(key: Key, decision: Plain) -> KeyRows:
     """Return the entry of the log from which on a key predicts by its own rule.
 
     The rule is that of `Decision.to_plain`; None lets the key follow the rule of the fleet.
@@ -271,7 +271,7 @@ def make_rows(
     source: str,
     epoch: int,
     seq: int | Sequence[int],
-) -> Rows:
+) -> KeyRows:
     """Return checked rows; what depends on the key's model is checked later.
 
     Raises
@@ -283,7 +283,7 @@ def make_rows(
     table, names = read_rows(X, features)
     labels = _labels(y, len(table))
     numbers = _numbers(seq, len(table))
-    return Rows(key, table, labels, names, source, epoch, numbers)
+    return KeyRows(key, table, labels, names, source, epoch, numbers)
 
 
 def read_rows(

@@ -18,9 +18,9 @@ from loco_stream.fleet._rows import (
     RESET,
     Ahead,
     Key,
+    KeyRows,
     Label,
     Outputs,
-    Rows,
     Table,
     Values,
     decision_entry,
@@ -107,7 +107,7 @@ class Shard:
         """Whether everything learned is durable."""
         return not self._unsynced
 
-    def learn(self, batch: Iterable[Rows], predicts: bool) -> list[LearnResult]:
+    def learn(self, batch: Iterable[KeyRows], predicts: bool) -> list[LearnResult]:
         """Learn rows once each; rows that were learned before are only predicted.
 
         Raises
@@ -170,7 +170,7 @@ class Shard:
         self._apply(keyed, entry, False)
         self.sync()
 
-    def _log(self, keyed: KeyedModel, entry: Rows) -> None:
+    def _log(self, keyed: KeyedModel, entry: KeyRows) -> None:
         """Append an entry without rows to the log of a key."""
         group = self._groups[keyed.group]
         group.append(1, entry.encode())
@@ -315,7 +315,7 @@ class Shard:
             self._sync_threads.shutdown()
             self._storage.close()
 
-    def _learn(self, rows: Rows, predicts: bool, now: float) -> LearnResult:
+    def _learn(self, rows: KeyRows, predicts: bool, now: float) -> LearnResult:
         if not len(rows):
             return LearnResult(())
         group, keyed = self._locate(rows.key)
@@ -338,7 +338,7 @@ class Shard:
         return result
 
     def _learn_new(
-        self, group: Group, keyed: KeyedModel | None, rows: Rows, predicts: bool
+        self, group: Group, keyed: KeyedModel | None, rows: KeyRows, predicts: bool
     ) -> LearnResult:
         """Log and learn rows that were not learned before."""
         try:
@@ -368,7 +368,7 @@ class Shard:
         many = group.rows_since >= self._options.checkpoint_every
         return many or group.saved_at < now - _CHECKPOINT_SECONDS
 
-    def _apply(self, keyed: KeyedModel | None, rows: Rows, predicts: bool) -> Outputs:
+    def _apply(self, keyed: KeyedModel | None, rows: KeyRows, predicts: bool) -> Outputs:
         if rows.kind == RESET:  # only from the log: `reset` itself does not come here
             if keyed is not None:
                 self._insert(rows.key, self._factory.restarted(keyed))

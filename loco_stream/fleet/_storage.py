@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from loco_stream._text import reason_of
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._key_group import KeyGroup
-from loco_stream.fleet._rows import Key, Rows
+from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.files import atomic_write
 
 __all__ = ["DirectoryStorage", "Group", "Location", "Storage", "open_storage"]
@@ -37,10 +38,10 @@ class Group(Protocol):
     def notes(self) -> list[str]:
         """Sentences on what `replay` passed over."""
 
-    def replay(self) -> Iterator[Rows]:
+    def replay(self) -> Iterator[KeyRows]:
         """Yield the rows logged after the last checkpoint."""
 
-    def set_aside(self, rows: Rows, error: Exception) -> str:
+    def set_aside(self, rows: KeyRows, error: Exception) -> str:
         """Keep the rows appended or replayed last apart; return a sentence about it."""
 
     def append(self, rows: int, payload: bytes) -> None:
@@ -184,7 +185,7 @@ class DirectoryStorage:
         try:
             atomic_write(path, content, mode=0o600)
         except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+            raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
 
     def read_shared(self, name: str) -> bytes:
         """Return the content of the file of a shared model."""
@@ -234,9 +235,7 @@ class DirectoryStorage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise CheckpointError(
-                f"cannot read {self.path / name}: {error.strerror or error}"
-            ) from error
+            raise CheckpointError(f"cannot read {self.path / name}: {reason_of(error)}") from error
 
 
 def open_storage(location: Location, owner: str | None = None, lease: float = 10.0) -> Storage:

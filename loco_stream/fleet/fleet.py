@@ -22,10 +22,10 @@ from loco_stream.fleet._home import FleetHome, Settings
 from loco_stream.fleet._rows import (
     Ahead,
     Key,
+    KeyRows,
     LabelsLike,
     Matrix,
     Outputs,
-    Rows,
     Table,
     TableLike,
     TimesLike,
@@ -328,7 +328,7 @@ class Fleet:
             raise InputError(result.refusal)
         return _array(result.outputs)
 
-    def process(self, batch: Sequence[Rows]) -> list[LearnResult]:
+    def process(self, batch: Sequence[KeyRows]) -> list[LearnResult]:
         """Predict, then learn rows of many keys at once; refused rows raise no error."""
         results = self._backend.learn_predict(batch)
         self._share_when_due(batch)
@@ -440,7 +440,7 @@ class Fleet:
         step = max(1, -(-len(keys) // _POOLED_KEYS))
         return keys[self._schedule.n_rows % step :: step]
 
-    def _share_when_due(self, batch: Sequence[Rows]) -> None:
+    def _share_when_due(self, batch: Sequence[KeyRows]) -> None:
         if self._home.shares and self._schedule.is_due(sum(map(len, batch))):
             self.pool()
 
@@ -666,7 +666,7 @@ class Fleet:
         features: Iterable[Hashable] | None,
         number: tuple[str, int, int | Sequence[int] | None],
         t: TimesLike,
-    ) -> Rows:
+    ) -> KeyRows:
         """Return checked rows, numbered if the caller does not: on Ray they may be sent twice.
 
         `number` is `source`, `epoch` and `seq`.

@@ -39,10 +39,10 @@ from loco_stream.fleet._rows import (
     LEARN,
     OBSERVE,
     Key,
+    KeyRows,
     Label,
     Matrix,
     Outputs,
-    Rows,
     Table,
 )
 from loco_stream.fleet.sharing import Mixture, SharedModel, chosen
@@ -75,7 +75,7 @@ class ModelFactory:
     Parameters
     ----------
     template
-        Each key starts with a copy of it, or of the shared model if that says so.
+        Each key starts with a copy of it, or of the shared model where `share` is "start".
     watch
         Settings of each key's `TaskMonitor`; None watches nothing.
     shared
@@ -98,7 +98,7 @@ class ModelFactory:
         self._watch = watch
         self._blanks: dict[Any, Template] = {}
 
-    def new(self, rows: Rows) -> KeyedModel:
+    def new(self, rows: KeyRows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
         keyed = self._keyed(partial(self._begun, rows))
         keyed.begin(self.decision)
@@ -106,7 +106,7 @@ class ModelFactory:
         keyed.may_wait = is_classifier and self.shared is None and self.template.n_seen == 0
         return keyed
 
-    def _begun(self, rows: Rows) -> Template:
+    def _begun(self, rows: KeyRows) -> Template:
         """Return what the model of a new key begins as."""
         return copy.copy(self._blank(rows) if rows.kind == LEARN else self._beginning)
 
@@ -164,7 +164,7 @@ class ModelFactory:
         keyed: KeyedModel | None = None
         begun = Decision.from_plain(config.get("decision"))
         for payload in config["rows"]:
-            rows = Rows.decode(payload)
+            rows = KeyRows.decode(payload)
             if keyed is None:
                 keyed = self.new(rows)
                 keyed.begin(begun)
@@ -175,7 +175,7 @@ class ModelFactory:
         keyed.changed = False
         return keyed
 
-    def _blank(self, rows: Rows) -> Template:
+    def _blank(self, rows: KeyRows) -> Template:
         """Return the template with arrays for the first of those rows, which are only copied."""
         template = self._beginning
         has_slots = not isinstance(template, LOCODetector | LOCOForecaster)
@@ -208,7 +208,7 @@ class KeyedModel:
     make
         Returns the estimator.
     problem
-        What it learns, as `task_of` says.
+        What it learns, from `task_of`.
     watch
         Settings of its `TaskMonitor`; None measures and watches nothing.
     seen
@@ -245,7 +245,7 @@ class KeyedModel:
     may_wait = False
     _begun_with: Decision | None = None
     _is_begun = False
-    _first: Rows | None = None  # waits until the estimator is made
+    _first: KeyRows | None = None  # waits until the estimator is made
 
     def __init__(
         self,
@@ -266,7 +266,7 @@ class KeyedModel:
         self._is_watched = watch is not None
         self._has_targets = problem == TARGETS
         # all rows learned so far, while they are few and alone determine the state
-        self._young: list[Rows] | None = [] if seen is None and shared is None else None
+        self._young: list[KeyRows] | None = [] if seen is None and shared is None else None
         self._n_young = 0
 
     @cached_property
@@ -359,7 +359,7 @@ class KeyedModel:
         """Rows that were predicted and whose labels come later."""
         return self._trainer.pending
 
-    def n_repeated(self, rows: Rows) -> int:
+    def n_repeated(self, rows: KeyRows) -> int:
         """Return how many rows were learned before: those up to the newest of their source."""
         if rows.kind == LABELS:
             return 0
@@ -368,7 +368,7 @@ class KeyedModel:
             return 0
         return bisect_right(range(len(rows)), newest, key=rows.number)
 
-    def take(self, rows: Rows, predicts: bool, decision: Decision | None) -> Outputs:
+    def take(self, rows: KeyRows, predicts: bool, decision: Decision | None) -> Outputs:
         """Take an entry of the log: rows to `learn`, or another rule.
 
         `decision` is the rule of the fleet, which the key follows if the entry ends its own.
@@ -385,7 +385,7 @@ class KeyedModel:
         self._keep_young(self._young if is_repeatable else None, rows)
         return ()
 
-    def learn(self, rows: Rows, predicts: bool) -> Outputs:
+    def learn(self, rows: KeyRows, predicts: bool) -> Outputs:
         """Learn rows; return the prediction of each before it, or nothing unless `predicts`.
 
         Of late labels it is a list with the prediction of the row when it came, None where no such
@@ -407,7 +407,7 @@ class KeyedModel:
         self._keep_young(young, rows)
         return said
 
-    def _lets_wait(self, rows: Rows) -> bool:
+    def _lets_wait(self, rows: KeyRows) -> bool:
         """Let the first row of a key wait until something else is asked; return whether it does.
 
         Its prediction is None, and only a row that nothing refuses later may wait: the sender gets
@@ -419,7 +419,7 @@ class KeyedModel:
             self._first = rows
         return self._first is rows
 
-    def _keep_young(self, young: list[Rows] | None, rows: Rows) -> None:
+    def _keep_young(self, young: list[KeyRows] | None, rows: KeyRows) -> None:
         """Add an entry of the log to those that determine the state, while they are few."""
         self._young = None
         size = max(len(rows), 1)
@@ -427,7 +427,7 @@ class KeyedModel:
             self._n_young += size
             self._young = [*young, rows]
 
-    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
+    def _learn(self, rows: KeyRows, predicts: bool) -> Outputs:
         if rows.kind == OBSERVE:
             return [self._trainer.observe_row(_row(rows, i)) for i in range(len(rows))]
         if rows.kind == LABELS:
@@ -441,7 +441,7 @@ class KeyedModel:
         self.model.learn_array(rows.X, rows.y, rows.features)
         return ()
 
-    def _learn_by_trainer(self, rows: Rows) -> list[Label]:
+    def _learn_by_trainer(self, rows: KeyRows) -> list[Label]:
         """Predict, score and learn rows, in one call if nothing has to happen between two."""
         trainer = self._trainer
         each = [_row(rows, i) for i in range(len(rows))]
@@ -462,7 +462,7 @@ class KeyedModel:
             model.learn_one(x, label)
         return said
 
-    def _learn_labels(self, rows: Rows) -> list[Label]:
+    def _learn_labels(self, rows: KeyRows) -> list[Label]:
         """Learn rows whose labels have come."""
         source = _full_name(rows)
         said: list[Label] = []
@@ -478,7 +478,8 @@ class KeyedModel:
 
     def values(self, X: Table, features: Sequence[Hashable] | None) -> tuple[Matrix, Outputs]:
         """Return probabilities (n, classes) and the classes, or values (n, 1) and no classes."""
-        return self._trainer.adapter.predict_values(X, tuple(features or ()), {})  # type: ignore[arg-type]
+        names = tuple(features or ())
+        return self._trainer.adapter.predict_values(X, names, {})  # type: ignore[arg-type]
 
     def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
         """Predict rows without learning."""
@@ -570,7 +571,7 @@ class KeyedDetector(KeyedModel):
         trainer.watcher.on_alarm(lambda record: self.alarms.append(record))
         return trainer
 
-    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
+    def _learn(self, rows: KeyRows, predicts: bool) -> Outputs:
         """Score rows, each before it is learned; return their state scores."""
         if rows.kind == LABELS:  # a detector reads none
             return [None] * len(rows)
@@ -612,7 +613,7 @@ class KeyedForecaster(KeyedModel):
         """Return the last values, and forecasts with intervals; see `ForecastAdapter.fan`."""
         return self._forecasts.fan(horizon, coverage, xs)
 
-    def _learn(self, rows: Rows, predicts: bool) -> Outputs:
+    def _learn(self, rows: KeyRows, predicts: bool) -> Outputs:
         """Forecast, then learn each value; return the forecasts of one step."""
         self.steps = ()
         if rows.kind == LABELS:  # values are learned in their order, or never
@@ -669,7 +670,7 @@ def _use(trainer: Trainer, decision: Decision | None) -> None:
         adapter.decision = decision
 
 
-def _series_parts(rows: Rows, values: list[float]) -> Iterator[tuple[Block, list[Row]]]:
+def _series_parts(rows: KeyRows, values: list[float]) -> Iterator[tuple[Block, list[Row]]]:
     """Yield rows that have the same columns, with all values missing or all known.
 
     They come as a block, and one by one.
@@ -694,7 +695,7 @@ def _numbers(X: Table, width: int) -> Matrix:
     return np.array(numbers, np.float64).reshape(len(X), width)
 
 
-def _row(rows: Rows, i: int) -> Row:
+def _row(rows: KeyRows, i: int) -> Row:
     x = rows.X[i]
     names = None
     if not isinstance(rows.X, list):
@@ -705,13 +706,13 @@ def _row(rows: Rows, i: int) -> Row:
     return Row(x, names, seq, t, _full_name(rows), epoch, own_t=t)
 
 
-def _names(rows: Rows) -> Features:
+def _names(rows: KeyRows) -> Features:
     """Return the names of the columns of an array."""
     assert not isinstance(rows.X, list)
     return tuple(range(rows.X.shape[1])) if rows.features is None else rows.features
 
 
-def _full_name(rows: Rows) -> str:
+def _full_name(rows: KeyRows) -> str:
     return f"{rows.source}/{rows.key}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from loco_stream.errors import ConfigError
-from loco_stream.fleet._rows import LABELS, Key, Rows
+from loco_stream.fleet._rows import LABELS, Key, KeyRows
 
 __all__ = ["KeyLimits"]
 
@@ -86,7 +86,7 @@ class KeyLimits:
         """Admit keys that have a model already, even if they are too many."""
         self._known.update(keys)
 
-    def admit(self, rows: Rows) -> Rows | None:
+    def admit(self, rows: KeyRows) -> KeyRows | None:
         """Return the rows that may be learned, None if there are none; late labels always may."""
         if rows.kind == LABELS:
             return rows
@@ -97,7 +97,7 @@ class KeyLimits:
             self._known.add(rows.key)
         return rows if self._rate is None else self._within_rate(rows, self._rate)
 
-    def _within_rate(self, rows: Rows, rate: float) -> Rows | None:
+    def _within_rate(self, rows: KeyRows, rate: float) -> KeyRows | None:
         now = self._clock()
         burst = max(10.0 * rate, 1.0)
         bucket = self._buckets.get(rows.key)

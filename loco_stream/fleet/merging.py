@@ -1,4 +1,4 @@
-"""One model from several: their experts are merged each in its own way."""
+"""Merges several models into one, each expert in its own way."""
 
 from __future__ import annotations
 
@@ -40,33 +40,32 @@ class _Part:
 def merge(
     models: Sequence[Model], template: LOCOEstimator | None = None, *, keep_first: bool = False
 ) -> Model:
-    """Return one model of what several learned, each from a copy of the template on.
+    """Return one model with what several have learned, each from its own copy of a template.
 
-    The discriminant on the fixed layer, which keeps all classes, is merged by pooled moments, and
-    so is naive Bayes. The result is that of one model of all rows, up to rounding, where all models
-    have one seed and the template has seen the 300 rows after which scales are fixed. Models that
-    found their scales each by itself are merged in the same way; the result is then near that of
-    one model.
+    The moments of the discriminant on the fixed layer, which keeps all classes, and of naive Bayes
+    are pooled. Both then equal, up to rounding, those of one model that has learned all rows, if
+    all models have the same seed and the template has seen the 300 rows after which scales are
+    fixed. If each model found its scales by itself, they are only close to it.
 
     With frozen hidden layers (`rule` "frozen") the least-squares member without leak adds up too.
-    Everything else is that of the model with most rows: hidden layers, members that forget, weights
-    of the stacks and the mixture, and centroids except for classes that it lacks.
+    Everything else is taken from the model with most rows: hidden layers, members that forget,
+    weights of the stacks and the mixture, and centroids except for classes that it lacks.
 
     Parameters
     ----------
     models
         One or more of the same options and features.
     template
-        What they began with; None if they began with nothing.
+        The model that each was copied from; None if they began with nothing.
     keep_first
-        Whether everything else is that of the first model instead. Set it if the first model has
+        Whether everything else is taken from the first model instead. Set it if the first model has
         learned rows of many devices, and each of the others those of one.
 
     Raises
     ------
     InputError
-        They differ in options or features, their readout is not recursive, or they are neither
-        classifiers nor regressors of one target.
+        The models differ in options or features, their readout is not recursive, or they are
+        neither classifiers nor regressors of one target.
 
     Examples
     --------

@@ -138,7 +138,8 @@ class FleetOperations:
         raise InputError(f"key {text!r} has no model: no row of it was learned")
 
     def _reports(self) -> list[KeyReport]:
-        return [{"key": key, **self._fleet.report(key)} for key in self._fleet.keys()]  # noqa: SIM118
+        fleet = self._fleet
+        return [{"key": key, **fleet.report(key)} for key in fleet.keys()]  # noqa: SIM118
 
 
 def open_fleet(path: str | os.PathLike[str]) -> Fleet:

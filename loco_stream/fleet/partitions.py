@@ -2,8 +2,8 @@
 
 No row passes through the driver. It stores the template, assigns partitions to workers, and assigns
 them anew when a worker is lost or the number of workers changes. A partition has a complete fleet
-of its own: position of its source, key groups, logs, lock or lease. What makes a row be learned
-exactly once is therefore the same as in one process.
+of its own: position of its source, key groups, logs, lock or lease. Rows are therefore learned
+exactly once in the same way as in one process.
 
 All rows of a key must be in one partition. Kafka does this for messages with a key; with Redis the
 sender chooses one of several streams by the key.
@@ -36,7 +36,7 @@ __all__ = ["PartitionOptions", "PartitionedFleet"]
 
 _Ray: TypeAlias = Any
 
-_PLACE = "{partition}"
+_PLACEHOLDER = "{partition}"
 _GROUPS = 64  # key groups of all partitions together
 _LISTED = 10
 # Seconds until a worker that does not reply counts as lost. It replies to `status` at once, while
@@ -81,8 +81,8 @@ class PartitionOptions:
 
     def check(self) -> None:
         """Raise `ConfigError` if a value is out of its range."""
-        if _PLACE not in self.source:
-            raise ConfigError(f"`source` must contain {_PLACE!r}, got {self.source!r}")
+        if _PLACEHOLDER not in self.source:
+            raise ConfigError(f"`source` must contain {_PLACEHOLDER!r}, got {self.source!r}")
         if not 1 <= self.partitions <= 9999:
             raise ConfigError(
                 f"`partitions` must be an integer from 1 to 9999, got {self.partitions!r}"
@@ -109,7 +109,7 @@ class _Partition:
             share_every=options.share_every,
         )
         try:
-            url = options.source.replace(_PLACE, str(number))
+            url = options.source.replace(_PLACEHOLDER, str(number))
             source = open_source(url, task=self._fleet.task, endless=options.endless)
             limits = KeyLimits(options.max_keys, options.rows_per_second)
             self._runner = FleetRunner(
@@ -176,7 +176,7 @@ class _PartitionWorker:
         from loco_stream.engine import source_reader  # noqa: F401
 
         with suppress(LocoStreamError):  # raised when a partition is opened
-            check_url(self._options.source.replace(_PLACE, "0"))
+            check_url(self._options.source.replace(_PLACEHOLDER, "0"))
         model = load_template(open_storage(self._location)).clone()
         labels = [[0.0], [1.0]] if task_of(model) == TARGETS else [0, 1]
         model.learn_predict_array([[0.0], [1.0]], labels)
@@ -307,11 +307,11 @@ class PartitionedFleet:
             if number in self._ended or self._assigned.get(number) == index:
                 continue
             if (before := self._assigned.get(number)) is not None:
-                self._ask(before, "prepare", number)
+                self._call(before, "prepare", number)
             began = time.monotonic()
             if (before := self._assigned.pop(number, None)) is not None:
-                self._take(number, self._ask(before, "stop", number))
-            if self._ask(index, "start", number):
+                self._note_status(number, self._call(before, "stop", number))
+            if self._call(index, "start", number):
                 self._assigned[number] = index
                 if before is not None:
                     self.longest_move = max(self.longest_move, time.monotonic() - began)
@@ -325,9 +325,9 @@ class PartitionedFleet:
             A partition failed for a reason that another worker would meet too.
         """
         for index in range(len(self._workers)):
-            status = self._ask(index, "status")
+            status = self._call(index, "status")
             for number, found in (status or {}).items():
-                self._take(number, found)
+                self._note_status(number, found)
         self.assign()
         return len(self._ended) < self._options.partitions
 
@@ -377,8 +377,8 @@ class PartitionedFleet:
         """Store all partitions, end the workers, and end Ray if it was started here."""
         try:
             for number, index in list(self._assigned.items()):
-                self._ask(index, "prepare", number)
-                self._take(number, self._ask(index, "stop", number))
+                self._call(index, "prepare", number)
+                self._note_status(number, self._call(index, "stop", number))
         finally:
             for worker in self._workers:
                 self._ray.kill(worker)
@@ -393,7 +393,7 @@ class PartitionedFleet:
         self._ray.get([worker.warm.remote() for worker in workers], timeout=_START_SECONDS)
         return workers
 
-    def _ask(self, index: int, name: str, *arguments: int) -> Any:
+    def _call(self, index: int, name: str, *arguments: int) -> Any:
         """Call a worker; a lost one is replaced, and its partitions are assigned anew later."""
         call = getattr(self._workers[index], name).remote(*arguments)
         seconds = _STATUS_SECONDS if name == "status" else _MOVE_SECONDS
@@ -414,7 +414,7 @@ class PartitionedFleet:
         (self._workers[index],) = self._start(1)
         self._assigned = {n: i for n, i in self._assigned.items() if i != index}
 
-    def _take(self, number: int, status: Mapping[str, Any] | None) -> None:
+    def _note_status(self, number: int, status: Mapping[str, Any] | None) -> None:
         if status is None:  # the worker was lost, or does not run the partition
             return
         self._reports[number] = status["report"]

@@ -24,7 +24,7 @@ from loco_stream.engine.validation import validate_events
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._key_router import KeyRouter, check_feature
 from loco_stream.fleet._replies import Replies
-from loco_stream.fleet._rows import LABELS, OBSERVE, Key, Label, Outputs, Rows
+from loco_stream.fleet._rows import LABELS, OBSERVE, Key, KeyRows, Label, Outputs
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.limits import KeyLimits
 from loco_stream.fleet.operations import FleetOperations
@@ -355,7 +355,7 @@ class FleetRunner:
             routed = map(self._limits.admit, self._router.route(part))
             self._learn([rows for rows in routed if rows is not None])
 
-    def _learn(self, batch: Sequence[Rows]) -> None:
+    def _learn(self, batch: Sequence[KeyRows]) -> None:
         for rows, result in zip(batch, self._fleet.process(batch), strict=True):
             if result.refusal is not None:
                 continue
@@ -367,7 +367,7 @@ class FleetRunner:
             if len(result.steps):
                 self._steps = np.array(result.steps) + (self._steps if self._steps.size else 0.0)
 
-    def _emit_rows(self, rows: Rows, outputs: Outputs, n_repeated: int) -> None:
+    def _emit_rows(self, rows: KeyRows, outputs: Outputs, n_repeated: int) -> None:
         """Count new rows and emit their predictions; repeated rows were emitted before."""
         if self._is_watching:
             self._count_watched(rows.key, outputs[n_repeated:])
@@ -384,13 +384,13 @@ class FleetRunner:
             score.add(state)
         self._counts.n_samples += len(states)
 
-    def _emit_late(self, rows: Rows, outputs: Outputs) -> None:
+    def _emit_late(self, rows: KeyRows, outputs: Outputs) -> None:
         """Do the same for rows whose labels have arrived."""
         for i, (found, y) in enumerate(zip(outputs, rows.y, strict=True)):
             if found is not None and y is not None:
                 self._emit(rows, i, found[0], y)
 
-    def _emit(self, rows: Rows, i: int, y_pred: Label, y: Label) -> None:
+    def _emit(self, rows: KeyRows, i: int, y_pred: Label, y: Label) -> None:
         if y is not None:
             self._score(rows.key, y, y_pred)
         source = f"{rows.source}/{rows.key}"

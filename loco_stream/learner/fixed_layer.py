@@ -1,7 +1,7 @@
 """The fixed layer: random spiking neurons that never learn, with scales of their own that settle.
 
 Whatever the hidden layers become, a row drives this layer as it always did, so that a readout which
-adds up what it says of each class forgets nothing. A neuron sees the standardised features through
+adds up its traces for each class forgets nothing. A neuron sees the standardised features through
 random weights, and a random bias; its trace is that of the model's neuron under this drive. Rows
 are scaled to the same mean square, by what the first rows had.
 
@@ -256,7 +256,7 @@ def settle_scales(settings, state, scratch):
 def _learn_power(own, guard, scratch, n_features):
     """Take a row into the mean square of an encoded feature, without values that stand apart.
 
-    A row of zeros tells nothing.
+    A row of zeros is left out.
     """
     code = scratch.fixed.code
     total = 0.0

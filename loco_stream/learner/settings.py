@@ -199,14 +199,13 @@ def learning_rate(options: ModelOptions) -> float:
 def check_neuron(options: ModelOptions) -> None:
     """Raise `ConfigError` unless the neuron model exists, and can be run as the options ask."""
     advanced = options.advanced
-    window_of(find(options.neuron).kind)
-    if options.neuron != "lif":
-        for name, default in (("dt", None), ("reset", "subtract")):
-            if getattr(advanced, name) != default:
-                raise ConfigError(
-                    f"`{name}` must be {default!r} unless `neuron` is 'lif', "
-                    f"got {getattr(advanced, name)!r}"
-                )
+    window = window_of(find(options.neuron).kind)
+    for name, default in (("dt", None), ("reset", "subtract")):
+        value = getattr(advanced, name)
+        if name not in window.options and value != default:
+            raise ConfigError(
+                f"`{name}` must be {default!r} with `neuron` {options.neuron!r}, got {value!r}"
+            )
     if advanced.dt is None:
         return
     steps = advanced.window / advanced.dt
@@ -245,9 +244,6 @@ def _weighting(options: ModelOptions) -> int:
 
 def _cell(options: ModelOptions, tau: float) -> Any:
     """Return the parameters of the neurons."""
-    cell = window_of(find(options.neuron).kind).settings(tau)
-    if options.neuron != "lif":
-        return cell
-    dt = options.advanced.dt
-    reset_zero = options.advanced.reset == "zero"
-    return cell._replace(reset_zero=reset_zero, dt=0.0 if dt is None else float(dt))
+    window = window_of(find(options.neuron).kind)
+    own = {name: getattr(options.advanced, name) for name in window.options}
+    return window.settings(tau, **own)

@@ -105,40 +105,40 @@ def _run_snapshots(settings, state, scratch):
 
 
 @kernel
-def _recall(state, readout):
+def _recall(state, computed):
     """Mix the snapshots into an answer, if they are evaluated on this row."""
     own = state.snapshots
     if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
         n_classes = state.counts.n_classes
         capacity = state.classes.n_rows.shape[0]
-        proba = readout.fast
+        proba = computed.fast
         snapshots.mix_snapshots(
-            own.posterior, readout.snapshots, n_classes, capacity, readout.buffer, proba
+            own.posterior, computed.snapshots, n_classes, capacity, computed.buffer, proba
         )
 
 
 @kernel
-def _answer(settings, state, readout):
+def _answer(settings, state, computed):
     """Write the ensemble's answer, calibrated, and the answer to the stream's next row.
 
-    `readout` is a `ReadoutPass` with opinions and their mixture.
+    `computed` is a `ReadoutPass` with opinions and their mixture.
     """
     n_classes = state.counts.n_classes
     for c in range(n_classes):
-        readout.fast[c] = readout.mixed[c]
+        computed.fast[c] = computed.mixed[c]
     if settings.n_snapshots > 0:
-        _recall(state, readout)
+        _recall(state, computed)
     log_weights = state.calibration.log_weights
     if log_weights.shape[0] > 0:
         calibration.correct(
-            log_weights, readout.fast, n_classes, readout.power_sums, readout.power_factors
+            log_weights, computed.fast, n_classes, computed.power_sums, computed.power_factors
         )
     if settings.n_log_odds > 0:
-        next_row.write_log_probabilities(readout.fast, n_classes, readout.log_odds)
-        ensemble.write_log_odds(settings, state, readout)
-        next_row.combine(state.next_row, readout.log_odds, n_classes, True, readout.next)
+        next_row.write_log_probabilities(computed.fast, n_classes, computed.log_odds)
+        ensemble.write_log_odds(settings, state, computed)
+        next_row.combine(state.next_row, computed.log_odds, n_classes, True, computed.next)
         for c in range(n_classes):
-            readout.predicted[c] = readout.next[c]
+            computed.predicted[c] = computed.next[c]
 
 
 @kernel
@@ -306,46 +306,46 @@ def is_sound(error, n_classes, credit):
 
 
 @kernel
-def _learn_snapshots(settings, state, scratch, readout, label, share):
+def _learn_snapshots(settings, state, scratch, computed, label, share):
     """Score the current readout and the snapshots by a label, and copy the model when it is due."""
     own = state.snapshots
     observed = (label, state.counts.n_classes, state.classes.n_rows.shape[0])
-    snapshots.update_posterior(own, readout, observed, share)
+    snapshots.update_posterior(own, computed, observed, share)
     slot = own.counters.slot
     if snapshots.tick(own):
         snapshots.keep_snapshot(settings, state, scratch.now.weights, slot)
 
 
 @kernel
-def _learn_next_row(settings, state, scratch, readout, label, share, dormant):
+def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     """Update what weighs context, and the moments by which dormant classes may answer."""
     n_classes = state.counts.n_classes
     n_seen = state.counts.n_seen
     stack = state.next_row
     least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
-    predicted = (readout.log_odds, readout.predicted)
+    predicted = (computed.log_odds, computed.predicted)
     next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
-    next_row.learn_weights(stack, readout.log_odds, readout.next, n_classes, label, share)
+    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, share)
     if dormant:
-        dormancy.learn_lead(state.lead.moments, readout.scores, n_classes, scratch.dormant, label)
+        dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
 
 
 @kernel
-def _change_readout(settings, state, scratch, readout, observed, dormant):
+def _change_readout(settings, state, scratch, computed, observed, dormant):
     """Update the readout, its weights and the snapshots.
 
-    `readout` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label,
+    `computed` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label,
     value, share of an observation).
     """
     label, value, share = observed
     if settings.n_log_odds > 0 and state.classes.n_rows[label] > 1.0:
-        _learn_next_row(settings, state, scratch, readout, label, share, dormant)
+        _learn_next_row(settings, state, scratch, computed, label, share, dormant)
     if settings.n_snapshots > 0:
-        _learn_snapshots(settings, state, scratch, readout, label, share)
+        _learn_snapshots(settings, state, scratch, computed, label, share)
     ensemble.learn_experts(settings, state, scratch, label, value)
     if settings.n_log_odds > 0:
         _learn_past(state, scratch)
-    ensemble.update_weights(settings, state, scratch, readout, label, share)
+    ensemble.update_weights(settings, state, scratch, computed, label, share)
 
 
 @kernel
@@ -362,14 +362,14 @@ def _go_back(settings, state, scratch, ticket):
 
 
 @kernel
-def _step_share(settings, state, readout, label, share):
+def _step_share(settings, state, computed, label, share):
     """Return the share of a step that the hidden layers make.
 
     Less where successive rows are alike.
     """
     if settings.regression and state.delayed.is_delayed == 0.0:
         errors = state.delayed_values.errors
-        return share * delayed_values.independent_share(errors, readout.error[0])
+        return share * delayed_values.independent_share(errors, computed.error[0])
     if settings.remembers and not settings.regression:
         return step_share(state.context.run, float(label), share)
     return share
@@ -394,20 +394,20 @@ def _know_label(settings, state, scratch, label):
 
 
 @kernel
-def _learn(settings, state, scratch, label, value, share, late, ticket, dormant):
+def _learn(settings, state, scratch, observed, late, ticket, dormant):
     """Learn the row in scratch.
 
     Parameters
     ----------
-    label, value
-        Slot of its class (int64), or its target (float64).
-    share
-        float64: share of a step that the hidden layers make.
+    observed
+        Slot of its class (int64), its target (float64), and the share of a step that the hidden
+        layers make (float64).
     late, ticket
         Whether the label is late, and what was predicted then; an empty ticket: nothing was known.
     dormant
         bool: whether a class is dormant.
     """
+    label, value, share = observed
     counts = state.counts
     label_share = 1.0
     late = late and counts.n_seen > 0
@@ -421,11 +421,11 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
         next_value.keep_value(state.next_value, known_value)
     _set_target(settings, state, scratch, label, value)
     ensemble.write_error(settings, state, scratch, scratch.now)
-    readout = scratch.now
+    computed = scratch.now
     if late:
         _go_back(settings, state, scratch, ticket)
         label_share, share = shares(settings, state, label, when_written(ticket), share)
-        readout = scratch.then
+        computed = scratch.then
     if settings.learns:
         assign_credit(settings, state, scratch)
         if settings.regression and state.delayed.is_delayed > 0.0:
@@ -434,9 +434,9 @@ def _learn(settings, state, scratch, label, value, share, late, ticket, dormant)
     is_ready = ensemble.prepare_experts(settings, state, scratch)
     if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
         if settings.learns:
-            step = _step_share(settings, state, readout, label, share)
+            step = _step_share(settings, state, computed, label, share)
             change_hidden(settings, state, scratch, step)
-        _change_readout(settings, state, scratch, readout, (label, value, label_share), dormant)
+        _change_readout(settings, state, scratch, computed, (label, value, label_share), dormant)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
     else:
         counts.n_skipped += 1
@@ -502,21 +502,23 @@ def _pass(settings, state, scratch, x, t):
 
 
 @kernel
-def _run(settings, state, scratch, rows, times, labels, values, mode, answers, proba, tickets):
-    """Do as `run` says.
+def _run(settings, state, scratch, given, mode, written):
+    """Do what `run` does with `given` (rows, times, labels, values).
 
-    It is separate because constant settings are known to the compiler only where they are an
-    argument.
+    `written` are its (answers, proba, tickets). It is separate because constant settings are known
+    to the compiler only where they are an argument.
     """
+    rows, times, labels, values = given
+    answers, proba, tickets = written
     n = rows.shape[0]
     predicts = (mode & PREDICT) != 0
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
     timed = times.shape[0] > 0
-    stays = mode & (OBSERVE | LEARN) == 0
-    told = late and tickets.shape[1] > 0
-    moves = settings.remembers and not told and not (stays and n == 1)
-    if settings.remembers and stays:
+    only_predicts = mode & (OBSERVE | LEARN) == 0
+    has_tickets = late and tickets.shape[1] > 0
+    advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
+    if settings.remembers and only_predicts:
         traces.save_context(state.context, scratch.context)
     scratch.sequence.scores.fill(0.0)
     for i in range(n):
@@ -532,17 +534,17 @@ def _run(settings, state, scratch, rows, times, labels, values, mode, answers, p
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0
-            label = labels[i]
-            _learn(settings, state, scratch, label, values[i], share, late, ticket, dormant)
+            observed = (labels[i], values[i], share)
+            _learn(settings, state, scratch, observed, late, ticket, dormant)
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
-        if moves:
+        if advances:
             traces.advance(state.context, t, scratch.clean.traces)
             keep_means(state, scratch)
             push_code(state.context.ring, scratch.lagged)
-        if moves or fresh:
+        if advances or fresh:
             scratch.cache.valid_for = -1
-    if settings.remembers and stays:
+    if settings.remembers and only_predicts:
         traces.restore_context(state.context, scratch.context)
 
 
@@ -583,4 +585,5 @@ def run(cell, words, rows, times, labels, values, mode, answers, proba, tickets)
     settings = model.settings
     state = model.state
     scratch = model.scratch
-    _run(settings, state, scratch, rows, times, labels, values, mode, answers, proba, tickets)
+    given = (rows, times, labels, values)
+    _run(settings, state, scratch, given, mode, (answers, proba, tickets))

@@ -14,14 +14,14 @@ from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Array, Arrays, Config, State
 from loco_stream.rng import uniforms
 
-__all__ = ["HeldRow", "HoldOut", "Model", "UniformDraws", "predict"]
+__all__ = ["HeldRow", "HoldOut", "Predictor", "UniformDraws", "predict"]
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 
 _BLOCK = 256  # numbers drawn at once
 
 
-class Model(Protocol):
+class Predictor(Protocol):
     """A model that predicts; a method `predict_array` is used where it exists."""
 
     def predict_one(self, x: Extras) -> Label:
@@ -165,7 +165,7 @@ class HoldOut:
         hits = (held.hit if end is None else held.hit_in(start, end) for held in self.rows)
         return (sum(hits) / n if n else float("nan")), n
 
-    def rescore(self, model: Model, codec: RowCodec, n: int, at: int) -> int:
+    def rescore(self, model: Predictor, codec: RowCodec, n: int, at: int) -> int:
         """Predict the next `n` rows in turn with the model after row `at`; return how many."""
         n = min(n, len(self.rows))
         turn = [self.rows[(self.cursor + i) % len(self.rows)] for i in range(n)]
@@ -213,7 +213,7 @@ class HoldOut:
         return hold
 
 
-def predict(model: Model, codec: RowCodec, rows: Sequence[HeldRow], at: int) -> int:
+def predict(model: Predictor, codec: RowCodec, rows: Sequence[HeldRow], at: int) -> int:
     """Predict held-out rows with `model` as it is after row `at`; return how many."""
     if rows:
         for held, y_pred in zip(rows, _predictions(model, codec, rows), strict=True):
@@ -221,7 +221,7 @@ def predict(model: Model, codec: RowCodec, rows: Sequence[HeldRow], at: int) -> 
     return len(rows)
 
 
-def _predictions(model: Model, codec: RowCodec, rows: Sequence[HeldRow]) -> list[Label]:
+def _predictions(model: Predictor, codec: RowCodec, rows: Sequence[HeldRow]) -> list[Label]:
     """Return the predictions, by array where the model takes arrays and all values are numbers.
 
     Held-out rows are not the stream's next ones: any class may be right.

@@ -52,7 +52,7 @@ class InputView:
             self.protected = ProtectedDirections(len(self.detector.folded))
 
     def update(self, rows: Sequence[Vector]) -> TestedRows:
-        """Take rows in order; return what the input detector says of each."""
+        """Take rows in order; return the results of the input detector for each."""
         first = 0 if self.width else self._find_width(rows)
         if self.detector is None:
             return _untested(len(rows), 0)
@@ -89,7 +89,7 @@ class InputView:
         """Return the state of the tests, for `restore_snapshot`."""
         if self.detector is None:
             return {}
-        return {**self.detector.export_state(), "figures": self.moves.figures.copy()}
+        return {**self.detector.export_state(), "figures": self.moves.export_state()}
 
     def restore_snapshot(self, before: Arrays) -> None:
         """Undo the updates of the tests since `snapshot`."""
@@ -160,7 +160,7 @@ class InputView:
         if self.detector is not None:
             arrays |= with_prefix("detector", self.detector.export_state())
             arrays |= with_prefix("protected", self.protected.export_state())
-            arrays["moves"] = self.moves.figures.copy()
+            arrays["moves"] = self.moves.export_state()
         return arrays
 
     def restore_state(self, width: int, arrays: Mapping[str, Array]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loco_stream.monitor.holdout import Model
+from loco_stream.monitor.holdout import Predictor
 from loco_stream.monitor.row_codec import RowCodec
 from loco_stream.monitor.settings import MonitorSettings
 from loco_stream.monitor.timeline import Timeline
@@ -41,7 +41,7 @@ class Rescoring:
             budget += self._per_row
         self._budget = min(self._limit, budget)
 
-    def spend(self, model: Model, codec: RowCodec, at: int) -> None:
+    def spend(self, model: Predictor, codec: RowCodec, at: int) -> None:
         """Predict held-out rows as far as the budget allows; `at` is the last scored row."""
         timeline = self._timeline
         if timeline.due_row is not None:

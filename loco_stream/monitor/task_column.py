@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any, TypeAlias
 
+from loco_stream._text import did_you_mean, listed
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, State
 
@@ -31,7 +32,7 @@ class TaskColumn:
     Examples
     --------
     >>> column = TaskColumn("column:room")
-    >>> [column.follow({"room": room}) for room in ("hall", "hall", None, "attic")]
+    >>> [column.follow(room, ("room", "heat")) for room in ("hall", "hall", None, "attic")]
     ['hall', None, None, 'attic']
     >>> column.n_missing
     1
@@ -41,12 +42,21 @@ class TaskColumn:
         self.name: Hashable = tasks.removeprefix("column:") if tasks.startswith("column:") else None
         self.n_missing = 0
         self._value: Value = None
+        self._others: Collection[Hashable] = ()  # names in the last row without a value
 
-    def follow(self, x: Mapping[Hashable, Value]) -> str | None:
-        """Return the name of the task that begins with this row; None if none begins."""
-        value = x.get(self.name)
+    def follow(self, value: Value, names: Collection[Hashable]) -> str | None:
+        """Return the name of the task that begins with a row; None if none begins.
+
+        Parameters
+        ----------
+        value
+            Of the column in the row; None and NaN are missing.
+        names
+            Every name that the row has.
+        """
         if value is None or value != value:
             self.n_missing += 1
+            self._others = names
             return None
         if value == self._value:
             return None
@@ -61,6 +71,16 @@ class TaskColumn:
             if value is not None and value == value and value != self._value
         )
         return next(changes, len(column))
+
+    @property
+    def missing(self) -> str:
+        """A sentence on a column that no row so far had a value in; empty if one had."""
+        if self._value is not None or not self.n_missing:
+            return ""
+        sentence = f"no row has had a value in the task column {self.name!r} so far"
+        others = [str(name) for name in self._others if name != self.name]
+        known = f"; the rows have the columns {listed(others)}" if others else ""
+        return sentence + (did_you_mean(str(self.name), others) or known)
 
     def export_state(self) -> Config:
         """Return everything as plain values."""

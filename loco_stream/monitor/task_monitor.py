@@ -14,7 +14,7 @@ from loco_stream._renamed import renamed
 from loco_stream.drift import ConceptDetector, ErrorThreshold
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm, AlarmLog
-from loco_stream.monitor.holdout import HeldRow, Model, UniformDraws
+from loco_stream.monitor.holdout import HeldRow, Predictor, UniformDraws
 from loco_stream.monitor.holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor.input_view import InputView
 from loco_stream.monitor.recall_tracker import RecallTracker
@@ -187,6 +187,11 @@ class TaskMonitor:
         """Whether rows are held out at all."""
         return self._share > 0.0
 
+    @property
+    def missing_column(self) -> str:
+        """A sentence on a task column that no row so far had a value in; empty if there is none."""
+        return self._column.missing
+
     def update(
         self, y: Label, y_pred: Label, x: Row, index: int, features: Names | None = None
     ) -> list[Alarm]:
@@ -268,7 +273,7 @@ class TaskMonitor:
         y: Sequence[Label],
         y_pred: Sequence[Label],
         index: int,
-        model: Model,
+        model: Predictor,
     ) -> bool:
         """Do what `update_row`, `hold_out_row` and `rescore` do for rows that are no event.
 
@@ -365,7 +370,7 @@ class TaskMonitor:
         """Count the predictions of a group, and hold out the rows that are planned."""
         if self._column.name is not None:
             for value in rows.column(self._column.name):
-                self._column.follow({self._column.name: value})
+                self._column.follow(value, rows.features)
         self._count_labels(y)
         hold = self._timeline.running.hold
         places = self._plan.take_rows(index, len(y), hold) if self._share else {}
@@ -437,12 +442,12 @@ class TaskMonitor:
             self._unscored = held
         return self._timeline.running.hold.put(held, place)
 
-    def rescore(self, model: Model, index: int | None = None) -> None:
+    def rescore(self, model: Predictor, index: int | None = None) -> None:
         """Let `model` predict some held-out rows again, as far as the budget allows.
 
         Called after every row that was scored. Rows are predicted after the last one of a group,
         and after the first one of a task that was given. The attribute `recalled` of a model, if
-        it has one, says which snapshot it predicts with.
+        it has one, is the snapshot it predicts with.
 
         Parameters
         ----------
@@ -462,7 +467,7 @@ class TaskMonitor:
             self._follow_recall(*recalled)
         self._rescoring.spend(model, self._codec, self._last[0])
 
-    def measure(self, model: Model) -> None:
+    def measure(self, model: Predictor) -> None:
         """Examine all rows and predict every held-out row now: the stream has ended."""
         self._examine()
         at = self._last[0]
@@ -522,7 +527,7 @@ class TaskMonitor:
         named: Mapping[Hashable, object] = (
             x if features is None else dict(zip(features, np.ravel(x), strict=True))
         )
-        name = self._column.follow(named)
+        name = self._column.follow(named.get(self._column.name), named)
         if name is not None:
             self.begin_task(name, index)
 
@@ -545,7 +550,7 @@ class TaskMonitor:
         judged = []
         for value, prediction in pairs:
             error = abs(to_number(value) - to_number(prediction))
-            # NaN is a wrong prediction, but says nothing about the usual size of errors
+            # NaN is a wrong prediction, but no example of the usual size of errors
             hit = 0 if error != error else 1 - self._threshold.update(error)
             judged.append((hit, self._tolerance))
         return judged

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loco_stream.monitor.holdout import HoldOut, Model, UniformDraws, predict
+from loco_stream.monitor.holdout import HoldOut, Predictor, UniformDraws, predict
 from loco_stream.monitor.matrix import AccuracyMatrix, Matrix, measures, standard_error, with_none
 from loco_stream.monitor.recurrence import RecurrenceTracker
 from loco_stream.monitor.row_codec import RowCodec, Vector
@@ -37,7 +37,7 @@ _KEPT_HITS = 1024  # to separate the rows between a change and its alarm
 class DueRow:
     """A row of the accuracy matrix that is not measured yet, for the segment from start to end.
 
-    `is_now` says whether the segment ends with the last scored row.
+    `is_now`: whether the segment ends with the last scored row.
     """
 
     start: int
@@ -128,7 +128,7 @@ class Timeline:
         running = [segment.hold.accuracy() for segment in self.segments]
         return self.matrix.with_rows([self._last_row(), running] if self.due_row else [running])
 
-    def measure_row(self, model: Model, codec: RowCodec, budget: float, at: int) -> int:
+    def measure_row(self, model: Predictor, codec: RowCodec, budget: float, at: int) -> int:
         """Close the row of the segment that ended; return how many rows were predicted for it.
 
         After an alarm the model has learned some rows of the next segment. Predictions from before

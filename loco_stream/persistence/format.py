@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.content import Array, Arrays, Plain, Saved, State
 from loco_stream.persistence.files import atomic_write, sync_folder
@@ -101,9 +102,7 @@ def write(
     try:
         atomic_write(path, content, mode)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write {os.fspath(path)}: {error.strerror or error}"
-        ) from error
+        raise CheckpointError(f"cannot write {os.fspath(path)}: {reason_of(error)}") from error
 
 
 def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
@@ -127,7 +126,7 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     try:
         content = _content(name, max_bytes)
     except OSError as error:
-        raise CheckpointError(f"cannot read {name}: {error.strerror or error}") from error
+        raise CheckpointError(f"cannot read {name}: {reason_of(error)}") from error
     except (ValueError, MemoryError) as error:
         raise CheckpointError(
             f"cannot read {name}: {error or 'it does not fit into memory'}"

@@ -6,6 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.files import check_place
 
@@ -37,7 +38,7 @@ def check_output(name: str, path: str | None) -> None:
         if path is not None:
             check_place(path)
     except OSError as error:
-        raise ConfigError(f"{name}: cannot write {path}: {error.strerror}") from error
+        raise ConfigError(f"{name}: cannot write {path}: {reason_of(error)}") from error
 
 
 def check_folder(what: str, path: str) -> None:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.numbers import shown
-from loco_stream.simulator.backend import Backend
 from loco_stream.simulator.layers import Layer
+from loco_stream.simulator.net import SpikingNet
 
 __all__ = [
     "checked_currents",
@@ -42,7 +42,7 @@ def checked_record(record: str) -> None:
         raise InputError(f"`record` must be 'spikes' or 'counts', got {record!r}")
 
 
-def checked_spikes(times: ArrayLike, indices: ArrayLike, net: Backend) -> tuple[Array, Array]:
+def checked_spikes(times: ArrayLike, indices: ArrayLike, net: SpikingNet) -> tuple[Array, Array]:
     """Return both as vectors of the net's dtypes; raises `InputError`.
 
     Their values are checked where they are run.

@@ -22,7 +22,7 @@ __all__ = ["require_grid", "run_clocked"]
 def require_grid(layers: list[Layer], method: str) -> None:
     """Raise `ConfigError` for a net that is not defined on a time grid.
 
-    `method` is what the error message says was called.
+    `method` is the name of the called method, for the message.
     """
     for i, layer in enumerate(layers):
         found = [
@@ -45,7 +45,7 @@ def run_clocked(
 ) -> list[NDArray[np.bool_]]:
     """Return which neurons of each layer fire in each step, (..., steps, n_post).
 
-    See `Network.run_clocked`; `currents` tells whether the inputs are currents.
+    See `Network.run_clocked`; `currents`: whether the inputs are currents.
     """
     require_grid(layers, "run_clocked")
     if not 0.0 < dt < math.inf:

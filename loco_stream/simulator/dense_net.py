@@ -19,9 +19,9 @@ from loco_stream.neurons.lif_net import (
 from loco_stream.neurons.operations import Neurons
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simulator.alignment import CACHE_LINE, aligned
-from loco_stream.simulator.backend import Spikes, UnderWay
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.membranes import state_at
+from loco_stream.simulator.net import Spikes, UnderWay
 
 __all__ = ["DenseNet", "SampleSpikes"]
 
@@ -55,7 +55,7 @@ def _packed_layers(layers: list[Layer], lane: int) -> Records:
 
 
 class DenseNet:
-    """A `Backend` for layers that are all `direct`, of a neuron model with `DenseOperations`.
+    """A `SpikingNet` for layers that are all `direct`, of a neuron model with `DenseOperations`.
 
     Layers are padded to whole cache lines with neurons that receive nothing and never fire: all
     rows are aligned and loops run on whole vectors.

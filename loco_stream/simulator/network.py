@@ -20,12 +20,12 @@ from loco_stream.simulator.arguments import (
     checked_spikes,
     describe_bad_event,
 )
-from loco_stream.simulator.backend import Backend
 from loco_stream.simulator.batch import run_many
 from loco_stream.simulator.clocked import run_clocked
 from loco_stream.simulator.dense_net import DenseNet
 from loco_stream.simulator.layers import Layer, Options, checked_dtype, describe
 from loco_stream.simulator.linear_readout import Readout
+from loco_stream.simulator.net import SpikingNet
 from loco_stream.simulator.probe import MembraneProbe
 from loco_stream.simulator.queued_net import QueuedNet
 from loco_stream.simulator.spike_record import SpikeRecord
@@ -64,7 +64,7 @@ class Network:
         needs_no_queue = inputs == "spikes" and all(
             layer.direct and layer.model.dense is not None for layer in layers
         )
-        self._net: Backend = (
+        self._net: SpikingNet = (
             DenseNet(layers, self._dtype) if needs_no_queue else QueuedNet(layers, self._dtype)
         )
 

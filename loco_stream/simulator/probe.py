@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import InputError
-from loco_stream.simulator.backend import Backend
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.membranes import History, membrane_at
+from loco_stream.simulator.net import SpikingNet
 from loco_stream.simulator.spike_record import SpikeRecord
 
 __all__ = ["MembraneProbe"]
@@ -47,7 +47,7 @@ class MembraneProbe:
         self.neurons = _checked_choice(chosen, layers)
         self.layers = layers
 
-    def store_start(self, net: Backend) -> None:
+    def store_start(self, net: SpikingNet) -> None:
         """Store the state of the chosen neurons, before the run."""
         self.starts = {
             (k, n): net.state_of(k, n) for k, neurons in self.neurons.items() for n in neurons
@@ -57,7 +57,7 @@ class MembraneProbe:
     def add_to(
         self,
         record: SpikeRecord,
-        net: Backend,
+        net: SpikingNet,
         times: NDArray[np.floating],
         indices: NDArray[np.integer],
     ) -> SpikeRecord:
@@ -88,7 +88,7 @@ class MembraneProbe:
         return _Sent(times, rows, fired_times, fired)
 
     def _membrane(
-        self, duration: float, net: Backend, layer: int, neuron: int, spikes: _Sent
+        self, duration: float, net: SpikingNet, layer: int, neuron: int, spikes: _Sent
     ) -> NDArray[np.float64]:
         """Return the membrane of one neuron at all samples."""
         weight, delay = net.column(layer, neuron)

@@ -13,15 +13,15 @@ from loco_stream.errors import InputError
 from loco_stream.neurons.definition import Records
 from loco_stream.neurons.operations import Neurons
 from loco_stream.neurons.spikes import first_bad_event
-from loco_stream.simulator.backend import Spikes, UnderWay
 from loco_stream.simulator.calendar_queue import SpikeQueue, drain, empty_queue, refill
 from loco_stream.simulator.connections import Connections, connect
 from loco_stream.simulator.event_loop import DONE, STAYS, SUPRATHRESHOLD, run_events
 from loco_stream.simulator.heap import ENTRY
 from loco_stream.simulator.layers import Layer
+from loco_stream.simulator.net import Spikes, UnderWay
 from loco_stream.simulator.run_state import (
-    Arrivals,
     RunState,
+    WindowArrivals,
     empty_arrivals,
     empty_run,
     grown,
@@ -98,7 +98,7 @@ class QueuedLayer:
         self.run_state: RunState = empty_run(
             layer.n_post, _FIRST_ROOM * layer.n_post + 64, _FIRST_QUEUE
         )
-        self.arrivals: Arrivals = empty_arrivals(_FIRST_QUEUE)
+        self.arrivals: WindowArrivals = empty_arrivals(_FIRST_QUEUE)
         self.waiting: Records = np.zeros(0, ENTRY)
         self.neurons = Neurons(layer.model.kind(), *layer.start(v))
         if layer.model.leaky:
@@ -211,7 +211,7 @@ class QueuedLayer:
             return
         self.run_state = state._replace(batch=grown(state.batch))
         self.queue = self.queue._replace(heap=grown(self.queue.heap), slots=grown(self.queue.slots))
-        self.arrivals = Arrivals(*map(grown, self.arrivals))
+        self.arrivals = WindowArrivals(*map(grown, self.arrivals))
 
     def _check_room(self, room: int) -> None:
         """Raise `InputError` if a run has as many spikes as it may."""
@@ -237,7 +237,7 @@ def _sorted(
 
 
 class QueuedNet:
-    """A `Backend` of queued layers, run one after the other: recurrence is within layers."""
+    """A `SpikingNet` of queued layers, run one after the other: recurrence is within layers."""
 
     dtype: np.dtype[Any] = np.dtype(np.float64)  # of times and membranes
     index_dtype: np.dtype[Any] = np.dtype(np.int64)

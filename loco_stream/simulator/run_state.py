@@ -21,10 +21,10 @@ __all__ = [
     "DELIVERED",
     "LOOK_AHEAD",
     "SETTINGS",
-    "Arrivals",
     "Inputs",
     "LayerRun",
     "RunState",
+    "WindowArrivals",
     "empty_arrivals",
     "empty_run",
     "grown",
@@ -87,7 +87,7 @@ class RunState(NamedTuple):
     indices: NDArray[np.int64]  # (spike room,): output, neurons
 
 
-class Arrivals(NamedTuple):
+class WindowArrivals(NamedTuple):
     """The arrivals of a window, one per connection, as `window_loop` lists them."""
 
     runs: Records  # (queue room,) of RUN: a group and the number of its first arrival
@@ -136,10 +136,10 @@ def empty_run(n: int, spike_room: int, queue_room: int) -> RunState:
     )
 
 
-def empty_arrivals(room: int) -> Arrivals:
+def empty_arrivals(room: int) -> WindowArrivals:
     """Return arrays for the arrivals of a window."""
     n = room + LOOK_AHEAD
-    return Arrivals(
+    return WindowArrivals(
         runs=np.zeros(room, RUN),
         targets=np.zeros(n, np.int32),
         jumps=np.zeros(n),

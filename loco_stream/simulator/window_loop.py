@@ -57,10 +57,10 @@ from loco_stream.simulator.heap import pop, push
 from loco_stream.simulator.run_state import (
     DELIVERED,
     LOOK_AHEAD,
-    Arrivals,
     Inputs,
     LayerRun,
     RunState,
+    WindowArrivals,
     set_entry,
 )
 
@@ -89,7 +89,7 @@ def queue_inputs(layer: LayerRun, inputs: Inputs, end: float, is_last: bool) -> 
 
 
 @kernel
-def add_up(layer: LayerRun, arrivals: Arrivals) -> int:
+def add_up(layer: LayerRun, arrivals: WindowArrivals) -> int:
     """Add all arrivals of the window, store the states before, list the neurons that may fire.
 
     Return the number of these.
@@ -136,7 +136,7 @@ def fetch_slot(layer: LayerRun, slot: int) -> int:
 
 
 @kernel
-def list_arrivals(layer: LayerRun, arrivals: Arrivals, is_last: bool) -> bool:
+def list_arrivals(layer: LayerRun, arrivals: WindowArrivals, is_last: bool) -> bool:
     """List the arrivals of all spikes of the window, and file the spikes under their next window.
 
     Return False where room is lacking; a further call continues.
@@ -159,7 +159,7 @@ def list_arrivals(layer: LayerRun, arrivals: Arrivals, is_last: bool) -> bool:
 
 
 @inlined
-def _follow(layer: LayerRun, arrivals: Arrivals, slot: int, is_last: bool) -> bool:
+def _follow(layer: LayerRun, arrivals: WindowArrivals, slot: int, is_last: bool) -> bool:
     """List the arrivals of one spike in the window, and put it into its next bucket.
 
     Return False where room is lacking, with the spike at its next arrival.
@@ -196,7 +196,7 @@ def _follow(layer: LayerRun, arrivals: Arrivals, slot: int, is_last: bool) -> bo
 
 @inlined
 def _write_group(
-    layer: LayerRun, arrivals: Arrivals, t: float, group: int, first: int, stop: int
+    layer: LayerRun, arrivals: WindowArrivals, t: float, group: int, first: int, stop: int
 ) -> None:
     """List the arrivals through a group of connections, `first` to `stop - 1`, at `t`."""
     connections = layer.connections
@@ -217,7 +217,7 @@ def _write_group(
 
 
 @kernel
-def take_back(layer: LayerRun, arrivals: Arrivals) -> None:
+def take_back(layer: LayerRun, arrivals: WindowArrivals) -> None:
     """Set the neurons that may fire back to the start of the window, and sort their arrivals."""
     counters = layer.run.counters[0]
     k_run = counters.n_runs - 1
@@ -232,7 +232,7 @@ def take_back(layer: LayerRun, arrivals: Arrivals) -> None:
 
 
 @inlined
-def _sort_arrival(layer: LayerRun, arrivals: Arrivals, k: int, run: np.record) -> None:
+def _sort_arrival(layer: LayerRun, arrivals: WindowArrivals, k: int, run: np.record) -> None:
     """Add arrival `k`, which belongs to a run of arrivals (of RUN), to the heap."""
     queue = layer.queue.state[0]
     connection = np.int64(layer.connections.groups[run.group].first) + k - run.start
@@ -253,7 +253,7 @@ def _clear_reached(layer: LayerRun) -> None:
 
 
 @kernel
-def add_ticks(layer: LayerRun, arrivals: Arrivals) -> None:
+def add_ticks(layer: LayerRun, arrivals: WindowArrivals) -> None:
     """Add the times of all later arrivals of the window to the heap."""
     counters = layer.run.counters[0]
     queue = layer.queue.state[0]
@@ -283,7 +283,9 @@ def next_batch(layer: LayerRun) -> None:
 
 
 @inlined
-def collect(layer: LayerRun, arrivals: Arrivals, inputs: Inputs, end: float, is_last: bool) -> bool:
+def collect(
+    layer: LayerRun, arrivals: WindowArrivals, inputs: Inputs, end: float, is_last: bool
+) -> bool:
     """Find the arrivals of the window and add them up.
 
     Return False where room is lacking; a further call continues.
@@ -305,7 +307,7 @@ def collect(layer: LayerRun, arrivals: Arrivals, inputs: Inputs, end: float, is_
 
 
 @inlined
-def deliver_next(layer: LayerRun, arrivals: Arrivals) -> int:
+def deliver_next(layer: LayerRun, arrivals: WindowArrivals) -> int:
     """Deliver the batch and take the next one from the heap.
 
     Return DONE if there is none, NO_ROOM where room is lacking, otherwise CONTINUE.
@@ -390,7 +392,7 @@ def run_windows(
     connections: Connections,
     queue: SpikeQueue,
     run: RunState,
-    arrivals: Arrivals,
+    arrivals: WindowArrivals,
     times: NDArray[np.float64],
     rows: NDArray[np.int64],
 ) -> int:

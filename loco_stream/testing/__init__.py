@@ -6,8 +6,9 @@ run every detector, expert, neuron model, sink and source through the same check
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from loco_stream._lazy import lazy_names
 
 if TYPE_CHECKING:
     from loco_stream.testing.detector import check_detector
@@ -26,14 +27,4 @@ _MODULES = {
     "check_source": "source",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'loco_stream.testing' has no attribute {name!r}")
-    value = getattr(import_module(f"loco_stream.testing.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

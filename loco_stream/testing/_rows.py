@@ -10,13 +10,13 @@ import numpy as np
 from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["Key", "Row", "event_fault", "rows_of"]
+__all__ = ["Key", "RowTexts", "event_fault", "rows_of"]
 
 Key: TypeAlias = tuple[str, str, int, int]
 """What a row is (row, labels or request), its source, epoch and number."""
 
 
-class Row(NamedTuple):
+class RowTexts(NamedTuple):
     """One row, late label or request; equal texts mean equal bytes."""
 
     key: Key
@@ -26,12 +26,12 @@ class Row(NamedTuple):
     sequence: str
 
 
-def rows_of(event: Event) -> Iterator[Row]:
+def rows_of(event: Event) -> Iterator[RowTexts]:
     """Yield the rows of an event."""
     if isinstance(event, Sample):
         key = ("row", event.source, event.epoch, event.seq)
         x = _texts(event.x)
-        yield Row(key, x, _text(event.y), _text(event.t), _text(event.sequence))
+        yield RowTexts(key, x, _text(event.y), _text(event.t), _text(event.sequence))
     elif isinstance(event, Labels):
         yield from _rows_of_labels(event)
     elif isinstance(event, PredictRequest):
@@ -40,25 +40,25 @@ def rows_of(event: Event) -> Iterator[Row]:
         yield from _rows_of_block(event)
 
 
-def _rows_of_labels(event: Labels) -> Iterator[Row]:
+def _rows_of_labels(event: Labels) -> Iterator[RowTexts]:
     for i, (of, y) in enumerate(zip(event.of, event.y, strict=True)):
         key = ("label", event.source, event.epoch, event.seq + i)
-        yield Row(key, str(of), _text(y), "", "")
+        yield RowTexts(key, str(of), _text(y), "", "")
 
 
-def _rows_of_request(event: PredictRequest) -> Iterator[Row]:
+def _rows_of_request(event: PredictRequest) -> Iterator[RowTexts]:
     for i, values in enumerate(event.X):
         key = ("request", event.source, 0, event.seq + i)
-        yield Row(key, _texts(dict(zip(event.features, values, strict=True))), "", "", "")
+        yield RowTexts(key, _texts(dict(zip(event.features, values, strict=True))), "", "", "")
 
 
-def _rows_of_block(event: Block) -> Iterator[Row]:
+def _rows_of_block(event: Block) -> Iterator[RowTexts]:
     for i, (values, t) in enumerate(zip(event.X, event.row_times, strict=True)):
         y = None if event.y is None else event.y[i]
         sequence = None if event.sequence is None else event.sequence[i]
         x = dict(zip(event.features, values, strict=True))
         key = ("row", event.source, event.epoch, event.seq + i)
-        yield Row(key, _texts(x), _text(y), _text(t), _text(sequence))
+        yield RowTexts(key, _texts(x), _text(y), _text(t), _text(sequence))
 
 
 def _texts(x: Mapping[Any, object]) -> str:

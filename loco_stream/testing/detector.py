@@ -29,7 +29,7 @@ def check_detector(definition: DetectorDefinition) -> None:
     Raises
     ------
     AssertionError
-        The detector lacks something; the text says what.
+        The detector lacks something; the text names it.
 
     Examples
     --------

@@ -56,7 +56,7 @@ def check_expert(expert: Expert, **parameters: Any) -> None:
     Raises
     ------
     AssertionError
-        Something is wrong; the message says what.
+        Something is wrong; the message names it.
 
     Examples
     --------
@@ -233,7 +233,7 @@ def _check_explanation(expert: Expert, model: Model, row: dict[int, float]) -> N
             continue
         explained = np.sum(part.inputs, axis=0) + part.other + np.zeros(n_classes)
         expected = weighting.outputs @ blocks.outputs + weighting.scores @ blocks.scores
-        if not core.regression:  # what all classes get alike says nothing
+        if not core.regression:  # what all classes get alike does not count
             explained -= explained.mean()
             expected -= expected.mean()
         _require(

@@ -55,7 +55,7 @@ def check_neuron(model: NeuronModel) -> None:
     Raises
     ------
     AssertionError
-        Something is wrong; the message says what.
+        Something is wrong; the message names it.
 
     Examples
     --------

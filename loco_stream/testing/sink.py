@@ -66,7 +66,7 @@ def check_sink(
     Raises
     ------
     AssertionError
-        The sink does not do what `Sink` requires; the text says what.
+        The sink violates a requirement of `Sink`, which the text names.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def check_sink(
     ...     return new
     >>> check_sink(lambda: Keep(kept), received=received)
     """
-    check = _Check(make_sink, received, timeout)
+    check = _SinkCheck(make_sink, received, timeout)
     check.declarations()
     check.kinds()
     if "prediction" in check.sink_kinds:
@@ -97,7 +97,7 @@ def check_sink(
         check.outage(make_unreachable)
 
 
-class _Check:
+class _SinkCheck:
     """Runs sinks and collects what their receiver gets."""
 
     def __init__(

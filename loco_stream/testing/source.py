@@ -14,7 +14,7 @@ import numpy as np
 
 from loco_stream.stream import Block, Event, Position, PredictRequest, Schema, Source
 from loco_stream.testing._lifecycle import check_counts, check_sentence, is_json, require, within
-from loco_stream.testing._rows import Row, event_fault, rows_of
+from loco_stream.testing._rows import RowTexts, event_fault, rows_of
 
 __all__ = ["check_source"]
 
@@ -58,7 +58,7 @@ def check_source(
     Raises
     ------
     AssertionError
-        The source does not do what `Source` requires; the text says what.
+        The source violates a requirement of `Source`, which the text names.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def check_source(
     >>> np.save(path, np.eye(100))
     >>> check_source(lambda: NPYSource(path, target=0), n_rows=100)
     """
-    check = _Check(make_source, n_rows, send, timeout)
+    check = _SourceCheck(make_source, n_rows, send, timeout)
     check.run(_check_declarations)
     first = check.run(lambda source: check.read(source, n_rows))
     if not resumes:
@@ -85,7 +85,7 @@ def check_source(
 class _Commit:
     """What one item of the iteration held, and what a checkpoint stores after it."""
 
-    rows: list[Row]
+    rows: list[RowTexts]
     position: Position
     side_state: SideState | None
     fingerprint: SideState | None
@@ -98,7 +98,7 @@ class _Commit:
         return json.dumps([self.position, self.side_state, self.fingerprint])
 
 
-class _Check:
+class _SourceCheck:
     """Reads sources of the same rows, each in a thread of its own that must end in time."""
 
     def __init__(
@@ -132,7 +132,7 @@ class _Check:
         return within(self._timeout, "reading the source", with_source)
 
     def compare(
-        self, read: Callable[[Source], list[_Commit]], expected: Sequence[Row], what: str
+        self, read: Callable[[Source], list[_Commit]], expected: Sequence[RowTexts], what: str
     ) -> None:
         """Check that a new source yields the expected rows."""
 
@@ -155,7 +155,7 @@ class _Check:
         source.restore_side_state({})
         return self.read(source, n_rows)
 
-    def repeat(self, rows: Sequence[Row]) -> None:
+    def repeat(self, rows: Sequence[RowTexts]) -> None:
         """Check that a new source yields all rows, and one that is read twice too."""
         n_rows = self._n_rows
         self.compare(lambda source: self.read(source, n_rows), rows, "yields the rows again")
@@ -164,7 +164,7 @@ class _Check:
                 lambda source: self.restart(source, n_rows), rows, "yields them from the start"
             )
 
-    def resume(self, done: Sequence[_Commit], rows: Sequence[Row]) -> None:
+    def resume(self, done: Sequence[_Commit], rows: Sequence[RowTexts]) -> None:
         """Check that a new source continues after the last commit of `done`."""
         position, side_state, fingerprint = json.loads(done[-1].json)
         n_done = sum(len(commit.rows) for commit in done)
@@ -350,7 +350,7 @@ def _close(iterator: Iterator[object]) -> None:
         close()
 
 
-def _difference(rows: Sequence[Row], expected: Sequence[Row], with_times: bool) -> str:
+def _difference(rows: Sequence[RowTexts], expected: Sequence[RowTexts], with_times: bool) -> str:
     """Return how rows differ from those expected; the event times of live rows may."""
     for i, (row, other) in enumerate(zip(rows, expected, strict=False)):
         one = row if with_times else row._replace(t=other.t)

@@ -260,9 +260,8 @@ def test_a_missing_release_is_left_out(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_release_runs_in_another_process(tmp_path, monkeypatch):
     arguments = ("--streams", "Phishing", "--only", "default,release 0.1", "--seeds", "1")
-    root = str(
-        Path(benchmarks.__file__).parent.parent
-    )  # this checkout replaces that of the release
+    # this checkout replaces that of the release
+    root = str(Path(benchmarks.__file__).parent.parent)
     monkeypatch.setenv("LOCO_STREAM_V01", root)
     _run("streams", tmp_path, *arguments)
     runs = _saved(tmp_path, "streams")["runs"]

@@ -19,6 +19,5 @@ def test_the_bench_runs_with_little_data(tmp_path):
     assert runs["operations"]["accuracy"] > 0.8
     assert runs["operations"]["effective_acs"] < runs["operations"]["dense"]
     assert 8.0 < runs["brette4/1.0"]["rate"] < 12.0
-    assert (
-        runs["size/40000"]["mib"]["queue and spikes"] < 32.0
-    )  # 400,000 spikes; four million go through the queue
+    # 400,000 spikes; four million go through the queue
+    assert runs["size/40000"]["mib"]["queue and spikes"] < 32.0

@@ -79,6 +79,14 @@ def test_a_column_names_the_tasks_of_the_whole_run(loco, tmp_path):
         assert f"`--tasks` must be auto, none or column:NAME, got '{value}'" in refused.stderr
 
 
+def test_a_task_column_that_no_row_has_is_named(loco, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,machine,y\n" + "1,press,x\n2,lathe,z\n" * 20)
+    done = loco("--tasks", "column:machin", "--set", "hidden_sizes=4")
+    assert done.exit_code == 0, done.stderr
+    missing = "no row has had a value in the task column 'machin' so far"
+    assert f"{missing}; did you mean 'machine'?" in done.stderr
+
+
 def test_a_run_of_release_0_2_continues_with_its_score_window(loco, tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "state")
     assert settings("state")["score_window"] == 50

@@ -10,7 +10,7 @@ import pytest
 from loco_stream._problems import TARGETS
 from loco_stream.cli._http_api import _fields
 from loco_stream.connectors import open_source
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.topic_joiner import TopicJoiner
 from loco_stream.connectors.line_protocol import LineReader
 from loco_stream.connectors.ls1.messages import read_message, read_row
@@ -160,7 +160,7 @@ def test_lines_with_x_and_y_may_have_targets_and_late_ones(tmp_path):
 
 
 def test_messages_have_targets_in_fields_or_in_y():
-    fields = Fields(target="heat,flow", id="order")
+    fields = FieldRoles(target="heat,flow", id="order")
     row = read_message(b'{"order": 7, "load": 1, "heat": 20.5, "flow": null}', fields=fields)
     assert (row.x, row.y, row.id) == ({"load": 1}, {"heat": 20.5}, 7)
     assert read_row(b'{"x": {"load": 1}, "y": {"heat": 20.5}}').y == {"heat": 20.5}
@@ -172,7 +172,7 @@ def test_messages_have_targets_in_fields_or_in_y():
 
 
 def test_topics_of_several_targets_join_to_one_row():
-    joiner = TopicJoiner(1.0, Fields(target="heat,flow"), 8)
+    joiner = TopicJoiner(1.0, FieldRoles(target="heat,flow"), 8)
     for name, body in (("load", b"1"), ("heat", b"20.5"), ("flow", b"2")):
         joiner.put(f"press/{name}", body)
     row = joiner.end()
@@ -181,7 +181,9 @@ def test_topics_of_several_targets_join_to_one_row():
 
 def test_the_line_protocol_has_fields_per_target():
     pytest.importorskip("line_protocol_parser")
-    (row,) = LineReader(Fields(target="heat,flow")).read(b"press load=1,heat=20.5,flow=2i 1", "s")
+    (row,) = LineReader(FieldRoles(target="heat,flow")).read(
+        b"press load=1,heat=20.5,flow=2i 1", "s"
+    )
     assert row.y == {"heat": 20.5, "flow": 2}
     assert row.x == {"measurement": "press", "load": 1.0}
     record = {"kind": "prediction", "source": "", "seq": 0, "t": 1.0, "prediction": {"a b": 1.5}}

@@ -16,7 +16,7 @@ import urllib.request
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.dashboard.http_api import HttpApi
 from loco_stream.engine.admission import NameBounds
 from loco_stream.engine.inbox import InboxOnly, InboxSource
@@ -38,7 +38,7 @@ class Service:
     def __init__(self, token=None, fields=None, **options):
         self.state = State()
         self.token = token
-        self.api = HttpApi(self.state, 0, token=token, fields=fields or Fields())
+        self.api = HttpApi(self.state, 0, token=token, fields=fields or FieldRoles())
         model = LOCOClassifier(hidden_sizes=(4,), seed=1)
         source = InboxSource(InboxOnly(), self.api.inbox)
         self.engine = StreamEngine(model, source, strict=False, forever=True, **options)
@@ -124,7 +124,7 @@ press,site=b speed=1.5,state="worn",n=3i,on=t 1700000001000000000
 
 
 def test_lines_become_rows_and_are_learned_once():
-    with Service(fields=Fields(target="state", keep=("site",))) as service:
+    with Service(fields=FieldRoles(target="state", keep=("site",))) as service:
         for path in ("write", "api/v2/write?bucket=b&org=o", "api/v2/write"):
             assert service.post(path, LINES) == (204, None)
         zipped = gzip.compress(LINES)
@@ -149,7 +149,7 @@ def test_the_official_client_writes_rows():
     from influxdb_client import InfluxDBClient, Point
     from influxdb_client.client.write_api import SYNCHRONOUS
 
-    with Service(TOKEN, Fields(target="state", id="order")) as service:
+    with Service(TOKEN, FieldRoles(target="state", id="order")) as service:
         url = service.api.url.rstrip("/")
         with InfluxDBClient(url, token=TOKEN, org="plant") as client:
             write = client.write_api(write_options=SYNCHRONOUS)
@@ -174,7 +174,7 @@ def test_an_influxdb_forwards_what_is_written_to_it(tmp_path):
         urllib.request.urlopen(urllib.request.Request(url, body), timeout=60).read()
 
     try:
-        with Service(fields=Fields(target="state", id="order")) as service:
+        with Service(fields=FieldRoles(target="state", id="order")) as service:
             where = service.api.url.rstrip("/")
             for order in (
                 "CREATE DATABASE plant",
@@ -228,7 +228,7 @@ def test_rows_are_answered_by_what_becomes_of_each():
 
 
 def test_only_a_bearer_token_opens_rows_and_influx_has_its_own_scheme():
-    with Service(token=TOKEN, fields=Fields(target="state")) as service:
+    with Service(token=TOKEN, fields=FieldRoles(target="state")) as service:
         service.token = None
         basic = base64.b64encode(b"user:" + TOKEN.encode()).decode()
         for shown in (TOKEN, f"Token {TOKEN}", f"Basic {basic}", "Bearer", "Bearer x"):

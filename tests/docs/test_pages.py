@@ -133,9 +133,8 @@ def test_shell_lines_are_taken(block):
 
 def check_program(program, block):
     """Ask click, make or the benches whether they know the words, without running anything."""
-    program = [
-        word for word in program if not re.match(r"^[A-Z_]+=", word)
-    ]  # settings of the environment
+    is_setting = re.compile(r"^[A-Z_]+=").match  # of the environment
+    program = [word for word in program if not is_setting(word)]
     if program[:1] == ["loco-stream"]:
         from loco_stream.cli import main
 

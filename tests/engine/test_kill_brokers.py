@@ -98,9 +98,8 @@ def publish(send, n, pause=BLOCK / ROWS_PER_SECOND):
 
 def killed(engine, send, n=N_ROWS, kills=KILLS):
     """Kill the engine while rows are sent; compare its final state with a run without kills."""
-    expected = uninterrupted(
-        n
-    )  # first: it also compiles, which a killed engine would begin again and again
+    # first: it also compiles, which a killed engine would begin again and again
+    expected = uninterrupted(n)
     sender = threading.Thread(target=publish, args=(send, n))
     sender.start()
     chance = random.Random(7)

@@ -10,7 +10,7 @@ import pytest
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.limited_log import AlarmLines, LimitedLog
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.monitor import Alarm
+from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.stream import Sample
 from tests.helpers.standin import ListSource, Means
 
@@ -134,3 +134,13 @@ def test_debug_shows_every_commit(caplog, level):
     caplog.set_level(level, "loco_stream")
     StreamEngine(Means(), ListSource(rows(3))).run()
     assert len(messages(caplog, logging.DEBUG)) == (3 if level == logging.DEBUG else 0)
+
+
+def test_a_task_column_that_no_row_has_is_logged_once(caplog):
+    events = [Sample({"room": i % 7, "heat": 1.0}, f"c{i % 2}", i) for i in range(1200)]
+    monitor = TaskMonitor(tasks="column:rom")
+    engine = StreamEngine(Means(), ListSource(events), monitor=monitor)
+    report = engine.run()
+    sentence = "no row has had a value in the task column 'rom' so far; did you mean 'room'?"
+    assert messages(caplog, logging.WARNING) == [sentence]
+    assert sentence in report["notes"]

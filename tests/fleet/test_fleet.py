@@ -10,7 +10,7 @@ import pytest
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.fleet._rows import Rows, group_of, make_rows
+from loco_stream.fleet._rows import KeyRows, group_of, make_rows
 from tests.helpers.fleet_process import SOURCE, abandon, rows_of, template
 
 
@@ -263,7 +263,7 @@ def test_on_a_full_disk_no_row_is_learned_that_is_not_logged(tmp_path, table, mo
 
 def test_encoded_rows_are_decoded_unchanged():
     rows = make_rows("k", np.eye(3), [1, "two", 3.5], ("a", "b", "c"), "s", 4, [1, 5, 6])
-    back = Rows.decode(rows.encode())
+    back = KeyRows.decode(rows.encode())
     assert (back.key, back.y, back.features, back.source, back.epoch) == (
         "k",
         [1, "two", 3.5],

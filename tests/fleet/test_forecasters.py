@@ -27,7 +27,7 @@ from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._key_router import KeyRouter
-from loco_stream.fleet._rows import Rows
+from loco_stream.fleet._rows import KeyRows
 from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Block, Labels, PredictRequest, Sample
@@ -356,10 +356,10 @@ def test_what_a_stream_of_series_cannot_use_is_counted(tmp_path):
 
 def test_rows_of_the_log_hold_the_times():
     t, X, y = series("a")
-    rows = Rows("a", X, y, ("wind",), "s", 1, range(N), times=t)
-    found = Rows.decode(rows.part(slice(5, 9)).encode())
+    rows = KeyRows("a", X, y, ("wind",), "s", 1, range(N), times=t)
+    found = KeyRows.decode(rows.part(slice(5, 9)).encode())
     assert (found.times.tolist(), found.kind) == (t[5:9].tolist(), "learn")
-    assert Rows.decode(Rows("a", X, y, ("wind",), "s", 1, range(N)).encode()).times is None
+    assert KeyRows.decode(KeyRows("a", X, y, ("wind",), "s", 1, range(N)).encode()).times is None
 
 
 def test_a_change_is_a_record_of_its_row(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream.errors import ConfigError
-from loco_stream.fleet._rows import LABELS, Rows, make_rows
+from loco_stream.fleet._rows import LABELS, KeyRows, make_rows
 from loco_stream.fleet.limits import KeyLimits
 
 
@@ -36,7 +36,7 @@ def test_further_keys_are_dropped_and_known_ones_are_not():
 
 def test_late_labels_are_never_dropped():
     limits = KeyLimits(max_keys=1, rows_per_second=1.0, clock=lambda: 0.0)
-    labels = Rows("x", np.zeros((5, 0)), list("abcde"), None, "s", 1, range(5), kind=LABELS)
+    labels = KeyRows("x", np.zeros((5, 0)), list("abcde"), None, "s", 1, range(5), kind=LABELS)
     limits.admit(rows("a", 10))
     assert limits.admit(labels) is labels
 

@@ -16,7 +16,7 @@ from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
-from loco_stream.fleet._rows import Rows
+from loco_stream.fleet._rows import KeyRows
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.fleet_process import rows_of, template
@@ -118,7 +118,7 @@ def test_rows_of_devices_that_number_them_themselves_form_one_part_per_device():
     assert [(rows.key, len(rows)) for rows in parts] == [("d0", 14), ("d1", 13), ("d2", 13)]
     for k, rows in enumerate(parts):
         numbers = [(event.epoch, event.seq) for event in events[k::3]]
-        for same in (rows, Rows.decode(rows.encode())):
+        for same in (rows, KeyRows.decode(rows.encode())):
             assert [same.number(i) for i in range(len(same))] == numbers
         part = rows.part(slice(3, None))
         assert [part.number(i) for i in range(len(part))] == numbers[3:]

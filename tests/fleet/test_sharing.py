@@ -11,7 +11,7 @@ import pytest
 from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError
-from loco_stream.fleet._rows import LABELS, OBSERVE, Rows, make_rows
+from loco_stream.fleet._rows import LABELS, OBSERVE, KeyRows, make_rows
 from loco_stream.fleet.operations import FleetOperations, open_fleet
 from loco_stream.fleet.sharing import Mixture, PoolSchedule, blank_of
 from tests.helpers.fleet_process import abandon
@@ -157,7 +157,9 @@ def test_late_labels_and_a_monitor(share, tmp_path):
             part = slice(i, i + 10)
             one = make_rows("now", X[part], y[part], NAMES, "s", 1, i)
             waiting = make_rows("late", X[part], y[part], NAMES, "s", 1, i)
-            come = Rows("late", np.zeros((10, 0)), y[part], None, "s", 1, waiting.seq, kind=LABELS)
+            come = KeyRows(
+                "late", np.zeros((10, 0)), y[part], None, "s", 1, waiting.seq, kind=LABELS
+            )
             waiting = replace(waiting, y=[], kind=OBSERVE)
             said = fleet.process([one, waiting, come])
             assert len(said[1].outputs) == 10

@@ -17,7 +17,7 @@ from loco_stream.engine.source_reader import PairSource, SourceReader
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._key_router import KeyRouter
-from loco_stream.fleet._rows import Rows, read_targets
+from loco_stream.fleet._rows import KeyRows, read_targets
 from loco_stream.fleet.operations import FleetOperations, open_fleet
 from loco_stream.fleet.runner import FleetRunner, absolute_error
 from loco_stream.stream import Sample
@@ -216,8 +216,8 @@ def test_what_several_targets_have_not_is_refused(tmp_path):
 
 def test_rows_of_the_log_hold_the_targets():
     X, Y = rows_of("a")
-    rows = Rows("a", X, dicts(Y), NAMES, "s", 1, range(N))
-    assert Rows.decode(rows.encode()).y == dicts(Y)
+    rows = KeyRows("a", X, dicts(Y), NAMES, "s", 1, range(N))
+    assert KeyRows.decode(rows.encode()).y == dicts(Y)
 
 
 def test_frames_name_their_targets():

@@ -87,12 +87,8 @@ REGRESSORS = {
     "values_late": {"hidden_sizes": (16,), "seed": 35},
     "values_late_memory": {"hidden_sizes": (12,), "memory": (0.3, 20.0), "seed": 36},
 }
-LATE = {
-    "tickets": 5,
-    "tickets_and_delays": 9,
-    "values_late": 7,
-    "values_late_memory": 7,
-}  # rows until the label
+# rows until the label
+LATE = {"tickets": 5, "tickets_and_delays": 9, "values_late": 7, "values_late_memory": 7}
 
 
 ADVANCED = {
@@ -127,9 +123,8 @@ def rows_of(name):
         y[57] = 40.0
         labels = y.tolist()
     else:
-        concept = (
-            np.arange(n) // 60
-        )  # three classes; one is absent in every other stretch, and two change places
+        # three classes; one is absent in every other stretch, and two change places
+        concept = np.arange(n) // 60
         slots = draw.randint(3, size=n)
         slots[(concept % 2 == 1) & (slots == 2)] = 0
         centres = draw.normal(scale=2.0, size=(3, width))

@@ -219,12 +219,12 @@ class Followers:
 
     def learn(self, last, label):
         """Count a label after the last one that was known."""
-        self.shares *= 1.0 - recency.FADE
-        self.shares[label] += recency.FADE
+        self.shares *= 1.0 - recency.RATE
+        self.shares[label] += recency.RATE
         if last is not None:
             counts = self.counts[last]
             for c in counts:
-                counts[c] *= transitions.FADE
+                counts[c] *= transitions.DECAY
             counts[label] = counts.get(label, 0.0) + 1.0
         self.n_labels[label] += 1.0
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from loco_stream import LOCOClassifier
+from loco_stream import LOCOClassifier, neurons
 from loco_stream.errors import ConfigError
+from loco_stream.learner import settings
 from loco_stream.learner.plasticity.projections import (
     CLUSTERS,
     NO_PROJECTION,
@@ -26,17 +28,33 @@ from tests.helpers.models import model_options, parameters, settings_of
         ({"dt": 25.0}, "`dt` must be `window` (20 ms) divided by an integer from 1 to 20, got 25"),
         (
             {"dt": 1.0, "neuron": "alif"},
-            "`dt` must be None unless `neuron` is 'lif', got 1.0",
+            "`dt` must be None with `neuron` 'alif', got 1.0",
         ),
         (
             {"reset": "zero", "neuron": "izhikevich"},
-            "`reset` must be 'subtract' unless `neuron` is 'lif', got 'zero'",
+            "`reset` must be 'subtract' with `neuron` 'izhikevich', got 'zero'",
         ),
     ],
 )
 def test_grids_and_resets_that_a_neuron_cannot_run_are_refused(options, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         LOCOClassifier(**parameters(**options))
+
+
+def test_a_neuron_gets_the_options_that_its_definition_names(monkeypatch):
+    given = []
+
+    def cell(tau, dt=None):
+        given.append(dt)
+        return neurons.find("lif").window.settings(tau, dt=dt)
+
+    own = replace(neurons.find("lif").window, settings=cell, options=("dt",))
+    monkeypatch.setattr(settings, "window_of", lambda kind: own)
+    settings.check_neuron(model_options(dt=1.0))
+    assert settings._cell(model_options(dt=1.0), 10.0).dt == 1.0
+    assert given == [1.0]
+    with pytest.raises(ConfigError, match="`reset` must be 'subtract' with `neuron` 'lif'"):
+        settings.check_neuron(model_options(reset="zero"))
 
 
 @pytest.mark.parametrize(

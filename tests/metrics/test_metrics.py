@@ -219,9 +219,9 @@ def test_state_survives_json(before, after):
     for y_true, y_pred in after:
         score.update(y_true, y_pred)
         twin.update(y_true, y_pred)
-    assert json.dumps([twin.report(), twin.classes()]) == json.dumps(
-        [score.report(), score.classes()]
-    )  # NaN is NaN
+    # as texts, in which NaN is NaN
+    shown = json.dumps([score.report(), score.classes()])
+    assert json.dumps([twin.report(), twin.classes()]) == shown
     assert twin.export_state() == score.export_state()
 
 

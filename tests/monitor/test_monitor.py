@@ -13,7 +13,7 @@ from loco_stream import LOCOClassifier, TaskMonitor, metrics
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.holdout import HeldRow, HoldOut, UniformDraws
-from loco_stream.monitor.holdout_plan import HoldOutPlan
+from loco_stream.monitor.holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error
 from loco_stream.monitor.row_codec import RowCodec
 from loco_stream.monitor.signature import InputScale
@@ -354,6 +354,32 @@ def test_a_column_may_name_the_task():
     monitor.update(0, 0, {"a": 1.0, "room": math.nan}, 901)
     report = monitor.report()
     assert (report["n_without_task"], len(report["tasks"])) == (2, 3)
+
+
+def test_a_task_column_that_no_row_has_is_named():
+    monitor = TaskMonitor(tasks="column:rom")
+    assert monitor.missing_column == ""  # before the first row
+    monitor.update(0, 0, {"a": 1.0, "room": "hall"}, 0)
+    missing = "no row has had a value in the task column 'rom' so far"
+    assert monitor.missing_column == f"{missing}; did you mean 'room'?"
+    monitor.update(0, 0, {"a": 1.0, "b": 2.0}, 1)
+    assert monitor.missing_column == f"{missing}; the rows have the columns a, b"
+    monitor.update(0, 0, {"rom": "hall"}, 2)
+    monitor.update(0, 0, {"a": 1.0}, 3)
+    assert monitor.missing_column == ""
+
+
+def test_a_task_column_that_no_row_has_is_named_where_rows_come_in_blocks():
+    monitor = TaskMonitor(tasks="column:rom", holdout=0)
+    X = np.ones((GROUP, 2))
+    y = ["x"] * GROUP
+    for begin in range(0, 6 * GROUP, GROUP):
+        rows = monitor.encode(X, ("heat", "room"))
+        if not monitor.update_rows(rows, y, y, begin, Forgetful()):
+            for i in range(GROUP):
+                monitor.update_row(rows, i, "x", "x", begin + i)
+    assert monitor.report()["n_without_task"] == 6 * GROUP
+    assert "did you mean 'room'?" in monitor.missing_column
 
 
 def test_with_tasks_none_alarms_start_no_segment():

@@ -54,6 +54,5 @@ def test_this_release_writes_the_current_version(tmp_path):
     assert int.from_bytes(content[8:10], "little") == migrations.VERSION
     assert persist.read(tmp_path / "new.loco").kind == "LOCOClassifier"
     assert load(tmp_path / "new.loco").n_seen == 1
-    assert sorted(migrations.MIGRATIONS) == list(
-        range(1, migrations.VERSION)
-    )  # one entry per earlier version
+    earlier = range(1, migrations.VERSION)
+    assert sorted(migrations.MIGRATIONS) == list(earlier)

@@ -245,9 +245,8 @@ def test_a_run_cut_in_two_with_carry_equals_one_run(seed, case, cut):
         {} if case == "dense" else queue_wiring(rng, sizes, delayed=True, recurrent=case != "queue")
     )
     for delays in (*options.get("delays", ()), *options.get("recurrent_delays", ())):
-        delays += rng.uniform(
-            0.0, 0.1, delays.shape
-        )  # no coincidences, which would depend on rounding
+        # no coincidences, which would depend on rounding
+        delays += rng.uniform(0.0, 0.1, delays.shape)
     if case == "driven":
         options |= {"drive": 1.2, "refractory": 1.0}
     if case in ("alif", "izhikevich"):

@@ -18,7 +18,7 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "in_order", "plain_label", "require_mapping"]
+__all__ = ["FeatureSlots", "class_label", "in_order", "require_mapping"]
 
 # numpy would read these as numbers
 _NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})
@@ -30,7 +30,7 @@ def require_mapping(x: object) -> None:
         raise InputError(f"`x` must be a dict from feature names to values, got {type(x).__name__}")
 
 
-def plain_label(y: Any) -> Hashable:
+def class_label(y: Any) -> Hashable:
     """Return a class label as a plain Python value.
 
     Raises `InputError` for None, NaN and unhashable ones.

@@ -1,6 +1,6 @@
 """Declaration of arrays.
 
-One line says what an array of a model is, and everything else follows from it.
+One line declares an array of a model, and everything else follows from it.
 
 A group of arrays is a NamedTuple whose fields are annotated with their dtype and `axes`, or with
 `record`. From these lines come the arrays of a fresh model, those of one that grows, their names in
@@ -85,7 +85,7 @@ Start = float | Callable[[Array, Shapes], None]
 
 
 class Axes(NamedTuple):
-    """What the annotation of an array says; see `axes`."""
+    """The declaration of an array in its annotation; see `axes`."""
 
     names: tuple[str | int, ...]
     start: Start
@@ -93,7 +93,7 @@ class Axes(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """What the annotation of a record says, or of one per element of an axis; see `record`."""
+    """The declaration of a record, or of one per element of an axis; see `record`."""
 
     dtype: type[Any]
     starts: tuple[tuple[str, float], ...]
@@ -138,7 +138,7 @@ def records(axis: str, dtype: type[Any], **starts: float) -> Fields:
 
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
-    """One array of a model: its name (``group.field``), dtype, axes, and what `axes` says besides.
+    """One array of a model: its name (``group.field``), dtype, axes, and the rest of `axes`.
 
     `fields` names the elements of a record and is empty for any other array.
     """

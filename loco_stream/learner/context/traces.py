@@ -5,7 +5,7 @@ evenly in the logarithm, a little denser towards the longest (short ones leave n
 are counted in median gaps between rows, so that one setting fits fast and slow sensors. Every other
 neuron starts from nothing on each row: what needs no memory is not blurred by it.
 
-Times tell how long a gap was. Where one is missing (NaN) or runs backwards the gap counts as a
+Times give the length of a gap. Where one is missing (NaN) or runs backwards the gap counts as a
 median one, and so does the gap after a missing one. Rows of equal times are one moment: nothing
 fades between them.
 """

@@ -1,11 +1,11 @@
 """How much of a step each part of a model makes of a late label.
 
 Weights of stacks and mixture are learned from what was predicted at the time. Rows of one sequence,
-all predicted before the first of them was learned, say nearly the same, and as so many observations
-they would fit the stacks to a few sequences. So rows that were predicted by one model and have one
-label are one observation together, as far as they are more in a row than chance makes them: each
-counts as one over the mean length of such sequences so far (at first, over the rows that wait), and
-one over its own number in a longer one.
+all predicted before the first of them was learned, hold nearly the same evidence, and as so many
+observations they would fit the stacks to a few sequences. So rows that were predicted by one model
+and have one label are one observation together, as far as they are more in a row than chance makes
+them: each counts as one over the mean length of such sequences so far (at first, over the rows that
+wait), and one over its own number in a longer one.
 
 Hidden layers make as much of a step, so that a sequence makes about one. Values need more care:
 while features move, members without leak tell rows apart that lie a delay ahead by features of

@@ -7,9 +7,9 @@ Wide rows resemble each other less, and a first layer has to move further when a
 permuted.
 
 Credit moves weights for ever. Without a bound they grow until nearly all neurons fire on every row,
-which costs time and tells less, and a step turns a long weight vector less than a short one, so
-that an old model learns more slowly. On each row one neuron of every layer, of those that learn, is
-bounded; of a layer with more than `MAX_INPUTS` inputs, on one row in several:
+which costs time and carries less information, and a step turns a long weight vector less than a
+short one, so that an old model learns more slowly. On each row one neuron of every layer, of those
+that learn, is bounded; of a layer with more than `MAX_INPUTS` inputs, on one row in several:
 
 - The part of its weights that is the same for all inputs is lowered to `MAX_CONSTANT`. Inputs are
   never negative and about equally many on each row, so this part is what a neuron gets on any row.

@@ -2,7 +2,7 @@
 
 `experts` predict; `stacks` combine their outputs linearly; `mixture` weights all opinions by how
 probable they found recent labels; `snapshots` bring back earlier concepts; `calibration` corrects
-the probabilities. `ensemble` joins them. `next_row` adds what recent labels and the discriminant
-say, `dormancy` lets classes answer that have long been absent; `next_value` does as `next_row` for
-values, `sequences` for rows that share one label.
+the probabilities. `ensemble` joins them. `next_row` adds the evidence of recent labels and of the
+discriminant, `dormancy` that for classes which have long been absent; `next_value` does as
+`next_row` for values, `sequences` for rows that share one label.
 """

@@ -7,7 +7,7 @@ independent, the linear members where there is little to learn from. So the memb
 the mean of all without a memory and the mean of the linear ones are weighted by exp(-RATE * sum of
 squared errors / (2 * error of the best)), fading: the aggregation of Vovk (1990).
 
-Errors of rows that wait together are much alike, and so is what they say about the weights. A row
+Errors of rows that wait together are much alike, and so is their evidence for the weights. A row
 counts as the share (1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's
 error with the one before (Bayley & Hammersley 1946).
 """

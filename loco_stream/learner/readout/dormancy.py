@@ -1,13 +1,13 @@
 """Dormant classes, and when they may answer.
 
-A class is dormant when it has been absent for much longer than between its rows before. What the
-ensemble says of it is stale, and the stream's next row is hardly one of it; the discriminant knows
-it as well as any other. For a row of which nothing is known, what counts is the lead of the best
-dormant class over the best present one, in standard deviations of what rows of present classes
-showed. A dormant class answers where the lead is larger than rows of present classes ever have it,
-or, where classes look so alike that such rows have large leads too, where it is clearly above 0.
-Where dormant classes come back often by themselves, the stream's next row has learned of them
-already, and more is asked.
+A class is dormant when it has been absent for much longer than between its rows before. Its
+probability by the ensemble is stale, and the stream's next row is hardly one of it; the
+discriminant knows it as well as any other. For a row of which nothing is known, what counts is the
+lead of the best dormant class over the best present one, in standard deviations of what rows of
+present classes showed. A dormant class answers where the lead is larger than rows of present
+classes ever have it, or, where classes look so alike that such rows have large leads too, where it
+is clearly above 0. Where dormant classes come back often by themselves, the stream's next row has
+learned of them already, and more is asked.
 
 For a row from anywhere every class is as likely as any other beforehand, and the discriminant
 decides between dormant and present ones.
@@ -46,7 +46,7 @@ ABOVE_ZERO = 2.8
 LEAST_ABOVE_MEAN = 2.0
 SOFTNESS = 0.2  # of the transition
 LEAD_RATE = 0.03  # of the moments of the lead
-MIN_LEADS = 10.0  # before they say anything
+MIN_LEADS = 10.0  # before they count
 MIN_VARIANCE = 1e-4
 RETURN_RISE = 0.5  # of the threshold, with the logarithm of returns per class
 

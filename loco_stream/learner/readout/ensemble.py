@@ -80,7 +80,7 @@ def _no_opinion(settings, state, outputs, scores, opinions):
 
 
 @kernel
-def _end_of_opinions(settings, state, readout, output, score, opinion):
+def _end_of_opinions(settings, state, computed, output, score, opinion):
     """Do nothing behind the last expert."""
 
 
@@ -89,26 +89,26 @@ def _link_opine(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
     rest = _end_of_opinions if others is None else others
 
     @kernel
-    def opine(settings, state, readout, output, score, opinion):
+    def opine(settings, state, computed, output, score, opinion):
         capacity = state.classes.n_rows.shape[0]
         next_output = output + n_outputs(settings) * capacity
         next_score = score + n_scores(settings) * capacity
         next_opinion = opinion + n_opinions(settings)
-        outputs = readout.outputs[output:next_output]
-        scores = readout.scores[score:next_score]
-        own(settings, state, outputs, scores, readout.opinions[opinion:next_opinion])
-        rest(settings, state, readout, next_output, next_score, next_opinion)
+        outputs = computed.outputs[output:next_output]
+        scores = computed.scores[score:next_score]
+        own(settings, state, outputs, scores, computed.opinions[opinion:next_opinion])
+        rest(settings, state, computed, next_output, next_score, next_opinion)
 
     return opine
 
 
 @kernel
 def _no_log_odds(settings, state, scores, odds):
-    """Write nothing: the expert says nothing of the stream's next row."""
+    """Write nothing: the expert has no evidence for the stream's next row."""
 
 
 @kernel
-def _end_of_log_odds(settings, state, readout, score, first):
+def _end_of_log_odds(settings, state, computed, score, first):
     """Do nothing behind the last expert."""
 
 
@@ -120,12 +120,12 @@ def _link_log_odds(
     rest = _end_of_log_odds if others is None else others
 
     @kernel
-    def log_odds(settings, state, readout, score, first):
+    def log_odds(settings, state, computed, score, first):
         next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
         after = first + n_log_odds(settings)
         if after > first:
-            own(settings, state, readout.scores[score:next_score], readout.log_odds[first:after])
-        rest(settings, state, readout, next_score, after)
+            own(settings, state, computed.scores[score:next_score], computed.log_odds[first:after])
+        rest(settings, state, computed, next_score, after)
 
     return log_odds
 
@@ -176,7 +176,7 @@ def _keep_scores(scores, n_known):
 
 
 @kernel
-def _end_of_levelling(settings, state, readout, score, n_known):
+def _end_of_levelling(settings, state, computed, score, n_known):
     """Do nothing behind the last expert."""
 
 
@@ -185,11 +185,11 @@ def _link_level(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
     rest = _end_of_levelling if others is None else others
 
     @kernel
-    def level(settings, state, readout, score, n_known):
+    def level(settings, state, computed, score, n_known):
         next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
         if next_score > score:
-            own(readout.scores[score:next_score], n_known)
-        rest(settings, state, readout, next_score, n_known)
+            own(computed.scores[score:next_score], n_known)
+        rest(settings, state, computed, next_score, n_known)
 
     return level
 
@@ -209,28 +209,28 @@ def predict_members(settings, state, scratch):
 
 
 @kernel
-def write_log_odds(settings, state, readout):
+def write_log_odds(settings, state, computed):
     """Write the log-odds of every expert that knows something of the stream's next row.
 
-    `readout` is a `ReadoutPass`; the first of its log-odds are those of the answer without them.
+    `computed` is a `ReadoutPass`; the first of its log-odds are those of the answer without them.
     """
-    _log_odds(settings, state, readout, 0, 1)
+    _log_odds(settings, state, computed, 0, 1)
 
 
 @kernel
-def level_unknown_classes(settings, state, readout, n_known):
+def level_unknown_classes(settings, state, computed, n_known):
     """Give a score to classes that were unknown when the scores of a row were written.
 
-    `readout` is a `ReadoutPass`; `n_known` (int64) classes were known.
+    `computed` is a `ReadoutPass`; `n_known` (int64) classes were known.
     """
-    _level(settings, state, readout, 0, n_known)
+    _level(settings, state, computed, 0, n_known)
 
 
 @kernel
-def combine_outputs(settings, state, readout):
+def combine_outputs(settings, state, computed):
     """Write the combined scores of a row, and in classification all opinions and their mixture.
 
-    `readout` is a `ReadoutPass` with the outputs and scores of the experts.
+    `computed` is a `ReadoutPass` with the outputs and scores of the experts.
     """
     n_classes = state.counts.n_classes
     capacity = state.classes.n_rows.shape[0]
@@ -240,56 +240,58 @@ def combine_outputs(settings, state, readout):
     if settings.regression and settings.recursive:
         if state.delayed.is_delayed > 0.0:
             delayed_values.write_weights(
-                settings, state.delayed_values, own.weights, readout.weights
+                settings, state.delayed_values, own.weights, computed.weights
             )
         else:
             for a in range(own.weights.shape[0]):
-                readout.weights[a] = own.weights[a]
+                computed.weights[a] = own.weights[a]
     elif settings.recursive:
-        stacks.log_stack_weights(own, readout.weights)
+        stacks.log_stack_weights(own, computed.weights)
     else:
-        readout.weights[0] = 1.0
-    weighted_sum(readout.outputs, readout.weights, capacity, n_classes, readout.combined)
+        computed.weights[0] = 1.0
+    weighted_sum(computed.outputs, computed.weights, capacity, n_classes, computed.combined)
     if settings.regression:
         return
     if settings.recursive:
-        _mix_opinions(settings, state, readout)
+        _mix_opinions(settings, state, computed)
     else:
-        softmax(readout.combined, 0, n_classes, 1.0, readout.mixed)
+        softmax(computed.combined, 0, n_classes, 1.0, computed.mixed)
 
 
 @kernel
-def _mix_opinions(settings, state, readout):
+def _mix_opinions(settings, state, computed):
     """Write the opinions of the stacks and of every expert, and their mixture."""
     n_classes = state.counts.n_classes
     stride = settings.n_losses * state.classes.n_rows.shape[0]
-    opinions = readout.opinions
-    stacks.stack_outputs(state.stacks.weights, readout.outputs, stride, n_classes, readout.stacked)
-    softmax(readout.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
-    softmax(readout.stacked, 0, n_classes, SHARPNESS, opinions[SQUARES_STACK])
-    _opine(settings, state, readout, 0, 0, FIRST_OPINION)
+    opinions = computed.opinions
+    stacks.stack_outputs(
+        state.stacks.weights, computed.outputs, stride, n_classes, computed.stacked
+    )
+    softmax(computed.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
+    softmax(computed.stacked, 0, n_classes, SHARPNESS, opinions[SQUARES_STACK])
+    _opine(settings, state, computed, 0, 0, FIRST_OPINION)
     mixture.mix(
-        state.mixture.log_weights, opinions, n_classes, readout.opinion_weights, readout.mixed
+        state.mixture.log_weights, opinions, n_classes, computed.opinion_weights, computed.mixed
     )
 
 
 @kernel
-def write_error(settings, state, scratch, readout):
+def write_error(settings, state, scratch, computed):
     """Write the error of the combined output: probabilities or standardised value, less the target.
 
-    `readout` is a `ReadoutPass`.
+    `computed` is a `ReadoutPass`.
     """
     n_classes = state.counts.n_classes
     if settings.regression:
-        readout.error[0] = readout.combined[0] - scratch.target[0]
+        computed.error[0] = computed.combined[0] - scratch.target[0]
         return
     if settings.recursive:
         for c in range(n_classes):
-            readout.error[c] = readout.opinions[LOG_STACK, c] - scratch.target[c]
+            computed.error[c] = computed.opinions[LOG_STACK, c] - scratch.target[c]
         return
-    softmax(readout.combined, 0, n_classes, 1.0, readout.error)
+    softmax(computed.combined, 0, n_classes, 1.0, computed.error)
     for c in range(n_classes):
-        readout.error[c] -= scratch.target[c]
+        computed.error[c] -= scratch.target[c]
 
 
 @kernel
@@ -299,10 +301,10 @@ def learn_experts(settings, state, scratch, label, value):
 
 
 @kernel
-def update_weights(settings, state, scratch, readout, label, share):
+def update_weights(settings, state, scratch, computed, label, share):
     """Update the stacks, the mixture and the calibration by `share` (float64) of a label.
 
-    `readout` is the `ReadoutPass` of the time when the row was predicted; `label` an int64 slot.
+    `computed` is the `ReadoutPass` of the time when the row was predicted; `label` an int64 slot.
     """
     if not settings.recursive:
         return
@@ -312,43 +314,43 @@ def update_weights(settings, state, scratch, readout, label, share):
     stride = settings.n_losses * capacity
     target = scratch.target
     if settings.regression and state.delayed.is_delayed > 0.0:
-        _update_delayed(settings, state, scratch, readout, share)
+        _update_delayed(settings, state, scratch, computed, share)
     stacks.learn_stack(
         own.weights,
         own.projector,
-        readout.outputs,
+        computed.outputs,
         stride,
         target,
         n_classes,
-        readout.stack_buffers,
+        computed.stack_buffers,
         share,
     )
     if settings.regression:
         return
-    stacks.learn_log_stack(own, readout.outputs, readout.error, capacity, n_classes, share)
+    stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
     n_seen = state.counts.n_seen
     is_late = scratch.past.is_late != 0
     least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)
-    mixture.learn_mixture(state.mixture, readout.opinions, label, n_seen, share, least)
-    if state.classes.n_rows[label] > 1.0:  # the prediction of an unknown class says nothing
+    mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share, least)
+    if state.classes.n_rows[label] > 1.0:  # an unknown class could not be predicted
         observed = (label, n_classes, n_seen)
         log_weights = state.calibration.log_weights
         calibration.learn_correction(
-            log_weights, readout.mixed, observed, share, readout.power_sums
+            log_weights, computed.mixed, observed, share, computed.power_sums
         )
 
 
 @kernel
-def _update_delayed(settings, state, scratch, readout, share):
+def _update_delayed(settings, state, scratch, computed, share):
     """Update the weights of a regression whose values arrive late."""
     delayed = state.delayed_values
     now = scratch.now
     stride = settings.n_losses * state.classes.n_rows.shape[0]
     target = scratch.target
     weights = state.stacks.weights
-    error = readout.error[0]
+    error = computed.error[0]
     delayed_values.learn_weights(
-        settings, delayed, weights, readout.outputs, stride, error, target[0], share
+        settings, delayed, weights, computed.outputs, stride, error, target[0], share
     )
     stacks.learn_stack(
         delayed.stack, delayed.projector, now.outputs, stride, target, 1, now.stack_buffers, share

@@ -1,6 +1,6 @@
 """The value of the stream's next row: a mixture of the ensemble's answer and of recent values.
 
-Successive values of a sensor are often alike, whatever the features say. Experts are the ensemble's
+Successive values of a sensor are often alike, whatever the features are. Experts are the ensemble's
 answer, the last value known when the row was predicted, and two linear models of that answer and of
 the last few values, fitted by recursive least squares, one of them with forgetting. They are
 weighted by exp(-RATE * sum of squared errors / (2 * mean squared error of the best)), fading: the

@@ -1,9 +1,9 @@
 """The answer to a sequence: a mixture of its rows' pooled answers and of their pooled evidence.
 
 The geometric mean of the answers to the rows is what the stream's next row knows, whatever their
-number. The mean of the discriminant's scores says more the more rows there are, as far as they are
-independent; how far, a few temperatures try out. Each of these answers counts by the probability
-that it gave to the labels of recent sequences.
+number. The mean of the discriminant's scores is more certain the more rows there are, as far as
+they are independent; a few temperatures are compared for that. Each of these answers counts by the
+probability that it gave to the labels of recent sequences.
 """
 
 from __future__ import annotations

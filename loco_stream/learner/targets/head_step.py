@@ -328,7 +328,7 @@ def _run(model, rows, times, values, mode, answers, radii):
     scratch = model.scratch
     learns = (mode & LEARN) != 0
     timed = times.shape[0] > 0
-    moves = settings.remembers and mode != PREDICT
+    advances = settings.remembers and mode != PREDICT
     state.counts.n_classes = values.shape[1]
     for i in range(rows.shape[0]):
         t = times[i, TIME] if timed else math.nan
@@ -341,7 +341,7 @@ def _run(model, rows, times, values, mode, answers, radii):
             _write_answers(model, answers[i], own)
         if learns:
             _learn(model, values[i])
-        if moves:
+        if advances:
             traces.advance(state.context, t, scratch.clean.traces)
             push_code(state.context.ring, scratch.lagged)
             scratch.cache.valid_for = -1

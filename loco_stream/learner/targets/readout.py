@@ -23,7 +23,7 @@ __all__ = ["combine", "learn_members", "learn_stacks"]
 
 
 @kernel
-def combine(settings, state, targets, weights, readout):
+def combine(settings, state, targets, weights, computed):
     """Write the combined output of each target.
 
     Parameters
@@ -32,7 +32,7 @@ def combine(settings, state, targets, weights, readout):
         `TargetState`.
     weights
         (targets, blocks of outputs) float64: weights of the members, written.
-    readout
+    computed
         `ReadoutPass` with the outputs of the members; `combined` is written.
     """
     capacity = state.classes.n_rows.shape[0]
@@ -50,8 +50,8 @@ def combine(settings, state, targets, weights, readout):
                 own[a] = stack[a]
         total = 0.0
         for a in range(own.shape[0]):
-            total += own[a] * np.float64(readout.outputs[a * capacity + j])
-        readout.combined[j] = total
+            total += own[a] * np.float64(computed.outputs[a * capacity + j])
+        computed.combined[j] = total
 
 
 @kernel
@@ -104,20 +104,20 @@ def learn_members(settings, state, scratch, weights):
 
 
 @kernel
-def learn_stacks(settings, state, scratch, targets, readout, share):
+def learn_stacks(settings, state, scratch, targets, computed, share):
     """Update the stack of each target that is known, and its weights where values are late.
 
     Parameters
     ----------
     targets
         `TargetState`.
-    readout
+    computed
         `ReadoutPass` of the time when the row was predicted.
     share
         float64: share of an observation that the row is.
     """
     capacity = state.classes.n_rows.shape[0]
-    buffers = readout.stack_buffers
+    buffers = computed.stack_buffers
     for j in range(state.counts.n_classes):
         target = scratch.target[j:]
         if target[0] != target[0]:
@@ -125,10 +125,10 @@ def learn_stacks(settings, state, scratch, targets, readout, share):
         stack = targets.stacks.weights[j]
         if state.delayed.is_delayed > 0.0:
             _learn_delayed(
-                settings, scratch, targets, j, (readout.outputs[j:], readout.error[j], share)
+                settings, scratch, targets, j, (computed.outputs[j:], computed.error[j], share)
             )
         projector = targets.stacks.projectors[j]
-        outputs = readout.outputs[j:]
+        outputs = computed.outputs[j:]
         stacks.learn_stack(stack, projector, outputs, capacity, target, 1, buffers, share)
 
 

@@ -96,10 +96,10 @@ def bounded_target(targets, j, value, now, then):
 
 
 @kernel
-def _set_targets(state, scratch, targets, readout, values):
+def _set_targets(state, scratch, targets, computed, values):
     """Bound and standardise each value; NaN where it is missing. Return how many are known.
 
-    `readout` is the `ReadoutPass` of the time when the row was predicted; `values` (targets,)
+    `computed` is the `ReadoutPass` of the time when the row was predicted; `values` (targets,)
     float64 is overwritten by the bounded ones.
     """
     n_known = 0
@@ -110,21 +110,21 @@ def _set_targets(state, scratch, targets, readout, values):
             targets.counters.n_missing += 1
             continue
         n_known += 1
-        values[j] = bounded_target(targets, j, values[j], now.combined[j], readout.combined[j])
+        values[j] = bounded_target(targets, j, values[j], now.combined[j], computed.combined[j])
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
 
 
 @kernel
-def _write_error(state, scratch, readout):
+def _write_error(state, scratch, computed):
     """Write the error of each combined output of a `ReadoutPass`; 0 where the target is missing."""
     for j in range(state.counts.n_classes):
-        error = readout.combined[j] - scratch.target[j]
-        readout.error[j] = error if error == error else 0.0
+        error = computed.combined[j] - scratch.target[j]
+        computed.error[j] = error if error == error else 0.0
 
 
 @kernel
-def _step_share(state, scratch, targets, readout, share):
+def _step_share(state, scratch, targets, computed, share):
     """Return the share of a step that the hidden layers make: less where successive rows are alike.
 
     It is the mean over the known targets.
@@ -136,7 +136,7 @@ def _step_share(state, scratch, targets, readout, share):
     for j in range(state.counts.n_classes):
         if scratch.target[j] == scratch.target[j]:
             errors = targets.delayed.errors[j]
-            total += delayed_values.independent_share(errors, readout.error[j])
+            total += delayed_values.independent_share(errors, computed.error[j])
             n_known += 1.0
     return share * total / n_known
 
@@ -153,12 +153,12 @@ def _average_error(state, scratch, n_known):
 
 
 @kernel
-def _change(model, readout, n_known, weight, share):
+def _change(model, computed, n_known, weight, share):
     """Make the step of the hidden layers and the readout; refuse numbers that are not finite.
 
     Parameters
     ----------
-    readout
+    computed
         `ReadoutPass` of the time when the row was predicted.
     n_known
         int64: known targets, at least 1.
@@ -180,10 +180,10 @@ def _change(model, readout, n_known, weight, share):
         state.counts.n_skipped += 1
         return
     if plastic:
-        step = _step_share(state, scratch, model.targets, readout, share)
+        step = _step_share(state, scratch, model.targets, computed, share)
         change_hidden(settings, state, scratch, step)
     learn_members(settings, state, scratch, model.work.weights)
-    learn_stacks(settings, state, scratch, model.targets, readout, weight)
+    learn_stacks(settings, state, scratch, model.targets, computed, weight)
     settle_gains(state.net, scratch.clean.drives, settings.gain, state.counts.n_seen)
 
 
@@ -216,20 +216,20 @@ def _learn(model, values, share, late, ticket):
     counts = state.counts
     late = late and counts.n_seen > 0
     _know_targets(model, values.shape[0])
-    readout = scratch.now
+    computed = scratch.now
     if late:
-        readout = scratch.then
+        computed = scratch.then
         read_outputs(settings, state, scratch, ticket)
-        combine(settings, state, targets, model.work.then, readout)
-    n_known = _set_targets(state, scratch, targets, readout, values)
+        combine(settings, state, targets, model.work.then, computed)
+    n_known = _set_targets(state, scratch, targets, computed, values)
     if n_known == 0:
         return
-    _write_error(state, scratch, readout)
+    _write_error(state, scratch, computed)
     weight = 1.0
     if late:
         _write_error(state, scratch, scratch.now)
         weight, share = shares(settings, state, 0, when_written(ticket), share)
-    _change(model, readout, n_known, weight, share)
+    _change(model, computed, n_known, weight, share)
     counts.n_masked += update_features(state, scratch)
     for j in range(values.shape[0]):
         if values[j] == values[j]:
@@ -240,7 +240,7 @@ def _learn(model, values, share, late, ticket):
 
 @kernel
 def _run(model, rows, times, values, mode, answers, tickets):
-    """Do as `run` says."""
+    """Do what `run` does with an opened model."""
     predicted, radii = answers
     settings = model.settings
     state = model.state
@@ -250,10 +250,10 @@ def _run(model, rows, times, values, mode, answers, tickets):
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
     timed = times.shape[0] > 0
-    stays = mode == PREDICT
-    told = late and tickets.shape[1] > 0
-    moves = settings.remembers and not told and not (stays and n == 1)
-    if settings.remembers and stays:
+    only_predicts = mode == PREDICT
+    has_tickets = late and tickets.shape[1] > 0
+    advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
+    if settings.remembers and only_predicts:
         traces.save_context(state.context, scratch.context)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
@@ -270,12 +270,12 @@ def _run(model, rows, times, values, mode, answers, tickets):
             _learn(model, values[i], share, late, ticket)
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
-        if moves:
+        if advances:
             traces.advance(state.context, t, scratch.clean.traces)
             push_code(state.context.ring, scratch.lagged)
-        if moves or fresh:
+        if advances or fresh:
             scratch.cache.valid_for = -1
-    if settings.remembers and stays:
+    if settings.remembers and only_predicts:
         traces.restore_context(state.context, scratch.context)
 
 

@@ -10,7 +10,7 @@ import pytest
 from loco_stream.connectors import ZMQSender
 from loco_stream.connectors.ls1 import sender as sender_module
 from loco_stream.connectors.ls1.idle_warning import IdleWarning
-from loco_stream.errors import LocoStreamWarning, SourceError
+from loco_stream.errors import LocoStreamWarning, SourceError, SourceTimeoutError
 from tests.helpers.ports import free_address
 
 
@@ -70,8 +70,8 @@ def test_a_sender_without_an_engine_warns_and_names_the_address(reliable):
     assert time.monotonic() - began < 60.0
 
 
-def test_flush_ends_without_an_engine(monkeypatch):
-    monkeypatch.setattr(sender_module, "_FLUSH_SECONDS", 0.2)
+def test_flush_and_predict_end_without_an_engine(monkeypatch):
+    monkeypatch.setattr(sender_module, "_WAIT_SECONDS", 0.2)
     sender = ZMQSender(
         f"tcp://{free_address()}", features=["a"], classes=["x"], reliable=True, linger=0.0
     )
@@ -80,5 +80,9 @@ def test_flush_ends_without_an_engine(monkeypatch):
         sender.flush()
     with pytest.raises(SourceError, match=r"within 0.1 s"):
         sender.flush(0.1)
+    with pytest.raises(TimeoutError, match=r"no engine at tcp://.* replied within 0.2 s"):
+        sender.predict([1.0])
+    with pytest.raises(SourceTimeoutError, match=r"replied within 0.1 s"):
+        sender.predict_proba([1.0], timeout=0.1)
     with suppress(SourceError):
         sender.close()

@@ -8,7 +8,7 @@ import math
 import msgspec
 import pytest
 
-from loco_stream.connectors._base.fields import Fields
+from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors.ls1.messages import read_message, read_row
 from loco_stream.errors import SourceError
 
@@ -38,7 +38,7 @@ def test_a_time_may_be_null_or_absent(encode, read):
 
 def test_a_flat_map_has_its_date_in_a_field_of_its_own():
     row = read_message(
-        b'{"speed": 0.4, "when": "2026-10-02T12:00:00Z"}', fields=Fields(time="when")
+        b'{"speed": 0.4, "when": "2026-10-02T12:00:00Z"}', fields=FieldRoles(time="when")
     )
     assert row.t == NOON
     assert row.x == {"speed": 0.4}

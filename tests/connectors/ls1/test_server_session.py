@@ -332,9 +332,8 @@ def test_a_schema_may_grow_but_no_unit_may_change():
     assert answer.content["error"] == (
         "the unit of feature 'a' must stay 'm', got 'ft': a new unit needs a new name"
     )
-    assert server(A, foreign.rows("s", 2, [[1, 2, 3]], [1]))[0][0].y == [
-        "q"
-    ]  # the old schema stays
+    (events, *_) = server(A, foreign.rows("s", 2, [[1, 2, 3]], [1]))
+    assert events[0].y == ["q"]  # the old schema stays
 
 
 def test_names_are_bounded_over_time():

@@ -121,9 +121,8 @@ def test_a_position_beyond_the_end_is_refused_if_the_topic_may_be_another(
 ):
     broker.publish("beyond", {"value": row(1)})
     source = source_of(broker, "beyond", max=1)
-    source.seek(
-        {"topic": "beyond", "offsets": {"0": 99}, "rows": {"beyond": {"0": 99}}}
-    )  # of an older release
+    of_older_release = {"topic": "beyond", "offsets": {"0": 99}, "rows": {"beyond": {"0": 99}}}
+    source.seek(of_older_release)
     with pytest.raises(
         SourceError,
         match="partition 0 of topic 'beyond' ends at 1 according to the broker, and was read up",

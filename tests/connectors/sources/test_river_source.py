@@ -11,7 +11,7 @@ from river import datasets
 from river.datasets import base, synth
 
 from loco_stream.connectors import RiverSource, open_source
-from loco_stream.connectors._base.values import plain
+from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Source
 from loco_stream.testing import check_source
@@ -83,9 +83,9 @@ def test_a_date_becomes_seconds_and_the_event_time():
 
 @pytest.mark.parametrize("unit", ["D", "s", "ns"])
 def test_numpy_dates_of_any_unit_become_seconds(unit):
-    assert plain(np.datetime64("1970-01-02", unit)) == 86_400.0
-    assert plain(np.timedelta64(1, "D").astype(f"m8[{unit}]")) == 86_400.0
-    assert plain(np.datetime64("NaT", unit)) is None
+    assert plain_scalar(np.datetime64("1970-01-02", unit)) == 86_400.0
+    assert plain_scalar(np.timedelta64(1, "D").astype(f"m8[{unit}]")) == 86_400.0
+    assert plain_scalar(np.datetime64("NaT", unit)) is None
 
 
 @pytest.mark.parametrize(

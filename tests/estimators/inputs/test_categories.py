@@ -86,9 +86,8 @@ def test_texts_beyond_the_bound_share_slots_and_are_counted():
     again = learned(
         small(categories=8), [({"id": text}, "ab"[i % 2]) for i, text in enumerate(ids)]
     )
-    assert state_of(again) == state_of(
-        estimator
-    )  # the checksum of a text is the same in every process
+    # the checksum of a text is the same in every process
+    assert state_of(again) == state_of(estimator)
 
 
 def test_without_categories_texts_are_masked():

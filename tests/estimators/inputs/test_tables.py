@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream import (
+    LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
+    LOCOMultiTargetRegressor,
+    LOCORegressor,
+)
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _core
 from loco_stream.learner import step
@@ -353,3 +359,32 @@ def test_methods_for_frames_name_those_for_arrays(make, rows):
             InputError, match=r"`X` must be a frame of pandas, .*, got .*; arrays go to learn_array"
         ):
             call()
+
+
+NO_ROWS = np.zeros((0, 2))
+
+
+@pytest.mark.parametrize(
+    ("model", "learn"),
+    [
+        (
+            LOCOClassifier(),
+            lambda model: model.learn_predict_proba_array(NO_ROWS, [], features=NAMES[:2]),
+        ),
+        (
+            LOCORegressor(),
+            lambda model: model.learn_predict_interval_array(NO_ROWS, [], features=NAMES[:2]),
+        ),
+        (
+            LOCOMultiTargetRegressor(),
+            lambda model: model.learn_array(NO_ROWS, NO_ROWS, features=NAMES[:2]),
+        ),
+        (LOCOForecaster(), lambda model: model.learn_forecast_array([], NO_ROWS, NAMES[:2])),
+        (LOCODetector(), lambda model: model.learn_score_array(NO_ROWS, features=NAMES[:2])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_rows_change_nothing_as_a_loop_over_them_does(model, learn):
+    before = model.export_state()[0]
+    learn(model)
+    assert model.export_state()[0] == before

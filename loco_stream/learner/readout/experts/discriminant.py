@@ -19,8 +19,8 @@ log-likelihood, up to what all classes share:
 for d inputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
 row's distance from such a mean is larger by d / n_c for every class alike.
 
-Scores say which class is likelier, and far too surely. A few temperatures are compared by the
-probability that each gave to the labels.
+Scores rank the classes, but as probabilities they are far too certain. A few temperatures are
+compared by the probability that each gave to the labels.
 """
 
 from __future__ import annotations

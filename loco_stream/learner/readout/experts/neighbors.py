@@ -39,7 +39,7 @@ __all__ = ["EXPERT", "learn_range", "vote_classes", "vote_value"]
 
 RECENT_PARTS = 5  # the recent rows are the last of so many parts of the ring
 N_OUTPUTS = 3  # of the recent rows, of all, and of few
-N_VALUE_OUTPUTS = 2  # in regression, where few say too little
+N_VALUE_OUTPUTS = 2  # in regression, where few are too noisy
 
 
 def _open(low: Array, shapes: Shapes) -> None:

@@ -16,9 +16,9 @@ from loco_stream.learner.arrays.spec import axes
 from loco_stream.learner.readout.experts._definition import Expert
 from loco_stream.learner.readout.experts.discriminant import n_scores
 
-__all__ = ["EXPERT", "FADE", "LEAST"]
+__all__ = ["EXPERT", "LEAST", "RATE"]
 
-FADE = 0.02  # of the counts, per label
+RATE = 0.02  # of the counts, per label
 LEAST = 1e-4  # share granted to every class
 
 
@@ -63,8 +63,8 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         return
     shares = state.experts.recency.shares
     for c in range(state.counts.n_classes):
-        shares[c] *= 1.0 - FADE
-    shares[label] += FADE
+        shares[c] *= 1.0 - RATE
+    shares[label] += RATE
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:

@@ -1,9 +1,9 @@
 """Which class follows which: counts of the labels after each label, for the stream's next row.
 
-What counts is how much likelier a class is after the last known label than at any time, so that
-counts of labels alone say nothing. Where labels are late, the last label known when the row was
-observed is what its label followed. Each class keeps its `SUCCESSORS` most frequent followers; any
-other counts as seen `FLOOR` times. A class's counts fade whenever it is followed.
+What counts is how much likelier a class is after the last known label than at any time, so that a
+class that is merely frequent gains nothing. Where labels are late, the last label known when the
+row was observed is what its label followed. Each class keeps its `SUCCESSORS` most frequent
+followers; any other counts as seen `FLOOR` times. A class's counts fade whenever it is followed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loco_stream.learner.readout.experts.discriminant import n_scores
 __all__ = ["EXPERT", "FLOOR", "SUCCESSORS", "count_successor", "write_scores"]
 
 SUCCESSORS = 32
-FADE = 0.999  # of the counts of a class, per time that it is followed
+DECAY = 0.999  # of the counts of a class, per time that it is followed
 FLOOR = 0.5  # count of a follower that was never seen
 
 
@@ -101,7 +101,7 @@ def count_successor(own, last, label):
     """Count `label` after `last`, int64 slots; where all places are taken, in the rarest one's."""
     place = 0
     for k in range(own.followers.shape[0]):
-        own.counts[k, last] *= FADE
+        own.counts[k, last] *= DECAY
         if own.counts[k, last] < own.counts[place, last]:
             place = k
     for k in range(own.followers.shape[0]):

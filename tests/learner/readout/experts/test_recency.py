@@ -57,8 +57,8 @@ def test_a_class_fades_by_the_labels_after_it():
     for _ in range(50):
         learn_label(args, 0)
     shares = args.model.state.experts.recency.shares
-    kept = 1.0 - recency.FADE
-    assert shares[:2] == pytest.approx([1.0 - kept**50, recency.FADE * kept**50])
+    kept = 1.0 - recency.RATE
+    assert shares[:2] == pytest.approx([1.0 - kept**50, recency.RATE * kept**50])
     assert shares.sum() == pytest.approx(1.0 - kept**51)
 
 

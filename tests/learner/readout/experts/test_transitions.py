@@ -88,7 +88,7 @@ def test_counts_of_a_class_fade_whenever_it_is_followed():
     count_successor(own, 2, 1)
     for _ in range(100):
         count_successor(own, 0, 3)
-    assert own.counts[0, 0] == pytest.approx(transitions.FADE**100)
+    assert own.counts[0, 0] == pytest.approx(transitions.DECAY**100)
     assert own.counts[0, 2] == 1.0
 
 

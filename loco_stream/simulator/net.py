@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from loco_stream.neurons.operations import Neurons
 
-__all__ = ["Backend", "Spikes", "UnderWay"]
+__all__ = ["Spikes", "SpikingNet", "UnderWay"]
 
 
 class Spikes(NamedTuple):
@@ -28,13 +28,13 @@ class UnderWay(NamedTuple):
     next_arrival: NDArray[np.float64]  # ms, when it next arrives at some neuron
 
 
-class Backend(Protocol):
+class SpikingNet(Protocol):
     """Runs a net; `DenseNet` and `QueuedNet` are the two implementations."""
 
     dtype: np.dtype[Any]
     index_dtype: np.dtype[Any]
 
-    def copy(self) -> Backend:
+    def copy(self) -> SpikingNet:
         """Return the same net with a state of its own, at rest."""
         ...
 

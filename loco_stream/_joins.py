@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Sequence
 from contextlib import closing
-from itertools import groupby
-from typing import Any, NamedTuple
+from itertools import chain, groupby
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._text import has_surrogate
 from loco_stream.numbers import LARGEST
 from loco_stream.stream import Block, Event, Sample
 
-__all__ = ["in_blocks"]
+__all__ = ["join_blocks", "join_rows"]
+
+T = TypeVar("T")
 
 _TOGETHER = 256  # rows
 _MOST_KINDS = 256
@@ -31,7 +34,78 @@ class _Plain(NamedTuple):
     sample: Sample
 
 
-def in_blocks(
+def join_blocks(events: Iterable[Event]) -> list[Event]:
+    """Join neighbouring blocks of one source whose rows follow each other.
+
+    A block whose sender waits for a reply stays separate. A joined block has the event time of each
+    of its rows.
+    """
+    runs: list[list[Event]] = []
+    for event in events:
+        if runs and _are_alike(runs[-1][-1], event):
+            runs[-1].append(event)
+        else:
+            runs.append([event])
+    return [run[0] if len(run) == 1 else _joined(run) for run in runs]
+
+
+def _are_alike(last: Event, event: Event) -> bool:
+    """Return whether an event is a block that may be joined to the one before it."""
+    return (
+        isinstance(event, Block)
+        and isinstance(last, Block)
+        and event.tag is None
+        and last.tag is None
+        and _follows(last, len(last.X), event)
+        and (event.y is None) == (last.y is None)
+        and (event.sequence is None) == (last.sequence is None)
+        and (event.features is last.features or event.features == last.features)
+    )
+
+
+def _joined(events: list[Event]) -> Block:
+    run = [event for event in events if isinstance(event, Block)]
+    X = np.concatenate([block.X for block in run])
+    times = np.concatenate([block.row_times for block in run])
+    y = _chained(block.y for block in run)
+    sequence = _chained(block.sequence for block in run)
+    return _block(run[0], X, y, run[0].features, times, sequence)
+
+
+def _chained(parts: Iterable[Sequence[T] | None]) -> list[T] | None:
+    known = [part for part in parts if part is not None]
+    return list(chain.from_iterable(known)) if known else None
+
+
+def _follows(last: Sample | Block, n_rows: int, event: Sample | Block) -> bool:
+    """Return whether an event begins where the last one, of so many rows, ended."""
+    return (
+        event.seq == last.seq + n_rows and event.source == last.source and event.epoch == last.epoch
+    )
+
+
+def _block(
+    first: Sample | Block,
+    X: NDArray[Any],
+    y: Sequence[Any] | None,
+    features: tuple[str, ...],
+    times: NDArray[np.float64],
+    sequence: Sequence[Hashable] | None,
+) -> Block:
+    return Block(
+        X,
+        y,
+        features,
+        first.seq,
+        first.t,
+        first.source,
+        first.epoch,
+        times=None if np.isnan(times).all() else times,
+        sequence=sequence,
+    )
+
+
+def join_rows(
     rows: Generator[Event | Sequence[Event]],
 ) -> Generator[Event | Sequence[Event]]:
     """Yield what `rows` yields, with up to 256 single rows joined.
@@ -40,7 +114,7 @@ def in_blocks(
     location of the source are its own. That is a row with a value of another kind, and the first
     one with other names or with a label of another type.
     """
-    joined = _Joined()
+    joined = _RowRun()
     with closing(rows):
         try:
             yield from _together(rows, joined)
@@ -53,7 +127,7 @@ def in_blocks(
 
 
 def _together(
-    rows: Generator[Event | Sequence[Event]], joined: _Joined
+    rows: Generator[Event | Sequence[Event]], joined: _RowRun
 ) -> Generator[Event | Sequence[Event]]:
     """Yield what is complete; `joined` holds the rows that may be continued."""
     for item in rows:
@@ -66,7 +140,7 @@ def _together(
             yield [*joined.take(), *item]
 
 
-class _Joined:
+class _RowRun:
     """Rows of one source that follow each other."""
 
     def __init__(self) -> None:
@@ -89,26 +163,16 @@ class _Joined:
                 known.add(row.names)
                 known.add(type(sample.y))
             return False
-        if not self._continues(sample):
+        if self._rows and not _follows(self._rows[-1].sample, 1, sample):
             return False
         self._rows.append(row)
         return True
-
-    def _continues(self, sample: Sample) -> bool:
-        if not self._rows:
-            return True
-        last = self._rows[-1].sample
-        return (
-            sample.seq == last.seq + 1
-            and sample.source == last.source
-            and sample.epoch == last.epoch
-        )
 
     def take(self) -> list[Event]:
         """Return the rows as blocks of the same columns, and forget them."""
         rows = self._rows
         self._rows = []
-        return [_block(list(alike)) for _, alike in groupby(rows, lambda row: row.names)]
+        return [_block_of(list(alike)) for _, alike in groupby(rows, lambda row: row.names)]
 
 
 def _plain_row(sample: Sample) -> _Plain | None:
@@ -144,22 +208,13 @@ def _is_valid_label(y: Any) -> bool:
     return type(y) in _LABELS and bool(-LARGEST <= y <= LARGEST)
 
 
-def _block(rows: list[_Plain]) -> Block:
-    first = rows[0].sample
+def _block_of(rows: list[_Plain]) -> Block:
     has_texts = any(row.has_texts for row in rows)
     times = np.array([row.sample.t for row in rows])
     sequence = [row.sample.sequence for row in rows]
-    X = np.empty((len(rows), len(first.x)), object if has_texts else np.float64)
+    X = np.empty((len(rows), len(rows[0].names)), object if has_texts else np.float64)
     for i, row in enumerate(rows):
         X[i] = row.values
-    return Block(
-        X,
-        [row.sample.y for row in rows],
-        rows[0].names,
-        first.seq,
-        first.t,
-        first.source,
-        first.epoch,
-        times=None if np.isnan(times).all() else times,
-        sequence=None if sequence.count(None) == len(rows) else sequence,
-    )
+    has_sequence = sequence.count(None) < len(rows)
+    y = [row.sample.y for row in rows]
+    return _block(rows[0].sample, X, y, rows[0].names, times, sequence if has_sequence else None)

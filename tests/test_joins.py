@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loco_stream.connectors._base.block_merge import merged
+from loco_stream._joins import join_blocks
 from loco_stream.stream import Block, Labels, PredictRequest
 
 A = ("a",)
@@ -21,10 +21,10 @@ def block(seq, n=1, y=True, source="s", epoch=0, tag=None, features=A):
 
 
 def test_rows_that_follow_each_other_become_one_block():
-    (joined,) = merged([block(3), block(4, 2), block(6)])
+    (joined,) = join_blocks([block(3), block(4, 2), block(6)])
     assert joined.X[:, 0].tolist() == [3, 4, 5, 6]
     assert (joined.y, joined.seq, joined.t, joined.features) == ([3, 4, 5, 6], 3, 3.0, A)
-    (joined,) = merged([block(1, y=False), block(2, y=False)])
+    (joined,) = join_blocks([block(1, y=False), block(2, y=False)])
     assert joined.y is None
 
 
@@ -42,8 +42,8 @@ def test_other_events_stay_separate_and_in_order():
         block(11, source="t", epoch=1, features=B),
         PredictRequest(np.ones((1, 1)), A, 12, "t"),
     ]
-    assert merged(events) == events
-    assert merged([]) == []
+    assert join_blocks(events) == events
+    assert join_blocks([]) == []
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.booleans()), max_size=30))
@@ -59,7 +59,7 @@ def test_no_row_is_lost_or_moved(parts):
         for e in events
         for x, y in zip(e.X[:, 0], e.y or [None] * len(e.X), strict=True)
     ]
-    after = merged(events)
+    after = join_blocks(events)
     assert [
         (float(x), y)
         for e in after
