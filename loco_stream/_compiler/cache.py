@@ -192,7 +192,7 @@ def _cache_in(folder: Path, target: portable.Target | None) -> type[_Cache]:
 
     class Portable(_PortableCache):
         _impl_class = Result
-        known_by = _Codegen(lambda: target)
+        known_by = _NamedTarget(lambda: target)
 
     return Native if target is None else Portable
 
@@ -285,7 +285,7 @@ class _Cache(FunctionCache):
             self.disable()
 
 
-class _Codegen(NamedTuple):
+class _NamedTarget(NamedTuple):
     """What numba's cache asks a code generator for."""
 
     magic_tuple: Callable[[], portable.Target | None]
@@ -294,7 +294,7 @@ class _Codegen(NamedTuple):
 class _PortableCache(_Cache):
     """Portable code of one function, which is only read here."""
 
-    known_by: _Codegen
+    known_by: _NamedTarget
 
     def save_overload(self, signature: Untyped, result: Untyped) -> None:
         """Keep nothing."""

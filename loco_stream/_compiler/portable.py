@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numba
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_process_triple
 
-from loco_stream._compiler.processors import KINDS, NATIVE, Kind
+from loco_stream._compiler.processors import KINDS, NATIVE, ProcessorKind
 
 __all__ = ["PREBUILT", "Target", "compile_for", "targets", "unfit"]
 
@@ -30,7 +30,7 @@ def targets() -> list[Target]:
     return [(get_process_triple(), kind.name, "") for kind in KINDS if not unfit(kind)]
 
 
-def unfit(kind: Kind) -> str:
+def unfit(kind: ProcessorKind) -> str:
     """Return why this machine cannot run code for a kind of processor; empty if it can."""
     architecture = get_process_triple().partition("-")[0]
     if architecture != kind.architecture:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["KINDS", "NATIVE", "Kind"]
+__all__ = ["KINDS", "NATIVE", "ProcessorKind"]
 
 NATIVE = "native"  # the very processor of this machine
 
 
-class Kind(NamedTuple):
+class ProcessorKind(NamedTuple):
     """A kind of processor: its architecture and name in LLVM, and the features its code needs."""
 
     architecture: str
@@ -22,6 +22,6 @@ _V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
 _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
 _V4 = (*_V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
 KINDS = (  # the fastest first
-    Kind("x86_64", "x86-64-v4", _V4),  # since Skylake-X (2017) and Zen 4 (2022)
-    Kind("x86_64", "x86-64-v3", _V3),  # since Haswell (2013) and Zen (2017)
+    ProcessorKind("x86_64", "x86-64-v4", _V4),  # since Skylake-X (2017) and Zen 4 (2022)
+    ProcessorKind("x86_64", "x86-64-v3", _V3),  # since Haswell (2013) and Zen (2017)
 )
