@@ -286,7 +286,7 @@ class _Cache(FunctionCache):
 
 
 class _NamedTarget(NamedTuple):
-    """What numba's cache asks a code generator for."""
+    """The part of a code generator that the cache of numba reads."""
 
     magic_tuple: Callable[[], portable.Target | None]
 
