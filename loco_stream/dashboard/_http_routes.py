@@ -93,7 +93,7 @@ class _Routes:
     async def predict(self, request: Request) -> object:
         asked = await _read(request, PredictBody)
         engine = self._engine()
-        rows = [engine.known_values(x) for x in self._checked_rows(asked)]
+        rows = self._checked_rows(asked, engine)
         predicted = await run_in_threadpool(
             lambda: [_prediction(engine, x, asked.in_stream) for x in rows]
         )
@@ -236,9 +236,10 @@ class _Routes:
             self._check_label(row.y)
         return [InboxRow(row.x, row.y, row.id, row.t, row.extra) for row in lines]
 
-    def _checked_rows(self, asked: PredictBody) -> Sequence[Row]:
+    def _checked_rows(self, asked: PredictBody, engine: StreamEngine) -> Sequence[Row]:
         """Return rows to predict; raises an HTTP error for values that the model cannot take."""
-        rows = [asked.x or {}] if asked.rows is None else asked.rows
+        given = [asked.x or {}] if asked.rows is None else asked.rows
+        rows = [engine.without_fill_values(x) for x in given]
         for x in rows:
             self._check_row(x)
         return rows

@@ -338,7 +338,7 @@ class StreamEngine:
         """Count rows that were predicted outside the source, and their features; thread-safe."""
         self._handler.count_request(names, rows)
 
-    def known_values(self, x: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    def without_fill_values(self, x: Mapping[Any, Any]) -> Mapping[Any, Any]:
         """Return a row to predict with NaN for each of `missing_values`, counted; thread-safe."""
         if self._missing is None:
             return x

@@ -24,7 +24,8 @@ _AS_IT_IS = (int, float, *NO_NUMBERS)  # `plain` would turn a date of numpy into
 class MissingValues:
     """Replaces numbers that stand for a missing value by NaN, and labels by None.
 
-    Cells of 32 bits are compared with the values as rounded to 32 bits. Texts stay as they are.
+    Cells are compared with the values, and with the values as rounded to 32 bits. Texts stay as
+    they are.
 
     Parameters
     ----------

@@ -455,16 +455,18 @@ def test_learned_rows_survive_a_kill(tmp_path, processes):
 
 def test_values_that_stand_for_a_missing_one():
     rows = [{"x": {"a": float(i % 5), "b": 1.0}, "y": float(i % 3)} for i in range(40)]
-    with Service(model=LOCORegressor(hidden_sizes=(8,), seed=1), missing_values=[-9999]) as service:
+    with Service(
+        model=LOCORegressor(hidden_sizes=(8,), seed=1), missing_values=[-9999, 9.96921e36]
+    ) as service:
         assert ask(service.port, "POST", "/learn", {"rows": rows})[1]["learned"] == 40
         answers = [
             ask(service.port, "POST", "/predict", {"x": {"a": value, "b": 1.0}})[1]
-            for value in (-9999, None)
+            for value in (None, -9999, 9.96921e36)
         ]
-        assert answers[0] == answers[1]
+        assert answers[0] == answers[1] == answers[2]
         given = {"rows": [{"x": {"a": -9999, "b": 1.0}, "y": 1.0}, {"x": {"a": 1.0}, "y": -9999.0}]}
         _, answer = ask(service.port, "POST", "/learn", given)
         assert [row["status"] for row in answer["rows"]] == ["learned", "waiting"]
         assert (answer["learned"], answer["waiting"]) == (1, 1)
     report = service.engine.report
-    assert (report["n_fill_values"], report["n_samples"]) == (3, 41)
+    assert (report["n_fill_values"], report["n_samples"]) == (4, 41)

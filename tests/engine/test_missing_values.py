@@ -174,7 +174,7 @@ def test_a_request_is_answered_as_one_with_an_empty_cell():
     assert source.replies[0] == source.replies[1]
     assert (report["n_fill_values"], report["n_asked"]) == (1, 2)
     engine = StreamEngine(LOCOClassifier(seed=1), [], missing_values=[FILL])
-    assert repr(engine.known_values({"a": FILL, "b": 2})) == "{'a': nan, 'b': 2}"
+    assert repr(engine.without_fill_values({"a": FILL, "b": 2})) == "{'a': nan, 'b': 2}"
     assert engine._handler.n_fill_values == 1
     assert not engine.counts_as_missing(FILL)  # it is a class
 
