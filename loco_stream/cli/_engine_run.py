@@ -121,7 +121,7 @@ def learning_engine(
 
     task = model.problem(reader.source.targets)
     if task is None and not _is_resumed(engine_options):
-        task = find_task(reader)
+        task = find_task(reader, missing_values=engine_options.get("missing_values", ()))
     settings = {**model.stored(task), **asdict(scoring), **alarms.stored()}
     LOGGER.debug("settings: %s", settings)
     if task == TARGETS:

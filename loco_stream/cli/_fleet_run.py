@@ -292,7 +292,7 @@ def command(
     if stored is not None:
         fleet = with_stored(fleet, {"share": stored_share(state.checkpoint)})
     if fleet.partitions is not None:
-        _finish(_run_partitions(source, fleet, state, model, stored), state)
+        _finish(_run_partitions(source, fleet, state, reading, model, stored), state)
         return
     sinks = [*outputs.open(), *alarms.sinks()]
     report = None
@@ -307,7 +307,8 @@ def command(
             stream = reading.open(source, task, endless=True, labelled=not alarms.watch)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
-            with _open(fleet, state, model, (forecasting, alarms), reader, stored) as opened:
+            others = (reading, forecasting, alarms)
+            with _open(fleet, state, model, others, reader, stored) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 if decision.rule:
                     opened.set_decision(**decision.rule)
@@ -319,6 +320,7 @@ def command(
                     [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
                     fleet.limits,
                     reading.name_bounds(),
+                    missing_values=reading.missing_values,
                 )
                 handler.engine = runner
                 report = runner.run()
@@ -333,6 +335,7 @@ def _run_partitions(
     source: str,
     options: FleetOptions,
     state: StateOptions,
+    reading: SourceOptions,
     model: LearningOptions,
     stored: Settings | None,
 ) -> FleetReport:
@@ -354,6 +357,7 @@ def _run_partitions(
         durability=str(state.durability),
         max_keys=options.max_keys,
         rows_per_second=options.max_key_rate,
+        missing_values=reading.missing_values,
         share=options.share,
         share_every=options.share_every,
     )
@@ -385,7 +389,7 @@ def _open(
     options: FleetOptions,
     state: StateOptions,
     model: LearningOptions,
-    others: tuple[ForecastingOptions, BesideOptions],
+    others: tuple[SourceOptions, ForecastingOptions, BesideOptions],
     reader: SourceReader,
     stored: Settings | None,
 ) -> Fleet:
@@ -393,7 +397,7 @@ def _open(
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._key_router import check_feature
 
-    forecasting, alarms = others
+    reading, forecasting, alarms = others
     try:
         check_feature(options.key, reader.source)  # before the directory is made
         if alarms.watch:
@@ -402,7 +406,7 @@ def _open(
             check_target(reader)
             beginning = _with_forecasters(options, model, forecasting, stored)
         else:
-            beginning = _with_learners(options, model, reader, stored)
+            beginning = _with_learners(options, model, reading, reader, stored)
         LOGGER.debug("settings: %s", beginning.settings)
         return Fleet(
             beginning.model,
@@ -422,12 +426,20 @@ def _open(
 
 
 def _with_learners(
-    options: FleetOptions, model: LearningOptions, reader: SourceReader, stored: Settings | None
+    options: FleetOptions,
+    model: LearningOptions,
+    reading: SourceOptions,
+    reader: SourceReader,
+    stored: Settings | None,
 ) -> _Beginning:
     """Return what a fleet of classifiers or regressors is begun with."""
     from loco_stream.engine.task import find_task
 
-    task = model.problem(reader.source.targets) or find_task(reader) or _task_of_template(options)
+    task = (
+        model.problem(reader.source.targets)
+        or find_task(reader, missing_values=reading.missing_values)
+        or _task_of_template(options)
+    )
     if task is None:
         raise ConfigError(
             "the task cannot be inferred: none of the first rows has a label", option="task"

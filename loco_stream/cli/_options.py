@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,7 @@ class SourceOptions:
     keys: str | None
     limits: tuple[str, ...]
     on_bad: str | None
+    missing_values: tuple[float, ...] = ()
 
     def open(
         self, url: str, task: str | None, *, endless: bool = False, labelled: bool = True
@@ -208,6 +210,12 @@ def _check_durability(mode: str) -> None:
 
 def _check_limits(pairs: tuple[str, ...]) -> None:
     SourceOptions(None, pairs, None).name_bounds()
+
+
+def _check_missing(values: tuple[float, ...]) -> None:
+    for value in values:
+        if not math.isfinite(value):
+            raise ConfigError(f"`--missing` must be a finite number, got {value}")
 
 
 def _check_detector(
@@ -346,7 +354,7 @@ score_options = option_group(
 
 
 def source_options(on_bad: str | None) -> Decorator:
-    """Return a decorator that adds --keys, --limit and --on-bad.
+    """Return a decorator that adds --keys, --limit, --on-bad and --missing.
 
     Parameters
     ----------
@@ -377,6 +385,16 @@ def source_options(on_bad: str | None) -> Decorator:
             type=click.Choice(["skip", "stop"]),
             default=on_bad,
             help=f"Whether a bad row is skipped and counted or ends the run.  [default: {default}]",
+        ),
+        click.option(
+            "--missing",
+            "missing_values",
+            type=float,
+            multiple=True,
+            metavar="VALUE",
+            callback=checked_by(_check_missing),
+            help="Number that stands for a missing value, for example --missing -9999. Classes and "
+            "texts keep it. Repeatable.",
         ),
     )
 

@@ -98,6 +98,7 @@ class RunOptions:
             "resume": self.resume,
             "strict": reading.is_strict(stream),
             "bounds": reading.bounds_for(stream),
+            "missing_values": reading.missing_values,
             "forever": self.stay,
         }
 

@@ -141,6 +141,7 @@ def command(
         "strict": reading.on_bad == "stop",
         "forever": True,
         "bounds": reading.name_bounds(),
+        "missing_values": reading.missing_values,
         "sinks": [*outputs.open(), *alarms.sinks()],
     }
     service = ServiceState()

@@ -93,7 +93,7 @@ class _ApiRoutes:
     async def predict(self, request: Request) -> object:
         asked = await _read(request, PredictBody)
         engine = self._engine()
-        rows = self._checked_rows(asked)
+        rows = self._checked_rows(asked, engine)
         predicted = await run_in_threadpool(
             lambda: [_prediction(engine, x, asked.in_stream) for x in rows]
         )
@@ -104,7 +104,20 @@ class _ApiRoutes:
         rows = self._checked_labels(given)
         client = "" if request.client is None else request.client.host
         submit = partial(self._inbox.put, rows, given.source, given.seq or 0, client)
-        return _learn_response(await self._durable(submit))
+        results = await self._durable(submit)
+        return _learn_response(self._without_labels(rows, results))
+
+    def _without_labels(
+        self, rows: Sequence[InboxRow], results: Sequence[RowResult]
+    ) -> Sequence[RowResult]:
+        """Return the results, in which a row waits if its label counts as missing."""
+        engine = self._engine()
+        return [
+            RowResult("waiting")
+            if result.status == "learned" and engine.counts_as_missing(row.y)
+            else result
+            for row, result in zip(rows, results, strict=True)
+        ]
 
     async def label(self, request: Request) -> object:
         labels = _labels_in(await _decoded(request, LabelBody))
@@ -223,9 +236,10 @@ class _ApiRoutes:
             self._check_label(row.y)
         return [InboxRow(row.x, row.y, row.id, row.t, row.extra) for row in lines]
 
-    def _checked_rows(self, asked: PredictBody) -> Sequence[Row]:
+    def _checked_rows(self, asked: PredictBody, engine: StreamEngine) -> Sequence[Row]:
         """Return rows to predict; raises an HTTP error for values that the model cannot take."""
-        rows = [asked.x or {}] if asked.rows is None else asked.rows
+        given = [asked.x or {}] if asked.rows is None else asked.rows
+        rows = [engine.without_fill_values(x) for x in given]
         for x in rows:
             self._check_row(x)
         return rows

@@ -223,6 +223,7 @@ class _EventsState(TypedDict):
     n_rejected: _Count
     n_set_aside: _Count
     n_requested: _Count
+    n_fill_values: _Count
     now: float
     delayed: _Delayed
     quality: _Quality

@@ -16,6 +16,7 @@ from loco_stream.engine.codec import encode_commit, separate_encodable
 from loco_stream.engine.events import EventHandler
 from loco_stream.engine.label_watch import LabelWatch
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.quarantine import Quarantine
 from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_trainer, restore_model, restore_trainer
@@ -83,11 +84,13 @@ class CommitPipeline:
     settings
         Plain values stored with each checkpoint.
     set_task
-        Called with the task that the first label shows.
+        Called with the task that the first label shows; None if the task is settled.
     admission
         Bounds the names that rows bring to the model.
     tracer
         Makes a span per commit, block and checkpoint.
+    missing
+        Replaces numbers that stand for a missing value; None replaces none.
 
     Attributes
     ----------
@@ -106,9 +109,11 @@ class CommitPipeline:
         listeners: Listeners,
         options: StoreOptions,
         settings: State,
-        set_task: Callable[[str], None],
+        set_task: Callable[[str], None] | None,
         admission: Admission,
         tracer: Tracer,
+        *,
+        missing: MissingValues | None = None,
     ) -> None:
         self._admission = admission
         self._span = tracer.start_as_current_span
@@ -121,7 +126,9 @@ class CommitPipeline:
         self._options = options
         self._settings = dict(settings)
         self._set_task = set_task
-        self._watch = LabelWatch(reader.source)
+        self._missing = missing
+        # of a settled classification, the number of a missing value is a class
+        self._watch = LabelWatch(reader.source, missing=missing if set_task else None)
         self._ticked = math.nan
 
     @property
@@ -290,13 +297,15 @@ class CommitPipeline:
         labels = self._watch.look(events)
         if labels:
             task = task_of_labels(labels)
-            self._set_task(task)
+            if self._set_task is not None:
+                self._set_task(task)
             if self._settings.get("task", task) is None:
                 self._settings["task"] = self._problem
 
     def _validate(self, events: Sequence[Event]) -> ValidEvents:
         """Separate what cannot be learned; a strict run ends there."""
-        valid = validate_events(events, self._problem)
+        is_open = self._set_task is not None and self._watch.is_waiting
+        valid = validate_events(events, self._problem, self._missing, is_open=is_open)
         self._admission.admit(valid, self._problem)
         self._check_strictness(valid)
         return valid
@@ -339,6 +348,8 @@ class CommitPipeline:
         """Learn valid events that arrived at a time; return their rows."""
         if record["refused"]:
             self._handler.refuse(record["refused"], record["reason"])
+        # a log of release 0.2 has no such count
+        self._handler.count_fill_values(record.get("n_fill_values", 0))
         trainer = self._handler.trainer
         trainer.now = now
         trainer.pending.expire(now)
@@ -424,4 +435,5 @@ def _record(valid: ValidEvents, position: Position, skip: int) -> State:
         "skip": skip,
         "refused": valid.kinds,
         "reason": valid.reason,
+        "n_fill_values": valid.n_fill_values,
     }

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
+from loco_stream._problems import is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine.adapters import check_monitor, learning_adapter, monitored
 from loco_stream.engine.admission import Admission, NameBounds
@@ -25,11 +26,13 @@ from loco_stream.engine.forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
+from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.model_adapter import ModelAdapter, last_step, task_of
 from loco_stream.engine.pending import PendingRows
 from loco_stream.engine.progress import watch
 from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.report import Report
+from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine.status import StatusBoard
 from loco_stream.engine.tracing import NoTracer, Tracer
@@ -122,6 +125,10 @@ class StreamEngine:
     bounds
         How many names of features and classes rows may bring to the model, which forgets none; a
         row beyond is refused. By default there is no bound.
+    missing_values
+        Numbers that stand for a missing value, such as -9999. An input that equals one counts as
+        missing, and so does the label of a regression or a forecast; a class stays one. The report
+        counts them as `n_fill_values`. Texts are not compared.
     tracer
         A tracer of OpenTelemetry, which gets a span per commit, block of rows and checkpoint;
         `loco_stream.engine.telemetry.Telemetry` has one.
@@ -169,8 +176,10 @@ class StreamEngine:
         watchers: Iterable[Callable[[StreamEngine], None]] = (),
         choose: Choose | None = None,
         bounds: NameBounds | None = None,
+        missing_values: Iterable[float] = (),
         tracer: Tracer | None = None,
     ) -> None:
+        self._missing = MissingValues.of(missing_values)
         adapter: Any = _adapter(model)
         if not isinstance(source, SourceReader):
             # a detector's findings show the values of a row as they came
@@ -198,7 +207,6 @@ class StreamEngine:
             raise SourceError(self.source.without_features)
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
-        self._choose = choose
         quality = DataQuality(self.source, adapter.takes_text)
         self._handler = EventHandler(
             self._trainer, quality, delay, self.source.reply, strict, self.source.refuse
@@ -209,9 +217,10 @@ class StreamEngine:
             self._listeners,
             StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
             settings or {},
-            self._set_task,
+            None if choose is None else partial(self._set_task, choose),
             Admission(bounds or NameBounds()),
             tracer or NoTracer(),
+            missing=self._missing,
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
@@ -258,11 +267,11 @@ class StreamEngine:
         assert measures is not None
         return measures
 
-    def _set_task(self, task: str) -> None:
+    def _set_task(self, choose: Choose, task: str) -> None:
         """Continue with a model for the task that the first label shows."""
-        if self._choose is None or task == self._measures.problem:
+        if task == self._measures.problem:
             return
-        model, monitor = self._choose(task)
+        model, monitor = choose(task)
         measures = self._make_measures(task)
         self._trainer.set_task(learning_adapter(model), measures, monitor)
 
@@ -328,6 +337,20 @@ class StreamEngine:
     def count_request(self, names: Iterable[Hashable], rows: int = 1) -> None:
         """Count rows that were predicted outside the source, and their features; thread-safe."""
         self._handler.count_request(names, rows)
+
+    def without_fill_values(self, x: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """Return a row to predict with NaN for each of `missing_values`, counted; thread-safe."""
+        if self._missing is None:
+            return x
+        x, n = self._missing.apply_to_row(x)
+        self._handler.count_fill_values(n)
+        return x
+
+    def counts_as_missing(self, y: Label) -> bool:
+        """Return whether a label is one of `missing_values`, and no class."""
+        return (
+            self._missing is not None and is_numeric(self._measures.problem) and y in self._missing
+        )
 
     def on(self, kind: str, function: Callable[[Record], object]) -> None:
         """Call a function with every record of one kind, in the engine's thread.

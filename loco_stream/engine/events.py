@@ -71,6 +71,8 @@ class EventHandler:
         Commits of the log that could not be learned.
     n_requested
         Rows predicted on request.
+    n_fill_values
+        Values and labels that stood for a missing one.
     n_failed
         Rows, labels and requests that raised something else than a refusal, in this process.
     arrived
@@ -98,6 +100,7 @@ class EventHandler:
         self.rejection: str | None = None
         self.n_set_aside = 0
         self.n_requested = 0
+        self.n_fill_values = 0
         self.n_failed = 0
         self._failed_in_a_row = 0
         self.arrived = math.nan
@@ -346,6 +349,11 @@ class EventHandler:
             self.n_requested += rows
         self.quality.count_request(names, self.trainer.adapter.features, rows)
 
+    def count_fill_values(self, n: int) -> None:
+        """Count values that stood for a missing one; from any thread."""
+        with self._lock:
+            self.n_fill_values += n
+
     def _reject(self, item: Event | Row, error: Exception, rows: int) -> None:
         """Put what raised into the quarantine, whatever it raised; a strict run ends there."""
         if self.strict:
@@ -389,6 +397,7 @@ class EventHandler:
             "n_unusable": trainer.n_unusable,
             "n_set_aside": self.n_set_aside,
             "n_asked": self.n_requested,
+            "n_fill_values": self.n_fill_values,
             "n_pending": len(trainer.pending) + self.n_delayed,
             "n_expired": trainer.pending.expired,
             "n_orphaned": trainer.pending.orphaned,
@@ -403,6 +412,7 @@ class EventHandler:
             "n_rejected": self.n_rejected,
             "n_set_aside": self.n_set_aside,
             "n_requested": self.n_requested,
+            "n_fill_values": self.n_fill_values,
             "now": self.trainer.now,
             "delayed": self._delayed.export_state(),
             "quality": self.quality.export_state(),
@@ -415,6 +425,7 @@ class EventHandler:
         self.n_rejected = state["n_rejected"]
         self.n_set_aside = state["n_set_aside"]
         self.n_requested = state["n_requested"]
+        self.n_fill_values = state["n_fill_values"]
         self.trainer.now = state["now"]
         self._delayed.restore_state(state["delayed"])
         self.quality.restore_state(state["quality"])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from loco_stream._text import counted, listed
+from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample, Source
@@ -20,15 +21,16 @@ PATIENCE_SECONDS = 5.0
 _MAX_NAMES = 256  # fields that are remembered
 
 
-def labels_in(events: Sequence[Event]) -> list[Label]:
-    """Return the labels in events, without missing ones."""
+def labels_in(events: Sequence[Event], missing: MissingValues | None = None) -> list[Label]:
+    """Return the labels in events, without missing ones and those that stand for one."""
     found: list[Label] = []
     for event in events:
         if isinstance(event, Sample):
             found.append(event.y)
         elif isinstance(event, Block | Labels):
             found += event.y or ()
-    return [label for label in found if label is not None]
+    labels = [label for label in found if label is not None]
+    return labels if missing is None else [label for label in labels if label not in missing]
 
 
 class LabelWatch:
@@ -42,6 +44,8 @@ class LabelWatch:
         After so many rows without a label, or so long after the first of them, it warns.
     clock
         Monotonic time in seconds.
+    missing
+        Labels that stand for a missing one.
 
     Attributes
     ----------
@@ -57,6 +61,7 @@ class LabelWatch:
         rows: int = PATIENCE_ROWS,
         seconds: float = PATIENCE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        missing: MissingValues | None = None,
     ) -> None:
         self.is_waiting = True
         self.n = 0
@@ -64,6 +69,7 @@ class LabelWatch:
         self._rows = rows
         self._seconds = seconds
         self._clock = clock
+        self._missing = missing
         self._began: float | None = None
         self._names: dict[str, None] = {}
         self._has_warned = False
@@ -77,7 +83,7 @@ class LabelWatch:
 
     def look(self, events: Sequence[Event]) -> list[Label]:
         """Return the labels in events; warn, once, if none comes."""
-        labels = labels_in(events)
+        labels = labels_in(events, self._missing)
         if labels:
             self.is_waiting = False
             return labels

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from loco_stream._problems import TARGETS
 from loco_stream.engine.label_watch import PATIENCE_ROWS, PATIENCE_SECONDS, labels_in
+from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, n_rows
 from loco_stream.stream import PredictRequest
@@ -15,7 +16,11 @@ __all__ = ["find_task", "task_of_labels"]
 
 
 def find_task(
-    reader: SourceReader, rows: int = PATIENCE_ROWS, seconds: float = PATIENCE_SECONDS
+    reader: SourceReader,
+    rows: int = PATIENCE_ROWS,
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    missing_values: Iterable[float] = (),
 ) -> str | None:
     """Read ahead until the task is known; the reader still returns what was read.
 
@@ -29,6 +34,8 @@ def find_task(
     rows, seconds
         The search ends after so many rows without a label, or so long after the first of them: a
         broker delivers no more while none is acknowledged.
+    missing_values
+        Numbers that as a label stand for a missing one, and say nothing of the task.
 
     Returns
     -------
@@ -36,6 +43,7 @@ def find_task(
         None if no label has come, or if a peer requests a prediction before the first label.
     """
     ahead = reader.ahead
+    missing = MissingValues.of(missing_values)
     n_read = 0
     deadline = None
     while True:
@@ -46,7 +54,7 @@ def find_task(
         if commit is None:
             return "classification"
         events = commit[0]
-        labels = labels_in(events)
+        labels = labels_in(events, missing)
         if labels and reader.source.schema != schema:  # set by the first rows
             continue
         if labels:

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from loco_stream._problems import TARGETS, known_targets
+from loco_stream._problems import TARGETS, is_numeric, known_targets
 from loco_stream._text import has_surrogate
+from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.row import Label, cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
@@ -34,13 +35,15 @@ _SEQ = f"must be an integer from 0 to {MAX_SEQ}"
 class ValidEvents:
     """Events that may be logged and learned, and the rows and labels that were refused.
 
-    `refused` holds the refused rows, labels and events with their reasons.
+    `refused` holds the refused rows, labels and events with their reasons, and `n_fill_values` is
+    the number of values and labels that were replaced by a missing one.
     """
 
     events: list[Event] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     refused: list[tuple[Event, str]] = field(default_factory=list)
+    n_fill_values: int = 0
 
     @property
     def n_refused(self) -> int:
@@ -54,18 +57,32 @@ class ValidEvents:
         self.refused.append((event, reason))
 
 
-def validate_events(events: Sequence[Event], problem: str) -> ValidEvents:
+def validate_events(
+    events: Sequence[Event],
+    problem: str,
+    missing: MissingValues | None = None,
+    *,
+    is_open: bool = False,
+) -> ValidEvents:
     """Separate events that can be learned from rows and labels that cannot.
 
     A feature value beyond `loco_stream.numbers.LARGEST` refuses a row by name, and is masked in an
     array. A label is refused if it is no number in regression, or cannot be a class in
     classification. A row is also refused if its number does not fit into 64 bits, if a text in it
     is not valid Unicode, or if its validation raises.
+
+    Before that, the numbers of `missing` are replaced in the features, and in labels that are
+    numbers, or with `is_open` may be: the problem is not known yet. A class label is left as it is.
     """
     valid = ValidEvents()
+    with_labels = is_open or is_numeric(problem)
     for event in events:
         try:
-            _validate(event, problem, valid)
+            known = event
+            if missing is not None:
+                known, n = missing.apply(event, with_labels=with_labels)
+                valid.n_fill_values += n
+            _validate(known, problem, valid)
         except Exception as error:  # of a type that nobody has thought of: one row, not the stream
             valid.refuse(event, n_entries(event), _ERROR, f"{type(error).__name__}: {error}")
     return valid

@@ -62,6 +62,8 @@ class PartitionOptions:
         See `Fleet`. The keys of one partition share knowledge.
     max_keys, rows_per_second
         Limits of each partition; see `KeyLimits`.
+    missing_values
+        See `FleetRunner`.
     endless
         Whether to continue after the end of a live source's stream.
     """
@@ -77,6 +79,7 @@ class PartitionOptions:
     share_every: int = 10_000
     max_keys: int | None = None
     rows_per_second: float | None = None
+    missing_values: tuple[float, ...] = ()
     endless: bool = True
 
     def check(self) -> None:
@@ -113,7 +116,13 @@ class _Partition:
             source = open_source(url, task=self._fleet.task, endless=options.endless)
             limits = KeyLimits(options.max_keys, options.rows_per_second)
             self._runner = FleetRunner(
-                self._fleet, SourceReader(source), options.key, (), [self._snapshot], limits
+                self._fleet,
+                SourceReader(source),
+                options.key,
+                (),
+                [self._snapshot],
+                limits,
+                missing_values=options.missing_values,
             )
         except BaseException:
             self._fleet.close()

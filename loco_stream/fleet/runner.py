@@ -17,6 +17,7 @@ from loco_stream._problems import FORECASTING, is_numeric
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.forecasting import step_scores
 from loco_stream.engine.listeners import Listeners
+from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.text_columns import TextColumns
@@ -69,6 +70,7 @@ class _Counts:
     n_samples: int = 0
     n_unlabelled: int = 0
     n_refused: int = 0
+    n_fill_values: int = 0
     n_out_of_time: int = 0
     last_refusal: str = ""
 
@@ -94,6 +96,8 @@ class FleetRunner:
     bounds
         How many names of features and classes rows may bring, over all keys since the start; a row
         beyond is refused. By default there is no bound.
+    missing_values
+        As `StreamEngine` takes them; a key is never one.
 
     Raises
     ------
@@ -110,9 +114,12 @@ class FleetRunner:
         watchers: Iterable[Callable[[FleetRunner], None]] = (),
         limits: KeyLimits | None = None,
         bounds: NameBounds | None = None,
+        *,
+        missing_values: Iterable[float] = (),
     ) -> None:
         check_feature(key, reader.source)
         self._admission = Admission(bounds or NameBounds())
+        self._missing = MissingValues.of(missing_values, spared=key)
         self._limits = limits or KeyLimits()
         if self._limits.counts_keys:
             self._limits.know(fleet.keys())
@@ -283,6 +290,7 @@ class FleetRunner:
             "n_orphaned": router.n_orphaned,
             **router.ids.counts,
             "n_asked": self._replies.n_asked,
+            "n_fill_values": self._counts.n_fill_values,
             "n_out_of_time": self._counts.n_out_of_time,
             "n_rejected": self._fleet.n_refused + self._counts.n_refused,
             "n_over_keys": self._limits.n_over_keys,
@@ -297,6 +305,7 @@ class FleetRunner:
             "n_orphaned": "labels arrived for rows that were not pending",
             "n_over_keys": "rows belonged to keys beyond the limit and were not used",
             "n_over_rate": "rows exceeded the rate of their key and were not used",
+            "n_fill_values": "values counted as missing: they are one of `missing_values`",
             "n_out_of_time": f"rows had {what}, which models of a fleet do not get",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
@@ -343,7 +352,8 @@ class FleetRunner:
             self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
-        valid = validate_events(events, self._fleet.task)
+        valid = validate_events(events, self._fleet.task, self._missing)
+        self._counts.n_fill_values += valid.n_fill_values
         self._admission.admit(valid, self._fleet.task)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused

@@ -78,6 +78,9 @@ _OTHERS = (
               "values_masked", "counter"),
     ReportKey("masked", "share of the rows of a feature with a missing or non-numeric value",
               "fraction", "masked_share", "shares"),
+    ReportKey("n_fill_values", "inputs, and labels that are numbers, that equalled one of "
+              "`missing_values` and count as missing", "values", "fill_values", "counter",
+              label="fill values"),
     ReportKey("unknown_features", "rows to predict with a feature that the model does not know",
               "rows", "rows_with_unknown_feature", "parts"),
     ReportKey("missing_features", "rows to predict without a feature that the model knows", "rows",

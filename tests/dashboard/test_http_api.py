@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from loco_stream import LOCOClassifier, LOCOForecaster, StreamEngine
+from loco_stream import LOCOClassifier, LOCOForecaster, LOCORegressor, StreamEngine
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._warm_up import warm_up
 from loco_stream.connectors import RedisSource
@@ -53,15 +53,14 @@ def ask(port, method, path, body=None, headers=JSON, timeout=60):
 class Service:
     """An engine in a thread, whose rows come from the HTTP API alone."""
 
-    def __init__(self, checkpoint=None, token=None, model=None, source=None):
+    def __init__(self, checkpoint=None, token=None, model=None, source=None, **options):
         self.state = ServiceState()
         self.api = HttpApi(self.state, 0, token=token)
         self.port = int(self.api.url.rpartition(":")[2].strip("/"))
         source = InboxSource(source or ListSource([[]]), self.api.inbox)
         model = model or LOCOClassifier(hidden_sizes=(8,), seed=1)
-        self.engine = StreamEngine(
-            model, source, checkpoint=checkpoint, strict=False, forever=True, resume=None
-        )
+        options = {"strict": False, "forever": True, "resume": None, **options}
+        self.engine = StreamEngine(model, source, checkpoint=checkpoint, **options)
         self._thread = threading.Thread(target=self.engine.run)
 
     def __enter__(self):
@@ -452,3 +451,22 @@ def test_learned_rows_survive_a_kill(tmp_path, processes):
     wait_until(lambda: ask(port, "GET", "/ready")[1].get("n_samples") == n_learned)
     end(engine)
     assert inspect(tmp_path)["n_samples"] == n_learned
+
+
+def test_values_that_stand_for_a_missing_one():
+    rows = [{"x": {"a": float(i % 5), "b": 1.0}, "y": float(i % 3)} for i in range(40)]
+    with Service(
+        model=LOCORegressor(hidden_sizes=(8,), seed=1), missing_values=[-9999, 9.96921e36]
+    ) as service:
+        assert ask(service.port, "POST", "/learn", {"rows": rows})[1]["learned"] == 40
+        answers = [
+            ask(service.port, "POST", "/predict", {"x": {"a": value, "b": 1.0}})[1]
+            for value in (None, -9999, 9.96921e36)
+        ]
+        assert answers[0] == answers[1] == answers[2]
+        given = {"rows": [{"x": {"a": -9999, "b": 1.0}, "y": 1.0}, {"x": {"a": 1.0}, "y": -9999.0}]}
+        _, answer = ask(service.port, "POST", "/learn", given)
+        assert [row["status"] for row in answer["rows"]] == ["learned", "waiting"]
+        assert (answer["learned"], answer["waiting"]) == (1, 1)
+    report = service.engine.report
+    assert (report["n_fill_values"], report["n_samples"]) == (4, 41)

@@ -8,9 +8,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from river import datasets
 
-from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
+from loco_stream import (
+    LOCOClassifier,
+    LOCODetector,
+    LOCOForecaster,
+    LOCORegressor,
+    StreamEngine,
+    TaskMonitor,
+)
 from loco_stream.connectors import CSVSource, JSONLSource
 from loco_stream.connectors.sources import csv_source
 from loco_stream.engine.source_reader import PairSource, SourceReader
@@ -131,6 +140,55 @@ def test_blocks_of_a_classification_equal_rows(settings, ends):
     assert rows[0]["n_drifts"] > 0
     if settings != "no hold-out":
         assert rows[0]["n_held_out"] > 10
+
+
+MODELS = {
+    "classification": lambda: LOCOClassifier(hidden_sizes=(4,), seed=1),
+    "regression": lambda: LOCORegressor(hidden_sizes=(4,), seed=1),
+    "forecasting": lambda: LOCOForecaster(heads=3, hidden_sizes=(4,), seed=1),
+    "watching": lambda: LOCODetector(seed=1),
+}
+
+
+@pytest.mark.parametrize("problem", MODELS)
+@settings(max_examples=10, deadline=None)
+@given(
+    cuts=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    dtype=st.sampled_from([np.float64, np.float32, object]),
+    seed=st.integers(0, 2**16),
+)
+def test_fill_values_in_blocks_and_rows_equal_empty_cells(problem, cuts, dtype, seed):
+    rng = np.random.default_rng(seed)
+    n = sum(cuts)
+    X = rng.normal(size=(n, 4)).astype(np.float32).astype(dtype)
+    y = rng.normal(size=n).round(2).tolist()
+    if dtype is object:
+        X[:, 3] = rng.choice(["red", "-9999"], n)
+    if problem == "classification":
+        y = ["on" if value > 0 else 999.0 for value in y]
+    fills = rng.choice([-9999.0, 999.0, -999.99], (n, 3))
+    cells = rng.random((n, 3)) < 0.1
+    cells[0] = False  # a column is known with its first value, in a block with its name
+    rows = rng.random(n) < (0.1 if problem in ("regression", "forecasting") else 0.0)
+
+    def run(ends, is_filled):
+        table = X.copy()
+        table[:, :3][cells] = fills[cells] if is_filled else np.nan
+        labels = [(-9999 if is_filled else None) if rows[i] else y[i] for i in range(n)]
+        monitor = TaskMonitor(holdout=0, problem="regression") if "on" not in y else None
+        options = {"missing_values": (-9999, 999, -999.99)} if is_filled else {}
+        source = Rows(table, labels, ends)
+        report, config, arrays = outcome(MODELS[problem](), monitor, source, **options)
+        del config["trainer"][
+            "pending"
+        ]  # rows by name or as arrays, with the time of their arrival
+        assert report.pop("n_fill_values") == (cells.sum() + rows.sum() if is_filled else 0)
+        return report, config, arrays
+
+    expected = run(None, False)
+    ends = np.cumsum(cuts)[:-1].tolist()
+    for filled in (run(None, True), run(ends, True), run([1], True)):
+        assert_same(filled, expected)
 
 
 class Counting(TaskMonitor):

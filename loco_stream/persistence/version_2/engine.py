@@ -94,6 +94,7 @@ def _events(old: State, model: Arrays) -> Config:
         "n_rejected": counters["n_rejected"],
         "n_set_aside": counters["n_set_aside"],
         "n_requested": counters["n_asked"],
+        "n_fill_values": 0,
         "now": old["now"],
         "delayed": {"n_arrived": old["arrived"], "rows": delayed, "features": old["features"]},
         "quality": {**quality, "n_malformed": ledger["unread"], "last_errors": ledger["last"]},
