@@ -24,7 +24,7 @@ PARAMETERS = {"neighbors": {"neighbors": 20}}
 CHECK = """
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.testing import check_expert
-check_expert(EXPERTS[-1])
+check_expert(next(expert for expert in EXPERTS if expert.name == "toy"))
 """
 
 
