@@ -117,9 +117,9 @@ class GroupType(types.Type):
         super().__init__(f"{kind.instance_class.__name__}Words{suffix}")
 
     @property
-    def key(self) -> tuple[Any, type | None]:
+    def key(self) -> tuple[type, str, type | None]:
         """What tells one type from another: the name of `kind` has neither module nor fields."""
-        return self.kind, self.constant
+        return self.kind.instance_class, self.kind.name, self.constant
 
 
 def _is_group(kind: Any, name: str) -> bool:

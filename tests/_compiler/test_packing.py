@@ -10,7 +10,7 @@ from numba import errors, typeof
 from numpy.typing import NDArray
 
 from loco_stream import LOCOClassifier
-from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
+from loco_stream._compiler.packing import PACKED, GroupType, Words, make_opener, parts_of
 from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.kernel_args import opened
 from tests.helpers.jitted import entry
@@ -168,3 +168,16 @@ def test_fields_of_a_model_are_read_from_its_kernel_args():
     weights = core.state.stacks.weights
     settings = core.settings
     assert out.tolist() == [settings.tau, settings.n_hidden, len(weights), weights[0], 1.0]
+
+
+def test_groups_with_fields_of_the_same_types_are_two_types():
+    class Counts(NamedTuple):
+        counts: np.ndarray
+
+    class Means(NamedTuple):
+        means: np.ndarray
+
+    Means.__name__ = Counts.__name__  # as two classes called State
+    first, second = (GroupType(typeof(group(np.zeros(1))), None, {}) for group in (Counts, Means))
+    assert first != second
+    assert first == GroupType(typeof(Counts(np.zeros(2))), None, {})
