@@ -178,7 +178,7 @@ def _warn_once(text: str) -> None:
 def _cache_in(folder: Path, target: portable.Target | None) -> type[_Cache]:
     """Return the class of caches whose files are below a folder.
 
-    `target` is that of portable code; None: of code for the very processor.
+    `target` selects portable code; None selects code for the host processor.
     """
 
     class Locator(_Locator):
@@ -246,7 +246,7 @@ class _CheckedResult(CompileResultCacheImpl):
 class _Cache(FunctionCache):
     """Numba's cache of one function, which never raises.
 
-    What it does not have is looked for in `others`.
+    On a miss, the caches in `others` are searched in order.
     """
 
     others: Sequence[_Cache] = ()

@@ -1,8 +1,8 @@
 """Machine code for all processors of a kind, which is compiled on one machine and runs on others.
 
-Numba compiles for the very processor that it runs on. Portable code is compiled for a kind, and any
+Numba compiles for the host processor. Portable code is compiled for a kind of processor, and any
 processor with its features runs it, with the same results. It is used where there is no code for
-the very processor: from a folder that ``loco-stream warm --processor`` filled, and from the folder
+the host processor: from a folder that ``loco-stream warm --processor`` filled, and from the folder
 that a wheel for one system brings along.
 """
 
@@ -24,8 +24,8 @@ PREBUILT = Path(__file__).parents[1] / "_prebuilt"  # in wheels for one system
 
 
 def targets() -> list[Target]:
-    """Return by what numba's cache knows the portable code that this process may run."""
-    if numba.config.CPU_NAME is not None:
+    """Return the cache keys of portable code that this process may run, the fastest first."""
+    if numba.config.CPU_NAME is not None or numba.config.CPU_FEATURES is not None:
         return []
     return [(get_process_triple(), kind.name, "") for kind in KINDS if not unfit(kind)]
 
@@ -36,14 +36,19 @@ def unfit(kind: ProcessorKind) -> str:
     if architecture != kind.architecture:
         return f"it is for {kind.architecture} and not for {architecture}"
     present = get_host_cpu_features()
-    missing = [name for name in kind.features if not present.get(name)]
+    has_avx = bool(numba.config.ENABLE_AVX)  # not on virtual machines that wrongly report it
+    missing = [
+        name
+        for name in kind.features
+        if not present.get(name) or (name.startswith("avx") and not has_avx)
+    ]
     return f"it needs a processor with {', '.join(missing)}" if missing else ""
 
 
 def compile_for(name: str) -> None:
-    """Let numba compile for a kind of processor in this process, or for the very one (`NATIVE`).
+    """Make numba compile for a kind of processor, or for the host (`NATIVE`), in this process.
 
-    To be called before anything is compiled or loaded. Portable code is not used then.
+    Call it before any kernel is imported. Existing portable code is then ignored.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 __all__ = ["KINDS", "NATIVE", "ProcessorKind"]
 
-NATIVE = "native"  # the very processor of this machine
+NATIVE = "native"  # the host processor
 
 
 class ProcessorKind(NamedTuple):

@@ -100,10 +100,13 @@ def _prebuilt() -> str:
 
     if not portable.PREBUILT.is_dir():
         return "none in this installation"
-    if prebuilt_folder(version()) is None:
+    folder = prebuilt_folder(version())
+    if folder is None:
         made = ", ".join(path.name for path in portable.PREBUILT.iterdir())
         return f"not used: it is for other versions ({made})"
     fitting = portable.targets()
     if not fitting:
-        return f"not used: {portable.unfit(KINDS[-1]) or 'NUMBA_CPU_NAME names a processor'}"
-    return f"fits this processor ({', '.join(name for _, name, _ in fitting)})"
+        why = portable.unfit(KINDS[-1])
+        return f"not used: {why or 'NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set'}"
+    names = [name for _, name, _ in fitting if (folder / name).exists()]
+    return f"fits this processor ({', '.join(names)})" if names else "not used: none fits"

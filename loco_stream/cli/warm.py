@@ -26,9 +26,9 @@ Examples
 @click.option(
     "--processor",
     type=click.Choice([NATIVE, *(kind.name for kind in KINDS)]),
-    help="What to compile for. `native`: the very processor of this machine, even if code that "
-    "came along fits it. Another one: all processors of the kind, so that a copy of the folder "
-    "serves other machines too. The answers are the same.",
+    help="Processor to compile for (default: this one, unless portable code fits it). `native` "
+    "compiles for this one in any case. The others compile for every processor of that kind, so "
+    "that the cache folder can be copied to other machines. Predictions do not depend on it.",
 )
 @log_options
 def command(processor: str | None, log: LogOptions) -> None:
@@ -41,7 +41,7 @@ def command(processor: str | None, log: LogOptions) -> None:
         try:
             compile_for(processor)
         except ValueError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.UsageError(str(error)) from None  # status 2: cannot, not failed
     for part, seconds in used(PARTS):
         if not log.quiet:
             state = f"compiled in {seconds:.1f} s" if seconds else "already compiled"

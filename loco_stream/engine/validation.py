@@ -36,7 +36,7 @@ class ValidEvents:
     """Events that may be logged and learned, and the rows and labels that were refused.
 
     `refused` holds the refused rows, labels and events with their reasons, and `n_fill_values` is
-    the number of values and labels that were replaced by a missing one.
+    the number of values and labels that were replaced by a missing one, also in refused rows.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -79,10 +79,16 @@ def validate_events(
     for event in events:
         try:
             known = event
+            n_before = len(valid.refused)
             if missing is not None:
                 known, n = missing.apply(event, with_labels=with_labels)
                 valid.n_fill_values += n
             _validate(known, problem, valid)
+            # who corrects a refused row needs the values that came
+            valid.refused[n_before:] = [
+                (event if part is known else part, reason)
+                for part, reason in valid.refused[n_before:]
+            ]
         except Exception as error:  # of a type that nobody has thought of: one row, not the stream
             valid.refuse(event, n_entries(event), _ERROR, f"{type(error).__name__}: {error}")
     return valid

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from loco_stream._compiler import portable
 from loco_stream._compiler.processors import KINDS, NATIVE
-from loco_stream.cli.warm import command as warm
+from loco_stream.cli.main import main
 from tests.helpers.other_process import ROOT, SPIKES, run_net
 
 V3 = next(kind for kind in KINDS if kind.name == "x86-64-v3")
 COMPILE_FOR = "from loco_stream._compiler.portable import compile_for; compile_for({!r})\n"
-TOLD = """
+REPORTED = """
 import atexit
 from loco_stream._compiler.timing import compile_seconds
 atexit.register(lambda: print("compiled" if compile_seconds() else "read"))
@@ -26,14 +26,12 @@ portable.get_host_cpu_features = lambda: {**features, "avx2": False}
 """
 CODE = "*.nb[ic]"
 
-pytestmark = pytest.mark.skipif(
-    bool(portable.unfit(V3)), reason=f"requires another processor: {portable.unfit(V3)}"
-)
-
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     """Return a folder with portable code."""
+    if not portable.targets():
+        pytest.skip(f"requires another processor: {portable.unfit(V3)}")
     folder = tmp_path_factory.mktemp("portable")
     ran = run_net(COMPILE_FOR.format(V3.name), LOCO_STREAM_CACHE_DIR=str(folder))
     assert (ran.spikes, ran.warnings) == (SPIKES, [])
@@ -42,7 +40,7 @@ def filled(tmp_path_factory):
 
 def run(before="", **environment):
     """Run the net; return its spikes, and whether its code was compiled or read."""
-    ran = run_net(before + TOLD, **environment)
+    ran = run_net(before + REPORTED, **environment)
     spikes, (how,) = ran.spikes, ran.warnings
     return spikes, how
 
@@ -110,19 +108,27 @@ def test_this_very_processor_can_be_asked_for(filled, tmp_path):
     assert run(LOCO_STREAM_CACHE_DIR=str(folder)) == (SPIKES, "read")
 
 
-def test_what_this_processor_cannot_run_is_not_compiled(monkeypatch):
+@pytest.fixture
+def usual(monkeypatch):
+    """Let numba compile for the host, and `warm` for nothing."""
+    for name in ("CPU_NAME", "CPU_FEATURES"):
+        monkeypatch.setattr(numba.config, name, None)
+    monkeypatch.setattr(numba.config, "ENABLE_AVX", 1)
+    monkeypatch.setattr("loco_stream.cli._warm_up.PARTS", ())
+    monkeypatch.setattr(portable, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+
+
+def test_what_this_processor_cannot_run_is_not_compiled(usual, monkeypatch):
     monkeypatch.setattr(portable, "get_host_cpu_features", lambda: {"sse2": True})
-    told = CliRunner().invoke(warm, ["--processor", V3.name])
-    assert told.exit_code == 1
+    result = CliRunner().invoke(main, ["warm", "--processor", V3.name])
+    assert result.exit_code == 2
     assert "code for x86-64-v3 cannot be compiled here: it needs a processor with cx16, popcnt" in (
-        told.output
+        result.output
     )
     assert numba.config.CPU_NAME is None
 
 
-def test_the_best_code_that_fits_comes_first(monkeypatch):
-    monkeypatch.setattr(numba.config, "CPU_NAME", None)
-    monkeypatch.setattr(portable, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+def test_the_best_code_that_fits_comes_first(usual, monkeypatch):
     features = dict.fromkeys(KINDS[0].features, True)
     monkeypatch.setattr(portable, "get_host_cpu_features", lambda: features)
     assert [name for _, name, _ in portable.targets()] == ["x86-64-v4", "x86-64-v3"]
@@ -131,3 +137,14 @@ def test_the_best_code_that_fits_comes_first(monkeypatch):
     monkeypatch.setattr(portable, "get_process_triple", lambda: "aarch64-unknown-linux-gnu")
     assert portable.targets() == []
     assert portable.unfit(V3) == "it is for x86_64 and not for aarch64"
+
+
+def test_portable_code_keeps_to_what_numba_may_use(usual, monkeypatch):
+    features = dict.fromkeys(KINDS[0].features, True)
+    monkeypatch.setattr(portable, "get_host_cpu_features", lambda: features)
+    assert portable.targets() != []
+    monkeypatch.setattr(numba.config, "ENABLE_AVX", 0)  # as on machines that wrongly report it
+    assert portable.targets() == []
+    monkeypatch.setattr(numba.config, "ENABLE_AVX", 1)
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", "-avx512f")
+    assert portable.targets() == []

@@ -222,3 +222,9 @@ def test_a_detector_expects_no_fill_value():
     faults = [next(a for a in r["alarms"] if a["at"] == 650) for r in (learned, report)]
     assert faults[0]["expected"][0] < -100 < -5 < faults[1]["expected"][0]
     assert faults[0]["score"] < faults[1]["score"]
+
+
+def test_a_refused_row_is_kept_as_it_came():
+    row = Sample({"a": -9999.0, "b": 1e31})
+    valid = validate_events([row], "classification", MissingValues([-9999.0]))
+    assert [event for event, _ in valid.refused] == [row]
