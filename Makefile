@@ -66,7 +66,7 @@ fuzz: $(VENV)/.installed-dev ## damaged messages, rows, tables, models and check
 
 coverage: $(VENV)/.installed-dev ## which lines the quick tests reach, in the workers and in the commands that they start
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(WORKERS) -m 'not slow'
+	$(BIN)/coverage run -m pytest $(WORKERS) --reruns 1 -m 'not slow' # all is twice as slow
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
