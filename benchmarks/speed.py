@@ -69,11 +69,12 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         "samples per CPU second, predict + learn + score, median over repeats (times ARF10)",
         ["contender", *(f"{stream} ({width} features)" for stream, width in widths.items())],
     )
+    of_arf = rates.get("ARF10", {})  # left out by `--only`
     for contender, row in rates.items():
         cells = []
         for stream in widths:
             rate = median(row[stream])
-            base = rates["ARF10"].get(stream)
+            base = of_arf.get(stream)
             cells.append(f"{rate:,.0f}" + (f" ({rate / median(base):.1f}x)" if base else ""))
         grid.row(contender if contender not in _BY_ARRAYS else f"{contender}, by arrays", *cells)
     return [grid]

@@ -58,6 +58,11 @@ def test_help_has_an_example(name):
     assert f"python -m benchmarks {name}" in text
 
 
+def test_speed_needs_no_forest(tmp_path):
+    text = _run("speed", tmp_path, "--only", "default", "--repeats", "1", "--samples", "200")
+    assert "default, by arrays" in text
+
+
 def test_every_bench_belongs_to_a_target_of_make():
     makefile = ROOT / "Makefile"
     if not makefile.is_file():
