@@ -84,11 +84,11 @@ def validate_events(
                 known, n = missing.apply(event, with_labels=with_labels)
                 valid.n_fill_values += n
             _validate(known, problem, valid)
-            # who corrects a refused row needs the values that came
-            valid.refused[n_before:] = [
-                (event if part is known else part, reason)
-                for part, reason in valid.refused[n_before:]
-            ]
+            if known is not event:  # who corrects a refused row needs the values that came
+                valid.refused[n_before:] = [
+                    (event if part is known else part, reason)
+                    for part, reason in valid.refused[n_before:]
+                ]
         except Exception as error:  # of a type that nobody has thought of: one row, not the stream
             valid.refuse(event, n_entries(event), _ERROR, f"{type(error).__name__}: {error}")
     return valid

@@ -23,7 +23,7 @@ from loco_stream.estimators.decision import Decision
 from loco_stream.estimators.inputs.categories import Categories, TextColumn
 from loco_stream.estimators.inputs.data_warnings import DataWarnings
 from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
-from loco_stream.estimators.inputs.slots import FeatureSlots, class_label, require_mapping
+from loco_stream.estimators.inputs.slots import FeatureSlots, hashable_value, require_mapping
 from loco_stream.estimators.inputs.tables import Table, column_names
 from loco_stream.estimators.tickets import Origin, Ticket
 from loco_stream.learner import step
@@ -350,7 +350,7 @@ class ModelCore:
         InputError
             `y` cannot be the target of such a model.
         """
-        return ((), require_number("y", y)) if self.regression else ((class_label(y),), 0.0)
+        return ((), require_number("y", y)) if self.regression else ((hashable_value(y),), 0.0)
 
     def placed_target(self, slots: Sequence[int], value: Any) -> tuple[int, Any]:
         """Return slot and value as a step takes them; `slots` are those of the labels."""
@@ -583,7 +583,9 @@ class ModelCore:
             self.classes = self._check_classes(config["classes"])
             self.class_slots = {label: slot for slot, label in enumerate(self.classes)}
             sequence = config["sequence"]
-            self.sequence = None if sequence is None else class_label(sequence)
+            self.sequence = (
+                None if sequence is None else hashable_value(sequence, "sequence", "name")
+            )
             if config["width"] is not None:
                 settings = self._resolve(check_width(config["width"], len(names)))
                 state = self._restored_state(settings, arrays)

@@ -22,7 +22,7 @@ from loco_stream.estimators._parameters import check_advanced, check_settable, f
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import require_frame, series_like
-from loco_stream.estimators.inputs.slots import class_label
+from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.settings import check_neuron
@@ -346,7 +346,7 @@ class LOCOEstimator(base.Estimator):
         ...     model.enter_sequence(run)
         ...     model.learn_one({"level": level}, level > 0.5)
         """
-        name = class_label(sequence)
+        name = hashable_value(sequence, "sequence", "name")
         with self._core.lock:
             if name != self._core.sequence:
                 _observed.reset_context(self._core)

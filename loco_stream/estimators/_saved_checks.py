@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from loco_stream.estimators.inputs.slots import class_label
+from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.numbers import shown
 
 __all__ = ["check_classes", "check_names", "check_width"]
@@ -34,7 +34,7 @@ def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
     """
     if regression and classes:
         raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
-    return [class_label(label) for label in check_names("classes", classes)]
+    return [hashable_value(label, "classes") for label in check_names("classes", classes)]
 
 
 def check_width(width: Any, n_features: int) -> int:

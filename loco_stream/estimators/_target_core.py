@@ -13,7 +13,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64, ModelCore, OneRow
 from loco_stream.estimators._saved_checks import check_names
-from loco_stream.estimators.inputs.slots import class_label
+from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import column_names, read_target
 from loco_stream.learner.arrays.allocate import lengths_of
 from loco_stream.learner.arrays.scratch import Scratch
@@ -97,7 +97,7 @@ class TargetCore(ModelCore):
         """Return the names and the values of the targets; a missing value (None, NaN) is NaN."""
         if not isinstance(y, Mapping):
             raise InputError(f"`y` must be a dict of numbers by target, got {shown(y)}")
-        names = tuple(class_label(name) for name in y)
+        names = tuple(hashable_value(name, what="name of a target") for name in y)
         values = [read_target(f"y[{name!r}]", y[name]) for name in y]
         if all(math.isnan(value) for value in values):
             raise InputError("`y` must have a value for at least one target, got none")
@@ -230,7 +230,10 @@ class TargetCore(ModelCore):
             return config, arrays
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
-        return [class_label(name) for name in check_names("classes", classes)]
+        return [
+            hashable_value(name, "classes", "name of a target")
+            for name in check_names("classes", classes)
+        ]
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
         own: dict[str, dict[str, Array]] = {group: {} for group in self._groups}

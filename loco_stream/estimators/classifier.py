@@ -19,7 +19,7 @@ from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import explains_parameters
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.slots import class_label, require_mapping
+from loco_stream.estimators.inputs.slots import hashable_value, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
@@ -374,7 +374,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             return
         if type(x) is not dict:
             require_mapping(x)
-        label = class_label(y)
+        label = hashable_value(y)
         times = core.time_of(t)
         with core.lock:
             core.learn_row(x, (label,), 0.0, times)

@@ -105,7 +105,8 @@ def test_the_key_of_a_fleet_is_never_missing(tables):
         result = loco("fleet", url, *arguments, *SMALL, *options)
         assert result.exit_code == 0, result.output
         reports[name] = json.loads(Path(f"{name}.json").read_text())
-    expected, report = reports["empty"], reports["filled"]
+    expected = reports["empty"]
+    report = reports["filled"]
     assert (report["n_fill_values"], report["n_keys"], report["n_without_key"]) == (5, 2, 0)
     assert report["n_unlabelled"] == 2
     assert report["worst"] == expected["worst"]

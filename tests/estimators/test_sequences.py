@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -152,3 +153,9 @@ def test_an_impossible_sequence_is_refused():
     with pytest.raises(InputError, match=r"`y` must be a hashable class label .* got None"):
         model.learn_sequence([[1.0]], None)
     assert model.n_seen == 0
+
+
+@pytest.mark.parametrize("name", [[1], math.nan])
+def test_the_error_of_an_impossible_name_names_the_sequence(name):
+    with pytest.raises(InputError, match="`sequence` must be a hashable name"):
+        small().enter_sequence(name)

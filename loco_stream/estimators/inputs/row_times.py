@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.frames import seconds
-from loco_stream.estimators.inputs.slots import class_label
+from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import one_per_row
 from loco_stream.numbers import LARGEST, require_number, shown
 
@@ -117,7 +117,7 @@ def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.boo
         return fresh, last
     for row, given in enumerate(one_per_row(sequence, n, "sequence")):
         try:
-            name = None if given is None else class_label(given)
+            name = None if given is None else hashable_value(given)
         except InputError:
             raise InputError(
                 f"`sequence[{row}]` must be a hashable value other than NaN, got {shown(given)}"

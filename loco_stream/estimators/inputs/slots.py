@@ -18,7 +18,7 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "class_label", "in_order", "require_mapping"]
+__all__ = ["FeatureSlots", "hashable_value", "in_order", "require_mapping"]
 
 # numpy would read these as numbers
 _NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})
@@ -30,21 +30,23 @@ def require_mapping(x: object) -> None:
         raise InputError(f"`x` must be a dict from feature names to values, got {type(x).__name__}")
 
 
-def class_label(y: Any) -> Hashable:
-    """Return a class label as a plain Python value.
+def hashable_value(value: Any, field: str = "y", what: str = "class label") -> Hashable:
+    """Return a class label, or the name of a sequence or a target, as a plain Python value.
 
-    Raises `InputError` for None, NaN and unhashable ones.
+    Raises `InputError` for None, NaN and unhashable values; `field` and `what` are for its message.
     """
-    label = y.item() if isinstance(y, np.generic) else y
+    plain = value.item() if isinstance(value, np.generic) else value
     try:
-        hash(label)
+        hash(plain)
     except TypeError:
-        raise InputError(f"`y` must be a hashable class label, got {type(y).__name__}") from None
-    if type(label) is not str and (label is None or not _equals_itself(label)):
         raise InputError(
-            f"`y` must be a hashable class label other than None and NaN, got {shown(y)}"
+            f"`{field}` must be a hashable {what}, got {type(value).__name__}"
+        ) from None
+    if type(plain) is not str and (plain is None or not _equals_itself(plain)):
+        raise InputError(
+            f"`{field}` must be a hashable {what} other than None and NaN, got {shown(value)}"
         )
-    return label
+    return plain
 
 
 def _equals_itself(label: Hashable) -> bool:

@@ -13,7 +13,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import is_text
 from loco_stream.estimators.inputs.frames import as_frame, columns_of
-from loco_stream.estimators.inputs.slots import class_label
+from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.numbers import LARGEST, require_number, to_number
 
 __all__ = [
@@ -133,7 +133,7 @@ def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
         return _labels_of_array(values)
     found: dict[Hashable, int] = {}
     if not {str, int, bool}.issuperset(map(type, values)):
-        values = [class_label(value) for value in values]
+        values = [hashable_value(value) for value in values]
     slots = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(slots, np.int64)
 
@@ -141,7 +141,7 @@ def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
 def _labels_of_array(values: NDArray[Any]) -> tuple[list[Hashable], NDArray[np.int64]]:
     distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
     order = first.argsort()
-    return [class_label(distinct[k]) for k in order], order.argsort()[places]
+    return [hashable_value(distinct[k]) for k in order], order.argsort()[places]
 
 
 def targets(y: Any, n: int) -> NDArray[np.float64]:

@@ -73,7 +73,7 @@ def set_config(key, value):
         (set_config("features", [*range(9)]), "must have room"),
         (set_config("classes", [*range(9)]), "must have room"),
         (set_config("classes", [0, 1]), "`n_classes` must be 0 to 2, got 3"),
-        (set_config("classes", [0, 1, None]), "`y` must be a hashable class label"),
+        (set_config("classes", [0, 1, None]), "`classes` must be a hashable class label"),
         (set_config("width", 0), "`width` must be .* 1 to 3, got 0"),
         (set_config("width", 4), "`width` must be .* 1 to 3, got 4"),
         (set_config("width", 3.0), "`width` must be .*, got 3.0"),
