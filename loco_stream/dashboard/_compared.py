@@ -41,6 +41,7 @@ class _State(msgspec.Struct):
 
     title: str = ""
     model: str = ""
+    settings: str = ""
     task: str = ""
     scores: list[_Score] = []
     course: list[list[float | None]] = []

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from inspect import signature
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from loco_stream.engine.watching import Watcher
     from loco_stream.options import AdvancedOptions
 
-__all__ = ["EngineFrames", "Point", "score_columns"]
+__all__ = ["EngineFrames", "Point", "changed_settings", "score_columns"]
 
 Point: TypeAlias = list[float | None]
 Frame: TypeAlias = dict[str, Any]  # fields by name, in values that JSON can hold
@@ -43,6 +44,8 @@ _COLUMNS = 12  # columns with a chart
 _FEATURES = 60
 _LABELS = 6
 _LETTERS = 60
+_PREDICTIONS = 80  # as many as the page draws
+_SETTINGS = 200
 
 
 class _SpikingModel(Protocol):
@@ -74,6 +77,28 @@ def score_columns(task: str) -> list[dict[str, str]]:
     ]
 
 
+def changed_settings(model: Any) -> str:
+    """Return the parameters of a model that differ from their defaults.
+
+    Examples
+    --------
+    >>> from loco_stream import LOCOClassifier
+    >>> changed_settings(LOCOClassifier(rule="frozen", seed=1))
+    "rule='frozen', seed=1"
+    """
+    if not hasattr(model, "get_params"):
+        return ""
+    defaults = signature(type(model)).parameters
+    changed = (
+        f"{name}={value!r}"
+        for name, value in model.get_params(deep=False).items()
+        if name in defaults
+        # options of which none is given are defaults too
+        and repr(value) not in (repr(defaults[name].default), f"{type(value).__name__}()")
+    )
+    return ", ".join(changed)[:_SETTINGS]
+
+
 class EngineFrames:
     """Makes frames of an engine, in the engine's thread.
 
@@ -83,6 +108,11 @@ class EngineFrames:
         Names of the scores in the chart.
     rivals
         Each returns the score of another model at this moment; None while it has none.
+
+    Attributes
+    ----------
+    predictions
+        Of the latest frames: number of rows, label, prediction, and both ends of its interval.
     """
 
     def __init__(
@@ -92,6 +122,7 @@ class EngineFrames:
         self._rivals = rivals
         self._t = math.nan  # time of the newest row that has one
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)  # times and rows, for the rate
+        self.predictions: deque[list[Any]] = deque(maxlen=_PREDICTIONS)
         self._tasks: Frame = {}
         self._classes: Frame = {}
         self.renew()
@@ -131,12 +162,14 @@ class EngineFrames:
     def frame(self, engine: StreamEngine) -> Frame:
         """Return one frame; tasks and scores per class are included only if they changed."""
         status = engine.status
+        last = engine.last_scored
+        self._remember(status["n_samples"], last)
         return {
             "ended": engine.stream_ended,
             "rate": self._rate(status["n_samples"]),
             "latency": status["latency_minute_us"],
             "coverage": status.get("interval_coverage"),
-            "last": _last_row(engine.last_scored),
+            "last": _last_row(last),
             "lag": engine.lag,
             "gaps": status["transport"].get("gaps"),
             "checkpoint_age": status["checkpoint_age"],
@@ -151,6 +184,15 @@ class EngineFrames:
             **self._watched(engine),
             **self._fan(engine),
         }
+
+    def _remember(self, n: int, last: ScoredRow | None) -> None:
+        """Keep a prediction of a number, once; those of several targets have no common axis."""
+        if last is None or last.interval is None or isinstance(last.interval, Mapping):
+            return
+        if not self.predictions or self.predictions[-1][0] < n:
+            values: tuple[Any, ...] = (last.y, last.y_pred, *last.interval)
+            plain = (None if value is None else float(value) for value in values)
+            self.predictions.append([n, *plain])
 
     def _fan(self, engine: StreamEngine) -> Frame:
         """Return the current forecast and the scores by step ahead, at most twice a second."""
@@ -277,6 +319,8 @@ def _last_row(answered: ScoredRow | None) -> Frame | None:
 
 def _label_text(value: Any) -> str:
     """Return a label or prediction as text; of several targets, the first ones."""
+    if value is None:  # before the first label
+        return "none yet"
     if not isinstance(value, Mapping):
         return _text(value)
     shown = (f"{_text(name)} {_text(number)}" for name, number in islice(value.items(), _LABELS))

@@ -65,6 +65,11 @@ class FrameBuffer:
             self._state["score"] = point
             self._course.add(point)
 
+    def keep(self, fields: Mapping[str, object]) -> None:
+        """Set fields of the state that no frame sends: open pages gather them from frames."""
+        with self._lock:
+            self._state.update(fields)
+
     def state(self) -> bytes:
         """Return the whole state as JSON; ``event`` identifies its newest frame."""
         with self._lock:

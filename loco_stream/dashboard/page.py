@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from loco_stream.dashboard._compared import ComparedRuns
-from loco_stream.dashboard._engine_frames import EngineFrames, score_columns
+from loco_stream.dashboard._engine_frames import (
+    EngineFrames,
+    changed_settings,
+    score_columns,
+)
 from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.dashboard._server import (
     ServerThread,
@@ -142,6 +146,7 @@ class Dashboard:
         if self._pages.n_open or now >= self._due:
             self._due = now + _UNSEEN_SECONDS
             self._buffer.publish(self._frames.frame(engine), point)
+            self._buffer.keep({"predictions": list(self._frames.predictions)})
         else:
             self._buffer.add_point(point)
 
@@ -163,6 +168,7 @@ class Dashboard:
             {
                 "title": self._title or engine.source.name,
                 "model": type(engine.model).__name__,
+                "settings": changed_settings(engine.model),
                 "task": task,
                 "scores": scores,
             }

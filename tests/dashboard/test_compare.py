@@ -22,11 +22,10 @@ from tests.helpers.browser import Watched, needs_browser
 SCORES = score_columns("classification")
 
 
-def page_of(title, rows, accuracy, **options):
+def page_of(title, rows, accuracy, settings="", **options):
     page = Dashboard(0, title=title, **options)
-    page._buffer.publish(
-        {"title": title, "model": "LOCOClassifier", "task": "classification", "scores": SCORES}
-    )
+    model = {"model": "LOCOClassifier", "settings": settings}
+    page._buffer.publish({"title": title, **model, "task": "classification", "scores": SCORES})
     for n in (0, rows // 2, rows):
         page._buffer.publish({"rate": 10.0}, [n, None, accuracy, accuracy, 0.5, 0.5])
     return page
@@ -80,7 +79,8 @@ def test_the_state_of_another_page_is_read_with_the_token():
             assert read(first.url + "state", "secret")["n_compared"] == 1
     assert (run["url"], run["title"], run["course"][-1][0]) == (second.url, "second", 400)
     assert set(run) == {
-        *("url", "title", "model", "task", "scores", "course", "rate", "ended", "tasks")
+        *("url", "title", "model", "settings", "task", "scores", "course", "rate", "ended"),
+        "tasks",
     }
 
 
@@ -221,7 +221,7 @@ def test_the_command_refuses_what_is_no_page(tmp_path, monkeypatch):
 @needs_browser
 @pytest.mark.slow
 def test_both_runs_are_drawn_and_listed(browser):
-    with page_of("second", 400, 0.8) as second, Other(500) as broken:
+    with page_of("second", 400, 0.8, "rule='frozen'") as second, Other(500) as broken:
         first = page_of("first", 200, 0.9, compare=[second.url, broken.url])
         with first:
             seen = Watched(browser, first.url)
@@ -232,6 +232,7 @@ def test_both_runs_are_drawn_and_listed(browser):
             seen.wait("document.querySelectorAll('#compared tr').length === 4")
             lines = seen.page.locator("#compared tr").all_inner_texts()
             assert "at row 200" in lines[0]  # where both have been
+            assert lines[2].startswith(f"second at {host}, LOCOClassifier(rule='frozen')\t")
             assert lines[1].split("\t")[2:4] == ["200", "90.0 %"]
             assert lines[2].split("\t")[2:4] == ["400", "80.0 %"]
             assert "does not answer: HTTP Error 500" in lines[3]

@@ -21,7 +21,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
 from loco_stream.dashboard import Dashboard
-from loco_stream.dashboard._engine_frames import score_columns
+from loco_stream.dashboard._engine_frames import EngineFrames, score_columns
 from loco_stream.dashboard._frame_buffer import FrameBuffer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import forgetting
@@ -548,7 +548,7 @@ def test_the_page_has_no_names_of_the_code(watch):
         seen.wait("Object.keys(state.mixture || {}).length > 2 && state.last")
         seen.wait("document.querySelectorAll('#matrix td').length > 0")
         names = seen.page.evaluate("Object.keys(state.mixture).map(memberWords)")
-        assert "least squares, last 10,000 rows" in names
+        assert "least squares on spikes, last 10,000 rows" in names
         said = "\n".join(
             name for name in names if name in seen.page.locator("#mixture-box").inner_text()
         )
@@ -627,6 +627,68 @@ def test_the_state_in_the_page_cannot_end_its_element():
     assert b"\\u003c/script>" in content
 
 
+def numbers(n):
+    draws = np.random.default_rng(0).normal(size=(n, 2)).tolist()
+    return [Sample({"a": a, "b": b}, 10 + a - b, i) for i, (a, b) in enumerate(draws)]
+
+
+def test_the_state_has_the_latest_predictions_of_numbers():
+    with Dashboard(0) as page:
+        for n in (20, 40, 60):
+            engine = StreamEngine(LOCORegressor(seed=1), numbers(n), task="regression")
+            engine.run()
+            page._due = 0.0  # the second after the last frame has passed
+            page(engine)
+            page._due = 0.0
+            page(engine)  # no row since
+        shown = json.loads(answer(page.url, "/state")[2])["predictions"]
+    assert [line[0] for line in shown] == [20, 40, 60]
+    assert all(len(line) == 5 for line in shown)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_first_row_without_prediction_leaves_the_chart_its_scale(watch):
+    first = StreamEngine(LOCORegressor(seed=1), numbers(1), task="regression")
+    first.run()
+    row = EngineFrames([]).frame(first)["last"]
+    assert row["y_pred"] == "none yet"
+    row = json.loads(json.dumps({**row, "interval": [None, None], "t": None}))
+    state = {**CLASSES, "task": "regression", "scores": score_columns("regression")}
+    with Held({**state, "last": row, "score": [1, None, 3.0, 3.0, 4.0]}) as page:
+        seen = watch(page.url)
+        seen.wait("stream.readyState === EventSource.OPEN")
+        later = {**row, "y_pred": "9.5", "interval": [8.0, 11.0]}
+        for n in (2, 3):
+            page._buffer.publish({"last": later}, [n, None, 3.0, 3.0, 4.0])
+        page._buffer.publish({"last": row}, [4, None, 3.0, 3.0, 4.0])
+        seen.wait("predictions.length === 3")
+        seen.wait("predictionChart && Number.isFinite(predictionChart.scales.y.min)")
+        assert "\u2013" in seen.page.locator("#last").inner_text()  # no error without prediction
+        assert seen.own_errors() == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_parts_explain_their_marks(watch):
+    with Run() as run:
+        seen = watch(run.page.url)
+        seen.wait("document.querySelectorAll('#matrix td').length > 0 && raster.length > 3")
+        assert "one change to the next" in seen.page.locator("#matrix-note").inner_text()
+        assert "alternating colours" in seen.page.locator("#raster-note").inner_text()
+        assert seen.page.locator("#spikes-rate").is_visible()
+        assert "since the start" in seen.page.locator("#classes-note").inner_text()
+        said = [
+            seen.page.evaluate(
+                "([a, b]) => { state.mixture = { 'leak 0': a, 'leak 0.1': b }; showExperts();"
+                " return document.querySelector('#mixture-note').textContent; }",
+                weights,
+            )
+            for weights in ([0.4, 0.6], [1.4, -0.4])
+        ]
+        assert ["Hatched" in text for text in said] == [False, True]
+
+
 def test_a_page_opened_after_the_end_has_the_last_values():
     from river import datasets, naive_bayes
 
@@ -657,7 +719,12 @@ def test_empty_parts_say_what_they_wait_for(watch):
         assert "kept for testing" in seen.page.locator("#matrix-box").inner_text()
         assert seen.page.locator("#measures").is_hidden()
         assert seen.page.locator("#window").inner_text() == "\u2013"
+        assert seen.page.locator("#classes-note").is_hidden()
         assert seen.own_errors() == []
+    silent = {"t": [], "i": [], "rows": 64, "size": 128, "spikes": 0, "window": 20.0}
+    with Held({**empty, "raster": silent, "spikes": [0.0]}) as page:
+        box = watch(page.url).page.locator("#raster-box")
+        assert box.inner_text().split("\n")[-1] == "Spikes appear with the first row."
     with Held({**empty, "tasks": {**tasks, "accuracy_matrix": []}}) as page:
         assert watch(page.url).page.locator("#matrix-box").is_hidden()  # it never fills
 

@@ -101,7 +101,14 @@ def test_the_page_of_a_fleet_is_accessible_and_works_with_the_keyboard(tmp_path,
             assert b"guide.js" in get(page, "guide")
             seen.page.keyboard.press("Escape")
             assert seen.page.locator(".help[open]").count() == 0
-            seen.wait("document.querySelectorAll('#device dt').length === 3", 20)
+            seen.wait("document.querySelectorAll('#device dt').length > 0", 20)
+            facts = seen.page.locator("#device").inner_text()
+            assert facts.startswith("rows\n20")
+            for internal in ("null", "{", "n_", "HDDMA", "kappa"):
+                assert internal not in facts
+            assert seen.page.locator("#device-empty").is_hidden()
+            seen.page.locator("#device-report summary").click()
+            assert '"n_samples": 20' in seen.page.locator("#device-report pre").inner_text()
             assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
             assert seen.page.evaluate("document.documentElement.dataset.theme") == theme
             seen.picture(f"fleet-{width}-{theme}")
@@ -130,9 +137,26 @@ def test_the_page_of_a_fleet_of_detectors_lists_alarms(tmp_path, browser):
         shown.route("**/fleet", lambda route: route.fulfill(json=answers))
         shown.goto(page.url)
         shown.locator("#worst button").wait_for()
+        device = {
+            "key": "pump 1",
+            "state": 3.2,
+            "n_samples": 450,
+            "alarms": [{"at": 400, "column": "flow", "value": None, "score": 4.25}],
+            "drifts": [{"at": 410, "kind": "input", "detector": "stuck", "features": ["flow"]}],
+            "forgetting": None,
+        }
+        shown.evaluate("showDevice", device)
+        words = shown.locator("#device-tables").inner_text()
+        assert "410\tflow is stuck" in words
+        assert "400\tflow\tmissing\t4.3" in words
+        assert shown.locator("#device dt").all_inner_texts() == ["rows", "state score"]
         assert shown.locator("#drifted-title").inner_text() == "Latest alarms"
         assert shown.locator("#counts").inner_text().endswith("1 with an alarm")
         assert shown.locator("#drifted tr").nth(1).inner_text().split("\t") == [
             *("pump 1", "450", "3.2", "400")
         ]
+        shown.unroute("**/fleet")
+        shown.route("**/fleet", lambda route: route.abort())
+        shown.evaluate("refresh()")
+        shown.get_by_text("No connection. These are the values of").wait_for()
         context.close()

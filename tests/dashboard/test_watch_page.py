@@ -113,6 +113,16 @@ def test_a_page_without_labels_shows_nothing_of_labels(browser):
         assert "flow" in seen.page.locator("#blame").inner_text()
         assert seen.page.evaluate("unusualChart.data[0].length") > 100
         assert "heat is stuck" in seen.page.locator("#events").inner_text()
+        # a change has the same mark in its list and in the chart, another one than alarms have
+        assert seen.page.locator("#events .key.task").count() > 0
+        assert seen.page.locator("#events .key.drift").count() == 0
+        assert "flow\ntoo low" in seen.page.locator("#alarms").inner_text()
+        assert "score above 2" in seen.page.locator("#blame-box").inner_text()
+        words = seen.page.evaluate(
+            "[[2.5, [1, 2]], [0.5, [1, 2]], [1.5, [1, 2]], ['missing', [1, 2]], ['on', null]]"
+            ".map(([value, expected]) => alarmWords({ value: String(value), expected }))"
+        )
+        assert words == ["too high", "too low", "new course", "no value", ""]
         for box in ("unusual", "columns", "state"):
             seen.page.locator(f"#{box}-values summary").click()
         seen.wait("document.querySelectorAll('#columns-values tr').length > 40")

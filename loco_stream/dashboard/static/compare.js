@@ -5,6 +5,7 @@ const COMPARE_SECONDS = 2, ANSWER_SECONDS = 20;
 let compared = []; // states of the other runs, or an error each
 
 const runName = (run) => `${run.title || "run"} at ${new URL(run.url).host}`;
+const modelOf = (run) => run.model + (run.settings ? `(${run.settings})` : ""); // what tells two runs apart
 const isComparable = (run, own) => !run.error && run.task === own.task && run.course.length > 0 && hasScore(run, "window");
 const hasScore = (run, role) => run.scores.some((score) => score.role === role);
 
@@ -44,8 +45,8 @@ function showCompared(own) {
   const box = document.getElementById("compare-box"), score = isNumeric(own.task) ? "error" : "accuracy", at = commonRow(own);
   box.hidden = !own.n_compared;
   if (box.hidden) return;
-  const lines = [comparedRow(own, own, `this run: ${own.title}, ${own.model}`, at),
-    ...compared.map((run) => comparedRow(run, own, run.error ? run.url : `${runName(run)}, ${run.model}`, at))];
+  const lines = [comparedRow(own, own, `this run: ${own.title}, ${modelOf(own)}`, at),
+    ...compared.map((run) => comparedRow(run, own, run.error ? run.url : `${runName(run)}, ${modelOf(run)}`, at))];
   drawValues(document.getElementById("compared"), ["run", "state", "rows", `${score}, recent rows, at row ${count(at)}`,
     `${score} up to row ${count(at)}`, "change alarms", "rows per second"], lines);
 }

@@ -116,7 +116,7 @@ function makePredictionChart(element) {
     axes: [{ ...axis(), label: "rows", size: 30, incrs: WHOLE, values: (plot, values) => values.map(count) }, { ...axis(), size: 64 }],
     series: [
       { label: "row", value: (plot, value) => count(value) },
-      { ...line("true value", "overall", 0, [], text), points: { show: true, size: 7, fill: () => colour("overall") } },
+      { ...line("true value (dots)", "overall", 0, [], text), points: { show: true, size: 7, fill: () => colour("overall") } },
       line("prediction", "window", 2, [], text),
       line("90 % band from", "quiet", 0.5, [], text), line("to", "quiet", 0.5, [], text),
     ],

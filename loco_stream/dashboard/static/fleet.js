@@ -5,8 +5,10 @@ const $ = (id) => document.getElementById(id);
 const number = (value) => (value == null ? "–" : Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 }));
 const count = (value) => (value == null ? "–" : value.toLocaleString("en"));
 const REFRESH_MS = 2000;
+let shownAt = new Date();
 const ALARM_WORDS = {
-  "worst-title": "Highest state score", "worst-note": "The devices whose state is least like what they showed before.",
+  "worst-title": "Highest state score",
+  "worst-note": "The devices whose state is least like what they showed before. Score 2: 1 row in 100 is as unusual; 3: 1 in 1,000.",
   "drifted-title": "Latest alarms", "drifted-note": "The devices with the latest alarms.",
 };
 
@@ -35,18 +37,26 @@ function keyButton(key) {
   return button;
 }
 
-function table(id, devices, isWatching) {
+// A row of column heads; all but the first `texts` belong to numbers.
+function heads(names, texts = 1) {
   const head = document.createElement("tr");
-  const score = isWatching ? "state" : "error", last = isWatching ? "last alarm at row" : "last change at row";
-  for (const [i, text] of ["key", "rows", isWatching ? "state score" : "error", last].entries()) {
-    const th = cell("th", text, i ? "num" : "");
+  for (const [i, text] of names.entries()) {
+    const th = cell("th", text, i < texts ? "" : "num");
     th.scope = "col";
     head.append(th);
   }
+  return head;
+}
+
+// The error of labels that are classes is a share of rows.
+function table(id, devices, isWatching, isShare) {
+  const score = isWatching ? "state" : "error", text = isWatching || !isShare ? number : percent;
+  const head = heads(["device", "rows", isWatching ? "state score" : isShare ? "wrong, %" : "mean absolute error",
+    isWatching ? "last alarm at row" : "last change at row"]);
   const lines = devices.map((device) => {
     const line = document.createElement("tr"), key = cell("th", keyButton(device.key));
     key.scope = "row";
-    line.append(key, ...[count(device.n_samples), number(device[score]), count(isWatching ? device.alarm?.at : device.last_drift)].map((text) => cell("td", text, "num")));
+    line.append(key, ...[count(device.n_samples), text(device[score]), count(isWatching ? device.alarm?.at : device.last_drift)].map((text) => cell("td", text, "num")));
     return line;
   });
   const none = document.createElement("tr");
@@ -58,15 +68,48 @@ function table(id, devices, isWatching) {
   if (held != null) [...$(id).querySelectorAll("button")].find((button) => button.textContent === held)?.focus();
 }
 
-// One line per value; what holds several values is a text.
+const percent = (value) => (value == null ? "–" : (100 * value).toFixed(1));
+const share = (value) => percent(value) + " %";
+// What is shown of the report of a device: its name there, in words, and as text. What was not measured is left out.
+const FACTS = [
+  ["n_samples", "rows", count], ["last_drift", "last change at row", count], ["n_alarms", "alarms", count],
+  ["window_accuracy", "accuracy, recent rows", share], ["accuracy", "accuracy, all rows", share],
+  ["no_change_accuracy", "accuracy of repeating the last label", share], ["majority_accuracy", "accuracy of the most frequent label", share],
+  ["window_mae", "mean absolute error, recent rows", number], ["mae", "mean absolute error, all rows", number],
+  ["no_change_mae", "error of repeating the last value", number], ["r2", "R2", number],
+  ["interval_coverage", "labels inside the 90 % interval", share], ["state", "state score", number],
+  ["forgetting", "forgotten on average, of 100 %", share],
+];
+
+function lineTable(title, names, lines, texts) {
+  if (!lines.length) return [];
+  const table = document.createElement("table"), box = cell("div", table, "scroll");
+  Object.assign(box, { tabIndex: 0, role: "region", ariaLabel: "Table: " + title.toLowerCase() });
+  table.append(heads(names, texts), ...lines.map((line) => {
+    const row = document.createElement("tr");
+    row.append(...line.map((text, i) => cell("td", text, i < texts ? "" : "num")));
+    return row;
+  }));
+  return [cell("h3", title), box];
+}
+
 function showDevice(device) {
-  const facts = Object.entries(device).map(([name, value]) => {
+  const facts = FACTS.filter(([name]) => device[name] != null).map(([name, words, text]) => {
     const box = document.createElement("div");
-    const text = typeof value === "number" ? number(value) : typeof value === "string" ? value : JSON.stringify(value);
-    box.append(cell("dt", name === "n_samples" ? "rows" : name.replaceAll("_", " ")), cell("dd", Number.isInteger(value) ? count(value) : text));
+    box.append(cell("dt", words), cell("dd", text(device[name])));
     return box;
   });
+  const changes = (device.drifts || []).map((drift) => [count(drift.at), ...changeWords(drift)]);
+  const alarms = (device.alarms || []).map((alarm) => [count(alarm.at), alarm.column, typeof alarm.value === "number" ? number(alarm.value) : alarm.value ?? "missing", alarm.score.toFixed(1)]);
+  const steps = Object.entries(device.forecast_mae || {}).map(([step, error]) => [step, number(error), number(device.forecast_no_change_mae[step])]);
+  $("device-empty").hidden = true;
   $("device").replaceChildren(...facts);
+  $("device-tables").replaceChildren(
+    ...lineTable("Changes noticed", ["row", "what changed", "how it was noticed"], changes.reverse(), 3),
+    ...lineTable("Alarms", ["row", "input", "value", "score"], alarms.reverse(), 2),
+    ...lineTable("Errors by step ahead", ["steps ahead", "mean absolute error", "repeating the last value"], steps, 1));
+  $("device-report").hidden = false;
+  $("device-report").querySelector("pre").textContent = JSON.stringify(device, null, 1);
 }
 
 async function open(key) {
@@ -85,12 +128,15 @@ async function refresh() {
     const isWatching = "alarmed_lately" in fleet; // without labels there are alarms in place of errors
     const marked = isWatching ? count(fleet.n_alarmed_keys) + " with an alarm" : count(fleet.n_drifted_keys) + " with a change";
     $("counts").textContent = `${count(fleet.n_samples)} rows of ${count(fleet.n_keys)} devices, ` +
-      `${count(fleet.n_resident)} in memory, ${marked}`;
+      `models of ${count(fleet.n_resident)} in memory, ${marked}`;
+    shownAt = new Date();
     for (const [id, text] of Object.entries(isWatching ? ALARM_WORDS : {})) $(id).textContent = text;
-    table("worst", fleet.worst, isWatching);
-    table("drifted", isWatching ? fleet.alarmed_lately : fleet.drifted_lately, isWatching);
+    const isShare = fleet.task === "classification";
+    table("worst", fleet.worst, isWatching, isShare);
+    table("drifted", isWatching ? fleet.alarmed_lately : fleet.drifted_lately, isWatching, isShare);
   } catch (error) {
-    $("counts").textContent = error.message;
+    const isGone = error instanceof TypeError; // no server answers
+    $("counts").textContent = isGone ? `No connection. These are the values of ${shownAt.toLocaleTimeString("en-GB")}.` : error.message;
   }
   setTimeout(refresh, REFRESH_MS);
 }

@@ -46,7 +46,7 @@ function takeState(whole) {
   state = whole;
   course = whole.course;
   raster = whole.raster ? [whole.raster] : [];
-  predictions = [];
+  predictions = whole.predictions || [];
   showActions(whole.actions || []);
 }
 
@@ -66,8 +66,9 @@ function takeFrame(frame) {
 
 function addPrediction(at, row) {
   if (predictions.length && predictions[predictions.length - 1][0] >= at) return;
-  const bounds = row.interval.map((bound) => (Number.isFinite(bound) ? bound : null));
-  predictions = [...predictions, [at, Number(row.y), Number(row.y_pred), ...bounds]].slice(-MAX_PREDICTIONS);
+  // the first row has no prediction, and the first intervals are unbounded
+  const values = [Number(row.y), Number(row.y_pred), ...row.interval].map((value) => (Number.isFinite(value) ? value : null));
+  predictions = [...predictions, [at, ...values]].slice(-MAX_PREDICTIONS);
 }
 
 function seconds(value) {
@@ -125,7 +126,7 @@ function showTiles() {
   $("drift-count").textContent = state.tasks ? count(drifts.length) : "–";
   $("drift-sub").textContent = lastAt(drifts);
   $("latency").textContent = micros(latency.p50);
-  $("latency-sub").textContent = latency.p99 == null ? "" : "slowest 1 %: " + micros(latency.p99);
+  $("latency-sub").textContent = latency.p99 == null ? "" : "median; slowest 1\u00a0%: " + micros(latency.p99);
   $("lag-tile").hidden = state.lag == null;
   $("lag").textContent = seconds(state.lag);
   $("gaps-tile").hidden = state.gaps == null;
@@ -141,8 +142,8 @@ function showTiles() {
 function showEvents() {
   const names = taskNames(state.tasks.tasks), unlabelled = state.task === "watching";
   const events = [
-    ...changes().map((drift) => [drift.at, ...changeWords(drift), "drift"]),
-    ...(unlabelled ? [] : newTasks().map((t, i) => [t.start, t.returned ? `${t.task || names[i + 1]} is back` : `${names[i + 1]} begins`, t.returned ? "rows count as this task again" : "rows count as a new task", "task"])),
+    ...changes().map((drift) => [drift.at, ...changeWords(drift), unlabelled ? "task" : "drift"]), // as in the chart
+    ...(unlabelled ? [] : newTasks().map((t, i) => [t.start, t.returned ? `${t.task || names[i + 1]} is back` : `${names[i + 1]} begins`, t.returned ? "rows from here on are this task again" : "rows from here on are a new task", "task"])),
   ].sort((a, b) => b[0] - a[0]);
   $("events-empty").hidden = events.length > 0;
   $("events-empty").textContent = unlabelled ? EMPTY.watching : EMPTY.changes;
@@ -154,13 +155,14 @@ function showEvents() {
 function showTasks() {
   const tasks = state.tasks, error = tasks.forgetting_se == null ? "" : " ± " + points(tasks.forgetting_se);
   const matrix = tasks.accuracy_matrix, isFilled = matrix.some((row) => row.some((value) => value != null));
-  const measure = isRegression() ? "Rows without a large error" : "Accuracy";
+  const measure = isRegression() ? "Rows whose error is not among the largest fifth," : "Accuracy";
   $("matrix-empty").hidden = isFilled;
   $("matrix-empty").textContent = EMPTY.matrix;
   $("matrix").hidden = !isFilled;
   if (isFilled) drawMatrix($("matrix"), matrix, tasks.tasks);
-  $("matrix-note").textContent = isFilled ? measure + " in % on each task (columns), measured after each task (lines)." : "";
-  $("average-name").textContent = measure.toLowerCase() + " over all tasks";
+  $("matrix-note").textContent = isFilled ? "A task is a part of the stream, from one change to the next. " + measure +
+    " in % on each task (columns), measured at the end of each task (lines); ± is a standard error." : "";
+  $("average-name").textContent = isRegression() ? "without a large error, over all tasks" : "accuracy over all tasks";
   $("measures").hidden = tasks.forgetting == null || matrix.length < 2; // one task cannot be forgotten
   $("forgetting").textContent = tasks.forgetting == null ? "–" : points(tasks.forgetting) + error + " points";
   $("average").textContent = tasks.average_accuracy == null ? "–" : percent(tasks.average_accuracy) + " %";
@@ -210,7 +212,7 @@ function showLast() {
   if (!row) return;
   const when = row.t == null ? [] : [["time", new Date(1000 * row.t).toLocaleString("en-GB")]];
   const error = Math.abs(row.y - row.y_pred), several = state.task === "multi-target regression";
-  const result = several ? [] : [regression ? ["error", error.toPrecision(3)] : ["result", row.right ? "correct" : "wrong"]];
+  const result = several ? [] : [regression ? ["error", Number.isFinite(error) ? error.toPrecision(3) : "–"] : ["result", row.right ? "correct" : "wrong"]];
   const bounds = regression && row.interval ? [["90 % interval", row.interval.map((v) => (v == null ? "unbounded"
     : v.toPrecision(4))).join(" to ")]] : [];
   drawFacts($("last"), [["predicted", row.y_pred], ["label", row.y], ...result, ...bounds, ...when]);
@@ -227,7 +229,7 @@ function showLast() {
 function showClasses() {
   const { per_class: scores, confusion } = state.classes, isEmpty = !Object.keys(scores).length;
   $("classes-empty").hidden = !isEmpty;
-  $("classes-all").hidden = isEmpty;
+  $("classes-all").hidden = $("classes-note").hidden = isEmpty;
   drawClasses($("classes"), scores);
   drawMistakes($("mistakes"), confusion);
   drawConfusion($("confusion"), confusion);
@@ -242,17 +244,21 @@ function showExperts() {
   $("mixture-box").hidden = !members.length;
   drawBars($("mixture"), deciding.length ? deciding : members, (value) => value.toFixed(2), 1);
   $("mixture-rest").textContent = deciding.length && others.length
-    ? (deciding.some(isCombined) ? "Only through the combination: " : "Without weight now: ") + others.join("; ") + "." : "";
+    ? (deciding.some(isCombined) ? "These count only through the combination: " : "Without weight now: ") + others.join("; ") + "." : "";
+  $("mixture-note").textContent = "Weight of each expert in the latest prediction." +
+    (deciding.some(([, value]) => value < 0) ? " Hatched: a negative weight, which corrects the others." : "");
 }
 
 function showSpikes() {
   $("raster-box").hidden = !state.raster;
   if (!state.raster) return;
-  const isEmpty = !raster.some((sample) => sample.t.length), { window, rows, size } = state.raster;
+  const isEmpty = !raster.some((sample) => sample.t.length), { window, rows, size } = state.raster, hasRows = course.some(([n]) => n);
   $("raster").hidden = $("raster-values").hidden = isEmpty;
   if (!isEmpty) drawRaster($("raster"), raster);
-  $("raster-note").textContent = isEmpty ? "No spike in the latest rows." : `Left to right: the latest rows, ${window} ms each. ` +
-    `Top to bottom: ${rows === size ? "the" : rows + " of"} ${size} neurons of the last hidden layer.`;
+  $("spikes").hidden = $("spikes-rate").hidden = !hasRows;
+  $("raster-note").textContent = !hasRows ? EMPTY.spikes : isEmpty ? "No spike in the latest rows." : "A dot is a spike. Left to right: " +
+    `the latest rows in alternating colours, ${window} ms of simulated time each. Top to bottom: ` +
+    `${rows === size ? "the" : rows + " of"} ${size} neurons of the last hidden layer.`;
   drawBars($("spikes"), state.spikes.map((value, i) => ["layer " + (i + 1), value]), (value) => value.toFixed(2));
   showValues("raster-values", ["row", "spikes", "neurons that fired"], () => raster.map((sample, i) => [
     i === raster.length - 1 ? "latest" : raster.length - 1 - i + " before", count(sample.t.length), neuronsOf(sample)]));

@@ -5,42 +5,42 @@ const PANELS = [
     "id": "tiles",
     "title": "At a glance",
     "help": "The state of the run in numbers.",
-    "more": "The first tiles say how well the model predicts, and how well the simplest rule would: repeating the last label or value, or always predicting the most frequent label. The others say how fast rows are learned, how old the newest row is by its own time, how many numbered rows did not arrive, and how many rows or values could not be used. A tile that does not apply to the run is left out.",
+    "more": "Accuracy and error are those of the latest 500 rows, or as many as `score_window` says. Without a model: what the best simple rule reaches, which is to repeat the last label or value, or always to predict the most frequent label. Change alarms: how often the inputs or the errors changed for good. Delay until learned: from the arrival of a row until the model has learned it, in the last minute; half of the rows took less. Age on arrival: how old the newest row was when it came, by its own time. Rows lost: numbers that are missing in the sequence of the sender. Rows not used: rows that could not be read or were refused. Values missing: inputs that had no usable value. A tile that does not apply to the run is left out.",
     "see": "metrics.md"
   },
   {
     "id": "score",
     "title": "Accuracy over time",
     "help": "How many rows the model predicts correctly, each before it learns the row's label.",
-    "more": "The thick line is the accuracy over the latest rows, the thin one over the whole stream. Dashed lines are what simple rules reach without a model; a useful model stays clearly above them. A triangle marks a change alarm, a short line at the bottom the start of a new task. Numbers below the chart are rows, and times where rows have some. Drag over the chart to zoom, double-click to return. For numbers as labels, the chart shows the mean absolute error in units of the label: lower is better.",
+    "more": "The thick line is the accuracy over the latest rows (500 by default), the thin one over the whole stream. Dashed and dotted lines are what simple rules reach without a model; a useful model stays clearly above them. A triangle marks a change alarm, a short line at the bottom the start of a new task. Numbers below the chart are rows, and times where rows have some. Drag over the chart to zoom, double-click to return. For numbers as labels, the chart shows the mean absolute error in units of the label: lower is better.",
     "see": "concepts.md"
   },
   {
     "id": "changes",
     "title": "Changes noticed",
-    "help": "Each alarm about a change of the stream, with its reason and the inputs that moved most.",
-    "more": "Three kinds of change are noticed. The inputs changed: recent rows differ from those before, and the named inputs moved most. The errors rose: the same inputs now have other labels, or rows of a new kind came. An input is stuck: it repeats one value for longer than ever before. After a change, the following rows count as a new task, or as an earlier task that is back.",
+    "help": "Each alarm about a lasting change of the stream, with its reason and the inputs that moved most.",
+    "more": "Three kinds of change are noticed. The inputs changed: recent rows differ from those before, and the named inputs moved most. The errors rose: the same inputs now have other labels, or rows of a new kind came. An input is stuck: it repeats one value for longer than ever before. A task is a part of the stream, from one change to the next. Its first row can be a little before its alarm, which needs some rows to be sure. A task that is like an earlier one counts as that one again.",
     "see": "concepts.md"
   },
   {
     "id": "forgetting",
     "title": "What was forgotten",
     "help": "Accuracy on rows of each earlier task that were kept for testing, measured again after every later task.",
-    "more": "A column is a task, a line is a moment: the end of that task. Read a column from top to bottom: numbers that stay equal mean that nothing was forgotten. The last line is the loss in percentage points, from the best value of the column to the newest. A few rows of each task are kept out of training for this. With numbers as labels, a row counts as right if its error is not among the largest fifth.",
+    "more": "A task is a part of the stream, from one change to the next. A column is a task, a line is a moment: the end of that task. Read a column from top to bottom: numbers that stay equal mean that nothing was forgotten. The last line is the loss in percentage points, from the best value of the column to the newest. Forgotten on average is the mean of these losses without the newest task, with its standard error: a loss below two standard errors can be chance. A few rows of each task are kept out of training for this. With numbers as labels, a row counts as right if its error is not among the largest fifth.",
     "see": "concepts.md"
   },
   {
     "id": "experts",
     "title": "Which experts decide",
     "help": "The model has several experts that learn at different speeds; bars show how much each counts in the prediction.",
-    "more": "Each expert predicts on its own. Some remember all rows, some only the latest ones, some use the spikes of the hidden layers and some the inputs alone. The weights follow their recent errors: after a change, experts with a short memory take over, later those with a long one. A hatched bar is a negative weight, which corrects another expert.",
+    "more": "Each expert predicts on its own. Some remember all rows, some only the latest ones. Some use the spikes of the hidden layers, some the inputs alone. Two others combine all of them, fitted to the log-loss or to the squared error; if such a combination has all the weight, no single expert decides. The weights follow their recent errors: after a change, experts with a short memory take over, later those with a long one. A hatched bar is a negative weight, which corrects another expert.",
     "see": "concepts.md"
   },
   {
     "id": "spikes",
     "title": "Spikes of the network",
     "help": "One dot per spike: from left to right the latest rows, from top to bottom neurons of the last hidden layer.",
-    "more": "A healthy network is sparse: each row lights another pattern of a few neurons. A layer that is always silent, or one that always fires, tells rows apart badly. The bars below are the mean number of spikes per neuron and row in each hidden layer.",
+    "more": "A healthy network is sparse: each row lights another pattern of a few neurons. A layer that is always silent, or one that always fires, tells rows apart badly. The bars below are the spikes of the latest row, divided by the neurons of each hidden layer. The network sees each row for some milliseconds of simulated time, so a dot further right in its column is a later spike.",
     "see": "concepts.md"
   },
   {
@@ -89,14 +89,14 @@ const PANELS = [
     "id": "columns",
     "title": "Inputs and what was expected",
     "help": "The latest 200 rows of each input, with the band in which 99 % of the values were expected.",
-    "more": "The band is a forecast made from the rows before. A triangle marks an alarm for which this input is the reason. The strip below shows for each row how familiar the state of the stream is: it stays dark for as long as a fault lasts, up to 300 rows.",
+    "more": "The band is a forecast made from the rows before. A triangle marks an alarm for which this input is the reason. Numbers below the charts are rows, or times where rows have some. The strip below shows for each row how familiar the state of the stream is: it stays dark for as long as a fault lasts, up to 300 rows.",
     "see": "watching.md"
   },
   {
     "id": "alarms",
     "title": "Alarms",
-    "help": "Each alarm with the input that caused it, the value that came and the values that were expected.",
-    "more": "The newest alarm is the first. In the first thousand rows there are more alarms, because most values are new. After that, about one alarm per 1,000 rows is raised by default.",
+    "help": "Each alarm with its time, the input that caused it, its value, what was expected, and its score.",
+    "more": "An alarm marks the row where something unusual begins. The newest is the first. \"New course\" means that the value is within the expected band, but its course is not: it sticks, or comes at another place than before. A change of the inputs that lasts is listed under \"Changes noticed\". In the first thousand rows there are more alarms, because most values are new. After that, about one alarm per 1,000 rows is raised by default.",
     "see": "watching.md"
   },
   {
@@ -110,7 +110,7 @@ const PANELS = [
     "id": "compared",
     "title": "Compared runs",
     "help": "This run beside those of the pages named by --compare.",
-    "more": "The accuracy chart has a line for each run, at its own row numbers. Runs can be compared if they learn the same stream.",
+    "more": "The accuracy chart has a line for each run, at its own row numbers. Brackets after a model have its settings that differ from the defaults. Scores are compared at the newest row that all runs have reached. Runs can be compared if they learn the same stream.",
     "see": "page.md"
   },
   {
@@ -124,7 +124,7 @@ const PANELS = [
     "id": "worst",
     "title": "Fleet: largest error",
     "help": "The ten devices with the largest error over about their last 500 rows.",
-    "more": "The error is the share of wrong predictions, or the mean absolute error where labels are numbers. In a fleet of detectors, which needs no labels, the list has the devices with the highest mean state score. A key opens its device.",
+    "more": "The error is the share of wrong predictions in %, or the mean absolute error where labels are numbers. In a fleet of detectors, which needs no labels, the list has the devices with the highest mean state score. A key opens its device.",
     "see": "scale.md"
   },
   {
@@ -138,7 +138,7 @@ const PANELS = [
     "id": "device",
     "title": "Fleet: one device",
     "help": "The counts and scores of one device, found by a part of its key.",
-    "more": "Scores count the rows of this device alone. The names are those of the report.",
+    "more": "Scores count the rows of this device alone, recent rows being the latest 500. What was not measured is left out; the whole report is below.",
     "see": "metrics.md"
   }
 ];

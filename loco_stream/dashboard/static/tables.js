@@ -14,6 +14,13 @@ function rowCell(at, t, mark) {
   return td;
 }
 
+// A text, above a quiet one if there is one.
+function cellAbove(text, below) {
+  const td = tableCell(text);
+  if (below) td.append(Object.assign(document.createElement("div"), { className: "quiet", textContent: below }));
+  return td;
+}
+
 const tableHead = (text, scope) => {
   const th = document.createElement("th");
   th.textContent = text;

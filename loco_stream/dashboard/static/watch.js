@@ -85,9 +85,16 @@ function sayState(scores) {
   return `State of the stream: ${what} for ${rows} ${unit}`;
 }
 
+// What is unusual about the value of an alarm. A usual value is one too if its course is new: it sticks, or comes out of turn.
+function alarmWords({ value, expected }) {
+  if (value === "missing") return "no value";
+  if (!expected || !isFinite(value)) return "";
+  return value > expected[1] ? "too high" : value < expected[0] ? "too low" : "new course";
+}
+
 function drawAlarms(table, alarms) {
   table.tBodies[0].replaceChildren(...alarms.slice().reverse().map((alarm) => tableRow([
-    rowCell(alarm.at, alarm.t), tableCell(alarm.column), numberCell(isFinite(alarm.value) ? short(Number(alarm.value)) : alarm.value),
+    rowCell(alarm.at, alarm.t), cellAbove(alarm.column, alarmWords(alarm)), numberCell(isFinite(alarm.value) ? short(Number(alarm.value)) : alarm.value),
     numberCell(alarm.expected ? alarm.expected.map((end) => short(end)).join(" to ") : "–"), numberCell(alarm.score.toFixed(1)),
   ])));
 }
@@ -162,5 +169,6 @@ function showWatch(watch, changes) {
   $("alarms").hidden = !watch.alarms.length;
   drawAlarms($("alarms"), watch.alarms);
   $("blame-empty").hidden = blamed.length > 0;
+  $("blame-note").hidden = !blamed.length;
   drawBars($("blame"), blamed, (share) => percent(share, 0) + " %", 1);
 }

@@ -22,13 +22,13 @@ function changeWords(drift) {
 // A member of the ensemble; what follows its name says how far back it remembers.
 function memberWords(name) {
   const fixed = {
-    stack: "combination of all, by log-loss", "least-squares stack": "combination of all, by squared error",
+    stack: "combination of all (by log-loss)", "least-squares stack": "combination of all (by squared error)",
     "linear logistic": "logistic regression", "naive Bayes": "naive Bayes",
   }[name];
   const leak = /^(linear, )?leak ([\d.e-]+)$/.exec(name);
   if (!leak) return fixed || name;
   const rows = Number(leak[2]) === 0 ? "all rows" : "last " + count(1 / Number(leak[2])) + " rows";
-  return (leak[1] ? "least squares on inputs, " : "least squares, ") + rows;
+  return (leak[1] ? "least squares on inputs, " : "least squares on spikes, ") + rows;
 }
 
 // Names of tasks for the table; a task that returns gets a name of its own.
@@ -52,7 +52,7 @@ const lineWords = (score) => LINE_WORDS[score.name] || score.label;
 const SCORE_WORDS = {
   classification: {
     title: "Accuracy over time", tile: "Accuracy, recent", axis: "accuracy",
-    note: "Each row is predicted before it is learned. Dashed: what simple rules reach without a model.",
+    note: "Each row is predicted before it is learned. Dashed, dotted: simple rules without a model.",
     scales: [["whole", "0 to 100 %"], ["upper", "50 to 100 %"], ["fit", "fit to data"]],
   },
   regression: {
@@ -72,9 +72,10 @@ const SPANS = [["all", "whole stream"], ["10000", "last 10,000 rows"], ["1000", 
 const TIME_SPANS = [["3600s", "last hour"], ["600s", "last 10 minutes"], ["60s", "last minute"]];
 
 const EMPTY = {
-  start: "Waiting for the first row. The first run of a version compiles for about 30 s; then everything here comes alive.",
+  start: "Waiting for the first row. The first run of a version compiles for about 30 s; the charts appear after that.",
   score: "Waiting for the first labelled row: the line begins with it.",
   changes: "None so far. A line appears here when the errors rise or the inputs change.",
   watching: "None so far. A line appears here when the inputs change.",
   matrix: "Rows are being kept for testing. The table begins when the first of them have been predicted again.",
+  spikes: "Spikes appear with the first row.",
 };
