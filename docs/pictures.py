@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import diagrams
@@ -33,6 +34,7 @@ from loco_stream import (
     StreamEngine,
     TaskMonitor,
 )
+from loco_stream.stream import Labels, Sample
 
 BLUE = "#1c3f5f"
 LIGHT = "#5b8db8"
@@ -74,6 +76,111 @@ def draw_path() -> None:
     axes[2].set(title="3. spikes of 128 neurons", xlabel="ms", ylabel="neuron")
     axes[3].bar([str(label) for label in proba], list(proba.values()), color=ORANGE)
     axes[3].set(title="4. prediction", ylim=(0, 1))
+
+
+def fruit(n: int) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield rows with two numbers, a truth value, a text and a date."""
+    rng = np.random.default_rng(1)
+    for _ in range(n):
+        colour = ("red", "green", "blue")[rng.integers(3)]
+        x = {
+            "size": rng.normal(1.5, 0.2),
+            "weight": rng.normal(80, 12),
+            "washed": bool(rng.integers(2)),
+            "colour": colour,
+            "picked": datetime(2026, 9, 1),
+        }
+        yield x, "ripe" if colour == "red" else "raw"
+
+
+def draw_inputs() -> None:
+    """Draw the input currents of two rows with numbers, truth values, texts and missing values."""
+    model = LOCOClassifier(seed=1)
+    for x, y in fruit(400):
+        model.learn_one(x, y)
+    names = ["size", "weight", "washed", "picked", "colour"]
+    shown: list[tuple[str, list[Any]]] = [
+        ("a row", [1.72, 65.0, True, datetime(2026, 9, 1), "red"]),
+        ("a row with a missing weight", [1.31, None, False, datetime(2026, 9, 2), "blue"]),
+    ]
+    table = np.array([values for _, values in shown], object)
+    currents = model.encode_array(table, names).reshape(len(shown), -1, 9)
+    # inputs in the order of the model: its features, and after them each text that it has learned
+    inputs = list(model.features)
+    texts = list(dict.fromkeys(x["colour"] for x, _ in fruit(400)))
+    order = [inputs.index(name) for name in names[:-1]]
+    order += [len(inputs) + k for k in range(len(texts))]
+    _, axes = plt.subplots(1, 2, figsize=(7.2, 2.9))
+    for axis, (title, values), own in zip(axes, shown, currents, strict=True):
+        row = dict(zip(names, values, strict=True))
+        ticks = [f"{name} = {row[name]}" for name in ("size", "weight", "washed")]
+        ticks.append(f"picked = {row['picked']:%d %b}")
+        ticks += [f"colour {text}: {'yes' if text == row['colour'] else 'no'}" for text in texts]
+        image = axis.imshow(own[order], aspect="auto", cmap="Blues", vmin=0, vmax=1)
+        axis.set(
+            title=title,
+            xlabel="receptive field, low to high values",
+            yticks=range(len(ticks)),
+            yticklabels=[text.replace("None", "missing") for text in ticks],
+            xticks=range(9),
+            xticklabels=range(1, 10),
+        )
+        axis.hlines(np.arange(len(ticks) - 1) + 0.5, -0.5, 8.5, color="white", linewidth=2)
+        axis.tick_params(length=0)
+        for k in np.flatnonzero(own[order].max(axis=1) == 0):
+            axis.text(4, k, "no current", ha="center", va="center", fontsize=8, color="#555555")
+    plt.colorbar(image, ax=axes, label="input current", shrink=0.8)
+
+
+def draw_joins() -> None:
+    """Draw when rows of one stream and labels of another one are joined by an id."""
+    rows = [
+        (2 * k, Sample({"level": float(k % 3)}, None, k, source="press", id=k)) for k in range(12)
+    ]
+    batches = {7: [0, 2], 13: [1, 7, 5], 21: [3, 4, 8, 9]}  # minute, and the ids of its labels
+    labels = [
+        (at, Labels(ids, ["ok"] * len(ids), at, "laboratory", by_id=True))
+        for at, ids in batches.items()
+    ]
+    clock = 0
+    found: dict[bool, dict[int, int]] = {False: {}, True: {}}  # minute of each id's records
+
+    def stream() -> Iterator[Sample | Labels]:
+        nonlocal clock
+        for clock, event in sorted([*rows, *labels], key=lambda item: item[0]):  # noqa: B007
+            yield event
+
+    engine = StreamEngine(LOCOClassifier(seed=1), stream(), task="classification")
+    engine.on("prediction", lambda record: found["label" in record].update({record["id"]: clock}))
+    engine.run()
+    came = {event.id: at for at, event in rows}
+    told = {k: at for at, ids in batches.items() for k in ids}
+    _, axes = plt.subplots(2, 1, figsize=(7.2, 3.4), sharex=True, height_ratios=(2, 1))
+    for k, at in came.items():
+        is_labelled = k in found[True]
+        axes[0].plot(at, 1, "o", color=BLUE, mfc=BLUE if is_labelled else "white")
+        axes[0].text(at, 1.13, str(k), ha="center", fontsize=8)
+        if is_labelled:
+            color = ORANGE if told[k] < at else LIGHT
+            axes[0].plot([at, told[k]], [1, 0], color=color, linewidth=1)
+    axes[0].plot(list(batches), [0] * len(batches), "s", color=BLUE)
+    for at, ids in batches.items():
+        text = "labels of " + ", ".join(map(str, ids))
+        axes[0].text(at, -0.16, text, ha="center", va="top", fontsize=8)
+    axes[0].set(yticks=[1, 0], yticklabels=["rows, with their id", "labels"], ylim=(-0.45, 1.3))
+    axes[0].spines[["left", "bottom"]].set_visible(False)
+    axes[0].tick_params(length=0)
+    axes[0].plot([], [], color=LIGHT, label="label after its row")
+    axes[0].plot([], [], color=ORANGE, label="label before its row")
+    axes[0].plot([], [], "o", color=BLUE, mfc="white", label="no label so far")
+    axes[0].legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    minutes = np.arange(0, 24)
+    waiting = [
+        sum(at <= minute < found[True].get(k, 99) for k, at in found[False].items())
+        for minute in minutes
+    ]
+    axes[1].step(minutes, waiting, where="post", color=BLUE)
+    axes[1].set(xlabel="time, minutes", ylabel="rows that wait\nfor a label", yticks=[0, 2, 4, 6])
 
 
 def results_of_depth() -> dict[str, list[float]]:

@@ -14,6 +14,8 @@ DOCS = ROOT / "docs"
 EXPLAINED = (
     "when",
     "concepts",
+    "inputs",
+    "joins",
     "parameters",
     "modes",
     "probabilities",
