@@ -7,9 +7,9 @@ from loco_stream.persistence.content import Plain
 
 __all__ = ["GROUP", "HoldOutPlan"]
 
-# Rows learned in one call: few enough that a prediction of held-out rows is hardly late, enough
-# that the call costs little per row.
-GROUP = 32
+# Rows learned in one call: few enough that predictions of held-out rows are hardly late, enough that
+# the call costs little per row. With 32, a run takes a tenth longer.
+GROUP = 64
 
 
 class HoldOutPlan:

@@ -566,12 +566,12 @@ def test_a_model_that_recalls_reveals_the_return_of_a_task_without_errors(cut):
     alarms += recalling(resumed, model, cut, 3000)
     assert [
         (task["task"], task["start"], task["returned"]) for task in resumed.report()["tasks"]
-    ] == [("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2527, True)]
+    ] == [("task 0", 0, False), ("task 1", 1000, False), ("task 0", 2559, True)]
     assert [(alarm.state, alarm.detector, alarm.since, alarm.task) for alarm in alarms] == [
-        ("drift", "recall", 2527, ""),
-        ("return", "recall", 2527, "task 0"),
+        ("drift", "recall", 2559, ""),
+        ("return", "recall", 2559, "task 0"),
     ]
-    assert str(alarms[1]) == "task 0 is back since row 2527, detected at row 2559"
+    assert str(alarms[1]) == "task 0 is back since row 2559, detected at row 2623"
 
 
 def test_recall_of_a_task_that_was_merged_away_is_ignored():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import ClassVar, TypedDict
 
 from loco_stream.metrics.scores.definition import (
@@ -66,6 +67,7 @@ class Hits:
         self.fading_sum = 0.0
         self.fading_weight = 0.0
         self.recent: deque[bool] = deque(maxlen=window)
+        self._window = window
         self._fading = fading
         self._seen: dict[Label, int] = {}  # in order of first sight; scored or not
         self._true: dict[Label, int] = {}
@@ -89,27 +91,19 @@ class Hits:
         rank = self._rank
         true = self._true
         predicted = self._predicted
-        fading = self._fading
         previous = self._previous
         majority = self._majority
         lead = seen[majority] if majority is not None else 0
-        recent = self.recent
+        agreement = self.agreement
+        hits: list[bool] = []
         for y_true, y_pred in zip(labels, predictions, strict=True):
             if y_pred is not None:
-                hit = bool(y_true == y_pred)
-                self.n += 1
-                self.n_correct += hit
+                hits.append(bool(y_true == y_pred))
                 self.n_no_change_correct += bool(y_true == previous)
                 self.n_majority_correct += bool(y_true == majority)
-                if len(recent) == recent.maxlen:
-                    self.n_recent_correct -= recent[0]
-                recent.append(hit)
-                self.n_recent_correct += hit
-                self.fading_sum = fading * self.fading_sum + hit
-                self.fading_weight = fading * self.fading_weight + 1.0
-                self.agreement += predicted.get(y_true, 0)
+                agreement += predicted.get(y_true, 0)
                 true[y_true] = true.get(y_true, 0) + 1
-                self.agreement += true.get(y_pred, 0)
+                agreement += true.get(y_pred, 0)
                 predicted[y_pred] = predicted.get(y_pred, 0) + 1
             count = seen[y_true] = seen.get(y_true, 0) + 1
             place = rank.setdefault(y_true, len(rank))
@@ -119,8 +113,27 @@ class Hits:
                 majority = y_true
                 lead = count
             previous = y_true
+        self.agreement = agreement
+        self._count_hits(hits)
         self._previous = previous
         self._majority = majority
+
+    def _count_hits(self, hits: Sequence[bool]) -> None:
+        """Count predictions in order, each correct or not."""
+        fading = self._fading
+        fading_sum = self.fading_sum
+        fading_weight = self.fading_weight
+        for hit in hits:
+            fading_sum = fading * fading_sum + hit
+            fading_weight = fading * fading_weight + 1.0
+        self.fading_sum = fading_sum
+        self.fading_weight = fading_weight
+        self.n += len(hits)
+        self.n_correct += sum(hits)
+        n_dropped = max(len(self.recent) + len(hits) - self._window, 0)
+        self.n_recent_correct -= sum(islice(self.recent, n_dropped))
+        self.n_recent_correct += sum(hits[-self._window :])
+        self.recent.extend(hits)
 
     def export_state(self) -> State:
         """Return the counters as plain values."""
