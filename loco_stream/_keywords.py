@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-__all__ = ["Explanation", "explains_keywords"]
-
 P = ParamSpec("P")
 Self = TypeVar("Self")
 Explanation: TypeAlias = Callable[[str, str, Sequence[str]], str]

@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = [
-    "LARGEST",
-    "NO_NUMBERS",
-    "is_beyond",
-    "is_number",
-    "masked",
-    "plain",
-    "require_number",
-    "shown",
-    "to_number",
-]
-
 LARGEST = 1e30  # sums of its square over any stream do not overflow
 NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64)  # float() would convert these
 

@@ -16,16 +16,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = [
-    "derive_key",
-    "draw_bits",
-    "kept_draws",
-    "normals",
-    "normals_at",
-    "philox2x32",
-    "uniforms",
-]
-
 Bits: TypeAlias = Any  # uint64, a number or an array
 Draw: TypeAlias = Callable[[int, int, int, int], NDArray[np.float64]]
 _MULTIPLIER = np.uint64(0xD256D193)

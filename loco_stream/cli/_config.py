@@ -20,15 +20,6 @@ from loco_stream._text import did_you_mean, reason_of
 from loco_stream.cli._option_group import given, headings_of
 from loco_stream.errors import ConfigError
 
-__all__ = [
-    "COMMANDS",
-    "ConfiguredCommand",
-    "as_toml",
-    "command_tables",
-    "option_values",
-    "read_config",
-]
-
 COMMANDS = ("run", "serve", "watch", "fleet")
 _PREFIX = "LOCO_STREAM_"
 _PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.decision import Rule
     from loco_stream.persistence.content import Plain
 
-__all__ = [
-    "DecisionChange",
-    "DecisionOptions",
-    "decision_change",
-    "decision_options",
-    "plain_rule",
-    "rule_of_order",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class DecisionOptions:

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators._estimator import LOCOEstimator
     from loco_stream.monitor import TaskMonitor
 
-__all__ = [
-    "EngineRun",
-    "has_checkpoint",
-    "learning_engine",
-    "log_findings",
-    "stored_options",
-    "watching_engine",
-]
-
 
 class EngineRun:
     """One run of an engine over one source.

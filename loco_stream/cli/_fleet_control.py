@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.decision import Rule
     from loco_stream.fleet.runner import FleetRunner
 
-__all__ = ["FleetPorts", "RemoteOperations", "fleet_ports"]
-
 _TIMEOUT = 60.0  # seconds; a merge of many keys takes its time
 
 

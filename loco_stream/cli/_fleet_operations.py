@@ -16,18 +16,6 @@ from loco_stream.cli._option_group import Command, option_group
 if TYPE_CHECKING:
     from loco_stream.fleet.operations import Operations
 
-__all__ = [
-    "changed",
-    "decide",
-    "evict",
-    "export",
-    "forecast",
-    "merge",
-    "reset",
-    "status",
-    "worst",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class _Where:

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from loco_stream.fleet.runner import FleetReport
     from loco_stream.monitor import TaskMonitor
 
-__all__ = ["command"]
-
 # Options that act on the rows, or on what the process knows of them.
 _OF_ROWS = (
     "sinks",

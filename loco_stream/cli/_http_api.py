@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from loco_stream.connectors._base.fields import FieldRoles
     from loco_stream.stream import Source
 
-__all__ = ["http_api"]
-
 
 def _fields(query: str) -> FieldRoles:
     """Return the roles of columns in the options of the address."""

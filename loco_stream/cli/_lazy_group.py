@@ -9,8 +9,6 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["LazyGroup"]
-
 
 class LazyGroup(click.Group):
     """A click group that finds its commands in a table ``name -> "module:command"``.

@@ -9,8 +9,6 @@ import click
 from loco_stream.cli._option_group import flag, option_group, typed
 from loco_stream.errors import ConfigError
 
-__all__ = ["NetworkOptions", "network_options"]
-
 _LOOPBACK = ("127.0.0.1", "localhost")
 
 

@@ -13,17 +13,6 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = [
-    "Command",
-    "checked_by",
-    "flag",
-    "given",
-    "headings_of",
-    "option_group",
-    "typed",
-    "with_stored",
-]
-
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 _HEADINGS = "option_headings"  # attribute of a command's function

@@ -28,17 +28,6 @@ if TYPE_CHECKING:
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
 
-__all__ = [
-    "LearningOptions",
-    "ScoreOptions",
-    "SourceOptions",
-    "StateOptions",
-    "model_options",
-    "score_options",
-    "source_options",
-    "state_options",
-]
-
 _AT_PRECISION = 0.9  # that of `metrics.ranking`, which imports numpy
 
 

@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
 
-__all__ = [
-    "Parameter",
-    "build_model",
-    "check_settings",
-    "complete_setting",
-    "parameters",
-    "parse_settings",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:

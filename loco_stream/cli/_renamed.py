@@ -8,8 +8,6 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["REMOVED_COMMANDS", "refuse_option"]
-
 REMOVED_COMMANDS = {
     "dashboard": "`loco-stream run SOURCE --dashboard --stay`, or `loco-stream serve --dashboard`",
     "bench": "`python -m benchmarks NAME`, in a checkout of the repository",

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.latency import LatencyHistogram
     from loco_stream.stream import Source
 
-__all__ = ["ANSWER_SECONDS", "ServiceState"]
-
 _TICK = 0.1  # seconds between two looks whether the engine has ended
 ANSWER_SECONDS = 30.0  # seconds; a rule is stored in a checkpoint
 

@@ -13,8 +13,6 @@ import click
 
 from loco_stream.cli._logging import report_error
 
-__all__ = ["EndedEarly", "Interrupt", "SignalHandler", "stop_on_signal"]
-
 
 class Stoppable(Protocol):
     """An engine or a fleet runner."""

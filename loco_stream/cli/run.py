@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.report import Report
     from loco_stream.stream import Source
 
-__all__ = ["RunOptions", "command", "run_and_report", "run_options"]
-
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:

@@ -16,8 +16,6 @@ import msgspec
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["ComparedRuns"]
-
 _TIMEOUT = 3.0  # seconds without a byte
 _ANSWER_SECONDS = 6.0  # longest time of an answer, also of headers that come byte by byte
 _MAX_BYTES = 16_000_000

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.watching import Watcher
     from loco_stream.options import AdvancedOptions
 
-__all__ = ["EngineFrames", "Point", "score_columns"]
-
 Point: TypeAlias = list[float | None]
 Frame: TypeAlias = dict[str, Any]  # fields by name, in values that JSON can hold
 

@@ -10,8 +10,6 @@ import msgspec
 
 from loco_stream.metrics.curve import Curve
 
-__all__ = ["FrameBuffer"]
-
 _POINTS = 2048  # points of the course: more than a wide page has pixels
 
 

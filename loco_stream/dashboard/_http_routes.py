@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.forecasting import ForecastAdapter
 
-__all__ = ["http_app"]
-
 MAX_BYTES = 1 << 20  # of a body, as sent and unpacked
 MAX_ROWS = 256  # of a request, and labels of one
 MAX_RULES = 1024  # entries of a decision; each is a step of every prediction

@@ -32,8 +32,6 @@ from loco_stream.engine.prometheus import shown_token
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["STATIC", "OpenPages", "RequireToken", "SecurityHeaders", "page_app"]
-
 STATIC = Path(__file__).parent / "static"
 _PERIOD = 0.05  # seconds between two reads of the buffer: at most 20 frames per second
 _KEEP_ALIVE = 200  # reads without a frame after which a comment shows that both sides are there

@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-__all__ = [
-    "LOOPBACK",
-    "ServerThread",
-    "accepted_hosts",
-    "forecast_steps",
-    "listen",
-    "missing_extra",
-    "uvicorn_server",
-]
-
 LOOPBACK = ("127.0.0.1", "localhost")
 _START_SECONDS = 10.0  # a page that starts more slowly still comes up
 

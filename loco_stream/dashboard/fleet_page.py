@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from loco_stream.fleet.runner import FleetRunner
 
-__all__ = ["FleetPage"]
-
 _TIMEOUT = 10.0  # seconds until the runner has answered a query
 
 

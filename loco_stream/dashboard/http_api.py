@@ -18,8 +18,6 @@ from loco_stream.dashboard._service import Service
 from loco_stream.engine.inbox import Inbox
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["HttpApi"]
-
 _CONNECTIONS = 64  # further ones receive 503
 _HEADER_SECONDS = 5.0  # that the head of a request may take
 

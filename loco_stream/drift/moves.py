@@ -11,8 +11,6 @@ from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import CheckpointError
 
-__all__ = ["FeatureMoves"]
-
 USUAL_RATE = 1e-3  # of the usual level, once a thousand values are known
 RECENT_RATE = 1.0 / 30.0
 WARM_UP = 100  # values of a feature before it is judged

@@ -6,16 +6,6 @@ import math
 
 from loco_stream._compiler.jit import entry, kernel
 
-__all__ = [
-    "CLIP",
-    "FRESH_TEST",
-    "HORIZON",
-    "LEVEL_SIZE",
-    "RESTART",
-    "WARM_UP",
-    "observe",
-]
-
 # Rows in the running statistics: long compared with the delay of an alarm, short with a season.
 HORIZON = 1000.0
 WARM_UP = 100  # rows before the statistics are good enough for an alarm

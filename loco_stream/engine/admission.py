@@ -14,8 +14,6 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["Admission", "NameBounds"]
-
 _KIND = "more names than allowed"
 
 

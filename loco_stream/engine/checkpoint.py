@@ -16,9 +16,7 @@ from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence.content import Array, Saved, State
-from loco_stream.persistence.files import make_folder
-
-__all__ = ["KEPT", "CheckpointFolder", "CheckpointWriter", "foreign_files", "newest"]
+from loco_stream.persistence.files import atomic_write, make_folder
 
 KEPT = 3
 
@@ -87,7 +85,7 @@ class CheckpointFolder:
     def set_aside(self, commit: int, record: bytes) -> Path:
         """Keep a commit that cannot be learned in a file of its own, in the format of the log."""
         path = self.path / f"commit-{commit:012d}.refused"
-        persist.atomic_write(path, record, mode=0o600)
+        atomic_write(path, record, mode=0o600)
         return path
 
     def set_aside_commits(self) -> set[int]:

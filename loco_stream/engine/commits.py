@@ -28,8 +28,6 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.content import Config, Saved, State
 from loco_stream.stream import Block, Event, Position
 
-__all__ = ["CommitPipeline", "Cursor", "StoreOptions"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -47,8 +47,6 @@ from loco_stream.persistence.content import Saved, State, without_prefix
 from loco_stream.records import Record
 from loco_stream.stream import Event, Position, Sink, Source
 
-__all__ = ["StreamEngine", "check_restorable"]
-
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
 Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]

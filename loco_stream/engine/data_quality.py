@@ -17,8 +17,6 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Source
 
-__all__ = ["DataQuality"]
-
 Counts: TypeAlias = dict[Hashable, int]
 
 _MAX_NAMES = 4096  # features counted by name: as many as a model may have

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from loco_stream.errors import SourceError
 from loco_stream.persistence.content import Plain, State
 
-__all__ = ["MAX_PER_CLIENT", "MAX_SOURCES", "Deduplicator"]
-
 MAX_SOURCES = 256
 MAX_PER_CLIENT = 64  # sources of one client: nobody can use up the names of all
 _MAX_RANGES = 64  # of row numbers without a gap, per source

@@ -28,8 +28,6 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["EventHandler"]
-
 Table: TypeAlias = NDArray[np.float32]
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 

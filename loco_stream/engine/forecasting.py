@@ -27,8 +27,6 @@ from loco_stream.stream import Block
 if TYPE_CHECKING:
     from loco_stream.estimators.forecaster import LOCOForecaster
 
-__all__ = ["ForecastAdapter", "HorizonScores", "is_forecaster", "step_scores"]
-
 Float64: TypeAlias = NDArray[np.float64]
 
 COVERAGE = 0.9

@@ -21,16 +21,6 @@ from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
 
-__all__ = [
-    "Inbox",
-    "InboxClosedError",
-    "InboxFullError",
-    "InboxOnly",
-    "InboxRow",
-    "InboxSource",
-    "RowResult",
-]
-
 _MAX_ROWS = 4096
 _MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
 _TICK = 0.05

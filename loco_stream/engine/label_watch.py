@@ -12,8 +12,6 @@ from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample, Source
 
-__all__ = ["LabelWatch", "labels_in"]
-
 _log = logging.getLogger(__name__)
 
 PATIENCE_ROWS = 1000

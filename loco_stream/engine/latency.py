@@ -6,8 +6,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["LatencyHistogram", "RecentLatency"]
-
 _STEPS = 16  # buckets per octave: a quantile is off by at most 2.2 %
 _OCTAVES = 31  # from 0.1 us to 214 s
 _FLOOR_US = 0.1

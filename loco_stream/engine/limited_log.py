@@ -7,8 +7,6 @@ import time
 
 from loco_stream.monitor.alarm import Alarm
 
-__all__ = ["AlarmLines", "LimitedLog"]
-
 _SECONDS = 10.0
 _QUIET_ROWS = 500
 

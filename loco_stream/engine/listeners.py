@@ -13,8 +13,6 @@ from loco_stream.monitor.alarm import Alarm
 from loco_stream.records import KINDS, of_alarm, of_prediction, of_report
 from loco_stream.stream import Prediction, Predictions, Record, Sink
 
-__all__ = ["Listeners"]
-
 _log = logging.getLogger(__name__)
 
 Callback = Callable[[Record], object]

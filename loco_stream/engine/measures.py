@@ -16,8 +16,6 @@ from loco_stream.metrics.scores import charted
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["RunMeasures", "curve_scores"]
-
 Label: TypeAlias = Any
 
 

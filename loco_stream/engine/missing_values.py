@@ -16,8 +16,6 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import NO_NUMBERS, plain, shown, to_number
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["MissingValues"]
-
 _AS_IT_IS = (int, float, *NO_NUMBERS)  # `plain` would turn a date of numpy into an integer
 
 

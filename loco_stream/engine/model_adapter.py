@@ -18,17 +18,6 @@ from loco_stream.estimators.tickets import Ticket
 from loco_stream.numbers import plain
 from loco_stream.stream import Block
 
-__all__ = [
-    "BlockPredictions",
-    "ModelAdapter",
-    "Outcome",
-    "RowPrediction",
-    "joined",
-    "last_step",
-    "task_of",
-    "without_details",
-]
-
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Table: TypeAlias = NDArray[np.float32]
 Interval: TypeAlias = tuple[float, float] | None

@@ -18,8 +18,6 @@ from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import Config, Plain, State
 
-__all__ = ["PendingRow", "PendingRows"]
-
 _limited = LimitedLog(logging.getLogger(__name__))
 
 Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq

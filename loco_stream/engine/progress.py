@@ -18,8 +18,6 @@ from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
 from loco_stream.stream import Source
 
-__all__ = ["Countdown", "line", "watch"]
-
 _ALARM_SECONDS = 0.2  # between two checks for an alarm
 _COUNTS = (
     ("n_pending", "waiting for labels"),

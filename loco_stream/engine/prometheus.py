@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-__all__ = ["SCHEMES", "serve_collector", "serve_metrics", "shown_token"]
-
 Request: TypeAlias = Any  # a socket, as socketserver passes it
 Address: TypeAlias = Any
 Family: TypeAlias = Any  # a metric family of prometheus_client

@@ -16,8 +16,6 @@ from loco_stream.engine.source_reader import n_rows
 from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, Sample
 
-__all__ = ["FILE", "MAX_BYTES", "Quarantine"]
-
 FILE = "quarantine.jsonl"
 MAX_BYTES = 16 << 20  # a stream of bad rows must not fill the disk
 _MAX_VALUES = 64  # values of a row that are written

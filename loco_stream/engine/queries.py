@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 from loco_stream.errors import SourceError
 
-__all__ = ["Query", "RunnerQueries"]
-
 _MAX_WAITING = 32
 
 Query: TypeAlias = Callable[[Any], object]

@@ -13,8 +13,6 @@ from loco_stream.persistence.content import State
 if TYPE_CHECKING:
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["PREFIX", "Point", "Reading", "Watched", "readings"]
-
 PREFIX = "loco_"
 _LABELS = {
     "parts": ("what",),

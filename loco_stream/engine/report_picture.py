@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "image"]
-
 _AXES = {
     "regression": "mean absolute error (units of the label)",
     TARGETS: "mean absolute error, mean over the targets",

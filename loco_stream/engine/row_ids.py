@@ -12,8 +12,6 @@ from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.row import Label
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["COUNTERS", "RowIds", "id_text"]
-
 _limited = LimitedLog(logging.getLogger(__name__))
 
 Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq

@@ -23,8 +23,6 @@ from loco_stream.engine.unused_log import UnusedLog
 from loco_stream.errors import InputError, SourceError
 from loco_stream.stream import Block, Event, Labels, Position, Sample, Schema, Source
 
-__all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
-
 Commit: TypeAlias = tuple[Sequence[Event], Position]
 
 # Keys of a saved position that has side state.

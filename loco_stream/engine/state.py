@@ -19,15 +19,6 @@ from loco_stream.persistence.content import (
 )
 from loco_stream.persistence.format import digest
 
-__all__ = [
-    "export_model",
-    "export_trainer",
-    "model_of",
-    "restore_model",
-    "restore_trainer",
-    "state_sha256",
-]
-
 Model: TypeAlias = Any
 
 

@@ -24,8 +24,6 @@ from loco_stream.persistence.content import Config, State
 from loco_stream.records import of_status
 from loco_stream.stream import Source
 
-__all__ = ["StatusBoard"]
-
 _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
 _FILLED_COLUMNS = 5  # with a sentence of their own

@@ -16,8 +16,6 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.content import Array, Config, Saved, State
 from loco_stream.stream import Event
 
-__all__ = ["Store"]
-
 _CHECKPOINT_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
 

@@ -12,8 +12,6 @@ from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, n_rows
 from loco_stream.stream import PredictRequest
 
-__all__ = ["find_task", "task_of_labels"]
-
 
 def find_task(
     reader: SourceReader,

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["Telemetry"]
-
 _NAME = "loco-stream"
 _SECONDS = 10.0  # between two exports of metrics
 _TIMEOUT = 5.0  # seconds that a collector may take

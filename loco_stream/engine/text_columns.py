@@ -21,8 +21,6 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
-__all__ = ["TextColumns"]
-
 _log = logging.getLogger(__name__)
 
 _ROWS = 50  # with a text, after which a column is judged

@@ -30,8 +30,6 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
 
-__all__ = ["ScoredRow", "Trainer"]
-
 _log = logging.getLogger(__name__)
 _limited = LimitedLog(_log)
 

@@ -7,8 +7,6 @@ import time
 
 from loco_stream.stream import Source
 
-__all__ = ["MALFORMED", "UnusedLog"]
-
 _log = logging.getLogger(__name__)
 
 MALFORMED = ("malformed", "rejected")

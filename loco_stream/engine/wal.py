@@ -27,8 +27,6 @@ from pathlib import Path
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.files import atomic_write
 
-__all__ = ["DURABILITY", "WriteAheadLog", "pack_record", "parse_durability"]
-
 _HEAD = struct.Struct("<4sIIQ")
 _MAGIC = b"LREC"
 _MAX_PAYLOAD = 1 << 30

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators._detector_core import RowResults
     from loco_stream.estimators.detector import LOCODetector
 
-__all__ = ["UNUSUAL", "DetectorAdapter", "Watcher", "is_detector"]
-
 UNUSUAL = 2.0  # onset score from which a row is unusual: 1 in 100 is
 
 _log = logging.getLogger(__name__)

@@ -11,8 +11,6 @@ from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators.inputs.categories import first_rows, text_columns
 from loco_stream.estimators.inputs.tables import Table
 
-__all__ = ["learn_table", "predict_table"]
-
 _STRETCH = 4096  # rows with texts that are widened at a time
 _NO_PROBA = np.zeros((0, 0))
 

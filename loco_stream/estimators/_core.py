@@ -44,8 +44,6 @@ from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config, restoring
 
-__all__ = ["Float64", "ModelCore", "OneRow"]
-
 Float64 = NDArray[np.float64]
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)

@@ -23,8 +23,6 @@ from loco_stream.novelty.step import Found, Rows, run
 from loco_stream.numbers import LARGEST, is_beyond, to_number
 from loco_stream.persistence.content import State, restoring
 
-__all__ = ["Cells", "DetectorCore", "RowResults"]
-
 Float64 = NDArray[np.float64]
 _FLOAT = {float}
 _MAX_LENGTH = 256  # characters by which a text is known

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
 from loco_stream.persistence.content import restoring
 
-__all__ = ["LOCOEstimator"]
-
-
 _PREDICTION = "prediction"  # name of a series, where series need one
 
 

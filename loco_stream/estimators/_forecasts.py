@@ -14,8 +14,6 @@ from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.options import AdvancedOptions
 from loco_stream.persistence.content import with_prefix, without_prefix
 
-__all__ = ["MOST_FORECAST", "ColumnForecasts"]
-
 Float64 = NDArray[np.float64]
 
 MOST_FORECAST = 64  # columns with a forecast; of later ones the last value is expected again

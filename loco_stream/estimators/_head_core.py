@@ -28,8 +28,6 @@ from loco_stream.learner.targets.kernel_args import HeadKernelArgs
 from loco_stream.learner.targets.state import TargetState, allocate_target_scratch
 from loco_stream.options import ModelOptions
 
-__all__ = ["HeadCore"]
-
 _OBSERVED = np.zeros((1, 0))
 
 

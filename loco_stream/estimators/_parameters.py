@@ -11,16 +11,6 @@ from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
 
-__all__ = [
-    "MOVED",
-    "REMOVED",
-    "GetSetParams",
-    "check_advanced",
-    "check_settable",
-    "explains_parameters",
-    "fixed_parameter",
-]
-
 MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
 REMOVED = {
     "antithetic": "pairs of opposite perturbations gained nothing",

@@ -8,8 +8,6 @@ from typing import Any
 from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.numbers import shown
 
-__all__ = ["check_classes", "check_names", "check_width"]
-
 
 def check_names(what: str, names: Any) -> list[Hashable]:
     """Return a list of distinct feature names or classes.

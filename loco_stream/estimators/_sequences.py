@@ -17,8 +17,6 @@ from loco_stream.estimators.inputs.row_times import row_times, row_times_at
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.learner.readout import sequences
 
-__all__ = ["learn", "pooled", "predict"]
-
 
 def learn(
     core: ModelCore,

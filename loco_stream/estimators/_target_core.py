@@ -37,8 +37,6 @@ from loco_stream.numbers import shown
 from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config
 
-__all__ = ["TargetCore"]
-
 
 class TargetCore(ModelCore):
     """A model core whose outputs are named targets, each a number.

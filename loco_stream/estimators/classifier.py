@@ -26,8 +26,6 @@ from loco_stream.learner.readout.snapshots import CURRENT, FIRST
 from loco_stream.options import DEFAULTS, AdvancedOptions
 from loco_stream.persistence.content import Array, Arrays, Config, State, restoring
 
-__all__ = ["LOCOClassifier"]
-
 
 class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     """Spiking network that learns a classification stream row by row and forgets little.

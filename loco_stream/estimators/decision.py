@@ -14,8 +14,6 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import is_number, plain
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Costs", "Decision", "Rule", "labels_of", "rule_of", "shown_rule"]
-
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
 Key = TypeVar("Key", bound=Hashable)
 

@@ -27,8 +27,6 @@ from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
 
-__all__ = ["LOCOMultiTargetRegressor"]
-
 # Other values read the weights of one combined output, and here each target has its own.
 _ALLOWED = {
     "credit": ("mirror",),

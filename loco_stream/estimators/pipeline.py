@@ -24,16 +24,6 @@ from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
 from loco_stream.persistence.content import State, restoring
 
-__all__ = [
-    "ESTIMATORS",
-    "STEPS",
-    "Step",
-    "described",
-    "export_pipeline",
-    "is_pipeline",
-    "restore_pipeline",
-]
-
 Plain = dict[str, Any]
 Values = list[Any]
 Arrays = dict[str, NDArray[Any]]

@@ -23,8 +23,6 @@ from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import require_number, shown
 from loco_stream.options import DEFAULTS, AdvancedOptions
 
-__all__ = ["LOCORegressor", "coverage_level"]
-
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     """Spiking network that learns to predict a number row by row; see `LOCOClassifier`.

@@ -13,8 +13,6 @@ from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
-
 Names: TypeAlias = Iterable[Hashable] | None
 KeyReport: TypeAlias = dict[str, Any]
 

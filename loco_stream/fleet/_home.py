@@ -31,16 +31,6 @@ from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
-__all__ = [
-    "FleetHome",
-    "Settings",
-    "load_template",
-    "model_factory",
-    "opening",
-    "stored_settings",
-    "stored_share",
-]
-
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 
 _TEMPLATES = " or ".join(estimator.__name__ for estimator in get_args(Template))

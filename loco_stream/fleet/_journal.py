@@ -22,8 +22,6 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["BASE", "FENCE", "RELEASE", "Entry", "FencedError", "Journal"]
-
 BASE = "base"
 FENCE = "fence"
 RELEASE = "release"

@@ -14,8 +14,6 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
 from loco_stream.fleet._rows import Key, KeyRows
 
-__all__ = ["KeyGroup"]
-
 
 class KeyGroup:
     """One directory, which one process at a time works in.

@@ -33,8 +33,6 @@ from loco_stream.persistence.content import State
 from loco_stream.persistence.format import encode_plain
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample, Source
 
-__all__ = ["KeyRouter", "check_feature"]
-
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
 # inputs, label, epoch and seq, what the prediction repeats, and the time that its model gets

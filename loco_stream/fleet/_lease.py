@@ -11,8 +11,6 @@ import threading
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._object_store import ObjectStore
 
-__all__ = ["Lease"]
-
 _FOLDER = "leases"
 _OLD = 3600.0  # seconds
 

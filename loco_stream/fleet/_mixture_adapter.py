@@ -20,8 +20,6 @@ from loco_stream.fleet._rows import Table
 from loco_stream.fleet.sharing import Mixture, SharedModel, chosen, probas
 from loco_stream.stream import Block
 
-__all__ = ["MixtureAdapter"]
-
 
 class MixtureAdapter(ModelAdapter):
     """Predicts with the mixture of a key's own model and the shared one.

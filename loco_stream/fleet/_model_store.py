@@ -15,8 +15,6 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._rows import Key
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["ModelStore"]
-
 # The names of tables and columns are part of the file format. The index lists the keys without a
 # look at the models, which take a hundred kilobytes each.
 _TABLES = """

@@ -15,8 +15,6 @@ from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["ObjectGroup", "group_journal"]
-
 _ROWS = "rows"
 _REFUSED = "refused"
 _SEGMENT_BYTES = 16 << 20

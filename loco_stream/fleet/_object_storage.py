@@ -15,8 +15,6 @@ from loco_stream.fleet._object_group import ObjectGroup, group_journal
 from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["ObjectStorage"]
-
 _TEMPLATE = "template.loco"
 _SLACK = 3.0  # seconds; the store's clock shows whole seconds
 _POLL = 0.3  # seconds

@@ -20,8 +20,6 @@ except ImportError as error:
         "a fleet in an object store needs obstore: pip install 'loco-stream[objects]'"
     ) from error
 
-__all__ = ["ObjectStore"]
-
 T = TypeVar("T")
 _Store: TypeAlias = Any  # a store of obstore
 _Missing = (exceptions.NotFoundError, FileNotFoundError)

@@ -26,8 +26,6 @@ from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["RayBackend", "connect"]
-
 # messages in flight per worker: they keep it busy while the driver waits for another worker
 _IN_FLIGHT = 4
 # messages from which on a worker counts as busy; blocks are then joined, because a call costs more

@@ -16,8 +16,6 @@ from loco_stream.fleet._shard import Shard, ShardOptions
 from loco_stream.fleet._storage import open_storage
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["RayWorker"]
-
 
 class RayWorker:
     """A Ray actor; its methods take and return encoded plain values.

@@ -16,8 +16,6 @@ from loco_stream.fleet._rows import Key, Matrix, Outputs
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.stream import Block, Event, PredictRequest
 
-__all__ = ["Replies"]
-
 _Reply: TypeAlias = tuple[Matrix, Outputs]  # values of each row, and the classes of the columns
 
 

@@ -21,35 +21,6 @@ from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = [
-    "DECIDE",
-    "LABELS",
-    "LEARN",
-    "OBSERVE",
-    "RESET",
-    "Ahead",
-    "Key",
-    "KeyRows",
-    "Label",
-    "LabelsLike",
-    "Matrix",
-    "Outputs",
-    "RowInfo",
-    "Table",
-    "TableLike",
-    "TimesLike",
-    "Values",
-    "as_range",
-    "check_key",
-    "decision_entry",
-    "group_of",
-    "make_rows",
-    "read_rows",
-    "read_targets",
-    "read_times",
-    "reset_of",
-]
-
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
 Matrix: TypeAlias = NDArray[Any]

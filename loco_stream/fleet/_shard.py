@@ -32,8 +32,6 @@ from loco_stream.fleet.keyed_model import KeyedForecaster, KeyedModel, ModelFact
 from loco_stream.persistence.content import Plain
 from loco_stream.records import Record
 
-__all__ = ["LearnResult", "Shard", "ShardOptions", "parse_sync"]
-
 _CHECKPOINT_SECONDS = 60.0
 _LOCK_TIMEOUT = 30.0  # seconds until the previous owner of a group has released its lock
 

@@ -17,8 +17,6 @@ from loco_stream.fleet._key_group import KeyGroup
 from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.files import atomic_write
 
-__all__ = ["DirectoryStorage", "Group", "Location", "Storage", "open_storage"]
-
 Location: TypeAlias = str | os.PathLike[str]
 
 _HEADER = "fleet.json"

@@ -43,8 +43,6 @@ from loco_stream.fleet.sharing import PRIOR, START, PoolSchedule, pool
 from loco_stream.monitor import TaskMonitor
 from loco_stream.numbers import plain, to_number
 
-__all__ = ["Fleet"]
-
 _POOLED_KEYS = 200
 _NO_KEY = "\0"  # stands for a question without a key: no device has this name
 

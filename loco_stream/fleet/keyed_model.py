@@ -53,8 +53,6 @@ from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.records import Record, of_alarm
 from loco_stream.stream import Block
 
-__all__ = ["KeyedForecaster", "KeyedModel", "ModelFactory", "Template"]
-
 Template: TypeAlias = (
     LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | LOCOForecaster
 )

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from loco_stream.errors import ConfigError
 from loco_stream.fleet._rows import LABELS, Key, KeyRows
 
-__all__ = ["KeyLimits"]
-
 _MAX_BUCKETS = 100_000  # keys whose rate is remembered; a full bucket needs no memory
 
 

@@ -17,8 +17,6 @@ from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.experts import EXPERTS, Merge
 from loco_stream.learner.readout.experts.least_squares import LASTING_LEAK
 
-__all__ = ["merge"]
-
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")
 Arrays = dict[str, NDArray[Any]]

@@ -14,8 +14,6 @@ from loco_stream.engine.readings import Point
 if TYPE_CHECKING:
     from loco_stream.fleet.runner import FleetRunner
 
-__all__ = ["FleetMetrics"]
-
 _SECONDS = 5.0  # between two snapshots
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 _ALARMS = "n_alarms"

@@ -15,8 +15,6 @@ from loco_stream.fleet._rows import Key
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.persistence.format import to_bytes
 
-__all__ = ["FleetOperations", "Operations", "open_fleet"]
-
 _MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
 
 

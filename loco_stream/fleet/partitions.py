@@ -32,8 +32,6 @@ from loco_stream.fleet.limits import KeyLimits
 from loco_stream.fleet.runner import FleetReport, FleetRunner
 from loco_stream.monitor import TaskMonitor
 
-__all__ = ["PartitionOptions", "PartitionedFleet"]
-
 _Ray: TypeAlias = Any
 
 _PLACEHOLDER = "{partition}"

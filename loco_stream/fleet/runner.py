@@ -34,8 +34,6 @@ from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Position, Prediction, Sample, Sink
 
-__all__ = ["FleetReport", "FleetRunner"]
-
 FleetReport: TypeAlias = dict[str, Any]
 
 _ACK_SECONDS = 0.5  # longest time until learned rows are made durable and acknowledged

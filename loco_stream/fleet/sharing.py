@@ -28,19 +28,6 @@ from loco_stream.estimators.decision import Decision
 from loco_stream.fleet._rows import Label, Outputs, Table
 from loco_stream.fleet.merging import merge
 
-__all__ = [
-    "MODES",
-    "NONE",
-    "PRIOR",
-    "START",
-    "Mixture",
-    "PoolSchedule",
-    "SharedModel",
-    "blank_of",
-    "check_template",
-    "pool",
-]
-
 _Probas: TypeAlias = NDArray[np.float64]
 
 NONE = "none"

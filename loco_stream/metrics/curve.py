@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-__all__ = ["Curve"]
-
 Point: TypeAlias = Sequence[Any]  # begins with its position in the stream
 
 

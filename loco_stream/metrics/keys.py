@@ -12,8 +12,6 @@ from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream.metrics.scores import SCORES
 from loco_stream.metrics.scores.definition import ReportKey
 
-__all__ = ["KEYS", "ReportKey", "keys_for", "markdown", "problem_of"]
-
 # fmt: off
 _OTHERS = (
     ReportKey("n_rows", "rows processed, with and without a label", "rows", "rows", "counter"),

@@ -13,8 +13,6 @@ from loco_stream.metrics.scores.confusion import Confusion
 from loco_stream.metrics.scores.definition import Interval, Label, ScoredRows, State, Tally
 from loco_stream.metrics.scores.targets import Targets
 
-__all__ = ["Prequential"]
-
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 
-__all__ = ["PRECISION", "Ranking"]
-
 PRECISION = 0.9  # at which the recall is reported by default
 
 _BINS = 512

@@ -14,8 +14,6 @@ from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Array, Arrays, Config, State
 from loco_stream.rng import uniforms
 
-__all__ = ["HeldRow", "HoldOut", "Predictor", "UniformDraws", "predict"]
-
 Label: TypeAlias = Any  # a class label, or a number in regression
 
 _BLOCK = 256  # numbers drawn at once

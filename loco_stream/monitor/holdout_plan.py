@@ -5,8 +5,6 @@ from __future__ import annotations
 from loco_stream.monitor.holdout import HoldOut, UniformDraws
 from loco_stream.persistence.content import Plain
 
-__all__ = ["GROUP", "HoldOutPlan"]
-
 # Rows learned in one call: few enough that a prediction of held-out rows is hardly late, enough
 # that the call costs little per row.
 GROUP = 32

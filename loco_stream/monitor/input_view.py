@@ -16,8 +16,6 @@ from loco_stream.monitor.signature import InputScale, Label, sampled_columns
 from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Array, Arrays, with_prefix, without_prefix
 
-__all__ = ["InputView"]
-
 
 class InputView:
     """Numeric inputs with the width of the first row; features that appear later are ignored.

@@ -8,8 +8,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ProtectedDirections"]
-
 Matrix: TypeAlias = NDArray[np.float64]
 
 

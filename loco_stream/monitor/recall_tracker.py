@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.persistence.content import Plain
 
-__all__ = ["RecallTracker"]
-
 PATIENCE = 20  # rows for which a snapshot of another task must stay active before it is a return
 _MOST = 16  # snapshots whose task is remembered: four times what a model keeps
 

@@ -11,8 +11,6 @@ from loco_stream.monitor.matrix import Matrix
 from loco_stream.monitor.segment import RETURN, Segment
 from loco_stream.monitor.signature import InputScale
 
-__all__ = ["RecurrenceTracker"]
-
 Label: TypeAlias = Any
 
 

@@ -8,8 +8,6 @@ from loco_stream.monitor.settings import MonitorSettings
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["Rescoring"]
-
 _BATCH = 8  # rows predicted in one call
 
 

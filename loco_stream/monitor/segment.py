@@ -11,8 +11,6 @@ from loco_stream.monitor.signature import Signature
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Array, Arrays, Config, State
 
-__all__ = ["EARLY", "RETURN", "Segment"]
-
 EARLY = 20  # scored rows that stand for the accuracy before training
 RETURN = 100  # scored rows in which a returning task is recognised
 _SAVED = (

@@ -12,8 +12,6 @@ from typing import Any
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import Config
 
-__all__ = ["MonitorSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:

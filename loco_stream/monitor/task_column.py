@@ -9,8 +9,6 @@ from loco_stream._text import did_you_mean, listed
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["TaskColumn"]
-
 Value: TypeAlias = Any  # of a feature
 
 

@@ -24,8 +24,6 @@ from loco_stream.persistence.content import (
     without_prefix,
 )
 
-__all__ = ["Timeline"]
-
 _END = 200  # scored rows that give the accuracy at the end of a segment
 # Rows of a block that waits before a signature takes it, at most two blocks.
 _BLOCK = 50

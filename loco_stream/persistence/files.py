@@ -15,8 +15,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["atomic_write", "check_place", "make_folder", "sync_folder"]
-
 _REFUSED = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder; name a file"),
     stat.S_IFBLK: (errno.EINVAL, "it is a disk; name a file"),

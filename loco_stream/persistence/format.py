@@ -30,23 +30,8 @@ import numpy as np
 from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.content import Array, Arrays, Plain, Saved, State
-from loco_stream.persistence.files import atomic_write, sync_folder
+from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.migrations import VERSION, check_version, migrate
-
-__all__ = [
-    "MAX_BYTES",
-    "VERSION",
-    "Saved",
-    "atomic_write",
-    "decode_plain",
-    "digest",
-    "encode_plain",
-    "from_bytes",
-    "read",
-    "sync_folder",
-    "to_bytes",
-    "write",
-]
 
 MAX_BYTES = 2**32  # largest file that is read unless the caller allows more
 _MAGIC = b"LOCOFILE"

@@ -13,18 +13,6 @@ from functools import partial
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.content import Array, Saved, with_prefix, without_prefix
 
-__all__ = [
-    "Migration",
-    "add_array",
-    "drop_arrays",
-    "in_checkpoints",
-    "in_models",
-    "in_order",
-    "refuse",
-    "rename_arrays",
-    "split_array",
-]
-
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
 _MODELS = ("LOCOClassifier", "LOCORegressor")

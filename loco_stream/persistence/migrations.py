@@ -15,8 +15,6 @@ from loco_stream.persistence.version_2.command import settings
 from loco_stream.persistence.version_2.engine import CHECKPOINTS
 from loco_stream.persistence.version_2.models import MODELS
 
-__all__ = ["MIGRATIONS", "VERSION", "Migration", "Saved", "check_version", "migrate", "refuse"]
-
 VERSION = 3  # of the files that this release writes: 1 release 0.1, 2 release 0.2, 3 release 0.3
 
 MIGRATIONS: Mapping[int, Migration] = {

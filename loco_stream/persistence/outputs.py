@@ -10,8 +10,6 @@ from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.files import check_place
 
-__all__ = ["check_folder", "check_output", "check_picture"]
-
 _PICTURES = (".png", ".svg", ".pdf")
 
 

@@ -25,8 +25,6 @@ from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons.definition import Records
 from loco_stream.simulator.alignment import aligned
 
-__all__ = ["END", "Connections", "Triplets", "connect", "delay_of", "weight_of"]
-
 # First connection and kind of a group; the wide one from 2 ** 32 connections on.
 GROUP = struct_dtype(first="u4", kind="u4")
 WIDE_GROUP = struct_dtype(first="u8", kind="u8")

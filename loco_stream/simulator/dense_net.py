@@ -23,8 +23,6 @@ from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.membranes import state_at
 from loco_stream.simulator.net import Spikes, UnderWay
 
-__all__ = ["DenseNet", "SampleSpikes"]
-
 _FIRST_ROOM = 16  # spikes per neuron; doubled where it does not suffice
 _FIRST_TIMES = 64  # distinct times; doubled as well
 

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Readout", "traces"]
-
 
 class Readout(NamedTuple):
     """Scores of classes: traces @ weights + bias; the class with the highest score is predicted.

@@ -24,8 +24,6 @@ from loco_stream.neurons.operations import (
 )
 from loco_stream.simulator.layers import Layer
 
-__all__ = ["History", "membrane_at", "state_at"]
-
 # What happens at one time happens in this order.
 ARRIVAL = 0
 SPIKE = 1

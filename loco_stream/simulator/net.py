@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from loco_stream.neurons.operations import Neurons
 
-__all__ = ["Spikes", "SpikingNet", "UnderWay"]
-
 
 class Spikes(NamedTuple):
     """The spikes of a run, layer after layer, sorted by time and neuron."""

@@ -16,8 +16,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["copied", "copy", "read"]
-
 _MAX_BYTES = 4 << 30  # of all arrays of a file
 _SECONDS = 600.0  # for a file that keeps the library busy
 Location: TypeAlias = str | PathLike[str]

@@ -15,8 +15,6 @@ from loco_stream.simulator.membranes import History, membrane_at
 from loco_stream.simulator.net import SpikingNet
 from loco_stream.simulator.spike_record import SpikeRecord
 
-__all__ = ["MembraneProbe"]
-
 _MOST_SAMPLES = 10_000_000
 
 

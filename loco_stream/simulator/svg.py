@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["draw"]
-
 # Pixels: distance of layers, height of the picture, width of a layer, least and largest height.
 _STEP = 120
 _HEIGHT = 110

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError
 from loco_stream.simulator.connections import Triplets
 
-__all__ = ["WeightMatrix", "read_weights"]
-
 # In ms. Loops with shorter delays fire too often to be simulated to the end; with longer delays
 # times lose precision.
 SHORTEST_DELAY = 1e-6

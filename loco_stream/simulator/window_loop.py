@@ -64,8 +64,6 @@ from loco_stream.simulator.run_state import (
     set_entry,
 )
 
-__all__ = ["run_windows"]
-
 # Stages of a window; 0 before the first.
 COLLECT = 1
 DELIVER = 2

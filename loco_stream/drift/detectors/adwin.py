@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
-__all__ = ["ADWIN"]
-
 ADWIN = DetectorDefinition(
     name="ADWIN",
     description="compares the means of all parts of a window of adaptive length; two-sided",

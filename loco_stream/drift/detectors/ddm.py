@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
-__all__ = ["DDM"]
-
 DDM = DetectorDefinition(
     name="DDM",
     description="fires when the error rate is three standard deviations above its minimum",

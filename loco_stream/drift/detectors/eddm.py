@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
-__all__ = ["EDDM"]
-
 EDDM = DetectorDefinition(
     name="EDDM",
     description="fires when the distance between errors shrinks; for slow drift of a low error",

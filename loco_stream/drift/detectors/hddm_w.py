@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
-__all__ = ["HDDM_W"]
-
 HDDM_W = DetectorDefinition(
     name="HDDMW",
     description="McDiarmid's bound on an exponentially weighted mean error; for gradual drift",

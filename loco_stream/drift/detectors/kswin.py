@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
-__all__ = ["KSWIN"]
-
 KSWIN = DetectorDefinition(
     name="KSWIN",
     description="Kolmogorov-Smirnov test between two windows; slow; two-sided",

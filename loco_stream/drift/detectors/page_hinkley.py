@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
-__all__ = ["PAGE_HINKLEY"]
-
 PAGE_HINKLEY = DetectorDefinition(
     name="PageHinkley",
     description="cumulative sum of deviations from the mean error; needs a threshold to suit",

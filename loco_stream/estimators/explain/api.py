@@ -22,8 +22,6 @@ from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
 from loco_stream.rng import derive_key, normals, uniforms
 
-__all__ = ["explain_row", "explain_targets", "importances"]
-
 _CELLS = 4096  # of the trial rows for importances: as many rows as these allow
 _MIN_ROWS = 8
 _MAX_ROWS = 64

@@ -26,8 +26,6 @@ from loco_stream.learner.readout.experts import EXPERTS, Contribution, Expert, W
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.settings import Settings
 
-__all__ = ["Parts", "contributions", "decompose"]
-
 Float64 = NDArray[np.float64]
 
 

@@ -17,16 +17,6 @@ from numpy.typing import NDArray
 
 from loco_stream.options import MAX_CATEGORIES
 
-__all__ = [
-    "MAX_LENGTH",
-    "UNKNOWN",
-    "Categories",
-    "TextColumn",
-    "first_rows",
-    "is_text",
-    "text_columns",
-]
-
 MAX_LENGTH = 256  # characters by which a text is known
 UNKNOWN = -1
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["DataWarnings"]
-
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
 _SHOWN = 5  # names in one sentence
 _PACKAGE = "loco_stream."

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = ["as_frame", "columns_of", "frame_like", "require_frame", "seconds", "series_like"]
-
 Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
 Series: TypeAlias = Any
 _ARRAYS = (np.ndarray, list, tuple)

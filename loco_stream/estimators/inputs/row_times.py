@@ -16,8 +16,6 @@ from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import one_per_row
 from loco_stream.numbers import LARGEST, require_number, shown
 
-__all__ = ["NO_TIMES", "row_time", "row_times", "row_times_at", "seconds_of"]
-
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LAGS", "SeriesHistory"]
-
 Float64 = NDArray[np.float64]
 LAGS = 24  # last values that are inputs
 _LEVEL = "last value"

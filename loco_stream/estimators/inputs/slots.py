@@ -18,8 +18,6 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "hashable_value", "in_order", "require_mapping"]
-
 # numpy would read these as numbers
 _NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})
 

@@ -16,17 +16,6 @@ from loco_stream.estimators.inputs.frames import as_frame, columns_of
 from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.numbers import LARGEST, require_number, to_number
 
-__all__ = [
-    "Table",
-    "column_names",
-    "labels",
-    "one_per_row",
-    "read_target",
-    "table",
-    "target_matrix",
-    "targets",
-]
-
 
 class Table(NamedTuple):
     """Rows of an array.

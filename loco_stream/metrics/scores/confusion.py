@@ -17,8 +17,6 @@ from loco_stream.metrics.scores.definition import (
 )
 from loco_stream.numbers import plain
 
-__all__ = ["CONFUSION", "PER_CLASS", "Confusion"]
-
 # Labels with counts of their own: at most 101 x 101 numbers, however many labels a stream has.
 _KEPT = 100
 _SHOWN = 30  # labels of the matrix in a report

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Interval", "Label", "ReportKey", "Score", "ScoredRows", "State", "Tally"]
-
 Label: TypeAlias = Any  # a hashable class label, or a number in regression
 Interval: TypeAlias = tuple[float, float] | None
 State: TypeAlias = Mapping[str, Any]  # plain values

@@ -16,8 +16,6 @@ from loco_stream.metrics.scores.definition import (
 )
 from loco_stream.numbers import require_number
 
-__all__ = ["ERROR_SCORES", "Errors"]
-
 
 class _Saved(TypedDict):
     n: int

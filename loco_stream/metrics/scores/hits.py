@@ -18,8 +18,6 @@ from loco_stream.metrics.scores.definition import (
 from loco_stream.metrics.stream import relative_gain
 from loco_stream.numbers import plain
 
-__all__ = ["HIT_SCORES", "Hits"]
-
 
 class _Saved(TypedDict):
     n: int

@@ -14,8 +14,6 @@ from loco_stream.metrics.scores.definition import (
     State,
 )
 
-__all__ = ["INTERVAL_COVERAGE", "Intervals"]
-
 
 class _Saved(TypedDict):
     n: int

@@ -14,8 +14,6 @@ from loco_stream.metrics.scores.definition import (
     State,
 )
 
-__all__ = ["LOG_LOSS", "LogLoss"]
-
 # Probabilities below it count as this much: one confident error would dominate the mean.
 _LEAST = 1e-6
 

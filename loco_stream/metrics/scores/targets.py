@@ -20,8 +20,6 @@ from loco_stream.metrics.scores.definition import (
 from loco_stream.metrics.scores.errors import ERROR_SCORES, Errors
 from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
 
-__all__ = ["PER_TARGET", "TARGET_SCORES", "Targets"]
-
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
 _OF_ONE = (*ERROR_SCORES, INTERVAL_COVERAGE)

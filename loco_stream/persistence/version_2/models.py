@@ -20,8 +20,6 @@ from loco_stream.persistence.migration_steps import (
     split_array,
 )
 
-__all__ = ["MODELS", "convert_ticket", "split_projectors"]
-
 _ADVANCED = (
     "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
     "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt",
