@@ -12,10 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def renamed(**names: str) -> Callable[[Function], Function]:
     """Return a decorator that refuses old keywords, `old="new"`; the signature stays as it is.
 
-    Raises
-    ------
-    TypeError
-        By the decorated function, if it is called with an old keyword.
+    The decorated function raises `TypeError` if it is called with an old keyword.
 
     Examples
     --------

@@ -63,10 +63,7 @@ def is_beyond(value: object) -> bool:
 def require_number(name: str, value: object) -> float:
     """Return `value` as a float.
 
-    Raises
-    ------
-    InputError
-        It is missing, not a number, or beyond `LARGEST`.
+    Raises `InputError` if it is missing, not a number, or beyond `LARGEST`.
     """
     number = to_number(value)
     if number != number:

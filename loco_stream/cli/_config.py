@@ -97,10 +97,7 @@ def _load(context: click.Context, parameter: click.Parameter, path: str | None) 
 def read_config(path: str) -> Config:
     """Return the content of a configuration file.
 
-    Raises
-    ------
-    ConfigError
-        The file cannot be read or is not TOML.
+    Raises `ConfigError` if the file cannot be read or is not TOML.
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -118,6 +115,8 @@ def command_tables(config: Mapping[str, Any]) -> Config:
 def option_values(config: Mapping[str, Any], command: click.Command, path: str) -> Config:
     """Return the values of a command's options, by the names of its parameters.
 
+    Raises `ConfigError` if the command has no such option.
+
     Parameters
     ----------
     config
@@ -126,11 +125,6 @@ def option_values(config: Mapping[str, Any], command: click.Command, path: str) 
         The command.
     path
         The file, for error messages.
-
-    Raises
-    ------
-    ConfigError
-        The command has no such option.
     """
     tables = command_tables(config)
     shared = {name: value for name, value in config.items() if name not in tables}

@@ -49,10 +49,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name.
 
-        Raises
-        ------
-        ConfigError
-            There is no such command; the text suggests the nearest ones.
+        Raises `ConfigError` if there is no such command; the text suggests the nearest ones.
         """
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and name not in self._entries():

@@ -37,10 +37,8 @@ class NetworkOptions:
     def read_token(self) -> str | None:
         """Return the token, None if there is no file; a missing file is created.
 
-        Raises
-        ------
-        ConfigError
-            Other machines reach the address and there is no file, or others can read it.
+        Raises `ConfigError` if other machines reach the address and there is no file, or others can
+        read it.
         """
         if self.token is not None:
             from loco_stream.connectors.control import make_token

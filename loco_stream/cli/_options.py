@@ -46,15 +46,12 @@ class LearningOptions:
     def problem(self, targets: Sequence[str]) -> str | None:
         """Return the problem that the options or the targets of the source name, else None.
 
+        Raises `ConfigError` if classes are wanted of a source whose rows have several targets.
+
         Parameters
         ----------
         targets
             Names of the targets if there are several; else empty.
-
-        Raises
-        ------
-        ConfigError
-            Classes are wanted of a source whose rows have several targets.
         """
         if not targets:
             return self.task

@@ -84,10 +84,8 @@ class ServiceState:
     def ask(self, query: Callable[[StreamEngine], Any]) -> Any:
         """Return the engine's answer to a query, given in its thread between two commits.
 
-        Raises
-        ------
-        SourceError
-            There is no engine yet, or it did not answer in time or has ended; nothing is done then.
+        Raises `SourceError` if there is no engine yet, or it did not answer in time or has ended;
+        nothing is done then.
         """
         engine = self.engine
         if engine is None:

@@ -52,17 +52,14 @@ class ComparedRuns:
 
     Only whoever starts the page names the others. A browser can neither add one nor reach one.
 
+    Raises `ConfigError` if an address is not that of a page.
+
     Parameters
     ----------
     urls
         Addresses of the other pages.
     token
         Token that is sent to them; None sends none.
-
-    Raises
-    ------
-    ConfigError
-        An address is not that of a page.
     """
 
     def __init__(self, urls: Sequence[str], token: str | None) -> None:
@@ -116,10 +113,8 @@ def _content(url: str, token: str | None) -> bytes:
 
     No redirect is followed, as the page would send the token elsewhere, and no proxy is used.
 
-    Raises
-    ------
-    TimeoutError
-        The answer took longer than `_ANSWER_SECONDS`, or nothing came for `_TIMEOUT`.
+    Raises `TimeoutError` if the answer took longer than `_ANSWER_SECONDS`, or nothing came for
+    `_TIMEOUT`.
     """
     parts = urlsplit(url)
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection

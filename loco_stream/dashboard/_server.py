@@ -22,17 +22,14 @@ _START_SECONDS = 10.0  # a page that starts more slowly still comes up
 def uvicorn_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
     """Return a server for an application.
 
+    Raises `ConfigError` if uvicorn is not installed.
+
     Parameters
     ----------
     app
         The application.
     options
         Further options of `uvicorn.Config`.
-
-    Raises
-    ------
-    ConfigError
-        uvicorn is not installed.
     """
     try:
         import uvicorn
@@ -61,10 +58,7 @@ def missing_extra() -> ConfigError:
 def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
     """Return the Host headers that a page accepts.
 
-    Raises
-    ------
-    ConfigError
-        The page listens on all addresses and no header is given.
+    Raises `ConfigError` if the page listens on all addresses and no header is given.
     """
     if host == "0.0.0.0" and not further:
         raise ConfigError(
@@ -116,10 +110,7 @@ class ServerThread:
 def forecast_steps(horizon: str | None) -> int | None:
     """Return the number of steps in a request; None without one.
 
-    Raises
-    ------
-    ConfigError
-        It is no integer.
+    Raises `ConfigError` if it is no integer.
     """
     if horizon is None:
         return None
@@ -131,17 +122,14 @@ def forecast_steps(horizon: str | None) -> int | None:
 def listen(host: str, port: int, purpose: str) -> socket.socket:
     """Return a bound socket.
 
+    Raises `ConfigError` if the port is in use, or this machine has no such address.
+
     Parameters
     ----------
     host, port
         Address to listen on; port 0 selects a free one.
     purpose
         What the socket is for, in the error.
-
-    Raises
-    ------
-    ConfigError
-        The port is in use, or this machine has no such address.
     """
     # asyncio disables Nagle's algorithm only if the protocol is given; else replies wait 40 ms
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -35,6 +35,9 @@ class FleetPage:
     Queries wait for the runner's thread, which answers them between two commits: no other thread
     uses the fleet.
 
+    Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or a page on
+    all addresses has no accepted Host header.
+
     Parameters
     ----------
     port
@@ -45,12 +48,6 @@ class FleetPage:
         Further Host headers that are accepted.
     token
         Token that a browser must send as password, with any user name; by default none.
-
-    Raises
-    ------
-    ConfigError
-        Starlette or uvicorn is not installed, the port is in use, or a page on all addresses has no
-        accepted Host header.
     """
 
     def __init__(

@@ -32,6 +32,9 @@ class HttpApi:
     row, and the response is sent when it is durable. Predictions are computed beside the learner,
     by the model as it is at that moment.
 
+    Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or an address
+    that other machines reach has no token.
+
     Parameters
     ----------
     service
@@ -47,12 +50,6 @@ class HttpApi:
         reach.
     fields
         Roles of the columns of rows in the line protocol.
-
-    Raises
-    ------
-    ConfigError
-        Starlette or uvicorn is not installed, the port is in use, or an address that other machines
-        reach has no token.
     """
 
     def __init__(

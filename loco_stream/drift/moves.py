@@ -126,10 +126,7 @@ class FeatureMoves:
     def restore_state(self, figures: NDArray[np.float64]) -> None:
         """Continue from what `export_state` returned.
 
-        Raises
-        ------
-        CheckpointError
-            The array has another shape.
+        Raises `CheckpointError` if the array has another shape.
         """
         if figures.shape != (len(self.figures), _N_FIGURES):
             raise CheckpointError("the saved moves of the features have another shape")

@@ -26,15 +26,12 @@ _log = logging.getLogger(__name__)
 class CheckpointFolder:
     """Checkpoints of one engine, numbered by the commit that they hold.
 
+    Raises `ConfigError` if another engine works in the folder, or it cannot be created.
+
     Parameters
     ----------
     path
         The folder. It is created if needed, and locked: one engine at a time works in it.
-
-    Raises
-    ------
-    ConfigError
-        Another engine works in the folder, or it cannot be created.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -104,10 +101,7 @@ class CheckpointFolder:
 def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:
     """Return the newest intact checkpoint of a folder, and a sentence per damaged one.
 
-    Raises
-    ------
-    CheckpointError
-        There is none.
+    Raises `CheckpointError` if there is none.
     """
     damage: list[str] = []
     for number, file in reversed(_numbered(Path(path))):

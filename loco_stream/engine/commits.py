@@ -260,10 +260,7 @@ class CommitPipeline:
     def save_now(self) -> None:
         """Write a checkpoint of everything and wait until it is durable.
 
-        Raises
-        ------
-        CheckpointError
-            It could not be written.
+        Raises `CheckpointError` if it could not be written.
         """
         if self.store is not None:
             self.save()
@@ -367,10 +364,7 @@ class CommitPipeline:
         half of the commit may have changed the model, and a checkpoint is written after it: each
         such commit costs one replay.
 
-        Raises
-        ------
-        CheckpointError
-            No checkpoint is intact, or the log lacks a commit.
+        Raises `CheckpointError` if no checkpoint is intact, or the log lacks a commit.
         """
         new: set[int] = set()  # set aside in this process
         while True:
@@ -407,10 +401,7 @@ class CommitPipeline:
     def restore(self, saved: Saved) -> None:
         """Restore model, scores, monitor and counts.
 
-        Raises
-        ------
-        CheckpointError
-            The checkpoint holds another kind of model, or is incomplete.
+        Raises `CheckpointError` if the checkpoint holds another kind of model, or is incomplete.
         """
         config: Config = saved.config
         check_types(config)

@@ -603,10 +603,7 @@ class _Detector:
 def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> Watcher | None:
     """Return the watcher of a detector, which is the model or stands beside it.
 
-    Raises
-    ------
-    ConfigError
-        `anomaly` is no detector, or both are.
+    Raises `ConfigError` if `anomaly` is no detector, or both are.
     """
     if isinstance(adapter, DetectorAdapter):
         if anomaly is not None:
@@ -623,10 +620,7 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
 def check_restorable(saved: Saved) -> None:
     """Restore a checkpoint into an engine of its own, without a source.
 
-    Raises
-    ------
-    CheckpointError
-        This release cannot restore it.
+    Raises `CheckpointError` if this release cannot restore it.
     """
     config = saved.config
     check_types(config)
@@ -656,10 +650,7 @@ def _model_in(saved: Saved, part: str) -> Model:
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
     """Return the interface to a model, by what it predicts.
 
-    Raises
-    ------
-    ConfigError
-        The engine cannot run such a model.
+    Raises `ConfigError` if the engine cannot run such a model.
     """
     if is_detector(model):
         return DetectorAdapter(model)

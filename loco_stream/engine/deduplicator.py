@@ -86,6 +86,8 @@ class Deduplicator:
     def is_new(self, source: str, seq: int, client: str = "") -> bool:
         """Return whether a row is new, and remember it.
 
+        Raises `SourceError` if it is too long ago to decide, or there are too many sources.
+
         Parameters
         ----------
         source
@@ -94,11 +96,6 @@ class Deduplicator:
             Number of the row, 0 or more.
         client
             Who sends it, such as a network address.
-
-        Raises
-        ------
-        SourceError
-            It is too long ago to decide, or there are too many sources.
         """
         numbers = self._sources.get(source)
         if numbers is None:

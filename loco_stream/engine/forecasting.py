@@ -123,10 +123,7 @@ class HorizonScores:
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`.
 
-        Raises
-        ------
-        ConfigError
-            It is of another horizon.
+        Raises `ConfigError` if it is of another horizon.
         """
         if state["horizon"] != self.horizon:
             raise ConfigError(
@@ -201,17 +198,14 @@ class ForecastAdapter(ModelAdapter):
     ) -> Config:
         """Return the last values, and the forecasts of the next ones with their intervals.
 
+        Raises `InputError` if an argument is out of its range.
+
         Parameters
         ----------
         horizon
             Number of forecasts; None for the steps that are scored.
         coverage, xs
             As `LOCOForecaster.forecast_interval` takes them.
-
-        Raises
-        ------
-        InputError
-            An argument is out of its range.
         """
         n = self.scores.horizon if horizon is None else horizon
         values, bounds = self._ahead(n, coverage, xs)
@@ -248,10 +242,7 @@ class ForecastAdapter(ModelAdapter):
     def learn(self, row: Row, y: Label, ticket: TicketArray | None = None) -> None:
         """Learn the next value.
 
-        Raises
-        ------
-        InputError
-            The value comes late: others were learned before it.
+        Raises `InputError` if the value comes late: others were learned before it.
         """
         if ticket is not None:
             raise InputError("a forecaster learns values in their order, got a late one")

@@ -142,6 +142,8 @@ class Inbox:
     ) -> Future[list[RowResult]]:
         """Submit rows.
 
+        Raises `InboxFullError` if 4096 rows wait. Raises `InboxClosedError` if the service ends.
+
         Parameters
         ----------
         rows
@@ -159,13 +161,6 @@ class Inbox:
         -------
         Future[list[RowResult]]
             What became of each row, once the rows are durable.
-
-        Raises
-        ------
-        InboxFullError
-            4096 rows wait.
-        InboxClosedError
-            The service ends.
         """
         with self._arrived:
             now = time.time()
@@ -186,18 +181,14 @@ class Inbox:
     def put_labels(self, ids: Sequence[Any], labels: Sequence[Any]) -> Future[list[RowResult]]:
         """Submit labels of rows by their ids.
 
+        Raises `InboxFullError` if 4096 rows and labels wait. Raises `InboxClosedError` if the
+        service ends.
+
         Returns
         -------
         Future[list[RowResult]]
             What became of each label, once the labels are durable. A label that came before its
             row counts as learned, although it waits for the row.
-
-        Raises
-        ------
-        InboxFullError
-            4096 rows and labels wait.
-        InboxClosedError
-            The service ends.
         """
         with self._arrived:
             pairs = zip(ids, labels, strict=True)

@@ -24,17 +24,14 @@ class Listeners:
 
     A sink or watcher that raises is removed and noted; a callback that raises is noted and kept.
 
+    Raises `ConfigError` if a sink is not derived from `Sink`.
+
     Parameters
     ----------
     sinks
         `Sink` objects.
     watchers
         Functions that are called with the engine.
-
-    Raises
-    ------
-    ConfigError
-        A sink is not derived from `Sink`.
     """
 
     def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Watcher]) -> None:

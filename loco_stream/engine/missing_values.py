@@ -25,17 +25,14 @@ class MissingValues:
     Cells are compared with the values, and with the values as rounded to 32 bits. Texts stay as
     they are.
 
+    Raises `ConfigError` if a value is no finite number.
+
     Parameters
     ----------
     values
         The numbers.
     spared
         A feature that keeps them: the key of a fleet, which names a device.
-
-    Raises
-    ------
-    ConfigError
-        A value is no finite number.
 
     Examples
     --------

@@ -52,6 +52,8 @@ def serve_metrics(
     On the loopback address only requests to a local or allowed host name are answered, so that a
     web page whose name is redirected to this machine cannot read the numbers.
 
+    Raises `ConfigError` if prometheus-client is missing, or the port is in use.
+
     Parameters
     ----------
     engine
@@ -62,11 +64,6 @@ def serve_metrics(
         Bearer token, or password with any user name, that requests must show; None needs none.
     allowed_hosts
         Further host names to which requests are answered.
-
-    Raises
-    ------
-    ConfigError
-        prometheus-client is missing, or the port is in use.
     """
     return serve_collector(_Collector(engine), port, host, token, allowed_hosts)
 

@@ -36,10 +36,7 @@ class RunnerQueries:
     def submit(self, query: Query) -> Future[object]:
         """Return the future answer to a query.
 
-        Raises
-        ------
-        SourceError
-            Too many queries are waiting.
+        Raises `SourceError` if too many queries are waiting.
         """
         answer: Future[object] = Future()
         try:

@@ -24,10 +24,7 @@ _AXES = {
 def draw(report: State, title: str) -> Figure:
     """Return the picture of a report.
 
-    Raises
-    ------
-    ConfigError
-        matplotlib is missing.
+    Raises `ConfigError` if matplotlib is missing.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -104,10 +104,8 @@ def _is_at_hand(pairs: Iterable[Any]) -> bool:
 def as_source(source: Any) -> Source:
     """Return a `Source` unchanged, and any other iterable as a `PairSource`.
 
-    Raises
-    ------
-    SourceError
-        The object is neither, or has the methods of a source without being derived from `Source`.
+    Raises `SourceError` if the object is neither, or has the methods of a source without being
+    derived from `Source`.
     """
     if isinstance(source, Source):
         return source
@@ -186,10 +184,7 @@ class SourceReader:
 
         The commits are returned by `next`. At most four million values are read.
 
-        Raises
-        ------
-        SourceError
-            The source could not be read.
+        Raises `SourceError` if the source could not be read.
         """
         failures: list[Exception] = []
         with background_thread(partial(self._read_ahead, failures), "reading ahead"):

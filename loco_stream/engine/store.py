@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 class Store:
     """The checkpoint folder of a running engine.
 
+    Raises `ConfigError` if the folder is in use, or does not fit `resume`.
+
     Parameters
     ----------
     path
@@ -44,11 +46,6 @@ class Store:
         A sentence per file or commit that was passed over.
     set_aside_commits
         Numbers of the commits that cannot be learned.
-
-    Raises
-    ------
-    ConfigError
-        The folder is in use, or does not fit `resume`.
     """
 
     def __init__(
@@ -111,12 +108,8 @@ class Store:
     def load(self, settings: State) -> Saved:
         """Return the newest intact checkpoint; `notes` names those that were passed over.
 
-        Raises
-        ------
-        CheckpointError
-            None is intact.
-        ConfigError
-            The run was begun with other settings.
+        Raises `CheckpointError` if none is intact. Raises `ConfigError` if the run was begun with
+        other settings.
         """
         file, saved, damage = newest(self._folder.path)
         self._note(f"{text}; an older checkpoint is used" for text in damage)
@@ -215,10 +208,7 @@ class Store:
     def flush(self) -> None:
         """Wait until the last checkpoint is durable.
 
-        Raises
-        ------
-        CheckpointError
-            It could not be written.
+        Raises `CheckpointError` if it could not be written.
         """
         self._writer.wait()
         if self._writer.error is not None:
@@ -227,10 +217,7 @@ class Store:
     def finish(self) -> None:
         """Wait for the last checkpoint; a failure is only noted if the log holds the rest.
 
-        Raises
-        ------
-        CheckpointError
-            It could not be written, and there is no log.
+        Raises `CheckpointError` if it could not be written, and there is no log.
         """
         try:
             self.flush()

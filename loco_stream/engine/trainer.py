@@ -201,10 +201,7 @@ class Trainer:
     def learn_row(self, row: Row, y: Label) -> Label:
         """Predict and score a labelled row, then learn it; return the prediction.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row: nothing was learned.
+        Raises `InputError` if the model refuses the row: nothing was learned.
         """
         self.adapter.enter_sequence(row.sequence)
         if self._in_detail:
@@ -226,6 +223,8 @@ class Trainer:
 
         Scores, alarms, hold-outs and checkpoints are those of `learn_row` for each row.
 
+        Raises `InputError` if the model refuses rows, and there is no `refuse`.
+
         Parameters
         ----------
         block, labels
@@ -236,11 +235,6 @@ class Trainer:
             Called with rows that were to be learned together and are not counted, the error, and
             whether the model may have learned some of them; the other rows of the block are
             learned. By default the error is raised.
-
-        Raises
-        ------
-        InputError
-            The model refuses rows, and there is no `refuse`.
         """
         said: list[Label] = []
         begin = 0
@@ -395,10 +389,7 @@ class Trainer:
     def predict_row(self, row: Row) -> PendingRow:
         """Predict a row whose label comes later, and examine its inputs.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row.
+        Raises `InputError` if the model refuses the row.
         """
         self.adapter.enter_sequence(row.sequence)
         prediction = self._usable(self.adapter.observe(row, self._with_proba))
@@ -409,10 +400,7 @@ class Trainer:
     def observe_row(self, row: Row) -> Label:
         """Predict a row and keep it until its label comes; return the prediction.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row.
+        Raises `InputError` if the model refuses the row.
         """
         self.adapter.enter_sequence(row.sequence)
         return self._keep(row, self.adapter.observe(row, self._with_proba))
@@ -434,10 +422,7 @@ class Trainer:
     def learn_label(self, source: str, epoch: int, seq: int, y: Label) -> PendingRow | None:
         """Learn the row that waits for this label, if any and if `y` is not None; return the row.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row: nothing was learned.
+        Raises `InputError` if the model refuses the row: nothing was learned.
         """
         pending = self.pending.take(source, epoch, seq)
         if pending is not None and y is not None:
@@ -447,10 +432,7 @@ class Trainer:
     def learn_label_by_id(self, row_id: Any, y: Label) -> None:
         """Learn the row with an id, now or, if it has not come yet, when it comes.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row: nothing was learned.
+        Raises `InputError` if the model refuses the row: nothing was learned.
         """
         key = self.pending.ids.find(row_id, plain_label(y), self.now)
         if key is not None:

@@ -98,10 +98,8 @@ class WriteAheadLog:
         After an error nothing of the commit stays in the log, and the next call starts a new
         segment: a failed fsync may have dropped pages that a second one would report as safe.
 
-        Raises
-        ------
-        OSError
-            The disk is full or broken, or the segment was deleted: the commit must not be learned.
+        Raises `OSError` if the disk is full or broken, or the segment was deleted: the commit must
+        not be learned.
         """
         record = pack_record(commit, payload)
         try:
@@ -152,11 +150,8 @@ class WriteAheadLog:
         A record that was incomplete when the process ended is truncated. Any other unreadable end
         is moved to a file of its own, with a note.
 
-        Raises
-        ------
-        CheckpointError
-            A commit is missing or damaged, but later ones are there: it was acknowledged, so it
-            must not be skipped.
+        Raises `CheckpointError` if a commit is missing or damaged, but later ones are there: it was
+        acknowledged, so it must not be skipped.
         """
         expected = after + 1
         segments = [segment for segment in self._segments() if not self._is_copy(*segment)]

@@ -132,10 +132,7 @@ class Watcher:
     def take(self, event: Sample | Block) -> None:
         """Score the rows of an event, then learn them.
 
-        Raises
-        ------
-        InputError
-            The detector refuses a row.
+        Raises `InputError` if the detector refuses a row.
         """
         detector = self.holder.model
         if isinstance(event, Sample):

@@ -137,10 +137,7 @@ class ModelCore:
 
         Return the slots of the labels.
 
-        Raises
-        ------
-        InputError
-            The model would not fit in memory.
+        Raises `InputError` if the model would not fit in memory.
         """
         n_slots = len(self.slots)
         n_classes = len(self.classes)
@@ -241,10 +238,7 @@ class ModelCore:
     def time_of(self, t: Any) -> Float64:
         """Return the time of one row as the step reads it.
 
-        Raises
-        ------
-        InputError
-            t is neither None nor a number.
+        Raises `InputError` if t is neither None nor a number.
         """
         return NO_TIMES if t is None else row_time(t, remembers=self.options.remembers)
 
@@ -343,10 +337,7 @@ class ModelCore:
     def read_target(self, y: Any) -> tuple[tuple[Hashable, ...], Any]:
         """Return the labels that a target brings, and its value.
 
-        Raises
-        ------
-        InputError
-            `y` cannot be the target of such a model.
+        Raises `InputError` if `y` cannot be the target of such a model.
         """
         return ((), require_number("y", y)) if self.regression else ((hashable_value(y),), 0.0)
 
@@ -379,17 +370,14 @@ class ModelCore:
     ) -> None:
         """Learn a row by name; its new features, texts and labels get slots first.
 
+        Raises `InputError` if the model would not fit in memory.
+
         Parameters
         ----------
         labels, value
             As `read_target` returns them.
         tickets
             (1, size): what was predicted for the row when it was observed.
-
-        Raises
-        ------
-        InputError
-            The model would not fit in memory.
         """
         is_whole = self.state is not None and self.slots.fill(x, self.row[0])
         slots: list[Any] = list(map(self.class_slots.get, labels))
@@ -478,10 +466,7 @@ class ModelCore:
     def names(self, given: Table, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
-        Raises
-        ------
-        InputError
-            There are no names, and the width is not the model's.
+        Raises `InputError` if there are no names, and the width is not the model's.
         """
         width = given.numbers.shape[1]
         features = given.names if features is None else features
@@ -568,10 +553,7 @@ class ModelCore:
     def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what `export` returned; this model must be fresh.
 
-        Raises
-        ------
-        CheckpointError
-            A part is missing or does not fit the rest.
+        Raises `CheckpointError` if a part is missing or does not fit the rest.
         """
         with restoring(f"this saved {config.get('kind', 'model')}"):
             self.origin = None

@@ -141,10 +141,7 @@ class DetectorCore:
     def admit(self, names: Iterable[Hashable]) -> None:
         """Add columns that are new.
 
-        Raises
-        ------
-        InputError
-            They do not fit in memory.
+        Raises `InputError` if they do not fit in memory.
         """
         if tuple(names) == self.names:
             return
@@ -282,10 +279,7 @@ class DetectorCore:
     def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from `export`; the detector must be fresh.
 
-        Raises
-        ------
-        CheckpointError
-            A part is missing or does not fit the rest.
+        Raises `CheckpointError` if a part is missing or does not fit the rest.
         """
         with restoring("this saved LOCODetector"):
             names = check_names("columns", config["columns"])
@@ -323,10 +317,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 def _number_cell(name: Hashable, value: object) -> tuple[float, int]:
     """Return the number and the kind of a cell that holds no text.
 
-    Raises
-    ------
-    InputError
-        It is a number beyond `LARGEST`.
+    Raises `InputError` if it is a number beyond `LARGEST`.
     """
     number = to_number(value)
     if number == number:

@@ -149,10 +149,7 @@ class ColumnForecasts:
     ) -> None:
         """Continue from `export`.
 
-        Raises
-        ------
-        CheckpointError
-            A part does not fit the rest.
+        Raises `CheckpointError` if a part does not fit the rest.
         """
         last = arrays.get("last")
         is_known = arrays["is_known"].astype(np.bool_)

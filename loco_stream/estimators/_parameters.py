@@ -47,10 +47,7 @@ def fixed_parameter(model: object, name: str) -> ConfigError:
 def check_advanced(advanced: Any) -> AdvancedOptions:
     """Return the advanced options; the defaults for None.
 
-    Raises
-    ------
-    ConfigError
-        It is something else.
+    Raises `ConfigError` if it is something else.
     """
     if advanced is None:
         return AdvancedOptions()
@@ -62,10 +59,7 @@ def check_advanced(advanced: Any) -> AdvancedOptions:
 def check_settable(model: Any, names: Iterable[str]) -> None:
     """Check that `set_params` may change these parameters of a model.
 
-    Raises
-    ------
-    ConfigError
-        The model has learned rows, or has no such parameter.
+    Raises `ConfigError` if the model has learned rows, or has no such parameter.
     """
     if model.n_seen:
         raise ConfigError(

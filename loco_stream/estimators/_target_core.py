@@ -110,10 +110,8 @@ class TargetCore(ModelCore):
     def target_names(self, width: int, targets: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column of a matrix of targets.
 
-        Raises
-        ------
-        InputError
-            There are no names, and the width is not the number of targets of the model.
+        Raises `InputError` if there are no names, and the width is not the number of targets of the
+        model.
         """
         if targets is not None:
             return column_names(targets, width)

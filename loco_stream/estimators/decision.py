@@ -33,10 +33,7 @@ def rule_of(
 ) -> Rule:
     """Return the rule that is written as pairs of a key and a number; None leaves a part out.
 
-    Raises
-    ------
-    ConfigError
-        A key comes twice.
+    Raises `ConfigError` if a key comes twice.
     """
     rule: Rule = {}
     if thresholds is not None:
@@ -102,10 +99,7 @@ class Decision:
     ) -> Self | None:
         """Return the rule of checked values; None if neither is given.
 
-        Raises
-        ------
-        ConfigError
-            Both are given, or one has another form.
+        Raises `ConfigError` if both are given, or one has another form.
         """
         if thresholds is not None and costs is not None:
             raise ConfigError("`costs` must be None where `thresholds` are given, got both")
@@ -131,10 +125,8 @@ class Decision:
     def from_plain(cls, plain: Plain) -> Self | None:
         """Return the rule that `to_plain` described.
 
-        Raises
-        ------
-        ConfigError, KeyError, TypeError, ValueError
-            These are not the values of a rule.
+        Raises `ConfigError`, `KeyError`, `TypeError`, `ValueError` if these are not the values of a
+        rule.
         """
         if plain is None:
             return None

@@ -198,10 +198,8 @@ def described(model: RiverStep) -> str:
 def export_pipeline(model: RiverStep) -> tuple[Plain, Arrays]:
     """Return plain values and copies of all arrays, from which `restore_pipeline` continues.
 
-    Raises
-    ------
-    ConfigError
-        A step cannot be stored without pickle; the text names it and the steps that can be.
+    Raises `ConfigError` if a step cannot be stored without pickle; the text names it and the steps
+    that can be.
     """
     *before, (name, estimator) = model.steps.items()
     config, arrays = estimator.export_state()
@@ -251,10 +249,7 @@ def _storable(step: RiverStep) -> Step:
 def restore_pipeline(config: State, arrays: Arrays) -> RiverStep:
     """Make the pipeline that `export_pipeline` described.
 
-    Raises
-    ------
-    CheckpointError
-        A part is missing, or of a kind that is not known.
+    Raises `CheckpointError` if a part is missing, or of a kind that is not known.
     """
     from river import compose
 

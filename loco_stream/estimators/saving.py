@@ -105,10 +105,7 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
 def restored(saved: Saved, path: str = "the file") -> Saveable:
     """Return the model that a file holds, read already.
 
-    Raises
-    ------
-    CheckpointError
-        The file holds no model, or one that cannot be restored.
+    Raises `CheckpointError` if the file holds no model, or one that cannot be restored.
     """
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)

@@ -136,10 +136,7 @@ class FleetHome:
     def replace_decision(self, decision: Decision | None) -> Plain:
         """Store another rule; return it as plain values.
 
-        Raises
-        ------
-        ConfigError
-            A label cannot be stored.
+        Raises `ConfigError` if a label cannot be stored.
         """
         plain = (decision or Decision({}, {})).to_plain()
         if json.loads(json.dumps(plain, default=str)) != plain:
@@ -217,10 +214,7 @@ def _decision(header: _Header, template: Template) -> Decision | None:
 def load_shared(storage: Storage, name: str) -> LOCOClassifier:
     """Return a shared model.
 
-    Raises
-    ------
-    CheckpointError
-        The file is missing or damaged.
+    Raises `CheckpointError` if the file is missing or damaged.
     """
     kind, config, arrays = model_of(from_bytes(storage.read_shared(name), name))
     if kind != LOCOClassifier.__name__:
@@ -246,10 +240,7 @@ def stored_share(location: Location) -> str:
 def opening(location: Location) -> tuple[int, TaskMonitor | None]:
     """Return the number of key groups, and the monitor that the fleet was last opened with.
 
-    Raises
-    ------
-    ConfigError
-        There is no fleet.
+    Raises `ConfigError` if there is no fleet.
     """
     header = _read(open_storage(location))
     if header is None:

@@ -145,12 +145,8 @@ class Journal:
         After any other error than `FencedError` the entry is kept and added by `flush` or before
         the next entry.
 
-        Raises
-        ------
-        FencedError
-            Another process took the journal over; nothing was added.
-        CheckpointError
-            The store cannot be reached.
+        Raises `FencedError` if another process took the journal over; nothing was added. Raises
+        `CheckpointError` if the store cannot be reached.
         """
         self._append([kind, self._owner, self._writer, payload])
 

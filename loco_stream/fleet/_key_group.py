@@ -18,6 +18,9 @@ from loco_stream.fleet._rows import Key, KeyRows
 class KeyGroup:
     """One directory, which one process at a time works in.
 
+    Raises `ConfigError` if another process works in the directory. Raises `CheckpointError` if its
+    files are damaged.
+
     Parameters
     ----------
     path
@@ -31,13 +34,6 @@ class KeyGroup:
         Number of the last commit in the log.
     rows_since
         Rows logged since the last checkpoint.
-
-    Raises
-    ------
-    ConfigError
-        Another process works in the directory.
-    CheckpointError
-        Its files are damaged.
     """
 
     def __init__(self, path: Path, number: int = 0) -> None:
@@ -77,10 +73,7 @@ class KeyGroup:
     def append(self, rows: int, payload: bytes) -> None:
         """Log rows before they are learned.
 
-        Raises
-        ------
-        CheckpointError
-            The log cannot be written; the rows must not be learned.
+        Raises `CheckpointError` if the log cannot be written; the rows must not be learned.
         """
         try:
             self._log.append(self.commit + 1, payload)
@@ -92,10 +85,7 @@ class KeyGroup:
     def sync(self) -> None:
         """Make everything appended durable.
 
-        Raises
-        ------
-        CheckpointError
-            The log cannot be written, or the directory is gone.
+        Raises `CheckpointError` if the log cannot be written, or the directory is gone.
         """
         try:
             self._folder.check()

@@ -136,10 +136,7 @@ class KeyRouter:
         Consecutive rows of a key form one part if they share source, columns and kind. Prediction
         requests are ignored.
 
-        Raises
-        ------
-        SourceError
-            See `keys`.
+        Raises `SourceError` as `keys` does.
         """
         parts = _Parts()
         for event in events:
@@ -155,10 +152,7 @@ class KeyRouter:
     ) -> tuple[list[Key | None], Matrix, tuple[Hashable, ...]]:
         """Return the key of each row of an array, the array without it, and its column names.
 
-        Raises
-        ------
-        SourceError
-            No row so far had the feature, so its name is probably misspelled.
+        Raises `SourceError` if no row so far had the feature, so its name is probably misspelled.
         """
         if self._feature not in features and self._known:
             return [None] * len(X), X, tuple(features)
@@ -377,10 +371,7 @@ class _Parts:
 def check_feature(key: str, source: Source) -> None:
     """Check that the rows of a source have the feature that holds the key.
 
-    Raises
-    ------
-    SourceError
-        Every row has the same features, and none is `key`.
+    Raises `SourceError` if every row has the same features, and none is `key`.
     """
     features = None if source.schema is None else source.schema.features
     if features is not None and key not in features:

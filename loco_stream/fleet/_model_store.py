@@ -33,15 +33,12 @@ INSERT OR IGNORE INTO place VALUES (1, 0);
 class ModelStore:
     """The models of one key group, each as bytes.
 
+    Raises `CheckpointError` if the file cannot be opened or is damaged.
+
     Parameters
     ----------
     path
         The file; it is created if absent.
-
-    Raises
-    ------
-    CheckpointError
-        The file cannot be opened or is damaged.
     """
 
     def __init__(self, path: Path) -> None:

@@ -108,12 +108,8 @@ class ObjectGroup:
     def sync(self) -> None:
         """Make everything appended durable.
 
-        Raises
-        ------
-        FencedError
-            Another process took the group over.
-        CheckpointError
-            The store cannot be reached; the next call tries again.
+        Raises `FencedError` if another process took the group over. Raises `CheckpointError` if the
+        store cannot be reached; the next call tries again.
         """
         payload = encode_plain(self._buffer) if self._buffer else None
         self._buffer = []  # from here on the journal keeps it, also after an error

@@ -26,6 +26,8 @@ class ObjectStorage:
     The store must create an object only if its name is free (``If-None-Match: *``), and list an
     object as soon as it is created. Amazon S3, Google Cloud Storage and Azure Blob Storage do.
 
+    Raises `ConfigError` if `location` names no object store.
+
     Parameters
     ----------
     location
@@ -36,11 +38,6 @@ class ObjectStorage:
         name of the worker before it, and so does not wait for that one's lease.
     lease
         Seconds after which a process that does not renew its lease counts as dead.
-
-    Raises
-    ------
-    ConfigError
-        `location` names no object store.
     """
 
     def __init__(self, location: str, owner: str | None = None, lease: float = 10.0) -> None:
@@ -137,12 +134,8 @@ class ObjectStorage:
     def open_group(self, number: int) -> ObjectGroup:
         """Take a group over, unless the lease of the process before is live.
 
-        Raises
-        ------
-        FencedError
-            Another process took the whole fleet over, while this one was paused.
-        ConfigError
-            Another process works on the group.
+        Raises `FencedError` if another process took the whole fleet over, while this one was
+        paused. Raises `ConfigError` if another process works on the group.
         """
         self._lease.start()
         group = ObjectGroup(self._store, number, self._owner, partial(self._check_group, number))

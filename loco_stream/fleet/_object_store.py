@@ -48,10 +48,7 @@ class ObjectStore:
     def open(cls, url: str) -> ObjectStore:
         """Return the store at a URL.
 
-        Raises
-        ------
-        ConfigError
-            `url` names no object store.
+        Raises `ConfigError` if `url` names no object store.
         """
         retries: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
         try:
@@ -133,10 +130,7 @@ class ObjectStore:
     def _repeat(self, what: str, operation: Callable[[], T]) -> T:
         """Run an operation until it succeeds or `patience` is over.
 
-        Raises
-        ------
-        CheckpointError
-            The store cannot be reached, or refuses access.
+        Raises `CheckpointError` if the store cannot be reached, or refuses access.
         """
         deadline = time.monotonic() + self.patience
         wait = 0.05

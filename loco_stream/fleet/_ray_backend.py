@@ -275,17 +275,14 @@ class _WorkerHandle:
 class RayBackend:
     """Workers on Ray.
 
+    Raises `ConfigError` if ray is not installed, or there is no cluster at the address.
+
     Parameters
     ----------
     storage, options
         See `Shard`.
     workers, block_rows, address
         See `Fleet`.
-
-    Raises
-    ------
-    ConfigError
-        Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(

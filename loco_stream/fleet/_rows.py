@@ -50,10 +50,7 @@ _DIRECT = frozenset({str, float, bool})  # MessagePack holds all of them; an int
 def check_key(key: object) -> Key:
     """Return a key as a plain value.
 
-    Raises
-    ------
-    InputError
-        The key is neither a text nor an integer of 64 bits.
+    Raises `InputError` if the key is neither a text nor an integer of 64 bits.
     """
     key = key if type(key) is str else plain(key)
     if isinstance(key, str) and (
@@ -158,10 +155,8 @@ class KeyRows:
         Only fields that may hold values of several types are converted value by value, because that
         takes longer than all the rest.
 
-        Raises
-        ------
-        CheckpointError
-            A value cannot be stored, for example a text that is not valid Unicode.
+        Raises `CheckpointError` if a value cannot be stored, for example a text that is not valid
+        Unicode.
         """
         if self.content is not None:
             return self.content
@@ -206,10 +201,7 @@ class KeyRows:
     def decode(cls, content: bytes) -> KeyRows:
         """Return the rows that `encode` made bytes of.
 
-        Raises
-        ------
-        CheckpointError
-            The bytes are damaged.
+        Raises `CheckpointError` if the bytes are damaged.
         """
         key, data, shape, y, packed, features, source, epoch, seq, *rest = decode_plain(content)
         X = data if shape is None else _matrix(data, *shape)
@@ -245,10 +237,7 @@ def make_rows(
 ) -> KeyRows:
     """Return checked rows; what depends on the key's model is checked later.
 
-    Raises
-    ------
-    InputError
-        An argument is invalid; nothing was learned.
+    Raises `InputError` if an argument is invalid; nothing was learned.
     """
     key = check_key(key)
     table, names = read_rows(X, features)
@@ -265,10 +254,8 @@ def read_rows(
     Rows by name are a list, and anything else is a matrix, of objects if it holds texts. Names are
     None for rows by name, and where neither `features` nor a frame has any.
 
-    Raises
-    ------
-    InputError
-        X cannot be read as rows, or the number of names differs from the number of columns.
+    Raises `InputError` if X cannot be read as rows, or the number of names differs from the number
+    of columns.
     """
     if isinstance(X, Mapping):
         return [X], None
@@ -296,10 +283,8 @@ def _objects(X: TableLike, given: ColumnTable) -> Matrix:
 def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict[Hashable, float]]:
     """Return labels of several targets as dicts without the missing values.
 
-    Raises
-    ------
-    InputError
-        A label has no value or one that is no number, or the names do not fit the columns.
+    Raises `InputError` if a label has no value or one that is no number, or the names do not fit
+    the columns.
 
     Examples
     --------
@@ -320,10 +305,7 @@ def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict
 def read_times(t: TimesLike, n: int) -> NDArray[np.float64] | None:
     """Return the times of `n` rows as numbers, NaN where missing; None if there is none.
 
-    Raises
-    ------
-    InputError
-        A time is no number, or there is not one per row.
+    Raises `InputError` if a time is no number, or there is not one per row.
     """
     if t is None:
         return None

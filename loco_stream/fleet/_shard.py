@@ -108,10 +108,8 @@ class Shard:
     def learn(self, batch: Iterable[KeyRows], predicts: bool) -> list[LearnResult]:
         """Learn rows once each; rows that were learned before are only predicted.
 
-        Raises
-        ------
-        CheckpointError
-            The log cannot be written: the current rows and all after them were not learned.
+        Raises `CheckpointError` if the log cannot be written: the current rows and all after them
+        were not learned.
         """
         now = time.monotonic()
         results = [self._learn(rows, predicts, now) for rows in batch]
@@ -140,10 +138,7 @@ class Shard:
     def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         """Return what `Fleet.fan` does.
 
-        Raises
-        ------
-        InputError
-            The key has no model, or an argument is out of its range.
+        Raises `InputError` if the key has no model, or an argument is out of its range.
         """
         keyed = self.find(key)
         assert isinstance(keyed, KeyedForecaster)
@@ -157,10 +152,7 @@ class Shard:
     def decide(self, key: Key, decision: Plain) -> None:
         """Choose the classes of a key by its own rule, durably; None follows the fleet's rule.
 
-        Raises
-        ------
-        InputError
-            The key has no model.
+        Raises `InputError` if the key has no model.
         """
         keyed = self.find(key)
         entry = decision_entry(key, decision)
@@ -183,10 +175,7 @@ class Shard:
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew, durably; rows that it has learned stay repeated.
 
-        Raises
-        ------
-        InputError
-            The key has no model.
+        Raises `InputError` if the key has no model.
         """
         keyed = self.find(key)
         self._log(keyed, reset_of(key))
@@ -203,10 +192,7 @@ class Shard:
     def find(self, key: Key) -> KeyedModel:
         """Return the model of a key.
 
-        Raises
-        ------
-        InputError
-            The key has no model.
+        Raises `InputError` if the key has no model.
         """
         keyed = self._locate(key)[1]
         if keyed is None:
@@ -447,10 +433,7 @@ def _open_group(storage: Storage, number: int) -> Group:
 def parse_sync(durability: str) -> float:
     """Return the seconds between syncs of the logs.
 
-    Raises
-    ------
-    ConfigError
-        The mode is unknown or "off".
+    Raises `ConfigError` if the mode is unknown or "off".
     """
     from loco_stream.engine.wal import parse_durability
 

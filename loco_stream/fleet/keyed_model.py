@@ -389,10 +389,7 @@ class KeyedModel:
         Of late labels it is a list with the prediction of the row when it came, None where no such
         row waits.
 
-        Raises
-        ------
-        InputError
-            The model cannot take them: nothing was learned.
+        Raises `InputError` if the model cannot take them: nothing was learned.
         """
         self.changed = True
         self.alarms = []

@@ -26,6 +26,8 @@ class KeyLimits:
     A source can invent keys, and one device can send more than all others. Rows are dropped before
     they are logged, so the models do not depend on when a crash happened.
 
+    Raises `ConfigError` if a limit is not positive.
+
     Parameters
     ----------
     max_keys
@@ -42,11 +44,6 @@ class KeyLimits:
         Rows of keys beyond `max_keys`.
     n_over_rate
         Rows beyond `rows_per_second`.
-
-    Raises
-    ------
-    ConfigError
-        A limit is not positive.
 
     Examples
     --------

@@ -49,6 +49,9 @@ def merge(
     Everything else is taken from the model with most rows: hidden layers, members that forget,
     weights of the stacks and the mixture, and centroids except for classes that it lacks.
 
+    Raises `InputError` if the models differ in options or features, their readout is not recursive,
+    or they are neither classifiers nor regressors of one target.
+
     Parameters
     ----------
     models
@@ -58,12 +61,6 @@ def merge(
     keep_first
         Whether everything else is taken from the first model instead. Set it if the first model has
         learned rows of many devices, and each of the others those of one.
-
-    Raises
-    ------
-    InputError
-        The models differ in options or features, their readout is not recursive, or they are
-        neither classifiers nor regressors of one target.
 
     Examples
     --------

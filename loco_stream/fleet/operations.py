@@ -143,10 +143,7 @@ class FleetOperations:
 def open_fleet(path: str | os.PathLike[str]) -> Fleet:
     """Open a fleet at rest with the monitor and key groups that it was last opened with.
 
-    Raises
-    ------
-    ConfigError
-        There is no fleet, or it is running.
+    Raises `ConfigError` if there is no fleet, or it is running.
     """
     key_groups, monitor = opening(path)
     share = stored_share(path)

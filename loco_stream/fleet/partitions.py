@@ -217,6 +217,9 @@ class _PartitionWorker:
 class PartitionedFleet:
     """Runs a fleet per partition of a source, spread over workers on Ray.
 
+    Raises `ConfigError` if an option is invalid, the model is a detector or a forecaster, Ray is
+    not installed, or the fleet is in use or was begun with other settings.
+
     Parameters
     ----------
     model
@@ -242,12 +245,6 @@ class PartitionedFleet:
         Workers that were lost.
     longest_move
         Longest time in seconds that a partition stopped while it moved to another worker.
-
-    Raises
-    ------
-    ConfigError
-        An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
-        fleet is in use or was begun with other settings.
     """
 
     def __init__(
@@ -326,10 +323,8 @@ class PartitionedFleet:
     def poll(self) -> bool:
         """Read the state of all workers, replace lost ones, and return whether any partition runs.
 
-        Raises
-        ------
-        LocoStreamError
-            A partition failed for a reason that another worker would meet too.
+        Raises `LocoStreamError` if a partition failed for a reason that another worker would meet
+        too.
         """
         for index in range(len(self._workers)):
             status = self._call(index, "status")

@@ -76,6 +76,8 @@ class _Counts:
 class FleetRunner:
     """Reads a source, routes its rows by key, and lets a fleet predict and then learn them.
 
+    Raises `SourceError` if every row of the source has the same features, and none is `key`.
+
     Parameters
     ----------
     fleet
@@ -96,11 +98,6 @@ class FleetRunner:
         beyond is refused. By default there is no bound.
     missing_values
         As `StreamEngine` takes them; a key is never one.
-
-    Raises
-    ------
-    SourceError
-        Every row of the source has the same features, and none is `key`.
     """
 
     def __init__(

@@ -17,10 +17,7 @@ from loco_stream.persistence.content import Config
 class MonitorSettings:
     """Parameters of `TaskMonitor`, which documents them; a checkpoint stores them as plain values.
 
-    Raises
-    ------
-    ConfigError
-        A setting is of another type or out of its range.
+    Raises `ConfigError` if a setting is of another type or out of its range.
     """
 
     drift_detector: str = "HDDMA"

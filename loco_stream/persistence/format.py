@@ -56,6 +56,9 @@ def write(
     The bytes go to a temporary file in the same folder, are synced, and take the name of `path` in
     one step: after a crash either the old file or the new one is there.
 
+    Raises `CheckpointError` if a value is not plain, an array has another dtype, or the file cannot
+    be written.
+
     Parameters
     ----------
     path
@@ -68,11 +71,6 @@ def write(
         Boolean, integer and floating arrays of any shape.
     mode
         Permissions of a new file, before the umask of the process; a replaced file keeps its own.
-
-    Raises
-    ------
-    CheckpointError
-        A value is not plain, an array has another dtype, or the file cannot be written.
 
     Examples
     --------
@@ -93,6 +91,9 @@ def write(
 def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     """Read a file that `write` made; its checksum is verified first.
 
+    Raises `CheckpointError` if the file is missing, too large, truncated, damaged, not a
+    loco-stream file, or of a version that cannot be read.
+
     Parameters
     ----------
     path
@@ -100,12 +101,6 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     max_bytes
         Size in bytes beyond which the file is refused unread. Reading needs a small multiple of the
         file's size in memory; no number in the file can raise that.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, too large, truncated, damaged, not a loco-stream file, or of a version
-        that cannot be read.
     """
     name = os.fspath(path)
     try:
@@ -156,10 +151,7 @@ def digest(kind: str, config: State, arrays: Mapping[str, Array]) -> str:
 def encode_plain(value: Plain) -> bytes:
     """Return plain values as MessagePack; tuples and integers of any size are preserved.
 
-    Raises
-    ------
-    CheckpointError
-        A value is of another type.
+    Raises `CheckpointError` if a value is of another type.
     """
     try:
         return msgspec.msgpack.encode(_plain(value))

@@ -108,10 +108,7 @@ def rename_arrays(names: Mapping[str, str]) -> Migration:
 def split_array(name: str, parts: Sequence[str | None]) -> Migration:
     """Return a step that replaces an array by its rows, one array per name; None drops a row.
 
-    Raises
-    ------
-    CheckpointError
-        The array has another number of rows than `parts` has names.
+    Raises `CheckpointError` if the array has another number of rows than `parts` has names.
 
     Examples
     --------

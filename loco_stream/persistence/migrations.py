@@ -43,11 +43,8 @@ def check_version(version: int) -> None:
 def migrate(saved: Saved, version: int) -> Saved:
     """Return the content of a file of an earlier version as this release would have written it.
 
-    Raises
-    ------
-    CheckpointError
-        A step refuses the content, or a part that it needs is missing or damaged. The sentence
-        continues one that begins with the file's name.
+    Raises `CheckpointError` if a step refuses the content, or a part that it needs is missing or
+    damaged. The sentence continues one that begins with the file's name.
     """
     for step in range(version, VERSION):
         try:

@@ -16,17 +16,14 @@ _PICTURES = (".png", ".svg", ".pdf")
 def check_output(name: str, path: str | None) -> None:
     """Refuse a file that cannot be written.
 
+    Raises `ConfigError` if the file cannot be written.
+
     Parameters
     ----------
     name
         Setting that the file was given by; the error begins with it.
     path
         The file; None passes.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be written.
 
     Examples
     --------
@@ -42,17 +39,14 @@ def check_output(name: str, path: str | None) -> None:
 def check_folder(what: str, path: str) -> None:
     """Refuse a folder that cannot be created or written to; nothing is created.
 
+    Raises `ConfigError` if a part of the path is no folder, or this user may not write there.
+
     Parameters
     ----------
     what
         What it is, for the error message.
     path
         The folder; it and those above it may be missing.
-
-    Raises
-    ------
-    ConfigError
-        A part of the path is no folder, or this user may not write there.
 
     Examples
     --------
@@ -70,11 +64,8 @@ def check_folder(what: str, path: str) -> None:
 def check_picture(name: str, path: str | None) -> None:
     """Refuse a picture that cannot be drawn or written; arguments as for `check_output`.
 
-    Raises
-    ------
-    ConfigError
-        matplotlib is missing, the file name has another ending than a picture, or the file cannot
-        be written.
+    Raises `ConfigError` if matplotlib is missing, the file name has another ending than a picture,
+    or the file cannot be written.
     """
     if path is None:
         return

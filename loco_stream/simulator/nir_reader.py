@@ -25,10 +25,8 @@ Untyped: TypeAlias = Any  # h5py and nir have no types
 def read(path: Location) -> Untyped:
     """Return the graph of a file.
 
-    Raises
-    ------
-    ValueError
-        The file cannot be read, ends the process that reads it, or does not fit in memory.
+    Raises `ValueError` if the file cannot be read, ends the process that reads it, or does not fit
+    in memory.
     """
     import nir
 

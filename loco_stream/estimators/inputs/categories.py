@@ -127,10 +127,8 @@ class Categories:
     ) -> Categories:
         """Restore it from what `__iter__` and `shared` returned.
 
-        Raises
-        ------
-        ValueError
-            A text comes twice, there are more than the bound allows, or `shared` is no mapping.
+        Raises `ValueError` if a text comes twice, there are more than the bound allows, or `shared`
+        is no mapping.
         """
         if not isinstance(shared, Mapping):
             raise ValueError(f"`shared` must map features to counts, got {shared!r}")

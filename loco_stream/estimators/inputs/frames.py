@@ -19,11 +19,8 @@ _ARRAYS = (np.ndarray, list, tuple)
 def as_frame(X: object) -> Frame | None:
     """Return X as a frame of narwhals; None if it is none.
 
-    Raises
-    ------
-    InputError
-        X is a frame whose rows are not in memory, such as a LazyFrame of polars, or two of its
-        columns have the same name.
+    Raises `InputError` if X is a frame whose rows are not in memory, such as a LazyFrame of polars,
+    or two of its columns have the same name.
     """
     if isinstance(X, _ARRAYS):
         return None
@@ -60,10 +57,7 @@ def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
     Numbers and bools become float64, dates and times seconds since 1970 UTC, durations seconds,
     all with NaN for null; texts and categories become objects with None for null.
 
-    Raises
-    ------
-    InputError
-        A column is of another kind, or two have the same name.
+    Raises `InputError` if a column is of another kind, or two have the same name.
     """
     names = tuple(_names(frame))
     columns = [_column(series, name) for series, name in zip(_series(frame), names, strict=True)]
@@ -148,10 +142,7 @@ def frame_like(frame: Frame, table: NDArray[np.float64], names: Sequence[Hashabl
 
     Other libraries have texts as names.
 
-    Raises
-    ------
-    InputError
-        Two names are the same text.
+    Raises `InputError` if two names are the same text.
     """
     import narwhals.stable.v2 as nw
 

@@ -81,10 +81,7 @@ class SeriesHistory:
     def restore(self, values: Float64) -> None:
         """Continue with saved values.
 
-        Raises
-        ------
-        ValueError
-            They are not what such a model has.
+        Raises `ValueError` if they are not what such a model has.
         """
         if values.shape != self.values.shape or values.dtype != np.float64:
             raise ValueError(f"`history` must be float64{self.values.shape}, got {values.shape}")

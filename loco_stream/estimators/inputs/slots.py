@@ -99,10 +99,7 @@ class FeatureSlots:
 
         A slot that no text has is the next feature's.
 
-        Raises
-        ------
-        ValueError
-            A slot is given twice, or to a text of no feature, or left out.
+        Raises `ValueError` if a slot is given twice, or to a text of no feature, or left out.
         """
         made = cls()
         taken = {slot for _, _, slot in categories}

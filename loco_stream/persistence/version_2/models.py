@@ -146,10 +146,7 @@ _NEW = {
 def _options(saved: Saved) -> Saved:
     """Return the model with its parameters as options.
 
-    Raises
-    ------
-    CheckpointError
-        The model uses an option that was removed.
+    Raises `CheckpointError` if the model uses an option that was removed.
     """
     parameters = saved.config["parameters"]
     if parameters.get("antithetic") or parameters.get("n_perturbations", 1) != 1:
