@@ -34,12 +34,7 @@ _OBSERVED = np.zeros((1, 0))
 class HeadCore(TargetCore):
     """A model core whose targets are the values of the next rows.
 
-    Parameters
-    ----------
-    options
-        Checked options.
-    n_heads
-        Steps ahead.
+    `n_heads`: steps ahead.
     """
 
     _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState, "heads": HeadState}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Self
 
@@ -34,6 +35,11 @@ def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
 
 
 explains_parameters = explains_keywords(_unknown)  # of an estimator
+
+
+def parameter_names(init: Callable[..., None]) -> tuple[str, ...]:
+    """Return the names of the parameters of a constructor, in order."""
+    return tuple(inspect.signature(init).parameters)[1:]  # without self
 
 
 def fixed_parameter(model: object, name: str) -> ConfigError:

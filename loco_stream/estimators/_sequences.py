@@ -95,10 +95,7 @@ def _admitted(core: ModelCore, given: Table, names: Sequence[Hashable]) -> Float
 def _shares(core: ModelCore, proba: Float64) -> Float64:
     """Return what each candidate makes of the rows that were just predicted.
 
-    Parameters
-    ----------
-    proba
-        (rows, classes): the answers.
+    `proba`: (rows, classes): the answers.
     """
     assert core.settings is not None
     assert core.scratch is not None
@@ -112,10 +109,7 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
 def pooled(core: ModelCore, proba: Float64) -> Float64:
     """Return the probability of each class of a sequence whose rows were just predicted.
 
-    Parameters
-    ----------
-    proba
-        (rows, classes): the answers.
+    `proba`: (rows, classes): the answers.
     """
     assert core.state is not None
     shares = _shares(core, proba)

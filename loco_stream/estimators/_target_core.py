@@ -43,11 +43,6 @@ class TargetCore(ModelCore):
 
     `classes` are the names of the targets, in the order of their slots. Answers are
     (n, targets) float64.
-
-    Parameters
-    ----------
-    options
-        Checked options.
     """
 
     _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState}

@@ -36,15 +36,9 @@ def _known_by(text: str) -> str:
 class Categories:
     """The slots of the texts of each feature.
 
-    Parameters
-    ----------
-    bound
-        Distinct texts that a feature may hold; 0: none, every text is masked.
+    `bound`: distinct texts that a feature may hold; 0: none, every text is masked.
 
-    Attributes
-    ----------
-    n
-        Number of slots.
+    `n`: number of slots.
     """
 
     def __init__(self, bound: int) -> None:

@@ -17,10 +17,7 @@ _PACKAGE = "loco_stream."
 class DataWarnings:
     """Warns once per column, and once of rows without known features.
 
-    Attributes
-    ----------
-    due
-        Number of rows at which the next column is judged.
+    `due`: number of rows at which the next column is judged.
     """
 
     def __init__(self) -> None:
