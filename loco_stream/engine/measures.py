@@ -159,12 +159,7 @@ class RunMeasures:
         return {
             **classes,
             "per_class": per_class,
-            "roc_auc": self.ranking.roc_auc(),
-            "window_roc_auc": self.ranking.window_roc_auc(),
-            "fading_roc_auc": self.ranking.fading_roc_auc(),
-            "average_precision": self.ranking.average_precision(),
-            "window_average_precision": self.ranking.window_average_precision(),
-            "fading_average_precision": self.ranking.fading_average_precision(),
+            **self.ranking.means(),
         }
 
     def curve_report(self) -> Config:

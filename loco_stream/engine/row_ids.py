@@ -132,11 +132,6 @@ class RowIds:
         self._last[counter] = text
         _limited.warning("id %s: %s", text, _SENTENCES[counter].format(n=1))
 
-    @property
-    def n_early(self) -> int:
-        """Number of labels that wait for their row."""
-        return len(self._early)
-
     def sentences(self) -> list[str]:
         """Return a sentence for each kind of label or row that was not used."""
         found = [

@@ -14,10 +14,7 @@ class Curve:
     A point stands for the rows since the one before, so that the first and the newest point are
     always kept.
 
-    Parameters
-    ----------
-    most
-        Largest number of points.
+    `most`: largest number of points.
 
     Examples
     --------
