@@ -14,7 +14,8 @@ from loco_stream.cli._decision import DecisionChange, decision_change
 from loco_stream.cli._option_group import Command, option_group
 
 if TYPE_CHECKING:
-    from loco_stream.fleet.operations import Operations
+    from loco_stream.cli._fleet_control import RemoteOperations
+    from loco_stream.fleet.operations import FleetOperations
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class _Where:
     token: str | None
 
     @contextmanager
-    def open(self) -> Iterator[Operations]:
+    def open(self) -> Iterator[FleetOperations | RemoteOperations]:
         if "://" in self.fleet and self.fleet.partition("://")[0] in ("ipc", "tcp"):
             from loco_stream.cli._fleet_control import RemoteOperations
 

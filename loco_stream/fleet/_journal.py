@@ -107,11 +107,9 @@ class Journal:
     def take(self, check: Callable[[], None] | None = None) -> list[Entry]:
         """Fence all earlier writers; return the newest base, if any, and the entries after it.
 
-        Parameters
-        ----------
-        check
-            Raises an error if this process must not take the journal. It is called again whenever
-            another process has added an entry meanwhile, so that a pause after it does no harm.
+        `check`: raises an error if this process must not take the journal. It is called again
+        whenever another process has added an entry meanwhile, so that a pause after it does no
+        harm.
         """
         while True:
             slots = self._slots()

@@ -35,10 +35,7 @@ class ModelStore:
 
     Raises `CheckpointError` if the file cannot be opened or is damaged.
 
-    Parameters
-    ----------
-    path
-        The file; it is created if absent.
+    `path`: the file; it is created if absent.
     """
 
     def __init__(self, path: Path) -> None:

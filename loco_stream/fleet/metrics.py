@@ -43,10 +43,7 @@ class FleetMetrics:
     largest error are listed by `loco-stream fleet worst`. A scrape reads a snapshot that is at most
     a few seconds older than the last commit, so the fleet never waits for it.
 
-    Parameters
-    ----------
-    seconds
-        Seconds between two snapshots.
+    `seconds`: seconds between two snapshots.
     """
 
     def __init__(self, seconds: float = _SECONDS) -> None:

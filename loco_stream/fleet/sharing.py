@@ -188,10 +188,7 @@ class SharedModel:
 class Mixture:
     """The mixture of one key.
 
-    Parameters
-    ----------
-    losses
-        Decayed log-losses of the key's own model and of the shared model.
+    `losses`: decayed log-losses of the key's own model and of the shared model.
     """
 
     def __init__(self, losses: Sequence[float] = (0.0, 0.0)) -> None:

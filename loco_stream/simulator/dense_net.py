@@ -53,7 +53,7 @@ def _packed_layers(layers: list[Layer], lane: int) -> Records:
 
 
 class DenseNet:
-    """A `SpikingNet` for layers that are all `direct`, of a neuron model with `DenseOperations`.
+    """A net for layers that are all `direct`, of a neuron model with `DenseOperations`.
 
     Layers are padded to whole cache lines with neurons that receive nothing and never fire: all
     rows are aligned and loops run on whole vectors.

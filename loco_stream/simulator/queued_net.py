@@ -235,7 +235,7 @@ def _sorted(
 
 
 class QueuedNet:
-    """A `SpikingNet` of queued layers, run one after the other: recurrence is within layers."""
+    """A net of queued layers, run one after the other: recurrence is within layers."""
 
     dtype: np.dtype[Any] = np.dtype(np.float64)  # of times and membranes
     index_dtype: np.dtype[Any] = np.dtype(np.int64)

@@ -64,10 +64,7 @@ def read_weights(
 ) -> WeightMatrix:
     """Check weights and their delays; raises `ConfigError`.
 
-    Parameters
-    ----------
-    name, delay_name
-        What error messages call them.
+    `name` and `delay_name`: what error messages call them.
     """
     dense = None
     sparse = None
