@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
+from loco_stream.stream import Event, Labels, Position, Sample, Source
 
 _MAX_ROWS = 4096
 _MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
@@ -104,12 +105,9 @@ _WAITING = RowResult("waiting")
 class Inbox:
     """Rows and labels from other threads, in the order of their arrival.
 
-    Parameters
-    ----------
-    name
-        Source name of the rows, or its first part, before a slash, where a client names its own
-        stream. Rows without a number are numbered from the clock's microseconds on, so that a later
-        process never reuses numbers.
+    `name`: source name of the rows, or its first part, before a slash, where a client names its own
+    stream. Rows without a number are numbered from the clock's microseconds on, so that a later
+    process never reuses numbers.
     """
 
     def __init__(self, name: str) -> None:
@@ -231,6 +229,11 @@ class Inbox:
             submission.done.set_exception(InboxClosedError(_NOT_LEARNED))
 
 
+def _of_source(name: str) -> Any:
+    """Return a property that is the one of the source within."""
+    return property(attrgetter(f"_source.{name}"))
+
+
 class InboxSource(Source):
     """A source together with an inbox.
 
@@ -264,50 +267,15 @@ class InboxSource(Source):
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
 
-    @property
-    def schema(self) -> Schema | None:
-        """Of the source."""
-        return self._source.schema
-
-    @property
-    def position(self) -> Position:
-        """Of the source."""
-        return self._source.position
-
-    @property
-    def stats(self) -> Mapping[str, int]:
-        """Of the source."""
-        return self._source.stats
-
-    @property
-    def skipped(self) -> Mapping[str, int]:
-        """Of the source."""
-        return self._source.skipped
-
-    @property
-    def last_error(self) -> str:
-        """Of the source."""
-        return self._source.last_error
-
-    @property
-    def location(self) -> str:
-        """Of the source."""
-        return self._source.location
-
-    @property
-    def progress(self) -> float | None:
-        """Of the source."""
-        return self._source.progress
-
-    @property
-    def outage(self) -> str:
-        """Of the source."""
-        return self._source.outage
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any] | None:
-        """Of the source."""
-        return self._source.fingerprint
+    schema = _of_source("schema")
+    position = _of_source("position")
+    stats = _of_source("stats")
+    skipped = _of_source("skipped")
+    last_error = _of_source("last_error")
+    location = _of_source("location")
+    progress = _of_source("progress")
+    outage = _of_source("outage")
+    fingerprint = _of_source("fingerprint")
 
     def verify(self, fingerprint: Mapping[str, Any]) -> None:
         """Verify the source."""
