@@ -17,10 +17,7 @@ def explains_keywords(
 ) -> Callable[[Callable[Concatenate[Self, P], None]], Callable[Concatenate[Self, P], None]]:
     """Return a decorator of `__init__`.
 
-    Parameters
-    ----------
-    explain
-        ``(keyword, name of the class, known keywords) -> text of the TypeError``.
+    `explain`: ``(keyword, name of the class, known keywords) -> text of the TypeError``.
     """
 
     def decorate(

@@ -33,10 +33,7 @@ class ConfiguredCommand(click.Command):
 
     The command line precedes the environment, and the environment precedes the file.
 
-    Attributes
-    ----------
-    arguments
-        Help of the arguments, by name.
+    `arguments`: help of the arguments, by name.
     """
 
     arguments: Mapping[str, str] = {}

@@ -13,11 +13,8 @@ from loco_stream.errors import ConfigError
 class LazyGroup(click.Group):
     """A click group that finds its commands in a table ``name -> "module:command"``.
 
-    Parameters
-    ----------
-    table
-        The table, or its module and attribute as ``"module:NAME"``, which are read when the group
-        is first used.
+    `table`: the table, or its module and attribute as ``"module:NAME"``, which are read when the
+    group is first used.
     """
 
     def __init__(self, *args: object, table: Mapping[str, str] | str, **kwargs: object) -> None:

@@ -48,10 +48,7 @@ class LearningOptions:
 
         Raises `ConfigError` if classes are wanted of a source whose rows have several targets.
 
-        Parameters
-        ----------
-        targets
-            Names of the targets if there are several; else empty.
+        `targets`: names of the targets if there are several; else empty.
         """
         if not targets:
             return self.task
@@ -245,10 +242,7 @@ def _detectors() -> Mapping[str, str]:
 def model_options(holdout: int | None) -> Decorator:
     """Return a decorator that adds the options of the model and the monitor.
 
-    Parameters
-    ----------
-    holdout
-        Default of --holdout; None for that of `TaskMonitor`.
+    `holdout`: default of --holdout; None for that of `TaskMonitor`.
     """
     return option_group(
         "model",
@@ -342,10 +336,7 @@ score_options = option_group(
 def source_options(on_bad: str | None) -> Decorator:
     """Return a decorator that adds --keys, --limit, --on-bad and --missing.
 
-    Parameters
-    ----------
-    on_bad
-        Default of --on-bad; None leaves the choice to the source.
+    `on_bad`: default of --on-bad; None leaves the choice to the source.
     """
     default = on_bad or "stop for files, skip for live sources"
     return option_group(
@@ -388,10 +379,7 @@ def source_options(on_bad: str | None) -> Decorator:
 def state_options(durability: str | None) -> Decorator:
     """Return a decorator that adds the options of stored state.
 
-    Parameters
-    ----------
-    durability
-        Default of --durability; None leaves the choice to the engine.
+    `durability`: default of --durability; None leaves the choice to the engine.
     """
     default = durability or "batch where rows cannot be read again, else off"
     return option_group(

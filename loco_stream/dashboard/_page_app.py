@@ -47,13 +47,7 @@ _HEADERS = {
 
 
 class OpenPages:
-    """The open pages of one run.
-
-    Parameters
-    ----------
-    buffer
-        The frames they show.
-    """
+    """The open pages of one run."""
 
     def __init__(self, buffer: FrameBuffer) -> None:
         self.buffer = buffer

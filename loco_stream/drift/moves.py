@@ -77,10 +77,7 @@ def _learn_row(x: NDArray[np.float64], figures: NDArray[np.record]) -> int:
 class FeatureMoves:
     """Recent and usual level of each feature, and runs of equal values.
 
-    Parameters
-    ----------
-    n_features
-        Length of the rows.
+    `n_features`: length of the rows.
 
     Examples
     --------

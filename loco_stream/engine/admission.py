@@ -90,11 +90,6 @@ class _Names:
 class Admission:
     """Refuses events whose names are beyond the bounds, and remembers the names of the others.
 
-    Parameters
-    ----------
-    bounds
-        The bounds.
-
     Examples
     --------
     >>> admission = Admission(NameBounds(features=2))

@@ -28,10 +28,7 @@ class CheckpointFolder:
 
     Raises `ConfigError` if another engine works in the folder, or it cannot be created.
 
-    Parameters
-    ----------
-    path
-        The folder. It is created if needed, and locked: one engine at a time works in it.
+    `path`: the folder. It is created if needed, and locked: one engine at a time works in it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -67,10 +67,7 @@ class Deduplicator:
     client, a new one takes the place of the one with the fewest rows that was silent for ten
     minutes.
 
-    Parameters
-    ----------
-    clock
-        Seconds since 1970.
+    `clock`: seconds since 1970.
 
     Examples
     --------

@@ -41,13 +41,7 @@ def is_forecaster(model: object) -> bool:
 
 
 class HorizonScores:
-    """Scores of the forecasts of each step ahead, once the value has come.
-
-    Parameters
-    ----------
-    horizon
-        Number of steps.
-    """
+    """Scores of the forecasts of each step ahead, once the value has come."""
 
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
@@ -66,10 +60,8 @@ class HorizonScores:
     def add(self, values: Float64, bounds: Float64) -> None:
         """Keep the forecasts that are made before a row.
 
-        Parameters
-        ----------
-        values, bounds
-            (horizon,) forecasts and (horizon, 2) intervals; NaN where there is none.
+        `values` and `bounds`: (horizon,) forecasts and (horizon, 2) intervals; NaN where there is
+        none.
         """
         made = self._made[self.n_rows % self.horizon]
         made[:, 0] = values
@@ -146,15 +138,9 @@ class ForecastAdapter(ModelAdapter):
     A row without a label is a missing value of the series. A row's features are inputs of the
     forecasts that are made before its value.
 
-    Parameters
-    ----------
-    model
-        The forecaster. It has a head for each step that is scored.
+    `model`: the forecaster. It has a head for each step that is scored.
 
-    Attributes
-    ----------
-    scores
-        Scores by step ahead.
+    `scores`: scores by step ahead.
     """
 
     def __init__(self, model: LOCOForecaster) -> None:

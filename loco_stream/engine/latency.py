@@ -69,11 +69,6 @@ class RecentLatency:
     A reader of the quantiles copies the counts of the histogram now and then; rows cost nothing
     more.
 
-    Parameters
-    ----------
-    histogram
-        Where rows are counted.
-
     Examples
     --------
     >>> histogram = LatencyHistogram()

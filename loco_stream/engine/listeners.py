@@ -26,12 +26,7 @@ class Listeners:
 
     Raises `ConfigError` if a sink is not derived from `Sink`.
 
-    Parameters
-    ----------
-    sinks
-        `Sink` objects.
-    watchers
-        Functions that are called with the engine.
+    `watchers`: functions that are called with the engine.
     """
 
     def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Watcher]) -> None:

@@ -27,12 +27,7 @@ class MissingValues:
 
     Raises `ConfigError` if a value is no finite number.
 
-    Parameters
-    ----------
-    values
-        The numbers.
-    spared
-        A feature that keeps them: the key of a fleet, which names a device.
+    `spared`: a feature that keeps them: the key of a fleet, which names a device.
 
     Examples
     --------

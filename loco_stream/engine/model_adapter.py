@@ -64,16 +64,10 @@ class BlockPredictions(NamedTuple):
 class ModelAdapter:
     """Calls the methods of a model by name, and by array where it has them.
 
-    Parameters
-    ----------
-    model
-        Anything with `predict_one` and `learn_one`, as river defines them. A model with
-        `learn_predict_array` gets whole blocks; another one gets their rows by name.
+    `model`: anything with `predict_one` and `learn_one`, as river defines them. A model with
+    `learn_predict_array` gets whole blocks; another one gets their rows by name.
 
-    Attributes
-    ----------
-    takes_blocks
-        Whether the model learns whole blocks.
+    `takes_blocks`: whether the model learns whole blocks.
     """
 
     def __init__(self, model: Model) -> None:

@@ -32,15 +32,9 @@ class Quarantine:
     checkpoint again. Values are written as text of at most 60 characters, as they may be of any
     type and size.
 
-    Parameters
-    ----------
-    folder
-        Where the file is; None writes nothing.
+    `folder`: where the file is; None writes nothing.
 
-    Attributes
-    ----------
-    n_written
-        Rows written by this process.
+    `n_written`: rows written by this process.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:

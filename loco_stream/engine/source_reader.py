@@ -39,10 +39,7 @@ class PairSource(Source):
     Rows of a sequence, or of a dataset of river, are read in blocks. Those of another iterable,
     such as a generator, are passed on one by one: the next one may take long to come.
 
-    Parameters
-    ----------
-    pairs
-        For example a dataset of river, or a generator.
+    `pairs`: for example a dataset of river, or a generator.
     """
 
     guarantee = "exactly once within this process"

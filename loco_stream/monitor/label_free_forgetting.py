@@ -17,10 +17,7 @@ class ProtectedDirections:
     A linear update changes weights along the input. The share of the energy of a wrongly predicted
     row inside this subspace is therefore the share of the update that overwrites earlier tasks.
 
-    Parameters
-    ----------
-    width
-        Length of the (folded) input vectors.
+    `width`: length of the (folded) input vectors.
     """
 
     def __init__(self, width: int) -> None:

@@ -94,13 +94,8 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     Raises `CheckpointError` if the file is missing, too large, truncated, damaged, not a
     loco-stream file, or of a version that cannot be read.
 
-    Parameters
-    ----------
-    path
-        The file.
-    max_bytes
-        Size in bytes beyond which the file is refused unread. Reading needs a small multiple of the
-        file's size in memory; no number in the file can raise that.
+    `max_bytes`: size in bytes beyond which the file is refused unread. Reading needs a small
+    multiple of the file's size in memory; no number in the file can raise that.
     """
     name = os.fspath(path)
     try:
