@@ -185,7 +185,7 @@ class StreamEngine:
             source = SourceReader(as_source(source), in_blocks=in_blocks)
         self._reader = source
         self.source = self._reader.source
-        self.durability = durability or _default_durability(self.source, checkpoint)
+        self.durability = durability or ("batch" if checkpoint and self.source.needs_log else "off")
         _check_store(checkpoint, checkpoint_every, self.durability)
         self.queries = RunnerQueries()
         self._listeners = Listeners(sinks, [self.queries, *watchers])
@@ -669,10 +669,6 @@ def _check_no_pipeline(name: str, model: Model) -> None:
             f"`{name}` must be the {type(learner).__name__} alone, got a pipeline that ends in it: "
             "remove the steps before it, as it scales its inputs by itself"
         )
-
-
-def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:
-    return "batch" if checkpoint and source.needs_log else "off"
 
 
 def _check_store(

@@ -60,7 +60,8 @@ def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
     Raises `InputError` if a column is of another kind, or two have the same name.
     """
     names = tuple(_names(frame))
-    columns = [_column(series, name) for series, name in zip(_series(frame), names, strict=True)]
+    pairs = zip(frame.iter_columns(), names, strict=True)
+    columns = [_column(series, name) for series, name in pairs]
     return columns, names
 
 
@@ -68,10 +69,6 @@ def _names(frame: Frame) -> Sequence[Hashable]:
     native = frame.to_native()
     # narwhals takes names as texts; those of pandas may be anything
     return list(native.columns) if frame.implementation.is_pandas_like() else frame.columns
-
-
-def _series(frame: Frame) -> list[Series]:
-    return list(frame.iter_columns())
 
 
 def _column(series: Series, name: Hashable) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from loco_stream.metrics.scores.definition import (
     Score,
     ScoredRows,
     State,
+    Tally,
 )
 from loco_stream.numbers import plain
 
@@ -28,7 +29,7 @@ class _Saved(TypedDict):
     pairs: list[tuple[int, int, int]]  # index of the label, index of the prediction, rows
 
 
-class Confusion:
+class Confusion(Tally):
     """Rows by label and prediction, counted for the first 100 labels; later ones are pooled.
 
     Examples

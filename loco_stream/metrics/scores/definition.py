@@ -95,6 +95,8 @@ class Tally(Protocol):
 
     def update_many(self, rows: ScoredRows) -> None:
         """Count rows in order: the same as `update` for each, to the last digit."""
+        for row in zip(*rows, strict=True):
+            self.update(*row)
 
     def export_state(self) -> State:
         """Return the counters as plain values."""

@@ -11,8 +11,8 @@ from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
     Score,
-    ScoredRows,
     State,
+    Tally,
 )
 from loco_stream.numbers import require_number
 
@@ -44,7 +44,7 @@ _COUNTERS = (
 )
 
 
-class Errors:
+class Errors(Tally):
     """Sums of errors, of the variance of the labels, and of errors of repeating the last value."""
 
     name: ClassVar[str] = "errors"
@@ -72,11 +72,6 @@ class Errors:
         if y_pred is not None:
             self._count_error(truth, truth - require_number("y_pred", y_pred))
         self._previous = truth
-
-    def update_many(self, rows: ScoredRows) -> None:
-        """Count rows in order."""
-        for y_true, y_pred in zip(rows.y_true, rows.y_pred, strict=True):
-            self.update(y_true, y_pred, None, None)
 
     def _count_error(self, truth: float, error: float) -> None:
         self.n += 1

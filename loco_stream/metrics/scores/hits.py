@@ -14,6 +14,7 @@ from loco_stream.metrics.scores.definition import (
     Score,
     ScoredRows,
     State,
+    Tally,
 )
 from loco_stream.metrics.stream import relative_gain
 from loco_stream.numbers import plain
@@ -47,7 +48,7 @@ _COUNTERS = (
 )
 
 
-class Hits:
+class Hits(Tally):
     """Counts of correct predictions, and of those of the no-change and the majority predictor."""
 
     name: ClassVar[str] = "hits"

@@ -10,8 +10,8 @@ from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
     Score,
-    ScoredRows,
     State,
+    Tally,
 )
 
 
@@ -20,7 +20,7 @@ class _Saved(TypedDict):
     n_inside: int
 
 
-class Intervals:
+class Intervals(Tally):
     """Counts of predictions with a finite interval, and of labels inside it."""
 
     name: ClassVar[str] = "intervals"
@@ -40,11 +40,6 @@ class Intervals:
         if math.isfinite(low) and math.isfinite(high):
             self.n += 1
             self.n_inside += low <= float(y_true) <= high  # a number: `Errors` checks it first
-
-    def update_many(self, rows: ScoredRows) -> None:
-        """Count rows in order."""
-        for row in zip(*rows, strict=True):
-            self.update(*row)
 
     def coverage(self) -> float:
         """Return the share of labels inside their interval."""

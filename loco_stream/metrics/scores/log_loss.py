@@ -12,6 +12,7 @@ from loco_stream.metrics.scores.definition import (
     Score,
     ScoredRows,
     State,
+    Tally,
 )
 
 # Probabilities below it count as this much: one confident error would dominate the mean.
@@ -23,7 +24,7 @@ class _Saved(TypedDict):
     loss: float
 
 
-class LogLoss:
+class LogLoss(Tally):
     """Sum of the log-losses of the rows with a probability."""
 
     name: ClassVar[str] = "log_loss"
