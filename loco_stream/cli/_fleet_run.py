@@ -210,11 +210,7 @@ _fleet_options = option_group(
 )
 
 
-@click.command(
-    "fleet",  # the table of a configuration file
-    cls=ConfiguredCommand,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.command("fleet", cls=ConfiguredCommand)  # the table of a configuration file
 @click.argument("source")
 @_fleet_options
 @state_options("interval:1s")
