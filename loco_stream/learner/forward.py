@@ -17,8 +17,6 @@ from loco_stream.learner.fixed_layer import run_fixed_layer
 from loco_stream.learner.hidden import run_hidden
 from loco_stream.learner.readout.ensemble import predict_members
 
-__all__ = ["forward_pass"]
-
 
 @kernel
 def _is_cached(x, row, n, valid_for, n_seen):

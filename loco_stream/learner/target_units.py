@@ -6,8 +6,6 @@ import math
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["standardised", "value_of"]
-
 TARGET_CLIP = 8.0  # standardised targets beyond are clipped
 RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go
 

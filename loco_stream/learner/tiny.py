@@ -11,8 +11,6 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["EVERY", "SMALLEST", "drop_tiny", "drop_tiny_items"]
-
 SMALLEST = np.float32(1e-17)  # products of two such numbers are still normal
 EVERY = 16  # calls in which every row of a matrix is visited once
 

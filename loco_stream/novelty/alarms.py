@@ -11,8 +11,6 @@ import math
 from loco_stream._compiler.jit import kernel
 from loco_stream.novelty.state import BAR, N_ALARMS, QUIET, RECENT, ROWS
 
-__all__ = ["learn_alarm", "raises_alarm", "row_score"]
-
 FIRST_BAR = 2.0
 STEP = 0.1  # of the bar per alarm
 LOWEST = -1.0

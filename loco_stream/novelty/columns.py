@@ -46,8 +46,6 @@ from loco_stream.novelty.state import (
 )
 from loco_stream.novelty.tails import MOST, learn_distance, tail_score
 
-__all__ = ["is_ready", "learn_cell", "score_cell"]
-
 RESIDUAL_WEIGHT = 0.1  # of a residual of typical size beside the value, on the plane
 FIRST_RESIDUAL = WARMUP // 3  # the forecast has learned something by then
 STUCK_SCORE = 8.0  # at which a run is reported

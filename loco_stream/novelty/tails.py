@@ -11,8 +11,6 @@ import math
 from loco_stream._compiler.jit import kernel
 from loco_stream.novelty.covers import insert
 
-__all__ = ["MOST", "learn_distance", "tail_score"]
-
 SHARE = 0.02  # of the distances, to which the tail is fitted
 FEWEST = 8
 MIN_DISTANCES = 30  # before, every score is 0

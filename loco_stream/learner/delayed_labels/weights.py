@@ -21,8 +21,6 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import record
 
-__all__ = ["DelayedState", "is_last_row", "shares"]
-
 READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
 RISE = 300  # and from there until steps are whole ones
 

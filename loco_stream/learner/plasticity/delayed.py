@@ -12,8 +12,6 @@ from loco_stream.learner.plasticity.projections.none import copy_input
 from loco_stream.learner.plasticity.projections.recursive import lose_direction, project_blocks
 from loco_stream.learner.plasticity.weight_bounds import bounded_step
 
-__all__ = ["change_delayed"]
-
 
 @kernel
 def _change_weights(settings, state, scratch, n_channels, step):

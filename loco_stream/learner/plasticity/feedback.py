@@ -12,8 +12,6 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["FEEDBACK_RATE", "broadcast_error", "is_due", "learn_feedback"]
-
 FEEDBACK_RATE = 0.03  # of the regression of output changes on noise
 ALWAYS_UNTIL = 500  # rows; from then on feedback is good enough to perturb only
 EVERY = 4  # one row in four

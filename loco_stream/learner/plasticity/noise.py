@@ -14,8 +14,6 @@ import numpy as np
 from loco_stream._compiler.jit import kernel
 from loco_stream.rng import draw_bits
 
-__all__ = ["draw_noise"]
-
 _ONE = np.uint64(1)
 _WORD_BITS = 64
 

@@ -6,8 +6,6 @@ import math
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["n_frozen", "plastic_span", "track_power"]
-
 POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
 
 

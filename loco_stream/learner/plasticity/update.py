@@ -14,8 +14,6 @@ from loco_stream.learner.plasticity.projections import (
 )
 from loco_stream.learner.plasticity.weight_bounds import apply_max_norm, bounded_step
 
-__all__ = ["change_hidden"]
-
 
 @kernel
 def _change(settings, state, scratch, layer, share):

@@ -27,16 +27,6 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = [
-    "MAX_CONSTANT",
-    "MAX_INPUTS",
-    "MAX_MOVE",
-    "MAX_MOVE_WIDE",
-    "MAX_NORM",
-    "apply_max_norm",
-    "bounded_step",
-]
-
 MAX_MOVE = 3.0  # of a drive, in thresholds
 MAX_MOVE_WIDE = 12.0  # the same in a first layer without receptive fields
 MAX_NORM = 6.0  # of a neuron's weights, which start from 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["input_span"]
-
 
 @kernel
 def input_span(settings, n_features):

@@ -6,8 +6,6 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["weighted_sum"]
-
 
 @kernel
 def weighted_sum(outputs, weights, capacity, n_classes, combined):

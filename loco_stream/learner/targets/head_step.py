@@ -29,8 +29,6 @@ from loco_stream.learner.target_units import standardised, value_of
 from loco_stream.learner.targets.kernel_args import opened_heads
 from loco_stream.learner.targets.step import forward
 
-__all__ = ["run"]
-
 GUARD_DECAY = 0.998  # of the errors that a head is compared by: about 500 rows count
 GUARD_SLOPE = 0.05  # of the log-odds of the network, per mean error
 MAX_ADVANTAGE = 2.0  # mean errors that one row counts at most

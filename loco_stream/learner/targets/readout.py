@@ -19,8 +19,6 @@ from loco_stream.learner.readout.experts.least_squares import (
     change_trace_weights,
 )
 
-__all__ = ["combine", "learn_members", "learn_stacks"]
-
 
 @kernel
 def combine(settings, state, targets, weights, computed):

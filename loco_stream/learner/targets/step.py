@@ -34,8 +34,6 @@ from loco_stream.learner.target_units import standardised, value_of
 from loco_stream.learner.targets.kernel_args import opened
 from loco_stream.learner.targets.readout import combine, learn_members, learn_stacks
 
-__all__ = ["run"]
-
 
 @kernel
 def forward(model, x, t):

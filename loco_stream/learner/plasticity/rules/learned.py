@@ -11,8 +11,6 @@ from loco_stream.learner.plasticity.feedback import broadcast_error, is_due, lea
 from loco_stream.learner.plasticity.perturbed_pass import perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
 
-__all__ = ["RULE"]
-
 
 @kernel
 def _assign(settings, state, scratch):

@@ -13,8 +13,6 @@ from loco_stream.learner.plasticity.perturbed_pass import perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
 from loco_stream.learner.readout.inputs import input_span
 
-__all__ = ["RULE"]
-
 
 @kernel
 def _assign(settings, state, scratch):

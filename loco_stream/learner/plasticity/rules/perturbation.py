@@ -15,8 +15,6 @@ from loco_stream.learner.plasticity.feedback import FEEDBACK_RATE, broadcast_err
 from loco_stream.learner.plasticity.perturbed_pass import loss_change, perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
 
-__all__ = ["RULE", "learn_from_loss"]
-
 MIN_SQUARED_ERROR = 0.05  # added to the squared error that a step is divided by
 
 

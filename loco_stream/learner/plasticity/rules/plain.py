@@ -11,8 +11,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.plasticity.perturbed_pass import loss_change, perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
 
-__all__ = ["RULE", "one_trial_credit"]
-
 
 @kernel
 def one_trial_credit(settings, scratch, change):

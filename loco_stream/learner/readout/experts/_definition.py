@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["Contribution", "Expert", "Merge", "Weighting", "no_axes", "nothing", "one", "zero"]
-
 Float64 = NDArray[np.float64]
 
 
