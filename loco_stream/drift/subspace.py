@@ -1,7 +1,5 @@
 """The compiled part of the input detector: one pass over rows in order."""
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import entry, kernel

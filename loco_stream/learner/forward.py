@@ -1,7 +1,5 @@
 """The forward pass: from a row of numbers to the outputs of the readout's experts."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel

@@ -9,8 +9,6 @@ snapshots -> experts -> recent rows -> stacks, mixture, calibration -> gains, st
 Everything learned is in `State`; `Scratch` is working memory.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

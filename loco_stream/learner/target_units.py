@@ -1,7 +1,5 @@
 """Targets of a regression: from their units to the readout's, standard deviations, and back."""
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel

@@ -5,8 +5,6 @@ Single-precision numbers below 1e-38 are subnormal, and processors compute with 
 slowly. Elements far above that limit no longer change a sum, since those that matter are 1e-3 to 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel

@@ -4,8 +4,6 @@ A row raises an alarm if its score exceeds the scores of the last `RECENT` rows,
 alarm raises the bar, and every row lowers it, the more the longer there was no alarm.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel

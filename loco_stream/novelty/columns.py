@@ -7,8 +7,6 @@ rows as a fourth view. A number that repeats longer than ever before is stuck. M
 numbers and texts are kinds, scored by how rare they are.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel

@@ -5,8 +5,6 @@ to the lower quartile of the distances between neighbors, and points nearer than
 on a line are kept in order, so that the nearest one takes a binary search.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel

@@ -4,8 +4,6 @@ The 200 largest are kept. Beyond the k-th largest the tail is exponential with t
 (peaks over threshold, Pickands 1975), where k is 2 % of the distances, at least 8.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel

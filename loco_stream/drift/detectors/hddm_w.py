@@ -1,7 +1,5 @@
 """HDDM-W (Frias-Blanco et al.: Drift Detection Methods Based on Hoeffding's Bounds, TKDE 2015)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
 HDDM_W = DetectorDefinition(

@@ -1,7 +1,5 @@
 """Page-Hinkley test (Page: Continuous Inspection Schemes, Biometrika 1954)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
 
 PAGE_HINKLEY = DetectorDefinition(

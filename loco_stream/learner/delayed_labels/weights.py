@@ -14,8 +14,6 @@ grow to whole ones. Neurons with a memory do not learn from late values: see
 `traces.withhold_credit`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel

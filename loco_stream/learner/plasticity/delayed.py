@@ -1,7 +1,5 @@
 """How a first layer with delays changes: each synapse by the projected input at its own lag."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel

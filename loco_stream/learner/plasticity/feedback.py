@@ -4,8 +4,6 @@ A neuron is sensitive where it fired on this row, otherwise not: its trace is gr
 and flat below its first spike. What earlier rows left of the trace no longer depends on a weight.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

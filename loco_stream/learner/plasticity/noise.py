@@ -7,8 +7,6 @@ that does not change during a round. A round of 2^(b + 1) rows makes the signs o
 uncorrelated and the mean of each zero, while different clusters stay independent.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel

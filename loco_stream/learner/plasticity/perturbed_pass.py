@@ -1,7 +1,5 @@
 """One perturbed pass of a row: noise on every drive, and what it changes in the output."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

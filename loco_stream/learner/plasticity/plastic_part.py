@@ -1,7 +1,5 @@
 """The part of a hidden layer that learns, and the size of its input."""
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel

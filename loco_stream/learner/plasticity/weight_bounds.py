@@ -19,8 +19,6 @@ that learn, is bounded; of a layer with more than `MAX_INPUTS` inputs, on one ro
   Srebro & Shraibman 2005).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

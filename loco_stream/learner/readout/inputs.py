@@ -1,7 +1,5 @@
 """Which part of the feature vector the readout sees."""
 
-from __future__ import annotations
-
 from loco_stream._compiler.jit import kernel
 
 

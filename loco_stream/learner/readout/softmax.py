@@ -1,7 +1,5 @@
 """Softmax and loss of one row."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

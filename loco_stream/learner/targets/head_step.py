@@ -5,8 +5,6 @@ what they have learned. Values are changes from the last value of the series. Wh
 made the smaller errors of late, as in a random walk, the forecast moves towards it.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

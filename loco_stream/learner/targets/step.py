@@ -3,8 +3,6 @@
 With one target every number is the one that the single-target step gives.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import entry, kernel

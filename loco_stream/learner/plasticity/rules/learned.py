@@ -4,8 +4,6 @@ Lansdell, Prakash & Kording (2020) average noise times change; here what the fee
 predicts is subtracted first.
 """
 
-from __future__ import annotations
-
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.plasticity.feedback import broadcast_error, is_due, learn_feedback
 from loco_stream.learner.plasticity.perturbed_pass import perturb

@@ -4,8 +4,6 @@ What noise does to the outputs it does to the loss in proportion to the error, s
 loss, one number, teaches the same feedback as the change of all outputs. Every row is perturbed.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

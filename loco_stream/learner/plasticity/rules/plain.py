@@ -3,8 +3,6 @@
 It is chosen by ``rule="np"`` together with ``credit="perturbation"``.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
