@@ -81,10 +81,13 @@ class Tally(Protocol):
         Key of the counters in a checkpoint.
     saved
         `TypedDict` that describes what `export_state` returns.
+    counters
+        Names of the attributes that are saved as they are.
     """
 
     name: ClassVar[str]
     saved: ClassVar[type]
+    counters: ClassVar[Sequence[str]] = ()
 
     def __init__(self, window: int, fading: float) -> None: ...
 
@@ -100,9 +103,12 @@ class Tally(Protocol):
 
     def export_state(self) -> State:
         """Return the counters as plain values."""
+        return {name: getattr(self, name) for name in self.counters}
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
+        for name in self.counters:
+            setattr(self, name, state[name])
 
 
 @dataclass(frozen=True, slots=True)

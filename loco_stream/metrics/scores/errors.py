@@ -31,24 +31,22 @@ class _Saved(TypedDict):
     recent: list[float]
 
 
-_COUNTERS = (
-    "n",
-    "sum_absolute",
-    "sum_squared",
-    "mean",
-    "spread",
-    "n_no_change",
-    "sum_no_change",
-    "fading_sum",
-    "fading_weight",
-)
-
-
 class Errors(Tally):
     """Sums of errors, of the variance of the labels, and of errors of repeating the last value."""
 
     name: ClassVar[str] = "errors"
     saved: ClassVar[type] = _Saved
+    counters = (
+        "n",
+        "sum_absolute",
+        "sum_squared",
+        "mean",
+        "spread",
+        "n_no_change",
+        "sum_no_change",
+        "fading_sum",
+        "fading_weight",
+    )
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -90,13 +88,12 @@ class Errors(Tally):
 
     def export_state(self) -> State:
         """Return the counters as plain values."""
-        counters = {name: getattr(self, name) for name in _COUNTERS}
-        return {**counters, "previous": self._previous, "recent": list(self.recent)}
+        last = {"previous": self._previous, "recent": list(self.recent)}
+        return {**super().export_state(), **last}
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
-        for name in _COUNTERS:
-            setattr(self, name, state[name])
+        super().restore_state(state)
         if not isinstance(state["previous"], int | float | None):
             raise ValueError(f"the last label must be a number, got {state['previous']!r}")
         self._previous = state["previous"]

@@ -10,7 +10,6 @@ from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
     Score,
-    State,
     Tally,
 )
 
@@ -25,6 +24,7 @@ class Intervals(Tally):
 
     name: ClassVar[str] = "intervals"
     saved: ClassVar[type] = _Saved
+    counters = ("n", "n_inside")
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -44,15 +44,6 @@ class Intervals(Tally):
     def coverage(self) -> float:
         """Return the share of labels inside their interval."""
         return self.n_inside / (self.n or math.nan)
-
-    def export_state(self) -> State:
-        """Return the counters as plain values."""
-        return {"n": self.n, "n_inside": self.n_inside}
-
-    def restore_state(self, state: State) -> None:
-        """Continue from `export_state`."""
-        self.n = state["n"]
-        self.n_inside = state["n_inside"]
 
 
 INTERVAL_COVERAGE = Score(

@@ -11,7 +11,6 @@ from loco_stream.metrics.scores.definition import (
     ReportKey,
     Score,
     ScoredRows,
-    State,
     Tally,
 )
 
@@ -29,6 +28,7 @@ class LogLoss(Tally):
 
     name: ClassVar[str] = "log_loss"
     saved: ClassVar[type] = _Saved
+    counters = ("n", "loss")
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -54,15 +54,6 @@ class LogLoss(Tally):
     def mean(self) -> float:
         """Return the mean log-loss."""
         return self.loss / (self.n or math.nan)
-
-    def export_state(self) -> State:
-        """Return the counters as plain values."""
-        return {"n": self.n, "loss": self.loss}
-
-    def restore_state(self, state: State) -> None:
-        """Continue from `export_state`."""
-        self.n = state["n"]
-        self.loss = state["loss"]
 
 
 LOG_LOSS = Score(
