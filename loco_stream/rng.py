@@ -32,12 +32,8 @@ def philox2x32(key: Bits, counter: Bits) -> Bits:
     Philox-2x32 with ten rounds (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3,
     SC11). All products are of two 32-bit numbers, so nothing overflows 64 bits.
 
-    Parameters
-    ----------
-    key
-        uint64.
-    counter
-        uint64, a number or an array of any shape.
+    key: uint64
+    counter: uint64, a number or an array of any shape
     """
     k = np.uint64(key) & _LOW
     low = np.uint64(counter) & _LOW

@@ -114,14 +114,9 @@ def option_values(config: Mapping[str, Any], command: click.Command, path: str) 
 
     Raises `ConfigError` if the command has no such option.
 
-    Parameters
-    ----------
-    config
-        Content of the file.
-    command
-        The command.
-    path
-        The file, for error messages.
+    config: content of the file
+    command: the command
+    path: the file, for error messages
     """
     tables = command_tables(config)
     shared = {name: value for name, value in config.items() if name not in tables}

@@ -112,12 +112,8 @@ def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]
 class RemoteOperations:
     """The operations of a running fleet, through its control socket.
 
-    Parameters
-    ----------
-    address
-        Address of the socket.
-    token
-        Path of the token file; None if the fleet needs none.
+    address: address of the socket
+    token: path of the token file; None if the fleet needs none
     """
 
     def __init__(self, address: str, token: str | None) -> None:

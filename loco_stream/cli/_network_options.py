@@ -23,12 +23,8 @@ class NetworkOptions:
     def check(self, *ports: object, needed: str) -> None:
         """Raise `ConfigError` if the command line has an option and no port is open.
 
-        Parameters
-        ----------
-        ports
-            Values of the options that open ports; false if not given.
-        needed
-            These options, for the error.
+        ports: values of the options that open ports; false if not given
+        needed: these options, for the error
         """
         for name in ("bind", "allow_host", "token"):
             if typed(name) and not any(ports):

@@ -109,16 +109,10 @@ class SourceOptions:
     ) -> Source:
         """Open the source that a URL names.
 
-        Parameters
-        ----------
-        url
-            The source.
-        task
-            What `--task` names; None if the source has to find it.
-        endless
-            Whether to continue after the end of a live source's stream.
-        labelled
-            False reads tables that name no label column as rows without labels.
+        url: the source
+        task: what `--task` names; None if the source has to find it
+        endless: whether to continue after the end of a live source's stream
+        labelled: False reads tables that name no label column as rows without labels
         """
         from loco_stream.connectors import open_source
 

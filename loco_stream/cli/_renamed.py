@@ -19,12 +19,8 @@ def refuse_option(
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Add a hidden option that raises `ConfigError` when it is given.
 
-    Parameters
-    ----------
-    name
-        The option, for example ``--window``.
-    sentence
-        The text of the error: what to write instead, or why there is no such option.
+    name: the option, for example ``--window``
+    sentence: the text of the error: what to write instead, or why there is no such option
     """
 
     def refuse(context: click.Context, parameter: click.Parameter, value: object) -> None:

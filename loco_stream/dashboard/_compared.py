@@ -54,12 +54,8 @@ class ComparedRuns:
 
     Raises `ConfigError` if an address is not that of a page.
 
-    Parameters
-    ----------
-    urls
-        Addresses of the other pages.
-    token
-        Token that is sent to them; None sends none.
+    urls: addresses of the other pages
+    token: token that is sent to them; None sends none
     """
 
     def __init__(self, urls: Sequence[str], token: str | None) -> None:

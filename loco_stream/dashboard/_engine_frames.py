@@ -75,12 +75,8 @@ def score_columns(task: str) -> list[dict[str, str]]:
 class EngineFrames:
     """Makes frames of an engine, in the engine's thread.
 
-    Parameters
-    ----------
-    scores
-        Names of the scores in the chart.
-    rivals
-        Each returns the score of another model at this moment; None while it has none.
+    scores: names of the scores in the chart
+    rivals: each returns the score of another model at this moment; None while it has none
     """
 
     def __init__(

@@ -277,18 +277,11 @@ def http_app(
 ) -> Starlette:
     """Return the application.
 
-    Parameters
-    ----------
-    service
-        What to predict with and report on.
-    inbox
-        Takes the rows to learn.
-    token
-        Bearer token of requests for predictions and with rows; None needs no token.
-    hosts
-        Accepted Host headers; ``*`` for any.
-    lines
-        Reads rows in the line protocol of InfluxDB; None if its library is not installed.
+    service: what to predict with and report on
+    inbox: takes the rows to learn
+    token: bearer token of requests for predictions and with rows; None needs no token
+    hosts: accepted Host headers; ``*`` for any
+    lines: reads rows in the line protocol of InfluxDB; None if its library is not installed
     """
     routes = _ApiRoutes(service, inbox, lines)
     return Starlette(

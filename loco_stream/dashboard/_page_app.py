@@ -100,12 +100,8 @@ class RequireToken:
 
     A program sends it as bearer token, a browser as password with any user name.
 
-    Parameters
-    ----------
-    app
-        The application.
-    token
-        The token; None lets every request pass.
+    app: the application
+    token: the token; None lets every request pass
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -181,18 +177,11 @@ def page_app(
 ) -> Starlette:
     """Return the application.
 
-    Parameters
-    ----------
-    pages
-        What to stream.
-    actions
-        Buttons of the page: name and function, which is called in a thread of the server.
-    hosts
-        Accepted Host headers; others are refused, as a defence against DNS rebinding.
-    compared
-        Other runs that the page shows too.
-    token
-        Token that every request must show; None needs none.
+    pages: what to stream
+    actions: buttons of the page: name and function, which is called in a thread of the server
+    hosts: accepted Host headers; others are refused, as a defence against DNS rebinding
+    compared: other runs that the page shows too
+    token: token that every request must show; None needs none
     """
     routes = _PageRoutes(pages, actions, compared)
     return Starlette(

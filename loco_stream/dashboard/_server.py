@@ -24,12 +24,8 @@ def uvicorn_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
 
     Raises `ConfigError` if uvicorn is not installed.
 
-    Parameters
-    ----------
-    app
-        The application.
-    options
-        Further options of `uvicorn.Config`.
+    app: the application
+    options: further options of `uvicorn.Config`
     """
     try:
         import uvicorn
@@ -72,19 +68,12 @@ def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
 class ServerThread:
     """A uvicorn server in a thread. The constructor waits until it answers, 10 s at most.
 
-    Parameters
-    ----------
-    server
-        The server; `close` ends it.
-    listener
-        The bound socket that it listens on; `close` releases it.
-    name
-        Name of the thread.
+    server: the server; `close` ends it
+    listener: the bound socket that it listens on; `close` releases it
+    name: name of the thread
 
-    Attributes
-    ----------
-    url
-        Address of the server.
+    Its attributes:
+    url: address of the server
     """
 
     def __init__(self, server: uvicorn.Server, listener: socket.socket, name: str) -> None:
@@ -124,12 +113,8 @@ def listen(host: str, port: int, purpose: str) -> socket.socket:
 
     Raises `ConfigError` if the port is in use, or this machine has no such address.
 
-    Parameters
-    ----------
-    host, port
-        Address to listen on; port 0 selects a free one.
-    purpose
-        What the socket is for, in the error.
+    host, port: address to listen on; port 0 selects a free one
+    purpose: what the socket is for, in the error
     """
     # asyncio disables Nagle's algorithm only if the protocol is given; else replies wait 40 ms
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -38,16 +38,10 @@ class FleetPage:
     Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or a page on
     all addresses has no accepted Host header.
 
-    Parameters
-    ----------
-    port
-        Port of the page; 0 selects a free one, which `url` names.
-    host
-        Address to listen on. Everybody who reaches it sees the page.
-    allowed_hosts
-        Further Host headers that are accepted.
-    token
-        Token that a browser must send as password, with any user name; by default none.
+    port: port of the page; 0 selects a free one, which `url` names
+    host: address to listen on. Everybody who reaches it sees the page.
+    allowed_hosts: further Host headers that are accepted
+    token: token that a browser must send as password, with any user name; by default none
     """
 
     def __init__(

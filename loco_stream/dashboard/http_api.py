@@ -35,21 +35,13 @@ class HttpApi:
     Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or an address
     that other machines reach has no token.
 
-    Parameters
-    ----------
-    service
-        What to predict with and report on.
-    port
-        Port to listen on; 0 selects a free one, which `url` names.
-    host
-        Address to listen on.
-    token
-        Bearer token that requests must send; required if other machines reach the address.
-    allowed_hosts
-        Further Host headers that are accepted. By default any at an address that other machines
-        reach.
-    fields
-        Roles of the columns of rows in the line protocol.
+    service: what to predict with and report on
+    port: port to listen on; 0 selects a free one, which `url` names
+    host: address to listen on
+    token: bearer token that requests must send; required if other machines reach the address
+    allowed_hosts: further Host headers that are accepted. By default any at an address that other
+        machines reach.
+    fields: roles of the columns of rows in the line protocol
     """
 
     def __init__(

@@ -28,12 +28,8 @@ _N_FIGURES = len(FIGURES.fields or ())
 def learn_moves(X: NDArray[np.float64], figures: NDArray[np.record]) -> int:
     """Learn rows in order; return the last feature that was found stuck in them, or -1.
 
-    Parameters
-    ----------
-    X
-        (n, n_features): the rows; NaN or infinite values are missing.
-    figures
-        (n_features,) of `FIGURES`.
+    X: (n, n_features): the rows; NaN or infinite values are missing
+    figures: (n_features,) of `FIGURES`
     """
     stuck = -1
     for i in range(X.shape[0]):

@@ -130,21 +130,13 @@ def _no_checkpoint(path: str | os.PathLike[str], damage: list[str]) -> str:
 class CheckpointWriter:
     """Writes checkpoints in a thread, so that learning continues meanwhile.
 
-    Parameters
-    ----------
-    folder
-        Where the checkpoints are.
-    written
-        Called in that thread, once a checkpoint is durable, with the oldest number left.
+    folder: where the checkpoints are
+    written: called in that thread, once a checkpoint is durable, with the oldest number left
 
-    Attributes
-    ----------
-    error
-        Why the last checkpoint could not be written, or None.
-    written_at
-        Monotonic time of the last durable checkpoint, or None.
-    written_rows
-        Rows learned up to the last durable checkpoint, or None.
+    Its attributes:
+    error: why the last checkpoint could not be written, or None
+    written_at: monotonic time of the last durable checkpoint, or None
+    written_rows: rows learned up to the last durable checkpoint, or None
     """
 
     def __init__(self, folder: CheckpointFolder, written: Callable[[int], None]) -> None:

@@ -35,14 +35,9 @@ _log = logging.getLogger(__name__)
 class Cursor:
     """How far a run has come.
 
-    Parameters
-    ----------
-    position
-        Position of the source after the last commit.
-    commit
-        Number of the last commit.
-    skip
-        Rows of the next commit that were learned before.
+    position: position of the source after the last commit
+    commit: number of the last commit
+    skip: rows of the next commit that were learned before
     """
 
     position: Position
@@ -69,35 +64,20 @@ class StoreOptions:
 class CommitPipeline:
     """Takes commits from a source into the model, exactly once each.
 
-    Parameters
-    ----------
-    reader
-        The source.
-    handler
-        Learns events.
-    listeners
-        Sinks with undelivered records, which are part of a checkpoint.
-    options
-        Of the store.
-    settings
-        Plain values stored with each checkpoint.
-    set_task
-        Called with the task that the first label shows; None if the task is settled.
-    admission
-        Bounds the names that rows bring to the model.
-    tracer
-        Makes a span per commit, block and checkpoint.
-    missing
-        Replaces numbers that stand for a missing value; None replaces none.
+    reader: the source
+    handler: learns events
+    listeners: sinks with undelivered records, which are part of a checkpoint
+    options: of the store
+    settings: plain values stored with each checkpoint
+    set_task: called with the task that the first label shows; None if the task is settled
+    admission: bounds the names that rows bring to the model
+    tracer: makes a span per commit, block and checkpoint
+    missing: replaces numbers that stand for a missing value; None replaces none
 
-    Attributes
-    ----------
-    cursor
-        How far the run has come.
-    store
-        The checkpoint folder, None without one or before `open`.
-    is_save_requested
-        Whether the next commit or tick is followed by a checkpoint.
+    Its attributes:
+    cursor: how far the run has come
+    store: the checkpoint folder, None without one or before `open`
+    is_save_requested: whether the next commit or tick is followed by a checkpoint
     """
 
     def __init__(
@@ -171,16 +151,10 @@ class CommitPipeline:
     ) -> bool:
         """Log, learn and acknowledge a commit; False if the run was stopped before it was logged.
 
-        Parameters
-        ----------
-        events
-            Of the commit; none for a tick.
-        position
-            Position of the source after the commit.
-        skip
-            Rows of the next commit that are learned already.
-        hold
-            Waits while the disk refuses the log; returns False if the run was stopped.
+        events: of the commit; none for a tick
+        position: position of the source after the commit
+        skip: rows of the next commit that are learned already
+        hold: waits while the disk refuses the log; returns False if the run was stopped
         """
         if not events:
             return self._take(events, position, skip, hold)

@@ -31,12 +31,8 @@ class DataQuality:
     The cost per row is a few counts: a row whose values add up to a finite number has no masked
     value.
 
-    Parameters
-    ----------
-    source
-        Its `skipped`, `stats` and `last_error` are included.
-    takes_text
-        Whether the model learns from texts.
+    source: its `skipped`, `stats` and `last_error` are included
+    takes_text: whether the model learns from texts
 
     Examples
     --------

@@ -22,18 +22,11 @@ Range = tuple[int, int]
 class _Numbers(NamedTuple):
     """Rows of a source that have arrived.
 
-    Parameters
-    ----------
-    ranges
-        First and last row number of each run without a gap, ascending.
-    floor
-        Rows below this number that are in no range cannot be decided on.
-    client
-        Who sent the first row.
-    active_at
-        Time of the last row, seconds since 1970.
-    n_rows
-        Rows that have arrived.
+    ranges: first and last row number of each run without a gap, ascending
+    floor: rows below this number that are in no range cannot be decided on
+    client: who sent the first row
+    active_at: time of the last row, seconds since 1970
+    n_rows: rows that have arrived
     """
 
     ranges: tuple[Range, ...] = ()
@@ -85,14 +78,9 @@ class Deduplicator:
 
         Raises `SourceError` if it is too long ago to decide, or there are too many sources.
 
-        Parameters
-        ----------
-        source
-            Name of the source.
-        seq
-            Number of the row, 0 or more.
-        client
-            Who sends it, such as a network address.
+        source: name of the source
+        seq: number of the row, 0 or more
+        client: who sends it, such as a network address
         """
         numbers = self._sources.get(source)
         if numbers is None:

@@ -186,12 +186,8 @@ class ForecastAdapter(ModelAdapter):
 
         Raises `InputError` if an argument is out of its range.
 
-        Parameters
-        ----------
-        horizon
-            Number of forecasts; None for the steps that are scored.
-        coverage, xs
-            As `LOCOForecaster.forecast_interval` takes them.
+        horizon: number of forecasts; None for the steps that are scored
+        coverage, xs: as `LOCOForecaster.forecast_interval` takes them
         """
         n = self.scores.horizon if horizon is None else horizon
         values, bounds = self._ahead(n, coverage, xs)

@@ -59,13 +59,9 @@ class InboxFullError(Exception):
 class RowResult:
     """What became of a submitted row.
 
-    Parameters
-    ----------
-    status
-        ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its number
-        came before; ``"refused"``.
-    reason
-        Why it was refused.
+    status: ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its
+        number came before; ``"refused"``
+    reason: why it was refused
     """
 
     status: str
@@ -241,12 +237,8 @@ class InboxSource(Source):
     leaves the position unchanged: a checkpoint can be resumed without the inbox. Rows of an inbox
     arrive once, so they have to be logged.
 
-    Parameters
-    ----------
-    source
-        The source; all members but `needs_log` and the side state are those of this source.
-    inbox
-        Rows of other threads.
+    source: the source; all members but `needs_log` and the side state are those of this source
+    inbox: rows of other threads
     """
 
     needs_log = True

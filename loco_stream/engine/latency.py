@@ -16,14 +16,9 @@ _MARK_SECONDS = 5.0
 class LatencyHistogram:
     """Counts in logarithmic buckets, 16 per octave, from 0.1 us to three minutes.
 
-    Attributes
-    ----------
-    counts
-        Rows by bucket.
-    n
-        Number of rows.
-    total_us, largest_us
-        Sum and maximum of their latencies.
+    counts: rows by bucket
+    n: number of rows
+    total_us, largest_us: sum and maximum of their latencies
 
     Examples
     --------

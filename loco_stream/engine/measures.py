@@ -22,17 +22,11 @@ Label: TypeAlias = Any
 class RunMeasures:
     """The prequential scores with their curve, and the speed and latency of this process.
 
-    Parameters
-    ----------
-    problem
-        As in `Prequential`.
-    score_window
-        Rows in the sliding window of the scores.
-    waited
-        Returns the seconds spent on waiting for rows or for the compiler; the speed leaves them
-        out.
-    at_precision
-        Precision at which the recall of each class is reported.
+    problem: as in `Prequential`
+    score_window: rows in the sliding window of the scores
+    waited: returns the seconds spent on waiting for rows or for the compiler; the speed leaves them
+        out
+    at_precision: precision at which the recall of each class is reported
     """
 
     def __init__(

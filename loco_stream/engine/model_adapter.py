@@ -262,14 +262,9 @@ class ModelAdapter:
 
         A call that raises leaves the rows of the calls before it learned.
 
-        Parameters
-        ----------
-        block, y
-            The rows and their labels, plain values.
-        held
-            Rows that are predicted and observed, but not learned; in order.
-        in_detail
-            Whether there are intervals or probabilities.
+        block, y: the rows and their labels, plain values
+        held: rows that are predicted and observed, but not learned; in order
+        in_detail: whether there are intervals or probabilities
         """
         if not held:
             yield from self._test_then_train(block, y, in_detail)

@@ -92,21 +92,13 @@ def _array(content: Any, width: int) -> NDArray[Any]:
 class PendingRows:
     """Rows whose labels have not come, oldest first.
 
-    Parameters
-    ----------
-    capacity
-        Rows kept; the oldest ones are dropped when more wait.
-    max_age
-        Seconds that a row waits for its label.
+    capacity: rows kept; the oldest ones are dropped when more wait
+    max_age: seconds that a row waits for its label
 
-    Attributes
-    ----------
-    expired
-        Rows dropped before their label came.
-    orphaned
-        Labels without a row that waits for them.
-    ids
-        Ids of these rows, and of rows before.
+    Its attributes:
+    expired: rows dropped before their label came
+    orphaned: labels without a row that waits for them
+    ids: ids of these rows, and of rows before
     """
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:

@@ -54,16 +54,10 @@ def serve_metrics(
 
     Raises `ConfigError` if prometheus-client is missing, or the port is in use.
 
-    Parameters
-    ----------
-    engine
-        Whose numbers.
-    port, host
-        Where to listen.
-    token
-        Bearer token, or password with any user name, that requests must show; None needs none.
-    allowed_hosts
-        Further host names to which requests are answered.
+    engine: whose numbers
+    port, host: where to listen
+    token: bearer token, or password with any user name, that requests must show; None needs none
+    allowed_hosts: further host names to which requests are answered
     """
     return serve_collector(_Collector(engine), port, host, token, allowed_hosts)
 
@@ -136,12 +130,8 @@ def _shows(environ: WSGIEnvironment, token: str) -> bool:
 def shown_token(header: str, schemes: Collection[str] = SCHEMES) -> str:
     """Return the token in an Authorization header: a bearer token, or a password.
 
-    Parameters
-    ----------
-    header
-        The header's value.
-    schemes
-        Of `SCHEMES`, those that are allowed; another one shows no token.
+    header: the header's value
+    schemes: of `SCHEMES`, those that are allowed; another one shows no token
 
     Examples
     --------

@@ -47,19 +47,13 @@ class RowIds:
     A label whose row has not come yet waits for it. An id that was used is remembered, so that a
     repeated row or label is recognised.
 
-    Parameters
-    ----------
-    capacity
-        Early labels kept, and used ids remembered.
-    max_age
-        Seconds that an early label waits for its row.
+    capacity: early labels kept, and used ids remembered
+    max_age: seconds that an early label waits for its row
 
-    Attributes
-    ----------
-    counts
-        Number of labels that came before their row (`n_labels_early`), again
+    Its attributes:
+    counts: number of labels that came before their row (`n_labels_early`), again
         (`n_labels_repeated`), after their row was dropped (`n_labels_late`) or for a row that never
-        came (`n_labels_unknown`), and of rows that came again (`n_rows_repeated`).
+        came (`n_labels_unknown`), and of rows that came again (`n_rows_repeated`)
     """
 
     def __init__(self, capacity: int, max_age: float) -> None:

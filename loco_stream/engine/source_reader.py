@@ -117,20 +117,13 @@ def as_source(source: Any) -> Source:
 class SourceReader:
     """Reads a source commit by commit; can read ahead to find out what the stream holds.
 
-    Parameters
-    ----------
-    source
-        The source.
-    in_blocks
-        Whether to take the rows in blocks where the source has them: for a model that learns
-        whole blocks.
+    source: the source
+    in_blocks: whether to take the rows in blocks where the source has them: for a model that learns
+        whole blocks
 
-    Attributes
-    ----------
-    start
-        The source's position before the first commit.
-    waited
-        Seconds spent waiting for rows. For a source that is not live, reading counts as work.
+    Its attributes:
+    start: the source's position before the first commit
+    waited: seconds spent waiting for rows. For a source that is not live, reading counts as work.
     """
 
     def __init__(self, source: Source, *, in_blocks: bool = False) -> None:

@@ -38,16 +38,10 @@ _log = logging.getLogger(__name__)
 class StatusBoard:
     """The status of an engine, renewed ten times per second and shown to the watchers.
 
-    Parameters
-    ----------
-    handler
-        Has counts and the trainer.
-    commits
-        Has the checkpoint folder.
-    source
-        Its counts are included.
-    listeners
-        Watchers, and listeners to status records.
+    handler: has counts and the trainer
+    commits: has the checkpoint folder
+    source: its counts are included
+    listeners: watchers, and listeners to status records
     """
 
     def __init__(

@@ -27,25 +27,15 @@ class Store:
 
     Raises `ConfigError` if the folder is in use, or does not fit `resume`.
 
-    Parameters
-    ----------
-    path
-        The folder.
-    resume
-        False refuses a used folder, True an empty one, None takes either.
-    every
-        Rows between checkpoints.
-    durability
-        "batch", "interval:<seconds>s" or "off" for the write-ahead log.
+    path: the folder
+    resume: False refuses a used folder, True an empty one, None takes either
+    every: rows between checkpoints
+    durability: "batch", "interval:<seconds>s" or "off" for the write-ahead log
 
-    Attributes
-    ----------
-    is_used
-        Whether an earlier run left files in the folder.
-    notes
-        A sentence per file or commit that was passed over.
-    set_aside_commits
-        Numbers of the commits that cannot be learned.
+    Its attributes:
+    is_used: whether an earlier run left files in the folder
+    notes: a sentence per file or commit that was passed over
+    set_aside_commits: numbers of the commits that cannot be learned
     """
 
     def __init__(

@@ -65,12 +65,8 @@ class TextColumns:
     column that begins with three numbers is one of numbers: a text that is a time, or that has not
     come before, makes its cell a missing value, and the column stays.
 
-    Parameters
-    ----------
-    is_active
-        Whether the model takes texts as categories; otherwise nothing is left out.
-    used
-        Columns that the user has asked for; they are never left out.
+    is_active: whether the model takes texts as categories; otherwise nothing is left out
+    used: columns that the user has asked for; they are never left out
 
     Examples
     --------

@@ -90,37 +90,21 @@ class Trainer:
 
     It starts no thread, and its state is plain values and arrays, in bounded memory.
 
-    Parameters
-    ----------
-    adapter
-        The model.
-    pending
-        Rows that wait for their labels.
-    measures
-        Scores; None if nothing is scored.
-    monitor
-        Examines every prediction, and may hold out rows; None for no monitor.
-    in_detail
-        Whether probabilities and intervals are computed and scored too.
+    adapter: the model
+    pending: rows that wait for their labels
+    measures: scores; None if nothing is scored
+    monitor: examines every prediction, and may hold out rows; None for no monitor
+    in_detail: whether probabilities and intervals are computed and scored too
 
-    Attributes
-    ----------
-    n_samples
-        Labelled rows, learned or held out.
-    n_unlabelled
-        Rows that waited, or wait, for their labels.
-    n_held_out
-        Rows that were held out.
-    n_unusable
-        Predictions of a regression that were not finite numbers; they are not scored.
-    n_drifts, last_drift
-        Number of drift alarms, and the row of the last one.
-    last
-        The last labelled row.
-    watcher
-        Scores every row with an anomaly detector; None without one.
-    now
-        Time at which rows arrive, seconds since 1970.
+    Its attributes:
+    n_samples: labelled rows, learned or held out
+    n_unlabelled: rows that waited, or wait, for their labels
+    n_held_out: rows that were held out
+    n_unusable: predictions of a regression that were not finite numbers; they are not scored
+    n_drifts, last_drift: number of drift alarms, and the row of the last one
+    last: the last labelled row
+    watcher: scores every row with an anomaly detector; None without one
+    now: time at which rows arrive, seconds since 1970
     """
 
     def __init__(
@@ -225,15 +209,10 @@ class Trainer:
 
         Raises `InputError` if the model refuses rows, and there is no `refuse`.
 
-        Parameters
-        ----------
-        block, labels
-            The rows, and one label per row.
-        rows
-            The same rows one by one, if the caller has them.
-        refuse
-            Called with rows that were to be learned together and are not counted, the error, and
-            whether the model may have learned some of them; the other rows of the block are
+        block, labels: the rows, and one label per row
+        rows: the same rows one by one, if the caller has them
+        refuse: called with rows that were to be learned together and are not counted, the error,
+            and whether the model may have learned some of them; the other rows of the block are
             learned. By default the error is raised.
         """
         said: list[Label] = []

@@ -69,18 +69,12 @@ def parse_durability(text: str) -> float | None:
 class WriteAheadLog:
     """Appends commits, syncs them, and reads them back after a crash.
 
-    Parameters
-    ----------
-    folder
-        Folder of the segments.
-    interval
-        Seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the
-        caller.
+    folder: folder of the segments
+    interval: seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the
+        caller
 
-    Attributes
-    ----------
-    notes
-        A sentence per part of the log that `replay` passed over.
+    Its attributes:
+    notes: a sentence per part of the log that `replay` passed over
     """
 
     def __init__(self, folder: Path, interval: float = 0.0) -> None:

@@ -90,20 +90,13 @@ class Watcher:
 
     Its counts are plain values in bounded memory; the detector is stored beside them.
 
-    Parameters
-    ----------
-    holder
-        Has the detector.
-    logs_source
-        Whether the log line of an alarm begins with the source of the row, which ends with the key
-        in a fleet.
+    holder: has the detector
+    logs_source: whether the log line of an alarm begins with the source of the row, which ends with
+        the key in a fleet
 
-    Attributes
-    ----------
-    n_rows, n_alarms
-        Rows scored, and alarms raised.
-    last_alarm
-        The row of the last alarm; None before one.
+    Its attributes:
+    n_rows, n_alarms: rows scored, and alarms raised
+    last_alarm: the row of the last alarm; None before one
     """
 
     def __init__(self, holder: Holder, *, logs_source: bool = False) -> None:

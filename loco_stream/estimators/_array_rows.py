@@ -63,16 +63,10 @@ def predict_table(
 ) -> tuple[Float64, Float64]:
     """Return answers, (n,) or (n, targets), and probabilities or half widths, (n, columns).
 
-    Parameters
-    ----------
-    given, features
-        The rows, and the names of their columns if they are not those of a frame.
-    times
-        As `ModelCore.times_of` returns them.
-    columns
-        Room for classes, or for half widths of intervals.
-    in_stream
-        As in `LOCOClassifier.predict_one`.
+    given, features: the rows, and the names of their columns if they are not those of a frame
+    times: as `ModelCore.times_of` returns them
+    columns: room for classes, or for half widths of intervals
+    in_stream: as in `LOCOClassifier.predict_one`
     """
     n = len(given.numbers)
     names = core.names(given, features)

@@ -71,28 +71,17 @@ class ModelCore:
 
     Methods do not lock; `lock` is held by the estimator's public methods.
 
-    Parameters
-    ----------
-    options
-        Checked options.
-    regression
-        Whether there is one output, a value.
+    options: checked options
+    regression: whether there is one output, a value
 
-    Attributes
-    ----------
-    width
-        Features of the first row; None before it.
-    settings, state, scratch
-        None before the first row.
-    origin
-        Tells tickets of this model from those of others; None in a model that continues a saved
-        one, which may have given tickets too.
-    learned_tickets
-        Tickets that were learned, as long as somebody holds them.
-    sequence
-        The sequence that the last row of an array belonged to.
-    decision
-        Chooses classes from probabilities; None for the most probable one.
+    Its attributes:
+    width: features of the first row; None before it
+    settings, state, scratch: None before the first row
+    origin: tells tickets of this model from those of others; None in a model that continues a saved
+        one, which may have given tickets too
+    learned_tickets: tickets that were learned, as long as somebody holds them
+    sequence: the sequence that the last row of an array belonged to
+    decision: chooses classes from probabilities; None for the most probable one
     """
 
     learns_tickets_once: ClassVar[bool] = True
@@ -372,12 +361,8 @@ class ModelCore:
 
         Raises `InputError` if the model would not fit in memory.
 
-        Parameters
-        ----------
-        labels, value
-            As `read_target` returns them.
-        tickets
-            (1, size): what was predicted for the row when it was observed.
+        labels, value: as `read_target` returns them
+        tickets: (1, size): what was predicted for the row when it was observed
         """
         is_whole = self.state is not None and self.slots.fill(x, self.row[0])
         slots: list[Any] = list(map(self.class_slots.get, labels))
@@ -407,12 +392,8 @@ class ModelCore:
     ) -> Float64:
         """Return the slots that the decision chooses; without one, `answers`.
 
-        Parameters
-        ----------
-        answers
-            (n,): slots of the most probable classes.
-        proba, n_known
-            As `chosen` takes them.
+        answers: (n,): slots of the most probable classes
+        proba, n_known: as `chosen` takes them
         """
         if self.decision is None or self.state is None:
             return answers
@@ -421,12 +402,8 @@ class ModelCore:
     def chosen(self, proba: Float64, n_known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the slot of the class that follows from probabilities, (n,); -1 before any.
 
-        Parameters
-        ----------
-        proba
-            (n, at least n classes): probabilities.
-        n_known
-            (n,): number of classes known at each row; None for that of now.
+        proba: (n, at least n classes): probabilities
+        n_known: (n,): number of classes known at each row; None for that of now
         """
         if n_known is None:
             n = 0 if self.state is None else int(self.state.counts.n_classes)

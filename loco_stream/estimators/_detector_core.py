@@ -89,12 +89,8 @@ class Forecasts(Protocol):
 class DetectorCore:
     """Columns and state of one detector. Methods do not lock; `lock` is held by the detector.
 
-    Parameters
-    ----------
-    every
-        Rows per false alarm.
-    forecasts
-        What a row is expected to be; its errors are part of the scores.
+    every: rows per false alarm
+    forecasts: what a row is expected to be; its errors are part of the scores
     """
 
     def __init__(self, every: float, forecasts: Forecasts) -> None:

@@ -32,12 +32,8 @@ def _clock(times: Float64) -> Float64:
 class ColumnForecasts:
     """One network with memory for all columns, which predicts a row from the row before.
 
-    Parameters
-    ----------
-    memory
-        Time constants of the network's memory, in rows; None for 0.3 to 50.
-    seed
-        Seed of the network.
+    memory: time constants of the network's memory, in rows; None for 0.3 to 50
+    seed: seed of the network
     """
 
     def __init__(self, memory: Sequence[float] | None, seed: int | None) -> None:
@@ -73,12 +69,8 @@ class ColumnForecasts:
     def predict(self, row: Float64, time: float) -> Float64:
         """Return the forecast of a row, (columns,). Changes nothing.
 
-        Parameters
-        ----------
-        row
-            (columns,); its values count only for columns that are new.
-        time
-            In seconds, or NaN.
+        row: (columns,); its values count only for columns that are new
+        time: in seconds, or NaN
         """
         before = self._before(row[None])
         forecast: Float64 = before[0].copy()
@@ -92,14 +84,9 @@ class ColumnForecasts:
     def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
         """Return the forecast of each row before it is learned, (n, columns).
 
-        Parameters
-        ----------
-        filled
-            (n, columns) numbers without gaps.
-        known
-            (n, columns): where there is a value to learn from.
-        times
-            (n,) seconds, NaN for rows without.
+        filled: (n, columns) numbers without gaps
+        known: (n, columns): where there is a value to learn from
+        times: (n,) seconds, NaN for rows without
         """
         before = self._before(filled)
         forecasts = before.copy()

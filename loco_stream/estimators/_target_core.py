@@ -120,12 +120,8 @@ class TargetCore(ModelCore):
     def learn_matrix(self, X: Float64, names: Sequence[Hashable], Y: Float64) -> Float64:
         """Return predictions of rows, each before it is learned, without checks.
 
-        Parameters
-        ----------
-        X, names
-            (n, features) in C order, and the features, which are admitted.
-        Y
-            (n, targets) of all targets in slot order, NaN where missing.
+        X, names: (n, features) in C order, and the features, which are admitted
+        Y: (n, targets) of all targets in slot order, NaN where missing
         """
         answers = self.run(self.placed(X, names), np.zeros(len(X), np.int64), Y)
         self.warn_of_columns()

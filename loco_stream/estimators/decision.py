@@ -81,12 +81,8 @@ def shown_rule(rule: Rule | None) -> dict[str, list[dict[str, object]]]:
 class Decision:
     """A rule that chooses a class from probabilities; one of the two mappings is empty.
 
-    Parameters
-    ----------
-    thresholds
-        Probability by label, above 0 and up to 1.
-    costs
-        Cost by true and predicted label, 0 to 1e9. A mistake that is not named costs 1, and a
+    thresholds: probability by label, above 0 and up to 1
+    costs: cost by true and predicted label, 0 to 1e9. A mistake that is not named costs 1, and a
         correct prediction 0.
     """
 
@@ -139,14 +135,9 @@ class Decision:
     ) -> NDArray[np.int64]:
         """Return the slot of the class that is chosen for each row, (n,); -1 before any is known.
 
-        Parameters
-        ----------
-        proba
-            (n, at least n classes): probability of the class in each slot.
-        classes
-            Label of each slot.
-        n_known
-            (n,): number of classes that were known at each row, those of the first slots.
+        proba: (n, at least n classes): probability of the class in each slot
+        classes: label of each slot
+        n_known: (n,): number of classes that were known at each row, those of the first slots
         """
         n_classes = len(classes)
         if n_classes == 0:

@@ -43,21 +43,13 @@ _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
 class Step:
     """How one kind of step is stored.
 
-    Parameters
-    ----------
-    module
-        Where river has it.
-    parameters
-        Attributes that are arguments of its constructor by the same name; one that is not plain is
-        refused.
-    learned
-        Returns what it has learned, as plain values.
-    restore
-        Puts that back into a fresh one.
-    positional
-        The arguments of a constructor that takes them by position.
-    plain_only
-        Parameters that have to be None: with another value what it learns is not plain.
+    module: where river has it
+    parameters: attributes that are arguments of its constructor by the same name; one that is not
+        plain is refused
+    learned: returns what it has learned, as plain values
+    restore: puts that back into a fresh one
+    positional: the arguments of a constructor that takes them by position
+    plain_only: parameters that have to be None: with another value what it learns is not plain
     """
 
     module: str

@@ -55,17 +55,11 @@ class _Header:
 class FleetHome:
     """What one open fleet was begun with.
 
-    Parameters
-    ----------
-    storage, model, key_groups, monitor, settings
-        See `Fleet`.
+    storage, model, key_groups, monitor, settings: see `Fleet`
 
-    Attributes
-    ----------
-    template
-        The model that the model of a new key starts from.
-    epoch
-        How often the fleet was opened. It distinguishes rows of different runs that come without
+    Its attributes:
+    template: the model that the model of a new key starts from
+    epoch: how often the fleet was opened. It distinguishes rows of different runs that come without
         numbers.
     """
 

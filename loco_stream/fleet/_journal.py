@@ -36,20 +36,12 @@ class FencedError(CheckpointError):
 class Entry:
     """One object of a journal.
 
-    Attributes
-    ----------
-    slot
-        Its number.
-    kind
-        ``"fence"``, ``"release"``, ``"base"``, or a kind of the user of the journal.
-    owner
-        Name of the process that wrote it, in leases.
-    writer
-        Unique name of the `Journal` that wrote it.
-    payload
-        Content.
-    fences
-        In a base: numbers of the fences before it.
+    slot: its number
+    kind: ``"fence"``, ``"release"``, ``"base"``, or a kind of the user of the journal
+    owner: name of the process that wrote it, in leases
+    writer: unique name of the `Journal` that wrote it
+    payload: content
+    fences: in a base: numbers of the fences before it
     """
 
     slot: int
@@ -63,14 +55,9 @@ class Entry:
 class Journal:
     """Takes over, reads and extends a journal.
 
-    Parameters
-    ----------
-    store
-        Where the objects are.
-    prefix
-        Names of the objects are this prefix and a number of 16 digits.
-    owner
-        Name of this process, in leases.
+    store: where the objects are
+    prefix: names of the objects are this prefix and a number of 16 digits
+    owner: name of this process, in leases
     """
 
     def __init__(self, store: ObjectStore, prefix: str, owner: str) -> None:

@@ -21,19 +21,12 @@ class KeyGroup:
     Raises `ConfigError` if another process works in the directory. Raises `CheckpointError` if its
     files are damaged.
 
-    Parameters
-    ----------
-    path
-        The directory; it is created if absent.
-    number
-        Number of the group.
+    path: the directory; it is created if absent
+    number: number of the group
 
-    Attributes
-    ----------
-    commit
-        Number of the last commit in the log.
-    rows_since
-        Rows logged since the last checkpoint.
+    Its attributes:
+    commit: number of the last commit in the log
+    rows_since: rows logged since the last checkpoint
     """
 
     def __init__(self, path: Path, number: int = 0) -> None:

@@ -75,32 +75,19 @@ class KeyRouter:
 
     The key's feature is removed from the rows, so that it is no input of the models.
 
-    Parameters
-    ----------
-    feature
-        The feature that holds the key.
-    capacity
-        Rows that may wait for a label; the oldest expire when there are more.
-    max_age
-        Seconds that a row waits.
-    labelled
-        False lets no row wait: models learn without labels.
-    is_series
-        Whether the labels of a key are the values of a series. A row without a label is then a
-        missing value and does not wait, and rows keep their times.
-    text_columns
-        Takes texts that cannot be categories out of the rows of all keys; by default none.
+    feature: the feature that holds the key
+    capacity: rows that may wait for a label; the oldest expire when there are more
+    max_age: seconds that a row waits
+    labelled: False lets no row wait: models learn without labels
+    is_series: whether the labels of a key are the values of a series. A row without a label is then
+        a missing value and does not wait, and rows keep their times.
+    text_columns: takes texts that cannot be categories out of the rows of all keys; by default none
 
-    Attributes
-    ----------
-    n_without_key
-        Rows without a key.
-    n_orphaned
-        Labels by number without a pending row.
-    n_expired
-        Rows whose label did not arrive in time.
-    ids
-        Ids of rows that wait or were used, and labels that came before their row.
+    Its attributes:
+    n_without_key: rows without a key
+    n_orphaned: labels by number without a pending row
+    n_expired: rows whose label did not arrive in time
+    ids: ids of rows that wait or were used, and labels that came before their row
     """
 
     def __init__(

@@ -18,14 +18,9 @@ _OLD = 3600.0  # seconds
 class Lease:
     """The lease of this process, renewed in a thread, and a look at those of others.
 
-    Parameters
-    ----------
-    store
-        Where the leases are.
-    owner
-        Name of this process.
-    seconds
-        Seconds after the last renewal at which the lease of this process is over.
+    store: where the leases are
+    owner: name of this process
+    seconds: seconds after the last renewal at which the lease of this process is over
     """
 
     def __init__(self, store: ObjectStore, owner: str, seconds: float) -> None:

@@ -37,16 +37,10 @@ class ObjectGroup:
     is. This entry makes the checkpoint valid: a process that was fenced off leaves nothing behind
     but unused objects.
 
-    Parameters
-    ----------
-    store
-        Where the objects are.
-    number
-        Number of the group.
-    owner
-        Name of this process in leases.
-    check
-        Raises an error if this process must not take the group over.
+    store: where the objects are
+    number: number of the group
+    owner: name of this process in leases
+    check: raises an error if this process must not take the group over
     """
 
     def __init__(

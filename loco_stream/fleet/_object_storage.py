@@ -28,16 +28,11 @@ class ObjectStorage:
 
     Raises `ConfigError` if `location` names no object store.
 
-    Parameters
-    ----------
-    location
-        URL of the prefix. Credentials and the endpoint are those of the environment, for example
-        ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
-    owner
-        Name of this process in leases; None takes a new one. A worker that is started again has the
-        name of the worker before it, and so does not wait for that one's lease.
-    lease
-        Seconds after which a process that does not renew its lease counts as dead.
+    location: URL of the prefix. Credentials and the endpoint are those of the environment, for
+        example ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
+    owner: name of this process in leases; None takes a new one. A worker that is started again has
+        the name of the worker before it, and so does not wait for that one's lease.
+    lease: seconds after which a process that does not renew its lease counts as dead
     """
 
     def __init__(self, location: str, owner: str | None = None, lease: float = 10.0) -> None:

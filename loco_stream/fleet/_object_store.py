@@ -32,12 +32,8 @@ class ObjectStore:
     A lost connection leaves open whether an object was written. obstore then gives up where the
     write depends on a condition; here it is repeated, since each object has one possible content.
 
-    Parameters
-    ----------
-    store
-        Of obstore.
-    patience
-        Seconds for which an operation is repeated while the store cannot be reached.
+    store: of obstore
+    patience: seconds for which an operation is repeated while the store cannot be reached
     """
 
     def __init__(self, store: _Store, patience: float = 60.0) -> None:

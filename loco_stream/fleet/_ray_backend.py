@@ -277,12 +277,8 @@ class RayBackend:
 
     Raises `ConfigError` if ray is not installed, or there is no cluster at the address.
 
-    Parameters
-    ----------
-    storage, options
-        See `Shard`.
-    workers, block_rows, address
-        See `Fleet`.
+    storage, options: see `Shard`
+    workers, block_rows, address: see `Fleet`
     """
 
     def __init__(

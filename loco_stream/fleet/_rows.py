@@ -87,33 +87,23 @@ class RowInfo(NamedTuple):
 class KeyRows:
     """Rows of one key, in order.
 
-    Attributes
-    ----------
-    key
-        The key.
-    X
-        (n, n_features) float32 or float64, object if it holds texts, or n rows by name.
-    y
-        n labels, dicts of several targets; empty for OBSERVE. For LABELS, the labels, None where a
+    key: the key
+    X: (n, n_features) float32 or float64, object if it holds texts, or n rows by name
+    y: n labels, dicts of several targets; empty for OBSERVE. For LABELS, the labels, None where a
         label will not arrive.
-    features
-        Names of the columns; None for the model's slots in order.
-    source, epoch, seq
-        Who sent the rows, in which of its runs, and the ascending numbers of the rows: a range, or
-        (n,) int64 if some are left out. For LABELS, the numbers of the rows that the labels belong
-        to. Where the rows are of several runs, `epoch` is (n,) uint64 and ascends, and the numbers
-        ascend in each run.
-    content
-        The bytes that the rows were decoded from.
-    times
-        (n,) times of the rows, NaN where unknown; None if no time is known, or the model gets none.
-    kind
-        LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
+    features: names of the columns; None for the model's slots in order
+    source, epoch, seq: who sent the rows, in which of its runs, and the ascending numbers of the
+        rows: a range, or (n,) int64 if some are left out. For LABELS, the numbers of the rows that
+        the labels belong to. Where the rows are of several runs, `epoch` is (n,) uint64 and
+        ascends, and the numbers ascend in each run.
+    content: the bytes that the rows were decoded from
+    times: (n,) times of the rows, NaN where unknown; None if no time is known, or the model gets
+        none
+    kind: LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
         without columns; RESET for no rows, where the model of the key starts anew; DECIDE for no
-        rows, where the key predicts by another rule from there on, which is the only value of `y`.
-    infos
-        What the predictions of the n rows repeat; None if that is nothing. Neither logged nor sent
-        to workers.
+        rows, where the key predicts by another rule from there on, which is the only value of `y`
+    infos: what the predictions of the n rows repeat; None if that is nothing. Neither logged nor
+        sent to workers.
     """
 
     key: Key

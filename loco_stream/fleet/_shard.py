@@ -53,19 +53,12 @@ class ShardOptions:
 class LearnResult:
     """What became of some rows of a key.
 
-    Attributes
-    ----------
-    outputs
-        The prediction of each row before it was learned. For late labels, a list that holds the
-        prediction made when the row arrived, or None if no such row is pending.
-    n_repeated
-        Rows that had been learned before, or late labels without a pending row.
-    refusal
-        Why the other rows were refused; None if they were learned.
-    records
-        Records of drifts and tasks that the rows caused, if the key has a monitor.
-    steps
-        What the rows add to the scores by step ahead; empty unless the model is a forecaster.
+    outputs: the prediction of each row before it was learned. For late labels, a list that holds
+        the prediction made when the row arrived, or None if no such row is pending.
+    n_repeated: rows that had been learned before, or late labels without a pending row
+    refusal: why the other rows were refused; None if they were learned
+    records: records of drifts and tasks that the rows caused, if the key has a monitor
+    steps: what the rows add to the scores by step ahead; empty unless the model is a forecaster
     """
 
     outputs: Outputs
@@ -78,14 +71,9 @@ class LearnResult:
 class Shard:
     """Learns rows of many keys, exactly once each, and stores their models.
 
-    Parameters
-    ----------
-    storage
-        Storage of the fleet, which holds the groups.
-    factory
-        Makes the models of keys.
-    options
-        Bounds.
+    storage: storage of the fleet, which holds the groups
+    factory: makes the models of keys
+    options: bounds
     """
 
     def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:

@@ -136,15 +136,11 @@ class DirectoryStorage:
 def open_storage(location: Location, owner: str | None = None, lease: float = 10.0) -> Storage:
     """Return the storage at a location; nothing is written yet.
 
-    Parameters
-    ----------
-    location
-        A directory, or the URL of an object store: ``s3://BUCKET/PREFIX``, ``gs://...``,
-        ``az://...``.
-    owner
-        Name of the process in leases; None takes a new one.
-    lease
-        Seconds after which an object store counts a process that does not renew its lease as dead.
+    location: a directory, or the URL of an object store: ``s3://BUCKET/PREFIX``, ``gs://...``,
+        ``az://...``
+    owner: name of the process in leases; None takes a new one
+    lease: seconds after which an object store counts a process that does not renew its lease as
+        dead
     """
     if "://" not in str(location):
         return DirectoryStorage(Path(location))

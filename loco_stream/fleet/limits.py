@@ -28,22 +28,14 @@ class KeyLimits:
 
     Raises `ConfigError` if a limit is not positive.
 
-    Parameters
-    ----------
-    max_keys
-        Keys that may have a model; rows of further keys are dropped. None sets no limit.
-    rows_per_second
-        Rows that a key may send per second on average, with bursts of the rows of 10 seconds. None
-        sets no limit.
-    clock
-        Returns seconds; replaced in tests.
+    max_keys: keys that may have a model; rows of further keys are dropped. None sets no limit.
+    rows_per_second: rows that a key may send per second on average, with bursts of the rows of 10
+        seconds. None sets no limit.
+    clock: returns seconds; replaced in tests
 
-    Attributes
-    ----------
-    n_over_keys
-        Rows of keys beyond `max_keys`.
-    n_over_rate
-        Rows beyond `rows_per_second`.
+    Its attributes:
+    n_over_keys: rows of keys beyond `max_keys`
+    n_over_rate: rows beyond `rows_per_second`
 
     Examples
     --------

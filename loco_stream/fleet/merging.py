@@ -52,15 +52,10 @@ def merge(
     Raises `InputError` if the models differ in options or features, their readout is not recursive,
     or they are neither classifiers nor regressors of one target.
 
-    Parameters
-    ----------
-    models
-        One or more of the same options and features.
-    template
-        The model that each was copied from; None if they began with nothing.
-    keep_first
-        Whether everything else is taken from the first model instead. Set it if the first model has
-        learned rows of many devices, and each of the others those of one.
+    models: one or more of the same options and features
+    template: the model that each was copied from; None if they began with nothing
+    keep_first: whether everything else is taken from the first model instead. Set it if the first
+        model has learned rows of many devices, and each of the others those of one.
 
     Examples
     --------

@@ -48,22 +48,14 @@ _START_SECONDS = 180.0
 class PartitionOptions:
     """What a worker needs to run a partition; plain values only.
 
-    Parameters
-    ----------
-    source
-        URL of a source, with ``{partition}`` in place of the number of the partition.
-    key
-        The feature that holds the key.
-    partitions
-        Number of partitions; it cannot be changed later.
-    checkpoint_every, durability, max_resident, lease, share, share_every
-        See `Fleet`. The keys of one partition share knowledge.
-    max_keys, rows_per_second
-        Limits of each partition; see `KeyLimits`.
-    missing_values
-        See `FleetRunner`.
-    endless
-        Whether to continue after the end of a live source's stream.
+    source: URL of a source, with ``{partition}`` in place of the number of the partition
+    key: the feature that holds the key
+    partitions: number of partitions; it cannot be changed later
+    checkpoint_every, durability, max_resident, lease, share, share_every: see `Fleet`. The keys of
+        one partition share knowledge.
+    max_keys, rows_per_second: limits of each partition; see `KeyLimits`
+    missing_values: see `FleetRunner`
+    endless: whether to continue after the end of a live source's stream
     """
 
     source: str

@@ -85,14 +85,9 @@ def pool(
 ) -> LOCOClassifier:
     """Return the template with what the models of keys have learned since they began.
 
-    Parameters
-    ----------
-    template
-        The model that all keys have their scales from.
-    groups
-        Models of keys, by what they began with.
-    start_of
-        Returns what the models of a group began with; None for scales alone.
+    template: the model that all keys have their scales from
+    groups: models of keys, by what they began with
+    start_of: returns what the models of a group began with; None for scales alone
     """
     pooled = template
     for name, models in groups.items():
@@ -115,12 +110,8 @@ def _by_discriminant(model: LOCOClassifier) -> LOCOClassifier:
 class PoolSchedule:
     """When knowledge is pooled: rarely enough that it costs little, early enough to help.
 
-    Parameters
-    ----------
-    every, seconds
-        `share_every` and `share_seconds`; see `Fleet`.
-    bounded
-        Whether rows must always grow by half, which bounds how often they are pooled.
+    every, seconds: `share_every` and `share_seconds`; see `Fleet`
+    bounded: whether rows must always grow by half, which bounds how often they are pooled
     """
 
     def __init__(self, every: int, seconds: float | None, *, bounded: bool) -> None:
@@ -148,14 +139,9 @@ class PoolSchedule:
 class SharedModel:
     """The shared model of a process, which is replaced while keys use it.
 
-    Parameters
-    ----------
-    mode
-        START or PRIOR.
-    model
-        The first one.
-    name
-        Name of its file; None for the template.
+    mode: START or PRIOR
+    model: the first one
+    name: name of its file; None for the template
     """
 
     def __init__(self, mode: str, model: LOCOClassifier, name: str | None) -> None:

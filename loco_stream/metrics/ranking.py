@@ -37,12 +37,8 @@ Bins: TypeAlias = NDArray[np.int64]
 class Ranking:
     """Rows by bin of the probability, for the rows of a label and for all others.
 
-    Parameters
-    ----------
-    window
-        Rows of the windowed scores.
-    at_precision
-        Precision at which the recall is reported, above 0 and up to 1.
+    window: rows of the windowed scores
+    at_precision: precision at which the recall is reported, above 0 and up to 1
 
     Examples
     --------

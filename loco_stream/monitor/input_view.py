@@ -20,12 +20,8 @@ from loco_stream.persistence.content import Array, Arrays, with_prefix, without_
 class InputView:
     """Numeric inputs with the width of the first row; features that appear later are ignored.
 
-    Parameters
-    ----------
-    watch
-        Whether input drift is detected.
-    seed
-        Seed of the detector's folding.
+    watch: whether input drift is detected
+    seed: seed of the detector's folding
     """
 
     def __init__(self, watch: bool, seed: int) -> None:

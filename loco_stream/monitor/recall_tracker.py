@@ -40,18 +40,11 @@ class RecallTracker:
     def update(self, at: int, n_taken: int, active: int, before: int, now: int) -> int | None:
         """Take the report of a model; return the task that is back, or None.
 
-        Parameters
-        ----------
-        at
-            Scored row.
-        n_taken
-            Snapshots that the model has taken so far.
-        active
-            Number of the snapshot that it predicts with, from 1; 0 for none.
-        before
-            Task in which a snapshot that is new now was taken, some rows ago.
-        now
-            Running task.
+        at: scored row
+        n_taken: snapshots that the model has taken so far
+        active: number of the snapshot that it predicts with, from 1; 0 for none
+        before: task in which a snapshot that is new now was taken, some rows ago
+        now: running task
         """
         for number in range(self._n_taken + 1, n_taken + 1):
             self._tasks[number] = before

@@ -56,15 +56,10 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
     Raises `OSError` if `check_place` refuses the path, a pipe has no reader, or the operating
     system refuses.
 
-    Parameters
-    ----------
-    path
-        A new or a regular file, or a link to one; or a device, or a pipe with a reader, which is
-        written to directly.
-    content
-        All bytes of the file.
-    mode
-        Permissions of a new file, before the umask of the process; a replaced file keeps its own.
+    path: a new or a regular file, or a link to one; or a device, or a pipe with a reader, which is
+        written to directly
+    content: all bytes of the file
+    mode: permissions of a new file, before the umask of the process; a replaced file keeps its own
 
     Examples
     --------

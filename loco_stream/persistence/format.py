@@ -59,18 +59,11 @@ def write(
     Raises `CheckpointError` if a value is not plain, an array has another dtype, or the file cannot
     be written.
 
-    Parameters
-    ----------
-    path
-        The file; an existing one is replaced.
-    kind
-        Type of the content, for example ``"LOCOClassifier"`` or ``"checkpoint"``.
-    config
-        Plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them.
-    arrays
-        Boolean, integer and floating arrays of any shape.
-    mode
-        Permissions of a new file, before the umask of the process; a replaced file keeps its own.
+    path: the file; an existing one is replaced
+    kind: type of the content, for example ``"LOCOClassifier"`` or ``"checkpoint"``
+    config: plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them
+    arrays: boolean, integer and floating arrays of any shape
+    mode: permissions of a new file, before the umask of the process; a replaced file keeps its own
 
     Examples
     --------

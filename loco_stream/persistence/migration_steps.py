@@ -49,12 +49,8 @@ def in_models(*steps: Migration, kinds: Sequence[str] = _MODELS) -> Migration:
     engine or of a key of a fleet). The steps see each one alike: its class name as kind, its own
     plain values, and its arrays without a prefix.
 
-    Parameters
-    ----------
-    steps
-        Applied first to last.
-    kinds
-        Class names of the models that are migrated; models of other classes stay as they are.
+    steps: applied first to last
+    kinds: class names of the models that are migrated; models of other classes stay as they are
 
     Examples
     --------

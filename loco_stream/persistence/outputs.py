@@ -18,12 +18,8 @@ def check_output(name: str, path: str | None) -> None:
 
     Raises `ConfigError` if the file cannot be written.
 
-    Parameters
-    ----------
-    name
-        Setting that the file was given by; the error begins with it.
-    path
-        The file; None passes.
+    name: setting that the file was given by; the error begins with it
+    path: the file; None passes
 
     Examples
     --------
@@ -41,12 +37,8 @@ def check_folder(what: str, path: str) -> None:
 
     Raises `ConfigError` if a part of the path is no folder, or this user may not write there.
 
-    Parameters
-    ----------
-    what
-        What it is, for the error message.
-    path
-        The folder; it and those above it may be missing.
+    what: what it is, for the error message
+    path: the folder; it and those above it may be missing
 
     Examples
     --------

@@ -50,12 +50,8 @@ def membrane_at(
 ) -> NDArray[np.float64]:
     """Return the membrane of one neuron at the times `samples`.
 
-    Parameters
-    ----------
-    start
-        The neuron at time 0; it is not changed.
-    samples
-        Sorted times in ms. What happens at a time happens before its sample.
+    start: the neuron at time 0; it is not changed
+    samples: sorted times in ms. What happens at a time happens before its sample.
     """
     membranes = np.zeros(len(samples))
     own = start._replace(state=start.state.copy(), shared=start.shared.copy())

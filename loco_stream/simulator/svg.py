@@ -16,12 +16,8 @@ _MIDDLE = _HEIGHT / 2 - 8
 def draw(sizes: Sequence[int], neuron: str) -> str:
     """Return an SVG: input and layers as boxes, higher for more neurons, connected by arrows.
 
-    Parameters
-    ----------
-    sizes
-        Neurons of the input and of each layer.
-    neuron
-        Name of the neuron model.
+    sizes: neurons of the input and of each layer
+    neuron: name of the neuron model
 
     Examples
     --------

@@ -145,12 +145,8 @@ def _explanation(
 ) -> Explanation:
     """Name the parts of a score; those of a feature's texts add up.
 
-    Parameters
-    ----------
-    shares
-        Share of the current readout in the answer, and of each of its parts.
-    units
-        Deviation and mean of the target; (1, 0) in classification.
+    shares: share of the current readout in the answer, and of each of its parts
+    units: deviation and mean of the target; (1, 0) in classification
     """
     scale, shift = units
     adds = {name: scale * float(parts.slots[slot]) for name, slot in core.slots.index.items()}

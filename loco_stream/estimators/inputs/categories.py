@@ -152,12 +152,8 @@ class Categories:
 class TextColumn:
     """The texts in one column of an array: which rows have which.
 
-    Parameters
-    ----------
-    key
-        The column's feature.
-    cells
-        One value per row; what is no text is passed over.
+    key: the column's feature
+    cells: one value per row; what is no text is passed over
     """
 
     def __init__(self, key: Hashable, cells: Iterable[object]) -> None:

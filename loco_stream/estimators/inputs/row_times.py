@@ -38,16 +38,10 @@ def row_times(
     Raises `InputError` if one has more or fewer values than there are rows, a time is no number, or
     a sequence is NaN or not hashable.
 
-    Parameters
-    ----------
-    t, sequence
-        One per row, or None.
-    n
-        Number of rows.
-    last
-        The sequence of the row before.
-    remembers
-        Whether the model depends on earlier rows.
+    t, sequence: one per row, or None
+    n: number of rows
+    last: the sequence of the row before
+    remembers: whether the model depends on earlier rows
     """
     if t is None and sequence is None:
         return NO_TIMES, last

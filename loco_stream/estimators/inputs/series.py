@@ -13,19 +13,12 @@ _LEVEL = "last value"
 class SeriesHistory:
     """The last values of a series, and the inputs that they are for the next row.
 
-    Parameters
-    ----------
-    heads
-        Steps ahead.
-    seasons
-        Periods in rows.
+    heads: steps ahead
+    seasons: periods in rows
 
-    Attributes
-    ----------
-    names
-        Of the inputs, in the order of their columns.
-    values
-        The last values, the last one last; NaN before the start and where missing.
+    Its attributes:
+    names: of the inputs, in the order of their columns
+    values: the last values, the last one last; NaN before the start and where missing
     """
 
     def __init__(self, heads: int, seasons: tuple[int, ...]) -> None:

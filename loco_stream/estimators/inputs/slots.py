@@ -72,12 +72,8 @@ class FeatureSlots:
 
     A feature's slot is for its number; its texts have further ones, see `Categories`.
 
-    Parameters
-    ----------
-    keys
-        Features in the order of their slots.
-    bound
-        Distinct texts that a feature may hold.
+    keys: features in the order of their slots
+    bound: distinct texts that a feature may hold
     """
 
     def __init__(self, keys: Iterable[Hashable] = (), bound: int = 0) -> None:

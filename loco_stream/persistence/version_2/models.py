@@ -345,12 +345,8 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     left, and two numbers for the gate, which are left out. The last label, recent values and
     probabilities were not written; they count as unknown.
 
-    Parameters
-    ----------
-    ticket
-        Numbers of float64; None where the model gives none.
-    arrays
-        Arrays of the converted model.
+    ticket: numbers of float64; None where the model gives none
+    arrays: arrays of the converted model
     """
     logistic = arrays.get("experts.logistic.weights")
     if not ticket or logistic is None:
