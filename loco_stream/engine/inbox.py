@@ -138,23 +138,14 @@ class Inbox:
 
         Raises `InboxFullError` if 4096 rows wait. Raises `InboxClosedError` if the service ends.
 
-        Parameters
-        ----------
-        rows
-            (x, y) pairs, or rows with an id or event time.
-        source
-            The client's name for its stream. The rows are then numbered from `seq` on, and none is
-            learned twice.
-        seq
-            Number of the first row.
-        client
-            Who sends the rows, such as a network address: the number of sources is bounded per
-            client.
+        rows: (x, y) pairs, or rows with an id or event time
+        source: the client's name for its stream. The rows are then numbered from `seq` on, and none
+            is learned twice.
+        seq: number of the first row
+        client: who sends the rows, such as a network address: the number of sources is bounded per
+            client
 
-        Returns
-        -------
-        Future[list[RowResult]]
-            What became of each row, once the rows are durable.
+        Returns what became of each row, once the rows are durable.
         """
         with self._arrived:
             now = time.time()
@@ -178,11 +169,8 @@ class Inbox:
         Raises `InboxFullError` if 4096 rows and labels wait. Raises `InboxClosedError` if the
         service ends.
 
-        Returns
-        -------
-        Future[list[RowResult]]
-            What became of each label, once the labels are durable. A label that came before its
-            row counts as learned, although it waits for the row.
+        Returns what became of each label, once the labels are durable. A label that came before its
+        row counts as learned, although it waits for the row.
         """
         with self._arrived:
             pairs = zip(ids, labels, strict=True)

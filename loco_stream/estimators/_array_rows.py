@@ -26,23 +26,13 @@ def learn_table(
 ) -> Float64:
     """Learn rows whose features and classes are admitted; return the answers.
 
-    Parameters
-    ----------
-    given, names
-        The rows, and the feature of each column.
-    targets
-        Slots of the classes and target values, (n,) each.
-    predicts
-        Whether each row is predicted before it is learned.
-    times
-        As `ModelCore.times_of` returns them.
-    proba
-        (n, classes) probabilities, or half widths of intervals, written; empty if not wanted.
+    given, names: the rows, and the feature of each column
+    targets: slots of the classes and target values, (n,) each
+    predicts: whether each row is predicted before it is learned
+    times: as `ModelCore.times_of` returns them
+    proba: (n, classes) probabilities, or half widths of intervals, written; empty if not wanted
 
-    Returns
-    -------
-    ndarray
-        Slots or values, (n,) or (n, targets); -1 where not predicted.
+    Returns slots or values, (n,) or (n, targets); -1 where not predicted.
     """
     if given.texts and core.slots.categories.bound:
         answers = _TextRows(core, given, names, targets, times, proba).learn(predicts)

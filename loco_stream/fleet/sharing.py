@@ -194,17 +194,11 @@ class Mixture:
     ) -> tuple[_Probas, list[Label]]:
         """Return what the mixture gives each row, adapting the weights to its label afterwards.
 
-        Parameters
-        ----------
-        own, shared
-            Probabilities (n, n_classes) of both models before each row was learned, and classes.
-        y
-            n labels.
+        own, shared: probabilities (n, n_classes) of both models before each row was learned, and
+            classes
+        y: n labels
 
-        Returns
-        -------
-        tuple
-            Probabilities (n, n_classes) and the classes.
+        Returns probabilities (n, n_classes) and the classes.
         """
         first, second, classes = _aligned(own, shared)
         columns = {label: j for j, label in enumerate(classes)}

@@ -41,12 +41,9 @@ class SeriesHistory:
     def extend(self, values: Float64) -> tuple[Float64, Float64, Float64]:
         """Append values.
 
-        Returns
-        -------
-        tuple
-            Inputs of each row, (n, inputs); changes, (n, heads): how far the value that came with a
-            row is from the last value before the row j rows earlier; and the last value before each
-            row, (n,).
+        Returns inputs of each row, (n, inputs); changes, (n, heads): how far the value that came
+        with a row is from the last value before the row j rows earlier; and the last value before
+        each row, (n,).
         """
         n = len(values)
         size = len(self.values)

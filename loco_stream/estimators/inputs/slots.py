@@ -116,10 +116,7 @@ class FeatureSlots:
         The order of a row's texts is that of its features' slots, so the order of a dict does not
         matter.
 
-        Returns
-        -------
-        list
-            The slots of the new texts.
+        Returns the slots of the new texts.
         """
         for key in in_order([key for key in keys if key not in self.index]):
             self.index.setdefault(key, len(self))
