@@ -107,10 +107,7 @@ class DenseNet:
         self.indices = np.empty(n_spikes, np.int32)
         self.times = np.empty(n_times, self.dtype)
         self.ends = np.zeros((len(self.layers) + 1, n_times), np.int64)
-        self._bind()
-
-    def _bind(self) -> None:
-        """Bundle the arrays that each call passes on; plain tuples are cheaper to pass."""
+        # what each call passes on; plain tuples are cheaper to pass
         spikes = (self.times, self.ends, self.indices, self.counts)
         self._arrays = (self.packed, self.weights, self.neurons, tuple(self._scratch), spikes)
 
