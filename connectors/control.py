@@ -17,8 +17,6 @@ from loco_stream._text import reason_of
 from loco_stream.connectors.ls1.sockets import endpoint, is_local, open_socket
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 
-__all__ = ["Control", "make_token", "order", "read_token"]
-
 _TICK_MS = 100
 _FRAME_BYTES = 1 << 16
 # orders that change nothing

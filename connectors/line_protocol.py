@@ -15,8 +15,6 @@ from loco_stream.connectors._base.connector import Extra
 from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
 from loco_stream.errors import SourceError
 
-__all__ = ["EXTRA", "LineReader", "LineRow", "logical_lines", "parse_line"]
-
 EXTRA = Extra("influx", "line-protocol-parser>=2.0", "line_protocol_parser")
 
 # Seconds per unit, by the names of versions 1 and 2 of the API.

@@ -19,8 +19,6 @@ from pathlib import Path
 from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.options import Option
 
-__all__ = ["SINKS", "SOURCES", "connectors", "extras", "find", "renew_tables", "tables", "usage"]
-
 # Modules, and the schemes that each defines.
 SOURCES = {
     "sources.river_source": ("river",),

@@ -20,8 +20,6 @@ from loco_stream.connectors.registry import SINKS, SOURCES, Table, connectors, f
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sink, Source
 
-__all__ = ["check_url", "open_sink", "open_source", "sink_urls", "targets_in"]
-
 
 def open_source(
     url: str,

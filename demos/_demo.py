@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
 
-__all__ = [
-    "Demo",
-    "HitRecorder",
-    "check_claims",
-    "demo_options",
-    "has_browser",
-    "over_ssh",
-    "paced",
-    "run_for",
-    "ssh_advice",
-]
-
 Command = Callable[..., object]
 Row = TypeVar("Row")
 

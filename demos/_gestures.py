@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from loco_stream.rng import derive_key, normals, uniforms
 
-__all__ = ["GESTURES", "SIDE", "record"]
-
 Floats = NDArray[np.float64]
 
 GESTURES = ("left", "right", "up", "down")

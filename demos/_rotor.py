@@ -35,8 +35,6 @@ from numpy.typing import NDArray
 from loco_stream.errors import SourceError
 from loco_stream.rng import derive_key, normals, uniforms
 
-__all__ = ["AFTER_OVERHAUL", "BEFORE", "FAULTS", "FEATURES", "RARE", "Gateway", "Hall", "Regime"]
-
 Floats = NDArray[np.float64]
 
 COMMON = ("healthy", "unbalance", "misalignment", "outer ring", "inner ring")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine.report import Report
 
-__all__ = ["command"]
-
 _DEPTH = 10
 _WIDTH = 128
 _IMAGES = 1797

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from loco_stream.dashboard import Dashboard
 
-__all__ = ["command"]
-
 _BIN = 0.02  # seconds per row: 15 rows per gesture
 _LATE = 20  # rows after which a label arrives: the gesture is over
 _GESTURES_PER_SECOND = 20  # shown at this pace on the page

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from loco_stream.connectors import ZMQSource
     from loco_stream.engine.report import Report
 
-__all__ = ["RareFaults", "command", "outcome"]
-
 _RATE = 1000.0  # rows per second
 _BLOCK = 100  # rows over which recovery is measured
 _LONG = 1000  # rows over which the accuracy in a regime is measured

@@ -12,8 +12,6 @@ import click
 from loco_stream.demos._demo import Demo, HitRecorder, check_claims, demo_options, run_for
 from loco_stream.persistence.outputs import check_picture
 
-__all__ = ["command"]
-
 _TURNS = "ABAB"
 _EARLY = 200  # rows after a change, within which nothing can be learned anew
 _ROWS_PER_SECOND = 200  # the slowest learner takes most of the time

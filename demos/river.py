@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.report import Report
     from loco_stream.stream import Source
 
-__all__ = ["command"]
-
 
 def _note(dataset: str, rate: float) -> str:
     return (

@@ -20,8 +20,6 @@ from loco_stream.stream import Sample
 if TYPE_CHECKING:
     from loco_stream.engine.report import Report
 
-__all__ = ["Pump", "command", "outcome"]
-
 _RATE = 100.0  # rows per second
 _ACTIONS = ("close valve", "open valve", "stick sensor", "free sensor")
 _NOTE = (

@@ -3,8 +3,6 @@
 The public names are imported on first use, so that `import loco_stream` stays fast.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import TYPE_CHECKING
 

@@ -2,7 +2,5 @@
 
 from loco_stream.cli import main
 
-__all__: list[str] = []
-
 if __name__ == "__main__":
     main(prog_name="loco-stream")

@@ -8,21 +8,6 @@ from typing import Any
 from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 
-__all__ = [
-    "Check",
-    "ascending",
-    "choice",
-    "class_weights",
-    "flag",
-    "integer",
-    "layer_sizes",
-    "number",
-    "periods",
-    "plain_values",
-    "require",
-    "span",
-]
-
 Check = Callable[[object], str | None]
 _MOST_LAYERS = 64
 _MOST_NEURONS = 65_536

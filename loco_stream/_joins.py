@@ -14,8 +14,6 @@ from loco_stream._text import has_surrogate
 from loco_stream.numbers import LARGEST
 from loco_stream.stream import Block, Event, Sample
 
-__all__ = ["join_blocks", "join_rows"]
-
 T = TypeVar("T")
 
 _TOGETHER = 256  # rows

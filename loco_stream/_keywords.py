@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-__all__ = ["Explanation", "explains_keywords"]
-
 P = ParamSpec("P")
 Self = TypeVar("Self")
 Explanation: TypeAlias = Callable[[str, str, Sequence[str]], str]
@@ -19,10 +17,7 @@ def explains_keywords(
 ) -> Callable[[Callable[Concatenate[Self, P], None]], Callable[Concatenate[Self, P], None]]:
     """Return a decorator of `__init__`.
 
-    Parameters
-    ----------
-    explain
-        ``(keyword, name of the class, known keywords) -> text of the TypeError``.
+    `explain`: ``(keyword, name of the class, known keywords) -> text of the TypeError``.
     """
 
     def decorate(

@@ -7,20 +7,14 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names"]
-
 
 def lazy_names(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the functions `__getattr__` and `__dir__` of a package.
 
-    Parameters
-    ----------
-    package
-        Its full name.
-    modules
-        The module below it that has each name; empty for a name that is a module itself.
+    package: its full name
+    modules: the module below it that has each name; empty for a name that is a module itself
     """
 
     def get(name: str) -> Any:

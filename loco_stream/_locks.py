@@ -7,8 +7,6 @@ import threading
 import time
 import weakref
 
-__all__ = ["ForkSafeLock", "fork_safe_lock"]
-
 _PATIENCE = 2.0  # seconds that a fork waits for other threads
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from inspect import signature
 
-__all__ = ["mode_arguments", "takes_mode"]
-
 
 def takes_mode(method: Callable[..., object]) -> bool:
     """Return whether a method has the parameter `in_stream`; models of other libraries do not."""

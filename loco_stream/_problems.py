@@ -8,17 +8,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-__all__ = [
-    "FORECASTING",
-    "PROBLEMS",
-    "TARGETS",
-    "is_numeric",
-    "known_targets",
-    "plain_label",
-    "plain_labels",
-    "split_names",
-]
-
 Label: TypeAlias = Any
 
 TARGETS = "multi-target regression"

@@ -6,18 +6,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-__all__ = ["renamed"]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def renamed(**names: str) -> Callable[[Function], Function]:
     """Return a decorator that refuses old keywords, `old="new"`; the signature stays as it is.
 
-    Raises
-    ------
-    TypeError
-        By the decorated function, if it is called with an old keyword.
+    The decorated function raises `TypeError` if it is called with an old keyword.
 
     Examples
     --------

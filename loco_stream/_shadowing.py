@@ -12,8 +12,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["explain_shadowing", "leftover_folders"]
-
 
 def leftover_folders(paths: Iterable[str] | None = None) -> list[Path]:
     """Return the folders on a path, or on `sys.path`, that hold only compiled code of 0.2."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["counted", "did_you_mean", "has_surrogate", "listed", "one_line", "reason_of"]
-
 
 def counted(n: int, thing: str) -> str:
     """Return a number of things.

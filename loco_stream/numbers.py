@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = [
-    "LARGEST",
-    "NO_NUMBERS",
-    "is_beyond",
-    "is_number",
-    "masked",
-    "plain",
-    "require_number",
-    "shown",
-    "to_number",
-]
-
 LARGEST = 1e30  # sums of its square over any stream do not overflow
 NO_NUMBERS = (str, bytes, bytearray, np.datetime64, np.timedelta64)  # float() would convert these
 
@@ -75,10 +63,7 @@ def is_beyond(value: object) -> bool:
 def require_number(name: str, value: object) -> float:
     """Return `value` as a float.
 
-    Raises
-    ------
-    InputError
-        It is missing, not a number, or beyond `LARGEST`.
+    Raises `InputError` if it is missing, not a number, or beyond `LARGEST`.
     """
     number = to_number(value)
     if number != number:

@@ -16,20 +16,6 @@ from loco_stream._keywords import explains_keywords
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
-__all__ = [
-    "CREDITS",
-    "DEFAULTS",
-    "PRESETS",
-    "PROJECTIONS",
-    "WIDTH_RULES",
-    "AdvancedOptions",
-    "ForecastOptions",
-    "Layout",
-    "ModelOptions",
-    "WidthRule",
-    "width_rule",
-]
-
 # Each is a module of `loco_stream.learner.plasticity.rules` or `.projections`.
 CREDITS = ("learned", "mirror", "perturbation")
 PROJECTIONS = ("recursive", "clusters")

@@ -16,16 +16,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = [
-    "derive_key",
-    "draw_bits",
-    "kept_draws",
-    "normals",
-    "normals_at",
-    "philox2x32",
-    "uniforms",
-]
-
 Bits: TypeAlias = Any  # uint64, a number or an array
 Draw: TypeAlias = Callable[[int, int, int, int], NDArray[np.float64]]
 _MULTIPLIER = np.uint64(0xD256D193)
@@ -42,12 +32,8 @@ def philox2x32(key: Bits, counter: Bits) -> Bits:
     Philox-2x32 with ten rounds (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3,
     SC11). All products are of two 32-bit numbers, so nothing overflows 64 bits.
 
-    Parameters
-    ----------
-    key
-        uint64.
-    counter
-        uint64, a number or an array of any shape.
+    key: uint64
+    counter: uint64, a number or an array of any shape
     """
     k = np.uint64(key) & _LOW
     low = np.uint64(counter) & _LOW

@@ -12,7 +12,6 @@ from loco_stream.connectors.ls1.messages import read_row
 from loco_stream.connectors.ls1.row_encoder import RowEncoder
 from loco_stream.errors import InputError, SourceError
 from loco_stream.estimators.inputs.slots import FeatureSlots
-from loco_stream.learner.encoding import LARGEST as MASKED_BEYOND
 from loco_stream.metrics import Prequential
 from loco_stream.monitor.row_codec import RowCodec
 from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number
@@ -72,10 +71,6 @@ def test_what_is_none_is_none_for_all(value):
         InputError, match=r"`y_true` must be a finite number from -1e\+30 to 1e\+30, got "
     ):
         Prequential("regression").update(value, 1.0)
-
-
-def test_the_step_masks_beyond_the_same_bound():
-    assert MASKED_BEYOND == LARGEST
 
 
 @pytest.mark.parametrize("y", ["x", None])

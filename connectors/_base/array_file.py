@@ -14,8 +14,6 @@ from loco_stream._text import reason_of
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.errors import SourceError
 
-__all__ = ["array_labels", "load_arrays"]
-
 _MAX_UNPACKED = 1 << 30  # bytes of an .npz file in memory
 
 

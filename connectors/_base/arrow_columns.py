@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.numbers import LARGEST, is_beyond, to_number
 
-__all__ = ["IrregularBlock", "conversion", "is_learnable", "mapped", "table_of"]
-
 Column: TypeAlias = Any  # a pyarrow.ChunkedArray: pyarrow ships no types
 Cells: TypeAlias = NDArray[np.float64] | list[Any]
 

@@ -24,8 +24,6 @@ from loco_stream.connectors._base.table_source import (
 from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.errors import SourceError
 
-__all__ = ["BATCH", "ArrowSource"]
-
 BATCH = 1024  # rows
 _SLICE = 16  # rows that are Python values at a time: a text may be long
 

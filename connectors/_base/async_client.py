@@ -8,8 +8,6 @@ from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
-__all__ = ["AsyncClient"]
-
 T = TypeVar("T")
 _CLOSING_SECONDS = 0.05
 

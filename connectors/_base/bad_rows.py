@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["BadRows"]
-
 
 class BadRows:
     """Raises at a bad row, or counts it.

@@ -22,8 +22,6 @@ from loco_stream.connectors.ls1.wire import HEADER, MAGIC
 from loco_stream.errors import SourceError
 from loco_stream.stream import Block, Event, Position, Sample, Schema, Source
 
-__all__ = ["BATCH", "CONNECT_SECONDS", "TICK", "BrokerSource", "completed"]
-
 _log = logging.getLogger(__name__)
 
 TICK = 0.1  # seconds after which a wait yields an empty list

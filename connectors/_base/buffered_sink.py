@@ -20,8 +20,6 @@ from loco_stream.errors import ConfigError
 from loco_stream.records import KINDS, check_kinds, of_prediction, of_report
 from loco_stream.stream import Prediction, Predictions, Record, Sink
 
-__all__ = ["AT_LEAST_ONCE", "BufferedSink", "RefusedError", "digest", "encode"]
-
 AT_LEAST_ONCE = "at least once (a receiver drops repeats by source and seq)"
 
 # Seconds between tries: each is twice the last.

@@ -7,8 +7,6 @@ import math
 from loco_stream._problems import TARGETS
 from loco_stream.errors import ConfigError
 
-__all__ = ["check_positive", "check_task"]
-
 _TASKS = ("classification", "regression", TARGETS)
 
 

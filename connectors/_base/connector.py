@@ -13,8 +13,6 @@ from loco_stream.connectors._base.options import TEXT, Option, alias_of, options
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.errors import SourceError
 
-__all__ = ["Connector", "Extra", "Form", "with_tls"]
-
 # Parameters that `open_source` and `open_sink` set by other means than options of the URL.
 _HIDDEN = frozenset({"endless", "limits", "secret"})
 

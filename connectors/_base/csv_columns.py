@@ -11,8 +11,6 @@ from typing import Any
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.values import parse_cell
 
-__all__ = ["ColumnParser", "PushedLines"]
-
 # spellings of a missing value among numbers; any other makes its column a column of texts first
 _MISSING = [
     form(word)

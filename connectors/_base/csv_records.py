@@ -11,8 +11,6 @@ from loco_stream._text import counted
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.lines import Lines
 
-__all__ = ["RecordReader", "undecoded"]
-
 
 class RecordReader:
     r"""Yields the records of a CSV file, each as wide as the header; blank lines are skipped.

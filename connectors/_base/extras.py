@@ -7,8 +7,6 @@ from importlib.util import find_spec
 
 from loco_stream.connectors._base.connector import Extra
 
-__all__ = ["KAFKA", "MQTT", "NATS", "REDIS", "client_log", "has_pyarrow", "kafka_login"]
-
 KAFKA = Extra("kafka", "confluent-kafka>=2.8", "confluent_kafka")
 MQTT = Extra("mqtt", "paho-mqtt>=2.1", "paho.mqtt.client")
 NATS = Extra("nats", "nats-py>=2.9", "nats")

@@ -8,8 +8,6 @@ from dataclasses import replace
 from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.stream import Block, Event, PredictRequest, Sample
 
-__all__ = ["FieldSelection"]
-
 
 class FieldSelection:
     """Applies `use`, `drop` and `keep` to events.

@@ -10,8 +10,6 @@ from typing import Any
 from loco_stream._problems import split_names
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["DEFAULT_FIELDS", "FieldRoles", "check_target", "label_names", "quoted"]
-
 _PLAIN = (str, int, float, bool, type(None))
 
 

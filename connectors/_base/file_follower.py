@@ -15,8 +15,6 @@ from zlib import crc32
 
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["FileCursor", "FileFollower", "first_line", "start_of"]
-
 _TICK = 0.1  # seconds between two looks at a file that does not grow
 _CHUNK = 1 << 16
 _HEAD = 1024  # first bytes, by which a file is recognised under another name

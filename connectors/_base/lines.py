@@ -15,8 +15,6 @@ from loco_stream._text import reason_of
 from loco_stream.connectors._base.file_follower import FileFollower
 from loco_stream.errors import SourceError
 
-__all__ = ["MAX_LINE", "FileLines", "FollowedLines", "Lines", "TextLines"]
-
 MAX_LINE = 8 << 20  # characters: 4096 numbers take a hundredth of it
 
 

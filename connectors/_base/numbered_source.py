@@ -13,16 +13,6 @@ from loco_stream.connectors._base.checks import check_positive
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
 
-__all__ = [
-    "LateLabel",
-    "NumberedSource",
-    "Pace",
-    "RowSource",
-    "SourceRow",
-    "event_of",
-    "parse_row_number",
-]
-
 _TICK = 0.1
 
 

@@ -17,17 +17,6 @@ from urllib.parse import unquote
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
-__all__ = [
-    "TEXT",
-    "Option",
-    "OptionType",
-    "Seconds",
-    "alias_of",
-    "convert",
-    "options_of",
-    "split_query",
-]
-
 Seconds: TypeAlias = float
 """A duration; an option of this type is written ``0.1``, ``0.1s`` or ``100ms``."""
 

@@ -16,8 +16,6 @@ from typing import Generic, TypeVar
 from loco_stream._text import reason_of
 from loco_stream.errors import SourceError
 
-__all__ = ["BackgroundIterator", "is_pipe", "open_pipe", "refuse_pipe"]
-
 _TICK = 0.1  # seconds after which a wait looks for a stop
 _AHEAD = 4096  # items read before they are taken
 _BATCH = 1024  # items returned together

@@ -8,8 +8,6 @@ from pathlib import Path
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
-__all__ = ["password", "read_private", "secret"]
-
 
 def password(service: str) -> str | None:
     """Return the password for a source's server.

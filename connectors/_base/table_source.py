@@ -44,17 +44,6 @@ from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
-__all__ = [
-    "PEEK",
-    "Columns",
-    "TablePart",
-    "TableSource",
-    "check_header",
-    "check_speed",
-    "check_width",
-    "label_of",
-]
-
 MAX_FEATURES = DEFAULT_LIMITS.features
 PEEK = 1000  # rows read ahead to find out whether labels are integers, floats or text
 

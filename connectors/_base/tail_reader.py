@@ -18,16 +18,6 @@ from loco_stream.connectors._base.numbered_source import Pace
 from loco_stream.connectors._base.pipe_reader import BackgroundIterator, is_pipe, open_pipe
 from loco_stream.errors import ConfigError
 
-__all__ = [
-    "FOLLOW_GUARANTEE",
-    "PIPE_GUARANTEE",
-    "Arrival",
-    "Parse",
-    "Record",
-    "TailReader",
-    "open_tail",
-]
-
 PIPE_GUARANTEE = "at most once (rows in the pipe are lost if the engine dies)"
 FOLLOW_GUARANTEE = "exactly once (resumes from the byte in the file, also after rotation)"
 

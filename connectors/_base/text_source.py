@@ -21,8 +21,6 @@ from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Position
 
-__all__ = ["TextSource"]
-
 _FIRST_SECONDS = 1.0  # after the first row, whose further rows show the kind of the labels
 
 

@@ -11,8 +11,6 @@ from loco_stream.connectors._base.values import parse_cell
 from loco_stream.connectors.ls1.messages import NamedRow
 from loco_stream.errors import SourceError
 
-__all__ = ["TopicJoiner"]
-
 
 class TopicJoiner:
     """Collects values to rows.

@@ -12,16 +12,6 @@ import numpy as np
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.numbers import to_number
 
-__all__ = [
-    "MISSING",
-    "event_time",
-    "number",
-    "parse_cell",
-    "plain_scalar",
-    "sequence_id",
-    "split_server",
-]
-
 # Texts that mean a missing value in a table, compared in lower case.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
 

@@ -18,8 +18,6 @@ from loco_stream.connectors.ls1.messages import (
 from loco_stream.connectors.ls1.wire import Kind, Message, pack
 from loco_stream.errors import SourceError
 
-__all__ = ["SAY_HELLO", "Batch", "ClientSession"]
-
 SAY_HELLO = "say hello"  # error after which a sender starts the session again; part of the protocol
 _SILENCE_SECONDS = 5.0  # without an answer while rows are not acked; the session then starts again
 _MAX_ERRORS = 3  # in a row without a new ack

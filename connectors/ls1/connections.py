@@ -24,8 +24,6 @@ from zmq.utils.monitor import recv_monitor_message
 
 from loco_stream.connectors.ls1.limits import Limits
 
-__all__ = ["ConnectionLimiter"]
-
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _TCP_INFO = getattr(system, "TCP_INFO", None)
 _RECEIVED = struct.Struct("<Q")

@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["IdleWarning"]
-
 _SECONDS = 5.0  # a busy engine answers sooner; one that compiles may not
 
 

@@ -18,8 +18,6 @@ from loco_stream.errors import InputError, SourceError
 from loco_stream.numbers import require_number, to_number
 from loco_stream.stream import PredictRequest, Sample
 
-__all__ = ["check_label", "has_text", "take_id", "to_message", "to_request", "to_sample"]
-
 
 def has_text(row: NamedRow) -> bool:
     """Whether a value of a row, or its sequence id, is a text."""

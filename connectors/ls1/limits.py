@@ -9,8 +9,6 @@ from typing import Any
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 
-__all__ = ["DEFAULT_LIMITS", "ENGINE_LIMITS", "LIMIT_NAMES", "Limits", "parse_limits"]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -17,21 +17,6 @@ from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST, is_beyond, shown
 from loco_stream.stream import MAX_SEQ
 
-__all__ = [
-    "ErrorPayload",
-    "FlowControl",
-    "Hello",
-    "NamedLabel",
-    "NamedRow",
-    "SchemaPayload",
-    "decode",
-    "encode",
-    "read_message",
-    "read_row",
-    "read_schema",
-    "to_row",
-]
-
 Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 _Value: TypeAlias = float | int | bool | str | None
 _Target: TypeAlias = _Value | dict[str, float | int | None]  # a map has several targets

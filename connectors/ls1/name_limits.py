@@ -7,8 +7,6 @@ from collections.abc import Collection
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.errors import SourceError
 
-__all__ = ["NameLimits"]
-
 
 class _SenderNames:
     """Known names of one kind, features or classes."""

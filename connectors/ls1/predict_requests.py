@@ -14,8 +14,6 @@ from loco_stream.connectors.ls1.messages import SchemaPayload
 from loco_stream.errors import SourceError
 from loco_stream.stream import PredictRequest
 
-__all__ = ["PendingReply", "RequestQueue"]
-
 
 @dataclass(slots=True)
 class PendingReply:

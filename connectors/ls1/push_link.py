@@ -14,8 +14,6 @@ from loco_stream.connectors.ls1.sockets import OpenSocket
 from loco_stream.connectors.ls1.wire import Kind, pack
 from loco_stream.errors import SourceTimeoutError
 
-__all__ = ["PushLink"]
-
 _SCHEMA_SECONDS = 1.0  # between two copies of the schema, for subscribers that come later
 
 

@@ -12,8 +12,6 @@ from loco_stream.connectors.ls1.wire import Kind, Message, topic_name, unpack
 from loco_stream.errors import SourceError
 from loco_stream.stream import MAX_SEQ, Event, Labels, Sample
 
-__all__ = ["LABELS", "Receiver"]
-
 LABELS = "#labels"
 """Ending of the name under which the labels of a sender are numbered."""
 

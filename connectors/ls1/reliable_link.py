@@ -18,8 +18,6 @@ from loco_stream.connectors.ls1.sockets import OpenSocket
 from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, rows_of, unpack
 from loco_stream.errors import SourceError, SourceTimeoutError
 
-__all__ = ["ReliableLink"]
-
 _TICK = 0.1
 
 

@@ -21,8 +21,6 @@ from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST
 from loco_stream.stream import Block, Labels, Position, PredictRequest, Schema
 
-__all__ = ["COUNTERS", "MAX_EPOCHS", "SCHEMAS", "KeyList", "RemoteSource", "RemoteSources"]
-
 _MAX_COUNT = 2**63 - 1
 MAX_EPOCHS = 65  # of one source: the present one and 64 earlier ones whose rows are recognised
 SCHEMAS = ""  # key of the schemas in a position; a source has no empty name

@@ -9,8 +9,6 @@ import zmq
 
 from loco_stream.connectors.ls1.limits import Limits
 
-__all__ = ["ReplyQueue"]
-
 _TRACKED_BYTES = 1 << 16  # the number of smaller replies is bounded by the socket's queue (SNDHWM)
 
 

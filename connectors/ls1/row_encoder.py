@@ -15,8 +15,6 @@ from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.numbers import NO_NUMBERS, masked, require_number, shown, to_number
 
-__all__ = ["RowEncoder", "chunks", "has_text", "label_list", "rows_per_message", "time_list"]
-
 _MESSAGE_BYTES = 1 << 20
 _MAX_ROWS = 65_536
 _MAX_ID = 2**24  # whole numbers up to it are exact in float32

@@ -20,8 +20,6 @@ from zmq.auth.thread import ThreadAuthenticator
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["ClientKeys", "ServerKeys", "keygen"]
-
 # With an empty domain, libzmq would admit clients if the authenticator is missing.
 _DOMAIN = "loco-stream"
 _CERTIFICATE = """#   CURVE certificate of loco-stream, in the format of pyzmq

@@ -34,8 +34,6 @@ from loco_stream.connectors.ls1.sockets import open_socket
 from loco_stream.connectors.ls1.wire import Kind
 from loco_stream.errors import ConfigError, InputError
 
-__all__ = ["ZMQSender"]
-
 _BLOCK = 64  # rows per message in reliable mode: the smallest flow-control window
 _WAIT_SECONDS = 120.0  # an engine that was just installed compiles before it answers
 _MAX_LABELS = 65_536  # per message

@@ -37,8 +37,6 @@ from loco_stream.connectors.ls1.wire import REQUEST_BIT, Kind, Message, pack, to
 from loco_stream.errors import SourceError
 from loco_stream.stream import Block, Event, Labels, Position, PredictRequest, Sample
 
-__all__ = ["PeerSession", "ServerSession"]
-
 _MAX_ERRORS_ANSWERED = 20  # per second and peer, while other peers send rows
 _PROBE_SECONDS = 1.0  # between two checks whether silent connections still exist
 

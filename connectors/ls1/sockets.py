@@ -18,15 +18,6 @@ from loco_stream.errors import SourceError
 if TYPE_CHECKING:
     from loco_stream.connectors.ls1.security import ClientKeys, ServerKeys
 
-__all__ = [
-    "OpenSocket",
-    "endpoint",
-    "is_local",
-    "libzmq_version",
-    "open_socket",
-    "require_libzmq",
-]
-
 _FRAME_BYTES = 16 << 20
 _MAX_QUEUED = 100  # messages of up to 16 MB that wait in one connection
 # Older versions can be crashed or taken over by one packet (CVE-2019-6250, 2019-13132, 2020-15166).

@@ -20,21 +20,6 @@ from numpy.typing import NDArray
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 
-__all__ = [
-    "HEADER",
-    "MAGIC",
-    "REQUEST_BIT",
-    "Kind",
-    "Message",
-    "labels_of",
-    "pack",
-    "pair_dtype",
-    "pairs_of",
-    "rows_of",
-    "topic_name",
-    "unpack",
-]
-
 MAGIC = b"LS1\0"
 HEADER = struct.Struct("<4sBBHQdII")
 REQUEST_BIT = 1 << 63  # set in the seq of a predict request, so that it never equals that of a row

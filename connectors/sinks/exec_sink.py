@@ -15,8 +15,6 @@ from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "ExecSink"]
-
 
 class ExecSink(BufferedSink):
     """Runs a command for each drift, task and anomaly record.

@@ -25,8 +25,6 @@ from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "HTTPSink"]
-
 _RETRY_STATUS = frozenset({408, 425, 429})  # besides 5xx
 _MAX_ANSWER = 65_536
 _SHOWN = 200  # bytes of an answer with the reason of a refusal

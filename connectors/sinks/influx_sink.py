@@ -13,8 +13,6 @@ from loco_stream.connectors.sinks.http_sink import HTTPSink
 from loco_stream.numbers import is_number
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "InfluxSink", "line"]
-
 _TAG = str.maketrans({" ": r"\ ", ",": r"\,", "=": r"\=", "\n": r"\ ", "\\": "/"})
 _TEXT = str.maketrans({'"': r"\"", "\\": r"\\"})
 _INTEGERS = ("seq", "at", "since")

@@ -14,8 +14,6 @@ from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "JSONLSink"]
-
 _HOW = os.O_RDWR | os.O_APPEND | os.O_CREAT
 _WAIT = 30.0
 

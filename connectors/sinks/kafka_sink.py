@@ -11,8 +11,6 @@ from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "KafkaSink"]
-
 
 class KafkaSink(BufferedSink):
     """Produces each record as JSON.

@@ -17,8 +17,6 @@ from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "MLflowSink"]
-
 Client: TypeAlias = Any  # a mlflow.MlflowClient, whose type is not known without the extra
 
 _EXTRA = Extra("mlflow", "mlflow-skinny>=3.1", "mlflow")

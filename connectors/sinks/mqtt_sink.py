@@ -12,8 +12,6 @@ from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "MQTTSink"]
-
 _RETAINED = frozenset({"status", "report"})  # a late subscriber needs the state, not old events
 
 

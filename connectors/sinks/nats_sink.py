@@ -12,8 +12,6 @@ from loco_stream.connectors._base.extras import NATS
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "NATSSink"]
-
 
 class NATSSink(BufferedSink):
     """Publishes each record as JSON to ``SUBJECT.KIND`` of a NATS JetStream.

@@ -11,8 +11,6 @@ from loco_stream.connectors._base.extras import REDIS
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "RedisSink"]
-
 
 class RedisSink(BufferedSink):
     """Adds each record to a Redis stream.

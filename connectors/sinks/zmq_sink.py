@@ -14,8 +14,6 @@ from loco_stream.connectors.ls1.security import ServerKeys
 from loco_stream.connectors.ls1.sockets import open_socket
 from loco_stream.stream import Record
 
-__all__ = ["CONNECTORS", "ZMQSink"]
-
 
 class ZMQSink(BufferedSink):
     """Publishes each record as two frames, kind and JSON.

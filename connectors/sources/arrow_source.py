@@ -8,8 +8,6 @@ from typing import Any
 from loco_stream.connectors._base.arrow_source import ArrowSource, skipped
 from loco_stream.connectors._base.connector import Connector, Form
 
-__all__ = ["CONNECTORS", "ArrowFileSource"]
-
 
 class ArrowFileSource(ArrowSource):
     """Rows of an Arrow IPC file or stream, or of a Feather file.

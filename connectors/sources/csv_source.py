@@ -24,8 +24,6 @@ from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._base.values import number, parse_cell
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["CONNECTORS", "CSVSource"]
-
 _log = logging.getLogger(__name__)
 
 _QUOTED_LINES = 100  # that a quoted field of a pipe or growing file may span

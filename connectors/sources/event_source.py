@@ -20,8 +20,6 @@ from loco_stream.connectors._base.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Sample, Schema
 
-__all__ = ["CONNECTORS", "EventSource"]
-
 _REQUIRED = ("time", "line")
 
 

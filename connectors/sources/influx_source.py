@@ -16,8 +16,6 @@ from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors.line_protocol import EXTRA, is_data, parse_line
 from loco_stream.errors import SourceError
 
-__all__ = ["CONNECTORS", "InfluxSource"]
-
 _TIME = "time"
 _NANOSECONDS = 1e-9
 

@@ -19,8 +19,6 @@ from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUAR
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.errors import SourceError
 
-__all__ = ["CONNECTORS", "JSONLSource"]
-
 _Value = float | int | bool | str | None
 
 

@@ -23,8 +23,6 @@ from loco_stream.connectors.ls1.wire import MAGIC
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
-__all__ = ["CONNECTORS", "KafkaSource"]
-
 _ALONE = "exactly once (resumes from the offsets)"
 _GROUP = "exactly once (offsets are committed when rows are learned and durable)"
 # Without a word of a member for so long, the group goes on without it. The successor of a killed

@@ -20,8 +20,6 @@ from loco_stream.connectors._base.table_source import label_of
 from loco_stream.errors import SourceError
 from loco_stream.stream import Block, Event, Position, Schema, Source
 
-__all__ = ["CONNECTORS", "LSLSource"]
-
 _LSL = Extra("lsl", "pylsl>=1.16.2", "pylsl")
 _TICK = 0.1  # seconds
 _CHUNK = 256  # rows per block at most

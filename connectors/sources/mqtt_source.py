@@ -25,8 +25,6 @@ from loco_stream.connectors.ls1.receiver import LABELS
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position
 
-__all__ = ["CONNECTORS", "MQTTSource"]
-
 _RECONNECT_SECONDS = 1.0
 
 

@@ -21,8 +21,6 @@ from loco_stream.connectors._base.secrets import password
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
-__all__ = ["CONNECTORS", "NATSSource"]
-
 _CALL_SECONDS = 5.0
 
 

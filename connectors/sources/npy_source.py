@@ -19,8 +19,6 @@ from loco_stream.connectors._base.values import sequence_id
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
-__all__ = ["CONNECTORS", "NPYSource"]
-
 _ROLES = {"y": "label", "t": "time", "sequence": "sequence"}  # arrays with one value per row
 
 

@@ -21,8 +21,6 @@ from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
-__all__ = ["CONNECTORS", "OPCUASource"]
-
 _EXTRA = Extra("opcua", "asyncua>=1.1", "asyncua")
 _RECONNECT_SECONDS = 1.0
 _CALL_SECONDS = 30.0

@@ -8,8 +8,6 @@ from typing import Any
 from loco_stream.connectors._base.arrow_source import BATCH, ArrowSource, skipped
 from loco_stream.connectors._base.connector import Connector, Form
 
-__all__ = ["CONNECTORS", "ParquetSource"]
-
 
 class ParquetSource(ArrowSource):
     """Rows of a Parquet file.

@@ -23,8 +23,6 @@ from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
-__all__ = ["CONNECTORS", "RedisSource"]
-
 _TRIM_CHECK_SECONDS = 1.0
 _BEGINNING = "0-0"
 _ALONE = "exactly once (resumes from the entry id)"

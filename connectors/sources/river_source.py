@@ -19,8 +19,6 @@ from loco_stream.connectors._base.values import event_time, plain_scalar
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Schema
 
-__all__ = ["CONNECTORS", "RiverSource"]
-
 _TASKS = {"Regression": "regression", "Multi-output regression": TARGETS}  # by river's name
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 

@@ -16,8 +16,6 @@ from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_messa
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event
 
-__all__ = ["CONNECTORS", "SerialSource"]
-
 _SERIAL = Extra("serial", "pyserial>=3.5", "serial")
 _MAX_LINE = 1 << 16  # bytes; a device that sends no line end must not fill the memory
 

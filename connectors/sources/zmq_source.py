@@ -31,8 +31,6 @@ from loco_stream.connectors.ls1.sockets import open_socket
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Block, Event, Position, Schema, Source
 
-__all__ = ["CONNECTORS", "MODES", "ZMQSource"]
-
 _SLICE_MS = 20  # between two checks of the connections while nothing arrives
 _TICK_MS = 100  # after which a wait yields an empty list
 _FAREWELL_SECONDS = 0.5  # for peers to read the last replies: a closed connection discards them

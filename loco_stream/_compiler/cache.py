@@ -40,8 +40,6 @@ from numba.core.serialize import dumps
 
 from loco_stream._compiler import portable
 
-__all__ = ["base_folder", "keep", "prebuilt_folder", "version_folder"]
-
 Untyped: TypeAlias = Any  # numba's classes have no types
 _VERSION_NAMES = re.compile(r"[0-9a-f]{12}(-plain)?-numba[\w.+-]+-py\d+")
 _MOST_OLD_VERSIONS = 3

@@ -11,8 +11,6 @@ from importlib import import_module
 
 import numba
 
-__all__ = ["ATTRIBUTES", "NAMES", "OPTIONAL", "TESTED", "missing"]
-
 TESTED = ((0, 63), (0, 68))  # the oldest and the newest numba that the tests have run with
 
 OPTIONAL = ("numba.core.caching", "numba.core.serialize")

@@ -30,18 +30,6 @@ from numba.extending import overload
 
 from loco_stream._compiler.internals import missing
 
-__all__ = [
-    "PLAIN",
-    "compiled_folders",
-    "digest",
-    "entry",
-    "inlined",
-    "kernel",
-    "nogil_entry",
-    "overloaded",
-    "version",
-]
-
 Function: TypeAlias = Callable[..., Any]
 _PACKAGE = Path(__file__).parents[1]
 

@@ -24,8 +24,6 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import get_definition, guard
 from numba.core.typed_passes import NativeLowering
 
-__all__ = ["OPTIONS", "EntryCompiler", "KernelCompiler", "compile_entry", "compile_kernel"]
-
 Untyped: TypeAlias = Any  # numba's classes have no types
 
 # Passes for what no kernel contains: closures, `with`, `literally`, array expressions, raised

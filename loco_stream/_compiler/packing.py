@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import PLAIN, kernel
 
-__all__ = ["PACKED", "Words", "make_opener", "parts_of"]
-
 PACKED = not (PLAIN or config.DISABLE_JIT)
 
 

@@ -16,8 +16,6 @@ from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_proce
 
 from loco_stream._compiler.processors import KINDS, NATIVE, ProcessorKind
 
-__all__ = ["PREBUILT", "Target", "compile_for", "targets", "unfit"]
-
 Target: TypeAlias = tuple[str, str, str]  # system, processor and features of it that are added
 
 PREBUILT = Path(__file__).parents[1] / "_prebuilt"  # in wheels for one system
@@ -50,10 +48,7 @@ def compile_for(name: str) -> None:
 
     Call it before any kernel is imported. Existing portable code is then ignored.
 
-    Raises
-    ------
-    ValueError
-        If this machine cannot run such code.
+    Raises `ValueError` if this machine cannot run such code.
     """
     if name == NATIVE:
         numba.config.CPU_NAME = get_host_cpu_name()

@@ -6,8 +6,6 @@ from typing import cast
 
 import numpy as np
 
-__all__ = ["struct_dtype"]
-
 
 def struct_dtype(*names: str, **typed: str) -> np.dtype[np.record]:
     """Return the dtype of records with the given fields.

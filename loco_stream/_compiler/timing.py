@@ -11,8 +11,6 @@ from contextlib import contextmanager
 
 from numba.core import event
 
-__all__ = ["COMPILING", "compile_seconds", "is_compiling", "notify_when_compiling"]
-
 COMPILING = "compiling once, takes about 25 s of CPU time"
 
 

@@ -21,8 +21,6 @@ except ModuleNotFoundError as error:
         "the strategy for Avalanche needs Avalanche: pip install 'loco-stream[avalanche]'"
     ) from error
 
-__all__ = ["AvalancheStrategy"]
-
 _LEAST = 1e-9  # probability of a class without rows, so that its logarithm is finite
 _OF_GRADIENTS = ("before_backward", "after_backward")
 

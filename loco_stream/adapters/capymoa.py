@@ -23,8 +23,6 @@ except ModuleNotFoundError as error:
         "learners for CapyMOA need CapyMOA: pip install 'loco-stream[capymoa]'"
     ) from error
 
-__all__ = ["CapyMOAClassifier", "CapyMOARegressor"]
-
 
 class CapyMOAClassifier(Classifier):
     """`LOCOClassifier` as a classifier of CapyMOA.

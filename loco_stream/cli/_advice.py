@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.errors import LocoStreamError
 
-__all__ = ["advised"]
-
 # name of the library's option -> flag of the command, and what to do with it
 _ADVICE = {
     "on_bad": ("--on-bad", "--on-bad skip leaves such rows out and counts them"),

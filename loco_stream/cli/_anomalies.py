@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.detector import LOCODetector
     from loco_stream.stream import Sink
 
-__all__ = [
-    "AlarmOptions",
-    "BesideOptions",
-    "alarm_options",
-    "beside_options",
-    "key_alarm_options",
-]
-
 _EVERY = click.option(
     "--every",
     type=click.IntRange(10),

@@ -10,8 +10,6 @@ import click
 
 from loco_stream.cli._config import ConfiguredCommand
 
-__all__ = ["CommandWithSource", "extras"]
-
 _OPTIONS = (
     "Options of a source follow its address: "
     '"csv:rows.csv?target=kind&time=when&decimal=,&drop=note". docs/sources.md lists them.'

@@ -20,15 +20,6 @@ from loco_stream._text import did_you_mean, reason_of
 from loco_stream.cli._option_group import given, headings_of
 from loco_stream.errors import ConfigError
 
-__all__ = [
-    "COMMANDS",
-    "ConfiguredCommand",
-    "as_toml",
-    "command_tables",
-    "option_values",
-    "read_config",
-]
-
 COMMANDS = ("run", "serve", "watch", "fleet")
 _PREFIX = "LOCO_STREAM_"
 _PAIRS = ("set", "limit", "threshold", "cost")  # options that a table may hold
@@ -42,10 +33,7 @@ class ConfiguredCommand(click.Command):
 
     The command line precedes the environment, and the environment precedes the file.
 
-    Attributes
-    ----------
-    arguments
-        Help of the arguments, by name.
+    `arguments`: help of the arguments, by name.
     """
 
     arguments: Mapping[str, str] = {}
@@ -106,10 +94,7 @@ def _load(context: click.Context, parameter: click.Parameter, path: str | None) 
 def read_config(path: str) -> Config:
     """Return the content of a configuration file.
 
-    Raises
-    ------
-    ConfigError
-        The file cannot be read or is not TOML.
+    Raises `ConfigError` if the file cannot be read or is not TOML.
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -127,19 +112,11 @@ def command_tables(config: Mapping[str, Any]) -> Config:
 def option_values(config: Mapping[str, Any], command: click.Command, path: str) -> Config:
     """Return the values of a command's options, by the names of its parameters.
 
-    Parameters
-    ----------
-    config
-        Content of the file.
-    command
-        The command.
-    path
-        The file, for error messages.
+    Raises `ConfigError` if the command has no such option.
 
-    Raises
-    ------
-    ConfigError
-        The command has no such option.
+    config: content of the file
+    command: the command
+    path: the file, for error messages
     """
     tables = command_tables(config)
     shared = {name: value for name, value in config.items() if name not in tables}

@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
     from loco_stream.dashboard.fleet_page import FleetPage
 
-__all__ = [
-    "DashboardOptions",
-    "FleetPageOptions",
-    "dashboard_options",
-    "fleet_page_options",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class FleetPageOptions:

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.decision import Rule
     from loco_stream.persistence.content import Plain
 
-__all__ = [
-    "DecisionChange",
-    "DecisionOptions",
-    "decision_change",
-    "decision_options",
-    "plain_rule",
-    "rule_of_order",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class DecisionOptions:
@@ -41,10 +32,7 @@ class DecisionOptions:
     def rule(self) -> Rule:
         """Keyword arguments of `set_decision`; empty if no rule is given.
 
-        Raises
-        ------
-        ConfigError
-            An option has another form, or repeats a label.
+        Raises `ConfigError` if an option has another form, or repeats a label.
         """
         from loco_stream.estimators.decision import rule_of
 
@@ -87,10 +75,7 @@ class DecisionChange(DecisionOptions):
     def is_given(self) -> bool:
         """Whether there is another rule.
 
-        Raises
-        ------
-        ConfigError
-            A rule is given, and cleared at the same time.
+        Raises `ConfigError` if a rule is given, and cleared at the same time.
         """
         if self.clear and self.rule:
             raise ConfigError("`--clear` excludes --threshold and --cost")
@@ -100,10 +85,7 @@ class DecisionChange(DecisionOptions):
 def plain_rule(rule: Rule) -> Plain:
     """Return a rule as plain values for an order; None for an empty rule.
 
-    Raises
-    ------
-    ConfigError
-        The rule is none.
+    Raises `ConfigError` if the rule is none.
     """
     from loco_stream.estimators.decision import Decision
 

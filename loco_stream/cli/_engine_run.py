@@ -22,25 +22,12 @@ if TYPE_CHECKING:
     from loco_stream.estimators._estimator import LOCOEstimator
     from loco_stream.monitor import TaskMonitor
 
-__all__ = [
-    "EngineRun",
-    "has_checkpoint",
-    "learning_engine",
-    "log_findings",
-    "stored_options",
-    "watching_engine",
-]
-
 
 class EngineRun:
     """One run of an engine over one source.
 
-    Parameters
-    ----------
-    reader
-        Reads the source.
-    make_engine
-        Makes the engine of a reader: `learning_engine` or `watching_engine`.
+    reader: reads the source
+    make_engine: makes the engine of a reader: `learning_engine` or `watching_engine`
     """
 
     def __init__(
@@ -60,17 +47,11 @@ class EngineRun:
     ) -> Report:
         """Run to the end and return the report.
 
-        Parameters
-        ----------
-        handler
-            Stops the engine at a signal; it raises `Interrupt` before the first row.
-        max_samples
-            Rows after which the run ends, with those of a run that is resumed; None runs to the end
-            of the stream.
-        shows_progress
-            Whether a terminal shows a progress line.
-        started
-            Called with the engine before it runs.
+        handler: stops the engine at a signal; it raises `Interrupt` before the first row
+        max_samples: rows after which the run ends, with those of a run that is resumed; None runs
+            to the end of the stream
+        shows_progress: whether a terminal shows a progress line
+        started: called with the engine before it runs
         """
         from loco_stream.engine.progress import watch
 
@@ -100,16 +81,10 @@ def learning_engine(
 ) -> StreamEngine:
     """Return an engine that learns from labels.
 
-    Parameters
-    ----------
-    reader
-        Reads the source.
-    model, scoring, alarms
-        Options of the command line, or of the run that is resumed.
-    decision
-        Needs a classification.
-    engine_options
-        Further keyword arguments of `StreamEngine`.
+    reader: reads the source
+    model, scoring, alarms: options of the command line, or of the run that is resumed
+    decision: needs a classification
+    engine_options: further keyword arguments of `StreamEngine`
     """
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.task import find_task

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.decision import Rule
     from loco_stream.fleet.runner import FleetRunner
 
-__all__ = ["FleetPorts", "RemoteOperations", "fleet_ports"]
-
 _TIMEOUT = 60.0  # seconds; a merge of many keys takes its time
 
 
@@ -114,12 +112,8 @@ def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]
 class RemoteOperations:
     """The operations of a running fleet, through its control socket.
 
-    Parameters
-    ----------
-    address
-        Address of the socket.
-    token
-        Path of the token file; None if the fleet needs none.
+    address: address of the socket
+    token: path of the token file; None if the fleet needs none
     """
 
     def __init__(self, address: str, token: str | None) -> None:

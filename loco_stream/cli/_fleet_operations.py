@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,22 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream.cli._decision import DecisionChange, decision_change
-from loco_stream.cli._option_group import Command, option_group
+from loco_stream.cli._option_group import option_group
 
 if TYPE_CHECKING:
-    from loco_stream.fleet.operations import Operations
-
-__all__ = [
-    "changed",
-    "decide",
-    "evict",
-    "export",
-    "forecast",
-    "merge",
-    "reset",
-    "status",
-    "worst",
-]
+    from loco_stream.cli._fleet_control import RemoteOperations
+    from loco_stream.fleet.operations import FleetOperations
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +26,7 @@ class _Where:
     token: str | None
 
     @contextmanager
-    def open(self) -> Iterator[Operations]:
+    def open(self) -> Iterator[FleetOperations | RemoteOperations]:
         if "://" in self.fleet and self.fleet.partition("://")[0] in ("ipc", "tcp"):
             from loco_stream.cli._fleet_control import RemoteOperations
 
@@ -83,11 +72,7 @@ def _write(path: str, content: bytes) -> None:
     atomic_write(path, content)
 
 
-def _operation(name: str) -> Callable[[Command], click.Command]:
-    return click.command(name, context_settings={"help_option_names": ["-h", "--help"]})
-
-
-@_operation("status")
+@click.command("status")
 @_where
 def status(where: _Where) -> None:
     """Print the counts of a fleet as JSON.
@@ -98,7 +83,7 @@ def status(where: _Where) -> None:
         _echo(fleet.status())
 
 
-@_operation("worst")
+@click.command("worst")
 @_where
 @_number
 def worst(where: _Where, number: int) -> None:
@@ -110,7 +95,7 @@ def worst(where: _Where, number: int) -> None:
         _echo(fleet.worst(number))
 
 
-@_operation("changed")
+@click.command("changed")
 @_where
 @_number
 def changed(where: _Where, number: int) -> None:
@@ -119,7 +104,7 @@ def changed(where: _Where, number: int) -> None:
         _echo(fleet.changed(number))
 
 
-@_operation("decide")
+@click.command("decide")
 @_where
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @decision_change
@@ -141,7 +126,7 @@ def decide(where: _Where, keys: Sequence[str], decision: DecisionChange) -> None
             _echo(fleet.rules(keys))
 
 
-@_operation("forecast")
+@click.command("forecast")
 @_where
 @click.argument("key")
 @click.option(
@@ -164,7 +149,7 @@ def forecast(where: _Where, key: str, horizon: int | None) -> None:
         _echo(fleet.forecast(key, horizon))
 
 
-@_operation("evict")
+@click.command("evict")
 @_where
 @_keys
 def evict(where: _Where, keys: Sequence[str]) -> None:
@@ -176,7 +161,7 @@ def evict(where: _Where, keys: Sequence[str]) -> None:
         click.echo(f"{fleet.evict(keys)} models were in memory")
 
 
-@_operation("reset")
+@click.command("reset")
 @_where
 @_keys
 def reset(where: _Where, keys: Sequence[str]) -> None:
@@ -189,7 +174,7 @@ def reset(where: _Where, keys: Sequence[str]) -> None:
             fleet.reset(key)
 
 
-@_operation("export")
+@click.command("export")
 @_where
 @click.argument("key")
 @_to
@@ -202,7 +187,7 @@ def export(where: _Where, key: str, to: str) -> None:
         _write(to, fleet.export(key))
 
 
-@_operation("merge")
+@click.command("merge")
 @_where
 @_keys
 @_to

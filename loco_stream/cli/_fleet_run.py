@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from loco_stream.fleet.runner import FleetReport
     from loco_stream.monitor import TaskMonitor
 
-__all__ = ["command"]
-
 # Options that act on the rows, or on what the process knows of them.
 _OF_ROWS = (
     "sinks",
@@ -212,11 +210,7 @@ _fleet_options = option_group(
 )
 
 
-@click.command(
-    "fleet",  # the table of a configuration file
-    cls=ConfiguredCommand,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.command("fleet", cls=ConfiguredCommand)  # the table of a configuration file
 @click.argument("source")
 @_fleet_options
 @state_options("interval:1s")

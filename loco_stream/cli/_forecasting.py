@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.estimators.forecaster import LOCOForecaster
 
-__all__ = ["ForecastingOptions", "check_target", "forecast_options", "forecasting_engine"]
-
 _OWN = ("hidden_sizes", "memory", "max_delay")  # parameters of the forecaster that --set takes
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from loco_stream.connectors._base.fields import FieldRoles
     from loco_stream.stream import Source
 
-__all__ = ["http_api"]
-
 
 def _fields(query: str) -> FieldRoles:
     """Return the roles of columns in the options of the address."""
@@ -53,20 +51,12 @@ def http_api(
 ) -> Iterator[Callable[[Source], Source]]:
     """Serve the API while the block runs.
 
-    Parameters
-    ----------
-    service
-        What the API reads and predicts with.
-    address
-        ``PORT`` or ``HOST:PORT``; None serves nothing. ``?target=NAME&id=NAME`` and the like give
-        roles to the columns of rows in the line protocol.
-    network
-        Address to listen on if `address` has none, accepted hosts and the token.
+    service: what the API reads and predicts with
+    address: ``PORT`` or ``HOST:PORT``; None serves nothing. ``?target=NAME&id=NAME`` and the like
+        give roles to the columns of rows in the line protocol.
+    network: address to listen on if `address` has none, accepted hosts and the token
 
-    Yields
-    ------
-    Callable
-        Adds the rows of ``POST /learn`` to those of a source.
+    Yields a function that adds the rows of ``POST /learn`` to those of a source.
     """
     if address is None:
         yield lambda source: source

@@ -9,17 +9,12 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["LazyGroup"]
-
 
 class LazyGroup(click.Group):
     """A click group that finds its commands in a table ``name -> "module:command"``.
 
-    Parameters
-    ----------
-    table
-        The table, or its module and attribute as ``"module:NAME"``, which are read when the group
-        is first used.
+    `table`: the table, or its module and attribute as ``"module:NAME"``, which are read when the
+    group is first used.
     """
 
     def __init__(self, *args: object, table: Mapping[str, str] | str, **kwargs: object) -> None:
@@ -51,10 +46,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name.
 
-        Raises
-        ------
-        ConfigError
-            There is no such command; the text suggests the nearest ones.
+        Raises `ConfigError` if there is no such command; the text suggests the nearest ones.
         """
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and name not in self._entries():

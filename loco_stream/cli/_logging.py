@@ -23,8 +23,6 @@ from loco_stream._text import one_line
 from loco_stream.cli._option_group import Command, option_group
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["LOGGER", "LogOptions", "log_options", "log_to_stderr", "report_error", "report_failure"]
-
 LOGGER = logging.getLogger("loco_stream.cli")
 _ROOT = logging.getLogger("loco_stream")
 _LEVELS = ("debug", "info", "warning", "error")

@@ -9,8 +9,6 @@ import click
 from loco_stream.cli._option_group import flag, option_group, typed
 from loco_stream.errors import ConfigError
 
-__all__ = ["NetworkOptions", "network_options"]
-
 _LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -25,12 +23,8 @@ class NetworkOptions:
     def check(self, *ports: object, needed: str) -> None:
         """Raise `ConfigError` if the command line has an option and no port is open.
 
-        Parameters
-        ----------
-        ports
-            Values of the options that open ports; false if not given.
-        needed
-            These options, for the error.
+        ports: values of the options that open ports; false if not given
+        needed: these options, for the error
         """
         for name in ("bind", "allow_host", "token"):
             if typed(name) and not any(ports):
@@ -39,10 +33,8 @@ class NetworkOptions:
     def read_token(self) -> str | None:
         """Return the token, None if there is no file; a missing file is created.
 
-        Raises
-        ------
-        ConfigError
-            Other machines reach the address and there is no file, or others can read it.
+        Raises `ConfigError` if other machines reach the address and there is no file, or others can
+        read it.
         """
         if self.token is not None:
             from loco_stream.connectors.control import make_token

@@ -13,17 +13,6 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = [
-    "Command",
-    "checked_by",
-    "flag",
-    "given",
-    "headings_of",
-    "option_group",
-    "typed",
-    "with_stored",
-]
-
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 _HEADINGS = "option_headings"  # attribute of a command's function
@@ -36,14 +25,9 @@ Decorator = Callable[[Command], Command]
 def option_group(name: str, build: type[DataclassInstance], *options: Decorator) -> Decorator:
     """Return a decorator that adds options and passes their values as one argument.
 
-    Parameters
-    ----------
-    name
-        Name of the argument, and heading of the options in the help.
-    build
-        The dataclass; its fields are the names of the options' values.
-    options
-        Made by `click.option`, in the order in which the help lists them.
+    name: name of the argument, and heading of the options in the help
+    build: the dataclass; its fields are the names of the options' values
+    options: made by `click.option`, in the order in which the help lists them
     """
     names = [field.name for field in fields(build)]
 

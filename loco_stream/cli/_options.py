@@ -28,17 +28,6 @@ if TYPE_CHECKING:
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
 
-__all__ = [
-    "LearningOptions",
-    "ScoreOptions",
-    "SourceOptions",
-    "StateOptions",
-    "model_options",
-    "score_options",
-    "source_options",
-    "state_options",
-]
-
 _AT_PRECISION = 0.9  # that of `metrics.ranking`, which imports numpy
 
 
@@ -57,15 +46,9 @@ class LearningOptions:
     def problem(self, targets: Sequence[str]) -> str | None:
         """Return the problem that the options or the targets of the source name, else None.
 
-        Parameters
-        ----------
-        targets
-            Names of the targets if there are several; else empty.
+        Raises `ConfigError` if classes are wanted of a source whose rows have several targets.
 
-        Raises
-        ------
-        ConfigError
-            Classes are wanted of a source whose rows have several targets.
+        `targets`: names of the targets if there are several; else empty.
         """
         if not targets:
             return self.task
@@ -126,16 +109,10 @@ class SourceOptions:
     ) -> Source:
         """Open the source that a URL names.
 
-        Parameters
-        ----------
-        url
-            The source.
-        task
-            What `--task` names; None if the source has to find it.
-        endless
-            Whether to continue after the end of a live source's stream.
-        labelled
-            False reads tables that name no label column as rows without labels.
+        url: the source
+        task: what `--task` names; None if the source has to find it
+        endless: whether to continue after the end of a live source's stream
+        labelled: False reads tables that name no label column as rows without labels
         """
         from loco_stream.connectors import open_source
 
@@ -259,10 +236,7 @@ def _detectors() -> Mapping[str, str]:
 def model_options(holdout: int | None) -> Decorator:
     """Return a decorator that adds the options of the model and the monitor.
 
-    Parameters
-    ----------
-    holdout
-        Default of --holdout; None for that of `TaskMonitor`.
+    `holdout`: default of --holdout; None for that of `TaskMonitor`.
     """
     return option_group(
         "model",
@@ -356,10 +330,7 @@ score_options = option_group(
 def source_options(on_bad: str | None) -> Decorator:
     """Return a decorator that adds --keys, --limit, --on-bad and --missing.
 
-    Parameters
-    ----------
-    on_bad
-        Default of --on-bad; None leaves the choice to the source.
+    `on_bad`: default of --on-bad; None leaves the choice to the source.
     """
     default = on_bad or "stop for files, skip for live sources"
     return option_group(
@@ -402,10 +373,7 @@ def source_options(on_bad: str | None) -> Decorator:
 def state_options(durability: str | None) -> Decorator:
     """Return a decorator that adds the options of stored state.
 
-    Parameters
-    ----------
-    durability
-        Default of --durability; None leaves the choice to the engine.
+    `durability`: default of --durability; None leaves the choice to the engine.
     """
     default = durability or "batch where rows cannot be read again, else off"
     return option_group(

@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
     from loco_stream.estimators.regressor import LOCORegressor
 
-__all__ = [
-    "Parameter",
-    "build_model",
-    "check_settings",
-    "complete_setting",
-    "parameters",
-    "parse_settings",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -96,10 +87,7 @@ def build_model(
 ) -> LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor:
     """Return the estimator for a task, with a preset and single settings on top of it.
 
-    Raises
-    ------
-    ConfigError
-        A setting is unknown or out of its range.
+    Raises `ConfigError` if a setting is unknown or out of its range.
     """
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor

@@ -8,8 +8,6 @@ import click
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["REMOVED_COMMANDS", "refuse_option"]
-
 REMOVED_COMMANDS = {
     "dashboard": "`loco-stream run SOURCE --dashboard --stay`, or `loco-stream serve --dashboard`",
     "bench": "`python -m benchmarks NAME`, in a checkout of the repository",
@@ -21,12 +19,8 @@ def refuse_option(
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Add a hidden option that raises `ConfigError` when it is given.
 
-    Parameters
-    ----------
-    name
-        The option, for example ``--window``.
-    sentence
-        The text of the error: what to write instead, or why there is no such option.
+    name: the option, for example ``--window``
+    sentence: the text of the error: what to write instead, or why there is no such option
     """
 
     def refuse(context: click.Context, parameter: click.Parameter, value: object) -> None:

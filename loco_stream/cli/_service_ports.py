@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.persistence.content import Plain
 
-__all__ = ["ControlOptions", "MetricsOptions", "PortOptions", "metrics_options", "port_options"]
-
 MakeCommands: TypeAlias = Callable[[], dict[str, Callable[..., Any]]]
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.latency import LatencyHistogram
     from loco_stream.stream import Source
 
-__all__ = ["ANSWER_SECONDS", "ServiceState"]
-
 _TICK = 0.1  # seconds between two looks whether the engine has ended
 ANSWER_SECONDS = 30.0  # seconds; a rule is stored in a checkpoint
 
@@ -86,10 +84,8 @@ class ServiceState:
     def ask(self, query: Callable[[StreamEngine], Any]) -> Any:
         """Return the engine's answer to a query, given in its thread between two commits.
 
-        Raises
-        ------
-        SourceError
-            There is no engine yet, or it did not answer in time or has ended; nothing is done then.
+        Raises `SourceError` if there is no engine yet, or it did not answer in time or has ended;
+        nothing is done then.
         """
         engine = self.engine
         if engine is None:

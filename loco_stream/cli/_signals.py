@@ -13,8 +13,6 @@ import click
 
 from loco_stream.cli._logging import report_error
 
-__all__ = ["EndedEarly", "Interrupt", "SignalHandler", "stop_on_signal"]
-
 
 class Stoppable(Protocol):
     """An engine or a fleet runner."""
@@ -42,10 +40,7 @@ class EndedEarly(click.ClickException):
 class SignalHandler:
     """Stops `engine` at the first signal and ends the process at the second.
 
-    Attributes
-    ----------
-    engine
-        What the first signal stops. While it is None, the first signal raises `Interrupt`.
+    `engine`: what the first signal stops. While it is None, the first signal raises `Interrupt`.
     """
 
     def __init__(self) -> None:

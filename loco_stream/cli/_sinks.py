@@ -16,8 +16,6 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream.stream import Sink
 
-__all__ = ["SinkOptions", "check_delivered", "sink_options"]
-
 
 class _RecordsLost(click.ClickException):
     """A command did its work, and sinks lost records of it: exit code 1."""

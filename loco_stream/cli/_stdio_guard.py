@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["guarded"]
-
 
 class _Stream(io.FileIO):
     """A descriptor that keeps its first write error and discards everything after it."""

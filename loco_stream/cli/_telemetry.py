@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.telemetry import Telemetry
     from loco_stream.fleet.metrics import FleetMetrics
 
-__all__ = ["TelemetryOptions", "fleet_watchers", "telemetry_options", "with_telemetry"]
-
 _SECONDS = 60.0  # between two warnings
 
 

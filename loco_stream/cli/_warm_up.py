@@ -9,18 +9,6 @@ from typing import NamedTuple
 
 from loco_stream.cli._logging import LOGGER
 
-__all__ = [
-    "COMMON",
-    "OF_ALARMS",
-    "OF_FORECASTS",
-    "OF_TARGETS",
-    "PARTS",
-    "Part",
-    "freeze_loaded",
-    "used",
-    "warm_up",
-]
-
 
 class Part(NamedTuple):
     """Something that is compiled: its name, and a function that uses all of it."""

@@ -11,8 +11,6 @@ import click
 from loco_stream.cli._config import COMMANDS, command_tables, option_values, read_config
 from loco_stream.errors import ConfigError
 
-__all__ = ["command"]
-
 
 @click.group("config")
 def command() -> None:

@@ -9,8 +9,6 @@ import click
 
 from loco_stream.cli._decision import DecisionChange, decision_change, plain_rule
 
-__all__ = ["command"]
-
 _SECONDS = 5.0  # until an answer has come
 
 

@@ -6,8 +6,6 @@ import click
 
 from loco_stream.cli._lazy_group import LazyGroup
 
-__all__ = ["command"]
-
 
 @click.group("demo", cls=LazyGroup, table="loco_stream.demos:DEMOS")
 def command() -> None:

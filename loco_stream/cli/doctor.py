@@ -14,8 +14,6 @@ import click
 
 from loco_stream.cli._catalog import extras
 
-__all__ = ["command"]
-
 _REQUIRED = ("numpy", "numba", "river", "msgspec", "pyzmq", "rich", "click")
 _LINE = "{:<18} {}"
 

@@ -6,8 +6,6 @@ import click
 
 from loco_stream.cli._lazy_group import LazyGroup
 
-__all__ = ["command"]
-
 _OPERATIONS = (
     "status",
     "worst",

@@ -12,8 +12,6 @@ import click
 if TYPE_CHECKING:
     from loco_stream.persistence.content import Saved
 
-__all__ = ["command"]
-
 
 @click.command("inspect")
 @click.argument("path", metavar="DIR|FILE")

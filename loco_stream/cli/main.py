@@ -16,8 +16,6 @@ from loco_stream.cli._renamed import REMOVED_COMMANDS
 from loco_stream.cli._stdio_guard import guarded
 from loco_stream.errors import LocoStreamError
 
-__all__ = ["main"]
-
 _COMMANDS = (
     "run",
     "watch",

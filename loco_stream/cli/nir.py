@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from loco_stream.simulator.network import Network
 
-__all__ = ["command"]
-
 
 @click.command("nir", short_help="Check a NIR file and run it on random samples.")
 @click.argument("path", metavar="FILE")

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.report import Report
     from loco_stream.stream import Source
 
-__all__ = ["RunOptions", "command", "run_and_report", "run_options"]
-
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -113,14 +111,9 @@ def run_and_report(
 ) -> Report:
     """Run an engine until its stream ends, then save and show the report.
 
-    Parameters
-    ----------
-    prepare
-        Compiles, and returns the run of an engine with these watchers.
-    options, page, network, log
-        Options of the command line.
-    started
-        Called with the engine before it runs.
+    prepare: compiles, and returns the run of an engine with these watchers
+    options, page, network, log: options of the command line
+    started: called with the engine before it runs
     """
     run = None
     with stop_on_signal() as handler, page.page(network) as watchers:

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.stream import Source
 
-__all__ = ["command"]
-
 _FLEET = "`serve --key` is now `loco-stream fleet SOURCE --key FEATURE --checkpoint DIR`"
 _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key FEATURE`"
 

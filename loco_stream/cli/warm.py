@@ -7,8 +7,6 @@ import click
 from loco_stream._compiler.processors import KINDS, NATIVE
 from loco_stream.cli._logging import LogOptions, log_options
 
-__all__ = ["command"]
-
 _HELP = """Compile the learning step for this machine and keep it in the compile cache.
 
 The first command on a machine compiles for about 25 s of CPU time; after `warm`, commands

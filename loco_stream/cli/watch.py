@@ -25,8 +25,6 @@ from loco_stream.cli.run import RunOptions, run_and_report, run_options
 if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
 
-__all__ = ["command"]
-
 _HELP = """Detect anomalies in SOURCE, whose rows need no labels, then report.
 
 \b

@@ -16,8 +16,6 @@ import msgspec
 
 from loco_stream.errors import ConfigError
 
-__all__ = ["ComparedRuns"]
-
 _TIMEOUT = 3.0  # seconds without a byte
 _ANSWER_SECONDS = 6.0  # longest time of an answer, also of headers that come byte by byte
 _MAX_BYTES = 16_000_000
@@ -55,17 +53,10 @@ class ComparedRuns:
 
     Only whoever starts the page names the others. A browser can neither add one nor reach one.
 
-    Parameters
-    ----------
-    urls
-        Addresses of the other pages.
-    token
-        Token that is sent to them; None sends none.
+    Raises `ConfigError` if an address is not that of a page.
 
-    Raises
-    ------
-    ConfigError
-        An address is not that of a page.
+    urls: addresses of the other pages
+    token: token that is sent to them; None sends none
     """
 
     def __init__(self, urls: Sequence[str], token: str | None) -> None:
@@ -119,10 +110,8 @@ def _content(url: str, token: str | None) -> bytes:
 
     No redirect is followed, as the page would send the token elsewhere, and no proxy is used.
 
-    Raises
-    ------
-    TimeoutError
-        The answer took longer than `_ANSWER_SECONDS`, or nothing came for `_TIMEOUT`.
+    Raises `TimeoutError` if the answer took longer than `_ANSWER_SECONDS`, or nothing came for
+    `_TIMEOUT`.
     """
     parts = urlsplit(url)
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from loco_stream.engine.watching import Watcher
     from loco_stream.options import AdvancedOptions
 
-__all__ = ["EngineFrames", "Point", "changed_settings", "score_columns"]
-
 Point: TypeAlias = list[float | None]
 Frame: TypeAlias = dict[str, Any]  # fields by name, in values that JSON can hold
 
@@ -102,17 +100,9 @@ def changed_settings(model: Any) -> str:
 class EngineFrames:
     """Makes frames of an engine, in the engine's thread.
 
-    Parameters
-    ----------
-    scores
-        Names of the scores in the chart.
-    rivals
-        Each returns the score of another model at this moment; None while it has none.
-
-    Attributes
-    ----------
-    predictions
-        Of the latest frames: number of rows, label, prediction, and both ends of its interval.
+    scores: names of the scores in the chart
+    rivals: each returns the score of another model at this moment; None while it has none
+    predictions: of the latest frames, number of rows, label, prediction and both ends of its interval
     """
 
     def __init__(
@@ -129,10 +119,15 @@ class EngineFrames:
 
     def renew(self) -> None:
         """Take everything into the next frame, whatever was sent shortly before."""
-        self._tasks_due = 0.0
-        self._classes_due = 0.0
-        self._watch_due = 0.0
-        self._fan_due = 0.0
+        self._due: dict[str, float] = {}  # when a slow part of a frame may be sent again
+
+    def _is_due(self, part: str) -> bool:
+        """Return whether a slow part of a frame was not sent for a while; it is sent now."""
+        now = time.monotonic()
+        is_due = now >= self._due.get(part, 0.0)
+        if is_due:
+            self._due[part] = now + _SLOW_SECONDS
+        return is_due
 
     def point(self, engine: StreamEngine) -> Point:
         """Return a point of the course.
@@ -196,28 +191,22 @@ class EngineFrames:
 
     def _fan(self, engine: StreamEngine) -> Frame:
         """Return the current forecast and the scores by step ahead, at most twice a second."""
-        now = time.monotonic()
-        if engine.forecasts is None or now < self._fan_due:
+        if engine.forecasts is None or not self._is_due("fan"):
             return {}
-        self._fan_due = now + _SLOW_SECONDS
         scores = engine.forecasts.scores
         fan = {"at": scores.n_rows, **engine.forecasts.fan(), "steps": shown_steps(scores.horizon)}
         return {"fan": fan | scores.report()}
 
     def _watched(self, engine: StreamEngine) -> Frame:
         """Return what the anomaly detector found, at most twice a second."""
-        now = time.monotonic()
-        if engine.watcher is None or now < self._watch_due:
+        if engine.watcher is None or not self._is_due("watch"):
             return {}
-        self._watch_due = now + _SLOW_SECONDS
         return {"watch": _watch(engine.watcher)}
 
     def _changed_tasks(self, engine: StreamEngine) -> Frame:
         """Return drifts, tasks and forgetting if they changed, at most twice a second."""
-        now = time.monotonic()
-        if now < self._tasks_due:
+        if not self._is_due("tasks"):
             return {}
-        self._tasks_due = now + _SLOW_SECONDS
         tasks = _tasks(engine)
         if tasks == self._tasks:
             return {}
@@ -226,10 +215,8 @@ class EngineFrames:
 
     def _changed_classes(self, status: Mapping[str, Any]) -> Frame:
         """Return the scores per class or target if they changed, at most twice a second."""
-        now = time.monotonic()
-        if now < self._classes_due:
+        if not self._is_due("classes"):
             return {}
-        self._classes_due = now + _SLOW_SECONDS
         if "per_target" in status:
             return {"targets": status["per_target"]}
         if "per_class" not in status:
@@ -281,12 +268,11 @@ def _watch(watcher: Watcher) -> Frame:
             for alarm in alarms
         ],
         "unusual": watcher.shares(),
-        "curve": _rounded(watcher.curve_report()),
+        "curve": {
+            name: [round(value, 2) for value in values]
+            for name, values in watcher.curve_report().items()
+        },
     }
-
-
-def _rounded(curve: Mapping[str, Sequence[float]]) -> Frame:
-    return {name: [round(value, 2) for value in values] for name, values in curve.items()}
 
 
 def _column(rows: Sequence[Frame], name: str) -> list[list[float | None]]:

@@ -10,8 +10,6 @@ import msgspec
 
 from loco_stream.metrics.curve import Curve
 
-__all__ = ["FrameBuffer"]
-
 _POINTS = 2048  # points of the course: more than a wide page has pixels
 
 
@@ -22,12 +20,8 @@ class FrameBuffer:
     depends neither on the number of pages nor on their speed. A page that falls behind the buffer
     receives the whole state.
 
-    Parameters
-    ----------
-    run
-        Name of this run; a page of another run receives the whole state.
-    frames
-        Frames kept: 600 are one minute at 10 Hz.
+    run: name of this run; a page of another run receives the whole state
+    frames: frames kept: 600 are one minute at 10 Hz
     """
 
     def __init__(self, run: str, frames: int = 600) -> None:
@@ -42,12 +36,8 @@ class FrameBuffer:
     def publish(self, frame: Mapping[str, object], point: Sequence[float | None] = ()) -> None:
         """Add a frame; fields that it lacks keep their values.
 
-        Parameters
-        ----------
-        frame
-            The fields that changed.
-        point
-            A point of the course, sent as field ``score``; empty for none.
+        frame: the fields that changed
+        point: a point of the course, sent as field ``score``; empty for none
         """
         if point:
             frame = {**frame, "score": point}

@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.forecasting import ForecastAdapter
 
-__all__ = ["http_app"]
-
 MAX_BYTES = 1 << 20  # of a body, as sent and unpacked
 MAX_ROWS = 256  # of a request, and labels of one
 MAX_RULES = 1024  # entries of a decision; each is a step of every prediction
@@ -279,18 +277,11 @@ def http_app(
 ) -> Starlette:
     """Return the application.
 
-    Parameters
-    ----------
-    service
-        What to predict with and report on.
-    inbox
-        Takes the rows to learn.
-    token
-        Bearer token of requests for predictions and with rows; None needs no token.
-    hosts
-        Accepted Host headers; ``*`` for any.
-    lines
-        Reads rows in the line protocol of InfluxDB; None if its library is not installed.
+    service: what to predict with and report on
+    inbox: takes the rows to learn
+    token: bearer token of requests for predictions and with rows; None needs no token
+    hosts: accepted Host headers; ``*`` for any
+    lines: reads rows in the line protocol of InfluxDB; None if its library is not installed
     """
     routes = _ApiRoutes(service, inbox, lines)
     return Starlette(

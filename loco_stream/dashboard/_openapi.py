@@ -10,16 +10,6 @@ from msgspec import Meta
 from loco_stream.stream import MAX_SEQ
 from loco_stream.version import __version__
 
-__all__ = [
-    "DOCUMENT",
-    "DecisionBody",
-    "LabelBody",
-    "LabelledRow",
-    "LearnBody",
-    "PredictBody",
-    "RowLabel",
-]
-
 Schema: TypeAlias = dict[str, Any]
 Value = int | float | bool | str | None
 Features = dict[str, Value]

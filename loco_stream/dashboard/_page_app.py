@@ -32,8 +32,6 @@ from loco_stream.engine.prometheus import shown_token
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["STATIC", "OpenPages", "RequireToken", "SecurityHeaders", "page_app"]
-
 STATIC = Path(__file__).parent / "static"
 _PERIOD = 0.05  # seconds between two reads of the buffer: at most 20 frames per second
 _KEEP_ALIVE = 200  # reads without a frame after which a comment shows that both sides are there
@@ -49,13 +47,7 @@ _HEADERS = {
 
 
 class OpenPages:
-    """The open pages of one run.
-
-    Parameters
-    ----------
-    buffer
-        The frames they show.
-    """
+    """The open pages of one run."""
 
     def __init__(self, buffer: FrameBuffer) -> None:
         self.buffer = buffer
@@ -108,12 +100,8 @@ class RequireToken:
 
     A program sends it as bearer token, a browser as password with any user name.
 
-    Parameters
-    ----------
-    app
-        The application.
-    token
-        The token; None lets every request pass.
+    app: the application
+    token: the token; None lets every request pass
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -189,18 +177,11 @@ def page_app(
 ) -> Starlette:
     """Return the application.
 
-    Parameters
-    ----------
-    pages
-        What to stream.
-    actions
-        Buttons of the page: name and function, which is called in a thread of the server.
-    hosts
-        Accepted Host headers; others are refused, as a defence against DNS rebinding.
-    compared
-        Other runs that the page shows too.
-    token
-        Token that every request must show; None needs none.
+    pages: what to stream
+    actions: buttons of the page: name and function, which is called in a thread of the server
+    hosts: accepted Host headers; others are refused, as a defence against DNS rebinding
+    compared: other runs that the page shows too
+    token: token that every request must show; None needs none
     """
     routes = _PageRoutes(pages, actions, compared)
     return Starlette(

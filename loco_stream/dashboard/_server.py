@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-__all__ = [
-    "LOOPBACK",
-    "ServerThread",
-    "accepted_hosts",
-    "forecast_steps",
-    "listen",
-    "missing_extra",
-    "uvicorn_server",
-]
-
 LOOPBACK = ("127.0.0.1", "localhost")
 _START_SECONDS = 10.0  # a page that starts more slowly still comes up
 
@@ -32,17 +22,10 @@ _START_SECONDS = 10.0  # a page that starts more slowly still comes up
 def uvicorn_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
     """Return a server for an application.
 
-    Parameters
-    ----------
-    app
-        The application.
-    options
-        Further options of `uvicorn.Config`.
+    Raises `ConfigError` if uvicorn is not installed.
 
-    Raises
-    ------
-    ConfigError
-        uvicorn is not installed.
+    app: the application
+    options: further options of `uvicorn.Config`
     """
     try:
         import uvicorn
@@ -71,10 +54,7 @@ def missing_extra() -> ConfigError:
 def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
     """Return the Host headers that a page accepts.
 
-    Raises
-    ------
-    ConfigError
-        The page listens on all addresses and no header is given.
+    Raises `ConfigError` if the page listens on all addresses and no header is given.
     """
     if host == "0.0.0.0" and not further:
         raise ConfigError(
@@ -88,19 +68,12 @@ def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
 class ServerThread:
     """A uvicorn server in a thread. The constructor waits until it answers, 10 s at most.
 
-    Parameters
-    ----------
-    server
-        The server; `close` ends it.
-    listener
-        The bound socket that it listens on; `close` releases it.
-    name
-        Name of the thread.
+    server: the server; `close` ends it
+    listener: the bound socket that it listens on; `close` releases it
+    name: name of the thread
 
-    Attributes
-    ----------
-    url
-        Address of the server.
+    Its attributes:
+    url: address of the server
     """
 
     def __init__(self, server: uvicorn.Server, listener: socket.socket, name: str) -> None:
@@ -126,10 +99,7 @@ class ServerThread:
 def forecast_steps(horizon: str | None) -> int | None:
     """Return the number of steps in a request; None without one.
 
-    Raises
-    ------
-    ConfigError
-        It is no integer.
+    Raises `ConfigError` if it is no integer.
     """
     if horizon is None:
         return None
@@ -141,17 +111,10 @@ def forecast_steps(horizon: str | None) -> int | None:
 def listen(host: str, port: int, purpose: str) -> socket.socket:
     """Return a bound socket.
 
-    Parameters
-    ----------
-    host, port
-        Address to listen on; port 0 selects a free one.
-    purpose
-        What the socket is for, in the error.
+    Raises `ConfigError` if the port is in use, or this machine has no such address.
 
-    Raises
-    ------
-    ConfigError
-        The port is in use, or this machine has no such address.
+    host, port: address to listen on; port 0 selects a free one
+    purpose: what the socket is for, in the error
     """
     # asyncio disables Nagle's algorithm only if the protocol is given; else replies wait 40 ms
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

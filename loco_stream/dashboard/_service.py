@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
 
-__all__ = ["Service"]
-
 
 class Service(Protocol):
     """A service, which may not have an engine yet."""

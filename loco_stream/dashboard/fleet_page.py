@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from loco_stream.fleet.runner import FleetRunner
 
-__all__ = ["FleetPage"]
-
 _TIMEOUT = 10.0  # seconds until the runner has answered a query
 
 
@@ -37,22 +35,13 @@ class FleetPage:
     Queries wait for the runner's thread, which answers them between two commits: no other thread
     uses the fleet.
 
-    Parameters
-    ----------
-    port
-        Port of the page; 0 selects a free one, which `url` names.
-    host
-        Address to listen on. Everybody who reaches it sees the page.
-    allowed_hosts
-        Further Host headers that are accepted.
-    token
-        Token that a browser must send as password, with any user name; by default none.
+    Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or a page on
+    all addresses has no accepted Host header.
 
-    Raises
-    ------
-    ConfigError
-        Starlette or uvicorn is not installed, the port is in use, or a page on all addresses has no
-        accepted Host header.
+    port: port of the page; 0 selects a free one, which `url` names
+    host: address to listen on. Everybody who reaches it sees the page.
+    allowed_hosts: further Host headers that are accepted
+    token: token that a browser must send as password, with any user name; by default none
     """
 
     def __init__(

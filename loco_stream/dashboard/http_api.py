@@ -18,8 +18,6 @@ from loco_stream.dashboard._service import Service
 from loco_stream.engine.inbox import Inbox
 from loco_stream.errors import ConfigError, SourceError
 
-__all__ = ["HttpApi"]
-
 _CONNECTIONS = 64  # further ones receive 503
 _HEADER_SECONDS = 5.0  # that the head of a request may take
 
@@ -34,27 +32,16 @@ class HttpApi:
     row, and the response is sent when it is durable. Predictions are computed beside the learner,
     by the model as it is at that moment.
 
-    Parameters
-    ----------
-    service
-        What to predict with and report on.
-    port
-        Port to listen on; 0 selects a free one, which `url` names.
-    host
-        Address to listen on.
-    token
-        Bearer token that requests must send; required if other machines reach the address.
-    allowed_hosts
-        Further Host headers that are accepted. By default any at an address that other machines
-        reach.
-    fields
-        Roles of the columns of rows in the line protocol.
+    Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or an address
+    that other machines reach has no token.
 
-    Raises
-    ------
-    ConfigError
-        Starlette or uvicorn is not installed, the port is in use, or an address that other machines
-        reach has no token.
+    service: what to predict with and report on
+    port: port to listen on; 0 selects a free one, which `url` names
+    host: address to listen on
+    token: bearer token that requests must send; required if other machines reach the address
+    allowed_hosts: further Host headers that are accepted. By default any at an address that other
+        machines reach.
+    fields: roles of the columns of rows in the line protocol
     """
 
     def __init__(

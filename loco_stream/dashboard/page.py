@@ -26,8 +26,6 @@ from loco_stream.metrics.keys import problem_of
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
 
-__all__ = ["Dashboard"]
-
 _UNSEEN_SECONDS = 1.0  # between two frames while no page is open: the first page has values
 
 

@@ -5,8 +5,6 @@ Tests on errors are definitions in `loco_stream.drift.detectors`, most of them f
 energy of the inputs outside a running low-rank subspace, which river has no detector for.
 """
 
-from __future__ import annotations
-
 from loco_stream.drift.concept import ConceptDetector, ErrorThreshold
 from loco_stream.drift.detectors import (
     DETECTORS,

@@ -20,8 +20,6 @@ from loco_stream.drift.detectors.hddm_a import (
 )
 from loco_stream.errors import CheckpointError, ConfigError
 
-__all__ = ["ConceptDetector", "ErrorThreshold"]
-
 # Errors kept to estimate where a change began: well above the delay of any alarm worth acting on.
 _KEPT_ERRORS = 512
 # Rate of the running error that decides on recovery; its standard error is at most .05.

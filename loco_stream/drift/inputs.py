@@ -12,8 +12,6 @@ from loco_stream.drift.subspace import FRESH_TEST, LEVEL_SIZE, RESTART, observe
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.rng import derive_key, philox2x32
 
-__all__ = ["InputDetector", "TestedRows"]
-
 Vector: TypeAlias = NDArray[np.float64]
 
 # Wider inputs are folded to this width, which bounds the cost of an update to a few microseconds.

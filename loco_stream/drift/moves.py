@@ -11,8 +11,6 @@ from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import CheckpointError
 
-__all__ = ["FeatureMoves"]
-
 USUAL_RATE = 1e-3  # of the usual level, once a thousand values are known
 RECENT_RATE = 1.0 / 30.0
 WARM_UP = 100  # values of a feature before it is judged
@@ -30,12 +28,8 @@ _N_FIGURES = len(FIGURES.fields or ())
 def learn_moves(X: NDArray[np.float64], figures: NDArray[np.record]) -> int:
     """Learn rows in order; return the last feature that was found stuck in them, or -1.
 
-    Parameters
-    ----------
-    X
-        (n, n_features): the rows; NaN or infinite values are missing.
-    figures
-        (n_features,) of `FIGURES`.
+    X: (n, n_features): the rows; NaN or infinite values are missing
+    figures: (n_features,) of `FIGURES`
     """
     stuck = -1
     for i in range(X.shape[0]):
@@ -79,10 +73,7 @@ def _learn_row(x: NDArray[np.float64], figures: NDArray[np.record]) -> int:
 class FeatureMoves:
     """Recent and usual level of each feature, and runs of equal values.
 
-    Parameters
-    ----------
-    n_features
-        Length of the rows.
+    `n_features`: length of the rows.
 
     Examples
     --------
@@ -128,10 +119,7 @@ class FeatureMoves:
     def restore_state(self, figures: NDArray[np.float64]) -> None:
         """Continue from what `export_state` returned.
 
-        Raises
-        ------
-        CheckpointError
-            The array has another shape.
+        Raises `CheckpointError` if the array has another shape.
         """
         if figures.shape != (len(self.figures), _N_FIGURES):
             raise CheckpointError("the saved moves of the features have another shape")

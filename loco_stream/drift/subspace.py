@@ -1,20 +1,8 @@
 """The compiled part of the input detector: one pass over rows in order."""
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import entry, kernel
-
-__all__ = [
-    "CLIP",
-    "FRESH_TEST",
-    "HORIZON",
-    "LEVEL_SIZE",
-    "RESTART",
-    "WARM_UP",
-    "observe",
-]
 
 # Rows in the running statistics: long compared with the delay of an alarm, short with a season.
 HORIZON = 1000.0

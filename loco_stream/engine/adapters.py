@@ -11,8 +11,6 @@ from loco_stream.engine.target_adapter import TargetAdapter
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 
-__all__ = ["check_monitor", "learning_adapter", "monitored"]
-
 Model: TypeAlias = Any
 
 

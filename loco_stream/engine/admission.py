@@ -14,14 +14,14 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["Admission", "NameBounds"]
-
 _KIND = "more names than allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class NameBounds:
     """How many names rows may have and bring to a model; None for no bound.
+
+    Raises `ConfigError` if a bound is below 1.
 
     Parameters
     ----------
@@ -34,11 +34,6 @@ class NameBounds:
     guest_names
         New features, and new classes, that the sources after the first may bring together. They may
         always bring half as many as the first one did.
-
-    Raises
-    ------
-    ConfigError
-        A bound is below 1.
 
     Examples
     --------
@@ -94,11 +89,6 @@ class _Names:
 
 class Admission:
     """Refuses events whose names are beyond the bounds, and remembers the names of the others.
-
-    Parameters
-    ----------
-    bounds
-        The bounds.
 
     Examples
     --------

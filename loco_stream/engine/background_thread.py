@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["background_thread"]
-
 
 @contextmanager
 def background_thread(work: Callable[[threading.Event], None], name: str) -> Iterator[None]:

@@ -16,9 +16,7 @@ from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence.content import Array, Saved, State
-from loco_stream.persistence.files import make_folder
-
-__all__ = ["KEPT", "CheckpointFolder", "CheckpointWriter", "foreign_files", "newest"]
+from loco_stream.persistence.files import atomic_write, make_folder
 
 KEPT = 3
 
@@ -28,15 +26,9 @@ _log = logging.getLogger(__name__)
 class CheckpointFolder:
     """Checkpoints of one engine, numbered by the commit that they hold.
 
-    Parameters
-    ----------
-    path
-        The folder. It is created if needed, and locked: one engine at a time works in it.
+    Raises `ConfigError` if another engine works in the folder, or it cannot be created.
 
-    Raises
-    ------
-    ConfigError
-        Another engine works in the folder, or it cannot be created.
+    `path`: the folder. It is created if needed, and locked: one engine at a time works in it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -87,7 +79,7 @@ class CheckpointFolder:
     def set_aside(self, commit: int, record: bytes) -> Path:
         """Keep a commit that cannot be learned in a file of its own, in the format of the log."""
         path = self.path / f"commit-{commit:012d}.refused"
-        persist.atomic_write(path, record, mode=0o600)
+        atomic_write(path, record, mode=0o600)
         return path
 
     def set_aside_commits(self) -> set[int]:
@@ -106,10 +98,7 @@ class CheckpointFolder:
 def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:
     """Return the newest intact checkpoint of a folder, and a sentence per damaged one.
 
-    Raises
-    ------
-    CheckpointError
-        There is none.
+    Raises `CheckpointError` if there is none.
     """
     damage: list[str] = []
     for number, file in reversed(_numbered(Path(path))):
@@ -141,21 +130,13 @@ def _no_checkpoint(path: str | os.PathLike[str], damage: list[str]) -> str:
 class CheckpointWriter:
     """Writes checkpoints in a thread, so that learning continues meanwhile.
 
-    Parameters
-    ----------
-    folder
-        Where the checkpoints are.
-    written
-        Called in that thread, once a checkpoint is durable, with the oldest number left.
+    folder: where the checkpoints are
+    written: called in that thread, once a checkpoint is durable, with the oldest number left
 
-    Attributes
-    ----------
-    error
-        Why the last checkpoint could not be written, or None.
-    written_at
-        Monotonic time of the last durable checkpoint, or None.
-    written_rows
-        Rows learned up to the last durable checkpoint, or None.
+    Its attributes:
+    error: why the last checkpoint could not be written, or None
+    written_at: monotonic time of the last durable checkpoint, or None
+    written_rows: rows learned up to the last durable checkpoint, or None
     """
 
     def __init__(self, folder: CheckpointFolder, written: Callable[[int], None]) -> None:

@@ -15,8 +15,6 @@ from loco_stream.errors import CheckpointError
 from loco_stream.metrics.scores import SCORES
 from loco_stream.persistence.content import State
 
-__all__ = ["Checkpoint", "check_types"]
-
 _Counts = list[tuple[object, int]]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Hit = bool | int

@@ -21,8 +21,6 @@ from loco_stream.persistence.content import Plain, State
 from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.stream import Block, Event, Labels, Sample
 
-__all__ = ["decode_commit", "encode_commit", "separate_encodable"]
-
 _SAMPLE = "s"
 _BLOCK = "b"
 _LABELS = "l"

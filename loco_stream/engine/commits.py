@@ -28,8 +28,6 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.content import Config, Saved, State
 from loco_stream.stream import Block, Event, Position
 
-__all__ = ["CommitPipeline", "Cursor", "StoreOptions"]
-
 _log = logging.getLogger(__name__)
 
 
@@ -37,14 +35,9 @@ _log = logging.getLogger(__name__)
 class Cursor:
     """How far a run has come.
 
-    Parameters
-    ----------
-    position
-        Position of the source after the last commit.
-    commit
-        Number of the last commit.
-    skip
-        Rows of the next commit that were learned before.
+    position: position of the source after the last commit
+    commit: number of the last commit
+    skip: rows of the next commit that were learned before
     """
 
     position: Position
@@ -71,35 +64,20 @@ class StoreOptions:
 class CommitPipeline:
     """Takes commits from a source into the model, exactly once each.
 
-    Parameters
-    ----------
-    reader
-        The source.
-    handler
-        Learns events.
-    listeners
-        Sinks with undelivered records, which are part of a checkpoint.
-    options
-        Of the store.
-    settings
-        Plain values stored with each checkpoint.
-    set_task
-        Called with the task that the first label shows; None if the task is settled.
-    admission
-        Bounds the names that rows bring to the model.
-    tracer
-        Makes a span per commit, block and checkpoint.
-    missing
-        Replaces numbers that stand for a missing value; None replaces none.
+    reader: the source
+    handler: learns events
+    listeners: sinks with undelivered records, which are part of a checkpoint
+    options: of the store
+    settings: plain values stored with each checkpoint
+    set_task: called with the task that the first label shows; None if the task is settled
+    admission: bounds the names that rows bring to the model
+    tracer: makes a span per commit, block and checkpoint
+    missing: replaces numbers that stand for a missing value; None replaces none
 
-    Attributes
-    ----------
-    cursor
-        How far the run has come.
-    store
-        The checkpoint folder, None without one or before `open`.
-    is_save_requested
-        Whether the next commit or tick is followed by a checkpoint.
+    Its attributes:
+    cursor: how far the run has come
+    store: the checkpoint folder, None without one or before `open`
+    is_save_requested: whether the next commit or tick is followed by a checkpoint
     """
 
     def __init__(
@@ -173,16 +151,10 @@ class CommitPipeline:
     ) -> bool:
         """Log, learn and acknowledge a commit; False if the run was stopped before it was logged.
 
-        Parameters
-        ----------
-        events
-            Of the commit; none for a tick.
-        position
-            Position of the source after the commit.
-        skip
-            Rows of the next commit that are learned already.
-        hold
-            Waits while the disk refuses the log; returns False if the run was stopped.
+        events: of the commit; none for a tick
+        position: position of the source after the commit
+        skip: rows of the next commit that are learned already
+        hold: waits while the disk refuses the log; returns False if the run was stopped
         """
         if not events:
             return self._take(events, position, skip, hold)
@@ -262,10 +234,7 @@ class CommitPipeline:
     def save_now(self) -> None:
         """Write a checkpoint of everything and wait until it is durable.
 
-        Raises
-        ------
-        CheckpointError
-            It could not be written.
+        Raises `CheckpointError` if it could not be written.
         """
         if self.store is not None:
             self.save()
@@ -369,10 +338,7 @@ class CommitPipeline:
         half of the commit may have changed the model, and a checkpoint is written after it: each
         such commit costs one replay.
 
-        Raises
-        ------
-        CheckpointError
-            No checkpoint is intact, or the log lacks a commit.
+        Raises `CheckpointError` if no checkpoint is intact, or the log lacks a commit.
         """
         new: set[int] = set()  # set aside in this process
         while True:
@@ -409,10 +375,7 @@ class CommitPipeline:
     def restore(self, saved: Saved) -> None:
         """Restore model, scores, monitor and counts.
 
-        Raises
-        ------
-        CheckpointError
-            The checkpoint holds another kind of model, or is incomplete.
+        Raises `CheckpointError` if the checkpoint holds another kind of model, or is incomplete.
         """
         config: Config = saved.config
         check_types(config)

@@ -47,8 +47,6 @@ from loco_stream.persistence.content import Saved, State, without_prefix
 from loco_stream.records import Record
 from loco_stream.stream import Event, Position, Sink, Source
 
-__all__ = ["StreamEngine", "check_restorable"]
-
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
 Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
@@ -187,7 +185,7 @@ class StreamEngine:
             source = SourceReader(as_source(source), in_blocks=in_blocks)
         self._reader = source
         self.source = self._reader.source
-        self.durability = durability or _default_durability(self.source, checkpoint)
+        self.durability = durability or ("batch" if checkpoint and self.source.needs_log else "off")
         _check_store(checkpoint, checkpoint_every, self.durability)
         self.queries = RunnerQueries()
         self._listeners = Listeners(sinks, [self.queries, *watchers])
@@ -605,10 +603,7 @@ class _Detector:
 def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> Watcher | None:
     """Return the watcher of a detector, which is the model or stands beside it.
 
-    Raises
-    ------
-    ConfigError
-        `anomaly` is no detector, or both are.
+    Raises `ConfigError` if `anomaly` is no detector, or both are.
     """
     if isinstance(adapter, DetectorAdapter):
         if anomaly is not None:
@@ -625,10 +620,7 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
 def check_restorable(saved: Saved) -> None:
     """Restore a checkpoint into an engine of its own, without a source.
 
-    Raises
-    ------
-    CheckpointError
-        This release cannot restore it.
+    Raises `CheckpointError` if this release cannot restore it.
     """
     config = saved.config
     check_types(config)
@@ -658,10 +650,7 @@ def _model_in(saved: Saved, part: str) -> Model:
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
     """Return the interface to a model, by what it predicts.
 
-    Raises
-    ------
-    ConfigError
-        The engine cannot run such a model.
+    Raises `ConfigError` if the engine cannot run such a model.
     """
     if is_detector(model):
         return DetectorAdapter(model)
@@ -680,10 +669,6 @@ def _check_no_pipeline(name: str, model: Model) -> None:
             f"`{name}` must be the {type(learner).__name__} alone, got a pipeline that ends in it: "
             "remove the steps before it, as it scales its inputs by itself"
         )
-
-
-def _default_durability(source: Source, checkpoint: str | os.PathLike[str] | None) -> str:
-    return "batch" if checkpoint and source.needs_log else "off"
 
 
 def _check_store(

@@ -17,8 +17,6 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Source
 
-__all__ = ["DataQuality"]
-
 Counts: TypeAlias = dict[Hashable, int]
 
 _MAX_NAMES = 4096  # features counted by name: as many as a model may have
@@ -33,12 +31,8 @@ class DataQuality:
     The cost per row is a few counts: a row whose values add up to a finite number has no masked
     value.
 
-    Parameters
-    ----------
-    source
-        Its `skipped`, `stats` and `last_error` are included.
-    takes_text
-        Whether the model learns from texts.
+    source: its `skipped`, `stats` and `last_error` are included
+    takes_text: whether the model learns from texts
 
     Examples
     --------

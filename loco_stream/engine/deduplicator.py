@@ -10,8 +10,6 @@ from typing import NamedTuple
 from loco_stream.errors import SourceError
 from loco_stream.persistence.content import Plain, State
 
-__all__ = ["MAX_PER_CLIENT", "MAX_SOURCES", "Deduplicator"]
-
 MAX_SOURCES = 256
 MAX_PER_CLIENT = 64  # sources of one client: nobody can use up the names of all
 _MAX_RANGES = 64  # of row numbers without a gap, per source
@@ -24,18 +22,11 @@ Range = tuple[int, int]
 class _Numbers(NamedTuple):
     """Rows of a source that have arrived.
 
-    Parameters
-    ----------
-    ranges
-        First and last row number of each run without a gap, ascending.
-    floor
-        Rows below this number that are in no range cannot be decided on.
-    client
-        Who sent the first row.
-    active_at
-        Time of the last row, seconds since 1970.
-    n_rows
-        Rows that have arrived.
+    ranges: first and last row number of each run without a gap, ascending
+    floor: rows below this number that are in no range cannot be decided on
+    client: who sent the first row
+    active_at: time of the last row, seconds since 1970
+    n_rows: rows that have arrived
     """
 
     ranges: tuple[Range, ...] = ()
@@ -69,10 +60,7 @@ class Deduplicator:
     client, a new one takes the place of the one with the fewest rows that was silent for ten
     minutes.
 
-    Parameters
-    ----------
-    clock
-        Seconds since 1970.
+    `clock`: seconds since 1970.
 
     Examples
     --------
@@ -88,19 +76,11 @@ class Deduplicator:
     def is_new(self, source: str, seq: int, client: str = "") -> bool:
         """Return whether a row is new, and remember it.
 
-        Parameters
-        ----------
-        source
-            Name of the source.
-        seq
-            Number of the row, 0 or more.
-        client
-            Who sends it, such as a network address.
+        Raises `SourceError` if it is too long ago to decide, or there are too many sources.
 
-        Raises
-        ------
-        SourceError
-            It is too long ago to decide, or there are too many sources.
+        source: name of the source
+        seq: number of the row, 0 or more
+        client: who sends it, such as a network address
         """
         numbers = self._sources.get(source)
         if numbers is None:

@@ -28,8 +28,6 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["EventHandler"]
-
 Table: TypeAlias = NDArray[np.float32]
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 
@@ -42,43 +40,25 @@ _log = logging.getLogger(__name__)
 class EventHandler:
     """Turns events into calls of a trainer, replies and counts.
 
-    Parameters
-    ----------
-    trainer
-        Predicts, scores and learns.
-    quality
-        Counts input that is not used.
-    delay
-        Rows between a row and its label, None for none: row i is learned right before row
-        i + delay is predicted, as in `progressive_val_score` of river.
-    reply
-        Called with an event whose sender wants predictions, the values and the classes.
-    strict
-        Raise when the model refuses a row, or raises anything else; otherwise the row is counted
-        and put into the quarantine, and the stream goes on.
-    tell_source
-        Called with source, seq and reason of each refused row.
+    trainer: predicts, scores and learns
+    quality: counts input that is not used
+    delay: rows between a row and its label, None for none: row i is learned right before row i +
+        delay is predicted, as in `progressive_val_score` of river
+    reply: called with an event whose sender wants predictions, the values and the classes
+    strict: raise when the model refuses a row, or raises anything else; otherwise the row is
+        counted and put into the quarantine, and the stream goes on
+    tell_source: called with source, seq and reason of each refused row
 
-    Attributes
-    ----------
-    n_rows
-        Rows processed, with and without a label.
-    text_columns
-        Leaves out columns of texts that cannot be categories.
-    n_rejected, rejection
-        Rows and late labels that were refused, and the last reason.
-    n_set_aside
-        Commits of the log that could not be learned.
-    n_requested
-        Rows predicted on request.
-    n_fill_values
-        Values and labels that stood for a missing one.
-    n_failed
-        Rows, labels and requests that raised something else than a refusal, in this process.
-    arrived
-        Time at which the current commit arrived, seconds since 1970.
-    quarantine
-        Keeps refused rows with the reason.
+    Its attributes:
+    n_rows: rows processed, with and without a label
+    text_columns: leaves out columns of texts that cannot be categories
+    n_rejected, rejection: rows and late labels that were refused, and the last reason
+    n_set_aside: commits of the log that could not be learned
+    n_requested: rows predicted on request
+    n_fill_values: values and labels that stood for a missing one
+    n_failed: rows, labels and requests that raised something else than a refusal, in this process
+    arrived: time at which the current commit arrived, seconds since 1970
+    quarantine: keeps refused rows with the reason
     """
 
     def __init__(

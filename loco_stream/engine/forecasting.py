@@ -27,8 +27,6 @@ from loco_stream.stream import Block
 if TYPE_CHECKING:
     from loco_stream.estimators.forecaster import LOCOForecaster
 
-__all__ = ["ForecastAdapter", "HorizonScores", "is_forecaster", "step_scores"]
-
 Float64: TypeAlias = NDArray[np.float64]
 
 COVERAGE = 0.9
@@ -43,13 +41,7 @@ def is_forecaster(model: object) -> bool:
 
 
 class HorizonScores:
-    """Scores of the forecasts of each step ahead, once the value has come.
-
-    Parameters
-    ----------
-    horizon
-        Number of steps.
-    """
+    """Scores of the forecasts of each step ahead, once the value has come."""
 
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
@@ -68,10 +60,8 @@ class HorizonScores:
     def add(self, values: Float64, bounds: Float64) -> None:
         """Keep the forecasts that are made before a row.
 
-        Parameters
-        ----------
-        values, bounds
-            (horizon,) forecasts and (horizon, 2) intervals; NaN where there is none.
+        `values` and `bounds`: (horizon,) forecasts and (horizon, 2) intervals; NaN where there is
+        none.
         """
         made = self._made[self.n_rows % self.horizon]
         made[:, 0] = values
@@ -125,10 +115,7 @@ class HorizonScores:
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`.
 
-        Raises
-        ------
-        ConfigError
-            It is of another horizon.
+        Raises `ConfigError` if it is of another horizon.
         """
         if state["horizon"] != self.horizon:
             raise ConfigError(
@@ -151,15 +138,9 @@ class ForecastAdapter(ModelAdapter):
     A row without a label is a missing value of the series. A row's features are inputs of the
     forecasts that are made before its value.
 
-    Parameters
-    ----------
-    model
-        The forecaster. It has a head for each step that is scored.
+    `model`: the forecaster. It has a head for each step that is scored.
 
-    Attributes
-    ----------
-    scores
-        Scores by step ahead.
+    `scores`: scores by step ahead.
     """
 
     def __init__(self, model: LOCOForecaster) -> None:
@@ -203,17 +184,10 @@ class ForecastAdapter(ModelAdapter):
     ) -> Config:
         """Return the last values, and the forecasts of the next ones with their intervals.
 
-        Parameters
-        ----------
-        horizon
-            Number of forecasts; None for the steps that are scored.
-        coverage, xs
-            As `LOCOForecaster.forecast_interval` takes them.
+        Raises `InputError` if an argument is out of its range.
 
-        Raises
-        ------
-        InputError
-            An argument is out of its range.
+        horizon: number of forecasts; None for the steps that are scored
+        coverage, xs: as `LOCOForecaster.forecast_interval` takes them
         """
         n = self.scores.horizon if horizon is None else horizon
         values, bounds = self._ahead(n, coverage, xs)
@@ -250,10 +224,7 @@ class ForecastAdapter(ModelAdapter):
     def learn(self, row: Row, y: Label, ticket: TicketArray | None = None) -> None:
         """Learn the next value.
 
-        Raises
-        ------
-        InputError
-            The value comes late: others were learned before it.
+        Raises `InputError` if the value comes late: others were learned before it.
         """
         if ticket is not None:
             raise InputError("a forecaster learns values in their order, got a late one")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,7 @@ from numpy.typing import NDArray
 
 from loco_stream.engine.deduplicator import Deduplicator
 from loco_stream.errors import SourceError
-from loco_stream.stream import Event, Labels, Position, Sample, Schema, Source
-
-__all__ = [
-    "Inbox",
-    "InboxClosedError",
-    "InboxFullError",
-    "InboxOnly",
-    "InboxRow",
-    "InboxSource",
-    "RowResult",
-]
+from loco_stream.stream import Event, Labels, Position, Sample, Source
 
 _MAX_ROWS = 4096
 _MAX_REFUSED = 1024  # refused rows whose reason is remembered, in case they are sent again
@@ -68,13 +59,9 @@ class InboxFullError(Exception):
 class RowResult:
     """What became of a submitted row.
 
-    Parameters
-    ----------
-    status
-        ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its number
-        came before; ``"refused"``.
-    reason
-        Why it was refused.
+    status: ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its
+        number came before; ``"refused"``
+    reason: why it was refused
     """
 
     status: str
@@ -114,12 +101,9 @@ _WAITING = RowResult("waiting")
 class Inbox:
     """Rows and labels from other threads, in the order of their arrival.
 
-    Parameters
-    ----------
-    name
-        Source name of the rows, or its first part, before a slash, where a client names its own
-        stream. Rows without a number are numbered from the clock's microseconds on, so that a later
-        process never reuses numbers.
+    `name`: source name of the rows, or its first part, before a slash, where a client names its own
+    stream. Rows without a number are numbered from the clock's microseconds on, so that a later
+    process never reuses numbers.
     """
 
     def __init__(self, name: str) -> None:
@@ -152,30 +136,16 @@ class Inbox:
     ) -> Future[list[RowResult]]:
         """Submit rows.
 
-        Parameters
-        ----------
-        rows
-            (x, y) pairs, or rows with an id or event time.
-        source
-            The client's name for its stream. The rows are then numbered from `seq` on, and none is
-            learned twice.
-        seq
-            Number of the first row.
-        client
-            Who sends the rows, such as a network address: the number of sources is bounded per
-            client.
+        Raises `InboxFullError` if 4096 rows wait. Raises `InboxClosedError` if the service ends.
 
-        Returns
-        -------
-        Future[list[RowResult]]
-            What became of each row, once the rows are durable.
+        rows: (x, y) pairs, or rows with an id or event time
+        source: the client's name for its stream. The rows are then numbered from `seq` on, and none
+            is learned twice.
+        seq: number of the first row
+        client: who sends the rows, such as a network address: the number of sources is bounded per
+            client
 
-        Raises
-        ------
-        InboxFullError
-            4096 rows wait.
-        InboxClosedError
-            The service ends.
+        Returns what became of each row, once the rows are durable.
         """
         with self._arrived:
             now = time.time()
@@ -196,18 +166,11 @@ class Inbox:
     def put_labels(self, ids: Sequence[Any], labels: Sequence[Any]) -> Future[list[RowResult]]:
         """Submit labels of rows by their ids.
 
-        Returns
-        -------
-        Future[list[RowResult]]
-            What became of each label, once the labels are durable. A label that came before its
-            row counts as learned, although it waits for the row.
+        Raises `InboxFullError` if 4096 rows and labels wait. Raises `InboxClosedError` if the
+        service ends.
 
-        Raises
-        ------
-        InboxFullError
-            4096 rows and labels wait.
-        InboxClosedError
-            The service ends.
+        Returns what became of each label, once the labels are durable. A label that came before its
+        row counts as learned, although it waits for the row.
         """
         with self._arrived:
             pairs = zip(ids, labels, strict=True)
@@ -250,6 +213,11 @@ class Inbox:
             submission.done.set_exception(InboxClosedError(_NOT_LEARNED))
 
 
+def _of_source(name: str) -> Any:
+    """Return a property that is the one of the source within."""
+    return property(attrgetter(f"_source.{name}"))
+
+
 class InboxSource(Source):
     """A source together with an inbox.
 
@@ -257,12 +225,8 @@ class InboxSource(Source):
     leaves the position unchanged: a checkpoint can be resumed without the inbox. Rows of an inbox
     arrive once, so they have to be logged.
 
-    Parameters
-    ----------
-    source
-        The source; all members but `needs_log` and the side state are those of this source.
-    inbox
-        Rows of other threads.
+    source: the source; all members but `needs_log` and the side state are those of this source
+    inbox: rows of other threads
     """
 
     needs_log = True
@@ -283,50 +247,15 @@ class InboxSource(Source):
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
 
-    @property
-    def schema(self) -> Schema | None:
-        """Of the source."""
-        return self._source.schema
-
-    @property
-    def position(self) -> Position:
-        """Of the source."""
-        return self._source.position
-
-    @property
-    def stats(self) -> Mapping[str, int]:
-        """Of the source."""
-        return self._source.stats
-
-    @property
-    def skipped(self) -> Mapping[str, int]:
-        """Of the source."""
-        return self._source.skipped
-
-    @property
-    def last_error(self) -> str:
-        """Of the source."""
-        return self._source.last_error
-
-    @property
-    def location(self) -> str:
-        """Of the source."""
-        return self._source.location
-
-    @property
-    def progress(self) -> float | None:
-        """Of the source."""
-        return self._source.progress
-
-    @property
-    def outage(self) -> str:
-        """Of the source."""
-        return self._source.outage
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any] | None:
-        """Of the source."""
-        return self._source.fingerprint
+    schema = _of_source("schema")
+    position = _of_source("position")
+    stats = _of_source("stats")
+    skipped = _of_source("skipped")
+    last_error = _of_source("last_error")
+    location = _of_source("location")
+    progress = _of_source("progress")
+    outage = _of_source("outage")
+    fingerprint = _of_source("fingerprint")
 
     def verify(self, fingerprint: Mapping[str, Any]) -> None:
         """Verify the source."""

@@ -12,8 +12,6 @@ from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample, Source
 
-__all__ = ["LabelWatch", "labels_in"]
-
 _log = logging.getLogger(__name__)
 
 PATIENCE_ROWS = 1000
@@ -36,23 +34,14 @@ def labels_in(events: Sequence[Event], missing: MissingValues | None = None) -> 
 class LabelWatch:
     """Counts rows before the first label, and warns once when none comes.
 
-    Parameters
-    ----------
-    source
-        Has the place where labels are expected.
-    rows, seconds
-        After so many rows without a label, or so long after the first of them, it warns.
-    clock
-        Monotonic time in seconds.
-    missing
-        Labels that stand for a missing one.
+    source: has the place where labels are expected
+    rows, seconds: after so many rows without a label, or so long after the first of them, it warns
+    clock: monotonic time in seconds
+    missing: labels that stand for a missing one
 
-    Attributes
-    ----------
-    is_waiting
-        Whether no label has come yet.
-    n
-        Rows that came before the first label.
+    Its attributes:
+    is_waiting: whether no label has come yet
+    n: rows that came before the first label
     """
 
     def __init__(

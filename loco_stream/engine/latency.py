@@ -6,8 +6,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["LatencyHistogram", "RecentLatency"]
-
 _STEPS = 16  # buckets per octave: a quantile is off by at most 2.2 %
 _OCTAVES = 31  # from 0.1 us to 214 s
 _FLOOR_US = 0.1
@@ -18,14 +16,9 @@ _MARK_SECONDS = 5.0
 class LatencyHistogram:
     """Counts in logarithmic buckets, 16 per octave, from 0.1 us to three minutes.
 
-    Attributes
-    ----------
-    counts
-        Rows by bucket.
-    n
-        Number of rows.
-    total_us, largest_us
-        Sum and maximum of their latencies.
+    counts: rows by bucket
+    n: number of rows
+    total_us, largest_us: sum and maximum of their latencies
 
     Examples
     --------
@@ -70,11 +63,6 @@ class RecentLatency:
 
     A reader of the quantiles copies the counts of the histogram now and then; rows cost nothing
     more.
-
-    Parameters
-    ----------
-    histogram
-        Where rows are counted.
 
     Examples
     --------

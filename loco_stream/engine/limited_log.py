@@ -7,20 +7,12 @@ import time
 
 from loco_stream.monitor.alarm import Alarm
 
-__all__ = ["AlarmLines", "LimitedLog"]
-
 _SECONDS = 10.0
 _QUIET_ROWS = 500
 
 
 class LimitedLog:
-    """Logs the first warning of each message, then at most one every 10 seconds with a count.
-
-    Parameters
-    ----------
-    log
-        Where warnings go.
-    """
+    """Logs the first warning of each message, then at most one every 10 seconds with a count."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
@@ -44,11 +36,6 @@ class AlarmLines:
 
     Errors near the threshold of a detector raise the same warning many times. It is over after a
     drift of the detector, or after 500 rows without a warning.
-
-    Parameters
-    ----------
-    log
-        Where alarms go.
     """
 
     def __init__(self, log: logging.Logger) -> None:

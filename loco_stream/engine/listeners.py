@@ -13,8 +13,6 @@ from loco_stream.monitor.alarm import Alarm
 from loco_stream.records import KINDS, of_alarm, of_prediction, of_report
 from loco_stream.stream import Prediction, Predictions, Record, Sink
 
-__all__ = ["Listeners"]
-
 _log = logging.getLogger(__name__)
 
 Callback = Callable[[Record], object]
@@ -26,17 +24,9 @@ class Listeners:
 
     A sink or watcher that raises is removed and noted; a callback that raises is noted and kept.
 
-    Parameters
-    ----------
-    sinks
-        `Sink` objects.
-    watchers
-        Functions that are called with the engine.
+    Raises `ConfigError` if a sink is not derived from `Sink`.
 
-    Raises
-    ------
-    ConfigError
-        A sink is not derived from `Sink`.
+    `watchers`: functions that are called with the engine.
     """
 
     def __init__(self, sinks: Iterable[Sink], watchers: Iterable[Watcher]) -> None:

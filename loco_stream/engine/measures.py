@@ -16,25 +16,17 @@ from loco_stream.metrics.scores import charted
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["RunMeasures", "curve_scores"]
-
 Label: TypeAlias = Any
 
 
 class RunMeasures:
     """The prequential scores with their curve, and the speed and latency of this process.
 
-    Parameters
-    ----------
-    problem
-        As in `Prequential`.
-    score_window
-        Rows in the sliding window of the scores.
-    waited
-        Returns the seconds spent on waiting for rows or for the compiler; the speed leaves them
-        out.
-    at_precision
-        Precision at which the recall of each class is reported.
+    problem: as in `Prequential`
+    score_window: rows in the sliding window of the scores
+    waited: returns the seconds spent on waiting for rows or for the compiler; the speed leaves them
+        out
+    at_precision: precision at which the recall of each class is reported
     """
 
     def __init__(
@@ -161,12 +153,7 @@ class RunMeasures:
         return {
             **classes,
             "per_class": per_class,
-            "roc_auc": self.ranking.roc_auc(),
-            "window_roc_auc": self.ranking.window_roc_auc(),
-            "fading_roc_auc": self.ranking.fading_roc_auc(),
-            "average_precision": self.ranking.average_precision(),
-            "window_average_precision": self.ranking.window_average_precision(),
-            "fading_average_precision": self.ranking.fading_average_precision(),
+            **self.ranking.means(),
         }
 
     def curve_report(self) -> Config:

@@ -16,8 +16,6 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import NO_NUMBERS, plain, shown, to_number
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["MissingValues"]
-
 _AS_IT_IS = (int, float, *NO_NUMBERS)  # `plain` would turn a date of numpy into an integer
 
 
@@ -27,17 +25,9 @@ class MissingValues:
     Cells are compared with the values, and with the values as rounded to 32 bits. Texts stay as
     they are.
 
-    Parameters
-    ----------
-    values
-        The numbers.
-    spared
-        A feature that keeps them: the key of a fleet, which names a device.
+    Raises `ConfigError` if a value is no finite number.
 
-    Raises
-    ------
-    ConfigError
-        A value is no finite number.
+    `spared`: a feature that keeps them: the key of a fleet, which names a device.
 
     Examples
     --------

@@ -18,17 +18,6 @@ from loco_stream.estimators.tickets import Ticket
 from loco_stream.numbers import plain
 from loco_stream.stream import Block
 
-__all__ = [
-    "BlockPredictions",
-    "ModelAdapter",
-    "Outcome",
-    "RowPrediction",
-    "joined",
-    "last_step",
-    "task_of",
-    "without_details",
-]
-
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Table: TypeAlias = NDArray[np.float32]
 Interval: TypeAlias = tuple[float, float] | None
@@ -75,16 +64,10 @@ class BlockPredictions(NamedTuple):
 class ModelAdapter:
     """Calls the methods of a model by name, and by array where it has them.
 
-    Parameters
-    ----------
-    model
-        Anything with `predict_one` and `learn_one`, as river defines them. A model with
-        `learn_predict_array` gets whole blocks; another one gets their rows by name.
+    `model`: anything with `predict_one` and `learn_one`, as river defines them. A model with
+    `learn_predict_array` gets whole blocks; another one gets their rows by name.
 
-    Attributes
-    ----------
-    takes_blocks
-        Whether the model learns whole blocks.
+    `takes_blocks`: whether the model learns whole blocks.
     """
 
     def __init__(self, model: Model) -> None:
@@ -279,14 +262,9 @@ class ModelAdapter:
 
         A call that raises leaves the rows of the calls before it learned.
 
-        Parameters
-        ----------
-        block, y
-            The rows and their labels, plain values.
-        held
-            Rows that are predicted and observed, but not learned; in order.
-        in_detail
-            Whether there are intervals or probabilities.
+        block, y: the rows and their labels, plain values
+        held: rows that are predicted and observed, but not learned; in order
+        in_detail: whether there are intervals or probabilities
         """
         if not held:
             yield from self._test_then_train(block, y, in_detail)

@@ -11,8 +11,6 @@ from typing import Any
 
 from loco_stream.engine.background_thread import background_thread
 
-__all__ = ["cell", "in_notebook", "progress_html", "table_html"]
-
 _SECONDS = 0.5
 
 

@@ -18,8 +18,6 @@ from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import Config, Plain, State
 
-__all__ = ["PendingRow", "PendingRows"]
-
 _limited = LimitedLog(logging.getLogger(__name__))
 
 Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq
@@ -94,21 +92,13 @@ def _array(content: Any, width: int) -> NDArray[Any]:
 class PendingRows:
     """Rows whose labels have not come, oldest first.
 
-    Parameters
-    ----------
-    capacity
-        Rows kept; the oldest ones are dropped when more wait.
-    max_age
-        Seconds that a row waits for its label.
+    capacity: rows kept; the oldest ones are dropped when more wait
+    max_age: seconds that a row waits for its label
 
-    Attributes
-    ----------
-    expired
-        Rows dropped before their label came.
-    orphaned
-        Labels without a row that waits for them.
-    ids
-        Ids of these rows, and of rows before.
+    Its attributes:
+    expired: rows dropped before their label came
+    orphaned: labels without a row that waits for them
+    ids: ids of these rows, and of rows before
     """
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:

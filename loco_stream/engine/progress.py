@@ -18,8 +18,6 @@ from loco_stream.engine.background_thread import background_thread
 from loco_stream.engine.notebook import cell, in_notebook, progress_html
 from loco_stream.stream import Source
 
-__all__ = ["Countdown", "line", "watch"]
-
 _ALARM_SECONDS = 0.2  # between two checks for an alarm
 _COUNTS = (
     ("n_pending", "waiting for labels"),
@@ -46,12 +44,8 @@ class ShownEngine(Protocol):
 class Countdown:
     """Estimates the remaining time of a run from what was read since the first call.
 
-    Parameters
-    ----------
-    source
-        Its `progress` and the row number in its `position` are used, where they are known.
-    max_samples
-        Number of the row after which the run ends.
+    source: its `progress` and the row number in its `position` are used, where they are known
+    max_samples: number of the row after which the run ends
 
     Examples
     --------
@@ -89,14 +83,9 @@ class Countdown:
 def line(status: Mapping[str, Any], since: float, left: float | None = None) -> str:
     """Return one line of text on a run.
 
-    Parameters
-    ----------
-    status
-        Status of the engine.
-    since
-        Monotonic time of the start.
-    left
-        Remaining seconds, if they are known.
+    status: status of the engine
+    since: monotonic time of the start
+    left: remaining seconds, if they are known
 
     Examples
     --------
@@ -193,14 +182,9 @@ def watch(engine: ShownEngine, quiet: bool, max_samples: int | None = None) -> I
 
     This lasts until the block ends; the engine never waits for it.
 
-    Parameters
-    ----------
-    engine
-        The engine.
-    quiet
-        Whether alarms alone are reported.
-    max_samples
-        Number of rows after which the run ends.
+    engine: the engine
+    quiet: whether alarms alone are reported
+    max_samples: number of rows after which the run ends
     """
     texts = _Texts(engine, max_samples)
     if not quiet and in_notebook():

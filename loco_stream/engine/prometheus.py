@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-__all__ = ["SCHEMES", "serve_collector", "serve_metrics", "shown_token"]
-
 Request: TypeAlias = Any  # a socket, as socketserver passes it
 Address: TypeAlias = Any
 Family: TypeAlias = Any  # a metric family of prometheus_client
@@ -54,21 +52,12 @@ def serve_metrics(
     On the loopback address only requests to a local or allowed host name are answered, so that a
     web page whose name is redirected to this machine cannot read the numbers.
 
-    Parameters
-    ----------
-    engine
-        Whose numbers.
-    port, host
-        Where to listen.
-    token
-        Bearer token, or password with any user name, that requests must show; None needs none.
-    allowed_hosts
-        Further host names to which requests are answered.
+    Raises `ConfigError` if prometheus-client is missing, or the port is in use.
 
-    Raises
-    ------
-    ConfigError
-        prometheus-client is missing, or the port is in use.
+    engine: whose numbers
+    port, host: where to listen
+    token: bearer token, or password with any user name, that requests must show; None needs none
+    allowed_hosts: further host names to which requests are answered
     """
     return serve_collector(_Collector(engine), port, host, token, allowed_hosts)
 
@@ -141,12 +130,8 @@ def _shows(environ: WSGIEnvironment, token: str) -> bool:
 def shown_token(header: str, schemes: Collection[str] = SCHEMES) -> str:
     """Return the token in an Authorization header: a bearer token, or a password.
 
-    Parameters
-    ----------
-    header
-        The header's value.
-    schemes
-        Of `SCHEMES`, those that are allowed; another one shows no token.
+    header: the header's value
+    schemes: of `SCHEMES`, those that are allowed; another one shows no token
 
     Examples
     --------

@@ -16,8 +16,6 @@ from loco_stream.engine.source_reader import n_rows
 from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, Sample
 
-__all__ = ["FILE", "MAX_BYTES", "Quarantine"]
-
 FILE = "quarantine.jsonl"
 MAX_BYTES = 16 << 20  # a stream of bad rows must not fill the disk
 _MAX_VALUES = 64  # values of a row that are written
@@ -34,15 +32,9 @@ class Quarantine:
     checkpoint again. Values are written as text of at most 60 characters, as they may be of any
     type and size.
 
-    Parameters
-    ----------
-    folder
-        Where the file is; None writes nothing.
+    `folder`: where the file is; None writes nothing.
 
-    Attributes
-    ----------
-    n_written
-        Rows written by this process.
+    `n_written`: rows written by this process.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 from loco_stream.errors import SourceError
 
-__all__ = ["Query", "RunnerQueries"]
-
 _MAX_WAITING = 32
 
 Query: TypeAlias = Callable[[Any], object]
@@ -38,10 +36,7 @@ class RunnerQueries:
     def submit(self, query: Query) -> Future[object]:
         """Return the future answer to a query.
 
-        Raises
-        ------
-        SourceError
-            Too many queries are waiting.
+        Raises `SourceError` if too many queries are waiting.
         """
         answer: Future[object] = Future()
         try:

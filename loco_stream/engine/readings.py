@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,8 +12,6 @@ from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
     from loco_stream.engine.latency import LatencyHistogram
-
-__all__ = ["PREFIX", "Point", "Reading", "Watched", "readings"]
 
 PREFIX = "loco_"
 _LABELS = {
@@ -42,6 +40,16 @@ class Point:
 
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A metric that can be read at any time; it has no points before the first number."""
+
+    name: str
+    description: str
+    is_counter: bool
+    points: Callable[[], Iterable[Point]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from loco_stream.engine.watching import UNUSUAL
 from loco_stream.metrics.keys import KEYS
 from loco_stream.persistence.content import State
 
-__all__ = ["horizon_lines", "lines", "sentences"]
-
 _CLASS_LINES = 10
 _DRIFTS = 5
 _OF_TASKS = frozenset({"average_accuracy", "forgetting", "backward_transfer"})

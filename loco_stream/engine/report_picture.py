@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "image"]
-
 _AXES = {
     "regression": "mean absolute error (units of the label)",
     TARGETS: "mean absolute error, mean over the targets",
@@ -26,10 +24,7 @@ _AXES = {
 def draw(report: State, title: str) -> Figure:
     """Return the picture of a report.
 
-    Raises
-    ------
-    ConfigError
-        matplotlib is missing.
+    Raises `ConfigError` if matplotlib is missing.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -12,18 +12,6 @@ from numpy.typing import NDArray
 
 from loco_stream.stream import Block
 
-__all__ = [
-    "Features",
-    "Label",
-    "Proba",
-    "Row",
-    "Values",
-    "by_name",
-    "cut",
-    "row_at",
-    "rows_of",
-]
-
 Label: TypeAlias = Any  # a class label, or a number in regression
 Values: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
 Features: TypeAlias = tuple[Hashable, ...]

@@ -12,8 +12,6 @@ from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.row import Label
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["COUNTERS", "RowIds", "id_text"]
-
 _limited = LimitedLog(logging.getLogger(__name__))
 
 Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq
@@ -49,19 +47,13 @@ class RowIds:
     A label whose row has not come yet waits for it. An id that was used is remembered, so that a
     repeated row or label is recognised.
 
-    Parameters
-    ----------
-    capacity
-        Early labels kept, and used ids remembered.
-    max_age
-        Seconds that an early label waits for its row.
+    capacity: early labels kept, and used ids remembered
+    max_age: seconds that an early label waits for its row
 
-    Attributes
-    ----------
-    counts
-        Number of labels that came before their row (`n_labels_early`), again
+    Its attributes:
+    counts: number of labels that came before their row (`n_labels_early`), again
         (`n_labels_repeated`), after their row was dropped (`n_labels_late`) or for a row that never
-        came (`n_labels_unknown`), and of rows that came again (`n_rows_repeated`).
+        came (`n_labels_unknown`), and of rows that came again (`n_rows_repeated`)
     """
 
     def __init__(self, capacity: int, max_age: float) -> None:
@@ -133,11 +125,6 @@ class RowIds:
         self.counts[counter] += 1
         self._last[counter] = text
         _limited.warning("id %s: %s", text, _SENTENCES[counter].format(n=1))
-
-    @property
-    def n_early(self) -> int:
-        """Number of labels that wait for their row."""
-        return len(self._early)
 
     def sentences(self) -> list[str]:
         """Return a sentence for each kind of label or row that was not used."""

@@ -23,8 +23,6 @@ from loco_stream.engine.unused_log import UnusedLog
 from loco_stream.errors import InputError, SourceError
 from loco_stream.stream import Block, Event, Labels, Position, Sample, Schema, Source
 
-__all__ = ["PairSource", "SourceReader", "as_source", "head", "n_rows", "tail"]
-
 Commit: TypeAlias = tuple[Sequence[Event], Position]
 
 # Keys of a saved position that has side state.
@@ -41,10 +39,7 @@ class PairSource(Source):
     Rows of a sequence, or of a dataset of river, are read in blocks. Those of another iterable,
     such as a generator, are passed on one by one: the next one may take long to come.
 
-    Parameters
-    ----------
-    pairs
-        For example a dataset of river, or a generator.
+    `pairs`: for example a dataset of river, or a generator.
     """
 
     guarantee = "exactly once within this process"
@@ -106,10 +101,8 @@ def _is_at_hand(pairs: Iterable[Any]) -> bool:
 def as_source(source: Any) -> Source:
     """Return a `Source` unchanged, and any other iterable as a `PairSource`.
 
-    Raises
-    ------
-    SourceError
-        The object is neither, or has the methods of a source without being derived from `Source`.
+    Raises `SourceError` if the object is neither, or has the methods of a source without being
+    derived from `Source`.
     """
     if isinstance(source, Source):
         return source
@@ -124,20 +117,13 @@ def as_source(source: Any) -> Source:
 class SourceReader:
     """Reads a source commit by commit; can read ahead to find out what the stream holds.
 
-    Parameters
-    ----------
-    source
-        The source.
-    in_blocks
-        Whether to take the rows in blocks where the source has them: for a model that learns
-        whole blocks.
+    source: the source
+    in_blocks: whether to take the rows in blocks where the source has them: for a model that learns
+        whole blocks
 
-    Attributes
-    ----------
-    start
-        The source's position before the first commit.
-    waited
-        Seconds spent waiting for rows. For a source that is not live, reading counts as work.
+    Its attributes:
+    start: the source's position before the first commit
+    waited: seconds spent waiting for rows. For a source that is not live, reading counts as work.
     """
 
     def __init__(self, source: Source, *, in_blocks: bool = False) -> None:
@@ -188,10 +174,7 @@ class SourceReader:
 
         The commits are returned by `next`. At most four million values are read.
 
-        Raises
-        ------
-        SourceError
-            The source could not be read.
+        Raises `SourceError` if the source could not be read.
         """
         failures: list[Exception] = []
         with background_thread(partial(self._read_ahead, failures), "reading ahead"):

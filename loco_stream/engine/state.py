@@ -19,25 +19,13 @@ from loco_stream.persistence.content import (
 )
 from loco_stream.persistence.format import digest
 
-__all__ = [
-    "export_model",
-    "export_trainer",
-    "model_of",
-    "restore_model",
-    "restore_trainer",
-    "state_sha256",
-]
-
 Model: TypeAlias = Any
 
 
 def export_model(model: Model) -> tuple[Config, Arrays]:
     """Return the plain values of a model, with its class name as kind, and copies of its arrays.
 
-    Raises
-    ------
-    ConfigError
-        The model, or a step of a pipeline, cannot be stored.
+    Raises `ConfigError` if the model, or a step of a pipeline, cannot be stored.
     """
     if _is_pipeline(model):
         from loco_stream.estimators.pipeline import export_pipeline
@@ -65,10 +53,7 @@ def model_of(saved: Saved) -> tuple[str, Config, Arrays]:
 def restore_model(own: Model, saved: Saved) -> Model:
     """Return the saved model, which must be of the same kind as `own`.
 
-    Raises
-    ------
-    CheckpointError
-        The file holds another kind of model, or its state is incomplete.
+    Raises `CheckpointError` if the file holds another kind of model, or its state is incomplete.
     """
     kind, config, arrays = model_of(saved)
     if kind != type(own).__name__:
@@ -134,10 +119,8 @@ def restore_trainer(trainer: Trainer, saved: Saved) -> None:
 def _restore_watcher(trainer: Trainer, saved: Saved) -> None:
     """Restore the anomaly detector beside a model, and what it found.
 
-    Raises
-    ------
-    CheckpointError
-        The run was begun with a detector and is continued without one, or the other way round.
+    Raises `CheckpointError` if the run was begun with a detector and is continued without one, or
+    the other way round.
     """
     watcher = trainer.watcher
     if (watcher is not None) != ("watcher" in saved.config):

@@ -24,8 +24,6 @@ from loco_stream.persistence.content import Config, State
 from loco_stream.records import of_status
 from loco_stream.stream import Source
 
-__all__ = ["StatusBoard"]
-
 _STATUS_SECONDS = 0.1
 _SLOW_SECONDS = 1.0
 _FILLED_COLUMNS = 5  # with a sentence of their own
@@ -40,16 +38,10 @@ _log = logging.getLogger(__name__)
 class StatusBoard:
     """The status of an engine, renewed ten times per second and shown to the watchers.
 
-    Parameters
-    ----------
-    handler
-        Has counts and the trainer.
-    commits
-        Has the checkpoint folder.
-    source
-        Its counts are included.
-    listeners
-        Watchers, and listeners to status records.
+    handler: has counts and the trainer
+    commits: has the checkpoint folder
+    source: its counts are included
+    listeners: watchers, and listeners to status records
     """
 
     def __init__(
@@ -152,25 +144,18 @@ class StatusBoard:
             return {}
         return {**watcher.report(), "anomaly_curve": watcher.curve_report()}
 
-    def _horizons(self) -> Config:
-        """Return the scores of a forecaster by step ahead."""
-        adapter = self._trainer.adapter
-        return adapter.scores.report() if isinstance(adapter, ForecastAdapter) else {}
-
     def _fan(self) -> Config:
         adapter = self._trainer.adapter
         return {"forecast": adapter.fan()} if isinstance(adapter, ForecastAdapter) else {}
 
-    def _watcher_shares(self) -> Config:
-        watcher = self._trainer.watcher
-        return {} if watcher is None else {"unusual_columns": watcher.shares()}
-
     def _renew_slow(self, now: float) -> None:
         """Renew the numbers that take long to compute, if it is time."""
         if now - self._slow_at >= _SLOW_SECONDS:
-            numbers = _numbers(self._monitor_report())
-            self._slow = {**numbers, **self._quality(), **self._watcher_shares()}
-            self._slow |= self._horizons()
+            self._slow = {**_numbers(self._monitor_report()), **self._quality()}
+            if self._trainer.watcher is not None:
+                self._slow["unusual_columns"] = self._trainer.watcher.shares()
+            if isinstance(self._trainer.adapter, ForecastAdapter):
+                self._slow |= self._trainer.adapter.scores.report()  # by step ahead
             self._slow_at = now
 
     def _measure(self) -> Config:

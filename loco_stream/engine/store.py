@@ -16,8 +16,6 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.content import Array, Config, Saved, State
 from loco_stream.stream import Event
 
-__all__ = ["Store"]
-
 _CHECKPOINT_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
 
@@ -27,30 +25,17 @@ _log = logging.getLogger(__name__)
 class Store:
     """The checkpoint folder of a running engine.
 
-    Parameters
-    ----------
-    path
-        The folder.
-    resume
-        False refuses a used folder, True an empty one, None takes either.
-    every
-        Rows between checkpoints.
-    durability
-        "batch", "interval:<seconds>s" or "off" for the write-ahead log.
+    Raises `ConfigError` if the folder is in use, or does not fit `resume`.
 
-    Attributes
-    ----------
-    is_used
-        Whether an earlier run left files in the folder.
-    notes
-        A sentence per file or commit that was passed over.
-    set_aside_commits
-        Numbers of the commits that cannot be learned.
+    path: the folder
+    resume: False refuses a used folder, True an empty one, None takes either
+    every: rows between checkpoints
+    durability: "batch", "interval:<seconds>s" or "off" for the write-ahead log
 
-    Raises
-    ------
-    ConfigError
-        The folder is in use, or does not fit `resume`.
+    Its attributes:
+    is_used: whether an earlier run left files in the folder
+    notes: a sentence per file or commit that was passed over
+    set_aside_commits: numbers of the commits that cannot be learned
     """
 
     def __init__(
@@ -113,12 +98,8 @@ class Store:
     def load(self, settings: State) -> Saved:
         """Return the newest intact checkpoint; `notes` names those that were passed over.
 
-        Raises
-        ------
-        CheckpointError
-            None is intact.
-        ConfigError
-            The run was begun with other settings.
+        Raises `CheckpointError` if none is intact. Raises `ConfigError` if the run was begun with
+        other settings.
         """
         file, saved, damage = newest(self._folder.path)
         self._note(f"{text}; an older checkpoint is used" for text in damage)
@@ -217,10 +198,7 @@ class Store:
     def flush(self) -> None:
         """Wait until the last checkpoint is durable.
 
-        Raises
-        ------
-        CheckpointError
-            It could not be written.
+        Raises `CheckpointError` if it could not be written.
         """
         self._writer.wait()
         if self._writer.error is not None:
@@ -229,10 +207,7 @@ class Store:
     def finish(self) -> None:
         """Wait for the last checkpoint; a failure is only noted if the log holds the rest.
 
-        Raises
-        ------
-        CheckpointError
-            It could not be written, and there is no log.
+        Raises `CheckpointError` if it could not be written, and there is no log.
         """
         try:
             self.flush()

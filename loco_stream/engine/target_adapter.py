@@ -23,8 +23,6 @@ from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
-__all__ = ["TargetAdapter", "TargetSummary"]
-
 Bounds: TypeAlias = dict[Hashable, tuple[float, float]]
 Table: TypeAlias = NDArray[Any]
 Intervals: TypeAlias = Any  # `Bounds`, or None; a model of one target has a pair in its place

@@ -12,8 +12,6 @@ from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, n_rows
 from loco_stream.stream import PredictRequest
 
-__all__ = ["find_task", "task_of_labels"]
-
 
 def find_task(
     reader: SourceReader,
@@ -27,20 +25,13 @@ def find_task(
     Numbers with a fractional part mean regression, any other labels classification. So does the end
     of a stream without labels.
 
-    Parameters
-    ----------
-    reader
-        Reads the source.
-    rows, seconds
-        The search ends after so many rows without a label, or so long after the first of them: a
-        broker delivers no more while none is acknowledged.
-    missing_values
-        Numbers that as a label stand for a missing one, and say nothing of the task.
+    reader: reads the source
+    rows, seconds: the search ends after so many rows without a label, or so long after the first of
+        them: a broker delivers no more while none is acknowledged
+    missing_values: numbers that as a label stand for a missing one, and say nothing of the task
 
-    Returns
-    -------
-    str | None
-        None if no label has come, or if a peer requests a prediction before the first label.
+    Returns the task; None if no label has come, or if a peer requests a prediction before the first
+    label.
     """
     ahead = reader.ahead
     missing = MissingValues.of(missing_values)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from loco_stream.engine.readings import PREFIX, Point, Reading, Watched, readings
+from loco_stream.engine.readings import PREFIX, Instrument, Point, Reading, Watched, readings
 from loco_stream.engine.tracing import Tracer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS
@@ -28,30 +28,9 @@ if TYPE_CHECKING:
 
     from loco_stream.engine.latency import LatencyHistogram
 
-__all__ = ["Telemetry"]
-
 _NAME = "loco-stream"
 _SECONDS = 10.0  # between two exports of metrics
 _TIMEOUT = 5.0  # seconds that a collector may take
-
-
-class Instrument(Protocol):
-    """A metric that can be read at any time."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def description(self) -> str:
-        """What it measures."""
-
-    @property
-    def is_counter(self) -> bool:
-        """Whether it only rises."""
-
-    def points(self) -> Iterable[Point]:
-        """Return the current numbers; none before the first."""
 
 
 class Telemetry:
@@ -61,6 +40,8 @@ class Telemetry:
     under the same names. Headers and other settings come from the variables of OpenTelemetry, for
     example ``OTEL_EXPORTER_OTLP_HEADERS`` and ``OTEL_SERVICE_NAME``.
 
+    Raises `ConfigError` if the library is not installed, or `endpoint` is no URL.
+
     Parameters
     ----------
     endpoint
@@ -69,11 +50,6 @@ class Telemetry:
     reader, processor
         Where metrics and spans go instead of to `endpoint`. A reader does not get the histogram of
         latencies, which is added when metrics are exported.
-
-    Raises
-    ------
-    ConfigError
-        The library is not installed, or `endpoint` is no URL.
 
     Examples
     --------

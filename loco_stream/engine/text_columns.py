@@ -21,8 +21,6 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
-__all__ = ["TextColumns"]
-
 _log = logging.getLogger(__name__)
 
 _ROWS = 50  # with a text, after which a column is judged
@@ -67,12 +65,8 @@ class TextColumns:
     column that begins with three numbers is one of numbers: a text that is a time, or that has not
     come before, makes its cell a missing value, and the column stays.
 
-    Parameters
-    ----------
-    is_active
-        Whether the model takes texts as categories; otherwise nothing is left out.
-    used
-        Columns that the user has asked for; they are never left out.
+    is_active: whether the model takes texts as categories; otherwise nothing is left out
+    used: columns that the user has asked for; they are never left out
 
     Examples
     --------

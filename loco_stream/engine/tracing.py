@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-__all__ = ["NoTracer", "Tracer"]
-
 
 class Tracer(Protocol):
     """What an engine needs of a tracer; those of OpenTelemetry have it."""

@@ -30,8 +30,6 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
 
-__all__ = ["ScoredRow", "Trainer"]
-
 _log = logging.getLogger(__name__)
 _limited = LimitedLog(_log)
 
@@ -92,37 +90,21 @@ class Trainer:
 
     It starts no thread, and its state is plain values and arrays, in bounded memory.
 
-    Parameters
-    ----------
-    adapter
-        The model.
-    pending
-        Rows that wait for their labels.
-    measures
-        Scores; None if nothing is scored.
-    monitor
-        Examines every prediction, and may hold out rows; None for no monitor.
-    in_detail
-        Whether probabilities and intervals are computed and scored too.
+    adapter: the model
+    pending: rows that wait for their labels
+    measures: scores; None if nothing is scored
+    monitor: examines every prediction, and may hold out rows; None for no monitor
+    in_detail: whether probabilities and intervals are computed and scored too
 
-    Attributes
-    ----------
-    n_samples
-        Labelled rows, learned or held out.
-    n_unlabelled
-        Rows that waited, or wait, for their labels.
-    n_held_out
-        Rows that were held out.
-    n_unusable
-        Predictions of a regression that were not finite numbers; they are not scored.
-    n_drifts, last_drift
-        Number of drift alarms, and the row of the last one.
-    last
-        The last labelled row.
-    watcher
-        Scores every row with an anomaly detector; None without one.
-    now
-        Time at which rows arrive, seconds since 1970.
+    Its attributes:
+    n_samples: labelled rows, learned or held out
+    n_unlabelled: rows that waited, or wait, for their labels
+    n_held_out: rows that were held out
+    n_unusable: predictions of a regression that were not finite numbers; they are not scored
+    n_drifts, last_drift: number of drift alarms, and the row of the last one
+    last: the last labelled row
+    watcher: scores every row with an anomaly detector; None without one
+    now: time at which rows arrive, seconds since 1970
     """
 
     def __init__(
@@ -203,10 +185,7 @@ class Trainer:
     def learn_row(self, row: Row, y: Label) -> Label:
         """Predict and score a labelled row, then learn it; return the prediction.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row: nothing was learned.
+        Raises `InputError` if the model refuses the row: nothing was learned.
         """
         self.adapter.enter_sequence(row.sequence)
         if self._in_detail:
@@ -228,21 +207,13 @@ class Trainer:
 
         Scores, alarms, hold-outs and checkpoints are those of `learn_row` for each row.
 
-        Parameters
-        ----------
-        block, labels
-            The rows, and one label per row.
-        rows
-            The same rows one by one, if the caller has them.
-        refuse
-            Called with rows that were to be learned together and are not counted, the error, and
-            whether the model may have learned some of them; the other rows of the block are
-            learned. By default the error is raised.
+        Raises `InputError` if the model refuses rows, and there is no `refuse`.
 
-        Raises
-        ------
-        InputError
-            The model refuses rows, and there is no `refuse`.
+        block, labels: the rows, and one label per row
+        rows: the same rows one by one, if the caller has them
+        refuse: called with rows that were to be learned together and are not counted, the error,
+            and whether the model may have learned some of them; the other rows of the block are
+            learned. By default the error is raised.
         """
         said: list[Label] = []
         begin = 0
@@ -397,10 +368,7 @@ class Trainer:
     def predict_row(self, row: Row) -> PendingRow:
         """Predict a row whose label comes later, and examine its inputs.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row.
+        Raises `InputError` if the model refuses the row.
         """
         self.adapter.enter_sequence(row.sequence)
         prediction = self._usable(self.adapter.observe(row, self._with_proba))
@@ -411,10 +379,7 @@ class Trainer:
     def observe_row(self, row: Row) -> Label:
         """Predict a row and keep it until its label comes; return the prediction.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row.
+        Raises `InputError` if the model refuses the row.
         """
         self.adapter.enter_sequence(row.sequence)
         return self._keep(row, self.adapter.observe(row, self._with_proba))
@@ -436,10 +401,7 @@ class Trainer:
     def learn_label(self, source: str, epoch: int, seq: int, y: Label) -> PendingRow | None:
         """Learn the row that waits for this label, if any and if `y` is not None; return the row.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row: nothing was learned.
+        Raises `InputError` if the model refuses the row: nothing was learned.
         """
         pending = self.pending.take(source, epoch, seq)
         if pending is not None and y is not None:
@@ -449,10 +411,7 @@ class Trainer:
     def learn_label_by_id(self, row_id: Any, y: Label) -> None:
         """Learn the row with an id, now or, if it has not come yet, when it comes.
 
-        Raises
-        ------
-        InputError
-            The model refuses the row: nothing was learned.
+        Raises `InputError` if the model refuses the row: nothing was learned.
         """
         key = self.pending.ids.find(row_id, plain_label(y), self.now)
         if key is not None:

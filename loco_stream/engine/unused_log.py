@@ -7,8 +7,6 @@ import time
 
 from loco_stream.stream import Source
 
-__all__ = ["MALFORMED", "UnusedLog"]
-
 _log = logging.getLogger(__name__)
 
 MALFORMED = ("malformed", "rejected")
@@ -22,11 +20,6 @@ class UnusedLog:
     """Logs that a live source leaves out rows or messages: at once, then every 10 s while it does.
 
     The report of a recording says the same at its end, and a service may run for months.
-
-    Parameters
-    ----------
-    source
-        The source.
     """
 
     def __init__(self, source: Source) -> None:

@@ -16,8 +16,6 @@ from loco_stream.engine.row import Label, cut
 from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["ValidEvents", "label_fault", "n_entries", "row_fault", "validate_events"]
-
 Table: TypeAlias = NDArray[Any]
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may be a class

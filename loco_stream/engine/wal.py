@@ -27,8 +27,6 @@ from pathlib import Path
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence.files import atomic_write
 
-__all__ = ["DURABILITY", "WriteAheadLog", "pack_record", "parse_durability"]
-
 _HEAD = struct.Struct("<4sIIQ")
 _MAGIC = b"LREC"
 _MAX_PAYLOAD = 1 << 30
@@ -71,18 +69,12 @@ def parse_durability(text: str) -> float | None:
 class WriteAheadLog:
     """Appends commits, syncs them, and reads them back after a crash.
 
-    Parameters
-    ----------
-    folder
-        Folder of the segments.
-    interval
-        Seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the
-        caller.
+    folder: folder of the segments
+    interval: seconds between syncs; 0 syncs every commit, infinity leaves `sync` and `check` to the
+        caller
 
-    Attributes
-    ----------
-    notes
-        A sentence per part of the log that `replay` passed over.
+    Its attributes:
+    notes: a sentence per part of the log that `replay` passed over
     """
 
     def __init__(self, folder: Path, interval: float = 0.0) -> None:
@@ -100,10 +92,8 @@ class WriteAheadLog:
         After an error nothing of the commit stays in the log, and the next call starts a new
         segment: a failed fsync may have dropped pages that a second one would report as safe.
 
-        Raises
-        ------
-        OSError
-            The disk is full or broken, or the segment was deleted: the commit must not be learned.
+        Raises `OSError` if the disk is full or broken, or the segment was deleted: the commit must
+        not be learned.
         """
         record = pack_record(commit, payload)
         try:
@@ -154,11 +144,8 @@ class WriteAheadLog:
         A record that was incomplete when the process ended is truncated. Any other unreadable end
         is moved to a file of its own, with a note.
 
-        Raises
-        ------
-        CheckpointError
-            A commit is missing or damaged, but later ones are there: it was acknowledged, so it
-            must not be skipped.
+        Raises `CheckpointError` if a commit is missing or damaged, but later ones are there: it was
+        acknowledged, so it must not be skipped.
         """
         expected = after + 1
         segments = [segment for segment in self._segments() if not self._is_copy(*segment)]

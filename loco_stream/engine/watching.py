@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators._detector_core import RowResults
     from loco_stream.estimators.detector import LOCODetector
 
-__all__ = ["UNUSUAL", "DetectorAdapter", "Watcher", "is_detector"]
-
 UNUSUAL = 2.0  # onset score from which a row is unusual: 1 in 100 is
 
 _log = logging.getLogger(__name__)
@@ -92,20 +90,13 @@ class Watcher:
 
     Its counts are plain values in bounded memory; the detector is stored beside them.
 
-    Parameters
-    ----------
-    holder
-        Has the detector.
-    logs_source
-        Whether the log line of an alarm begins with the source of the row, which ends with the key
-        in a fleet.
+    holder: has the detector
+    logs_source: whether the log line of an alarm begins with the source of the row, which ends with
+        the key in a fleet
 
-    Attributes
-    ----------
-    n_rows, n_alarms
-        Rows scored, and alarms raised.
-    last_alarm
-        The row of the last alarm; None before one.
+    Its attributes:
+    n_rows, n_alarms: rows scored, and alarms raised
+    last_alarm: the row of the last alarm; None before one
     """
 
     def __init__(self, holder: Holder, *, logs_source: bool = False) -> None:
@@ -134,10 +125,7 @@ class Watcher:
     def take(self, event: Sample | Block) -> None:
         """Score the rows of an event, then learn them.
 
-        Raises
-        ------
-        InputError
-            The detector refuses a row.
+        Raises `InputError` if the detector refuses a row.
         """
         detector = self.holder.model
         if isinstance(event, Sample):

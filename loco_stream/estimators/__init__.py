@@ -3,8 +3,6 @@
 The public names are imported on first use.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from loco_stream._lazy import lazy_names

@@ -11,8 +11,6 @@ from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators.inputs.categories import first_rows, text_columns
 from loco_stream.estimators.inputs.tables import Table
 
-__all__ = ["learn_table", "predict_table"]
-
 _STRETCH = 4096  # rows with texts that are widened at a time
 _NO_PROBA = np.zeros((0, 0))
 
@@ -28,23 +26,13 @@ def learn_table(
 ) -> Float64:
     """Learn rows whose features and classes are admitted; return the answers.
 
-    Parameters
-    ----------
-    given, names
-        The rows, and the feature of each column.
-    targets
-        Slots of the classes and target values, (n,) each.
-    predicts
-        Whether each row is predicted before it is learned.
-    times
-        As `ModelCore.times_of` returns them.
-    proba
-        (n, classes) probabilities, or half widths of intervals, written; empty if not wanted.
+    given, names: the rows, and the feature of each column
+    targets: slots of the classes and target values, (n,) each
+    predicts: whether each row is predicted before it is learned
+    times: as `ModelCore.times_of` returns them
+    proba: (n, classes) probabilities, or half widths of intervals, written; empty if not wanted
 
-    Returns
-    -------
-    ndarray
-        Slots or values, (n,) or (n, targets); -1 where not predicted.
+    Returns slots or values, (n,) or (n, targets); -1 where not predicted.
     """
     if given.texts and core.slots.categories.bound:
         answers = _TextRows(core, given, names, targets, times, proba).learn(predicts)
@@ -65,16 +53,10 @@ def predict_table(
 ) -> tuple[Float64, Float64]:
     """Return answers, (n,) or (n, targets), and probabilities or half widths, (n, columns).
 
-    Parameters
-    ----------
-    given, features
-        The rows, and the names of their columns if they are not those of a frame.
-    times
-        As `ModelCore.times_of` returns them.
-    columns
-        Room for classes, or for half widths of intervals.
-    in_stream
-        As in `LOCOClassifier.predict_one`.
+    given, features: the rows, and the names of their columns if they are not those of a frame
+    times: as `ModelCore.times_of` returns them
+    columns: room for classes, or for half widths of intervals
+    in_stream: as in `LOCOClassifier.predict_one`
     """
     n = len(given.numbers)
     names = core.names(given, features)

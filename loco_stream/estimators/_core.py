@@ -44,8 +44,6 @@ from loco_stream.numbers import require_number
 from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config, restoring
 
-__all__ = ["Float64", "ModelCore", "OneRow"]
-
 Float64 = NDArray[np.float64]
 _NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
@@ -73,28 +71,17 @@ class ModelCore:
 
     Methods do not lock; `lock` is held by the estimator's public methods.
 
-    Parameters
-    ----------
-    options
-        Checked options.
-    regression
-        Whether there is one output, a value.
+    options: checked options
+    regression: whether there is one output, a value
 
-    Attributes
-    ----------
-    width
-        Features of the first row; None before it.
-    settings, state, scratch
-        None before the first row.
-    origin
-        Tells tickets of this model from those of others; None in a model that continues a saved
-        one, which may have given tickets too.
-    learned_tickets
-        Tickets that were learned, as long as somebody holds them.
-    sequence
-        The sequence that the last row of an array belonged to.
-    decision
-        Chooses classes from probabilities; None for the most probable one.
+    Its attributes:
+    width: features of the first row; None before it
+    settings, state, scratch: None before the first row
+    origin: tells tickets of this model from those of others; None in a model that continues a saved
+        one, which may have given tickets too
+    learned_tickets: tickets that were learned, as long as somebody holds them
+    sequence: the sequence that the last row of an array belonged to
+    decision: chooses classes from probabilities; None for the most probable one
     """
 
     learns_tickets_once: ClassVar[bool] = True
@@ -139,10 +126,7 @@ class ModelCore:
 
         Return the slots of the labels.
 
-        Raises
-        ------
-        InputError
-            The model would not fit in memory.
+        Raises `InputError` if the model would not fit in memory.
         """
         n_slots = len(self.slots)
         n_classes = len(self.classes)
@@ -243,10 +227,7 @@ class ModelCore:
     def time_of(self, t: Any) -> Float64:
         """Return the time of one row as the step reads it.
 
-        Raises
-        ------
-        InputError
-            t is neither None nor a number.
+        Raises `InputError` if t is neither None nor a number.
         """
         return NO_TIMES if t is None else row_time(t, remembers=self.options.remembers)
 
@@ -345,10 +326,7 @@ class ModelCore:
     def read_target(self, y: Any) -> tuple[tuple[Hashable, ...], Any]:
         """Return the labels that a target brings, and its value.
 
-        Raises
-        ------
-        InputError
-            `y` cannot be the target of such a model.
+        Raises `InputError` if `y` cannot be the target of such a model.
         """
         return ((), require_number("y", y)) if self.regression else ((hashable_value(y),), 0.0)
 
@@ -381,17 +359,10 @@ class ModelCore:
     ) -> None:
         """Learn a row by name; its new features, texts and labels get slots first.
 
-        Parameters
-        ----------
-        labels, value
-            As `read_target` returns them.
-        tickets
-            (1, size): what was predicted for the row when it was observed.
+        Raises `InputError` if the model would not fit in memory.
 
-        Raises
-        ------
-        InputError
-            The model would not fit in memory.
+        labels, value: as `read_target` returns them
+        tickets: (1, size): what was predicted for the row when it was observed
         """
         is_whole = self.state is not None and self.slots.fill(x, self.row[0])
         slots: list[Any] = list(map(self.class_slots.get, labels))
@@ -421,12 +392,8 @@ class ModelCore:
     ) -> Float64:
         """Return the slots that the decision chooses; without one, `answers`.
 
-        Parameters
-        ----------
-        answers
-            (n,): slots of the most probable classes.
-        proba, n_known
-            As `chosen` takes them.
+        answers: (n,): slots of the most probable classes
+        proba, n_known: as `chosen` takes them
         """
         if self.decision is None or self.state is None:
             return answers
@@ -435,12 +402,8 @@ class ModelCore:
     def chosen(self, proba: Float64, n_known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the slot of the class that follows from probabilities, (n,); -1 before any.
 
-        Parameters
-        ----------
-        proba
-            (n, at least n classes): probabilities.
-        n_known
-            (n,): number of classes known at each row; None for that of now.
+        proba: (n, at least n classes): probabilities
+        n_known: (n,): number of classes known at each row; None for that of now
         """
         if n_known is None:
             n = 0 if self.state is None else int(self.state.counts.n_classes)
@@ -480,10 +443,7 @@ class ModelCore:
     def names(self, given: Table, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
-        Raises
-        ------
-        InputError
-            There are no names, and the width is not the model's.
+        Raises `InputError` if there are no names, and the width is not the model's.
         """
         width = given.numbers.shape[1]
         features = given.names if features is None else features
@@ -570,10 +530,7 @@ class ModelCore:
     def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Continue from what `export` returned; this model must be fresh.
 
-        Raises
-        ------
-        CheckpointError
-            A part is missing or does not fit the rest.
+        Raises `CheckpointError` if a part is missing or does not fit the rest.
         """
         with restoring(f"this saved {config.get('kind', 'model')}"):
             self.origin = None

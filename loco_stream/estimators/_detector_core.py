@@ -23,8 +23,6 @@ from loco_stream.novelty.step import Found, Rows, run
 from loco_stream.numbers import LARGEST, is_beyond, to_number
 from loco_stream.persistence.content import State, restoring
 
-__all__ = ["Cells", "DetectorCore", "RowResults"]
-
 Float64 = NDArray[np.float64]
 _FLOAT = {float}
 _MAX_LENGTH = 256  # characters by which a text is known
@@ -91,12 +89,8 @@ class Forecasts(Protocol):
 class DetectorCore:
     """Columns and state of one detector. Methods do not lock; `lock` is held by the detector.
 
-    Parameters
-    ----------
-    every
-        Rows per false alarm.
-    forecasts
-        What a row is expected to be; its errors are part of the scores.
+    every: rows per false alarm
+    forecasts: what a row is expected to be; its errors are part of the scores
     """
 
     def __init__(self, every: float, forecasts: Forecasts) -> None:
@@ -143,10 +137,7 @@ class DetectorCore:
     def admit(self, names: Iterable[Hashable]) -> None:
         """Add columns that are new.
 
-        Raises
-        ------
-        InputError
-            They do not fit in memory.
+        Raises `InputError` if they do not fit in memory.
         """
         if tuple(names) == self.names:
             return
@@ -284,10 +275,7 @@ class DetectorCore:
     def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from `export`; the detector must be fresh.
 
-        Raises
-        ------
-        CheckpointError
-            A part is missing or does not fit the rest.
+        Raises `CheckpointError` if a part is missing or does not fit the rest.
         """
         with restoring("this saved LOCODetector"):
             names = check_names("columns", config["columns"])
@@ -325,10 +313,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 def _number_cell(name: Hashable, value: object) -> tuple[float, int]:
     """Return the number and the kind of a cell that holds no text.
 
-    Raises
-    ------
-    InputError
-        It is a number beyond `LARGEST`.
+    Raises `InputError` if it is a number beyond `LARGEST`.
     """
     number = to_number(value)
     if number == number:

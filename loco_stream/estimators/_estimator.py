@@ -17,12 +17,14 @@ from river import base
 from loco_stream._checks import plain_values
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _observed, _sequences, _show, export
-from loco_stream.estimators._core import ModelCore
+from loco_stream.estimators._array_rows import predict_table
+from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import check_advanced, check_settable, fixed_parameter
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import require_frame, series_like
-from loco_stream.estimators.inputs.slots import hashable_value
+from loco_stream.estimators.inputs.slots import hashable_value, require_mapping
 from loco_stream.estimators.inputs.tables import table
 from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.settings import check_neuron
@@ -32,9 +34,6 @@ from loco_stream.persistence.content import Array, Arrays, Config, State
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
 from loco_stream.persistence.content import restoring
-
-__all__ = ["LOCOEstimator"]
-
 
 _PREDICTION = "prediction"  # name of a series, where series need one
 
@@ -51,9 +50,10 @@ class LOCOEstimator(base.Estimator):
     _parameters: tuple[str, ...] = ()
     _core: ModelCore
     advanced: AdvancedOptions
-    learn_array: Callable[..., None]
     predict_array: Callable[..., NDArray[Any]]
     learn_predict_array: Callable[..., NDArray[Any]]
+    _learn_rows: Callable[..., tuple[Float64, Float64]]  # predicts first where that is wanted
+    _details: Callable[[], int]
 
     def _construct(self, given: dict[str, Any]) -> None:
         """Check the parameters of the constructor and make a fresh model."""
@@ -164,6 +164,91 @@ class LOCOEstimator(base.Estimator):
             given["advanced"] = replace(check_advanced(given["advanced"]), **advanced)
         self._construct(given)
         return self
+
+    # Rows
+
+    def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
+        """Learn one row; new features, and a new class or target, get the next free slots.
+
+        Parameters
+        ----------
+        x
+            The row, or the `Ticket` that `observe_one` returned for it.
+        y
+            Its label; a number in a regression; with several targets, the number of each by name,
+            where missing ones are absent, None or NaN.
+        t
+            Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
+            a ticket has its own.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, t is no number, or the ticket is another model's. y cannot be a label,
+            is not a finite number of at most 1e30, or is no dict of such numbers with at least one.
+        """
+        core = self._core
+        if isinstance(x, Ticket):
+            learn_ticket(core, x, y)
+            return
+        if type(x) is not dict:
+            require_mapping(x)
+        labels, value = core.read_target(y)
+        times = core.time_of(t)
+        with core.lock:
+            core.learn_row(x, labels, value, times)
+
+    def learn_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+    ) -> None:
+        """Learn rows in order in one compiled loop, bit-identical to `learn_one` row by row.
+
+        Parameters
+        ----------
+        X
+            (n, n_features) numbers; NaN is missing.
+        y
+            n labels, or numbers in a regression: a one-dimensional array or series, or anything
+            else that yields n values.
+        features
+            Names of the columns; None: the slots in order (0, 1, ... in a fresh model).
+        t
+            Time of each row, NaN where missing; None: one gap between two rows. It matters only
+            with `memory`.
+        sequence
+            Id of the sequence that each row belongs to: where it changes, the memory is reset.
+
+        Raises
+        ------
+        InputError
+            X is not two-dimensional, its width is not the model's, y is not one-dimensional or has
+            another length, or `learn_one` would refuse a value of y. Nothing is learned then.
+        """
+        self._learn_rows(X, y, features, t, sequence, predict_first=False)
+
+    def _predict_rows(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None,
+        t: ArrayLike | None,
+        sequence: Iterable[Any] | None,
+        in_stream: bool | None,
+    ) -> tuple[Float64, Float64]:
+        """Return answers, (n,) or (n, targets), and details of each, (n, `_details()`).
+
+        Details are probabilities by class, or half widths of intervals by target and coverage.
+        """
+        core = self._core
+        given = table(X)
+        with core.lock:
+            times, _ = core.times_of(t, sequence, len(given.numbers))
+            return predict_table(core, given, features, times, self._details(), in_stream)
 
     # Frames
 

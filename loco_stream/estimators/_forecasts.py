@@ -14,8 +14,6 @@ from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.options import AdvancedOptions
 from loco_stream.persistence.content import with_prefix, without_prefix
 
-__all__ = ["MOST_FORECAST", "ColumnForecasts"]
-
 Float64 = NDArray[np.float64]
 
 MOST_FORECAST = 64  # columns with a forecast; of later ones the last value is expected again
@@ -34,12 +32,8 @@ def _clock(times: Float64) -> Float64:
 class ColumnForecasts:
     """One network with memory for all columns, which predicts a row from the row before.
 
-    Parameters
-    ----------
-    memory
-        Time constants of the network's memory, in rows; None for 0.3 to 50.
-    seed
-        Seed of the network.
+    memory: time constants of the network's memory, in rows; None for 0.3 to 50
+    seed: seed of the network
     """
 
     def __init__(self, memory: Sequence[float] | None, seed: int | None) -> None:
@@ -75,12 +69,8 @@ class ColumnForecasts:
     def predict(self, row: Float64, time: float) -> Float64:
         """Return the forecast of a row, (columns,). Changes nothing.
 
-        Parameters
-        ----------
-        row
-            (columns,); its values count only for columns that are new.
-        time
-            In seconds, or NaN.
+        row: (columns,); its values count only for columns that are new
+        time: in seconds, or NaN
         """
         before = self._before(row[None])
         forecast: Float64 = before[0].copy()
@@ -94,14 +84,9 @@ class ColumnForecasts:
     def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
         """Return the forecast of each row before it is learned, (n, columns).
 
-        Parameters
-        ----------
-        filled
-            (n, columns) numbers without gaps.
-        known
-            (n, columns): where there is a value to learn from.
-        times
-            (n,) seconds, NaN for rows without.
+        filled: (n, columns) numbers without gaps
+        known: (n, columns): where there is a value to learn from
+        times: (n,) seconds, NaN for rows without
         """
         before = self._before(filled)
         forecasts = before.copy()
@@ -151,10 +136,7 @@ class ColumnForecasts:
     ) -> None:
         """Continue from `export`.
 
-        Raises
-        ------
-        CheckpointError
-            A part does not fit the rest.
+        Raises `CheckpointError` if a part does not fit the rest.
         """
         last = arrays.get("last")
         is_known = arrays["is_known"].astype(np.bool_)

@@ -28,20 +28,13 @@ from loco_stream.learner.targets.kernel_args import HeadKernelArgs
 from loco_stream.learner.targets.state import TargetState, allocate_target_scratch
 from loco_stream.options import ModelOptions
 
-__all__ = ["HeadCore"]
-
 _OBSERVED = np.zeros((1, 0))
 
 
 class HeadCore(TargetCore):
     """A model core whose targets are the values of the next rows.
 
-    Parameters
-    ----------
-    options
-        Checked options.
-    n_heads
-        Steps ahead.
+    `n_heads`: steps ahead.
     """
 
     _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState, "heads": HeadState}

@@ -24,16 +24,6 @@ from loco_stream.learner.delayed_labels.pending import (
 )
 from loco_stream.numbers import LARGEST
 
-__all__ = [
-    "learn_ticket",
-    "new_tickets",
-    "observe_array",
-    "observe_one",
-    "reset_context",
-    "rows_by_name",
-]
-
-
 _CHANGED = "`x` must be a ticket of this model as `observe_one` returned it; learn the row itself"
 
 

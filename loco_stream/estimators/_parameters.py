@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Self
 
@@ -10,16 +11,6 @@ from loco_stream._keywords import explains_keywords
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
-
-__all__ = [
-    "MOVED",
-    "REMOVED",
-    "GetSetParams",
-    "check_advanced",
-    "check_settable",
-    "explains_parameters",
-    "fixed_parameter",
-]
 
 MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
 REMOVED = {
@@ -46,6 +37,11 @@ def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
 explains_parameters = explains_keywords(_unknown)  # of an estimator
 
 
+def parameter_names(init: Callable[..., None]) -> tuple[str, ...]:
+    """Return the names of the parameters of a constructor, in order."""
+    return tuple(inspect.signature(init).parameters)[1:]  # without self
+
+
 def fixed_parameter(model: object, name: str) -> ConfigError:
     """Return the error of setting a constructor parameter of an existing model."""
     advice = _CHANGED_BY.get(name, "make a new model")
@@ -57,10 +53,7 @@ def fixed_parameter(model: object, name: str) -> ConfigError:
 def check_advanced(advanced: Any) -> AdvancedOptions:
     """Return the advanced options; the defaults for None.
 
-    Raises
-    ------
-    ConfigError
-        It is something else.
+    Raises `ConfigError` if it is something else.
     """
     if advanced is None:
         return AdvancedOptions()
@@ -72,10 +65,7 @@ def check_advanced(advanced: Any) -> AdvancedOptions:
 def check_settable(model: Any, names: Iterable[str]) -> None:
     """Check that `set_params` may change these parameters of a model.
 
-    Raises
-    ------
-    ConfigError
-        The model has learned rows, or has no such parameter.
+    Raises `ConfigError` if the model has learned rows, or has no such parameter.
     """
     if model.n_seen:
         raise ConfigError(

@@ -8,16 +8,11 @@ from typing import Any
 from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.numbers import shown
 
-__all__ = ["check_classes", "check_names", "check_width"]
-
 
 def check_names(what: str, names: Any) -> list[Hashable]:
     """Return a list of distinct feature names or classes.
 
-    Raises
-    ------
-    ValueError, TypeError
-        It is something else.
+    Raises `ValueError` or `TypeError` if it is something else.
     """
     if not isinstance(names, list) or len(set(names)) != len(names):
         raise ValueError(f"`{what}` must be a list of distinct names, got {shown(names)}")
@@ -27,10 +22,7 @@ def check_names(what: str, names: Any) -> list[Hashable]:
 def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
     """Return the classes of a model; a regressor has none.
 
-    Raises
-    ------
-    ValueError, TypeError
-        They cannot be the classes of such a model.
+    Raises `ValueError` or `TypeError` if they cannot be the classes of such a model.
     """
     if regression and classes:
         raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
@@ -40,10 +32,7 @@ def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
 def check_width(width: Any, n_features: int) -> int:
     """Return how many features the first row had.
 
-    Raises
-    ------
-    ValueError
-        It is no number of features that the model may have begun with.
+    Raises `ValueError` if it is no number of features that the model may have begun with.
     """
     most = max(n_features, 1)
     if type(width) is not int or not 1 <= width <= most:

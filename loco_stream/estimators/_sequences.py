@@ -17,8 +17,6 @@ from loco_stream.estimators.inputs.row_times import row_times, row_times_at
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.learner.readout import sequences
 
-__all__ = ["learn", "pooled", "predict"]
-
 
 def learn(
     core: ModelCore,
@@ -97,10 +95,7 @@ def _admitted(core: ModelCore, given: Table, names: Sequence[Hashable]) -> Float
 def _shares(core: ModelCore, proba: Float64) -> Float64:
     """Return what each candidate makes of the rows that were just predicted.
 
-    Parameters
-    ----------
-    proba
-        (rows, classes): the answers.
+    `proba`: (rows, classes): the answers.
     """
     assert core.settings is not None
     assert core.scratch is not None
@@ -114,10 +109,7 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
 def pooled(core: ModelCore, proba: Float64) -> Float64:
     """Return the probability of each class of a sequence whose rows were just predicted.
 
-    Parameters
-    ----------
-    proba
-        (rows, classes): the answers.
+    `proba`: (rows, classes): the answers.
     """
     assert core.state is not None
     shares = _shares(core, proba)

@@ -11,8 +11,6 @@ from loco_stream.learner.hidden import last_spikes as kernel_last_spikes
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.neurons.spikes import MOST_SPIKES
 
-__all__ = ["last_spikes", "mixture", "spike_counts"]
-
 
 def spike_counts(core: ModelCore) -> NDArray[np.int64]:
     """Return the spikes of each hidden layer in the last forward pass."""

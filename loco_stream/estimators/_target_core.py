@@ -37,19 +37,12 @@ from loco_stream.numbers import shown
 from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config
 
-__all__ = ["TargetCore"]
-
 
 class TargetCore(ModelCore):
     """A model core whose outputs are named targets, each a number.
 
     `classes` are the names of the targets, in the order of their slots. Answers are
     (n, targets) float64.
-
-    Parameters
-    ----------
-    options
-        Checked options.
     """
 
     _groups: ClassVar[Mapping[str, type[Any]]] = {"targets": TargetState}
@@ -112,10 +105,8 @@ class TargetCore(ModelCore):
     def target_names(self, width: int, targets: Iterable[Hashable] | None) -> Sequence[Hashable]:
         """Return the name of each column of a matrix of targets.
 
-        Raises
-        ------
-        InputError
-            There are no names, and the width is not the number of targets of the model.
+        Raises `InputError` if there are no names, and the width is not the number of targets of the
+        model.
         """
         if targets is not None:
             return column_names(targets, width)
@@ -129,12 +120,8 @@ class TargetCore(ModelCore):
     def learn_matrix(self, X: Float64, names: Sequence[Hashable], Y: Float64) -> Float64:
         """Return predictions of rows, each before it is learned, without checks.
 
-        Parameters
-        ----------
-        X, names
-            (n, features) in C order, and the features, which are admitted.
-        Y
-            (n, targets) of all targets in slot order, NaN where missing.
+        X, names: (n, features) in C order, and the features, which are admitted
+        Y: (n, targets) of all targets in slot order, NaN where missing
         """
         answers = self.run(self.placed(X, names), np.zeros(len(X), np.int64), Y)
         self.warn_of_columns()

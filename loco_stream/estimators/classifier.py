@@ -12,21 +12,16 @@ from river import base
 
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
-from loco_stream.estimators._array_rows import learn_table, predict_table
+from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import explains_parameters
+from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.slots import hashable_value, require_mapping
 from loco_stream.estimators.inputs.tables import labels, table
-from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
 from loco_stream.options import DEFAULTS, AdvancedOptions
 from loco_stream.persistence.content import Array, Arrays, Config, State, restoring
-
-__all__ = ["LOCOClassifier"]
 
 
 class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
@@ -140,22 +135,6 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     True
     """
 
-    _parameters = (
-        "hidden_sizes",
-        "rule",
-        "learning_rate",
-        "class_weight",
-        "retention",
-        "memory",
-        "max_delay",
-        "neighbors",
-        "centroids",
-        "categories",
-        "neuron",
-        "seed",
-        "advanced",
-    )
-
     @explains_parameters
     def __init__(
         self,
@@ -174,6 +153,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         advanced: AdvancedOptions | None = None,
     ) -> None:
         self._construct(locals())
+
+    _parameters = parameter_names(__init__)
 
     @property
     def _multiclass(self) -> bool:
@@ -350,35 +331,6 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             model._core.decision = Decision.from_plain(config["decision"])
         return model
 
-    def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
-        """Learn one row; new features and a new class get the next free slots.
-
-        Parameters
-        ----------
-        x
-            The row, or the `Ticket` that `observe_one` returned for it.
-        y
-            Its label.
-        t
-            Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
-            a ticket has its own.
-
-        Raises
-        ------
-        InputError
-            x is no mapping, y cannot be a label, t is no number, or the ticket is another model's.
-        """
-        core = self._core
-        if isinstance(x, Ticket):
-            learn_ticket(core, x, y)
-            return
-        if type(x) is not dict:
-            require_mapping(x)
-        label = hashable_value(y)
-        times = core.time_of(t)
-        with core.lock:
-            core.learn_row(x, (label,), 0.0, times)
-
     def predict_one(
         self,
         x: dict[Any, Any],
@@ -439,39 +391,6 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             if core.answers_to(x, times, in_stream)[0] < 0.0 or core.scratch is None:
                 return {}
             return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
-
-    def learn_array(
-        self,
-        X: ArrayLike,
-        y: Iterable[Any],
-        features: Iterable[Hashable] | None = None,
-        *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
-    ) -> None:
-        """Learn rows in order in one compiled loop, bit-identical to `learn_one` row by row.
-
-        Parameters
-        ----------
-        X
-            (n, n_features) numbers; NaN is missing.
-        y
-            n labels: a one-dimensional array or series, or anything else that yields n values.
-        features
-            Names of the columns; None: the slots in order (0, 1, ... in a fresh model).
-        t
-            Time of each row, NaN where missing; None: one gap between two rows. It matters only
-            with `memory`.
-        sequence
-            Id of the sequence that each row belongs to: where it changes, the memory is reset.
-
-        Raises
-        ------
-        InputError
-            X is not two-dimensional, its width is not the model's, y is not one-dimensional or has
-            another length, or a label is None, NaN, or not hashable. Nothing is learned then.
-        """
-        self._learn_rows(X, y, features, t, sequence, predict_first=False)
 
     def learn_predict_array(
         self,
@@ -534,7 +453,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
         Parameters are those of `predict_array`.
         """
-        return self._predict_rows(X, features, t, sequence, in_stream)[1]
+        with self._core.lock:
+            _, proba = self._predict_rows(X, features, t, sequence, in_stream)
+            return proba[:, : len(self._core.classes)]
 
     def predict_sequence(
         self,
@@ -568,7 +489,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         """
         core = self._core
         with core.lock:
-            _, proba = _sequences.predict(core, X, t, features, self._capacity(), in_stream)
+            _, proba = _sequences.predict(core, X, t, features, self._details(), in_stream)
             if not core.classes:
                 return {}
             shares = _sequences.pooled(core, proba[:, : len(core.classes)])
@@ -583,28 +504,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         proba = self.predict_proba_array(X, in_stream=in_stream)
         return frame_like(frame, proba, self.classes)
 
-    def _capacity(self) -> int:
+    def _details(self) -> int:
         state = self._core.state
         return 0 if state is None else len(state.classes.n_rows)
-
-    def _predict_rows(
-        self,
-        X: ArrayLike,
-        features: Iterable[Hashable] | None,
-        t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
-        in_stream: bool | None,
-    ) -> tuple[Float64, Float64]:
-        """Return answers (n,) and probabilities (n, classes)."""
-        core = self._core
-        given = table(X)
-        n = len(given.numbers)
-        with core.lock:
-            times, _ = core.times_of(t, sequence, n)
-            answers, proba = predict_table(
-                core, given, features, times, self._capacity(), in_stream
-            )
-            return answers, proba[:, : len(core.classes)]
 
     def _learn_rows(
         self,
@@ -626,10 +528,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
             if n == 0:
-                return core.no_answers(0), np.zeros((0, self._capacity()))
+                return core.no_answers(0), np.zeros((0, self._details()))
             slots = np.array(core.admit(names, distinct), np.int64)[places]
             decides = predict_first and core.decision is not None
-            proba = np.zeros((n if wants_proba or decides else 0, self._capacity()))
+            proba = np.zeros((n if wants_proba or decides else 0, self._details()))
             core.sequence = last
             targets = (slots, np.zeros(n))
             n_known = self._known_before(slots) if decides else None

@@ -14,8 +14,6 @@ from loco_stream.errors import ConfigError
 from loco_stream.numbers import is_number, plain
 from loco_stream.persistence.content import Plain
 
-__all__ = ["Costs", "Decision", "Rule", "labels_of", "rule_of", "shown_rule"]
-
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
 Key = TypeVar("Key", bound=Hashable)
 
@@ -35,10 +33,7 @@ def rule_of(
 ) -> Rule:
     """Return the rule that is written as pairs of a key and a number; None leaves a part out.
 
-    Raises
-    ------
-    ConfigError
-        A key comes twice.
+    Raises `ConfigError` if a key comes twice.
     """
     rule: Rule = {}
     if thresholds is not None:
@@ -86,12 +81,8 @@ def shown_rule(rule: Rule | None) -> dict[str, list[dict[str, object]]]:
 class Decision:
     """A rule that chooses a class from probabilities; one of the two mappings is empty.
 
-    Parameters
-    ----------
-    thresholds
-        Probability by label, above 0 and up to 1.
-    costs
-        Cost by true and predicted label, 0 to 1e9. A mistake that is not named costs 1, and a
+    thresholds: probability by label, above 0 and up to 1
+    costs: cost by true and predicted label, 0 to 1e9. A mistake that is not named costs 1, and a
         correct prediction 0.
     """
 
@@ -104,10 +95,7 @@ class Decision:
     ) -> Self | None:
         """Return the rule of checked values; None if neither is given.
 
-        Raises
-        ------
-        ConfigError
-            Both are given, or one has another form.
+        Raises `ConfigError` if both are given, or one has another form.
         """
         if thresholds is not None and costs is not None:
             raise ConfigError("`costs` must be None where `thresholds` are given, got both")
@@ -133,10 +121,8 @@ class Decision:
     def from_plain(cls, plain: Plain) -> Self | None:
         """Return the rule that `to_plain` described.
 
-        Raises
-        ------
-        ConfigError, KeyError, TypeError, ValueError
-            These are not the values of a rule.
+        Raises `ConfigError`, `KeyError`, `TypeError`, `ValueError` if these are not the values of a
+        rule.
         """
         if plain is None:
             return None
@@ -149,14 +135,9 @@ class Decision:
     ) -> NDArray[np.int64]:
         """Return the slot of the class that is chosen for each row, (n,); -1 before any is known.
 
-        Parameters
-        ----------
-        proba
-            (n, at least n classes): probability of the class in each slot.
-        classes
-            Label of each slot.
-        n_known
-            (n,): number of classes that were known at each row, those of the first slots.
+        proba: (n, at least n classes): probability of the class in each slot
+        classes: label of each slot
+        n_known: (n,): number of classes that were known at each row, those of the first slots
         """
         n_classes = len(classes)
         if n_classes == 0:

@@ -22,8 +22,6 @@ from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
 from loco_stream.persistence.content import State, restoring
 
-__all__ = ["DetectorScores", "LOCODetector"]
-
 
 class DetectorScores(NamedTuple):
     """Scores of rows, each from before the row was learned.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from loco_stream.simulator.linear_readout import Readout
     from loco_stream.simulator.network import Network
 
-__all__ = ["encode_array", "to_network"]
-
 
 def to_network(core: ModelCore, layer: int | None) -> Network:
     """Return a hidden layer as it is now, with the readout where that is linear in its traces."""

@@ -26,8 +26,6 @@ from loco_stream.numbers import shown, to_number
 from loco_stream.options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
 from loco_stream.persistence.content import State, restoring
 
-__all__ = ["LOCOForecaster"]
-
 
 def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | None) -> None:
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:

@@ -11,23 +11,18 @@ from river import base
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _sequences
-from loco_stream.estimators._array_rows import learn_table, predict_table
+from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import explains_parameters
+from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import table, target_matrix
 from loco_stream.estimators.regressor import coverage_level
-from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
-
-__all__ = ["LOCOMultiTargetRegressor"]
 
 # Other values read the weights of one combined output, and here each target has its own.
 _ALLOWED = {
@@ -73,17 +68,6 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     _core: TargetCore
     _regression = True
-    _parameters = (
-        "hidden_sizes",
-        "rule",
-        "learning_rate",
-        "memory",
-        "max_delay",
-        "categories",
-        "neuron",
-        "seed",
-        "advanced",
-    )
 
     @explains_parameters
     def __init__(
@@ -100,6 +84,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         advanced: AdvancedOptions | None = None,
     ) -> None:
         self._construct(locals())
+
+    _parameters = parameter_names(__init__)
 
     def _make_core(self, options: ModelOptions) -> TargetCore:
         advanced = options.advanced
@@ -127,40 +113,6 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         return self._core.mixtures()
 
     # Rows by name
-
-    def learn_one(
-        self,
-        x: dict[Hashable, object] | Ticket,
-        y: Mapping[Hashable, object],
-        t: float | None = None,
-    ) -> None:
-        """Learn one row, or the ticket of one; see `LOCOClassifier.learn_one`.
-
-        Parameters
-        ----------
-        x
-            The row, or its ticket from `observe_one`.
-        y
-            Number of each target; missing ones are absent, None or NaN.
-        t
-            Time of the row.
-
-        Raises
-        ------
-        InputError
-            y is no dict, has no value, or has one that is not a finite number of at most 1e30;
-            otherwise as in `LOCOClassifier.learn_one`.
-        """
-        core = self._core
-        if isinstance(x, Ticket):
-            learn_ticket(core, x, y)
-            return
-        if type(x) is not dict:
-            require_mapping(x)
-        names, given = core.read_target(y)
-        times = core.time_of(t)
-        with core.lock:
-            core.learn_row(x, names, given, times)
 
     def predict_one(
         self, x: dict[Hashable, object], t: float | None = None, in_stream: bool | None = None
@@ -213,7 +165,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     # Arrays
 
-    def learn_array(
+    def learn_array(  # type: ignore[override]
         self,
         X: ArrayLike,
         Y: ArrayLike,
@@ -369,22 +321,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         """
         return explain.explain_targets(self._core, x, t)
 
-    def _predict_rows(
-        self,
-        X: ArrayLike,
-        features: Iterable[Hashable] | None,
-        t: ArrayLike | None,
-        sequence: Iterable[Hashable] | None,
-        in_stream: bool | None,
-    ) -> tuple[Float64, Float64]:
-        """Return values (n, targets) and half widths of intervals (n, targets * coverages)."""
-        core = self._core
-        given = table(X)
-        n = len(given.numbers)
-        with core.lock:
-            times, _ = core.times_of(t, sequence, n)
-            width = len(core.classes) * len(COVERAGES)
-            return predict_table(core, given, features, times, width, in_stream)
+    def _details(self) -> int:
+        return len(self._core.classes) * len(COVERAGES)
 
     def _learn_rows(
         self,

@@ -24,16 +24,6 @@ from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.numbers import shown
 from loco_stream.persistence.content import State, restoring
 
-__all__ = [
-    "ESTIMATORS",
-    "STEPS",
-    "Step",
-    "described",
-    "export_pipeline",
-    "is_pipeline",
-    "restore_pipeline",
-]
-
 Plain = dict[str, Any]
 Values = list[Any]
 Arrays = dict[str, NDArray[Any]]
@@ -53,21 +43,13 @@ _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
 class Step:
     """How one kind of step is stored.
 
-    Parameters
-    ----------
-    module
-        Where river has it.
-    parameters
-        Attributes that are arguments of its constructor by the same name; one that is not plain is
-        refused.
-    learned
-        Returns what it has learned, as plain values.
-    restore
-        Puts that back into a fresh one.
-    positional
-        The arguments of a constructor that takes them by position.
-    plain_only
-        Parameters that have to be None: with another value what it learns is not plain.
+    module: where river has it
+    parameters: attributes that are arguments of its constructor by the same name; one that is not
+        plain is refused
+    learned: returns what it has learned, as plain values
+    restore: puts that back into a fresh one
+    positional: the arguments of a constructor that takes them by position
+    plain_only: parameters that have to be None: with another value what it learns is not plain
     """
 
     module: str
@@ -208,10 +190,8 @@ def described(model: RiverStep) -> str:
 def export_pipeline(model: RiverStep) -> tuple[Plain, Arrays]:
     """Return plain values and copies of all arrays, from which `restore_pipeline` continues.
 
-    Raises
-    ------
-    ConfigError
-        A step cannot be stored without pickle; the text names it and the steps that can be.
+    Raises `ConfigError` if a step cannot be stored without pickle; the text names it and the steps
+    that can be.
     """
     *before, (name, estimator) = model.steps.items()
     config, arrays = estimator.export_state()
@@ -261,10 +241,7 @@ def _storable(step: RiverStep) -> Step:
 def restore_pipeline(config: State, arrays: Arrays) -> RiverStep:
     """Make the pipeline that `export_pipeline` described.
 
-    Raises
-    ------
-    CheckpointError
-        A part is missing, or of a kind that is not known.
+    Raises `CheckpointError` if a part is missing, or of a kind that is not known.
     """
     from river import compose
 

@@ -11,19 +11,14 @@ from river import base
 
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
-from loco_stream.estimators._array_rows import learn_table, predict_table
+from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import explains_parameters
-from loco_stream.estimators.inputs.slots import require_mapping
+from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators.inputs.tables import table, targets
-from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
-from loco_stream.numbers import require_number, shown
+from loco_stream.numbers import shown
 from loco_stream.options import DEFAULTS, AdvancedOptions
-
-__all__ = ["LOCORegressor", "coverage_level"]
 
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
@@ -63,19 +58,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     """
 
     _regression = True
-    _parameters = (
-        "hidden_sizes",
-        "rule",
-        "learning_rate",
-        "memory",
-        "max_delay",
-        "neighbors",
-        "centroids",
-        "categories",
-        "neuron",
-        "seed",
-        "advanced",
-    )
 
     @explains_parameters
     def __init__(
@@ -94,24 +76,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     ) -> None:
         self._construct(locals())
 
-    def learn_one(self, x: dict[Any, Any] | Ticket, y: float, t: float | None = None) -> None:
-        """Learn one row, or the ticket of one; see `LOCOClassifier.learn_one`.
-
-        Raises
-        ------
-        InputError
-            y is not a finite number of at most 1e30; otherwise as in `LOCOClassifier.learn_one`.
-        """
-        core = self._core
-        if isinstance(x, Ticket):
-            learn_ticket(core, x, y)
-            return
-        if type(x) is not dict:
-            require_mapping(x)
-        value = require_number("y", y)
-        times = core.time_of(t)
-        with core.lock:
-            core.learn_row(x, (), value, times)
+    _parameters = parameter_names(__init__)
 
     def predict_one(
         self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
@@ -228,18 +193,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         )
         return answers, _bounds(answers, radii[:, level])
 
-    def learn_array(
-        self,
-        X: ArrayLike,
-        y: Iterable[float],
-        features: Iterable[Hashable] | None = None,
-        *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
-    ) -> None:
-        """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`."""
-        self._learn_rows(X, y, features, t, sequence, predict_first=False)
-
     def learn_predict_array(
         self,
         X: ArrayLike,
@@ -283,21 +236,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             answers, _ = _sequences.predict(self._core, X, t, features, len(COVERAGES), mode)
             return 0.0 if self._core.state is None else float(answers.mean())
 
-    def _predict_rows(
-        self,
-        X: ArrayLike,
-        features: Iterable[Hashable] | None,
-        t: ArrayLike | None,
-        sequence: Iterable[Hashable] | None,
-        in_stream: bool | None,
-    ) -> tuple[Float64, Float64]:
-        """Return answers (n,) and half widths of intervals (n, coverages)."""
-        core = self._core
-        given = table(X)
-        n = len(given.numbers)
-        with core.lock:
-            times, _ = core.times_of(t, sequence, n)
-            return predict_table(core, given, features, times, len(COVERAGES), in_stream)
+    def _details(self) -> int:
+        return len(COVERAGES)
 
     def _learn_rows(
         self,

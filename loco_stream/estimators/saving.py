@@ -21,8 +21,7 @@ from loco_stream.estimators.pipeline import (
 )
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
-
-__all__ = ["Saveable", "load", "save"]
+from loco_stream.persistence.content import Saved
 
 Saveable: TypeAlias = (
     LOCOClassifier
@@ -103,13 +102,10 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
     return restored(saved, os.fspath(path))
 
 
-def restored(saved: persist.Saved, path: str = "the file") -> Saveable:
+def restored(saved: Saved, path: str = "the file") -> Saveable:
     """Return the model that a file holds, read already.
 
-    Raises
-    ------
-    CheckpointError
-        The file holds no model, or one that cannot be restored.
+    Raises `CheckpointError` if the file holds no model, or one that cannot be restored.
     """
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)
@@ -131,7 +127,7 @@ def _named(model: Any) -> str:
     return name
 
 
-def _model_in(checkpoint: persist.Saved) -> persist.Saved:
+def _model_in(checkpoint: Saved) -> Saved:
     """Return the model in an engine's checkpoint."""
     config = checkpoint.config.get("model")
     prefix = "model/"
@@ -144,4 +140,4 @@ def _model_in(checkpoint: persist.Saved) -> persist.Saved:
         for name, a in checkpoint.arrays.items()
         if name.startswith(prefix)
     }
-    return persist.Saved(config["kind"], config, arrays)
+    return Saved(config["kind"], config, arrays)

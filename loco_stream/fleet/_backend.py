@@ -1,95 +1,36 @@
-"""The interface of what does a fleet's work, and the implementation in this process."""
+"""What does a fleet's work in this process; `RayBackend` does the same with workers."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import wraps
 from threading import RLock
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.fleet._rows import Ahead, Key, KeyRows, Label, Table, Values
+from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
 from loco_stream.fleet._storage import Storage
 from loco_stream.fleet.keyed_model import ModelFactory
-from loco_stream.persistence.content import Plain
-
-__all__ = ["Backend", "KeyReport", "LocalBackend", "Names"]
 
 Names: TypeAlias = Iterable[Hashable] | None
 KeyReport: TypeAlias = dict[str, Any]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-class Backend(Protocol):
-    """Learns rows of many keys."""
 
-    @property
-    def n_repeated(self) -> int:
-        """Rows that arrived again and were not learned twice."""
+def _locked(
+    method: Callable[Concatenate[Shard, P], R],
+) -> Callable[Concatenate[LocalBackend, P], R]:
+    """Return a method of the shard as one of the backend, for one thread at a time."""
 
-    @property
-    def n_refused(self) -> int:
-        """Rows that no model could learn."""
+    @wraps(method)
+    def call(self: LocalBackend, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self._shard, *args, **kwargs)
 
-    @property
-    def notes(self) -> list[str]:
-        """Sentences on faults that did not stop the fleet."""
-
-    def learn(self, batch: Sequence[KeyRows]) -> None:
-        """Take rows to learn in this order; may return before they are learned."""
-
-    def learn_predict(self, batch: Sequence[KeyRows]) -> list[LearnResult]:
-        """Predict, then learn rows."""
-
-    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
-        """Predict rows after all rows taken before have been learned."""
-
-    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
-        """Return what `Fleet.values` does."""
-
-    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
-        """Return what `Fleet.fan` does."""
-
-    def keys(self) -> list[Key]:
-        """Return every key that has a model."""
-
-    def state_sha256(self, key: Key) -> str:
-        """Return the digest of a key's model."""
-
-    def state(self, key: Key) -> bytes:
-        """Return the stored form of a key's model and counters."""
-
-    def report(self, key: Key) -> KeyReport:
-        """Return the report of a key."""
-
-    def counts(self) -> tuple[int, int]:
-        """Return the number of keys that have a model, and of models in memory."""
-
-    def share(self, name: str) -> None:
-        """Replace the shared model by another one from the storage."""
-
-    def decide(self, key: Key, decision: Plain) -> None:
-        """Choose the classes of a key by its own rule; None follows the fleet's rule."""
-
-    def follow(self, decision: Plain) -> None:
-        """Choose the classes of all keys without their own rule by another one."""
-
-    def reset(self, key: Key) -> None:
-        """Let the model of a key start anew."""
-
-    def evict(self, keys: Sequence[Key]) -> int:
-        """Move models from memory to the store; return how many were in memory."""
-
-    def flush(self) -> None:
-        """Wait until all rows are learned and durable."""
-
-    def checkpoint(self) -> None:
-        """Store all models that changed."""
-
-    def rescale(self, workers: int) -> None:
-        """Continue with another number of workers."""
-
-    def close(self, *, store: bool) -> None:
-        """Release the directory; store models, or leave their changes to the logs."""
+    return call
 
 
 class LocalBackend:
@@ -129,20 +70,16 @@ class LocalBackend:
                     self.n_refused += len(rows) - result.n_repeated
             return results
 
-    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
-        """Predict with the shard."""
-        with self._lock:
-            return self._shard.predict(key, X, features)
-
-    def values(self, key: Key, X: Table, features: Sequence[Hashable]) -> Values:
-        """Return what `Fleet.values` does."""
-        with self._lock:
-            return self._shard.values(key, X, features)
-
-    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
-        """Return what `Fleet.fan` does."""
-        with self._lock:
-            return self._shard.fan(key, ahead)
+    predict = _locked(Shard.predict)
+    values = _locked(Shard.values)
+    fan = _locked(Shard.fan)
+    share = _locked(Shard.share)
+    decide = _locked(Shard.decide)
+    follow = _locked(Shard.follow)
+    reset = _locked(Shard.reset)
+    evict = _locked(Shard.evict)
+    flush = _locked(Shard.sync)
+    close = _locked(Shard.close)
 
     def keys(self) -> list[Key]:
         """Return the keys of all groups."""
@@ -171,36 +108,6 @@ class LocalBackend:
             numbers = range(self._options.key_groups)
             return sum(map(self._shard.count, numbers)), self._shard.n_resident
 
-    def share(self, name: str) -> None:
-        """Replace the shared model."""
-        with self._lock:
-            self._shard.share(name)
-
-    def decide(self, key: Key, decision: Plain) -> None:
-        """Choose the classes of a key by its own rule."""
-        with self._lock:
-            self._shard.decide(key, decision)
-
-    def follow(self, decision: Plain) -> None:
-        """Choose the classes of all keys without their own rule by another one."""
-        with self._lock:
-            self._shard.follow(decision)
-
-    def reset(self, key: Key) -> None:
-        """Let the model of a key start anew."""
-        with self._lock:
-            self._shard.reset(key)
-
-    def evict(self, keys: Sequence[Key]) -> int:
-        """Move models from memory to the store; return how many were in memory."""
-        with self._lock:
-            return self._shard.evict(keys)
-
-    def flush(self) -> None:
-        """Sync the logs."""
-        with self._lock:
-            self._shard.sync()
-
     def checkpoint(self) -> None:
         """Store all models that changed; other threads may learn between two groups."""
         with self._lock:
@@ -212,8 +119,3 @@ class LocalBackend:
     def rescale(self, workers: int) -> None:
         """Raise `ConfigError`: there is only this process."""
         raise ConfigError("a fleet in this process has no workers; open it with workers=1 or more")
-
-    def close(self, *, store: bool) -> None:
-        """Release the directory; store models, or leave their changes to the logs."""
-        with self._lock:
-            self._shard.close(store=store)

@@ -31,16 +31,6 @@ from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.persistence.version_2.monitor import monitor_settings
 
-__all__ = [
-    "FleetHome",
-    "Settings",
-    "load_template",
-    "model_factory",
-    "opening",
-    "stored_settings",
-    "stored_share",
-]
-
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 
 _TEMPLATES = " or ".join(estimator.__name__ for estimator in get_args(Template))
@@ -65,17 +55,11 @@ class _Header:
 class FleetHome:
     """What one open fleet was begun with.
 
-    Parameters
-    ----------
-    storage, model, key_groups, monitor, settings
-        See `Fleet`.
+    storage, model, key_groups, monitor, settings: see `Fleet`
 
-    Attributes
-    ----------
-    template
-        The model that the model of a new key starts from.
-    epoch
-        How often the fleet was opened. It distinguishes rows of different runs that come without
+    Its attributes:
+    template: the model that the model of a new key starts from
+    epoch: how often the fleet was opened. It distinguishes rows of different runs that come without
         numbers.
     """
 
@@ -146,10 +130,7 @@ class FleetHome:
     def replace_decision(self, decision: Decision | None) -> Plain:
         """Store another rule; return it as plain values.
 
-        Raises
-        ------
-        ConfigError
-            A label cannot be stored.
+        Raises `ConfigError` if a label cannot be stored.
         """
         plain = (decision or Decision({}, {})).to_plain()
         if json.loads(json.dumps(plain, default=str)) != plain:
@@ -227,10 +208,7 @@ def _decision(header: _Header, template: Template) -> Decision | None:
 def load_shared(storage: Storage, name: str) -> LOCOClassifier:
     """Return a shared model.
 
-    Raises
-    ------
-    CheckpointError
-        The file is missing or damaged.
+    Raises `CheckpointError` if the file is missing or damaged.
     """
     kind, config, arrays = model_of(from_bytes(storage.read_shared(name), name))
     if kind != LOCOClassifier.__name__:
@@ -256,10 +234,7 @@ def stored_share(location: Location) -> str:
 def opening(location: Location) -> tuple[int, TaskMonitor | None]:
     """Return the number of key groups, and the monitor that the fleet was last opened with.
 
-    Raises
-    ------
-    ConfigError
-        There is no fleet.
+    Raises `ConfigError` if there is no fleet.
     """
     header = _read(open_storage(location))
     if header is None:

@@ -22,8 +22,6 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["BASE", "FENCE", "RELEASE", "Entry", "FencedError", "Journal"]
-
 BASE = "base"
 FENCE = "fence"
 RELEASE = "release"
@@ -38,20 +36,12 @@ class FencedError(CheckpointError):
 class Entry:
     """One object of a journal.
 
-    Attributes
-    ----------
-    slot
-        Its number.
-    kind
-        ``"fence"``, ``"release"``, ``"base"``, or a kind of the user of the journal.
-    owner
-        Name of the process that wrote it, in leases.
-    writer
-        Unique name of the `Journal` that wrote it.
-    payload
-        Content.
-    fences
-        In a base: numbers of the fences before it.
+    slot: its number
+    kind: ``"fence"``, ``"release"``, ``"base"``, or a kind of the user of the journal
+    owner: name of the process that wrote it, in leases
+    writer: unique name of the `Journal` that wrote it
+    payload: content
+    fences: in a base: numbers of the fences before it
     """
 
     slot: int
@@ -65,14 +55,9 @@ class Entry:
 class Journal:
     """Takes over, reads and extends a journal.
 
-    Parameters
-    ----------
-    store
-        Where the objects are.
-    prefix
-        Names of the objects are this prefix and a number of 16 digits.
-    owner
-        Name of this process, in leases.
+    store: where the objects are
+    prefix: names of the objects are this prefix and a number of 16 digits
+    owner: name of this process, in leases
     """
 
     def __init__(self, store: ObjectStore, prefix: str, owner: str) -> None:
@@ -109,11 +94,9 @@ class Journal:
     def take(self, check: Callable[[], None] | None = None) -> list[Entry]:
         """Fence all earlier writers; return the newest base, if any, and the entries after it.
 
-        Parameters
-        ----------
-        check
-            Raises an error if this process must not take the journal. It is called again whenever
-            another process has added an entry meanwhile, so that a pause after it does no harm.
+        `check`: raises an error if this process must not take the journal. It is called again
+        whenever another process has added an entry meanwhile, so that a pause after it does no
+        harm.
         """
         while True:
             slots = self._slots()
@@ -147,12 +130,8 @@ class Journal:
         After any other error than `FencedError` the entry is kept and added by `flush` or before
         the next entry.
 
-        Raises
-        ------
-        FencedError
-            Another process took the journal over; nothing was added.
-        CheckpointError
-            The store cannot be reached.
+        Raises `FencedError` if another process took the journal over; nothing was added. Raises
+        `CheckpointError` if the store cannot be reached.
         """
         self._append([kind, self._owner, self._writer, payload])
 

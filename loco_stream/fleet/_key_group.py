@@ -14,32 +14,19 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
 from loco_stream.fleet._rows import Key, KeyRows
 
-__all__ = ["KeyGroup"]
-
 
 class KeyGroup:
     """One directory, which one process at a time works in.
 
-    Parameters
-    ----------
-    path
-        The directory; it is created if absent.
-    number
-        Number of the group.
+    Raises `ConfigError` if another process works in the directory. Raises `CheckpointError` if its
+    files are damaged.
 
-    Attributes
-    ----------
-    commit
-        Number of the last commit in the log.
-    rows_since
-        Rows logged since the last checkpoint.
+    path: the directory; it is created if absent
+    number: number of the group
 
-    Raises
-    ------
-    ConfigError
-        Another process works in the directory.
-    CheckpointError
-        Its files are damaged.
+    Its attributes:
+    commit: number of the last commit in the log
+    rows_since: rows logged since the last checkpoint
     """
 
     def __init__(self, path: Path, number: int = 0) -> None:
@@ -79,10 +66,7 @@ class KeyGroup:
     def append(self, rows: int, payload: bytes) -> None:
         """Log rows before they are learned.
 
-        Raises
-        ------
-        CheckpointError
-            The log cannot be written; the rows must not be learned.
+        Raises `CheckpointError` if the log cannot be written; the rows must not be learned.
         """
         try:
             self._log.append(self.commit + 1, payload)
@@ -94,10 +78,7 @@ class KeyGroup:
     def sync(self) -> None:
         """Make everything appended durable.
 
-        Raises
-        ------
-        CheckpointError
-            The log cannot be written, or the directory is gone.
+        Raises `CheckpointError` if the log cannot be written, or the directory is gone.
         """
         try:
             self._folder.check()

@@ -33,8 +33,6 @@ from loco_stream.persistence.content import State
 from loco_stream.persistence.format import encode_plain
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample, Source
 
-__all__ = ["KeyRouter", "check_feature"]
-
 _Names: TypeAlias = tuple[Hashable, ...] | None
 _Inputs: TypeAlias = Matrix | Mapping[Any, Any]
 # inputs, label, epoch and seq, what the prediction repeats, and the time that its model gets
@@ -77,32 +75,19 @@ class KeyRouter:
 
     The key's feature is removed from the rows, so that it is no input of the models.
 
-    Parameters
-    ----------
-    feature
-        The feature that holds the key.
-    capacity
-        Rows that may wait for a label; the oldest expire when there are more.
-    max_age
-        Seconds that a row waits.
-    labelled
-        False lets no row wait: models learn without labels.
-    is_series
-        Whether the labels of a key are the values of a series. A row without a label is then a
-        missing value and does not wait, and rows keep their times.
-    text_columns
-        Takes texts that cannot be categories out of the rows of all keys; by default none.
+    feature: the feature that holds the key
+    capacity: rows that may wait for a label; the oldest expire when there are more
+    max_age: seconds that a row waits
+    labelled: False lets no row wait: models learn without labels
+    is_series: whether the labels of a key are the values of a series. A row without a label is then
+        a missing value and does not wait, and rows keep their times.
+    text_columns: takes texts that cannot be categories out of the rows of all keys; by default none
 
-    Attributes
-    ----------
-    n_without_key
-        Rows without a key.
-    n_orphaned
-        Labels by number without a pending row.
-    n_expired
-        Rows whose label did not arrive in time.
-    ids
-        Ids of rows that wait or were used, and labels that came before their row.
+    Its attributes:
+    n_without_key: rows without a key
+    n_orphaned: labels by number without a pending row
+    n_expired: rows whose label did not arrive in time
+    ids: ids of rows that wait or were used, and labels that came before their row
     """
 
     def __init__(
@@ -138,10 +123,7 @@ class KeyRouter:
         Consecutive rows of a key form one part if they share source, columns and kind. Prediction
         requests are ignored.
 
-        Raises
-        ------
-        SourceError
-            See `keys`.
+        Raises `SourceError` as `keys` does.
         """
         parts = _Parts()
         for event in events:
@@ -157,10 +139,7 @@ class KeyRouter:
     ) -> tuple[list[Key | None], Matrix, tuple[Hashable, ...]]:
         """Return the key of each row of an array, the array without it, and its column names.
 
-        Raises
-        ------
-        SourceError
-            No row so far had the feature, so its name is probably misspelled.
+        Raises `SourceError` if no row so far had the feature, so its name is probably misspelled.
         """
         if self._feature not in features and self._known:
             return [None] * len(X), X, tuple(features)
@@ -379,10 +358,7 @@ class _Parts:
 def check_feature(key: str, source: Source) -> None:
     """Check that the rows of a source have the feature that holds the key.
 
-    Raises
-    ------
-    SourceError
-        Every row has the same features, and none is `key`.
+    Raises `SourceError` if every row has the same features, and none is `key`.
     """
     features = None if source.schema is None else source.schema.features
     if features is not None and key not in features:

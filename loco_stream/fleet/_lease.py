@@ -11,8 +11,6 @@ import threading
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._object_store import ObjectStore
 
-__all__ = ["Lease"]
-
 _FOLDER = "leases"
 _OLD = 3600.0  # seconds
 
@@ -20,14 +18,9 @@ _OLD = 3600.0  # seconds
 class Lease:
     """The lease of this process, renewed in a thread, and a look at those of others.
 
-    Parameters
-    ----------
-    store
-        Where the leases are.
-    owner
-        Name of this process.
-    seconds
-        Seconds after the last renewal at which the lease of this process is over.
+    store: where the leases are
+    owner: name of this process
+    seconds: seconds after the last renewal at which the lease of this process is over
     """
 
     def __init__(self, store: ObjectStore, owner: str, seconds: float) -> None:

@@ -20,26 +20,18 @@ from loco_stream.fleet._rows import Table
 from loco_stream.fleet.sharing import Mixture, SharedModel, chosen, probas
 from loco_stream.stream import Block
 
-__all__ = ["MixtureAdapter"]
-
 
 class MixtureAdapter(ModelAdapter):
     """Predicts with the mixture of a key's own model and the shared one.
 
-    Parameters
-    ----------
-    model
-        The key's own model.
-    shared
-        The model that all keys share.
+    model: the key's own model
+    shared: the model that all keys share
 
-    Attributes
-    ----------
-    mixture
-        The weights. The label of a row adapts them before the row is learned. A label that comes
-        late compares what both models predict at that time.
-    decision
-        The rule that chooses a class from the probabilities; None chooses the most probable one.
+    Its attributes:
+    mixture: the weights. The label of a row adapts them before the row is learned. A label that
+        comes late compares what both models predict at that time.
+    decision: the rule that chooses a class from the probabilities; None chooses the most probable
+        one
     """
 
     decision: Decision | None = None

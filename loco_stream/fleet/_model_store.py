@@ -15,8 +15,6 @@ from loco_stream.errors import CheckpointError
 from loco_stream.fleet._rows import Key
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["ModelStore"]
-
 # The names of tables and columns are part of the file format. The index lists the keys without a
 # look at the models, which take a hundred kilobytes each.
 _TABLES = """
@@ -35,15 +33,9 @@ INSERT OR IGNORE INTO place VALUES (1, 0);
 class ModelStore:
     """The models of one key group, each as bytes.
 
-    Parameters
-    ----------
-    path
-        The file; it is created if absent.
+    Raises `CheckpointError` if the file cannot be opened or is damaged.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be opened or is damaged.
+    `path`: the file; it is created if absent.
     """
 
     def __init__(self, path: Path) -> None:

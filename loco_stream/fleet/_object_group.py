@@ -15,8 +15,6 @@ from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["ObjectGroup", "group_journal"]
-
 _ROWS = "rows"
 _REFUSED = "refused"
 _SEGMENT_BYTES = 16 << 20
@@ -39,16 +37,10 @@ class ObjectGroup:
     is. This entry makes the checkpoint valid: a process that was fenced off leaves nothing behind
     but unused objects.
 
-    Parameters
-    ----------
-    store
-        Where the objects are.
-    number
-        Number of the group.
-    owner
-        Name of this process in leases.
-    check
-        Raises an error if this process must not take the group over.
+    store: where the objects are
+    number: number of the group
+    owner: name of this process in leases
+    check: raises an error if this process must not take the group over
     """
 
     def __init__(
@@ -110,12 +102,8 @@ class ObjectGroup:
     def sync(self) -> None:
         """Make everything appended durable.
 
-        Raises
-        ------
-        FencedError
-            Another process took the group over.
-        CheckpointError
-            The store cannot be reached; the next call tries again.
+        Raises `FencedError` if another process took the group over. Raises `CheckpointError` if the
+        store cannot be reached; the next call tries again.
         """
         payload = encode_plain(self._buffer) if self._buffer else None
         self._buffer = []  # from here on the journal keeps it, also after an error

@@ -15,8 +15,6 @@ from loco_stream.fleet._object_group import ObjectGroup, group_journal
 from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["ObjectStorage"]
-
 _TEMPLATE = "template.loco"
 _SLACK = 3.0  # seconds; the store's clock shows whole seconds
 _POLL = 0.3  # seconds
@@ -28,21 +26,13 @@ class ObjectStorage:
     The store must create an object only if its name is free (``If-None-Match: *``), and list an
     object as soon as it is created. Amazon S3, Google Cloud Storage and Azure Blob Storage do.
 
-    Parameters
-    ----------
-    location
-        URL of the prefix. Credentials and the endpoint are those of the environment, for example
-        ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
-    owner
-        Name of this process in leases; None takes a new one. A worker that is started again has the
-        name of the worker before it, and so does not wait for that one's lease.
-    lease
-        Seconds after which a process that does not renew its lease counts as dead.
+    Raises `ConfigError` if `location` names no object store.
 
-    Raises
-    ------
-    ConfigError
-        `location` names no object store.
+    location: URL of the prefix. Credentials and the endpoint are those of the environment, for
+        example ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``.
+    owner: name of this process in leases; None takes a new one. A worker that is started again has
+        the name of the worker before it, and so does not wait for that one's lease.
+    lease: seconds after which a process that does not renew its lease counts as dead
     """
 
     def __init__(self, location: str, owner: str | None = None, lease: float = 10.0) -> None:
@@ -139,12 +129,8 @@ class ObjectStorage:
     def open_group(self, number: int) -> ObjectGroup:
         """Take a group over, unless the lease of the process before is live.
 
-        Raises
-        ------
-        FencedError
-            Another process took the whole fleet over, while this one was paused.
-        ConfigError
-            Another process works on the group.
+        Raises `FencedError` if another process took the whole fleet over, while this one was
+        paused. Raises `ConfigError` if another process works on the group.
         """
         self._lease.start()
         group = ObjectGroup(self._store, number, self._owner, partial(self._check_group, number))

@@ -20,8 +20,6 @@ except ImportError as error:
         "a fleet in an object store needs obstore: pip install 'loco-stream[objects]'"
     ) from error
 
-__all__ = ["ObjectStore"]
-
 T = TypeVar("T")
 _Store: TypeAlias = Any  # a store of obstore
 _Missing = (exceptions.NotFoundError, FileNotFoundError)
@@ -34,12 +32,8 @@ class ObjectStore:
     A lost connection leaves open whether an object was written. obstore then gives up where the
     write depends on a condition; here it is repeated, since each object has one possible content.
 
-    Parameters
-    ----------
-    store
-        Of obstore.
-    patience
-        Seconds for which an operation is repeated while the store cannot be reached.
+    store: of obstore
+    patience: seconds for which an operation is repeated while the store cannot be reached
     """
 
     def __init__(self, store: _Store, patience: float = 60.0) -> None:
@@ -50,10 +44,7 @@ class ObjectStore:
     def open(cls, url: str) -> ObjectStore:
         """Return the store at a URL.
 
-        Raises
-        ------
-        ConfigError
-            `url` names no object store.
+        Raises `ConfigError` if `url` names no object store.
         """
         retries: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
         try:
@@ -135,10 +126,7 @@ class ObjectStore:
     def _repeat(self, what: str, operation: Callable[[], T]) -> T:
         """Run an operation until it succeeds or `patience` is over.
 
-        Raises
-        ------
-        CheckpointError
-            The store cannot be reached, or refuses access.
+        Raises `CheckpointError` if the store cannot be reached, or refuses access.
         """
         deadline = time.monotonic() + self.patience
         wait = 0.05

@@ -26,8 +26,6 @@ from loco_stream.fleet._storage import Storage
 from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["RayBackend", "connect"]
-
 # messages in flight per worker: they keep it busy while the driver waits for another worker
 _IN_FLIGHT = 4
 # messages from which on a worker counts as busy; blocks are then joined, because a call costs more
@@ -277,17 +275,10 @@ class _WorkerHandle:
 class RayBackend:
     """Workers on Ray.
 
-    Parameters
-    ----------
-    storage, options
-        See `Shard`.
-    workers, block_rows, address
-        See `Fleet`.
+    Raises `ConfigError` if ray is not installed, or there is no cluster at the address.
 
-    Raises
-    ------
-    ConfigError
-        Ray is not installed, or there is no cluster at the address.
+    storage, options: see `Shard`
+    workers, block_rows, address: see `Fleet`
     """
 
     def __init__(

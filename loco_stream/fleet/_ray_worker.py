@@ -16,18 +16,13 @@ from loco_stream.fleet._shard import Shard, ShardOptions
 from loco_stream.fleet._storage import open_storage
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = ["RayWorker"]
-
 
 class RayWorker:
     """A Ray actor; its methods take and return encoded plain values.
 
-    Parameters
-    ----------
-    storage
-        Arguments of `open_storage`. A directory must be on a file system that the worker can reach.
-    options
-        Bounds of the shard.
+    storage: arguments of `open_storage`. A directory must be on a file system that the worker can
+        reach.
+    options: bounds of the shard
     """
 
     def __init__(self, storage: Mapping[str, Any], options: ShardOptions) -> None:
@@ -45,19 +40,12 @@ class RayWorker:
         A message after a gap is not learned, because rows in the gap would then count as repeated.
         The return value is empty in this case.
 
-        Parameters
-        ----------
-        number
-            Number of the message; messages are numbered from 1.
-        payloads
-            The encoded rows.
-        predicts
-            Whether to return all results; else only those with repeated or refused rows are
-            returned.
-        sync
-            Whether to make everything durable.
-        anew
-            Whether the messages before this one are durable, so that there is no gap.
+        number: number of the message; messages are numbered from 1
+        payloads: the encoded rows
+        predicts: whether to return all results; else only those with repeated or refused rows are
+            returned
+        sync: whether to make everything durable
+        anew: whether the messages before this one are durable, so that there is no gap
         """
         if number != self._newest + 1 and not anew:
             return b""

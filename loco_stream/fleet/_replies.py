@@ -16,29 +16,19 @@ from loco_stream.fleet._rows import Key, Matrix, Outputs
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.stream import Block, Event, PredictRequest
 
-__all__ = ["Replies"]
-
 _Reply: TypeAlias = tuple[Matrix, Outputs]  # values of each row, and the classes of the columns
 
 
 class Replies:
     """Replies to requests, and to blocks whose sender wants the predictions of their rows.
 
-    Parameters
-    ----------
-    fleet
-        The models.
-    router
-        Finds the keys of rows.
-    reply
-        Called with an event, values and classes.
+    fleet: the models
+    router: finds the keys of rows
+    reply: called with an event, values and classes
 
-    Attributes
-    ----------
-    n_asked
-        Rows of prediction requests.
-    n_without_key
-        Those of them without a key.
+    Its attributes:
+    n_asked: rows of prediction requests
+    n_without_key: those of them without a key
     """
 
     def __init__(

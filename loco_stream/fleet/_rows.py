@@ -21,35 +21,6 @@ from loco_stream.numbers import plain
 from loco_stream.persistence.content import Plain
 from loco_stream.persistence.format import decode_plain, encode_plain
 
-__all__ = [
-    "DECIDE",
-    "LABELS",
-    "LEARN",
-    "OBSERVE",
-    "RESET",
-    "Ahead",
-    "Key",
-    "KeyRows",
-    "Label",
-    "LabelsLike",
-    "Matrix",
-    "Outputs",
-    "RowInfo",
-    "Table",
-    "TableLike",
-    "TimesLike",
-    "Values",
-    "as_range",
-    "check_key",
-    "decision_entry",
-    "group_of",
-    "make_rows",
-    "read_rows",
-    "read_targets",
-    "read_times",
-    "reset_of",
-]
-
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
 Matrix: TypeAlias = NDArray[Any]
@@ -79,10 +50,7 @@ _DIRECT = frozenset({str, float, bool})  # MessagePack holds all of them; an int
 def check_key(key: object) -> Key:
     """Return a key as a plain value.
 
-    Raises
-    ------
-    InputError
-        The key is neither a text nor an integer of 64 bits.
+    Raises `InputError` if the key is neither a text nor an integer of 64 bits.
     """
     key = key if type(key) is str else plain(key)
     if isinstance(key, str) and (
@@ -119,33 +87,23 @@ class RowInfo(NamedTuple):
 class KeyRows:
     """Rows of one key, in order.
 
-    Attributes
-    ----------
-    key
-        The key.
-    X
-        (n, n_features) float32 or float64, object if it holds texts, or n rows by name.
-    y
-        n labels, dicts of several targets; empty for OBSERVE. For LABELS, the labels, None where a
+    key: the key
+    X: (n, n_features) float32 or float64, object if it holds texts, or n rows by name
+    y: n labels, dicts of several targets; empty for OBSERVE. For LABELS, the labels, None where a
         label will not arrive.
-    features
-        Names of the columns; None for the model's slots in order.
-    source, epoch, seq
-        Who sent the rows, in which of its runs, and the ascending numbers of the rows: a range, or
-        (n,) int64 if some are left out. For LABELS, the numbers of the rows that the labels belong
-        to. Where the rows are of several runs, `epoch` is (n,) uint64 and ascends, and the numbers
-        ascend in each run.
-    content
-        The bytes that the rows were decoded from.
-    times
-        (n,) times of the rows, NaN where unknown; None if no time is known, or the model gets none.
-    kind
-        LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
+    features: names of the columns; None for the model's slots in order
+    source, epoch, seq: who sent the rows, in which of its runs, and the ascending numbers of the
+        rows: a range, or (n,) int64 if some are left out. For LABELS, the numbers of the rows that
+        the labels belong to. Where the rows are of several runs, `epoch` is (n,) uint64 and
+        ascends, and the numbers ascend in each run.
+    content: the bytes that the rows were decoded from
+    times: (n,) times of the rows, NaN where unknown; None if no time is known, or the model gets
+        none
+    kind: LEARN; OBSERVE for rows whose labels arrive later; LABELS for such labels, with an `X`
         without columns; RESET for no rows, where the model of the key starts anew; DECIDE for no
-        rows, where the key predicts by another rule from there on, which is the only value of `y`.
-    infos
-        What the predictions of the n rows repeat; None if that is nothing. Neither logged nor sent
-        to workers.
+        rows, where the key predicts by another rule from there on, which is the only value of `y`
+    infos: what the predictions of the n rows repeat; None if that is nothing. Neither logged nor
+        sent to workers.
     """
 
     key: Key
@@ -187,10 +145,8 @@ class KeyRows:
         Only fields that may hold values of several types are converted value by value, because that
         takes longer than all the rest.
 
-        Raises
-        ------
-        CheckpointError
-            A value cannot be stored, for example a text that is not valid Unicode.
+        Raises `CheckpointError` if a value cannot be stored, for example a text that is not valid
+        Unicode.
         """
         if self.content is not None:
             return self.content
@@ -235,10 +191,7 @@ class KeyRows:
     def decode(cls, content: bytes) -> KeyRows:
         """Return the rows that `encode` made bytes of.
 
-        Raises
-        ------
-        CheckpointError
-            The bytes are damaged.
+        Raises `CheckpointError` if the bytes are damaged.
         """
         key, data, shape, y, packed, features, source, epoch, seq, *rest = decode_plain(content)
         X = data if shape is None else _matrix(data, *shape)
@@ -274,10 +227,7 @@ def make_rows(
 ) -> KeyRows:
     """Return checked rows; what depends on the key's model is checked later.
 
-    Raises
-    ------
-    InputError
-        An argument is invalid; nothing was learned.
+    Raises `InputError` if an argument is invalid; nothing was learned.
     """
     key = check_key(key)
     table, names = read_rows(X, features)
@@ -294,10 +244,8 @@ def read_rows(
     Rows by name are a list, and anything else is a matrix, of objects if it holds texts. Names are
     None for rows by name, and where neither `features` nor a frame has any.
 
-    Raises
-    ------
-    InputError
-        X cannot be read as rows, or the number of names differs from the number of columns.
+    Raises `InputError` if X cannot be read as rows, or the number of names differs from the number
+    of columns.
     """
     if isinstance(X, Mapping):
         return [X], None
@@ -325,10 +273,8 @@ def _objects(X: TableLike, given: ColumnTable) -> Matrix:
 def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict[Hashable, float]]:
     """Return labels of several targets as dicts without the missing values.
 
-    Raises
-    ------
-    InputError
-        A label has no value or one that is no number, or the names do not fit the columns.
+    Raises `InputError` if a label has no value or one that is no number, or the names do not fit
+    the columns.
 
     Examples
     --------
@@ -349,10 +295,7 @@ def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict
 def read_times(t: TimesLike, n: int) -> NDArray[np.float64] | None:
     """Return the times of `n` rows as numbers, NaN where missing; None if there is none.
 
-    Raises
-    ------
-    InputError
-        A time is no number, or there is not one per row.
+    Raises `InputError` if a time is no number, or there is not one per row.
     """
     if t is None:
         return None

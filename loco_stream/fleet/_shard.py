@@ -32,8 +32,6 @@ from loco_stream.fleet.keyed_model import KeyedForecaster, KeyedModel, ModelFact
 from loco_stream.persistence.content import Plain
 from loco_stream.records import Record
 
-__all__ = ["LearnResult", "Shard", "ShardOptions", "parse_sync"]
-
 _CHECKPOINT_SECONDS = 60.0
 _LOCK_TIMEOUT = 30.0  # seconds until the previous owner of a group has released its lock
 
@@ -55,19 +53,12 @@ class ShardOptions:
 class LearnResult:
     """What became of some rows of a key.
 
-    Attributes
-    ----------
-    outputs
-        The prediction of each row before it was learned. For late labels, a list that holds the
-        prediction made when the row arrived, or None if no such row is pending.
-    n_repeated
-        Rows that had been learned before, or late labels without a pending row.
-    refusal
-        Why the other rows were refused; None if they were learned.
-    records
-        Records of drifts and tasks that the rows caused, if the key has a monitor.
-    steps
-        What the rows add to the scores by step ahead; empty unless the model is a forecaster.
+    outputs: the prediction of each row before it was learned. For late labels, a list that holds
+        the prediction made when the row arrived, or None if no such row is pending.
+    n_repeated: rows that had been learned before, or late labels without a pending row
+    refusal: why the other rows were refused; None if they were learned
+    records: records of drifts and tasks that the rows caused, if the key has a monitor
+    steps: what the rows add to the scores by step ahead; empty unless the model is a forecaster
     """
 
     outputs: Outputs
@@ -80,14 +71,9 @@ class LearnResult:
 class Shard:
     """Learns rows of many keys, exactly once each, and stores their models.
 
-    Parameters
-    ----------
-    storage
-        Storage of the fleet, which holds the groups.
-    factory
-        Makes the models of keys.
-    options
-        Bounds.
+    storage: storage of the fleet, which holds the groups
+    factory: makes the models of keys
+    options: bounds
     """
 
     def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:
@@ -110,10 +96,8 @@ class Shard:
     def learn(self, batch: Iterable[KeyRows], predicts: bool) -> list[LearnResult]:
         """Learn rows once each; rows that were learned before are only predicted.
 
-        Raises
-        ------
-        CheckpointError
-            The log cannot be written: the current rows and all after them were not learned.
+        Raises `CheckpointError` if the log cannot be written: the current rows and all after them
+        were not learned.
         """
         now = time.monotonic()
         results = [self._learn(rows, predicts, now) for rows in batch]
@@ -142,10 +126,7 @@ class Shard:
     def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         """Return what `Fleet.fan` does.
 
-        Raises
-        ------
-        InputError
-            The key has no model, or an argument is out of its range.
+        Raises `InputError` if the key has no model, or an argument is out of its range.
         """
         keyed = self.find(key)
         assert isinstance(keyed, KeyedForecaster)
@@ -159,10 +140,7 @@ class Shard:
     def decide(self, key: Key, decision: Plain) -> None:
         """Choose the classes of a key by its own rule, durably; None follows the fleet's rule.
 
-        Raises
-        ------
-        InputError
-            The key has no model.
+        Raises `InputError` if the key has no model.
         """
         keyed = self.find(key)
         entry = decision_entry(key, decision)
@@ -185,10 +163,7 @@ class Shard:
     def reset(self, key: Key) -> None:
         """Let the model of a key start anew, durably; rows that it has learned stay repeated.
 
-        Raises
-        ------
-        InputError
-            The key has no model.
+        Raises `InputError` if the key has no model.
         """
         keyed = self.find(key)
         self._log(keyed, reset_of(key))
@@ -205,10 +180,7 @@ class Shard:
     def find(self, key: Key) -> KeyedModel:
         """Return the model of a key.
 
-        Raises
-        ------
-        InputError
-            The key has no model.
+        Raises `InputError` if the key has no model.
         """
         keyed = self._locate(key)[1]
         if keyed is None:
@@ -449,10 +421,7 @@ def _open_group(storage: Storage, number: int) -> Group:
 def parse_sync(durability: str) -> float:
     """Return the seconds between syncs of the logs.
 
-    Raises
-    ------
-    ConfigError
-        The mode is unknown or "off".
+    Raises `ConfigError` if the mode is unknown or "off".
     """
     from loco_stream.engine.wal import parse_durability
 

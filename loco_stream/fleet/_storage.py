@@ -6,18 +6,18 @@ The interface, and the implementation in a directory.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream._text import reason_of
 from loco_stream.engine.checkpoint import CheckpointFolder
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._key_group import KeyGroup
-from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.persistence.files import atomic_write
 
-__all__ = ["DirectoryStorage", "Group", "Location", "Storage", "open_storage"]
+if TYPE_CHECKING:
+    from loco_stream.fleet._object_group import ObjectGroup
+    from loco_stream.fleet._object_storage import ObjectStorage
 
 Location: TypeAlias = str | os.PathLike[str]
 
@@ -26,120 +26,15 @@ _TEMPLATE = "template.loco"
 _POSITION = "position"
 
 
-class Group(Protocol):
-    """The stored models and the log of one key group; see `KeyGroup`."""
+Group: TypeAlias = "KeyGroup | ObjectGroup"
+"""The stored models and the log of one key group."""
 
-    number: int
-    commit: int
-    rows_since: int
-    saved_at: float
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences on what `replay` passed over."""
-
-    def replay(self) -> Iterator[KeyRows]:
-        """Yield the rows logged after the last checkpoint."""
-
-    def set_aside(self, rows: KeyRows, error: Exception) -> str:
-        """Keep the rows appended or replayed last apart; return a sentence about it."""
-
-    def append(self, rows: int, payload: bytes) -> None:
-        """Log rows before they are learned."""
-
-    def sync(self) -> None:
-        """Make everything appended durable."""
-
-    def get(self, key: Key) -> bytes | None:
-        """Return an evicted model; None if there is none."""
-
-    def put(self, key: Key, state: bytes) -> None:
-        """Store an evicted model."""
-
-    def keys(self) -> Iterator[Key]:
-        """Yield the keys of the evicted models."""
-
-    def count(self) -> int:
-        """Return the number of evicted models."""
-
-    def checkpoint(self, models: Iterable[tuple[Key, bytes]]) -> None:
-        """Store the models that changed, and drop the log before them."""
-
-    def close(self) -> None:
-        """Sync the log and release the group."""
-
-
-class Storage(Protocol):
-    """The storage of one fleet.
-
-    Attributes
-    ----------
-    location
-        What `open_storage` opens it with.
-    """
-
-    location: str
-
-    def lock(self) -> None:
-        """Become the only fleet that works here; raises `ConfigError` if there is another."""
-
-    def release(self) -> None:
-        """Let another fleet work here."""
-
-    def read_header(self) -> bytes | None:
-        """Return the settings of the fleet; None if there is no fleet."""
-
-    def write_header(self, content: bytes) -> None:
-        """Replace the settings."""
-
-    def read_template(self) -> bytes:
-        """Return the file of the model that new keys start from."""
-
-    def write_template(self, content: bytes) -> None:
-        """Store the file of the model that new keys start from."""
-
-    def read_position(self) -> bytes | None:
-        """Return the position of the source; None if there is none."""
-
-    def write_position(self, content: bytes) -> None:
-        """Replace the position, durably."""
-
-    def read_shared(self, name: str) -> bytes:
-        """Return the file of a shared model."""
-
-    def write_shared(self, name: str, content: bytes) -> None:
-        """Store the file of a shared model under a new name."""
-
-    def delete_shared(self, name: str) -> None:
-        """Delete the file of a shared model that is no longer used."""
-
-    def has_group(self, number: int) -> bool:
-        """Whether a group was ever opened."""
-
-    def list_groups(self) -> list[int]:
-        """Return the numbers of the groups that could be lost one by one; none elsewhere."""
-
-    def open_group(self, number: int) -> Group:
-        """Open a group; raises `ConfigError` while another process works on it."""
-
-    def worker(self, name: str) -> dict[str, Any]:
-        """Return the arguments of `open_storage` for a worker of this fleet."""
-
-    def is_alive(self, name: str) -> bool:
-        """Whether a worker of this fleet has renewed its lease; True where there are no leases."""
-
-    def close(self) -> None:
-        """End renewing leases, in a worker."""
+Storage: TypeAlias = "DirectoryStorage | ObjectStorage"
+"""The storage of one fleet."""
 
 
 class DirectoryStorage:
-    """A directory, with locks against a second process.
-
-    Parameters
-    ----------
-    path
-        The directory.
-    """
+    """A directory, with locks against a second process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -241,15 +136,11 @@ class DirectoryStorage:
 def open_storage(location: Location, owner: str | None = None, lease: float = 10.0) -> Storage:
     """Return the storage at a location; nothing is written yet.
 
-    Parameters
-    ----------
-    location
-        A directory, or the URL of an object store: ``s3://BUCKET/PREFIX``, ``gs://...``,
-        ``az://...``.
-    owner
-        Name of the process in leases; None takes a new one.
-    lease
-        Seconds after which an object store counts a process that does not renew its lease as dead.
+    location: a directory, or the URL of an object store: ``s3://BUCKET/PREFIX``, ``gs://...``,
+        ``az://...``
+    owner: name of the process in leases; None takes a new one
+    lease: seconds after which an object store counts a process that does not renew its lease as
+        dead
     """
     if "://" not in str(location):
         return DirectoryStorage(Path(location))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.saving import save
-from loco_stream.fleet._backend import Backend, KeyReport, LocalBackend
+from loco_stream.fleet._backend import KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
 from loco_stream.fleet._rows import (
     Ahead,
@@ -43,7 +43,8 @@ from loco_stream.fleet.sharing import PRIOR, START, PoolSchedule, pool
 from loco_stream.monitor import TaskMonitor
 from loco_stream.numbers import plain, to_number
 
-__all__ = ["Fleet"]
+if TYPE_CHECKING:
+    from loco_stream.fleet._ray_backend import RayBackend
 
 _POOLED_KEYS = 200
 _NO_KEY = "\0"  # stands for a question without a key: no device has this name
@@ -165,7 +166,7 @@ class Fleet:
         self._is_series = self.task == FORECASTING
         self._schedule = PoolSchedule(share_every, share_seconds, bounded=share == START)
         self._next_seq = 0
-        self._backend: Backend
+        self._backend: LocalBackend | RayBackend
         try:
             if workers:
                 from loco_stream.fleet._ray_backend import RayBackend

@@ -53,8 +53,6 @@ from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.records import Record, of_alarm
 from loco_stream.stream import Block
 
-__all__ = ["KeyedForecaster", "KeyedModel", "ModelFactory", "Template"]
-
 Template: TypeAlias = (
     LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | LOCOForecaster
 )
@@ -72,17 +70,11 @@ _CERTAIN = frozenset({str, int, bool})  # any value of these types is a class
 class ModelFactory:
     """Makes the models of new keys, and restores those of known ones, from one template.
 
-    Parameters
-    ----------
-    template
-        Each key starts with a copy of it, or of the shared model where `share` is "start".
-    watch
-        Settings of each key's `TaskMonitor`; None watches nothing.
-    shared
-        The model that all keys share; None shares nothing.
-    decision
-        The rule by which classes are chosen for keys without their own; None chooses the most
-        probable one.
+    template: each key starts with a copy of it, or of the shared model where `share` is "start"
+    watch: settings of each key's `TaskMonitor`; None watches nothing
+    shared: the model that all keys share; None shares nothing
+    decision: the rule by which classes are chosen for keys without their own; None chooses the most
+        probable one
     """
 
     def __init__(
@@ -203,39 +195,22 @@ class KeyedModel:
     The estimator is made when something is asked of it. The first row of a key alone does not: keys
     that come once, as invented ones do, then take neither its time nor its memory.
 
-    Parameters
-    ----------
-    make
-        Returns the estimator.
-    problem
-        What it learns, from `task_of`.
-    watch
-        Settings of its `TaskMonitor`; None measures and watches nothing.
-    seen
-        Of a model that starts anew: epoch and number of the newest row of each source.
-    shared
-        The model that all keys share; None shares nothing.
+    make: returns the estimator
+    problem: what it learns, from `task_of`
+    watch: settings of its `TaskMonitor`; None measures and watches nothing
+    seen: of a model that starts anew: epoch and number of the newest row of each source
+    shared: the model that all keys share; None shares nothing
 
-    Attributes
-    ----------
-    seen
-        Epoch and number of the newest row of each source.
-    start
-        Name of the shared model that it began as; None if it began with the template.
-    changed
-        Whether it differs from the group's checkpoint.
-    group
-        Number of its key group.
-    is_stored
-        Whether the group stores an earlier state of it.
-    alarms
-        Records of the drifts and returns of tasks in the rows learned last.
-    has_own_decision
-        Whether the key has its own rule by which classes are chosen.
-    steps
-        Of a forecaster: what the rows learned last add to the `HorizonScores.totals`; else empty.
-    may_wait
-        Whether nothing can be predicted for the first row, so that it may wait to be learned.
+    Its attributes:
+    seen: epoch and number of the newest row of each source
+    start: name of the shared model that it began as; None if it began with the template
+    changed: whether it differs from the group's checkpoint
+    group: number of its key group
+    is_stored: whether the group stores an earlier state of it
+    alarms: records of the drifts and returns of tasks in the rows learned last
+    has_own_decision: whether the key has its own rule by which classes are chosen
+    steps: of a forecaster: what the rows learned last add to the `HorizonScores.totals`; else empty
+    may_wait: whether nothing can be predicted for the first row, so that it may wait to be learned
     """
 
     steps: Sequence[Sequence[float]] = ()
@@ -391,10 +366,7 @@ class KeyedModel:
         Of late labels it is a list with the prediction of the row when it came, None where no such
         row waits.
 
-        Raises
-        ------
-        InputError
-            The model cannot take them: nothing was learned.
+        Raises `InputError` if the model cannot take them: nothing was learned.
         """
         self.changed = True
         self.alarms = []

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from loco_stream.errors import ConfigError
 from loco_stream.fleet._rows import LABELS, Key, KeyRows
 
-__all__ = ["KeyLimits"]
-
 _MAX_BUCKETS = 100_000  # keys whose rate is remembered; a full bucket needs no memory
 
 
@@ -28,27 +26,16 @@ class KeyLimits:
     A source can invent keys, and one device can send more than all others. Rows are dropped before
     they are logged, so the models do not depend on when a crash happened.
 
-    Parameters
-    ----------
-    max_keys
-        Keys that may have a model; rows of further keys are dropped. None sets no limit.
-    rows_per_second
-        Rows that a key may send per second on average, with bursts of the rows of 10 seconds. None
-        sets no limit.
-    clock
-        Returns seconds; replaced in tests.
+    Raises `ConfigError` if a limit is not positive.
 
-    Attributes
-    ----------
-    n_over_keys
-        Rows of keys beyond `max_keys`.
-    n_over_rate
-        Rows beyond `rows_per_second`.
+    max_keys: keys that may have a model; rows of further keys are dropped. None sets no limit.
+    rows_per_second: rows that a key may send per second on average, with bursts of the rows of 10
+        seconds. None sets no limit.
+    clock: returns seconds; replaced in tests
 
-    Raises
-    ------
-    ConfigError
-        A limit is not positive.
+    Its attributes:
+    n_over_keys: rows of keys beyond `max_keys`
+    n_over_rate: rows beyond `rows_per_second`
 
     Examples
     --------

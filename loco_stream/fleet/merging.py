@@ -17,8 +17,6 @@ from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.experts import EXPERTS, Merge
 from loco_stream.learner.readout.experts.least_squares import LASTING_LEAK
 
-__all__ = ["merge"]
-
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")
 Arrays = dict[str, NDArray[Any]]
@@ -51,21 +49,13 @@ def merge(
     Everything else is taken from the model with most rows: hidden layers, members that forget,
     weights of the stacks and the mixture, and centroids except for classes that it lacks.
 
-    Parameters
-    ----------
-    models
-        One or more of the same options and features.
-    template
-        The model that each was copied from; None if they began with nothing.
-    keep_first
-        Whether everything else is taken from the first model instead. Set it if the first model has
-        learned rows of many devices, and each of the others those of one.
+    Raises `InputError` if the models differ in options or features, their readout is not recursive,
+    or they are neither classifiers nor regressors of one target.
 
-    Raises
-    ------
-    InputError
-        The models differ in options or features, their readout is not recursive, or they are
-        neither classifiers nor regressors of one target.
+    models: one or more of the same options and features
+    template: the model that each was copied from; None if they began with nothing
+    keep_first: whether everything else is taken from the first model instead. Set it if the first
+        model has learned rows of many devices, and each of the others those of one.
 
     Examples
     --------

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loco_stream.engine.readings import Point
+from loco_stream.engine.readings import Instrument, Point
 
 if TYPE_CHECKING:
     from loco_stream.fleet.runner import FleetRunner
-
-__all__ = ["FleetMetrics"]
 
 _SECONDS = 5.0  # between two snapshots
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -28,16 +25,6 @@ _GAUGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FleetInstrument:
-    """A metric of a fleet: its name, what it measures, whether it only rises, and its numbers."""
-
-    name: str
-    description: str
-    is_counter: bool
-    points: Callable[[], list[Point]]
-
-
 class FleetMetrics:
     """A watcher of a `FleetRunner`, and a collector for Prometheus.
 
@@ -45,10 +32,7 @@ class FleetMetrics:
     largest error are listed by `loco-stream fleet worst`. A scrape reads a snapshot that is at most
     a few seconds older than the last commit, so the fleet never waits for it.
 
-    Parameters
-    ----------
-    seconds
-        Seconds between two snapshots.
+    `seconds`: seconds between two snapshots.
     """
 
     def __init__(self, seconds: float = _SECONDS) -> None:
@@ -84,21 +68,21 @@ class FleetMetrics:
                 yield family
 
     @property
-    def instruments(self) -> tuple[FleetInstrument, ...]:
+    def instruments(self) -> tuple[Instrument, ...]:
         """The metrics, for any library that reads them."""
         gauges = [
-            FleetInstrument(f"loco_fleet_{name.removeprefix('n_')}", text, False, self._one(name))
+            Instrument(f"loco_fleet_{name.removeprefix('n_')}", text, False, self._one(name))
             for name, text in _GAUGES.items()
         ]
         rows = "Rows by what became of them"
         errors = "Quantiles over keys of the mean error of about the last 500 rows"
         return (
-            FleetInstrument("loco_fleet_rows", rows, True, self._rows),
-            FleetInstrument(  # of a fleet of detectors
+            Instrument("loco_fleet_rows", rows, True, self._rows),
+            Instrument(  # of a fleet of detectors
                 "loco_fleet_alarms", "Alarms of all detectors", True, self._one(_ALARMS)
             ),
             *gauges,
-            FleetInstrument("loco_fleet_key_error", errors, False, self._errors),
+            Instrument("loco_fleet_key_error", errors, False, self._errors),
         )
 
     def _rows(self) -> list[Point]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators.decision import Rule, shown_rule
@@ -15,53 +15,11 @@ from loco_stream.fleet._rows import Key
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.persistence.format import to_bytes
 
-__all__ = ["FleetOperations", "Operations", "open_fleet"]
-
 _MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
 
 
-class Operations(Protocol):
-    """The operations, each with plain values; a key is given as text."""
-
-    def status(self) -> dict[str, Any]:
-        """Return counts."""
-
-    def worst(self, n: int) -> list[KeyReport]:
-        """Return the reports of the `n` keys with the largest error."""
-
-    def changed(self, n: int) -> list[KeyReport]:
-        """Return the reports of the `n` keys that drifted last."""
-
-    def rules(self, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the rule by which labels are chosen, of each key, or the one for all keys."""
-
-    def decide(self, keys: Sequence[str], rule: Rule) -> None:
-        """Choose the labels of keys by another rule, or without any those of all keys."""
-
-    def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
-        """Return the last values of a key, and the forecasts of the next ones."""
-
-    def evict(self, keys: Sequence[str]) -> int:
-        """Move models from memory to the store; return how many were in memory."""
-
-    def reset(self, key: str) -> None:
-        """Let the model of a key start anew."""
-
-    def export(self, key: str) -> bytes:
-        """Return the model of a key as the content of a file."""
-
-    def merge(self, keys: Sequence[str]) -> bytes:
-        """Return the merged model of keys as the content of a file."""
-
-
 class FleetOperations:
-    """The operations of a fleet that is open in this process and learns nothing meanwhile.
-
-    Parameters
-    ----------
-    fleet
-        The fleet.
-    """
+    """The operations of a fleet that is open in this process and learns nothing meanwhile."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -145,10 +103,7 @@ class FleetOperations:
 def open_fleet(path: str | os.PathLike[str]) -> Fleet:
     """Open a fleet at rest with the monitor and key groups that it was last opened with.
 
-    Raises
-    ------
-    ConfigError
-        There is no fleet, or it is running.
+    Raises `ConfigError` if there is no fleet, or it is running.
     """
     key_groups, monitor = opening(path)
     share = stored_share(path)

@@ -32,8 +32,6 @@ from loco_stream.fleet.limits import KeyLimits
 from loco_stream.fleet.runner import FleetReport, FleetRunner
 from loco_stream.monitor import TaskMonitor
 
-__all__ = ["PartitionOptions", "PartitionedFleet"]
-
 _Ray: TypeAlias = Any
 
 _PLACEHOLDER = "{partition}"
@@ -50,22 +48,14 @@ _START_SECONDS = 180.0
 class PartitionOptions:
     """What a worker needs to run a partition; plain values only.
 
-    Parameters
-    ----------
-    source
-        URL of a source, with ``{partition}`` in place of the number of the partition.
-    key
-        The feature that holds the key.
-    partitions
-        Number of partitions; it cannot be changed later.
-    checkpoint_every, durability, max_resident, lease, share, share_every
-        See `Fleet`. The keys of one partition share knowledge.
-    max_keys, rows_per_second
-        Limits of each partition; see `KeyLimits`.
-    missing_values
-        See `FleetRunner`.
-    endless
-        Whether to continue after the end of a live source's stream.
+    source: URL of a source, with ``{partition}`` in place of the number of the partition
+    key: the feature that holds the key
+    partitions: number of partitions; it cannot be changed later
+    checkpoint_every, durability, max_resident, lease, share, share_every: see `Fleet`. The keys of
+        one partition share knowledge.
+    max_keys, rows_per_second: limits of each partition; see `KeyLimits`
+    missing_values: see `FleetRunner`
+    endless: whether to continue after the end of a live source's stream
     """
 
     source: str
@@ -219,6 +209,9 @@ class _PartitionWorker:
 class PartitionedFleet:
     """Runs a fleet per partition of a source, spread over workers on Ray.
 
+    Raises `ConfigError` if an option is invalid, the model is a detector or a forecaster, Ray is
+    not installed, or the fleet is in use or was begun with other settings.
+
     Parameters
     ----------
     model
@@ -244,12 +237,6 @@ class PartitionedFleet:
         Workers that were lost.
     longest_move
         Longest time in seconds that a partition stopped while it moved to another worker.
-
-    Raises
-    ------
-    ConfigError
-        An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
-        fleet is in use or was begun with other settings.
     """
 
     def __init__(
@@ -328,10 +315,8 @@ class PartitionedFleet:
     def poll(self) -> bool:
         """Read the state of all workers, replace lost ones, and return whether any partition runs.
 
-        Raises
-        ------
-        LocoStreamError
-            A partition failed for a reason that another worker would meet too.
+        Raises `LocoStreamError` if a partition failed for a reason that another worker would meet
+        too.
         """
         for index in range(len(self._workers)):
             status = self._call(index, "status")

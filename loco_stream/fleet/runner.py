@@ -34,8 +34,6 @@ from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Position, Prediction, Sample, Sink
 
-__all__ = ["FleetReport", "FleetRunner"]
-
 FleetReport: TypeAlias = dict[str, Any]
 
 _ACK_SECONDS = 0.5  # longest time until learned rows are made durable and acknowledged
@@ -78,31 +76,18 @@ class _Counts:
 class FleetRunner:
     """Reads a source, routes its rows by key, and lets a fleet predict and then learn them.
 
-    Parameters
-    ----------
-    fleet
-        The models.
-    reader
-        Reads the source.
-    key
-        The feature that holds the key; it is no input of the models.
-    sinks
-        Each receives every prediction, with source ``SOURCE/KEY``, the drifts of keys, and the
-        report.
-    watchers
-        Each is called with the runner after every commit.
-    limits
-        Drops rows of too many keys, or of keys that send too many; None drops none.
-    bounds
-        How many names of features and classes rows may bring, over all keys since the start; a row
-        beyond is refused. By default there is no bound.
-    missing_values
-        As `StreamEngine` takes them; a key is never one.
+    Raises `SourceError` if every row of the source has the same features, and none is `key`.
 
-    Raises
-    ------
-    SourceError
-        Every row of the source has the same features, and none is `key`.
+    fleet: the models
+    reader: reads the source
+    key: the feature that holds the key; it is no input of the models
+    sinks: each receives every prediction, with source ``SOURCE/KEY``, the drifts of keys, and the
+        report
+    watchers: each is called with the runner after every commit
+    limits: drops rows of too many keys, or of keys that send too many; None drops none
+    bounds: how many names of features and classes rows may bring, over all keys since the start; a
+        row beyond is refused. By default there is no bound.
+    missing_values: as `StreamEngine` takes them; a key is never one
     """
 
     def __init__(

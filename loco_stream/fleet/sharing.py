@@ -28,19 +28,6 @@ from loco_stream.estimators.decision import Decision
 from loco_stream.fleet._rows import Label, Outputs, Table
 from loco_stream.fleet.merging import merge
 
-__all__ = [
-    "MODES",
-    "NONE",
-    "PRIOR",
-    "START",
-    "Mixture",
-    "PoolSchedule",
-    "SharedModel",
-    "blank_of",
-    "check_template",
-    "pool",
-]
-
 _Probas: TypeAlias = NDArray[np.float64]
 
 NONE = "none"
@@ -98,14 +85,9 @@ def pool(
 ) -> LOCOClassifier:
     """Return the template with what the models of keys have learned since they began.
 
-    Parameters
-    ----------
-    template
-        The model that all keys have their scales from.
-    groups
-        Models of keys, by what they began with.
-    start_of
-        Returns what the models of a group began with; None for scales alone.
+    template: the model that all keys have their scales from
+    groups: models of keys, by what they began with
+    start_of: returns what the models of a group began with; None for scales alone
     """
     pooled = template
     for name, models in groups.items():
@@ -128,12 +110,8 @@ def _by_discriminant(model: LOCOClassifier) -> LOCOClassifier:
 class PoolSchedule:
     """When knowledge is pooled: rarely enough that it costs little, early enough to help.
 
-    Parameters
-    ----------
-    every, seconds
-        `share_every` and `share_seconds`; see `Fleet`.
-    bounded
-        Whether rows must always grow by half, which bounds how often they are pooled.
+    every, seconds: `share_every` and `share_seconds`; see `Fleet`
+    bounded: whether rows must always grow by half, which bounds how often they are pooled
     """
 
     def __init__(self, every: int, seconds: float | None, *, bounded: bool) -> None:
@@ -161,14 +139,9 @@ class PoolSchedule:
 class SharedModel:
     """The shared model of a process, which is replaced while keys use it.
 
-    Parameters
-    ----------
-    mode
-        START or PRIOR.
-    model
-        The first one.
-    name
-        Name of its file; None for the template.
+    mode: START or PRIOR
+    model: the first one
+    name: name of its file; None for the template
     """
 
     def __init__(self, mode: str, model: LOCOClassifier, name: str | None) -> None:
@@ -201,10 +174,7 @@ class SharedModel:
 class Mixture:
     """The mixture of one key.
 
-    Parameters
-    ----------
-    losses
-        Decayed log-losses of the key's own model and of the shared model.
+    `losses`: decayed log-losses of the key's own model and of the shared model.
     """
 
     def __init__(self, losses: Sequence[float] = (0.0, 0.0)) -> None:
@@ -224,17 +194,11 @@ class Mixture:
     ) -> tuple[_Probas, list[Label]]:
         """Return what the mixture gives each row, adapting the weights to its label afterwards.
 
-        Parameters
-        ----------
-        own, shared
-            Probabilities (n, n_classes) of both models before each row was learned, and classes.
-        y
-            n labels.
+        own, shared: probabilities (n, n_classes) of both models before each row was learned, and
+            classes
+        y: n labels
 
-        Returns
-        -------
-        tuple
-            Probabilities (n, n_classes) and the classes.
+        Returns probabilities (n, n_classes) and the classes.
         """
         first, second, classes = _aligned(own, shared)
         columns = {label: j for j, label in enumerate(classes)}

@@ -21,27 +21,8 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner import scale_guard
-from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.arrays.spec import axes
 from loco_stream.numbers import LARGEST
-
-__all__ = [
-    "CLIP",
-    "SETTLE",
-    "FeatureStatistics",
-    "KeptScales",
-    "Robust",
-    "TargetStatistics",
-    "bounded",
-    "bounded_range",
-    "encode_fields",
-    "encode_intensities",
-    "intensity",
-    "scale",
-    "update_features",
-    "update_statistics",
-    "update_value",
-    "without_fillers",
-]
 
 CLIP = 3.0  # standard deviations up to which the scale is linear
 SETTLE = 300.0  # values after which mean and variance are fixed
@@ -58,14 +39,6 @@ FIELD_THRESHOLD = 0.1  # activations below count as none
 FIELD_REACH = FIELD_WIDTH * math.sqrt(-2.0 * math.log(FIELD_THRESHOLD))  # in units of the spacing
 
 
-def _start_low(low: Array, shapes: Shapes) -> None:
-    low.fill(np.inf)
-
-
-def _start_high(high: Array, shapes: Shapes) -> None:
-    high.fill(-np.inf)
-
-
 class FeatureStatistics(NamedTuple):
     """Running statistics of each feature.
 
@@ -77,8 +50,8 @@ class FeatureStatistics(NamedTuple):
     n_values: Annotated[NDArray[np.float64], axes("features")]
     mean: Annotated[NDArray[np.float64], axes("features")]
     squares: Annotated[NDArray[np.float64], axes("features")]
-    lowest: Annotated[NDArray[np.float64], axes("features", start=_start_low)]
-    highest: Annotated[NDArray[np.float64], axes("features", start=_start_high)]
+    lowest: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
+    highest: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
     beyond: Annotated[NDArray[np.float64], axes("features")]
 
 
@@ -92,8 +65,8 @@ class KeptScales(NamedTuple):
     n_values: Annotated[NDArray[np.float64], axes("features")]
     mean: Annotated[NDArray[np.float64], axes("features")]
     squares: Annotated[NDArray[np.float64], axes("features")]
-    lowest: Annotated[NDArray[np.float64], axes("features", start=_start_low)]
-    highest: Annotated[NDArray[np.float64], axes("features", start=_start_high)]
+    lowest: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
+    highest: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
     n_wide: Annotated[NDArray[np.float64], axes("features")]
 
 
@@ -103,8 +76,8 @@ class TargetStatistics(NamedTuple):
     n_values: Annotated[NDArray[np.float64], axes(1)]
     mean: Annotated[NDArray[np.float64], axes(1)]
     squares: Annotated[NDArray[np.float64], axes(1)]
-    lowest: Annotated[NDArray[np.float64], axes(1, start=_start_low)]
-    highest: Annotated[NDArray[np.float64], axes(1, start=_start_high)]
+    lowest: Annotated[NDArray[np.float64], axes(1, start=np.inf)]
+    highest: Annotated[NDArray[np.float64], axes(1, start=-np.inf)]
     beyond: Annotated[NDArray[np.float64], axes(1)]
 
 

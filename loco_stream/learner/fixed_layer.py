@@ -29,16 +29,6 @@ from loco_stream.learner.scale_guard import is_apart
 from loco_stream.learner.tiny import drop_tiny_items
 from loco_stream.numbers import LARGEST
 
-__all__ = [
-    "TIME_CONSTANTS",
-    "FixedLayerScratch",
-    "FixedLayerState",
-    "carry_means",
-    "keep_means",
-    "run_fixed_layer",
-    "settle_scales",
-]
-
 GAIN = 6.0  # thresholds per window for a weighted input of 1
 BIASES = (-2.0, 10.0)  # range of the biases, in thresholds per window
 WEIGHT_KEY = 6  # numbers of the random streams

@@ -1,7 +1,5 @@
 """The forward pass: from a row of numbers to the outputs of the readout's experts."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
@@ -16,8 +14,6 @@ from loco_stream.learner.encoding import (
 from loco_stream.learner.fixed_layer import run_fixed_layer
 from loco_stream.learner.hidden import run_hidden
 from loco_stream.learner.readout.ensemble import predict_members
-
-__all__ = ["forward_pass"]
 
 
 @kernel

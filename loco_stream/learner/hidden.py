@@ -18,17 +18,6 @@ from loco_stream.learner.context.delays import weigh_delayed
 from loco_stream.neurons import window_of
 from loco_stream.neurons.spikes import traces_by_times
 
-__all__ = [
-    "MAX_GAIN",
-    "SETTLE",
-    "last_spikes",
-    "run_hidden",
-    "settle_gains",
-    "turn_into_traces",
-    "window_times",
-    "window_traces",
-]
-
 MAX_GAIN = 1e6  # of a layer whose inputs are next to nothing
 SETTLE = 300.0  # rows after which a layer's gain is fixed, as the scales of features are
 

@@ -19,8 +19,6 @@ from loco_stream.learner.specialisation import SPECIALISATIONS, specialised
 from loco_stream.neurons import model_of
 from loco_stream.options import ModelOptions
 
-__all__ = ["KernelArgs", "Model", "example_model", "opened"]
-
 
 class Model(NamedTuple):
     """Everything that a step reads and writes."""
@@ -33,6 +31,8 @@ class Model(NamedTuple):
 class KernelArgs:
     """A model as arguments of `step.run`, valid as long as none of its arrays is replaced.
 
+    Raises `ValueError` if an array is not of the type that the compiled code was made for.
+
     Parameters
     ----------
     model
@@ -42,11 +42,6 @@ class KernelArgs:
     before
         The arguments of a model of the same type. Parts that both have are neither checked nor
         packed again, which is most of the time that a model needs to grow.
-
-    Raises
-    ------
-    ValueError
-        An array is not of the type that the compiled code was made for.
     """
 
     def __init__(self, model: Any, type_of: Any = None, before: KernelArgs | None = None) -> None:

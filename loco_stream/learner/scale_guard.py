@@ -21,25 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.arrays.spec import axes
 from loco_stream.numbers import LARGEST
-
-__all__ = [
-    "BLOCK",
-    "FILLERS",
-    "MOVED",
-    "NARROW",
-    "REACH",
-    "SOUND",
-    "TOO_WIDE",
-    "ScaleGuard",
-    "block_moments",
-    "end_block",
-    "is_apart",
-    "is_missing",
-    "judge",
-    "put",
-]
 
 BLOCK = 32  # values
 TRIM = 2  # values at either end that are not in the central range
@@ -60,14 +43,6 @@ _FILLERS = np.array(FILLERS)
 _FLOAT32 = np.float64(np.float32(1e20)), np.float64(np.float32(1e30))  # as rows of arrays hold them
 
 
-def _start_low(low: Array, shapes: Shapes) -> None:
-    low.fill(-np.inf)
-
-
-def _start_high(high: Array, shapes: Shapes) -> None:
-    high.fill(np.inf)
-
-
 class ScaleGuard(NamedTuple):
     """The last values of each feature, and where further ones are expected.
 
@@ -79,8 +54,8 @@ class ScaleGuard(NamedTuple):
 
     recent: Annotated[NDArray[np.float64], axes(BLOCK, "features")]
     n_recent: Annotated[NDArray[np.float64], axes("features")]
-    low: Annotated[NDArray[np.float64], axes("features", start=_start_low)]
-    high: Annotated[NDArray[np.float64], axes("features", start=_start_high)]
+    low: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
+    high: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
     n_fillers: Annotated[NDArray[np.float64], axes("features")]
 
 

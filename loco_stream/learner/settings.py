@@ -13,8 +13,6 @@ from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import DEFAULT_INPUT_CLUSTERS, Layout, ModelOptions
 
-__all__ = ["Settings", "check_neuron", "resolve"]
-
 GAIN = 6.0  # root mean square of the drives, in thresholds per window
 PROJECTOR_LEAKS = (3e-5, 1e-5)  # of the first layer's projector: with receptive fields, without
 UNPROJECTED = 1 / 30  # factor of the learning rate where no recursive projector anneals the step

@@ -15,15 +15,6 @@ from loco_stream.learner.plasticity.rules.mirror import RULE as MIRROR
 from loco_stream.learner.settings import EQUAL, Settings
 from loco_stream.options import AdvancedOptions
 
-__all__ = [
-    "SPECIALISATIONS",
-    "Constants",
-    "Plain",
-    "PlainClassifier",
-    "PlainRegressor",
-    "specialised",
-]
-
 
 class Plain(NamedTuple):
     """The neuron of a model with default options, except for a memory."""

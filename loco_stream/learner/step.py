@@ -9,8 +9,6 @@ snapshots -> experts -> recent rows -> stacks, mixture, calibration -> gains, st
 Everything learned is in `State`; `Scratch` is working memory.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -55,21 +53,6 @@ from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.settings import BALANCED, EQUAL
 from loco_stream.learner.target_units import standardised, value_of
-
-__all__ = [
-    "ANYWHERE",
-    "BY_EVIDENCE",
-    "FRESH_START",
-    "LATE",
-    "LEARN",
-    "OBSERVE",
-    "PREDICT",
-    "STEP_SHARE",
-    "TIME",
-    "is_sound",
-    "prepare_context",
-    "run",
-]
 
 PREDICT = 1  # flags of what to do with a row
 OBSERVE = 2

@@ -1,12 +1,8 @@
 """Targets of a regression: from their units to the readout's, standard deviations, and back."""
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["standardised", "value_of"]
 
 TARGET_CLIP = 8.0  # standardised targets beyond are clipped
 RANGE_MARGIN = 0.25  # of the target's range: how far beyond it a prediction may go

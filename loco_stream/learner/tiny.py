@@ -5,13 +5,9 @@ Single-precision numbers below 1e-38 are subnormal, and processors compute with 
 slowly. Elements far above that limit no longer change a sum, since those that matter are 1e-3 to 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["EVERY", "SMALLEST", "drop_tiny", "drop_tiny_items"]
 
 SMALLEST = np.float32(1e-17)  # products of two such numbers are still normal
 EVERY = 16  # calls in which every row of a matrix is visited once

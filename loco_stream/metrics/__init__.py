@@ -6,8 +6,6 @@ after training on task i. Stream measures take labels and predictions in the ord
 docstring states the one used here, and `variant=` selects others.
 """
 
-from __future__ import annotations
-
 from loco_stream.metrics.anytime import (
     minimum_accuracy,
     windowed_forgetting,

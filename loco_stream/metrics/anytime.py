@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import ConfigError, InputError
 
-__all__ = ["minimum_accuracy", "windowed_forgetting", "windowed_plasticity", "worst_case_accuracy"]
-
 
 def minimum_accuracy(curves: ArrayLike, ends: Sequence[int]) -> float:
     """Return min-ACC, the mean over earlier tasks of their lowest accuracy after training.

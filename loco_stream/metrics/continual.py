@@ -7,15 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from loco_stream.errors import ConfigError, InputError
 
-__all__ = [
-    "average_accuracy",
-    "average_anytime_accuracy",
-    "backward_transfer",
-    "forgetting",
-    "forward_transfer",
-    "learning_accuracy",
-]
-
 
 def average_accuracy(R: ArrayLike) -> float:
     """Return the mean accuracy on all tasks after the last one, `mean_j R[T, j]`.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-__all__ = ["Curve"]
-
 Point: TypeAlias = Sequence[Any]  # begins with its position in the stream
 
 
@@ -16,10 +14,7 @@ class Curve:
     A point stands for the rows since the one before, so that the first and the newest point are
     always kept.
 
-    Parameters
-    ----------
-    most
-        Largest number of points.
+    `most`: largest number of points.
 
     Examples
     --------

@@ -12,8 +12,6 @@ from loco_stream._problems import FORECASTING, TARGETS, is_numeric
 from loco_stream.metrics.scores import SCORES
 from loco_stream.metrics.scores.definition import ReportKey
 
-__all__ = ["KEYS", "ReportKey", "keys_for", "markdown", "problem_of"]
-
 # fmt: off
 _OTHERS = (
     ReportKey("n_rows", "rows processed, with and without a label", "rows", "rows", "counter"),
@@ -194,13 +192,9 @@ KEYS: tuple[ReportKey, ...] = (_N_SAMPLES, *(score.key for score in SCORES), *_O
 def keys_for(problem: str, *, detector: bool = False) -> list[ReportKey]:
     """Return the keys of a run, in the order of the report.
 
-    Parameters
-    ----------
-    problem
-        "classification", "regression", "multi-target regression" or "forecasting", whose keys
-        include those of a regression, or "watching", which always has a detector.
-    detector
-        Whether the run has an anomaly detector beside its model.
+    problem: "classification", "regression", "multi-target regression" or "forecasting", whose keys
+        include those of a regression, or "watching", which always has a detector
+    detector: whether the run has an anomaly detector beside its model
 
     Examples
     --------

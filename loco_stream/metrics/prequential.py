@@ -13,8 +13,6 @@ from loco_stream.metrics.scores.confusion import Confusion
 from loco_stream.metrics.scores.definition import Interval, Label, ScoredRows, State, Tally
 from loco_stream.metrics.scores.targets import Targets
 
-__all__ = ["Prequential"]
-
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
 
@@ -73,14 +71,9 @@ class Prequential:
         self.n_scored = 0
         self._scores = scores_for(problem)
         self._by_name = {score.key.name: score for score in self._scores}
-        self._adopt({tally: tally(window, fading) for tally in self._tally_types()})
-
-    def _tally_types(self) -> list[type[Tally]]:
-        return list(dict.fromkeys(score.tally for score in self._scores))
-
-    def _adopt(self, tallies: Tallies) -> None:
-        self._tallies = tallies
-        self._updates = [tally.update for tally in tallies.values()]
+        kinds = dict.fromkeys(score.tally for score in self._scores)
+        self._tallies: Tallies = {kind: kind(window, fading) for kind in kinds}
+        self._updates = [tally.update for tally in self._tallies.values()]
 
     def update(
         self,

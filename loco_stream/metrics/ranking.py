@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError
 from loco_stream.numbers import plain
 
-__all__ = ["PRECISION", "Ranking"]
-
 PRECISION = 0.9  # at which the recall is reported by default
 
 _BINS = 512
@@ -39,19 +37,15 @@ Bins: TypeAlias = NDArray[np.int64]
 class Ranking:
     """Rows by bin of the probability, for the rows of a label and for all others.
 
-    Parameters
-    ----------
-    window
-        Rows of the windowed scores.
-    at_precision
-        Precision at which the recall is reported, above 0 and up to 1.
+    window: rows of the windowed scores
+    at_precision: precision at which the recall is reported, above 0 and up to 1
 
     Examples
     --------
     >>> ranking = Ranking(window=100)
     >>> for label, p in [("ok", 0.1), ("worn", 0.9), ("ok", 0.3), ("worn", 0.2)]:
     ...     ranking.update(label, {"ok": 1 - p, "worn": p})
-    >>> ranking.roc_auc(), ranking.per_class()["worn"]["average_precision"]
+    >>> ranking.means()["roc_auc"], ranking.per_class()["worn"]["average_precision"]
     (0.75, 0.8333333333333333)
     """
 
@@ -157,35 +151,15 @@ class Ranking:
         self._faded.add(self._faded.weight())
         self._rows.add_column(_NONE)
 
-    def roc_auc(self) -> float:
-        """Return the mean over the classes of the area under the ROC curve."""
+    def means(self) -> dict[str, float]:
+        """Return the mean over the classes of each score: of all rows, the window, and fading."""
         self._count_waiting()
-        return _mean(self._all.roc_auc(i) for i in self._index.values())
-
-    def window_roc_auc(self) -> float:
-        """Return the same over the last rows."""
-        self._count_waiting()
-        return _mean(self._recent.roc_auc(i) for i in self._index.values())
-
-    def average_precision(self) -> float:
-        """Return the mean over the classes of the average precision."""
-        self._count_waiting()
-        return _mean(self._all.average_precision(i) for i in self._index.values())
-
-    def window_average_precision(self) -> float:
-        """Return the same over the last rows."""
-        self._count_waiting()
-        return _mean(self._recent.average_precision(i) for i in self._index.values())
-
-    def fading_roc_auc(self) -> float:
-        """Return the same with weights that fall by 0.1 % per row of age."""
-        self._count_waiting()
-        return _mean(self._faded.roc_auc(i) for i in self._index.values())
-
-    def fading_average_precision(self) -> float:
-        """Return the average precision with weights that fall by 0.1 % per row of age."""
-        self._count_waiting()
-        return _mean(self._faded.average_precision(i) for i in self._index.values())
+        tables = {"": self._all, "window_": self._recent, "fading_": self._faded}
+        labels = self._index.values()
+        found = {f"{kind}roc_auc": _mean(map(own.roc_auc, labels)) for kind, own in tables.items()}
+        for kind, own in tables.items():
+            found[f"{kind}average_precision"] = _mean(map(own.average_precision, labels))
+        return found
 
     def per_class(self) -> dict[Hashable, dict[str, float]]:
         """Return the scores of each label; NaN while only one kind of rows has come."""

@@ -8,8 +8,6 @@ from itertools import pairwise
 
 from loco_stream.errors import ConfigError, InputError
 
-__all__ = ["fading_accuracy", "kappa", "kappa_m", "kappa_t", "relative_gain"]
-
 
 def kappa(y_true: Sequence[Hashable], y_pred: Sequence[Hashable]) -> float:
     """Return Cohen's kappa, `(p0 - pe) / (1 - pe)`: agreement beyond that of independent labels.

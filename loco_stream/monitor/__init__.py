@@ -1,7 +1,5 @@
 """Tasks of a stream and forgetting, measured while the stream runs."""
 
-from __future__ import annotations
-
 from loco_stream.monitor.alarm import Alarm
 from loco_stream.monitor.task_monitor import TaskMonitor
 

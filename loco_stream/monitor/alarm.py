@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["Alarm", "AlarmLog"]
-
 _MAX_DRIFTS = 1000  # kept for the report
 _CAUSES = {
     "concept": "the concept changed",

@@ -14,8 +14,6 @@ from loco_stream.numbers import plain, to_number
 from loco_stream.persistence.content import Array, Arrays, Config, State
 from loco_stream.rng import uniforms
 
-__all__ = ["HeldRow", "HoldOut", "Predictor", "UniformDraws", "predict"]
-
 Label: TypeAlias = Any  # a class label, or a number in regression
 
 _BLOCK = 256  # numbers drawn at once
@@ -32,21 +30,13 @@ class Predictor(Protocol):
 class HeldRow:
     """One held-out row, and whether the model predicts it correctly.
 
-    Parameters
-    ----------
-    index
-        Position in the stream.
-    row, extras
-        Content, as `RowCodec` encodes it.
-    y
-        Label.
-    tolerance
-        In regression, the absolute error up to which a prediction counts as correct: the usual
-        error when the row was held out. 0 in classification.
-    hit, at
-        Whether the last prediction was correct, and the scored row after which it was made.
-    previous_hit, previous_at
-        The same for the prediction before.
+    index: position in the stream
+    row, extras: content, as `RowCodec` encodes it
+    y: label
+    tolerance: in regression, the absolute error up to which a prediction counts as correct: the
+        usual error when the row was held out. 0 in classification
+    hit, at: whether the last prediction was correct, and the scored row after which it was made
+    previous_hit, previous_at: the same for the prediction before
     """
 
     index: int

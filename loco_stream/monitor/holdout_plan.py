@@ -5,8 +5,6 @@ from __future__ import annotations
 from loco_stream.monitor.holdout import HoldOut, UniformDraws
 from loco_stream.persistence.content import Plain
 
-__all__ = ["GROUP", "HoldOutPlan"]
-
 # Rows learned in one call: few enough that predictions of held-out rows are hardly late, enough that
 # the call costs little per row. With 32, a run takes a tenth longer.
 GROUP = 64
@@ -19,18 +17,12 @@ class HoldOutPlan:
     decision row by row could depend on such an alarm; this one cannot, so that blocks and single
     rows hold out the same rows.
 
-    Parameters
-    ----------
-    share
-        Probability with which a row is a candidate.
-    draws
-        Random numbers; planning reads ahead and `take` consumes what was read.
+    share: probability with which a row is a candidate
+    draws: random numbers; planning reads ahead and `take` consumes what was read
 
-    Attributes
-    ----------
-    is_pinned
-        Whether a segment has started since the decision: it cannot be made again from the
-        hold-out, and is part of a checkpoint.
+    Its attributes:
+    is_pinned: whether a segment has started since the decision: it cannot be made again from the
+        hold-out, and is part of a checkpoint
 
     Examples
     --------

@@ -16,18 +16,12 @@ from loco_stream.monitor.signature import InputScale, Label, sampled_columns
 from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Array, Arrays, with_prefix, without_prefix
 
-__all__ = ["InputView"]
-
 
 class InputView:
     """Numeric inputs with the width of the first row; features that appear later are ignored.
 
-    Parameters
-    ----------
-    watch
-        Whether input drift is detected.
-    seed
-        Seed of the detector's folding.
+    watch: whether input drift is detected
+    seed: seed of the detector's folding
     """
 
     def __init__(self, watch: bool, seed: int) -> None:

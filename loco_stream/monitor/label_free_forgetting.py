@@ -8,8 +8,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ProtectedDirections"]
-
 Matrix: TypeAlias = NDArray[np.float64]
 
 
@@ -19,10 +17,7 @@ class ProtectedDirections:
     A linear update changes weights along the input. The share of the energy of a wrongly predicted
     row inside this subspace is therefore the share of the update that overwrites earlier tasks.
 
-    Parameters
-    ----------
-    width
-        Length of the (folded) input vectors.
+    `width`: length of the (folded) input vectors.
     """
 
     def __init__(self, width: int) -> None:

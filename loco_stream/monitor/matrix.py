@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from loco_stream.metrics import average_accuracy, backward_transfer, forgetting
 from loco_stream.persistence.content import Config
 
-__all__ = ["AccuracyMatrix", "Matrix", "measures", "standard_error", "with_none"]
-
 Matrix: TypeAlias = NDArray[np.float64]
 Measured: TypeAlias = Sequence[tuple[float, int]]  # accuracy and rows of each hold-out
 

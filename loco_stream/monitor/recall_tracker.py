@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.persistence.content import Plain
 
-__all__ = ["RecallTracker"]
-
 PATIENCE = 20  # rows for which a snapshot of another task must stay active before it is a return
 _MOST = 16  # snapshots whose task is remembered: four times what a model keeps
 
@@ -42,18 +40,11 @@ class RecallTracker:
     def update(self, at: int, n_taken: int, active: int, before: int, now: int) -> int | None:
         """Take the report of a model; return the task that is back, or None.
 
-        Parameters
-        ----------
-        at
-            Scored row.
-        n_taken
-            Snapshots that the model has taken so far.
-        active
-            Number of the snapshot that it predicts with, from 1; 0 for none.
-        before
-            Task in which a snapshot that is new now was taken, some rows ago.
-        now
-            Running task.
+        at: scored row
+        n_taken: snapshots that the model has taken so far
+        active: number of the snapshot that it predicts with, from 1; 0 for none
+        before: task in which a snapshot that is new now was taken, some rows ago
+        now: running task
         """
         for number in range(self._n_taken + 1, n_taken + 1):
             self._tasks[number] = before

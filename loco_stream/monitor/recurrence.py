@@ -11,20 +11,14 @@ from loco_stream.monitor.matrix import Matrix
 from loco_stream.monitor.segment import RETURN, Segment
 from loco_stream.monitor.signature import InputScale
 
-__all__ = ["RecurrenceTracker"]
-
 Label: TypeAlias = Any
 
 
 class RecurrenceTracker:
     """Evidence for each earlier segment, collected over the first labelled rows of a new one.
 
-    Parameters
-    ----------
-    n_candidates
-        Segments before the new one.
-    left
-        Task that just ended. After a rise of the errors the concept is another one, and only
+    n_candidates: segments before the new one
+    left: task that just ended. After a rise of the errors the concept is another one, and only
         signatures whose class means separate the labels are evidence; -1 after a change of the
         inputs, where neither holds.
     """

@@ -8,8 +8,6 @@ from loco_stream.monitor.settings import MonitorSettings
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["Rescoring"]
-
 _BATCH = 8  # rows predicted in one call
 
 
@@ -19,12 +17,8 @@ class Rescoring:
     The cost of one pass over all held-out rows is kept in reserve for the end of a segment, whose
     row of the accuracy matrix should be of one model.
 
-    Parameters
-    ----------
-    settings
-        Of the monitor.
-    timeline
-        Segments with the held-out rows.
+    settings: of the monitor
+    timeline: segments with the held-out rows
     """
 
     def __init__(self, settings: MonitorSettings, timeline: Timeline) -> None:

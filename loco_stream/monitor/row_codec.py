@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from loco_stream.numbers import LARGEST, masked, to_number
 
-__all__ = ["CodedRows", "Extras", "Names", "Row", "RowCodec", "Table", "Vector"]
-
 Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
 Vector: TypeAlias = NDArray[np.float64]
 Table: TypeAlias = NDArray[Any]  # (n, n_features) numbers, or objects if some values are text

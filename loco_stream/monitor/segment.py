@@ -11,8 +11,6 @@ from loco_stream.monitor.signature import Signature
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Array, Arrays, Config, State
 
-__all__ = ["EARLY", "RETURN", "Segment"]
-
 EARLY = 20  # scored rows that stand for the accuracy before training
 RETURN = 100  # scored rows in which a returning task is recognised
 _SAVED = (
@@ -38,36 +36,20 @@ _RUNNING_ROWS = 50  # rows in the running accuracy that decides on relearning
 class Segment:
     """Counts of one segment.
 
-    Parameters
-    ----------
-    start, end
-        Positions in the stream; `end` is None while the segment runs.
-    task
-        Number of its task.
-    began
-        What opened it: "start", "concept", "input" or "boundary".
-    hold
-        Held-out rows.
-    signature
-        Class means of its rows; None before the first ones.
-    classes
-        Labels seen before it began: a random guess is correct once in `classes`.
-    n, hits
-        Scored rows and correct predictions.
-    early
-        The first hits, up to `RETURN`.
-    running
-        Running accuracy over about the last 50 rows.
-    end_accuracy
-        Accuracy over the last rows before the end.
-    goal
-        Running accuracy from which on a returned task counts as relearned.
-    relearned
-        Rows from the start until then.
-    returned
-        Whether its task had been seen before.
-    update_energy
-        Energy of wrongly predicted rows in protected directions, and in all.
+    start, end: positions in the stream; `end` is None while the segment runs
+    task: number of its task
+    began: what opened it: "start", "concept", "input" or "boundary"
+    hold: held-out rows
+    signature: class means of its rows; None before the first ones
+    classes: labels seen before it began: a random guess is correct once in `classes`
+    n, hits: scored rows and correct predictions
+    early: the first hits, up to `RETURN`
+    running: running accuracy over about the last 50 rows
+    end_accuracy: accuracy over the last rows before the end
+    goal: running accuracy from which on a returned task counts as relearned
+    relearned: rows from the start until then
+    returned: whether its task had been seen before
+    update_energy: energy of wrongly predicted rows in protected directions, and in all
     """
 
     start: int
@@ -128,12 +110,8 @@ class Segment:
     def report(self, name: str, left_at: float) -> Config:
         """Return the entry of the report.
 
-        Parameters
-        ----------
-        name
-            Name of its task.
-        left_at
-            Accuracy when that task was last left, or NaN.
+        name: name of its task
+        left_at: accuracy when that task was last left, or NaN
         """
         protected, energy = self.update_energy
         return {

@@ -12,17 +12,12 @@ from typing import Any
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import Config
 
-__all__ = ["MonitorSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
     """Parameters of `TaskMonitor`, which documents them; a checkpoint stores them as plain values.
 
-    Raises
-    ------
-    ConfigError
-        A setting is of another type or out of its range.
+    Raises `ConfigError` if a setting is of another type or out of its range.
     """
 
     drift_detector: str = "HDDMA"

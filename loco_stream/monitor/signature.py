@@ -13,8 +13,6 @@ from loco_stream._compiler.jit import entry
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Array, Arrays
 
-__all__ = ["MAX_CLASSES", "InputScale", "Signature", "sampled_columns"]
-
 Label: TypeAlias = Any
 Vector: TypeAlias = NDArray[np.float64]
 

@@ -9,25 +9,17 @@ from loco_stream._text import did_you_mean, listed
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["TaskColumn"]
-
 Value: TypeAlias = Any  # of a feature
 
 
 class TaskColumn:
     """Reports when the value of the task column changes.
 
-    Parameters
-    ----------
-    tasks
-        Setting `tasks` of the monitor; only "column:NAME" names a column.
+    tasks: setting `tasks` of the monitor; only "column:NAME" names a column
 
-    Attributes
-    ----------
-    name
-        The column, None if there is none.
-    n_missing
-        Rows without a value in the column; the running task continues.
+    Its attributes:
+    name: the column, None if there is none
+    n_missing: rows without a value in the column; the running task continues
 
     Examples
     --------
@@ -47,12 +39,8 @@ class TaskColumn:
     def follow(self, value: Value, names: Collection[Hashable]) -> str | None:
         """Return the name of the task that begins with a row; None if none begins.
 
-        Parameters
-        ----------
-        value
-            Of the column in the row; None and NaN are missing.
-        names
-            Every name that the row has.
+        value: of the column in the row; None and NaN are missing
+        names: every name that the row has
         """
         if value is None or value != value:
             self.n_missing += 1

@@ -34,8 +34,6 @@ from loco_stream.persistence.content import (
 )
 from loco_stream.rng import derive_key
 
-__all__ = ["TaskMonitor"]
-
 Label: TypeAlias = Any  # a class label, or a number in regression
 
 _PURPOSE = 8  # of the random key of hold-outs

@@ -24,8 +24,6 @@ from loco_stream.persistence.content import (
     without_prefix,
 )
 
-__all__ = ["Timeline"]
-
 _END = 200  # scored rows that give the accuracy at the end of a segment
 # Rows of a block that waits before a signature takes it, at most two blocks.
 _BLOCK = 50
@@ -48,14 +46,9 @@ class DueRow:
 class Timeline:
     """Segments with their hold-outs, the accuracy matrix at their ends, and their tasks.
 
-    Parameters
-    ----------
-    holdout
-        Held-out rows per segment at most.
-    max_segments
-        Segments kept before the oldest one is merged into another.
-    draws
-        Random numbers for merging hold-outs.
+    holdout: held-out rows per segment at most
+    max_segments: segments kept before the oldest one is merged into another
+    draws: random numbers for merging hold-outs
     """
 
     def __init__(self, holdout: int, max_segments: int, draws: UniformDraws) -> None:

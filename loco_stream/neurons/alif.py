@@ -27,8 +27,6 @@ from loco_stream.neurons.definition import (
 )
 from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
 
-__all__ = ["ALIF", "MODEL", "alif_times"]
-
 # Per neuron: time of the last spike, membrane, current rise of the threshold, time `since` of
 # both, threshold at rest, and the level, which is the drive; times in ms.
 STATE = struct_dtype("last_spike", "v", "adaptation", "since", "threshold", "level")

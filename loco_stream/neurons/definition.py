@@ -14,21 +14,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
 
-__all__ = [
-    "DenseOperations",
-    "EventOperations",
-    "Kernel",
-    "NeuronModel",
-    "Parameters",
-    "Records",
-    "WindowOperations",
-    "find",
-    "model_of",
-    "names",
-    "register",
-    "window_of",
-]
-
 Parameters: TypeAlias = Mapping[str, float]
 Records: TypeAlias = NDArray[np.record]
 Kernel: TypeAlias = Callable[..., Any]

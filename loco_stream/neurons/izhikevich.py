@@ -32,8 +32,6 @@ from loco_stream.neurons.definition import (
     WindowOperations,
 )
 
-__all__ = ["MODEL", "Izhikevich", "izhikevich_times", "rest_potential"]
-
 # Per neuron: time of the last spike, membrane v (mV), recovery u, time `since` of both, size of the
 # next step, current I; times in ms.
 STATE = struct_dtype("last_spike", "v", "u", "since", "step", "drive")

@@ -29,8 +29,6 @@ from loco_stream.neurons.definition import (
 from loco_stream.neurons.lif_net import run_lif, run_lif_samples
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES, STRONGEST, traces_by_times
 
-__all__ = ["LIF", "MODEL", "lif_times", "lif_traces"]
-
 # Per neuron: time of the last spike, w, how far w may rise (`lif_silent_until_horizon`),
 # threshold - level, and the level, which is the drive.
 STATE = struct_dtype("last_spike", "scaled_v", "margin", "gap", "level")

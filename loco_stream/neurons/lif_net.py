@@ -14,21 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry, inlined, kernel, nogil_entry
-from loco_stream._compiler.simd.ops import STEPS, leak_and_fire, sum_dense, sum_rows
+from loco_stream._compiler.simd.ops import leak_and_fire, sum_dense, sum_rows
+from loco_stream._compiler.simd.sizes import STEPS
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons.definition import Records
 from loco_stream.neurons.spikes import NO_ROOM, first_bad_event, group_events
-
-__all__ = [
-    "LAYER",
-    "PROGRESS",
-    "DenseSpikes",
-    "KeptSpikes",
-    "Samples",
-    "Scratch",
-    "run_lif",
-    "run_lif_samples",
-]
 
 Array: TypeAlias = NDArray[Any]
 # Per layer: membrane time constant in ms, inputs, neurons, neurons with padding, position of its

@@ -14,20 +14,6 @@ from typing import Any, NamedTuple
 from loco_stream._compiler.jit import kernel, overloaded
 from loco_stream.neurons.definition import Records, model_of
 
-__all__ = [
-    "Neurons",
-    "advance_to",
-    "at_threshold",
-    "membrane",
-    "next_spike",
-    "none_fired",
-    "psp_scale",
-    "receive",
-    "reset",
-    "set_horizon",
-    "silent_until_horizon",
-]
-
 
 class Neurons(NamedTuple):
     """The neurons of one layer: their model and the two results of its `start`."""

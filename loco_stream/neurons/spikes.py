@@ -11,17 +11,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry, kernel
 
-__all__ = [
-    "LEAK_SHARE",
-    "MOST_SPIKES",
-    "NO_ROOM",
-    "STRONGEST",
-    "first_bad_event",
-    "group_events",
-    "trace_of",
-    "traces_by_times",
-]
-
 NO_ROOM = -1  # returned where output arrays are too short
 MOST_SPIKES = 20  # of a neuron per window; a stronger drive causes no more
 STRONGEST = 1e6  # thresholds; with a larger current the period between spikes would round to 0

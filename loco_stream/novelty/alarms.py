@@ -4,14 +4,10 @@ A row raises an alarm if its score exceeds the scores of the last `RECENT` rows,
 alarm raises the bar, and every row lowers it, the more the longer there was no alarm.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.novelty.state import BAR, N_ALARMS, QUIET, RECENT, ROWS
-
-__all__ = ["learn_alarm", "raises_alarm", "row_score"]
 
 FIRST_BAR = 2.0
 STEP = 0.1  # of the bar per alarm

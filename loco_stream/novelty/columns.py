@@ -7,8 +7,6 @@ rows as a fourth view. A number that repeats longer than ever before is stuck. M
 numbers and texts are kinds, scored by how rare they are.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel
@@ -45,8 +43,6 @@ from loco_stream.novelty.state import (
     WEIGHT,
 )
 from loco_stream.novelty.tails import MOST, learn_distance, tail_score
-
-__all__ = ["is_ready", "learn_cell", "score_cell"]
 
 RESIDUAL_WEIGHT = 0.1  # of a residual of typical size beside the value, on the plane
 FIRST_RESIDUAL = WARMUP // 3  # the forecast has learned something by then

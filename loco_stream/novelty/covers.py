@@ -5,13 +5,9 @@ to the lower quartile of the distances between neighbors, and points nearer than
 on a line are kept in order, so that the nearest one takes a binary search.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["learn_line", "learn_plane", "nearest_on_line", "nearest_on_plane"]
 
 GROWTH = 1.0 + 1e-7  # of the radius: points at exactly the quartile merge too
 FAR = 1e300

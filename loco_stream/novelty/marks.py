@@ -23,8 +23,6 @@ from loco_stream.novelty.state import (
     State,
 )
 
-__all__ = ["declare"]
-
 Float64 = NDArray[np.float64]
 
 UNUSUAL = 1.0  # score from which a value of a declared row is marked

@@ -14,20 +14,6 @@ from numpy.typing import NDArray
 
 from loco_stream.novelty.tails import N_FIGURES
 
-__all__ = [
-    "BAND",
-    "KEPT_ROWS",
-    "LAG",
-    "N_KINDS",
-    "N_TEXTS",
-    "RECENT",
-    "WARMUP",
-    "State",
-    "allocate",
-    "check",
-    "grow",
-]
-
 WARMUP = 100  # values of a column that set its scales
 CAPACITY = 200  # points of a cover, and distances of a tail
 LAG = 300  # rows after which the state score takes a row for known

@@ -13,8 +13,6 @@ from loco_stream.novelty.alarms import learn_alarm, raises_alarm, row_score
 from loco_stream.novelty.columns import is_ready, learn_cell, score_cell
 from loco_stream.novelty.state import BAND, KEPT_ROWS, N_KINDS, ROWS, WARMUP
 
-__all__ = ["Found", "Rows", "run"]
-
 
 @kernel
 def _is_scored(state, c):

@@ -4,14 +4,10 @@ The 200 largest are kept. Beyond the k-th largest the tail is exponential with t
 (peaks over threshold, Pickands 1975), where k is 2 % of the distances, at least 8.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.novelty.covers import insert
-
-__all__ = ["MOST", "learn_distance", "tail_score"]
 
 SHARE = 0.02  # of the distances, to which the tail is fitted
 FEWEST = 8

@@ -11,18 +11,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError
 
-__all__ = [
-    "Array",
-    "Arrays",
-    "Config",
-    "Plain",
-    "Saved",
-    "State",
-    "restoring",
-    "with_prefix",
-    "without_prefix",
-]
-
 Plain: TypeAlias = Any
 """None, a bool, int, float, str or bytes, or a list, tuple or dict of such values."""
 Config: TypeAlias = dict[str, Plain]

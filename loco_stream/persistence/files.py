@@ -15,8 +15,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["atomic_write", "check_place", "make_folder", "sync_folder"]
-
 _REFUSED = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder; name a file"),
     stat.S_IFBLK: (errno.EINVAL, "it is a disk; name a file"),
@@ -28,11 +26,8 @@ _STALE_SECONDS = 3600.0  # no write takes that long
 def check_place(path: str | os.PathLike[str]) -> None:
     """Refuse a path that `atomic_write` cannot write to; nothing is opened, created or changed.
 
-    Raises
-    ------
-    OSError
-        The path is a folder, a disk or a socket, its folder is missing, or this user may not write
-        there.
+    Raises `OSError` if the path is a folder, a disk or a socket, its folder is missing, or this
+    user may not write there.
 
     Examples
     --------
@@ -58,20 +53,13 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
 
     The steps are a temporary file, fsync, rename, and fsync of the folder.
 
-    Parameters
-    ----------
-    path
-        A new or a regular file, or a link to one; or a device, or a pipe with a reader, which is
-        written to directly.
-    content
-        All bytes of the file.
-    mode
-        Permissions of a new file, before the umask of the process; a replaced file keeps its own.
+    Raises `OSError` if `check_place` refuses the path, a pipe has no reader, or the operating
+    system refuses.
 
-    Raises
-    ------
-    OSError
-        `check_place` refuses the path, a pipe has no reader, or the operating system refuses.
+    path: a new or a regular file, or a link to one; or a device, or a pipe with a reader, which is
+        written to directly
+    content: all bytes of the file
+    mode: permissions of a new file, before the umask of the process; a replaced file keeps its own
 
     Examples
     --------
@@ -99,10 +87,7 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it that are missing; a power cut does not undo it.
 
-    Raises
-    ------
-    OSError
-        There is a file of this name, or the operating system refuses.
+    Raises `OSError` if there is a file of this name, or the operating system refuses.
     """
     missing = [folder, *folder.parents]
     missing = missing[: next((i for i, one in enumerate(missing) if one.exists()), len(missing))]

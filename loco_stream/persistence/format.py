@@ -30,23 +30,8 @@ import numpy as np
 from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.content import Array, Arrays, Plain, Saved, State
-from loco_stream.persistence.files import atomic_write, sync_folder
+from loco_stream.persistence.files import atomic_write
 from loco_stream.persistence.migrations import VERSION, check_version, migrate
-
-__all__ = [
-    "MAX_BYTES",
-    "VERSION",
-    "Saved",
-    "atomic_write",
-    "decode_plain",
-    "digest",
-    "encode_plain",
-    "from_bytes",
-    "read",
-    "sync_folder",
-    "to_bytes",
-    "write",
-]
 
 MAX_BYTES = 2**32  # largest file that is read unless the caller allows more
 _MAGIC = b"LOCOFILE"
@@ -71,23 +56,14 @@ def write(
     The bytes go to a temporary file in the same folder, are synced, and take the name of `path` in
     one step: after a crash either the old file or the new one is there.
 
-    Parameters
-    ----------
-    path
-        The file; an existing one is replaced.
-    kind
-        Type of the content, for example ``"LOCOClassifier"`` or ``"checkpoint"``.
-    config
-        Plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them.
-    arrays
-        Boolean, integer and floating arrays of any shape.
-    mode
-        Permissions of a new file, before the umask of the process; a replaced file keeps its own.
+    Raises `CheckpointError` if a value is not plain, an array has another dtype, or the file cannot
+    be written.
 
-    Raises
-    ------
-    CheckpointError
-        A value is not plain, an array has another dtype, or the file cannot be written.
+    path: the file; an existing one is replaced
+    kind: type of the content, for example ``"LOCOClassifier"`` or ``"checkpoint"``
+    config: plain values: None, bool, int, float, str, bytes, and lists, tuples and dicts of them
+    arrays: boolean, integer and floating arrays of any shape
+    mode: permissions of a new file, before the umask of the process; a replaced file keeps its own
 
     Examples
     --------
@@ -108,19 +84,11 @@ def write(
 def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     """Read a file that `write` made; its checksum is verified first.
 
-    Parameters
-    ----------
-    path
-        The file.
-    max_bytes
-        Size in bytes beyond which the file is refused unread. Reading needs a small multiple of the
-        file's size in memory; no number in the file can raise that.
+    Raises `CheckpointError` if the file is missing, too large, truncated, damaged, not a
+    loco-stream file, or of a version that cannot be read.
 
-    Raises
-    ------
-    CheckpointError
-        The file is missing, too large, truncated, damaged, not a loco-stream file, or of a version
-        that cannot be read.
+    `max_bytes`: size in bytes beyond which the file is refused unread. Reading needs a small
+    multiple of the file's size in memory; no number in the file can raise that.
     """
     name = os.fspath(path)
     try:
@@ -171,10 +139,7 @@ def digest(kind: str, config: State, arrays: Mapping[str, Array]) -> str:
 def encode_plain(value: Plain) -> bytes:
     """Return plain values as MessagePack; tuples and integers of any size are preserved.
 
-    Raises
-    ------
-    CheckpointError
-        A value is of another type.
+    Raises `CheckpointError` if a value is of another type.
     """
     try:
         return msgspec.msgpack.encode(_plain(value))

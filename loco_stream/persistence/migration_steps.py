@@ -13,18 +13,6 @@ from functools import partial
 from loco_stream.errors import CheckpointError
 from loco_stream.persistence.content import Array, Saved, with_prefix, without_prefix
 
-__all__ = [
-    "Migration",
-    "add_array",
-    "drop_arrays",
-    "in_checkpoints",
-    "in_models",
-    "in_order",
-    "refuse",
-    "rename_arrays",
-    "split_array",
-]
-
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
 _MODELS = ("LOCOClassifier", "LOCORegressor")
@@ -61,12 +49,8 @@ def in_models(*steps: Migration, kinds: Sequence[str] = _MODELS) -> Migration:
     engine or of a key of a fleet). The steps see each one alike: its class name as kind, its own
     plain values, and its arrays without a prefix.
 
-    Parameters
-    ----------
-    steps
-        Applied first to last.
-    kinds
-        Class names of the models that are migrated; models of other classes stay as they are.
+    steps: applied first to last
+    kinds: class names of the models that are migrated; models of other classes stay as they are
 
     Examples
     --------
@@ -120,10 +104,7 @@ def rename_arrays(names: Mapping[str, str]) -> Migration:
 def split_array(name: str, parts: Sequence[str | None]) -> Migration:
     """Return a step that replaces an array by its rows, one array per name; None drops a row.
 
-    Raises
-    ------
-    CheckpointError
-        The array has another number of rows than `parts` has names.
+    Raises `CheckpointError` if the array has another number of rows than `parts` has names.
 
     Examples
     --------

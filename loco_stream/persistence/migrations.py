@@ -15,8 +15,6 @@ from loco_stream.persistence.version_2.command import settings
 from loco_stream.persistence.version_2.engine import CHECKPOINTS
 from loco_stream.persistence.version_2.models import MODELS
 
-__all__ = ["MIGRATIONS", "VERSION", "Migration", "Saved", "check_version", "migrate", "refuse"]
-
 VERSION = 3  # of the files that this release writes: 1 release 0.1, 2 release 0.2, 3 release 0.3
 
 MIGRATIONS: Mapping[int, Migration] = {
@@ -45,11 +43,8 @@ def check_version(version: int) -> None:
 def migrate(saved: Saved, version: int) -> Saved:
     """Return the content of a file of an earlier version as this release would have written it.
 
-    Raises
-    ------
-    CheckpointError
-        A step refuses the content, or a part that it needs is missing or damaged. The sentence
-        continues one that begins with the file's name.
+    Raises `CheckpointError` if a step refuses the content, or a part that it needs is missing or
+    damaged. The sentence continues one that begins with the file's name.
     """
     for step in range(version, VERSION):
         try:

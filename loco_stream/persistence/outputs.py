@@ -10,25 +10,16 @@ from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.files import check_place
 
-__all__ = ["check_folder", "check_output", "check_picture"]
-
 _PICTURES = (".png", ".svg", ".pdf")
 
 
 def check_output(name: str, path: str | None) -> None:
     """Refuse a file that cannot be written.
 
-    Parameters
-    ----------
-    name
-        Setting that the file was given by; the error begins with it.
-    path
-        The file; None passes.
+    Raises `ConfigError` if the file cannot be written.
 
-    Raises
-    ------
-    ConfigError
-        The file cannot be written.
+    name: setting that the file was given by; the error begins with it
+    path: the file; None passes
 
     Examples
     --------
@@ -44,17 +35,10 @@ def check_output(name: str, path: str | None) -> None:
 def check_folder(what: str, path: str) -> None:
     """Refuse a folder that cannot be created or written to; nothing is created.
 
-    Parameters
-    ----------
-    what
-        What it is, for the error message.
-    path
-        The folder; it and those above it may be missing.
+    Raises `ConfigError` if a part of the path is no folder, or this user may not write there.
 
-    Raises
-    ------
-    ConfigError
-        A part of the path is no folder, or this user may not write there.
+    what: what it is, for the error message
+    path: the folder; it and those above it may be missing
 
     Examples
     --------
@@ -72,11 +56,8 @@ def check_folder(what: str, path: str) -> None:
 def check_picture(name: str, path: str | None) -> None:
     """Refuse a picture that cannot be drawn or written; arguments as for `check_output`.
 
-    Raises
-    ------
-    ConfigError
-        matplotlib is missing, the file name has another ending than a picture, or the file cannot
-        be written.
+    Raises `ConfigError` if matplotlib is missing, the file name has another ending than a picture,
+    or the file cannot be written.
     """
     if path is None:
         return

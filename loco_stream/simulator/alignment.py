@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["CACHE_LINE", "aligned"]
-
 CACHE_LINE = 64  # bytes
 
 

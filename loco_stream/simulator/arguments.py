@@ -12,15 +12,6 @@ from loco_stream.numbers import shown
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.net import SpikingNet
 
-__all__ = [
-    "checked_currents",
-    "checked_duration",
-    "checked_membranes",
-    "checked_record",
-    "checked_spikes",
-    "describe_bad_event",
-]
-
 LONGEST_RUN = 1e9  # ms, eleven days; `carry` joins runs to longer ones
 Array: TypeAlias = NDArray[Any]
 

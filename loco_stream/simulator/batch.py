@@ -25,8 +25,6 @@ from loco_stream.simulator.spike_record import SpikeRecord
 if TYPE_CHECKING:
     from loco_stream.simulator.network import Network
 
-__all__ = ["n_cores", "run_many"]
-
 _CHUNKS = 8  # per thread, or more: no thread waits long for the last chunk of another
 _LARGEST_CHUNK = 32  # samples, whose spikes stay in the cache until they are returned
 

@@ -26,19 +26,6 @@ from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons.definition import Records
 from loco_stream.simulator.heap import ENTRY, pop, push, write_entry
 
-__all__ = [
-    "SpikeQueue",
-    "add",
-    "drain",
-    "earliest",
-    "empty_queue",
-    "free_slot",
-    "put_slot",
-    "refill",
-    "set_arrival",
-    "take",
-]
-
 # Buckets per ms; entries, entries in the heap, current bucket, first free slot, slots ever used;
 # whether buckets are taken unsorted, as `window_loop` does.
 STATE = struct_dtype(

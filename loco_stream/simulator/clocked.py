@@ -16,8 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.simulator.layers import Layer
 
-__all__ = ["require_grid", "run_clocked"]
-
 
 def require_grid(layers: list[Layer], method: str) -> None:
     """Raise `ConfigError` for a net that is not defined on a time grid.

@@ -25,8 +25,6 @@ from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons.definition import Records
 from loco_stream.simulator.alignment import aligned
 
-__all__ = ["END", "Connections", "Triplets", "connect", "delay_of", "weight_of"]
-
 # First connection and kind of a group; the wide one from 2 ** 32 connections on.
 GROUP = struct_dtype(first="u4", kind="u4")
 WIDE_GROUP = struct_dtype(first="u8", kind="u8")
@@ -74,12 +72,8 @@ def weight_of(connections: Connections, group: int, k: int) -> float:
 def connect(parts: list[Triplets], n_rows: int, n_neurons: int, dtype: DTypeLike) -> Connections:
     """Sort and group connections; `source` of each part counts rows of the whole.
 
-    Parameters
-    ----------
-    n_rows, n_neurons
-        Numbers of presynaptic and of postsynaptic neurons.
-    dtype
-        float32 or float64, of the weights.
+    n_rows, n_neurons: numbers of presynaptic and of postsynaptic neurons
+    dtype: float32 or float64, of the weights
     """
     source, target, weight, delay = _sorted(parts)
     begins = _changes(source) | _changes(delay)
@@ -114,14 +108,9 @@ def _weighted_kinds(
 ) -> tuple[Records, NDArray[np.int64], NDArray[np.floating]]:
     """Return the kinds of groups, the kind of each group, and the weights in the smaller form.
 
-    Parameters
-    ----------
-    begins
-        (n_connections,) where a group begins.
-    delay
-        (n_groups,) of each group.
-    weight
-        (n_connections,) of each connection.
+    begins: (n_connections,) where a group begins
+    delay: (n_groups,) of each group
+    weight: (n_connections,) of each connection
     """
     kinds, kind = _kinds(delay, np.zeros(len(delay)))
     if (begins | ~_changes(weight)).all():

@@ -23,8 +23,6 @@ from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.membranes import state_at
 from loco_stream.simulator.net import Spikes, UnderWay
 
-__all__ = ["DenseNet", "SampleSpikes"]
-
 _FIRST_ROOM = 16  # spikes per neuron; doubled where it does not suffice
 _FIRST_TIMES = 64  # distinct times; doubled as well
 
@@ -55,7 +53,7 @@ def _packed_layers(layers: list[Layer], lane: int) -> Records:
 
 
 class DenseNet:
-    """A `SpikingNet` for layers that are all `direct`, of a neuron model with `DenseOperations`.
+    """A net for layers that are all `direct`, of a neuron model with `DenseOperations`.
 
     Layers are padded to whole cache lines with neurons that receive nothing and never fire: all
     rows are aligned and loops run on whole vectors.
@@ -109,10 +107,7 @@ class DenseNet:
         self.indices = np.empty(n_spikes, np.int32)
         self.times = np.empty(n_times, self.dtype)
         self.ends = np.zeros((len(self.layers) + 1, n_times), np.int64)
-        self._bind()
-
-    def _bind(self) -> None:
-        """Bundle the arrays that each call passes on; plain tuples are cheaper to pass."""
+        # what each call passes on; plain tuples are cheaper to pass
         spikes = (self.times, self.ends, self.indices, self.counts)
         self._arrays = (self.packed, self.weights, self.neurons, tuple(self._scratch), spikes)
 

@@ -36,24 +36,6 @@ from loco_stream.simulator.calendar_queue import SpikeQueue, add, earliest, take
 from loco_stream.simulator.connections import END, Connections, delay_of, weight_of
 from loco_stream.simulator.run_state import DELIVERED, Inputs, LayerRun, RunState, set_entry
 
-__all__ = [
-    "CONTINUE",
-    "DONE",
-    "PENDING",
-    "REACHED",
-    "STAYS",
-    "SUPRATHRESHOLD",
-    "add_pending",
-    "begin_run",
-    "deliver_batch",
-    "fetch_own_groups",
-    "flush",
-    "has_room",
-    "queue_spike",
-    "run_events",
-    "set_batch",
-]
-
 DONE = 0
 CONTINUE = 1
 # Bits of the flags of a neuron: in the list of suprathreshold neurons; at or above threshold after

@@ -13,8 +13,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons.definition import Records
 
-__all__ = ["ENTRY", "pop", "push", "write_entry"]
-
 ENTRY = struct_dtype("time", "value", key="i8")
 
 

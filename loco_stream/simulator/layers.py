@@ -14,8 +14,6 @@ from loco_stream.neurons import NeuronModel, find
 from loco_stream.neurons.definition import Records
 from loco_stream.simulator.weights import WeightMatrix, read_weights
 
-__all__ = ["Layer", "Options", "checked_dtype", "describe"]
-
 _LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp(710) is not
 # As the user gave it: one value for all layers, or a list with one item per layer.
 Option: TypeAlias = Any

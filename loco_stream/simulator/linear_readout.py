@@ -8,20 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Readout", "traces"]
-
 
 class Readout(NamedTuple):
     """Scores of classes: traces @ weights + bias; the class with the highest score is predicted.
 
-    Attributes
-    ----------
-    tau
-        Time constant of the traces in ms; see `traces`.
-    weights, bias
-        (n_neurons, n_classes) and (n_classes,).
-    classes
-        The label of each column.
+    tau: time constant of the traces in ms; see `traces`
+    weights, bias: (n_neurons, n_classes) and (n_classes,)
+    classes: the label of each column
     """
 
     tau: float

@@ -24,8 +24,6 @@ from loco_stream.neurons.operations import (
 )
 from loco_stream.simulator.layers import Layer
 
-__all__ = ["History", "membrane_at", "state_at"]
-
 # What happens at one time happens in this order.
 ARRIVAL = 0
 SPIKE = 1
@@ -52,12 +50,8 @@ def membrane_at(
 ) -> NDArray[np.float64]:
     """Return the membrane of one neuron at the times `samples`.
 
-    Parameters
-    ----------
-    start
-        The neuron at time 0; it is not changed.
-    samples
-        Sorted times in ms. What happens at a time happens before its sample.
+    start: the neuron at time 0; it is not changed
+    samples: sorted times in ms. What happens at a time happens before its sample.
     """
     membranes = np.zeros(len(samples))
     own = start._replace(state=start.state.copy(), shared=start.shared.copy())

@@ -1,15 +1,15 @@
-"""What `Network` requires of the two classes that run a net."""
+"""What the two classes that run a net have in common."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.neurons.operations import Neurons
-
-__all__ = ["Spikes", "SpikingNet", "UnderWay"]
+if TYPE_CHECKING:
+    from loco_stream.simulator.dense_net import DenseNet
+    from loco_stream.simulator.queued_net import QueuedNet
 
 
 class Spikes(NamedTuple):
@@ -28,44 +28,5 @@ class UnderWay(NamedTuple):
     next_arrival: NDArray[np.float64]  # ms, when it next arrives at some neuron
 
 
-class SpikingNet(Protocol):
-    """Runs a net; `DenseNet` and `QueuedNet` are the two implementations."""
-
-    dtype: np.dtype[Any]
-    index_dtype: np.dtype[Any]
-
-    def copy(self) -> SpikingNet:
-        """Return the same net with a state of its own, at rest."""
-        ...
-
-    def reset(self) -> None:
-        """Set all neurons to rest."""
-        ...
-
-    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
-        """Start from given membranes, one array (n_post,) per layer."""
-        ...
-
-    def run(self, times: NDArray[Any], indices: NDArray[Any], duration: float) -> int:
-        """Run for `duration` ms; return -1, or the number of the first bad event."""
-        ...
-
-    def spikes(self) -> Spikes:
-        """Return the spikes of the last run."""
-        ...
-
-    def counts_by_layer(self) -> list[NDArray[np.int64]]:
-        """Return how often each neuron fired in the last run, one array per layer."""
-        ...
-
-    def state_of(self, layer: int, neuron: int) -> Neurons:
-        """Return a copy of one neuron at time 0, before a run."""
-        ...
-
-    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and delay from each row to one neuron; NaN delay without a connection."""
-        ...
-
-    def under_way(self, layer: int) -> UnderWay:
-        """Return the spikes on their way to a layer, before a run."""
-        ...
+SpikingNet: TypeAlias = "DenseNet | QueuedNet"
+"""Runs a net."""

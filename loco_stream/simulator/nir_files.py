@@ -30,8 +30,6 @@ from loco_stream.simulator.clocked import require_grid
 from loco_stream.simulator.layers import Layer
 from loco_stream.simulator.linear_readout import Readout
 
-__all__ = ["metadata_of", "read_graph", "read_network", "step_of", "write_network"]
-
 _MS = 1e-3  # seconds
 _DEFAULT_STEP = 0.1  # ms
 Untyped: TypeAlias = Any  # the package nir and its nodes have no types

@@ -16,8 +16,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["copied", "copy", "read"]
-
 _MAX_BYTES = 4 << 30  # of all arrays of a file
 _SECONDS = 600.0  # for a file that keeps the library busy
 Location: TypeAlias = str | PathLike[str]
@@ -27,10 +25,8 @@ Untyped: TypeAlias = Any  # h5py and nir have no types
 def read(path: Location) -> Untyped:
     """Return the graph of a file.
 
-    Raises
-    ------
-    ValueError
-        The file cannot be read, ends the process that reads it, or does not fit in memory.
+    Raises `ValueError` if the file cannot be read, ends the process that reads it, or does not fit
+    in memory.
     """
     import nir
 

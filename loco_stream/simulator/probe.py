@@ -15,8 +15,6 @@ from loco_stream.simulator.membranes import History, membrane_at
 from loco_stream.simulator.net import SpikingNet
 from loco_stream.simulator.spike_record import SpikeRecord
 
-__all__ = ["MembraneProbe"]
-
 _MOST_SAMPLES = 10_000_000
 
 
@@ -32,14 +30,9 @@ class _Sent(NamedTuple):
 class MembraneProbe:
     """Stores the state of the chosen neurons before a run and computes their membranes after it.
 
-    Parameters
-    ----------
-    chosen
-        Neurons by layer, as in ``{0: [1, 2]}``.
-    step
-        Time between samples in ms.
-    duration
-        Length of the run in ms.
+    chosen: neurons by layer, as in ``{0: [1, 2]}``
+    step: time between samples in ms
+    duration: length of the run in ms
     """
 
     def __init__(self, chosen: object, step: float, duration: float, layers: list[Layer]) -> None:

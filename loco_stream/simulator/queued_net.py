@@ -28,8 +28,6 @@ from loco_stream.simulator.run_state import (
 )
 from loco_stream.simulator.window_loop import run_windows
 
-__all__ = ["QueuedLayer", "QueuedNet"]
-
 _FIRST_ROOM = 16  # spikes per neuron; doubled where it does not suffice
 _FIRST_QUEUE = 512  # spikes under way, and arrivals in a window; doubled as well
 _LARGEST_ROOM = 1 << 24  # spikes of a layer in one run, about a gigabyte
@@ -237,7 +235,7 @@ def _sorted(
 
 
 class QueuedNet:
-    """A `SpikingNet` of queued layers, run one after the other: recurrence is within layers."""
+    """A net of queued layers, run one after the other: recurrence is within layers."""
 
     dtype: np.dtype[Any] = np.dtype(np.float64)  # of times and membranes
     index_dtype: np.dtype[Any] = np.dtype(np.int64)

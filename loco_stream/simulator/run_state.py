@@ -17,20 +17,6 @@ from loco_stream.neurons.operations import Neurons
 from loco_stream.simulator.calendar_queue import SpikeQueue
 from loco_stream.simulator.connections import Connections
 
-__all__ = [
-    "DELIVERED",
-    "LOOK_AHEAD",
-    "SETTINGS",
-    "Inputs",
-    "LayerRun",
-    "RunState",
-    "WindowArrivals",
-    "empty_arrivals",
-    "empty_run",
-    "grown",
-    "set_entry",
-]
-
 # Arrivals ahead whose neurons are prefetched; also the room beyond the last arrival, at least
 # DOUBLES, since whole vectors are written.
 LOOK_AHEAD = 24

@@ -14,8 +14,6 @@ from loco_stream.errors import InputError, LocoStreamError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SpikeRecord"]
-
 
 @dataclass(frozen=True, eq=False)
 class SpikeRecord:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["draw"]
-
 # Pixels: distance of layers, height of the picture, width of a layer, least and largest height.
 _STEP = 120
 _HEIGHT = 110
@@ -18,12 +16,8 @@ _MIDDLE = _HEIGHT / 2 - 8
 def draw(sizes: Sequence[int], neuron: str) -> str:
     """Return an SVG: input and layers as boxes, higher for more neurons, connected by arrows.
 
-    Parameters
-    ----------
-    sizes
-        Neurons of the input and of each layer.
-    neuron
-        Name of the neuron model.
+    sizes: neurons of the input and of each layer
+    neuron: name of the neuron model
 
     Examples
     --------

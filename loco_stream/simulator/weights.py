@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from loco_stream.errors import ConfigError
 from loco_stream.simulator.connections import Triplets
 
-__all__ = ["WeightMatrix", "read_weights"]
-
 # In ms. Loops with shorter delays fire too often to be simulated to the end; with longer delays
 # times lose precision.
 SHORTEST_DELAY = 1e-6
@@ -66,10 +64,7 @@ def read_weights(
 ) -> WeightMatrix:
     """Check weights and their delays; raises `ConfigError`.
 
-    Parameters
-    ----------
-    name, delay_name
-        What error messages call them.
+    `name` and `delay_name`: what error messages call them.
     """
     dense = None
     sparse = None

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import inlined, kernel, nogil_entry
-from loco_stream._compiler.simd.ops import DOUBLES, write_arrivals, write_equal_arrivals
+from loco_stream._compiler.simd.ops import write_arrivals, write_equal_arrivals
 from loco_stream._compiler.simd.prefetch import prefetch
+from loco_stream._compiler.simd.sizes import DOUBLES
 from loco_stream.neurons.operations import Neurons, advance_to, psp_scale, set_horizon
 from loco_stream.neurons.spikes import NO_ROOM
 from loco_stream.simulator.calendar_queue import (
@@ -63,8 +64,6 @@ from loco_stream.simulator.run_state import (
     WindowArrivals,
     set_entry,
 )
-
-__all__ = ["run_windows"]
 
 # Stages of a window; 0 before the first.
 COLLECT = 1

@@ -4,8 +4,6 @@ A check raises `AssertionError` with a sentence that names what is wrong. The te
 run every detector, expert, neuron model, sink and source through the same checks.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from loco_stream._lazy import lazy_names

@@ -9,8 +9,6 @@ from typing import TypeVar
 
 from loco_stream.stream import Sink, Source
 
-__all__ = ["check_counts", "check_sentence", "is_json", "require", "within"]
-
 T = TypeVar("T")
 
 

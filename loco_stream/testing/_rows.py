@@ -10,8 +10,6 @@ import numpy as np
 from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-__all__ = ["Key", "RowTexts", "event_fault", "rows_of"]
-
 Key: TypeAlias = tuple[str, str, int, int]
 """What a row is (row, labels or request), its source, epoch and number."""
 

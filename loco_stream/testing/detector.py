@@ -10,8 +10,6 @@ from loco_stream.drift import DetectorDefinition
 from loco_stream.drift.detectors import ErrorTest
 from loco_stream.errors import CheckpointError, ConfigError
 
-__all__ = ["check_detector"]
-
 _STATIONARY = ((0.05, 2000), (0.2, 2000), (0.4, 2000))  # error rate, rows
 _MOST_FALSE_ALARMS = 30  # in all stationary streams together: one in 200 rows
 _LATEST_ALARM = 600  # rows after a rise of the error rate

@@ -25,8 +25,6 @@ from loco_stream.learner.arrays.spec import specs
 from loco_stream.learner.readout.ensemble import FIRST_OPINION
 from loco_stream.learner.readout.experts import EXPERTS, Expert
 
-__all__ = ["check_expert"]
-
 Model: TypeAlias = Any  # a LOCOClassifier or a LOCORegressor
 Parameters: TypeAlias = dict[str, Any]  # constructor parameters
 Array: TypeAlias = NDArray[Any]

@@ -21,8 +21,6 @@ from loco_stream.neurons.operations import Neurons
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.simulator.network import Network, SpikeRecord
 
-__all__ = ["check_neuron"]
-
 Function: TypeAlias = Callable[..., Any]
 _N = 5  # neurons
 _REQUIRED = ("receive", "at_threshold", "reset", "membrane")

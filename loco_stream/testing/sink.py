@@ -12,8 +12,6 @@ from loco_stream.records import KINDS
 from loco_stream.stream import Prediction, Predictions, Record, Sink
 from loco_stream.testing._lifecycle import check_counts, check_sentence, require, within
 
-__all__ = ["check_sink"]
-
 _MAX_CALL = 2.0  # seconds that a call of the learner may take
 _SETTLE = 0.1  # seconds without a record after which no more are expected
 _N_ROWS = 40

@@ -16,8 +16,6 @@ from loco_stream.stream import Block, Event, Position, PredictRequest, Schema, S
 from loco_stream.testing._lifecycle import check_counts, check_sentence, is_json, require, within
 from loco_stream.testing._rows import RowTexts, event_fault, rows_of
 
-__all__ = ["check_source"]
-
 SideState: TypeAlias = Mapping[str, object]
 
 _MAX_SILENCE = 2.0  # seconds; 0.1 are documented, a machine may be busy

@@ -9,10 +9,6 @@ from hypothesis import strategies as st
 from numba import njit
 
 from loco_stream._compiler.simd.ops import (
-    DOUBLES,
-    RANK,
-    ROWS,
-    STEPS,
     add_outer,
     add_outers,
     add_squares,
@@ -25,6 +21,7 @@ from loco_stream._compiler.simd.ops import (
     write_arrivals,
     write_equal_arrivals,
 )
+from loco_stream._compiler.simd.sizes import DOUBLES, RANK, ROWS, STEPS
 
 
 @njit

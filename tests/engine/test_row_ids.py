@@ -95,9 +95,9 @@ def test_early_labels_are_given_up_after_their_age():
     ids = RowIds(capacity=10, max_age=60.0)
     assert ids.find(5, "ok", now=0.0) is None
     ids.expire(59.0)
-    assert (ids.n_early, ids.counts["n_labels_unknown"]) == (1, 0)
+    assert (len(ids.export_state()["early"]), ids.counts["n_labels_unknown"]) == (1, 0)
     ids.expire(61.0)
-    assert (ids.n_early, ids.counts["n_labels_unknown"]) == (0, 1)
+    assert (len(ids.export_state()["early"]), ids.counts["n_labels_unknown"]) == (0, 1)
 
 
 def test_memory_is_bounded():
@@ -105,7 +105,7 @@ def test_memory_is_bounded():
     for i in range(100):
         ids.find(i, "ok", now=0.0)
         ids.end(f"row {i}", learned=True)
-    assert ids.n_early == 5
+    assert len(ids.export_state()["early"]) == 5
     assert len(ids.export_state()["used"]) == 5
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from loco_stream import rng
-from loco_stream._compiler.simd.ops import RANK
+from loco_stream._compiler.simd.sizes import RANK
 from loco_stream.learner import fixed_layer
 from loco_stream.learner.encoding import SETTLE
 from loco_stream.learner.readout import dormancy, next_row, next_value, past_rows

@@ -91,8 +91,8 @@ def test_the_window_has_the_last_rows_alone():
     whole = ranked(labels, proba, window=100)
     bins = [bins_of(j, labels, proba)[-100:] for j in range(3)]
     each = [naive(label, labels[-100:], bins[j])[0] for j, label in enumerate(CLASSES)]
-    assert whole.window_roc_auc() == pytest.approx(sum(each) / 3, abs=1e-12)
-    assert whole.window_roc_auc() != whole.roc_auc()
+    assert whole.means()["window_roc_auc"] == pytest.approx(sum(each) / 3, abs=1e-12)
+    assert whole.means()["window_roc_auc"] != whole.means()["roc_auc"]
 
 
 def test_fading_scores_weigh_rows_by_their_age():
@@ -107,8 +107,8 @@ def test_fading_scores_weigh_rows_by_their_age():
         others = weights * ~is_own
         below = [others[bins < at].sum() + 0.5 * others[bins == at].sum() for at in bins]
         areas.append((own * below).sum() / (own.sum() * others.sum()))
-    assert whole.fading_roc_auc() == pytest.approx(np.mean(areas), abs=1e-9)
-    assert whole.fading_roc_auc() != whole.roc_auc()
+    assert whole.means()["fading_roc_auc"] == pytest.approx(np.mean(areas), abs=1e-9)
+    assert whole.means()["fading_roc_auc"] != whole.means()["roc_auc"]
 
 
 def test_a_class_that_comes_late_had_the_probability_0_before():
@@ -123,10 +123,10 @@ def test_a_class_that_comes_late_had_the_probability_0_before():
 
 def test_one_kind_of_rows_has_no_score():
     ranking = Ranking()
-    assert math.isnan(ranking.roc_auc())
+    assert math.isnan(ranking.means()["roc_auc"])
     ranking.update("a", {"a": 1.0})
-    assert math.isnan(ranking.roc_auc())
-    assert ranking.average_precision() == 1.0
+    assert math.isnan(ranking.means()["roc_auc"])
+    assert ranking.means()["average_precision"] == 1.0
 
 
 def test_state_is_plain_and_continues():
@@ -138,7 +138,7 @@ def test_state_is_plain_and_continues():
         for ranking in (first, second):
             ranking.update(label, dict(zip(CLASSES, values, strict=True)))
     assert first.export_state() == second.export_state()
-    assert first.window_roc_auc() == second.window_roc_auc()
+    assert first.means()["window_roc_auc"] == second.means()["window_roc_auc"]
     assert first.export_state() == ranked(labels, proba).export_state()
 
 
@@ -168,10 +168,12 @@ def test_blocks_are_counted_as_single_rows(window, seed):
             one.update(label, dict(zip(names, values, strict=True)))
     assert many.export_state() == one.export_state()
     assert many.export_state() == naive_tables(labels[1:], proba[1:], names, window)
-    assert repr(many.window_roc_auc()) == repr(one.window_roc_auc())  # NaN with one row
+    assert repr(many.means()["window_roc_auc"]) == repr(
+        one.means()["window_roc_auc"]
+    )  # NaN with one row
     resumed = Ranking(window)
     resumed.restore_state(one.export_state())
-    assert repr(resumed.window_roc_auc()) == repr(one.window_roc_auc())
+    assert repr(resumed.means()["window_roc_auc"]) == repr(one.means()["window_roc_auc"])
     assert resumed.export_state() == one.export_state()
 
 
@@ -243,7 +245,9 @@ def test_the_recall_is_that_at_the_chosen_precision(at):
         recent = labels[600:], bins[600:]
         assert found["window_recall_at_precision"] == largest_recall(label, *recent, at)
         averages.append(naive(label, *recent)[1])
-    assert ranking.window_average_precision() == pytest.approx(np.mean(averages), abs=1e-12)
+    assert ranking.means()["window_average_precision"] == pytest.approx(
+        np.mean(averages), abs=1e-12
+    )
 
 
 def largest_recall(label, labels, values, least):

@@ -52,26 +52,6 @@ if not PLAIN:
         zeros,
     )
 
-__all__ = [
-    "DOUBLES",
-    "RANK",
-    "ROWS",
-    "STEPS",
-    "Arrivals",
-    "add_outer",
-    "add_outers",
-    "add_squares",
-    "add_symmetric_rows",
-    "dot",
-    "leak_and_fire",
-    "nonzero",
-    "sum_dense",
-    "sum_rows",
-    "weigh_rows",
-    "write_arrivals",
-    "write_equal_arrivals",
-]
-
 Float: TypeAlias = np.floating[Any]
 Integer: TypeAlias = np.integer[Any]
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import PLAIN, overloaded
 
-__all__ = ["prefetch"]
-
 Untyped: TypeAlias = Any  # numba's classes have no types
 _READ = 0
 _ALL_CACHES = 3

@@ -1,9 +1,5 @@
 """Sizes of the vector loops."""
 
-from __future__ import annotations
-
-__all__ = ["DOUBLES", "RANK", "ROWS", "SINGLES", "STEPS", "TILE", "VECTOR_BYTES"]
-
 VECTOR_BYTES = 64  # LLVM splits such a vector into the registers that the processor has
 DOUBLES = VECTOR_BYTES // 8  # float64 lanes of a vector
 SINGLES = VECTOR_BYTES // 4  # float32 lanes of a vector

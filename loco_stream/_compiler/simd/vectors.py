@@ -14,25 +14,6 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-__all__ = [
-    "Vector",
-    "add",
-    "at_least",
-    "fold",
-    "item",
-    "keep_one_copy",
-    "load",
-    "load_first",
-    "multiply",
-    "select",
-    "spread",
-    "store",
-    "store_first",
-    "store_true",
-    "subtract",
-    "zeros",
-]
-
 # Numba's own classes are untyped: one alias for the objects that its hooks receive and return.
 Untyped: TypeAlias = Any
 Generator: TypeAlias = Callable[[Untyped, ir.IRBuilder, Untyped, Sequence[ir.Value]], ir.Value]

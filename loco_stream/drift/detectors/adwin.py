@@ -1,10 +1,6 @@
 """ADWIN (Bifet, Gavalda: Learning from Time-Changing Data with Adaptive Windowing, SDM 2007)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
-
-__all__ = ["ADWIN"]
 
 ADWIN = DetectorDefinition(
     name="ADWIN",

@@ -1,10 +1,6 @@
 """DDM (Gama et al.: Learning with Drift Detection, SBIA 2004)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
-
-__all__ = ["DDM"]
 
 DDM = DetectorDefinition(
     name="DDM",

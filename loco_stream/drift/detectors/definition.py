@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import CheckpointError, ConfigError
 
-__all__ = ["DetectorDefinition", "ErrorTest", "Options", "river_class"]
-
 Options: TypeAlias = Mapping[str, Any]
 
 

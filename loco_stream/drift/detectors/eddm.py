@@ -1,10 +1,6 @@
 """EDDM (Baena-Garcia et al.: Early Drift Detection Method, 2006)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
-
-__all__ = ["EDDM"]
 
 EDDM = DetectorDefinition(
     name="EDDM",

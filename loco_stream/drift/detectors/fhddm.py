@@ -7,8 +7,6 @@ from typing import Any
 
 from loco_stream.drift.detectors.definition import DetectorDefinition
 
-__all__ = ["FHDDM"]
-
 
 @cache
 def _load() -> type[Any]:

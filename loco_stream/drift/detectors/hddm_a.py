@@ -13,8 +13,6 @@ import numpy as np
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream.drift.detectors.definition import DetectorDefinition
 
-__all__ = ["DRIFT_DETECTED", "HDDMA", "HDDM_A", "WARNING_DETECTED", "update_hddma"]
-
 DRIFT_DETECTED = 0  # places of the numbers of a test
 WARNING_DETECTED = 1
 _N_LOWEST = 2

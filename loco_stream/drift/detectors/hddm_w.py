@@ -1,10 +1,6 @@
 """HDDM-W (Frias-Blanco et al.: Drift Detection Methods Based on Hoeffding's Bounds, TKDE 2015)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
-
-__all__ = ["HDDM_W"]
 
 HDDM_W = DetectorDefinition(
     name="HDDMW",

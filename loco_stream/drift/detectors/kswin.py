@@ -1,10 +1,6 @@
 """KSWIN (Raab, Heusinger, Schleif: Reactive Soft Prototype Computing, Neurocomputing 2020)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
-
-__all__ = ["KSWIN"]
 
 KSWIN = DetectorDefinition(
     name="KSWIN",

@@ -1,10 +1,6 @@
 """Page-Hinkley test (Page: Continuous Inspection Schemes, Biometrika 1954)."""
 
-from __future__ import annotations
-
 from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
-
-__all__ = ["PAGE_HINKLEY"]
 
 PAGE_HINKLEY = DetectorDefinition(
     name="PageHinkley",

@@ -22,8 +22,6 @@ from loco_stream.learner.readout.next_value import FORGETTING
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
 from loco_stream.rng import derive_key, normals, uniforms
 
-__all__ = ["explain_row", "explain_targets", "importances"]
-
 _CELLS = 4096  # of the trial rows for importances: as many rows as these allow
 _MIN_ROWS = 8
 _MAX_ROWS = 64
@@ -147,12 +145,8 @@ def _explanation(
 ) -> Explanation:
     """Name the parts of a score; those of a feature's texts add up.
 
-    Parameters
-    ----------
-    shares
-        Share of the current readout in the answer, and of each of its parts.
-    units
-        Deviation and mean of the target; (1, 0) in classification.
+    shares: share of the current readout in the answer, and of each of its parts
+    units: deviation and mean of the target; (1, 0) in classification
     """
     scale, shift = units
     adds = {name: scale * float(parts.slots[slot]) for name, slot in core.slots.index.items()}

@@ -26,8 +26,6 @@ from loco_stream.learner.readout.experts import EXPERTS, Contribution, Expert, W
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.settings import Settings
 
-__all__ = ["Parts", "contributions", "decompose"]
-
 Float64 = NDArray[np.float64]
 
 
@@ -45,13 +43,9 @@ def decompose(
 ) -> Parts:
     """Decompose the score of an output for the row whose pass is in scratch.
 
-    Parameters
-    ----------
-    n_classes
-        Outputs that are known.
-    slot
-        The output: its log-odds less the mean of the others', or the standardised value of a
-        regression.
+    n_classes: outputs that are known
+    slot: the output: its log-odds less the mean of the others', or the standardised value of a
+        regression
     """
     hidden = settings.n_hidden
     inputs = np.zeros((hidden + 1 + int(state.counts.n_features), n_classes))

@@ -13,8 +13,6 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explanation"]
-
 _MOST = 15  # features named and drawn
 
 

@@ -17,16 +17,6 @@ from numpy.typing import NDArray
 
 from loco_stream.options import MAX_CATEGORIES
 
-__all__ = [
-    "MAX_LENGTH",
-    "UNKNOWN",
-    "Categories",
-    "TextColumn",
-    "first_rows",
-    "is_text",
-    "text_columns",
-]
-
 MAX_LENGTH = 256  # characters by which a text is known
 UNKNOWN = -1
 
@@ -46,15 +36,9 @@ def _known_by(text: str) -> str:
 class Categories:
     """The slots of the texts of each feature.
 
-    Parameters
-    ----------
-    bound
-        Distinct texts that a feature may hold; 0: none, every text is masked.
+    `bound`: distinct texts that a feature may hold; 0: none, every text is masked.
 
-    Attributes
-    ----------
-    n
-        Number of slots.
+    `n`: number of slots.
     """
 
     def __init__(self, bound: int) -> None:
@@ -137,10 +121,8 @@ class Categories:
     ) -> Categories:
         """Restore it from what `__iter__` and `shared` returned.
 
-        Raises
-        ------
-        ValueError
-            A text comes twice, there are more than the bound allows, or `shared` is no mapping.
+        Raises `ValueError` if a text comes twice, there are more than the bound allows, or `shared`
+        is no mapping.
         """
         if not isinstance(shared, Mapping):
             raise ValueError(f"`shared` must map features to counts, got {shared!r}")
@@ -170,12 +152,8 @@ class Categories:
 class TextColumn:
     """The texts in one column of an array: which rows have which.
 
-    Parameters
-    ----------
-    key
-        The column's feature.
-    cells
-        One value per row; what is no text is passed over.
+    key: the column's feature
+    cells: one value per row; what is no text is passed over
     """
 
     def __init__(self, key: Hashable, cells: Iterable[object]) -> None:

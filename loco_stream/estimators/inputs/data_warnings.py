@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 
 from loco_stream.errors import LocoStreamWarning
 
-__all__ = ["DataWarnings"]
-
 _ROWS = 100  # before a column is judged: fewer values may all be missing by chance
 _SHOWN = 5  # names in one sentence
 _PACKAGE = "loco_stream."
@@ -19,10 +17,7 @@ _PACKAGE = "loco_stream."
 class DataWarnings:
     """Warns once per column, and once of rows without known features.
 
-    Attributes
-    ----------
-    due
-        Number of rows at which the next column is judged.
+    `due`: number of rows at which the next column is judged.
     """
 
     def __init__(self) -> None:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from loco_stream.errors import InputError
 
-__all__ = ["as_frame", "columns_of", "frame_like", "require_frame", "seconds", "series_like"]
-
 Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
 Series: TypeAlias = Any
 _ARRAYS = (np.ndarray, list, tuple)
@@ -21,11 +19,8 @@ _ARRAYS = (np.ndarray, list, tuple)
 def as_frame(X: object) -> Frame | None:
     """Return X as a frame of narwhals; None if it is none.
 
-    Raises
-    ------
-    InputError
-        X is a frame whose rows are not in memory, such as a LazyFrame of polars, or two of its
-        columns have the same name.
+    Raises `InputError` if X is a frame whose rows are not in memory, such as a LazyFrame of polars,
+    or two of its columns have the same name.
     """
     if isinstance(X, _ARRAYS):
         return None
@@ -62,13 +57,11 @@ def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
     Numbers and bools become float64, dates and times seconds since 1970 UTC, durations seconds,
     all with NaN for null; texts and categories become objects with None for null.
 
-    Raises
-    ------
-    InputError
-        A column is of another kind, or two have the same name.
+    Raises `InputError` if a column is of another kind, or two have the same name.
     """
     names = tuple(_names(frame))
-    columns = [_column(series, name) for series, name in zip(_series(frame), names, strict=True)]
+    pairs = zip(frame.iter_columns(), names, strict=True)
+    columns = [_column(series, name) for series, name in pairs]
     return columns, names
 
 
@@ -76,10 +69,6 @@ def _names(frame: Frame) -> Sequence[Hashable]:
     native = frame.to_native()
     # narwhals takes names as texts; those of pandas may be anything
     return list(native.columns) if frame.implementation.is_pandas_like() else frame.columns
-
-
-def _series(frame: Frame) -> list[Series]:
-    return list(frame.iter_columns())
 
 
 def _column(series: Series, name: Hashable) -> NDArray[Any]:
@@ -150,10 +139,7 @@ def frame_like(frame: Frame, table: NDArray[np.float64], names: Sequence[Hashabl
 
     Other libraries have texts as names.
 
-    Raises
-    ------
-    InputError
-        Two names are the same text.
+    Raises `InputError` if two names are the same text.
     """
     import narwhals.stable.v2 as nw
 

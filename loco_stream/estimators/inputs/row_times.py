@@ -16,18 +16,13 @@ from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import one_per_row
 from loco_stream.numbers import LARGEST, require_number, shown
 
-__all__ = ["NO_TIMES", "row_time", "row_times", "row_times_at", "seconds_of"]
-
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
 
 def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
     """Return the time of one row as the step reads it; nothing if it is missing or not needed.
 
-    Raises
-    ------
-    InputError
-        t is neither None nor a number.
+    Raises `InputError` if t is neither None nor a number.
     """
     if t is None:
         return NO_TIMES
@@ -40,22 +35,13 @@ def row_times(
 ) -> tuple[NDArray[np.float64], Hashable]:
     """Return times and fresh starts of rows as the step reads them, and the last row's sequence.
 
-    Parameters
-    ----------
-    t, sequence
-        One per row, or None.
-    n
-        Number of rows.
-    last
-        The sequence of the row before.
-    remembers
-        Whether the model depends on earlier rows.
+    Raises `InputError` if one has more or fewer values than there are rows, a time is no number, or
+    a sequence is NaN or not hashable.
 
-    Raises
-    ------
-    InputError
-        One has more or fewer values than there are rows, a time is no number, or a sequence is NaN
-        or not hashable.
+    t, sequence: one per row, or None
+    n: number of rows
+    last: the sequence of the row before
+    remembers: whether the model depends on earlier rows
     """
     if t is None and sequence is None:
         return NO_TIMES, last
@@ -77,10 +63,7 @@ def row_times_at(
 def seconds_of(name: str, t: Any) -> float:
     """Return a time as a float, NaN where it is missing; a date in seconds since 1970 UTC.
 
-    Raises
-    ------
-    InputError
-        It is neither a number nor a date; `name` is that of the argument.
+    Raises `InputError` if it is neither a number nor a date; `name` is that of the argument.
     """
     if t is None or (isinstance(t, float | np.floating) and t != t):
         return math.nan

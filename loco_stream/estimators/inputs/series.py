@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LAGS", "SeriesHistory"]
-
 Float64 = NDArray[np.float64]
 LAGS = 24  # last values that are inputs
 _LEVEL = "last value"
@@ -15,19 +13,12 @@ _LEVEL = "last value"
 class SeriesHistory:
     """The last values of a series, and the inputs that they are for the next row.
 
-    Parameters
-    ----------
-    heads
-        Steps ahead.
-    seasons
-        Periods in rows.
+    heads: steps ahead
+    seasons: periods in rows
 
-    Attributes
-    ----------
-    names
-        Of the inputs, in the order of their columns.
-    values
-        The last values, the last one last; NaN before the start and where missing.
+    Its attributes:
+    names: of the inputs, in the order of their columns
+    values: the last values, the last one last; NaN before the start and where missing
     """
 
     def __init__(self, heads: int, seasons: tuple[int, ...]) -> None:
@@ -50,12 +41,9 @@ class SeriesHistory:
     def extend(self, values: Float64) -> tuple[Float64, Float64, Float64]:
         """Append values.
 
-        Returns
-        -------
-        tuple
-            Inputs of each row, (n, inputs); changes, (n, heads): how far the value that came with a
-            row is from the last value before the row j rows earlier; and the last value before each
-            row, (n,).
+        Returns inputs of each row, (n, inputs); changes, (n, heads): how far the value that came
+        with a row is from the last value before the row j rows earlier; and the last value before
+        each row, (n,).
         """
         n = len(values)
         size = len(self.values)
@@ -83,10 +71,7 @@ class SeriesHistory:
     def restore(self, values: Float64) -> None:
         """Continue with saved values.
 
-        Raises
-        ------
-        ValueError
-            They are not what such a model has.
+        Raises `ValueError` if they are not what such a model has.
         """
         if values.shape != self.values.shape or values.dtype != np.float64:
             raise ValueError(f"`history` must be float64{self.values.shape}, got {values.shape}")

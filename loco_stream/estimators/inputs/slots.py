@@ -18,8 +18,6 @@ from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
 from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
-__all__ = ["FeatureSlots", "hashable_value", "in_order", "require_mapping"]
-
 # numpy would read these as numbers
 _NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})
 
@@ -74,12 +72,8 @@ class FeatureSlots:
 
     A feature's slot is for its number; its texts have further ones, see `Categories`.
 
-    Parameters
-    ----------
-    keys
-        Features in the order of their slots.
-    bound
-        Distinct texts that a feature may hold.
+    keys: features in the order of their slots
+    bound: distinct texts that a feature may hold
     """
 
     def __init__(self, keys: Iterable[Hashable] = (), bound: int = 0) -> None:
@@ -101,10 +95,7 @@ class FeatureSlots:
 
         A slot that no text has is the next feature's.
 
-        Raises
-        ------
-        ValueError
-            A slot is given twice, or to a text of no feature, or left out.
+        Raises `ValueError` if a slot is given twice, or to a text of no feature, or left out.
         """
         made = cls()
         taken = {slot for _, _, slot in categories}
@@ -125,10 +116,7 @@ class FeatureSlots:
         The order of a row's texts is that of its features' slots, so the order of a dict does not
         matter.
 
-        Returns
-        -------
-        list
-            The slots of the new texts.
+        Returns the slots of the new texts.
         """
         for key in in_order([key for key in keys if key not in self.index]):
             self.index.setdefault(key, len(self))

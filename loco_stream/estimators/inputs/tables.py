@@ -16,17 +16,6 @@ from loco_stream.estimators.inputs.frames import as_frame, columns_of
 from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.numbers import LARGEST, require_number, to_number
 
-__all__ = [
-    "Table",
-    "column_names",
-    "labels",
-    "one_per_row",
-    "read_target",
-    "table",
-    "target_matrix",
-    "targets",
-]
-
 
 class Table(NamedTuple):
     """Rows of an array.
@@ -47,10 +36,7 @@ def table(X: Any) -> Table:
     Compiled code sees one kind of array, since it would be compiled again for another: a copy is
     made where X is read-only, mapped from a file, or not in C order.
 
-    Raises
-    ------
-    InputError
-        X is not two-dimensional, or a column of a frame holds something else.
+    Raises `InputError` if X is not two-dimensional, or a column of a frame holds something else.
     """
     frame = as_frame(X)
     if frame is not None:
@@ -99,10 +85,7 @@ def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
 def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
     """Return a two-dimensional array of any type; masked values are NaN.
 
-    Raises
-    ------
-    InputError
-        It is ragged, or has another number of dimensions.
+    Raises `InputError` if it is ragged, or has another number of dimensions.
     """
     try:
         is_masked = np.ma.isMaskedArray(given)
@@ -123,10 +106,8 @@ def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
 def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
     """Return the distinct labels in the order they came, and the position of each row's label.
 
-    Raises
-    ------
-    InputError
-        y is not one-dimensional, has another length, or a value cannot be a label.
+    Raises `InputError` if y is not one-dimensional, has another length, or a value cannot be a
+    label.
     """
     values = one_per_row(y, n)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
@@ -147,11 +128,8 @@ def _labels_of_array(values: NDArray[Any]) -> tuple[list[Hashable], NDArray[np.i
 def targets(y: Any, n: int) -> NDArray[np.float64]:
     """Return `n` regression targets.
 
-    Raises
-    ------
-    InputError
-        y is not one-dimensional, has another length, or a value is missing, no number, or beyond
-        `LARGEST`.
+    Raises `InputError` if y is not one-dimensional, has another length, or a value is missing, no
+    number, or beyond `LARGEST`.
     """
     values = one_per_row(y, n)
     are_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
@@ -171,11 +149,8 @@ def _required(values: Iterable[Any]) -> NDArray[np.float64]:
 def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
     """Return the values of several targets for `n` rows, (n, targets), NaN where missing.
 
-    Raises
-    ------
-    InputError
-        Y is not two-dimensional, has another length or no column, or a value is no number or beyond
-        `LARGEST`.
+    Raises `InputError` if Y is not two-dimensional, has another length or no column, or a value is
+    no number or beyond `LARGEST`.
     """
     array = _matrix("Y", Y, "targets")
     if len(array) != n or array.shape[1] == 0:
@@ -214,10 +189,7 @@ def _sequence(y: Any, n: int, name: str) -> Any:
 def read_target(name: str, value: Any) -> float:
     """Return the value of a target as a float, NaN where it is missing (None or NaN).
 
-    Raises
-    ------
-    InputError
-        It is no number, or beyond `LARGEST`; the text calls it `name`.
+    Raises `InputError` if it is no number, or beyond `LARGEST`; the text calls it `name`.
     """
     missing = value is None or (isinstance(value, float | np.floating) and value != value)
     return np.nan if missing else require_number(name, value)
@@ -226,10 +198,8 @@ def read_target(name: str, value: Any) -> float:
 def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
     """Return a sequence of `n` values; errors call it `name`.
 
-    Raises
-    ------
-    InputError
-        It is no sequence, not one-dimensional, has another length, or a masked value.
+    Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked
+    value.
     """
     if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
         raise InputError(

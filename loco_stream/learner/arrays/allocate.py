@@ -22,8 +22,6 @@ from loco_stream.learner.arrays.state import State
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
 
-__all__ = ["allocate", "class_capacity", "grow", "lengths_of", "unflatten"]
-
 MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
 
@@ -77,12 +75,8 @@ def _n_bytes(shapes: Shapes) -> int:
 def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:
     """Return the state whose arrays `flatten` named.
 
-    Raises
-    ------
-    KeyError
-        An array is missing.
-    ValueError
-        An array is not what these settings give, or no spec has its name.
+    Raises `KeyError` if an array is missing. Raises `ValueError` if an array is not what these
+    settings give, or no spec has its name.
     """
     lengths = len(arrays["statistics.n_values"]), len(arrays["classes.n_rows"])
     return restored(State, arrays, shapes_of(layout, settings, *lengths))

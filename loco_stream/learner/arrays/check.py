@@ -13,8 +13,6 @@ from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.snapshots import EVAL_ROWS, SPACING
 from loco_stream.learner.settings import Settings
 
-__all__ = ["MAX_COUNT", "check_state"]
-
 _MAX_TRACE = 1e6
 _MAX_INVERSE = 1e10  # whose ridge is at least 1e-9
 MAX_COUNT = 2**53  # a float64 beside it still tells one from the next

@@ -12,8 +12,6 @@ from loco_stream import rng
 if TYPE_CHECKING:
     from loco_stream.learner.settings import Settings
 
-__all__ = ["NEURON_CLUSTER", "UNDELAYED_EVERY", "delay_targets", "start_weights"]
-
 WEIGHT_KEY = 1  # number of the random stream; the layers take 1, 9, 17 and so on
 DELAY_KEY = 5
 NEURON_CLUSTER = 32  # neurons whose weights are orthogonal at the start, and their perturbations

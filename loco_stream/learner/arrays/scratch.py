@@ -24,8 +24,6 @@ from loco_stream.learner.settings import Settings
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import Layout
 
-__all__ = ["Scratch", "allocate_scratch", "renew_scratch"]
-
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]

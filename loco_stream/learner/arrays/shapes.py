@@ -18,8 +18,6 @@ from loco_stream.learner.readout.snapshots import FIRST
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
 
-__all__ = ["shapes_of"]
-
 
 @lru_cache(256)
 def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Shapes:

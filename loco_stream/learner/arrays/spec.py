@@ -35,29 +35,6 @@ from loco_stream.options import Layout
 if TYPE_CHECKING:
     from loco_stream.learner.settings import Settings
 
-__all__ = [
-    "Array",
-    "ArraySpec",
-    "Record",
-    "Shapes",
-    "array_of",
-    "assembled",
-    "axes",
-    "build",
-    "copies",
-    "flatten",
-    "grown",
-    "join",
-    "leaves",
-    "make_group",
-    "record",
-    "records",
-    "renewed",
-    "restored",
-    "shape_table",
-    "specs",
-]
-
 Array = NDArray[Any]
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
@@ -345,6 +322,9 @@ def restored(
 ) -> Group:
     """Return the group whose arrays `flatten` named.
 
+    Raises `KeyError` if an array is missing. Raises `ValueError` if an array is not what the shapes
+    give, or no spec has its name.
+
     Parameters
     ----------
     group
@@ -355,13 +335,6 @@ def restored(
         What they must have the shapes of.
     check
         Raises ValueError for numbers of an array that no model has.
-
-    Raises
-    ------
-    KeyError
-        An array is missing.
-    ValueError
-        An array is not what the shapes give, or no spec has its name.
     """
     known = {spec.name: spec for spec in specs(group)}
     if unknown := arrays.keys() - known.keys():

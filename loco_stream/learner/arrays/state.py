@@ -34,8 +34,6 @@ from loco_stream.learner.readout.snapshots import SnapshotState
 from loco_stream.learner.readout.stacks import StackState
 from loco_stream.learner.scale_guard import ScaleGuard
 
-__all__ = ["TEXT_STATISTICS", "Net", "State"]
-
 # Statistics of the slot of a text, which holds 1 or is masked: settled, mean 0 and variance 1, so
 # that 1 stays 1.
 TEXT_STATISTICS = {

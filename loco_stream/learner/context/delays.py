@@ -21,18 +21,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero
 from loco_stream.learner.arrays.init_weights import UNDELAYED_EVERY
 
-__all__ = [
-    "lag_range",
-    "lag_span",
-    "load_codes",
-    "push_code",
-    "read_codes",
-    "set_code",
-    "step_share",
-    "weigh_delayed",
-    "write_codes",
-]
-
 WHOLE_STEPS = 10.0  # for a run of one label
 
 

@@ -23,17 +23,6 @@ from loco_stream.learner.arrays.init_weights import delay_targets
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.tiny import drop_tiny_items
 
-__all__ = [
-    "ContextState",
-    "advance",
-    "carry",
-    "forget",
-    "neurons_with_memory",
-    "restore_context",
-    "save_context",
-    "withhold_credit",
-]
-
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
 FIRST_STEP = 2.0  # of its logarithm, over the number of gaps: converges over orders of magnitude
 TOWARDS_LONG = 0.7  # spread of the time constants: 1 is even; short ones are nearly as good as none

@@ -25,24 +25,6 @@ from loco_stream.learner.readout.next_value import recall_values
 from loco_stream.learner.readout.snapshots import are_evaluated
 from loco_stream.learner.settings import Settings
 
-__all__ = [
-    "HEAD",
-    "LAST_LABEL",
-    "N_FEATURES",
-    "N_KNOWN",
-    "carried_size",
-    "last_label_of",
-    "n_answers",
-    "read_answers",
-    "read_context",
-    "read_next_row",
-    "read_outputs",
-    "read_values",
-    "ticket_size",
-    "when_written",
-    "write_ticket",
-]
-
 N_KNOWN = 0  # positions in a ticket
 ROWS_LEARNED = 1
 NUMBER = 2

@@ -14,14 +14,10 @@ grow to whole ones. Neurons with a memory do not learn from late values: see
 `traces.withhold_credit`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import record
-
-__all__ = ["DelayedState", "is_last_row", "shares"]
 
 READOUT_FIRST = 300  # rows of a regression until its scales and gains are fixed,
 RISE = 300  # and from there until steps are whole ones

@@ -1,7 +1,5 @@
 """How a first layer with delays changes: each synapse by the projected input at its own lag."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
@@ -11,8 +9,6 @@ from loco_stream.learner.plasticity.projections import RECURSIVE, LayerInput
 from loco_stream.learner.plasticity.projections.none import copy_input
 from loco_stream.learner.plasticity.projections.recursive import lose_direction, project_blocks
 from loco_stream.learner.plasticity.weight_bounds import bounded_step
-
-__all__ = ["change_delayed"]
 
 
 @kernel

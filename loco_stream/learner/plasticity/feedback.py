@@ -4,15 +4,11 @@ A neuron is sensitive where it fired on this row, otherwise not: its trace is gr
 and flat below its first spike. What earlier rows left of the trace no longer depends on a weight.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["FEEDBACK_RATE", "broadcast_error", "is_due", "learn_feedback"]
 
 FEEDBACK_RATE = 0.03  # of the regression of output changes on noise
 ALWAYS_UNTIL = 500  # rows; from then on feedback is good enough to perturb only

@@ -7,14 +7,10 @@ that does not change during a round. A round of 2^(b + 1) rows makes the signs o
 uncorrelated and the mean of each zero, while different clusters stay independent.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.rng import draw_bits
-
-__all__ = ["draw_noise"]
 
 _ONE = np.uint64(1)
 _WORD_BITS = 64

@@ -1,7 +1,5 @@
 """One perturbed pass of a row: noise on every drive, and what it changes in the output."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -10,10 +8,8 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.init_weights import NEURON_CLUSTER
 from loco_stream.learner.hidden import run_hidden
 from loco_stream.learner.plasticity.noise import draw_noise
-from loco_stream.learner.readout.ensemble import write_output_change
+from loco_stream.learner.readout.experts.least_squares import write_output_change
 from loco_stream.learner.readout.softmax import loss_of
-
-__all__ = ["loss_change", "perturb"]
 
 BASELINE_RATE = 0.01  # of the mean change of the loss, for which no neuron is responsible
 

@@ -1,12 +1,8 @@
 """The part of a hidden layer that learns, and the size of its input."""
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["n_frozen", "plastic_span", "track_power"]
 
 POWER_ROWS = 300.0  # over which a layer's mean square input is averaged
 

@@ -1,7 +1,5 @@
 """How the hidden layers change: the projected input and the credit give each layer's step."""
 
-from __future__ import annotations
-
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero
 from loco_stream.learner.plasticity.delayed import change_delayed
@@ -13,8 +11,6 @@ from loco_stream.learner.plasticity.projections import (
     project_layer,
 )
 from loco_stream.learner.plasticity.weight_bounds import apply_max_norm, bounded_step
-
-__all__ = ["change_hidden"]
 
 
 @kernel

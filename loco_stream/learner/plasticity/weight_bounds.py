@@ -19,23 +19,11 @@ that learn, is bounded; of a layer with more than `MAX_INPUTS` inputs, on one ro
   Srebro & Shraibman 2005).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = [
-    "MAX_CONSTANT",
-    "MAX_INPUTS",
-    "MAX_MOVE",
-    "MAX_MOVE_WIDE",
-    "MAX_NORM",
-    "apply_max_norm",
-    "bounded_step",
-]
 
 MAX_MOVE = 3.0  # of a drive, in thresholds
 MAX_MOVE_WIDE = 12.0  # the same in a first layer without receptive fields

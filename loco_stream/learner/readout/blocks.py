@@ -18,16 +18,6 @@ from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
 from loco_stream.learner.arrays.spec import Array
 from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
-__all__ = [
-    "BLOCK",
-    "change_block_weights",
-    "change_blocks",
-    "find_reached",
-    "late_inputs",
-    "start_blocks",
-    "write_block_gains",
-]
-
 BLOCK = 64  # features
 
 

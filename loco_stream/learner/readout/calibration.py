@@ -22,8 +22,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.mixture import MIN_PROBABILITY, retained
 
-__all__ = ["NOISES", "POWERS", "CalibrationState", "correct", "learn_correction", "weigh_classes"]
-
 POWERS = (0.75, 1.0, 1.5, 2.5, 4.0)
 NOISES = (0.0, 0.05, 0.1, 0.2)
 N_POWERS = len(POWERS)

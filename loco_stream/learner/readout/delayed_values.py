@@ -25,8 +25,6 @@ from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.readout.mixture import DECAY, EARLY
 from loco_stream.learner.readout.stacks import start_equal, start_prior
 
-__all__ = ["N_OTHERS", "DelayedValueState", "independent_share", "learn_weights", "write_weights"]
-
 N_OTHERS = 4  # besides the members: two stacks, two means
 THEN = 0  # positions of these behind the members: the stack of the outputs when predicted,
 NOW = 1  # the stack of the outputs by now,
@@ -38,6 +36,15 @@ MIN_ERROR = 1e-4  # mean square of the best
 ERROR_RATE = 0.005  # of that mean
 CORRELATION_RATE = 0.01
 MAX_CORRELATION = 0.9
+# Fields of the errors, and what each starts from.
+ERRORS = {
+    "n_scored": 0.0,
+    "best_error": 1.0,
+    "n_errors": 0.0,
+    "power": 0.0,
+    "product": 0.0,
+    "last_error": 0.0,
+}
 
 
 class DelayedValueState(NamedTuple):
@@ -49,18 +56,7 @@ class DelayedValueState(NamedTuple):
     stack, projector: of what members predict by now
     """
 
-    errors: Annotated[
-        Record,
-        record(
-            np.float64,
-            n_scored=0.0,
-            best_error=1.0,
-            n_errors=0.0,
-            power=0.0,
-            product=0.0,
-            last_error=0.0,
-        ),
-    ]
+    errors: Annotated[Record, record(np.float64, **ERRORS)]
     log_weights: Annotated[NDArray[np.float64], axes("late_experts")]
     stack: Annotated[NDArray[np.float64], axes("late_stacked", start=start_equal)]
     projector: Annotated[

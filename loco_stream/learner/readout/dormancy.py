@@ -25,16 +25,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.readout.softmax import softmax
 
-__all__ = [
-    "ClassState",
-    "LeadState",
-    "answer_anywhere",
-    "answer_by_evidence",
-    "count_label",
-    "learn_lead",
-    "mark_dormant",
-]
-
 MIN_ABSENCE = 30.0  # rows after which a class may count as dormant
 TIMES = 20.0  # its mean gap (of the logarithms) so often
 GAP_RATE = 0.1  # of the mean

@@ -9,21 +9,8 @@ from typing import Any
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.readout import calibration, delayed_values, mixture, stacks
 from loco_stream.learner.readout.experts import EXPERTS, Expert
-from loco_stream.learner.readout.experts.least_squares import write_output_change
 from loco_stream.learner.readout.softmax import SHARPNESS, softmax
 from loco_stream.learner.readout.weighted_sum import weighted_sum
-
-__all__ = [
-    "combine_outputs",
-    "learn_experts",
-    "level_unknown_classes",
-    "predict_members",
-    "prepare_experts",
-    "update_weights",
-    "write_error",
-    "write_log_odds",
-    "write_output_change",
-]
 
 LOG_STACK = 0  # positions of the stacks' opinions; those of the experts follow
 SQUARES_STACK = 1

@@ -1,10 +1,6 @@
 """Which part of the feature vector the readout sees."""
 
-from __future__ import annotations
-
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["input_span"]
 
 
 @kernel

@@ -20,16 +20,6 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 
-__all__ = [
-    "COVERAGES",
-    "RESIDUALS",
-    "ResidualState",
-    "keep_residual",
-    "learn_residual",
-    "reach",
-    "write_radii",
-]
-
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 RESIDUALS = 500  # that the intervals are made of
 ADAPTATION_RATE = 0.02  # per row

@@ -17,17 +17,6 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 
-__all__ = [
-    "DECAY",
-    "LATE_SHARE",
-    "MIN_PROBABILITY",
-    "MixtureState",
-    "learn_mixture",
-    "least_probability",
-    "mix",
-    "retained",
-]
-
 DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MIN_PROBABILITY = 1e-9  # granted to every label

@@ -23,17 +23,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.mixture import retained
 
-__all__ = [
-    "HEAD_START",
-    "STACK",
-    "NextRowState",
-    "combine",
-    "learn_mixture",
-    "learn_weights",
-    "mix_experts",
-    "write_log_probabilities",
-]
-
 RATE = 3e-3
 FIRST_POWER = 1e-2  # mean square of the gradients at the start
 POWER_RATE = 1e-3

@@ -18,16 +18,6 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 
-__all__ = [
-    "FORGETTING",
-    "NextValueScratch",
-    "NextValueState",
-    "keep_value",
-    "learn_value",
-    "mix_values",
-    "recall_values",
-]
-
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
 RATE = 0.2

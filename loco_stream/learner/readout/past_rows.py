@@ -33,16 +33,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream.learner.arrays.spec import Record, axes, record
 
-__all__ = [
-    "RELUCTANCE",
-    "THRESHOLD",
-    "PastState",
-    "answer_past",
-    "learn_recent",
-    "past_share",
-    "turn_direction",
-]
-
 RATE = 1.0 / 300.0  # of the recent mean
 MOMENT_RATE = 0.005  # of the moments of recent rows
 TURN_EVERY = 32  # rows from one direction to the next

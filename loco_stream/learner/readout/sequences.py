@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import axes
 
-__all__ = ["SequenceScratch", "SequenceState", "add_scores", "candidates", "learn_label", "mix"]
-
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
 KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate

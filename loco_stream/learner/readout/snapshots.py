@@ -33,18 +33,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.readout.softmax import softmax
 
-__all__ = [
-    "CURRENT",
-    "FIRST",
-    "SnapshotState",
-    "are_evaluated",
-    "keep_snapshot",
-    "mix_snapshots",
-    "needs_evaluation",
-    "tick",
-    "update_posterior",
-]
-
 CURRENT = 0  # positions in the posterior: the current readout,
 GUESS = 1  # a blind guess,
 FIRST = 2  # the snapshots from here on

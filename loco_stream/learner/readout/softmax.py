@@ -1,14 +1,10 @@
 """Softmax and loss of one row."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["SHARPNESS", "log_loss_of", "loss_of", "softmax"]
 
 SHARPNESS = 8.0  # log-odds per unit of a least-squares output, which aims at 0 and 1
 

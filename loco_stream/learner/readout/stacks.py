@@ -18,17 +18,6 @@ from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.softmax import SHARPNESS
 
-__all__ = [
-    "STACK_PRIOR",
-    "StackState",
-    "learn_log_stack",
-    "learn_stack",
-    "log_stack_weights",
-    "stack_outputs",
-    "start_equal",
-    "start_prior",
-]
-
 STACK_PRIOR = 1.0
 STACK_LEAK = 1e-4
 LOG_STACK_RATE = 1e-3

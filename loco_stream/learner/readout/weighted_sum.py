@@ -1,12 +1,8 @@
 """The weighted sum of blocks of outputs."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-
-__all__ = ["weighted_sum"]
 
 
 @kernel

@@ -5,8 +5,6 @@ what they have learned. Values are changes from the last value of the series. Wh
 made the smaller errors of late, as in a random walk, the forecast moves towards it.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -28,8 +26,6 @@ from loco_stream.learner.step import FRESH_START, LEARN, PREDICT, TIME, is_sound
 from loco_stream.learner.target_units import standardised, value_of
 from loco_stream.learner.targets.kernel_args import opened_heads
 from loco_stream.learner.targets.step import forward
-
-__all__ = ["run"]
 
 GUARD_DECAY = 0.998  # of the errors that a head is compared by: about 500 rows count
 GUARD_SLOPE = 0.05  # of the log-odds of the network, per mean error

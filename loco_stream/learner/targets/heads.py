@@ -32,8 +32,6 @@ from loco_stream.learner.settings import Settings
 from loco_stream.learner.targets.state import TargetScratch, TargetState
 from loco_stream.options import Layout
 
-__all__ = ["HeadModel", "HeadState", "allocate_heads", "grow_heads", "restore_heads"]
-
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 

@@ -18,8 +18,6 @@ from loco_stream.learner.targets.state import (
 )
 from loco_stream.options import ModelOptions
 
-__all__ = ["HeadKernelArgs", "TargetKernelArgs", "opened", "opened_heads"]
-
 
 class TargetKernelArgs(KernelArgs):
     """A `TargetModel` as arguments of `targets.step.run`; see `KernelArgs`."""

@@ -5,8 +5,6 @@ missing from a row leaves its own weights as they are; the projectors learn the 
 is known.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
@@ -18,8 +16,6 @@ from loco_stream.learner.readout.experts.least_squares import (
     change_projectors,
     change_trace_weights,
 )
-
-__all__ = ["combine", "learn_members", "learn_stacks"]
 
 
 @kernel

@@ -28,30 +28,13 @@ from loco_stream.learner.arrays.spec import (
     restored,
 )
 from loco_stream.learner.arrays.state import State
+from loco_stream.learner.readout.delayed_values import ERRORS
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.learner.readout.stacks import STACK_PRIOR, start_equal
 from loco_stream.learner.settings import Settings
 from loco_stream.options import Layout
 
-__all__ = [
-    "TargetModel",
-    "TargetScratch",
-    "TargetState",
-    "allocate_target_scratch",
-    "allocate_targets",
-    "grow_targets",
-    "restore_targets",
-]
-
 Float64 = NDArray[np.float64]
-
-
-def _start_low(low: Array, shapes: Shapes) -> None:
-    low.fill(np.inf)
-
-
-def _start_high(high: Array, shapes: Shapes) -> None:
-    high.fill(-np.inf)
 
 
 def _start_rows_equal(weights: Array, shapes: Shapes) -> None:
@@ -74,8 +57,8 @@ class Statistics(NamedTuple):
     n_values: Annotated[Float64, axes("classes")]
     mean: Annotated[Float64, axes("classes")]
     squares: Annotated[Float64, axes("classes")]
-    lowest: Annotated[Float64, axes("classes", start=_start_low)]
-    highest: Annotated[Float64, axes("classes", start=_start_high)]
+    lowest: Annotated[Float64, axes("classes", start=np.inf)]
+    highest: Annotated[Float64, axes("classes", start=-np.inf)]
     beyond: Annotated[Float64, axes("classes")]
 
 
@@ -98,19 +81,7 @@ class Stacks(NamedTuple):
 class Delayed(NamedTuple):
     """What late values need of each target, as in `DelayedValueState`."""
 
-    errors: Annotated[
-        NDArray[np.record],
-        records(
-            "classes",
-            np.float64,
-            n_scored=0.0,
-            best_error=1.0,
-            n_errors=0.0,
-            power=0.0,
-            product=0.0,
-            last_error=0.0,
-        ),
-    ]
+    errors: Annotated[NDArray[np.record], records("classes", np.float64, **ERRORS)]
     log_weights: Annotated[Float64, axes("classes", "late_experts")]
     stacks: Annotated[Float64, axes("classes", "late_stacked", start=_start_rows_equal)]
     projectors: Annotated[

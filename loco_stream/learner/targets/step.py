@@ -3,8 +3,6 @@
 With one target every number is the one that the single-target step gives.
 """
 
-from __future__ import annotations
-
 import math
 
 from loco_stream._compiler.jit import entry, kernel
@@ -33,8 +31,6 @@ from loco_stream.learner.step import (
 from loco_stream.learner.target_units import standardised, value_of
 from loco_stream.learner.targets.kernel_args import opened
 from loco_stream.learner.targets.readout import combine, learn_members, learn_stacks
-
-__all__ = ["run"]
 
 
 @kernel

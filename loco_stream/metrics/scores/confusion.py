@@ -14,10 +14,9 @@ from loco_stream.metrics.scores.definition import (
     Score,
     ScoredRows,
     State,
+    Tally,
 )
 from loco_stream.numbers import plain
-
-__all__ = ["CONFUSION", "PER_CLASS", "Confusion"]
 
 # Labels with counts of their own: at most 101 x 101 numbers, however many labels a stream has.
 _KEPT = 100
@@ -30,7 +29,7 @@ class _Saved(TypedDict):
     pairs: list[tuple[int, int, int]]  # index of the label, index of the prediction, rows
 
 
-class Confusion:
+class Confusion(Tally):
     """Rows by label and prediction, counted for the first 100 labels; later ones are pooled.
 
     Examples

@@ -11,12 +11,10 @@ from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
     Score,
-    ScoredRows,
     State,
+    Tally,
 )
 from loco_stream.numbers import require_number
-
-__all__ = ["ERROR_SCORES", "Errors"]
 
 
 class _Saved(TypedDict):
@@ -33,24 +31,22 @@ class _Saved(TypedDict):
     recent: list[float]
 
 
-_COUNTERS = (
-    "n",
-    "sum_absolute",
-    "sum_squared",
-    "mean",
-    "spread",
-    "n_no_change",
-    "sum_no_change",
-    "fading_sum",
-    "fading_weight",
-)
-
-
-class Errors:
+class Errors(Tally):
     """Sums of errors, of the variance of the labels, and of errors of repeating the last value."""
 
     name: ClassVar[str] = "errors"
     saved: ClassVar[type] = _Saved
+    counters = (
+        "n",
+        "sum_absolute",
+        "sum_squared",
+        "mean",
+        "spread",
+        "n_no_change",
+        "sum_no_change",
+        "fading_sum",
+        "fading_weight",
+    )
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -75,11 +71,6 @@ class Errors:
             self._count_error(truth, truth - require_number("y_pred", y_pred))
         self._previous = truth
 
-    def update_many(self, rows: ScoredRows) -> None:
-        """Count rows in order."""
-        for y_true, y_pred in zip(rows.y_true, rows.y_pred, strict=True):
-            self.update(y_true, y_pred, None, None)
-
     def _count_error(self, truth: float, error: float) -> None:
         self.n += 1
         self.sum_absolute += abs(error)
@@ -97,13 +88,12 @@ class Errors:
 
     def export_state(self) -> State:
         """Return the counters as plain values."""
-        counters = {name: getattr(self, name) for name in _COUNTERS}
-        return {**counters, "previous": self._previous, "recent": list(self.recent)}
+        last = {"previous": self._previous, "recent": list(self.recent)}
+        return {**super().export_state(), **last}
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
-        for name in _COUNTERS:
-            setattr(self, name, state[name])
+        super().restore_state(state)
         if not isinstance(state["previous"], int | float | None):
             raise ValueError(f"the last label must be a number, got {state['previous']!r}")
         self._previous = state["previous"]

@@ -15,11 +15,10 @@ from loco_stream.metrics.scores.definition import (
     Score,
     ScoredRows,
     State,
+    Tally,
 )
 from loco_stream.metrics.stream import relative_gain
 from loco_stream.numbers import plain
-
-__all__ = ["HIT_SCORES", "Hits"]
 
 
 class _Saved(TypedDict):
@@ -38,23 +37,21 @@ class _Saved(TypedDict):
     recent: list[bool | int]
 
 
-_COUNTERS = (
-    "n",
-    "n_correct",
-    "n_no_change_correct",
-    "n_majority_correct",
-    "n_recent_correct",
-    "agreement",
-    "fading_sum",
-    "fading_weight",
-)
-
-
-class Hits:
+class Hits(Tally):
     """Counts of correct predictions, and of those of the no-change and the majority predictor."""
 
     name: ClassVar[str] = "hits"
     saved: ClassVar[type] = _Saved
+    counters = (
+        "n",
+        "n_correct",
+        "n_no_change_correct",
+        "n_majority_correct",
+        "n_recent_correct",
+        "agreement",
+        "fading_sum",
+        "fading_weight",
+    )
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -139,7 +136,7 @@ class Hits:
         """Return the counters as plain values."""
         seen = [[plain(label), n, self._true.get(label, 0)] for label, n in self._seen.items()]
         return {
-            **{name: getattr(self, name) for name in _COUNTERS},
+            **super().export_state(),
             "labels": seen,
             "predicted": [[plain(label), n] for label, n in self._predicted.items()],
             "previous": plain(self._previous),
@@ -149,8 +146,7 @@ class Hits:
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
-        for name in _COUNTERS:
-            setattr(self, name, state[name])
+        super().restore_state(state)
         self._seen = {label: seen for label, seen, _ in state["labels"]}
         self._true = {label: scored for label, _, scored in state["labels"] if scored}
         self._predicted = dict(state["predicted"])

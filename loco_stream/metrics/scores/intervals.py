@@ -10,11 +10,8 @@ from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
     Score,
-    ScoredRows,
-    State,
+    Tally,
 )
-
-__all__ = ["INTERVAL_COVERAGE", "Intervals"]
 
 
 class _Saved(TypedDict):
@@ -22,11 +19,12 @@ class _Saved(TypedDict):
     n_inside: int
 
 
-class Intervals:
+class Intervals(Tally):
     """Counts of predictions with a finite interval, and of labels inside it."""
 
     name: ClassVar[str] = "intervals"
     saved: ClassVar[type] = _Saved
+    counters = ("n", "n_inside")
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -43,23 +41,9 @@ class Intervals:
             self.n += 1
             self.n_inside += low <= float(y_true) <= high  # a number: `Errors` checks it first
 
-    def update_many(self, rows: ScoredRows) -> None:
-        """Count rows in order."""
-        for row in zip(*rows, strict=True):
-            self.update(*row)
-
     def coverage(self) -> float:
         """Return the share of labels inside their interval."""
         return self.n_inside / (self.n or math.nan)
-
-    def export_state(self) -> State:
-        """Return the counters as plain values."""
-        return {"n": self.n, "n_inside": self.n_inside}
-
-    def restore_state(self, state: State) -> None:
-        """Continue from `export_state`."""
-        self.n = state["n"]
-        self.n_inside = state["n_inside"]
 
 
 INTERVAL_COVERAGE = Score(

@@ -11,10 +11,8 @@ from loco_stream.metrics.scores.definition import (
     ReportKey,
     Score,
     ScoredRows,
-    State,
+    Tally,
 )
-
-__all__ = ["LOG_LOSS", "LogLoss"]
 
 # Probabilities below it count as this much: one confident error would dominate the mean.
 _LEAST = 1e-6
@@ -25,11 +23,12 @@ class _Saved(TypedDict):
     loss: float
 
 
-class LogLoss:
+class LogLoss(Tally):
     """Sum of the log-losses of the rows with a probability."""
 
     name: ClassVar[str] = "log_loss"
     saved: ClassVar[type] = _Saved
+    counters = ("n", "loss")
 
     def __init__(self, window: int, fading: float) -> None:
         self.n = 0
@@ -55,15 +54,6 @@ class LogLoss:
     def mean(self) -> float:
         """Return the mean log-loss."""
         return self.loss / (self.n or math.nan)
-
-    def export_state(self) -> State:
-        """Return the counters as plain values."""
-        return {"n": self.n, "loss": self.loss}
-
-    def restore_state(self, state: State) -> None:
-        """Continue from `export_state`."""
-        self.n = state["n"]
-        self.loss = state["loss"]
 
 
 LOG_LOSS = Score(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, TypeAlias, TypedDict, cast
@@ -13,14 +13,11 @@ from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
     Score,
-    ScoredRows,
     State,
     Tally,
 )
 from loco_stream.metrics.scores.errors import ERROR_SCORES, Errors
 from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
-
-__all__ = ["PER_TARGET", "TARGET_SCORES", "Targets"]
 
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
@@ -42,7 +39,7 @@ class _Saved(TypedDict):
     targets: list[_SavedTarget]
 
 
-class Targets:
+class Targets(Tally):
     """The counters of a regression for each target; labels and predictions are dicts."""
 
     name: ClassVar[str] = "targets"
@@ -65,11 +62,6 @@ class Targets:
             bounds = None if interval is None else interval.get(name)
             for tally in tallies.values():
                 tally.update(value, predicted, None, bounds)
-
-    def update_many(self, rows: ScoredRows) -> None:
-        """Count rows in order."""
-        for row in zip(*rows, strict=True):
-            self.update(*row)
 
     @property
     def n_scored(self) -> dict[Label, int]:
@@ -110,10 +102,6 @@ def _mean(score: Score, targets: Targets) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def _mean_of(score: Score) -> Callable[[Targets], float]:
-    return partial(_mean, score)
-
-
 PER_TARGET = Score(
     ReportKey(
         "per_target",
@@ -128,7 +116,7 @@ PER_TARGET = Score(
 )
 
 TARGET_SCORES: Sequence[Score] = (
-    *(replace(score, tally=Targets, value=_mean_of(score)) for score in _OF_ONE),
+    *(replace(score, tally=Targets, value=partial(_mean, score)) for score in _OF_ONE),
     PER_TARGET,
 )
 """The scores of several targets: means over them under the names of the single scores."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from loco_stream.persistence.content import Saved
 
-__all__ = ["settings"]
-
 
 def settings(saved: Saved) -> Saved:
     """Rename ``window`` to ``score_window``, as the option is called since release 0.3."""

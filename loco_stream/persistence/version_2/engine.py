@@ -18,8 +18,6 @@ from loco_stream.persistence.version_2.models import convert_ticket
 from loco_stream.persistence.version_2.monitor import monitor_arrays, monitor_config
 from loco_stream.persistence.version_2.scores import prequential
 
-__all__ = ["CHECKPOINTS"]
-
 
 def _migrated(saved: Saved) -> Saved:
     old = saved.config

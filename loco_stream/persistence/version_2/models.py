@@ -20,8 +20,6 @@ from loco_stream.persistence.migration_steps import (
     split_array,
 )
 
-__all__ = ["MODELS", "convert_ticket", "split_projectors"]
-
 _ADVANCED = (
     "credit", "readout", "readout_layers", "cluster_size", "perturbation_std", "orthogonality",
     "receptive_fields", "tau", "tau_trace", "gain", "window", "leaks", "plastic", "reset", "dt",
@@ -148,10 +146,7 @@ _NEW = {
 def _options(saved: Saved) -> Saved:
     """Return the model with its parameters as options.
 
-    Raises
-    ------
-    CheckpointError
-        The model uses an option that was removed.
+    Raises `CheckpointError` if the model uses an option that was removed.
     """
     parameters = saved.config["parameters"]
     if parameters.get("antithetic") or parameters.get("n_perturbations", 1) != 1:
@@ -350,12 +345,8 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     left, and two numbers for the gate, which are left out. The last label, recent values and
     probabilities were not written; they count as unknown.
 
-    Parameters
-    ----------
-    ticket
-        Numbers of float64; None where the model gives none.
-    arrays
-        Arrays of the converted model.
+    ticket: numbers of float64; None where the model gives none
+    arrays: arrays of the converted model
     """
     logistic = arrays.get("experts.logistic.weights")
     if not ticket or logistic is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.persistence.content import Arrays, Config, State
 
-__all__ = ["monitor_arrays", "monitor_config", "monitor_settings"]
-
 _SETTINGS = {"detector": "drift_detector", "task": "problem"}
 
 

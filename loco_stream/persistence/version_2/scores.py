@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from loco_stream.persistence.content import Config, State
 
-__all__ = ["prequential"]
-
 _HITS = {
     "n": "n",
     "n_hits": "n_correct",

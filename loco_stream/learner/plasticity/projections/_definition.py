@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["LayerInput", "Projection"]
-
 
 class LayerInput(NamedTuple):
     """A hidden layer with its input on this row.

@@ -22,8 +22,6 @@ from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.plasticity.projections._definition import Projection
 from loco_stream.learner.plasticity.projections.none import change_dense
 
-__all__ = ["PROJECTION", "choose_cluster", "learn_directions", "refresh", "remove_other_clusters"]
-
 POSITION = 2  # in `PROJECTIONS`
 RECRUIT_BELOW = 0.6  # cosine with the nearest mean below which an input founds a cluster
 MIN_RATE = 0.01  # learning rate of a cluster's directions

@@ -11,8 +11,6 @@ from loco_stream._compiler.simd.ops import add_outer
 from loco_stream.learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream.learner.plasticity.projections._definition import Projection
 
-__all__ = ["PROJECTION", "change_dense", "copy_input"]
-
 
 class State(NamedTuple):
     """Nothing is learned."""

@@ -23,8 +23,6 @@ from loco_stream.learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream.learner.plasticity.projections._definition import Projection
 from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
-__all__ = ["PROJECTION", "change_blocks", "lose_direction", "project_blocks"]
-
 POSITION = 1  # in `PROJECTIONS`
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["CreditRule"]
-
 
 class CreditRule(NamedTuple):
     """How every hidden neuron learns what its drive does to the loss, by forward passes only.

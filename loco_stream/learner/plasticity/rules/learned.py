@@ -4,14 +4,10 @@ Lansdell, Prakash & Kording (2020) average noise times change; here what the fee
 predicts is subtracted first.
 """
 
-from __future__ import annotations
-
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.plasticity.feedback import broadcast_error, is_due, learn_feedback
 from loco_stream.learner.plasticity.perturbed_pass import perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
-
-__all__ = ["RULE"]
 
 
 @kernel

@@ -5,15 +5,11 @@ Feedback that receives the increments of the forward weights comes to equal them
 not see learn their feedback from perturbations, as in `learned`.
 """
 
-from __future__ import annotations
-
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.plasticity.feedback import broadcast_error, is_due, learn_feedback
 from loco_stream.learner.plasticity.perturbed_pass import perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
 from loco_stream.learner.readout.inputs import input_span
-
-__all__ = ["RULE"]
 
 
 @kernel

@@ -4,8 +4,6 @@ What noise does to the outputs it does to the loss in proportion to the error, s
 loss, one number, teaches the same feedback as the change of all outputs. Every row is perturbed.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -14,8 +12,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream.learner.plasticity.feedback import FEEDBACK_RATE, broadcast_error
 from loco_stream.learner.plasticity.perturbed_pass import loss_change, perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
-
-__all__ = ["RULE", "learn_from_loss"]
 
 MIN_SQUARED_ERROR = 0.05  # added to the squared error that a step is divided by
 

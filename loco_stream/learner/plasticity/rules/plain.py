@@ -3,15 +3,11 @@
 It is chosen by ``rule="np"`` together with ``credit="perturbation"``.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.plasticity.perturbed_pass import loss_change, perturb
 from loco_stream.learner.plasticity.rules._definition import CreditRule
-
-__all__ = ["RULE", "one_trial_credit"]
 
 
 @kernel

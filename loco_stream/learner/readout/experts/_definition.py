@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 
-__all__ = ["Contribution", "Expert", "Merge", "Weighting", "no_axes", "nothing", "one", "zero"]
-
 Float64 = NDArray[np.float64]
 
 
@@ -42,9 +40,10 @@ class Contribution(NamedTuple):
 class Merge(NamedTuple):
     """Models that are merged into one, as arrays by name; their classes stand in one order.
 
-    arrays: of the result; they start as copies of those of the model with most rows parts: of each
-    model base: of the model that all of them began with; None: they began with nothing same_traces:
-    whether all of them give a row the same traces, since their hidden layers are frozen
+    arrays: of the result; they start as copies of those of the model with most rows
+    parts: of each model
+    base: of the model that all of them began with; None: they began with nothing
+    same_traces: whether all give a row the same traces, since their hidden layers are frozen
     """
 
     arrays: dict[str, NDArray[Any]]

@@ -11,18 +11,6 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import axes
 
-__all__ = [
-    "FEW",
-    "NEAREST",
-    "Search",
-    "centre_logs",
-    "clear",
-    "nearest",
-    "searched",
-    "vote_weights",
-    "write_distances",
-]
-
 NEAREST = 7  # points that vote
 FEW = 3  # of the nearest, which vote apart
 CHUNK = 64  # points that are passed over at once where none is near

@@ -35,8 +35,6 @@ from loco_stream.learner.readout.experts._search import (
 )
 from loco_stream.numbers import LARGEST
 
-__all__ = ["EXPERT"]
-
 EMPTY_ROWS = 4.0  # of no class, in every centroid's counts: one that has seen few votes little
 PULL = 0.2  # share of the way to its nearest on which a new one starts
 MIN_RATE = 0.1  # share of the way to a row that a centroid moves

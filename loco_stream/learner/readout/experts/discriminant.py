@@ -34,8 +34,6 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import (
-    RANK,
-    ROWS,
     add_outer,
     add_squares,
     add_symmetric_rows,
@@ -43,11 +41,10 @@ from loco_stream._compiler.simd.ops import (
     nonzero,
     weigh_rows,
 )
+from loco_stream._compiler.simd.sizes import RANK, ROWS
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
-
-__all__ = ["EXPERT", "TEMPERATURES", "project_change", "temperature", "write_scores"]
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
 PRIOR_ROWS = (30.0, 100.0)  # that this counts as, for each feature's own rows and for wide ones

@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import RANK, add_outer, add_outers, dot, nonzero, weigh_rows
+from loco_stream._compiler.simd.ops import add_outer, add_outers, dot, nonzero, weigh_rows
+from loco_stream._compiler.simd.sizes import RANK
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.context.traces import neurons_with_memory
 from loco_stream.learner.readout.blocks import (
@@ -45,22 +46,6 @@ from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.readout.weighted_sum import weighted_sum
 from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
-
-__all__ = [
-    "EXPERT",
-    "LASTING_LEAK",
-    "LINEAR_LEAKS",
-    "change_linear_weights",
-    "change_projector",
-    "change_projectors",
-    "change_trace_weights",
-    "change_weights",
-    "delta_update",
-    "gain",
-    "gain_of",
-    "write_output_change",
-    "write_residual",
-]
 
 LASTING_LEAK = 1e-6  # a member that leaks less goes on with classes that do not come
 PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting

@@ -23,8 +23,6 @@ from loco_stream.learner.readout.experts.least_squares import gain
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.tiny import drop_tiny
 
-__all__ = ["EXPERT", "learn_logistic"]
-
 PRIOR = 10.0
 
 

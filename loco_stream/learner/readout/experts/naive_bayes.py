@@ -21,8 +21,6 @@ from loco_stream.learner.readout.experts._definition import Contribution, Expert
 from loco_stream.learner.readout.experts.logistic import n_scores
 from loco_stream.learner.readout.softmax import softmax
 
-__all__ = ["EXPERT", "MEMORY_ROWS", "PRIOR_ROWS", "level_unknown", "write_scores"]
-
 MEMORY_ROWS = 1000.0  # of a class: its moments follow drift
 PRIOR_ROWS = 50.0  # that a variance of 1 counts as at the start
 CLIP = 6.0  # standard deviations beyond which a value counts as this far

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream.learner.arrays.spec import Record, axes, record
 from loco_stream.learner.readout.experts._definition import Expert
 from loco_stream.learner.readout.experts._search import (
     FEW,
@@ -35,19 +35,9 @@ from loco_stream.learner.readout.experts._search import (
 from loco_stream.learner.readout.experts.centroids import vote_contribution
 from loco_stream.numbers import LARGEST
 
-__all__ = ["EXPERT", "learn_range", "vote_classes", "vote_value"]
-
 RECENT_PARTS = 5  # the recent rows are the last of so many parts of the ring
 N_OUTPUTS = 3  # of the recent rows, of all, and of few
 N_VALUE_OUTPUTS = 2  # in regression, where few are too noisy
-
-
-def _open(low: Array, shapes: Shapes) -> None:
-    low.fill(np.inf)
-
-
-def _open_high(high: Array, shapes: Shapes) -> None:
-    high.fill(-np.inf)
 
 
 class State(NamedTuple):
@@ -61,8 +51,8 @@ class State(NamedTuple):
 
     counters: Annotated[Record, record(np.int64, n_rows=0)]
     origin: Annotated[NDArray[np.float64], axes("features")]
-    low: Annotated[NDArray[np.float64], axes("features", start=_open)]
-    high: Annotated[NDArray[np.float64], axes("features", start=_open_high)]
+    low: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
+    high: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
     rows: Annotated[NDArray[np.float32], axes("features", "neighbors")]
     labels: Annotated[NDArray[np.float64], axes("neighbors")]
 

@@ -16,8 +16,6 @@ from loco_stream.learner.arrays.spec import axes
 from loco_stream.learner.readout.experts._definition import Expert
 from loco_stream.learner.readout.experts.discriminant import n_scores
 
-__all__ = ["EXPERT", "LEAST", "RATE"]
-
 RATE = 0.02  # of the counts, per label
 LEAST = 1e-4  # share granted to every class
 

@@ -15,19 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.arrays.spec import axes
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.experts.discriminant import n_scores
-
-__all__ = ["EXPERT", "FLOOR", "SUCCESSORS", "count_successor", "write_scores"]
 
 SUCCESSORS = 32
 DECAY = 0.999  # of the counts of a class, per time that it is followed
 FLOOR = 0.5  # count of a follower that was never seen
-
-
-def _nobody(followers: Array, shapes: Shapes) -> None:
-    followers.fill(-1)
 
 
 class State(NamedTuple):
@@ -38,7 +32,7 @@ class State(NamedTuple):
     n_labels: labels of each class
     """
 
-    followers: Annotated[NDArray[np.int32], axes("successors", "classes", start=_nobody)]
+    followers: Annotated[NDArray[np.int32], axes("successors", "classes", start=-1)]
     counts: Annotated[NDArray[np.float64], axes("successors", "classes")]
     n_labels: Annotated[NDArray[np.float64], axes("classes")]
 
