@@ -29,8 +29,8 @@ DEFAULT_CENTROIDS = 300
 DEFAULT_INPUT_CLUSTERS = 10
 MAX_HEADS = 512  # steps ahead: each keeps the gains of a row
 MAX_SEASON = 100_000  # rows: so many values are kept
-FULL_BLOCK = 288  # input channels up to which a layer's projector is one block
-BLOCK = 112  # channels per block where there are more
+FULL_BLOCK = 288  # input channels up to which a layer's projector has one group
+BLOCK = 112  # channels per group where there are more
 SKIP_OUTPUTS = 3  # per fixed neuron: beyond them, several features share one
 JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
 
@@ -140,8 +140,8 @@ class AdvancedOptions:
         projector per layer. ``"clusters"``: prototypes of input clusters, as in the paper; slower
         and less accurate, kept for comparison.
     cluster_size
-        Inputs of a hidden layer that share one block of its projector, 1 to 4096; cost grows with
-        it. None: all up to 288 input channels, else 112.
+        Number of input channels per group of the projector, 1 to 4096. The cost per row grows with
+        it. None: one group for up to 288 channels, otherwise 112 channels per group.
     n_input_clusters
         Input clusters to keep apart with ``projection="clusters"``, 1 to 256. None: 10.
     rank

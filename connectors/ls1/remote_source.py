@@ -476,7 +476,7 @@ def _parse(
     """Return the seq per epoch, the schema and the owner's key of each sender in a position."""
     try:
         stored = position.get(SCHEMAS, {})
-        schemas = {name: msgspec.convert(plain, SchemaPayload) for name, plain in stored.items()}
+        schemas = msgspec.convert(stored, dict[str, SchemaPayload])
         owners = {name: str(plain.get("key", "")) for name, plain in stored.items()}
         reached = {
             name: {int(epoch): int(seq) for epoch, seq in epochs.items()}

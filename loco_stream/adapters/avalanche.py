@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -83,11 +84,7 @@ class AvalancheStrategy(SupervisedTemplate):
     ) -> None:
         if num_classes < 1:
             raise ConfigError(f"`num_classes` must be at least 1, got {num_classes!r}")
-        for plugin in options.get("plugins") or ():
-            if _changes_gradients(plugin):
-                raise ConfigError(
-                    f"`plugins` must not change gradients, got {type(plugin).__name__}"
-                )
+        _check_plugins(options.get("plugins") or ())
         self.classifier = LOCOClassifier() if model is None else model
         strange = set(self.classifier.classes) - set(range(num_classes))
         if strange:
@@ -148,6 +145,12 @@ class _Scores(torch.nn.Module):
 def _rows(x: torch.Tensor) -> NDArray[np.float64]:
     rows: NDArray[np.float64] = x.detach().flatten(1).cpu().numpy().astype(np.float64)
     return rows
+
+
+def _check_plugins(plugins: Iterable[object]) -> None:
+    for plugin in plugins:
+        if _changes_gradients(plugin):
+            raise ConfigError(f"`plugins` must not change gradients, got {type(plugin).__name__}")
 
 
 def _changes_gradients(plugin: object) -> bool:

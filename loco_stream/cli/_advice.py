@@ -11,6 +11,7 @@ _ADVICE = {
     "keys": ("--keys", "make keys with `loco-stream keygen DIR` and pass --keys DIR"),
     "task": ("--task", "pass --task classification or --task regression"),
     "name": ("--name", "choose another --name"),
+    "resume": ("--resume", "pass --resume, or another folder as --checkpoint"),
     "allowed_hosts": ("--allow-host", "pass --allow-host NAME"),
 }
 

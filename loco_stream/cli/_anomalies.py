@@ -22,8 +22,8 @@ _EVERY = click.option(
     default=1000,
     show_default=True,
     metavar="N",
-    help="How rarely the anomaly detector raises an alarm: one per N rows on average while nothing "
-    "changes. Every row is scored whatever N is; a larger N gives fewer and more certain alarms.",
+    help="Rows per false alarm of the anomaly detector, on average while nothing changes. A larger "
+    "N gives fewer and more certain alarms. Every row is scored, whatever N is.",
 )
 _ON_ALARM = click.option(
     "--on-alarm",

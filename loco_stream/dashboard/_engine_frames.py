@@ -102,7 +102,7 @@ class EngineFrames:
 
     scores: names of the scores in the chart
     rivals: each returns the score of another model at this moment; None while it has none
-    predictions: of the latest frames, number of rows, label, prediction and both ends of its interval
+    predictions: of the latest frames, number of rows, label, prediction, and ends of its interval
     """
 
     def __init__(

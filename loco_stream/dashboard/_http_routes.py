@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -73,6 +74,7 @@ _WRONG_PATH = {
     404: f"there is no such path; there are {_PATHS}",
     405: f"this path has another method; there are {_PATHS}",
 }
+_WRONG_TYPE = re.compile(r"Expected `(.+)`, got `(.+?)`(?: - at `\$\.?(.*)`)?")  # of msgspec
 
 Row: TypeAlias = Mapping[str, Any]  # values by feature
 Endpoint = Callable[[Request], Awaitable[object]]
@@ -354,14 +356,29 @@ async def _decoded(request: Request, kind: type[Answer]) -> Answer:
     """Return the decoded body; raises an HTTP error if it is invalid."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise HTTPException(415, "send JSON with Content-Type: application/json")
+    body = await _raw(request)
     try:
-        return msgspec.json.decode(await _raw(request), type=kind)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        reason = str(error)
-        if reason.startswith("Object contains unknown field") and " - at " not in reason:
-            known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-            reason += f"; the body may have {known}"
-        raise HTTPException(400, reason) from None
+        raise HTTPException(400, _reason(error, body, kind)) from None
+
+
+def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
+    """Return in a sentence why a body was refused."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as syntax:
+        return f"the body must be JSON: {syntax}"
+    reason = str(error)
+    if reason.startswith("Object contains unknown field") and " - at " not in reason:
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+        return f"{reason}; the body may have {known}"
+    wrong = _WRONG_TYPE.fullmatch(reason)
+    if wrong is None:
+        return reason
+    wanted, got, path = wrong.groups()
+    name = f"`{path}`" if path else "the body"
+    return f"{name} must be {wanted.replace(' | ', ' or ')}, got {got}"
 
 
 async def _raw(request: Request) -> bytes:

@@ -62,7 +62,7 @@ class Store:
         self._folder.release()
         path = self._folder.path
         if self.is_used:
-            raise ConfigError(f"{path} holds an earlier run: resume it, or name another folder")
+            raise ConfigError(f"{path} holds an earlier run", option="resume")
         raise ConfigError(f"there is nothing to resume in {path}")
 
     @property

@@ -264,8 +264,8 @@ class TextColumns:
         counts = [[name, n, sorted(texts)] for name, (n, texts) in self._seen.items()]
         return {
             "counts": [*sorted(judged, key=str), *counts],
-            "left_out": [list(item) for item in self._left_out.items()],
-            "numbers": [list(item) for item in self._n_numbers.items()],
+            "left_out": list(map(list, self._left_out.items())),
+            "numbers": list(map(list, self._n_numbers.items())),
             "odd": [
                 [name, odd.n, odd.row, odd.text, sorted(odd.texts)]
                 for name, odd in self._odd.items()

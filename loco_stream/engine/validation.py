@@ -76,20 +76,29 @@ def validate_events(
     with_labels = is_open or is_numeric(problem)
     for event in events:
         try:
-            known = event
-            n_before = len(valid.refused)
-            if missing is not None:
-                known, n = missing.apply(event, with_labels=with_labels)
-                valid.n_fill_values += n
-            _validate(known, problem, valid)
-            if known is not event:  # who corrects a refused row needs the values that came
-                valid.refused[n_before:] = [
-                    (event if part is known else part, reason)
-                    for part, reason in valid.refused[n_before:]
-                ]
+            if missing is None:
+                _validate(event, problem, valid)
+            else:
+                _validate_filled(
+                    event, problem, missing.apply(event, with_labels=with_labels), valid
+                )
         except Exception as error:  # of a type that nobody has thought of: one row, not the stream
             valid.refuse(event, n_entries(event), _ERROR, f"{type(error).__name__}: {error}")
     return valid
+
+
+def _validate_filled(
+    event: Event, problem: str, replaced: tuple[Event, int], valid: ValidEvents
+) -> None:
+    """Validate an event in which fill values were replaced; `replaced` is it and their number."""
+    n_before = len(valid.refused)
+    known, n = replaced
+    valid.n_fill_values += n
+    _validate(known, problem, valid)
+    if known is not event:  # who corrects a refused row needs the values that came
+        valid.refused[n_before:] = [
+            (event if part is known else part, reason) for part, reason in valid.refused[n_before:]
+        ]
 
 
 def n_entries(event: Event) -> int:

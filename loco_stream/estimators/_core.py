@@ -416,7 +416,7 @@ class ModelCore:
         if not self.slots.fill(x, self.row[0]) and not self.slots.knows_any(x):
             self.warnings.warn_unknown(x, self.slots.index)
 
-    def answers_to(
+    def predict_row(
         self,
         x: Mapping[Hashable, Any],
         times: Float64,
@@ -454,9 +454,8 @@ class ModelCore:
             return range(width)
         if width != known:
             raise InputError(
-                f"`X` must have {counted(known, 'column')}, as the model has features, "
-                f"got {width}; "
-                "pass `features` to name the columns"
+                f"`X` must have {counted(known, 'column')} (one per feature of the model), "
+                f"got {width}; pass `features=` to name the columns"
             )
         return list(self.slots.index)
 

@@ -371,7 +371,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         core = self._core
         times = core.time_of(t)
         with core.lock:
-            slot = int(core.answers_to(x, times, in_stream)[0])
+            slot = int(core.predict_row(x, times, in_stream)[0])
             return core.classes[slot] if slot >= 0 else None
 
     def predict_proba_one(
@@ -388,7 +388,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         core = self._core
         times = core.time_of(t)
         with core.lock:
-            if core.answers_to(x, times, in_stream)[0] < 0.0 or core.scratch is None:
+            if core.predict_row(x, times, in_stream)[0] < 0.0 or core.scratch is None:
                 return {}
             return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
 

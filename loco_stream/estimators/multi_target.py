@@ -132,7 +132,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         core = self._core
         times = core.time_of(t)
         with core.lock:
-            answers = core.answers_to(x, times, in_stream)
+            answers = core.predict_row(x, times, in_stream)
             return core.shown(answers[0], answers)[0]  # type: ignore[no-any-return]
 
     def predict_interval_one(
@@ -159,7 +159,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         times = core.time_of(t)
         with core.lock:
             radii = core.no_radii(1)
-            values = core.answers_to(x, times, in_stream, radii)
+            values = core.predict_row(x, times, in_stream, radii)
             low, high = core.bounds(values, radii, level)[0].T.tolist()
             return dict(zip(core.classes, zip(low, high, strict=True), strict=True))
 

@@ -98,7 +98,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         core = self._core
         times = core.time_of(t)
         with core.lock:
-            answer = float(core.answers_to(x, times, in_stream)[0])
+            answer = float(core.predict_row(x, times, in_stream)[0])
             return 0.0 if core.state is None else answer
 
     def predict_interval_one(
@@ -150,7 +150,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         times = core.time_of(t)
         radii = np.full((1, len(COVERAGES)), np.inf)
         with core.lock:
-            value = float(core.answers_to(x, times, in_stream, radii)[0])
+            value = float(core.predict_row(x, times, in_stream, radii)[0])
         return value - radii.item(level), value + radii.item(level)
 
     def predict_interval_array(

@@ -136,15 +136,14 @@ class ModelFactory:
 
         Raises `CheckpointError` if its bytes are damaged.
         """
-        saved = from_bytes(content, f"the model of key {key!r}")
+        what = f"the model of key {key!r}"
+        saved = from_bytes(content, what)
         if saved.kind == _ROWS:
             return self._learn_again(key, saved.config)
         kind, config, arrays = model_of(saved)
         own = type(self.template)
         if kind != own.__name__ or saved.config.get("key") != key:
-            raise CheckpointError(
-                f"the model of key {key!r} is a {kind} of key {saved.config.get('key')!r}"
-            )
+            raise CheckpointError(f"{what} is a {kind} of key {saved.config.get('key')!r}")
         restored = own.from_state(config, arrays)
         keyed = self._keyed(lambda: restored)
         keyed.restore(saved)

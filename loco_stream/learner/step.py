@@ -27,7 +27,7 @@ from loco_stream.learner.delayed_labels.pending import (
     when_written,
     write_ticket,
 )
-from loco_stream.learner.delayed_labels.weights import is_last_row, shares
+from loco_stream.learner.delayed_labels.weights import delayed_label_weights, is_last_row
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream.learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream.learner.forward import forward_pass
@@ -88,8 +88,8 @@ def _run_snapshots(settings, state, scratch):
 
 
 @kernel
-def _recall(state, computed):
-    """Mix the snapshots into an answer, if they are evaluated on this row."""
+def _mix_snapshots(state, computed):
+    """Mix the probabilities of the snapshots into `computed.fast`, if they are evaluated now."""
     own = state.snapshots
     if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
         n_classes = state.counts.n_classes
@@ -101,8 +101,8 @@ def _recall(state, computed):
 
 
 @kernel
-def _answer(settings, state, computed):
-    """Write the ensemble's answer, calibrated, and the answer to the stream's next row.
+def _combine_prediction(settings, state, computed):
+    """Write the ensemble's probabilities, calibrated, and those of the stream's next row.
 
     `computed` is a `ReadoutPass` with opinions and their mixture.
     """
@@ -110,7 +110,7 @@ def _answer(settings, state, computed):
     for c in range(n_classes):
         computed.fast[c] = computed.mixed[c]
     if settings.n_snapshots > 0:
-        _recall(state, computed)
+        _mix_snapshots(state, computed)
     log_weights = state.calibration.log_weights
     if log_weights.shape[0] > 0:
         calibration.correct(
@@ -125,39 +125,39 @@ def _answer(settings, state, computed):
 
 
 @kernel
-def _answer_dormant(settings, state, scratch, mode):
-    """Let dormant classes answer for a row that may not be the stream's next one, in place."""
+def _blend_dormant(settings, state, scratch, mode):
+    """Blend dormant classes into the prediction of a row that may not be the stream's next one."""
     now = scratch.now
     n_classes = state.counts.n_classes
     factor = temperature(state.experts.discriminant.log_likelihoods)
     scores = now.scores  # those of the discriminant come first
     marks = (scratch.dormant, now.buffer)
     if mode & ANYWHERE:
-        dormancy.answer_anywhere(scores, n_classes, factor, marks, scratch.answer)
+        dormancy.blend_anywhere(scores, n_classes, factor, marks, scratch.answer)
         return
     moments = state.lead.moments
     reluctance = 1.0 - settings.retention
-    dormancy.answer_by_evidence(
+    dormancy.blend_by_evidence(
         moments, scores, n_classes, factor, marks, reluctance, scratch.answer
     )
 
 
 @kernel
-def _answer_past(state, scratch, threshold):
-    """Let what forgets least answer for a row that looks like an earlier one, in place.
+def _blend_earlier_prediction(state, scratch, threshold):
+    """Blend in the predictions of what forgets least, as far as the row is an earlier one.
 
-    `threshold` (float64) is that of `past_share`. The first opinion of an expert is that of the
-    least-squares member with the smallest leak.
+    `threshold` (float64) is that of `earlier_row_probability`. The first opinion of an expert is
+    that of the least-squares member with the smallest leak.
     """
-    share = past_rows.past_share(state.past, scratch.fixed.outputs, threshold)
-    if share == 0.0:
+    probability = past_rows.earlier_row_probability(state.past, scratch.fixed.outputs, threshold)
+    if probability == 0.0:
         return
     now = scratch.now
     n_classes = state.counts.n_classes
     factor = temperature(state.experts.discriminant.log_likelihoods)
     softmax(now.scores, 0, n_classes, factor, now.buffer)
     member = now.opinions[ensemble.FIRST_OPINION]
-    past_rows.answer_past(share, now.buffer, member, n_classes, scratch.answer)
+    past_rows.blend_earlier_prediction(probability, now.buffer, member, n_classes, scratch.answer)
 
 
 @kernel
@@ -171,7 +171,7 @@ def _learn_past(state, scratch):
     if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
         work = scratch.experts.discriminant
         project_change(discriminant, work, state.counts.n_classes, own.recent)
-        past_rows.turn_direction(own, work.rests[0], work.gains[0], discriminant.total[0])
+        past_rows.update_direction(own, work.rests[0], work.gains[0], discriminant.total[0])
 
 
 @kernel
@@ -220,11 +220,13 @@ def _decide(settings, state, scratch, dormant, mode):
         next_row.mix_experts(state.next_row, now.log_odds, n_classes, answer)
         by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
         if mode & ANYWHERE:
-            _answer_past(state, scratch, past_rows.THRESHOLD)
+            _blend_earlier_prediction(state, scratch, past_rows.THRESHOLD)
         elif by_evidence:
-            _answer_past(state, scratch, past_rows.RELUCTANCE * (1.0 - settings.retention))
+            _blend_earlier_prediction(
+                state, scratch, past_rows.RELUCTANCE * (1.0 - settings.retention)
+            )
         if dormant and (by_evidence or (mode & ANYWHERE) != 0):
-            _answer_dormant(settings, state, scratch, mode)
+            _blend_dormant(settings, state, scratch, mode)
     if settings.weighting != EQUAL:
         balanced = settings.weighting == BALANCED
         counts = state.classes.n_rows
@@ -340,7 +342,7 @@ def _go_back(settings, state, scratch, ticket):
     if settings.regression:
         return
     place = read_answers(settings, state, ticket, scratch.then)
-    _answer(settings, state, scratch.then)
+    _combine_prediction(settings, state, scratch.then)
     read_next_row(place, state.counts.n_classes, ticket, scratch.then)
 
 
@@ -371,7 +373,7 @@ def _know_label(settings, state, scratch, label):
     if counts.n_classes > n_known:
         ensemble.combine_outputs(settings, state, scratch.now)
         if not settings.regression:
-            _answer(settings, state, scratch.now)
+            _combine_prediction(settings, state, scratch.now)
         return True
     return False
 
@@ -407,7 +409,9 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
     computed = scratch.now
     if late:
         _go_back(settings, state, scratch, ticket)
-        label_share, share = shares(settings, state, label, when_written(ticket), share)
+        label_share, share = delayed_label_weights(
+            settings, state, label, when_written(ticket), share
+        )
         computed = scratch.then
     if settings.learns:
         assign_credit(settings, state, scratch)
@@ -480,7 +484,7 @@ def _pass(settings, state, scratch, x, t):
             if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
                 _run_snapshots(settings, state, scratch)
         if not settings.regression and state.counts.n_classes > 0:
-            _answer(settings, state, scratch.now)
+            _combine_prediction(settings, state, scratch.now)
     return dormant
 
 

@@ -76,5 +76,6 @@ def _whole_number(name: str, value: object, smallest: int | None) -> int:
     if number is not None and (smallest is None or number >= smallest):
         return number
     allowed = "" if smallest is None else f", {smallest} or more"
-    advice = " (`share` is the probability)" if name == "holdout" else ""
+    is_probability = name == "holdout" and number is None
+    advice = "; `share` is the probability that a row is held out" if is_probability else ""
     raise ConfigError(f"`{name}` must be a whole number{allowed}, got {value!r}{advice}")

@@ -55,6 +55,8 @@ class Network:
     def __init__(
         self, layers: list[Layer], dtype: DTypeLike = np.float32, inputs: str = "spikes"
     ) -> None:
+        if not layers:
+            raise ConfigError("`layers` must have at least one layer, got []")
         self._layers = layers
         self._dtype: np.dtype[np.floating] = checked_dtype(dtype)
         self._inputs = inputs

@@ -231,7 +231,8 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
     assert "seed = 4" in refused(
         loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK)
     )
-    assert "holds an earlier run" in refused(loco("run", url, "--checkpoint", "parts", *QUICK))
+    again = refused(loco("run", url, "--checkpoint", "parts", *QUICK))
+    assert "holds an earlier run; pass --resume, or another folder as --checkpoint" in again
 
 
 def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp_path):

@@ -218,6 +218,11 @@ def test_bad_options_of_a_run_are_refused(options, words):
         Network.from_weights([W]).run([1.0], [0], 5.0, **options)
 
 
+def test_a_net_without_layers_is_refused():
+    with pytest.raises(ConfigError, match="`layers` must have at least one layer"):
+        Network([])
+
+
 def test_an_unknown_layer_of_a_record_is_refused():
     with pytest.raises(InputError, match=r"`layer` must be from 0 to 0, got 1"):
         Network.from_weights([W]).run([1.0], [0], 5.0).of(1)

@@ -34,7 +34,7 @@ def explain_row(
     """Explain the prediction for a row."""
     times = core.time_of(t)
     with core.lock:
-        answer = float(core.answers_to(x, times, in_stream)[0])
+        answer = float(core.predict_row(x, times, in_stream)[0])
         settings = core.settings
         state = core.state
         scratch = core.scratch
@@ -113,7 +113,7 @@ def explain_targets(
     """Decompose the prediction of each target for a row by name."""
     times = core.time_of(t)
     with core.lock:
-        answers = core.answers_to(x, times)[0].tolist()
+        answers = core.predict_row(x, times)[0].tolist()
         settings = core.settings
         state = core.state
         scratch = core.scratch

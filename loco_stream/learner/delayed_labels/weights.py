@@ -1,16 +1,17 @@
 """How much of a step each part of a model makes of a late label.
 
-Weights of stacks and mixture are learned from what was predicted at the time. Rows of one sequence,
-all predicted before the first of them was learned, hold nearly the same evidence, and as so many
-observations they would fit the stacks to a few sequences. So rows that were predicted by one model
-and have one label are one observation together, as far as they are more in a row than chance makes
-them: each counts as one over the mean length of such sequences so far (at first, over the rows that
-wait), and one over its own number in a longer one.
+The weights of stacks and mixture are learned from what was predicted when the row came. Rows of
+one sequence that were predicted by the same state of the model carry nearly the same evidence.
+Counting each of them as one observation would overfit the stacks to a few sequences. Consecutive
+rows with the same label and the same state of the model therefore have the weight 1 / L. L is the
+mean length of earlier sequences; before the first one ends, it is the number of rows that wait. In
+a sequence that is longer than L, the weight of a row is 1 / (its position in it). Lengths are
+divided by the length that chance alone would give, which is more than 1 for a frequent label.
 
-Hidden layers make as much of a step, so that a sequence makes about one. Values need more care:
-while features move, members without leak tell rows apart that lie a delay ahead by features of
-earlier times. So a regression learns late values by its readout alone at first, then by steps that
-grow to whole ones. Neurons with a memory do not learn from late values: see
+The step of the hidden layers has the same weight, so that a sequence makes about one step. Values
+need more care. While hidden layers change, members without leak would fit features of earlier
+times. A regression therefore learns late values with its readout alone at first, then with steps
+that grow to whole ones. Neurons with a memory do not learn from late values: see
 `traces.withhold_credit`.
 """
 
@@ -51,14 +52,14 @@ is_delayed
 
 @kernel
 def is_last_row(state, written):
-    """Return whether no row was learned or observed since a ticket was written; see `shares`."""
+    """Return whether no row was learned or observed since a ticket was written."""
     n_learned, number = written
     return n_learned == state.counts.n_seen and number == state.delayed.n_tickets
 
 
 @kernel
-def shares(settings, state, label, written, share):
-    """Return the share of an observation that a row with a ticket is, and of a step that it makes.
+def delayed_label_weights(settings, state, label, written, step_size):
+    """Return the weight of a row with a ticket as an observation, and the factor of its step.
 
     The label of the last row observed is not late if no row was learned since.
 
@@ -68,28 +69,28 @@ def shares(settings, state, label, written, share):
         int64 slot.
     written
         (rows learned, number of the ticket), float64, as `when_written` returns them.
-    share
-        float64: the share of a step that was requested.
+    step_size
+        float64: the factor that was requested.
     """
     n_learned, number = written
     delayed = state.delayed
     n_seen = state.counts.n_seen
     if is_last_row(state, written):
         delayed.n_tickets -= 1.0
-        return 1.0, share
+        return 1.0, step_size
     delayed.is_delayed = 1.0
     if settings.regression:
         risen = min(max((n_seen - READOUT_FIRST) / RISE, 0.0), 1.0)
-        return share, share * risen
+        return step_size, step_size * risen
     if delayed.n_sequences == 0.0 and number >= 0.0:
         delayed.sequence_length = max(delayed.sequence_length, delayed.n_tickets - number + 1.0)
-    weight = _observation_share(state, label, n_learned, share)
+    weight = _observation_weight(state, label, n_learned, step_size)
     return weight, weight
 
 
 @kernel
-def _observation_share(state, label, n_learned, share):
-    """Return the share of an observation that a late row of `label` is, at most `share`.
+def _observation_weight(state, label, n_learned, largest):
+    """Return the weight of a late row of `label` as an observation, at most `largest`.
 
     It was predicted when `n_learned` rows were learned; the classes count its label already.
     """
@@ -103,9 +104,10 @@ def _observation_share(state, label, n_learned, share):
         delayed.sequence_rows = 0.0
     delayed.sequence_rows += 1.0
     by_chance = max(_chance_run(counts, n_classes, label, -1), 1.0)
-    share = min(share, 1.0 / max(delayed.sequence_length, delayed.sequence_rows / by_chance, 1.0))
-    delayed.surplus += 1.0 - share
-    return share
+    length = max(delayed.sequence_length, delayed.sequence_rows / by_chance, 1.0)
+    weight = min(largest, 1.0 / length)
+    delayed.surplus += 1.0 - weight
+    return weight
 
 
 @kernel

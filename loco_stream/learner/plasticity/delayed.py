@@ -67,10 +67,9 @@ def _learn_input(settings, state, scratch, layer, power):
 def change_delayed(settings, state, scratch, share):
     """Make `share` (float64) of a step of the first layer, and learn the row in its projector.
 
-    The projector is that of one encoded row at any lag, since rows at different lags are of one
-    kind. It learns each row once, at lag 0, and loses so much less of it as the layer's input has
-    more directions than a row. Energies are means over the lags, since a neuron has each of them
-    equally often.
+    All lags share one projector, because encoded rows have the same distribution at every lag. The
+    projector learns each row once, at lag 0, relative to the power of the layer's whole input.
+    Energies are means over the lags, since a neuron has each of them equally often.
     """
     net = state.net
     lagged = scratch.lagged

@@ -1,16 +1,18 @@
 """Dormant classes, and when they may answer.
 
 A class is dormant when it has been absent for much longer than between its rows before. Its
-probability by the ensemble is stale, and the stream's next row is hardly one of it; the
-discriminant knows it as well as any other. For a row of which nothing is known, what counts is the
-lead of the best dormant class over the best present one, in standard deviations of what rows of
-present classes showed. A dormant class answers where the lead is larger than rows of present
-classes ever have it, or, where classes look so alike that such rows have large leads too, where it
-is clearly above 0. Where dormant classes come back often by themselves, the stream's next row has
-learned of them already, and more is asked.
+probability by the ensemble is stale, and the stream's next row hardly belongs to it. The
+discriminant knows it as well as any other class.
 
-For a row from anywhere every class is as likely as any other beforehand, and the discriminant
-decides between dormant and present ones.
+With `in_stream=None`, a dormant class is predicted if its lead exceeds a threshold. The lead is the
+discriminant's score of the best dormant class minus that of the best present one. It is measured in
+standard deviations of the lead on rows of present classes. The threshold is the smaller of two
+values, one above the mean lead and one above 0: where classes look alike, rows of present classes
+have large leads too. It rises with the number of times that dormant classes returned, because the
+expert for the next row has learned of them then.
+
+With `in_stream=False`, every class has the same prior probability, and the discriminant decides
+between dormant and present ones.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ def mark_dormant(classes, n_classes, n_seen, dormant):
 
 @kernel
 def _lead(scores, n_classes, dormant):
-    """Return by how much the best dormant class leads the best present one."""
+    """Return the score of the best dormant class minus that of the best present one."""
     best_dormant = -math.inf
     best_present = -math.inf
     for c in range(n_classes):
@@ -122,8 +124,8 @@ def _dormant_share(scores, n_classes, factor, dormant, proba):
 
 
 @kernel
-def answer_by_evidence(moments, scores, n_classes, factor, marks, reluctance, answer):
-    """Let dormant classes answer as far as the row looks like one of them, in place.
+def blend_by_evidence(moments, scores, n_classes, factor, marks, reluctance, answer):
+    """Blend in the probabilities of dormant classes, as far as the lead exceeds its threshold.
 
     Parameters
     ----------
@@ -159,10 +161,10 @@ def answer_by_evidence(moments, scores, n_classes, factor, marks, reluctance, an
 
 
 @kernel
-def answer_anywhere(scores, n_classes, factor, marks, answer):
-    """Let dormant classes answer as far as the discriminant finds them likely, in place.
+def blend_anywhere(scores, n_classes, factor, marks, answer):
+    """Blend in the probabilities of dormant classes by the discriminant alone.
 
-    See `answer_by_evidence`; `answer` is that without context.
+    See `blend_by_evidence`; `answer` is that without context.
     """
     dormant, buffer = marks
     share = _dormant_share(scores, n_classes, factor, dormant, buffer)

@@ -20,22 +20,25 @@ FIRST_OPINION = mixture.N_STACKS
 _count = cache(kernel)  # many experts count with the same function, which is compiled once
 
 
-def _in_turn(experts: Sequence[Expert], link: Any) -> Any:
-    """Return a kernel that runs every expert on its own part of the row's predictions.
+def _chain_experts(experts: Sequence[Expert], make_kernel: Any) -> Any:
+    """Return one kernel that calls a function of every expert in order.
+
+    Each call gets the part of the row's predictions that is the expert's. Numba cannot loop over
+    kernels of different types, so the kernel of each expert calls the next one.
 
     Parameters
     ----------
     experts
         In the order of their outputs.
-    link
-        ``(expert, n_outputs, n_scores, n_opinions, others) -> kernel``: runs one expert on the part
-        that begins at the positions it is given, then the others behind it.
+    make_kernel
+        ``(expert, n_outputs, n_scores, n_opinions, next_kernel) -> kernel``: runs one expert on the
+        part that begins at the positions it is given, then the next kernel behind it.
     """
-    others = None
+    next_kernel = None
     for expert in reversed(experts):
         counts = (expert.n_outputs, expert.n_scores, expert.n_opinions)
-        others = link(expert, *map(_count, counts), others)
-    return others
+        next_kernel = make_kernel(expert, *map(_count, counts), next_kernel)
+    return next_kernel
 
 
 @kernel
@@ -44,10 +47,10 @@ def _end_of_prediction(settings, state, scratch, output, score):
 
 
 def _link_predict(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
 ) -> Any:
     own = expert.predict
-    rest = _end_of_prediction if others is None else others
+    rest = _end_of_prediction if next_kernel is None else next_kernel
 
     @kernel
     def predict(settings, state, scratch, output, score):
@@ -71,9 +74,11 @@ def _end_of_opinions(settings, state, computed, output, score, opinion):
     """Do nothing behind the last expert."""
 
 
-def _link_opine(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any) -> Any:
+def _link_opine(
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
+) -> Any:
     own = expert.opine or _no_opinion
-    rest = _end_of_opinions if others is None else others
+    rest = _end_of_opinions if next_kernel is None else next_kernel
 
     @kernel
     def opine(settings, state, computed, output, score, opinion):
@@ -100,11 +105,11 @@ def _end_of_log_odds(settings, state, computed, score, first):
 
 
 def _link_log_odds(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
 ) -> Any:
     own = expert.log_odds or _no_log_odds
     n_log_odds = _count(expert.n_log_odds)
-    rest = _end_of_log_odds if others is None else others
+    rest = _end_of_log_odds if next_kernel is None else next_kernel
 
     @kernel
     def log_odds(settings, state, computed, score, first):
@@ -122,9 +127,11 @@ def _end_of_learning(settings, state, scratch, score, opinion, label, value):
     """Do nothing behind the last expert."""
 
 
-def _link_learn(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any) -> Any:
+def _link_learn(
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
+) -> Any:
     own = expert.learn
-    rest = _end_of_learning if others is None else others
+    rest = _end_of_learning if next_kernel is None else next_kernel
 
     @kernel
     def learn(settings, state, scratch, score, opinion, label, value):
@@ -144,10 +151,10 @@ def _all_ready(settings, state, scratch):
 
 
 def _link_prepare(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
 ) -> Any:
     own = expert.prepare
-    rest = _all_ready if others is None else others
+    rest = _all_ready if next_kernel is None else next_kernel
 
     @kernel
     def prepare(settings, state, scratch):
@@ -167,9 +174,11 @@ def _end_of_levelling(settings, state, computed, score, n_known):
     """Do nothing behind the last expert."""
 
 
-def _link_level(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, others: Any) -> Any:
+def _link_level(
+    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
+) -> Any:
     own = expert.level_unknown or _keep_scores
-    rest = _end_of_levelling if others is None else others
+    rest = _end_of_levelling if next_kernel is None else next_kernel
 
     @kernel
     def level(settings, state, computed, score, n_known):
@@ -181,12 +190,12 @@ def _link_level(expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, 
     return level
 
 
-_predict = _in_turn(EXPERTS, _link_predict)
-_opine = _in_turn(EXPERTS, _link_opine)
-_learn = _in_turn(EXPERTS, _link_learn)
-_log_odds = _in_turn(EXPERTS, _link_log_odds)
-_level = _in_turn(EXPERTS, _link_level)
-prepare_experts = _in_turn(EXPERTS, _link_prepare)
+_predict = _chain_experts(EXPERTS, _link_predict)
+_opine = _chain_experts(EXPERTS, _link_opine)
+_learn = _chain_experts(EXPERTS, _link_learn)
+_log_odds = _chain_experts(EXPERTS, _link_log_odds)
+_level = _chain_experts(EXPERTS, _link_level)
+prepare_experts = _chain_experts(EXPERTS, _link_prepare)
 
 
 @kernel

@@ -10,15 +10,14 @@ same variance:
     log p(row | all) - log p(row | recent) = s (e - s / 2)
 
 with the distance s of both means and the distance e of the row from the recent mean, both in
-standard deviations and towards the mean of all. Where inputs do not change, s is about 0, and no
-row is told apart; below 1, the probability counts in proportion to s. How far recent rows are from
-their mean is measured before they enter it: otherwise every row would look closer to the recent
-ones than the next one is.
+standard deviations and towards the mean of all. Where inputs are stationary, s is close to 0, and
+no row is classified as an earlier one. For s < 1 the probability is multiplied by s. The distance
+of a recent row from the recent mean is measured before it enters the mean: otherwise every row
+would look closer to the recent ones than the next one is.
 
-For a row that may not be the stream's next one and looks like an earlier one, four fifths of the
-answer are the discriminant's, and one fifth is that of the readout member that forgets least. Where
-it is unknown whether the row is the next one, `retention` decides how much it has to look like
-earlier ones.
+For a row that is classified as an earlier one, the prediction is 0.8 times the probabilities of the
+discriminant plus 0.2 times those of the least-squares member with the smallest leak. With
+`in_stream=None`, `retention` decides how much the row has to look like earlier ones.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class PastState(NamedTuple):
 
 
 @kernel
-def past_share(own, outputs, threshold):
+def earlier_row_probability(own, outputs, threshold):
     """Return how probable it is that a row is an earlier one rather than a recent one.
 
     Parameters
@@ -93,22 +92,22 @@ def past_share(own, outputs, threshold):
     if not math.isfinite(ratio):
         return 0.0
     # The logistic function, without overflow.
-    share = 0.5 + 0.5 * math.tanh(0.5 * (ratio - threshold) / SOFTNESS)
-    return share * min(separation, 1.0)
+    probability = 0.5 + 0.5 * math.tanh(0.5 * (ratio - threshold) / SOFTNESS)
+    return probability * min(separation, 1.0)
 
 
 @kernel
-def answer_past(share, proba, member, n_classes, answer):
-    """Let what forgets least answer as far as a row is an earlier one, in place.
+def blend_earlier_prediction(probability, proba, member, n_classes, answer):
+    """Blend the predictions of what forgets least into `answer`, as far as a row is an earlier one.
 
     Parameters
     ----------
-    share
-        float64, of `past_share`.
+    probability
+        float64: that the row is an earlier one.
     proba
         (n_classes or more,) float64: the discriminant's probabilities.
     member
-        (n_classes or more,) float64: those of the readout member that forgets least.
+        (n_classes or more,) float64: those of the least-squares member with the smallest leak.
     n_classes
         int64.
     answer
@@ -116,7 +115,7 @@ def answer_past(share, proba, member, n_classes, answer):
     """
     for c in range(n_classes):
         past = DISCRIMINANT_SHARE * proba[c] + (1.0 - DISCRIMINANT_SHARE) * member[c]
-        answer[c] += share * (past - answer[c])
+        answer[c] += probability * (past - answer[c])
 
 
 @kernel
@@ -148,7 +147,7 @@ def learn_recent(own, outputs, n_rows):
 
 
 @kernel
-def turn_direction(own, mean, turned, n_rows):
+def update_direction(own, mean, turned, n_rows):
     """Take a new direction.
 
     Parameters

@@ -9,7 +9,7 @@ from loco_stream._compiler.jit import entry, kernel
 from loco_stream.learner.context import traces
 from loco_stream.learner.context.delays import push_code
 from loco_stream.learner.delayed_labels.pending import read_outputs, when_written, write_ticket
-from loco_stream.learner.delayed_labels.weights import shares
+from loco_stream.learner.delayed_labels.weights import delayed_label_weights
 from loco_stream.learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream.learner.forward import forward_pass
 from loco_stream.learner.hidden import settle_gains
@@ -224,7 +224,7 @@ def _learn(model, values, share, late, ticket):
     weight = 1.0
     if late:
         _write_error(state, scratch, scratch.now)
-        weight, share = shares(settings, state, 0, when_written(ticket), share)
+        weight, share = delayed_label_weights(settings, state, 0, when_written(ticket), share)
     _change(model, computed, n_known, weight, share)
     counts.n_masked += update_features(state, scratch)
     for j in range(values.shape[0]):

@@ -22,7 +22,7 @@ SEQUENCE_ROWS = 50
 
 @kernel
 def _shares(settings, state, scratch, label, written, share):
-    return weights.shares(settings, state, label, written, share)
+    return weights.delayed_label_weights(settings, state, label, written, share)
 
 
 run_shares = on_model(_shares)

@@ -99,9 +99,9 @@ def test_leads_and_answers_equal_the_twin(retention, behind):
             answer = proba.copy()
             marks = (dormant, np.zeros(n))
             if returns is None:
-                dormancy.answer_anywhere(scores, n, 0.5, marks, answer)
+                dormancy.blend_anywhere(scores, n, 0.5, marks, answer)
             else:
-                dormancy.answer_by_evidence(moments, scores, n, 0.5, marks, 1.0 - retention, answer)
+                dormancy.blend_by_evidence(moments, scores, n, 0.5, marks, 1.0 - retention, answer)
             expected = twin.blend(proba, scores.astype(float), dormant > 0, 0.5, returns)
             assert np.allclose(answer, expected, atol=1e-6)
             assert answer.sum() == pytest.approx(1.0)
@@ -121,7 +121,7 @@ def test_before_leads_are_known_and_where_all_are_dormant_nothing_changes():
     for dormant in ([1.0, 0.0], [1.0, 1.0]):
         answer = proba.copy()
         marks = (np.array(dormant), np.zeros(2))
-        dormancy.answer_by_evidence(moments, scores, 2, 1.0, marks, 0.0, answer)
+        dormancy.blend_by_evidence(moments, scores, 2, 1.0, marks, 0.0, answer)
         assert answer.tolist() == proba.tolist()
         moments.n_leads = dormancy.MIN_LEADS
 
@@ -129,6 +129,6 @@ def test_before_leads_are_known_and_where_all_are_dormant_nothing_changes():
 def test_anywhere_the_discriminant_divides_between_dormant_and_present_classes():
     scores = np.array([2.0, 0.0, 1.0], np.float32)
     answer = np.array([0.0, 0.75, 0.25])
-    dormancy.answer_anywhere(scores, 3, 1.0, (np.array([1.0, 0.0, 0.0]), np.zeros(3)), answer)
+    dormancy.blend_anywhere(scores, 3, 1.0, (np.array([1.0, 0.0, 0.0]), np.zeros(3)), answer)
     share = naive.softmax(scores.astype(float))[0]
     assert answer == pytest.approx([share, 0.75 * (1 - share), 0.25 * (1 - share)])

@@ -90,7 +90,7 @@ def args():
 
 
 def in_turn(link, toys=TOYS):
-    return ensemble._in_turn(toys, link)
+    return ensemble._chain_experts(toys, link)
 
 
 def scores_of(args):

@@ -27,7 +27,7 @@ def run(X, y):
     lda = Discriminant(Settings, 0, 2)
     twin = PastRows(lda)
     for i, (x, label) in enumerate(zip(X.astype(np.float32), y, strict=True)):
-        assert past_rows.past_share(own, x, past_rows.THRESHOLD) == pytest.approx(
+        assert past_rows.earlier_row_probability(own, x, past_rows.THRESHOLD) == pytest.approx(
             twin.share(x, past_rows.THRESHOLD), abs=1e-3
         )
         lda.rows[label].append(x.astype(float))
@@ -37,7 +37,7 @@ def run(X, y):
             scatter, total = lda.scatter()
             turned = np.linalg.solve(scatter, own.recent - mean)
             floats = (mean.astype(np.float32), turned.astype(np.float32))
-            past_rows.turn_direction(own, *floats, total)
+            past_rows.update_direction(own, *floats, total)
         twin.learn(x.astype(float), i)
     return own, twin
 
@@ -52,8 +52,14 @@ def test_shares_equal_the_twin_while_inputs_change():
     X, y = rows(900)
     X[500:, :2] += 2.0
     own, _ = run(X, y)
-    old = [past_rows.past_share(own, x, past_rows.THRESHOLD) for x in X[:200].astype(np.float32)]
-    new = [past_rows.past_share(own, x, past_rows.THRESHOLD) for x in X[-200:].astype(np.float32)]
+    old = [
+        past_rows.earlier_row_probability(own, x, past_rows.THRESHOLD)
+        for x in X[:200].astype(np.float32)
+    ]
+    new = [
+        past_rows.earlier_row_probability(own, x, past_rows.THRESHOLD)
+        for x in X[-200:].astype(np.float32)
+    ]
     assert np.mean(old) > 0.6
     assert np.mean(new) < 0.1
 
@@ -64,7 +70,10 @@ def test_where_inputs_stay_no_row_is_an_earlier_one():
     fresh, _ = rows(300, seed=1)
     assert (
         np.mean(
-            [past_rows.past_share(own, x, past_rows.THRESHOLD) for x in fresh.astype(np.float32)]
+            [
+                past_rows.earlier_row_probability(own, x, past_rows.THRESHOLD)
+                for x in fresh.astype(np.float32)
+            ]
         )
         < 0.05
     )
@@ -75,16 +84,19 @@ def test_numbers_that_are_not_finite_change_nothing():
     own, _ = run(X, y)
     before = own.direction.copy()
     for turned in (np.full(N, np.nan, np.float32), np.zeros(N, np.float32)):
-        past_rows.turn_direction(own, X[0].astype(np.float32), turned, 100.0)
+        past_rows.update_direction(own, X[0].astype(np.float32), turned, 100.0)
     assert np.array_equal(own.direction, before)
-    assert past_rows.past_share(own, np.full(N, np.inf, np.float32), past_rows.THRESHOLD) == 0.0
+    assert (
+        past_rows.earlier_row_probability(own, np.full(N, np.inf, np.float32), past_rows.THRESHOLD)
+        == 0.0
+    )
 
 
 def test_what_forgets_least_has_the_answer_for_an_earlier_row():
     answer = np.array([0.9, 0.1, 0.0])
     discriminant = np.array([0.1, 0.9, 0.0])
     member = np.array([0.3, 0.7, 0.0])
-    past_rows.answer_past(0.5, discriminant, member, 2, answer)
+    past_rows.blend_earlier_prediction(0.5, discriminant, member, 2, answer)
     assert answer.tolist() == pytest.approx([0.52, 0.48, 0.0])
 
 
@@ -109,7 +121,12 @@ def test_retention_decides_how_much_a_row_has_to_look_like_earlier_ones():
     X[500:, :2] += 2.0
     own, _ = run(X, y)
     shares = [
-        np.mean([past_rows.past_share(own, x, threshold) for x in X[:200].astype(np.float32)])
+        np.mean(
+            [
+                past_rows.earlier_row_probability(own, x, threshold)
+                for x in X[:200].astype(np.float32)
+            ]
+        )
         for threshold in (0.0, 1.0, 4.0)
     ]
     assert shares[0] > shares[1] > shares[2]
