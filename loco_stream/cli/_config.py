@@ -67,10 +67,10 @@ class ConfiguredCommand(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
+                name = parameter.name or ""
                 term, text = record
-                record = (term, text or self.arguments.get(parameter.name or "", ""))
-                heading = headings.get(parameter.name or "", "Options")
-                sections.setdefault(heading, []).append(record)
+                record = (term, text or self.arguments.get(name, ""))
+                sections.setdefault(headings.get(name, "Options"), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)

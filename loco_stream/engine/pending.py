@@ -35,9 +35,8 @@ class PendingRow:
         """Return the row as plain values; `names` collects the distinct feature tuples."""
         row = self.row
         y_pred, proba, interval, ticket = self.prediction
-        is_named = row.features is None
         return [
-            dict(row.x) if is_named else _content(row.x),
+            dict(row.x) if row.features is None else _content(row.x),
             None if row.features is None else names.setdefault(row.features, len(names)),
             row.seq,
             row.t,

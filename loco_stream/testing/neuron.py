@@ -398,9 +398,8 @@ def _window_times(
         "`window.times` must give the same bytes compiled and interpreted, got "
         f"{times.tolist()} and {others.tolist()} for a drive of {drive:g}",
     )
-    is_inside = (times > 0.0).all() and (times <= 20.0).all()
     _require(
-        is_inside and (np.diff(times) > 0.0).all(),
+        (times > 0.0).all() and (times <= 20.0).all() and (np.diff(times) > 0.0).all(),
         f"spike times must ascend within the window, got {times.tolist()} for a drive of {drive:g}",
     )
     return times

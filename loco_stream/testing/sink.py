@@ -213,7 +213,7 @@ class _SinkCheck:
             arrived += new
             if (len(arrived) >= n_records and not new) or time.monotonic() > deadline:
                 break
-        n_most = len(arrived) if repeats else n_records + int("report" in sink.kinds)
+        n_most = len(arrived) if repeats else n_records + ("report" in sink.kinds)
         what = f"must send {n_records} records, {len(arrived)} arrived: {arrived}"
         require(n_records <= len(arrived) <= n_most, sink, what)
         return arrived
