@@ -298,13 +298,12 @@ class TableSource(RowSource):
             return None
 
     def _regular_block(self, part: TablePart, features: tuple[str, ...]) -> Block:
-        roles = self._roles
         X = np.empty((part.table.num_rows, 0))
         if features:
             X = table_of([part.table[name] for name in features], part.parse)
         y = self._labels(part)
-        t = _mapped(part, roles.time, self._time_of)
-        sequence = _mapped(part, roles.sequence, sequence_id)
+        t = _mapped(part, self._roles.time, self._time_of)
+        sequence = _mapped(part, self._roles.sequence, sequence_id)
         times = None if t is None else np.array(t, np.float64)
         first = math.nan if times is None else float(times[0])
         return Block(X, y, features, self._row, first, self.name, times=times, sequence=sequence)

@@ -89,8 +89,9 @@ class Telemetry:
             raise ConfigError(
                 "OpenTelemetry needs its SDK: pip install 'loco-stream[otel]'"
             ) from error
-        named = {"service.name": _NAME, "service.version": __version__}
-        resource = Resource(named).merge(Resource.create())
+        resource = Resource({"service.name": _NAME, "service.version": __version__}).merge(
+            Resource.create()
+        )
         self._traces = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._traces.add_span_processor(processor or _exporting_spans(endpoint))
         self._metrics = MeterProvider(

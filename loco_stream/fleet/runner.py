@@ -344,8 +344,9 @@ class FleetRunner:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason
         if self._fleet.has_context:
-            timed = not self._is_series
-            self._counts.n_out_of_time += sum(_n_out_of_time(e, timed) for e in valid.events)
+            self._counts.n_out_of_time += sum(
+                _n_out_of_time(event, not self._is_series) for event in valid.events
+            )
         for part in self._replies.steps(valid.events):
             routed = map(self._limits.admit, self._router.route(part))
             self._learn([rows for rows in routed if rows is not None])
