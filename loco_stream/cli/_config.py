@@ -69,13 +69,8 @@ class ConfiguredCommand(click.Command):
             if record is not None:
                 name = parameter.name or ""
                 term, text = record
-<<<<<<< HEAD
                 described = (term, text or self.arguments.get(name, ""))
                 sections.setdefault(headings.get(name, "Options"), []).append(described)
-=======
-                record = (term, text or self.arguments.get(name, ""))
-                sections.setdefault(headings.get(name, "Options"), []).append(record)
->>>>>>> i28
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
