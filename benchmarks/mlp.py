@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import WIDE, CompiledLearner
 from loco_stream.rng import derive_key, normals
 
-__all__ = ["BackpropMLP", "ReplayMLP", "first_weights"]
+__all__ = ["BackpropMLP", "ReplayMLP", "backward", "first_weights", "forward"]
 
 
 @njit(cache=True)
@@ -27,7 +27,7 @@ def _scale(x, n, mean, m2, out):
 
 
 @njit(cache=True)
-def _forward(z, w1, b1, w2, b2, hidden, out):
+def forward(z, w1, b1, w2, b2, hidden, out):
     """Fill `hidden` with ReLU activations and `out` with logits."""
     hidden[:] = b1
     for j in range(z.size):
@@ -42,7 +42,7 @@ def _forward(z, w1, b1, w2, b2, hidden, out):
 
 
 @njit(cache=True)
-def _backward(z, target, rate, w1, b1, w2, b2, hidden, out):
+def backward(z, target, rate, w1, b1, w2, b2, hidden, out):
     """Take one SGD step on the softmax cross-entropy; `out` turns from logits into gradients."""
     out -= out.max()
     for c in range(out.size):
@@ -76,7 +76,7 @@ def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result)
     for t in range(X.shape[0]):
         if predict:
             _scale(X[t], seen[0], mean, m2, z)
-            _forward(z, w1, b1, w2, b2, hidden, out)
+            forward(z, w1, b1, w2, b2, hidden, out)
             result[t] = np.argmax(out) if seen[0] > 0.0 else -1
         if learn:
             seen[0] += 1.0
@@ -85,8 +85,8 @@ def _sgd_run(X, y, predict, learn, rate, seen, mean, m2, w1, b1, w2, b2, result)
                 mean[j] += step / seen[0]
                 m2[j] += step * (X[t, j] - mean[j])
             _scale(X[t], seen[0], mean, m2, z)
-            _forward(z, w1, b1, w2, b2, hidden, out)
-            _backward(z, y[t], rate, w1, b1, w2, b2, hidden, out)
+            forward(z, w1, b1, w2, b2, hidden, out)
+            backward(z, y[t], rate, w1, b1, w2, b2, hidden, out)
 
 
 def first_weights(

@@ -18,6 +18,7 @@ import click
 import numpy as np
 
 from benchmarks import contenders, data
+from benchmarks.continual_net import ContinualMLP
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.learner import Learner, correct, warm
@@ -34,7 +35,15 @@ _UPGD = {
     "UPGD for inputs": UPGDOptions(0.01, decay=0.01, kept=0.9999, noise=0.1),
     "UPGD for labels": UPGDOptions(0.01, decay=0.0, kept=0.9, noise=0.001),
 }
-_N_HIDDEN = 64  # as "MLP .05"
+# Step, and mature units replaced per row and unit: continual backpropagation (Dohare et al. 2024).
+# They were chosen on forty other permutations, as were the steps of plain backpropagation: .01 for
+# inputs, .03 for labels.
+_CONTINUAL = {"continual for inputs": (0.01, 1e-4), "continual for labels": (0.03, 1e-4)}
+_N_HIDDEN = 64  # as the contenders "MLP"
+_RIVALS = (*_UPGD, *_CONTINUAL)
+_RIVAL_CODE = [
+    f"benchmarks/{name}.py" for name in ("upgd", "continual_net", "regression_net", "mlp")
+]
 _NAMES = (
     "default",
     "frozen",
@@ -43,7 +52,9 @@ _NAMES = (
     "256 neurons",
     contenders.RELEASE,
     "MLP .05",
-    *_UPGD,
+    "MLP .03",
+    "MLP .01",
+    *_RIVALS,
     "RFF256+RLS",
 )
 # Release 0.1 learns 500 rows per second.
@@ -56,6 +67,10 @@ def _make(contender: str, n_features: int, seed: int) -> Learner:
     if contender in _UPGD:
         w1, w2 = first_weights(n_features, _N_HIDDEN, 10, seed)
         return UPGDClassifier(w1, w2, _UPGD[contender], seed)
+    if contender in _CONTINUAL:
+        rate, replaced = _CONTINUAL[contender]
+        w1, w2 = first_weights(n_features, _N_HIDDEN, 10, seed)
+        return ContinualMLP(w1, w2, rate, replaced, seed)
     return contenders.make(contender, n_features, 10, seed)
 
 
@@ -162,7 +177,7 @@ def command(
         contenders.pick(only, _NAMES, "--only") if only else _DEFAULT
     )
     print_missing(absent)
-    upgd = fingerprint("benchmarks/upgd.py", "benchmarks/mlp.py")
+    rivals = fingerprint(*_RIVAL_CODE)
     runs = [
         contenders.run(
             f"{kind}/{contender}/{seed}",
@@ -175,7 +190,7 @@ def command(
                 "rows": rows or _ROWS[kind],
                 "directory": settings.directory,
             },
-            f"{count} {rows or _ROWS[kind]} {upgd if contender in _UPGD else ''}".strip(),
+            f"{count} {rows or _ROWS[kind]} {rivals if contender in _RIVALS else ''}".strip(),
         )
         for kind in contenders.pick(permute, tuple(_ROWS), "--permute")
         for contender in chosen

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from benchmarks.learner import CompiledLearner
 from loco_stream.rng import derive_key, draw_bits, uniforms
 
-__all__ = ["NetOptions", "RegressionNet", "first_weights"]
+__all__ = ["MATURE", "UTILITY_KEPT", "NetOptions", "RegressionNet", "first_weights", "replace_unit"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_KEPT = 0.99  # share of a unit's utility that is kept per row, as published
-_MATURE = 100.0  # rows before which a new unit is not replaced, as published
+UTILITY_KEPT = 0.99  # share of a unit's utility that is kept per row, as published
+MATURE = 100.0  # rows before which a new unit is not replaced, as published
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,18 @@ class NetOptions:
 
 
 @njit(cache=True)
-def _replace(lowest: int, key: int, drawn: Floats, w1: Floats, b1: Floats, w2: Floats) -> None:
-    """Draw the input weights of a unit anew and cut it off from the output."""
+def replace_unit(unit: int, key: int, drawn: Floats, w1: Floats, b1: Floats, w2: Floats) -> None:
+    """Draw the input weights of a unit anew and cut it off from the outputs.
+
+    `drawn` holds the number of random numbers drawn so far.
+    """
     limit = np.sqrt(6.0 / w1.shape[0])
     for j in range(w1.shape[0]):
         bits = draw_bits(np.uint64(key), np.uint64(drawn[0]))
         drawn[0] += 1.0
-        w1[j, lowest] = limit * (2.0 * (np.float64(bits >> np.uint64(11)) * 2.0**-53) - 1.0)
-    b1[lowest] = 0.0
-    w2[lowest] = 0.0
+        w1[j, unit] = limit * (2.0 * (np.float64(bits >> np.uint64(11)) * 2.0**-53) - 1.0)
+    b1[unit] = 0.0
+    w2[unit] = 0.0
 
 
 @njit(cache=True)
@@ -148,13 +151,13 @@ def _net_run(
         if replaced == 0.0:
             continue
         age += 1.0
-        utility *= _KEPT
-        utility += (1.0 - _KEPT) * hidden * np.abs(w2)
-        mature = age > _MATURE
+        utility *= UTILITY_KEPT
+        utility += (1.0 - UTILITY_KEPT) * hidden * np.abs(w2)
+        mature = age > MATURE
         owed[0] += replaced * mature.sum()
         if owed[0] >= 1.0:
             lowest = np.argmin(np.where(mature, utility, np.inf))
-            _replace(lowest, key, drawn, w1, b1, w2)
+            replace_unit(lowest, key, drawn, w1, b1, w2)
             utility[lowest] = 0.0
             age[lowest] = 0.0
             owed[0] -= 1.0

@@ -202,6 +202,7 @@ CLASSIFIERS: dict[str, Rival] = {
     "KNN": Rival(_knn, seeded=False),
     "MLP .05": Rival(_mlp(0.05), seeded=True),
     "MLP .03": Rival(_mlp(0.03), seeded=True),
+    "MLP .01": Rival(_mlp(0.01), seeded=True),
     "replay of 300 rows": Rival(_replay, seeded=True),
     "nearest mean": Rival(_nearest_mean, seeded=False),
     "SLDA": Rival(_slda, seeded=False),

@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import plasticity
+from benchmarks.continual_net import ContinualMLP
 from benchmarks.mlp import first_weights as mlp_weights
 from benchmarks.plasticity import N_BITS, N_FLIPPING, PERIOD, periods
 from benchmarks.regression_net import NetOptions, RegressionNet, first_weights
 from benchmarks.upgd import UPGDClassifier, UPGDOptions, UPGDRegressor
 from loco_stream.rng import derive_key, uniforms
-from tests.helpers.naive_rivals import NaiveRegressionNet, NaiveUPGD
+from tests.helpers.naive_rivals import NaiveContinualMLP, NaiveRegressionNet, NaiveUPGD
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def rows():
     return X, X @ [1.0, -2.0, 3.0, 0.0, 1.0, 1.0] + X[:, 0] * X[:, 1]
 
 
-def _twin(net, options, n_features, seed):
+def _fresh_units(n_features, seed):
+    """Return a function that draws the input weights of one unit after the other."""
     drawn = iter(range(10_000))
 
     def fresh():
@@ -32,6 +34,11 @@ def _twin(net, options, n_features, seed):
         draws = uniforms(derive_key(seed, 1), n * n_features, n_features)
         return np.sqrt(6.0 / n_features) * (2.0 * draws - 1.0)
 
+    return fresh
+
+
+def _twin(net, options, n_features, seed):
+    fresh = _fresh_units(n_features, seed)
     return NaiveRegressionNet(net._state[0], net._state[2], options, fresh)
 
 
@@ -58,6 +65,23 @@ def test_the_net_equals_its_plain_twin(rows, options):
     if options.replaced:
         np.testing.assert_allclose(fast._state[4], slow.utility, atol=1e-9)
         assert len(slow.replaced) > 5
+
+
+def test_the_continual_classifier_equals_its_plain_twin(rows):
+    X, values = rows
+    y = (values > 0.0).astype(int) + (values > 2.0)
+    w1, w2 = mlp_weights(6, 9, 3, 0)
+    fast = ContinualMLP(w1, w2, 0.1, 2e-3, seed=4)
+    slow = NaiveContinualMLP(w1, w2, 0.1, 2e-3, _fresh_units(6, 4))
+    expected = []
+    for x, target in zip(X, y, strict=True):
+        expected.append(slow.predict(x))
+        slow.learn(x, target)
+    assert fast.learn_predict_array(X, y).tolist() == expected
+    np.testing.assert_allclose(fast._state[2][0], slow.w1, atol=1e-9)
+    np.testing.assert_allclose(fast._state[2][2], slow.w2, atol=1e-9)
+    assert len(slow.replaced) > 5
+    assert np.mean(np.array(expected[300:]) == y[300:]) > 0.8
 
 
 def _upgd(options):

@@ -45,6 +45,41 @@ class NaiveMLP:
         self.b1 -= self.rate * back
 
 
+class NaiveContinualMLP(NaiveMLP):
+    """The same network by continual backpropagation, without scaling.
+
+    `fresh()` returns the input weights of a new unit.
+    """
+
+    def __init__(self, w1, w2, learning_rate, replaced, fresh):
+        super().__init__(w1, w2, learning_rate)
+        self.share, self.fresh = replaced, fresh
+        self.utility = np.zeros(len(w2))
+        self.age = np.zeros(len(w2))
+        self.owed = 0.0
+        self.replaced = []
+
+    def _scaled(self, x):
+        return x
+
+    def predict(self, x):
+        return int(np.argmax(np.maximum(x @ self.w1 + self.b1, 0.0) @ self.w2 + self.b2))
+
+    def learn(self, x, y):
+        hidden = np.maximum(x @ self.w1 + self.b1, 0.0)
+        self.utility = 0.99 * self.utility + 0.01 * hidden * np.abs(self.w2).sum(axis=1)
+        super().learn(x, y)
+        self.age += 1
+        old = np.flatnonzero(self.age > 100)
+        self.owed += self.share * len(old)
+        if self.owed >= 1.0:
+            self.owed -= 1.0
+            unit = old[np.argmin(self.utility[old])]
+            self.replaced.append(unit)
+            self.w1[:, unit] = self.fresh()
+            self.w2[unit] = self.b1[unit] = self.utility[unit] = self.age[unit] = 0.0
+
+
 def slda_predict(X, y, x, n_classes, ridge):
     """Predict `x` from all rows learned: class means and the pooled scatter, inverted at once."""
     means = np.zeros((n_classes, X.shape[1]))
