@@ -15,7 +15,15 @@ from loco_stream.persistence.content import Array, Saved, with_prefix, without_p
 
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
-_MODELS = ("LOCOClassifier", "LOCORegressor")
+_DETECTOR = "LOCODetector"
+_NETWORK_OF_DETECTOR = "forecasts/network"  # prefix of the arrays of its network
+_MODELS = (
+    "LOCOClassifier",
+    "LOCORegressor",
+    "LOCOMultiTargetRegressor",
+    "LOCOForecaster",
+    _DETECTOR,
+)
 
 Migration = Callable[[Saved], Saved]
 
@@ -47,7 +55,7 @@ def in_models(*steps: Migration, kinds: Sequence[str] = _MODELS) -> Migration:
 
     A model is a file of its own, the last step of a pipeline, or a part of a checkpoint (of an
     engine or of a key of a fleet). The steps see each one alike: its class name as kind, its own
-    plain values, and its arrays without a prefix.
+    plain values, and its arrays without a prefix. Of a detector they see the arrays of its network.
 
     steps: applied first to last
     kinds: class names of the models that are migrated; models of other classes stay as they are
@@ -77,12 +85,20 @@ def _migrate_models(step: Migration, kinds: frozenset[str], saved: Saved) -> Sav
 
 def _migrate_model(step: Migration, kinds: frozenset[str], saved: Saved) -> Saved:
     if saved.kind in kinds:
-        return step(saved)
+        return _migrate_detector(step, saved) if saved.kind == _DETECTOR else step(saved)
     if saved.kind != _PIPELINE:
         return saved
     config = saved.config["estimator"]
     changed = _migrate_model(step, kinds, Saved(config["kind"], config, saved.arrays))
     return Saved(saved.kind, {**saved.config, "estimator": changed.config}, changed.arrays)
+
+
+def _migrate_detector(step: Migration, saved: Saved) -> Saved:
+    prefix = _NETWORK_OF_DETECTOR
+    network = replace(saved, arrays=without_prefix(prefix, saved.arrays))
+    changed = step(network)
+    others = {name: a for name, a in saved.arrays.items() if not name.startswith(f"{prefix}/")}
+    return replace(changed, arrays={**with_prefix(prefix, changed.arrays), **others})
 
 
 def in_checkpoints(*steps: Migration) -> Migration:

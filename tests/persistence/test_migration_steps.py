@@ -73,6 +73,25 @@ def test_models_are_migrated_wherever_they_are(saved):
     }
 
 
+@pytest.mark.parametrize("kind", ["LOCOForecaster", "LOCOMultiTargetRegressor"])
+def test_every_estimator_is_a_model(kind):
+    migrated = steps.in_models(steps.drop_arrays("net.weights"))(Saved(kind, {}, dict(ARRAYS)))
+    assert "net.weights" not in migrated.arrays
+    assert len(migrated.arrays) == len(ARRAYS) - 1
+
+
+def test_the_network_of_a_detector_is_a_model():
+    prefix = "forecasts/network/"
+    arrays = {f"{prefix}{name}": array for name, array in ARRAYS.items()}
+    detector = Saved("LOCODetector", {"threshold": 1.0}, {**arrays, "net.weights": np.ones(1)})
+    migration = steps.in_models(steps.rename_arrays({"net.weights": "hidden.weights"}))
+    migrated = migration(checkpoint_of(detector))
+    names = {name.removeprefix("model/") for name in migrated.arrays if name.startswith("model/")}
+    assert f"{prefix}hidden.weights" in names
+    assert f"{prefix}net.weights" not in names
+    assert "net.weights" in names
+
+
 def test_models_of_other_classes_and_other_files_stay_as_they_are():
     migration = steps.in_models(steps.drop_arrays("net.weights"))
     for kind in ("GaussianNB", "rows"):
