@@ -31,6 +31,7 @@ from numba.extending import overload
 from loco_stream._compiler.internals import missing
 
 Function: TypeAlias = Callable[..., Any]
+Kernel: TypeAlias = Any  # a compiled function: numba's classes have no types
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -52,10 +53,10 @@ PLAIN = _is_plain()
 if PLAIN:
     _PLAIN_OPTIONS = {"_nrt": False, "error_model": "numpy", "no_cfunc_wrapper": True}
     OPTIONS: dict[str, Any] = {}
-    kernel: Any = njit(**_PLAIN_OPTIONS, no_cpython_wrapper=True)
-    inlined: Any = njit(**_PLAIN_OPTIONS, no_cpython_wrapper=True, forceinline=True)
+    kernel: Kernel = njit(**_PLAIN_OPTIONS, no_cpython_wrapper=True)
+    inlined: Kernel = njit(**_PLAIN_OPTIONS, no_cpython_wrapper=True, forceinline=True)
 
-    def _compile_entry(function: Function, **options: bool) -> Any:
+    def _compile_entry(function: Function, **options: bool) -> Kernel:
         return njit(**_PLAIN_OPTIONS, **options)(function)
 else:
     from loco_stream._compiler.kernels import OPTIONS, compile_kernel
@@ -105,12 +106,12 @@ def digest() -> str:
     return content.hexdigest()[:12]
 
 
-def entry(function: Function) -> Any:
+def entry(function: Function) -> Kernel:
     """Compile a function that Python calls, and keep its machine code on disk."""
     return _kept(_compile_entry(function))
 
 
-def nogil_entry(function: Function) -> Any:
+def nogil_entry(function: Function) -> Kernel:
     """Compile an entry during which other threads run Python.
 
     For long work on arrays that no other thread uses.
@@ -118,7 +119,7 @@ def nogil_entry(function: Function) -> Any:
     return _kept(_compile_entry(function, nogil=True))
 
 
-def _kept(compiled: Any) -> Any:
+def _kept(compiled: Kernel) -> Kernel:
     keep(compiled, version())
     return compiled
 

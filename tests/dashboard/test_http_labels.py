@@ -96,7 +96,11 @@ def test_labels_find_their_rows_by_id():
     [
         ({"label": "ok"}, 400, "give one label as id and label, or several as labels"),
         ({"id": 7}, 400, "`label` must be given; null says that the row will get none"),
-        ({"id": 1, "label": [1]}, 400, "Expected"),
+        (
+            {"id": 1, "label": [1]},
+            400,
+            "`label` must be bool or int or float or str or null, got array",
+        ),
         ({"labels": []}, 413, "`labels` must have 1 to 256 entries, got 0"),
         ({"id": 1, "x": {}}, 400, "unknown field"),
     ],

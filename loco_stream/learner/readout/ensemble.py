@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.jit import Kernel, kernel
 from loco_stream.learner.readout import calibration, delayed_values, mixture, stacks
 from loco_stream.learner.readout.experts import EXPERTS, Expert
 from loco_stream.learner.readout.softmax import SHARPNESS, softmax
@@ -20,7 +19,7 @@ FIRST_OPINION = mixture.N_STACKS
 _count = cache(kernel)  # many experts count with the same function, which is compiled once
 
 
-def _chain_experts(experts: Sequence[Expert], make_kernel: Any) -> Any:
+def _chain_experts(experts: Sequence[Expert], make_kernel: Kernel) -> Kernel:
     """Return one kernel that calls a function of every expert in order.
 
     Each call gets the part of the row's predictions that is the expert's. Numba cannot loop over
@@ -34,10 +33,11 @@ def _chain_experts(experts: Sequence[Expert], make_kernel: Any) -> Any:
         ``(expert, n_outputs, n_scores, n_opinions, next_kernel) -> kernel``: runs one expert on the
         part that begins at the positions it is given, then the next kernel behind it.
     """
-    next_kernel = None
+    next_kernel: Kernel | None = None
     for expert in reversed(experts):
         counts = (expert.n_outputs, expert.n_scores, expert.n_opinions)
         next_kernel = make_kernel(expert, *map(_count, counts), next_kernel)
+    assert next_kernel is not None  # there are experts
     return next_kernel
 
 
@@ -47,8 +47,12 @@ def _end_of_prediction(settings, state, scratch, output, score):
 
 
 def _link_predict(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
-) -> Any:
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
     own = expert.predict
     rest = _end_of_prediction if next_kernel is None else next_kernel
 
@@ -75,8 +79,12 @@ def _end_of_opinions(settings, state, computed, output, score, opinion):
 
 
 def _link_opine(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
-) -> Any:
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
     own = expert.opine or _no_opinion
     rest = _end_of_opinions if next_kernel is None else next_kernel
 
@@ -105,8 +113,12 @@ def _end_of_log_odds(settings, state, computed, score, first):
 
 
 def _link_log_odds(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
-) -> Any:
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
     own = expert.log_odds or _no_log_odds
     n_log_odds = _count(expert.n_log_odds)
     rest = _end_of_log_odds if next_kernel is None else next_kernel
@@ -128,8 +140,12 @@ def _end_of_learning(settings, state, scratch, score, opinion, label, value):
 
 
 def _link_learn(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
-) -> Any:
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
     own = expert.learn
     rest = _end_of_learning if next_kernel is None else next_kernel
 
@@ -151,8 +167,12 @@ def _all_ready(settings, state, scratch):
 
 
 def _link_prepare(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
-) -> Any:
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
     own = expert.prepare
     rest = _all_ready if next_kernel is None else next_kernel
 
@@ -175,8 +195,12 @@ def _end_of_levelling(settings, state, computed, score, n_known):
 
 
 def _link_level(
-    expert: Expert, n_outputs: Any, n_scores: Any, n_opinions: Any, next_kernel: Any
-) -> Any:
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
     own = expert.level_unknown or _keep_scores
     rest = _end_of_levelling if next_kernel is None else next_kernel
 

@@ -140,7 +140,7 @@ def test_unknown_features_of_a_prediction_are_ignored():
     ("X", "y", "features", "message"),
     [
         (np.zeros(4), ["a"], None, r"`X` must have 2 dimensions, .* got 1"),
-        (np.zeros((1, 3)), ["a"], None, r"`X` must have 4 columns, .* got 3"),
+        (np.zeros((1, 3)), ["a"], None, r"`X` must have 4 columns .*, got 3"),
         (np.zeros((2, 4)), ["a"], None, r"`y` must have 2 values, .* got 1"),
         (np.zeros((1, 4)), ["a"], ("p", "q"), r"`features` must name the 4 columns .* got 2"),
         (np.zeros((1, 4)), ["a"], ("p", "q", "r", "r"), r"the 4 columns of `X`, got 3 distinct"),

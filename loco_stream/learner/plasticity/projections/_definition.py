@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from loco_stream._compiler.jit import Kernel
+
 
 class LayerInput(NamedTuple):
     """A hidden layer with its input on this row.
@@ -53,6 +55,6 @@ class Projection(NamedTuple):
     state: type[Any]
     scratch: type[Any]
     lengths: Callable[[Any, Any, int, int], Mapping[str, int]]
-    prepare: Any
-    project: Any
-    change: Any
+    prepare: Kernel
+    project: Kernel
+    change: Kernel

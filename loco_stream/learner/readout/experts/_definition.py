@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.jit import Kernel, kernel
 
 Float64 = NDArray[np.float64]
 
@@ -140,17 +140,17 @@ class Expert(NamedTuple):
     name: str
     state: type[Any]
     scratch: type[Any]
-    predict: Any
-    learn: Any
+    predict: Kernel
+    learn: Kernel
     lengths: Callable[[Any, Any, int, int], Mapping[str, int]] = no_axes
     n_outputs: Callable[[Any], int] = zero
     n_scores: Callable[[Any], int] = zero
     n_opinions: Callable[[Any], int] = zero
     n_log_odds: Callable[[Any], int] = zero
-    opine: Any = None
-    log_odds: Any = None
-    prepare: Any = is_ready
-    level_unknown: Any = None
+    opine: Kernel | None = None
+    log_odds: Kernel | None = None
+    prepare: Kernel = is_ready
+    level_unknown: Kernel | None = None
     names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
     log_odds_names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
     stack_weight: float | None = None
