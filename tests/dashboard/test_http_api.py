@@ -33,6 +33,7 @@ EMPTY = "`x` must have at least one feature, got none"
 def compiled():
     """Compile first: a request waits for the learner for ten seconds only."""
     warm_up()
+    LOCORegressor(hidden_sizes=(8,), seed=1).learn_one({"a": 1.0}, 1.0)
 
 
 def ask(port, method, path, body=None, headers=JSON, timeout=60):
