@@ -256,6 +256,7 @@ class InboxSource(Source):
     progress = _of_source("progress")
     outage = _of_source("outage")
     fingerprint = _of_source("fingerprint")
+    notes = _of_source("notes")
 
     def verify(self, fingerprint: Mapping[str, Any]) -> None:
         """Verify the source."""

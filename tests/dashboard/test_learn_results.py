@@ -7,6 +7,7 @@ import pytest
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.inbox import Inbox, InboxSource, RowResult
 from loco_stream.engine.source_reader import SourceReader
+from loco_stream.stream import Source
 from tests.helpers.standin import ListSource, Means
 
 
@@ -76,3 +77,13 @@ def test_an_operator_can_reset_a_source(tmp_path):
     again.inbox.forget("press")
     again.put(["on"], seq=5)
     assert again.run() == [["learned"]]
+
+
+def test_a_source_with_an_inbox_has_all_that_the_source_has():
+    names = [n for n, m in vars(Source).items() if not n.startswith("_") and not callable(m)]
+    names.remove("needs_log")  # an inbox always needs it
+    whole = type("Whole", (ListSource,), {name: name for name in names})([[]])
+    whole.name = "name"
+    joined = InboxSource(whole, Inbox("http"))
+    assert "notes" in names
+    assert {name: getattr(joined, name) for name in names} == {name: name for name in names}
