@@ -11,6 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from loco_stream.engine.report_lines import shown_steps
+from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators._parameters import GetSetParams
 from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def changed_settings(model: Any) -> str:
     >>> changed_settings(LOCOClassifier(rule="frozen", seed=1))
     "rule='frozen', seed=1"
     """
-    if not hasattr(model, "get_params"):
+    if not isinstance(model, LOCOEstimator | GetSetParams):
         return ""
     defaults = signature(type(model)).parameters
     changed = (

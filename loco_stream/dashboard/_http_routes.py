@@ -367,7 +367,9 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     """Return in a sentence why a body was refused."""
     try:
         msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as syntax:
+    except RecursionError:
+        return "the body must not be nested so deeply"
+    except (msgspec.MsgspecError, UnicodeDecodeError) as syntax:
         return f"the body must be JSON: {syntax}"
     reason = str(error)
     if reason.startswith("Object contains unknown field") and " - at " not in reason:

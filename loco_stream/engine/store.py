@@ -62,7 +62,10 @@ class Store:
         self._folder.release()
         path = self._folder.path
         if self.is_used:
-            raise ConfigError(f"{path} holds an earlier run", option="resume")
+            raise ConfigError(
+                f"`resume` must be True or None for {path}, which holds an earlier run, got False",
+                option="resume",
+            )
         raise ConfigError(f"there is nothing to resume in {path}")
 
     @property

@@ -6,7 +6,7 @@ from loco_stream.monitor.holdout import HoldOut, UniformDraws
 from loco_stream.persistence.content import Plain
 
 # Rows learned in one call: few enough that predictions of held-out rows are hardly late, enough
-# that the call costs little per row. With 32, a run takes a tenth longer.
+# that the call costs little per row.
 GROUP = 64
 
 

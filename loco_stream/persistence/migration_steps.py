@@ -16,14 +16,10 @@ from loco_stream.persistence.content import Array, Saved, with_prefix, without_p
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
 _DETECTOR = "LOCODetector"
-_NETWORK_OF_DETECTOR = "forecasts/network"  # prefix of the arrays of its network
-_MODELS = (
-    "LOCOClassifier",
-    "LOCORegressor",
-    "LOCOMultiTargetRegressor",
-    "LOCOForecaster",
-    _DETECTOR,
-)
+_NETWORK = "LOCOMultiTargetRegressor"  # of a detector
+_NETWORK_PREFIX = "forecasts/network"  # of the arrays of a detector
+_MODELS = ("LOCOClassifier", "LOCORegressor", "LOCOMultiTargetRegressor", "LOCOForecaster")
+_PARTS = ("model", "anomaly")  # of a checkpoint: its model, and a detector beside it
 
 Migration = Callable[[Saved], Saved]
 
@@ -53,12 +49,14 @@ def in_order(*steps: Migration) -> Migration:
 def in_models(*steps: Migration, kinds: Sequence[str] = _MODELS) -> Migration:
     """Return a migration that applies `steps` to every model in a file.
 
-    A model is a file of its own, the last step of a pipeline, or a part of a checkpoint (of an
-    engine or of a key of a fleet). The steps see each one alike: its class name as kind, its own
-    plain values, and its arrays without a prefix. Of a detector they see the arrays of its network.
+    A model is a file of its own, the last step of a pipeline, the network of a detector, or a part
+    of a checkpoint (of an engine or of a key of a fleet). The steps see each one alike: its class
+    name as kind, its own plain values, and its arrays without a prefix. The network of a detector
+    is a multi-target regressor.
 
     steps: applied first to last
-    kinds: class names of the models that are migrated; models of other classes stay as they are
+    kinds: class names of the models that are migrated; models of other classes stay as they are.
+    "LOCODetector" is what a detector has beside its network
 
     Examples
     --------
@@ -75,17 +73,19 @@ def in_models(*steps: Migration, kinds: Sequence[str] = _MODELS) -> Migration:
 def _migrate_models(step: Migration, kinds: frozenset[str], saved: Saved) -> Saved:
     if saved.kind != _CHECKPOINT:
         return _migrate_model(step, kinds, saved)
-    config = saved.config["model"]
-    model = Saved(config["kind"], config, without_prefix("model", saved.arrays))
-    changed = _migrate_model(step, kinds, model)
-    others = {name: a for name, a in saved.arrays.items() if not name.startswith("model/")}
-    arrays = {**with_prefix("model", changed.arrays), **others}
-    return Saved(saved.kind, {**saved.config, "model": changed.config}, arrays)
+    migrated = partial(_migrate_model, step, kinds)
+    for part in _PARTS:
+        config = saved.config.get(part)
+        if config is not None:
+            saved = _migrate_part(migrated, saved, part, config["kind"], part)
+    return saved
 
 
 def _migrate_model(step: Migration, kinds: frozenset[str], saved: Saved) -> Saved:
     if saved.kind in kinds:
-        return _migrate_detector(step, saved) if saved.kind == _DETECTOR else step(saved)
+        saved = step(saved)
+    if saved.kind == _DETECTOR and _NETWORK in kinds and "forecasts" in saved.config:
+        return _migrate_part(step, saved, "forecasts", _NETWORK, _NETWORK_PREFIX)
     if saved.kind != _PIPELINE:
         return saved
     config = saved.config["estimator"]
@@ -93,12 +93,13 @@ def _migrate_model(step: Migration, kinds: frozenset[str], saved: Saved) -> Save
     return Saved(saved.kind, {**saved.config, "estimator": changed.config}, changed.arrays)
 
 
-def _migrate_detector(step: Migration, saved: Saved) -> Saved:
-    prefix = _NETWORK_OF_DETECTOR
-    network = replace(saved, arrays=without_prefix(prefix, saved.arrays))
-    changed = step(network)
+def _migrate_part(migration: Migration, saved: Saved, key: str, kind: str, prefix: str) -> Saved:
+    """Migrate a part of a file: the plain values under `key`, and the arrays under `prefix`."""
+    part = Saved(kind, saved.config[key], without_prefix(prefix, saved.arrays))
+    changed = migration(part)
     others = {name: a for name, a in saved.arrays.items() if not name.startswith(f"{prefix}/")}
-    return replace(changed, arrays={**with_prefix(prefix, changed.arrays), **others})
+    arrays = {**with_prefix(prefix, changed.arrays), **others}
+    return Saved(saved.kind, {**saved.config, key: changed.config}, arrays)
 
 
 def in_checkpoints(*steps: Migration) -> Migration:

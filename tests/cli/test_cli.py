@@ -232,7 +232,10 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
         loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK)
     )
     again = refused(loco("run", url, "--checkpoint", "parts", *QUICK))
-    assert "holds an earlier run; pass --resume, or another folder as --checkpoint" in again
+    assert (
+        "which holds an earlier run, got False; pass --resume, or another folder as --checkpoint"
+        in again
+    )
 
 
 def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp_path):

@@ -13,9 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from click.testing import CliRunner
 
+from loco_stream import LOCOForecaster
 from loco_stream.cli import main
 from loco_stream.dashboard import Dashboard, _compared
-from loco_stream.dashboard._engine_frames import score_columns
+from loco_stream.dashboard._engine_frames import changed_settings, score_columns
 from loco_stream.errors import ConfigError
 from tests.helpers.browser import Watched, needs_browser
 
@@ -284,3 +285,12 @@ def test_the_page_asks_again_when_no_answer_comes(browser):
         seen.wait("compared.length === 1", seconds=30)
         assert len(asked) > 1
         seen.context.close()
+
+
+def test_settings_of_a_foreign_model_are_not_read():
+    class Foreign:
+        def get_params(self):
+            raise AssertionError
+
+    assert changed_settings(Foreign()) == ""
+    assert changed_settings(LOCOForecaster(seed=3)) == "seed=3"

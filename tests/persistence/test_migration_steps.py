@@ -83,13 +83,22 @@ def test_every_estimator_is_a_model(kind):
 def test_the_network_of_a_detector_is_a_model():
     prefix = "forecasts/network/"
     arrays = {f"{prefix}{name}": array for name, array in ARRAYS.items()}
-    detector = Saved("LOCODetector", {"threshold": 1.0}, {**arrays, "net.weights": np.ones(1)})
-    migration = steps.in_models(steps.rename_arrays({"net.weights": "hidden.weights"}))
-    migrated = migration(checkpoint_of(detector))
-    names = {name.removeprefix("model/") for name in migrated.arrays if name.startswith("model/")}
-    assert f"{prefix}hidden.weights" in names
-    assert f"{prefix}net.weights" not in names
-    assert "net.weights" in names
+    config = {"kind": "LOCODetector", "forecasts": {"width": 2}}
+    detector = Saved("LOCODetector", config, {**arrays, "net.weights": np.ones(1)})
+    whole = checkpoint_of(detector)
+    beside = {f"anomaly/{name}": array for name, array in detector.arrays.items()}
+    both = Saved(whole.kind, {**whole.config, "anomaly": config}, {**whole.arrays, **beside})
+    migrated = steps.in_models(
+        steps.rename_arrays({"net.weights": "hidden.weights"}), rename_keys({"width": "n_features"})
+    )(both)
+    for part in ("model", "anomaly"):
+        assert migrated.config[part]["forecasts"] == {"n_features": 2}
+        assert f"{part}/{prefix}hidden.weights" in migrated.arrays
+        assert f"{part}/{prefix}net.weights" not in migrated.arrays
+        assert f"{part}/net.weights" in migrated.arrays  # what a detector has beside its network
+    own = steps.in_models(steps.drop_arrays("net.weights"), kinds=("LOCODetector",))(both)
+    assert "anomaly/net.weights" not in own.arrays
+    assert f"anomaly/{prefix}net.weights" in own.arrays
 
 
 def test_models_of_other_classes_and_other_files_stay_as_they_are():

@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 const number = (value) => (value == null ? "–" : Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 }));
 const count = (value) => (value == null ? "–" : value.toLocaleString("en"));
 const REFRESH_MS = 2000;
-let shownAt = new Date();
+let shownAt = null; // when the values on the page were loaded
 const ALARM_WORDS = {
   "worst-title": "Highest state score",
   "worst-note": "The devices whose state is least like what they showed before. Score 2: 1 row in 100 is as unusual; 3: 1 in 1,000.",
@@ -17,7 +17,10 @@ const isDark = stored ? stored === "dark" : matchMedia("(prefers-color-scheme: d
 document.documentElement.dataset.theme = isDark ? "dark" : "light";
 
 async function load(path) {
-  const response = await fetch(path);
+  const response = await fetch(path).catch(() => {
+    const since = shownAt ? ` These are the values of ${shownAt.toLocaleTimeString("en-GB")}.` : "";
+    throw new Error("No connection." + since);
+  });
   const body = await response.json();
   if (!response.ok) throw new Error(body.error);
   return body;
@@ -135,8 +138,7 @@ async function refresh() {
     table("worst", fleet.worst, isWatching, isShare);
     table("drifted", isWatching ? fleet.alarmed_lately : fleet.drifted_lately, isWatching, isShare);
   } catch (error) {
-    const isGone = error instanceof TypeError; // no server answers
-    $("counts").textContent = isGone ? `No connection. These are the values of ${shownAt.toLocaleTimeString("en-GB")}.` : error.message;
+    $("counts").textContent = error.message;
   }
   setTimeout(refresh, REFRESH_MS);
 }

@@ -68,8 +68,9 @@ def change_delayed(settings, state, scratch, share):
     """Make `share` (float64) of a step of the first layer, and learn the row in its projector.
 
     All lags share one projector, because encoded rows have the same distribution at every lag. The
-    projector learns each row once, at lag 0, relative to the power of the layer's whole input.
-    Energies are means over the lags, since a neuron has each of them equally often.
+    projector learns each row once, at lag 0, with the n-th part of `orthogonality` for n lags: the
+    layer's input has n times the directions of one row. Energies are means over the lags, since a
+    neuron has each of them equally often.
     """
     net = state.net
     lagged = scratch.lagged
