@@ -35,7 +35,7 @@ class FleetPage:
     Queries wait for the runner's thread, which answers them between two commits: no other thread
     uses the fleet.
 
-    Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or a page on
+    Raises `ConfigError` if Starlette or uvicorn is not installed, the port is in use, or a page on
     all addresses has no accepted Host header.
 
     port: port of the page; 0 selects a free one, which `url` names

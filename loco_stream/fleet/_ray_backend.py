@@ -275,7 +275,7 @@ class _WorkerHandle:
 class RayBackend:
     """Workers on Ray.
 
-    Raises `ConfigError` if ray is not installed, or there is no cluster at the address.
+    Raises `ConfigError` if Ray is not installed, or there is no cluster at the address.
 
     storage, options: see `Shard`
     workers, block_rows, address: see `Fleet`

@@ -81,7 +81,7 @@ const FACTS = [
   ["window_mae", "mean absolute error, recent rows", number], ["mae", "mean absolute error, all rows", number],
   ["no_change_mae", "error of repeating the last value", number], ["r2", "R2", number],
   ["interval_coverage", "labels inside the 90 % interval", share], ["state", "state score", number],
-  ["forgetting", "forgotten on average, of 100 %", share],
+  ["forgetting", "accuracy lost on earlier tasks, on average", share],
 ];
 
 function lineTable(title, names, lines, texts) {

@@ -8,8 +8,9 @@ With `in_stream=None`, a dormant class is predicted if its lead exceeds a thresh
 discriminant's score of the best dormant class minus that of the best present one. It is measured in
 standard deviations of the lead on rows of present classes. The threshold is the smaller of two
 values, one above the mean lead and one above 0: where classes look alike, rows of present classes
-have large leads too. It rises with the number of times that dormant classes returned, because the
-expert for the next row has learned of them then.
+have large leads too. It is never closer to the mean lead than a third value. It rises with the
+number of times that dormant classes returned, because the expert for the next row has learned of
+them then. `retention` scales all three.
 
 With `in_stream=False`, every class has the same prior probability, and the discriminant decides
 between dormant and present ones.
