@@ -32,7 +32,7 @@ class HttpApi:
     row, and the response is sent when it is durable. Predictions are computed beside the learner,
     by the model as it is at that moment.
 
-    Raises `ConfigError` if starlette or uvicorn is not installed, the port is in use, or an address
+    Raises `ConfigError` if Starlette or uvicorn is not installed, the port is in use, or an address
     that other machines reach has no token.
 
     service: what to predict with and report on
