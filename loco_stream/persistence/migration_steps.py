@@ -16,8 +16,7 @@ from loco_stream.persistence.content import Array, Saved, with_prefix, without_p
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
 _DETECTOR = "LOCODetector"
-_NETWORK = "LOCOMultiTargetRegressor"  # of a detector
-_NETWORK_PREFIX = "forecasts/network"  # of the arrays of a detector
+_NETWORK = "forecasts/network"  # prefix of the arrays of a detector's network
 _MODELS = ("LOCOClassifier", "LOCORegressor", "LOCOMultiTargetRegressor", "LOCOForecaster")
 _PARTS = ("model", "anomaly")  # of a checkpoint: its model, and a detector beside it
 
@@ -75,17 +74,16 @@ def _migrate_models(step: Migration, kinds: frozenset[str], saved: Saved) -> Sav
         return _migrate_model(step, kinds, saved)
     migrated = partial(_migrate_model, step, kinds)
     for part in _PARTS:
-        config = saved.config.get(part)
-        if config is not None:
-            saved = _migrate_part(migrated, saved, part, config["kind"], part)
+        if part in saved.config:
+            saved = _migrate_part(migrated, saved, part, part)
     return saved
 
 
 def _migrate_model(step: Migration, kinds: frozenset[str], saved: Saved) -> Saved:
     if saved.kind in kinds:
         saved = step(saved)
-    if saved.kind == _DETECTOR and _NETWORK in kinds and "forecasts" in saved.config:
-        return _migrate_part(step, saved, "forecasts", _NETWORK, _NETWORK_PREFIX)
+    if saved.kind == _DETECTOR:
+        return _migrate_part(partial(_migrate_model, step, kinds), saved, "forecasts", _NETWORK)
     if saved.kind != _PIPELINE:
         return saved
     config = saved.config["estimator"]
@@ -93,10 +91,10 @@ def _migrate_model(step: Migration, kinds: frozenset[str], saved: Saved) -> Save
     return Saved(saved.kind, {**saved.config, "estimator": changed.config}, changed.arrays)
 
 
-def _migrate_part(migration: Migration, saved: Saved, key: str, kind: str, prefix: str) -> Saved:
-    """Migrate a part of a file: the plain values under `key`, and the arrays under `prefix`."""
-    part = Saved(kind, saved.config[key], without_prefix(prefix, saved.arrays))
-    changed = migration(part)
+def _migrate_part(migration: Migration, saved: Saved, key: str, prefix: str) -> Saved:
+    """Migrate a model in a file: its plain values under `key`, and its arrays under `prefix`."""
+    config = saved.config[key]
+    changed = migration(Saved(config["kind"], config, without_prefix(prefix, saved.arrays)))
     others = {name: a for name, a in saved.arrays.items() if not name.startswith(f"{prefix}/")}
     arrays = {**with_prefix(prefix, changed.arrays), **others}
     return Saved(saved.kind, {**saved.config, key: changed.config}, arrays)

@@ -51,9 +51,10 @@ class NaiveContinualMLP(NaiveMLP):
     `fresh()` returns the input weights of a new unit.
     """
 
-    def __init__(self, w1, w2, learning_rate, replaced, fresh):
+    def __init__(self, w1, w2, learning_rate, replacement_rate, fresh):
         super().__init__(w1, w2, learning_rate)
-        self.share, self.fresh = replaced, fresh
+        self.replacement_rate = replacement_rate
+        self.fresh = fresh
         self.utility = np.zeros(len(w2))
         self.age = np.zeros(len(w2))
         self.owed = 0.0
@@ -71,7 +72,7 @@ class NaiveContinualMLP(NaiveMLP):
         super().learn(x, y)
         self.age += 1
         old = np.flatnonzero(self.age > 100)
-        self.owed += self.share * len(old)
+        self.owed += self.replacement_rate * len(old)
         if self.owed >= 1.0:
             self.owed -= 1.0
             unit = old[np.argmin(self.utility[old])]

@@ -83,7 +83,8 @@ def test_every_estimator_is_a_model(kind):
 def test_the_network_of_a_detector_is_a_model():
     prefix = "forecasts/network/"
     arrays = {f"{prefix}{name}": array for name, array in ARRAYS.items()}
-    config = {"kind": "LOCODetector", "forecasts": {"width": 2}}
+    network = {"kind": "LOCOMultiTargetRegressor", "width": 2}
+    config = {"kind": "LOCODetector", "forecasts": network}
     detector = Saved("LOCODetector", config, {**arrays, "net.weights": np.ones(1)})
     whole = checkpoint_of(detector)
     beside = {f"anomaly/{name}": array for name, array in detector.arrays.items()}
@@ -92,7 +93,7 @@ def test_the_network_of_a_detector_is_a_model():
         steps.rename_arrays({"net.weights": "hidden.weights"}), rename_keys({"width": "n_features"})
     )(both)
     for part in ("model", "anomaly"):
-        assert migrated.config[part]["forecasts"] == {"n_features": 2}
+        assert migrated.config[part]["forecasts"]["n_features"] == 2
         assert f"{part}/{prefix}hidden.weights" in migrated.arrays
         assert f"{part}/{prefix}net.weights" not in migrated.arrays
         assert f"{part}/net.weights" in migrated.arrays  # what a detector has beside its network
