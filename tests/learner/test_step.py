@@ -135,7 +135,7 @@ def test_learning_changes_every_layer(rule, credit, readout_layers, readout):
     now = changed(before, after)
     assert now >= LAYERS
     assert now & PROJECTORS == (PROJECTORS if rule == "loco" else set())
-    has_feedback = after["net.feedback"].any(axis=1)
+    has_feedback = after["net.feedback"].any(axis=0)
     is_plain = (rule, credit) == ("np", "perturbation")
     assert has_feedback[:16].any() == has_feedback[16:].any() == (not is_plain)
     assert all(np.isfinite(a).all() for n, a in after.items() if not n.endswith(OPEN_RANGES))
@@ -205,7 +205,7 @@ def drop_of_loss(seed, learning_rate, **options):
     model = LOCOClassifier.from_state(config, arrays)
     state = model._core.state
     if options["credit"] == "mirror":  # as if it had been mirrored while the readout learned
-        feedback = state.net.feedback
+        feedback = state.net.feedback.T
         feedback[16:] = arrays[MEMBERS][: len(feedback) - 16]
     slots = [model.classes.index(label) for label in y[1000:]]
 

@@ -273,7 +273,8 @@ def add_symmetric_rows(
     """Add to `total` what `ROWS` rows of a symmetric matrix add to its product with a vector.
 
     The items before column `first` are not read: they are those of earlier rows, which counted for
-    both triangles. Over all rows half the memory is read that the whole matrix takes.
+    both triangles. Over all rows half the memory is read that the whole matrix takes. The `ROWS`
+    items from column `first` on are symmetric to the last bit.
 
     Parameters
     ----------
@@ -646,14 +647,19 @@ def _dot(left, first, right, start, n):
 @_vectorized(add_symmetric_rows)
 def _add_symmetric_rows(total, matrix, first, n, vector):
     zero = zeros(matrix.dtype, SINGLES)
+    few = zeros(matrix.dtype, ROWS)
 
     def in_lanes(total, matrix, first, n, vector):
         keep_one_copy()
         width = matrix.shape[1]
         behind = min(first + ROWS, n)
-        for j in range(first, behind):
-            for i in range(first, behind):
-                total[j] += matrix[j, i] * vector[i]
+        # The block on the diagonal is symmetric: its rows are its columns.
+        n_rows = behind - first
+        corner = load_first(few(), total, first, n_rows)
+        for i in range(first, behind):
+            column = load_first(corner, matrix, i * width + first, n_rows)
+            corner = add(corner, multiply(spread(corner, item(vector, i)), column))
+        store_first(total, first, corner, n_rows)
         if behind == n:
             return
         a = zero()

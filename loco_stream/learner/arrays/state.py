@@ -89,7 +89,7 @@ class Net(NamedTuple):
     drive_power: Annotated[NDArray[np.float64], axes("layers")]
     input_power: Annotated[NDArray[np.float64], axes("layers")]
     loss_baseline: Annotated[NDArray[np.float64], axes("layers")]
-    feedback: Annotated[NDArray[np.float32], axes("hidden", "classes")]
+    feedback: Annotated[NDArray[np.float32], axes("classes", "hidden")]
 
 
 class State(NamedTuple):

@@ -41,23 +41,21 @@ def learn_feedback(settings, state, scratch, n_learned):
     n_classes = state.counts.n_classes
     n_firing = 0
     for i in range(settings.n_hidden):
-        if fresh[i] > np.float32(0.0):
-            n_firing += 1
-            row = feedback[i]
-            coefficient = np.float64(noise[i])
-            for c in range(n_classes):
-                change[c] -= coefficient * np.float64(row[c])
+        n_firing += fresh[i] > np.float32(0.0)
     for c in range(n_classes):
+        row = feedback[c]
+        for i in range(settings.n_hidden):
+            if fresh[i] > np.float32(0.0):
+                change[c] -= np.float64(noise[i]) * np.float64(row[i])
         if not math.isfinite(change[c]):
             return  # a pass that overflowed teaches nothing
     size = settings.noise
     step = FEEDBACK_RATE / (size * size * (1.0 + FEEDBACK_RATE * n_firing))
-    for i in range(n_learned):
-        if fresh[i] > np.float32(0.0):
-            row = feedback[i]
-            coefficient_step = np.float32(step * np.float64(noise[i]))
-            for c in range(n_classes):
-                row[c] += coefficient_step * np.float32(change[c])
+    for c in range(n_classes):
+        row = feedback[c]
+        for i in range(n_learned):
+            if fresh[i] > np.float32(0.0):
+                row[i] += np.float32(step * np.float64(noise[i])) * np.float32(change[c])
 
 
 @kernel
@@ -67,11 +65,13 @@ def broadcast_error(settings, state, scratch):
     fresh = scratch.clean.fresh
     feedback = state.net.feedback
     credit = scratch.neurons.credit
-    n_classes = state.counts.n_classes
     for i in range(settings.n_hidden):
-        total = np.float32(0.0)
-        if fresh[i] > np.float32(0.0):
-            row = feedback[i]
-            for c in range(n_classes):
-                total += row[c] * np.float32(error[c])
-        credit[i] = total
+        credit[i] = np.float32(0.0)
+    for c in range(state.counts.n_classes):
+        row = feedback[c]
+        excess = np.float32(error[c])
+        for i in range(settings.n_hidden):
+            credit[i] += row[i] * excess
+    for i in range(settings.n_hidden):
+        if not fresh[i] > np.float32(0.0):
+            credit[i] = np.float32(0.0)

@@ -284,7 +284,7 @@ def _change_hidden(model, value):
         feedback = state.net.feedback
         one = np.float32(1.0)
         n_neurons = settings.n_hidden
-        add_outer(feedback, n_neurons, 0, 1, work.gains[m], scale, work.increment, one)
+        add_outer(feedback, 1, 0, n_neurons, work.increment, scale, work.gains[m], one)
     return True
 
 

@@ -69,9 +69,8 @@ def _mirror(settings, state, scratch, weights, m):
     scale = np.float32(1.0 / (1.0 + work.energies[m]))
     feedback = state.net.feedback
     n_neurons = settings.n_hidden
-    add_outer(
-        feedback, n_neurons, 0, n_targets, work.gains[m], scale, work.increment, np.float32(1.0)
-    )
+    k = work.gains[m]
+    add_outer(feedback, n_targets, 0, n_neurons, work.increment, scale, k, np.float32(1.0))
 
 
 @kernel

@@ -114,7 +114,7 @@ _NEW = {
     "fixed.power": ((1,), np.float64),
     "fixed.n_rows": ((1,), np.float64),
     "experts.discriminant.means": ((_CLASSES, 0), np.float32),
-    "experts.discriminant.projected": ((0, _CLASSES), np.float32),
+    "experts.discriminant.projected": ((_CLASSES, 0), np.float32),
     "experts.discriminant.offsets": ((_CLASSES,), np.float64),
     "experts.discriminant.n_rows": ((_CLASSES,), np.float64),
     "experts.discriminant.precision": ((0, 0), np.float32),
@@ -211,6 +211,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     for name, (shape, dtype) in _NEW.items():
         shape = tuple(n_classes if n == _CLASSES else n for n in shape)
         arrays[name] = np.full(shape, name in _POSITIVE, dtype)
+    arrays["net.feedback"] = np.ascontiguousarray(arrays["net.feedback"].T)
     arrays |= _recent_values(_N_LAGS if has_lags else 0)
     arrays |= split_projectors(arrays, saved.config["width"])
     arrays |= _pending_changes(arrays)

@@ -64,7 +64,7 @@ def test_feedback_and_credit_equal_the_twins(seed, n_learned):
     scratch.clean.fresh[:] = traces
     scratch.neurons.noise[:] = SIZE * rng.choice([-1, 1], N_HIDDEN)
     drawn = scratch.neurons.noise.astype(float)
-    feedback = args.model.state.net.feedback
+    feedback = args.model.state.net.feedback.T
     feedback[:] = rng.normal(size=feedback.shape)
     before = feedback.copy()
     change = rng.normal(size=N_CLASSES)
@@ -112,7 +112,7 @@ def test_feedback_converges_to_the_derivative_of_the_outputs(by_loss):
         else:
             scratch.output_change[:] = change
             run_feedback(args, n)
-    assert np.allclose(args.model.state.net.feedback, slope, atol=0.02)
+    assert np.allclose(args.model.state.net.feedback.T, slope, atol=0.02)
 
 
 def test_a_pass_that_overflowed_teaches_nothing():
@@ -121,7 +121,7 @@ def test_a_pass_that_overflowed_teaches_nothing():
     scratch.clean.fresh[:] = 1.0
     scratch.neurons.noise[:] = 1.0
     scratch.now.error[:] = 0.5, -0.5
-    feedback = args.model.state.net.feedback
+    feedback = args.model.state.net.feedback.T
     feedback[:] = 1.0
     for bad in (math.nan, math.inf):
         scratch.output_change[:] = 0.0, bad
@@ -137,7 +137,7 @@ def test_mirrored_feedback_receives_the_increments_of_the_readout(seed, reads_la
     layers = "last" if reads_last_layer else "all"
     args = untrained(1, 4, hidden_sizes=(3, 4), readout_layers=layers)
     args.model.state.counts.n_classes = 3
-    feedback = args.model.state.net.feedback
+    feedback = args.model.state.net.feedback.T
     feedback[:] = rng.normal(size=feedback.shape)
     k = f32(rng.normal(size=9))
     increment = f32(rng.normal(size=3))

@@ -36,23 +36,22 @@ def learn_from_loss(settings, state, scratch, change):
     for c in range(n_classes):
         square += error[c] * error[c]
     for i in range(settings.n_hidden):
-        if fresh[i] > np.float32(0.0):
-            n_firing += 1
-            row = feedback[i]
-            coefficient = np.float64(noise[i])
-            for c in range(n_classes):
-                predicted += coefficient * np.float64(row[c]) * error[c]
+        n_firing += fresh[i] > np.float32(0.0)
+    for c in range(n_classes):
+        row = feedback[c]
+        for i in range(settings.n_hidden):
+            if fresh[i] > np.float32(0.0):
+                predicted += np.float64(noise[i]) * np.float64(row[i]) * error[c]
     rest = change - predicted
     if not math.isfinite(rest):
         return  # a pass that overflowed teaches nothing
     size = settings.noise
     step = FEEDBACK_RATE * rest / (size * size * square * (1.0 + FEEDBACK_RATE * n_firing))
-    for i in range(settings.n_hidden):
-        if fresh[i] > np.float32(0.0):
-            row = feedback[i]
-            coefficient = step * np.float64(noise[i])
-            for c in range(n_classes):
-                row[c] += np.float32(coefficient * error[c])
+    for c in range(n_classes):
+        row = feedback[c]
+        for i in range(settings.n_hidden):
+            if fresh[i] > np.float32(0.0):
+                row[i] += np.float32(step * np.float64(noise[i]) * error[c])
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 Each class is a Gaussian around its mean; all share one covariance. Kept are the mean M_c of each
 class, the precision P (the inverse of the scatter within classes and of a prior), and what scores
-need of them: V = P M' and B_c = M_c'V_c. A row z of class y, with v = z - M_y, r = P v, q = r'v,
+need of them: V_c = P M_c and B_c = M_c'V_c. A row z of class y, with v = z - M_y, r = P v, q = r'v,
 e = 1 / (n_y + 1) and a = 1 - e, changes
 
     P <- P - s r r' with s = a / (1 + a q),   M_y <- M_y + e v,   N <- N + 1
@@ -14,7 +14,7 @@ it moves the mean of its class. Each row is one step of the same size as its sha
 whenever it came; so the order of classes does not matter. The score of a class is its
 log-likelihood, up to what all classes share:
 
-    S_c = N (V_c z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
+    S_c = N (V_c'z - B_c / 2) + f / (2 n_c),   f = d - p0 tr P
 
 for d inputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
 row's distance from such a mean is larger by d / n_c for every class alike.
@@ -38,8 +38,6 @@ from loco_stream._compiler.simd.ops import (
     add_squares,
     add_symmetric_rows,
     dot,
-    nonzero,
-    weigh_rows,
 )
 from loco_stream._compiler.simd.sizes import RANK, ROWS
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
@@ -81,7 +79,7 @@ class State(NamedTuple):
     """What is known of the classes.
 
     means: of each class
-    projected: P times each mean, a column each
+    projected: P times each mean
     offsets: product of each mean and its projection
     n_rows: of each class
     precision: P, of which only the upper triangle is kept up to date; trace: the sum of its
@@ -95,7 +93,7 @@ class State(NamedTuple):
     """
 
     means: Annotated[NDArray[np.float32], axes("classes", "fixed_outputs")]
-    projected: Annotated[NDArray[np.float32], axes("fixed_outputs", "classes")]
+    projected: Annotated[NDArray[np.float32], axes("classes", "fixed_outputs")]
     offsets: Annotated[NDArray[np.float64], axes("classes")]
     n_rows: Annotated[NDArray[np.float64], axes("classes")]
     precision: Annotated[
@@ -114,13 +112,11 @@ class State(NamedTuple):
 class Scratch(NamedTuple):
     """Working arrays.
 
-    rows: which inputs are not 0
     rests: of each row that is learned, the inputs less the mean of its class; gains: P times it;
     labels: this class; moves: step of its mean
     shares: a gain times each mean
     """
 
-    rows: Annotated[NDArray[np.int32], axes("fixed_outputs")]
     rests: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
     gains: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
     labels: Annotated[NDArray[np.int64], axes(RANK)]
@@ -151,7 +147,7 @@ def level_unknown(scores, n_known):
 
 @kernel
 def write_scores(own, n_classes, prior, scores):
-    """Turn V_c z into scores, in place; a class without rows has the mean of the others.
+    """Turn V_c'z into scores, in place; a class without rows has the mean of the others.
 
     Parameters
     ----------
@@ -162,7 +158,7 @@ def write_scores(own, n_classes, prior, scores):
     prior
         float64: rows of the prior times their mean square.
     scores
-        (n_classes or more,) float32: V_c z of each class, overwritten.
+        (n_classes or more,) float32: V_c'z of each class, overwritten.
     """
     total = own.total[0]
     freedom = own.means.shape[1] - prior * own.trace[0]
@@ -187,11 +183,12 @@ def predict(settings, state, scratch, outputs, scores):
     if settings.n_fixed == 0:
         return
     own = state.experts.discriminant
-    work = scratch.experts.discriminant
     inputs = scratch.fixed.outputs
-    n_rows = nonzero(inputs, 0, inputs.shape[0], work.rows)
-    weigh_rows(scores, own.projected, scores.shape[0], inputs, 0, work.rows, n_rows)
-    write_scores(own, state.counts.n_classes, _prior_power(settings), scores)
+    n = inputs.shape[0]
+    n_classes = state.counts.n_classes
+    for c in range(n_classes):
+        scores[c] = dot(own.projected, c * n, inputs, 0, n)
+    write_scores(own, n_classes, _prior_power(settings), scores)
 
 
 @kernel
@@ -304,7 +301,7 @@ def _learn_scatter(own, work, n_classes, k, label, q):
     own.offsets[label] += scale * share * share + 2.0 * move * share + move * move * q
     own.offsets[label] -= scale * moved * moved
     work.shares[label] += np.float32(turn)
-    add_outer(own.projected, n, 0, n_classes, gain, np.float32(1.0), work.shares, np.float32(1.0))
+    add_outer(own.projected, n_classes, 0, n, work.shares, np.float32(1.0), gain, np.float32(1.0))
     root = np.float32(math.sqrt(scale))
     for j in range(n):
         own.means[label, j] += np.float32(move) * rest[j]
@@ -328,7 +325,7 @@ def _project(own, work, vector):
 def _keep_projection(own, work, c, offset):
     """Make the first gain in scratch and its product with the mean those of class `c` (int64)."""
     for j in range(own.means.shape[1]):
-        own.projected[j, c] = work.gains[0, j]
+        own.projected[c, j] = work.gains[0, j]
     own.offsets[c] = offset
 
 
@@ -358,7 +355,7 @@ def project_change(own, work, n_classes, recent):
         share = np.float32(own.n_rows[c] / n_rows)
         for j in range(n):
             mean[j] += share * own.means[c, j]
-            change[j] -= share * own.projected[j, c]
+            change[j] -= share * own.projected[c, j]
 
 
 @kernel
@@ -543,7 +540,7 @@ def merge(parts: Merge) -> None:
     squares = np.sum([part.squares for part in moments], axis=0) - again * start.squares
     means = sums / np.maximum(n_rows, 1.0)[:, None]
     precision = np.linalg.inv(squares - sums.T @ means)
-    projected = precision @ means.T
+    projected = means @ precision
     arrays[f"{_PREFIX}precision"][:] = 0.5 * (precision + precision.T)
     arrays[f"{_PREFIX}pending"][:] = 0.0
     arrays[f"{_PREFIX}n_pending"][0] = 0
@@ -551,7 +548,7 @@ def merge(parts: Merge) -> None:
     arrays[f"{_PREFIX}n_waiting"][0] = 0
     arrays[f"{_PREFIX}means"][:] = means
     arrays[f"{_PREFIX}projected"][:] = projected
-    arrays[f"{_PREFIX}offsets"][:] = (means.T * projected).sum(axis=0)
+    arrays[f"{_PREFIX}offsets"][:] = (means * projected).sum(axis=1)
     arrays[f"{_PREFIX}n_rows"][:] = n_rows
     arrays[f"{_PREFIX}trace"][0] = np.trace(precision)
     arrays[f"{_PREFIX}total"][0] = prior_rows + np.maximum(n_rows - 1.0, 0.0).sum()

@@ -559,8 +559,8 @@ def _mirror(settings, state, k, scale, increment):
     first, _ = input_span(settings, 0)
     n_neurons = settings.n_hidden - first
     n_classes = state.counts.n_classes
-    feedback = state.net.feedback[first:]
-    add_outer(feedback, n_neurons, 0, n_classes, k, scale, increment, np.float32(1.0))
+    feedback = state.net.feedback
+    add_outer(feedback, n_classes, first, n_neurons, increment, scale, k, np.float32(1.0))
 
 
 @kernel
