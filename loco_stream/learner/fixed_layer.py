@@ -29,8 +29,8 @@ from loco_stream.learner.scale_guard import is_apart
 from loco_stream.learner.tiny import drop_tiny_items
 from loco_stream.numbers import LARGEST
 
-GAIN = 6.0  # thresholds per window for a weighted input of 1
-BIASES = (-2.0, 4.0)  # range of the biases, in thresholds per window
+GAIN = 9.0  # thresholds per window for a weighted input of 1
+BIASES = (-3.0, 5.0)  # range of the biases, in thresholds per window
 WEIGHT_KEY = 6  # numbers of the random streams
 BIAS_KEY = 7
 FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: standardised, in ranges
