@@ -166,7 +166,8 @@ def end_block(guard, f, block):
             guard.low[f] = low - REACH * width
             guard.high[f] = high + REACH * width
             return True
-    n = _sort_block(guard, f, block, False)
+    if n < BLOCK:  # fillers were left out
+        n = _sort_block(guard, f, block, False)
     low, high = _central_range(block, n)
     width = high - low
     if not width > 0.0:
