@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,6 +71,13 @@ _OF_LABELS = (
 )
 
 
+def _exclude(option: str, names: Iterable[str], reason: str = "") -> None:
+    """Raise `ConfigError` if one of these options is given together with another one."""
+    for name in names:
+        if given(name):
+            raise ConfigError(f"`{option}` excludes {flag(name)}{reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
     """How rows are divided among models, and models among processes."""
@@ -89,40 +96,21 @@ class FleetOptions:
         """Raise `ConfigError` for options that workers with their own partitions do not have."""
         if not self.workers:
             raise ConfigError("`--partitions` needs --workers N")
-        for name in _OF_ROWS:
-            if given(name):
-                raise ConfigError(
-                    f"`--partitions` excludes {flag(name)}: no row passes through this process"
-                )
-        for name in ("thresholds", "costs"):
-            if given(name):
-                raise ConfigError(
-                    f"`--partitions` excludes {flag(name)}: set the rule of the --template"
-                )
+        _exclude("--partitions", _OF_ROWS, ": no row passes through this process")
+        _exclude("--partitions", ("thresholds", "costs"), ": set the rule of the --template")
 
     def check_detectors(self) -> None:
         """Raise `ConfigError` for options that a fleet of anomaly detectors does not have."""
-        if self.partitions is not None:
-            raise ConfigError("`--watch` excludes --partitions")
-        for name in (*_OF_LABELS, "share"):
-            if given(name):
-                raise ConfigError(f"`--watch` excludes {flag(name)}: no labels are learned")
-        for name in ("every", "seed"):
-            if self.template is not None and given(name):
-                raise ConfigError(f"`--template` excludes {flag(name)}: the saved detector has one")
+        _exclude("--watch", ("partitions",))
+        _exclude("--watch", (*_OF_LABELS, "share"), ": no labels are learned")
+        if self.template is not None:
+            _exclude("--template", ("every", "seed"), ": the saved detector has one")
 
     def check_forecasters(self) -> None:
         """Raise `ConfigError` for options that a fleet of forecasters does not have."""
-        if self.partitions is not None:
-            raise ConfigError("`--forecast` excludes --partitions")
-        for name in ("watch", "share"):
-            if given(name):
-                raise ConfigError(f"`--forecast` excludes {flag(name)}")
-        for name in ("seasons", "seed"):
-            if self.template is not None and given(name):
-                raise ConfigError(
-                    f"`--template` excludes {flag(name)}: the saved forecaster has its own"
-                )
+        _exclude("--forecast", ("partitions", "watch", "share"))
+        if self.template is not None:
+            _exclude("--template", ("seasons", "seed"), ": the saved forecaster has its own")
 
     def check_share(self) -> None:
         """Raise `ConfigError` if a new fleet has no model whose scales its keys could share."""
