@@ -165,13 +165,13 @@ class EventHandler:
             event.id,
             event.extra,
         )
-        if event.tag is None:
-            self._handle_row_with_id(row, event.y)
-        else:
+        reply = None
+        if event.tag is not None:
             features = tuple(map(str, x))
-            values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
-            self._handle_row_with_id(row, event.y)
-            self._reply(event, values, classes)
+            reply = self._predict_row(row, np.array([list(x.values())], object), features)
+        self._handle_row_with_id(row, event.y)
+        if reply is not None:
+            self._reply(event, *reply)
         self._watch(event)
         self._note_time(event.t)
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
@@ -98,11 +98,6 @@ class RunMeasures:
             if not left:
                 return i + 1
         return len(y_pred)
-
-    def rank(self, y: Label, proba: Mapping[Label, float] | None) -> None:
-        """Rank a row by its probabilities, if there are any."""
-        if proba:
-            self.ranking.update(y, proba)
 
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""

@@ -40,8 +40,6 @@ class Telemetry:
     under the same names. Headers and other settings come from the variables of OpenTelemetry, for
     example ``OTEL_EXPORTER_OTLP_HEADERS`` and ``OTEL_SERVICE_NAME``.
 
-    Raises `ConfigError` if the library is not installed, or `endpoint` is no URL.
-
     Parameters
     ----------
     endpoint
@@ -50,6 +48,11 @@ class Telemetry:
     reader, processor
         Where metrics and spans go instead of to `endpoint`. A reader does not get the histogram of
         latencies, which is added when metrics are exported.
+
+    Raises
+    ------
+    ConfigError
+        The library is not installed, or `endpoint` is no URL.
 
     Examples
     --------

@@ -209,9 +209,6 @@ class _PartitionWorker:
 class PartitionedFleet:
     """Runs a fleet per partition of a source, spread over workers on Ray.
 
-    Raises `ConfigError` if an option is invalid, the model is a detector or a forecaster, Ray is
-    not installed, or the fleet is in use or was begun with other settings.
-
     Parameters
     ----------
     model
@@ -237,6 +234,12 @@ class PartitionedFleet:
         Workers that were lost.
     longest_move
         Longest time in seconds that a partition stopped while it moved to another worker.
+
+    Raises
+    ------
+    ConfigError
+        An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
+        fleet is in use or was begun with other settings.
     """
 
     def __init__(
