@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream._problems import TARGETS
-from loco_stream.cli._anomalies import AlarmOptions, BesideOptions
-from loco_stream.cli._decision import DecisionOptions
-from loco_stream.cli._forecasting import ForecastingOptions, check_target
+from loco_stream.cli._anomalies import AlarmOptions, BesideOptions, beside_options
+from loco_stream.cli._decision import DecisionOptions, decision_options
+from loco_stream.cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream.cli._logging import LOGGER, LogOptions
-from loco_stream.cli._option_group import with_stored
-from loco_stream.cli._options import LearningOptions, ScoreOptions
+from loco_stream.cli._option_group import Command, Decorator, with_stored
+from loco_stream.cli._options import LearningOptions, ScoreOptions, model_options, score_options
 from loco_stream.cli._warm_up import OF_TARGETS, Part, warm_up
 
 if TYPE_CHECKING:
@@ -129,6 +130,34 @@ class LearningSetup:
             anomaly=self.alarms.detector(self.model.seed) if self.alarms.watch else None,
             **options,
         )
+
+
+def learning_options(holdout: int | None) -> Decorator:
+    """Return a decorator that adds the options of a `LearningSetup`, and passes it as `learning`.
+
+    `holdout`: default of --holdout; None for that of `TaskMonitor`.
+    """
+    groups = (
+        forecast_options,
+        beside_options,
+        model_options(holdout),
+        decision_options,
+        score_options,
+    )
+
+    def add(function: Command) -> Command:
+        @wraps(function)
+        def command(**values: Any) -> object:
+            names = [field.name for field in fields(LearningSetup)]
+            learning = LearningSetup(**{name: values.pop(name) for name in names})
+            return function(**values, learning=learning)
+
+        decorated: Command = command
+        for group in reversed(groups):
+            decorated = group(decorated)
+        return decorated
+
+    return add
 
 
 def _is_resumed(options: EngineOptions) -> bool:

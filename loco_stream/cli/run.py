@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._decision import DecisionOptions, decision_options
-from loco_stream.cli._engine_run import EngineOptions, LearningSetup, log_findings, run_engine
-from loco_stream.cli._forecasting import ForecastingOptions, forecast_options
-from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._engine_run import (
+    EngineOptions,
+    LearningSetup,
+    learning_options,
+    log_findings,
+    run_engine,
+)
+from loco_stream.cli._logging import LOGGER, CommandError, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import option_group
 from loco_stream.cli._options import (
-    LearningOptions,
-    ScoreOptions,
     SourceOptions,
-    model_options,
-    score_options,
     source_options,
 )
 from loco_stream.cli._renamed import refuse_option
-from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
+from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream.cli._warm_up import warm_up
@@ -117,7 +116,7 @@ def run_and_report(
             started(engine)
             report = run_engine(engine, log, options.max_samples)
         except Interrupt:
-            raise EndedEarly("stopped before the first row") from None
+            raise CommandError("stopped before the first row") from None
         except LocoStreamError:
             if engine is not None and engine.report is not None and engine.report["n_samples"]:
                 options.save(engine.report)  # of the rows before the error
@@ -186,14 +185,10 @@ without a report and without another checkpoint.
 @run_options
 @source_options(None)
 @sink_options
-@forecast_options
-@beside_options
+@learning_options(None)
 @dashboard_options
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
-@model_options(None)
-@decision_options
-@score_options
 @telemetry_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
@@ -204,25 +199,20 @@ def command(
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
-    forecasting: ForecastingOptions,
-    alarms: BesideOptions,
+    learning: LearningSetup,
     page: DashboardOptions,
     network: NetworkOptions,
-    model: LearningOptions,
-    decision: DecisionOptions,
-    scoring: ScoreOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
     """Predict and learn every row of SOURCE, then report; `_HELP` is the full help text."""
     from loco_stream.engine.source_reader import SourceReader
 
-    learning = LearningSetup(model, decision, scoring, alarms, forecasting)
     options.check(page)
     learning.check()
     network.check(page.dashboard, needed="--dashboard")
     learning = learning.resumed(options.checkpoint if options.resume else None)
-    sinks = [*outputs.open(), *alarms.sinks()]
+    sinks = [*outputs.open(), *learning.alarms.sinks()]
     stream = reading.open(source, learning.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 

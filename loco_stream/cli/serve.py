@@ -8,28 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
     LearningSetup,
     closed_on_error,
     has_checkpoint,
+    learning_options,
     log_findings,
     run_engine,
 )
-from loco_stream.cli._forecasting import ForecastingOptions, forecast_options
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._options import (
-    LearningOptions,
-    ScoreOptions,
     SourceOptions,
     StateOptions,
-    model_options,
-    score_options,
     source_options,
     state_options,
 )
@@ -62,14 +56,10 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @source_options("skip")
 @port_options
 @sink_options
-@forecast_options
-@beside_options
+@learning_options(0)
 @dashboard_options
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
-@model_options(0)
-@decision_options
-@score_options
 @telemetry_options
 @log_options
 @refuse_option("--key", _FLEET)
@@ -84,13 +74,9 @@ def command(
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
-    forecasting: ForecastingOptions,
-    alarms: BesideOptions,
+    learning: LearningSetup,
     page: DashboardOptions,
     network: NetworkOptions,
-    model: LearningOptions,
-    decision: DecisionOptions,
-    scoring: ScoreOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
@@ -128,7 +114,6 @@ def command(
     network.check(*opened, needed="--dashboard, --http or --metrics-port")
     if source is None and ports.http is None:
         raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
-    learning = LearningSetup(model, decision, scoring, alarms, forecasting)
     learning.check()
     engine_options = {
         "checkpoint": state.checkpoint,
@@ -139,7 +124,7 @@ def command(
         "forever": True,
         "bounds": reading.name_bounds(),
         "missing_values": reading.missing_values,
-        "sinks": [*outputs.open(), *alarms.sinks()],
+        "sinks": [*outputs.open(), *learning.alarms.sinks()],
     }
     service = ServiceState()
     report = None
