@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,9 +147,16 @@ def learning_options(holdout: int | None) -> Decorator:
 
     def add(function: Command) -> Command:
         @wraps(function)
-        def command(**values: Any) -> object:
-            names = [field.name for field in fields(LearningSetup)]
-            learning = LearningSetup(**{name: values.pop(name) for name in names})
+        def command(
+            *,
+            model: LearningOptions,
+            decision: DecisionOptions,
+            scoring: ScoreOptions,
+            alarms: BesideOptions,
+            forecasting: ForecastingOptions,
+            **values: object,
+        ) -> object:
+            learning = LearningSetup(model, decision, scoring, alarms, forecasting)
             return function(**values, learning=learning)
 
         decorated: Command = command

@@ -116,7 +116,10 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     # Rows by name
 
     def learn_one(
-        self, x: dict[Any, Any] | Ticket, y: Mapping[Hashable, Any], t: float | None = None
+        self,
+        x: dict[Hashable, object] | Ticket,
+        y: Mapping[Hashable, object],
+        t: float | None = None,
     ) -> None:
         """Learn one row; new features and targets get the next free slots.
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
 from numbers import Real
-from typing import Any
 
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.content import Config
+from loco_stream.persistence.content import Config, State
 
 _SMALLEST = {"holdout": 0, "rescore_every": 1, "max_segments": 2, "min_segment": 1, "seed": None}
 
 
-def checked_settings(given: Mapping[str, Any]) -> Config:
+def checked_settings(given: State) -> Config:
     """Return the arguments of `TaskMonitor` by name, as the plain values that a checkpoint stores.
 
     Raises `ConfigError` if one is of another type or out of its range.
