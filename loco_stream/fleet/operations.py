@@ -63,7 +63,8 @@ class FleetOperations:
 
     def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
         """Return the last values of a key, and the forecasts of the next ones."""
-        require("horizon", horizon, integer(1, _MAX_HORIZON, optional=True))
+        if horizon is not None:
+            require("horizon", horizon, integer(1, _MAX_HORIZON))
         own = self._key(key)
         return {"key": own, **self._fleet.fan(own, horizon)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from loco_stream.persistence.content import Config, State
+from loco_stream.metrics.scores.definition import State
 
 Point: TypeAlias = Sequence[Any]  # begins with its position in the stream
 
@@ -47,7 +47,7 @@ class Curve:
         columns = zip(*self.points, strict=True) if self.points else ([] for _ in names)
         return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
-    def export_state(self) -> Config:
+    def export_state(self) -> dict[str, Any]:
         """Return everything as plain values."""
         return {"stride": self.stride, "points": [list(point) for point in self.points]}
 
