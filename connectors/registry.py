@@ -73,13 +73,6 @@ def extras() -> list[Extra]:
     return list(dict.fromkeys(extra for extra in every if extra is not None))
 
 
-def usage(table: Table) -> str:
-    """Return one line per connector for command-line help: an example and what it is."""
-    lines = {entry.example: entry.summary for entry in connectors(table) if not entry.is_variant}
-    width = max(map(len, lines))
-    return "\n".join(f"{example:{width}}  {summary}" for example, summary in lines.items())
-
-
 def _definitions(module: str) -> tuple[Connector, ...]:
     definitions: tuple[Connector, ...] = import_module(
         f"loco_stream.connectors.{module}"

@@ -9,18 +9,7 @@ its submodules, so `loco_stream.cli` can explain what happened.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-
-
-def leftover_folders(paths: Iterable[str] | None = None) -> list[Path]:
-    """Return the folders on a path, or on `sys.path`, that hold only compiled code of 0.2."""
-    found = []
-    for entry in dict.fromkeys(sys.path if paths is None else paths):
-        folder = Path(entry or ".") / "loco_stream"
-        if folder.is_dir() and _is_leftover(folder):
-            found.append(folder)
-    return found
 
 
 def _is_leftover(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from loco_stream.connectors._base.fields import FieldRoles
@@ -25,8 +24,6 @@ class TopicJoiner:
         Names the features that are the label.
     max_features
         Number of values in a row at most.
-    clock
-        Monotonic time in seconds.
 
     Examples
     --------
@@ -37,17 +34,10 @@ class TopicJoiner:
     (False, {'speed': 0.5})
     """
 
-    def __init__(
-        self,
-        within: float,
-        fields: FieldRoles,
-        max_features: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, within: float, fields: FieldRoles, max_features: int) -> None:
         self._within = within
         self._fields = fields
         self._max_features = max_features
-        self._clock = clock
         self._values: dict[str, Any] = {}
         self._since = 0.0
         self._t = 0.0
@@ -59,7 +49,7 @@ class TopicJoiner:
     @property
     def due(self) -> bool:
         """Whether the open row has to end now."""
-        return bool(self._values) and self._clock() - self._since >= self._within
+        return bool(self._values) and time.monotonic() - self._since >= self._within
 
     def fits(self, topic: str) -> bool:
         """Whether the value of a topic belongs to the open row; otherwise end that one first."""
@@ -76,7 +66,7 @@ class TopicJoiner:
         """
         text = _one_value(topic, body)
         if not self._values:
-            self._since = self._clock()
+            self._since = time.monotonic()
             self._t = time.time()
         self._values[_feature(topic)] = parse_cell(text)
 

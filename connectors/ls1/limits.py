@@ -92,7 +92,6 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 _TYPES = {field.name: float if field.type == "float" else int for field in fields(Limits)}
-LIMIT_NAMES = tuple(_TYPES)
 ENGINE_LIMITS = frozenset(
     {"features", "name_bytes", "model_features", "model_classes", "guest_names"}
 )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
-from loco_stream.connectors._base.checks import check_task
+from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.options import Seconds
@@ -70,8 +70,7 @@ class EventSource(NumberedSource):
         task: str | None = None,
         rate: float | None = None,
     ) -> None:
-        if not (bin > 0 and math.isfinite(bin)):
-            raise ConfigError(f"`bin` must be a number of seconds above 0, got {bin!r}")
+        check_positive(bin=bin)
         arrays = _load(Path(path))
         self._channel = arrays["line"]
         self._label = arrays.get("label")

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from loco_stream.cli._decision import plain_rule, rule_of_order
 from loco_stream.cli._option_group import option_group
-from loco_stream.cli._service_ports import ControlOptions
+from loco_stream.cli._service_ports import ControlOptions, control_options
 from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
@@ -52,25 +50,7 @@ class FleetPorts(ControlOptions):
 fleet_ports = option_group(
     "ports",
     FleetPorts,
-    click.option(
-        "--metrics-port",
-        type=click.IntRange(1, 65535),
-        metavar="PORT",
-        help="Serve Prometheus metrics at http://127.0.0.1:PORT/metrics. Their number does not "
-        "depend on the number of keys.",
-    ),
-    click.option(
-        "--control",
-        metavar="ADDR",
-        help="Accept `loco-stream fleet status`, `worst`, `reset`, ... at ipc://PATH or "
-        "tcp://127.0.0.1:PORT.",
-    ),
-    click.option(
-        "--control-token",
-        metavar="FILE",
-        help="Token file for --control; created if absent. Over tcp, commands that change or "
-        "export something need the token.",
-    ),
+    *control_options("`loco-stream fleet status`, `worst`, `reset`, ..."),
 )
 
 

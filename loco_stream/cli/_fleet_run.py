@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -14,7 +14,7 @@ from loco_stream.cli._anomalies import BesideOptions, key_alarm_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import FleetPageOptions, fleet_page_options
 from loco_stream.cli._decision import DecisionOptions, decision_options
-from loco_stream.cli._engine_run import log_findings
+from loco_stream.cli._engine_run import closed_on_error, log_findings
 from loco_stream.cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream.cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
@@ -37,14 +37,13 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.regressor import LOCORegressor
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._home import Settings
     from loco_stream.fleet.keyed_model import Template
     from loco_stream.fleet.limits import KeyLimits
     from loco_stream.fleet.runner import FleetReport
     from loco_stream.monitor import TaskMonitor
+    from loco_stream.stream import Source
 
 # Options that act on the rows, or on what the process knows of them.
 _OF_ROWS = (
@@ -72,6 +71,13 @@ _OF_LABELS = (
 )
 
 
+def _exclude(option: str, names: Iterable[str], reason: str = "") -> None:
+    """Raise `ConfigError` if one of these options is given together with another one."""
+    for name in names:
+        if given(name):
+            raise ConfigError(f"`{option}` excludes {flag(name)}{reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
     """How rows are divided among models, and models among processes."""
@@ -90,44 +96,25 @@ class FleetOptions:
         """Raise `ConfigError` for options that workers with their own partitions do not have."""
         if not self.workers:
             raise ConfigError("`--partitions` needs --workers N")
-        for name in _OF_ROWS:
-            if given(name):
-                raise ConfigError(
-                    f"`--partitions` excludes {flag(name)}: no row passes through this process"
-                )
-        for name in ("thresholds", "costs"):
-            if given(name):
-                raise ConfigError(
-                    f"`--partitions` excludes {flag(name)}: set the rule of the --template"
-                )
+        _exclude("--partitions", _OF_ROWS, ": no row passes through this process")
+        _exclude("--partitions", ("thresholds", "costs"), ": set the rule of the --template")
 
     def check_detectors(self) -> None:
         """Raise `ConfigError` for options that a fleet of anomaly detectors does not have."""
-        if self.partitions is not None:
-            raise ConfigError("`--watch` excludes --partitions")
-        for name in (*_OF_LABELS, "share"):
-            if given(name):
-                raise ConfigError(f"`--watch` excludes {flag(name)}: no labels are learned")
-        for name in ("every", "seed"):
-            if self.template is not None and given(name):
-                raise ConfigError(f"`--template` excludes {flag(name)}: the saved detector has one")
+        _exclude("--watch", ("partitions",))
+        _exclude("--watch", (*_OF_LABELS, "share"), ": no labels are learned")
+        if self.template is not None:
+            _exclude("--template", ("every", "seed"), ": the saved detector has one")
 
     def check_forecasters(self) -> None:
         """Raise `ConfigError` for options that a fleet of forecasters does not have."""
-        if self.partitions is not None:
-            raise ConfigError("`--forecast` excludes --partitions")
-        for name in ("watch", "share"):
-            if given(name):
-                raise ConfigError(f"`--forecast` excludes {flag(name)}")
-        for name in ("seasons", "seed"):
-            if self.template is not None and given(name):
-                raise ConfigError(
-                    f"`--template` excludes {flag(name)}: the saved forecaster has its own"
-                )
+        _exclude("--forecast", ("partitions", "watch", "share"))
+        if self.template is not None:
+            _exclude("--template", ("seasons", "seed"), ": the saved forecaster has its own")
 
-    def check_share(self, is_new: bool) -> None:
+    def check_share(self) -> None:
         """Raise `ConfigError` if a new fleet has no model whose scales its keys could share."""
-        if self.share != "none" and is_new and self.template is None:
+        if self.share != "none" and self.template is None:
             raise ConfigError("`--share` needs --template MODEL, whose scales all keys begin with")
 
     @property
@@ -262,7 +249,6 @@ def command(
       loco-stream fleet csv:rows.csv --key device --checkpoint fleet/ --watch
     """
     from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.fleet._home import stored_settings, stored_share
     from loco_stream.fleet.runner import FleetRunner
 
     state.check()
@@ -270,23 +256,10 @@ def command(
     decision.check()
     needed = "--dashboard or --metrics-port"
     network.check(page.dashboard, ports.metrics_port, needed=needed)
-    fleet.check()
-    stored = stored_settings(state.checkpoint)
-    model = with_stored(model, stored or {})
-    alarms.check()
-    alarms = with_stored(alarms, stored or {})
-    forecasting = with_stored(forecasting, stored or {})
-    _check_begun(state, stored, watch=alarms.watch, forecast=forecasting.forecast)
-    if alarms.watch:
-        fleet.check_detectors()
-    forecasting.check(model, None, decision)
-    if forecasting.forecast is not None:
-        fleet.check_forecasters()
-    fleet.check_share(stored is None)
-    if stored is not None:
-        fleet = with_stored(fleet, {"share": stored_share(state.checkpoint)})
+    setup = _FleetSetup(fleet, state, reading, model, alarms, forecasting).resumed()
+    setup.check(decision)
     if fleet.partitions is not None:
-        _finish(_run_partitions(source, fleet, state, reading, model, stored), state)
+        _finish(setup.run_partitions(source), state)
         return
     sinks = [*outputs.open(), *alarms.sinks()]
     report = None
@@ -297,12 +270,10 @@ def command(
         telemetry.open() as otlp,
     ):
         try:
-            task = model.task or forecasting.task
-            stream = reading.open(source, task, endless=True, labelled=not alarms.watch)
+            stream = setup.open_source(source)
             LOGGER.info("%s: %s", stream.name, stream.guarantee)
             reader = SourceReader(stream)
-            others = (reading, forecasting, alarms)
-            with _open(fleet, state, model, others, reader, stored) as opened:
+            with setup.open_fleet(reader) as opened:
                 LOGGER.info("%r: acknowledged rows are on disk", opened)
                 if decision.rule:
                     opened.set_decision(**decision.rule)
@@ -325,52 +296,6 @@ def command(
         check_delivered(report)
 
 
-def _run_partitions(
-    source: str,
-    options: FleetOptions,
-    state: StateOptions,
-    reading: SourceOptions,
-    model: LearningOptions,
-    stored: Settings | None,
-) -> FleetReport:
-    """Run a fleet per partition until the streams end or a signal arrives."""
-    from loco_stream.connectors.urls import targets_in
-    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
-
-    assert options.partitions is not None
-    if (task := model.problem(targets_in(source))) is None:
-        raise ConfigError(
-            "`--partitions` needs --task classification or --task regression: the workers read the "
-            "rows, so it cannot be inferred here"
-        )
-    partitions = PartitionOptions(
-        source,
-        options.key,
-        options.partitions,
-        checkpoint_every=state.checkpoint_every,
-        durability=str(state.durability),
-        max_keys=options.max_keys,
-        rows_per_second=options.max_key_rate,
-        missing_values=reading.missing_values,
-        share=options.share,
-        share_every=options.share_every,
-    )
-    fleet = PartitionedFleet(
-        _initial_model(options, model, task, stored),
-        state.checkpoint,
-        partitions,
-        options.workers,
-        monitor=model.monitor(task),
-        ray_address=options.ray,
-        settings={**model.stored(task), "key": options.key},
-    )
-    with fleet, stop_on_signal() as handler:
-        LOGGER.info("%r: workers read %s", fleet, source)
-        handler.engine = fleet
-        fleet.run()
-    return fleet.report()
-
-
 class _Beginning(NamedTuple):
     """What a fleet is begun with: its model, None for a stored one, the monitor and settings."""
 
@@ -379,154 +304,205 @@ class _Beginning(NamedTuple):
     settings: Settings
 
 
-def _open(
-    options: FleetOptions,
-    state: StateOptions,
-    model: LearningOptions,
-    others: tuple[SourceOptions, ForecastingOptions, BesideOptions],
-    reader: SourceReader,
-    stored: Settings | None,
-) -> Fleet:
-    """Open the fleet; an error closes the source."""
-    from loco_stream.fleet import Fleet
-    from loco_stream.fleet._key_router import check_feature
+@dataclass(frozen=True, slots=True)
+class _FleetSetup:
+    """The options that decide what a fleet learns and where it is kept.
 
-    reading, forecasting, alarms = others
-    try:
-        check_feature(options.key, reader.source)  # before the directory is made
-        if alarms.watch:
-            beginning = _with_detectors(options, model, alarms, stored)
-        elif forecasting.forecast is not None:
-            check_target(reader)
-            beginning = _with_forecasters(options, model, forecasting, stored)
-        else:
-            beginning = _with_learners(options, model, reading, reader, stored)
-        LOGGER.debug("settings: %s", beginning.settings)
-        return Fleet(
-            beginning.model,
-            state.checkpoint,
-            options.workers,
-            monitor=beginning.monitor,
-            checkpoint_every=state.checkpoint_every,
-            durability=str(state.durability),
-            ray_address=options.ray,
+    stored: the settings that the fleet in the directory was begun with; None for a new one, empty
+        for one of release 0.2
+    """
+
+    fleet: FleetOptions
+    state: StateOptions
+    reading: SourceOptions
+    model: LearningOptions
+    alarms: BesideOptions
+    forecasting: ForecastingOptions
+    stored: Settings | None = None
+
+    def resumed(self) -> _FleetSetup:
+        """Return the setup that continues the fleet in the directory, if there is one."""
+        from loco_stream.fleet._home import stored_settings, stored_share
+
+        self.alarms.check()
+        stored = stored_settings(self.state.checkpoint)
+        if stored is None:
+            return self
+        return replace(
+            self,
+            fleet=with_stored(self.fleet, {"share": stored_share(self.state.checkpoint)}),
+            model=with_stored(self.model, stored),
+            alarms=with_stored(self.alarms, stored),
+            forecasting=with_stored(self.forecasting, stored),
+            stored=stored,
+        )
+
+    def check(self, decision: DecisionOptions) -> None:
+        """Raise `ConfigError` for options that do not go together, or with the stored fleet."""
+        self.fleet.check()
+        for name, value in (("watch", self.alarms.watch), ("forecast", self.forecasting.forecast)):
+            if self.stored and value and not self.stored.get(name):
+                raise ConfigError(f"{self.state.checkpoint} was begun without {flag(name)}")
+        if self.alarms.watch:
+            self.fleet.check_detectors()
+        self.forecasting.check(self.model, None, decision)
+        if self.forecasting.forecast is not None:
+            self.fleet.check_forecasters()
+        if self.stored is None:
+            self.fleet.check_share()
+
+    def open_source(self, url: str) -> Source:
+        """Open the source."""
+        task = self.model.task or self.forecasting.task
+        return self.reading.open(url, task, endless=True, labelled=not self.alarms.watch)
+
+    def open_fleet(self, reader: SourceReader) -> Fleet:
+        """Open the fleet; an error closes the source."""
+        from loco_stream.fleet import Fleet
+        from loco_stream.fleet._key_router import check_feature
+
+        with closed_on_error(reader.source):
+            check_feature(self.fleet.key, reader.source)  # before the directory is made
+            if self.alarms.watch:
+                beginning = self._detectors()
+            elif self.forecasting.forecast is not None:
+                check_target(reader)
+                beginning = self._forecasters()
+            else:
+                beginning = self._learners(reader)
+            LOGGER.debug("settings: %s", beginning.settings)
+            return Fleet(
+                beginning.model,
+                self.state.checkpoint,
+                self.fleet.workers,
+                monitor=beginning.monitor,
+                checkpoint_every=self.state.checkpoint_every,
+                durability=str(self.state.durability),
+                ray_address=self.fleet.ray,
+                share=self.fleet.share,
+                share_every=self.fleet.share_every,
+                settings={**beginning.settings, "key": self.fleet.key},
+            )
+
+    def run_partitions(self, source: str) -> FleetReport:
+        """Run a fleet per partition until the streams end or a signal arrives."""
+        from loco_stream.connectors.urls import targets_in
+        from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+
+        options = self.fleet
+        assert options.partitions is not None
+        if (task := self.model.problem(targets_in(source))) is None:
+            raise ConfigError(
+                "`--partitions` needs --task classification or --task regression: the workers read "
+                "the rows, so it cannot be inferred here"
+            )
+        partitions = PartitionOptions(
+            source,
+            options.key,
+            options.partitions,
+            checkpoint_every=self.state.checkpoint_every,
+            durability=str(self.state.durability),
+            max_keys=options.max_keys,
+            rows_per_second=options.max_key_rate,
+            missing_values=self.reading.missing_values,
             share=options.share,
             share_every=options.share_every,
-            settings={**beginning.settings, "key": options.key},
         )
-    except BaseException:
-        reader.source.close()
-        raise
-
-
-def _with_learners(
-    options: FleetOptions,
-    model: LearningOptions,
-    reading: SourceOptions,
-    reader: SourceReader,
-    stored: Settings | None,
-) -> _Beginning:
-    """Return what a fleet of classifiers or regressors is begun with."""
-    from loco_stream.engine.task import find_task
-
-    task = (
-        model.problem(reader.source.targets)
-        or find_task(reader, missing_values=reading.missing_values)
-        or _task_of_template(options)
-    )
-    if task is None:
-        raise ConfigError(
-            "the task cannot be inferred: none of the first rows has a label", option="task"
+        fleet = PartitionedFleet(
+            self._first_model(task),
+            self.state.checkpoint,
+            partitions,
+            options.workers,
+            monitor=self.model.monitor(task),
+            ray_address=options.ray,
+            settings={**self.model.stored(task), "key": options.key},
         )
-    if task == TARGETS:
-        warm_up([OF_TARGETS])
-    first = _initial_model(options, model, task, stored)
-    return _Beginning(first, model.monitor(task), model.stored(task))
+        with fleet, stop_on_signal() as handler:
+            LOGGER.info("%r: workers read %s", fleet, source)
+            handler.engine = fleet
+            fleet.run()
+        return fleet.report()
 
+    def _learners(self, reader: SourceReader) -> _Beginning:
+        """Return what a fleet of classifiers or regressors is begun with."""
+        from loco_stream.engine.model_adapter import task_of
+        from loco_stream.engine.task import find_task
 
-def _with_detectors(
-    options: FleetOptions, model: LearningOptions, alarms: BesideOptions, stored: Settings | None
-) -> _Beginning:
-    """Return what a fleet of anomaly detectors is begun with."""
-    from loco_stream.estimators.detector import LOCODetector
-    from loco_stream.estimators.saving import load
-
-    warm_up([OF_ALARMS])
-    detector = None
-    if options.template is not None:
-        detector = load(options.template)
-        if not isinstance(detector, LOCODetector):
+        task = self.model.problem(reader.source.targets)
+        task = task or find_task(reader, missing_values=self.reading.missing_values)
+        if task is None and self.fleet.template is not None:  # labels come later
+            task = task_of(self._template())
+        if task is None:
             raise ConfigError(
-                f"`--template` must be a LOCODetector with --watch, got a {type(detector).__name__}"
+                "the task cannot be inferred: none of the first rows has a label", option="task"
             )
-    elif stored is None:
-        detector = alarms.detector(model.seed)
-    return _Beginning(detector, None, {**model.stored(None), **alarms.stored()})
+        if task == TARGETS:
+            warm_up([OF_TARGETS])
+        first = self._first_model(task)
+        return _Beginning(first, self.model.monitor(task), self.model.stored(task))
 
+    def _detectors(self) -> _Beginning:
+        """Return what a fleet of anomaly detectors is begun with."""
+        from loco_stream.estimators.detector import LOCODetector
 
-def _with_forecasters(
-    options: FleetOptions,
-    model: LearningOptions,
-    forecasting: ForecastingOptions,
-    stored: Settings | None,
-) -> _Beginning:
-    """Return what a fleet of forecasters is begun with."""
-    from loco_stream.estimators.forecaster import LOCOForecaster
-    from loco_stream.estimators.saving import load
+        warm_up([OF_ALARMS])
+        detector = None
+        if self.fleet.template is not None:
+            detector = self._template()
+            if not isinstance(detector, LOCODetector):
+                raise ConfigError(
+                    "`--template` must be a LOCODetector with --watch, got a "
+                    f"{type(detector).__name__}"
+                )
+        elif self.stored is None:
+            detector = self.alarms.detector(self.model.seed)
+        return _Beginning(detector, None, {**self.model.stored(None), **self.alarms.stored()})
 
-    warm_up([OF_FORECASTS])
-    forecaster = None
-    if options.template is not None:
-        forecaster = load(options.template)
-        heads = getattr(forecaster, "heads", None)
-        if not isinstance(forecaster, LOCOForecaster) or heads != forecasting.forecast:
-            raise ConfigError(
-                f"`--template` must be a LOCOForecaster with {forecasting.forecast} heads, got "
-                f"{forecaster!r:.200}"
-            )
-    elif not stored:
-        forecaster = forecasting.model(model)
-    monitor = replace(model, holdout=0).monitor("regression")
-    return _Beginning(forecaster, monitor, {**model.stored("regression"), **asdict(forecasting)})
+    def _forecasters(self) -> _Beginning:
+        """Return what a fleet of forecasters is begun with."""
+        from loco_stream.estimators.forecaster import LOCOForecaster
 
+        warm_up([OF_FORECASTS])
+        forecaster = None
+        if self.fleet.template is not None:
+            forecaster = self._template()
+            heads = self.forecasting.forecast
+            if not isinstance(forecaster, LOCOForecaster) or forecaster.heads != heads:
+                raise ConfigError(
+                    f"`--template` must be a LOCOForecaster with {heads} heads, got "
+                    f"{forecaster!r:.200}"
+                )
+        elif not self.stored:
+            forecaster = self.forecasting.model(self.model)
+        monitor = replace(self.model, holdout=0).monitor("regression")
+        settings = {**self.model.stored("regression"), **self.forecasting.stored()}
+        return _Beginning(forecaster, monitor, settings)
 
-def _check_begun(
-    state: StateOptions, stored: Settings | None, watch: bool, forecast: int | None
-) -> None:
-    """Raise `ConfigError` if a fleet of other models was begun in the directory."""
-    for name, value in (("watch", watch), ("forecast", forecast)):
-        if stored and value and not stored.get(name):
-            raise ConfigError(f"{state.checkpoint} was begun without {flag(name)}")
+    def _first_model(self, task: str) -> Template | None:
+        """Return the model that new keys start from; None for the one the fleet was begun with."""
+        from loco_stream.engine.model_adapter import task_of
 
+        if self.fleet.template is not None:
+            saved = self._template()
+            if task_of(saved) == FORECASTING:
+                raise ConfigError("`--template` is a LOCOForecaster, which needs --forecast N")
+            if task_of(saved) != task:
+                raise ConfigError(
+                    f"`--template` must be a model for {task}, got a {type(saved).__name__}; "
+                    "--task sets what the labels are"
+                )
+            return saved
+        # a fleet of release 0.2 has no stored settings to compare: the models are compared
+        is_chosen = any(map(given, ("task", "seed", "preset", "settings")))
+        is_needed = self.stored is None or (self.stored == {} and is_chosen)
+        return self.model.model(task) if is_needed else None
 
-def _task_of_template(options: FleetOptions) -> str | None:
-    """Return the task of the saved model, for rows whose labels come later; None without one."""
-    from loco_stream.engine.model_adapter import task_of
-    from loco_stream.estimators.saving import load
+    def _template(self) -> Template:
+        """Return the saved model of --template."""
+        from loco_stream.estimators.saving import load
 
-    return None if options.template is None else task_of(load(options.template))
-
-
-def _initial_model(
-    options: FleetOptions, model: LearningOptions, task: str, stored: Settings | None
-) -> LOCOClassifier | LOCORegressor | None:
-    """Return the model that new keys start from; None for the one the fleet was begun with."""
-    from loco_stream.engine.model_adapter import task_of
-    from loco_stream.estimators.saving import load
-
-    if options.template is not None:
-        saved: LOCOClassifier | LOCORegressor = load(options.template)
-        if task_of(saved) == FORECASTING:
-            raise ConfigError("`--template` is a LOCOForecaster, which needs --forecast N")
-        if task_of(saved) != task:
-            raise ConfigError(
-                f"`--template` must be a model for {task}, got a {type(saved).__name__}; --task "
-                "sets what the labels are"
-            )
-        return saved
-    # a fleet of release 0.2 has no stored settings to compare: the models themselves are compared
-    unknown = stored == {} and any(map(given, ("task", "seed", "preset", "settings")))
-    return model.model(task) if stored is None or unknown else None
+        assert self.fleet.template is not None
+        return load(self.fleet.template)
 
 
 def _finish(report: Mapping[str, Any], state: StateOptions) -> None:

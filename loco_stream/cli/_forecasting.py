@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions
 from loco_stream.cli._decision import DecisionOptions
-from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import given, option_group
 from loco_stream.cli._options import LearningOptions, ScoreOptions
 from loco_stream.cli._parameters import parse_settings
@@ -18,7 +15,6 @@ from loco_stream.cli._warm_up import OF_FORECASTS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loco_stream.engine import StreamEngine
     from loco_stream.engine.source_reader import SourceReader
     from loco_stream.estimators.forecaster import LOCOForecaster
 
@@ -77,6 +73,10 @@ class ForecastingOptions:
                 )
         return given
 
+    def stored(self) -> dict[str, object]:
+        """Return the values that a resumed run continues with; none without a forecast."""
+        return {} if self.forecast is None else asdict(self)
+
     def model(self, model: LearningOptions) -> LOCOForecaster:
         """Return the forecaster, which has a head for each step."""
         from loco_stream.estimators.forecaster import LOCOForecaster
@@ -114,33 +114,3 @@ def check_target(reader: SourceReader) -> None:
     if reader.source.targets:
         names = ", ".join(reader.source.targets)
         raise ConfigError(f"`--forecast` needs one target column, got {names}")
-
-
-def forecasting_engine(
-    reader: SourceReader,
-    forecasting: ForecastingOptions,
-    model: LearningOptions,
-    scoring: ScoreOptions,
-    alarms: BesideOptions,
-    engine_options: Mapping[str, Any],
-) -> StreamEngine:
-    """Return an engine that forecasts the target column; see `learning_engine`."""
-    from loco_stream.engine import StreamEngine
-
-    check_target(reader)
-    settings = {
-        **model.stored("regression"),
-        **asdict(scoring),
-        **asdict(forecasting),
-        **alarms.stored(),
-    }
-    LOGGER.debug("settings: %s", settings)
-    return StreamEngine(
-        forecasting.model(model),
-        reader,
-        monitor=replace(model, holdout=0).monitor("regression"),
-        score_window=scoring.score_window,
-        settings=settings,
-        anomaly=alarms.detector(model.seed) if alarms.watch else None,
-        **engine_options,
-    )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TextIO
+from typing import IO, TextIO
 
 import click
 
@@ -180,6 +180,14 @@ def report_error(sentence: str) -> None:
         LOGGER.error(sentence)
     else:
         click.echo(f"loco-stream: {one_line(sentence)}", err=True)
+
+
+class CommandError(click.ClickException):
+    """Ends a command with one sentence and exit code 1."""
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Write the sentence to standard error."""
+        report_error(self.format_message())
 
 
 def report_failure() -> bool:

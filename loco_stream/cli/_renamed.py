@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
+from loco_stream.cli._option_group import Decorator, checked_by
 from loco_stream.errors import ConfigError
 
 REMOVED_COMMANDS = {
@@ -14,17 +13,14 @@ REMOVED_COMMANDS = {
 }
 
 
-def refuse_option(
-    name: str, sentence: str
-) -> Callable[[Callable[..., object]], Callable[..., object]]:
+def refuse_option(name: str, sentence: str) -> Decorator:
     """Add a hidden option that raises `ConfigError` when it is given.
 
     name: the option, for example ``--window``
     sentence: the text of the error: what to write instead, or why there is no such option
     """
 
-    def refuse(context: click.Context, parameter: click.Parameter, value: object) -> None:
-        if value and not context.resilient_parsing:
-            raise ConfigError(sentence)
+    def refuse(value: object) -> None:
+        raise ConfigError(sentence)
 
-    return click.option(name, hidden=True, expose_value=False, callback=refuse)
+    return click.option(name, hidden=True, expose_value=False, callback=checked_by(refuse))

@@ -11,7 +11,7 @@ import click
 
 from loco_stream.cli._decision import rule_of_order
 from loco_stream.cli._network_options import NetworkOptions
-from loco_stream.cli._option_group import option_group
+from loco_stream.cli._option_group import Decorator, option_group
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
 
@@ -117,6 +117,24 @@ def _rule_of(engine: StreamEngine) -> dict[str, Any]:
     return shown_rule(getattr(last_step(engine.model), "decision", None))
 
 
+def control_options(commands: str) -> tuple[Decorator, ...]:
+    """Return the options of `ControlOptions`; `commands` are those that --control accepts."""
+    return (
+        _METRICS_PORT,
+        click.option(
+            "--control",
+            metavar="ADDR",
+            help=f"Accept {commands} at ipc://PATH or tcp://127.0.0.1:PORT.",
+        ),
+        click.option(
+            "--control-token",
+            metavar="FILE",
+            help="Token file for --control; created if absent. Over tcp, commands that change or "
+            "export something need the token.",
+        ),
+    )
+
+
 _METRICS_PORT = click.option(
     "--metrics-port",
     type=click.IntRange(1, 65535),
@@ -127,18 +145,7 @@ metrics_options = option_group("ports", MetricsOptions, _METRICS_PORT)
 port_options = option_group(
     "ports",
     PortOptions,
-    _METRICS_PORT,
-    click.option(
-        "--control",
-        metavar="ADDR",
-        help="Accept commands of `loco-stream control` at ipc://PATH or tcp://127.0.0.1:PORT.",
-    ),
-    click.option(
-        "--control-token",
-        metavar="FILE",
-        help="Token file for --control; created if absent. Over tcp, commands that change "
-        "something need the token.",
-    ),
+    *control_options("commands of `loco-stream control`"),
     click.option(
         "--http",
         metavar="[ADDRESS:]PORT",

@@ -7,9 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import IO, Protocol
-
-import click
+from typing import Protocol
 
 from loco_stream.cli._logging import report_error
 
@@ -27,14 +25,6 @@ class Stoppable(Protocol):
 
 class Interrupt(BaseException):
     """A signal arrived before there was an engine to stop."""
-
-
-class EndedEarly(click.ClickException):
-    """A run was stopped before it had anything to report."""
-
-    def show(self, file: IO[str] | None = None) -> None:
-        """Write the sentence to standard error."""
-        report_error(self.format_message())
 
 
 class SignalHandler:

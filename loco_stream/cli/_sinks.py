@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from loco_stream._text import listed
-from loco_stream.cli._logging import LOGGER, report_error
+from loco_stream.cli._logging import LOGGER, CommandError
 from loco_stream.cli._option_group import option_group
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.stream import Sink
-
-
-class _RecordsLost(click.ClickException):
-    """A command did its work, and sinks lost records of it: exit code 1."""
-
-    def show(self, file: IO[str] | None = None) -> None:
-        report_error(self.format_message())
 
 
 def check_delivered(report: Mapping[str, Any]) -> None:
@@ -30,7 +23,7 @@ def check_delivered(report: Mapping[str, Any]) -> None:
     if lost:
         what = "1 record was" if lost == 1 else f"{lost:,} records were"
         names = [f"{name} ({n:,})" for name, n in report["lost_records"].items()]
-        raise _RecordsLost(f"{what} lost by sinks: {listed(names)}")
+        raise CommandError(f"{what} lost by sinks: {listed(names)}")
 
 
 @dataclass(frozen=True, slots=True)

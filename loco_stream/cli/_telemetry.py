@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from loco_stream.cli._logging import LOGGER
 from loco_stream.cli._option_group import option_group
 
 if TYPE_CHECKING:
+    from loco_stream.dashboard import Dashboard
     from loco_stream.engine.telemetry import Telemetry
     from loco_stream.fleet.metrics import FleetMetrics
 
@@ -76,14 +77,11 @@ def _short_log(endpoint: str) -> Iterator[None]:
         log.propagate = propagates
 
 
-def with_telemetry(
-    engine_options: Mapping[str, Any], telemetry: Telemetry | None
-) -> Mapping[str, Any]:
-    """Return the options of an engine that is observed."""
+def observers(watchers: Iterable[Dashboard], telemetry: Telemetry | None) -> dict[str, Any]:
+    """Return the options of an engine that is watched, and whose metrics are exported."""
     if telemetry is None:
-        return engine_options
-    watchers = [*engine_options["watchers"], telemetry]
-    return {**engine_options, "watchers": watchers, "tracer": telemetry.tracer}
+        return {"watchers": watchers}
+    return {"watchers": [*watchers, telemetry], "tracer": telemetry.tracer}
 
 
 def fleet_watchers(telemetry: Telemetry | None) -> list[FleetMetrics]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import atexit
 import gc
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from loco_stream import __version__
 from loco_stream.cli._advice import advised
 from loco_stream.cli._lazy_group import LazyGroup
-from loco_stream.cli._logging import log_to_stderr, report_error, report_failure
+from loco_stream.cli._logging import CommandError, log_to_stderr, report_failure
 from loco_stream.cli._renamed import REMOVED_COMMANDS
 from loco_stream.cli._stdio_guard import guarded
 from loco_stream.errors import LocoStreamError
@@ -32,13 +32,10 @@ _COMMANDS = (
 )
 
 
-class _Refusal(click.ClickException):
+class _Refusal(CommandError):
     """An error that the user can correct: one sentence, no traceback."""
 
     exit_code = 2
-
-    def show(self, file: IO[str] | None = None) -> None:
-        report_error(self.format_message())
 
 
 class _Main(LazyGroup):

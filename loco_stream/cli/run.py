@@ -9,41 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
-    EngineRun,
-    learning_engine,
+    EngineOptions,
+    LearningSetup,
+    learning_options,
     log_findings,
-    stored_options,
+    run_engine,
 )
-from loco_stream.cli._forecasting import (
-    ForecastingOptions,
-    forecast_options,
-    forecasting_engine,
-)
-from loco_stream.cli._logging import LOGGER, LogOptions, log_options
+from loco_stream.cli._logging import LOGGER, CommandError, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
-from loco_stream.cli._option_group import option_group, with_stored
+from loco_stream.cli._option_group import option_group
 from loco_stream.cli._options import (
-    LearningOptions,
-    ScoreOptions,
     SourceOptions,
-    model_options,
-    score_options,
     source_options,
 )
 from loco_stream.cli._renamed import refuse_option
-from loco_stream.cli._signals import EndedEarly, Interrupt, stop_on_signal
+from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
-from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
+from loco_stream.cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream.cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
-    from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.report import Report
     from loco_stream.stream import Source
@@ -102,34 +91,35 @@ class RunOptions:
 
 
 def run_and_report(
-    prepare: Callable[[list[Dashboard]], EngineRun],
+    make_engine: Callable[[EngineOptions], StreamEngine],
     options: RunOptions,
     page: DashboardOptions,
     network: NetworkOptions,
+    telemetry: TelemetryOptions,
     log: LogOptions,
     started: Callable[[StreamEngine], None] = lambda engine: None,
 ) -> Report:
     """Run an engine until its stream ends, then save and show the report.
 
-    prepare: compiles, and returns the run of an engine with these watchers
-    options, page, network, log: options of the command line
+    make_engine: compiles, and returns the engine with these watchers and tracer
+    options, page, network, telemetry, log: options of the command line
     started: called with the engine before it runs
     """
-    run = None
-    with stop_on_signal() as handler, page.page(network) as watchers:
+    engine = None
+    with (
+        telemetry.open() as otlp,
+        stop_on_signal() as handler,
+        page.page(network) as watchers,
+    ):
         try:
-            run = prepare(watchers)
-            report = run.run(
-                handler,
-                max_samples=options.max_samples,
-                shows_progress=log.shows_progress,
-                started=started,
-            )
+            handler.engine = engine = make_engine(observers(watchers, otlp))
+            started(engine)
+            report = run_engine(engine, log, options.max_samples)
         except Interrupt:
-            raise EndedEarly("stopped before the first row") from None
+            raise CommandError("stopped before the first row") from None
         except LocoStreamError:
-            if run is not None and run.report is not None:
-                options.save(run.report)  # of the rows before the error
+            if engine is not None and engine.report is not None and engine.report["n_samples"]:
+                options.save(engine.report)  # of the rows before the error
             raise
         options.save(report)  # inside the block: a late signal must not cost the report
         options.show(report, table=not log.quiet)
@@ -195,14 +185,10 @@ without a report and without another checkpoint.
 @run_options
 @source_options(None)
 @sink_options
-@forecast_options
-@beside_options
+@learning_options(None)
 @dashboard_options
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
-@model_options(None)
-@decision_options
-@score_options
 @telemetry_options
 @log_options
 @refuse_option("--predictions", "`--predictions FILE` is now `--sink jsonl:FILE?only=prediction`")
@@ -213,13 +199,9 @@ def command(
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
-    forecasting: ForecastingOptions,
-    alarms: BesideOptions,
+    learning: LearningSetup,
     page: DashboardOptions,
     network: NetworkOptions,
-    model: LearningOptions,
-    decision: DecisionOptions,
-    scoring: ScoreOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
@@ -227,34 +209,21 @@ def command(
     from loco_stream.engine.source_reader import SourceReader
 
     options.check(page)
-    alarms.check()
-    decision.check()
+    learning.check()
     network.check(page.dashboard, needed="--dashboard")
-    stored = stored_options(options.checkpoint if options.resume else None)
-    model = with_stored(model, stored)
-    scoring = with_stored(scoring, stored)
-    alarms = with_stored(alarms, stored)
-    forecasting = with_stored(forecasting, stored)
-    forecasting.check(model, scoring, decision)
-    sinks = [*outputs.open(), *alarms.sinks()]
-    stream = reading.open(source, model.task or forecasting.task)
+    learning = learning.resumed(options.checkpoint if options.resume else None)
+    sinks = [*outputs.open(), *learning.alarms.sinks()]
+    stream = reading.open(source, learning.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
-    def prepare(watchers: list[Dashboard]) -> EngineRun:
-        warm_up((*alarms.compiled, *forecasting.compiled))
-        own = {"sinks": sinks, "watchers": watchers}
-        observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
+    def make_engine(observing: EngineOptions) -> StreamEngine:
+        warm_up(learning.compiled)
+        in_blocks = learning.scoring.delay is None and not learning.alarms.watch
+        reader = SourceReader(stream, in_blocks=in_blocks)
+        own = options.engine_options(reading, stream)
+        return learning.engine(reader, {**own, "sinks": sinks, **observing})
 
-        def make_engine(reader: SourceReader) -> StreamEngine:
-            if forecasting.forecast is not None:
-                return forecasting_engine(reader, forecasting, model, scoring, alarms, observed)
-            return learning_engine(reader, model, decision, scoring, alarms, observed)
-
-        in_blocks = scoring.delay is None and not alarms.watch
-        return EngineRun(SourceReader(stream, in_blocks=in_blocks), make_engine)
-
-    with telemetry.open() as otlp:
-        report = run_and_report(prepare, options, page, network, log)
+    report = run_and_report(make_engine, options, page, network, telemetry, log)
     if report["n_unlabelled"] and not report["n_samples"]:
         LOGGER.warning("no row had a label: `loco-stream watch` detects anomalies without any")
     check_delivered(report)

@@ -8,29 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream.cli._anomalies import BesideOptions, beside_options
 from loco_stream.cli._config import ConfiguredCommand
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._decision import DecisionOptions, decision_options
 from loco_stream.cli._engine_run import (
-    EngineRun,
+    LearningSetup,
+    closed_on_error,
     has_checkpoint,
-    learning_engine,
+    learning_options,
     log_findings,
-    stored_options,
+    run_engine,
 )
-from loco_stream.cli._forecasting import ForecastingOptions, forecast_options, forecasting_engine
 from loco_stream.cli._http_api import http_api
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
-from loco_stream.cli._option_group import with_stored
 from loco_stream.cli._options import (
-    LearningOptions,
-    ScoreOptions,
     SourceOptions,
     StateOptions,
-    model_options,
-    score_options,
     source_options,
     state_options,
 )
@@ -39,7 +32,7 @@ from loco_stream.cli._service_ports import PortOptions, port_options
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
-from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
+from loco_stream.cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream.cli._warm_up import Part, warm_up
 
 if TYPE_CHECKING:
@@ -63,14 +56,10 @@ _FLEET_OPTION = "`serve {}` is now an option of `loco-stream fleet SOURCE --key 
 @source_options("skip")
 @port_options
 @sink_options
-@forecast_options
-@beside_options
+@learning_options(0)
 @dashboard_options
 @network_options
 @refuse_option("--dashboard-host", "`--dashboard-host` is now `--bind`")
-@model_options(0)
-@decision_options
-@score_options
 @telemetry_options
 @log_options
 @refuse_option("--key", _FLEET)
@@ -85,13 +74,9 @@ def command(
     reading: SourceOptions,
     ports: PortOptions,
     outputs: SinkOptions,
-    forecasting: ForecastingOptions,
-    alarms: BesideOptions,
+    learning: LearningSetup,
     page: DashboardOptions,
     network: NetworkOptions,
-    model: LearningOptions,
-    decision: DecisionOptions,
-    scoring: ScoreOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
 ) -> None:
@@ -129,8 +114,7 @@ def command(
     network.check(*opened, needed="--dashboard, --http or --metrics-port")
     if source is None and ports.http is None:
         raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
-    alarms.check()
-    decision.check()
+    learning.check()
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -140,7 +124,7 @@ def command(
         "forever": True,
         "bounds": reading.name_bounds(),
         "missing_values": reading.missing_values,
-        "sinks": [*outputs.open(), *alarms.sinks()],
+        "sinks": [*outputs.open(), *learning.alarms.sinks()],
     }
     service = ServiceState()
     report = None
@@ -152,32 +136,17 @@ def command(
         telemetry.open() as otlp,
     ):
         try:
-            stored = stored_options(state.checkpoint)
-            model = with_stored(model, stored)
-            scoring = with_stored(scoring, stored)
-            alarms = with_stored(alarms, stored)
-            forecasting = with_stored(forecasting, stored)
-            forecasting.check(model, scoring, decision)
-            stream = _open(source, reading, model.task or forecasting.task)
+            learning = learning.resumed(state.checkpoint)
+            stream = with_inbox(_open(source, reading, learning.task))
             is_new = not has_checkpoint(state.checkpoint)
-            parts = (*alarms.compiled, *forecasting.compiled)
-            reader = _compile(with_inbox(stream), service, parts, reads_ahead=is_new)
-            options = with_telemetry({**engine_options, "watchers": watchers}, otlp)
-
-            def make_engine(reader: SourceReader) -> StreamEngine:
-                if forecasting.forecast is not None:
-                    return forecasting_engine(reader, forecasting, model, scoring, alarms, options)
-                return learning_engine(reader, model, decision, scoring, alarms, options)
-
-            run = EngineRun(reader, make_engine)
-            report = run.run(
-                handler,
-                shows_progress=log.shows_progress,
-                started=lambda engine: _started(engine, service),
-            )
+            reader = _compile(stream, service, learning.compiled, reads_ahead=is_new)
+            observing = observers(watchers, otlp)
+            handler.engine = engine = learning.engine(reader, {**engine_options, **observing})
+            _started(engine, service)
+            report = run_engine(engine, log)
         except Interrupt:
             LOGGER.info("ended before the first row")
-    _finish(report, source or "http", model.task, state)
+    _finish(report, source or "http", learning.model.task, state)
 
 
 def _check_folder(path: str) -> None:
@@ -210,12 +179,8 @@ def _compile(
     service.source = stream
     service.phase = "compiling"
     reader = SourceReader(stream)
-    try:
-        with reader.reading_ahead() if reads_ahead else nullcontext():
-            warm_up(parts)
-    except BaseException:
-        stream.close()
-        raise
+    with closed_on_error(stream), reader.reading_ahead() if reads_ahead else nullcontext():
+        warm_up(parts)
     service.phase = "waiting for the first row"
     return reader
 

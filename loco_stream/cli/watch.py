@@ -10,7 +10,7 @@ import click
 from loco_stream.cli._anomalies import AlarmOptions, alarm_options
 from loco_stream.cli._catalog import CommandWithSource
 from loco_stream.cli._dashboard_options import DashboardOptions, dashboard_options
-from loco_stream.cli._engine_run import EngineRun, stored_options, watching_engine
+from loco_stream.cli._engine_run import EngineOptions, stored_options, watching_engine
 from loco_stream.cli._logging import LOGGER, LogOptions, log_options
 from loco_stream.cli._network_options import NetworkOptions, network_options
 from loco_stream.cli._option_group import with_stored
@@ -18,12 +18,12 @@ from loco_stream.cli._options import SourceOptions, source_options
 from loco_stream.cli._service_ports import MetricsOptions, metrics_options
 from loco_stream.cli._service_state import ServiceState
 from loco_stream.cli._sinks import SinkOptions, check_delivered, sink_options
-from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options, with_telemetry
+from loco_stream.cli._telemetry import TelemetryOptions, telemetry_options
 from loco_stream.cli._warm_up import OF_ALARMS, warm_up
 from loco_stream.cli.run import RunOptions, run_and_report, run_options
 
 if TYPE_CHECKING:
-    from loco_stream.dashboard import Dashboard
+    from loco_stream.engine import StreamEngine
 
 _HELP = """Detect anomalies in SOURCE, whose rows need no labels, then report.
 
@@ -94,15 +94,13 @@ def command(
     state.source = stream
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
-    def prepare(watchers: list[Dashboard]) -> EngineRun:
+    def make_engine(observing: EngineOptions) -> StreamEngine:
         warm_up([OF_ALARMS])
-        own = {"sinks": sinks, "watchers": watchers}
-        observed = with_telemetry(options.engine_options(reading, stream) | own, otlp)
-        return EngineRun(
-            SourceReader(stream), lambda reader: watching_engine(reader, alarms, seed, observed)
-        )
+        own = options.engine_options(reading, stream)
+        observed = {**own, "sinks": sinks, **observing}
+        return watching_engine(SourceReader(stream), alarms, seed, observed)
 
-    with telemetry.open() as otlp, ExitStack() as opened:
+    with ExitStack() as opened:
         ports.open_metrics(opened, state, network)
-        report = run_and_report(prepare, options, page, network, log, state.start)
+        report = run_and_report(make_engine, options, page, network, telemetry, log, state.start)
     check_delivered(report)

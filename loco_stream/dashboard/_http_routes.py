@@ -143,25 +143,17 @@ class _ApiRoutes:
 
     async def _decide(self, engine: StreamEngine, given: DecisionBody) -> None:
         """Set the rule in the engine's thread, between two commits."""
-        try:
-            rule = _rule(given)
-            await _answer(engine, lambda engine: engine.set_decision(**rule))
-        except (ConfigError, InputError) as error:
-            raise HTTPException(422, str(error)) from None
-        except TimeoutError:
-            raise HTTPException(503, f"not in use within {TIMEOUT:g} s; it may still be") from None
+        rule = _rule(given)
+        late = f"not in use within {TIMEOUT:g} s; it may still be"
+        await _answer(engine, lambda engine: engine.set_decision(**rule), late)
 
     async def forecast(self, request: Request) -> object:
         engine = self._engine()
         if engine.forecasts is None:
             raise HTTPException(422, f"a {type(last_step(engine.model)).__name__} has no forecast")
-        try:
-            horizon = forecast_steps(request.query_params.get("horizon"))
-            return jsonable(await _answer(engine, lambda engine: engine.forecasts.fan(horizon)))
-        except (ConfigError, InputError) as error:
-            raise HTTPException(422, str(error)) from None
-        except TimeoutError:
-            raise HTTPException(503, f"no answer within {TIMEOUT:g} s") from None
+        horizon = forecast_steps(request.query_params.get("horizon"))
+        late = f"no answer within {TIMEOUT:g} s"
+        return jsonable(await _answer(engine, lambda engine: engine.forecasts.fan(horizon), late))
 
     def _engine(self) -> StreamEngine:
         """Return the engine; an HTTP error before there is one."""
@@ -303,7 +295,11 @@ def http_app(
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
         ],
-        exception_handlers={HTTPException: _refuse},
+        exception_handlers={
+            HTTPException: _refuse,
+            ConfigError: _refuse_value,
+            InputError: _refuse_value,
+        },
     )
 
 
@@ -338,6 +334,10 @@ def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = _WRONG_PATH.get(error.status_code, error.detail)
     return _as_json({"error": detail}, error.status_code, error.headers)
+
+
+def _refuse_value(request: Request, error: Exception) -> Response:
+    return _as_json({"error": str(error)}, 422)
 
 
 async def _read(request: Request, kind: type[Body]) -> Body:
@@ -424,17 +424,11 @@ def _labels_in(given: LabelBody) -> Sequence[RowLabel]:
     return [RowLabel(given.id, given.label)]
 
 
-async def _answer(engine: StreamEngine, query: Query) -> object:
+async def _answer(engine: StreamEngine, query: Query, late: str) -> object:
     """Return the answer of the engine's thread between two commits.
 
-    Raises
-    ------
-    HTTPException
-        The engine cannot answer.
-    ConfigError, InputError
-        The query is wrong.
-    TimeoutError
-        It has not answered yet.
+    Raises an HTTP error if the engine cannot answer, or with the text `late` if it has not answered
+    yet. Raises `ConfigError` or `InputError` if the query is wrong.
     """
     try:
         waiting = engine.queries.submit(query)
@@ -443,6 +437,8 @@ async def _answer(engine: StreamEngine, query: Query) -> object:
         raise
     except LocoStreamError as error:
         raise HTTPException(503, str(error)) from None
+    except TimeoutError:
+        raise HTTPException(503, late) from None
 
 
 def _prediction(engine: StreamEngine, x: Row, in_stream: bool | None) -> dict[str, object]:

@@ -122,6 +122,15 @@ class RequireToken:
         await refusal(scope, receive, send)
 
 
+def page_middleware(hosts: Sequence[str], token: str | None) -> list[Middleware]:
+    """Return what stands before a page: further headers, and the checks of host and token."""
+    return [
+        Middleware(SecurityHeaders),
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(RequireToken, token=token),
+    ]
+
+
 class _PageRoutes:
     """The endpoints of the page."""
 
@@ -194,9 +203,5 @@ def page_app(
             Route("/actions/{name}", routes.act, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[
-            Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
-            Middleware(RequireToken, token=token),
-        ],
+        middleware=page_middleware(hosts, token),
     )

@@ -12,36 +12,20 @@ from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    import uvicorn
     from starlette.types import ASGIApp
 
 LOOPBACK = ("127.0.0.1", "localhost")
 _START_SECONDS = 10.0  # a page that starts more slowly still comes up
-
-
-def uvicorn_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
-    """Return a server for an application.
-
-    Raises `ConfigError` if uvicorn is not installed.
-
-    app: the application
-    options: further options of `uvicorn.Config`
-    """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise missing_extra() from error
-    defaults: dict[str, Any] = {
-        "log_level": "error",
-        "access_log": False,
-        "lifespan": "off",
-        "ws": "none",
-        "http": "h11",
-        "loop": "asyncio",
-        "timeout_graceful_shutdown": 2,
-        "server_header": False,
-    }
-    return uvicorn.Server(uvicorn.Config(app, **{**defaults, **options}))
+_OPTIONS: dict[str, Any] = {
+    "log_level": "error",
+    "access_log": False,
+    "lifespan": "off",
+    "ws": "none",
+    "http": "h11",
+    "loop": "asyncio",
+    "timeout_graceful_shutdown": 2,
+    "server_header": False,
+}
 
 
 def missing_extra() -> ConfigError:
@@ -66,27 +50,36 @@ def accepted_hosts(host: str, further: Sequence[str]) -> list[str]:
 
 
 class ServerThread:
-    """A uvicorn server in a thread. The constructor waits until it answers, 10 s at most.
+    """An application in a thread. The constructor waits until it answers, 10 s at most.
 
-    server: the server; `close` ends it
-    listener: the bound socket that it listens on; `close` releases it
-    name: name of the thread
+    Raises `ConfigError` as `listen` does, or if uvicorn is not installed.
+
+    app: the application; `close` ends its server
+    host, port: where it listens; port 0 selects a free one
+    purpose, name: what it is for, in an error, and the name of the thread
+    options: of `uvicorn.Config`, besides those of all servers
 
     Its attributes:
     url: address of the server
     """
 
-    def __init__(self, server: uvicorn.Server, listener: socket.socket, name: str) -> None:
-        self._server = server
-        self._socket = listener
-        host, port = listener.getsockname()
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, purpose: str, name: str, **options: Any
+    ) -> None:
+        try:
+            import uvicorn
+        except ImportError as error:
+            raise missing_extra() from error
+        self._server = uvicorn.Server(uvicorn.Config(app, **{**_OPTIONS, **options}))
+        self._socket = listen(host, port, purpose)
+        host, port = self._socket.getsockname()
         self.url = f"http://{LOOPBACK[0] if host == '0.0.0.0' else host}:{port}/"
         self._thread = threading.Thread(
-            target=server.run, args=([listener],), name=name, daemon=True
+            target=self._server.run, args=([self._socket],), name=name, daemon=True
         )
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
-        while not server.started and self._thread.is_alive() and time.monotonic() < deadline:
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def close(self) -> None:

@@ -12,9 +12,7 @@ from loco_stream.dashboard._server import (
     ServerThread,
     accepted_hosts,
     forecast_steps,
-    listen,
     missing_extra,
-    uvicorn_server,
 )
 from loco_stream.engine.queries import Query, RunnerQueries
 from loco_stream.errors import ConfigError, InputError, SourceError
@@ -52,8 +50,8 @@ class FleetPage:
         token: str | None = None,
     ) -> None:
         self._queries = RunnerQueries()
-        server = uvicorn_server(_app(self, accepted_hosts(host, allowed_hosts), token))
-        self._server = ServerThread(server, listen(host, port, "show the page"), "fleet page")
+        app = _app(self, accepted_hosts(host, allowed_hosts), token)
+        self._server = ServerThread(app, host, port, "show the page", "fleet page")
         self.url = self._server.url
 
     def __enter__(self) -> FleetPage:
@@ -87,13 +85,11 @@ class FleetPage:
 def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
     try:
         from starlette.applications import Starlette
-        from starlette.middleware import Middleware
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
         from starlette.responses import FileResponse, Response
         from starlette.routing import Mount, Route
         from starlette.staticfiles import StaticFiles
 
-        from loco_stream.dashboard._page_app import STATIC, RequireToken, SecurityHeaders
+        from loco_stream.dashboard._page_app import STATIC, page_middleware
     except ImportError as error:
         raise missing_extra() from error
 
@@ -133,9 +129,5 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
             Route("/forecast", forecast),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[
-            Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
-            Middleware(RequireToken, token=token),
-        ],
+        middleware=page_middleware(hosts, token),
     )

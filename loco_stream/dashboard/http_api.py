@@ -7,13 +7,7 @@ from collections.abc import Sequence
 
 from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
 from loco_stream.connectors.line_protocol import LineReader
-from loco_stream.dashboard._server import (
-    LOOPBACK,
-    ServerThread,
-    listen,
-    missing_extra,
-    uvicorn_server,
-)
+from loco_stream.dashboard._server import LOOPBACK, ServerThread, missing_extra
 from loco_stream.dashboard._service import Service
 from loco_stream.engine.inbox import Inbox
 from loco_stream.errors import ConfigError, SourceError
@@ -66,14 +60,17 @@ class HttpApi:
             raise missing_extra() from error
         self.inbox = Inbox("http")
         hosts = [*LOOPBACK, *allowed_hosts] if is_local or allowed_hosts else ["*"]
-        server = uvicorn_server(
+        self._server = ServerThread(
             http_app(service, self.inbox, token, hosts, _line_reader(fields)),
+            host,
+            port,
+            "serve HTTP",
+            "http",
             log_level="critical",
             http=_protocol(),
             limit_concurrency=_CONNECTIONS,
             h11_max_incomplete_event_size=16_384,
         )
-        self._server = ServerThread(server, listen(host, port, "serve HTTP"), "http")
         self.url = self._server.url
 
     def close(self) -> None:

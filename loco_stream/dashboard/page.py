@@ -14,13 +14,7 @@ from loco_stream.dashboard._engine_frames import (
     score_columns,
 )
 from loco_stream.dashboard._frame_buffer import FrameBuffer
-from loco_stream.dashboard._server import (
-    ServerThread,
-    accepted_hosts,
-    listen,
-    missing_extra,
-    uvicorn_server,
-)
+from loco_stream.dashboard._server import ServerThread, accepted_hosts, missing_extra
 from loco_stream.metrics.keys import problem_of
 
 if TYPE_CHECKING:
@@ -118,8 +112,8 @@ class Dashboard:
         except ImportError as error:
             raise missing_extra() from error
         self._pages = OpenPages(self._buffer)
-        server = uvicorn_server(page_app(self._pages, actions, hosts, compared, token))
-        self._server = ServerThread(server, listen(host, port, "show the page"), "dashboard")
+        app = page_app(self._pages, actions, hosts, compared, token)
+        self._server = ServerThread(app, host, port, "show the page", "dashboard")
         self.url = self._server.url
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from loco_stream.errors import CheckpointError
 USUAL_RATE = 1e-3  # of the usual level, once a thousand values are known
 RECENT_RATE = 1.0 / 30.0
 WARM_UP = 100  # values of a feature before it is judged
+_MOST = 3  # features that are named when several moved
 STUCK_SCORE = 12.0  # -log10 of the probability of a run, from which the feature is stuck
 
 # Of a feature: its values, their mean and variance, the recent mean, the last value, the length of
@@ -99,7 +100,7 @@ class FeatureMoves:
         """Return for how many rows a feature has repeated its value."""
         return int(self.figures["run"][feature])
 
-    def most_moved(self, most: int = 3) -> list[int]:
+    def most_moved(self) -> list[int]:
         """Return the features whose recent level is furthest from the usual one, furthest first.
 
         Only features that moved at least half as far as the first one are returned.
@@ -109,7 +110,7 @@ class FeatureMoves:
         moves = np.where(
             own["n_values"] >= WARM_UP, np.abs(own["recent"] - own["level"]) / deviations, 0.0
         )
-        order = np.argsort(-moves, kind="stable")[:most]
+        order = np.argsort(-moves, kind="stable")[:_MOST]
         return [int(j) for j in order if moves[j] > 0.0 and moves[j] >= 0.5 * moves[order[0]]]
 
     def export_state(self) -> NDArray[np.float64]:

@@ -21,8 +21,6 @@ _KIND = "more names than allowed"
 class NameBounds:
     """How many names rows may have and bring to a model; None for no bound.
 
-    Raises `ConfigError` if a bound is below 1.
-
     Parameters
     ----------
     row_features
@@ -34,6 +32,11 @@ class NameBounds:
     guest_names
         New features, and new classes, that the sources after the first may bring together. They may
         always bring half as many as the first one did.
+
+    Raises
+    ------
+    ConfigError
+        A bound is below 1.
 
     Examples
     --------

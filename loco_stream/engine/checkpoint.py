@@ -16,7 +16,7 @@ from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.persistence import format as persist
 from loco_stream.persistence.content import Array, Saved, State
-from loco_stream.persistence.files import atomic_write, make_folder
+from loco_stream.persistence.files import atomic_write, make_folder, numbered_files
 
 KEPT = 3
 
@@ -84,11 +84,7 @@ class CheckpointFolder:
 
     def set_aside_commits(self) -> set[int]:
         """Return the numbers of the commits that were set aside."""
-        names = (
-            re.fullmatch(r"commit-(\d{12})\.refused", file.name)
-            for file in self.path.glob("commit-*.refused")
-        )
-        return {int(match[1]) for match in names if match is not None}
+        return {number for number, _ in numbered_files(self.path, "commit-", ".refused")}
 
     def release(self) -> None:
         """Unlock the folder for another engine."""
@@ -193,11 +189,7 @@ def foreign_files(path: Path) -> list[str]:
 
 
 def _numbered(path: Path) -> list[tuple[int, Path]]:
-    files = (
-        (re.fullmatch(r"checkpoint-(\d{12})\.loco", file.name), file)
-        for file in path.glob("checkpoint-*.loco")
-    )
-    return sorted((int(match[1]), file) for match, file in files if match is not None)
+    return numbered_files(path, "checkpoint-", ".loco")
 
 
 def _lock(descriptor: int, folder: Path) -> None:

@@ -19,7 +19,7 @@ from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.pending import PendingRow
 from loco_stream.engine.quarantine import Quarantine
-from loco_stream.engine.row import Features, Label, Row, rows_of
+from loco_stream.engine.row import Features, Label, Row, row_of, rows_of
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
@@ -153,25 +153,14 @@ class EventHandler:
     def _handle_sample(self, event: Sample) -> int:
         x = self.text_columns.select(event.x, event.seq)
         self.quality.count_row(x)
-        row = Row(
-            x,
-            None,
-            event.seq,
-            event.t,
-            event.source,
-            event.epoch,
-            event.sequence,
-            event.t,
-            event.id,
-            event.extra,
-        )
-        if event.tag is None:
-            self._handle_row_with_id(row, event.y)
-        else:
+        row = row_of(event, x)
+        reply = None
+        if event.tag is not None:
             features = tuple(map(str, x))
-            values, classes = self._predict_row(row, np.array([list(x.values())], object), features)
-            self._handle_row_with_id(row, event.y)
-            self._reply(event, values, classes)
+            reply = self._predict_row(row, np.array([list(x.values())], object), features)
+        self._handle_row_with_id(row, event.y)
+        if reply is not None:
+            self._reply(event, *reply)
         self._watch(event)
         self._note_time(event.t)
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from loco_stream._text import counted, listed
 from loco_stream.engine.missing_values import MissingValues
@@ -34,9 +34,9 @@ def labels_in(events: Sequence[Event], missing: MissingValues | None = None) -> 
 class LabelWatch:
     """Counts rows before the first label, and warns once when none comes.
 
+    It warns after `PATIENCE_ROWS` without a label, or `PATIENCE_SECONDS` after the first of them.
+
     source: has the place where labels are expected
-    rows, seconds: after so many rows without a label, or so long after the first of them, it warns
-    clock: monotonic time in seconds
     missing: labels that stand for a missing one
 
     Its attributes:
@@ -44,20 +44,10 @@ class LabelWatch:
     n: rows that came before the first label
     """
 
-    def __init__(
-        self,
-        source: Source,
-        rows: int = PATIENCE_ROWS,
-        seconds: float = PATIENCE_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-        missing: MissingValues | None = None,
-    ) -> None:
+    def __init__(self, source: Source, missing: MissingValues | None = None) -> None:
         self.is_waiting = True
         self.n = 0
         self._source = source
-        self._rows = rows
-        self._seconds = seconds
-        self._clock = clock
         self._missing = missing
         self._began: float | None = None
         self._names: dict[str, None] = {}
@@ -68,7 +58,7 @@ class LabelWatch:
         """Whether a label should have come by now."""
         if not self.is_waiting or self._began is None:
             return False
-        return self.n >= self._rows or self._clock() - self._began >= self._seconds
+        return self.n >= PATIENCE_ROWS or time.monotonic() - self._began >= PATIENCE_SECONDS
 
     def look(self, events: Sequence[Event]) -> list[Label]:
         """Return the labels in events; warn, once, if none comes."""
@@ -79,7 +69,7 @@ class LabelWatch:
         rows = sum(map(n_rows, events))
         if rows:
             self.n += rows
-            self._began = self._clock() if self._began is None else self._began
+            self._began = time.monotonic() if self._began is None else self._began
             self._add_names(events)
         if self.is_overdue and not self._has_warned:
             self._has_warned = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
@@ -99,11 +99,6 @@ class RunMeasures:
                 return i + 1
         return len(y_pred)
 
-    def rank(self, y: Label, proba: Mapping[Label, float] | None) -> None:
-        """Rank a row by its probabilities, if there are any."""
-        if proba:
-            self.ranking.update(y, proba)
-
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""
         self.latency.add(nanoseconds, rows)
@@ -158,25 +153,21 @@ class RunMeasures:
 
     def curve_report(self) -> Config:
         """Return the curve as columns; `at` counts scored rows."""
-        names = ("at", *self._curve_names)
-        columns = zip(*self.curve.points, strict=True) if self.curve.points else ([] for _ in names)
-        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+        return self.curve.columns(("at", *self._curve_names))
 
     def export_state(self) -> Config:
         """Return the counts of rows as plain values; times belong to the process."""
         return {
             "prequential": self.prequential.export_state(),
             "ranking": self.ranking.export_state(),
-            "stride": self.curve.stride,
-            "points": [list(point) for point in self.curve.points],
+            **self.curve.export_state(),
         }
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
         self.prequential.restore_state(state["prequential"])
         self.ranking.restore_state(state["ranking"])
-        self.curve.stride = state["stride"]
-        self.curve.points = [(n, windowed, overall) for n, windowed, overall in state["points"]]
+        self.curve.restore_state(state)
 
 
 def curve_scores(problem: str) -> list[str]:

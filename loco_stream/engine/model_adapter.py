@@ -151,30 +151,27 @@ class ModelAdapter:
 
     def predict_row(self, row: Row, with_proba: bool) -> RowPrediction:
         """Return the prediction with interval and, if wanted and known, probabilities."""
-        proba = self._proba_if_known(row) if with_proba else None
+        proba = self.predict_proba(row) if with_proba else None
         if proba and self._has_block_proba and self.model.decision is None:
             y_pred = max(proba, key=proba.__getitem__)
         else:
             y_pred = self.predict(row)
         return RowPrediction(y_pred, proba, self.predict_interval(row))
 
-    def _proba_if_known(self, row: Row) -> Proba | None:
+    def predict_proba(self, row: Row) -> Proba | None:
+        """Return the probability of each class; None from a model without probabilities."""
         if not self._has_proba:
             return None
-        try:
-            return self.predict_proba(row)
-        except NotImplementedError:  # from classifiers of river without probabilities
-            self._has_proba = False
-            return None
-
-    def predict_proba(self, row: Row) -> Proba:
-        """Return the probability of each class."""
         if row.features is not None and self.takes_blocks:
             context = {**self.row_time(row), **self._mode(True)}
             values = self.model.predict_proba_array(row.x, row.features, **context)
             return dict(zip(self.model.classes, values[0].tolist(), strict=True))
         times = self._time_argument(row)
-        proba = self.model.predict_proba_one(row.named, *times, **self._mode(True))
+        try:
+            proba = self.model.predict_proba_one(row.named, *times, **self._mode(True))
+        except NotImplementedError:  # from classifiers of river without probabilities
+            self._has_proba = False
+            return None
         return {plain(label): float(p) for label, p in proba.items()}
 
     def predict_interval(self, row: Row) -> Interval:

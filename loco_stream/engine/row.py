@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.stream import Block
+from loco_stream.stream import Block, Sample
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 Values: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
@@ -50,6 +50,22 @@ def by_name(values: NDArray[np.float32], features: Features) -> dict[Hashable, A
     """Return an array of one row as a dict without the missing values."""
     pairs = zip(features, values.tolist(), strict=True)
     return {name: value for name, value in pairs if value == value and value is not None}
+
+
+def row_of(sample: Sample, x: Values) -> Row:
+    """Return the row of a sample, with these values by name."""
+    return Row(
+        x,
+        None,
+        sample.seq,
+        sample.t,
+        sample.source,
+        sample.epoch,
+        sample.sequence,
+        sample.t,
+        sample.id,
+        sample.extra,
+    )
 
 
 def rows_of(block: Block) -> list[Row]:

@@ -40,8 +40,6 @@ class Telemetry:
     under the same names. Headers and other settings come from the variables of OpenTelemetry, for
     example ``OTEL_EXPORTER_OTLP_HEADERS`` and ``OTEL_SERVICE_NAME``.
 
-    Raises `ConfigError` if the library is not installed, or `endpoint` is no URL.
-
     Parameters
     ----------
     endpoint
@@ -50,6 +48,11 @@ class Telemetry:
     reader, processor
         Where metrics and spans go instead of to `endpoint`. A reader does not get the histogram of
         latencies, which is added when metrics are exported.
+
+    Raises
+    ------
+    ConfigError
+        The library is not installed, or `endpoint` is no URL.
 
     Examples
     --------
@@ -115,7 +118,7 @@ class Telemetry:
         """Observe metrics that are no engine's, such as those of a fleet."""
         meter = self._meter()
         for one in instruments:
-            _make(meter, one.name, one.description, one.points, is_counter=one.is_counter)
+            _make(meter, one)
 
     def _meter(self) -> Meter:
         return self._metrics.get_meter(_NAME, __version__)
@@ -130,7 +133,8 @@ class Telemetry:
             if key.prometheus and key.kind != "histogram":
                 name = f"{PREFIX}{key.prometheus}"
                 is_counter = key.kind in ("counter", "parts")
-                _make(meter, name, key.description, self._points_of(key), is_counter=is_counter)
+                points = self._points_of(key)
+                _make(meter, Instrument(name, key.description, is_counter, points))
 
     def _points_of(self, key: ReportKey) -> Callable[[], Iterable[Point]]:
         def points() -> Iterable[Point]:
@@ -164,23 +168,16 @@ def _exporting_spans(endpoint: str) -> SpanProcessor:
     return BatchSpanProcessor(exporter(_url(endpoint, "traces"), timeout=_TIMEOUT))
 
 
-def _make(
-    meter: Meter,
-    name: str,
-    description: str,
-    points: Callable[[], Iterable[Point]],
-    *,
-    is_counter: bool,
-) -> None:
+def _make(meter: Meter, one: Instrument) -> None:
     """Make an instrument that reads its numbers when metrics are collected."""
     from opentelemetry.metrics import Observation
 
     def observe(options: CallbackOptions) -> Iterator[Observation]:
-        for point in points():
+        for point in one.points():
             yield Observation(point.value + 0, dict(point.labels))
 
-    make = meter.create_observable_counter if is_counter else meter.create_observable_gauge
-    make(name, [observe], description=description)
+    make = meter.create_observable_counter if one.is_counter else meter.create_observable_gauge
+    make(one.name, [observe], description=one.description)
 
 
 def _histogram(name: str, description: str, latency: LatencyHistogram, began: int) -> Metric:

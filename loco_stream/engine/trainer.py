@@ -428,10 +428,13 @@ class Trainer:
         y_pred, proba, interval, ticket = prediction
         self._emit_prediction(row, prediction, y)
         self.last = ScoredRow(row, y, y_pred, proba, interval)
-        p_true = proba.get(y, 0.0) if proba else None
-        self._score(row, y, Outcome(y_pred, p_true, interval), is_late)
         if self.measures is not None:
-            self.measures.rank(y, proba)
+            p_true = proba.get(y, 0.0) if proba else None
+            self.measures.score(y, y_pred, p_true, interval)
+        if y_pred is not None:
+            self._examine(y, y_pred, row, is_late)
+        if self.measures is not None and proba:
+            self.measures.ranking.update(y, proba)
         if self._is_held_out(row, y):
             self.n_held_out += 1
             if not is_late:  # the next row follows it
@@ -448,26 +451,20 @@ class Trainer:
             return False
         return monitor.hold_out(row.x, y, self.n_samples, row.features)
 
-    def _score(self, row: Row, y: Label, outcome: Outcome, is_late: bool) -> None:
-        if self.measures is not None:
-            self.measures.score(y, *outcome)
-        if outcome.y_pred is not None:
-            self._examine(y, outcome.y_pred, row, is_late)
-
     def _examine(self, y: Label, y_pred: Label, row: Row, is_late: bool) -> None:
         """Pass a prediction to the monitor; the inputs of a late row were examined before."""
         if self.monitor is None:
             return
         x = None if is_late else row.x
         features = None if is_late else row.features
-        if y is not None:
-            y, y_pred = self._summarised(y, y_pred)
+        if y is not None and self._summary is not None:
+            y, y_pred = self._summary.update(y, y_pred)
         self._take_alarms(self.monitor.update(y, y_pred, x, self.n_samples, features), row)
 
     def _summarised_rows(
         self, labels: Sequence[Label], y_pred: Sequence[Label]
     ) -> tuple[Sequence[Label], Sequence[Label]]:
-        """Return labels and predictions as the monitor takes them.
+        """Return labels and predictions as the monitor takes them: one number for all targets.
 
         Both are None for a row without a prediction, and the label of such a row does not enter the
         scale of the summaries.
@@ -479,10 +476,6 @@ class Trainer:
             for y, prediction in zip(labels, y_pred, strict=True)
         ]
         return [y for y, _ in pairs], [prediction for _, prediction in pairs]
-
-    def _summarised(self, y: Label, y_pred: Label) -> tuple[Label, Label]:
-        """Return label and prediction as the monitor takes them: one number for all targets."""
-        return (y, y_pred) if self._summary is None else self._summary.update(y, y_pred)
 
     def _take_alarms(self, alarms: Sequence[Alarm], row: Row) -> None:
         for alarm in alarms:

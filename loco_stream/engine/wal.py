@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import re
 import struct
 import time
 import zlib
@@ -25,7 +24,7 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence.files import atomic_write
+from loco_stream.persistence.files import atomic_write, numbered_files
 
 _HEAD = struct.Struct("<4sIIQ")
 _MAGIC = b"LREC"
@@ -194,11 +193,7 @@ class WriteAheadLog:
                 return
 
     def _segments(self) -> list[tuple[int, Path]]:
-        names = (
-            (re.fullmatch(r"log-(\d{12})\.wal", path.name), path)
-            for path in self._folder.glob("log-*.wal")
-        )
-        return sorted((int(match[1]), path) for match, path in names if match is not None)
+        return numbered_files(self._folder, "log-", ".wal")
 
     def _is_copy(self, number: int, path: Path) -> bool:
         """Return whether a segment begins with another commit than that of its name."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loco_stream.engine.row import Row, rows_of
+from loco_stream.engine.row import Row, row_of, rows_of
 from loco_stream.metrics.curve import Curve
 from loco_stream.persistence.content import Config, State
 from loco_stream.records import Record, of_anomaly
@@ -130,17 +130,7 @@ class Watcher:
         detector = self.holder.model
         if isinstance(event, Sample):
             t = None if math.isnan(event.t) else event.t
-            row = Row(
-                event.x,
-                None,
-                event.seq,
-                event.t,
-                event.source,
-                event.epoch,
-                id=event.id,
-                extra=event.extra,
-            )
-            self._note(detector.learn_results(event.x, t), [row])
+            self._note(detector.learn_results(event.x, t), [row_of(event, event.x)])
             return
         rows = rows_of(event)
         if rows:
@@ -228,9 +218,7 @@ class Watcher:
 
     def curve_report(self) -> Config:
         """Return onset and state score over the stream as columns."""
-        names = ("at", "onset", "state")
-        columns = zip(*self._curve.points, strict=True) if self._curve.points else ([], [], [])
-        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+        return self._curve.columns(("at", "onset", "state"))
 
     def export_state(self) -> Config:
         """Return everything but the detector as plain values."""
@@ -241,8 +229,7 @@ class Watcher:
             "alarms": list(self.alarms),
             "unusual": [list(item) for item in self._unusual],
             "blamed": [list(item) for item in self._blamed.items()],
-            "stride": self._curve.stride,
-            "points": [list(point) for point in self._curve.points],
+            **self._curve.export_state(),
             "peak": list(self._peak),
         }
 
@@ -254,8 +241,7 @@ class Watcher:
         self.alarms = deque(state["alarms"], maxlen=_MAX_ALARMS)
         self._unusual = [(onset, at, finding) for onset, at, finding in state["unusual"]]
         self._blamed = dict(state["blamed"])
-        self._curve.stride = state["stride"]
-        self._curve.points = [tuple(point) for point in state["points"]]
+        self._curve.restore_state(state)
         self._peak = (state["peak"][0], state["peak"][1])
 
 

@@ -7,12 +7,11 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import NO_PROBA, Float64, ModelCore
 from loco_stream.estimators.inputs.categories import first_rows, text_columns
 from loco_stream.estimators.inputs.tables import Table
 
 _STRETCH = 4096  # rows with texts that are widened at a time
-_NO_PROBA = np.zeros((0, 0))
 
 
 def learn_table(
@@ -22,7 +21,7 @@ def learn_table(
     targets: tuple[NDArray[np.int64], Float64],
     predicts: bool,
     times: Float64,
-    proba: Float64 = _NO_PROBA,
+    proba: Float64 = NO_PROBA,
 ) -> Float64:
     """Learn rows whose features and classes are admitted; return the answers.
 

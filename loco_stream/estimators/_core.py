@@ -45,10 +45,10 @@ from loco_stream.options import ModelOptions
 from loco_stream.persistence.content import Config, restoring
 
 Float64 = NDArray[np.float64]
-_NO_LABELS = np.zeros(0, np.int64)
+NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
-_NO_PROBA = np.zeros((0, 0))
-_NO_TICKETS = np.zeros((0, 0))
+NO_PROBA = np.zeros((0, 0))
+NO_TICKETS = np.zeros((0, 0))
 _MAX_EXPERT = 1e31  # no value is beyond 1e30, and float32 ends at 3.4e38
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
@@ -238,14 +238,14 @@ class ModelCore:
     def run(
         self,
         rows: Float64,
-        labels: NDArray[np.int64] = _NO_LABELS,
+        labels: NDArray[np.int64] = NO_LABELS,
         values: Float64 = _NO_VALUES,
         *,
         predicts: bool = True,
         learns: bool = True,
-        proba: Float64 = _NO_PROBA,
+        proba: Float64 = NO_PROBA,
         times: Float64 = NO_TIMES,
-        tickets: Float64 = _NO_TICKETS,
+        tickets: Float64 = NO_TICKETS,
         in_stream: bool | None = True,
     ) -> Float64:
         """Cross into compiled code once.
@@ -281,24 +281,19 @@ class ModelCore:
         mode: int,
         target: tuple[int, Any] | None,
         times: Float64,
-        proba: Float64 = _NO_PROBA,
-        tickets: Float64 = _NO_TICKETS,
+        proba: Float64 = NO_PROBA,
+        tickets: Float64 = NO_TICKETS,
     ) -> Float64:
         """Cross into compiled code with the row in `row`; return the answers to it.
 
         The answers are overwritten by the next call.
         """
-        label, value, answer = self._one_row(target)
-        self._step(self.row, times, (label, value), mode, (answer, proba), tickets)
-        return answer
-
-    def _one_row(self, target: tuple[int, Any] | None) -> OneRow:
-        """Return the arrays of a call with one row, whose target is given or does not matter."""
         one = self._one
         if target is not None:
             one.label[0], one.value[0] = target
         one.answer[0] = -1.0
-        return one
+        self._step(self.row, times, (one.label, one.value), mode, (one.answer, proba), tickets)
+        return one.answer
 
     def _step(
         self,
@@ -355,7 +350,7 @@ class ModelCore:
         labels: Sequence[Hashable],
         value: Any,
         times: Float64,
-        tickets: Float64 = _NO_TICKETS,
+        tickets: Float64 = NO_TICKETS,
     ) -> None:
         """Learn a row by name; its new features, texts and labels get slots first.
 
@@ -421,7 +416,7 @@ class ModelCore:
         x: Mapping[Hashable, Any],
         times: Float64,
         in_stream: bool | None = True,
-        proba: Float64 = _NO_PROBA,
+        proba: Float64 = NO_PROBA,
     ) -> Float64:
         """Return the answers to one row by name; those of `no_answers` before the first one.
 

@@ -6,7 +6,6 @@ One model core, and the public methods that do not depend on the task.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from copy import copy
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -20,7 +19,7 @@ from loco_stream.estimators import _observed, _sequences, _show, export
 from loco_stream.estimators._array_rows import predict_table
 from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._observed import learn_ticket
-from loco_stream.estimators._parameters import check_advanced, check_settable, fixed_parameter
+from loco_stream.estimators._parameters import LOCOModel, check_advanced, check_settable
 from loco_stream.estimators.explain import api as explain
 from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import require_frame, series_like
@@ -38,7 +37,7 @@ from loco_stream.persistence.content import restoring
 _PREDICTION = "prediction"  # name of a series, where series need one
 
 
-class LOCOEstimator(base.Estimator):
+class LOCOEstimator(LOCOModel, base.Estimator):
     """Base class of the estimators.
 
     Several threads may use a model: it has one lock, so its methods run one after the other, and a
@@ -47,7 +46,6 @@ class LOCOEstimator(base.Estimator):
     """
 
     _regression = False
-    _parameters: tuple[str, ...] = ()
     _core: ModelCore
     advanced: AdvancedOptions
     predict_array: Callable[..., NDArray[Any]]
@@ -70,16 +68,6 @@ class LOCOEstimator(base.Estimator):
 
     def _make_core(self, options: ModelOptions) -> ModelCore:
         return ModelCore(options, regression=self._regression)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self._parameters and "_core" in self.__dict__:
-            raise fixed_parameter(self, name)
-        super().__setattr__(name, value)
-
-    def __copy__(self) -> Self:
-        model = type(self).__new__(type(self))
-        model.__dict__.update(self.__dict__, _core=copy(self._core))
-        return model
 
     @classmethod
     def preset(cls, name: str, seed: int | None = None) -> Self:
@@ -168,15 +156,14 @@ class LOCOEstimator(base.Estimator):
     # Rows
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
-        """Learn one row; new features, and a new class or target, get the next free slots.
+        """Learn one row; new features, and a new class, get the next free slots.
 
         Parameters
         ----------
         x
             The row, or the `Ticket` that `observe_one` returned for it.
         y
-            Its label; a number in a regression; with several targets, the number of each by name,
-            where missing ones are absent, None or NaN.
+            Its label.
         t
             Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
             a ticket has its own.
@@ -184,8 +171,7 @@ class LOCOEstimator(base.Estimator):
         Raises
         ------
         InputError
-            x is no mapping, t is no number, or the ticket is another model's. y cannot be a label,
-            is not a finite number of at most 1e30, or is no dict of such numbers with at least one.
+            x is no mapping, t is no number, the ticket is another model's, or y cannot be a label.
         """
         core = self._core
         if isinstance(x, Ticket):
@@ -286,11 +272,6 @@ class LOCOEstimator(base.Estimator):
         return series_like(frame, self.predict_array(X, in_stream=in_stream), _PREDICTION)
 
     # Attributes
-
-    @property
-    def n_seen(self) -> int:
-        """Number of rows learned."""
-        return self._core.n_seen
 
     @property
     def n_features_in(self) -> int:

@@ -1,9 +1,10 @@
-"""Constructor parameters: where moved ones went, and why they are fixed after construction."""
+"""Constructor parameters: fixed after construction, and an error that says where one went."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import fields
 from typing import Any, Self
 
@@ -80,7 +81,35 @@ def check_settable(model: Any, names: Iterable[str]) -> None:
             )
 
 
-class GetSetParams:
+class LOCOModel:
+    """A model: parameters that are fixed when it is made, and a core that learns.
+
+    `_parts`: attributes that change as it learns, which a copy has copies of.
+    """
+
+    _parameters: tuple[str, ...] = ()
+    _parts: tuple[str, ...] = ("_core",)
+    _core: Any
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self._parameters and "_core" in self.__dict__:
+            raise fixed_parameter(self, name)
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        model = type(self).__new__(type(self))
+        parts = {name: copy(getattr(self, name)) for name in self._parts}
+        model.__dict__.update(self.__dict__, **parts)
+        return model
+
+    @property
+    def n_seen(self) -> int:
+        """Number of rows learned."""
+        n: int = self._core.n_seen
+        return n
+
+
+class GetSetParams(LOCOModel):
     """Parameters as scikit-learn reads and changes them, for estimators without advanced options.
 
     `sklearn.base.clone` needs them.
@@ -94,7 +123,7 @@ class GetSetParams:
         deep
             Without effect, since no parameter has parameters.
         """
-        return dict(self._get_params())  # type: ignore[attr-defined]  # of river's Base
+        return {name: getattr(self, name) for name in self._parameters}
 
     def set_params(self, **params: Any) -> Self:
         """Change parameters of a model that has learned nothing; return the model.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from loco_stream._text import counted
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import Float64, ModelCore, OneRow
+from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, Float64, ModelCore
 from loco_stream.estimators._saved_checks import check_names
 from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import column_names, read_target
@@ -173,9 +173,19 @@ class TargetCore(ModelCore):
         """Return 0.0 for each target that is known."""
         return dict.fromkeys(self.classes, 0.0), None
 
-    def _one_row(self, target: tuple[int, Any] | None) -> OneRow:
-        values = np.zeros(0) if target is None else np.array([target[1]])
-        return OneRow(np.zeros(1, np.int64), values, self.no_answers(1))
+    def _run_one(
+        self,
+        mode: int,
+        target: tuple[int, Any] | None,
+        times: Float64,
+        proba: Float64 = NO_PROBA,
+        tickets: Float64 = NO_TICKETS,
+    ) -> Float64:
+        """Do what a core with one output does, whose arrays can be kept."""
+        values = np.zeros(0) if target is None else target[1]
+        answers = self.no_answers(1)
+        self._step(self.row, times, (NO_LABELS, values), mode, (answers, proba), tickets)
+        return answers
 
     def _step(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from copy import copy
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -16,7 +15,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
-from loco_stream.estimators._parameters import GetSetParams, explains_parameters, fixed_parameter
+from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
 from loco_stream.estimators.inputs.row_times import row_time, row_times, seconds_of
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
@@ -106,7 +105,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     (True, 'pressure')
     """
 
-    _parameters = ("every", "memory", "seed")
+    _core: DetectorCore
 
     @explains_parameters
     def __init__(
@@ -125,20 +124,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         self.expected_: dict[Hashable, tuple[float, float]] = {}
         self._core = DetectorCore(every, ColumnForecasts(memory, seed))
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self._parameters and "_core" in self.__dict__:
-            raise fixed_parameter(self, name)
-        super().__setattr__(name, value)
-
-    def __copy__(self) -> Self:
-        detector = type(self).__new__(type(self))
-        detector.__dict__.update(self.__dict__, _core=copy(self._core))
-        return detector
-
-    @property
-    def n_seen(self) -> int:
-        """Number of rows learned."""
-        return self._core.n_seen
+    _parameters = parameter_names(__init__)
 
     @property
     def n_alarms(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
-from copy import copy, deepcopy
+from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
-from loco_stream.estimators._parameters import GetSetParams, explains_parameters, fixed_parameter
+from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
 from loco_stream.estimators.inputs.row_times import row_times
 from loco_stream.estimators.inputs.series import SeriesHistory
 from loco_stream.estimators.inputs.slots import require_mapping
@@ -84,6 +84,9 @@ class LOCOForecaster(GetSetParams, Forecaster):
     True
     """
 
+    _core: HeadCore
+    _parts = ("_core", "_history")
+
     @explains_parameters
     def __init__(
         self,
@@ -111,21 +114,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         self._history = SeriesHistory(checked.heads, tuple(checked.seasons or ()))
         self._core = HeadCore(options, checked.heads)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if "_core" in self.__dict__ and name in self._get_params():
-            raise fixed_parameter(self, name)
-        super().__setattr__(name, value)
-
-    def __copy__(self) -> Self:
-        model = type(self).__new__(type(self))
-        own = {"_core": copy(self._core), "_history": copy(self._history)}
-        model.__dict__.update(self.__dict__, **own)
-        return model
-
-    @property
-    def n_seen(self) -> int:
-        """Number of rows learned."""
-        return self._core.n_seen
+    _parameters = parameter_names(__init__)
 
     @property
     def masked_values(self) -> int:

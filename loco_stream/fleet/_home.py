@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeAlias, get_args
 
 from loco_stream.engine.adapters import check_monitor
@@ -39,16 +39,19 @@ _FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The content of fleet.json; its fields are the names in the file."""
+    """The content of fleet.json; its fields are the names in the file.
+
+    Fields with a default are left out where they have it: release 0.2 does not know them.
+    """
 
     format: int
     key_groups: int
     watch: Settings | None  # settings of the monitor of each key
     epoch: int
-    settings: Settings | None = None  # those given at the beginning, since release 0.3
-    share: str = "none"  # since release 0.3
+    settings: Settings | None = None  # those given at the beginning
+    share: str = "none"
     shared: str | None = None  # name of the file of the shared model
-    decision: Plain = None  # rule for all keys; None is that of the template; since release 0.3
+    decision: Plain = None  # rule for all keys; None is that of the template
     groups: Sequence[int] = ()  # key groups that held models when it was opened or closed last
 
 
@@ -261,19 +264,12 @@ def _read(storage: Storage) -> _Header | None:
 
 
 def _write(storage: Storage, header: _Header) -> None:
-    """Write the settings; those that release 0.2 does not know only if they are used."""
-    unused: Settings = {
-        "settings": None,
-        "share": "none",
-        "shared": None,
-        "decision": None,
-        "groups": (),
-    }
-    content = {
-        name: value
-        for name, value in asdict(header).items()
-        if name not in unused or (value and value != unused[name])
-    }
+    """Write the settings."""
+    content = asdict(header)
+    for field in fields(_Header):
+        value = content[field.name]
+        if field.default is not MISSING and (not value or value == field.default):
+            del content[field.name]
     storage.write_header(json.dumps(content).encode())
 
 

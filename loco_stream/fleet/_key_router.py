@@ -42,6 +42,7 @@ _Number: TypeAlias = tuple[str, int, int]  # source, epoch and seq
 
 # Used ids and early labels that are remembered. They are stored at each acknowledgement.
 _MAX_IDS = 10_000
+_MAX_AGE = 3600.0  # seconds that a row waits for its label
 _NO_INPUTS = np.zeros(0, np.float32)
 
 
@@ -77,7 +78,6 @@ class KeyRouter:
 
     feature: the feature that holds the key
     capacity: rows that may wait for a label; the oldest expire when there are more
-    max_age: seconds that a row waits
     labelled: False lets no row wait: models learn without labels
     is_series: whether the labels of a key are the values of a series. A row without a label is then
         a missing value and does not wait, and rows keep their times.
@@ -94,7 +94,6 @@ class KeyRouter:
         self,
         feature: str,
         capacity: int = 50_000,
-        max_age: float = 3600.0,
         *,
         labelled: bool = True,
         is_series: bool = False,
@@ -104,9 +103,8 @@ class KeyRouter:
         self._labelled = labelled
         self._is_series = is_series
         self._capacity = capacity
-        self._max_age = max_age
         self._pending: OrderedDict[_Number, _PendingRow] = OrderedDict()
-        self.ids = RowIds(min(capacity, _MAX_IDS), max_age)
+        self.ids = RowIds(min(capacity, _MAX_IDS), _MAX_AGE)
         self.text_columns = text_columns or TextColumns(False)
         self._known = False  # whether any row had the feature
         self.n_without_key = 0
@@ -313,7 +311,7 @@ class KeyRouter:
     def _expire(self, parts: _Parts) -> None:
         """Drop rows that waited too long; a label None lets their models forget them too."""
         self.ids.expire(time.time())
-        oldest = time.monotonic() - self._max_age
+        oldest = time.monotonic() - _MAX_AGE
         while self._pending:
             number, row = next(iter(self._pending.items()))
             if len(self._pending) <= self._capacity and row.since >= oldest:

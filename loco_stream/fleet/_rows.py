@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loco_stream._problems import TARGETS, known_targets
+from loco_stream._text import has_surrogate
 from loco_stream.engine.validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators.inputs.row_times import row_times
@@ -53,9 +54,7 @@ def check_key(key: object) -> Key:
     Raises `InputError` if the key is neither a text nor an integer of 64 bits.
     """
     key = key if type(key) is str else plain(key)
-    if isinstance(key, str) and (
-        key.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in key)
-    ):
+    if isinstance(key, str) and not has_surrogate(key):
         return key
     if isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST:
         return key

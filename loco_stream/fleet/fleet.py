@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from loco_stream._checks import integer, require
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.forecasting import COVERAGE
 from loco_stream.engine.model_adapter import task_of
@@ -148,12 +149,12 @@ class Fleet:
         share_seconds: float | None = None,
         settings: Settings | None = None,
     ) -> None:
-        _check_integer("workers", workers, 0, 10_000)
-        _check_integer("key_groups", key_groups, 1, 9999)
-        _check_integer("max_resident", max_resident, 1, 10**9)
-        _check_integer("checkpoint_every", checkpoint_every, 1, 10**9)
-        _check_integer("share_every", share_every, 1, 10**9)
-        _check_integer("block_rows", block_rows, 1, 1 << 20)
+        workers = require("workers", workers, integer(0, 10_000))
+        key_groups = require("key_groups", key_groups, integer(1, 9999))
+        max_resident = require("max_resident", max_resident, integer(1, 10**9))
+        checkpoint_every = require("checkpoint_every", checkpoint_every, integer(1, 10**9))
+        share_every = require("share_every", share_every, integer(1, 10**9))
+        block_rows = require("block_rows", block_rows, integer(1, 1 << 20))
         options = ShardOptions(key_groups, max_resident, checkpoint_every, parse_sync(durability))
         if ray_address is not None and workers == 0:
             raise ConfigError("`workers` must be 1 or more with `ray_address`, got 0")
@@ -624,7 +625,7 @@ class Fleet:
         ConfigError
             The fleet is not on Ray, or the number is below 1.
         """
-        _check_integer("workers", workers, 1, 10_000)
+        workers = require("workers", workers, integer(1, 10_000))
         self._backend.rescale(workers)
 
     def checkpoint(self) -> None:
@@ -688,11 +689,6 @@ class Fleet:
 
 def _n_labels(y: LabelsLike) -> int:
     return len(y) if hasattr(y, "__len__") else 1
-
-
-def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError(f"`{name}` must be an integer from {low} to {high}, got {value!r}")
 
 
 def _check_seconds(share_seconds: float | None, share: str) -> None:

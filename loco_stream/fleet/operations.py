@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from loco_stream.errors import ConfigError, InputError
+from loco_stream._checks import integer, require
+from loco_stream.errors import InputError
 from loco_stream.estimators.decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._home import opening, stored_share
@@ -62,10 +63,8 @@ class FleetOperations:
 
     def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
         """Return the last values of a key, and the forecasts of the next ones."""
-        if horizon is not None and not 1 <= horizon <= _MAX_HORIZON:
-            raise ConfigError(
-                f"`horizon` must be an integer from 1 to {_MAX_HORIZON}, got {horizon}"
-            )
+        if horizon is not None:
+            require("horizon", horizon, integer(1, _MAX_HORIZON))
         own = self._key(key)
         return {"key": own, **self._fleet.fan(own, horizon)}
 

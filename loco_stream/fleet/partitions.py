@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Self, TypeAlias
 
+from loco_stream._checks import integer, require
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.engine.report import jsonable
@@ -37,6 +38,7 @@ _Ray: TypeAlias = Any
 _PLACEHOLDER = "{partition}"
 _GROUPS = 64  # key groups of all partitions together
 _LISTED = 10
+_WORKERS = integer(1, 10_000)
 # Seconds until a worker that does not reply counts as lost. It replies to `status` at once, while
 # opening a partition may wait for a lease and replay a log.
 _STATUS_SECONDS = 15.0
@@ -76,10 +78,7 @@ class PartitionOptions:
         """Raise `ConfigError` if a value is out of its range."""
         if _PLACEHOLDER not in self.source:
             raise ConfigError(f"`source` must contain {_PLACEHOLDER!r}, got {self.source!r}")
-        if not 1 <= self.partitions <= 9999:
-            raise ConfigError(
-                f"`partitions` must be an integer from 1 to 9999, got {self.partitions!r}"
-            )
+        require("partitions", self.partitions, integer(1, 9999))
 
 
 class _Partition:
@@ -209,9 +208,6 @@ class _PartitionWorker:
 class PartitionedFleet:
     """Runs a fleet per partition of a source, spread over workers on Ray.
 
-    Raises `ConfigError` if an option is invalid, the model is a detector or a forecaster, Ray is
-    not installed, or the fleet is in use or was begun with other settings.
-
     Parameters
     ----------
     model
@@ -237,6 +233,12 @@ class PartitionedFleet:
         Workers that were lost.
     longest_move
         Longest time in seconds that a partition stopped while it moved to another worker.
+
+    Raises
+    ------
+    ConfigError
+        An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
+        fleet is in use or was begun with other settings.
     """
 
     def __init__(
@@ -251,7 +253,7 @@ class PartitionedFleet:
         settings: Settings | None = None,
     ) -> None:
         options.check()
-        _check_workers(workers)
+        workers = require("workers", workers, _WORKERS)
         storage = open_storage(location, lease=options.lease)
         given = {**(settings or {}), "partitions": options.partitions}
         self._home = FleetHome(storage, model, _GROUPS, monitor, given, options.share)
@@ -343,7 +345,7 @@ class PartitionedFleet:
 
     def rescale(self, workers: int) -> None:
         """Continue with another number of workers; a partition stops while it moves."""
-        _check_workers(workers)
+        workers = require("workers", workers, _WORKERS)
         self._workers += self._start(workers - len(self._workers))
         self._n_workers = workers
         self.assign()
@@ -421,8 +423,3 @@ class PartitionedFleet:
 def partition_location(location: Location, number: int) -> str:
     """Return where the fleet of a partition is."""
     return f"{str(location).rstrip('/')}/partition-{number:04d}"
-
-
-def _check_workers(workers: object) -> None:
-    if not isinstance(workers, int) or not 1 <= workers <= 10_000:
-        raise ConfigError(f"`workers` must be an integer from 1 to 10000, got {workers!r}")

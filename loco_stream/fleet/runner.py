@@ -213,9 +213,9 @@ class FleetRunner:
             return {}
         return {"n_alarms": self._n_alarms, "n_alarmed_keys": len(self._alarms)}
 
-    def alarmed(self, n: int = _LISTED) -> list[KeyReport]:
+    def alarmed(self) -> list[KeyReport]:
         """Return the reports of the keys that raised an alarm last in this run, newest first."""
-        return [self._key_report(key) for key in list(self._alarms)[::-1][:n]]
+        return [self._key_report(key) for key in list(self._alarms)[::-1][:_LISTED]]
 
     def worst(self, n: int = _LISTED) -> list[KeyReport]:
         """Return the reports of the keys with the largest error in this run, the largest first."""

@@ -177,8 +177,8 @@ class Mixture:
     `losses`: decayed log-losses of the key's own model and of the shared model.
     """
 
-    def __init__(self, losses: Sequence[float] = (0.0, 0.0)) -> None:
-        self.losses = [float(loss) for loss in losses]
+    def __init__(self) -> None:
+        self.losses = [0.0, 0.0]
 
     @property
     def share(self) -> float:

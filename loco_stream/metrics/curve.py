@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from loco_stream.metrics.scores.definition import State
+
 Point: TypeAlias = Sequence[Any]  # begins with its position in the stream
 
 
@@ -39,6 +41,20 @@ class Curve:
             for old in self.points:
                 self._put(kept, old)
             self.points = kept
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Return the points as columns, with a name for each."""
+        columns = zip(*self.points, strict=True) if self.points else ([] for _ in names)
+        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+    def export_state(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {"stride": self.stride, "points": [list(point) for point in self.points]}
+
+    def restore_state(self, state: State) -> None:
+        """Continue from `export_state`."""
+        self.stride = state["stride"]
+        self.points = [tuple(point) for point in state["points"]]
 
     def _put(self, points: list[Point], point: Point) -> None:
         if points and self._stretch(points[-1]) >= self._stretch(point):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from loco_stream.monitor.holdout import Predictor
 from loco_stream.monitor.row_codec import RowCodec
-from loco_stream.monitor.settings import MonitorSettings
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.persistence.content import Config, State
 
@@ -21,10 +20,11 @@ class Rescoring:
     timeline: segments with the held-out rows
     """
 
-    def __init__(self, settings: MonitorSettings, timeline: Timeline) -> None:
+    def __init__(self, settings: Config, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._per_row = 1.0 / settings.rescore_every if settings.holdout else 0.0
-        self._limit = 2.0 * settings.holdout * (settings.max_segments + 1)
+        holdout = settings["holdout"]
+        self._per_row = 1.0 / settings["rescore_every"] if holdout else 0.0
+        self._limit = 2.0 * holdout * (settings["max_segments"] + 1)
         self._budget = 0.0  # predictions saved
         self._segment = 0  # index of the segment that was predicted last
 

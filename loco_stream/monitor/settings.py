@@ -4,59 +4,35 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from numbers import Real
-from typing import Any
 
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.content import Config
+from loco_stream.persistence.content import Config, State
+
+_SMALLEST = {"holdout": 0, "rescore_every": 1, "max_segments": 2, "min_segment": 1, "seed": None}
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorSettings:
-    """Parameters of `TaskMonitor`, which documents them; a checkpoint stores them as plain values.
+def checked_settings(given: State) -> Config:
+    """Return the arguments of `TaskMonitor` by name, as the plain values that a checkpoint stores.
 
-    Raises `ConfigError` if a setting is of another type or out of its range.
+    Raises `ConfigError` if one is of another type or out of its range.
     """
+    settings = {name: value for name, value in given.items() if name != "self"}
+    for name, smallest in _SMALLEST.items():
+        settings[name] = _whole_number(name, settings[name], smallest)
+    settings["inputs"] = bool(settings["inputs"])
+    settings["detector_options"] = dict(settings["detector_options"] or {})
+    settings["share"] = _share(settings["share"])
+    _check_texts(settings["problem"], settings["tasks"])
+    return settings
 
-    drift_detector: str = "HDDMA"
-    detector_options: Mapping[str, Any] = field(default_factory=dict)
-    inputs: bool = True
-    tasks: str = "auto"
-    holdout: int = 200
-    share: float = 0.02
-    rescore_every: int = 8
-    max_segments: int = 16
-    min_segment: int = 200
-    problem: str = "classification"
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Check every setting; whole numbers of numpy become Python's."""
-        least = {"holdout": 0, "rescore_every": 1, "max_segments": 2, "min_segment": 1}
-        for name, smallest in least.items():
-            object.__setattr__(self, name, _whole_number(name, getattr(self, name), smallest))
-        object.__setattr__(self, "seed", _whole_number("seed", self.seed, None))
-        object.__setattr__(self, "inputs", bool(self.inputs))
-        object.__setattr__(self, "detector_options", dict(self.detector_options))
-        self._check_texts()
-        object.__setattr__(self, "share", _share(self.share))
-
-    def _check_texts(self) -> None:
-        if self.problem not in ("classification", "regression"):
-            raise ConfigError(
-                f"`problem` must be classification or regression, got {self.problem!r}"
-            )
-        is_column = isinstance(self.tasks, str) and self.tasks.startswith("column:")
-        if self.tasks not in ("auto", "given", "none") and (not is_column or self.tasks[7:] == ""):
-            raise ConfigError(
-                f"`tasks` must be auto, given, none or column:NAME, got {self.tasks!r}"
-            )
-
-    def to_dict(self) -> Config:
-        """Return the settings by name."""
-        return {**asdict(self), "detector_options": dict(self.detector_options)}
+def _check_texts(problem: object, tasks: object) -> None:
+    if problem not in ("classification", "regression"):
+        raise ConfigError(f"`problem` must be classification or regression, got {problem!r}")
+    is_column = isinstance(tasks, str) and tasks.startswith("column:") and tasks != "column:"
+    if tasks not in ("auto", "given", "none") and not is_column:
+        raise ConfigError(f"`tasks` must be auto, given, none or column:NAME, got {tasks!r}")
 
 
 def _share(value: object) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from loco_stream.monitor.input_view import InputView
 from loco_stream.monitor.recall_tracker import RecallTracker
 from loco_stream.monitor.rescoring import Rescoring
 from loco_stream.monitor.row_codec import CodedRows, Extras, Names, Row, RowCodec, Table, Vector
-from loco_stream.monitor.settings import MonitorSettings
+from loco_stream.monitor.settings import checked_settings
 from loco_stream.monitor.task_column import TaskColumn
 from loco_stream.monitor.timeline import Timeline
 from loco_stream.numbers import plain, to_number
@@ -130,35 +130,20 @@ class TaskMonitor:
         problem: str = "classification",
         seed: int = 0,
     ) -> None:
-        self._settings = MonitorSettings(
-            drift_detector=drift_detector,
-            detector_options=detector_options or {},
-            inputs=inputs,
-            tasks=tasks,
-            holdout=holdout,
-            share=share,
-            rescore_every=rescore_every,
-            max_segments=max_segments,
-            min_segment=min_segment,
-            problem=problem,
-            seed=seed,
-        )
-        self._start()
-
-    def _start(self) -> None:
-        """Make the parts of a monitor that has seen nothing."""
-        settings = self._settings
-        self._is_regression = settings.problem == "regression"
-        self._share = settings.share if settings.holdout else 0.0
-        self._column = TaskColumn(settings.tasks)
-        self._concept = ConceptDetector(settings.drift_detector, settings.detector_options)
+        self._settings = settings = checked_settings(locals())
+        holdout = settings["holdout"]
+        seed = settings["seed"]
+        self._is_regression = settings["problem"] == "regression"
+        self._share = settings["share"] if holdout else 0.0
+        self._column = TaskColumn(settings["tasks"])
+        self._concept = ConceptDetector(settings["drift_detector"], settings["detector_options"])
         self._threshold = ErrorThreshold()
         self._codec = RowCodec()
         self._recall = RecallTracker()
-        self._view = InputView(watch=settings.inputs, seed=settings.seed)
-        self._draws = UniformDraws(derive_key(settings.seed, _PURPOSE))
+        self._view = InputView(watch=settings["inputs"], seed=seed)
+        self._draws = UniformDraws(derive_key(seed, _PURPOSE))
         self._plan = HoldOutPlan(self._share, self._draws)
-        self._timeline = Timeline(settings.holdout, settings.max_segments, self._draws)
+        self._timeline = Timeline(holdout, settings["max_segments"], self._draws)
         self._rescoring = Rescoring(settings, self._timeline)
         self._alarms = AlarmLog()
         self._labels: set[Label] = set()
@@ -167,18 +152,15 @@ class TaskMonitor:
         self._unexamined: list[UnexaminedRow] = []
 
     def __repr__(self) -> str:
-        settings = self._settings
-        shown = (
-            f"problem={settings.problem!r}, drift_detector={settings.drift_detector!r}, "
-            f"tasks={settings.tasks!r}, holdout={settings.holdout}"
-        )
+        names = ("problem", "drift_detector", "tasks", "holdout")
+        shown = ", ".join(f"{name}={self._settings[name]!r}" for name in names)
         n_segments = len(self._timeline.segments)
         return f"TaskMonitor({shown}, n_drifts={self._alarms.n_drifts}, segments={n_segments})"
 
     @property
     def settings(self) -> Config:
         """The parameters by name, as plain values."""
-        return self._settings.to_dict()
+        return deepcopy(self._settings)
 
     @property
     def holds_out(self) -> bool:
@@ -636,7 +618,7 @@ class TaskMonitor:
         if alarm.state == "drift":
             self._alarms.count_drift(alarm)
             running = self._timeline.running
-            if self._settings.tasks == "auto" and running.n >= self._settings.min_segment:
+            if self._settings["tasks"] == "auto" and running.n >= self._settings["min_segment"]:
                 self._start_segment(max(since, running.start + 1), alarm.kind)
 
     def _start_segment(self, at: int, began: str) -> None:
@@ -665,12 +647,12 @@ class TaskMonitor:
         before = timeline.task_at(at - _SNAPSHOT_AGE)
         task = self._recall.update(at, n_taken, active, before, running.task)
         # a task whose segments were merged into others has no name any more
-        if task is None or task not in timeline.names or self._settings.tasks != "auto":
+        if task is None or task not in timeline.names or self._settings["tasks"] != "auto":
             return
         since = self._recall.since
         if running.began == "concept" and since < running.start + _SNAPSHOT_AGE:
             since = running.start  # the errors revealed the change first
-        elif running.n >= self._settings.min_segment:
+        elif running.n >= self._settings["min_segment"]:
             self._start_recalled(at, since)
         else:
             return

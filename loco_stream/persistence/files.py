@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import secrets
 import stat
 import time
@@ -94,6 +95,13 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         sync_folder(one.parent)
+
+
+def numbered_files(folder: Path, prefix: str, suffix: str) -> list[tuple[int, Path]]:
+    """Return the files of a folder whose names are prefix, 12 digits and suffix, by number."""
+    name = re.compile(rf"{re.escape(prefix)}(\d{{12}}){re.escape(suffix)}")
+    found = ((name.fullmatch(path.name), path) for path in folder.glob(f"{prefix}*{suffix}"))
+    return sorted((int(match[1]), path) for match, path in found if match is not None)
 
 
 def sync_folder(folder: Path) -> None:

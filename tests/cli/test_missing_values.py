@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import serve
+from loco_stream.cli._engine_run import LearningSetup
 from loco_stream.cli.main import main
 from loco_stream.errors import ConfigError
 
@@ -83,7 +83,7 @@ def test_serve_passes_them_to_its_engine(tables, monkeypatch):
     def engine(*arguments):
         raise ConfigError(f"missing are {arguments[-1]['missing_values']}")
 
-    monkeypatch.setattr(serve, "learning_engine", engine)
+    monkeypatch.setattr(LearningSetup, "engine", engine)
     result = loco("serve", "--source", "csv:filled.csv?target=y", "--checkpoint", "s", *FILLS)
     assert "missing are (-9999.0, 999.0)" in result.stderr
 

@@ -98,11 +98,3 @@ def test_a_page_with_other_content_is_renewed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["registry"])
     registry.main()
     assert registry.tables()["sources"] in capsys.readouterr().out
-
-
-def test_the_usage_lists_every_connector():
-    text = registry.usage(SOURCES)
-    assert len(text.splitlines()) == len(connectors(SOURCES))
-    assert max(map(len, text.splitlines())) <= 100
-    for connector in connectors(SOURCES):
-        assert connector.example in text

@@ -246,8 +246,9 @@ def test_a_recording_waits_for_a_file_that_cannot_be_written_and_a_live_source_d
 
 def _replace(link, target):
     """Let a link show a good file: the disk has room again."""
-    link.unlink()
-    link.symlink_to(target)
+    good = link.with_name("good link")
+    good.symlink_to(target)
+    good.replace(link)  # at once: the sink would make a file in between
 
 
 def test_an_outage_is_one_warning_and_so_is_the_first_drop(caplog):

@@ -71,7 +71,7 @@ def test_a_device_is_refused():
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("bin=0", "`bin` must be a number of seconds above 0"),
+        ("bin=0", "`bin` must be a number above 0"),
         ("lines=2", "`lines` must be at least 3"),
     ],
 )
