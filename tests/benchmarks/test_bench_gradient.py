@@ -62,7 +62,7 @@ def test_the_plain_net_equals_the_compiled_one(trained):
     for row in X:
         model.predict_array(row[None])
         scores = scratch.now.combined[: len(model.classes)]
-        weighted = scratch.code.lines.astype(float) @ state.net.weights
+        weighted = scratch.code.channels.astype(float) @ state.net.weights
         loss = gradient._losses(state, model, weighted, 3, np.zeros((1, 96)))
         assert loss[0] == pytest.approx(np.logaddexp.reduce(scores) - scores[3], abs=1e-4)
 

@@ -57,6 +57,6 @@ def test_runs_with_and_without_the_page_take_turns(tmp_path, monkeypatch):
         for turn in runs[way]["rounds"]:
             assert all(measured["rows_per_second"] > 0 for measured in turn.values())
             assert turn["page, one reader"]["frames"] >= 1
-            assert turn["no page"]["frames"] == turn["page, nobody looks"]["frames"] == 0
+            assert turn["no page"]["frames"] == turn["page, no reader"]["frames"] == 0
     assert "cost in CPU time" in result.output
     assert "first paint" in result.output
