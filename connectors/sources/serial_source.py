@@ -10,7 +10,6 @@ from typing import Any
 
 from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
-from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.connectors._base.values import number, parse_cell
 from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message, to_row
@@ -75,7 +74,8 @@ class SerialSource(BrokerSource):
         **options: Any,
     ) -> None:
         super().__init__(f"serial:{port}", **options)
-        check_positive(baud=baud)
+        if baud < 1:
+            raise ConfigError(f"`baud` must be at least 1, got {baud}")
         _check_columns(columns, self._fields.labels)
         self._serial = _SERIAL.load()
         self._port = port
