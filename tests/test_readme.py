@@ -52,5 +52,6 @@ def test_figures_of_the_readme_stand_in_the_results():
     )
     assert len(rows) == 5
     results = (README.parent / "docs" / "results.md").read_text()
+    cells = {f"{float(cell):.1f}" for cell in re.findall(r"\| (\d+\.\d+)(?= \|)", results)}
     for name, *figures in rows:
-        assert all(f"| {figure} |" in results for figure in figures), name
+        assert cells >= set(figures), name

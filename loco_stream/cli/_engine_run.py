@@ -93,7 +93,7 @@ class LearningSetup:
             "task": task or "classification",
             "choose": self._choose if task is None else None,
         }
-        engine = self._make(model, reader, task, {**learning, **options})
+        engine = self._make(model, reader, task, dict(**learning, **options))
         self.decision.apply(engine)
         return engine
 

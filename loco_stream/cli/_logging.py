@@ -183,7 +183,7 @@ def report_error(sentence: str) -> None:
 
 
 class CommandError(click.ClickException):
-    """Ends a command with one sentence and exit code 1."""
+    """Ends a command with one sentence, and exit code 1 unless a subclass has another."""
 
     def show(self, file: IO[str] | None = None) -> None:
         """Write the sentence to standard error."""

@@ -129,8 +129,8 @@ def control_options(commands: str) -> tuple[Decorator, ...]:
         click.option(
             "--control-token",
             metavar="FILE",
-            help="Token file for --control; created if absent. Over tcp, commands that change or "
-            "export something need the token.",
+            help="Token file for --control; created if absent. Over tcp, only commands that show a "
+            "status or a rule work without the token.",
         ),
     )
 

@@ -7,8 +7,9 @@ import hmac
 import re
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -143,17 +144,20 @@ class _ApiRoutes:
 
     async def _decide(self, engine: StreamEngine, given: DecisionBody) -> None:
         """Set the rule in the engine's thread, between two commits."""
-        rule = _rule(given)
         late = f"not in use within {TIMEOUT:g} s; it may still be"
-        await _answer(engine, lambda engine: engine.set_decision(**rule), late)
+        with _refused_values():
+            rule = _rule(given)
+            await _answer(engine, lambda engine: engine.set_decision(**rule), late)
 
     async def forecast(self, request: Request) -> object:
         engine = self._engine()
         if engine.forecasts is None:
             raise HTTPException(422, f"a {type(last_step(engine.model)).__name__} has no forecast")
-        horizon = forecast_steps(request.query_params.get("horizon"))
         late = f"no answer within {TIMEOUT:g} s"
-        return jsonable(await _answer(engine, lambda engine: engine.forecasts.fan(horizon), late))
+        with _refused_values():
+            horizon = forecast_steps(request.query_params.get("horizon"))
+            fan = await _answer(engine, lambda engine: engine.forecasts.fan(horizon), late)
+        return jsonable(fan)
 
     def _engine(self) -> StreamEngine:
         """Return the engine; an HTTP error before there is one."""
@@ -295,11 +299,7 @@ def http_app(
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
         ],
-        exception_handlers={
-            HTTPException: _refuse,
-            ConfigError: _refuse_value,
-            InputError: _refuse_value,
-        },
+        exception_handlers={HTTPException: _refuse},
     )
 
 
@@ -336,8 +336,13 @@ def _refuse(request: Request, error: Exception) -> Response:
     return _as_json({"error": detail}, error.status_code, error.headers)
 
 
-def _refuse_value(request: Request, error: Exception) -> Response:
-    return _as_json({"error": str(error)}, 422)
+@contextmanager
+def _refused_values() -> Iterator[None]:
+    """Answer 422 where the engine refuses a value of the request."""
+    try:
+        yield
+    except (ConfigError, InputError) as error:
+        raise HTTPException(422, str(error)) from None
 
 
 async def _read(request: Request, kind: type[Body]) -> Body:

@@ -117,8 +117,8 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     def learn_one(
         self,
-        x: dict[Hashable, object] | Ticket,
-        y: Mapping[Hashable, object],
+        x: dict[Any, Any] | Ticket,
+        y: Mapping[Any, object],
         t: float | None = None,
     ) -> None:
         """Learn one row; new features and targets get the next free slots.

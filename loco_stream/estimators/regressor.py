@@ -79,9 +79,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
 
     _parameters = parameter_names(__init__)
 
-    def learn_one(
-        self, x: dict[Hashable, object] | Ticket, y: float, t: float | None = None
-    ) -> None:
+    def learn_one(self, x: dict[Any, Any] | Ticket, y: float, t: float | None = None) -> None:
         """Learn one row; new features get the next free slots.
 
         Parameters

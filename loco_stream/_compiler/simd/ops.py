@@ -323,6 +323,8 @@ def add_squares(
         As there.
     factors
         (RANK, n or more) float32, added one after the other.
+    scale
+        1 or -1, so that the corner stays symmetric to the last bit.
     """
     for j in range(first, min(first + ROWS, n)):
         row = matrix[j]
