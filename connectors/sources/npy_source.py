@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._checks import integer, require
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.table_source import check_width, label_of
 from loco_stream.connectors._base.values import sequence_id
-from loco_stream.errors import SourceError
+from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 
 _ROLES = {"y": "label", "t": "time", "sequence": "sequence"}  # arrays with one value per row
@@ -76,7 +75,8 @@ class NPYSource(NumberedSource):
         block: int = 64,
         rate: float | None = None,
     ) -> None:
-        block = require("block", block, integer(1, 1 << 20))
+        if block < 1:
+            raise ConfigError(f"`block` must be at least 1 row, got {block}")
         X, given = _load(Path(path), labels)
         if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "fiub":
             raise SourceError(

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from loco_stream._checks import integer, require
 from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
 from loco_stream.connectors._base.connector import Connector, Extra, Form
@@ -75,7 +74,8 @@ class SerialSource(BrokerSource):
         **options: Any,
     ) -> None:
         super().__init__(f"serial:{port}", **options)
-        baud = require("baud", baud, integer(1, 10**9))
+        if baud < 1:
+            raise ConfigError(f"`baud` must be at least 1, got {baud}")
         _check_columns(columns, self._fields.labels)
         self._serial = _SERIAL.load()
         self._port = port

@@ -78,7 +78,7 @@ def test_bad_files_are_refused(tmp_path):
     ]:
         with pytest.raises(SourceError, match=text):
             make()
-    with pytest.raises(ConfigError, match="`block` must be an integer from 1"):
+    with pytest.raises(ConfigError, match="`block` must be at least 1"):
         NPYSource(tmp_path / "x.npy", block=0)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:100])
     with pytest.raises(SourceError):
