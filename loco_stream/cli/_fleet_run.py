@@ -258,10 +258,10 @@ def command(
     network.check(page.dashboard, ports.metrics_port, needed=needed)
     setup = _FleetSetup(fleet, state, reading, model, alarms, forecasting).resumed()
     setup.check(decision)
-    if fleet.partitions is not None:
+    if setup.fleet.partitions is not None:
         _finish(setup.run_partitions(source), state)
         return
-    sinks = [*outputs.open(), *alarms.sinks()]
+    sinks = [*outputs.open(), *setup.alarms.sinks()]
     report = None
     with (
         stop_on_signal() as handler,
@@ -280,10 +280,10 @@ def command(
                 runner = FleetRunner(
                     opened,
                     reader,
-                    fleet.key,
+                    setup.fleet.key,
                     sinks,
                     [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
-                    fleet.limits,
+                    setup.fleet.limits,
                     reading.name_bounds(),
                     missing_values=reading.missing_values,
                 )

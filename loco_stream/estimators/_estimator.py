@@ -156,14 +156,15 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     # Rows
 
     def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
-        """Learn one row; new features, and a new class, get the next free slots.
+        """Learn one row; new features, and a new class or target, get the next free slots.
 
         Parameters
         ----------
         x
             The row, or the `Ticket` that `observe_one` returned for it.
         y
-            Its label.
+            Its label; a number in a regression; with several targets, the number of each by name,
+            where missing ones are absent, None or NaN.
         t
             Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
             a ticket has its own.
@@ -171,7 +172,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            x is no mapping, t is no number, the ticket is another model's, or y cannot be a label.
+            x is no mapping, t is no number, or the ticket is another model's. y cannot be a label,
+            is not a finite number of at most 1e30, or is no dict of such numbers with at least one.
         """
         core = self._core
         if isinstance(x, Ticket):

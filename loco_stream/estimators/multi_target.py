@@ -21,7 +21,6 @@ from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.tables import table, target_matrix
 from loco_stream.estimators.regressor import coverage_level
-from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
 
@@ -114,29 +113,6 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         return self._core.mixtures()
 
     # Rows by name
-
-    def learn_one(
-        self,
-        x: dict[Any, Any] | Ticket,
-        y: Mapping[Any, object],
-        t: float | None = None,
-    ) -> None:
-        """Learn one row; new features and targets get the next free slots.
-
-        Parameters
-        ----------
-        x, t
-            As in `LOCORegressor.learn_one`.
-        y
-            The number of each target by name; missing ones are absent, None or NaN.
-
-        Raises
-        ------
-        InputError
-            x is no mapping, t is no number, or the ticket is another model's. y is no dict of
-            finite numbers of at most 1e30 with at least one.
-        """
-        super().learn_one(x, y, t)
 
     def predict_one(
         self, x: dict[Hashable, object], t: float | None = None, in_stream: bool | None = None

@@ -16,7 +16,6 @@ from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators.inputs.tables import table, targets
-from loco_stream.estimators.tickets import Ticket
 from loco_stream.learner.readout.intervals import COVERAGES
 from loco_stream.numbers import shown
 from loco_stream.options import DEFAULTS, AdvancedOptions
@@ -78,27 +77,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         self._construct(locals())
 
     _parameters = parameter_names(__init__)
-
-    def learn_one(self, x: dict[Any, Any] | Ticket, y: float, t: float | None = None) -> None:
-        """Learn one row; new features get the next free slots.
-
-        Parameters
-        ----------
-        x
-            The row, or the `Ticket` that `observe_one` returned for it.
-        y
-            Its value.
-        t
-            Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
-            a ticket has its own.
-
-        Raises
-        ------
-        InputError
-            x is no mapping, t is no number, the ticket is another model's, or y is not a finite
-            number of at most 1e30.
-        """
-        super().learn_one(x, y, t)
 
     def predict_one(
         self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
