@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from inspect import signature
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
@@ -86,6 +87,9 @@ class ModelAdapter:
         self._has_intervals = hasattr(model, "predict_interval_array")
         # without a decision, such a model predicts the first of the most probable classes
         self._has_block_proba = hasattr(model, "learn_predict_proba_array")
+        self._takes_held_out = (
+            self.takes_blocks and "held_out" in signature(model.learn_predict_array).parameters
+        )
 
     @property
     def has_full_blocks(self) -> bool:
@@ -266,6 +270,10 @@ class ModelAdapter:
         if not held:
             yield from self._test_then_train(block, y, in_detail)
             return
+        # a model that has learned nothing does not observe rows either
+        if self._takes_held_out and self.n_seen and len(held) < len(y):
+            yield self._in_one_call(block, y, in_detail, held)
+            return
         begin = 0
         for i in held:
             if i > begin:
@@ -296,15 +304,22 @@ class ModelAdapter:
     def _test_then_train(
         self, block: Block, y: Sequence[Label], in_detail: bool
     ) -> Iterator[BlockPredictions]:
-        """Do what `test_then_train` does if no row is held out, in one call."""
+        """Do what `test_then_train` does if no row is held out."""
+        yield self._in_one_call(block, y, in_detail, ())
+
+    def _in_one_call(
+        self, block: Block, y: Sequence[Label], in_detail: bool, held: Sequence[int]
+    ) -> BlockPredictions:
+        """Predict and then learn each row; `held` is empty unless the model takes it."""
         named = {"features": block.features, **self.block_context(block)}
+        if held:
+            named["held_out"] = held
         if self._has_intervals:
-            yield self._train_regressor(block.X, y, named, in_detail)
-        elif self._has_block_proba and in_detail:
-            yield self._train_classifier(block.X, y, named)
-        else:
-            predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
-            yield without_details(list(map(plain, predicted)))
+            return self._train_regressor(block.X, y, named, in_detail)
+        if self._has_block_proba and in_detail:
+            return self._train_classifier(block.X, y, named, held)
+        predicted = self.model.learn_predict_array(block.X, y, **named).tolist()
+        return without_details(list(map(plain, predicted)))
 
     def _train_regressor(
         self, X: Table, y: Sequence[Label], named: dict[str, Any], in_detail: bool
@@ -323,20 +338,25 @@ class ModelAdapter:
         return predictions
 
     def _train_classifier(
-        self, X: Table, y: Sequence[Label], named: dict[str, Any]
+        self, X: Table, y: Sequence[Label], named: dict[str, Any], held: Sequence[int]
     ) -> BlockPredictions:
         n_known = len(self.model.classes)
         proba = self.model.learn_predict_proba_array(X, y, **named)
         classes = self.model.classes
         slot_of = {label: slot for slot, label in enumerate(classes)}
-        slots = [slot_of[label] for label in y]
+        slots = [slot_of.get(label, -1) for label in y]
+        p_true = proba[np.arange(len(slots)), slots]
+        for i in held:  # the class of a row that is not learned may be unknown, and stays so
+            if slots[i] < 0:
+                p_true[i] = 0.0
+            slots[i] = -1
         known = _known_classes(slots, n_known, len(classes))
-        p_true = proba[np.arange(len(slots)), slots].tolist()
         y_pred = self._chosen(proba, known)
+        shares: list[float | None] = p_true.tolist()
         if not n_known and len(slots):  # nothing is predicted before there is a class
             y_pred[0] = None
-            p_true[0] = None
-        return BlockPredictions(y_pred, p_true, [None] * len(slots), proba, classes, known)
+            shares[0] = None
+        return BlockPredictions(y_pred, shares, [None] * len(slots), proba, classes, known)
 
     def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
         """Return the label that follows from the probabilities of each row."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from loco_stream.estimators._core import NO_PROBA, Float64, ModelCore
 from loco_stream.estimators.inputs.categories import first_rows, text_columns
 from loco_stream.estimators.inputs.tables import Table
+from loco_stream.learner.step import HELD_OUT
 
 _STRETCH = 4096  # rows with texts that are widened at a time
 
@@ -26,7 +27,7 @@ def learn_table(
     """Learn rows whose features and classes are admitted; return the answers.
 
     given, names: the rows, and the feature of each column
-    targets: slots of the classes and target values, (n,) each
+    targets: slots of the classes, `HELD_OUT` for rows that are not learned, and target values, (n,)
     predicts: whether each row is predicted before it is learned
     times: as `ModelCore.times_of` returns them
     proba: (n, classes) probabilities, or half widths of intervals, written; empty if not wanted
@@ -94,7 +95,8 @@ class _TextRows:
         """Learn all rows; return the answers, -1 where not predicted."""
         core = self.core
         begin = 0
-        for row in first_rows(self.columns, core.slots.categories):
+        learned = self.labels != HELD_OUT
+        for row in first_rows(self.columns, core.slots.categories, learned):
             texts = [(column.key, column.text(row)) for column in self.columns]
             if core.slots.has_new_texts(texts):
                 self._learn_part(begin, row, predicts)
@@ -105,7 +107,7 @@ class _TextRows:
                 begin = row + 1
         self._learn_part(begin, len(self.labels), predicts)
         for column in self.columns:
-            column.count_shared(core.slots.categories)
+            column.count_shared(core.slots.categories, learned)
         return self.answers
 
     def _predict(self, row: int) -> None:

@@ -18,8 +18,9 @@ from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
-from loco_stream.estimators.inputs.tables import labels, table
+from loco_stream.estimators.inputs.tables import labels, learned_rows, table
 from loco_stream.learner.readout.snapshots import CURRENT, FIRST
+from loco_stream.learner.step import HELD_OUT
 from loco_stream.options import DEFAULTS, AdvancedOptions
 from loco_stream.persistence.content import Array, Arrays, Config, State, restoring
 
@@ -172,7 +173,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             if self._core.state is None:
                 return 0, 0
             snapshots = self._core.state.snapshots
-            n_kept = int(snapshots.counters.n_kept)
+            n_kept = int(snapshots.counters["n_kept"])
             posterior = snapshots.posterior
             if posterior[CURRENT] >= 0.5:
                 return n_kept, 0
@@ -400,9 +401,26 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
+        held_out: Iterable[int] = (),
     ) -> NDArray[Any]:
-        """Test, then train on each row; return the labels predicted before learning it, (n,)."""
-        answers, _ = self._learn_rows(X, y, features, t, sequence, predict_first=True)
+        """Test, then train on each row; return the labels predicted before learning it, (n,).
+
+        Other parameters are those of `learn_array`.
+
+        Parameters
+        ----------
+        held_out
+            Positions of rows that are predicted and observed, but not learned; their labels are not
+            read.
+
+        Raises
+        ------
+        InputError
+            As `learn_array` does, or `held_out` is no position of a row.
+        """
+        answers, _ = self._learn_rows(
+            X, y, features, t, sequence, predict_first=True, held_out=held_out
+        )
         return self._labels(answers)
 
     def learn_predict_proba_array(
@@ -413,15 +431,23 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
+        held_out: Iterable[int] = (),
     ) -> NDArray[np.float64]:
         """Test, then train on each row; return the probabilities before learning it, (n, classes).
 
         Column j is `classes[j]`. A class has probability 0 before its first row, so rows before the
-        first label are all zeros.
+        first label are all zeros. Parameters are those of `learn_predict_array`.
         """
         with self._core.lock:
             _, proba = self._learn_rows(
-                X, y, features, t, sequence, predict_first=True, wants_proba=True
+                X,
+                y,
+                features,
+                t,
+                sequence,
+                predict_first=True,
+                wants_proba=True,
+                held_out=held_out,
             )
             return proba[:, : len(self._core.classes)]
 
@@ -518,18 +544,21 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         *,
         predict_first: bool,
         wants_proba: bool = False,
+        held_out: Iterable[int] = (),
     ) -> tuple[Float64, Float64]:
         """Return answers (n,) and, if they are wanted, probabilities (n, class capacity)."""
         core = self._core
         given = table(X)
         n = len(given.numbers)
-        distinct, places = labels(y, n)
+        learned = learned_rows(held_out, n)
+        distinct, places = labels(y, n, learned)
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
             if n == 0:
                 return core.no_answers(0), np.zeros((0, self._details()))
-            slots = np.array(core.admit(names, distinct), np.int64)[places]
+            slots = np.full(n, HELD_OUT)
+            slots[learned] = np.array(core.admit(names, distinct), np.int64)[places]
             decides = predict_first and core.decision is not None
             proba = np.zeros((n if wants_proba or decides else 0, self._details()))
             core.sequence = last

@@ -15,8 +15,9 @@ from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
-from loco_stream.estimators.inputs.tables import table, targets
+from loco_stream.estimators.inputs.tables import learned_rows, table, targets
 from loco_stream.learner.readout.intervals import COVERAGES
+from loco_stream.learner.step import HELD_OUT
 from loco_stream.numbers import shown
 from loco_stream.options import DEFAULTS, AdvancedOptions
 
@@ -181,15 +182,24 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
+        held_out: Iterable[int] = (),
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Test, then train on each row; return values (n,) and intervals (n, 2).
 
         Both are predicted before the row is learned. An interval is its lower and its upper bound,
-        infinite until there are enough residuals. `coverage` is 0.5, 0.8, 0.9, 0.95 or 0.99.
+        infinite until there are enough residuals. `coverage` is 0.5, 0.8, 0.9, 0.95 or 0.99; other
+        parameters are those of `learn_predict_array`.
         """
         level = coverage_level(coverage)
         answers, radii = self._learn_rows(
-            X, y, features, t, sequence, predict_first=True, wants_radii=True
+            X,
+            y,
+            features,
+            t,
+            sequence,
+            predict_first=True,
+            wants_radii=True,
+            held_out=held_out,
         )
         return answers, _bounds(answers, radii[:, level])
 
@@ -201,9 +211,26 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
+        held_out: Iterable[int] = (),
     ) -> NDArray[np.float64]:
-        """Test, then train on each row; return the values predicted before learning it, (n,)."""
-        return self._learn_rows(X, y, features, t, sequence, predict_first=True)[0]
+        """Test, then train on each row; return the values predicted before learning it, (n,).
+
+        Other parameters are those of `learn_array`.
+
+        Parameters
+        ----------
+        held_out
+            Positions of rows that are predicted and observed, but not learned.
+
+        Raises
+        ------
+        InputError
+            As `learn_array` does, or `held_out` is no position of a row.
+        """
+        answers, _ = self._learn_rows(
+            X, y, features, t, sequence, predict_first=True, held_out=held_out
+        )
+        return answers
 
     def predict_array(
         self,
@@ -249,12 +276,14 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         *,
         predict_first: bool,
         wants_radii: bool = False,
+        held_out: Iterable[int] = (),
     ) -> tuple[Float64, Float64]:
         """Return answers (n,) and, if they are wanted, half widths of intervals (n, coverages)."""
         core = self._core
         given = table(X)
         n = len(given.numbers)
         values = targets(y, n)
+        learned = learned_rows(held_out, n)
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
@@ -263,7 +292,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
                 return core.no_answers(0), radii
             core.admit(names)
             core.sequence = last
-            slots = np.zeros(n, np.int64)
+            slots = np.where(learned, 0, HELD_OUT)
             known = (slots, values)
             return learn_table(core, given, names, known, predict_first, times, radii), radii
 

@@ -40,6 +40,7 @@ class MixtureAdapter(ModelAdapter):
         super().__init__(model)
         self.mixture = Mixture()
         self._shared = shared
+        self._takes_held_out = False  # the mixture could not leave out a row of a block
 
     def predict(self, row: Row) -> Label:
         """Return the class that is chosen; None while both models know none."""

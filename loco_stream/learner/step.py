@@ -60,6 +60,7 @@ LEARN = 4
 LATE = 8
 ANYWHERE = 16  # of what kind a row is that is predicted; without: the stream's next one
 BY_EVIDENCE = 32
+HELD_OUT = -1  # label of a row that is not learned among others that are
 TIME = 0  # columns of the row times
 FRESH_START = 1
 STEP_SHARE = 2
@@ -519,10 +520,12 @@ def _run(settings, state, scratch, given, mode, written):
             if settings.n_log_odds > 0:
                 sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
-        if learns:
+        if learns and labels[i] != HELD_OUT:
             share = times[i, STEP_SHARE] if timed else 1.0
             observed = (labels[i], values[i], share)
             _learn(settings, state, scratch, observed, late, ticket, dormant)
+        elif learns:
+            state.delayed.n_tickets += 1.0  # as if it were observed, though no one keeps its ticket
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
         if advances:
@@ -551,7 +554,8 @@ def run(cell, words, rows, times, labels, values, mode, answers, proba, tickets)
         (n, 3) float64: time of each row, NaN where missing; 1 where its context is fresh; share of
         a step that the hidden layers make. Or (0, 3): no times, nothing fresh, whole steps.
     labels, values
-        (n,) slots of the classes (int64) and targets (float64); read only when learning.
+        (n,) slots of the classes (int64) and targets (float64); read only when learning. Where the
+        slot is `HELD_OUT`, the row is observed and not learned.
     mode
         Sum of flags of what to do with each row: `PREDICT` it; `OBSERVE` it, which makes it the one
         that the next row follows; `LEARN` it, after predicting it if both are set; learn it `LATE`,

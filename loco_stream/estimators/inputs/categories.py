@@ -170,9 +170,9 @@ class TextColumn:
         code = int(self._codes[row])
         return "" if code == UNKNOWN else self._texts[code]
 
-    def first_rows(self, categories: Categories) -> set[int]:
-        """Return the rows in which a text comes for the first time that may get a slot."""
-        codes, rows = np.unique(self._codes, return_index=True)
+    def first_rows(self, categories: Categories, learned: NDArray[np.bool_]) -> set[int]:
+        """Return the learned rows in which a text comes for the first time that may get a slot."""
+        codes, rows = np.unique(np.where(learned, self._codes, UNKNOWN), return_index=True)
         firsts = zip(codes.tolist(), rows.tolist(), strict=True)
         return {
             row
@@ -189,12 +189,12 @@ class TextColumn:
         known = np.flatnonzero(slots != UNKNOWN)
         rows[known, slots[known]] = 1.0
 
-    def count_shared(self, categories: Categories) -> None:
-        """Count the values that share a slot, once all rows are learned.
+    def count_shared(self, categories: Categories, learned: NDArray[np.bool_]) -> None:
+        """Count the values of learned rows that share a slot, once all rows are learned.
 
         Until then none of the feature's did.
         """
-        codes, counts = np.unique(self._codes, return_counts=True)
+        codes, counts = np.unique(self._codes[learned], return_counts=True)
         shared = [self._find(code, categories)[1] for code in codes.tolist()]
         if any(shared):
             categories.share(self.key, int(counts[shared].sum()))
@@ -210,6 +210,8 @@ def text_columns(
     return [TextColumn(names[j], cells) for j, cells in texts.items()]
 
 
-def first_rows(columns: Iterable[TextColumn], categories: Categories) -> list[int]:
-    """Return the rows in which any column has a text for the first time, in order."""
-    return sorted(set().union(*(column.first_rows(categories) for column in columns)))
+def first_rows(
+    columns: Iterable[TextColumn], categories: Categories, learned: NDArray[np.bool_]
+) -> list[int]:
+    """Return the learned rows in which any column has a text for the first time, in order."""
+    return sorted(set().union(*(column.first_rows(categories, learned) for column in columns)))

@@ -103,13 +103,32 @@ def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
     return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
 
 
-def labels(y: Any, n: int) -> tuple[list[Hashable], NDArray[np.int64]]:
+def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
+    """Return which of `n` rows are learned: those that are not held out.
+
+    Raises `InputError` if `held_out` has anything but positions of rows.
+    """
+    learned = np.ones(n, np.bool_)
+    for position in held_out:
+        if isinstance(position, bool) or not isinstance(position, int | np.integer):
+            raise InputError(f"`held_out` must be positions of rows, got {position!r}")
+        if not 0 <= position < n:
+            raise InputError(f"`held_out` must be positions of the {n} rows, got {position}")
+        learned[position] = False
+    return learned
+
+
+def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], NDArray[np.int64]]:
     """Return the distinct labels in the order they came, and the position of each row's label.
+
+    Those are the labels of the rows that are `learned`, (n,).
 
     Raises `InputError` if y is not one-dimensional, has another length, or a value cannot be a
     label.
     """
     values = one_per_row(y, n)
+    if not learned.all():
+        values = [value for value, is_learned in zip(values, learned, strict=True) if is_learned]
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
     found: dict[Hashable, int] = {}
