@@ -26,7 +26,7 @@ class TestedRows(NamedTuple):
 
     states: Sequence[str]
     onsets: Sequence[int]
-    folded: Sequence[Vector]
+    folded: Sequence[Vector] | Vector
 
     @property
     def are_stable(self) -> bool:
@@ -135,7 +135,7 @@ class InputDetector:
             folded,
         )
         names = [_STATES[state] for state in states.tolist()]
-        return TestedRows(names, onsets.tolist(), list(folded))
+        return TestedRows(names, onsets.tolist(), folded)
 
     def restart(self) -> None:
         """Adapt quickly and delay the next alarm: other inputs begin."""

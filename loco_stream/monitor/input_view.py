@@ -68,7 +68,7 @@ class InputView:
             self.set_width(len(rows[first]))
         return first
 
-    def update_together(self, X: Matrix) -> Sequence[Vector] | None:
+    def update_together(self, X: Matrix) -> Sequence[Vector] | Matrix | None:
         """Take rows, (n, width), as `update` and `stuck` do; return each as the detector sees it.
 
         Return None if the state changes in one of them, or a feature is found stuck.
@@ -105,14 +105,9 @@ class InputView:
     def values(self, row: Vector) -> Vector | None:
         """Return the columns of a row that signatures compare; None without features.
 
-        A row before the first number, which set the width, has none. The scale is updated with the
-        columns.
+        A row before the first number, which set the width, has none.
         """
-        if not self.width or not len(row):
-            return None
-        values: Vector = row[self._columns]
-        self.scale.update(values)
-        return values
+        return row[self._columns] if self.width and len(row) else None
 
     def restart(self) -> None:
         """Adapt quickly: other inputs begin."""

@@ -75,7 +75,7 @@ class Segment:
             self.early += hits[: RETURN - len(self.early)]
         running = self.running
         for n, hit in enumerate(hits, self.n + 1):
-            running = _next_running(running, hit, n)
+            running += (hit - running) / (n if n < _RUNNING_ROWS else _RUNNING_ROWS)
             if self.relearned is None and running >= self.goal and n >= EARLY:
                 self.relearned = n
         self.running = running
@@ -94,7 +94,7 @@ class Segment:
         self.goal = 0.9 * end_accuracy
         running = 0.0
         for n, hit in enumerate(self.early, 1):
-            running = _next_running(running, hit, n)
+            running += (hit - running) / (n if n < _RUNNING_ROWS else _RUNNING_ROWS)
             if running >= self.goal and n >= EARLY:
                 self.relearned = n
                 return
@@ -154,8 +154,3 @@ class Segment:
         if "labels" in config:
             segment.signature = Signature.restore_state(config["labels"], arrays)
         return segment
-
-
-def _next_running(running: float, hit: int, n: int) -> float:
-    """Return the running accuracy after the n-th row."""
-    return running + (hit - running) / (n if n < _RUNNING_ROWS else _RUNNING_ROWS)

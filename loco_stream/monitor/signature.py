@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._compiler.jit import entry
+from loco_stream._compiler.jit import entry, kernel
 from loco_stream.numbers import plain
 from loco_stream.persistence.content import Array, Arrays
 
 Label: TypeAlias = Any
 Vector: TypeAlias = NDArray[np.float64]
+Matrix: TypeAlias = NDArray[np.float64]
 
 WIDTH = 64  # features compared: evenly spread ones of wider rows
 MAX_CLASSES = 64  # classes of one task; later ones count as unknown
@@ -38,9 +39,10 @@ class InputScale:
         self.inverse_variance = np.zeros(width)
         self._sum = np.zeros(width)
 
-    def update(self, values: Vector) -> None:
-        """Take one row (NaN: missing)."""
-        _update_scale(values, self.n, self.mean, self._sum, self.inverse_variance)
+    @property
+    def arrays(self) -> tuple[Vector, Vector, Vector, Vector]:
+        """The arrays that `_take_rows` updates."""
+        return self.n, self.mean, self._sum, self.inverse_variance
 
     def export_state(self) -> dict[str, Vector]:
         """Return the state as arrays."""
@@ -84,23 +86,22 @@ class Signature:
         slot = self.labels.get(y, -1)
         if slot < 0:
             return _UNKNOWN, False
-        distance, nearest = _distances(
-            values, self.means, self.counts, scale.inverse_variance, slot
-        )
+        distance, nearest = _compare(values, self.means, self.counts, scale.inverse_variance, slot)
         return distance, nearest == slot
 
-    def update(self, values: Vector, y: Label, scale: InputScale, reference: Signature) -> None:
-        """Take one row, after comparing it with the means of `reference` once these are settled."""
-        if y in reference.labels and reference.n >= _SETTLE:
-            distance, is_nearest = reference.compare(values, y, scale)
-            self.totals[1] += 1.0
-            self.totals[2] += distance
-            self.totals[3] += is_nearest
-        self.totals[0] += 1.0
-        slot = self._slot(y)
-        if slot >= 0:
-            self.counts[slot] += 1.0
-            _move_mean(self.means, slot, values, self.counts[slot], scale.mean)
+    def update(
+        self, values: Matrix, y: Sequence[Label], scale: InputScale, reference: Signature
+    ) -> None:
+        """Take rows in order: each into the scale, then into the mean of its class.
+
+        Between the two it is compared with the means of `reference`, once these are settled.
+        """
+        known = reference.labels if reference.n >= _SETTLE else {}
+        there = np.array([known.get(label, -1) for label in y])
+        here = np.array([self._slot(label) for label in y])
+        compared = (reference.means, reference.counts)
+        own = (self.means, self.counts, self.totals)
+        _take_rows(values, there, here, scale.arrays, compared, own)
 
     def _slot(self, y: Label) -> int:
         """Return the slot of class `y`, a new one if there is room, or -1."""
@@ -170,7 +171,7 @@ class Signature:
         return signature
 
 
-@entry
+@kernel
 def _update_scale(values, n, mean, total, inverse_variance):  # type: ignore[no-untyped-def]
     """Update mean, sum of squared deviations and inverse variance with one row.
 
@@ -185,7 +186,7 @@ def _update_scale(values, n, mean, total, inverse_variance):  # type: ignore[no-
         inverse_variance[j] = n[0] / total[j] if total[j] > 1e-24 else 0.0
 
 
-@entry
+@kernel
 def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
     """Return the mean squared distance to class `slot`, in deviations, and the nearest class.
 
@@ -212,7 +213,7 @@ def _distances(values, means, counts, inverse_variance, slot):  # type: ignore[n
     return wanted, nearest
 
 
-@entry
+@kernel
 def _move_mean(means, slot, values, n, default):  # type: ignore[no-untyped-def]
     """Move the mean of class `slot` (int64) towards `values`; missing values take the default.
 
@@ -221,3 +222,47 @@ def _move_mean(means, slot, values, n, default):  # type: ignore[no-untyped-def]
     for j in range(values.size):
         value = values[j] if abs(values[j]) < math.inf else default[j]
         means[slot, j] += (value - means[slot, j]) / n
+
+
+@entry
+def _compare(values, means, counts, inverse_variance, slot):  # type: ignore[no-untyped-def]
+    """Return what `_distances` does."""
+    return _distances(values, means, counts, inverse_variance, slot)
+
+
+@entry
+def _take_rows(values, there, here, scale, compared, own):  # type: ignore[no-untyped-def]
+    """Take rows into the scale and the means of their classes.
+
+    Parameters
+    ----------
+    values
+        (n, width) float64.
+    there, here
+        (n,) int64: slots of the classes in the signature that rows are compared with, and in their
+        own; -1 where there is none.
+    scale
+        `InputScale.arrays`.
+    compared
+        Means and counts of the other signature.
+    own
+        Means, counts and totals.
+    """
+    n, mean, total, inverse_variance = scale
+    other_means, other_counts = compared
+    means, counts, totals = own
+    for i in range(len(values)):
+        row = values[i]
+        _update_scale(row, n, mean, total, inverse_variance)
+        if there[i] >= 0:
+            distance, nearest = _distances(
+                row, other_means, other_counts, inverse_variance, there[i]
+            )
+            totals[1] += 1.0
+            totals[2] += distance
+            totals[3] += nearest == there[i]
+        totals[0] += 1.0
+        slot = here[i]
+        if slot >= 0:
+            counts[slot] += 1.0
+            _move_mean(means, slot, row, counts[slot], mean)

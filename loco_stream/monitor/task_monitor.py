@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -52,6 +52,24 @@ class UnexaminedRow:
     y: Label
     hit: int | None
     index: int
+
+
+class UnexaminedRows(NamedTuple):
+    """Rows that wait to be examined, and of which none lacks inputs or a prediction.
+
+    Each field has one entry per row; see `UnexaminedRow`.
+    """
+
+    rows: Sequence[Vector] | Vector
+    labels: Sequence[Label]
+    hits: Sequence[int]
+    positions: Sequence[int]
+
+    def rows_from(self, begin: int) -> list[UnexaminedRow]:
+        """Return the rows from `begin` on."""
+        return [
+            UnexaminedRow(*one) for one in zip(*(column[begin:] for column in self), strict=True)
+        ]
 
 
 class TaskMonitor:
@@ -275,15 +293,15 @@ class TaskMonitor:
         if not self._expects_no_event(rows, y_pred):
             return False
         threshold = copy(self._threshold)
-        judged = self._judge(y, y_pred)
-        waiting = self._waiting(rows, y, [hit for hit, _ in judged], index)
-        folded = self._test_group(waiting, rows)
+        hits, tolerances = self._judge(y, y_pred)
+        waiting = self._waiting(rows, y, hits, index)
+        folded = self._test_group(waiting)
         if folded is None:
             self._threshold = threshold
             return False
-        self._count_group(rows, y, y_pred, index, judged)
+        self._count_group(rows, (y, y_pred, hits, tolerances), index)
         self._recognise_group(waiting, folded)
-        self._unexamined = waiting[len(folded) :]
+        self._unexamined = waiting.rows_from(len(folded))
         self._rescoring.save(len(y) - 1)
         self.rescore(model, index + len(y) - 1)
         return True
@@ -309,31 +327,37 @@ class TaskMonitor:
 
     def _waiting(
         self, rows: CodedRows, y: Sequence[Label], hits: Sequence[int], index: int
-    ) -> list[UnexaminedRow]:
+    ) -> UnexaminedRows:
         """Return the rows that wait to be examined, with those of a group."""
-        group = map(UnexaminedRow, rows.numbers, y, hits, range(index, index + len(y)))
-        return [*self._unexamined, *group]
+        positions = range(index, index + len(y))
+        before = self._unexamined
+        if not before:
+            return UnexaminedRows(rows.numbers, y, hits, positions)
+        return UnexaminedRows(
+            [*(one.row for one in before if one.row is not None), *rows.numbers],
+            [*(one.y for one in before), *y],
+            [*(one.hit for one in before if one.hit is not None), *hits],
+            [*(one.index for one in before), *positions],
+        )
 
-    def _test_group(
-        self, waiting: Sequence[UnexaminedRow], rows: CodedRows
-    ) -> Sequence[Vector] | None:
+    def _test_group(self, waiting: UnexaminedRows) -> Sequence[Vector] | Vector | None:
         """Test the rows that would be examined now; return each as the input detector sees it.
 
         Return None, and change nothing, if a state changes.
         """
-        n = len(waiting)
-        if (waiting[-1].index + 1) % GROUP:
+        n = len(waiting.labels)
+        if (waiting.positions[-1] + 1) % GROUP:
             n -= n % _TOGETHER
         if not n:
             return []
         width = self._view.width
         before = self._view.snapshot()
-        if len(waiting) == len(rows.X) and isinstance(rows.numbers, np.ndarray):
-            X = rows.numbers[:n, :width]
+        if isinstance(waiting.rows, np.ndarray):
+            X = waiting.rows[:n, :width]
         else:
-            X = np.array([one.row[:width] for one in waiting[:n] if one.row is not None])
+            X = np.array([row[:width] for row in waiting.rows[:n]])
         folded = self._view.update_together(X)
-        errors = [1 - bool(one.hit) for one in waiting[:n]]
+        errors = [1 - bool(hit) for hit in waiting.hits[:n]]
         if folded is None or not self._concept.update_if_stable(errors):
             self._view.restore_snapshot(before)
             return None
@@ -342,12 +366,14 @@ class TaskMonitor:
     def _count_group(
         self,
         rows: CodedRows,
-        y: Sequence[Label],
-        y_pred: Sequence[Label],
+        judged: tuple[Sequence[Label], Sequence[Label], Sequence[int], Sequence[float]],
         index: int,
-        judged: Sequence[tuple[int, float]],
     ) -> None:
-        """Count the predictions of a group, and hold out the rows that are planned."""
+        """Count the predictions of a group, and hold out the rows that are planned.
+
+        `judged` are labels, predictions, and what `_judge` returns for them.
+        """
+        y, y_pred, hits, tolerances = judged
         if self._column.name is not None:
             for value in rows.column(self._column.name):
                 self._column.follow(value, rows.features)
@@ -358,25 +384,28 @@ class TaskMonitor:
             i = at - index
             self._last = (at, y_pred[i])
             row = rows.numbers[i].copy()
-            self._hold_out(row, rows.extras_of(i), y[i], at, place, judged[i][1])
+            self._hold_out(row, rows.extras_of(i), y[i], at, place, tolerances[i])
         self._last = (index + len(y) - 1, y_pred[-1])
-        self._timeline.add([hit for hit, _ in judged], index)
+        self._timeline.add(hits, index)
 
-    def _recognise_group(self, waiting: Sequence[UnexaminedRow], folded: Sequence[Vector]) -> None:
+    def _recognise_group(self, waiting: UnexaminedRows, folded: Sequence[Vector] | Vector) -> None:
         """Do what `_examine` does with rows that the detectors have seen."""
-        timeline = self._timeline
-        running = timeline.running
-        n_before = running.n - len(waiting)
-        examined = waiting[: len(folded)]
-        for one, row in zip(examined, folded, strict=True):
-            if not one.hit:
-                self._view.add_update_energy(running.update_energy, row)
-        for begin in range(0, len(examined), _TOGETHER):
-            together = examined[begin : begin + _TOGETHER]
-            n = n_before + begin + len(together)
-            for one in together:
-                if one.row is not None and timeline.wants_signature(one.index, n):
-                    self._recognise(one.row, one.y, one.index)
+        running = self._timeline.running
+        n_before = running.n - len(waiting.labels)
+        n_examined = len(folded)
+        for i in range(n_examined):
+            if not waiting.hits[i]:
+                self._view.add_update_energy(running.update_energy, folded[i])
+        wanted: list[int] = []
+        for begin in range(0, n_examined, _TOGETHER):
+            end = min(begin + _TOGETHER, n_examined)
+            step = self._timeline.signature_step(n_before + end)
+            wanted += [i for i in range(begin, end) if waiting.positions[i] % step == 0]
+        if wanted:  # no task is to be recognised, or a row could be an event
+            values = np.array([self._view.values(waiting.rows[i]) for i in wanted])
+            labels = [self._class_of(waiting.labels[i]) for i in wanted]
+            index = [waiting.positions[i] for i in wanted]
+            self._timeline.describe(values, labels, index, self._view.scale)
 
     def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[Alarm]:
         hit = None if y is None or y_pred is None else self._score(y, y_pred, index)
@@ -513,7 +542,7 @@ class TaskMonitor:
 
     def _score(self, y: Label, y_pred: Label, index: int) -> int:
         """Count one prediction; return 1 if it was correct, else 0."""
-        ((hit, _),) = self._judge([y], [y_pred])
+        ((hit,), _) = self._judge([y], [y_pred])
         self._count_labels([y])
         self._last = (index, y_pred)
         if self._unscored is not None and self._unscored.index == index:
@@ -522,18 +551,20 @@ class TaskMonitor:
         self._timeline.add([hit], index)
         return hit
 
-    def _judge(self, y: Sequence[Label], y_pred: Sequence[Label]) -> list[tuple[int, float]]:
-        """Return 1 for each correct prediction, else 0, and the `_tolerance` after it."""
+    def _judge(self, y: Sequence[Label], y_pred: Sequence[Label]) -> tuple[list[int], list[float]]:
+        """Return 1 for each correct prediction, else 0, and the `_tolerance` after each."""
         pairs = zip(y, y_pred, strict=True)
         if not self._is_regression:
-            return [(int(bool(label == prediction)), 0.0) for label, prediction in pairs]
-        judged = []
+            return [int(bool(label == prediction)) for label, prediction in pairs], [0.0] * len(y)
+        hits = []
+        tolerances = []
         for value, prediction in pairs:
             error = abs(to_number(value) - to_number(prediction))
             # NaN is a wrong prediction, but no example of the usual size of errors
             hit = 0 if error != error else 1 - self._threshold.update(error)
-            judged.append((hit, self._tolerance))
-        return judged
+            hits.append(hit)
+            tolerances.append(self._tolerance)
+        return hits, tolerances
 
     def _count_labels(self, labels: Sequence[Label]) -> None:
         """Add labels to those that a random guess would choose from."""
@@ -558,7 +589,7 @@ class TaskMonitor:
         for one in rows:
             if one.y is None or one.row is None:
                 continue
-            if timeline.wants_signature(one.index, timeline.running.n):
+            if one.index % timeline.signature_step(timeline.running.n) == 0:
                 self._recognise(one.row, one.y, one.index)
 
     def _test_inputs(self, rows: list[UnexaminedRow], newest: int) -> list[Vector | None]:
@@ -627,13 +658,16 @@ class TaskMonitor:
         self._plan.is_pinned = True
         self._view.close_segment()
 
+    def _class_of(self, y: Label) -> Label:
+        """Return the class that signatures take for a label."""
+        return self._view.is_above_mean(y) if self._is_regression else y
+
     def _recognise(self, row: Vector, y: Label, index: int) -> None:
         """Add a row to the signature of its segment; report if its task is a known one."""
         values = self._view.values(row)
         if values is None:
             return
-        label = self._view.is_above_mean(y) if self._is_regression else y
-        name = self._timeline.recognise(values, label, index, self._view.scale)
+        name = self._timeline.recognise(values, self._class_of(y), index, self._view.scale)
         if name is not None:
             running = self._timeline.running
             alarm = Alarm(index, running.began, "signature", "return", running.start, name)

@@ -169,19 +169,19 @@ class Timeline:
             del self.names[running]
         self.running.mark_return(task, left[-1] if left else math.nan)
 
-    def wants_signature(self, index: int, n: int) -> bool:
-        """Return whether `recognise` needs this row, examined after `n` rows of the segment.
+    def signature_step(self, n: int) -> int:
+        """Return every which row `recognise` needs after `n` rows of the segment.
 
         One row in eight of a long segment is enough.
         """
-        return self.recurrence is not None or n <= _THIN or index % 8 == 0
+        return 1 if self.recurrence is not None or n <= _THIN else 8
 
     def recognise(self, values: Vector, label: Label, index: int, scale: InputScale) -> str | None:
         """Add a row to the signature of the running segment.
 
         Return the name of its task once the task turns out to be a known one.
         """
-        self._update_signature(values, label, index, scale)
+        self.describe(values[None], [label], [index], scale)
         recurrence = self.recurrence
         earlier = self.segments[:-1]
         if recurrence is None or not recurrence.update(values, label, scale, earlier):
@@ -193,17 +193,23 @@ class Timeline:
         self.return_to(task)
         return self.names[task]
 
-    def _update_signature(
-        self, values: Vector, label: Label, index: int, scale: InputScale
+    def describe(
+        self, values: Matrix, labels: Sequence[Label], index: Sequence[int], scale: InputScale
     ) -> None:
-        """Add a row to the newest block; a block is merged 50 rows late, after any alarm."""
+        """Add rows to the newest block; a block is merged 50 rows late, after any alarm."""
+        width = values.shape[1]
         if self.running.signature is None:
-            self.running.signature = Signature(len(values))
-        if not self.pending or self.pending[-1][1].n >= _BLOCK:
-            self.pending.append((index, Signature(len(values))))
-        if len(self.pending) > 2:
-            self.running.signature.merge(self.pending.pop(0)[1])
-        self.pending[-1][1].update(values, label, scale, self.running.signature)
+            self.running.signature = Signature(width)
+        begin = 0
+        while begin < len(labels):
+            if not self.pending or self.pending[-1][1].n >= _BLOCK:
+                self.pending.append((index[begin], Signature(width)))
+            if len(self.pending) > 2:
+                self.running.signature.merge(self.pending.pop(0)[1])
+            block = self.pending[-1][1]
+            end = begin + _BLOCK - block.n
+            block.update(values[begin:end], labels[begin:end], scale, self.running.signature)
+            begin = end
 
     def _assign_pending(self, at: int) -> None:
         """Merge blocks before position `at` into the segment that ends there; drop one across."""

@@ -150,7 +150,6 @@ def test_signatures_hold_no_rows_from_after_the_change():
     scale = InputScale(2)
     for index in range(180):
         values = np.array([float(index % 3), 1.0 + index % 2])
-        scale.update(values)
         timeline.recognise(values, "old" if index < 130 else "new", index, scale)
     timeline.start_segment(130, "concept", 2)
     ended = timeline.segments[0].signature
