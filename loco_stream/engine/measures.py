@@ -120,10 +120,9 @@ class RunMeasures:
         return self._rows / max(time.perf_counter() - self._waited() - self._began, 1e-9)
 
     def report(self) -> Config:
-        """Return scores, speed and latency under the keys of the report."""
+        """Return the scores that are one number, speed and latency, as keys of the report."""
         return {
             **self.prequential.report(),
-            **self._classes(),
             "samples_per_second": self.samples_per_second,
             "latency_us": {
                 "p50": self.latency.quantile(0.5),
@@ -133,8 +132,11 @@ class RunMeasures:
             "latency_minute_us": self._recent.look(time.monotonic()),
         }
 
-    def _classes(self) -> Config:
-        """Return the scores that are no single number, and those of the ranking."""
+    def classes(self) -> Config:
+        """Return the scores that are no single number, and those of the ranking.
+
+        They take longer to compute than those of `report`.
+        """
         classes: Config = self.prequential.classes()
         if "per_class" not in classes:
             return classes

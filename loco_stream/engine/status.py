@@ -151,7 +151,11 @@ class StatusBoard:
     def _renew_slow(self, now: float) -> None:
         """Renew the numbers that take long to compute, if it is time."""
         if now - self._slow_at >= _SLOW_SECONDS:
-            self._slow = {**_numbers(self._monitor_report()), **self._quality()}
+            self._slow = {
+                **_numbers(self._monitor_report()),
+                **self._quality(),
+                **self._measures.classes(),
+            }
             if self._trainer.watcher is not None:
                 self._slow["unusual_columns"] = self._trainer.watcher.shares()
             if isinstance(self._trainer.adapter, ForecastAdapter):

@@ -328,7 +328,6 @@ class Trainer:
     ) -> None:
         """Pass rows to the monitor, which sees the model after the last one, and count them."""
         encoded = monitor.encode(part.X, part.features)
-        is_predicted = [prediction is not None for prediction in y_pred]
         pairs = self._summarised_rows(labels, y_pred)
         if monitor.update_rows(encoded, *pairs, self.n_samples, self.adapter.model):
             self.n_samples += len(labels)
@@ -336,6 +335,7 @@ class Trainer:
         else:
             self._score_learned()  # an alarm is emitted after the predictions up to it
             each = rows_of(part) if rows is None else rows
+            is_predicted = [prediction is not None for prediction in y_pred]
             self._examine_rows(monitor, each, encoded, pairs, is_predicted)
 
     def _examine_rows(

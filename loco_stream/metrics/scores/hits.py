@@ -92,12 +92,14 @@ class Hits(Tally):
         majority = self._majority
         lead = seen[majority] if majority is not None else 0
         agreement = self.agreement
+        n_no_change_correct = 0
+        n_majority_correct = 0
         hits: list[bool] = []
         for y_true, y_pred in zip(labels, predictions, strict=True):
             if y_pred is not None:
                 hits.append(bool(y_true == y_pred))
-                self.n_no_change_correct += bool(y_true == previous)
-                self.n_majority_correct += bool(y_true == majority)
+                n_no_change_correct += bool(y_true == previous)
+                n_majority_correct += bool(y_true == majority)
                 agreement += predicted.get(y_true, 0)
                 true[y_true] = true.get(y_true, 0) + 1
                 agreement += true.get(y_pred, 0)
@@ -111,6 +113,8 @@ class Hits(Tally):
                 lead = count
             previous = y_true
         self.agreement = agreement
+        self.n_no_change_correct += n_no_change_correct
+        self.n_majority_correct += n_majority_correct
         self._count_hits(hits)
         self._previous = previous
         self._majority = majority
