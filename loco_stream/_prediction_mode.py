@@ -10,17 +10,22 @@ from inspect import signature
 def takes_mode(method: Callable[..., object]) -> bool:
     """Return whether a method has the parameter `in_stream`; models of other libraries do not."""
     function = getattr(method, "__func__", None)
-    return _has_mode(method) if function is None else _method_has_mode(function)
+    if function is None:
+        return has_parameter(method, "in_stream")
+    return _method_has_parameter(function, "in_stream")
 
 
-def _has_mode(function: Callable[..., object]) -> bool:
+def has_parameter(function: Callable[..., object], name: str) -> bool:
+    """Return whether a function has a parameter; one without a signature counts as without."""
     try:
-        return "in_stream" in signature(function).parameters
+        return name in signature(function).parameters
     except (TypeError, ValueError):  # methods of compiled classes may have no signature
         return False
 
 
-_method_has_mode = lru_cache(_has_mode)  # reading a signature takes longer than a prediction
+_method_has_parameter = lru_cache(
+    has_parameter
+)  # reading a signature takes longer than a prediction
 
 
 def mode_arguments(method: Callable[..., object], in_stream: bool | None) -> dict[str, bool | None]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from inspect import signature
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._prediction_mode import takes_mode
+from loco_stream._prediction_mode import has_parameter, takes_mode
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
@@ -87,9 +86,8 @@ class ModelAdapter:
         self._has_intervals = hasattr(model, "predict_interval_array")
         # without a decision, such a model predicts the first of the most probable classes
         self._has_block_proba = hasattr(model, "learn_predict_proba_array")
-        self._takes_held_out = (
-            self.takes_blocks and "held_out" in signature(model.learn_predict_array).parameters
-        )
+        learn = getattr(model, "learn_predict_array", None)
+        self._takes_held_out = learn is not None and has_parameter(learn, "held_out")
 
     @property
     def has_full_blocks(self) -> bool:
