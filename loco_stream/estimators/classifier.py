@@ -144,6 +144,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         retention: float = DEFAULTS.retention,
         memory: Sequence[float] | None = DEFAULTS.memory,
         max_delay: int = DEFAULTS.max_delay,
+        *,
         neighbors: int = DEFAULTS.neighbors,
         centroids: int | None = DEFAULTS.centroids,
         categories: int = DEFAULTS.categories,
