@@ -52,11 +52,12 @@ test: $(VENV)/.installed-dev ## the tests, about a quarter of an hour on two cor
 test-slow: $(VENV)/.installed-dev ## the long tests: kills, whole tutorials, benches in small, demos
 	$(BIN)/python -m pytest $(WORKERS) -m slow
 
-check: $(VENV)/.installed-dev ## style, types and the import rule
+check: $(VENV)/.installed-dev ## style, types, the import rule and CI's workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/actionlint -shellcheck= .github/workflows/*.yml # the same on machines without ShellCheck
 
 matrix: $(VENV)/.installed-dev ## the distribution's Python, the lowest and newest dependencies, and plain njit
 	PYTHON=$(PYTHON) .ci/matrix

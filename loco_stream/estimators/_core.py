@@ -264,7 +264,7 @@ class ModelCore:
             mode += _kind(in_stream)
         if len(tickets):
             mode += step.LATE if learns else step.OBSERVE
-        self._step(rows, times, (labels, values), mode, (answers, proba), tickets)
+        self._step(rows, times, (labels, values), mode, (answers, proba, tickets))
         if learns:
             self._count_texts(n_seen)
         return answers
@@ -293,7 +293,7 @@ class ModelCore:
         if target is not None:
             one.label[0], one.value[0] = target
         one.answer[0] = -1.0
-        self._step(self.row, times, (one.label, one.value), mode, (one.answer, proba), tickets)
+        self._step(self.row, times, (one.label, one.value), mode, (one.answer, proba, tickets))
         return one.answer
 
     def _step(
@@ -302,11 +302,12 @@ class ModelCore:
         times: Float64,
         targets: tuple[NDArray[np.int64], Float64],
         mode: int,
-        answers: tuple[Float64, Float64],
-        tickets: Float64,
+        written: tuple[Float64, Float64, Float64],
     ) -> None:
         assert self._args is not None
-        step.run(*self._args.args, rows, times, *targets, mode, *answers, tickets)
+        cell, words = self._args.args
+        labels, values = targets
+        step.run(cell, words, rows, times, labels, values, mode, written)
 
     # Targets and answers
 

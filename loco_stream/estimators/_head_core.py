@@ -68,12 +68,12 @@ class HeadCore(TargetCore):
         times: Float64,
         targets: tuple[NDArray[np.int64], Float64],
         mode: int,
-        answers: tuple[Float64, Float64],
-        tickets: Float64,
+        written: tuple[Float64, Float64, Float64],
     ) -> None:
         values = targets[1].reshape(-1, self.n_heads)
+        answers, radii, _ = written
         assert self._args is not None
-        head_step.run(*self._args.args, rows, times, values, mode, *answers)
+        head_step.run(*self._args.args, rows, times, values, mode, answers, radii)
 
     def observe(self, rows: Float64, times: Float64) -> None:
         """Move the context on by rows of which nothing is learned."""

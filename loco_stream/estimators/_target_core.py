@@ -184,7 +184,7 @@ class TargetCore(ModelCore):
         """Do what a core with one output does, whose arrays can be kept."""
         values = np.zeros(0) if target is None else target[1]
         answers = self.no_answers(1)
-        self._step(self.row, times, (NO_LABELS, values), mode, (answers, proba), tickets)
+        self._step(self.row, times, (NO_LABELS, values), mode, (answers, proba, tickets))
         return answers
 
     def _step(
@@ -193,15 +193,14 @@ class TargetCore(ModelCore):
         times: Float64,
         targets: tuple[NDArray[np.int64], Float64],
         mode: int,
-        answers: tuple[Float64, Float64],
-        tickets: Float64,
+        written: tuple[Float64, Float64, Float64],
     ) -> None:
         if not self.classes:  # features were reserved, and no target is known yet
             return
         values = targets[1].reshape(-1, len(self.classes))
         assert self._args is not None
         mode &= ~(ANYWHERE | BY_EVIDENCE)  # rows of every kind are predicted alike
-        step.run(*self._args.args, rows, times, values, mode, answers, tickets)
+        step.run(*self._args.args, rows, times, values, mode, written)
 
     # Copies and files
 

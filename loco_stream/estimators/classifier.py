@@ -103,9 +103,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         grows with the number of all inputs, up to 256 of them with its square, so all features
         together hold at most 1024. 0: texts are masked.
     neuron
-        ``"lif"``: leaky integrate-and-fire. ``"alif"``: the same with a threshold that each spike
-        raises. ``"izhikevich"``: regular spiking, integrated numerically and about fifty times
-        slower. Others can be registered, see `loco_stream.neurons`.
+        Name of a neuron model: ``"lif"`` (leaky integrate-and-fire), or another one of
+        `loco_stream.neurons`, which describes them.
     seed
         Seed of all random numbers, 0 to 2**64 - 1; None is 0. Equal seeds and streams give
         bit-identical models.
@@ -146,6 +145,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         retention: float = DEFAULTS.retention,
         memory: Sequence[float] | None = DEFAULTS.memory,
         max_delay: int = DEFAULTS.max_delay,
+        *,
         neighbors: int = DEFAULTS.neighbors,
         centroids: int | None = DEFAULTS.centroids,
         categories: int = DEFAULTS.categories,

@@ -68,6 +68,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         learning_rate: float | None = DEFAULTS.learning_rate,
         memory: Sequence[float] | None = DEFAULTS.memory,
         max_delay: int = DEFAULTS.max_delay,
+        *,
         neighbors: int = DEFAULTS.neighbors,
         centroids: int | None = DEFAULTS.centroids,
         categories: int = DEFAULTS.categories,

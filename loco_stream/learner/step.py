@@ -539,7 +539,7 @@ def _run(settings, state, scratch, given, mode, written):
 
 
 @entry
-def run(cell, words, rows, times, labels, values, mode, answers, proba, tickets):
+def run(cell, words, rows, times, labels, values, mode, written):
     """Predict, learn, or first predict and then learn each row in order.
 
     This is the one crossing into compiled code.
@@ -563,18 +563,15 @@ def run(cell, words, rows, times, labels, values, mode, answers, proba, tickets)
         only predicted follow one another, and the context is restored. A row that is only
         predicted is the stream's next one, or one from `ANYWHERE`, or which of both is decided
         `BY_EVIDENCE`.
-    answers
-        (n,) float64, written when predicting: slots (-1: no class known) or values.
-    proba
-        (up to n, columns) float64, written when predicting: probabilities, or half widths of
-        intervals.
-    tickets
-        (up to n, `ticket_size`) float64: written when observing without learning, read when
-        learning late.
+    written
+        Three arrays of float64. Answers, (n,), written when predicting: slots (-1: no class known)
+        or values. Then (up to n, columns), written when predicting: probabilities, or half widths
+        of intervals. Tickets, (up to n, `ticket_size`): written when observing without learning,
+        read when learning late.
     """
     model = opened(cell, words)
     settings = model.settings
     state = model.state
     scratch = model.scratch
     given = (rows, times, labels, values)
-    _run(settings, state, scratch, given, mode, (answers, proba, tickets))
+    _run(settings, state, scratch, given, mode, written)

@@ -10,8 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence.content import Array, Saved, with_prefix, without_prefix
+from loco_stream.persistence.content import (
+    Array,
+    Plain,
+    Saved,
+    with_prefix,
+    without_prefix,
+)
 
 _CHECKPOINT = "checkpoint"
 _PIPELINE = "Pipeline"
@@ -19,6 +27,7 @@ _DETECTOR = "LOCODetector"
 _NETWORK = "forecasts/network"  # prefix of the arrays of a detector's network
 _MODELS = ("LOCOClassifier", "LOCORegressor", "LOCOMultiTargetRegressor", "LOCOForecaster")
 _PARTS = ("model", "anomaly")  # of a checkpoint: its model, and a detector beside it
+_TICKET = 10  # its place among the values of a row that waits for its label
 
 Migration = Callable[[Saved], Saved]
 
@@ -169,3 +178,59 @@ def drop_arrays(*names: str) -> Migration:
         return replace(saved, arrays=kept)
 
     return dropped
+
+
+def add_expert(
+    arrays: Mapping[str, Callable[[Saved], Array]], n_opinions: int = 1, log_prior: float = 0.0
+) -> Migration:
+    """Return a migration to a release that has one more expert, the last of `EXPERTS`.
+
+    Its opinions get the lowest weight in the mixture, so that a trained model predicts as before
+    until they are worth more. Rows that wait for their labels lose their tickets, whose length
+    depends on the experts, and are learned without. An expert with log-odds for the stream's next
+    row needs a step for `next_row` too.
+
+    arrays: what the expert learns: for each name, what computes it from the content of a model
+    n_opinions: of the expert, in a model that has a mixture
+    log_prior: that of the expert
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> arrays = {"mixture.log_weights": np.array([-3.0, -7.0]), "mixture.log_priors": np.zeros(2)}
+    >>> migration = add_expert({"experts.toy.counts": lambda saved: np.zeros(4)})
+    >>> migrated = migration(Saved("LOCOClassifier", {}, arrays)).arrays
+    >>> migrated["mixture.log_weights"].tolist(), len(migrated["experts.toy.counts"])
+    ([-3.0, -7.0, -7.0], 4)
+    """
+    own = (add_array(name, make) for name, make in arrays.items())
+    mixed = partial(_add_opinions, n_opinions, log_prior)
+    return in_order(in_models(*own, mixed), in_checkpoints(_without_tickets))
+
+
+def _add_opinions(n: int, log_prior: float, saved: Saved) -> Saved:
+    weights = saved.arrays.get("mixture.log_weights", np.zeros(0))
+    if not len(weights):
+        return saved
+    added = {
+        "mixture.log_weights": np.append(weights, np.full(n, weights.min())),
+        "mixture.log_priors": np.append(saved.arrays["mixture.log_priors"], np.full(n, log_prior)),
+    }
+    return replace(saved, arrays={**saved.arrays, **added})
+
+
+def _without_tickets(saved: Saved) -> Saved:
+    config = dict(saved.config)
+    if "pending" in config.get("trainer", {}):
+        trainer = config["trainer"]
+        rows = [_without_ticket(row) for row in trainer["pending"]["rows"]]
+        config["trainer"] = {**trainer, "pending": {**trainer["pending"], "rows": rows}}
+    if "events" in config:  # of an engine, whose labels may come late on purpose
+        events = config["events"]
+        rows = [[*place, _without_ticket(row)] for *place, row in events["delayed"]["rows"]]
+        config["events"] = {**events, "delayed": {**events["delayed"], "rows": rows}}
+    return replace(saved, config=config)
+
+
+def _without_ticket(row: Sequence[Plain]) -> list[Plain]:
+    return [*row[:_TICKET], None, *row[_TICKET + 1 :]]

@@ -107,10 +107,8 @@ class Network:
             After a spike the threshold is subtracted from the membrane ("subtract"), or the
             membrane is set to 0 ("zero").
         neuron
-            "lif": leaky integrate-and-fire. "alif": the same with a threshold that each spike
-            raises by `adapt` and that decays back with time constant `tau_adapt`. "izhikevich": the
-            two-variable model of 2003, in mV, without `tau`, `threshold` and `reset`.
-            `loco_stream.neurons.register` adds models.
+            Name of a neuron model: "lif" (leaky integrate-and-fire), or another one of
+            `loco_stream.neurons`, which describes them.
         delays
             Time from a spike to its arrival in ms: a number, or one per connection in the shape of
             the weights.
@@ -132,9 +130,7 @@ class Network:
             float32 or float64, of the weights and, in nets without a queue, of membranes and times.
             With a queue these are float64.
         parameters
-            For "alif": `tau_adapt` (100 ms) and `adapt` (0.2). For "izhikevich": `a` (0.02), `b`
-            (0.2), `c` (-65), `d` (8), `peak` (30) and `tolerance` (1e-6 mV), the largest estimated
-            error of one integration step.
+            Those of the neuron model, which `loco_stream.neurons` describes.
 
         Raises
         ------

@@ -130,3 +130,32 @@ def test_an_array_of_another_number_of_rows_is_damage(array):
     saved = Saved("LOCOClassifier", dict(MODEL), {"statistics": np.asarray(array)})
     with pytest.raises(CheckpointError, match=r"'statistics' has shape .* not 2 rows"):
         steps.split_array("statistics", ("mean", "variance"))(saved)
+
+
+def test_rows_that_wait_lose_the_tickets_of_other_experts():
+    row = [*range(10), b"ticket", "id", None]
+    key = Saved("checkpoint", {"trainer": {"pending": {"rows": [row], "expired": 2}}}, {})
+    delayed = {"events": {"delayed": {"rows": [[7, row]], "n_arrived": 8}, "now": 1.0}}
+    engine = Saved("checkpoint", {**key.config, **delayed}, {})
+    before = repr(engine)
+    migration = steps.add_expert({})
+    left = [*range(10), None, "id", None]
+    trainer = {"pending": {"rows": [left], "expired": 2}}
+    assert migration(key).config == {"trainer": trainer}
+    events = {"delayed": {"rows": [[7, left]], "n_arrived": 8}, "now": 1.0}
+    assert migration(engine).config == {"trainer": trainer, "events": events}
+    assert repr(engine) == before
+    fleet = Saved("checkpoint", {"trainer": {"n_samples": 3}}, {})  # a key without pending rows
+    assert migration(fleet).config == fleet.config
+
+
+@pytest.mark.parametrize("n_opinions", [0, 2])
+def test_a_new_expert_starts_with_the_lowest_weight(n_opinions):
+    arrays = {"mixture.log_weights": np.array([-9.0, 0.0]), "mixture.log_priors": np.zeros(2)}
+    migration = steps.add_expert({}, n_opinions, log_prior=1.5)
+    migrated = migration(Saved("LOCOClassifier", {}, arrays)).arrays
+    assert migrated["mixture.log_weights"].tolist() == [-9.0, 0.0] + [-9.0] * n_opinions
+    assert migrated["mixture.log_priors"].tolist() == [0.0, 0.0] + [1.5] * n_opinions
+    empty = {name: np.zeros(0) for name in arrays}  # of a regression
+    unmixed = migration(Saved("LOCORegressor", {}, empty)).arrays
+    assert [len(array) for array in unmixed.values()] == [0, 0]

@@ -21,10 +21,33 @@ from loco_stream.testing import check_expert
 TOY = Path(__file__).parents[1] / "helpers" / "toy_expert.py"
 TABLE = Path("loco_stream", "learner", "readout", "experts")
 PARAMETERS = {"neighbors": {"neighbors": 20}}
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "data" / "golden" / "v0_2"
+MIGRATIONS = Path("loco_stream", "persistence", "migrations.py")
 CHECK = """
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.testing import check_expert
 check_expert(next(expert for expert in EXPERTS if expert.name == "toy"))
+"""
+ADDED = """steps.add_expert(
+    {"experts.toy.counts": lambda saved: np.zeros(len(saved.arrays["classes.n_rows"]))}
+)"""
+RESUME = """
+import sys
+from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
+from tests.helpers import golden_runs as runs
+rows, y, _ = runs.named_rows("small")
+engine = StreamEngine(
+    LOCOClassifier(hidden_sizes=(12,), seed=42),
+    list(zip(rows, y)),
+    monitor=TaskMonitor(holdout=20, seed=1),
+    checkpoint=sys.argv[1],
+    delay=4,
+    resume=True,
+)
+report = engine.run().to_dict()
+assert report["n_samples"] == len(rows)
+assert report["accuracy"] > 0.8, report["accuracy"]
 """
 
 
@@ -61,20 +84,29 @@ def package(tmp_path_factory):
     table = folder / TABLE / "__init__.py"
     text = table.read_text()
     imported = text.replace("    transitions,\n)", "    toy,\n    transitions,\n)")
-    last = "transitions.EXPERT,\n)"
-    registered = imported.replace(last, f"toy.EXPERT,\n    {last}")
+    registered = imported.replace(
+        "transitions.EXPERT,\n)", "transitions.EXPERT,\n    toy.EXPERT,\n)"
+    )
     assert text != imported != registered
     table.write_text(registered)
+    migrations = folder / MIGRATIONS
+    text = migrations.read_text()
+    imports = "import numpy as np\nfrom loco_stream.persistence import migration_steps as steps\n"
+    migrated = text.replace("from loco_stream.errors", f"{imports}from loco_stream.errors")
+    last = "in_order(MODELS, CHECKPOINTS, "
+    migrated = migrated.replace(last, f"{last}{ADDED}, ")
+    assert "steps.add" in migrated
+    migrations.write_text(migrated)
     return folder
 
 
-def run_check(package, cache, fault=""):
+def run(code, package, cache, *arguments, fault=""):
     return subprocess.run(
-        [sys.executable, "-c", CHECK],
+        [sys.executable, "-c", code, *arguments],
         cwd=package,
         env=dict(
             os.environ,
-            PYTHONPATH=str(package),
+            PYTHONPATH=os.pathsep.join([str(package), str(ROOT)]),
             TOY_FAULT=fault,
             LOCO_STREAM_CACHE_DIR=str(cache),
         ),
@@ -86,18 +118,21 @@ def run_check(package, cache, fault=""):
 
 @pytest.mark.slow
 def test_an_expert_is_one_file_and_one_line(package, tmp_path):
-    done = run_check(package, tmp_path)
+    done = run(CHECK, package, tmp_path)
     assert done.returncode == 0, done.stderr
     for fault, sentence in (
         ("contribution", "`contribution` must add up to what it wrote"),
         ("check", "refuses its own state"),
     ):
-        done = run_check(package, tmp_path, fault)  # the same kernels
+        done = run(CHECK, package, tmp_path, fault=fault)  # the same kernels
         assert f"AssertionError: expert 'toy' {sentence}" in done.stderr
+    checkpoint = shutil.copytree(GOLDEN / "run", tmp_path / "run")  # with rows that wait
+    done = run(RESUME, package, tmp_path, str(checkpoint))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_faults_of_kernels_are_found(package, tmp_path):
-    done = run_check(package, tmp_path, "opinions")  # other kernels: a cache of its own
+    done = run(CHECK, package, tmp_path, fault="opinions")  # other kernels: a cache of its own
     sentence = "must write opinions that are probabilities"
     assert f"AssertionError: expert 'toy' {sentence}" in done.stderr

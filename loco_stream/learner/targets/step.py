@@ -235,9 +235,9 @@ def _learn(model, values, share, late, ticket):
 
 
 @kernel
-def _run(model, rows, times, values, mode, answers, tickets):
+def _run(model, rows, times, values, mode, written):
     """Do what `run` does with an opened model."""
-    predicted, radii = answers
+    predicted, radii, tickets = written
     settings = model.settings
     state = model.state
     scratch = model.scratch
@@ -276,19 +276,19 @@ def _run(model, rows, times, values, mode, answers, tickets):
 
 
 @entry
-def run(cell, words, rows, times, values, mode, answers, tickets):
+def run(cell, words, rows, times, values, mode, written):
     """Predict, learn, or first predict and then learn each row in order, in one crossing.
 
     Parameters
     ----------
     cell, words
         `TargetKernelArgs.args` of the model.
-    rows, times, mode, tickets
+    rows, times, mode
         As in `learner.step.run`.
     values
         (n, targets) float64, NaN where missing; overwritten; read only when learning.
-    answers
+    written
         Values, (n, targets) float64, and half widths of intervals, (up to n, targets * coverages)
-        float64; written when predicting.
+        float64, written when predicting; and tickets as in `learner.step.run`.
     """
-    _run(opened(cell, words), rows, times, values, mode, answers, tickets)
+    _run(opened(cell, words), rows, times, values, mode, written)

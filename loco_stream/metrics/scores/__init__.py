@@ -1,30 +1,18 @@
 """Scores of predictions; report, table, Prometheus and page iterate over their definitions.
 
-A new score is a module with a `Score` and one entry in `SCORES`.
+A new score is a module with a `Score` and one entry in `_table.SINGLE_SCORES`.
 """
 
 from __future__ import annotations
 
 from loco_stream._problems import FORECASTING, TARGETS
-from loco_stream.metrics.scores.confusion import CONFUSION, PER_CLASS
+from loco_stream.metrics.scores._table import SINGLE_SCORES
 from loco_stream.metrics.scores.definition import Score
-from loco_stream.metrics.scores.errors import ERROR_SCORES
-from loco_stream.metrics.scores.hits import HIT_SCORES
-from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
-from loco_stream.metrics.scores.log_loss import LOG_LOSS
 from loco_stream.metrics.scores.targets import PER_TARGET, TARGET_SCORES
 
 __all__ = ["SCORES", "Score", "charted", "scores_for"]
 
-SCORES: tuple[Score, ...] = (
-    *HIT_SCORES,
-    LOG_LOSS,
-    PER_CLASS,
-    CONFUSION,
-    *ERROR_SCORES,
-    INTERVAL_COVERAGE,
-    PER_TARGET,
-)
+SCORES: tuple[Score, ...] = (*SINGLE_SCORES, PER_TARGET)
 """Every score, in the order of the report."""
 
 

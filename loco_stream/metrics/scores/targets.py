@@ -9,6 +9,7 @@ from functools import partial
 from typing import ClassVar, TypeAlias, TypedDict, cast
 
 from loco_stream._problems import TARGETS
+from loco_stream.metrics.scores._table import SINGLE_SCORES
 from loco_stream.metrics.scores.definition import (
     Label,
     ReportKey,
@@ -16,12 +17,11 @@ from loco_stream.metrics.scores.definition import (
     State,
     Tally,
 )
-from loco_stream.metrics.scores.errors import ERROR_SCORES, Errors
-from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE
+from loco_stream.metrics.scores.errors import Errors
 
 Tallies: TypeAlias = dict[type[Tally], Tally]
 
-_OF_ONE = (*ERROR_SCORES, INTERVAL_COVERAGE)
+_OF_ONE = tuple(score for score in SINGLE_SCORES if score.key.problem == "regression")
 _TALLIES = tuple(dict.fromkeys(score.tally for score in _OF_ONE))
 
 
