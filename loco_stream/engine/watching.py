@@ -40,9 +40,9 @@ class Holder(Protocol):
 
 
 class DetectorAdapter:
-    """A detector in the place of a model: on request, it predicts the onset score.
+    """Runs an anomaly detector as the model of an engine; its prediction is the onset score.
 
-    It has what the engine reads of a `ModelAdapter`.
+    It has the members of `ModelAdapter` that the engine uses for a model without labels.
     """
 
     takes_blocks = False

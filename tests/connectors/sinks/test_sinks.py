@@ -438,7 +438,7 @@ def test_the_run_continues_without_a_sink_whose_thread_failed(tmp_path):
         ("kafak://h/t", r"there is no sink 'kafak:'"),
         ("jsonl", r"'jsonl' has no address; the form is jsonl:PATH"),
         ("jsonl:", r"must have an address after 'jsonl:'"),
-        ("jsonl:/no/such/folder/x", r"its folder does not exist"),
+        ("jsonl:/no/such/folder/x", r"there is no folder /no/such/folder"),
         ("jsonl:/proc/p.jsonl", r"cannot write /proc/p.jsonl: No such file"),
         ("jsonl:x?onyl=drift", r"no option 'onyl'; did you mean 'only'"),
         ("jsonl:x?only=drfit", r"drfit"),
