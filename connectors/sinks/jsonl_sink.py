@@ -12,7 +12,6 @@ from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.files import check_place
 from loco_stream.stream import Record
 
 _HOW = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -119,11 +118,13 @@ class JSONLSink(BufferedSink):
 
 def _check_path(path: str) -> None:
     """Refuse a path that cannot be written; no file is left behind or changed."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot write {path}: there is no folder {folder}")
     is_new = not os.path.lexists(path)
     try:
-        check_place(path)
         # a pipe is not opened here: its reader would take the end of the check for that of the run
-        if is_new or os.path.isfile(path):
+        if is_new or os.path.isfile(path) or os.path.isdir(path):
             os.close(os.open(path, _HOW, 0o644))
         if is_new:
             os.unlink(path)

@@ -295,7 +295,7 @@ def test_the_report_counts_lost_records_and_a_checkpoint_keeps_those_not_sent(tm
 def test_the_check_of_a_path_leaves_no_file_behind(tmp_path):
     open_sink(f"jsonl:{tmp_path}/out.jsonl")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ConfigError, match="it is a folder"):
+    with pytest.raises(ConfigError, match="Is a directory"):
         open_sink(f"jsonl:{tmp_path}")
 
 
