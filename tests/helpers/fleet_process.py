@@ -54,7 +54,13 @@ def abandon(fleet):
 
 def worker_ids(fleet):
     """Return the process ids of the workers of a fleet on Ray."""
-    return [int(worker.query("pid")) for worker in fleet._backend._workers]
+    import ray
+
+    calls = [
+        worker.actor.__ray_call__.remote(lambda _: os.getpid())
+        for worker in fleet._backend._workers
+    ]
+    return ray.get(calls)
 
 
 def start(processes, *arguments):
