@@ -533,12 +533,9 @@ class StreamEngine:
         self._board.refresh(self)
         report = self._board.report(is_interrupted=not is_complete)
         self._commits.close()
-        n_notes = len(self._listeners.notes)
-        self._listeners.close(report.to_dict())
-        report["notes"].extend(self._listeners.notes[n_notes:])
+        report["notes"].extend(self._listeners.close(report.to_dict()))
         report["sinks"].update(self._listeners.counters())
-        lost = {"n_lost_records": self._listeners.n_lost, "lost_records": self._listeners.lost}
-        report = Report({**report, **lost})
+        report = Report({**report, **self._listeners.losses()})
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
         if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:

@@ -166,11 +166,8 @@ class FleetRunner:
             self._reader.close()
             self._reader.source.close()
         report = self.report()
-        n_notes = len(self._listeners.notes)
-        self._listeners.close(report)
-        report["notes"] += self._listeners.notes[n_notes:]
-        report["n_lost_records"] = self._listeners.n_lost
-        report["lost_records"] = self._listeners.lost
+        report["notes"] += self._listeners.close(report)
+        report |= self._listeners.losses()
         return report
 
     @property
