@@ -40,9 +40,8 @@ class FleetPorts(ControlOptions):
                 from loco_stream.fleet.metrics import FleetMetrics
 
                 metrics = FleetMetrics()
-                token = network.read_token()
-                where = (self.metrics_port, network.bind, token, network.allow_host)
-                ports.callback(serve_collector(metrics, *where))
+                end = serve_collector(metrics, self.metrics_port, *network.listener())
+                ports.callback(end)
                 watchers.append(metrics)
             yield watchers
 

@@ -30,13 +30,10 @@ class MetricsOptions:
 
     def open_metrics(self, ports: ExitStack, state: ServiceState, network: NetworkOptions) -> None:
         """Serve metrics until `ports` is closed, if there is a port for them."""
-        if self.metrics_port is None:
-            return
-        from loco_stream.engine.prometheus import serve_metrics
+        if self.metrics_port is not None:
+            from loco_stream.engine.prometheus import serve_metrics
 
-        token = network.read_token()
-        where = (self.metrics_port, network.bind, token, network.allow_host)
-        ports.callback(serve_metrics(state, *where))
+            ports.callback(serve_metrics(state, self.metrics_port, *network.listener()))
 
 
 @dataclass(frozen=True, slots=True)
