@@ -45,17 +45,13 @@ def _seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
 TEXT = OptionType("text", str)
 _TYPES = {
     "bool": OptionType("0 or 1", _flag),
     "float": OptionType("a number", float),
     "int": OptionType("a whole number", int),
     "Seconds": OptionType("a duration such as 0.1, 0.1s or 100ms", _seconds),
-    "Sequence[str]": OptionType("names separated by commas", _names),
+    "Sequence[str]": OptionType("names separated by commas", lambda text: tuple(text.split(","))),
 }
 
 

@@ -56,10 +56,11 @@ def command(
         raise ConfigError("`--threshold`, `--cost` and `--clear` need the command decide")
     secret = "" if token is None else read_token(token)
     arguments: dict[str, Any] = {"source": source} if source else {}
-    # the engine answers about rules between two commits, others are answered at once
-    timeout = ANSWER_SECONDS + _SECONDS if order == "decide" else _SECONDS
-    if order == "decide" and decision.is_given:
-        arguments = {"rule": plain_rule(decision.rule)}
-    elif order == "decide":
-        order = "rule"
+    timeout = _SECONDS
+    if order == "decide":  # the engine answers between two commits, others are answered at once
+        timeout += ANSWER_SECONDS
+        if decision.is_given:
+            arguments = {"rule": plain_rule(decision.rule)}
+        else:
+            order = "rule"
     click.echo(json.dumps(send(address, order, timeout, secret, **arguments)))
