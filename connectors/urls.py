@@ -68,13 +68,7 @@ def open_source(
     Traceback (most recent call last):
     loco_stream.errors.SourceError: there is no source 'rivr:'; did you mean 'river'? (docs...
     """
-    scheme, colon, rest = url.partition(":")
-    entry = find(SOURCES, scheme) if colon else None
-    if entry is None:
-        raise SourceError(_unknown("source", url, SOURCES))
-    where, _, query = rest.partition("?")
-    _check_address(entry, where)
-    options = _options(entry, split_query(query))
+    entry, where, options = _parsed(url, is_sink=False)
     if task is not None and "task" in entry.options:
         options["task"] = check_task(task)
     if on_bad is not None and "on_bad" in entry.options:
@@ -84,14 +78,14 @@ def open_source(
     if "keys" in entry.hidden:
         options["keys"] = keys
     elif keys is not None:
-        raise ConfigError(f"`keys` must be None unless the source is zmq+, got {scheme}:")
+        raise ConfigError(f"`keys` must be None unless the source is zmq+, got {entry.scheme}:")
     if entry.limit_options:
         given = {name: str(options.pop(name)) for name in entry.limit_options if name in options}
         options["limits"] = parse_limits({**(limits or {}), **given})
         options["endless"] = endless
     elif not ENGINE_LIMITS.issuperset(limits or ()):
         raise ConfigError(
-            f"`limits` must be empty unless other processes send to the source, got {scheme}:"
+            f"`limits` must be empty unless other processes send to the source, got {entry.scheme}:"
         )
     source: Source = _build(entry, where, options)
     return source
@@ -125,16 +119,7 @@ def open_sink(url: str) -> Sink:
     Traceback (most recent call last):
     loco_stream.errors.ConfigError: there is no sink 'htp:'; did you mean 'http' or 'https'? ...
     """
-    scheme, colon, rest = url.partition(":")
-    entry = find(SINKS, scheme) if colon else None
-    if entry is None:
-        raise ConfigError(_unknown("sink", url, SINKS))
-    if entry.keeps_query:
-        where, query = _split_own(entry, rest)
-    else:
-        where, _, query = rest.partition("?")
-    _check_address(entry, where)
-    options = _options(entry, split_query(query))
+    entry, where, options = _parsed(url, is_sink=True)
     if entry.secret:
         options["secret"] = secret(entry.secret, options.pop("secret_file", None))
     sink: Sink = _build(entry, where, options)
@@ -157,15 +142,7 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
     Traceback (most recent call last):
     loco_stream.errors.ConfigError: redis: `idle` must be a duration such as 0.1, 0.1s or 100ms, ...
     """
-    table = SINKS if is_sink else SOURCES
-    scheme, colon, rest = url.partition(":")
-    entry = find(table, scheme) if colon else None
-    if entry is None:
-        what = "sink" if is_sink else "source"
-        raise (ConfigError if is_sink else SourceError)(_unknown(what, url, table))
-    where, query = _split_own(entry, rest) if entry.keeps_query else _split(rest)
-    _check_address(entry, where)
-    _options(entry, split_query(query))
+    entry, where, _ = _parsed(url, is_sink=is_sink)
     if entry.server is not None:
         split_server(where, entry.example, needs_name=entry.needs_name)
 
@@ -183,11 +160,6 @@ def targets_in(url: str) -> tuple[str, ...]:
     return names if len(names) > 1 else ()
 
 
-def _split(rest: str) -> tuple[str, str]:
-    where, _, query = rest.partition("?")
-    return where, query
-
-
 def sink_urls(urls: tuple[str, ...]) -> list[str]:
     """Return sink URLs, with the lines of FILE in place of ``@FILE``.
 
@@ -203,6 +175,19 @@ def sink_urls(urls: tuple[str, ...]) -> list[str]:
         lines = read_private(url[1:]).splitlines() if url.startswith("@") else [url]
         found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return found
+
+
+def _parsed(url: str, *, is_sink: bool) -> tuple[Connector, str, dict[str, Any]]:
+    """Return the definition that a URL names, its address, and the values of its options."""
+    table = SINKS if is_sink else SOURCES
+    scheme, colon, rest = url.partition(":")
+    entry = find(table, scheme) if colon else None
+    if entry is None:
+        what = "sink" if is_sink else "source"
+        raise (ConfigError if is_sink else SourceError)(_unknown(what, url, table))
+    where, query = _split(entry, rest)
+    _check_address(entry, where)
+    return entry, where, _options(entry, split_query(query))
 
 
 def _unknown(what: str, url: str, table: Table) -> str:
@@ -257,11 +242,13 @@ def _options(entry: Connector, query: list[tuple[str, str | None]]) -> dict[str,
     return options
 
 
-def _split_own(entry: Connector, rest: str) -> tuple[str, str]:
-    """Return address and options of a URL or command whose own query stays in the address."""
+def _split(entry: Connector, rest: str) -> tuple[str, str]:
+    """Return address and options; a URL or command keeps a query of its own in the address."""
     where, mark, query = rest.rpartition("?") if entry.scheme == "exec" else rest.partition("?")
     if not mark:
         return rest, ""
+    if not entry.keeps_query:
+        return where, query
     parts = [part for part in query.split("&") if part]
     options = [part for part in parts if part.partition("=")[0] in entry.options and "=" in part]
     own = [part for part in parts if part not in options]

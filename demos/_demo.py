@@ -160,20 +160,20 @@ def demo_options(seconds: float, stays: bool = False) -> Callable[[Command], Com
 
     def add(function: Command) -> Command:
         @wraps(function)
-        def command(ask: bool, seconds: float | None, **values: object) -> object:
+        def command(
+            ask: bool,
+            headless: bool,
+            seconds: float | None,
+            seed: int,
+            port: int,
+            open_page: bool,
+            **values: object,
+        ) -> object:
             if ask and not _accepts_offer():
                 return None
-            headless = bool(values.pop("headless"))
             if seconds is None:
                 seconds = default if headless or not stays else math.inf
-            demo = Demo(
-                headless=headless,
-                seconds=seconds,
-                seed=values.pop("seed"),  # type: ignore[arg-type]  # click converts options
-                port=values.pop("port"),  # type: ignore[arg-type]
-                open_page=bool(values.pop("open_page")) or ask,
-            )
-            return function(demo=demo, **values)
+            return function(demo=Demo(headless, seconds, seed, port, open_page or ask), **values)
 
         default = seconds
         decorated: Command = command

@@ -161,13 +161,14 @@ class AdvancedOptions:
         Time constant in ms of the trace by which learning and the readout see spikes, 1e-3 to 1e6.
         None: the window.
     gain
-        Root mean square of a layer's drives in thresholds per window, which is reached over the
-        first 300 rows; 1e-3 to 1000. None: 6.
+        Root mean square to which the drives of a layer are scaled over the first 300 rows, in
+        thresholds per window, 1e-3 to 1000. A larger gain gives more spikes per row. None: 6.
     window
         Length of one row's integration window in ms, 1e-3 to 1e6.
     leaks
-        Forgetting per row of each readout member on traces, ascending, 0 to 0.5; 0 never forgets.
-        None: chosen by the width of the first row.
+        Forgetting factors of the least-squares readout: one member per leak, 1 to 16 of them in
+        ascending order. Each is the share that is forgotten per row, 0 to 0.5: 0 never forgets,
+        0.1 remembers about ten rows. None: chosen by the width of the first row.
     plastic
         Share of the neurons of each layer that learn, 0 to 1.
     fixed_neurons

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Prediction, Record
 
@@ -37,7 +38,7 @@ Results: TypeAlias = Mapping[str, Any]
 
 
 def check_kinds(names: str) -> frozenset[str]:
-    """Return the kinds in a comma-separated list.
+    """Return the kinds of records in a comma-separated list, the option `only` of sinks.
 
     Raises
     ------
@@ -51,7 +52,8 @@ def check_kinds(names: str) -> frozenset[str]:
     """
     kinds = frozenset(names.split(","))
     if unknown := sorted(kinds.difference(KINDS)):
-        raise ConfigError(f"`kind` must be one of {', '.join(KINDS)}, got {unknown[0]!r}")
+        wrong = f"{unknown[0]!r}{did_you_mean(unknown[0], KINDS)}"
+        raise ConfigError(f"`only` must name kinds of records ({', '.join(KINDS)}), got {wrong}")
     return kinds
 
 

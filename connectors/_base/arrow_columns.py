@@ -59,12 +59,10 @@ def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = Non
         return X
     table = np.empty((n, len(cells)), dtype=object)
     for j, column in enumerate(cells):
-        table[:, j] = column if isinstance(column, list) else _with_none(column)
+        if not isinstance(column, list):
+            column = [None if value != value else value for value in column.tolist()]
+        table[:, j] = column
     return table
-
-
-def _with_none(column: NDArray[np.float64]) -> list[float | None]:
-    return [None if value != value else value for value in column.tolist()]
 
 
 def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
@@ -76,16 +74,10 @@ def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
         if not types.is_float64(kind):
             column = column.cast("uint8") if types.is_boolean(kind) else column
             column = column.cast("float64", safe=False)
-        return _within_range(column.to_numpy().astype(np.float64, copy=False))
-    if types.is_dictionary(kind) or _is_text(kind):
+        return _within_range(column.to_numpy())
+    if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
         return _found(mapped(column, lambda value: _value(value, parse)))
     return _found([_value(value, parse) for value in column.to_pylist()])
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _value(value: Any, parse: Callable[[str], Any] | None) -> Any:
@@ -104,10 +96,8 @@ def _value(value: Any, parse: Callable[[str], Any] | None) -> Any:
 
 def _found(values: list[Any]) -> Cells:
     """Return values as they are if some are text, else as numbers."""
-    return values if any(isinstance(v, str) for v in values) else _numbers(values)
-
-
-def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
+    if any(isinstance(v, str) for v in values):
+        return values
     found = (math.nan if value is None else float(value) for value in values)
     return _within_range(np.fromiter(found, np.float64, len(values)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from loco_stream.errors import ConfigError, SourceError
 
 
@@ -22,7 +24,7 @@ class BadRows:
     --------
     >>> bad = BadRows("skip")
     >>> bad.add("label", "line 7 of rows.csv: label 'x' is not a number")
-    >>> bad.counts
+    >>> dict(bad.counts)
     {'label': 1}
     """
 
@@ -30,7 +32,7 @@ class BadRows:
         if on_bad not in ("stop", "skip"):
             raise ConfigError(f"`on_bad` must be 'stop' or 'skip', got {on_bad!r}")
         self.on_bad = on_bad
-        self.counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self.last = ""
 
     def add(self, kind: str, sentence: str) -> None:
@@ -43,7 +45,7 @@ class BadRows:
         """
         if self.on_bad == "stop":
             raise SourceError(sentence, option="on_bad")
-        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.counts[kind] += 1
         self.last = sentence
 
     def clear(self) -> None:

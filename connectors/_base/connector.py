@@ -9,17 +9,12 @@ from importlib import import_module
 from inspect import getdoc, signature
 from typing import Any
 
-from loco_stream.connectors._base.options import TEXT, Option, alias_of, options_of
+from loco_stream.connectors._base.options import TEXT, OptionType, options_of
 from loco_stream.connectors.ls1.limits import Limits
 from loco_stream.errors import SourceError
 
 # Parameters that `open_source` and `open_sink` set by other means than options of the URL.
 _HIDDEN = frozenset({"endless", "limits", "secret"})
-
-_SECRET = (
-    "File with the password or token, readable by its owner alone. By default it is taken from the "
-    "environment."
-)
 
 
 @dataclass(frozen=True)
@@ -151,20 +146,20 @@ class Connector:
         return line.rstrip(".").replace("`", "")
 
     @cached_property
-    def options(self) -> dict[str, Option]:
-        """Options of the URL, by name."""
+    def options(self) -> dict[str, OptionType]:
+        """Types of the options of the URL, by name."""
         if self.free_options:
             return {}
         address = {*self.server, "port"} if self.server else {self.address_parameter}
         options = options_of(self.build, {*_HIDDEN, *address, *self.fixed, *self.hidden})
         for alias, name in self.aliases.items():
-            options[alias] = alias_of(options, alias, name)
+            options[alias] = options[name.removeprefix("not ")]
         if self.secret:
-            options["secret_file"] = Option("secret_file", TEXT, None, _SECRET)
+            options["secret_file"] = TEXT
         return options | self.limit_options
 
     @property
-    def limit_options(self) -> dict[str, Option]:
+    def limit_options(self) -> dict[str, OptionType]:
         """Bounds on what other processes may send, where they can."""
         return options_of(Limits) if "limits" in signature(self.build).parameters else {}
 

@@ -214,12 +214,8 @@ class TableSource(RowSource):
         self._set_targets(self._roles.targets(names))
         features = self._feature_columns(names)
         check_width(self._where, len(features))
-        self._label = self._label or self._kind_of(labels)
+        self._label = self._label or ("float" if self.targets else _label_kind(labels, self._task))
         self._schema = Schema(self._task_of_labels(), features if fixed else None)
-
-    def _kind_of(self, labels: Sequence[Any]) -> str:
-        """Return the kind of the labels; several targets are numbers."""
-        return "float" if self.targets else _label_kind(labels, self._task)
 
     def _task_of_labels(self) -> str | None:
         if self.targets and self._task == "classification":

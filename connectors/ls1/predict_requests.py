@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -61,7 +61,7 @@ class RequestQueue:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._waiting: dict[bytes, deque[PredictRequest]] = {}
-        self._n_rows: dict[bytes, int] = {}
+        self._n_rows: Counter[bytes] = Counter()
         self._n_bytes = 0
 
     def __bool__(self) -> bool:
@@ -82,7 +82,7 @@ class RequestQueue:
                 f"a reply must have at most {limits.reply_bytes} bytes (reply_bytes), "
                 f"got {size} for {n_rows} rows"
             )
-        waiting = self._n_rows.get(peer, 0)
+        waiting = self._n_rows[peer]
         if waiting and waiting + n_rows > limits.waiting_rows:
             raise SourceError(
                 f"at most {limits.waiting_rows} rows may wait for a reply (waiting_rows), "
@@ -97,7 +97,7 @@ class RequestQueue:
     def put(self, peer: bytes, request: PredictRequest) -> None:
         """Add a request."""
         self._waiting.setdefault(peer, deque()).append(request)
-        self._n_rows[peer] = self._n_rows.get(peer, 0) + len(request.X)
+        self._n_rows[peer] += len(request.X)
         self._n_bytes += request.X.nbytes
 
     def take(self, rows: int) -> Iterator[PredictRequest]:

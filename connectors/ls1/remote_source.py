@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ from loco_stream.connectors.ls1.wire import Kind, Message, labels_of, pairs_of, 
 from loco_stream.errors import SourceError
 from loco_stream.numbers import LARGEST
 from loco_stream.stream import Block, Labels, Position, PredictRequest, Schema
+
+if TYPE_CHECKING:
+    from loco_stream.connectors.ls1.security import ServerKeys
 
 _MAX_COUNT = 2**63 - 1
 MAX_EPOCHS = 65  # of one source: the present one and 64 earlier ones whose rows are recognised
@@ -41,16 +44,6 @@ COUNTERS = (
     "without_schema",
     "unsent",
 )
-
-
-class KeyList(Protocol):
-    """Public keys that are admitted, and the names of their clients."""
-
-    def admits(self, key: bytes) -> bool:
-        """Whether a public key is on the list now."""
-
-    def key_of(self, client: str) -> str:
-        """Return the public key of a client, empty if the list has none."""
 
 
 class RemoteSource:
@@ -298,7 +291,7 @@ class RemoteSources:
         self,
         limits: Limits,
         task: str | None = None,
-        keys: KeyList | None = None,
+        keys: ServerKeys | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits

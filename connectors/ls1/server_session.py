@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -82,8 +82,8 @@ class _Second:
     """What happened within the present second, per peer."""
 
     since: float
-    n_errors: dict[bytes, int] = field(default_factory=dict)
-    wasted: dict[bytes, int] = field(default_factory=dict)  # bytes without a row or request
+    n_errors: Counter[bytes] = field(default_factory=Counter)
+    wasted: Counter[bytes] = field(default_factory=Counter)  # bytes without a row or request
     useful: set[bytes] = field(default_factory=set)  # peers that sent rows
 
     def others_work(self, peer: bytes) -> bool:
@@ -173,18 +173,17 @@ class ServerSession:
 
     def is_wasteful(self, peer: bytes) -> bool:
         """Whether a peer sent so many useless bytes that its connection should be closed."""
-        wasted = self._second.wasted.get(peer, 0)
+        wasted = self._second.wasted[peer]
         limit = 2 * self.sources.limits.frame_bytes
         return wasted > limit and self._second.others_work(peer)
 
     def _is_flooding(self, peer: bytes) -> bool:
         """Whether a peer sent so many bad messages in this second that other peers come first."""
-        n_errors = self._second.n_errors.get(peer, 0)
+        n_errors = self._second.n_errors[peer]
         return n_errors >= _MAX_ERRORS_ANSWERED and self._second.others_work(peer)
 
     def _count_waste(self, peer: bytes, frames: Sequence[bytes]) -> None:
-        wasted = self._second.wasted
-        wasted[peer] = wasted.get(peer, 0) + sum(map(len, frames))
+        self._second.wasted[peer] += sum(map(len, frames))
 
     def _read(self, peer: bytes, frames: Sequence[bytes], key: str) -> Event | None:
         counter = "malformed"
@@ -422,8 +421,7 @@ class ServerSession:
             return False
         if message.kind is not Kind.HELLO:
             return False
-        payload = encode(ErrorPayload(error))
-        self.outbox.append((peer, pack(message.source, Kind.ERROR, payload)))
+        self._refuse(peer, message.source, error)
         return True
 
     def ack(self, position: Position) -> None:
@@ -486,8 +484,7 @@ class ServerSession:
         if table is None:
             return
         if table.shape[1] == 0:
-            error = encode(ErrorPayload("the schema must name the classes to predict"))
-            self.outbox.append((pending.peer, pack(event.source, Kind.ERROR, error)))
+            self._refuse(pending.peer, event.source, "the schema must name the classes to predict")
             return
         if self.unread(pending.peer) > self.sources.limits.unread_bytes:
             self.sources.stats["unsent"] += 1
@@ -499,7 +496,7 @@ class ServerSession:
 
     def _answer_error(self, peer: bytes, frames: Sequence[bytes], error: str) -> None:
         self.last_error = error
-        self._second.n_errors[peer] = self._second.n_errors.get(peer, 0) + 1
+        self._second.n_errors[peer] += 1
         session = self._by_peer.get(peer)
         if session is not None:
             self._send_error(session, error)
@@ -508,6 +505,9 @@ class ServerSession:
             name = topic_name(frames[0], self.sources.limits) if frames else "?"
         except SourceError:
             name = "?"
+        self._refuse(peer, name, error)
+
+    def _refuse(self, peer: bytes, name: str, error: str) -> None:
         self.outbox.append((peer, pack(name, Kind.ERROR, encode(ErrorPayload(error)))))
 
     def _send_error(self, session: PeerSession, error: str) -> None:

@@ -57,15 +57,15 @@ def endpoint(address: str) -> str:
     """
     spelled = f"tcp:{address}" if address.startswith("//") else address
     scheme, separator, where = spelled.partition("://")
-    if not separator or scheme not in {"tcp", "ipc", "inproc"} or not where:
-        raise SourceError(f"`address` must be tcp://HOST:PORT or ipc://PATH, got {address!r}")
+    fits = bool(separator and where) and scheme in {"tcp", "ipc", "inproc"}
     if scheme == "tcp":
         host, _, port = where.rpartition(":")
-        is_port = port in {"*", "0"} or (port.isdecimal() and int(port) < 65_536)
-        if not host or not is_port:
-            raise SourceError(
-                f"`address` must be tcp://HOST:PORT with a port of 1..65535, got {address!r}"
-            )
+        fits = bool(host) and (port == "*" or (port.isdecimal() and int(port) < 65_536))
+    if not fits:
+        raise SourceError(
+            "`address` must be tcp://HOST:PORT (//HOST:PORT in a URL) with a port of 1..65535, "
+            f"or ipc://PATH, got {address!r}"
+        )
     return spelled
 
 

@@ -92,7 +92,8 @@ def unpack(frames: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> Message:
     """
     if len(frames) != 3:
         raise SourceError(
-            f"an LS1 message must have 3 frames (topic, header, payload), got {len(frames)}"
+            f"an LS1 message must have 3 frames (topic, header, payload) or 2 (topic, row), "
+            f"got {len(frames)}"
         )
     topic, head, payload = frames
     kind, dtype, n_features, seq, t, n_rows, crc = _read_header(head)

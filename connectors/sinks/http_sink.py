@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import http.client
-import socket
 import ssl
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +18,7 @@ from loco_stream.connectors._base.buffered_sink import (
     encode,
 )
 from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.deadline import deadline
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
@@ -134,7 +132,7 @@ class HTTPSink(BufferedSink):
             self._connection = self._connect()
         connection = self._connection
         headers = {"Content-Type": kind, **self.headers}
-        with _Deadline(connection, self._timeout):
+        with deadline(connection, self._timeout):
             connection.request("POST", self._path, body, headers)
             with connection.getresponse() as answer:
                 text = answer.read(_MAX_ANSWER)
@@ -148,32 +146,6 @@ class HTTPSink(BufferedSink):
         return http.client.HTTPSConnection(
             self._host, self._port, timeout=self._timeout, context=self._tls
         )
-
-
-class _Deadline:
-    """Ends a request after some seconds in all: the timeout of a socket is one per read."""
-
-    def __init__(self, connection: http.client.HTTPConnection, seconds: float) -> None:
-        self._connection = connection
-        self._seconds = seconds
-        self._is_over = False
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def _end(self) -> None:
-        self._is_over = True
-        connected = self._connection.sock
-        if connected is not None:
-            with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._timer.cancel()
-        if self._is_over:
-            raise TimeoutError(f"no complete answer within {self._seconds:g} s")
 
 
 def _authorization(user: str | None, secret: str | None) -> dict[str, str]:

@@ -119,12 +119,12 @@ class JSONLSink(BufferedSink):
 def _check_path(path: str) -> None:
     """Refuse a path that cannot be written; no file is left behind or changed."""
     folder = os.path.dirname(path) or "."
-    if os.path.isdir(path) or not os.path.isdir(folder):
-        raise ConfigError(f"cannot write {path}: it is a folder, or its folder does not exist")
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot write {path}: there is no folder {folder}")
     is_new = not os.path.lexists(path)
     try:
         # a pipe is not opened here: its reader would take the end of the check for that of the run
-        if is_new or os.path.isfile(path):
+        if is_new or os.path.isfile(path) or os.path.isdir(path):
             os.close(os.open(path, _HOW, 0o644))
         if is_new:
             os.unlink(path)

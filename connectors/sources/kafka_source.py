@@ -367,14 +367,11 @@ class KafkaSource(BrokerSource):
         has_name = key and body[:4] == MAGIC
         source = key.decode("utf-8", "replace") if has_name else topic
         entry = f"{message.partition()}:{offset}"
-        t = self._time_of(message)
+        kind, milliseconds = message.timestamp()
+        t = math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else milliseconds / 1000
         only_labels = topic != self._topics[0]
         label = self._label_of(message)
         return self._read_message(source, body, label, t, entry=entry, only_labels=only_labels)
-
-    def _time_of(self, message: Any) -> float:
-        kind, milliseconds = message.timestamp()
-        return math.nan if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE else milliseconds / 1000
 
     def _label_of(self, message: Any) -> Any:
         for name, value in message.headers() or ():

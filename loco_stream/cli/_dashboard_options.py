@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,16 +28,18 @@ class FleetPageOptions:
     open_page: bool
 
     @contextmanager
-    def fleet_page(self, network: NetworkOptions) -> Iterator[list[FleetPage]]:
-        """Serve the page of a fleet while the block runs; yield the runner's `watchers`."""
+    def page(self, network: NetworkOptions) -> Iterator[list[Any]]:
+        """Serve the page while the block runs; yield the `watchers` of an engine or runner."""
         if not self.dashboard:
             yield []
             return
-        from loco_stream.dashboard.fleet_page import FleetPage
-
-        where = (self.dashboard_port, network.bind, network.allow_host)
-        with FleetPage(*where, token=network.read_token()) as page:
-            self._announce(page.url)
+        host, token, allowed = network.listener()
+        with self._make(
+            port=self.dashboard_port, host=host, allowed_hosts=allowed, token=token
+        ) as page:
+            LOGGER.info("live page: %s", page.url)
+            if self.open_page:
+                click.launch(page.url)
             yield [page]
 
     def check(self) -> None:
@@ -46,10 +48,10 @@ class FleetPageOptions:
             if typed(field.name) and not self.dashboard:
                 raise ConfigError(f"`{flag(field.name)}` needs --dashboard")
 
-    def _announce(self, url: str) -> None:
-        LOGGER.info("live page: %s", url)
-        if self.open_page:
-            click.launch(url)
+    def _make(self, **where: Any) -> Dashboard | FleetPage:
+        from loco_stream.dashboard.fleet_page import FleetPage
+
+        return FleetPage(**where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,10 @@ class DashboardOptions(FleetPageOptions):
 
     compare: tuple[str, ...]
 
-    @contextmanager
-    def page(self, network: NetworkOptions) -> Iterator[list[Dashboard]]:
-        """Serve the page of an engine while the block runs; yield the engine's `watchers`."""
-        if not self.dashboard:
-            yield []
-            return
+    def _make(self, **where: Any) -> Dashboard | FleetPage:
         from loco_stream.dashboard import Dashboard
 
-        where = (self.dashboard_port, network.bind, network.allow_host)
-        with Dashboard(*where, token=network.read_token(), compare=self.compare) as page:
-            self._announce(page.url)
-            yield [page]
+        return Dashboard(**where, compare=self.compare)
 
 
 _OPTIONS = (

@@ -123,6 +123,8 @@ def _log_unknown(rule: Rule, model: object) -> None:
 
 def _threshold(text: str) -> tuple[Hashable, float]:
     label, p = _pair("--threshold", text, "LABEL=P")
+    if not 0.0 < p <= 1.0:
+        raise ConfigError(f"`--threshold` must be LABEL=P with P above 0 and up to 1, got {text!r}")
     return _label(label), p
 
 

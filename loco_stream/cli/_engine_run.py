@@ -92,8 +92,9 @@ class LearningSetup:
             "at_precision": self.scoring.at_precision,
             "task": task or "classification",
             "choose": self._choose if task is None else None,
+            **options,
         }
-        engine = self._make(model, reader, task, dict(**learning, **options))
+        engine = self._make(model, reader, task, learning)
         self.decision.apply(engine)
         return engine
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loco_stream.cli._decision import plain_rule, rule_of_order
@@ -15,9 +16,22 @@ from loco_stream.errors import SourceError
 if TYPE_CHECKING:
     from loco_stream.cli._network_options import NetworkOptions
     from loco_stream.engine.queries import RunnerQueries
-    from loco_stream.estimators.decision import Rule
     from loco_stream.fleet.runner import FleetRunner
 
+# what a running fleet can be asked, and where in the answer the result is
+_ENTRIES = {
+    "status": "status",
+    "worst": "keys",
+    "changed": "keys",
+    "rules": "keys",
+    "decide": "done",
+    "forecast": "forecast",
+    "evict": "n",
+    "reset": "done",
+    "export": "content",
+    "merge": "content",
+}
+_OF_RUN = ("status", "worst", "changed")  # asked of the run, the others of the fleet
 _TIMEOUT = 60.0  # seconds; a merge of many keys takes its time
 
 
@@ -40,9 +54,8 @@ class FleetPorts(ControlOptions):
                 from loco_stream.fleet.metrics import FleetMetrics
 
                 metrics = FleetMetrics()
-                token = network.read_token()
-                where = (self.metrics_port, network.bind, token, network.allow_host)
-                ports.callback(serve_collector(metrics, *where))
+                end = serve_collector(metrics, self.metrics_port, *network.listener())
+                ports.callback(end)
                 watchers.append(metrics)
             yield watchers
 
@@ -59,38 +72,29 @@ def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]
     from loco_stream.engine.report import jsonable
     from loco_stream.fleet.operations import FleetOperations
 
-    def ask(query: Callable[[FleetRunner], object]) -> Any:
+    def give(name: str, /, **arguments: Any) -> dict[str, Any]:
+        if "rule" in arguments:
+            arguments["rule"] = rule_of_order(arguments["rule"])
+
+        def work(runner: FleetRunner) -> object:
+            operations = runner if name in _OF_RUN else FleetOperations(runner.fleet)
+            return getattr(operations, name)(**arguments)
+
         try:
-            return queries.submit(query).result(_TIMEOUT)
+            result: Any = queries.submit(work).result(_TIMEOUT)
         except TimeoutError:
             raise SourceError(f"the fleet did not answer within {_TIMEOUT:g} s") from None
+        if _ENTRIES[name] == "content":
+            result = base64.b64encode(result).decode()
+        return {_ENTRIES[name]: jsonable(result)}
 
-    def on_fleet(work: Callable[[FleetOperations], object]) -> Any:
-        return ask(lambda runner: work(FleetOperations(runner.fleet)))
-
-    def file(content: bytes) -> dict[str, str]:
-        return {"content": base64.b64encode(content).decode()}
-
-    return {
-        "status": lambda: {"status": jsonable(ask(lambda runner: runner.status()))},
-        "worst": lambda n: {"keys": jsonable(ask(lambda runner: runner.worst(n)))},
-        "changed": lambda n: {"keys": jsonable(ask(lambda runner: runner.changed(n)))},
-        "rules": lambda keys: {"keys": jsonable(on_fleet(lambda fleet: fleet.rules(keys)))},
-        "decide": lambda keys, rule: {
-            "done": on_fleet(lambda fleet: fleet.decide(keys, rule_of_order(rule)))
-        },
-        "forecast": lambda key, horizon: {
-            "forecast": jsonable(on_fleet(lambda fleet: fleet.forecast(key, horizon)))
-        },
-        "evict": lambda keys: {"n": on_fleet(lambda fleet: fleet.evict(keys))},
-        "reset": lambda key: {"done": on_fleet(lambda fleet: fleet.reset(key))},
-        "export": lambda key: file(on_fleet(lambda fleet: fleet.export(key))),
-        "merge": lambda keys: file(on_fleet(lambda fleet: fleet.merge(keys))),
-    }
+    return {name: partial(give, name) for name in _ENTRIES}
 
 
 class RemoteOperations:
     """The operations of a running fleet, through its control socket.
+
+    Its methods are those of `FleetOperations`, with all arguments by name.
 
     address: address of the socket
     token: path of the token file; None if the fleet needs none
@@ -102,47 +106,14 @@ class RemoteOperations:
         self._address = address
         self._token = "" if token is None else read_token(token)
 
-    def status(self) -> dict[str, Any]:
-        """Return the counts of the run."""
-        return dict(self._order("status")["status"])
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._order, name)
 
-    def worst(self, n: int) -> list[dict[str, Any]]:
-        """Return the keys with the largest error in this run."""
-        return list(self._order("worst", n=n)["keys"])
-
-    def changed(self, n: int) -> list[dict[str, Any]]:
-        """Return the keys that drifted last in this run."""
-        return list(self._order("changed", n=n)["keys"])
-
-    def rules(self, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the rule by which labels are chosen, of each key, or the one for all keys."""
-        return list(self._order("rules", keys=list(keys))["keys"])
-
-    def decide(self, keys: Sequence[str], rule: Rule) -> None:
-        """Choose the labels of keys by another rule, or without any those of all keys."""
-        self._order("decide", keys=list(keys), rule=plain_rule(rule))
-
-    def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
-        """Return the last values of a key, and the forecasts of the next ones."""
-        return dict(self._order("forecast", key=key, horizon=horizon)["forecast"])
-
-    def evict(self, keys: Sequence[str]) -> int:
-        """Move models from memory to the store."""
-        return int(self._order("evict", keys=list(keys))["n"])
-
-    def reset(self, key: str) -> None:
-        """Let the model of a key start anew."""
-        self._order("reset", key=key)
-
-    def export(self, key: str) -> bytes:
-        """Return the model of a key as the content of a file."""
-        return base64.b64decode(self._order("export", key=key)["content"])
-
-    def merge(self, keys: Sequence[str]) -> bytes:
-        """Return the merged model of keys as the content of a file."""
-        return base64.b64decode(self._order("merge", keys=list(keys))["content"])
-
-    def _order(self, name: str, **arguments: Any) -> dict[str, Any]:
+    def _order(self, name: str, /, **arguments: Any) -> Any:
         from loco_stream.connectors.control import order
 
-        return order(self._address, name, _TIMEOUT + 5.0, self._token, **arguments)
+        if "rule" in arguments:
+            arguments["rule"] = plain_rule(arguments["rule"])
+        answer = order(self._address, name, _TIMEOUT + 5.0, self._token, **arguments)
+        result = answer[_ENTRIES[name]]
+        return base64.b64decode(result) if _ENTRIES[name] == "content" else result

@@ -92,7 +92,7 @@ def worst(where: _Where, number: int) -> None:
     For a fleet at rest every model is loaded once, which takes about a millisecond per key.
     """
     with where.open() as fleet:
-        _echo(fleet.worst(number))
+        _echo(fleet.worst(n=number))
 
 
 @click.command("changed")
@@ -101,7 +101,7 @@ def worst(where: _Where, number: int) -> None:
 def changed(where: _Where, number: int) -> None:
     """List the keys with the latest drifts, as JSON."""
     with where.open() as fleet:
-        _echo(fleet.changed(number))
+        _echo(fleet.changed(n=number))
 
 
 @click.command("decide")
@@ -121,9 +121,9 @@ def decide(where: _Where, keys: Sequence[str], decision: DecisionChange) -> None
     """
     with where.open() as fleet:
         if decision.is_given:
-            fleet.decide(keys, decision.rule)
+            fleet.decide(keys=keys, rule=decision.rule)
         else:
-            _echo(fleet.rules(keys))
+            _echo(fleet.rules(keys=keys))
 
 
 @click.command("forecast")
@@ -146,7 +146,7 @@ def forecast(where: _Where, key: str, horizon: int | None) -> None:
       loco-stream fleet forecast ipc:///tmp/fleet "press 7" --horizon 48
     """
     with where.open() as fleet:
-        _echo(fleet.forecast(key, horizon))
+        _echo(fleet.forecast(key=key, horizon=horizon))
 
 
 @click.command("evict")
@@ -158,7 +158,7 @@ def evict(where: _Where, keys: Sequence[str]) -> None:
     They are loaded again when their next row arrives.
     """
     with where.open() as fleet:
-        click.echo(f"{fleet.evict(keys)} models were in memory")
+        click.echo(f"{fleet.evict(keys=keys)} models were in memory")
 
 
 @click.command("reset")
@@ -171,7 +171,7 @@ def reset(where: _Where, keys: Sequence[str]) -> None:
     """
     with where.open() as fleet:
         for key in keys:
-            fleet.reset(key)
+            fleet.reset(key=key)
 
 
 @click.command("export")
@@ -184,7 +184,7 @@ def export(where: _Where, key: str, to: str) -> None:
     `loco-stream fleet --template FILE` and `loco_stream.load` read it.
     """
     with where.open() as fleet:
-        _write(to, fleet.export(key))
+        _write(to, fleet.export(key=key))
 
 
 @click.command("merge")
@@ -198,4 +198,4 @@ def merge(where: _Where, keys: Sequence[str], to: str) -> None:
     the model with most rows.
     """
     with where.open() as fleet:
-        _write(to, fleet.merge(keys))
+        _write(to, fleet.merge(keys=keys))

@@ -265,7 +265,7 @@ def command(
     report = None
     with (
         stop_on_signal() as handler,
-        page.fleet_page(network) as pages,
+        page.page(network) as pages,
         ports.open(network) as watchers,
         telemetry.open() as otlp,
     ):

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def _fields(query: str) -> FieldRoles:
     """Return the roles of columns in the options of the address."""
     from loco_stream.connectors._base.fields import FieldRoles, check_target
-    from loco_stream.connectors._base.options import TEXT, Option, convert, split_query
+    from loco_stream.connectors._base.options import TEXT, convert, split_query
 
     names = ("target", "time", "id", "keep", "drop", "use")
-    options = {name: Option(name, TEXT, None, "") for name in names}
+    options = dict.fromkeys(names, TEXT)
     chosen: dict[str, Any] = {}
     for name, text in split_query(query):
         value = convert("http", options, name, text or "")

@@ -21,7 +21,7 @@ import click
 
 from loco_stream._text import one_line
 from loco_stream.cli._option_group import Command, option_group
-from loco_stream.errors import LocoStreamWarning
+from loco_stream.errors import ConfigError, LocoStreamWarning
 
 LOGGER = logging.getLogger("loco_stream.cli")
 _ROOT = logging.getLogger("loco_stream")
@@ -133,7 +133,7 @@ def _configure(options: LogOptions) -> None:
     }
     chosen = [flag for flag, is_given in flags.items() if is_given]
     if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(chosen)} exclude each other: each sets the level")
+        raise ConfigError(f"{' and '.join(chosen)} exclude each other: each sets the level")
     _HANDLER.as_json = options.log_format == "json"
     _ROOT.setLevel(options.level)
 

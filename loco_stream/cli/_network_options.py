@@ -30,6 +30,10 @@ class NetworkOptions:
             if typed(name) and not any(ports):
                 raise ConfigError(f"`{flag(name)}` needs {needed}")
 
+    def listener(self) -> tuple[str, str | None, tuple[str, ...]]:
+        """Return the address, the token and the accepted Host headers."""
+        return self.bind, self.read_token(), self.allow_host
+
     def read_token(self) -> str | None:
         """Return the token, None if there is no file; a missing file is created.
 

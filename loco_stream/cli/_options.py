@@ -348,8 +348,8 @@ def source_options(on_bad: str | None) -> Decorator:
             multiple=True,
             metavar="NAME=VALUE",
             callback=checked_by(_check_limits),
-            help="Limit on what peers may send, for example --limit sources=64. Limits on names "
-            "apply to every source and to --http. docs/security.md lists all. Repeatable.",
+            help="Limit on what peers may send, for example --limit sources=64. Those on features "
+            "and classes hold for every source and --http. docs/security.md lists all. Repeatable.",
         ),
         click.option(
             "--on-bad",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -30,13 +31,10 @@ class MetricsOptions:
 
     def open_metrics(self, ports: ExitStack, state: ServiceState, network: NetworkOptions) -> None:
         """Serve metrics until `ports` is closed, if there is a port for them."""
-        if self.metrics_port is None:
-            return
-        from loco_stream.engine.prometheus import serve_metrics
+        if self.metrics_port is not None:
+            from loco_stream.engine.prometheus import serve_metrics
 
-        token = network.read_token()
-        where = (self.metrics_port, network.bind, token, network.allow_host)
-        ports.callback(serve_metrics(state, *where))
+            ports.callback(serve_metrics(state, self.metrics_port, *network.listener()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,36 +75,21 @@ def _commands(state: ServiceState) -> dict[str, Any]:
     """Return what `loco-stream control` can call, by name."""
     from loco_stream.engine.report import jsonable
 
-    def status() -> Any:
-        return jsonable({**state.status, "alarm": state.alarm})
-
-    def checkpoint() -> dict[str, object]:
-        state.request_checkpoint()
+    def done(work: Callable[..., object], /, **arguments: Any) -> dict[str, object]:
+        work(**arguments)
         return {}
 
-    def stop() -> dict[str, object]:
-        state.stop()
-        return {}
-
-    def forget(source: str) -> dict[str, object]:
-        state.forget(source)
-        return {}
-
-    def rule() -> dict[str, object]:
-        return {"rule": state.ask(_rule_of)}
-
-    def decide(rule: Plain) -> dict[str, object]:
+    def decide(rule: Plain) -> None:
         given = rule_of_order(rule)
         state.ask(lambda engine: engine.set_decision(**given))
-        return {}
 
     return {
-        "status": status,
-        "checkpoint": checkpoint,
-        "rule": rule,
-        "decide": decide,
-        "forget": forget,
-        "stop": stop,
+        "status": lambda: jsonable({**state.status, "alarm": state.alarm}),
+        "checkpoint": partial(done, state.request_checkpoint),
+        "rule": lambda: {"rule": state.ask(_rule_of)},
+        "decide": partial(done, decide),
+        "forget": partial(done, state.forget),
+        "stop": partial(done, state.stop),
     }
 
 

@@ -7,20 +7,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from loco_stream.cli._logging import report_error
 
-
-class Stoppable(Protocol):
-    """An engine or a fleet runner."""
-
-    @property
-    def kept(self) -> str:
-        """What is kept if the process ends now, in one clause."""
-
-    def stop(self) -> None:
-        """End after the rows at hand."""
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.fleet.partitions import PartitionedFleet
+    from loco_stream.fleet.runner import FleetRunner
 
 
 class Interrupt(BaseException):
@@ -34,7 +28,7 @@ class SignalHandler:
     """
 
     def __init__(self) -> None:
-        self.engine: Stoppable | None = None
+        self.engine: StreamEngine | FleetRunner | PartitionedFleet | None = None
         self._signalled = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:

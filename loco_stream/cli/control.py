@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from loco_stream.cli._decision import DecisionChange, decision_change, plain_rule
+from loco_stream.errors import ConfigError
 
 _SECONDS = 5.0  # until an answer has come
 
@@ -50,15 +51,16 @@ def command(
     from loco_stream.connectors.control import read_token
 
     if (order == "forget") != bool(source):
-        raise click.UsageError("forget, and no other command, needs the name of a SOURCE")
+        raise ConfigError("`SOURCE` must be given with the command forget, and with no other")
     if decision.is_given and order != "decide":
-        raise click.UsageError("--threshold, --cost and --clear belong to decide")
+        raise ConfigError("`--threshold`, `--cost` and `--clear` need the command decide")
     secret = "" if token is None else read_token(token)
     arguments: dict[str, Any] = {"source": source} if source else {}
-    # the engine answers about rules between two commits, others are answered at once
-    timeout = ANSWER_SECONDS + _SECONDS if order == "decide" else _SECONDS
-    if order == "decide" and decision.is_given:
-        arguments = {"rule": plain_rule(decision.rule)}
-    elif order == "decide":
-        order = "rule"
+    timeout = _SECONDS
+    if order == "decide":  # the engine answers between two commits, others are answered at once
+        timeout += ANSWER_SECONDS
+        if decision.is_given:
+            arguments = {"rule": plain_rule(decision.rule)}
+        else:
+            order = "rule"
     click.echo(json.dumps(send(address, order, timeout, secret, **arguments)))

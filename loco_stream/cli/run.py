@@ -58,7 +58,7 @@ class RunOptions:
         check_picture("--plot", self.plot)
         page.check()
         if self.resume and self.checkpoint is None:
-            raise click.UsageError("--resume needs --checkpoint DIR")
+            raise ConfigError("`--resume` needs --checkpoint DIR")
         if self.stay and not page.dashboard:
             raise ConfigError("`--stay` needs --dashboard")
 
@@ -143,7 +143,7 @@ run_options = option_group(
         "--max-samples",
         type=click.IntRange(1),
         metavar="N",
-        help="Stop after N rows in all, with those of the run that --resume continues.",
+        help="Stop after N rows, counted from the start of a run that --resume continues.",
     ),
     click.option(
         "--checkpoint", metavar="DIR", help="Write checkpoints to DIR; --resume continues them."

@@ -34,6 +34,7 @@ from loco_stream.cli._signals import Interrupt, stop_on_signal
 from loco_stream.cli._sinks import SinkOptions, sink_options
 from loco_stream.cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream.cli._warm_up import Part, warm_up
+from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -113,7 +114,7 @@ def command(
     opened = (page.dashboard, ports.http, ports.metrics_port)
     network.check(*opened, needed="--dashboard, --http or --metrics-port")
     if source is None and ports.http is None:
-        raise click.UsageError("Missing option '--source'; or take rows by --http PORT.")
+        raise ConfigError("`--source` must be given, or --http PORT for rows that clients send")
     learning.check()
     engine_options = {
         "checkpoint": state.checkpoint,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from socket import SHUT_RDWR, socket
-from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from loco_stream.connectors._base.deadline import deadline
 from loco_stream.errors import ConfigError
 
 _TIMEOUT = 3.0  # seconds without a byte
@@ -117,30 +116,10 @@ def _content(url: str, token: str | None) -> bytes:
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = connect(parts.netloc, timeout=_TIMEOUT)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    connection.connect()
-    # `timeout` is renewed by every byte; what ends a read that gets some for ever is the shutdown
-    timer = Timer(_ANSWER_SECONDS, _shut_down, [connection.sock])
-    timer.daemon = True
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    timer.start()
-    try:
+    with closing(connection), deadline(connection, _ANSWER_SECONDS):
         connection.request("GET", "/state", headers=headers)
         answer = connection.getresponse()
         content = answer.read(_MAX_BYTES)
-    except _ERRORS:
-        if time.monotonic() < deadline:
-            raise
-    finally:
-        timer.cancel()
-        connection.close()
-    if time.monotonic() >= deadline:
-        raise TimeoutError(f"the answer took longer than {_ANSWER_SECONDS:g} s")
     if answer.status != 200:
         raise HTTPException(f"HTTP Error {answer.status}: {answer.reason}")
     return content
-
-
-def _shut_down(sock: socket) -> None:
-    """End a connection, and with it a read in another thread."""
-    with suppress(OSError):  # it has ended meanwhile
-        sock.shutdown(SHUT_RDWR)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from inspect import signature
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream.engine.report_lines import shown_steps
 from loco_stream.estimators._estimator import LOCOEstimator
@@ -16,13 +16,9 @@ from loco_stream.estimators._parameters import GetSetParams
 from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from loco_stream.engine import StreamEngine
     from loco_stream.engine.trainer import ScoredRow
     from loco_stream.engine.watching import Watcher
-    from loco_stream.options import AdvancedOptions
 
 Point: TypeAlias = list[float | None]
 Frame: TypeAlias = dict[str, Any]  # fields by name, in values that JSON can hold
@@ -46,19 +42,6 @@ _LABELS = 6
 _LETTERS = 60
 _PREDICTIONS = 80  # as many as the page draws
 _SETTINGS = 200
-
-
-class _SpikingModel(Protocol):
-    """What the page reads of a spiking model."""
-
-    advanced: AdvancedOptions
-    layer_sizes: Sequence[int]
-
-    @property
-    def last_spikes_(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
-
-    @property
-    def spike_counts_(self) -> NDArray[np.int64]: ...
 
 
 def score_columns(task: str) -> list[dict[str, str]]:
@@ -115,8 +98,7 @@ class EngineFrames:
         self._t = math.nan  # time of the newest row that has one
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)  # times and rows, for the rate
         self.predictions: deque[list[Any]] = deque(maxlen=_PREDICTIONS)
-        self._tasks: Frame = {}
-        self._classes: Frame = {}
+        self._sent: Frame = {}  # the slow parts that are sent only if they changed
         self.renew()
 
     def renew(self) -> None:
@@ -207,13 +189,7 @@ class EngineFrames:
 
     def _changed_tasks(self, engine: StreamEngine) -> Frame:
         """Return drifts, tasks and forgetting if they changed, at most twice a second."""
-        if not self._is_due("tasks"):
-            return {}
-        tasks = _tasks(engine)
-        if tasks == self._tasks:
-            return {}
-        self._tasks = tasks
-        return {"tasks": tasks}
+        return self._if_changed("tasks", _tasks(engine)) if self._is_due("tasks") else {}
 
     def _changed_classes(self, status: Mapping[str, Any]) -> Frame:
         """Return the scores per class or target if they changed, at most twice a second."""
@@ -224,10 +200,13 @@ class EngineFrames:
         if "per_class" not in status:
             return {}
         classes = {"per_class": status["per_class"], "confusion": status["confusion"]}
-        if classes == self._classes:
+        return self._if_changed("classes", classes)
+
+    def _if_changed(self, part: str, content: Frame) -> Frame:
+        if content == self._sent.get(part):
             return {}
-        self._classes = classes
-        return {"classes": classes}
+        self._sent[part] = content
+        return {part: content}
 
     def _rate(self, n: int) -> float | None:
         """Return rows per second of the last two seconds; a mean since the start hides a stall."""
@@ -347,7 +326,7 @@ def _network(model: Any) -> Frame:
     }
 
 
-def _raster(model: _SpikingModel) -> Frame:
+def _raster(model: LOCOEstimator) -> Frame:
     """Return the spikes of the last hidden layer, of evenly spaced neurons if there are many."""
     times, neurons = model.last_spikes_
     size = model.layer_sizes[-1]
@@ -363,7 +342,7 @@ def _raster(model: _SpikingModel) -> Frame:
     }
 
 
-def _rates(model: _SpikingModel) -> list[float]:
+def _rates(model: LOCOEstimator) -> list[float]:
     """Return spikes per neuron of each hidden layer."""
     counts = model.spike_counts_.tolist()
     return [count / size for count, size in zip(counts, model.layer_sizes, strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 import zlib
 from collections import Counter
@@ -45,7 +44,7 @@ from loco_stream.engine.inbox import (
     RowResult,
 )
 from loco_stream.engine.model_adapter import last_step
-from loco_stream.engine.prometheus import SCHEMES, shown_token
+from loco_stream.engine.prometheus import SCHEMES, shows_token
 from loco_stream.engine.queries import Query
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.validation import label_fault, row_fault
@@ -243,13 +242,17 @@ class _ApiRoutes:
     def _check_row(self, x: Row) -> None:
         engine = self._service.engine
         needs_features = engine is None or engine.forecasts is None
-        if fault := _fault(x, needs_features):
+        if needs_features and not x:
+            raise HTTPException(422, "`x` must have at least one feature, got none")
+        if fault := row_fault(x):
             raise HTTPException(422, fault)
 
     def _check_label(self, y: object, *, may_miss: bool = True) -> None:
         if y is None and may_miss:
             return
-        if fault := _label_fault(y, self._task):
+        if y in (None, ""):
+            raise HTTPException(422, "`y` must be the label of the row, got none")
+        if fault := label_fault(y, self._task):
             raise HTTPException(422, fault)
 
     async def health(self, request: Request) -> object:
@@ -311,8 +314,8 @@ def _json(
     async def endpoint(request: Request) -> Response:
         if request.headers.get("origin") is not None:
             raise HTTPException(403, "pages of a browser may not use this API")
-        shown = shown_token(request.headers.get("authorization", ""), schemes)
-        if token is not None and not hmac.compare_digest(shown.encode(), token.encode()):
+        shown = request.headers.get("authorization", "")
+        if token is not None and not shows_token(shown, token, schemes):
             raise HTTPException(401, "send the token: Authorization: Bearer TOKEN")
         answer = await handle(request)
         if answer is None:
@@ -533,13 +536,3 @@ def _label_response(ids: Sequence[object], results: Sequence[RowResult]) -> dict
         raise HTTPException(422, results[0].reason)
     taken: dict[str, object] = {"labels": len(results) - len(refused)}
     return {**taken, "refused": refused} if refused else taken
-
-
-def _fault(x: Row, needs_features: bool) -> str | None:
-    if needs_features and not x:
-        return "`x` must have at least one feature, got none"
-    return row_fault(x)
-
-
-def _label_fault(y: object, task: str) -> str | None:
-    return "`y` must be the label of the row, got none" if y in (None, "") else label_fault(y, task)

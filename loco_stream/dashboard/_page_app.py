@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from loco_stream.dashboard._compared import ComparedRuns
 from loco_stream.dashboard._frame_buffer import FrameBuffer
-from loco_stream.engine.prometheus import shown_token
+from loco_stream.engine.prometheus import shows_token
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -110,11 +109,11 @@ class RequireToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request that shows the token; answer 401 to others."""
-        if self._token is None or scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        shown = shown_token(Headers(scope=scope).get("authorization", ""))
-        if hmac.compare_digest(shown.encode(), self._token.encode()):
+        if (
+            self._token is None
+            or scope["type"] != "http"
+            or shows_token(Headers(scope=scope).get("authorization", ""), self._token)
+        ):
             await self._app(scope, receive, send)
             return
         asks = {"WWW-Authenticate": 'Basic realm="loco-stream", charset="UTF-8"'}

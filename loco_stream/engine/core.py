@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -192,7 +191,8 @@ class StreamEngine:
         self._make_measures = partial(
             RunMeasures,
             score_window=score_window,
-            waited=self._seconds_waited,
+            # in which no row was processed
+            waited=lambda: self._reader.waited + compile_seconds(),
             at_precision=at_precision,
         )
         measures = self._make_measures(task or task_of(model))
@@ -533,12 +533,9 @@ class StreamEngine:
         self._board.refresh(self)
         report = self._board.report(is_interrupted=not is_complete)
         self._commits.close()
-        n_notes = len(self._listeners.notes)
-        self._listeners.close(report.to_dict())
-        report["notes"].extend(self._listeners.notes[n_notes:])
+        report["notes"].extend(self._listeners.close(report.to_dict()))
         report["sinks"].update(self._listeners.counters())
-        lost = {"n_lost_records": self._listeners.n_lost, "lost_records": self._listeners.lost}
-        report = Report({**report, **lost})
+        report = Report({**report, **self._listeners.losses()})
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
         if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:
@@ -548,10 +545,6 @@ class StreamEngine:
             )
             _log.info("the run %s after %d rows%s", end, n_rows, labelled)
         return report
-
-    def _seconds_waited(self) -> float:
-        """Return seconds in which no row was processed."""
-        return self._reader.waited + compile_seconds()
 
     @property
     def curve(self) -> dict[str, list[float]]:
@@ -593,13 +586,6 @@ class StreamEngine:
         return status if status.get("alarm") == alarm else {**status, "alarm": alarm}
 
 
-@dataclass(slots=True)
-class _Detector:
-    """Holds the anomaly detector beside a model."""
-
-    model: Model
-
-
 def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> Watcher | None:
     """Return the watcher of a detector, which is the model or stands beside it.
 
@@ -614,7 +600,7 @@ def _watcher(adapter: ModelAdapter | DetectorAdapter, anomaly: Model | None) -> 
     if not is_detector(anomaly):
         _check_no_pipeline("anomaly", anomaly)
         raise ConfigError(f"`anomaly` must be a LOCODetector, got {type(anomaly).__name__}")
-    return Watcher(_Detector(anomaly))
+    return Watcher(DetectorAdapter(anomaly))
 
 
 def check_restorable(saved: Saved) -> None:

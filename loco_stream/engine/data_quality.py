@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -51,7 +52,8 @@ class DataQuality:
         self._masked: Counts = {}
         self._names: Features = ()  # of the last rows, which are not in `_rows` yet
         self._n_named = 0  # the number of these rows
-        self._skipped: dict[str, int] = {}  # by the engine, and by the source in earlier processes
+        # by the engine, and by the source in earlier processes
+        self._skipped: Counter[str] = Counter()
         self._n_malformed = 0  # messages in earlier processes
         self._last_errors = {"skipped": "", "malformed": ""}
         self._requests = _RequestedNames()
@@ -96,7 +98,7 @@ class DataQuality:
 
     def skip(self, kinds: Mapping[str, int], reason: str) -> None:
         """Count refused rows, by kind."""
-        _add(self._skipped, kinds)
+        self._skipped.update(kinds)
         self._last_errors["skipped"] = reason
 
     def _count_names(self, names: Features, n: int) -> None:
@@ -107,14 +109,12 @@ class DataQuality:
 
     def _flush_names(self) -> None:
         """Count the last rows by feature; rows with the same names follow one another."""
-        for name in self._names if self._n_named else ():
-            if name in self._rows or len(self._rows) < _MAX_NAMES:
-                self._rows[name] = self._rows.get(name, 0) + self._n_named
+        if self._n_named:
+            _count_bounded(self._rows, self._names, self._n_named, _MAX_NAMES)
         self._n_named = 0
 
     def _mask(self, name: Hashable, n: int) -> None:
-        if name in self._masked or len(self._masked) < _MAX_NAMES:
-            self._masked[name] = self._masked.get(name, 0) + n
+        _count_bounded(self._masked, [name], n, _MAX_NAMES)
 
     @property
     def used_columns(self) -> Collection[str]:
@@ -124,7 +124,9 @@ class DataQuality:
     @property
     def skipped(self) -> dict[str, int]:
         """Refused rows, by kind."""
-        return _add(dict(self._skipped), self._source.skipped)
+        skipped = self._skipped.copy()
+        skipped.update(self._source.skipped)
+        return dict(skipped)
 
     @property
     def n_malformed(self) -> int:
@@ -212,7 +214,7 @@ class DataQuality:
         self._masked = dict(state["masked"])
         self._requests.unknown = dict(state["unknown"])
         self._requests.missing = dict(state["missing"])
-        self._skipped = dict(state["skipped"])
+        self._skipped = Counter(state["skipped"])
         self._n_malformed = state["n_malformed"]
         self._last_errors = dict(state["last_errors"])
 
@@ -234,8 +236,8 @@ class _RequestedNames:
                 self._last = (names, len(known))
                 self._differences = (_without(names, set(known)), _without(known, set(names)))
             unknown, missing = self._differences
-            _count_bounded(self.unknown, unknown, rows)
-            _count_bounded(self.missing, missing, rows)
+            _count_bounded(self.unknown, unknown, rows, _MAX_UNKNOWN)
+            _count_bounded(self.missing, missing, rows, _MAX_UNKNOWN)
 
     @property
     def unknown_text(self) -> str:
@@ -252,16 +254,10 @@ def _without(names: Features, others: set[Hashable]) -> list[Hashable]:
     return [name for name in names if name not in others]
 
 
-def _count_bounded(counts: Counts, names: Iterable[Hashable], rows: int) -> None:
+def _count_bounded(counts: Counts, names: Iterable[Hashable], n: int, most: int) -> None:
     for name in names:
-        if name in counts or len(counts) < _MAX_UNKNOWN:
-            counts[name] = counts.get(name, 0) + rows
-
-
-def _add(counts: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    for kind, n in more.items():
-        counts[kind] = counts.get(kind, 0) + n
-    return counts
+        if name in counts or len(counts) < most:
+            counts[name] = counts.get(name, 0) + n
 
 
 def _listed(names: Mapping[Hashable, int]) -> str:

@@ -32,6 +32,7 @@ Table: TypeAlias = NDArray[np.float32]
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 
 _LAST_SECOND = 253_402_300_799.0  # of the year 9999; in milliseconds it is in 1978
+_COUNTERS = ("n_rows", "n_rejected", "n_set_aside", "n_requested", "n_fill_values")
 _ALARM_ROWS = 100  # that fail one after another: then it is not the rows
 
 _log = logging.getLogger(__name__)
@@ -376,12 +377,8 @@ class EventHandler:
     def export_state(self) -> Config:
         """Return everything but the trainer as plain values."""
         return {
-            "n_rows": self.n_rows,
             "text_columns": self.text_columns.export_state(),
-            "n_rejected": self.n_rejected,
-            "n_set_aside": self.n_set_aside,
-            "n_requested": self.n_requested,
-            "n_fill_values": self.n_fill_values,
+            **{name: getattr(self, name) for name in _COUNTERS},
             "now": self.trainer.now,
             "delayed": self._delayed.export_state(),
             "quality": self.quality.export_state(),
@@ -389,12 +386,9 @@ class EventHandler:
 
     def restore_state(self, state: State) -> None:
         """Continue from `export_state`."""
-        self.n_rows = state["n_rows"]
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
         self.text_columns.restore_state(state["text_columns"])
-        self.n_rejected = state["n_rejected"]
-        self.n_set_aside = state["n_set_aside"]
-        self.n_requested = state["n_requested"]
-        self.n_fill_values = state["n_fill_values"]
         self.trainer.now = state["now"]
         self._delayed.restore_state(state["delayed"])
         self.quality.restore_state(state["quality"])

@@ -32,6 +32,7 @@ Float64: TypeAlias = NDArray[np.float64]
 COVERAGE = 0.9
 _SHOWN = 120  # last values of the series that are kept for the picture
 _NO_TICKET = np.zeros(0)
+_SUMS = ("n", "errors", "no_change", "n_bounded", "n_inside")  # by step
 _N_KEPT = 4  # forecast, lowest and highest value of its interval, last value before it
 
 
@@ -91,7 +92,7 @@ class HorizonScores:
         They are the forecasts, their errors, those of repeating the last value, the intervals, and
         the values inside them. Sums of several series add up.
         """
-        return np.stack([self.n, self.errors, self.no_change, self.n_bounded, self.n_inside])
+        return np.stack([getattr(self, name) for name in _SUMS])
 
     def report(self) -> Config:
         """Return the scores by step ahead, counted from 1."""
@@ -104,11 +105,7 @@ class HorizonScores:
             "n_rows": self.n_rows,
             "history": list(self.history),
             "last": self._last,
-            "n": self.n.tolist(),
-            "errors": self.errors.tolist(),
-            "no_change": self.no_change.tolist(),
-            "n_bounded": self.n_bounded.tolist(),
-            "n_inside": self.n_inside.tolist(),
+            **{name: getattr(self, name).tolist() for name in _SUMS},
             "made": self._made.tobytes(),
         }
 
@@ -124,11 +121,8 @@ class HorizonScores:
         self.n_rows = state["n_rows"]
         self.history = deque(state["history"], maxlen=_SHOWN)
         self._last = state["last"]
-        self.n = np.array(state["n"], np.int64)
-        self.errors = np.array(state["errors"], np.float64)
-        self.no_change = np.array(state["no_change"], np.float64)
-        self.n_bounded = np.array(state["n_bounded"], np.int64)
-        self.n_inside = np.array(state["n_inside"], np.int64)
+        for name in _SUMS:
+            getattr(self, name)[:] = state[name]
         self._made = np.frombuffer(state["made"]).reshape(self._made.shape).copy()
 
 

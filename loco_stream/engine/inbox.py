@@ -279,7 +279,12 @@ class InboxSource(Source):
         """Yield one commit with the new rows of the inbox, if there are any."""
         self._forget_names()
         taken = self._inbox.take(seconds)
-        events = [row for submission in taken for row in self._new_rows(submission)]
+        events = [
+            row
+            for submission in taken
+            for row in submission.rows
+            if submission.source is None or self._is_new(row, submission)
+        ]
         if events:
             self._unacked.append(taken)
             yield events
@@ -289,12 +294,6 @@ class InboxSource(Source):
             self._resolve(taken)
         else:  # the rows repeated here may be those of a commit that is not durable yet
             pending += taken
-
-    def _new_rows(self, submission: _Submission) -> Sequence[Sample | Labels]:
-        """Return the rows that were not submitted before, and note what the others are."""
-        if submission.source is None:
-            return submission.rows
-        return [row for row in submission.rows if self._is_new(row, submission)]
 
     def _is_new(self, row: Sample | Labels, submission: _Submission) -> bool:
         try:

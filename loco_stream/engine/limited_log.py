@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 
 from loco_stream.monitor.alarm import Alarm
 
@@ -17,13 +18,13 @@ class LimitedLog:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._next: dict[str, float] = {}  # monotonic time from which on a message is logged
-        self._suppressed: dict[str, int] = {}
+        self._suppressed: Counter[str] = Counter()
 
     def warning(self, message: str, *args: object) -> None:
         """Log a warning, or count it if the same message was logged a moment ago."""
         now = time.monotonic()
         if now < self._next.get(message, 0.0):
-            self._suppressed[message] = self._suppressed.get(message, 0) + 1
+            self._suppressed[message] += 1
             return
         self._next[message] = now + _SECONDS
         n = self._suppressed.pop(message, 0)

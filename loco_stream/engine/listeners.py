@@ -103,11 +103,12 @@ class Listeners:
                 self._watchers.remove(watcher)
                 self._note_failure("watcher", _name(watcher), error)
 
-    def close(self, report: Mapping[str, Any]) -> None:
-        """Drain all sinks, close them, and pass the report to the callbacks.
+    def close(self, report: Mapping[str, Any]) -> list[str]:
+        """Drain all sinks, close them, and pass the report to the callbacks; return new notes.
 
         All are drained before the first is closed: sinks that wait then do so at the same time.
         """
+        n_notes = len(self.notes)
         failures = [_failure(sink.drain, report) for sink in self._sinks]
         for sink, drain_failure in zip(self._sinks, failures, strict=True):
             failure = _failure(sink.close, report) or drain_failure
@@ -115,6 +116,7 @@ class Listeners:
                 self._note_failed_sink(sink, failure)
             self.notes += sink.notes
         self._call(of_report(report))
+        return self.notes[n_notes:]
 
     def counters(self) -> dict[str, int]:
         """Return the counters of all sinks under ``"COUNTER NAME"``."""
@@ -123,18 +125,13 @@ class Listeners:
             counts |= _counters(sink)
         return counts
 
-    @property
-    def lost(self) -> dict[str, int]:
-        """Records that sinks lost, by the name of the sink; of one that raised, at least one."""
+    def losses(self) -> dict[str, Any]:
+        """Return the entries of a report on lost records; a sink that raised lost at least one."""
         lost = self._lost_by_failed.copy()
         for sink in self._sinks:
             lost[_name(sink)] += sink.n_lost
-        return dict(+lost)  # without sinks that lost nothing
-
-    @property
-    def n_lost(self) -> int:
-        """Records that all sinks lost."""
-        return sum(self.lost.values())
+        # without sinks that lost nothing
+        return {"n_lost_records": lost.total(), "lost_records": dict(+lost)}
 
     def export_state(self) -> dict[str, Any]:
         """Return what the sinks have not delivered yet, by sink name."""
@@ -174,7 +171,7 @@ class Listeners:
         self._note_failed_sink(sink, error)
 
     def _note_failed_sink(self, sink: Sink, error: Exception) -> None:
-        known = sink.n_lost if sink in self._sinks else 0  # which `n_lost` counts already
+        known = sink.n_lost if sink in self._sinks else 0  # which `losses` counts already
         self._lost_by_failed[_name(sink)] += max(1, sink.n_lost) - known
         self._note_failure("sink", _name(sink), error)
 

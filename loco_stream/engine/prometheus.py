@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream._text import reason_of
-from loco_stream.engine.readings import Reading, Watched, readings
+from loco_stream.engine.readings import Point, Watched, readings
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _guarded(app: WSGIApplication, hosts: Sequence[str], token: str | None) -> W
         if hosts and _host_name(environ) not in hosts:
             start("403 Forbidden", plain)
             return [f"metrics are served to {' and '.join(hosts)} only\n".encode()]
-        if token is not None and not _shows(environ, token):
+        shown = environ.get("HTTP_AUTHORIZATION", "")
+        if token is not None and not shows_token(shown, token):
             start("401 Unauthorized", [*plain, ("WWW-Authenticate", 'Basic realm="loco-stream"')])
             return [b"send the token: Authorization: Bearer TOKEN\n"]
         return app(environ, start)
@@ -122,31 +123,40 @@ def _host_name(environ: WSGIEnvironment) -> str:
     return (host.rpartition(":")[0] or host).lower()
 
 
-def _shows(environ: WSGIEnvironment, token: str) -> bool:
-    shown = shown_token(environ.get("HTTP_AUTHORIZATION", ""))
-    return hmac.compare_digest(shown.encode(), token.encode())
-
-
-def shown_token(header: str, schemes: Collection[str] = SCHEMES) -> str:
-    """Return the token in an Authorization header: a bearer token, or a password.
+def shows_token(header: str, token: str, schemes: Collection[str] = SCHEMES) -> bool:
+    """Whether an Authorization header shows the token, as bearer token or as password.
 
     header: the header's value
     schemes: of `SCHEMES`, those that are allowed; another one shows no token
 
     Examples
     --------
-    >>> shown_token("Bearer secret"), shown_token("Basic dXNlcjpzZWNyZXQ="), shown_token("secret")
-    ('secret', 'secret', '')
+    >>> headers = ("Bearer secret", "Basic dXNlcjpzZWNyZXQ=", "secret")
+    >>> [shows_token(header, "secret") for header in headers]
+    [True, True, False]
     """
-    scheme, _, value = header.partition(" ")
+    scheme, _, shown = header.partition(" ")
     if scheme.lower() not in schemes:
-        return ""
-    if scheme.lower() != "basic":
-        return value
-    try:
-        return base64.b64decode(value, validate=True).decode().partition(":")[2]
-    except ValueError:
-        return ""
+        return False
+    if scheme.lower() == "basic":
+        try:
+            shown = base64.b64decode(shown, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return False
+    return hmac.compare_digest(shown.encode(), token.encode())
+
+
+def family_of(
+    name: str, description: str, is_counter: bool, labels: Sequence[str], points: Iterable[Point]
+) -> Family:
+    """Return a metric family of points that have these labels."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    kind = CounterMetricFamily if is_counter else GaugeMetricFamily
+    family = kind(name, description, labels=labels)
+    for point in points:
+        family.add_metric([point.labels[label] for label in labels], point.value)
+    return family
 
 
 class _Handler(WSGIRequestHandler):
@@ -198,20 +208,12 @@ class _Collector:
 
     def collect(self) -> Iterator[Family]:
         """Yield the current metrics."""
-        for reading in readings(self._engine.status):
-            yield self._family(reading)
-
-    def _family(self, reading: Reading) -> Family:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
-        if reading.key.kind == "histogram":
-            return self._latencies(reading.name, reading.key.description)
-        kind = CounterMetricFamily if reading.is_counter else GaugeMetricFamily
-        labels = reading.labels
-        family = kind(reading.name, reading.key.description, labels=labels)
-        for point in reading.points:
-            family.add_metric([point.labels[label] for label in labels], point.value)
-        return family
+        for one in readings(self._engine.status):
+            text = one.key.description
+            if one.key.kind == "histogram":
+                yield self._latencies(one.name, text)
+            else:
+                yield family_of(one.name, text, one.is_counter, one.labels, one.points)
 
     def _latencies(self, name: str, description: str) -> Family:
         from prometheus_client.core import HistogramMetricFamily

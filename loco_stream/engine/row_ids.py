@@ -153,9 +153,10 @@ class RowIds:
         }
 
     def encoded_state(self) -> Config:
-        """Return what `export_state` does, for `encode_plain`.
+        """Return the state with the used ids already encoded, which `encode_plain` passes on.
 
-        Used ids, which are many, are encoded at once, since both of a pair are texts.
+        It is faster than encoding `export_state`: there may be thousands of used ids, and pairs
+        of texts need no conversion.
         """
         used = msgspec.msgpack.encode(list(self._used.items()))
         return {**self._counted(), "used": msgspec.Raw(used)}

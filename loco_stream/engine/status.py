@@ -184,8 +184,7 @@ class StatusBoard:
             "n_ended": self._listeners.n_ended,
             "n_failed_calls": self._listeners.n_failed_calls,
             "sinks": self._listeners.counters(),
-            "n_lost_records": self._listeners.n_lost,
-            "lost_records": self._listeners.lost,
+            **self._listeners.losses(),
         }
 
     def _store_status(self) -> Config:

@@ -316,12 +316,8 @@ def _why_useless(texts: set[str], n: int, example: str) -> str | None:
     """Return why the texts of `n` rows cannot be categories, None if they may be."""
     if len(texts) < n - _REPEATS:
         return None
-    what = "numbers written as texts" if _are_numbers(texts) else "texts"
+    what = "numbers written as texts" if all(map(_spells_number, texts)) else "texts"
     return f"{len(texts)} of its first {n} {what} are distinct, as {example[:_MAX_LENGTH]!r}"
-
-
-def _are_numbers(texts: Collection[str]) -> bool:
-    return all(map(_spells_number, texts))
 
 
 def _spells_number(text: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loco_stream.engine.row import Row, row_of, rows_of
 from loco_stream.metrics.curve import Curve
@@ -33,16 +33,11 @@ def is_detector(model: object) -> bool:
     return hasattr(model, "learn_results_array")
 
 
-class Holder(Protocol):
-    """Has the current detector, which a resumed run replaces."""
-
-    model: LOCODetector
-
-
 class DetectorAdapter:
-    """A detector in the place of a model: on request, it predicts the onset score.
+    """Runs an anomaly detector as the model of an engine; its prediction is the onset score.
 
-    It has what the engine reads of a `ModelAdapter`.
+    It has the members of `ModelAdapter` that the engine uses for a model without labels. `model` is
+    the current detector, which a resumed run replaces.
     """
 
     takes_blocks = False
@@ -90,7 +85,7 @@ class Watcher:
 
     Its counts are plain values in bounded memory; the detector is stored beside them.
 
-    holder: has the detector
+    holder: has the detector, which may also stand beside a model
     logs_source: whether the log line of an alarm begins with the source of the row, which ends with
         the key in a fleet
 
@@ -99,7 +94,7 @@ class Watcher:
     last_alarm: the row of the last alarm; None before one
     """
 
-    def __init__(self, holder: Holder, *, logs_source: bool = False) -> None:
+    def __init__(self, holder: DetectorAdapter, *, logs_source: bool = False) -> None:
         self.holder = holder
         self._logs_source = logs_source
         self.n_rows = 0
@@ -108,7 +103,7 @@ class Watcher:
         self.alarms: deque[Config] = deque(maxlen=_MAX_ALARMS)
         self.shown: deque[Config] = deque(maxlen=_MAX_SHOWN)
         self._unusual: list[tuple[float, int, Config]] = []  # a heap, the least unusual first
-        self._blamed: dict[Hashable, int] = {}
+        self._blamed: Counter[Hashable] = Counter()
         self._curve = Curve()
         self._peak = (0.0, 0.0)  # the largest scores since the last point of the curve
         self._emit: Callable[[Record], None] | None = None
@@ -166,7 +161,7 @@ class Watcher:
         """Count the blamed column, and keep the finding if it is one of the most unusual."""
         if onset >= UNUSUAL:
             column = finding["column"]
-            self._blamed[column] = self._blamed.get(column, 0) + 1
+            self._blamed[column] += 1
         if onset > least:
             heapq.heappush(self._unusual, (onset, -finding["at"], finding))
             if len(self._unusual) > _MOST_UNUSUAL:
@@ -240,7 +235,7 @@ class Watcher:
         self.last_alarm = state["last_alarm"]
         self.alarms = deque(state["alarms"], maxlen=_MAX_ALARMS)
         self._unusual = [(onset, at, finding) for onset, at, finding in state["unusual"]]
-        self._blamed = dict(state["blamed"])
+        self._blamed = Counter(dict(state["blamed"]))
         self._curve.restore_state(state)
         self._peak = (state["peak"][0], state["peak"][1])
 

@@ -163,12 +163,13 @@ class ModelCore:
 
     def _ensure_room(self, n_classes: int) -> None:
         """Make room for all known features and `n_classes` outputs."""
-        if self.settings is None or self.state is None:
-            self._allocate(max(len(self.slots.index), 1), self._capacity(n_classes))
         settings = self.settings
         state = self.state
-        assert settings is not None
-        assert state is not None
+        if settings is None or state is None:
+            n_features = max(len(self.slots.index), 1)
+            settings = self._resolve(n_features)
+            state = allocate(self.layout, settings, n_features, self._capacity(n_classes))
+            self.adopt(settings, state)
         features, classes = lengths_of(state)
         if len(self.slots) > features or n_classes > classes:
             if len(self.slots) > features:
@@ -178,10 +179,6 @@ class ModelCore:
             self.adopt(settings, state)
         state.counts.n_features = len(self.slots)
         self.pass_class_weights()
-
-    def _allocate(self, n_features: int, n_classes: int) -> None:
-        settings = self._resolve(n_features)
-        self.adopt(settings, allocate(self.layout, settings, n_features, n_classes))
 
     def _capacity(self, n_classes: int) -> int:
         """Return for how many outputs there is to be room."""

@@ -21,7 +21,7 @@ from loco_stream.novelty import state as novelty
 from loco_stream.novelty.marks import declare
 from loco_stream.novelty.step import Found, Rows, run
 from loco_stream.numbers import LARGEST, is_beyond, to_number
-from loco_stream.persistence.content import State, restoring
+from loco_stream.persistence.content import State, restoring, with_prefix, without_prefix
 
 Float64 = NDArray[np.float64]
 _FLOAT = {float}
@@ -268,9 +268,12 @@ class DetectorCore:
             "texts": [dict(own) for own in self.texts],
             "forecasts": forecasts,
         }
-        own = {f"novelty/{name}": a.copy() for name, a in self.state._asdict().items()}
-        later = {f"forecasts/{name}": array for name, array in arrays.items()}
-        return config, {"filled": self.filled.copy(), **own, **later}
+        own = {name: a.copy() for name, a in self.state._asdict().items()}
+        return config, {
+            "filled": self.filled.copy(),
+            **with_prefix("novelty", own),
+            **with_prefix("forecasts", arrays),
+        }
 
     def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Continue from `export`; the detector must be fresh.
@@ -287,11 +290,7 @@ class DetectorCore:
             self.filled = arrays["filled"]
             if len(self.texts) != len(names) or self.filled.shape != (len(names),):
                 raise ValueError("texts and values must fit the columns")
-            later = {
-                name.removeprefix("forecasts/"): array
-                for name, array in arrays.items()
-                if name.startswith("forecasts/")
-            }
+            later = without_prefix("forecasts", arrays)
             self.forecasts.restore(config["forecasts"], later, len(names))
             self._make_scratch()
 

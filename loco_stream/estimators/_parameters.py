@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, Self
 
 from loco_stream._keywords import explains_keywords
-from loco_stream._text import did_you_mean
+from loco_stream._text import counted, did_you_mean
 from loco_stream.errors import ConfigError
 from loco_stream.options import AdvancedOptions
 
@@ -28,7 +28,9 @@ def _unknown(name: str, owner: str, known: Sequence[str]) -> str:
     if name in REMOVED:
         return f"`{name}` was removed: {REMOVED[name]}"
     if name in _OF_CLASSIFIERS:
-        return f"{owner}() got an unexpected keyword argument {name!r}, which is of LOCOClassifier"
+        return (
+            f"{owner}() got an unexpected keyword argument {name!r}, which only LOCOClassifier has"
+        )
     advice = did_you_mean(name, known)
     if not advice and "advanced" in known and (advice := did_you_mean(name, sorted(MOVED))):
         advice = f"{advice[:-1]}, an option of advanced=AdvancedOptions(...)?"
@@ -70,7 +72,8 @@ def check_settable(model: Any, names: Iterable[str]) -> None:
     """
     if model.n_seen:
         raise ConfigError(
-            f"`set_params` needs a model that has learned nothing, got one of {model.n_seen} rows"
+            "`set_params` needs a model that has learned nothing, got one that has learned "
+            f"{counted(model.n_seen, 'row')}"
         )
     known = model.get_params()
     for name in names:

@@ -21,7 +21,7 @@ from loco_stream.estimators.pipeline import (
 )
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.persistence import format as persist
-from loco_stream.persistence.content import Saved
+from loco_stream.persistence.content import Saved, without_prefix
 
 Saveable: TypeAlias = (
     LOCOClassifier
@@ -130,14 +130,8 @@ def _named(model: Any) -> str:
 def _model_in(checkpoint: Saved) -> Saved:
     """Return the model in an engine's checkpoint."""
     config = checkpoint.config.get("model")
-    prefix = "model/"
     if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
         raise CheckpointError(
             "this checkpoint holds a damaged model, or not a model of this package"
         )
-    arrays = {
-        name.removeprefix(prefix): a
-        for name, a in checkpoint.arrays.items()
-        if name.startswith(prefix)
-    }
-    return Saved(config["kind"], config, arrays)
+    return Saved(config["kind"], config, without_prefix("model", checkpoint.arrays))

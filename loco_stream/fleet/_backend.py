@@ -38,7 +38,7 @@ class LocalBackend:
 
     def __init__(self, storage: Storage, factory: ModelFactory, options: ShardOptions) -> None:
         self._shard = Shard(storage, factory, options)
-        self._options = options
+        self._groups = range(options.key_groups)
         self._lock = RLock()
         self.n_repeated = 0
         self.n_refused = 0
@@ -78,35 +78,21 @@ class LocalBackend:
     follow = _locked(Shard.follow)
     reset = _locked(Shard.reset)
     evict = _locked(Shard.evict)
+    state_sha256 = _locked(Shard.state_sha256)
+    state = _locked(Shard.state)
+    report = _locked(Shard.report)
     flush = _locked(Shard.sync)
     close = _locked(Shard.close)
 
     def keys(self) -> list[Key]:
         """Return the keys of all groups."""
         with self._lock:
-            numbers = range(self._options.key_groups)
-            return [key for number in numbers for key in self._shard.keys(number)]
-
-    def state_sha256(self, key: Key) -> str:
-        """Return the digest of a key's model."""
-        with self._lock:
-            return self._shard.find(key).state_sha256()
-
-    def state(self, key: Key) -> bytes:
-        """Return the stored form of a key's model and counters."""
-        with self._lock:
-            return self._shard.find(key).to_bytes(key)
-
-    def report(self, key: Key) -> KeyReport:
-        """Return the report of a key."""
-        with self._lock:
-            return self._shard.find(key).report()
+            return self._shard.keys(self._groups)
 
     def counts(self) -> tuple[int, int]:
         """Count the keys of all groups, and the models in memory."""
         with self._lock:
-            numbers = range(self._options.key_groups)
-            return sum(map(self._shard.count, numbers)), self._shard.n_resident
+            return self._shard.counts(self._groups)
 
     def checkpoint(self) -> None:
         """Store all models that changed; other threads may learn between two groups."""

@@ -213,7 +213,7 @@ def load_shared(storage: Storage, name: str) -> LOCOClassifier:
 
     Raises `CheckpointError` if the file is missing or damaged.
     """
-    kind, config, arrays = model_of(from_bytes(storage.read_shared(name), name))
+    kind, config, arrays = model_of(from_bytes(storage.read_model(name), name))
     if kind != LOCOClassifier.__name__:
         raise CheckpointError(f"{name} holds a {kind}, not a shared model")
     return LOCOClassifier.from_state(config, arrays)
@@ -275,7 +275,7 @@ def _write(storage: Storage, header: _Header) -> None:
 
 def load_template(storage: Storage) -> Template:
     """Return the model that a fleet was begun with."""
-    saved = from_bytes(storage.read_template(), f"the template of {storage.location}")
+    saved = from_bytes(storage.read_model(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
     estimators: tuple[type[Template], ...] = get_args(Template)
     for estimator in estimators:

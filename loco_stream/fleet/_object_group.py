@@ -114,7 +114,9 @@ class ObjectGroup:
         if key in self._changed:
             return self._models.get(key)
         place = self._index.get(key)
-        return None if place is None else self._read(place)
+        if place is None:
+            return None
+        return self._store.get_range(self._segment(place.segment), place.offset, place.length)
 
     def put(self, key: Key, state: bytes) -> None:
         """Keep an evicted model in a scratch file until the next checkpoint."""
@@ -219,9 +221,6 @@ class ObjectGroup:
         content = b"".join(parts)
         self._store.put(self._segment(name), content)
         return len(content)
-
-    def _read(self, place: _Place) -> bytes:
-        return self._store.get_range(self._segment(place.segment), place.offset, place.length)
 
     def _segment(self, name: str) -> str:
         return f"{_prefix(self.number)}/models/{name}"

@@ -83,11 +83,11 @@ class ObjectStorage:
         self._header = content
         self._write()
 
-    def read_template(self) -> bytes:
-        """Return the file of the model that new keys start from."""
-        content = self._store.get(_TEMPLATE)
+    def read_model(self, name: str = _TEMPLATE) -> bytes:
+        """Return the content of the object of a model that is not one of a key."""
+        content = self._store.get(name)
         if content is None:
-            raise CheckpointError(f"there is no {_TEMPLATE} in {self.location}")
+            raise CheckpointError(f"there is no {name} in {self.location}")
         return content
 
     def write_template(self, content: bytes) -> None:
@@ -102,13 +102,6 @@ class ObjectStorage:
         """Replace the position; raises `FencedError` if another process took the fleet over."""
         self._position = content
         self._write()
-
-    def read_shared(self, name: str) -> bytes:
-        """Return the content of the object with a shared model."""
-        content = self._store.get(name)
-        if content is None:
-            raise CheckpointError(f"there is no {name} in {self.location}")
-        return content
 
     def write_shared(self, name: str, content: bytes) -> None:
         """Write the object with a shared model."""

@@ -154,14 +154,15 @@ class _WorkerHandle:
             self.send([], sync=True)
             self.drain()
 
-    def query(self, name: str, content: object = None) -> Any:
+    def query(self, name: str, *arguments: object) -> Any:
         """Query the worker after it has learned everything taken before."""
+        content = encode_plain(arguments)
         self.push()
         while True:
             self.drain()
             newest = self._number if self._unsynced else -1
             try:
-                reply = self._get(self.actor.query.remote(name, encode_plain(content), newest))
+                reply = self._get(self.actor.query.remote(name, content, newest))
             except self._ray.exceptions.RayActorError:
                 reply = b""
             if reply:
@@ -361,7 +362,7 @@ class RayBackend:
 
     def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         """Query the key's worker."""
-        return dict(self._worker_of(key).query("fan", [key, *ahead]))
+        return dict(self._worker_of(key).query("fan", key, ahead))
 
     def keys(self) -> list[Key]:
         """Query every worker."""
@@ -379,7 +380,7 @@ class RayBackend:
 
     def decide(self, key: Key, decision: Plain) -> None:
         """Let the key's worker choose classes by another rule."""
-        self._worker_of(key).query("decide", [key, decision])
+        self._worker_of(key).query("decide", key, decision)
 
     def follow(self, decision: Plain) -> None:
         """Let every worker choose classes by another rule."""

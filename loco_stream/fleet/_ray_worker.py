@@ -6,7 +6,6 @@ here nor in the driver.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -71,13 +70,14 @@ class RayWorker:
         return encode_plain([self._durable, returned, notes])
 
     def query(self, name: str, content: bytes, newest: int) -> bytes:
-        """Return the result of one of `_QUERIES`.
+        """Return the result of one of `_QUERIES` or of a method of the shard.
 
         The return value is empty if message `newest` has not arrived; -1 stands for any message.
         """
         if newest not in (-1, self._newest):
             return b""
-        return encode_plain(_QUERIES[name](self._shard, decode_plain(content)))
+        query = _QUERIES.get(name) or getattr(Shard, name)
+        return encode_plain(query(self._shard, *decode_plain(content)))
 
 
 def _predict(shard: Shard, content: bytes) -> list[Any]:
@@ -94,22 +94,9 @@ def _values(shard: Shard, content: bytes) -> list[Any] | None:
     return [table.tobytes(), list(table.shape), table.dtype.str, list(classes)]
 
 
-_QUERIES: dict[str, Callable[[Shard, Any], object]] = {
-    "pid": lambda shard, _: os.getpid(),
+# The other queries are methods of the shard.
+_QUERIES: dict[str, Callable[..., object]] = {
     "predict": _predict,
     "values": _values,
-    "fan": lambda shard, given: shard.fan(given[0], given[1:]),
-    "keys": lambda shard, groups: [key for number in groups for key in shard.keys(number)],
-    "state_sha256": lambda shard, key: shard.find(key).state_sha256(),
-    "state": lambda shard, key: shard.find(key).to_bytes(key),
-    "report": lambda shard, key: shard.find(key).report(),
-    "counts": lambda shard, groups: [sum(map(shard.count, groups)), shard.n_resident],
-    "share": lambda shard, name: shard.share(name),
-    "decide": lambda shard, given: shard.decide(*given),
-    "follow": lambda shard, decision: shard.follow(decision),
-    "reset": lambda shard, key: shard.reset(key),
-    "evict": lambda shard, keys: shard.evict(keys),
-    "release": lambda shard, groups: shard.release(groups),
-    "checkpoint": lambda shard, _: list(map(shard.checkpoint, shard.opened)),
-    "close": lambda shard, store: shard.close(store=store),
+    "checkpoint": lambda shard: list(map(shard.checkpoint, shard.opened)),
 }

@@ -29,7 +29,7 @@ from loco_stream.fleet._rows import (
 )
 from loco_stream.fleet._storage import Group, Storage
 from loco_stream.fleet.keyed_model import KeyedForecaster, KeyedModel, ModelFactory
-from loco_stream.persistence.content import Plain
+from loco_stream.persistence.content import Config, Plain
 from loco_stream.records import Record
 
 _CHECKPOINT_SECONDS = 60.0
@@ -187,23 +187,31 @@ class Shard:
             raise InputError(f"key {key!r} has no model: no row of it was learned")
         return keyed
 
-    def keys(self, number: int) -> set[Key]:
-        """Return the keys of a group that have a model."""
-        if not self._has_group(number):  # no row of the group was learned
-            return set()
-        return {*self.open(number).keys(), *self._resident(number)}
+    def state_sha256(self, key: Key) -> str:
+        """Return the digest of a key's model."""
+        return self.find(key).state_sha256()
 
-    def count(self, number: int) -> int:
-        """Return the number of keys of a group that have a model."""
-        if not self._has_group(number):
-            return 0
+    def state(self, key: Key) -> bytes:
+        """Return the stored form of a key's model and counters."""
+        return self.find(key).to_bytes(key)
+
+    def report(self, key: Key) -> Config:
+        """Return the report of a key."""
+        return self.find(key).report()
+
+    def keys(self, groups: Iterable[int]) -> list[Key]:
+        """Return the keys of groups that have a model."""
+        used = filter(self._has_group, groups)  # rows of the others were never learned
+        return [key for n in used for key in {*self.open(n).keys(), *self._resident(n)}]
+
+    def counts(self, groups: Iterable[int]) -> tuple[int, int]:
+        """Return the number of keys of groups that have a model, and of models in memory."""
+        n_keys = sum(map(self._count, filter(self._has_group, groups)))
+        return n_keys, len(self._models)
+
+    def _count(self, number: int) -> int:
         stored = self.open(number).count()
         return stored + sum(not self._models[key].is_stored for key in self._resident(number))
-
-    @property
-    def n_resident(self) -> int:
-        """Models in memory."""
-        return len(self._models)
 
     def open(self, number: int) -> Group:
         """Open a group and learn the rows in its log again.
@@ -274,7 +282,7 @@ class Shard:
         self._unsynced.clear()
         self._synced_at = time.monotonic()
 
-    def close(self, *, store: bool = True) -> None:
+    def close(self, store: bool = True) -> None:
         """Release all groups; store their models, or leave the changes to the synced logs."""
         try:
             if store:

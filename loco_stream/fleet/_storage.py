@@ -59,11 +59,11 @@ class DirectoryStorage:
         """Replace fleet.json."""
         atomic_write(self.path / _HEADER, content, mode=0o600)
 
-    def read_template(self) -> bytes:
-        """Return the content of template.loco."""
-        content = self._read(_TEMPLATE)
+    def read_model(self, name: str = _TEMPLATE) -> bytes:
+        """Return the content of the file of a model that is not one of a key."""
+        content = self._read(name)
         if content is None:
-            raise CheckpointError(f"there is no {_TEMPLATE} in {self.path}")
+            raise CheckpointError(f"there is no {name} in {self.path}")
         return content
 
     def write_template(self, content: bytes) -> None:
@@ -81,13 +81,6 @@ class DirectoryStorage:
             atomic_write(path, content, mode=0o600)
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
-
-    def read_shared(self, name: str) -> bytes:
-        """Return the content of the file of a shared model."""
-        content = self._read(name)
-        if content is None:
-            raise CheckpointError(f"there is no {name} in {self.path}")
-        return content
 
     def write_shared(self, name: str, content: bytes) -> None:
         """Write the file of a shared model."""

@@ -677,7 +677,7 @@ class Fleet:
             raise InputError(f"`t` must be None where the task is {self.task}")
         source, epoch, seq = number
         if X is None and self._is_series:
-            X = np.zeros((_n_labels(y), 0))
+            X = np.zeros((len(y) if hasattr(y, "__len__") else 1, 0))
         if seq is None:
             rows = make_rows(key, X, y, features, "", self._home.epoch, self._next_seq)
             self._next_seq += len(rows)
@@ -685,10 +685,6 @@ class Fleet:
             rows = make_rows(key, X, y, features, source, epoch, seq)
         rows.times = read_times(t, len(rows))
         return rows
-
-
-def _n_labels(y: LabelsLike) -> int:
-    return len(y) if hasattr(y, "__len__") else 1
 
 
 def _check_seconds(share_seconds: float | None, share: str) -> None:

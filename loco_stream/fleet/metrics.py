@@ -56,16 +56,12 @@ class FleetMetrics:
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics of the last snapshot."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        from loco_stream.engine.prometheus import family_of
 
         for one in self.instruments:
             if points := list(one.points()):
                 labels = list(points[0].labels)
-                kind = CounterMetricFamily if one.is_counter else GaugeMetricFamily
-                family = kind(one.name, one.description, labels=labels)
-                for point in points:
-                    family.add_metric([point.labels[label] for label in labels], point.value)
-                yield family
+                yield family_of(one.name, one.description, one.is_counter, labels, points)
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:

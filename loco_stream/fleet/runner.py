@@ -166,11 +166,8 @@ class FleetRunner:
             self._reader.close()
             self._reader.source.close()
         report = self.report()
-        n_notes = len(self._listeners.notes)
-        self._listeners.close(report)
-        report["notes"] += self._listeners.notes[n_notes:]
-        report["n_lost_records"] = self._listeners.n_lost
-        report["lost_records"] = self._listeners.lost
+        report["notes"] += self._listeners.close(report)
+        report |= self._listeners.losses()
         return report
 
     @property
@@ -196,6 +193,7 @@ class FleetRunner:
     def status(self) -> FleetReport:
         """Return counts of rows and keys, and the position that was acknowledged last."""
         n_keys, n_resident = self._fleet.counts()
+        alarms = {"n_alarms": self._n_alarms, "n_alarmed_keys": len(self._alarms)}
         return {
             **self._all_counts(),
             "n_repeated": self._fleet.n_repeated,
@@ -203,15 +201,9 @@ class FleetRunner:
             "n_resident": n_resident,
             "task": self._fleet.task,
             "n_drifted_keys": len(self._drifts),
-            **self._alarm_counts(),
+            **(alarms if self._is_watching else {}),
             "position": self._position,
         }
-
-    def _alarm_counts(self) -> dict[str, int]:
-        """Return the alarms of a stream without labels, and the keys that raised them."""
-        if not self._is_watching:
-            return {}
-        return {"n_alarms": self._n_alarms, "n_alarmed_keys": len(self._alarms)}
 
     def alarmed(self) -> list[KeyReport]:
         """Return the reports of the keys that raised an alarm last in this run, newest first."""

@@ -281,7 +281,7 @@ WHOLE = [
         "`rule` must be 'loco', 'np' or 'frozen'",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no parameter 'ruel'"),
-    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "--resume needs --checkpoint DIR"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "`--resume` needs --checkpoint DIR"),
     (
         "ok.csv",
         GOOD,

@@ -99,7 +99,7 @@ def test_a_run_from_a_file(file, tmp_path):
         ("durability = 'sometimes'", "`durability` must be batch, "),
         ("[set]\nretention = 7", "`retention` must be "),
         ("[limit]\nfeaturs = 3", "there is no limit 'featurs'; did you mean 'features'"),
-        ("[threshold]\nok = 7", "`thresholds` must be a dict from labels to numbers above 0"),
+        ("[threshold]\nok = 7", "`--threshold` must be LABEL=P with P above 0 and up to 1"),
         ("[cost]\nok = 3", "`--cost` must be TRUE,PREDICTED=COST, got 'ok=3'"),
         ("sink = 5", "there is no sink '5"),
         ("sink = 'htp://x'", "there is no sink 'htp:'"),
@@ -132,7 +132,7 @@ def test_every_option_has_an_environment_variable(name):
 def test_serve_needs_a_source_or_http():
     refused = loco("serve", "--checkpoint", "state")
     assert refused.exit_code == 2
-    assert "or take rows by --http PORT" in refused.stderr
+    assert "or --http PORT for rows" in refused.stderr
 
 
 def test_serve_needs_a_folder_that_it_can_write_to(tmp_path, monkeypatch):

@@ -1,8 +1,7 @@
-"""The registry agrees with modules, extras and documentation."""
+"""The registry agrees with modules and extras."""
 
 from __future__ import annotations
 
-import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -10,16 +9,10 @@ from pathlib import Path
 import pytest
 
 from loco_stream import connectors as package
-from loco_stream.connectors import registry
-from loco_stream.connectors._base.options import parameter_help
 from loco_stream.connectors.registry import SINKS, SOURCES, connectors, find
 from loco_stream.stream import Sink, Source
 
 ROOT = Path(__file__).parents[2]
-PAGES = {
-    "sources.md": {"sources", "source options"},
-    "outlets.md": {"sinks", "sink secrets", "sink options"},
-}
 BOTH = [
     pytest.param(connector, base, id=f"{base.__name__.lower()} {connector.scheme}")
     for table, base in ((SOURCES, Source), (SINKS, Sink))
@@ -56,15 +49,6 @@ def test_a_connector_is_complete(connector, base):
     for form in connector.forms:
         assert form.url.startswith(f"{connector.scheme}:")
         assert re.match(r"(exactly|at most|at least) once|may lose|requests", form.guarantee)
-    for option in connector.options.values():
-        assert option.help, f"{connector.scheme}: the option {option.name} has no help text"
-
-
-@pytest.mark.parametrize(("connector", "base"), BOTH)
-def test_each_parameter_is_documented(connector, base):
-    texts = parameter_help(connector.build)
-    names = list(inspect.signature(connector.build).parameters)
-    assert [name for name in names if not texts.get(name)] == []
 
 
 def test_extras_agree_with_pyproject():
@@ -72,29 +56,6 @@ def test_extras_agree_with_pyproject():
     if not file.is_file():
         pytest.skip("not run from a checkout")
     declared = tomllib.loads(file.read_text())["project"]["optional-dependencies"]
-    for extra in registry.extras():
+    every = [*connectors(SOURCES), *connectors(SINKS)]
+    for extra in {entry.extra for entry in every if entry.extra is not None}:
         assert declared[extra.name] == [extra.requirement]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_generated_tables_of_the_docs_are_current(page):
-    file = ROOT / "docs" / page
-    if not file.is_file():
-        pytest.skip("not run from a checkout")
-    text = file.read_text()
-    assert registry.renew_tables(text) == text
-    assert set(re.findall(r"<!-- generated: (.+) -->", text)) == PAGES[page]
-
-
-def test_a_page_with_other_content_is_renewed(tmp_path, monkeypatch, capsys):
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- generated: sinks -->\nold\n<!-- end -->\nafter\n")
-    monkeypatch.setattr("sys.argv", ["registry", str(page)])
-    registry.main()
-    text = page.read_text()
-    assert text.startswith("before\n<!-- generated: sinks -->\n| URL |")
-    assert "| `jsonl:PATH` |" in text
-    assert text.endswith("<!-- end -->\nafter\n")
-    monkeypatch.setattr("sys.argv", ["registry"])
-    registry.main()
-    assert registry.tables()["sources"] in capsys.readouterr().out

@@ -192,7 +192,7 @@ def test_a_resumed_run_takes_another_rule(rows, tmp_path):
     [
         (["--threshold", "fault"], "`--threshold` must be LABEL=P, got 'fault'"),
         (["--threshold", "=0.5"], "`--threshold` must be LABEL=P"),
-        (["--threshold", "fault=2"], "`thresholds` must be a dict from labels to numbers above 0"),
+        (["--threshold", "fault=2"], "`--threshold` must be LABEL=P with P above 0 and up to 1"),
         (["--cost", "fault=2"], "`--cost` must be TRUE,PREDICTED=COST, got 'fault=2'"),
         (["--cost", "a,b=2", "--threshold", "a=0.5"], "where `thresholds` are given, got both"),
         (["--threshold", "a=0.5", "--threshold", "a=0.6"], "must have one number for 'a', got two"),

@@ -208,7 +208,7 @@ def test_parameters_of_scikit_learn():
     assert copy.set_params(seed=9, advanced__window=15.0) is copy
     assert (copy.seed, copy.advanced.window, model.seed) == (9, 15.0, 2)
     copy.learn_one({"a": 1.0}, "x")
-    with pytest.raises(ConfigError, match="needs a model that has learned nothing, got one of 1"):
+    with pytest.raises(ConfigError, match="nothing, got one that has learned 1 row"):
         copy.set_params(seed=1)
     with pytest.raises(
         ConfigError, match="LOCOClassifier has no parameter 'sed'; did you mean 'seed'"

@@ -13,7 +13,6 @@ from loco_stream import Fleet
 from loco_stream.engine.state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.fleet._rows import make_rows
-from loco_stream.persistence.format import encode_plain
 from tests.helpers.fleet_process import SOURCE, rows_of, template, worker_ids
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -103,7 +102,7 @@ def test_a_restarted_worker_does_not_learn_messages_after_a_gap(tmp_path):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:  # until it is back, with one message lost
             try:
-                ray.get(worker.actor.query.remote("pid", encode_plain(None), -1))
+                ray.get(worker.actor.__ray_call__.remote(lambda _: None))
                 break
             except ray.exceptions.RayActorError:
                 time.sleep(0.1)

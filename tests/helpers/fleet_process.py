@@ -54,7 +54,12 @@ def abandon(fleet):
 
 def worker_ids(fleet):
     """Return the process ids of the workers of a fleet on Ray."""
-    return [int(worker.query("pid")) for worker in fleet._backend._workers]
+    import ray
+
+    workers = fleet._backend._workers
+    for worker in workers:
+        worker.query("counts", [])  # waits for workers that are started again
+    return ray.get([worker.actor.__ray_call__.remote(lambda _: os.getpid()) for worker in workers])
 
 
 def start(processes, *arguments):

@@ -59,16 +59,12 @@ def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
 
     Raises `InputError` if a column is of another kind, or two have the same name.
     """
-    names = tuple(_names(frame))
+    # narwhals takes names as texts; those of pandas may be anything
+    is_pandas = frame.implementation.is_pandas_like()
+    names = tuple(frame.to_native().columns if is_pandas else frame.columns)
     pairs = zip(frame.iter_columns(), names, strict=True)
     columns = [_column(series, name) for series, name in pairs]
     return columns, names
-
-
-def _names(frame: Frame) -> Sequence[Hashable]:
-    native = frame.to_native()
-    # narwhals takes names as texts; those of pandas may be anything
-    return list(native.columns) if frame.implementation.is_pandas_like() else frame.columns
 
 
 def _column(series: Series, name: Hashable) -> NDArray[Any]:

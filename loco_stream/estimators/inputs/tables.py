@@ -52,7 +52,8 @@ def table(X: Any) -> Table:
     if array.dtype.kind not in "biuf":
         columns = [_object_column(column) for column in array.T]
         texts = {j: array[:, j] for j, (_, has_texts) in enumerate(columns) if has_texts}
-        array = _stacked([numbers for numbers, _ in columns], len(array))
+        numbers = [column for column, _ in columns]
+        array = np.stack(numbers, axis=1) if numbers else np.zeros((len(array), 0))
     # a long double beyond float64 becomes infinite, which is masked
     with np.errstate(over="ignore"):
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
@@ -97,10 +98,6 @@ def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
     if array.ndim != 2:
         raise InputError(f"`{name}` must have 2 dimensions, (rows, {columns}), got {array.ndim}")
     return array
-
-
-def _stacked(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
-    return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
 
 
 def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:

@@ -466,7 +466,7 @@ def test_a_huge_frame_closes_its_connection_only(context):
         ("zmq+sub://0.0.0.0:5555?bind=1", SourceError, "needs CURVE"),
         ("zmq+pull://127.0.0.1", SourceError, "must be tcp://HOST:PORT"),
         ("zmq+pull://127.0.0.1:70000", SourceError, "a port of 1..65535"),
-        ("zmq+pull:udp://127.0.0.1:1", SourceError, "must be tcp://HOST:PORT or ipc://PATH"),
+        ("zmq+pull:udp://127.0.0.1:1", SourceError, "must be tcp://HOST:PORT .* or ipc://PATH"),
         ("zmq+pull:ipc:///no/such/folder/x", SourceError, "cannot bind ipc:///no/such/folder/x"),
         (
             "zmq+pull://127.0.0.1:*?bind=1&connect=1",
