@@ -15,10 +15,10 @@ def takes_mode(method: Callable[..., object]) -> bool:
     return _method_has_parameter(function, "in_stream")
 
 
-def has_parameter(function: Callable[..., object], name: str) -> bool:
-    """Return whether a function has a parameter; one without a signature counts as without."""
+def has_parameter(function: Callable[..., object] | None, name: str) -> bool:
+    """Return whether a function has a parameter; False for None and for what has no signature."""
     try:
-        return name in signature(function).parameters
+        return function is not None and name in signature(function).parameters
     except (TypeError, ValueError):  # methods of compiled classes may have no signature
         return False
 

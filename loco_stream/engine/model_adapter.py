@@ -86,8 +86,9 @@ class ModelAdapter:
         self._has_intervals = hasattr(model, "predict_interval_array")
         # without a decision, such a model predicts the first of the most probable classes
         self._has_block_proba = hasattr(model, "learn_predict_proba_array")
-        learn = getattr(model, "learn_predict_array", None)
-        self._takes_held_out = learn is not None and has_parameter(learn, "held_out")
+        self._takes_held_out = has_parameter(
+            getattr(model, "learn_predict_array", None), "held_out"
+        )
 
     @property
     def has_full_blocks(self) -> bool:
@@ -272,6 +273,12 @@ class ModelAdapter:
         if self._takes_held_out and self.n_seen and len(held) < len(y):
             yield self._in_one_call(block, y, in_detail, held)
             return
+        yield from self._around_held(block, y, held, in_detail)
+
+    def _around_held(
+        self, block: Block, y: Sequence[Label], held: Sequence[int], in_detail: bool
+    ) -> Iterator[BlockPredictions]:
+        """Learn the rows between those that are held out, and observe these one by one."""
         begin = 0
         for i in held:
             if i > begin:

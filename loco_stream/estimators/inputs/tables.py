@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Set
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,7 +125,7 @@ def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], 
     """
     values = one_per_row(y, n)
     if not learned.all():
-        values = [value for value, is_learned in zip(values, learned, strict=True) if is_learned]
+        values = list(compress(values, learned))
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
     found: dict[Hashable, int] = {}
