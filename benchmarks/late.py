@@ -224,7 +224,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     for late in dict.fromkeys(key[0] for key in grouped):
         streams = list(dict.fromkeys(key[1] for key in grouped if key[0] == late))
         names = list(dict.fromkeys(key[2] for key in grouped if key[0] == late))
-        delay = f"{late} rows late" if late.isdecimal() else late
+        delay = {_DAY: "a day late"}.get(late, f"{late} rows late" if late.isdecimal() else late)
         title = f"accuracy, % (R2 x 100 for values), labels {delay}"
         grid = Grid(title, ["contender", *streams])
         for name in names:

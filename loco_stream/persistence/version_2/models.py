@@ -368,7 +368,7 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     n_codes = len(values) - compared - _N_COMPARED
     n_features = _features_of(n_codes, arrays)
     lags = np.full(len(arrays["next_value.known"]), np.nan)
-    head = [*kept[:_HEAD], -1.0, n_features]
+    head = np.array([*kept[:_HEAD], -1.0, n_features])
     mixes = len(arrays["mixture.log_weights"]) > 0
     answers = np.full(_N_ANSWERS * n_classes if mixes else 0, -1.0)
     mean = kept[outputs:scores].reshape(n_outputs, n_classes).mean(axis=0)
