@@ -83,14 +83,23 @@ class DelayedValues:
 
     def experts(self, stack):
         """Return the weight that each expert gives each member, (experts, members)."""
-        by_now = np.zeros(len(stack))
-        by_now[self.counted] = self.stack
+        by_now = self.second_stack()
         return np.vstack([np.eye(len(stack)), stack, by_now, self.mean, self.linear])
 
+    def second_stack(self):
+        """Return the weight of every member in the second stack."""
+        weights = np.zeros(len(self.counted))
+        weights[self.counted] = self.stack
+        return weights
+
     def weights(self, stack, without_memory=False):
-        """Return the weight of each member, of all experts or of those without a memory."""
+        """Return the weight of each member, of all experts or of those without a memory.
+
+        While values come at once, hidden layers learn by the mean of both stacks.
+        """
         if not self.in_use:
-            return stack
+            halves = without_memory and self.can_do_without
+            return 0.5 * (stack + self.second_stack()) if halves else stack
         counted = self.is_without_memory() if without_memory else slice(None)
         return naive.softmax(self.log_weights[counted]) @ self.experts(stack)[counted]
 
@@ -125,11 +134,8 @@ class DelayedValues:
         r = np.clip(correlation, 0.0, delayed_values.MAX_CORRELATION)
         return (1.0 - r) / (1.0 + r)
 
-    def learn(self, predicted, bounds, now, error, target, share):
-        """Score all experts by what they predicted at the time.
-
-        The second stack learns from what members predict `now`.
-        """
+    def learn(self, predicted, bounds, error, target, share):
+        """Score all experts by what they predicted at the time."""
         share_here = share * self.independent_share(error)
         self.n_scored += share_here
         decay = min(DECAY, self.n_scored / (self.n_scored + EARLY))
@@ -140,6 +146,9 @@ class DelayedValues:
         self.log_weights = (1.0 - share_here * (1.0 - decay)) * self.log_weights - rate * errors
         rate = share_here * max(delayed_values.ERROR_RATE, 1.0 / max(self.n_scored, 1.0))
         self.best_error += rate * (errors[np.argmax(self.log_weights)] - self.best_error)
+
+    def learn_stack(self, now, target, share):
+        """Let the second stack learn from what members predict now."""
         self.stack_p, self.stack = naive.learn_stack(
             self.stack_p,
             self.stack,

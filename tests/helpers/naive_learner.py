@@ -967,12 +967,15 @@ class Learner:
         self.stack_p, self.stack = naive.learn_stack(
             self.stack_p, before, members, self.wanted, STACK_PRIOR, share
         )
-        if self.regression and self.delayed_values.in_use:
-            now = self.outputs[:, 0]
-            error = row.scores[0] - self.wanted[0]
-            self.delayed_values.learn(
-                row.late_outputs, self.output_bounds(), now, error, self.wanted[0], share
-            )
+        if not self.regression:
+            return
+        own = self.delayed_values
+        wanted = self.wanted[0]
+        if own.in_use:
+            error = row.scores[0] - wanted
+            own.learn(row.late_outputs, self.output_bounds(), error, wanted, share)
+        if own.in_use or own.can_do_without:
+            own.learn_stack(self.outputs[:, 0], wanted, share)
 
     def learn_mixture(self, y, row):
         """Learn the log-loss stack, the linear experts, the mixture and the calibration."""

@@ -13,7 +13,7 @@ learned the rows beside a row that waited, so by now they would find its value i
 A memory tells rows apart by their time, which often predicts the value of a row beside one that was
 learned, and not that of a row a day later. The second stack and both means are of members without a
 memory. With these members alone they make the mixture of a model without a memory, by whose error
-the hidden layers learn.
+the hidden layers learn. They learn values that come at once by the mean of both stacks.
 
 Errors of rows that wait together are much alike, and so is their evidence for the weights. A row
 counts as the share (1 - r) / (1 + r) of an observation, where r is the correlation of the mixture's
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.arrays.spec import Record, axes, record
+from loco_stream.learner.readout import stacks
 from loco_stream.learner.readout.mixture import DECAY, EARLY
 from loco_stream.learner.readout.stacks import start_equal, start_prior
 from loco_stream.learner.settings import Settings
@@ -122,6 +123,21 @@ def write_weights(settings, delayed, stack, first, weights):
             weights[a] += linear / n
         elif settings.n_trace <= a < settings.n_trace + n_linear:
             weights[a] += linear / n_linear
+
+
+@kernel
+def write_mean_weights(settings, delayed, stack, weights):
+    """Write the weight of each member in the mean of both stacks.
+
+    Where no member does without a memory, the second stack learns late values alone, and the mean
+    is the first. Parameters are those of `write_weights`.
+    """
+    without = without_memory(settings)
+    for a in range(stack.shape[0]):
+        weights[a] = stack[a]
+        if without > 0:
+            by_now = delayed.stack[a - without] if a >= without else 0.0
+            weights[a] = 0.5 * (stack[a] + by_now)
 
 
 @kernel
@@ -232,6 +248,23 @@ def mix(delayed, predicted):
         total += weight
         mixed += weight * _output(predicted, log_weights.shape[0] - N_OTHERS, e)
     return mixed / total
+
+
+@kernel
+def learn_stack(settings, delayed, outputs, stride, target, buffers, share):
+    """Let the second stack learn a target from what members without a memory predict by now.
+
+    Parameters
+    ----------
+    delayed
+        `DelayedValueState`.
+    outputs, stride
+        As in `write_others`.
+    target, buffers, share
+        As in `stacks.learn_stack`.
+    """
+    outputs = outputs[without_memory(settings) * stride :]
+    stacks.learn_stack(delayed.stack, delayed.projector, outputs, stride, target, 1, buffers, share)
 
 
 @kernel

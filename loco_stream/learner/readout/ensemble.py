@@ -259,9 +259,9 @@ def combine_outputs(settings, state, computed):
     if n_classes == 0:
         return
     if settings.regression and settings.recursive:
-        for a in range(own.weights.shape[0]):
-            computed.weights[a] = own.weights[a]
-    elif settings.recursive:
+        _combine_values(settings, state, computed)
+        return
+    if settings.recursive:
         stacks.log_stack_weights(own, computed.weights)
     else:
         computed.weights[0] = 1.0
@@ -269,8 +269,6 @@ def combine_outputs(settings, state, computed):
         computed.credit_weights[a] = computed.weights[a]
     weighted_sum(computed.outputs, computed.weights, capacity, n_classes, computed.combined)
     if settings.regression:
-        if settings.recursive and state.delayed.is_delayed > 0.0:
-            _combine_delayed(settings, state, computed)
         return
     if settings.recursive:
         _mix_opinions(settings, state, computed)
@@ -303,14 +301,22 @@ def _delayed_outputs(state, computed):
 
 
 @kernel
-def _combine_delayed(settings, state, computed):
-    """Write the combined output of a regression whose values are late, and the weights in it."""
+def _combine_values(settings, state, computed):
+    """Write the combined output of a regression, and the weights of the members."""
     delayed = state.delayed_values
     stack = state.stacks.weights
-    without = delayed_values.without_memory(settings)
-    delayed_values.write_weights(settings, delayed, stack, 0, computed.weights)
-    delayed_values.write_weights(settings, delayed, stack, without, computed.credit_weights)
-    computed.combined[0] = delayed_values.mix(delayed, _delayed_outputs(state, computed))
+    weights = computed.weights
+    if state.delayed.is_delayed > 0.0:
+        without = delayed_values.without_memory(settings)
+        delayed_values.write_weights(settings, delayed, stack, 0, weights)
+        delayed_values.write_weights(settings, delayed, stack, without, computed.credit_weights)
+        computed.combined[0] = delayed_values.mix(delayed, _delayed_outputs(state, computed))
+        return
+    for a in range(stack.shape[0]):
+        weights[a] = stack[a]
+    delayed_values.write_mean_weights(settings, delayed, stack, computed.credit_weights)
+    capacity = state.classes.n_rows.shape[0]
+    weighted_sum(computed.outputs, weights, capacity, 1, computed.combined)
 
 
 @kernel
@@ -370,7 +376,7 @@ def update_weights(settings, state, scratch, computed, label, share):
     capacity = state.classes.n_rows.shape[0]
     stride = settings.n_losses * capacity
     target = scratch.target
-    if settings.regression and state.delayed.is_delayed > 0.0:
+    if settings.regression:
         _update_delayed(settings, state, scratch, computed, share)
     stacks.learn_stack(
         own.weights,
@@ -399,15 +405,17 @@ def update_weights(settings, state, scratch, computed, label, share):
 
 @kernel
 def _update_delayed(settings, state, scratch, computed, share):
-    """Update the weights of a regression whose values arrive late."""
+    """Update the weights of late values, and the stack of members without a memory."""
+    is_delayed = state.delayed.is_delayed > 0.0
+    if not is_delayed and settings.n_memoryless == 0:
+        return
     delayed = state.delayed_values
     now = scratch.now
     stride = settings.n_losses * state.classes.n_rows.shape[0]
     target = scratch.target
-    predicted = _delayed_outputs(state, computed)
-    error = computed.combined[0] - target[0]
-    delayed_values.learn_weights(delayed, predicted, error, target[0], share)
-    outputs = now.outputs[delayed_values.without_memory(settings) * stride :]
-    stacks.learn_stack(
-        delayed.stack, delayed.projector, outputs, stride, target, 1, now.stack_buffers, share
-    )
+    if is_delayed:
+        predicted = _delayed_outputs(state, computed)
+        error = computed.combined[0] - target[0]
+        delayed_values.learn_weights(delayed, predicted, error, target[0], share)
+    buffers = now.stack_buffers
+    delayed_values.learn_stack(settings, delayed, now.outputs, stride, target, buffers, share)

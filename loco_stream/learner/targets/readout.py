@@ -37,39 +37,17 @@ def combine(settings, state, targets, weights, computed):
     for j in range(state.counts.n_classes):
         own = weights[j]
         stack = targets.stacks.weights[j]
-        _write_weights(settings, state, targets, j, 0, own)
         if state.delayed.is_delayed > 0.0:
             delayed = DelayedValueState(
                 late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
             )
+            delayed_values.write_weights(settings, delayed, stack, 0, own)
             predicted = _delayed_outputs(targets, computed, j, capacity)
             computed.combined[j] = delayed_values.mix(delayed, predicted)
         else:
+            for a in range(own.shape[0]):
+                own[a] = stack[a]
             computed.combined[j] = _output(stack, computed.outputs, j, capacity)
-
-
-@kernel
-def _write_weights(settings, state, targets, j, first, weights):
-    """Write the weight of each member in the output of target `j` that members from `first` make.
-
-    Parameters
-    ----------
-    j, first
-        int64; `first` as in `delayed_values.write_weights`. It is of no account for values that
-        come at once.
-    weights
-        (members,) float64, written.
-    """
-    stack = targets.stacks.weights[j]
-    late = targets.delayed
-    if state.delayed.is_delayed > 0.0:
-        delayed = DelayedValueState(
-            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
-        )
-        delayed_values.write_weights(settings, delayed, stack, first, weights)
-        return
-    for a in range(weights.shape[0]):
-        weights[a] = stack[a]
 
 
 @kernel
@@ -119,9 +97,17 @@ def write_credit_error(settings, state, scratch, targets, weights):
     """
     now = scratch.now
     capacity = state.classes.n_rows.shape[0]
-    first = delayed_values.without_memory(settings)
+    without = delayed_values.without_memory(settings)
+    late = targets.delayed
     for j in range(state.counts.n_classes):
-        _write_weights(settings, state, targets, j, first, weights[j])
+        stack = targets.stacks.weights[j]
+        delayed = DelayedValueState(
+            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+        )
+        if state.delayed.is_delayed > 0.0:
+            delayed_values.write_weights(settings, delayed, stack, without, weights[j])
+        else:
+            delayed_values.write_mean_weights(settings, delayed, stack, weights[j])
         error = _output(weights[j], now.outputs, j, capacity) - scratch.target[j]
         now.error[j] = error if error == error else 0.0
 
@@ -208,16 +194,16 @@ def learn_stacks(settings, state, scratch, targets, computed, share):
         if target[0] != target[0]:
             continue
         stack = targets.stacks.weights[j]
-        if state.delayed.is_delayed > 0.0:
-            _learn_delayed(settings, scratch, targets, j, computed, share)
+        if state.delayed.is_delayed > 0.0 or settings.n_memoryless > 0:
+            _learn_delayed(settings, state, scratch, targets, j, computed, share)
         projector = targets.stacks.projectors[j]
         outputs = computed.outputs[j:]
         stacks.learn_stack(stack, projector, outputs, capacity, target, 1, buffers, share)
 
 
 @kernel
-def _learn_delayed(settings, scratch, targets, j, computed, share):
-    """Update the weights of target `j` (int64), whose values arrive late.
+def _learn_delayed(settings, state, scratch, targets, j, computed, share):
+    """Update the weights of target `j` (int64) for late values, and its second stack.
 
     `computed` is the `ReadoutPass` of the time, `share` the share of an observation (float64).
     """
@@ -225,9 +211,10 @@ def _learn_delayed(settings, scratch, targets, j, computed, share):
     own = DelayedValueState(late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j])
     capacity = targets.stacks.weights.shape[0]
     target = scratch.target[j:]
-    error = computed.combined[j] - target[0]
-    predicted = _delayed_outputs(targets, computed, j, capacity)
-    delayed_values.learn_weights(own, predicted, error, target[0], share)
-    outputs = scratch.now.outputs[delayed_values.without_memory(settings) * capacity + j :]
+    if state.delayed.is_delayed > 0.0:
+        error = computed.combined[j] - target[0]
+        predicted = _delayed_outputs(targets, computed, j, capacity)
+        delayed_values.learn_weights(own, predicted, error, target[0], share)
+    outputs = scratch.now.outputs[j:]
     buffers = scratch.now.stack_buffers
-    stacks.learn_stack(own.stack, own.projector, outputs, capacity, target, 1, buffers, share)
+    delayed_values.learn_stack(settings, own, outputs, capacity, target, buffers, share)

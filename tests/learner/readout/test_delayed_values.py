@@ -7,7 +7,7 @@ import pytest
 
 from loco_stream import LOCORegressor
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.readout import delayed_values, stacks
+from loco_stream.learner.readout import delayed_values
 from tests.helpers.jitted import on_model
 from tests.helpers.models import untrained
 from tests.helpers.naive_delayed import DelayedValues
@@ -31,18 +31,25 @@ def _write_weights(settings, state, scratch, first, weights):
 
 
 @kernel
+def _write_mean_weights(settings, state, scratch, weights):
+    own = state.delayed_values
+    delayed_values.write_mean_weights(settings, own, state.stacks.weights, weights)
+    return 0
+
+
+@kernel
 def _learn(settings, state, scratch, outputs, others, error, target):
     own = state.delayed_values
     predicted = (outputs, others, 1, BOUNDS[0], BOUNDS[1])
     delayed_values.learn_weights(own, predicted, error, target[0], 1.0)
-    counted = outputs[delayed_values.without_memory(settings) :]
     buffers = scratch.now.stack_buffers
-    stacks.learn_stack(own.stack, own.projector, counted, 1, target, 1, buffers, 1.0)
+    delayed_values.learn_stack(settings, own, outputs, 1, target, buffers, 1.0)
     return own.errors.n_scored
 
 
 predict = on_model(_predict)
 write_weights = on_model(_write_weights)
+write_mean_weights = on_model(_write_mean_weights)
 learn = on_model(_learn)
 
 
@@ -72,9 +79,14 @@ def test_the_mixture_equals_its_twin(memory):
             share = write_weights(args, begin, weights)
             np.testing.assert_allclose(weights, twin.weights(stack, without_memory), atol=1e-12)
             assert share == pytest.approx(twin.share_without_memory())
+        twin.in_use = False
+        write_mean_weights(args, weights)
+        np.testing.assert_allclose(weights, twin.weights(stack, without_memory=True), atol=1e-12)
+        twin.in_use = True
         error = mixed - target[0]
         learn(args, outputs, others, error, target)
-        twin.learn(predicted, BOUNDS, outputs, error, target[0], 1.0)
+        twin.learn(predicted, BOUNDS, error, target[0], 1.0)
+        twin.learn_stack(outputs, target[0], 1.0)
     np.testing.assert_allclose(own.log_weights, twin.log_weights, rtol=1e-6)
     np.testing.assert_allclose(own.stack, twin.stack, rtol=1e-6)
 
