@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks import contenders, data, temporal_data
+from benchmarks import contenders, daily, data, temporal_data
 from benchmarks.grid import Grid, percent
 from benchmarks.holdout import by_name, spread
 from benchmarks.machine import fingerprint
@@ -26,7 +26,8 @@ _ROWS = 6_000
 _BATCH = 50  # rows of a stream without events whose labels come together
 _END = "at the end"
 _EVENT = "an event"
-_LATE = ("0", "20", "100", _END, _EVENT)
+_DAY = "a day"
+_LATE = ("0", "20", "100", _DAY, _END, _EVENT)
 _ROW_STREAMS = (
     "digits",
     "SEA3",
@@ -37,18 +38,22 @@ _ROW_STREAMS = (
     "ChickWeights",
 )
 _TIMED = ("ew-sign", "vibration", "Mackey-Glass", "narma-10")
-_STREAMS = (*_ROW_STREAMS, *_TIMED, *EVENTS, "waves", "spreads")
+_STREAMS = (*_ROW_STREAMS, *_TIMED, *EVENTS, "waves", "spreads", *daily.STREAMS)
 _NO_TICKETS = "no tickets"
+_NO_MEMORY = "no memory"
 _CONTENDERS: dict[str, dict[str, Any]] = {
     "default": {},
     _NO_TICKETS: {},
+    _NO_MEMORY: {},
     "frozen": {"rule": "frozen"},
     "readout alone": {"rule": "frozen", "hidden_sizes": (8,)},
 }
 
 
 def _load(name: str, seed: int, directory: str | None) -> TimedStream:
-    """Return at most `_ROWS` rows of a stream."""
+    """Return a stream; at most `_ROWS` rows where labels do not come a day later."""
+    if name in daily.STREAMS:
+        return daily.load(name, seed, directory)
     if name in ("waves", "spreads"):
         return _drawn_events(name, seed)
     if name in _ROW_STREAMS:
@@ -93,7 +98,9 @@ def measure(
     from loco_stream import LOCOClassifier, LOCORegressor
 
     timed = _load(stream, seed, directory)
-    options = _CONTENDERS[contender] | ({} if stream in _ROW_STREAMS else {"memory": MEMORY})
+    options = dict(_CONTENDERS[contender])
+    if stream not in _ROW_STREAMS and contender != _NO_MEMORY:
+        options["memory"] = MEMORY
     model: Any = (LOCORegressor if timed.is_regression else LOCOClassifier)(**options, seed=seed)
     learn = _learn_without_ticket if contender == _NO_TICKETS else _learn
     if late == _EVENT:
@@ -104,8 +111,9 @@ def measure(
         answers = _by_end(model, timed, learn)
         n_blind = _BATCH  # rows before the first value
     else:
-        answers = _by_row(model, timed, learn, int(late))
-        n_blind = int(late) + 1
+        n_late = timed.delay if late == _DAY else int(late)
+        answers = _by_row(model, timed, learn, n_late)
+        n_blind = n_late + 1
     first = n_blind if timed.is_regression else 0
     return {"score": score(answers[first:], timed.y[first:], timed)}
 
@@ -216,7 +224,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
     for late in dict.fromkeys(key[0] for key in grouped):
         streams = list(dict.fromkeys(key[1] for key in grouped if key[0] == late))
         names = list(dict.fromkeys(key[2] for key in grouped if key[0] == late))
-        delay = f"{late} rows late" if late.isdecimal() else late
+        delay = {_DAY: "a day late"}.get(late, f"{late} rows late" if late.isdecimal() else late)
         title = f"accuracy, % (R2 x 100 for values), labels {delay}"
         grid = Grid(title, ["contender", *streams])
         for name in names:
@@ -231,10 +239,17 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
 
 def _runs(late: str, stream: str, name: str, settings: Settings) -> list[Run]:
     code = fingerprint(
-        "benchmarks/late.py", "benchmarks/temporal.py", "benchmarks/temporal_data.py"
+        "benchmarks/late.py",
+        "benchmarks/daily.py",
+        "benchmarks/temporal.py",
+        "benchmarks/temporal_data.py",
     )
     events = stream in (*EVENTS, "waves", "spreads")
     if (late == _EVENT and not events) or (late == "0" and name == _NO_TICKETS):
+        return []
+    if (late == _DAY and stream not in daily.STREAMS) or (
+        name == _NO_MEMORY and stream in _ROW_STREAMS
+    ):
         return []
     where = {"stream": stream, "late": late, "directory": settings.directory}
     return [
@@ -260,16 +275,20 @@ def command(settings: Settings, only: str | None, names: str | None, lates: str 
 
     Rows are predicted when they come. `no tickets` scores the parts of the readout by their
     predictions when the label comes instead of when the row came; in `frozen` hidden layers do not
-    learn.
+    learn. `no memory` is the default without a memory.
 
     \b
     Examples
       python -m benchmarks late --data ~/data --seeds 1
       python -m benchmarks late --streams "SEA3;digits" --late "20;100"
+      python -m benchmarks late --data ~/data --streams "bikes;season" --late "0;a day"
     """
     chosen = contenders.pick(names, _STREAMS, "--streams", separator=";")
     here, notes = temporal_data.available(chosen, settings.directory)
-    print_missing(notes)
+    with_dates = [name for name in here if name in daily.STREAMS]
+    found, more = daily.available(with_dates, settings.directory)
+    here = [name for name in here if name not in with_dates or name in found]
+    print_missing([*notes, *more])
     runs = [
         run
         for late in contenders.pick(lates, _LATE, "--late", separator=";")

@@ -417,7 +417,8 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
     if settings.learns:
         assign_credit(settings, state, scratch)
         if settings.regression and state.delayed.is_delayed > 0.0:
-            traces.withhold_credit(state.context, scratch.neurons.credit)
+            share_without = delayed_values.memoryless_share(settings, state.delayed_values)
+            traces.reduce_credit(state.context, scratch.neurons.credit, share_without)
     credit = scratch.neurons.credit[: settings.n_hidden if settings.learns else 0]
     is_ready = ensemble.prepare_experts(settings, state, scratch)
     if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
@@ -479,6 +480,7 @@ def _pass(settings, state, scratch, x, t):
     if settings.n_lags > 0:
         next_value.recall_values(state.next_value, scratch.values.known)
     if not cached:
+        ensemble.write_others(settings, state, scratch.now)
         ensemble.combine_outputs(settings, state, scratch.now)
         if settings.n_snapshots > 0:
             own = state.snapshots

@@ -32,6 +32,18 @@ def value_of(statistics, j, score):
 
 
 @kernel
+def output_bounds(statistics, j):
+    """Return the lowest and highest output of target `j` by which `value_of` moves, float64."""
+    if statistics.n_values[j] == 0.0 or not statistics.squares[j] > 0.0:
+        return 0.0, 0.0
+    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
+    margin = RANGE_MARGIN * (statistics.highest[j] - statistics.lowest[j])
+    lowest = (statistics.lowest[j] - margin - statistics.mean[j]) / deviation
+    highest = (statistics.highest[j] + margin - statistics.mean[j]) / deviation
+    return lowest, highest
+
+
+@kernel
 def standardised(statistics, j, value):
     """Return a value (float64) of target `j` in its standard deviations; see `value_of`."""
     deviation = math.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))

@@ -229,7 +229,12 @@ def _check_explanation(expert: Expert, model: Model, row: dict[int, float]) -> N
     for own, weighting, part in contributions(core.settings, core.state, core.scratch, n_classes):
         if own is not expert:
             continue
-        explained = np.sum(part.inputs, axis=0) + part.other + np.zeros(n_classes)
+        explained = (
+            np.sum(part.inputs, axis=0)
+            + np.sum(part.present, axis=0)
+            + part.other
+            + np.zeros(n_classes)
+        )
         expected = weighting.outputs @ blocks.outputs + weighting.scores @ blocks.scores
         if not core.regression:  # what all classes get alike does not count
             explained -= explained.mean()

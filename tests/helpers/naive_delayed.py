@@ -55,13 +55,20 @@ def chance_run(labels, label):
 
 
 class DelayedValues:
-    """The mixture of members, both stacks, the mean of those without memory, and of linear ones."""
+    """The mixture of members, both stacks, the mean of those without memory, and of linear ones.
+
+    The second stack is of members without memory, too.
+    """
 
     def __init__(self, n, settings):
         n_trace = settings.n_trace
         n_linear = settings.n_linear
-        self.stack = np.full(n, 1.0 / n)
-        self.stack_p = STACK_PRIOR * np.eye(n)
+        has_memory = np.arange(n) < n_trace - settings.n_memoryless
+        self.can_do_without = settings.n_memoryless > 0
+        self.counted = ~has_memory if self.can_do_without else np.ones(n, bool)
+        n_counted = self.counted.sum()
+        self.stack = np.full(n_counted, 1.0 / n_counted)
+        self.stack_p = STACK_PRIOR * np.eye(n_counted)
         self.log_weights = np.zeros(n + N_OTHERS)
         self.n_scored = 0.0
         self.best_error = 1.0
@@ -69,21 +76,50 @@ class DelayedValues:
         self.linear = np.full(n, 1.0 / n)
         if n_linear:
             self.linear = np.isin(np.arange(n), n_trace + np.arange(n_linear)) / n_linear
-        has_memory = np.arange(n) < n_trace - settings.n_memoryless
-        counted = ~has_memory if settings.n_memoryless else np.ones(n, bool)
-        self.mean = counted / counted.sum()
+        self.mean = self.counted / n_counted
         self.errors = [0.0]
         self.power = 0.0
         self.product = 0.0
 
     def experts(self, stack):
         """Return the weight that each expert gives each member, (experts, members)."""
-        n = len(stack)
-        return np.vstack([np.eye(n), stack, self.stack, self.mean, self.linear])
+        by_now = self.second_stack()
+        return np.vstack([np.eye(len(stack)), stack, by_now, self.mean, self.linear])
 
-    def weights(self, stack):
-        """Return the weight of each member."""
-        return naive.softmax(self.log_weights) @ self.experts(stack) if self.in_use else stack
+    def second_stack(self):
+        """Return the weight of every member in the second stack."""
+        weights = np.zeros(len(self.counted))
+        weights[self.counted] = self.stack
+        return weights
+
+    def weights(self, stack, without_memory=False):
+        """Return the weight of each member, of all experts or of those without a memory.
+
+        While values come at once, hidden layers learn by the mean of both stacks.
+        """
+        if not self.in_use:
+            halves = without_memory and self.can_do_without
+            return 0.5 * (stack + self.second_stack()) if halves else stack
+        counted = self.is_without_memory() if without_memory else slice(None)
+        return naive.softmax(self.log_weights[counted]) @ self.experts(stack)[counted]
+
+    def is_without_memory(self):
+        """Return which experts see no member with a memory; all where every member has one."""
+        return np.r_[self.counted, not self.can_do_without, np.ones(N_OTHERS - 1, bool)]
+
+    def share_without_memory(self):
+        """Return the share of the mixture that experts without a memory have."""
+        if not self.can_do_without:
+            return 0.0
+        return naive.softmax(self.log_weights)[self.is_without_memory()].sum()
+
+    def predict(self, stack, outputs):
+        """Return what every expert predicts, (experts,)."""
+        return self.experts(stack) @ outputs
+
+    def mix(self, predicted, bounds):
+        """Return the output of the mixture; what experts predicted counts within the bounds."""
+        return naive.softmax(self.log_weights) @ np.clip(predicted, *bounds)
 
     def independent_share(self, error):
         """Return the share of an observation that a row is, by the mixture's error."""
@@ -98,20 +134,26 @@ class DelayedValues:
         r = np.clip(correlation, 0.0, delayed_values.MAX_CORRELATION)
         return (1.0 - r) / (1.0 + r)
 
-    def learn(self, stack, then, now, error, target, share):
-        """Score all experts by what members predicted `then`.
-
-        The second stack learns from what they predict `now`.
-        """
+    def learn(self, predicted, bounds, error, target, share):
+        """Score all experts by what they predicted at the time."""
         share_here = share * self.independent_share(error)
         self.n_scored += share_here
         decay = min(DECAY, self.n_scored / (self.n_scored + EARLY))
-        errors = np.minimum((self.experts(stack) @ then - target) ** 2, delayed_values.MAX_ERROR)
+        lack = np.clip(predicted, *bounds) - target
+        errors = np.minimum(lack**2, delayed_values.MAX_ERROR)
         scale = max(self.best_error, delayed_values.MIN_ERROR)
         rate = share_here * delayed_values.RATE / 2.0 / scale
         self.log_weights = (1.0 - share_here * (1.0 - decay)) * self.log_weights - rate * errors
         rate = share_here * max(delayed_values.ERROR_RATE, 1.0 / max(self.n_scored, 1.0))
         self.best_error += rate * (errors[np.argmax(self.log_weights)] - self.best_error)
+
+    def learn_stack(self, now, target, share):
+        """Let the second stack learn from what members predict now."""
         self.stack_p, self.stack = naive.learn_stack(
-            self.stack_p, self.stack, now[:, None], np.array([target]), STACK_PRIOR, share
+            self.stack_p,
+            self.stack,
+            now[self.counted, None],
+            np.array([target]),
+            STACK_PRIOR,
+            share,
         )

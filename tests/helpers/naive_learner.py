@@ -75,12 +75,11 @@ def with_mean(scores, n):
 class Member:
     """One recursive member: its projector, its weights for each loss, and its outputs.
 
-    `seen` is 1 for each input that it sees, else 0. Inputs behind the first `n_joint` are late.
+    Inputs behind the first `n_joint` are late.
     """
 
-    def __init__(self, n_inputs, n_classes, n_losses, leak, prior, n_joint, seen=1.0):
+    def __init__(self, n_inputs, n_classes, n_losses, leak, prior, n_joint):
         self.p = prior * np.eye(n_inputs)
-        self.seen = seen
         self.n_joint = n_joint
         self.leak = leak
         self.prior = prior
@@ -88,7 +87,7 @@ class Member:
 
     def predict(self, z):
         """Return the outputs of every loss, (losses, classes)."""
-        self.z = z * self.seen
+        self.z = z
         self.outputs = np.array([self.z @ w for w in self.weights])
         return self.outputs
 
@@ -198,7 +197,9 @@ class Learner:
             self._member_on_traces(n_classes, leak)
             for leak in (self.layout.leaks if s.recursive else (0.0,))
         ]
-        self.members += self._memoryless_members(n_classes)
+        self.members += [
+            self._member_on_traces(n_classes, leak) for leak in self.layout.leaks[: s.n_memoryless]
+        ]
         linear = zip(LINEAR_LEAKS[: s.n_linear], LINEAR_PRIORS, strict=False)
         self.members += [
             Member(n_features + 1, n_classes, s.n_losses, leak, prior, self.n_joint + 1)
@@ -241,23 +242,11 @@ class Learner:
         self.n_tickets = 0
         self.delayed_values = DelayedValues(n_stacked, s)
 
-    def _member_on_traces(self, n_classes, leak, seen=1.0):
+    def _member_on_traces(self, n_classes, leak):
         prior = PRIORS[leak < LASTING_LEAK]
         n_losses = self.settings.n_losses
         n_joint = self.n_joint_inputs
-        return Member(self.n_inputs, n_classes, n_losses, leak, prior, n_joint, seen)
-
-    def _memoryless_members(self, n_classes):
-        """Return members that see neither neurons with a memory nor layers behind them."""
-        s = self.settings
-        if s.n_memoryless == 0:
-            return []
-        forgets = np.r_[self.time_constants == 0.0, np.ones(self.n_inputs - s.n_hidden, bool)]
-        forgets[self.sizes[0] : s.n_hidden] = False
-        return [
-            self._member_on_traces(n_classes, leak, forgets)
-            for leak in self.layout.leaks[: s.n_memoryless]
-        ]
+        return Member(self.n_inputs, n_classes, n_losses, leak, prior, n_joint)
 
     def _start_fixed(self, n_features, n_classes):
         self.fixed = FixedLayer(self.settings, n_features, self.layout.n_skip)
@@ -322,10 +311,10 @@ class Learner:
         s = self.settings
         linear_inputs = self.z[s.n_hidden :]
         inputs = self.z[self.first : self.first + self.n_inputs]
-        predicted = [
-            member.predict(inputs if m < s.n_trace else linear_inputs)
-            for m, member in enumerate(self.members)
-        ]
+        present = self.present_inputs()
+        seen = [inputs] * (s.n_trace - s.n_memoryless) + [present] * s.n_memoryless
+        seen += [linear_inputs] * s.n_linear
+        predicted = [member.predict(z) for member, z in zip(self.members, seen, strict=True)]
         self.outputs = np.concatenate(predicted)  # one row per loss
         if s.n_centroids:
             given = np.array([not naive.is_masked(value) for value in x])
@@ -339,6 +328,12 @@ class Learner:
         densities = np.array([each.log_density(linear_inputs[1:]) for each in self.gaussians])
         log_counts = np.log(self.counts + naive_bayes.UNSEEN_ROWS)
         self.bayes = naive.level_unknown(densities + log_counts, self.known)
+
+    def present_inputs(self):
+        """Return what members without a memory see: nothing that earlier rows left."""
+        deeper = np.zeros(self.settings.n_hidden - self.sizes[0])
+        features = self.z[self.settings.n_hidden :]
+        return np.r_[self.fresh[: self.sizes[0]], deeper, features][: self.n_inputs]
 
     def predict_fixed(self, x):
         """Write the scores of the discriminant and of what follows recent labels."""
@@ -406,8 +401,11 @@ class Learner:
         self.rows.append(row)
         self.labels_of_rows.append(y)
 
-    def combine(self):
-        """Write the combined scores and the opinions on the known classes."""
+    def combine(self, late=None):
+        """Write the combined scores and the opinions on the known classes.
+
+        `late` is what the experts of a regression predicted at the time, or None for now.
+        """
         s = self.settings
         known = slice(0, self.known)
         if not s.recursive:
@@ -417,7 +415,10 @@ class Learner:
         else:
             sharpness = naive.sharpness(len(self.log_stack), self.n_votes)
             self.output_weights = self.log_stack * sharpness
+        self.credit_weights = self.output_weights
         self.scores = self.output_weights @ self.outputs[:, known]
+        if s.recursive and self.regression:
+            self.combine_values(late)
         if self.regression or self.known == 0:
             return
         if not s.recursive:
@@ -431,6 +432,23 @@ class Learner:
             opinions += [naive.softmax(self.linear_logits[known]), naive.softmax(self.bayes[known])]
         self.opinions = np.array(opinions)
         self.proba = naive.mix(self.log_weights, self.opinions)
+
+    def combine_values(self, late):
+        """Write what experts for late values predict, and the combined score where they count."""
+        own = self.delayed_values
+        self.late_outputs = own.predict(self.stack, self.outputs[:, 0]) if late is None else late
+        self.credit_weights = own.weights(self.stack, without_memory=True)
+        if own.in_use and self.known:
+            self.scores = np.array([own.mix(self.late_outputs, self.output_bounds())])
+
+    def output_bounds(self):
+        """Return the lowest and highest output that counts, a margin beyond those of targets."""
+        mean, variance = self.target.statistics
+        if not self.target.values or not variance:
+            return 0.0, 0.0
+        margin = RANGE_MARGIN * (self.target.high - self.target.low)
+        ends = np.array([self.target.low - margin, self.target.high + margin])
+        return tuple((ends - mean) / math.sqrt(variance))
 
     @property
     def are_evaluated(self):
@@ -645,7 +663,7 @@ class Learner:
     def output_error(self):
         """Return the combined output less the target."""
         if self.regression:
-            return self.scores - self.wanted
+            return self.credit_weights @ self.outputs[:, :1] - self.wanted
         predicted = self.opinions[0] if self.settings.recursive else naive.softmax(self.scores)
         return predicted - self.wanted
 
@@ -654,7 +672,7 @@ class Learner:
         row = copy.copy(self)
         row.outputs = then.outputs.copy()
         row.outputs[:, then.known :] = 0.0
-        row.combine()
+        row.combine(then.late_outputs if then.known else np.zeros_like(then.late_outputs))
         return row
 
     def recombined(self, then):
@@ -678,7 +696,10 @@ class Learner:
             scores_then if id_then == id_now and scores_then is not None else scores_now
             for scores_then, id_then, scores_now, id_now in pairs
         ]
-        row.combine()
+        late = None
+        if self.regression and self.settings.recursive:
+            late = then.late_outputs if then.known else np.zeros_like(then.late_outputs)
+        row.combine(late)
         row.error = row.output_error()
         row.predicted = None
         if self.settings.recursive and not self.regression and 0 < then.known == self.known:
@@ -787,7 +808,7 @@ class Learner:
         n = s.n_hidden - self.first
         change[:n] = (self.run_hidden(self.weights, noise)[0] - self.traces)[self.first :]
         sets = [w for member in self.members[: s.n_trace] for w in member.weights]
-        pairs = zip(self.output_weights, sets, strict=False)
+        pairs = zip(self.credit_weights, sets, strict=False)
         return sum(weight * (change @ w)[: self.known] for weight, w in pairs)
 
     def step_share(self, y, share):
@@ -807,7 +828,8 @@ class Learner:
         """Change every layer by a share of a step."""
         s = self.settings
         if self.regression and self.delayed_values.in_use:
-            credit = np.where(self.time_constants > 0.0, 0.0, credit)
+            share_without = self.delayed_values.share_without_memory()
+            credit = np.where(self.time_constants > 0.0, share_without * credit, credit)
         pairs = zip(self.borders[:-2], self.borders[1:-1], strict=True)
         inputs = [self.channels, *(self.traces[a:b] for a, b in pairs)]
         cluster = self.choose_cluster(inputs) if s.projection == CLUSTERS else -1
@@ -920,7 +942,7 @@ class Learner:
         changes = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
         if s.learns and self.credit_rule == "mirror":
             sets = [w for member in changes[: s.n_trace] for w in member]
-            pairs = zip(self.output_weights, sets, strict=False)
+            pairs = zip(self.credit_weights, sets, strict=False)
             increment = sum(weight * w for weight, w in pairs)
             self.feedback[self.first :] += increment[: s.n_hidden - self.first]
         self.learn_stack(row)
@@ -945,11 +967,15 @@ class Learner:
         self.stack_p, self.stack = naive.learn_stack(
             self.stack_p, before, members, self.wanted, STACK_PRIOR, share
         )
-        if self.regression and self.delayed_values.in_use:
-            then = row.outputs[:, 0]
-            now = self.outputs[:, 0]
-            error = row.error[0]
-            self.delayed_values.learn(before, then, now, error, self.wanted[0], share)
+        if not self.regression:
+            return
+        own = self.delayed_values
+        wanted = self.wanted[0]
+        if own.in_use:
+            error = row.scores[0] - wanted
+            own.learn(row.late_outputs, self.output_bounds(), error, wanted, share)
+        if own.in_use or own.can_do_without:
+            own.learn_stack(self.outputs[:, 0], wanted, share)
 
     def learn_mixture(self, y, row):
         """Learn the log-loss stack, the linear experts, the mixture and the calibration."""

@@ -49,12 +49,18 @@ def decompose(
     """
     hidden = settings.n_hidden
     inputs = np.zeros((hidden + 1 + int(state.counts.n_features), n_classes))
+    present = np.zeros_like(inputs)
     other = np.zeros(n_classes)
     for _, _, part in contributions(settings, state, scratch, n_classes):
         inputs += part.inputs
+        present += part.present
         other += part.other
     column = inputs[:, slot] if settings.regression else _against_others(inputs, slot)
-    through_spikes = column[:hidden] @ _shares(settings, state, scratch)
+    of_traces, of_spikes = _shares(settings, state, scratch)
+    through_spikes = column[:hidden] @ of_traces
+    if settings.n_memoryless:
+        through_spikes += present[:hidden, slot] @ of_spikes
+        column = column + present[:, slot]
     before = float(column[:hidden].sum() - through_spikes.sum())
     near = other[slot] if settings.regression else _against_others(other[None, :], slot)[0]
     nearest = float(near)
@@ -113,8 +119,8 @@ def _block_weights(settings: Settings, state: State, scratch: Scratch) -> tuple[
     return outputs, weights[FIRST_OPINION:]
 
 
-def _shares(settings: Settings, state: State, scratch: Scratch) -> Float64:
-    """Return each slot's share of each hidden trace, (hidden, slots).
+def _shares(settings: Settings, state: State, scratch: Scratch) -> tuple[Float64, Float64]:
+    """Return each slot's share of each hidden trace, (hidden, slots), and of its present part.
 
     What is missing to 1 belongs to earlier rows.
     """
@@ -131,6 +137,7 @@ def _shares(settings: Settings, state: State, scratch: Scratch) -> Float64:
     by_slot = by_field.sum(axis=1)[:n_slots].T
     ends = [0, *np.cumsum(sizes).tolist()]
     parts: list[Float64] = []
+    of_drives: list[Float64] = []
     for layer, (start, end) in enumerate(pairwise(ends)):
         if layer:
             below = slice(ends[layer - 1], start)
@@ -138,8 +145,9 @@ def _shares(settings: Settings, state: State, scratch: Scratch) -> Float64:
             by_slot = weights.T @ (traces[below, None] * parts[-1])
         of_drive = _ratio(by_slot, drives[start:end, None])
         is_new = _ratio(fresh[start:end], traces[start:end]) if settings.remembers else 1.0
+        of_drives.append(of_drive)
         parts.append(of_drive * np.reshape(is_new, (-1, 1)))
-    return np.concatenate(parts)
+    return np.concatenate(parts), np.concatenate(of_drives)
 
 
 def _undelayed(settings: Settings, state: State) -> NDArray[np.float32]:

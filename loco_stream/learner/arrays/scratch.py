@@ -91,10 +91,12 @@ class LayerBuffers(NamedTuple):
 class ReadoutInputs(NamedTuple):
     """Which inputs of the readout, of its linear members and of a snapshot are not 0.
 
+    present_rows: of the members without a memory
     late_rows: the same of the late features, see `loco_stream.learner.readout.blocks`
     """
 
     rows: Annotated[Int32, axes("inputs")]
+    present_rows: Annotated[Int32, axes("present_inputs")]
     linear_rows: Annotated[Int32, axes("linear_inputs")]
     recalled_rows: Annotated[Int32, axes("inputs")]
     late_rows: Annotated[Int32, axes("late_features")]
@@ -106,12 +108,14 @@ class ReadoutPass(NamedTuple):
     outputs, scores: of all experts, blocks of `class capacity`
     snapshots: outputs of the snapshots
     opinions, opinion_weights: probabilities of each opinion, and its weight in the mixture
+    others: what the stacks and means of a regression predict, see `delayed_values`
     weights: of each block of outputs in the combined output
+    credit_weights: the same in the output whose error the hidden layers learn from
     combined, stacked: combined output; the least-squares stack's
     mixed: probabilities of the mixture
     fast: the ensemble's answer; log_odds: its logarithm, and what is known of the stream's next
     row; next: the answer to the next row; predicted: as it was when the row was predicted
-    error: of the combined output
+    error: of the output that the hidden layers learn from
     buffer, stack_buffers, power_sums, power_factors: working memory
     """
 
@@ -120,7 +124,9 @@ class ReadoutPass(NamedTuple):
     snapshots: Annotated[Float32, axes("snapshots*classes")]
     opinions: Annotated[Float64, axes("opinions", "classes")]
     opinion_weights: Annotated[Float64, axes("opinions")]
+    others: Annotated[Float64, axes("late_others*classes")]
     weights: Annotated[Float64, axes("outputs")]
+    credit_weights: Annotated[Float64, axes("outputs")]
     combined: Annotated[Float64, axes("classes")]
     stacked: Annotated[Float64, axes("classes")]
     mixed: Annotated[Float64, axes("classes")]
@@ -150,7 +156,8 @@ class Scratch(NamedTuple):
     """Working memory for one row; nothing outlives a step except as a cache that is checked.
 
     cache: rows learned when the forward pass in scratch was made; input channels, inputs of the
-    readout, of its linear members, and late features, that are not 0
+    readout, of its members without a memory, of its linear members, and late features, that are not
+    0
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
     block, moments: scratch of `loco_stream.learner.scale_guard`
@@ -170,7 +177,15 @@ class Scratch(NamedTuple):
 
     cache: Annotated[
         Record,
-        record(np.int64, valid_for=-1, n_channels=-1, n_rows=-1, n_linear_rows=-1, n_late_rows=0),
+        record(
+            np.int64,
+            valid_for=-1,
+            n_channels=-1,
+            n_rows=-1,
+            n_present_rows=0,
+            n_linear_rows=-1,
+            n_late_rows=0,
+        ),
     ]
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     given: Annotated[Float64, axes("features", start=np.nan)]

@@ -9,7 +9,7 @@ from loco_stream.learner.arrays.spec import Shapes
 from loco_stream.learner.plasticity.projections import PROJECTIONS
 from loco_stream.learner.readout.blocks import BLOCK
 from loco_stream.learner.readout.calibration import NOISES, POWERS
-from loco_stream.learner.readout.delayed_values import N_OTHERS
+from loco_stream.learner.readout.delayed_values import N_OTHERS, first_memoryless
 from loco_stream.learner.readout.experts import EXPERTS
 from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.mixture import N_STACKS
@@ -82,7 +82,8 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
         "opinions": N_STACKS + settings.n_opinions if mixes else 0,
         "powers": len(POWERS) if mixes else 0,
         "noises": len(NOISES),
-        "late_stacked": delayed,
+        "late_stacked": delayed - first_memoryless(settings) if delayed else 0,
+        "late_others": N_OTHERS if delayed else 0,
         "late_experts": delayed + N_OTHERS if delayed else 0,
         "snapshots": settings.n_snapshots,
         "posteriors": FIRST + settings.n_snapshots,

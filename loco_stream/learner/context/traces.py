@@ -137,15 +137,16 @@ def advance(context, t, traces):
 
 
 @kernel
-def withhold_credit(context, credit):
-    """Set the credit of neurons with a memory to 0, (hidden,) float32.
+def reduce_credit(context, credit, share):
+    """Multiply the credit of neurons with a memory, (hidden,) float32, by a share, float64.
 
     Where values come late, what these neurons carry on in a row that waits was left by their
-    weights of that time, and would mean something else if the weights had changed since.
+    weights of that time, and would mean something else if the weights had changed since. So they
+    learn as far as the mixture of late values does without a memory.
     """
     for i in range(context.time_constants.shape[0]):
         if context.time_constants[i] > 0.0:
-            credit[i] = np.float32(0.0)
+            credit[i] *= np.float32(share)
 
 
 @kernel

@@ -2,10 +2,10 @@
 
 In order: number of classes known, rows learned, number of the ticket, the last label known, number
 of features known; the last values known in a regression; carried traces, and fading means of the
-features; outputs of all experts, then their scores, then outputs of the snapshots, each over the
-classes known; numbers of these snapshots, -1 where they were not evaluated; the probabilities that
-were made of all this, of a classifier with a mixture, over the classes known; encoded rows before,
-where synapses have delays.
+features; outputs of all experts, what the stacks and means of a regression predicted, scores of all
+experts, then outputs of the snapshots, each over the classes known; numbers of these snapshots, -1
+where they were not evaluated; the probabilities that were made of all this, of a classifier with a
+mixture, over the classes known; encoded rows before, where synapses have delays.
 
 What experts are weighed by must be what was predicted then. The stacks, which have since learned
 the rows beside this one, would find its label in hindsight.
@@ -19,6 +19,7 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream.learner.context.delays import read_codes, write_codes
+from loco_stream.learner.readout.delayed_values import N_OTHERS
 from loco_stream.learner.readout.ensemble import level_unknown_classes
 from loco_stream.learner.readout.mixture import N_STACKS
 from loco_stream.learner.readout.next_value import recall_values
@@ -58,7 +59,8 @@ _n_answers = kernel(n_answers)  # the same for compiled code
 def predicted_size(settings: Settings, n_classes: int, n_more: int) -> int:
     """Return how many numbers were predicted for a row, with `n_more` blocks of probabilities."""
     n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_more
-    return n_classes * n_blocks + settings.n_snapshots
+    n_others = N_OTHERS if settings.regression and settings.recursive else 0
+    return n_classes * (n_blocks + n_others) + settings.n_snapshots
 
 
 _predicted_size = kernel(predicted_size)
@@ -109,6 +111,8 @@ def write_ticket(settings, state, scratch, ticket):
     ids = snapshots.ids
     evaluated = are_evaluated(snapshots.posterior, snapshots.counters.eval_rows)
     place = _write_blocks(now.outputs, settings.n_outputs, capacity, n_classes, ticket, place)
+    n_others = now.others.shape[0] // capacity
+    place = _write_blocks(now.others, n_others, capacity, n_classes, ticket, place)
     place = _write_blocks(now.scores, settings.n_scores, capacity, n_classes, ticket, place)
     place = _write_blocks(now.snapshots, ids.shape[0], capacity, n_classes, ticket, place)
     for s in range(ids.shape[0]):
@@ -192,7 +196,7 @@ def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
         for c in range(capacity):
             known = c < n_classes
             value = ticket[place + b * n_classes + c] if known else 0.0
-            target[b * capacity + c] = np.float32(value)
+            target[b * capacity + c] = value
     return place + n_blocks * n_classes
 
 
@@ -274,6 +278,8 @@ def read_outputs(settings, state, scratch, ticket):
     ids = state.snapshots.ids
     place = HEAD + settings.n_lags + _carried_size(settings, n_features)
     place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
+    n_others = then.others.shape[0] // capacity
+    place = _read_blocks(ticket, place, n_others, n_classes, capacity, then.others)
     place = _read_blocks(ticket, place, settings.n_scores, n_classes, capacity, then.scores)
     level_unknown_classes(settings, state, then, n_classes)
     place = _read_blocks(ticket, place, ids.shape[0], n_classes, capacity, then.snapshots)

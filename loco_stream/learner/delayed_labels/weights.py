@@ -11,8 +11,8 @@ divided by the length that chance alone would give, which is more than 1 for a f
 The step of the hidden layers has the same weight, so that a sequence makes about one step. Values
 need more care. While hidden layers change, members without leak would fit features of earlier
 times. A regression therefore learns late values with its readout alone at first, then with steps
-that grow to whole ones. Neurons with a memory do not learn from late values: see
-`traces.withhold_credit`.
+that grow to whole ones. Neurons with a memory learn less from late values: see
+`traces.reduce_credit`.
 """
 
 import numpy as np

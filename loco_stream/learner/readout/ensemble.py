@@ -10,6 +10,7 @@ from loco_stream.learner.readout import calibration, delayed_values, mixture, st
 from loco_stream.learner.readout.experts import EXPERTS, Expert
 from loco_stream.learner.readout.softmax import SHARPNESS, softmax
 from loco_stream.learner.readout.weighted_sum import weighted_sum
+from loco_stream.learner.target_units import output_bounds
 
 LOG_STACK = 0  # positions of the stacks' opinions; those of the experts follow
 SQUARES_STACK = 1
@@ -258,17 +259,14 @@ def combine_outputs(settings, state, computed):
     if n_classes == 0:
         return
     if settings.regression and settings.recursive:
-        if state.delayed.is_delayed > 0.0:
-            delayed_values.write_weights(
-                settings, state.delayed_values, own.weights, computed.weights
-            )
-        else:
-            for a in range(own.weights.shape[0]):
-                computed.weights[a] = own.weights[a]
-    elif settings.recursive:
+        _combine_values(settings, state, computed)
+        return
+    if settings.recursive:
         stacks.log_stack_weights(own, computed.weights)
     else:
         computed.weights[0] = 1.0
+    for a in range(computed.weights.shape[0]):
+        computed.credit_weights[a] = computed.weights[a]
     weighted_sum(computed.outputs, computed.weights, capacity, n_classes, computed.combined)
     if settings.regression:
         return
@@ -276,6 +274,49 @@ def combine_outputs(settings, state, computed):
         _mix_opinions(settings, state, computed)
     else:
         softmax(computed.combined, 0, n_classes, 1.0, computed.mixed)
+
+
+@kernel
+def write_others(settings, state, computed):
+    """Write what the stacks and means of a regression predict; see `delayed_values`.
+
+    `computed` is a `ReadoutPass` with the outputs of the experts by now.
+    """
+    if not settings.regression or not settings.recursive:
+        return
+    capacity = state.classes.n_rows.shape[0]
+    stack = state.stacks.weights
+    delayed = state.delayed_values
+    delayed_values.write_others(
+        settings, delayed, stack, computed.outputs, capacity, computed.others
+    )
+
+
+@kernel
+def _delayed_outputs(state, computed):
+    """Return what experts predicted, and the bounds of an output; see `delayed_values.mix`."""
+    lowest, highest = output_bounds(state.target, 0)
+    capacity = state.classes.n_rows.shape[0]
+    return computed.outputs, computed.others, capacity, lowest, highest
+
+
+@kernel
+def _combine_values(settings, state, computed):
+    """Write the combined output of a regression, and the weights of the members."""
+    delayed = state.delayed_values
+    stack = state.stacks.weights
+    weights = computed.weights
+    if state.delayed.is_delayed > 0.0:
+        without = delayed_values.without_memory(settings)
+        delayed_values.write_weights(settings, delayed, stack, 0, weights)
+        delayed_values.write_weights(settings, delayed, stack, without, computed.credit_weights)
+        computed.combined[0] = delayed_values.mix(delayed, _delayed_outputs(state, computed))
+        return
+    for a in range(stack.shape[0]):
+        weights[a] = stack[a]
+    delayed_values.write_mean_weights(settings, delayed, stack, computed.credit_weights)
+    capacity = state.classes.n_rows.shape[0]
+    weighted_sum(computed.outputs, weights, capacity, 1, computed.combined)
 
 
 @kernel
@@ -297,13 +338,15 @@ def _mix_opinions(settings, state, computed):
 
 @kernel
 def write_error(settings, state, scratch, computed):
-    """Write the error of the combined output: probabilities or standardised value, less the target.
+    """Write the error of the output that the hidden layers learn from.
 
-    `computed` is a `ReadoutPass`.
+    It is probabilities or a standardised value, less the target. `computed` is a `ReadoutPass`.
     """
     n_classes = state.counts.n_classes
+    capacity = state.classes.n_rows.shape[0]
     if settings.regression:
-        computed.error[0] = computed.combined[0] - scratch.target[0]
+        weighted_sum(computed.outputs, computed.credit_weights, capacity, 1, computed.error)
+        computed.error[0] -= scratch.target[0]
         return
     if settings.recursive:
         for c in range(n_classes):
@@ -333,7 +376,7 @@ def update_weights(settings, state, scratch, computed, label, share):
     capacity = state.classes.n_rows.shape[0]
     stride = settings.n_losses * capacity
     target = scratch.target
-    if settings.regression and state.delayed.is_delayed > 0.0:
+    if settings.regression:
         _update_delayed(settings, state, scratch, computed, share)
     stacks.learn_stack(
         own.weights,
@@ -362,16 +405,17 @@ def update_weights(settings, state, scratch, computed, label, share):
 
 @kernel
 def _update_delayed(settings, state, scratch, computed, share):
-    """Update the weights of a regression whose values arrive late."""
+    """Update the weights of late values, and the stack of members without a memory."""
+    is_delayed = state.delayed.is_delayed > 0.0
+    if not is_delayed and settings.n_memoryless == 0:
+        return
     delayed = state.delayed_values
     now = scratch.now
     stride = settings.n_losses * state.classes.n_rows.shape[0]
     target = scratch.target
-    weights = state.stacks.weights
-    error = computed.error[0]
-    delayed_values.learn_weights(
-        settings, delayed, weights, computed.outputs, stride, error, target[0], share
-    )
-    stacks.learn_stack(
-        delayed.stack, delayed.projector, now.outputs, stride, target, 1, now.stack_buffers, share
-    )
+    if is_delayed:
+        predicted = _delayed_outputs(state, computed)
+        error = computed.combined[0] - target[0]
+        delayed_values.learn_weights(delayed, predicted, error, target[0], share)
+    buffers = now.stack_buffers
+    delayed_values.learn_stack(settings, delayed, now.outputs, stride, target, buffers, share)

@@ -16,6 +16,7 @@ from loco_stream.learner.readout.experts.least_squares import (
     change_projectors,
     change_trace_weights,
 )
+from loco_stream.learner.target_units import output_bounds
 
 
 @kernel
@@ -40,14 +41,88 @@ def combine(settings, state, targets, weights, computed):
             delayed = DelayedValueState(
                 late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
             )
-            delayed_values.write_weights(settings, delayed, stack, own)
+            delayed_values.write_weights(settings, delayed, stack, 0, own)
+            predicted = _delayed_outputs(targets, computed, j, capacity)
+            computed.combined[j] = delayed_values.mix(delayed, predicted)
         else:
             for a in range(own.shape[0]):
                 own[a] = stack[a]
-        total = 0.0
-        for a in range(own.shape[0]):
-            total += own[a] * np.float64(computed.outputs[a * capacity + j])
-        computed.combined[j] = total
+            computed.combined[j] = _output(stack, computed.outputs, j, capacity)
+
+
+@kernel
+def _output(weights, outputs, j, capacity):
+    """Return the weighted output of the members for target `j`, float64."""
+    total = 0.0
+    for a in range(weights.shape[0]):
+        total += weights[a] * np.float64(outputs[a * capacity + j])
+    return total
+
+
+@kernel
+def _delayed_outputs(targets, computed, j, capacity):
+    """Return what experts predicted for target `j`, and its bounds; see `delayed_values.mix`."""
+    lowest, highest = output_bounds(targets.statistics, j)
+    return computed.outputs[j:], computed.others[j:], capacity, lowest, highest
+
+
+@kernel
+def write_others(settings, state, targets, computed):
+    """Write what the stacks and means of each target predict; see `delayed_values`.
+
+    `computed` is a `ReadoutPass` with the outputs of the members by now.
+    """
+    capacity = state.classes.n_rows.shape[0]
+    late = targets.delayed
+    for j in range(state.counts.n_classes):
+        delayed = DelayedValueState(
+            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+        )
+        stack = targets.stacks.weights[j]
+        outputs = computed.outputs[j:]
+        others = computed.others[j:]
+        delayed_values.write_others(settings, delayed, stack, outputs, capacity, others)
+
+
+@kernel
+def write_credit_error(settings, state, scratch, targets, weights):
+    """Write the error of each output that the hidden layers learn from, 0 for a missing target.
+
+    Parameters
+    ----------
+    targets
+        `TargetState`.
+    weights
+        (targets, members) float64: weights of the members in these outputs, written.
+    """
+    now = scratch.now
+    capacity = state.classes.n_rows.shape[0]
+    without = delayed_values.without_memory(settings)
+    late = targets.delayed
+    for j in range(state.counts.n_classes):
+        stack = targets.stacks.weights[j]
+        delayed = DelayedValueState(
+            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+        )
+        if state.delayed.is_delayed > 0.0:
+            delayed_values.write_weights(settings, delayed, stack, without, weights[j])
+        else:
+            delayed_values.write_mean_weights(settings, delayed, stack, weights[j])
+        error = _output(weights[j], now.outputs, j, capacity) - scratch.target[j]
+        now.error[j] = error if error == error else 0.0
+
+
+@kernel
+def memoryless_share(settings, state, targets):
+    """Return the mean of `delayed_values.memoryless_share` over the targets."""
+    late = targets.delayed
+    total = 0.0
+    for j in range(state.counts.n_classes):
+        delayed = DelayedValueState(
+            late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j]
+        )
+        total += delayed_values.memoryless_share(settings, delayed)
+    return total / state.counts.n_classes
 
 
 @kernel
@@ -80,7 +155,8 @@ def learn_members(settings, state, scratch, weights):
     Parameters
     ----------
     weights
-        (targets, blocks of outputs) float64: weights of the members in the combined outputs.
+        (targets, blocks of outputs) float64: weights of the members in the outputs that the hidden
+        layers learn from.
     """
     work = scratch.experts.least_squares
     outputs = scratch.now.outputs
@@ -118,29 +194,27 @@ def learn_stacks(settings, state, scratch, targets, computed, share):
         if target[0] != target[0]:
             continue
         stack = targets.stacks.weights[j]
-        if state.delayed.is_delayed > 0.0:
-            _learn_delayed(
-                settings, scratch, targets, j, (computed.outputs[j:], computed.error[j], share)
-            )
+        if state.delayed.is_delayed > 0.0 or settings.n_memoryless > 0:
+            _learn_delayed(settings, state, scratch, targets, j, computed, share)
         projector = targets.stacks.projectors[j]
         outputs = computed.outputs[j:]
         stacks.learn_stack(stack, projector, outputs, capacity, target, 1, buffers, share)
 
 
 @kernel
-def _learn_delayed(settings, scratch, targets, j, predicted):
-    """Update the weights of target `j` (int64), whose values arrive late.
+def _learn_delayed(settings, state, scratch, targets, j, computed, share):
+    """Update the weights of target `j` (int64) for late values, and its second stack.
 
-    `predicted` is (outputs at the time, float32; error of the combined one, float64; share of an
-    observation, float64).
+    `computed` is the `ReadoutPass` of the time, `share` the share of an observation (float64).
     """
     late = targets.delayed
     own = DelayedValueState(late.errors[j], late.log_weights[j], late.stacks[j], late.projectors[j])
-    stack = targets.stacks.weights[j]
     capacity = targets.stacks.weights.shape[0]
     target = scratch.target[j:]
-    outputs, error, share = predicted
-    delayed_values.learn_weights(settings, own, stack, outputs, capacity, error, target[0], share)
+    if state.delayed.is_delayed > 0.0:
+        error = computed.combined[j] - target[0]
+        predicted = _delayed_outputs(targets, computed, j, capacity)
+        delayed_values.learn_weights(own, predicted, error, target[0], share)
     outputs = scratch.now.outputs[j:]
     buffers = scratch.now.stack_buffers
-    stacks.learn_stack(own.stack, own.projector, outputs, capacity, target, 1, buffers, share)
+    delayed_values.learn_stack(settings, own, outputs, capacity, target, buffers, share)

@@ -107,10 +107,12 @@ class TargetScratch(NamedTuple):
 
     weights, then: of each block of outputs in the output of each target, now and when a late row
     was predicted
+    credit_weights: the same in the output that the hidden layers learn from
     """
 
     weights: Annotated[Float64, axes("classes", "stacked")]
     then: Annotated[Float64, axes("classes", "stacked")]
+    credit_weights: Annotated[Float64, axes("classes", "stacked")]
 
 
 class TargetModel(NamedTuple):

@@ -30,15 +30,29 @@ from loco_stream.learner.step import (
 )
 from loco_stream.learner.target_units import standardised, value_of
 from loco_stream.learner.targets.kernel_args import opened
-from loco_stream.learner.targets.readout import combine, learn_members, learn_stacks
+from loco_stream.learner.targets.readout import (
+    combine,
+    learn_members,
+    learn_stacks,
+    memoryless_share,
+    write_credit_error,
+    write_others,
+)
 
 
 @kernel
 def forward(model, x, t):
     """Run a row through all stages that predict; see `forward_pass`."""
-    settings = model.settings
-    if not forward_pass(settings, model.state, model.scratch, x, t):
-        combine(settings, model.state, model.targets, model.work.weights, model.scratch.now)
+    if not forward_pass(model.settings, model.state, model.scratch, x, t):
+        _combine_now(model)
+
+
+@kernel
+def _combine_now(model):
+    """Combine what the members predict by now."""
+    now = model.scratch.now
+    write_others(model.settings, model.state, model.targets, now)
+    combine(model.settings, model.state, model.targets, model.work.weights, now)
 
 
 @kernel
@@ -169,7 +183,8 @@ def _change(model, computed, n_known, weight, share):
         _average_error(state, scratch, n_known)
         broadcast_error(settings, state, scratch)
         if state.delayed.is_delayed > 0.0:
-            traces.withhold_credit(state.context, scratch.neurons.credit)
+            share_without = memoryless_share(settings, state, model.targets)
+            traces.reduce_credit(state.context, scratch.neurons.credit, share_without)
     credit = scratch.neurons.credit[: settings.n_hidden if plastic else 0]
     is_ready = prepare_experts(settings, state, scratch)
     if not is_ready or not is_sound(scratch.now.error, state.counts.n_classes, credit):
@@ -178,7 +193,7 @@ def _change(model, computed, n_known, weight, share):
     if plastic:
         step = _step_share(state, scratch, model.targets, computed, share)
         change_hidden(settings, state, scratch, step)
-    learn_members(settings, state, scratch, model.work.weights)
+    learn_members(settings, state, scratch, model.work.credit_weights)
     learn_stacks(settings, state, scratch, model.targets, computed, weight)
     settle_gains(state.net, scratch.clean.drives, settings.gain, state.counts.n_seen)
 
@@ -188,7 +203,7 @@ def _know_targets(model, n):
     """Make the first `n` (int64) targets known; the combined outputs then include them."""
     if n > model.state.counts.n_classes:
         model.state.counts.n_classes = n
-        combine(model.settings, model.state, model.targets, model.work.weights, model.scratch.now)
+        _combine_now(model)
 
 
 @kernel
@@ -220,10 +235,11 @@ def _learn(model, values, share, late, ticket):
     n_known = _set_targets(state, scratch, targets, computed, values)
     if n_known == 0:
         return
-    _write_error(state, scratch, computed)
+    if late:
+        _write_error(state, scratch, computed)
+    write_credit_error(settings, state, scratch, targets, model.work.credit_weights)
     weight = 1.0
     if late:
-        _write_error(state, scratch, scratch.now)
         weight, share = delayed_label_weights(settings, state, 0, when_written(ticket), share)
     _change(model, computed, n_known, weight, share)
     counts.n_masked += update_features(state, scratch)

@@ -99,6 +99,7 @@ _JOINT_FEATURES = 256  # features that share a projector, or those of the first 
 _LATE_BLOCK = 64  # features of each further block
 _WIDE_LEAKS = [1e-9]  # of rows of more than 256 features
 _N_ANSWERS = 3  # blocks of probabilities in a ticket, which release 0.2 did not write
+_N_OTHERS = 4  # blocks of what the stacks and means of a regression predicted, which it did not,
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
 _N_SCORES = 2  # its blocks of scores,
 _N_COMPARED = 2  # and its numbers for the gate
@@ -344,7 +345,8 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
 
     Release 0.2 wrote two blocks of scores for every model, of which those that a model has are
     left, and two numbers for the gate, which are left out. The last label, recent values and
-    probabilities were not written; they count as unknown.
+    probabilities were not written; they count as unknown. Nor were the predictions of the stacks
+    and means of a regression; the mean of its outputs stands for each.
 
     ticket: numbers of float64; None where the model gives none
     arrays: arrays of the converted model
@@ -355,8 +357,9 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     values = np.frombuffer(ticket, np.float64)
     n_classes = int(values[0])
     n_snapshots = len(arrays["snapshots.ids"])
-    scores = _HEAD + len(arrays["context.traces"])
-    scores += n_classes * len(arrays["stacks.log_weights"])
+    n_outputs = len(arrays["stacks.log_weights"])
+    outputs = _HEAD + len(arrays["context.traces"])
+    scores = outputs + n_classes * n_outputs
     compared = scores + n_classes * (_N_SCORES + n_snapshots) + n_snapshots
     left_out = [compared + np.arange(_N_COMPARED)]
     if not len(logistic):
@@ -365,11 +368,14 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     n_codes = len(values) - compared - _N_COMPARED
     n_features = _features_of(n_codes, arrays)
     lags = np.full(len(arrays["next_value.known"]), np.nan)
-    head = [*kept[:_HEAD], -1.0, n_features]
+    head = np.array([*kept[:_HEAD], -1.0, n_features])
     mixes = len(arrays["mixture.log_weights"]) > 0
     answers = np.full(_N_ANSWERS * n_classes if mixes else 0, -1.0)
+    mean = kept[outputs:scores].reshape(n_outputs, n_classes).mean(axis=0)
+    others = np.tile(mean, _N_OTHERS if len(arrays["delayed_values.log_weights"]) else 0)
     codes = len(kept) - n_codes
-    return np.concatenate([head, lags, kept[_HEAD:codes], answers, kept[codes:]]).tobytes()
+    parts = [head, lags, kept[_HEAD:scores], others, kept[scores:codes], answers, kept[codes:]]
+    return np.concatenate(parts).tobytes()
 
 
 def _features_of(n_codes: int, arrays: Arrays) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import ConfigError, InputError
 from tests.helpers.models import arrays_of, assert_same, blobs
 from tests.helpers.twins import (
@@ -84,9 +84,11 @@ def test_a_regression_of_late_values_can_do_without_its_memory():
     assert scores[1] > scores[0] - 0.01
 
 
-def test_neurons_with_a_memory_do_not_learn_from_late_values():
+@pytest.mark.parametrize("can_do_without", [True, False])
+def test_neurons_with_a_memory_learn_late_values_as_far_as_these_can_do_without(can_do_without):
     X, y = blobs(400)
-    model = small(LOCORegressor)
+    options = AdvancedOptions(memoryless_members=can_do_without)
+    model = small(LOCORegressor, advanced=options)
     model.learn_array(X[:1], [1.0])
     tickets = model.observe_array(X[1:])
     weights = model._core.state.net.weights.copy()
@@ -96,7 +98,8 @@ def test_neurons_with_a_memory_do_not_learn_from_late_values():
     for ticket, value in zip(tickets[:300], y[1:301].tolist(), strict=True):
         model.learn_one(ticket, float(value))
     moved = (model._core.state.net.weights != weights).any(axis=0)
-    assert moved.tolist() == (context_of(model).time_constants == 0.0).tolist()
+    without_memory = context_of(model).time_constants == 0.0
+    assert moved.tolist() == (without_memory | can_do_without).tolist()
 
 
 def test_snapshots_are_scored_by_their_outputs_when_the_row_was_predicted():

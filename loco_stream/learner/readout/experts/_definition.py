@@ -30,10 +30,12 @@ class Contribution(NamedTuple):
     """What an expert adds to the score of each class; each may be 0.
 
     inputs: (readout inputs and features, classes): per element of [traces | 1 | features]
+    present: the same of what is read from the present row's part of the traces alone
     other: (classes,): what is no sum over inputs
     """
 
     inputs: Float64 | float = 0.0
+    present: Float64 | float = 0.0
     other: Float64 | float = 0.0
 
 

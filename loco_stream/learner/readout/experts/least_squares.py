@@ -12,7 +12,8 @@ less than one that passes for each. The factor a is what the leak has left since
 came late have blocks of their own, see `loco_stream.learner.readout.blocks`.
 
 Members on the traces come first, then linear ones on the scaled features. A regression with a
-memory has its members on traces twice, the second time without the neurons that have a memory.
+memory has its members on traces twice. The second ones see what the spikes of the present row leave
+in the first layer, without what earlier rows left there, as in a model without a memory.
 Outputs stand in blocks of `class capacity` columns, one per member and loss: least squares, then
 log-loss. With ``readout="delta"`` there is one member on the traces, which learns by a normalised
 delta rule.
@@ -31,7 +32,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, add_outers, dot, nonzero, weigh_rows
 from loco_stream._compiler.simd.sizes import RANK
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
-from loco_stream.learner.context.traces import neurons_with_memory
 from loco_stream.learner.readout.blocks import (
     BLOCK,
     change_block_weights,
@@ -84,20 +84,6 @@ def _priors(priors: Array, shapes: Shapes) -> None:
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
         _set_diagonals(projectors, [_prior_of(leak) for leak in _all_leaks(shapes)])
-    for projector in projectors[len(shapes.layout.leaks) :]:
-        np.fill_diagonal(projector, _memoryless_priors(shapes, projector))
-
-
-def _memoryless_priors(shapes: Shapes, projector: Array) -> Array:
-    """Return the diagonal that a member without a memory starts from.
-
-    An input whose rows and columns of the projector are 0 stays unseen: it gets no gain. These are
-    the neurons with a memory, and every neuron behind them in deeper layers.
-    """
-    priors = np.diagonal(projector).copy()
-    priors[shapes.layout.hidden_sizes[0] : shapes.settings.n_hidden] = 0.0
-    priors[list(neurons_with_memory(shapes.settings.n_hidden))] = 0.0
-    return priors
 
 
 def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
@@ -163,6 +149,7 @@ class Scratch(NamedTuple):
     residual: what the outputs of the member at hand lack
     increment: what a row of the combined readout receives
     change: of the outputs, under a perturbation
+    present: inputs of the members without a memory
     """
 
     gains: Annotated[NDArray[np.float32], axes("trace_members", "inputs")]
@@ -171,6 +158,7 @@ class Scratch(NamedTuple):
     residual: Annotated[NDArray[np.float32], axes("losses*classes")]
     increment: Annotated[NDArray[np.float32], axes("classes")]
     change: Annotated[NDArray[np.float32], axes("members*losses*classes")]
+    present: Annotated[NDArray[np.float32], axes("present_inputs")]
 
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
@@ -187,6 +175,7 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
         "linear_members": settings.n_linear,
         "losses": settings.n_losses,
         "inputs": inputs,
+        "present_inputs": inputs if settings.n_memoryless else 0,
         "projected_inputs": inputs - n_late_inputs if settings.recursive else 1,
         "late_inputs": n_late_inputs,
         "linear_inputs": n_features + 1 if settings.n_linear else 1,
@@ -263,6 +252,33 @@ def gain_of(member, inputs, first, n_inputs, nonzeros, k):
 
 
 @kernel
+def _predict_present(settings, state, scratch, outputs):
+    """Write the outputs of the members without a memory, the last ones on traces."""
+    weights = state.experts.least_squares.weights
+    vector = scratch.clean.traces
+    present = scratch.experts.least_squares.present
+    rows = scratch.inputs.present_rows
+    n_first = state.net.n_post[0]
+    _, n_inputs = input_span(settings, state.counts.n_features)
+    for i in range(n_first):
+        present[i] = scratch.clean.fresh[i]
+    for i in range(n_first, settings.n_hidden):  # deeper layers see traces of earlier rows
+        present[i] = np.float32(0.0)
+    for i in range(settings.n_hidden, n_inputs):
+        present[i] = vector[i]
+    n_rows = nonzero(present, 0, n_inputs, rows)
+    scratch.cache.n_present_rows = n_rows
+    n_columns = weights.shape[1]
+    first = n_columns - n_columns // settings.n_trace * settings.n_memoryless
+    for c in range(first, n_columns):
+        outputs[c] = np.float32(0.0)
+    for r in range(n_rows):
+        value = present[rows[r]]
+        for c in range(first, n_columns):
+            outputs[c] += value * weights[rows[r], c]
+
+
+@kernel
 def predict(settings, state, scratch, outputs, scores):
     """Write the outputs of every member, and which inputs are not 0."""
     own = state.experts.least_squares
@@ -275,6 +291,8 @@ def predict(settings, state, scratch, outputs, scores):
     find_reached(settings, state, scratch)
     n_columns = own.weights.shape[1]
     weigh_rows(outputs, own.weights, n_columns, vector, first, inputs.rows, cache.n_rows)
+    if settings.n_memoryless > 0:
+        _predict_present(settings, state, scratch, outputs)
     if settings.n_linear == 0:
         return
     hidden = settings.n_hidden
@@ -322,9 +340,13 @@ def _write_gains(settings, state, scratch):
     nonzeros = (scratch.inputs.rows, cache.n_rows - n_late)
     n_joint = min(n_inputs, own.pending.shape[2])
     for m in range(settings.n_trace):
+        if m == settings.n_trace - settings.n_memoryless:
+            vector = work.present
+            nonzeros = (scratch.inputs.present_rows, cache.n_present_rows - n_late)
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
         k = work.gains[m]
         work.energies[m] = gain_of(member, vector, first, n_joint, nonzeros, k)
+    vector = scratch.clean.traces
     first = settings.n_hidden
     nonzeros = (scratch.inputs.linear_rows, cache.n_linear_rows - cache.n_late_rows)
     n_joint = min(n_features + 1, own.linear_pending.shape[2])
@@ -414,8 +436,7 @@ def change_projector(member, n_inputs, k, q, prior, turn):
     if leak > 0.0:
         back = np.float32(leak * prior / factor)
         for j in range(n_inputs):
-            if projector[j, j] != np.float32(0.0):  # 0: the member does not see this input
-                projector[j, j] += back
+            projector[j, j] += back
     if n_pending + 1 < RANK:
         return
     minus = np.float32(-1.0)
@@ -567,7 +588,7 @@ def _mirror(settings, state, k, scale, increment):
 def _mirror_member(settings, state, scratch, m):
     """Add what the update of member `m` (int64) adds to its rows of the combined readout."""
     work = scratch.experts.least_squares
-    weights = scratch.now.weights
+    weights = scratch.now.credit_weights
     capacity = state.classes.n_rows.shape[0]
     losses = settings.n_losses
     for c in range(state.counts.n_classes):
@@ -631,7 +652,7 @@ def write_output_change(settings, state, scratch):
     n_columns = own.weights.shape[1]
     capacity = state.classes.n_rows.shape[0]
     weigh_rows(change, own.weights, n_columns, noisy, first, rows, n_rows)
-    weights = scratch.now.weights[: n_columns // capacity]
+    weights = scratch.now.credit_weights[: n_columns // capacity]
     weighted_sum(change, weights, capacity, state.counts.n_classes, scratch.output_change)
 
 
@@ -666,10 +687,16 @@ def contribution(
     capacity = len(state.classes.n_rows)
     n_slots = int(state.counts.n_features)
     vector = scratch.clean.traces[: hidden + 1 + n_slots].astype(np.float64)
+    present = vector.copy()
+    present[:hidden] = 0.0
+    n_present = int(state.net.n_post[0])
+    present[:n_present] = scratch.clean.fresh[:n_present]
     weights = np.zeros((len(vector), n_classes))
+    present_weights = np.zeros_like(weights)
     first = hidden - settings.n_last if settings.last_layer else 0
     n_inputs = min(len(own.weights), len(vector) - first)
     n_trace = settings.n_trace * settings.n_losses
+    n_with_memory = n_trace - settings.n_memoryless * settings.n_losses
     for block, weight in enumerate(weighting.outputs):
         if block < n_trace:
             table = own.weights
@@ -680,8 +707,11 @@ def contribution(
             rows = slice(hidden, None)
             start = (block - n_trace) * capacity
         part = table[: len(weights[rows]), start : start + n_classes]
-        weights[rows] += weight * part
-    return Contribution(inputs=vector[:, None] * weights)
+        own_weights = present_weights if n_with_memory <= block < n_trace else weights
+        own_weights[rows] += weight * part
+    return Contribution(
+        inputs=vector[:, None] * weights, present=present[:, None] * present_weights
+    )
 
 
 def merge(parts: Merge) -> None:
