@@ -165,13 +165,14 @@ class ModelAdapter:
         """Return the probability of each class; None from a model without probabilities."""
         if not self._has_proba:
             return None
+        mode = self._mode(True)
         if row.features is not None and self.takes_blocks:
-            context = {**self.row_time(row), **self._mode(True)}
-            values = self.model.predict_proba_array(row.x, row.features, **context)
+            values = self.model.predict_proba_array(
+                row.x, row.features, **self.row_time(row), **mode
+            )
             return dict(zip(self.model.classes, values[0].tolist(), strict=True))
-        times = self._time_argument(row)
         try:
-            proba = self.model.predict_proba_one(row.named, *times, **self._mode(True))
+            proba = self.model.predict_proba_one(row.named, *self._time_argument(row), **mode)
         except NotImplementedError:  # from classifiers of river without probabilities
             self._has_proba = False
             return None

@@ -142,8 +142,9 @@ class ModelFactory:
             return self._learn_again(key, saved.config)
         kind, config, arrays = model_of(saved)
         own = type(self.template)
-        if kind != own.__name__ or saved.config.get("key") != key:
-            raise CheckpointError(f"{what} is a {kind} of key {saved.config.get('key')!r}")
+        saved_key = saved.config.get("key")
+        if kind != own.__name__ or saved_key != key:
+            raise CheckpointError(f"{what} is a {kind} of key {saved_key!r}")
         restored = own.from_state(config, arrays)
         keyed = self._keyed(lambda: restored)
         keyed.restore(saved)

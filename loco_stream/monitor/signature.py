@@ -230,6 +230,18 @@ def _compare(values, means, counts, inverse_variance, slot):  # type: ignore[no-
     return _distances(values, means, counts, inverse_variance, slot)
 
 
+@kernel
+def _count_distance(row, means, counts, inverse_variance, slot, totals):  # type: ignore[no-untyped-def]
+    """Take the distance of a row from the mean of its class into the totals, (4,) float64.
+
+    The other parameters are those of `_distances`.
+    """
+    distance, nearest = _distances(row, means, counts, inverse_variance, slot)
+    totals[1] += 1.0
+    totals[2] += distance
+    totals[3] += nearest == slot
+
+
 @entry
 def _take_rows(values, there, here, scale, compared, own):  # type: ignore[no-untyped-def]
     """Take rows into the scale and the means of their classes.
@@ -255,12 +267,7 @@ def _take_rows(values, there, here, scale, compared, own):  # type: ignore[no-un
         row = values[i]
         _update_scale(row, n, mean, total, inverse_variance)
         if there[i] >= 0:
-            distance, nearest = _distances(
-                row, other_means, other_counts, inverse_variance, there[i]
-            )
-            totals[1] += 1.0
-            totals[2] += distance
-            totals[3] += nearest == there[i]
+            _count_distance(row, other_means, other_counts, inverse_variance, there[i], totals)
         totals[0] += 1.0
         slot = here[i]
         if slot >= 0:
