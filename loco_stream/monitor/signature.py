@@ -231,7 +231,9 @@ def _compare(values, means, counts, inverse_variance, slot):  # type: ignore[no-
 
 
 @kernel
-def _count_distance(row, means, counts, inverse_variance, slot, totals):  # type: ignore[no-untyped-def]
+def _count_distance(  # type: ignore[no-untyped-def]
+    row, means, counts, inverse_variance, slot, totals
+):
     """Take the distance of a row from the mean of its class into the totals, (4,) float64.
 
     The other parameters are those of `_distances`.
