@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
+import time
 
 import pytest
 
 from loco_stream.cli._logging import log_to_stderr
-from loco_stream.cli._signals import Interrupt, SignalHandler
+from loco_stream.cli._signals import Interrupt, SignalHandler, stop_on_signal
 from loco_stream.engine import StreamEngine
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sample
@@ -75,3 +78,39 @@ def test_before_the_engine_nothing_was_learned(monkeypatch, capsys):
 
 def test_a_fleet_keeps_acknowledged_rows():
     assert "acknowledged rows are kept" in FleetRunner.kept.fget(None)
+
+
+@ctypes.CFUNCTYPE(None)
+def signalled_in_a_callback():
+    """Get a signal where exceptions are ignored, as in those of LLVM."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.01)
+
+
+class Source:
+    stopped = False
+
+    def stop(self):
+        self.stopped = True
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_signal_in_a_callback_of_a_c_library_is_not_lost(is_running):
+    hook = sys.unraisablehook
+    source = Source()
+    deadline = time.monotonic() + 30
+
+    def wait():
+        while not source.stopped and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    with stop_on_signal() as handler:
+        signalled_in_a_callback()
+        if is_running:  # by now there is something to stop
+            handler.engine = source
+            wait()
+            assert source.stopped
+        else:
+            with pytest.raises(Interrupt):
+                wait()
+    assert sys.unraisablehook is hook
