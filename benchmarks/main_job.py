@@ -52,8 +52,15 @@ def _frame(name: str) -> Any:
     return pyarrow.table({**columns, "y": y})
 
 
-def _file(name: str, scheme: str, folder: str) -> str:
-    """Write a table as a file; return its URL."""
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that is there until the process ends."""
+    return tempfile.TemporaryDirectory()
+
+
+@cache
+def _file(name: str, scheme: str) -> Path:
+    """Return a file with a table, which is written at the first call."""
     from pyarrow import csv, feather, parquet
 
     writers = {
@@ -62,9 +69,9 @@ def _file(name: str, scheme: str, folder: str) -> str:
         "arrow": feather.write_feather,
         "jsonl": _write_json_lines,
     }
-    path = Path(folder) / f"rows.{scheme}"
+    path = Path(_folder().name) / f"{name}.{scheme}"
     writers[scheme](_frame(name), path)
-    return f"{scheme}:{path}?target=y"
+    return path
 
 
 def _write_json_lines(frame: Any, path: Path) -> None:
@@ -101,8 +108,8 @@ def _engine(source: Any, most: int | None, *, watches: bool) -> None:
 
 def _from_file(scheme: str) -> Callable[[str, int | None], None]:
     def work(table: str, most: int | None) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            _engine(open_source(_file(table, scheme, folder)), most, watches=True)
+        source = open_source(f"{scheme}:{_file(table, scheme)}?target=y")
+        _engine(source, most, watches=True)
 
     return work
 
@@ -113,11 +120,9 @@ def _pandas(table: str, most: int | None) -> None:
 
     model = LOCOClassifier(seed=1)
     hits = 0
-    with tempfile.TemporaryDirectory() as folder:
-        path = _file(table, "csv", folder).partition(":")[2].partition("?")[0]
-        for chunk in pd.read_csv(path, chunksize=1024, nrows=most):
-            y = chunk.pop("y")
-            hits += int((model.learn_predict_many(chunk, y) == y).sum())
+    for chunk in pd.read_csv(_file(table, "csv"), chunksize=1024, nrows=most):
+        y = chunk.pop("y")
+        hits += int((model.learn_predict_many(chunk, y) == y).sum())
 
 
 def _river(name: str) -> Callable[[str, int | None], None]:
@@ -129,10 +134,8 @@ def _river(name: str) -> Callable[[str, int | None], None]:
             f"x{j}": float for j in range(_TABLES[table][1])
         }
         converters["y"] = "worn".__eq__  # logistic regression of river has no texts as labels
-        with tempfile.TemporaryDirectory() as folder:
-            path = _file(table, "csv", folder).partition(":")[2].partition("?")[0]
-            rows = stream.iter_csv(path, target="y", converters=converters)
-            evaluate.progressive_val_score(_first(rows, most), model.model, metrics.Accuracy())
+        rows = stream.iter_csv(_file(table, "csv"), target="y", converters=converters)
+        evaluate.progressive_val_score(_first(rows, most), model.model, metrics.Accuracy())
 
     return work
 
@@ -176,32 +179,14 @@ _NUMBERS_ONLY = {feed for feed in FEEDS if "arrays" in feed or "pairs" in feed o
 
 
 def measure(feed: str, table: str) -> dict[str, Any]:
-    """Time one run over a table, after a short one that compiles; files are written before."""
+    """Time one run over a table, after a short one that compiles and writes the file."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     work = FEEDS[feed]
     work(table, _WARM_UP)
     seconds, _ = cpu_seconds(lambda: work(table, None))
-    written, _ = cpu_seconds(lambda: _write_alone(feed, table))
     n = _TABLES[table][0]
-    return {"rows_per_second": n / (seconds - written), "n_samples": n}
-
-
-def _write_alone(feed: str, table: str) -> None:
-    """Write the file that a feed reads, which is no part of its work."""
-    kinds = {
-        "csv": "csv",
-        "CSV": "csv",
-        "pandas": "csv",
-        "parquet": "parquet",
-        "arrow:": "arrow",
-        "jsonl": "jsonl",
-    }
-    for word, scheme in kinds.items():
-        if word in feed:
-            with tempfile.TemporaryDirectory() as folder:
-                _file(table, scheme, folder)
-            return
+    return {"rows_per_second": n / seconds, "n_samples": n}
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
