@@ -9,23 +9,23 @@ from inspect import signature
 
 def takes_mode(method: Callable[..., object]) -> bool:
     """Return whether a method has the parameter `in_stream`; models of other libraries do not."""
+    return has_parameter(method, "in_stream")
+
+
+def has_parameter(method: Callable[..., object] | None, name: str) -> bool:
+    """Return whether a method has a parameter; False for None and for what has no signature."""
     function = getattr(method, "__func__", None)
-    if function is None:
-        return has_parameter(method, "in_stream")
-    return _method_has_parameter(function, "in_stream")
+    return _has_parameter(method, name) if function is None else _function_has(function, name)
 
 
-def has_parameter(function: Callable[..., object] | None, name: str) -> bool:
-    """Return whether a function has a parameter; False for None and for what has no signature."""
+def _has_parameter(function: Callable[..., object] | None, name: str) -> bool:
     try:
         return function is not None and name in signature(function).parameters
     except (TypeError, ValueError):  # methods of compiled classes may have no signature
         return False
 
 
-_method_has_parameter = lru_cache(
-    has_parameter
-)  # reading a signature takes longer than a prediction
+_function_has = lru_cache(_has_parameter)  # reading a signature takes longer than a prediction
 
 
 def mode_arguments(method: Callable[..., object], in_stream: bool | None) -> dict[str, bool | None]:

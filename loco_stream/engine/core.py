@@ -580,7 +580,10 @@ class StreamEngine:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The current numbers, renewed ten times per second; other threads may read them."""
+        """The current numbers, renewed ten times per second; other threads may read them.
+
+        Those that take long to compute are renewed once per second.
+        """
         status = self._board.status
         alarm = self.alarm  # nothing is renewed while the engine waits for its log
         return status if status.get("alarm") == alarm else {**status, "alarm": alarm}

@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 class StatusBoard:
     """The status of an engine, renewed ten times per second and shown to the watchers.
 
+    Scores by class, the monitor's numbers and the data quality, which take long to compute, are
+    renewed once per second.
+
     handler: has counts and the trainer
     commits: has the checkpoint folder
     source: its counts are included

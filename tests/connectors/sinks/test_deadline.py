@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from loco_stream.connectors import HTTPSink
+from loco_stream.connectors._base.deadline import deadline
 
 
 @pytest.fixture(params=[b"", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
@@ -43,3 +44,19 @@ def test_the_timeout_is_one_of_the_whole_request(dripping):
         sink.send([{"kind": "status"}])
     assert time.monotonic() - began < 10.0
     sink.disconnect()
+
+
+def test_a_connection_that_took_too_long_is_not_used():
+    class Slow:
+        sock = None
+
+        def connect(self):
+            time.sleep(0.5)
+            self.sock = socket.socket()
+
+    connection = Slow()
+    used = []
+    with pytest.raises(TimeoutError), deadline(connection, 0.05):
+        used.append(connection)
+    connection.sock.close()
+    assert not used
