@@ -49,7 +49,7 @@ def _learn(
     """Test, monitor and learn the rows of a task one by one, as the engine does."""
     for i, label in enumerate(task.y.tolist(), start=start):
         x = task.X[i - start : i - start + 1]
-        answer = model.predict_array(x, features)[0] if i else None
+        answer = model.predict_array(x, features, in_stream=True)[0] if i else None
         if monitor is None:
             model.learn_array(x, [label], features)
             continue
@@ -88,7 +88,8 @@ def measure_matrix(scenario: str, borders: str, seed: int, directory: str | None
         _learn(model, monitor, task, start, features)
         start += len(task.y)
         for j, known in enumerate(tasks[: number + 1]):
-            right, n = correct(model.predict_array(known.Xt, features), known.yt)
+            answers = model.predict_array(known.Xt, features, in_stream=False)
+            right, n = correct(answers, known.yt)
             true[number, j] = right / n
     monitor.measure(model)
     report = monitor.report()
