@@ -100,6 +100,19 @@ def test_one_late_target_is_bit_identical_to_the_regressor():
     assert np.array_equal(single.predict_array(X), several.predict_array(X)[:, 0])
 
 
+@pytest.mark.parametrize("options", [{}, {"memory": (0.3, 20.0)}], ids=str)
+def test_a_ticket_that_is_learned_at_once_changes_nothing(options):
+    X, Y = stream(120)
+    at_once, with_tickets = model(**options), model(**options)
+    for i, (x, y) in enumerate(rows(X, Y)):
+        at_once.learn_one(x, y)
+        if i % 2:
+            with_tickets.learn_one(x, y)
+        else:
+            with_tickets.learn_one(with_tickets.observe_one(x), y)
+    assert_same_state(at_once, with_tickets)
+
+
 @pytest.mark.parametrize("options", OPTIONS[:4], ids=str)
 def test_blocks_equal_rows_bit_for_bit(options):
     X, Y = stream(120)

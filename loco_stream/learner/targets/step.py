@@ -126,18 +126,11 @@ def _set_targets(state, scratch, targets, computed, values):
 
 
 @kernel
-def _write_error(state, scratch, computed):
-    """Write the error of each combined output of a `ReadoutPass`; 0 where the target is missing."""
-    for j in range(state.counts.n_classes):
-        error = computed.combined[j] - scratch.target[j]
-        computed.error[j] = error if error == error else 0.0
-
-
-@kernel
-def _step_share(state, scratch, targets, computed, share):
+def _step_share(state, scratch, targets, share):
     """Return the share of a step that the hidden layers make: less where successive rows are alike.
 
-    It is the mean over the known targets.
+    It is the mean over the known targets. Before any value was late, what is predicted by now is
+    what was predicted when the row came.
     """
     if state.delayed.is_delayed > 0.0:
         return share
@@ -146,7 +139,7 @@ def _step_share(state, scratch, targets, computed, share):
     for j in range(state.counts.n_classes):
         if scratch.target[j] == scratch.target[j]:
             errors = targets.delayed.errors[j]
-            total += delayed_values.independent_share(errors, computed.error[j])
+            total += delayed_values.independent_share(errors, scratch.now.error[j])
             n_known += 1.0
     return share * total / n_known
 
@@ -191,7 +184,7 @@ def _change(model, computed, n_known, weight, share):
         state.counts.n_skipped += 1
         return
     if plastic:
-        step = _step_share(state, scratch, model.targets, computed, share)
+        step = _step_share(state, scratch, model.targets, share)
         change_hidden(settings, state, scratch, step)
     learn_members(settings, state, scratch, model.work.credit_weights)
     learn_stacks(settings, state, scratch, model.targets, computed, weight)
@@ -235,8 +228,6 @@ def _learn(model, values, share, late, ticket):
     n_known = _set_targets(state, scratch, targets, computed, values)
     if n_known == 0:
         return
-    if late:
-        _write_error(state, scratch, computed)
     write_credit_error(settings, state, scratch, targets, model.work.credit_weights)
     weight = 1.0
     if late:
