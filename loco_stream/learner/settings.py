@@ -42,7 +42,7 @@ class Settings(NamedTuple):
     n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
     feature
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
-    n_memoryless: members on traces, the last ones, that do not see neurons with a memory
+    n_memoryless: members on traces, the last ones, that see the present row alone
     n_snapshots: earlier models that are kept
     weighting: where class weights come from, `EQUAL`, `GIVEN` or `BALANCED`
     remembers: a row depends on earlier ones

@@ -81,7 +81,7 @@ def test_a_regressor_holds_out_rows(with_intervals):
     assert_same(arrays_of(model), arrays_of(twin))
 
 
-@pytest.mark.parametrize("held_out", [[40], [-1], [0.5], [True], ["a"]])
+@pytest.mark.parametrize("held_out", [[40], [-1], [0.5], [True], ["a"], 3])
 def test_positions_are_checked(held_out):
     X, y = _rows()
     model = LOCOClassifier(seed=1)

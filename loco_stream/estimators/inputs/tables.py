@@ -105,6 +105,8 @@ def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
 
     Raises `InputError` if `held_out` has anything but positions of rows.
     """
+    if not isinstance(held_out, Iterable):
+        raise InputError(f"`held_out` must be positions of rows, got {held_out!r}")
     learned = np.ones(n, np.bool_)
     for position in held_out:
         if isinstance(position, bool) or not isinstance(position, int | np.integer):
