@@ -84,7 +84,7 @@ class ObjectStorage:
         self._write()
 
     def read_model(self, name: str = _TEMPLATE) -> bytes:
-        """Return the content of the object of a model that is not one of a key."""
+        """Return the content of the object of the template or of the shared model."""
         content = self._store.get(name)
         if content is None:
             raise CheckpointError(f"there is no {name} in {self.location}")

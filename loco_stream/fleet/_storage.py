@@ -60,7 +60,7 @@ class DirectoryStorage:
         atomic_write(self.path / _HEADER, content, mode=0o600)
 
     def read_model(self, name: str = _TEMPLATE) -> bytes:
-        """Return the content of the file of a model that is not one of a key."""
+        """Return the content of the file of the template or of the shared model."""
         content = self._read(name)
         if content is None:
             raise CheckpointError(f"there is no {name} in {self.path}")

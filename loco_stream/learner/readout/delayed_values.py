@@ -79,7 +79,7 @@ def first_memoryless(settings: Settings) -> int:
     return settings.n_trace - settings.n_memoryless if settings.n_memoryless > 0 else 0
 
 
-without_memory = kernel(first_memoryless)  # the same for compiled code
+first_without_memory = kernel(first_memoryless)  # the same for compiled code
 
 
 @kernel
@@ -93,15 +93,15 @@ def write_weights(settings, delayed, stack, first, weights):
     stack
         (members,) float64: weights of the stack of the outputs when predicted.
     first
-        int64: the mixture is that of all experts (0), or of those that see members from this one
-        on only, the first one without a memory.
+        int64: 0 for the mixture of all experts. The position of the first member without a memory
+        for the mixture of the experts that use such members alone.
     weights
         (members,) float64, written.
     """
     log_weights = delayed.log_weights
     n = stack.shape[0]
     n_linear = settings.n_linear
-    without = without_memory(settings)
+    without = first_without_memory(settings)
     top = -math.inf
     total = 0.0
     for e in range(first, log_weights.shape[0]):
@@ -132,7 +132,7 @@ def write_mean_weights(settings, delayed, stack, weights):
     Where no member does without a memory, the second stack learns late values alone, and the mean
     is the first. Parameters are those of `write_weights`.
     """
-    without = without_memory(settings)
+    without = first_without_memory(settings)
     for a in range(stack.shape[0]):
         weights[a] = stack[a]
         if without > 0:
@@ -149,7 +149,7 @@ def memoryless_share(settings, delayed):
     if settings.n_memoryless == 0:
         return 0.0
     log_weights = delayed.log_weights
-    without = without_memory(settings)
+    without = first_without_memory(settings)
     then = log_weights.shape[0] - N_OTHERS + THEN
     top = -math.inf
     total = 0.0
@@ -200,7 +200,7 @@ def write_others(settings, delayed, stack, outputs, stride, others):
     linear = 0.0
     n = stack.shape[0]
     n_linear = settings.n_linear
-    without = without_memory(settings)
+    without = first_without_memory(settings)
     for a in range(n):
         score = np.float64(outputs[a * stride])
         then += stack[a] * score
@@ -263,7 +263,7 @@ def learn_stack(settings, delayed, outputs, stride, target, buffers, share):
     target, buffers, share
         As in `stacks.learn_stack`.
     """
-    outputs = outputs[without_memory(settings) * stride :]
+    outputs = outputs[first_without_memory(settings) * stride :]
     stacks.learn_stack(delayed.stack, delayed.projector, outputs, stride, target, 1, buffers, share)
 
 

@@ -307,7 +307,7 @@ def _combine_values(settings, state, computed):
     stack = state.stacks.weights
     weights = computed.weights
     if state.delayed.is_delayed > 0.0:
-        without = delayed_values.without_memory(settings)
+        without = delayed_values.first_without_memory(settings)
         delayed_values.write_weights(settings, delayed, stack, 0, weights)
         delayed_values.write_weights(settings, delayed, stack, without, computed.credit_weights)
         computed.combined[0] = delayed_values.mix(delayed, _delayed_outputs(state, computed))

@@ -97,7 +97,7 @@ def write_credit_error(settings, state, scratch, targets, weights):
     """
     now = scratch.now
     capacity = state.classes.n_rows.shape[0]
-    without = delayed_values.without_memory(settings)
+    without = delayed_values.first_without_memory(settings)
     late = targets.delayed
     for j in range(state.counts.n_classes):
         stack = targets.stacks.weights[j]
