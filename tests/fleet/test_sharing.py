@@ -263,3 +263,21 @@ def test_workers_share_as_one_process_does(share, tmp_path):
             states = [(f.state_sha256(key), f.report(key)) for key in range(6)]
             found.append((answers, states))
     assert found[0] == found[1]
+
+
+def test_keys_that_share_hold_out_the_same_rows_in_blocks_and_one_by_one(tmp_path):
+    answers = []
+    for name, block in (("together", 40), ("apart", 1)):
+        monitor = TaskMonitor(holdout=20, share=0.2, seed=1)
+        with Fleet(
+            trained(), tmp_path / name, monitor=monitor, share="prior", share_every=1000
+        ) as fleet:
+            feed(fleet, range(3), 80, block=block)
+            X, y = rows(1, 120)
+            found = [
+                fleet.learn_predict(1, X[at : at + block], y[at : at + block], features=NAMES)
+                for at in range(80, 120, block)
+            ]
+            answers.append(np.concatenate(found).tolist())
+            answers[-1].append(fleet.report(1)["share"])
+    assert answers[0] == answers[1]
