@@ -345,12 +345,23 @@ class TableSource(RowSource):
         """
         try:
             return label_of(cell, self._label)
-        except SourceError:
+        except SourceError as error:
             if not self.targets:
-                raise
+                raise self._with_task(error, target, cell) from None
             raise SourceError(
                 f"target {target!r} must be a number, as each of several targets, got {cell!r}"
             ) from None
+
+    def _with_task(self, error: SourceError, target: str, cell: Any) -> SourceError:
+        """Return an error about a label, with the task that takes it if the task was inferred."""
+        is_number = not isinstance(cell, str) or number(cell) is not None
+        if self._task is not None or self._label not in ("float", "int"):
+            return error
+        if self._label == "float":
+            other = "; `task=classification` takes every label as a class"
+        else:
+            other = "; `task=regression` takes labels with a fraction" if is_number else ""
+        return SourceError(f"column {target!r}: {error}{other}")
 
     @property
     def skipped(self) -> Mapping[str, int]:
@@ -450,7 +461,11 @@ def check_speed(time: str | None, speed: float | None) -> None:
 
 
 def _label_kind(labels: Sequence[Any], task: str | None) -> str:
-    """Return the kind of labels, as in `label_of`, from the task and the first ones."""
+    """Return the kind of labels, as in `label_of`, from the task and the first ones.
+
+    Numbers of which one has a fraction are values, also with a few texts among them: as classes,
+    each value would be one.
+    """
     if task == "regression":
         return "float"
     known = [v for v in labels if v is not None and str(v).strip().lower() not in MISSING]
@@ -459,7 +474,9 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     values = [number(v) if isinstance(v, str) else v for v in known]
     if known and all(type(v) is int for v in values):
         return "int"
-    if task is None and known and all(type(v) in (int, float) for v in values):
+    kinds = Counter(map(type, values))
+    n_numbers = kinds[int] + kinds[float]
+    if task is None and kinds[float] and 2 * n_numbers > len(values):
         return "float"
     return "str"
 
@@ -492,5 +509,5 @@ def label_of(value: Any, kind: str) -> Any:
     except (TypeError, ValueError, OverflowError):
         what = "a number" if kind == "float" else "a whole number"
         raise SourceError(
-            f"the label must be {what}, as the labels before it, got {value!r}"
+            f"the label must be {what}, as most of the first labels are, got {value!r}"
         ) from None

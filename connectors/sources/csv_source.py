@@ -61,8 +61,9 @@ class CSVSource(TextSource):
         Text encoding, by any name that Python knows. By default UTF-8.
     task
         ``classification`` or ``regression``. By default inferred from the first 1000 labels:
-        numbers with a fraction mean regression. Labels are integers if these are whole numbers,
-        floats in regression, otherwise text as written.
+        numbers with a fraction mean regression, in which a text is a bad row, unless half of the
+        labels are texts. Labels are integers if these are whole numbers, floats in regression,
+        otherwise text as written.
     time
         Column of the event time, in seconds since 1970 or as ISO 8601 date; it is not a feature.
     time_format

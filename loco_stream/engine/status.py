@@ -17,6 +17,7 @@ from loco_stream.engine.label_watch import PATIENCE_ROWS
 from loco_stream.engine.listeners import Listeners
 from loco_stream.engine.measures import RunMeasures
 from loco_stream.engine.report import Report
+from loco_stream.engine.task import note_on_classes
 from loco_stream.metrics.keys import KEYS
 from loco_stream.metrics.prequential import Prequential
 from loco_stream.monitor import TaskMonitor
@@ -64,6 +65,7 @@ class StatusBoard:
         self._emitted_at = -math.inf
         self._updated_at = 0.0
         self._has_warned = False  # of a task column that no row has
+        self._on_classes = ""  # note on classes that may be values
         self.status = self._measure()  # zeros for a reader before the run
 
     @property
@@ -163,7 +165,16 @@ class StatusBoard:
                 self._slow["unusual_columns"] = self._trainer.watcher.shares()
             if isinstance(self._trainer.adapter, ForecastAdapter):
                 self._slow |= self._trainer.adapter.scores.report()  # by step ahead
+            self._look_at_classes()
             self._slow_at = now
+
+    def _look_at_classes(self) -> None:
+        """Look for classes that may be values; warn of them once."""
+        is_known = bool(self._on_classes)
+        if self._measures.problem == "classification":
+            self._on_classes = note_on_classes(self._trainer.adapter.classes)
+        if self._on_classes and not is_known:
+            _log.warning("%s", self._on_classes)
 
     def _measure(self) -> Config:
         self._renew_slow(time.monotonic())
@@ -211,11 +222,12 @@ class StatusBoard:
         }
 
     def _joins(self) -> list[str]:
-        """Return what is to be said about labels and columns that were not used."""
+        """Return what is to be said about labels, and about columns that were not used."""
         waiting = self._commits.waiting_for
         return [
             *([waiting] if waiting else []),
             *([missing] if (missing := self._monitor.missing_column) else []),
+            *([self._on_classes] if self._on_classes else []),
             *self._trainer.pending.ids.sentences(),
             *self._handler.text_columns.sentences(),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +11,10 @@ from loco_stream.engine.label_watch import PATIENCE_ROWS, PATIENCE_SECONDS, labe
 from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, n_rows
+from loco_stream.numbers import to_number
 from loco_stream.stream import PredictRequest
+
+_MANY = 100  # classes that are numbers, of more than which a note warns
 
 
 def find_task(
@@ -22,8 +26,8 @@ def find_task(
 ) -> str | None:
     """Read ahead until the task is known; the reader still returns what was read.
 
-    Numbers with a fractional part mean regression, any other labels classification. So does the end
-    of a stream without labels.
+    Numbers with a fractional part mean regression, unless half of the labels are texts. Any other
+    labels mean classification, and so does the end of a stream without labels.
 
     reader: reads the source
     rows, seconds: the search ends after so many rows without a label, or so long after the first of
@@ -61,6 +65,8 @@ def find_task(
 def task_of_labels(labels: Iterable[Label]) -> str:
     """Return the task of a stream with such labels; those of several targets are mappings.
 
+    A few texts among values do not make a classification: they are refused as labels.
+
     Examples
     --------
     >>> task_of_labels([1, 2, 1]), task_of_labels([1.0, 2.5]), task_of_labels(["1.5"])
@@ -69,5 +75,35 @@ def task_of_labels(labels: Iterable[Label]) -> str:
     labels = list(labels)
     if labels and isinstance(labels[0], Mapping):
         return TARGETS
+    n_texts = sum(isinstance(label, str) for label in labels)
     fractions = (isinstance(label, float) and not label.is_integer() for label in labels)
-    return "regression" if any(fractions) else "classification"
+    return "regression" if 2 * n_texts < len(labels) and any(fractions) else "classification"
+
+
+def note_on_classes(classes: Iterable[Label]) -> str:
+    """Return a note if so many classes are numbers that they may be values; otherwise "".
+
+    The first labels decide the task: a 3 that comes first makes every value after it a class.
+
+    Examples
+    --------
+    >>> note_on_classes(["ok", 1, 2])
+    ''
+    >>> note_on_classes(range(250))
+    '250 classes are numbers, such as 249; if they are measured values, `task` must be regression'
+    """
+    values = [label for label in classes if _is_number(label)]
+    if len(values) <= _MANY:
+        return ""
+    return (
+        f"{len(values):,} classes are numbers, such as {values[-1]}; if they are measured values, "
+        "`task` must be regression"
+    )
+
+
+def _is_number(label: Label) -> bool:
+    """Return whether a label is a number, also one that is written as a text."""
+    try:
+        return math.isfinite(float(label) if isinstance(label, str) else to_number(label))
+    except ValueError:
+        return False

@@ -62,14 +62,14 @@ ROWS = [
     (
         "word.csv",
         LONG + "1,2,three\n",
-        "line 1003 of word.csv: the label must be a whole number",
+        "line 1003 of word.csv: column 'y': the label must be a whole number",
         1001,
         "label of another type",
     ),
     (
         "half.csv",
         LONG + "1,2,0.5\n",
-        "line 1003 of half.csv: the label must be a whole number",
+        "line 1003 of half.csv: column 'y': the label must be a whole number",
         1001,
         "label of another type",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 
 import numpy as np
@@ -159,3 +160,15 @@ def test_intervals_are_scored_for_rows_blocks_and_late_labels(block, tmp_path):
         at_once["interval_coverage"],
         at_once["mae"],
     )
+
+
+@pytest.mark.parametrize("n", [100, 101])
+def test_more_than_a_hundred_classes_that_are_numbers_are_noted_and_logged_once(n, caplog):
+    X = np.zeros((3 * n, len(FEATURES)))
+    labels = ["ok", *(20 + i % n / 10 for i in range(3 * n - 1))]  # values behind a first text
+    with caplog.at_level(logging.WARNING, "loco_stream.engine"):
+        report = StreamEngine(small(), Rows(X, labels, block=10)).run()
+    noted = [note for note in report["notes"] if "classes are numbers" in note]
+    warned = [r.getMessage() for r in caplog.records if "classes are numbers" in r.getMessage()]
+    assert len(noted) == len(warned) == (n > 100)
+    assert all("`task` must be regression" in note for note in noted + warned)
