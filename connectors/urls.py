@@ -196,11 +196,10 @@ def _unknown(what: str, url: str, table: Table) -> str:
     _, dot, suffix = url.partition("?")[0].rpartition(".")
     if not colon and (entry := find(table, url)) is not None:
         return f"{url!r} has no address; the form is {entry.example}"
-    page = "docs/sources.md" if what == "source" else "docs/outlets.md"
     if not colon and dot and suffix in schemes:
-        return f"{url!r} has no scheme; did you mean '{suffix}:{url}'? ({page} lists all {what}s)"
+        return f"{url!r} has no scheme; did you mean '{suffix}:{url}'?"
     if similar := did_you_mean(scheme, schemes):
-        return f"there is no {what} '{scheme}:'{similar} ({page} lists all {what}s)"
+        return f"there is no {what} '{scheme}:'{similar} ({what}s: {', '.join(schemes)})"
     examples = ", ".join(dict.fromkeys(entry.example for entry in connectors(table)))
     return f"there is no {what} '{scheme}:' ({what}s: {examples})"
 

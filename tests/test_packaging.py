@@ -86,6 +86,18 @@ def test_every_dependency_is_in_the_tested_set(project):
 
 
 @pytest.mark.slow
+def test_no_shipped_text_names_a_page_of_the_documentation_which_a_wheel_lacks():
+    writers = {"loco_stream/metrics/keys.py", "loco_stream/dashboard/static/panels.js"}
+    found = {
+        str(path.relative_to(ROOT)): pages
+        for folder in ("loco_stream", "connectors", "demos")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".js", ".html")
+        and (pages := re.findall(r"\bdocs/\S+|\b\w+\.md\b", path.read_text()))
+    }
+    assert set(found) == writers  # whose texts become a page of the documentation
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(dist):
     (wheel,) = dist.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

@@ -11,26 +11,28 @@ import click
 from loco_stream.cli._config import ConfiguredCommand
 
 _OPTIONS = (
-    "Options of a source follow its address: "
-    '"csv:rows.csv?target=kind&time=when&decimal=,&drop=note". docs/sources.md lists them.'
+    "Options of a source or sink follow its address: "
+    '"csv:rows.csv?target=kind&time=when&decimal=,&drop=note". The error about an unknown one '
+    "lists all, and `python -m pydoc loco_stream.connectors` describes them."
 )
 _FOR_DEVELOPERS = {"test", "check", "docs", "bench"}
 
 
 class CommandWithSource(ConfiguredCommand):
-    """A command whose help ends with a list of all kinds of sources."""
+    """A command whose help ends with lists of all kinds of sources and sinks."""
 
     arguments: Mapping[str, str] = {"source": "URL of the rows: see Sources below."}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list; only this imports the connectors."""
-        from loco_stream.connectors.registry import SOURCES, connectors
+        """Write the lists; only this imports the connectors."""
+        from loco_stream.connectors.registry import SINKS, SOURCES, connectors
 
-        kinds = [(entry.example, entry.summary) for entry in connectors(SOURCES)]
-        with formatter.section("Sources"):
-            formatter.write_dl(kinds)
-            formatter.write_paragraph()
-            formatter.write_text(_OPTIONS)
+        for heading, table in (("Sources", SOURCES), ("Sinks", SINKS)):
+            entries = [entry for entry in connectors(table) if not entry.is_variant]
+            with formatter.section(heading):
+                formatter.write_dl([(entry.example, entry.summary) for entry in entries])
+        formatter.write_paragraph()
+        formatter.write_text(_OPTIONS)
 
 
 def extras() -> dict[str, tuple[str, ...]]:

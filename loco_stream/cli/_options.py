@@ -349,7 +349,8 @@ def source_options(on_bad: str | None) -> Decorator:
             metavar="NAME=VALUE",
             callback=checked_by(_check_limits),
             help="Limit on what peers may send, for example --limit sources=64. Those on features "
-            "and classes hold for every source and --http. docs/security.md lists all. Repeatable.",
+            "and classes hold for every source and --http. The error about an unknown NAME lists "
+            "all. Repeatable.",
         ),
         click.option(
             "--on-bad",

@@ -63,7 +63,7 @@ sink_options = option_group(
         multiple=True,
         metavar="URL",
         help="Send records to a receiver, for example jsonl:PATH or https://HOST/HOOK?only=drift; "
-        "@FILE reads URLs from a file. docs/outlets.md lists all kinds. Repeatable.",
+        "@FILE reads URLs from a file. `loco-stream run --help` lists all kinds. Repeatable.",
     ),
     click.option(
         "--on-drift",

@@ -22,7 +22,7 @@ from loco_stream.cli._catalog import extras
 from loco_stream.cli._parameters import build_model, parse_settings
 from loco_stream.cli.serve import command as serve
 from loco_stream.connectors import open_source
-from loco_stream.connectors.registry import SOURCES, connectors
+from loco_stream.connectors.registry import SINKS, SOURCES, connectors
 from loco_stream.engine.progress import Countdown, line
 from loco_stream.errors import ConfigError
 from tests.helpers.serving import wait_until
@@ -422,9 +422,10 @@ def test_recordings_report_their_progress(tmp_path, n, packed):
     assert share_after("river:synth.SEA", 3) == (None, None)
 
 
-def test_run_help_lists_every_kind_of_source(loco):
+def test_run_help_lists_every_kind_of_source_and_sink(loco):
     text = loco("run", "--help").output
-    assert all(entry.example in text for entry in connectors(SOURCES))
+    entries = [*connectors(SOURCES), *connectors(SINKS)]
+    assert all(entry.example in text for entry in entries if not entry.is_variant)
 
 
 def test_every_extra_for_users_is_listed():

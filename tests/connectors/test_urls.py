@@ -15,12 +15,12 @@ from loco_stream.errors import ConfigError, SourceError
             "rivr:Phishing",
             SourceError,
             r"^there is no source 'rivr:'; did you mean 'river'\? "
-            r"\(docs/sources.md lists all sources\)$",
+            r"\(sources: river, csv, jsonl, .*, lsl\)$",
         ),
         (
             "data.csv?target=y",
             SourceError,
-            r"did you mean 'csv:data.csv\?target=y'\? \(docs/sources.md lists all sources\)$",
+            r"^'data.csv\?target=y' has no scheme; did you mean 'csv:data.csv\?target=y'\?$",
         ),
         ("csv", SourceError, "^'csv' has no address; the form is csv:PATH"),
         ("xyz:a", SourceError, r"^there is no source 'xyz:' \(sources: river:.*, csv:PATH.*\)$"),

@@ -7,7 +7,7 @@ document.documentElement.dataset.theme = isDark ? "dark" : "light";
 for (const panel of PANELS) {
   const section = document.createElement("section");
   section.id = panel.id;
-  for (const [tag, text] of [["h2", panel.title], ["p", panel.help], ["p", panel.more], ["p", `More in the guide: docs/${panel.see}`]]) {
+  for (const [tag, text] of [["h2", panel.title], ["p", panel.help], ["p", panel.more], ["p", `More in the documentation, on the page “${panel.see.replace(".md", "")}”`]]) {
     section.appendChild(document.createElement(tag)).textContent = text;
   }
   section.lastChild.className = "quiet";
