@@ -71,10 +71,6 @@ class ArrowSource(TableSource):
             bad=BadRows(on_bad),
         )
         refuse_pipe(self.path, self._about)
-        try:
-            import pyarrow.parquet  # noqa: F401 - the largest part that is needed
-        except ImportError as e:  # the package index may have none for this platform
-            raise SourceError(f"{self.path} cannot be read without pyarrow: {e}") from None
         with self._reading():
             schema = self._open()
             names = schema.names  # decoded here: those of a damaged file may be no texts

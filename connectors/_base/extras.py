@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib.util import find_spec
 
 from loco_stream.connectors._base.connector import Extra
 
@@ -34,8 +33,3 @@ def kafka_login(user: str | None, secret: str | None, mechanism: str, tls: bool)
         "sasl.username": user,
         "sasl.password": secret or "",
     }
-
-
-def has_pyarrow() -> bool:
-    """Return whether pyarrow is there; a package index may have none for a platform."""
-    return find_spec("pyarrow") is not None

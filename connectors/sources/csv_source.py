@@ -14,7 +14,6 @@ from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.csv_columns import ColumnParser, PushedLines
 from loco_stream.connectors._base.csv_records import RecordReader, undecoded
-from loco_stream.connectors._base.extras import has_pyarrow
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.options import Seconds
@@ -223,7 +222,7 @@ class CSVSource(TextSource):
 
     # Blocks
 
-    def _column_parser(self, records: Sequence[Record]) -> ColumnParser | None:
+    def _column_parser(self, records: Sequence[Record]) -> ColumnParser:
         """Return a parser for columns of the kinds that the first records have."""
         assert self._schema is not None
         assert self._delimiter is not None
@@ -236,8 +235,6 @@ class CSVSource(TextSource):
             for name in features
             if not {str, bool} & {type(record[name]) for record in records}
         ]
-        if not has_pyarrow():
-            return None
         point = "," if self._decimal_comma else "."
         return ColumnParser(self._header, used, numeric, self._delimiter, point)
 
