@@ -136,6 +136,23 @@ def test_a_removed_keyword_raises_and_names_the_removal(kind, name):
 
 
 @pytest.mark.parametrize(
+    ("kind", "most", "rest"),
+    [
+        (LOCOClassifier, 7, "; `neighbors` and what follows need a keyword"),
+        (LOCORegressor, 5, "; `neighbors` and what follows need a keyword"),
+        (AdvancedOptions, 0, "; `credit` and what follows need a keyword"),
+        (LOCODetector, 3, ""),
+    ],
+)
+def test_too_many_positional_arguments_raise_and_name_the_first_that_needs_a_keyword(
+    kind, most, rest
+):
+    text = f"{kind.__name__}() must have at most {most} positional arguments, got {most + 1}{rest}"
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        kind(*[None] * (most + 1))
+
+
+@pytest.mark.parametrize(
     ("make", "meant"),
     [
         (lambda: LOCOClassifier(hiden_sizes=3), "did you mean 'hidden_sizes'?"),
