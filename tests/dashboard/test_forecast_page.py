@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 
-from loco_stream import LOCOForecaster, StreamEngine
+from loco_stream import Fleet, LOCOForecaster, StreamEngine
 from loco_stream.dashboard import Dashboard
+from loco_stream.dashboard.fleet_page import FleetPage
+from loco_stream.engine.source_reader import PairSource, SourceReader
+from loco_stream.fleet.runner import FleetRunner
+from loco_stream.stream import Sample
 from tests.helpers.browser import Watched, findings, needs_browser
 
 
@@ -36,3 +41,72 @@ def test_the_chart_of_a_forecast_has_a_table_of_its_values(browser):
         assert findings(seen) == []
         assert seen.own_errors() == []
         seen.context.close()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_page_of_a_fleet_shows_the_forecast_of_the_device_that_is_chosen(tmp_path, browser):
+    ended = threading.Event()
+
+    def rows():
+        for i in range(400):
+            device, hour = f"press {i % 2}", i // 2
+            load = (
+                None if hour == 150 else (1 + i % 2) * (50.0 + 20.0 * math.sin(hour * math.pi / 12))
+            )
+            yield Sample({"device": device}, load, i, source="s")
+        while not ended.is_set():
+            yield []
+
+    class Live(PairSource):
+        is_live = True
+
+        def __iter__(self):
+            return rows()
+
+    model = LOCOForecaster(heads=6, seed=1)
+    with FleetPage(0) as page, Fleet(model, tmp_path) as fleet:
+        runner = FleetRunner(fleet, SourceReader(Live(())), "device", watchers=[page])
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        try:
+            for theme, width in (("light", 1366), ("dark", 390)):
+                options = {"color_scheme": theme, "viewport": {"width": width, "height": 800}}
+                seen = Watched(browser, page.url, **options)
+                seen.wait(
+                    "document.getElementById('counts').textContent.startsWith('398 rows of 2')"
+                )
+                assert seen.page.locator("#fan-box").is_hidden()
+                check_forecast(seen, "press 0", (30.0, 70.0))
+                check_forecast(seen, "press 1", (60.0, 140.0))
+                assert seen.page.locator("#horizons tr").count() == 1 + 6
+                assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+                seen.picture(f"fleet-forecast-{width}-{theme}")
+                assert findings(seen) == []
+                assert seen.own_errors() == []
+                seen.page.locator("#text").fill("nobody")
+                seen.page.locator("#text").press("Enter")
+                seen.wait("document.getElementById('error').textContent !== ''")
+                assert seen.page.locator("#fan-box").is_hidden()
+                seen.context.close()
+        finally:
+            ended.set()
+            thread.join()
+
+
+def check_forecast(seen, device, bounds):
+    """Choose a device: chart and table have its values, 200 so far, of which one is missing."""
+    seen.page.locator("#text").fill(device)
+    seen.page.locator("#text").press("Enter")
+    seen.wait(f"document.getElementById('fan-note').textContent.startsWith('Device {device},')")
+    assert seen.page.locator("#fan canvas").is_visible()
+    at, shown = seen.page.evaluate("fanChart.data.slice(0, 2)")
+    assert at == list(range(200 - 120, 206))
+    assert shown[150 - 80] is None
+    assert all(bounds[0] - 1 < value < bounds[1] + 1 for value in shown if value is not None)
+    if not seen.page.evaluate("document.getElementById('fan-values').open"):
+        seen.page.locator("#fan-values summary").click()
+    seen.wait("document.querySelectorAll('#fan-values tr').length > 20")
+    last = seen.page.locator("#fan-values tr").last.inner_text().split("\t")
+    assert last[:2] == ["205", "\u2013"]
+    assert bounds[0] - 20 < float(last[2]) < bounds[1] + 20

@@ -3,9 +3,9 @@
 
 const $ = (id) => document.getElementById(id);
 const number = (value) => (value == null ? "–" : Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 }));
-const count = (value) => (value == null ? "–" : value.toLocaleString("en"));
 const REFRESH_MS = 2000;
 let shownAt = null; // when the values on the page were loaded
+let fan = null; // the forecast of the device that is shown, with its errors by step ahead
 const ALARM_WORDS = {
   "worst-title": "Highest state score",
   "worst-note": "The devices whose state is least like what they showed before. Score 2: 1 row in 100 is as unusual; 3: 1 in 1,000.",
@@ -40,17 +40,6 @@ function keyButton(key) {
   return button;
 }
 
-// A row of column heads; all but the first `texts` belong to numbers.
-function heads(names, texts = 1) {
-  const head = document.createElement("tr");
-  for (const [i, text] of names.entries()) {
-    const th = cell("th", text, i < texts ? "" : "num");
-    th.scope = "col";
-    head.append(th);
-  }
-  return head;
-}
-
 // The error of labels that are classes is a share of rows.
 function table(id, devices, isWatching, isShare) {
   const score = isWatching ? "state" : "error", text = isWatching || !isShare ? number : percent;
@@ -71,7 +60,6 @@ function table(id, devices, isWatching, isShare) {
   if (held != null) [...$(id).querySelectorAll("button")].find((button) => button.textContent === held)?.focus();
 }
 
-const percent = (value) => (value == null ? "–" : (100 * value).toFixed(1));
 const share = (value) => percent(value) + " %";
 // What is shown of the report of a device: its name there, in words, and as text. What was not measured is left out.
 const FACTS = [
@@ -104,23 +92,37 @@ function showDevice(device) {
   });
   const changes = (device.drifts || []).map((drift) => [count(drift.at), ...changeWords(drift)]);
   const alarms = (device.alarms || []).map((alarm) => [count(alarm.at), alarm.column, typeof alarm.value === "number" ? number(alarm.value) : alarm.value ?? "missing", alarm.score.toFixed(1)]);
-  const steps = Object.entries(device.forecast_mae || {}).map(([step, error]) => [step, number(error), number(device.forecast_no_change_mae[step])]);
   $("device-empty").hidden = true;
   $("device").replaceChildren(...facts);
   $("device-tables").replaceChildren(
     ...lineTable("Changes noticed", ["row", "what changed", "how it was noticed"], changes.reverse(), 3),
-    ...lineTable("Alarms", ["row", "input", "value", "score"], alarms.reverse(), 2),
-    ...lineTable("Errors by step ahead", ["steps ahead", "mean absolute error", "repeating the last value"], steps, 1));
+    ...lineTable("Alarms", ["row", "input", "value", "score"], alarms.reverse(), 2));
   $("device-report").hidden = false;
   $("device-report").querySelector("pre").textContent = JSON.stringify(device, null, 1);
+}
+
+// The forecast of a device, as the page of one forecaster shows it; other fleets have none.
+async function showForecast(device, key) {
+  fan = null;
+  if (device.forecast_mae) {
+    const at = device.n_samples + (device.n_unlabelled || 0); // of the first value to come
+    fan = { ...device, ...(await load("forecast?key=" + encodeURIComponent(key))), at, steps: Object.keys(device.forecast_mae).map(Number) };
+  }
+  $("fan-box").hidden = !fan;
+  if (!fan) return;
+  $("fan-note").textContent = `Device ${key}, in units of the label.`;
+  showFan(fan);
 }
 
 async function open(key) {
   $("text").value = key;
   try {
-    showDevice(await load("device?key=" + encodeURIComponent(key)));
+    const device = await load("device?key=" + encodeURIComponent(key));
+    showDevice(device);
+    await showForecast(device, key);
     $("error").textContent = "";
   } catch (error) {
+    $("fan-box").hidden = true;
     $("error").textContent = error.message;
   }
 }
@@ -150,5 +152,6 @@ $("text").addEventListener("input", async () => {
   const found = await load("search?text=" + encodeURIComponent($("text").value)).catch(() => []);
   $("found").replaceChildren(...found.map((key) => Object.assign(document.createElement("option"), { value: key })));
 });
+$("fan-values").addEventListener("toggle", () => { if (fan) showFan(fan); });
 $("search").addEventListener("submit", (event) => { event.preventDefault(); open($("text").value); });
 refresh();

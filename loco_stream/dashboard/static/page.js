@@ -29,11 +29,6 @@ function furnish() {
   }
 }
 
-// Fills the table below a chart, if it is open; `lines` returns its lines.
-function showValues(id, names, lines) {
-  if ($(id).open) drawValues($(id).querySelector("table"), names, lines());
-}
-
 function addPoint(point) {
   const end = course[course.length - 1];
   if (end && end[0] >= point[0]) course[course.length - 1] = point;

@@ -29,10 +29,10 @@ const tableHead = (text, scope) => {
 };
 const short = (value, digits = 4) => (value == null ? "–" : Number(value.toPrecision(digits)).toLocaleString("en", { maximumSignificantDigits: digits }));
 
-// A row of column heads, of which all but the first belong to numbers.
-function heads(names) {
+// A row of column heads, of which all but the first `texts` belong to numbers.
+function heads(names, texts = 1) {
   const tr = tableRow(names.map((name) => tableHead(name, "col")));
-  [...tr.children].slice(1).forEach((th) => { th.className = "num"; });
+  [...tr.children].slice(texts).forEach((th) => { th.className = "num"; });
   tr.className = "heads";
   return tr;
 }
@@ -40,6 +40,12 @@ function heads(names) {
 // The values of a chart: the first column names the line, others are numbers.
 function drawValues(table, names, lines) {
   table.replaceChildren(heads(names), ...lines.map(([first, ...values]) => tableRow([tableHead(first, "row"), ...values.map(numberCell)])));
+}
+
+// Fills the table below a chart, if it is open; `lines` returns its lines.
+function showValues(id, names, lines) {
+  const box = document.getElementById(id);
+  if (box.open) drawValues(box.querySelector("table"), names, lines());
 }
 
 // At most `most` entries of a list, evenly spaced, with the last one.
