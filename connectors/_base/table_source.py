@@ -353,14 +353,17 @@ class TableSource(RowSource):
             ) from None
 
     def _with_task(self, error: SourceError, target: str, cell: Any) -> SourceError:
-        """Return an error about a label, with the task that takes it if the task was inferred."""
-        is_number = not isinstance(cell, str) or number(cell) is not None
-        if self._task is not None or self._label not in ("float", "int"):
-            return error
-        if self._label == "float":
-            other = "; `task=classification` takes every label as a class"
-        else:
-            other = "; `task=regression` takes labels with a fraction" if is_number else ""
+        """Return an error that names the column, and the task that takes the label.
+
+        A task is only named if it was inferred.
+        """
+        other = ""
+        if self._task is None and self._label == "float":
+            other = (
+                "; most of the first labels are numbers, `task=classification` makes all classes"
+            )
+        elif self._task is None and (not isinstance(cell, str) or number(cell) is not None):
+            other = "; `task=regression` takes labels with a fraction"
         return SourceError(f"column {target!r}: {error}{other}")
 
     @property
@@ -508,6 +511,4 @@ def label_of(value: Any, kind: str) -> Any:
         return int(value)
     except (TypeError, ValueError, OverflowError):
         what = "a number" if kind == "float" else "a whole number"
-        raise SourceError(
-            f"the label must be {what}, as most of the first labels are, got {value!r}"
-        ) from None
+        raise SourceError(f"the label must be {what}, got {value!r}") from None

@@ -36,7 +36,7 @@ def test_a_text_among_values_is_a_bad_row_with_line_column_and_the_other_task(ta
     assert source.schema.task == "regression"
     line = at + (2 if url.startswith("csv") else 1)
     with pytest.raises(
-        SourceError, match=rf"line {line} .*column 'y'.* number.*'error'; `task=classification`"
+        SourceError, match=rf"line {line} .*column 'y'.* number.*'error'; .* `task=classification`"
     ):
         list(source)
     source = open_source(url, on_bad="skip")
@@ -47,7 +47,7 @@ def test_a_text_among_values_is_a_bad_row_with_line_column_and_the_other_task(ta
 def test_the_task_that_is_named_takes_every_label(table):
     source = open_source(table([*VALUES, "error"]), task="classification")
     assert [event.y for event in source] == [*VALUES, "error"]
-    with pytest.raises(SourceError, match=r"got 'error'$"):
+    with pytest.raises(SourceError, match=r"column 'y': the label must be a number, got 'error'$"):
         list(open_source(table([*VALUES, "error"]), task="regression"))
 
 
@@ -65,7 +65,7 @@ def test_a_fraction_among_whole_numbers_names_regression(table):
     with pytest.raises(SourceError, match=r"column 'y'.*whole number.*`task=regression`"):
         list(source)
     source = open_source(table([*["1"] * 1000, "error"]))
-    with pytest.raises(SourceError, match="whole number, as most of the first labels are, got 'er"):
+    with pytest.raises(SourceError, match=r"whole number, got 'error'$"):
         list(source)
 
 
