@@ -512,6 +512,8 @@ def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
     from loco_stream.persistence.files import atomic_write
 
     log_findings(report, unused=False)
+    if report["n_unlabelled"] and not report["n_samples"] and report["task"] != "watching":
+        LOGGER.warning("no row had a label: --watch detects anomalies without any")
     for name, text in horizon_lines(report):
         LOGGER.info("%s over all keys: %s", name, text)
     if state.report is not None:

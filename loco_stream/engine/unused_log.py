@@ -16,6 +16,12 @@ _LOOK_SECONDS = 0.5  # counts of a source are not free
 _QUIET_SECONDS = 10.0
 
 
+def n_unused(source: Source) -> int:
+    """Return the number of rows and messages that a source has left out."""
+    stats = source.stats
+    return sum(stats.get(name, 0) for name in MALFORMED) + sum(source.skipped.values())
+
+
 class UnusedLog:
     """Logs that a live source leaves out rows or messages: at once, then every 10 s while it does.
 
@@ -32,8 +38,7 @@ class UnusedLog:
         now = time.monotonic()
         if not self._source.is_live or now < self._next_look:
             return
-        stats = self._source.stats
-        n = sum(stats.get(name, 0) for name in MALFORMED) + sum(self._source.skipped.values())
+        n = n_unused(self._source)
         self._next_look = now + (_QUIET_SECONDS if n > self._n_logged else _LOOK_SECONDS)
         if n > self._n_logged:
             what = "row or message" if n == 1 else "rows or messages"

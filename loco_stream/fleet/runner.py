@@ -21,6 +21,7 @@ from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.report import jsonable
 from loco_stream.engine.source_reader import Commit, SourceReader, n_rows
 from loco_stream.engine.text_columns import TextColumns
+from loco_stream.engine.unused_log import n_unused
 from loco_stream.engine.validation import validate_events
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._key_router import KeyRouter, check_feature
@@ -272,6 +273,7 @@ class FleetRunner:
             "n_rejected": self._fleet.n_refused + self._counts.n_refused,
             "n_over_keys": self._limits.n_over_keys,
             "n_over_rate": self._limits.n_over_rate,
+            "n_unused": n_unused(self._reader.source),
         }
 
     def _unused(self, counts: Mapping[str, int]) -> list[str]:
@@ -284,6 +286,8 @@ class FleetRunner:
             "n_over_rate": "rows exceeded the rate of their key and were not used",
             "n_fill_values": "values counted as missing: they are one of `missing_values`",
             "n_out_of_time": f"rows had {what}, which models of a fleet do not get",
+            "n_unused": "rows or messages of the source were left out; the last error: "
+            f"{self._reader.source.last_error}",
         }
         shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
         shown += self._router.ids.sentences()

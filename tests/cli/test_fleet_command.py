@@ -62,6 +62,35 @@ def test_a_key_that_is_no_column_is_refused_before_anything_is_written(mode, fol
     assert not (folder / "state").exists()
 
 
+@pytest.mark.parametrize("odd", ["three", "0,0"])
+def test_bad_rows_of_the_source_are_counted_noted_and_logged(folder, odd):
+    rows = (folder / "rows.csv").read_text().splitlines()
+    rows[7] = f"0,1,2,3,{odd}"
+    (folder / "rows.csv").write_text("\n".join(rows) + "\n")
+    done = fleet(*SMALL, "--task", "regression", "--report", "report.json")
+    assert done.exit_code == 0, done.output
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["n_samples"], report["n_unused"]) == (599, 1)
+    noted = "1 rows or messages of the source were left out; the last error: line 8 of rows.csv"
+    assert any(noted in note for note in report["notes"])
+    assert noted in done.stderr
+
+
+def test_a_fleet_without_any_label_names_the_detectors(folder):
+    (folder / "rows.csv").write_text("device,a,kind\n" + "1,2,\n" * 9)
+    done = fleet(*SMALL, "--task", "classification")
+    assert "no row had a label: --watch detects anomalies without any" in done.stderr
+
+
+def test_a_folder_that_cannot_be_used_is_refused(folder):
+    for path in ("rows.csv", "rows.csv/state"):
+        refused = fleet("--checkpoint", path)
+        assert refused.exit_code == 2
+        assert f"cannot use the checkpoint folder {path}: {folder}/rows.csv is a file" in (
+            refused.stderr
+        )
+
+
 def test_a_preset_takes_effect(folder):
     begun("--preset", "fast")
     with Fleet(None, folder / "state") as opened:
