@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream.cli._decision import DecisionChange, decision_change
-from loco_stream.cli._option_group import option_group
+from loco_stream.cli._option_group import checked_by, option_group
 
 if TYPE_CHECKING:
     from loco_stream.cli._fleet_control import RemoteOperations
@@ -57,7 +57,21 @@ _number = click.option(
     help="Keys to list.",
 )
 _keys = click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-_to = click.option("--to", required=True, metavar="FILE", help="File that the model is written to.")
+
+
+def _check_to(path: str) -> None:
+    from loco_stream.persistence.outputs import check_output
+
+    check_output("--to", path)
+
+
+_to = click.option(
+    "--to",
+    required=True,
+    metavar="FILE",
+    callback=checked_by(_check_to),
+    help="File that the model is written to.",
+)
 
 
 def _echo(value: object) -> None:

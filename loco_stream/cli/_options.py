@@ -173,10 +173,12 @@ class StateOptions:
     checkpoint_every: int
 
     def check(self) -> None:
-        """Raise `ConfigError` if the report cannot be written."""
-        from loco_stream.persistence.outputs import check_output
+        """Raise `ConfigError` if the report or the folder of checkpoints cannot be written."""
+        from loco_stream.persistence.outputs import check_folder, check_output
 
         check_output("--report", self.report)
+        if "://" not in self.checkpoint:  # a fleet may be in object storage
+            check_folder("the checkpoint folder", self.checkpoint)
 
 
 def _check_durability(mode: str) -> None:

@@ -14,7 +14,18 @@ import click
 
 from loco_stream.cli._catalog import extras
 
-_REQUIRED = ("numpy", "numba", "river", "msgspec", "pyzmq", "rich", "click")
+_REQUIRED = (
+    "numpy",
+    "numba",
+    "river",
+    "msgspec",
+    "pyarrow",
+    "narwhals",
+    "pyzmq",
+    "rich",
+    "click",
+    "platformdirs",
+)
 _LINE = "{:<18} {}"
 
 

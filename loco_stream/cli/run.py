@@ -52,9 +52,11 @@ class RunOptions:
 
     def check(self, page: DashboardOptions) -> None:
         """Raise `ConfigError` for outputs that cannot be written and options that need others."""
-        from loco_stream.persistence.outputs import check_output, check_picture
+        from loco_stream.persistence.outputs import check_folder, check_output, check_picture
 
         check_output("--report", self.report)
+        if self.checkpoint is not None:
+            check_folder("the checkpoint folder", self.checkpoint)
         check_picture("--plot", self.plot)
         page.check()
         if self.resume and self.checkpoint is None:

@@ -109,7 +109,6 @@ def command(
     without another checkpoint.
     """
     state.check()
-    _check_folder(state.checkpoint)
     page.check()
     opened = (page.dashboard, ports.http, ports.metrics_port)
     network.check(*opened, needed="--dashboard, --http or --metrics-port")
@@ -148,13 +147,6 @@ def command(
         except Interrupt:
             LOGGER.info("ended before the first row")
     _finish(report, source or "http", learning.model.task, state)
-
-
-def _check_folder(path: str) -> None:
-    """Refuse a folder that the engine could not use, which is made with the first row."""
-    from loco_stream.persistence.outputs import check_folder
-
-    check_folder("the checkpoint folder", path)
 
 
 def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:

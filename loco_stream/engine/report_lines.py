@@ -10,6 +10,7 @@ from loco_stream.metrics.keys import KEYS
 from loco_stream.persistence.content import State
 
 _CLASS_LINES = 10
+_LABEL_LENGTH = 30  # characters: a label may be any text
 _DRIFTS = 5
 _OF_TASKS = frozenset({"average_accuracy", "forgetting", "backward_transfer"})
 _LATENCIES = {"latency_us": "", "latency_minute_us": ", last minute"}
@@ -156,4 +157,5 @@ def _share(name: str, value: float) -> str:
 def _class_line(label: str, score: State) -> tuple[str, str]:
     recall = _share("recall", score["recall"])
     precision = _share("precision", score["precision"])
-    return f"label {label}: {score['support']:,} rows", f"{recall}, {precision}"
+    shown = label if len(label) <= _LABEL_LENGTH else f"{label[: _LABEL_LENGTH - 3]}..."
+    return f"label {shown}: {score['support']:,} rows", f"{recall}, {precision}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -276,6 +277,7 @@ def test_inspect_reads_a_saved_model_and_load_reads_a_checkpoint(loco, rows, tmp
         (["run", "csv:rows.csv?target=kind", "--report", "no/r.json"], "--report"),
         (["run", "csv:rows.csv?target=kind", "--plot", "r.xyz"], "r.xyz"),
         (["run", "csv:rows.csv?target=kind", "--resume"], "--checkpoint"),
+        (["run", "csv:rows.csv?target=kind", "--checkpoint", "rows.csv"], "rows.csv is a file"),
         (
             ["run", "csv:rows.csv?target=kind", "--checkpoint", "empty", "--resume"],
             "nothing to resume",
@@ -321,8 +323,13 @@ def test_keygen_overwrites_nothing(loco, tmp_path):
 def test_doctor_lists_every_extra(loco):
     result = loco("doctor")
     assert result.exit_code == 0, result.output
-    for name in ("numba", "libzmq", "compile cache", "threads", "first step"):
+    for name in ("libzmq", "compile cache", "threads", "first step"):
         assert name in result.output
+    lines = [line for line in requires("loco-stream") if "extra ==" not in line]
+    required = [re.match(r"[\w-]+", line)[0] for line in lines]
+    assert len(required) > 8
+    for name in required:
+        assert re.search(rf"^{name} +\d", result.output, re.M), name
     for distributions in extras().values():
         assert all(f"\n{name} " in result.output for name in distributions)
 

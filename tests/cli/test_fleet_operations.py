@@ -68,6 +68,17 @@ def test_a_key_is_exported_and_keys_are_merged(begun, tmp_path):
     )
 
 
+@pytest.mark.parametrize("words", [["export", "two"], ["merge", "0", "1"]])
+def test_a_file_that_cannot_be_written_is_refused_before_the_fleet_is_opened(
+    begun, tmp_path, words
+):
+    order, *keys = words
+    missing = tmp_path / "missing" / "x.loco"
+    refused = invoke(order, begun, *keys, "--to", missing, code=2)
+    assert f"--to: cannot write {missing}: there is no folder {missing.parent}" in refused
+    assert "it is a folder" in invoke(order, begun, *keys, "--to", tmp_path, code=2)
+
+
 def test_a_reset_key_starts_anew_and_learns_no_row_twice(tmp_path):
     template = LOCOClassifier(hidden_sizes=(8,), seed=1)
     X, y = rows(0)

@@ -109,6 +109,14 @@ def test_what_was_not_used_stands_below_the_table():
     assert max(map(len, shown)) <= 80
 
 
+def test_a_label_of_any_length_has_one_line():
+    score = {"recall": 0.5, "precision": 0.5, "support": 4}
+    shown = text(Report({**RESULTS, "per_class": {"x" * 300_000: score, "ok": score}}))
+    assert f"label {'x' * 27}...: 4 rows" in shown
+    assert "label ok: 4 rows" in shown
+    assert len(shown.splitlines()) < 20
+
+
 def test_forgetting_is_shown_from_the_second_task_on():
     measured = {"average_accuracy": 0.9, "forgetting": 0.0, "backward_transfer": 0.0}
     one = str(Report({**RESULTS, **measured, "accuracy_matrix": [[0.9]]}))
