@@ -177,8 +177,10 @@ def sink_urls(urls: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _parsed(url: str, *, is_sink: bool) -> tuple[Connector, str, dict[str, Any]]:
+def _parsed(url: object, *, is_sink: bool) -> tuple[Connector, str, dict[str, Any]]:
     """Return the definition that a URL names, its address, and the values of its options."""
+    if not isinstance(url, str):  # a path is none: it has no scheme and no options
+        raise ConfigError(f"`url` must be a text such as csv:PATH?target=COLUMN, got {url!r}")
     table = SINKS if is_sink else SOURCES
     scheme, colon, rest = url.partition(":")
     entry = find(table, scheme) if colon else None

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
-from loco_stream._problems import is_numeric
+from loco_stream._problems import PROBLEMS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine.adapters import check_monitor, learning_adapter, monitored
 from loco_stream.engine.admission import Admission, NameBounds
@@ -195,6 +195,8 @@ class StreamEngine:
             waited=lambda: self._reader.waited + compile_seconds(),
             at_precision=at_precision,
         )
+        if task not in (None, *PROBLEMS):
+            raise ConfigError(f"`task` must be one of {', '.join(PROBLEMS)}, got {task!r}")
         measures = self._make_measures(task or task_of(model))
         if monitor is None:
             monitor = TaskMonitor(holdout=0, problem=monitored(measures.problem))

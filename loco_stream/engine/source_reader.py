@@ -106,10 +106,11 @@ def as_source(source: Any) -> Source:
     """
     if isinstance(source, Source):
         return source
-    if hasattr(source, "ack") or not isinstance(source, Iterable):
+    if hasattr(source, "ack") or isinstance(source, str) or not isinstance(source, Iterable):
+        advice = "; connectors.open_source opens a URL" if isinstance(source, str) else ""
         raise SourceError(
             "`source` must be an iterable of (x, y) pairs or derived from "
-            f"loco_stream.stream.Source, got {type(source).__name__}"
+            f"loco_stream.stream.Source, got {type(source).__name__}{advice}"
         )
     return PairSource(source)
 

@@ -92,7 +92,10 @@ def make_folder(folder: Path) -> None:
     """
     missing = [folder, *folder.parents]
     missing = missing[: next((i for i, one in enumerate(missing) if one.exists()), len(missing))]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file", str(folder)) from None
     for one in missing:
         sync_folder(one.parent)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from loco_stream.connectors import open_sink, open_source
@@ -31,6 +33,13 @@ from loco_stream.errors import ConfigError, SourceError
 def test_bad_urls_are_answered_with_similar_ones(url, error, text):
     with pytest.raises(error, match=text):
         open_source(url)
+
+
+@pytest.mark.parametrize("url", [Path("rows.csv"), 5, None])
+@pytest.mark.parametrize("open_url", [open_source, open_sink])
+def test_what_is_no_text_is_no_url(open_url, url):
+    with pytest.raises(ConfigError, match=r"^`url` must be a text such as csv:PATH"):
+        open_url(url)
 
 
 def test_a_duration_has_a_unit():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 from itertools import count
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing
 
+from loco_stream import Fleet, LOCOClassifier
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.latency import LatencyHistogram
 from loco_stream.engine.pending import PendingRows
@@ -365,6 +367,26 @@ def test_arguments_of_other_types_are_refused():
 def test_options_out_of_range_are_named(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         StreamEngine(Means(), [], **options)
+
+
+def test_a_url_is_no_source_and_names_what_opens_one():
+    text = r"`source` must be .* got str; connectors\.open_source opens a URL$"
+    with pytest.raises(SourceError, match=text):
+        StreamEngine(Means(), "csv:rows.csv?target=y")
+
+
+def test_an_unknown_task_and_a_file_as_folder_are_refused_by_their_names(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"^`task` must be one of classification, .* got 'ranking'"
+    ):
+        StreamEngine(Means(), [], task="ranking")
+    path = tmp_path / "rows.csv"
+    path.write_text("")
+    text = f"cannot use the checkpoint folder {re.escape(str(path))}: it is a file"
+    with pytest.raises(ConfigError, match=text):
+        StreamEngine(Means(), [({"a": 1.0}, "ok")], checkpoint=path).run()
+    with pytest.raises(ConfigError, match=text):
+        Fleet(LOCOClassifier(hidden_sizes=(4,)), path)
 
 
 def test_an_engine_runs_once():
