@@ -471,7 +471,7 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     """
     if task == "regression":
         return "float"
-    known = [v for v in labels if v is not None and str(v).strip().lower() not in MISSING]
+    known = [label for label in labels if label == label and not _is_missing(label)]  # no NaN
     if known and isinstance(known[0], Mapping):
         return "targets"
     values = [number(v) if isinstance(v, str) else v for v in known]
@@ -484,6 +484,10 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     return "str"
 
 
+def _is_missing(label: Any) -> bool:
+    return label is None or (isinstance(label, str) and label.strip().lower() in MISSING)
+
+
 def label_of(value: Any, kind: str) -> Any:
     """Return a label of the kind "int", "float" (regression) or "str" (as written), or None.
 
@@ -494,7 +498,7 @@ def label_of(value: Any, kind: str) -> Any:
     SourceError
         The value is of another kind.
     """
-    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
+    if _is_missing(value):
         return None
     if (kind == "targets") != isinstance(value, Mapping):
         what = "a mapping" if kind == "targets" else "no mapping"

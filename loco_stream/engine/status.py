@@ -203,23 +203,25 @@ class StatusBoard:
 
     def _store_status(self) -> Config:
         store = self._commits.store
-        refused = [] if self._handler.rejection is None else [self._handler.rejection]
-        quarantine = self._handler.quarantine
-        quarantined = [f"refused rows are in {quarantine.path}"] if quarantine.n_written else []
-        passed_over = [] if store is None else store.notes
         return {
             "checkpoint_age": None if store is None else store.age,
             "alarm": (None if store is None else store.alarm) or self._handler.alarm,
             "waiting_for": self._commits.waiting_for,
-            "notes": [
-                *self._source.notes,
-                *refused,
-                *quarantined,
-                *passed_over,
-                *self._joins(),
-                *self._listeners.notes,
-            ],
+            "notes": self._notes(),
         }
+
+    def _notes(self) -> list[str]:
+        store = self._commits.store
+        rejection = self._handler.rejection
+        quarantine = self._handler.quarantine
+        return [
+            *self._source.notes,
+            *([] if rejection is None else [rejection]),
+            *([f"refused rows are in {quarantine.path}"] if quarantine.n_written else []),
+            *([] if store is None else store.notes),
+            *self._joins(),
+            *self._listeners.notes,
+        ]
 
     def _joins(self) -> list[str]:
         """Return what is to be said about labels, and about columns that were not used."""

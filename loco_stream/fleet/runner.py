@@ -43,6 +43,16 @@ _SCORE_ROWS = 500
 # rows of a recording, which yields them one by one, that are learned together
 _GATHERED_ROWS = 256
 _GATHERED_SECONDS = 0.1
+_UNUSED = {  # by counter: what became of rows, values and labels that were not used
+    "n_without_key": "rows had no value of {key} and were not used",
+    "n_expired": "rows received no label in time: they were not learned",
+    "n_orphaned": "labels arrived for rows that were not pending",
+    "n_over_keys": "rows belonged to keys beyond the limit and were not used",
+    "n_over_rate": "rows exceeded the rate of their key and were not used",
+    "n_fill_values": "values counted as missing: they are one of `missing_values`",
+    "n_out_of_time": "rows had {what}, which models of a fleet do not get",
+    "n_unused": "rows or messages of the source were left out; the last error: {error}",
+}
 
 
 class _Stop(BaseException):
@@ -277,19 +287,16 @@ class FleetRunner:
         }
 
     def _unused(self, counts: Mapping[str, int]) -> list[str]:
-        what = "a sequence id" if self._is_series else "a time or a sequence id"
-        sentences = {
-            "n_without_key": f"rows had no value of {self._key!r} and were not used",
-            "n_expired": "rows received no label in time: they were not learned",
-            "n_orphaned": "labels arrived for rows that were not pending",
-            "n_over_keys": "rows belonged to keys beyond the limit and were not used",
-            "n_over_rate": "rows exceeded the rate of their key and were not used",
-            "n_fill_values": "values counted as missing: they are one of `missing_values`",
-            "n_out_of_time": f"rows had {what}, which models of a fleet do not get",
-            "n_unused": "rows or messages of the source were left out; the last error: "
-            f"{self._reader.source.last_error}",
+        known = {
+            "key": repr(self._key),
+            "what": "a sequence id" if self._is_series else "a time or a sequence id",
+            "error": self._reader.source.last_error,
         }
-        shown = [f"{counts[name]:,} {text}" for name, text in sentences.items() if counts[name]]
+        shown = [
+            f"{counts[name]:,} {text.format_map(known)}"
+            for name, text in _UNUSED.items()
+            if counts[name]
+        ]
         shown += self._router.ids.sentences()
         shown += self._router.text_columns.sentences()
         last = self._counts.last_refusal
