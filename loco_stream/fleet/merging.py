@@ -15,7 +15,7 @@ from loco_stream.learner.arrays.allocate import class_capacity
 from loco_stream.learner.arrays.spec import specs
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.readout.experts import EXPERTS, Merge
-from loco_stream.learner.readout.experts.least_squares import LASTING_LEAK
+from loco_stream.learner.readout.recursive_steps import LASTING_LEAK
 
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from loco_stream._compiler.simd.sizes import RANK
 from loco_stream.errors import ConfigError
 from loco_stream.learner.fixed_layer import TIME_CONSTANTS
 from loco_stream.learner.plasticity.projections import NO_PROJECTION, PROJECTIONS, RECURSIVE
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION, CreditRule
 from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream.learner.readout.symmetric import WIDE_BATCH
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import MOST_SPIKES
 from loco_stream.options import DEFAULT_INPUT_CLUSTERS, Layout, ModelOptions
@@ -42,6 +44,7 @@ class Settings(NamedTuple):
     n_fixed, n_means: neurons of the layer that never learns, and fading means that it sees of each
     feature
     n_trace, n_linear, n_losses: least-squares members on traces and on features, losses of each
+    waits, batch: the members on traces learn several rows in one pass; rows that wait at most
     n_memoryless: members on traces, the last ones, that see the present row alone
     n_snapshots: earlier models that are kept
     weighting: where class weights come from, `EQUAL`, `GIVEN` or `BALANCED`
@@ -86,6 +89,8 @@ class Settings(NamedTuple):
     n_fixed: int
     n_means: int
     n_trace: int
+    waits: bool
+    batch: int
     n_memoryless: int
     n_linear: int
     n_losses: int
@@ -148,6 +153,8 @@ def resolve(options: ModelOptions, layout: Layout, *, regression: bool, seed_key
         n_fixed=n_fixed,
         n_means=len(TIME_CONSTANTS) if n_fixed and options.memory else 0,
         n_trace=len(layout.leaks) + n_memoryless if recursive else 1,
+        waits=layout.n_fields == 1 and recursive and not regression and not raw_inputs,
+        batch=WIDE_BATCH if layout.n_fields == 1 and not regression else RANK,
         n_memoryless=n_memoryless,
         n_linear=N_LINEAR if recursive and raw_inputs else 0,
         n_losses=2 if recursive and not regression else 1,

@@ -61,6 +61,7 @@ LATE = 8
 ANYWHERE = 16  # of what kind a row is that is predicted; without: the stream's next one
 BY_EVIDENCE = 32
 HELD_OUT = -1  # label of a row that is not learned among others that are
+CERTAIN = 0.02  # error of all probabilities together
 TIME = 0  # columns of the row times
 FRESH_START = 1
 STEP_SHARE = 2
@@ -348,16 +349,29 @@ def _go_back(settings, state, scratch, ticket):
 
 
 @kernel
-def _step_share(settings, state, computed, label, share):
+def _is_certain(error, n_classes):
+    """Return whether the (n_classes or more,) float64 error of the probabilities is next to 0."""
+    total = 0.0
+    for c in range(n_classes):
+        total += abs(error[c])
+    return total < CERTAIN
+
+
+@kernel
+def _step_share(settings, state, scratch, computed, label, share):
     """Return the share of a step that the hidden layers make.
 
-    Less where successive rows are alike.
+    Less where successive rows are alike. None where a class was predicted for certain, if rows are
+    wide: a step so small is not worth a pass over all weights.
     """
     if settings.regression and state.delayed.is_delayed == 0.0:
         errors = state.delayed_values.errors
         return share * delayed_values.independent_share(errors, computed.error[0])
     if settings.remembers and not settings.regression:
-        return step_share(state.context.run, float(label), share)
+        share = step_share(state.context.run, float(label), share)
+    is_costly = settings.n_fields == 1 and not settings.regression
+    if is_costly and _is_certain(scratch.now.error, state.counts.n_classes):
+        return 0.0
     return share
 
 
@@ -423,7 +437,7 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
     is_ready = ensemble.prepare_experts(settings, state, scratch)
     if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
         if settings.learns:
-            step = _step_share(settings, state, computed, label, share)
+            step = _step_share(settings, state, scratch, computed, label, share)
             change_hidden(settings, state, scratch, step)
         _change_readout(settings, state, scratch, computed, (label, value, label_share), dormant)
         settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)

@@ -17,11 +17,12 @@ from loco_stream._compiler.simd.ops import (
     leak_and_fire,
     sum_dense,
     sum_rows,
+    weigh_groups,
     weigh_rows,
     write_arrivals,
     write_equal_arrivals,
 )
-from loco_stream._compiler.simd.sizes import DOUBLES, RANK, ROWS, STEPS
+from loco_stream._compiler.simd.sizes import DOUBLES, GROUP, RANK, ROWS, STEPS
 
 
 @njit
@@ -32,6 +33,11 @@ def compiled_fire(*arguments):
 @njit
 def compiled_weigh(total, matrix, n_columns, values, first, rows, n_rows):
     weigh_rows(total, matrix, n_columns, values, first, rows, n_rows)
+
+
+@njit
+def compiled_groups(total, weights, groups, values, rows, n_rows):
+    weigh_groups(total, weights, groups, values, rows, n_rows)
 
 
 @njit
@@ -164,8 +170,8 @@ def test_write_arrivals(dtype, kind):
 
 
 @njit
-def compiled_outers(matrix, n_rows, n_columns, left, scale, right, keep):
-    add_outers(matrix, n_rows, n_columns, left, scale, right, keep)
+def compiled_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
+    add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep)
 
 
 @njit
@@ -226,19 +232,45 @@ def test_outer_squares_are_added_to_the_upper_triangle(n):
     np.testing.assert_array_equal(matrix[n], before[n])
 
 
+@pytest.mark.parametrize("first", [0, 5])
 @pytest.mark.parametrize("n", [1, 7, 16, 33, 64, 100])
-def test_several_outer_products_are_added_as_defined(n):
+def test_several_outer_products_are_added_as_defined(n, first):
     rng = np.random.default_rng(n)
-    matrix = rng.normal(size=(n, n + 3)).astype(np.float32)
+    before = rng.normal(size=(n, first + n + 3)).astype(np.float32)
+    matrix = before.copy()
     left = rng.normal(size=(RANK, n)).astype(np.float32)
     right = rng.normal(size=(RANK, n + 3)).astype(np.float32)
     expected = matrix.copy()
     scale = np.float32(-0.75)
     keep = np.float32(0.99)
-    add_outers(expected, n, n, left, scale, right, keep)
-    compiled_outers(matrix, n, n, left, scale, right, keep)
+    add_outers(expected, n, first, n, left, scale, right, keep)
+    compiled_outers(matrix, n, first, n, left, scale, right, keep)
     np.testing.assert_array_equal(matrix, expected)
-    np.testing.assert_array_equal(matrix[:, n:], expected[:, n:])
+    own = np.s_[first : first + n]
+    product = keep * (before[:, own] + scale * left.T @ right[:, :n])
+    np.testing.assert_allclose(matrix[:, own], product, atol=1e-5)
+    np.testing.assert_array_equal(matrix[:, :first], before[:, :first])
+    np.testing.assert_array_equal(matrix[:, first + n :], before[:, first + n :])
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 9])
+def test_sparse_rows_are_added_to_the_groups_that_they_reach(n_rows):
+    rng = np.random.default_rng(n_rows)
+    n_groups = 5
+    groups = GROUP * np.array([rng.permutation(n_groups)[:2] for _ in range(12)], np.int32)
+    weights = rng.normal(size=(12, 2 * GROUP)).astype(np.float32)
+    values = rng.normal(size=12).astype(np.float32)
+    rows = rng.permutation(12).astype(np.int32)
+    totals = np.full((2, n_groups * GROUP), 7.0, np.float32)
+    weigh_groups(totals[0], weights, groups, values, rows, n_rows)
+    compiled_groups(totals[1], weights, groups, values, rows, n_rows)
+    assert totals[0].tobytes() == totals[1].tobytes()
+    dense = np.zeros((12, n_groups, GROUP))
+    for row, own in enumerate(groups // GROUP):
+        dense[row, own] = weights[row].reshape(2, GROUP)
+    chosen = rows[:n_rows]
+    expected = values[chosen] @ dense.reshape(12, -1)[chosen]
+    np.testing.assert_allclose(totals[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 16, 33, 64, 100])

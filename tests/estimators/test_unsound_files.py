@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import (
+    AdvancedOptions,
     LOCOClassifier,
     LOCOForecaster,
     LOCOMultiTargetRegressor,
@@ -52,32 +53,55 @@ def damaged_copy(model, path, name, change):
     return path
 
 
-@pytest.mark.parametrize("count", [5, 2**62, -1])
+NARROW = {"hidden_sizes": (8,), "seed": 0}
+WIDE = {
+    **NARROW,
+    "advanced": AdvancedOptions(receptive_fields=1, readout_layers="hidden"),
+}
+WAITING = [("discriminant", NARROW), ("discriminant", WIDE), ("least_squares", WIDE)]
+
+
+def waiting_model(expert, options):
+    """Return a model with rows that wait, for an expert to learn several together."""
+    model = LOCOClassifier(**options)
+    X, y = blobs(80)
+    model.learn_array(X, y)
+    while getattr(model._core.state.experts, expert).n_waiting[0] == 0:
+        model.learn_array(X[:1], y[:1])
+    return model
+
+
+@pytest.mark.parametrize("count", [9, 2**62, -1])
+@pytest.mark.parametrize(("expert", "options"), WAITING)
 @pytest.mark.parametrize("name", ["n_pending", "n_waiting"])
-def test_a_number_of_pending_rows_beyond_its_array_is_refused(tmp_path, name, count):
-    model = LOCOClassifier(hidden_sizes=(8,), seed=0)
-    model.learn_array(*blobs(50))
+def test_a_number_of_pending_rows_beyond_its_array_is_refused(
+    tmp_path, name, expert, options, count
+):
+    model = waiting_model(expert, options)
 
     def change(array):
         array[0] = count
 
-    path = damaged_copy(model, tmp_path / "m.loco", f"experts.discriminant.{name}", change)
-    with pytest.raises(CheckpointError, match=f"`{name}` must be 0 to [34], got"):
+    is_record = (name, expert) == ("n_pending", "least_squares")
+    own = "counters" if is_record else name
+    path = damaged_copy(model, tmp_path / "m.loco", f"experts.{expert}.{own}", change)
+    with pytest.raises(CheckpointError, match=f"`{name}` of '{expert}' must be 0 to [3478], got"):
         load(path)
 
 
 @pytest.mark.parametrize("classes", [(), (0, 1), (-1,)])
-def test_a_waiting_row_of_no_class_or_of_one_without_rows_is_refused(tmp_path, classes):
-    model = LOCOClassifier(hidden_sizes=(8,), seed=0)
-    model.learn_array(*blobs(50))
-    assert model._core.state.experts.discriminant.n_waiting[0] > 0
+@pytest.mark.parametrize(("expert", "options"), WAITING)
+def test_a_waiting_row_of_no_class_or_of_one_without_rows_is_refused(
+    tmp_path, expert, options, classes
+):
+    model = waiting_model(expert, options)
 
     def change(array):
         array[0] = 0.0
         array[0, list(classes)] = 1.0
 
-    path = damaged_copy(model, tmp_path / "m.loco", "experts.discriminant.waiting_classes", change)
-    with pytest.raises(CheckpointError, match="`waiting_classes` must mark one class with rows"):
+    path = damaged_copy(model, tmp_path / "m.loco", f"experts.{expert}.waiting_classes", change)
+    with pytest.raises(CheckpointError, match=f"`waiting_classes` of '{expert}' must mark one"):
         load(path)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from loco_stream.learner import encoding, scale_guard
 from loco_stream.learner.plasticity import weight_bounds
 from loco_stream.learner.plasticity.projections import clusters
-from loco_stream.learner.readout import calibration, mixture, stacks
-from loco_stream.learner.readout.experts import _search, least_squares, naive_bayes
+from loco_stream.learner.readout import calibration, mixture, recursive_steps, stacks
+from loco_stream.learner.readout.experts import _search, naive_bayes
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
 from loco_stream.numbers import LARGEST
@@ -401,11 +401,11 @@ def residuals(target, squares, logits, last_seen, n_seen, leak):
     `logits` is None without a second loss, `last_seen` is None without classes.
     """
     learns = np.ones(len(target), bool)
-    if last_seen is not None and leak >= least_squares.LASTING_LEAK:
-        learns = n_seen - last_seen < least_squares.RECENT_ROWS
+    if last_seen is not None and leak >= recursive_steps.LASTING_LEAK:
+        learns = n_seen - last_seen < recursive_steps.RECENT_ROWS
     lack = [np.where(learns, target - squares, 0.0)]
     if logits is not None:
-        step = least_squares.LOG_LOSS_STEP * (target - softmax(logits))
+        step = recursive_steps.LOG_LOSS_STEP * (target - softmax(logits))
         lack.append(np.where(learns, step, 0.0))
     return lack
 

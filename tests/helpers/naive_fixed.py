@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from loco_stream import rng
-from loco_stream._compiler.simd.sizes import RANK
+from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream.learner import fixed_layer
 from loco_stream.learner.encoding import SETTLE
 from loco_stream.learner.readout import dormancy, next_row, next_value, past_rows
@@ -22,16 +22,23 @@ class FixedLayer:
         spans = (settings.n_means + 1) * n_features
         weights_key = rng.derive_key(settings.seed_key, fixed_layer.WEIGHT_KEY)
         biases_key = rng.derive_key(settings.seed_key, fixed_layer.BIAS_KEY)
+        groups_key = rng.derive_key(settings.seed_key, fixed_layer.GROUP_KEY)
+        n_reached = fixed_layer.n_reached(settings)
+        n_groups = n // GROUP
         drawn = np.zeros((spans, n))
         for row in range(spans):
             span, feature = divmod(row, n_features)
             place = feature * (1 + len(fixed_layer.TIME_CONSTANTS)) + span
-            drawn[row] = rng.normals(weights_key, place * n, n)
+            reached = np.arange(n)
+            if n_reached < n:
+                ranks = np.argsort(rng.normals(groups_key, place * n_groups, n_groups))
+                reached = np.flatnonzero(np.isin(reached // GROUP, ranks[: n_reached // GROUP]))
+            drawn[row, reached] = rng.normals(weights_key, place * n_reached, n_reached)
         self.weights = drawn / np.linalg.norm(drawn, axis=0)
         low, high = fixed_layer.BIASES
         self.skip = np.eye(n_skip, n_features)
         for f in range(n_skip if n_skip else n_features, n_features):
-            self.skip[f % n_skip, f] = math.copysign(1.0, drawn[f, 0])
+            self.skip[f % n_skip, f] = math.copysign(1.0, drawn[f][np.flatnonzero(drawn[f])[0]])
         self.biases = low + (high - low) * rng.uniforms(biases_key, 0, n)
         self.center = np.zeros(n_features)
         self.factor = np.zeros(n_features)
@@ -103,6 +110,7 @@ class Discriminant:
         self.n_inputs = settings.n_fixed + n_skip
         self.rows = [[] for _ in range(n_classes)]
         self.waiting = []
+        self.batch = settings.batch
         self.log_likelihoods = np.zeros(len(discriminant.TEMPERATURES))
 
     def scores(self, z, known):
@@ -145,7 +153,7 @@ class Discriminant:
             self.log_likelihoods = keep * self.log_likelihoods - losses
         self.waiting.append((label, z))
         is_young = len(self.rows[label]) < discriminant.YOUNG
-        if is_first or is_young or len(self.waiting) == RANK:
+        if is_first or is_young or len(self.waiting) == self.batch:
             for own, row in self.waiting:
                 self.rows[own].append(row)
             self.waiting = []

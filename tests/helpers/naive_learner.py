@@ -35,15 +35,17 @@ from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes
 from loco_stream.learner.readout.experts._search import FEW, NEAREST
 from loco_stream.learner.readout.experts.least_squares import (
     DELTA_RATE,
-    LASTING_LEAK,
     LINEAR_LEAKS,
     LINEAR_PRIORS,
     PRIORS,
 )
 from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
+from loco_stream.learner.readout.recursive_steps import LASTING_LEAK
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
+from loco_stream.learner.readout.waiting_rows import YOUNG
 from loco_stream.learner.settings import resolve
+from loco_stream.learner.step import CERTAIN
 from loco_stream.learner.target_units import RANGE_MARGIN, TARGET_CLIP
 from loco_stream.rng import derive_key
 from tests.helpers import naive
@@ -84,6 +86,7 @@ class Member:
         self.leak = leak
         self.prior = prior
         self.weights = [np.zeros((n_inputs, n_classes)) for _ in range(n_losses)]
+        self.n_taken = 0  # rows since the projector last drifted, where rows wait
 
     def predict(self, z):
         """Return the outputs of every loss, (losses, classes)."""
@@ -103,6 +106,31 @@ class Member:
             self.p, before, self.z, lack, self.leak, self.prior
         )
         self.p = naive.in_blocks(self.p, p, self.z, self.n_joint, shapes.BLOCK)
+        return [new - old for new, old in zip(self.weights, before, strict=True)]
+
+    def learn_rows(self, rows, known, last_seen, n_seen, batch):
+        """Learn rows that waited, each an input and a label; return the changes of the weights.
+
+        The projector drifts for all rows at once, when it has no room for more changes.
+        """
+        if self.n_taken + len(rows) > batch:
+            keep = (1.0 - self.leak) ** self.n_taken
+            self.p = keep * self.p + (1.0 - keep) * self.prior * np.eye(len(self.p))
+            self.n_taken = 0
+        self.n_taken += len(rows)
+        before = self.weights
+        for z, label in rows:
+            self.predict(z)
+            lack = naive.residuals(
+                np.eye(known)[label],
+                self.outputs[0][:known],
+                self.outputs[1][:known],
+                last_seen,
+                n_seen,
+                self.leak,
+            )
+            lack = [np.pad(rest, (0, self.outputs.shape[1] - known)) for rest in lack]
+            self.p, self.weights = naive.recursive_update(self.p, self.weights, z, lack, 0.0, 0.0)
         return [new - old for new, old in zip(self.weights, before, strict=True)]
 
 
@@ -205,6 +233,7 @@ class Learner:
             Member(n_features + 1, n_classes, s.n_losses, leak, prior, self.n_joint + 1)
             for leak, prior in linear
         ]
+        self.waiting = []
         self.n_votes = s.n_outputs - len(self.members) * s.n_losses
         self.centroids = Centroids(s.n_centroids, n_classes)
         self.rows = []
@@ -593,7 +622,11 @@ class Learner:
             self.observation_share, share = self.delayed_shares(then)
         if s.learns:
             credit = self.credit()
-            self.change_hidden(credit, self.step_share(y, share))
+            share = self.step_share(y, share)
+            is_wide = s.n_fields == 1 and not self.regression
+            if is_wide and np.abs(self.error).sum() < CERTAIN:
+                share = 0.0
+            self.change_hidden(credit, share)
         if s.n_fixed and self.counts[y] > 1:
             self.learn_next_row(y, dormant, row)
         self.learn_readout(y, row)
@@ -939,7 +972,10 @@ class Learner:
         if s.n_snapshots:
             self.learn_snapshots(y, row)
         last_seen = None if self.regression else self.last_seen[: self.known]
-        changes = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
+        if s.waits:
+            changes = self.learn_or_wait(y, last_seen)
+        else:
+            changes = [member.learn(self.wanted, last_seen, self.n_seen) for member in self.members]
         if s.learns and self.credit_rule == "mirror":
             sets = [w for member in changes[: s.n_trace] for w in member]
             pairs = zip(self.credit_weights, sets, strict=False)
@@ -948,6 +984,19 @@ class Learner:
         self.learn_stack(row)
         if not self.regression:
             self.learn_mixture(y, row)
+
+    def learn_or_wait(self, y, last_seen):
+        """Let a row wait, or learn it with those that wait; return the changes of the weights."""
+        s = self.settings
+        self.waiting.append((self.members[0].z, y))
+        if len(self.waiting) < s.batch and self.counts[y] > YOUNG:
+            return [[np.zeros_like(w) for w in member.weights] for member in self.members]
+        rows = self.waiting
+        self.waiting = []
+        return [
+            member.learn_rows(rows, self.known, last_seen, self.n_seen, s.batch)
+            for member in self.members
+        ]
 
     def learn_delta(self):
         s = self.settings

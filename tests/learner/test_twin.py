@@ -71,6 +71,33 @@ def test_a_classifier_with_any_option_equals_its_twin(options):
     run_both(*stream(60), **{"hidden_sizes": (6, 5), **options})
 
 
+@pytest.mark.parametrize("options", [{}, {"rule": "frozen"}, {"leaks": (0.0, 0.1)}], ids=str)
+def test_rows_without_receptive_fields_wait_for_each_other_as_in_the_twin(options):
+    X, y = stream(156)
+    options = {"leaks": (1e-9, 1e-3), "fixed_neurons": 96, "retention": 0.0, **options}
+    model, twin = run_both(
+        X, y, hidden_sizes=(6, 5), receptive_fields=1, readout_layers="hidden", **options
+    )
+    own = model._core.state.experts.least_squares
+    assert own.n_waiting[0] == len(twin.waiting) > 0
+    assert own.counters.n_pending == twin.members[0].n_taken > 0
+    assert model._core.state.fixed.weights.shape == (3, 64)  # of 96 neurons
+
+
+def test_a_class_predicted_for_certain_moves_no_hidden_weight_but_loses_its_direction():
+    X, y = stream(400, n_classes=2)
+    X[:, 0] += 40.0 * y
+    model, _ = run_both(X, y, hidden_sizes=(6,), receptive_fields=1, atol=1e-3)
+    state = model._core.state
+    weights = state.net.weights.copy()
+    projector = state.projections.recursive.first.copy()
+    likely = model.predict_proba_one(dict(enumerate(X[0])), in_stream=True)
+    assert likely[y[0]] > 0.995
+    model.learn_one(dict(enumerate(X[0])), int(y[0]))
+    assert (state.net.weights == weights).all()
+    assert (state.projections.recursive.first != projector).any()
+
+
 @pytest.mark.parametrize("in_stream", [True, False, None])
 def test_dormant_classes_answer_as_in_the_twin(in_stream):
     X, y = stream(260, n_classes=3)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
 from loco_stream._compiler.simd.sizes import (
     DOUBLES,
+    GROUP,
     RANK,
     ROWS,
     SINGLES,
@@ -159,6 +160,41 @@ def weigh_rows(
             total[i] += value * row[i]
 
 
+def weigh_groups(
+    total: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    groups: NDArray[np.int32],
+    values: NDArray[np.float32],
+    rows: NDArray[Integer],
+    n_rows: int,
+) -> None:
+    """Set `total` to the sum of chosen sparse rows of a matrix times their values.
+
+    A row has items in whole groups of `GROUP` columns, and zeros elsewhere.
+
+    Parameters
+    ----------
+    total
+        (a multiple of `GROUP`,) float32, written.
+    weights, groups
+        (n, k * GROUP) float32 and (n, k) int32: the items of each row, and the first column of each
+        of their groups.
+    values
+        1-d float32, the factor of each row.
+    rows, n_rows
+        (n_rows or more,) int32 or int64, the rows to add, in this order.
+    """
+    for i in range(total.shape[0]):
+        total[i] = 0.0
+    for k in range(n_rows):
+        value = values[rows[k]]
+        row = weights[rows[k]]
+        for g in range(groups.shape[1]):
+            start = groups[rows[k], g]
+            for i in range(GROUP):
+                total[start + i] += value * row[g * GROUP + i]
+
+
 @kernel
 def nonzero(
     inputs: NDArray[np.float32], first: int, n_inputs: int, rows: NDArray[np.int32]
@@ -208,30 +244,31 @@ def add_outer(
 def add_outers(
     matrix: NDArray[np.float32],
     n_rows: int,
+    first: int,
     n_columns: int,
     left: NDArray[np.float32],
     scale: np.float32,
     right: NDArray[np.float32],
     keep: np.float32,
 ) -> None:
-    """Add `RANK` outer products to a matrix, one after the other, and scale it.
+    """Add `RANK` outer products to part of a matrix, one after the other, and scale it.
 
     The result is keep * (matrix + scale * sum of left right').
 
     Parameters
     ----------
     matrix
-        (n_rows or more, n_columns or more) float32, written.
+        (n_rows or more, first + n_columns or more) float32, written from column `first` on.
     left, right
         (RANK, n_rows or more) and (RANK, n_columns or more) float32.
     """
     for j in range(n_rows):
         row = matrix[j]
         for i in range(n_columns):
-            total = row[i]
+            total = row[first + i]
             for k in range(RANK):
                 total += scale * left[k, j] * right[k, i]
-            row[i] = keep * total
+            row[first + i] = keep * total
 
 
 def dot(
@@ -541,6 +578,27 @@ def _weigh_rows(total, matrix, n_columns, values, first, rows, n_rows):
     return tiled
 
 
+@_vectorized(weigh_groups)
+def _weigh_groups(total, weights, groups, values, rows, n_rows):
+    vector = zeros(weights.dtype, GROUP)
+
+    def in_groups(total, weights, groups, values, rows, n_rows):
+        keep_one_copy()
+        like = vector()
+        n_groups = groups.shape[1]
+        for i in range(0, total.shape[0], GROUP):
+            store(total, i, like)
+        for k in range(n_rows):
+            row = item(rows, k)
+            value = spread(like, item(values, row))
+            for g in range(row * n_groups, (row + 1) * n_groups):
+                start = item(groups, g)
+                part = multiply(value, load(like, weights, g * GROUP))
+                store(total, start, add(load(like, total, start), part))
+
+    return in_groups
+
+
 @_vectorized(add_outer)
 def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
     lanes = _lanes(matrix)
@@ -578,48 +636,65 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
     return tiled
 
 
+@register_jitable
+def _spread_four(like, factors, k, scale):
+    """Return item `k` of each factor, scaled, in all lanes of a vector."""
+    height = factors.shape[1]
+    return (
+        spread(like, scale * item(factors, k)),
+        spread(like, scale * item(factors, height + k)),
+        spread(like, scale * item(factors, 2 * height + k)),
+        spread(like, scale * item(factors, 3 * height + k)),
+    )
+
+
+@register_jitable
+def _load_four(like, factors, k, n):
+    """Return the first `n` items from `k` on of each factor."""
+    height = factors.shape[1]
+    return (
+        load_first(like, factors, k, n),
+        load_first(like, factors, height + k, n),
+        load_first(like, factors, 2 * height + k, n),
+        load_first(like, factors, 3 * height + k, n),
+    )
+
+
+@register_jitable
+def _add_four(matrix, k, n, left, right):
+    """Return the first `n` items from `k` on plus four products, added one after the other."""
+    total = load_first(left[0], matrix, k, n)
+    for i in range(RANK):
+        total = add(total, multiply(left[i], right[i]))
+    return total
+
+
 @_vectorized(add_outers)
-def _add_outers(matrix, n_rows, n_columns, left, scale, right, keep):
+def _add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
     lanes = SINGLES
     pair = zeros(matrix.dtype, 2 * lanes)
     vector = zeros(matrix.dtype, lanes)
 
-    def tiled(matrix, n_rows, n_columns, left, scale, right, keep):
+    def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):
         keep_one_copy()
         width = matrix.shape[1]
-        height = left.shape[1]
-        across = right.shape[1]
         column = 0
         while column + 2 * lanes <= n_columns:
             like = pair()
-            a = load(like, right, column)
-            b = load(like, right, across + column)
-            c = load(like, right, 2 * across + column)
-            d = load(like, right, 3 * across + column)
+            parts = _load_four(like, right, column, 2 * lanes)
             for j in range(n_rows):
-                k = j * width + column
-                total = load(like, matrix, k)
-                total = add(total, multiply(spread(like, scale * item(left, j)), a))
-                total = add(total, multiply(spread(like, scale * item(left, height + j)), b))
-                total = add(total, multiply(spread(like, scale * item(left, 2 * height + j)), c))
-                total = add(total, multiply(spread(like, scale * item(left, 3 * height + j)), d))
+                k = j * width + first + column
+                total = _add_four(matrix, k, 2 * lanes, _spread_four(like, left, j, scale), parts)
                 store(matrix, k, multiply(spread(like, keep), total))
             column += 2 * lanes
         while column < n_columns:
             n_left = n_columns - column
             one = vector()
-            e = load_first(one, right, column, n_left)
-            f = load_first(one, right, across + column, n_left)
-            g = load_first(one, right, 2 * across + column, n_left)
-            h = load_first(one, right, 3 * across + column, n_left)
+            part = _load_four(one, right, column, n_left)
             for j in range(n_rows):
-                k = j * width + column
-                part = load_first(one, matrix, k, n_left)
-                part = add(part, multiply(spread(one, scale * item(left, j)), e))
-                part = add(part, multiply(spread(one, scale * item(left, height + j)), f))
-                part = add(part, multiply(spread(one, scale * item(left, 2 * height + j)), g))
-                part = add(part, multiply(spread(one, scale * item(left, 3 * height + j)), h))
-                store_first(matrix, k, multiply(spread(one, keep), part), n_left)
+                k = j * width + first + column
+                rest = _add_four(matrix, k, n_left, _spread_four(one, left, j, scale), part)
+                store_first(matrix, k, multiply(spread(one, keep), rest), n_left)
             column += lanes
 
     return tiled
@@ -723,31 +798,28 @@ def _add_squares(matrix, first, n, factors, scale):
     def in_lanes(matrix, first, n, factors, scale):
         keep_one_copy()
         width = matrix.shape[1]
-        height = factors.shape[1]
         like = vector()
-        for j in range(first, min(first + ROWS, n)):
-            a = spread(like, scale * item(factors, j))
-            b = spread(like, scale * item(factors, height + j))
-            c = spread(like, scale * item(factors, 2 * height + j))
-            d = spread(like, scale * item(factors, 3 * height + j))
-            row = j * width
+        behind = min(first + ROWS, n)
+        for j in range(first, behind, 2):  # two rows share what is read of the factors
+            has_next = j + 1 < behind
+            upper = _spread_four(like, factors, j, scale)
+            lower = _spread_four(like, factors, j + has_next, scale)
             i = first
             while i + SINGLES <= n:
-                total = load(like, matrix, row + i)
-                total = add(total, multiply(a, load(like, factors, i)))
-                total = add(total, multiply(b, load(like, factors, height + i)))
-                total = add(total, multiply(c, load(like, factors, 2 * height + i)))
-                total = add(total, multiply(d, load(like, factors, 3 * height + i)))
-                store(matrix, row + i, total)
+                right = _load_four(like, factors, i, SINGLES)
+                k = j * width + i
+                store(matrix, k, _add_four(matrix, k, SINGLES, upper, right))
+                if has_next:
+                    k += width
+                    store(matrix, k, _add_four(matrix, k, SINGLES, lower, right))
                 i += SINGLES
-            n_left = n - i
-            if n_left > 0:
-                total = load_first(like, matrix, row + i, n_left)
-                total = add(total, multiply(a, load_first(like, factors, i, n_left)))
-                total = add(total, multiply(b, load_first(like, factors, height + i, n_left)))
-                total = add(total, multiply(c, load_first(like, factors, 2 * height + i, n_left)))
-                total = add(total, multiply(d, load_first(like, factors, 3 * height + i, n_left)))
-                store_first(matrix, row + i, total, n_left)
+            if i < n:
+                right = _load_four(like, factors, i, n - i)
+                k = j * width + i
+                store_first(matrix, k, _add_four(matrix, k, n - i, upper, right), n - i)
+                if has_next:
+                    k += width
+                    store_first(matrix, k, _add_four(matrix, k, n - i, lower, right), n - i)
 
     return in_lanes
 

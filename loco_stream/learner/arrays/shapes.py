@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream.learner.arrays.spec import Shapes
+from loco_stream.learner.fixed_layer import n_reached
 from loco_stream.learner.plasticity.projections import PROJECTIONS
 from loco_stream.learner.readout.blocks import BLOCK
 from loco_stream.learner.readout.calibration import NOISES, POWERS
@@ -31,6 +33,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
         "late_features": n_late,
         "late_block": BLOCK,
         "classes": n_classes,
+        "batch": settings.batch,
     }
     lengths |= _layer_lengths(layout, settings, n_features)
     lengths |= _fixed_lengths(layout, settings, n_features)
@@ -60,8 +63,11 @@ def _layer_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[
 
 
 def _fixed_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[str, int]:
+    reached = n_reached(settings)
     return {
         "fixed": settings.n_fixed,
+        "reached": reached,
+        "groups": reached // GROUP if reached < settings.n_fixed else 0,
         "fixed_outputs": settings.n_fixed + (layout.n_skip if settings.n_fixed else 0),
         "scaled": n_features if settings.n_fixed else 0,
         "means": settings.n_means,

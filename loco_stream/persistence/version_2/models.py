@@ -95,6 +95,7 @@ _MIN_ABSENCE = 30.0  # rows, and mean gaps, after which a class counted as dorma
 _ABSENCE = 20.0
 _N_LAGS = 3
 _RANK = 4  # changes that a matrix takes in together
+_WIDE_BATCH = 8  # the same, and rows that wait, in a classifier without receptive fields
 _JOINT_FEATURES = 256  # features that share a projector, or those of the first row
 _LATE_BLOCK = 64  # features of each further block
 _WIDE_LEAKS = [1e-9]  # of rows of more than 256 features
@@ -103,10 +104,12 @@ _N_OTHERS = 4  # blocks of what the stacks and means of a regression predicted, 
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
 _N_SCORES = 2  # its blocks of scores,
 _N_COMPARED = 2  # and its numbers for the gate
-_CLASSES = -1  # stands for the number of classes
+_CLASSES = -1  # stands for the number of classes,
+_BATCH = -2  # and for that of rows that may wait
 _POSITIVE = ("fixed.power", "fixed.n_rows", "experts.discriminant.total")  # start at 1
 _NEW = {
     "fixed.weights": ((0, 0), np.float32),
+    "fixed.groups": ((0, 0), np.int32),
     "fixed.norms": ((0,), np.float64),
     "fixed.biases": ((0,), np.float64),
     "fixed.center": ((0,), np.float64),
@@ -119,10 +122,10 @@ _NEW = {
     "experts.discriminant.offsets": ((_CLASSES,), np.float64),
     "experts.discriminant.n_rows": ((_CLASSES,), np.float64),
     "experts.discriminant.precision": ((0, 0), np.float32),
-    "experts.discriminant.pending": ((_RANK, 0), np.float32),
+    "experts.discriminant.pending": ((_BATCH, 0), np.float32),
     "experts.discriminant.n_pending": ((1,), np.int64),
-    "experts.discriminant.waiting": ((_RANK, 0), np.float32),
-    "experts.discriminant.waiting_classes": ((_RANK, _CLASSES), np.float32),
+    "experts.discriminant.waiting": ((_BATCH, 0), np.float32),
+    "experts.discriminant.waiting_classes": ((_BATCH, _CLASSES), np.float32),
     "experts.discriminant.n_waiting": ((1,), np.int64),
     "experts.discriminant.trace": ((1,), np.float64),
     "experts.discriminant.total": ((1,), np.float64),
@@ -209,13 +212,17 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     arrays["counts"] = np.append(arrays["counts"], -1)
     arrays["classes.log_gap"] = np.log(np.maximum(gaps, 1.0))
     arrays["classes.patience"] = np.maximum(_MIN_ABSENCE, _ABSENCE * gaps)
+    is_wide = not is_regression and len(arrays["net.weights"]) == len(arrays["statistics.mean"])
+    batch = _WIDE_BATCH if is_wide else _RANK
+    lengths = {_CLASSES: n_classes, _BATCH: batch}
     for name, (shape, dtype) in _NEW.items():
-        shape = tuple(n_classes if n == _CLASSES else n for n in shape)
+        shape = tuple(lengths.get(n, n) for n in shape)
         arrays[name] = np.full(shape, name in _POSITIVE, dtype)
     arrays["net.feedback"] = np.ascontiguousarray(arrays["net.feedback"].T)
     arrays |= _recent_values(_N_LAGS if has_lags else 0)
     arrays |= split_projectors(arrays, saved.config["width"])
-    arrays |= _pending_changes(arrays)
+    waits = is_wide and advanced["readout"] == "recursive" and not _sees_features(arrays)
+    arrays |= _pending_changes(arrays, batch if waits else 0)
     return replace(saved, arrays=arrays)
 
 
@@ -270,13 +277,30 @@ def _diagonal_blocks(projector: Array) -> Array:
     return blocks
 
 
-def _pending_changes(arrays: Arrays) -> Arrays:
-    """Return the arrays of changes that projectors have not taken in yet: none."""
+def _sees_features(arrays: Arrays) -> bool:
+    """Return whether the readout sees the features beside the hidden layers."""
+    n_hidden = int(arrays["net.n_post"].sum())
+    return len(arrays["experts.least_squares.weights"]) > n_hidden + 1
+
+
+def _pending_changes(arrays: Arrays, n_waiting: int) -> Arrays:
+    """Return the arrays of changes that projectors have not taken in yet, and of rows that wait.
+
+    There are none of either, and room for `n_waiting` rows.
+    """
     prefix = "experts.least_squares."
-    pending: Arrays = {f"{prefix}counters": np.zeros(1, np.int64)}
-    for kind in ("", "linear_"):
+    n_inputs, n_outputs = arrays[f"{prefix}weights"].shape
+    n_classes = len(arrays["classes.n_rows"])
+    pending: Arrays = {
+        f"{prefix}counters": np.zeros(1, np.int64),
+        f"{prefix}waiting": np.zeros((n_waiting, n_inputs), np.float32),
+        f"{prefix}waiting_outputs": np.zeros((n_waiting, n_outputs), np.float32),
+        f"{prefix}waiting_classes": np.zeros((n_waiting, n_classes), np.float32),
+        f"{prefix}n_waiting": np.zeros(1, np.int64),
+    }
+    for kind, n_changes in (("", n_waiting or _RANK), ("linear_", _RANK)):
         projectors = arrays[f"{prefix}{kind}projectors"]
-        shape = (len(projectors), _RANK, projectors.shape[-1])
+        shape = (len(projectors), n_changes, projectors.shape[-1])
         pending[f"{prefix}{kind}pending"] = np.zeros(shape, np.float32)
     return pending
 

@@ -15,7 +15,7 @@ from loco_stream.learner.plasticity.feedback import FEEDBACK_RATE, broadcast_err
 from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION
 from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR, learn_from_loss
 from loco_stream.learner.plasticity.rules.plain import one_trial_credit
-from loco_stream.learner.readout.experts import least_squares
+from loco_stream.learner.readout import recursive_steps
 from loco_stream.learner.settings import credit_rule
 from loco_stream.options import AdvancedOptions
 from tests.helpers import naive
@@ -35,7 +35,7 @@ def _one_trial(settings, state, scratch, change):
 
 @kernel
 def _mirror(settings, state, scratch, k, scale, increment):
-    least_squares._mirror(settings, state, k, scale, increment)
+    recursive_steps.mirror(settings, state, k, scale, increment)
 
 
 draw_noise = jitted(noise.draw_noise)

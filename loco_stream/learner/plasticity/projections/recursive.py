@@ -175,10 +175,11 @@ def change_blocks(settings, state, scratch, layer, projector, step, power):
         if r == first:
             continue
         h = projected[begin:end]
-        weights = layer.weights[begin:end]
-        change = np.float32(-step)
-        n_plastic = credit.shape[0]
-        add_outer(weights, end - begin, frozen, n_plastic, h, change, credit, np.float32(1.0))
+        if step != 0.0:
+            weights = layer.weights[begin:end]
+            change = np.float32(-step)
+            n_plastic = credit.shape[0]
+            add_outer(weights, end - begin, frozen, n_plastic, h, change, credit, np.float32(1.0))
         if power + energy > 0.0:
             scale = -settings.orthogonality / (power + energy)
             lose_direction(projector[begin:end], h, scale, leak)

@@ -8,7 +8,7 @@ e = 1 / (n_y + 1) and a = 1 - e, changes
     P <- P - s r r' with s = a / (1 + a q),   M_y <- M_y + e v,   N <- N + 1
 
 and V and B with them (linear discriminant analysis, updated row by row: Pang, Ozawa & Kasabov
-2005). `RANK` rows wait for each other and are then learned in turn, because P is too large for the
+2005). A few rows wait for each other and are then learned in turn, because P is too large for the
 processor's caches and passes through them once for all. A row of a class of few rows does not wait:
 it moves the mean of its class. Each row is one step of the same size as its share of all rows,
 whenever it came; so the order of classes does not matter. The score of a class is its
@@ -33,16 +33,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import (
-    add_outer,
-    add_squares,
-    add_symmetric_rows,
-    dot,
-)
-from loco_stream._compiler.simd.sizes import RANK, ROWS
+from loco_stream._compiler.simd.ops import add_outer, add_outers, dot
+from loco_stream._compiler.simd.sizes import RANK
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
+from loco_stream.learner.readout.symmetric import (
+    check_waiting,
+    let_wait,
+    multiply,
+    subtract_changes,
+)
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
 PRIOR_ROWS = (30.0, 100.0)  # that this counts as, for each feature's own rows and for wide ones
@@ -99,10 +100,10 @@ class State(NamedTuple):
     precision: Annotated[
         NDArray[np.float32], axes("fixed_outputs", "fixed_outputs", start=_start_precision)
     ]
-    pending: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
+    pending: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
     n_pending: Annotated[NDArray[np.int64], axes(1)]
-    waiting: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
-    waiting_classes: Annotated[NDArray[np.float32], axes(RANK, "classes")]
+    waiting: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
+    waiting_classes: Annotated[NDArray[np.float32], axes("batch", "classes")]
     n_waiting: Annotated[NDArray[np.int64], axes(1)]
     trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
     total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
@@ -114,14 +115,14 @@ class Scratch(NamedTuple):
 
     rests: of each row that is learned, the inputs less the mean of its class; gains: P times it;
     labels: this class; moves: step of its mean
-    shares: a gain times each mean
+    shares: each gain times each mean, and what V takes of it
     """
 
-    rests: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
-    gains: Annotated[NDArray[np.float32], axes(RANK, "fixed_outputs")]
-    labels: Annotated[NDArray[np.int64], axes(RANK)]
-    moves: Annotated[NDArray[np.float64], axes(RANK)]
-    shares: Annotated[NDArray[np.float32], axes("classes")]
+    rests: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
+    gains: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
+    labels: Annotated[NDArray[np.int64], axes("batch")]
+    moves: Annotated[NDArray[np.float64], axes("batch")]
+    shares: Annotated[NDArray[np.float32], axes("batch", "classes")]
 
 
 def n_scores(settings: Any) -> int:
@@ -224,19 +225,6 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 
 @kernel
-def _subtract_pending(own, first, rest, gain):
-    """Subtract from P times a rest what the pending changes from `first` (int64) on take away.
-
-    `rest` and `gain` are (inputs,) float32; `gain` is written.
-    """
-    n = rest.shape[0]
-    for i in range(first, own.n_pending[0]):
-        share = dot(own.pending, i * n, rest, 0, n)
-        for j in range(n):
-            gain[j] -= share * own.pending[i, j]
-
-
-@kernel
 def _multiply(own, work, n_rows, has_room):
     """Write P times the first rests in scratch.
 
@@ -247,32 +235,18 @@ def _multiply(own, work, n_rows, has_room):
     n_rows
         int64: number of rests.
     has_room
-        bool: whether so many changes more can be pending. Otherwise P takes in those that are, in
-        the same pass.
+        bool: whether so many changes more can be pending, as in `multiply`.
     """
-    n = own.means.shape[1]
-    minus = np.float32(-1.0)
-    if not has_room:
-        for i in range(own.n_pending[0], RANK):
-            for j in range(n):
-                own.pending[i, j] = 0.0
-    for k in range(n_rows):
-        for j in range(n):
-            work.gains[k, j] = 0.0
-    for first in range(0, n, ROWS):
-        if not has_room:
-            add_squares(own.precision, first, n, own.pending, minus)
-        for k in range(n_rows):
-            add_symmetric_rows(work.gains[k], own.precision, first, n, work.rests[k])
-    if not has_room:
-        own.n_pending[0] = 0
-    for k in range(n_rows):
-        _subtract_pending(own, 0, work.rests[k], work.gains[k])
+    symmetric = (own.precision, own.pending, own.n_pending[0])
+    drift = (np.float32(1.0), np.float32(0.0))
+    own.n_pending[0] = multiply(symmetric, work.rests, n_rows, work.gains, has_room, drift)
 
 
 @kernel
 def _learn_scatter(own, work, n_classes, k, label, q):
-    """Take a rest in scratch into the precision, the mean of its class and all projections.
+    """Take a rest in scratch into the precision and the mean of its class.
+
+    Write what the projection of each class takes of its gain.
 
     Parameters
     ----------
@@ -286,22 +260,22 @@ def _learn_scatter(own, work, n_classes, k, label, q):
     n = own.means.shape[1]
     rest = work.rests[k]
     gain = work.gains[k]
+    shares = work.shares[k]
     move = work.moves[k]
     scale = (1.0 - move) / (1.0 + (1.0 - move) * q)
     turn = move * (1.0 - scale * q)
     own.trace[0] -= scale * np.float64(dot(gain, 0, gain, 0, n))
     for c in range(n_classes):
-        work.shares[c] = dot(own.means, c * n, gain, 0, n)
-        share = np.float64(work.shares[c])
+        shares[c] = dot(own.means, c * n, gain, 0, n)
+        share = np.float64(shares[c])
         own.offsets[c] -= scale * share * share
-        work.shares[c] *= np.float32(-scale)
+        shares[c] *= np.float32(-scale)
     # The mean of this class moves too: (M + e v)'(P - s r r')(M + e v), with P v = r.
-    share = -np.float64(work.shares[label]) / scale
+    share = -np.float64(shares[label]) / scale
     moved = share + move * q
     own.offsets[label] += scale * share * share + 2.0 * move * share + move * move * q
     own.offsets[label] -= scale * moved * moved
-    work.shares[label] += np.float32(turn)
-    add_outer(own.projected, n_classes, 0, n, work.shares, np.float32(1.0), gain, np.float32(1.0))
+    shares[label] += np.float32(turn)
     root = np.float32(math.sqrt(scale))
     for j in range(n):
         own.means[label, j] += np.float32(move) * rest[j]
@@ -381,6 +355,20 @@ def _write_rests(own, work, n_classes):
 
 
 @kernel
+def _change_projections(own, work, n_classes, n_rows):
+    """Add to the projection of each class (n_classes int64) what it takes of the first gains."""
+    n = own.means.shape[1]
+    one = np.float32(1.0)
+    k = 0
+    while k + RANK <= n_rows:
+        add_outers(own.projected, n_classes, 0, n, work.shares[k:], one, work.gains[k:], one)
+        k += RANK
+    while k < n_rows:
+        add_outer(own.projected, n_classes, 0, n, work.shares[k], one, work.gains[k], one)
+        k += 1
+
+
+@kernel
 def _learn_waiting(own, work, n_classes):
     """Learn the rows that wait; return how many were skipped, since their step was not finite."""
     n = own.means.shape[1]
@@ -389,17 +377,21 @@ def _learn_waiting(own, work, n_classes):
         return 0
     _write_rests(own, work, n_classes)
     own.n_waiting[0] = 0
-    _multiply(own, work, n_waiting, own.n_pending[0] + n_waiting <= RANK)
+    _multiply(own, work, n_waiting, own.n_pending[0] + n_waiting <= own.pending.shape[0])
     first = own.n_pending[0]
     n_before = int(own.total[0])
     n_skipped = 0
     for k in range(n_waiting):
-        _subtract_pending(own, first, work.rests[k], work.gains[k])
+        n_pending = own.n_pending[0]
+        subtract_changes(own.pending, first, n_pending, work.rests[k], work.gains[k])
         q = np.float64(dot(work.gains[k], 0, work.rests[k], 0, n))
         if q >= 0.0 and math.isfinite(q):
             _learn_scatter(own, work, n_classes, k, work.labels[k], q)
         else:
+            for c in range(n_classes):
+                work.shares[k, c] = np.float32(0.0)
             n_skipped += 1
+    _change_projections(own, work, n_classes, n_waiting)
     turn = int(own.total[0]) // REFRESH_EVERY
     c = turn % n_classes
     if turn > n_before // REFRESH_EVERY and own.n_rows[c] > 0.0:
@@ -441,13 +433,8 @@ def learn_row(own, work, inputs, n_classes, label):
     if own.n_rows[label] == 0.0:
         n_skipped = _learn_waiting(own, work, n_classes)
         return n_skipped + _learn_first(own, work, inputs, label)
-    k = own.n_waiting[0]
-    for j in range(inputs.shape[0]):
-        own.waiting[k, j] = inputs[j]
-    for c in range(n_classes):
-        own.waiting_classes[k, c] = 1.0 if c == label else 0.0
-    own.n_waiting[0] = k + 1
-    if k + 1 == RANK or own.n_rows[label] < YOUNG:
+    is_full = let_wait(own, inputs, label)
+    if is_full or own.n_rows[label] < YOUNG:
         return _learn_waiting(own, work, n_classes)
     return 0
 
@@ -471,14 +458,12 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
     own = state.experts.discriminant
     if not (own.n_rows >= 0.0).all() or not own.total[0] > 0.0:
         raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
-    n_waiting = own.n_waiting[0]
-    if not 0 <= own.n_pending[0] <= RANK:
-        raise ValueError(f"`n_pending` must be 0 to {RANK}, got {own.n_pending[0]}")
-    if not 0 <= n_waiting < RANK:
-        raise ValueError(f"`n_waiting` must be 0 to {RANK - 1}, got {n_waiting}")
-    is_of = own.waiting_classes[:n_waiting] != 0.0
-    if not (is_of.sum(axis=1) == 1).all() or not (is_of @ own.n_rows > 0.0).all():
-        raise ValueError("`waiting_classes` must mark one class with rows for each waiting row")
+    most = len(own.pending)
+    if not 0 <= own.n_pending[0] <= most:
+        raise ValueError(
+            f"`n_pending` of 'discriminant' must be 0 to {most}, got {own.n_pending[0]}"
+        )
+    check_waiting("discriminant", own, own.n_rows)
 
 
 class _Moments(NamedTuple):

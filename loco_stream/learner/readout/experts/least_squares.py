@@ -9,7 +9,8 @@ softmax and needs no matrix of its own.
 A projector is P = a (B - sum of u u'), with the last few changes u kept beside the matrix B and
 taken into it together: a matrix that passes through the processor once for `RANK` rows costs much
 less than one that passes for each. The factor a is what the leak has left since then. Features that
-came late have blocks of their own, see `loco_stream.learner.readout.blocks`.
+came late have blocks of their own, see `loco_stream.learner.readout.blocks`. Without receptive
+fields rows also wait for each other, see `loco_stream.learner.readout.waiting_rows`.
 
 Members on the traces come first, then linear ones on the scaled features. A regression with a
 memory has its members on traces twice. The second ones see what the spikes of the present row leave
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, add_outers, dot, nonzero, weigh_rows
+from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._compiler.simd.sizes import RANK
 from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream.learner.readout.blocks import (
@@ -43,16 +44,23 @@ from loco_stream.learner.readout.blocks import (
 )
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream.learner.readout.inputs import input_span
+from loco_stream.learner.readout.recursive_steps import (
+    LASTING_LEAK,
+    change_projector,
+    change_weights,
+    gain_of,
+    mirror,
+    mirror_member,
+    write_residual,
+)
 from loco_stream.learner.readout.softmax import softmax
+from loco_stream.learner.readout.symmetric import check_waiting
+from loco_stream.learner.readout.waiting_rows import learn_or_wait
 from loco_stream.learner.readout.weighted_sum import weighted_sum
-from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
 
-LASTING_LEAK = 1e-6  # a member that leaks less goes on with classes that do not come
 PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
-RECENT_ROWS = 30  # a leaky member leaves classes alone that were absent for so long
-LOG_LOSS_STEP = 5.0  # of the log-loss weights: their outputs are log-odds, not shares of one
 DELTA_RATE = 0.5  # of the normalised delta rule
 
 
@@ -109,6 +117,9 @@ class State(NamedTuple):
     weights, projectors, pending, blocks: of the members on traces
     linear_weights, linear_projectors, linear_pending, linear_blocks: of the members on (1, scaled
     features)
+    waiting, waiting_outputs, n_waiting: inputs of rows that no member has learned yet, what the
+    members predicted for them, and how many wait
+    waiting_classes: 1 for the class of each, 0 for others
     """
 
     counters: Annotated[Record, record(np.int64, n_pending=0)]
@@ -120,7 +131,9 @@ class State(NamedTuple):
         NDArray[np.float32],
         axes("trace_members", "projected_inputs", "projected_inputs", start=_start_projectors),
     ]
-    pending: Annotated[NDArray[np.float32], axes("trace_members", RANK, "projected_inputs")]
+    pending: Annotated[
+        NDArray[np.float32], axes("trace_members", "pending_rows", "projected_inputs")
+    ]
     blocks: Annotated[
         NDArray[np.float32],
         axes("trace_members", "late_inputs", "late_block", start=_start_blocks),
@@ -139,6 +152,12 @@ class State(NamedTuple):
         NDArray[np.float32],
         axes("linear_members", "late_linear_inputs", "late_block", start=_start_linear_blocks),
     ]
+    waiting: Annotated[NDArray[np.float32], axes("waiting_rows", "inputs")]
+    waiting_outputs: Annotated[
+        NDArray[np.float32], axes("waiting_rows", "trace_members*losses*classes")
+    ]
+    waiting_classes: Annotated[NDArray[np.float32], axes("waiting_rows", "classes")]
+    n_waiting: Annotated[NDArray[np.int64], axes(1)]
 
 
 class Scratch(NamedTuple):
@@ -150,6 +169,8 @@ class Scratch(NamedTuple):
     increment: what a row of the combined readout receives
     change: of the outputs, under a perturbation
     present: inputs of the members without a memory
+    products, residuals: of the rows that waited, P x of the member at hand, and what its outputs
+    lacked, times the root of the step
     """
 
     gains: Annotated[NDArray[np.float32], axes("trace_members", "inputs")]
@@ -159,6 +180,8 @@ class Scratch(NamedTuple):
     increment: Annotated[NDArray[np.float32], axes("classes")]
     change: Annotated[NDArray[np.float32], axes("members*losses*classes")]
     present: Annotated[NDArray[np.float32], axes("present_inputs")]
+    products: Annotated[NDArray[np.float32], axes("waiting_rows", "inputs")]
+    residuals: Annotated[NDArray[np.float32], axes("waiting_rows", "losses*classes")]
 
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
@@ -173,6 +196,8 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
     return {
         "trace_members": settings.n_trace,
         "linear_members": settings.n_linear,
+        "waiting_rows": settings.batch if settings.waits else 0,
+        "pending_rows": settings.batch if settings.waits else RANK,
         "losses": settings.n_losses,
         "inputs": inputs,
         "present_inputs": inputs if settings.n_memoryless else 0,
@@ -182,73 +207,6 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
         "linear_projected": n_features - n_late + 1 if settings.n_linear else 1,
         "late_linear_inputs": n_late if settings.n_linear else 0,
     }
-
-
-@kernel
-def gain(projector, inputs, first, n_inputs, nonzeros, k):
-    """Write k = P x and return x'Px.
-
-    Parameters
-    ----------
-    projector
-        (n_inputs or more, n_inputs or more) float32.
-    inputs, first, n_inputs
-        x is the part of a float32 vector that begins at `first`, of that length.
-    nonzeros
-        (rows, n_rows): which elements of x are not 0, int32 and int64.
-    k
-        (n_inputs or more,) float32, written.
-    """
-    rows, n_rows = nonzeros
-    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
-    return _energy(inputs, first, n_inputs, nonzeros, k)
-
-
-@kernel
-def _energy(inputs, first, n_inputs, nonzeros, k):
-    """Return x'k, and set items of k to 0 that are next to nothing; parameters as in `gain`."""
-    rows, n_rows = nonzeros
-    q = 0.0
-    for r in range(n_rows):
-        q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
-    drop_tiny_items(k, n_inputs)
-    return q
-
-
-@kernel
-def _kept(leak, n_pending):
-    """Return the factor of a projector whose leak acted on it since it last took in its changes."""
-    factor = 1.0
-    for _ in range(n_pending):
-        factor *= 1.0 - leak
-    return factor
-
-
-@kernel
-def gain_of(member, inputs, first, n_inputs, nonzeros, k):
-    """Write k = P x of a member and return x'Px.
-
-    Parameters
-    ----------
-    member
-        (projector, pending changes, their number, leak): (inputs, inputs) and (RANK, inputs)
-        float32, int64, and float64.
-    inputs, first, n_inputs, nonzeros, k
-        As in `gain`.
-    """
-    projector, pending, n_pending, leak = member
-    rows, n_rows = nonzeros
-    width = pending.shape[1]
-    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
-    for i in range(n_pending):
-        share = dot(pending, i * width, inputs, first, n_inputs)
-        for j in range(n_inputs):
-            k[j] -= share * pending[i, j]
-    factor = np.float32(_kept(leak, n_pending))
-    if factor < np.float32(1.0):
-        for j in range(n_inputs):
-            k[j] *= factor
-    return _energy(inputs, first, n_inputs, nonzeros, k)
 
 
 @kernel
@@ -362,7 +320,7 @@ def _write_gains(settings, state, scratch):
 @kernel
 def prepare(settings, state, scratch):
     """Compute the gains of all members; return whether they are finite and not negative."""
-    if not settings.recursive:
+    if not settings.recursive or settings.waits:
         return True
     _write_gains(settings, state, scratch)
     energies = scratch.experts.least_squares.energies
@@ -370,79 +328,6 @@ def prepare(settings, state, scratch):
         if energies[m] < 0.0 or not math.isfinite(energies[m]):
             return False
     return True
-
-
-@kernel
-def write_residual(settings, state, scratch, outputs, column, leak):
-    """Write what a member's outputs lack of the target, for each of its losses.
-
-    A leaky member leaves a class alone that was long absent: nothing is lacking there.
-
-    Parameters
-    ----------
-    outputs
-        Flat float32 outputs of all members.
-    column
-        int64: where those of this member begin.
-    leak
-        float64.
-    """
-    residual = scratch.experts.least_squares.residual
-    target = scratch.target
-    n_classes = state.counts.n_classes
-    capacity = state.classes.n_rows.shape[0]
-    top = -math.inf
-    total = 0.0
-    logits = column + capacity
-    if settings.n_losses > 1:
-        for c in range(n_classes):
-            top = max(top, np.float64(outputs[logits + c]))
-        for c in range(n_classes):
-            total += math.exp(np.float64(outputs[logits + c]) - top)
-    for c in range(n_classes):
-        learns = settings.regression or leak < LASTING_LEAK
-        learns = learns or state.counts.n_seen - state.classes.last_seen[c] < RECENT_ROWS
-        lack = np.float32(target[c] - outputs[column + c])
-        residual[c] = lack if learns else np.float32(0.0)
-        if settings.n_losses > 1:
-            excess = target[c] - math.exp(np.float64(outputs[logits + c]) - top) / total
-            lack = np.float32(LOG_LOSS_STEP * excess)
-            residual[capacity + c] = lack if learns else np.float32(0.0)
-
-
-@kernel
-def change_projector(member, n_inputs, k, q, prior, turn):
-    """Take a row into a projector, and let it drift back to the prior.
-
-    Parameters
-    ----------
-    member
-        As in `gain_of`.
-    n_inputs
-        int64.
-    k, q
-        Gain, (n_inputs or more,) float32, and x'Px, float64.
-    prior
-        float64.
-    turn
-        int64: number of rows before.
-    """
-    projector, pending, n_pending, leak = member
-    before = _kept(leak, n_pending)
-    root = np.float32(math.sqrt(1.0 / (before * (1.0 + q))))
-    for j in range(n_inputs):
-        pending[n_pending, j] = root * k[j]
-    factor = before * (1.0 - leak)
-    if leak > 0.0:
-        back = np.float32(leak * prior / factor)
-        for j in range(n_inputs):
-            projector[j, j] += back
-    if n_pending + 1 < RANK:
-        return
-    minus = np.float32(-1.0)
-    add_outers(projector, n_inputs, n_inputs, pending, minus, pending, np.float32(factor))
-    if leak > 0.0:
-        drop_tiny(projector, n_inputs, n_inputs, turn // RANK)
 
 
 @kernel
@@ -485,28 +370,6 @@ def change_projectors(settings, state, scratch):
     if scratch.cache.n_late_rows > 0:
         _change_late_projectors(settings, state, scratch)
     own.counters.n_pending = (n_pending + 1) % RANK
-
-
-@kernel
-def change_weights(weights, columns, n_inputs, k, q, residual):
-    """Make one recursive step of a member.
-
-    Parameters
-    ----------
-    weights
-        (n_inputs or more, columns of all members) float32.
-    columns
-        (first, number) of the member's columns, int64.
-    n_inputs
-        int64.
-    k, q
-        Gain, (n_inputs or more,) float32, and x'Px, float64.
-    residual
-        (number of columns or more,) float32: what the outputs lack.
-    """
-    column, n_columns = columns
-    scale = np.float32(1.0 / (1.0 + q))
-    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
 
 
 @kernel
@@ -571,36 +434,6 @@ def delta_update(settings, state, scratch):
 
 
 @kernel
-def _mirror(settings, state, k, scale, increment):
-    """Add what the readout's weights receive to the feedback of the neurons that it sees.
-
-    `k` are the gains from the first neuron seen on, float32; `increment`, (n_classes or more,)
-    float32, is what the outputs of one unit receive; `scale` is float32.
-    """
-    first, _ = input_span(settings, 0)
-    n_neurons = settings.n_hidden - first
-    n_classes = state.counts.n_classes
-    feedback = state.net.feedback
-    add_outer(feedback, n_classes, first, n_neurons, increment, scale, k, np.float32(1.0))
-
-
-@kernel
-def _mirror_member(settings, state, scratch, m):
-    """Add what the update of member `m` (int64) adds to its rows of the combined readout."""
-    work = scratch.experts.least_squares
-    weights = scratch.now.credit_weights
-    capacity = state.classes.n_rows.shape[0]
-    losses = settings.n_losses
-    for c in range(state.counts.n_classes):
-        total = 0.0
-        for b in range(losses):
-            total += weights[m * losses + b] * np.float64(work.residual[b * capacity + c])
-        work.increment[c] = np.float32(total)
-    scale = np.float32(1.0 / (1.0 + work.energies[m]))
-    _mirror(settings, state, work.gains[m], scale, work.increment)
-
-
-@kernel
 def _learn_delta(settings, state, scratch):
     """Learn by the delta rule."""
     step = delta_update(settings, state, scratch)
@@ -609,7 +442,7 @@ def _learn_delta(settings, state, scratch):
         first, _ = input_span(settings, 0)
         for c in range(state.counts.n_classes):
             increment[c] = np.float32(-scratch.now.error[c])
-        _mirror(settings, state, scratch.clean.traces[first:], np.float32(step), increment)
+        mirror(settings, state, scratch.clean.traces[first:], np.float32(step), increment)
 
 
 @kernel
@@ -618,6 +451,9 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     if not settings.recursive:
         _learn_delta(settings, state, scratch)
         return
+    if settings.waits:
+        learn_or_wait(settings, state, scratch, label)
+        return
     own = state.experts.least_squares
     outputs = scratch.now.outputs
     n_columns = settings.n_losses * state.classes.n_rows.shape[0]
@@ -625,7 +461,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         column = m * n_columns
         write_residual(settings, state, scratch, outputs, column, own.leaks[m])
         if settings.learns and settings.mirrors:
-            _mirror_member(settings, state, scratch, m)
+            mirror_member(settings, state, scratch, m)
         change_trace_weights(settings, state, scratch, m, (column, n_columns))
     for m in range(settings.n_linear):
         column = (settings.n_trace + m) * n_columns
@@ -740,6 +576,7 @@ def merge(parts: Merge) -> None:
     prefix = "experts.least_squares."
     arrays[f"{prefix}projectors"][0] = projectors[0]
     arrays[f"{prefix}pending"][0] = 0.0
+    arrays[f"{prefix}n_waiting"][0] = 0
     arrays[f"{prefix}weights"][:, :n] = np.concatenate(weights)
     for i, block in enumerate(projectors[1:]):
         own = arrays[f"{prefix}blocks"][0, i * BLOCK : (i + 1) * BLOCK]
@@ -766,14 +603,31 @@ def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
         own = weights[first : first + len(projector)]
         parts.append((information, information @ own))
         first += len(projector)
+    rows, targets = _waiting_rows(arrays, n)
+    if len(rows):
+        information, of_targets = parts[0]
+        parts[0] = (information + rows.T @ rows, of_targets + rows.T @ targets)
     return parts
+
+
+def _waiting_rows(
+    arrays: Mapping[str, NDArray[Any]], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the inputs of the rows that wait, and which of the first `n` classes each has."""
+    n_waiting = int(arrays["experts.least_squares.n_waiting"][0])
+    rows = arrays["experts.least_squares.waiting"][:n_waiting].astype(np.float64)
+    classes = arrays["experts.least_squares.waiting_classes"][:n_waiting, :n]
+    return rows, classes.astype(np.float64)
 
 
 def _projectors(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]:
     """Return the projectors of the member without leak: of the joint inputs, and of each block."""
     pending = arrays["experts.least_squares.pending"][0].astype(np.float64)
     changes = pending[: int(arrays["experts.least_squares.counters"][0])]
-    projectors = [arrays["experts.least_squares.projectors"][0] - changes.T @ changes]
+    projector = arrays["experts.least_squares.projectors"][0].astype(np.float64)
+    if len(arrays["experts.least_squares.waiting"]):  # only the upper triangle is up to date
+        projector = np.triu(projector) + np.triu(projector, 1).T
+    projectors = [projector - changes.T @ changes]
     blocks = arrays["experts.least_squares.blocks"][0].astype(np.float64)
     for begin in range(0, len(blocks), BLOCK):
         own = blocks[begin : begin + BLOCK]
@@ -782,10 +636,13 @@ def _projectors(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if the number of pending changes is out of its bounds."""
-    n_pending = state.experts.least_squares.counters.n_pending
-    if not 0 <= n_pending < RANK:
-        raise ValueError(f"`n_pending` of 'least_squares' must be 0 to {RANK - 1}, got {n_pending}")
+    """Raise ValueError if a count is out of its bounds, or a waiting row has not one class."""
+    own = state.experts.least_squares
+    n_pending = own.counters.n_pending
+    most = settings.batch if settings.waits else RANK - 1
+    if not 0 <= n_pending <= most:
+        raise ValueError(f"`n_pending` of 'least_squares' must be 0 to {most}, got {n_pending}")
+    check_waiting("least_squares", own, state.classes.n_rows)
 
 
 EXPERT = Expert(

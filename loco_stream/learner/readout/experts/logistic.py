@@ -19,7 +19,7 @@ from loco_stream.learner.readout.blocks import (
     write_block_gains,
 )
 from loco_stream.learner.readout.experts._definition import Contribution, Expert, Weighting
-from loco_stream.learner.readout.experts.least_squares import gain
+from loco_stream.learner.readout.recursive_steps import gain
 from loco_stream.learner.readout.softmax import softmax
 from loco_stream.learner.tiny import drop_tiny
 

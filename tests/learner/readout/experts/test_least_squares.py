@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -9,22 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loco_stream import load, save
 from loco_stream._compiler.simd import ops
 from loco_stream._compiler.simd.ops import weigh_rows
+from loco_stream.fleet.merging import merge
 from loco_stream.learner.kernel_args import KernelArgs
+from loco_stream.learner.readout import recursive_steps
 from loco_stream.learner.readout.experts import least_squares
 from tests.helpers import naive
 from tests.helpers.jitted import jitted, on_model
-from tests.helpers.models import untrained
+from tests.helpers.models import arrays_of, blobs, classifier, untrained
 
 SEEDS = st.integers(0, 2**32 - 1)
 
-change_projector = jitted(least_squares.change_projector)
-change_weights = jitted(least_squares.change_weights)
-gain_of = jitted(least_squares.gain_of)
+change_projector = jitted(recursive_steps.change_projector)
+change_weights = jitted(recursive_steps.change_weights)
+gain_of = jitted(recursive_steps.gain_of)
 nonzero = jitted(ops.nonzero)
 run_delta_update = on_model(least_squares.delta_update)
-run_write_residual = on_model(least_squares.write_residual)
+run_write_residual = on_model(recursive_steps.write_residual)
 
 
 def f32(values):
@@ -181,3 +185,98 @@ def test_the_delta_rule_equals_the_twin(seed):
     assert np.allclose(weights[:, :3], expected, atol=1e-5)
     assert np.array_equal(weights[:, 3], before[:, 3])
     assert rate == pytest.approx(least_squares.DELTA_RATE / (1.0 + inputs @ inputs))
+
+
+WIDE = {"hidden_sizes": (12,), "receptive_fields": 1, "readout_layers": "hidden"}
+
+
+def wide_rows(n, seed=0):
+    """Draw rows from 0 to 1 whose first two span the range of every feature."""
+    X, y = blobs(n, n_features=6, n_classes=3, seed=seed)
+    X = (X - X.min(axis=0)) / np.ptp(X, axis=0)
+    X[0] = 0.0
+    X[1] = 1.0
+    return X, y
+
+
+def state_bytes(model):
+    return {name: array.tobytes() for name, array in arrays_of(model).items()}
+
+
+def test_rows_that_wait_are_learned_alike_one_by_one_in_blocks_and_after_a_file(tmp_path):
+    X, y = wide_rows(203)
+    block = classifier(**WIDE)
+    predicted = block.learn_predict_array(X, y)
+    loop = classifier(**WIDE)
+    for i, (row, label) in enumerate(zip(X, y, strict=True)):
+        x = dict(enumerate(row))
+        assert loop.predict_one(x, in_stream=True) == (predicted[i] if i else None)
+        loop.learn_one(x, label)
+        if i == 150:
+            assert loop._core.state.experts.least_squares.n_waiting[0] > 0
+            save(loop, tmp_path / "model")
+            loop = load(tmp_path / "model")
+    assert state_bytes(loop) == state_bytes(block)
+
+
+def test_rows_that_wait_are_among_those_of_a_merged_model():
+    X, y = wide_rows(900)
+    base = classifier(**WIDE, rule="frozen")
+    base.learn_array(X[:320], y[:320])
+    parts = [copy.deepcopy(base), copy.deepcopy(base)]
+    for part, own in zip(parts, (slice(320, 563), slice(563, 803)), strict=True):
+        part.learn_array(X[own], y[own])
+    assert parts[1]._core.state.experts.least_squares.n_waiting[0] > 0
+    whole = classifier(**WIDE, rule="frozen")
+    whole.learn_array(X[:803], y[:803])
+    merged = merge(parts, base)
+    rest = whole._core.state.experts.least_squares
+    own = merged._core.state.experts.least_squares
+    assert own.n_waiting[0] == 0
+    rows = rest.waiting[: rest.n_waiting[0]].astype(float)
+    n = len(merged.classes)
+    order = [merged.classes.index(label) for label in whole.classes]
+    P = symmetric_matrix(rest)
+    A = np.linalg.inv(P)
+    targets = rest.waiting_classes[: len(rows), :n].astype(float)
+    expected = np.linalg.solve(A + rows.T @ rows, A @ rest.weights[:, :n] + rows.T @ targets)
+    np.testing.assert_allclose(own.weights[:, order], expected, atol=2e-3)
+
+
+def symmetric_matrix(members):
+    """Return the projector of the first member, with the changes that it has not taken in."""
+    changes = members.pending[0, : members.counters.n_pending].astype(float)
+    upper = np.triu(members.projectors[0]).astype(float)
+    return upper + np.triu(upper, 1).T - changes.T @ changes
+
+
+def test_a_row_that_waited_and_is_not_finite_reaches_no_weight():
+    X, y = wide_rows(120)
+    model = classifier(**WIDE)
+    model.learn_array(X, y)
+    own = model._core.state.experts.least_squares
+    while own.n_waiting[0] != 3:
+        model.learn_array(X[:1], y[:1])
+    own.waiting[1] = np.inf
+    skipped = model.skipped_updates
+    model.learn_array(X[:8], y[:8])
+    assert model.skipped_updates == skipped + 1
+    for name in ("weights", "pending", "projectors"):
+        assert np.isfinite(getattr(own, name)).all()
+
+
+def test_what_has_nearly_vanished_in_the_matrix_of_rows_that_wait_becomes_zero():
+    X, y = wide_rows(600)
+    model = classifier(**WIDE, rule="frozen", leaks=(0.0, 0.1))
+    model.learn_array(X[:100], y[:100])
+    state = model._core.state
+    state.net.weights[:, :2] = 0.0  # two neurons that never fire
+    members = state.experts.least_squares
+    members.pending[1, :, :2] = 0.0
+    members.waiting[:, :2] = 0.0
+    members.projectors[1, :2] = 0.0
+    members.projectors[1, :, :2] = 0.0
+    members.projectors[1, 0, 1] = 1e-25
+    model.learn_array(X[100:300], y[100:300])
+    assert members.projectors[1, 0, 1] == 0.0
+    assert members.projectors[1, 0, 0] > 0.0

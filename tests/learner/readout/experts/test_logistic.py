@@ -4,12 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.readout.experts import least_squares, logistic
+from loco_stream.learner.readout import recursive_steps
+from loco_stream.learner.readout.experts import logistic
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.models import untrained
 
-gain = jitted(least_squares.gain)
+gain = jitted(recursive_steps.gain)
 learn_logistic = jitted(logistic.learn_logistic)
 
 

@@ -1,0 +1,152 @@
+"""A symmetric matrix that passes through the processor once for several rows.
+
+A matrix of many inputs is larger than the processor's caches, so reading it takes longer than
+computing with it. Rows that wait for each other are multiplied with it in one pass, and the changes
+that they bring are kept beside it: the matrix stands for B - sum of u u' over a few vectors u. The
+next pass that has no room for more changes takes them into B. Only the upper triangle of B is read
+and written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_squares, add_symmetric_rows, dot
+from loco_stream._compiler.simd.prefetch import prefetch
+from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
+
+WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
+
+
+@kernel
+def let_wait(own, inputs, label):
+    """Let a row wait; return whether there is no room for another.
+
+    Parameters
+    ----------
+    own
+        Has waiting, (batch, inputs) float32; waiting_classes, (batch, classes) float32; n_waiting.
+    inputs
+        (inputs or more,) float32.
+    label
+        int64: slot of its class.
+    """
+    k = own.n_waiting[0]
+    for j in range(own.waiting.shape[1]):
+        own.waiting[k, j] = inputs[j]
+    for c in range(own.waiting_classes.shape[1]):
+        own.waiting_classes[k, c] = np.float32(0.0)
+    own.waiting_classes[k, label] = np.float32(1.0)
+    own.n_waiting[0] = k + 1
+    return k + 1 == own.waiting.shape[0]
+
+
+def check_waiting(name: str, own: Any, n_rows: NDArray[np.float64]) -> None:
+    """Raise ValueError if more rows wait than may, or one is not of a class that has rows.
+
+    `own` is that of `let_wait`, `n_rows` the rows of each class.
+    """
+    n_waiting = own.n_waiting[0]
+    most = max(len(own.waiting) - 1, 0)
+    if not 0 <= n_waiting <= most:
+        raise ValueError(f"`n_waiting` of {name!r} must be 0 to {most}, got {n_waiting}")
+    is_of = own.waiting_classes[:n_waiting] != 0.0
+    if not (is_of.sum(axis=1) == 1).all() or not (is_of @ n_rows > 0.0).all():
+        raise ValueError(
+            f"`waiting_classes` of {name!r} must mark one class with rows for each waiting row"
+        )
+
+
+@kernel
+def _drift_rows(matrix, first, n, keep, back):
+    """Scale `ROWS` rows by `keep` and add `back` on the diagonal, both float32."""
+    for j in range(first, min(first + ROWS, n)):
+        row = matrix[j, first:n]
+        for i in range(n - first):
+            row[i] *= keep
+        matrix[j, j] += back
+
+
+@kernel
+def _take_in(matrix, pending, first, drift):
+    """Take all pending changes into `ROWS` rows of a matrix; parameters as in `multiply`."""
+    n = matrix.shape[0]
+    keep, back = drift
+    for i in range(0, pending.shape[0], RANK):
+        add_squares(matrix, first, n, pending[i : i + RANK], np.float32(-1.0))
+    if keep < np.float32(1.0):
+        _drift_rows(matrix, first, n, keep, back)
+
+
+@kernel
+def subtract_changes(pending, first, stop, vector, product):
+    """Subtract from a product what the pending changes `first` to `stop - 1` take away from it.
+
+    Parameters
+    ----------
+    pending
+        (batch, inputs) float32.
+    first, stop
+        int64.
+    vector, product
+        (inputs,) float32; `product` is written.
+    """
+    n = vector.shape[0]
+    for i in range(first, stop):
+        share = dot(pending, i * n, vector, 0, n)
+        for j in range(n):
+            product[j] -= share * pending[i, j]
+
+
+@kernel
+def _fetch_rows(matrix, first, k, n_parts):
+    """Fetch part `k` of `n_parts` of the `ROWS` rows from `first` on into the caches."""
+    n = matrix.shape[0]
+    line = SINGLES
+    for j in range(first, min(first + ROWS, n)):
+        for i in range(first + k * line, n, n_parts * line):
+            prefetch(matrix, j * n + i)
+
+
+@kernel
+def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
+    """Write the products of a matrix with vectors; return how many of its changes are pending.
+
+    Parameters
+    ----------
+    symmetric
+        (matrix, pending, n_pending): (inputs, inputs) and (batch, inputs) float32, and int64. The
+        batch is a multiple of `RANK`.
+    vectors, n_vectors, products
+        (batch, inputs) float32, of which the first `n_vectors` (int64) count; `products` are
+        written.
+    has_room
+        bool: whether as many more changes can be pending. Otherwise the matrix takes in those that
+        are, in the same pass, and drifts.
+    drift
+        (keep, back), both float32: what the matrix is scaled by when it takes changes in, and what
+        its diagonal gets then.
+    """
+    matrix, pending, n_pending = symmetric
+    n = matrix.shape[0]
+    if not has_room:
+        for i in range(n_pending, pending.shape[0]):
+            for j in range(n):
+                pending[i, j] = np.float32(0.0)
+    for k in range(n_vectors):
+        for j in range(n):
+            products[k, j] = np.float32(0.0)
+    for first in range(0, n, ROWS):
+        if not has_room:
+            _take_in(matrix, pending, first, drift)
+        for k in range(n_vectors):
+            _fetch_rows(matrix, first + ROWS, k, n_vectors)
+            add_symmetric_rows(products[k], matrix, first, n, vectors[k])
+    n_left = n_pending if has_room else 0
+    for k in range(n_vectors):
+        subtract_changes(pending, 0, n_left, vectors[k], products[k])
+    return n_left
