@@ -57,10 +57,12 @@ class BlockPredictions(NamedTuple):
             return [None] * len(labels)
         slot_of = {label: slot for slot, label in enumerate(self.classes)}
         slots = np.array([slot_of.get(label, -1) for label in labels])
-        p_true = self.proba[np.arange(len(slots)), slots]
-        p_true[slots < 0] = 0.0  # the row was not learned, and no other one of its class
+        shares = self.proba[np.arange(len(slots)), slots]
+        shares[slots < 0] = 0.0  # the row was not learned, and no other one of its class
+        p_true: list[float | None] = shares.tolist()
         n_unknown = self.known.count(0)
-        return [None] * n_unknown + p_true[n_unknown:].tolist()
+        p_true[:n_unknown] = [None] * n_unknown
+        return p_true
 
 
 class ModelAdapter:
