@@ -80,7 +80,7 @@ class RunMeasures:
             tally.update_many(rows)
         begin = 0
         while begin < len(rows.y_true):  # up to each point of the curve
-            end = begin + self._rows_to_point(rows.y_pred[begin:])
+            end = self._end_of_stretch(rows.y_pred, begin)
             part = rows.slice(begin, end)
             for tally in followed:
                 tally.update_many(part)
@@ -88,16 +88,15 @@ class RunMeasures:
             self._follow(part.y_pred[-1])
             begin = end
 
-    def _rows_to_point(self, y_pred: Sequence[Label]) -> int:
-        """Return how many rows come up to the next point of the curve, with that one."""
+    def _end_of_stretch(self, y_pred: Sequence[Label], begin: int) -> int:
+        """Return where the rows from `begin` on up to the next point of the curve end."""
         left = self.curve.stride - self.prequential.n_scored % self.curve.stride
-        if left > len(y_pred):
-            return len(y_pred)
-        for i, prediction in enumerate(y_pred):
-            left -= prediction is not None
-            if not left:
-                return i + 1
-        return len(y_pred)
+        end = begin
+        while left and end < len(y_pred):
+            predictions = y_pred[end : end + left]
+            end += len(predictions)
+            left -= len(predictions) - predictions.count(None)
+        return end
 
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""

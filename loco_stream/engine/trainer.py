@@ -32,7 +32,7 @@ from loco_stream.stream import Block, Prediction, Predictions
 _log = logging.getLogger(__name__)
 _limited = LimitedLog(_log)
 
-_SCORED_TOGETHER = 512  # rows: scores cost less for many rows at once
+_SCORED_TOGETHER = 1024  # rows: scores cost less for many rows at once
 
 _COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_unusable", "n_drifts")
 

@@ -16,7 +16,7 @@ from loco_stream.rng import uniforms
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 
-_BLOCK = 1024  # numbers drawn at once
+_BLOCK = 4096  # numbers drawn at once
 
 
 class Predictor(Protocol):

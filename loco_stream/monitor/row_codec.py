@@ -90,7 +90,7 @@ class RowCodec:
         if not self._names:
             self._set_names(features)
         if features == self._names:
-            return CodedRows(X, features, _masked_table(X.astype(np.float64)), ())
+            return CodedRows(X, features, masked(X.astype(np.float64)), ())
         return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
 
     def _encode_array(self, x: Vector, features: Names) -> Vector:
@@ -139,8 +139,3 @@ class RowCodec:
 def _masked(values: Vector) -> Vector:
     """Mask values that are not numbers; the sum of squares shows whether there are any."""
     return values if values @ values <= LARGEST**2 else masked(values)
-
-
-def _masked_table(values: Table) -> Table:
-    """Do the same for a table; BLAS would start threads for a large one."""
-    return values if np.einsum("ij,ij", values, values) <= LARGEST**2 else masked(values)
