@@ -255,6 +255,7 @@ class Trainer:
         parts: list[BlockPredictions] = []
         held: list[int] = []
         failure = None
+        n_predicted = 0
         n_seen = self.adapter.n_seen
         try:
             if self.monitor is not None:
@@ -262,7 +263,9 @@ class Trainer:
             labels = plain_labels(labels)
             for predicted in self.adapter.test_then_train(part, labels, held, self._in_detail):
                 parts.append(predicted)
-                n_seen = self.adapter.n_seen
+                n_predicted += len(predicted.y_pred)
+                if n_predicted < len(labels):  # another call follows
+                    n_seen = self.adapter.n_seen
         except Exception as error:
             failure = _Failure(error, self._has_learned(n_seen, error))
         if not parts:

@@ -85,7 +85,7 @@ class InputView:
         if self.detector is None:
             return [np.zeros(0)] * len(X)
         states, _, folded = self.detector.observe_rows(X)
-        is_eventless = not states.any() and self.moves.update_rows(X) < 0
+        is_eventless = not np.count_nonzero(states) and self.moves.update_rows(X) < 0
         return folded if is_eventless else None
 
     def snapshot(self) -> ViewSnapshot | None:
@@ -117,10 +117,6 @@ class InputView:
         A row before the first number, which set the width, has none.
         """
         return row[self._columns] if self.width and len(row) else None
-
-    def values_of(self, X: Matrix) -> Matrix:
-        """Return the columns that signatures compare of rows (n, width)."""
-        return X.take(self._columns, axis=1)
 
     @property
     def has_protected(self) -> bool:

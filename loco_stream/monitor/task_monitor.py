@@ -310,7 +310,7 @@ class TaskMonitor:
             self._threshold = threshold
             return False
         self._count_group(rows, (y, y_pred, hits, tolerances), index)
-        self._recognise_group(waiting, X, folded)
+        self._recognise_group(waiting, folded)
         self._unexamined = waiting.rows_from(len(folded))
         self._rescoring.save(len(y) - 1)
         self.rescore(model, index + len(y) - 1)
@@ -395,25 +395,21 @@ class TaskMonitor:
         self._last = (index + len(y) - 1, y_pred[-1])
         self._timeline.add(hits, index)
 
-    def _recognise_group(
-        self, waiting: UnexaminedRows, X: Matrix, folded: Sequence[Vector] | Matrix
-    ) -> None:
-        """Do what `_examine` does with rows that the detectors have seen.
-
-        `X` and `folded` are the first ones of those that wait, as `_test_group` takes and returns
-        them.
-        """
+    def _recognise_group(self, waiting: UnexaminedRows, folded: Sequence[Vector] | Matrix) -> None:
+        """Do what `_examine` does with rows that the detectors have seen."""
         running = self._timeline.running
+        n_examined = len(folded)
         if self._view.has_protected:
-            for i in range(len(X)):
+            for i in range(n_examined):
                 if not waiting.hits[i]:
                     self._view.add_update_energy(running.update_energy, folded[i])
         n_before = running.n - len(waiting.labels)
-        wanted = self._timeline.rows_to_describe(waiting.positions[: len(X)], n_before, _TOGETHER)
+        positions = waiting.positions[:n_examined]
+        wanted = self._timeline.rows_to_describe(positions, n_before, _TOGETHER)
         if wanted:  # no task is to be recognised, or a row could be an event
-            values = self._view.values_of(X[wanted])
+            values = np.array([self._view.values(waiting.rows[i]) for i in wanted])
             labels = [self._class_of(waiting.labels[i]) for i in wanted]
-            index = [waiting.positions[i] for i in wanted]
+            index = [positions[i] for i in wanted]
             self._timeline.describe(values, labels, index, self._view.scale)
 
     def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[Alarm]:
