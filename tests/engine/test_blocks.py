@@ -104,11 +104,11 @@ def outcome(model, monitor, source, **options):
 
 
 def last_scored(engine):
-    """Return what blocks have of the last scored row: the probability of its label alone."""
+    """Return the last scored row: a block has the probability of its label alone."""
     last = engine.last_scored
     if last is None:
         return None
-    return last.row.seq, last.y, last.y_pred, (last.proba or {}).get(str(last.y)), last.interval
+    return last.row.seq, last.y, last.y_pred, last.proba[last.y] if last.proba else None
 
 
 def assert_same(one, other):
