@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
@@ -79,24 +79,15 @@ class RunMeasures:
         for tally in others:
             tally.update_many(rows)
         begin = 0
-        while begin < len(rows.y_true):  # up to each point of the curve
-            end = self._end_of_stretch(rows.y_pred, begin)
+        while begin < len(rows.y_true):  # not beyond the next point of the curve
+            stride = self.curve.stride
+            end = begin + stride - prequential.n_scored % stride
             part = rows.slice(begin, end)
             for tally in followed:
                 tally.update_many(part)
             prequential.count_scored(part)
             self._follow(part.y_pred[-1])
             begin = end
-
-    def _end_of_stretch(self, y_pred: Sequence[Label], begin: int) -> int:
-        """Return where the rows from `begin` on up to the next point of the curve end."""
-        left = self.curve.stride - self.prequential.n_scored % self.curve.stride
-        end = begin
-        while left and end < len(y_pred):
-            predictions = y_pred[end : end + left]
-            end += len(predictions)
-            left -= len(predictions) - predictions.count(None)
-        return end
 
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""
