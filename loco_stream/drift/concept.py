@@ -129,7 +129,7 @@ def _follow_test(error, fires, warns, two_sided, patience, gate):  # type: ignor
 def _follow_hddma(  # type: ignore[no-untyped-def]
     errors, limits, two_sided, numbers, patience, gate, states
 ):
-    """Take errors up to the first alarm; return how many, the one of the alarm included.
+    """Take errors up to the first warning or alarm; return how many, that one included.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _follow_hddma(  # type: ignore[no-untyped-def]
         fires = numbers[DRIFT_DETECTED] != 0.0
         warns = numbers[WARNING_DETECTED] != 0.0
         states[i] = _pass_gate(errors[i], fires, warns, two_sided, patience, gate)
-        if states[i] == _DRIFT:
+        if states[i] != _STABLE:
             return i + 1
     return errors.size
 
@@ -243,7 +243,7 @@ class ConceptDetector:
         gate = self._gate.copy()
         states = np.zeros(len(errors), np.int64)
         n = self._follow(test, gate, np.array(errors, np.float64), states)
-        if n < len(errors) or states.any():
+        if n < len(errors) or states[-1] != _STABLE:
             test.numbers[:] = numbers
             return False
         self._gate = gate
@@ -257,7 +257,7 @@ class ConceptDetector:
         errors: NDArray[np.float64],
         states: NDArray[np.int64],
     ) -> int:
-        """Take errors up to the first alarm; return how many."""
+        """Take errors up to the first warning or alarm; return how many."""
         n: int = _follow_hddma(
             errors, test.limits, self._two_sided, test.numbers, self.patience, gate, states
         )

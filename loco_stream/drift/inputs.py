@@ -13,6 +13,7 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.rng import derive_key, philox2x32
 
 Vector: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
 
 # Wider inputs are folded to this width, which bounds the cost of an update to a few microseconds.
 _WIDTH = 64
@@ -28,10 +29,12 @@ class TestedRows(NamedTuple):
     onsets: Sequence[int]
     folded: Sequence[Vector] | Vector
 
-    @property
-    def are_stable(self) -> bool:
-        """Whether no row changes the state from "stable"."""
-        return self.states.count("stable") == len(self.states)
+
+class DetectorSnapshot(NamedTuple):
+    """State of an `InputDetector` at a row."""
+
+    onset: int
+    arrays: Sequence[Vector]
 
 
 class InputDetector:
@@ -111,6 +114,12 @@ class InputDetector:
 
     def update_rows(self, X: NDArray[np.float64]) -> TestedRows:
         """Take rows in order, (n, n_features): the same as `update` for each."""
+        states, onsets, folded = self.observe_rows(X)
+        names = [_STATES[state] for state in states.tolist()]
+        return TestedRows(names, onsets.tolist(), folded)
+
+    def observe_rows(self, X: NDArray[np.float64]) -> tuple[Counts, Counts, Vector]:
+        """Do the same, and return arrays: states (0 is "stable"), onsets, standardised rows."""
         n = len(X)
         states = np.zeros(n, np.int64)
         onsets = np.zeros(n, np.int64)
@@ -134,14 +143,30 @@ class InputDetector:
             onsets,
             folded,
         )
-        names = [_STATES[state] for state in states.tolist()]
-        return TestedRows(names, onsets.tolist(), folded)
+        return states, onsets, folded
 
     def restart(self) -> None:
         """Adapt quickly and delay the next alarm: other inputs begin."""
         self.level[:5] = 0.0
         self.level[5] = min(self.level[5], RESTART)
         self._test[...] = FRESH_TEST
+
+    @property
+    def _changing(self) -> tuple[Vector, ...]:
+        """The arrays that a row changes."""
+        inputs = (self.mean, self.variance, self.inverse)
+        subspace = (self.components, self.lengths, self.folded)
+        return (*inputs, *subspace, self.level, self._test)
+
+    def snapshot(self) -> DetectorSnapshot:
+        """Return the state for `restore_snapshot`, in a third of the time of `export_state`."""
+        return DetectorSnapshot(self.onset, [array.copy() for array in self._changing])
+
+    def restore_snapshot(self, before: DetectorSnapshot) -> None:
+        """Undo the updates since `snapshot`."""
+        self.onset = before.onset
+        for array, saved in zip(self._changing, before.arrays, strict=True):
+            array[...] = saved
 
     def export_state(self) -> dict[str, Vector]:
         """Return the state as arrays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
@@ -79,25 +79,15 @@ class RunMeasures:
         for tally in others:
             tally.update_many(rows)
         begin = 0
-        while begin < len(rows.y_true):  # up to each point of the curve
-            end = begin + self._rows_to_point(rows.y_pred[begin:])
+        while begin < len(rows.y_true):  # not beyond the next point of the curve
+            stride = self.curve.stride
+            end = begin + stride - prequential.n_scored % stride
             part = rows.slice(begin, end)
             for tally in followed:
                 tally.update_many(part)
             prequential.count_scored(part)
             self._follow(part.y_pred[-1])
             begin = end
-
-    def _rows_to_point(self, y_pred: Sequence[Label]) -> int:
-        """Return how many rows come up to the next point of the curve, with that one."""
-        left = self.curve.stride - self.prequential.n_scored % self.curve.stride
-        if left > len(y_pred):
-            return len(y_pred)
-        for i, prediction in enumerate(y_pred):
-            left -= prediction is not None
-            if not left:
-                return i + 1
-        return len(y_pred)
 
     def add_time(self, nanoseconds: int, rows: int) -> None:
         """Count the time that one step took for `rows` rows."""

@@ -38,27 +38,31 @@ class RowPrediction(NamedTuple):
     ticket: TicketArray | None = None
 
 
-class Outcome(NamedTuple):
-    """The part of a prediction that is scored: with the probability of the true label alone."""
-
-    y_pred: Label
-    p_true: float | None = None
-    interval: Interval = None
-
-
 class BlockPredictions(NamedTuple):
     """Predictions of the rows of a block, each made before the row was learned.
 
-    The first three have one entry per row, as the fields of `Outcome`. In classification `proba` is
+    The first two have one entry per row, as in `RowPrediction`. In classification `proba` is
     (n_rows, n_classes); row i was predicted when the first `known[i]` of `classes` were known.
     """
 
     y_pred: list[Label]
-    p_true: list[float | None]
     interval: list[Interval]
     proba: NDArray[np.float64] | None = None
     classes: Sequence[Label] = ()
     known: Sequence[int] = ()
+
+    def p_true(self, labels: Sequence[Label]) -> list[float | None]:
+        """Return the probability of the label of each row; None where no class was known."""
+        if self.proba is None or not self.classes:
+            return [None] * len(labels)
+        slot_of = {label: slot for slot, label in enumerate(self.classes)}
+        slots = np.array([slot_of.get(label, -1) for label in labels])
+        shares = self.proba[np.arange(len(slots)), slots]
+        shares[slots < 0] = 0.0  # the row was not learned, and no other one of its class
+        p_true: list[float | None] = shares.tolist()
+        n_unknown = self.known.count(0)
+        p_true[:n_unknown] = [None] * n_unknown
+        return p_true
 
 
 class ModelAdapter:
@@ -285,23 +289,22 @@ class ModelAdapter:
             if i > begin:
                 part = cut(block, begin, i)
                 yield from self._test_then_train(part, y[begin:i], in_detail)
-            yield self._test(row_at(block, i), y[i], in_detail)
+            yield self._test(row_at(block, i), in_detail)
             begin = i + 1
         if begin < len(y):
             part = cut(block, begin, len(y))
             yield from self._test_then_train(part, y[begin:], in_detail)
 
-    def _test(self, row: Row, y: Label, in_detail: bool) -> BlockPredictions:
+    def _test(self, row: Row, in_detail: bool) -> BlockPredictions:
         """Predict a row and observe it."""
         self.enter_sequence(row.sequence)
         if not in_detail:
             prediction = self.predict(row)
             self.observe(row, False)
-            return BlockPredictions([prediction], [None], [None])
+            return without_details([prediction])
         y_pred, proba, interval, _ = self.predict_row(row, self._has_block_proba)
         self.observe(row, False)
-        p_true = proba.get(y, 0.0) if proba else None
-        predictions = BlockPredictions([y_pred], [p_true], [interval])
+        predictions = BlockPredictions([y_pred], [interval])
         if proba is None:
             return predictions
         table = np.array([list(proba.values())])
@@ -349,20 +352,13 @@ class ModelAdapter:
         n_known = len(self.model.classes)
         proba = self.model.learn_predict_proba_array(X, y, **named)
         classes = self.model.classes
-        slot_of = {label: slot for slot, label in enumerate(classes)}
-        slots = [slot_of.get(label, -1) for label in y]
-        p_true = proba[np.arange(len(slots)), slots]
-        for i in held:  # the class of a row that is not learned may be unknown, and stays so
-            if slots[i] < 0:
-                p_true[i] = 0.0
-            slots[i] = -1
-        known = _known_classes(slots, n_known, len(classes))
+        known = [n_known] * len(y)
+        if len(classes) > n_known:
+            known = _known_classes(y, held, classes, n_known)
         y_pred = self._chosen(proba, known)
-        shares: list[float | None] = p_true.tolist()
-        if not n_known and len(slots):  # nothing is predicted before there is a class
+        if not n_known and len(y):  # nothing is predicted before there is a class
             y_pred[0] = None
-            shares[0] = None
-        return BlockPredictions(y_pred, shares, [None] * len(slots), proba, classes, known)
+        return BlockPredictions(y_pred, [None] * len(y), proba, classes, known)
 
     def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
         """Return the label that follows from the probabilities of each row."""
@@ -409,14 +405,13 @@ def joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     if len(parts) == 1:
         return parts[0]
     y_pred = [label for part in parts for label in part.y_pred]
-    p_true = [p for part in parts for p in part.p_true]
     interval = [interval for part in parts for interval in part.interval]
     if parts[-1].proba is None:
-        return BlockPredictions(y_pred, p_true, interval)
+        return BlockPredictions(y_pred, interval)
     known = [n for part in parts for n in part.known]
     classes = parts[-1].classes
     proba = _joined_proba(parts, (len(y_pred), len(classes)))
-    return BlockPredictions(y_pred, p_true, interval, proba, classes, known)
+    return BlockPredictions(y_pred, interval, proba, classes, known)
 
 
 def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -431,20 +426,22 @@ def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> 
 
 def without_details(y_pred: list[Label]) -> BlockPredictions:
     """Return predictions without probabilities and intervals."""
-    return BlockPredictions(y_pred, [None] * len(y_pred), [None] * len(y_pred))
+    return BlockPredictions(y_pred, [None] * len(y_pred))
 
 
-def _known_classes(slots: Sequence[int], n: int, n_after: int) -> list[int]:
+def _known_classes(
+    labels: Sequence[Label], held: Sequence[int], classes: Sequence[Label], n: int
+) -> list[int]:
     """Return the number of classes known before each label.
 
-    It is `n` before the first label, and `n_after` after the last one.
+    It is `n` before the first label. Rows that are `held` make no class known.
     """
-    if n == n_after:
-        return [n] * len(slots)
+    slot_of = {label: slot for slot, label in enumerate(classes)}
     known = []
-    for slot in slots:
+    for i, label in enumerate(labels):
         known.append(n)
-        n = max(n, slot + 1)
+        if i not in held:
+            n = max(n, slot_of[label] + 1)
     return known
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from loco_stream._problems import plain_label
 from loco_stream.engine.model_adapter import (
     BlockPredictions,
     ModelAdapter,
-    Outcome,
     RowPrediction,
     TicketArray,
     without_details,
@@ -27,6 +26,13 @@ Bounds: TypeAlias = dict[Hashable, tuple[float, float]]
 Table: TypeAlias = NDArray[Any]
 Intervals: TypeAlias = Any  # `Bounds`, or None; a model of one target has a pair in its place
 Context: TypeAlias = dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """Prediction and interval of each target of a row."""
+
+    y_pred: Label
+    interval: Intervals = None
 
 
 class TargetAdapter(ModelAdapter):
@@ -168,7 +174,7 @@ def _outcome(
     n = len(known)
     predicted = dict(zip(known, values[:n], strict=True))
     interval: Intervals = None if bounds is None else _bounds(known, bounds[:n])
-    return Outcome(predicted, None, interval)
+    return Outcome(predicted, interval)
 
 
 class TargetSummary:

@@ -14,7 +14,6 @@ from loco_stream.engine.model_adapter import (
     BlockPredictions,
     Interval,
     ModelAdapter,
-    Outcome,
     RowPrediction,
     joined,
 )
@@ -33,7 +32,7 @@ from loco_stream.stream import Block, Prediction, Predictions
 _log = logging.getLogger(__name__)
 _limited = LimitedLog(_log)
 
-_SCORED_TOGETHER = 512  # rows: scores cost less for many rows at once
+_SCORED_TOGETHER = 1024  # rows: scores cost less for many rows at once
 
 _COUNTERS = ("n_samples", "n_unlabelled", "n_held_out", "n_unusable", "n_drifts")
 
@@ -63,6 +62,7 @@ class _Unscored:
         self.y_pred: list[Label] = []
         self.times: list[float] = []
         self.first: Block | None = None  # begins with the first row
+        self.last: Block | None = None  # ends with the last row
         self._predicted: list[BlockPredictions] = []
 
     def add(
@@ -75,6 +75,7 @@ class _Unscored:
         """Append rows; `y_pred` are the usable ones of their predictions."""
         if self.first is None:
             self.first = part
+        self.last = part
         self.labels += labels
         self.y_pred += y_pred
         self.times += [part.t] * len(labels) if part.times is None else part.times.tolist()
@@ -254,6 +255,7 @@ class Trainer:
         parts: list[BlockPredictions] = []
         held: list[int] = []
         failure = None
+        n_predicted = 0
         n_seen = self.adapter.n_seen
         try:
             if self.monitor is not None:
@@ -261,7 +263,9 @@ class Trainer:
             labels = plain_labels(labels)
             for predicted in self.adapter.test_then_train(part, labels, held, self._in_detail):
                 parts.append(predicted)
-                n_seen = self.adapter.n_seen
+                n_predicted += len(predicted.y_pred)
+                if n_predicted < len(labels):  # another call follows
+                    n_seen = self.adapter.n_seen
         except Exception as error:
             failure = _Failure(error, self._has_learned(n_seen, error))
         if not parts:
@@ -300,9 +304,6 @@ class Trainer:
         else:
             n_held = sum(i < n for i in held)
             self._examine_part(self.monitor, part, labels, y_pred, n_held, rows)
-        row = row_at(part, n - 1) if rows is None else rows[n - 1]
-        outcome = Outcome(y_pred[-1], predicted.p_true[-1], predicted.interval[-1])
-        self.last = _last_scored(row, labels[-1], outcome)
         return y_pred
 
     def _score_learned(self) -> None:
@@ -312,10 +313,13 @@ class Trainer:
             return
         self._unscored = _Unscored()
         predicted = rows.joined()
+        p_true = predicted.p_true(rows.labels)
+        self.last = _last_scored(rows, p_true[-1], predicted.interval[-1])
         if self._emit_block is not None:
             self._emit_block(_predictions(rows, predicted))
         if self.measures is not None:
-            _score_part(self.measures, rows.labels, rows.y_pred, predicted)
+            scored = ScoredRows(rows.labels, rows.y_pred, p_true, predicted.interval)
+            _score_part(self.measures, scored, predicted)
 
     def _examine_part(
         self,
@@ -542,15 +546,12 @@ def _is_finite(y_pred: Label) -> bool:
     return all(math.isfinite(to_number(value)) for value in values)
 
 
-def _score_part(
-    measures: RunMeasures,
-    labels: Sequence[Label],
-    y_pred: Sequence[Label],
-    predicted: BlockPredictions,
-) -> None:
-    measures.score_many(ScoredRows(labels, y_pred, predicted.p_true, predicted.interval))
+def _score_part(measures: RunMeasures, rows: ScoredRows, predicted: BlockPredictions) -> None:
+    measures.score_many(rows)
     if predicted.proba is not None:
-        measures.ranking.update_block(labels, predicted.proba, predicted.classes, predicted.known)
+        measures.ranking.update_block(
+            rows.y_true, predicted.proba, predicted.classes, predicted.known
+        )
 
 
 def _predictions(rows: _Unscored, predicted: BlockPredictions) -> Predictions:
@@ -569,6 +570,9 @@ def _predictions(rows: _Unscored, predicted: BlockPredictions) -> Predictions:
     )
 
 
-def _last_scored(row: Row, y: Label, outcome: Outcome) -> ScoredRow:
-    proba = None if outcome.p_true is None else {y: outcome.p_true}
-    return ScoredRow(row, y, outcome.y_pred, proba, outcome.interval)
+def _last_scored(rows: _Unscored, p_true: float | None, interval: Interval) -> ScoredRow:
+    block = rows.last
+    assert block is not None
+    y = rows.labels[-1]
+    proba = None if p_true is None else {y: p_true}
+    return ScoredRow(row_at(block, len(block.X) - 1), y, rows.y_pred[-1], proba, interval)

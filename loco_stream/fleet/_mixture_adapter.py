@@ -98,10 +98,8 @@ class MixtureAdapter(ModelAdapter):
         )
         proba, classes = self.mixture.update((table, self.model.classes), others, y)
         y_pred = chosen(proba, classes, self.decision)
-        places = [classes.index(label) for label in y]
-        p_true = proba[np.arange(len(places)), places].tolist()
         known = [len(classes)] * len(y_pred)
-        yield BlockPredictions(y_pred, p_true, [None] * len(y_pred), proba, classes, known)
+        yield BlockPredictions(y_pred, [None] * len(y_pred), proba, classes, known)
 
 
 def _table_of(row: Row) -> Table:

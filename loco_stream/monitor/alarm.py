@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from loco_stream.persistence.content import Config, State
 
 _MAX_DRIFTS = 1000  # kept for the report
+_STABLE = {"concept": "stable", "input": "stable"}
 _CAUSES = {
     "concept": "the concept changed",
     "input": "the inputs changed",
@@ -67,7 +68,7 @@ class AlarmLog:
     """States of the detectors, alarms that are not reported yet, and the latest drifts."""
 
     def __init__(self) -> None:
-        self.states = {"concept": "stable", "input": "stable"}
+        self.states = _STABLE.copy()
         self.unreported: list[Alarm] = []
         self.drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
         self.n_drifts = 0
@@ -81,7 +82,7 @@ class AlarmLog:
     @property
     def are_stable(self) -> bool:
         """Whether no detector warns or has just found a change."""
-        return all(state == "stable" for state in self.states.values())
+        return self.states == _STABLE
 
     def add(self, alarm: Alarm) -> None:
         """Queue an alarm for `take`."""

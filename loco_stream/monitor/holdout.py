@@ -16,7 +16,7 @@ from loco_stream.rng import uniforms
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 
-_BLOCK = 1024  # numbers drawn at once
+_BLOCK = 4096  # numbers drawn at once
 
 
 class Predictor(Protocol):
@@ -165,9 +165,6 @@ class HoldOut:
     def export_state(self) -> tuple[Config, Arrays]:
         """Return the rows as plain values and arrays."""
         width = max((len(held.row) for held in self.rows), default=0)
-        rows = np.full((len(self.rows), width), np.nan)
-        for row, held in zip(rows, self.rows, strict=True):
-            row[: len(held.row)] = held.row
         numbers = np.array([held.numbers() for held in self.rows], dtype=np.int64)
         config = {
             "n_candidates": self.n_candidates,
@@ -176,7 +173,7 @@ class HoldOut:
             "extras": [_plain_items(held.extras) for held in self.rows],
         }
         arrays = {
-            "rows": rows,
+            "rows": _padded(self.rows, width),
             "numbers": numbers.reshape(-1, 6),
             "tolerance": np.array([held.tolerance for held in self.rows]),
         }
@@ -220,13 +217,21 @@ def _predictions(model: Predictor, codec: RowCodec, rows: Sequence[HeldRow]) -> 
     if predict_array is None or any(held.extras for held in rows):
         mode = mode_arguments(model.predict_one, False)
         return [model.predict_one(codec.decode(held.row, held.extras), **mode) for held in rows]
-    X = np.full((len(rows), len(codec.names)), np.nan)
-    for row, held in zip(X, rows, strict=True):
-        row[: len(held.row)] = held.row
+    X = _padded(rows, len(codec.names))
     predictions: list[Label] = predict_array(
         X, features=codec.names, **mode_arguments(predict_array, False)
     ).tolist()
     return predictions
+
+
+def _padded(rows: Sequence[HeldRow], width: int) -> Array:
+    """Return rows as an array (n, width), NaN for features that came after a row."""
+    if all(len(held.row) == width for held in rows):
+        return np.array([held.row for held in rows]).reshape(len(rows), width)
+    X = np.full((len(rows), width), np.nan)
+    for row, held in zip(X, rows, strict=True):
+        row[: len(held.row)] = held.row
+    return X
 
 
 def _plain_items(extras: Extras) -> list[list[Any]]:

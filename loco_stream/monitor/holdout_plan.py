@@ -43,8 +43,11 @@ class HoldOutPlan:
     def held(self, index: int, n: int, hold: HoldOut) -> list[int]:
         """Return which of `n` rows from `index` on, all of one group, will be held out."""
         self._decide(index, hold)
-        places = self._places
-        return [i for i in range(n) if places.get(index + i, hold.size) < hold.size]
+        return [
+            row - index
+            for row, place in self._places.items()  # in order
+            if index <= row < index + n and place < hold.size
+        ]
 
     def take(self, index: int, hold: HoldOut) -> int | None:
         """Return the place of the next row in the hold-out; None if it is no candidate.
@@ -56,8 +59,9 @@ class HoldOutPlan:
     def take_rows(self, index: int, n: int, hold: HoldOut) -> dict[int, int]:
         """Return the place of each candidate among the next `n` rows, all of one group, by row."""
         self._decide(index, hold)
-        places = self._places
-        taken = {row: places.pop(row) for row in range(index, index + n) if row in places}
+        taken = {row: place for row, place in self._places.items() if index <= row < index + n}
+        for row in taken:
+            del self._places[row]
         self.draws.counter += n + sum(place >= 0 for place in taken.values())
         return taken
 

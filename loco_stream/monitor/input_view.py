@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream.drift import InputDetector
-from loco_stream.drift.inputs import TestedRows
+from loco_stream.drift.inputs import DetectorSnapshot, TestedRows
 from loco_stream.drift.moves import FeatureMoves
 from loco_stream.monitor.label_free_forgetting import ProtectedDirections
 from loco_stream.monitor.matrix import Matrix
@@ -15,6 +17,13 @@ from loco_stream.monitor.row_codec import Vector
 from loco_stream.monitor.signature import InputScale, Label, sampled_columns
 from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Array, Arrays, with_prefix, without_prefix
+
+
+class ViewSnapshot(NamedTuple):
+    """State of the tests on inputs at a row."""
+
+    detector: DetectorSnapshot
+    figures: NDArray[np.record]
 
 
 class InputView:
@@ -75,21 +84,21 @@ class InputView:
         """
         if self.detector is None:
             return [np.zeros(0)] * len(X)
-        tested = self.detector.update_rows(X)
-        is_eventless = tested.are_stable and self.moves.update_rows(X) < 0
-        return tested.folded if is_eventless else None
+        states, _, folded = self.detector.observe_rows(X)
+        is_eventless = not np.count_nonzero(states) and self.moves.update_rows(X) < 0
+        return folded if is_eventless else None
 
-    def snapshot(self) -> Arrays:
+    def snapshot(self) -> ViewSnapshot | None:
         """Return the state of the tests, for `restore_snapshot`."""
         if self.detector is None:
-            return {}
-        return {**self.detector.export_state(), "figures": self.moves.export_state()}
+            return None
+        return ViewSnapshot(self.detector.snapshot(), self.moves.figures.copy())
 
-    def restore_snapshot(self, before: Arrays) -> None:
+    def restore_snapshot(self, before: ViewSnapshot | None) -> None:
         """Undo the updates of the tests since `snapshot`."""
-        if self.detector is not None:
-            self.detector.restore_state(before)
-            self.moves.restore_state(before["figures"])
+        if self.detector is not None and before is not None:
+            self.detector.restore_snapshot(before.detector)
+            self.moves.figures[:] = before.figures
 
     @property
     def folded(self) -> Vector | None:
@@ -109,6 +118,11 @@ class InputView:
         """
         return row[self._columns] if self.width and len(row) else None
 
+    @property
+    def has_protected(self) -> bool:
+        """Whether directions of earlier segments are protected."""
+        return len(self.protected.basis) > 0
+
     def restart(self) -> None:
         """Adapt quickly: other inputs begin."""
         if self.detector is not None:
@@ -124,7 +138,7 @@ class InputView:
 
         The row is as the detector sees it.
         """
-        if row is not None and len(self.protected.basis):
+        if row is not None and self.has_protected:
             inside, energy = self.protected.energies(row)
             sums[0] += inside
             sums[1] += energy

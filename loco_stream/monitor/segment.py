@@ -74,10 +74,12 @@ class Segment:
         if len(self.early) < RETURN:
             self.early += hits[: RETURN - len(self.early)]
         running = self.running
+        goal = self.goal if self.relearned is None else math.inf
         for n, hit in enumerate(hits, self.n + 1):
             running += (hit - running) / (n if n < _RUNNING_ROWS else _RUNNING_ROWS)
-            if self.relearned is None and running >= self.goal and n >= EARLY:
+            if running >= goal and n >= EARLY:
                 self.relearned = n
+                goal = math.inf
         self.running = running
         self.n += len(hits)
         self.hits += sum(hits)

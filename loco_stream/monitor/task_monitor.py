@@ -17,6 +17,7 @@ from loco_stream.monitor.alarm import Alarm, AlarmLog
 from loco_stream.monitor.holdout import HeldRow, Predictor, UniformDraws
 from loco_stream.monitor.holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor.input_view import InputView
+from loco_stream.monitor.matrix import Matrix
 from loco_stream.monitor.recall_tracker import RecallTracker
 from loco_stream.monitor.rescoring import Rescoring
 from loco_stream.monitor.row_codec import CodedRows, Extras, Names, Row, RowCodec, Table, Vector
@@ -60,13 +61,21 @@ class UnexaminedRows(NamedTuple):
     Each field has one entry per row; see `UnexaminedRow`.
     """
 
-    rows: Sequence[Vector] | Vector
+    rows: Sequence[Vector] | Matrix
     labels: Sequence[Label]
     hits: Sequence[int]
     positions: Sequence[int]
 
+    def inputs(self, n: int, width: int) -> Matrix:
+        """Return the first `width` numbers of the first `n` rows, (n, width)."""
+        if isinstance(self.rows, np.ndarray):
+            return self.rows[:n, :width]
+        return np.array([row[:width] for row in self.rows[:n]]).reshape(n, width)
+
     def rows_from(self, begin: int) -> list[UnexaminedRow]:
         """Return the rows from `begin` on."""
+        if begin == len(self.labels):
+            return []
         return [
             UnexaminedRow(*one) for one in zip(*(column[begin:] for column in self), strict=True)
         ]
@@ -292,10 +301,11 @@ class TaskMonitor:
         """
         if not self._expects_no_event(rows, y_pred):
             return False
-        threshold = copy(self._threshold)
+        threshold = copy(self._threshold) if self._is_regression else self._threshold
         hits, tolerances = self._judge(y, y_pred)
         waiting = self._waiting(rows, y, hits, index)
-        folded = self._test_group(waiting)
+        X = waiting.inputs(self._n_due(waiting), self._view.width)
+        folded = self._test_group(X, waiting.hits)
         if folded is None:
             self._threshold = threshold
             return False
@@ -340,24 +350,21 @@ class TaskMonitor:
             [*(one.index for one in before), *positions],
         )
 
-    def _test_group(self, waiting: UnexaminedRows) -> Sequence[Vector] | Vector | None:
-        """Test the rows that would be examined now; return each as the input detector sees it.
+    def _n_due(self, waiting: UnexaminedRows) -> int:
+        """Return how many of the rows that wait would be examined now."""
+        n = len(waiting.labels)
+        return n - n % _TOGETHER if (waiting.positions[-1] + 1) % GROUP else n
+
+    def _test_group(self, X: Matrix, hits: Sequence[int]) -> Sequence[Vector] | Matrix | None:
+        """Test rows (n, width) and the first `n` hits; return each as the input detector sees it.
 
         Return None, and change nothing, if a state changes.
         """
-        n = len(waiting.labels)
-        if (waiting.positions[-1] + 1) % GROUP:
-            n -= n % _TOGETHER
-        if not n:
+        if not len(X):
             return []
-        width = self._view.width
         before = self._view.snapshot()
-        if isinstance(waiting.rows, np.ndarray):
-            X = waiting.rows[:n, :width]
-        else:
-            X = np.array([row[:width] for row in waiting.rows[:n]])
         folded = self._view.update_together(X)
-        errors = [1 - bool(hit) for hit in waiting.hits[:n]]
+        errors = [1 - hit for hit in hits[: len(X)]]
         if folded is None or not self._concept.update_if_stable(errors):
             self._view.restore_snapshot(before)
             return None
@@ -388,23 +395,21 @@ class TaskMonitor:
         self._last = (index + len(y) - 1, y_pred[-1])
         self._timeline.add(hits, index)
 
-    def _recognise_group(self, waiting: UnexaminedRows, folded: Sequence[Vector] | Vector) -> None:
+    def _recognise_group(self, waiting: UnexaminedRows, folded: Sequence[Vector] | Matrix) -> None:
         """Do what `_examine` does with rows that the detectors have seen."""
         running = self._timeline.running
-        n_before = running.n - len(waiting.labels)
         n_examined = len(folded)
-        for i in range(n_examined):
-            if not waiting.hits[i]:
-                self._view.add_update_energy(running.update_energy, folded[i])
-        wanted: list[int] = []
-        for begin in range(0, n_examined, _TOGETHER):
-            end = min(begin + _TOGETHER, n_examined)
-            step = self._timeline.signature_step(n_before + end)
-            wanted += [i for i in range(begin, end) if waiting.positions[i] % step == 0]
+        if self._view.has_protected:
+            for i in range(n_examined):
+                if not waiting.hits[i]:
+                    self._view.add_update_energy(running.update_energy, folded[i])
+        n_before = running.n - len(waiting.labels)
+        positions = waiting.positions[:n_examined]
+        wanted = self._timeline.rows_to_describe(positions, n_before, _TOGETHER)
         if wanted:  # no task is to be recognised, or a row could be an event
             values = np.array([self._view.values(waiting.rows[i]) for i in wanted])
             labels = [self._class_of(waiting.labels[i]) for i in wanted]
-            index = [waiting.positions[i] for i in wanted]
+            index = [positions[i] for i in wanted]
             self._timeline.describe(values, labels, index, self._view.scale)
 
     def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[Alarm]:
@@ -555,7 +560,7 @@ class TaskMonitor:
         """Return 1 for each correct prediction, else 0, and the `_tolerance` after each."""
         pairs = zip(y, y_pred, strict=True)
         if not self._is_regression:
-            return [int(bool(label == prediction)) for label, prediction in pairs], [0.0] * len(y)
+            return [1 if label == prediction else 0 for label, prediction in pairs], [0.0] * len(y)
         hits = []
         tolerances = []
         for value, prediction in pairs:

@@ -27,7 +27,8 @@ from loco_stream.persistence.content import (
 _END = 200  # scored rows that give the accuracy at the end of a segment
 # Rows of a block that waits before a signature takes it, at most two blocks.
 _BLOCK = 50
-_THIN = 1000  # rows of a segment from which on its signature takes one row in eight
+_THIN = 1000  # rows of a segment from which on its signature takes one row in `_STEP`
+_STEP = 8
 _KEPT_HITS = 1024  # to separate the rows between a change and its alarm
 
 
@@ -174,7 +175,18 @@ class Timeline:
 
         One row in eight of a long segment is enough.
         """
-        return 1 if self.recurrence is not None or n <= _THIN else 8
+        return 1 if self.recurrence is not None or n <= _THIN else _STEP
+
+    def rows_to_describe(self, positions: Sequence[int], n: int, together: int) -> list[int]:
+        """Return which rows after the first `n` of a segment `describe` needs, by `signature_step`.
+
+        positions: positions of the rows in the stream; no task is to be recognised
+        together: rows that are examined at a time, and counted before
+        """
+        room = max(0, _THIN - n)
+        n_all = len(positions) if room >= len(positions) else room - room % together
+        thin = [i for i in range(n_all, len(positions)) if positions[i] % _STEP == 0]
+        return [*range(n_all), *thin]
 
     def recognise(self, values: Vector, label: Label, index: int, scale: InputScale) -> str | None:
         """Add a row to the signature of the running segment.

@@ -99,7 +99,16 @@ def outcome(model, monitor, source, **options):
     engine = StreamEngine(model, source, monitor=monitor, **options)
     report = engine.run().to_dict()
     config, arrays = export_trainer(engine._trainer)
+    report["last scored"] = last_scored(engine)
     return {k: v for k, v in report.items() if k not in TIMES}, config, arrays
+
+
+def last_scored(engine):
+    """Return the last scored row: a block has the probability of its label alone."""
+    last = engine.last_scored
+    if last is None:
+        return None
+    return last.row.seq, last.y, last.y_pred, last.proba[last.y] if last.proba else None
 
 
 def assert_same(one, other):
@@ -272,6 +281,7 @@ def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop,
     model = LOCOClassifier(hidden_sizes=(12,), seed=1)
     whole = outcome(model, TaskMonitor(**monitor), Rows(X, y))
     report = {k: v for k, v in report.items() if k not in TIMES}
+    report["last scored"] = last_scored(resumed)
     assert_same((report, *export_trainer(resumed._trainer)), whole)
 
 

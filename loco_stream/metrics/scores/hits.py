@@ -98,17 +98,20 @@ class Hits(Tally):
         for y_true, y_pred in zip(labels, predictions, strict=True):
             if y_pred is not None:
                 hits.append(bool(y_true == y_pred))
-                n_no_change_correct += bool(y_true == previous)
-                n_majority_correct += bool(y_true == majority)
+                if y_true == previous:
+                    n_no_change_correct += 1
+                if y_true == majority:
+                    n_majority_correct += 1
                 agreement += predicted.get(y_true, 0)
                 true[y_true] = true.get(y_true, 0) + 1
                 agreement += true.get(y_pred, 0)
                 predicted[y_pred] = predicted.get(y_pred, 0) + 1
             count = seen[y_true] = seen.get(y_true, 0) + 1
-            place = rank.setdefault(y_true, len(rank))
+            if count == 1:
+                rank[y_true] = len(rank)
             if y_true == majority:
                 lead = count
-            elif count > lead or (count == lead and place < rank[majority]):
+            elif count > lead or (count == lead and rank[y_true] < rank[majority]):
                 majority = y_true
                 lead = count
             previous = y_true
