@@ -56,7 +56,7 @@ def damaged_copy(model, path, name, change):
 NARROW = {"hidden_sizes": (8,), "seed": 0}
 WIDE = {
     **NARROW,
-    "advanced": AdvancedOptions(receptive_fields=1, readout_layers="hidden"),
+    "advanced": AdvancedOptions(receptive_fields=1, readout_layers="hidden", fixed_neurons=16),
 }
 WAITING = [("discriminant", NARROW), ("discriminant", WIDE), ("least_squares", WIDE)]
 

@@ -206,7 +206,9 @@ def test_a_wrong_number_of_cells_raises_at_its_line(table):
 
 def test_a_word_among_integer_labels_is_an_error_and_no_class(table):
     path = table("a,y\n" + "1,0\n" * 1500 + "1,x\n")
-    with pytest.raises(SourceError, match=r"column 'y': the label must be a whole number, got 'x'$"):
+    with pytest.raises(
+        SourceError, match=r"column 'y': the label must be a whole number, got 'x'$"
+    ):
         list(CSVSource(path, "y"))
 
 

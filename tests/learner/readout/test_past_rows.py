@@ -19,6 +19,7 @@ N = 6
 class Settings:
     n_fixed = N
     n_fields = 0
+    batch = 4
 
 
 def run(X, y):
