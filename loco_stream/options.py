@@ -175,7 +175,8 @@ class AdvancedOptions:
         Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them and on the
         scaled features keeps dormant classes. None: 256, 512 for rows of more than 256 features,
         none where `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of
-        the stream's next row exist.
+        the stream's next row exist. Without receptive fields, a feature reaches 64 of a number that
+        is a multiple of 16, and all of any other.
     recent_values
         Number of recent target values that a regression uses to predict the stream's next row, 0 to
         16. 0: the prediction depends on the row alone.

@@ -477,9 +477,10 @@ def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     values = [number(v) if isinstance(v, str) else v for v in known]
     if known and all(type(v) is int for v in values):
         return "int"
-    kinds = Counter(map(type, values))
-    n_numbers = kinds[int] + kinds[float]
-    if task is None and kinds[float] and 2 * n_numbers > len(values):
+    numbers = [value for value in values if type(value) in (int, float)]
+    has_fraction = any(isinstance(v, float) and not v.is_integer() for v in numbers)
+    are_values = 2 * len(numbers) > len(values) if has_fraction else len(numbers) == len(values)
+    if task is None and numbers and are_values:
         return "float"
     return "str"
 

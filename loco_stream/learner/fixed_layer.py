@@ -180,7 +180,10 @@ def _encode(settings, state, scratch):
 
 @kernel
 def _write_norms(settings, state, norms):
-    """Write the norm of the weights of each neuron from all features known, (fixed,) float64."""
+    """Write the norm of the weights of each neuron from all features known, (fixed,) float64.
+
+    It is 1 where no feature reaches the neuron.
+    """
     own = state.fixed
     if own.norms[0] > 0.0:
         for i in range(norms.shape[0]):
@@ -197,7 +200,7 @@ def _write_norms(settings, state, norms):
                 neuron = i if groups.shape[0] == 0 else groups[i // GROUP] + i % GROUP
                 norms[neuron] += np.float64(row[i]) * np.float64(row[i])
     for i in range(norms.shape[0]):
-        norms[i] = math.sqrt(max(norms[i], MIN_NORM))
+        norms[i] = math.sqrt(norms[i]) if norms[i] > MIN_NORM else 1.0
 
 
 @kernel
@@ -224,7 +227,7 @@ def _write_skip(own, work, n_features):
     """Write the encoded features behind the traces.
 
     Where there are more features than the n outputs, output j is the sum of features j, j + n,
-    j + 2 n and so on; each after the first has the sign of its weight to the first neuron.
+    j + 2 n and so on; each after the first has the sign of its first weight.
 
     Parameters
     ----------

@@ -52,7 +52,13 @@ def test_the_task_that_is_named_takes_every_label(table):
 
 
 @pytest.mark.parametrize(
-    "labels", [["1.5", "2.5", "x", "y"], ["1", "2", "3", "x"], ["x", "y", "1.5"]]
+    "labels",
+    [
+        ["1.5", "2.5", "x", "y"],
+        ["1", "2", "3", "x"],
+        ["1.0", "2.0", "unknown", "1.0", "3.0"],
+        ["x", "y", "1.5"],
+    ],
 )
 def test_as_many_texts_as_numbers_and_whole_numbers_with_a_text_are_classes(table, labels):
     source = open_source(table(labels))

@@ -34,7 +34,8 @@ class FixedLayer:
                 ranks = np.argsort(rng.normals(groups_key, place * n_groups, n_groups))
                 reached = np.flatnonzero(np.isin(reached // GROUP, ranks[: n_reached // GROUP]))
             drawn[row, reached] = rng.normals(weights_key, place * n_reached, n_reached)
-        self.weights = drawn / np.linalg.norm(drawn, axis=0)
+        norms = np.linalg.norm(drawn, axis=0)
+        self.weights = drawn / np.where(norms > 0.0, norms, 1.0)
         low, high = fixed_layer.BIASES
         self.skip = np.eye(n_skip, n_features)
         for f in range(n_skip if n_skip else n_features, n_features):

@@ -84,6 +84,15 @@ def test_rows_without_receptive_fields_wait_for_each_other_as_in_the_twin(option
     assert model._core.state.fixed.weights.shape == (3, 64)  # of 96 neurons
 
 
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_fixed_neurons_that_no_feature_reaches_are_as_in_the_twin(n_features):
+    X, y = stream(60, n_features=n_features)
+    model, twin = run_both(X, y, hidden_sizes=(6,), receptive_fields=1, fixed_neurons=128)
+    is_reached = (twin.fixed.weights != 0.0).any(axis=0)
+    assert (~is_reached).sum() >= 16
+    assert (model._core.state.fixed.norms[~is_reached] == 1.0).all()
+
+
 def test_a_class_predicted_for_certain_moves_no_hidden_weight_but_loses_its_direction():
     X, y = stream(400, n_classes=2)
     X[:, 0] += 40.0 * y

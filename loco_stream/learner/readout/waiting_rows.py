@@ -2,8 +2,9 @@
 
 Where features have no receptive fields there are hundreds of neurons, and the projectors of the
 members are larger than the processor's caches. Several rows are learned in one pass over each, in
-their order and with the same result as one by one, except that the weights follow some rows later.
-A row of a class of few rows does not wait.
+their order. What each changes in the prediction of the next ones is taken into account, so the
+result is that of one row after the other, with two exceptions: the weights follow some rows later,
+and the leak of several rows acts at once. A row of a class of few rows does not wait.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def _learn_waiting_row(settings, state, scratch, m, k, change):
     gain = work.gains[m]
     n = inputs.shape[0]
     n_columns = work.residuals.shape[1]
+    for c in range(state.counts.n_classes):
+        scratch.target[c] = np.float64(own.waiting_classes[k, c])
     for j in range(n):
         gain[j] = work.products[k, j]
     drop_tiny_items(gain, n)
@@ -75,8 +78,6 @@ def _learn_waiting_row(settings, state, scratch, m, k, change):
             work.residuals[k, c] = np.float32(0.0)
         return False
     work.energies[m] = energy
-    for c in range(state.counts.n_classes):
-        scratch.target[c] = np.float64(own.waiting_classes[k, c])
     write_residual(settings, state, scratch, own.waiting_outputs[k], m * n_columns, own.leaks[m])
     if settings.learns and settings.mirrors:
         mirror_member(settings, state, scratch, m)

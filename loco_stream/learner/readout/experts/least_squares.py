@@ -557,6 +557,8 @@ def merge(parts: Merge) -> None:
     p the prior, the information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. Over several
     models it is the sum of theirs, less what all of them began with. Where hidden layers learn, the
     inputs differ from model to model and nothing adds up: the member stays that of the largest.
+    Rows that wait are added too; all other weights go on without those of the largest, a few at
+    most.
     """
     if not parts.same_traces:
         return

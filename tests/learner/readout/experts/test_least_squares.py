@@ -280,3 +280,19 @@ def test_what_has_nearly_vanished_in_the_matrix_of_rows_that_wait_becomes_zero()
     model.learn_array(X[100:300], y[100:300])
     assert members.projectors[1, 0, 1] == 0.0
     assert members.projectors[1, 0, 0] > 0.0
+
+
+def test_the_target_is_that_of_the_row_at_hand_also_where_no_step_is_sound():
+    X, y = wide_rows(200)
+    model = classifier(**WIDE)
+    model.learn_array(X, y)
+    own = model._core.state.experts.least_squares
+    own.projectors *= -1.0
+    while own.n_waiting[0] != 7:
+        model.learn_array(X[:1], y[:1])
+    other = np.flatnonzero(y != y[0])[0]
+    skipped = model.skipped_updates
+    model.learn_array(X[other : other + 1], y[other : other + 1])
+    assert model.skipped_updates > skipped
+    target = model._core.scratch.target[: len(model.classes)]
+    assert model.classes[int(np.argmax(target))] == y[other]
