@@ -282,17 +282,24 @@ def test_what_has_nearly_vanished_in_the_matrix_of_rows_that_wait_becomes_zero()
     assert members.projectors[1, 0, 0] > 0.0
 
 
-def test_the_target_is_that_of_the_row_at_hand_also_where_no_step_is_sound():
+def test_the_target_is_that_of_the_row_at_hand_where_its_step_is_not_sound():
     X, y = wide_rows(200)
     model = classifier(**WIDE)
     model.learn_array(X, y)
+    model.learn_array(X[:1], y[:1])
     own = model._core.state.experts.least_squares
-    own.projectors *= -1.0
     while own.n_waiting[0] != 7:
         model.learn_array(X[:1], y[:1])
     other = np.flatnonzero(y != y[0])[0]
+    model.predict_one(dict(enumerate(X[other])))
+    firing = int(np.argmax(model._core.scratch.clean.traces[:12]))
+    own.waiting[:, firing] = 0.0  # no row before fires this neuron,
+    own.pending[:, :, firing] = 0.0
+    own.projectors[:, firing] = 0.0
+    own.projectors[:, :, firing] = 0.0
+    own.projectors[:, firing, firing] = -1e6  # and along it the projector is not positive
     skipped = model.skipped_updates
     model.learn_array(X[other : other + 1], y[other : other + 1])
-    assert model.skipped_updates > skipped
+    assert model.skipped_updates == skipped + 1
     target = model._core.scratch.target[: len(model.classes)]
     assert model.classes[int(np.argmax(target))] == y[other]
