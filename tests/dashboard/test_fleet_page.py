@@ -12,11 +12,12 @@ import pytest
 
 from loco_stream import Fleet
 from loco_stream.dashboard.fleet_page import FleetPage
-from loco_stream.engine.source_reader import PairSource, SourceReader
+from loco_stream.engine.source_reader import SourceReader
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sample
 from tests.helpers.browser import Watched, findings, needs_browser
 from tests.helpers.fleet_process import template
+from tests.helpers.live_pairs import LivePairs
 
 
 def get(page, path, host=None):
@@ -53,13 +54,7 @@ def test_the_page_shows_the_fleet_and_one_key(tmp_path):
                 yield []  # no rows
             visit.result()
 
-        class Live(PairSource):
-            is_live = True
-
-            def __iter__(self):
-                return rows()
-
-        FleetRunner(fleet, SourceReader(Live(())), "device", watchers=[page]).run()
+        FleetRunner(fleet, SourceReader(LivePairs(rows)), "device", watchers=[page]).run()
     assert b"fleet.js" in received["index"]
     assert {row["key"] for row in received["fleet"]["worst"]} == {"press 7", "press 8"}
     assert received["found"] == ["press 7", "press 8"]
@@ -77,14 +72,8 @@ def test_the_page_of_a_fleet_is_accessible_and_works_with_the_keyboard(tmp_path,
         while not ended.is_set():
             yield []
 
-    class Live(PairSource):
-        is_live = True
-
-        def __iter__(self):
-            return rows()
-
     with FleetPage(0) as page, Fleet(template(), tmp_path) as fleet:
-        runner = FleetRunner(fleet, SourceReader(Live(())), "device", watchers=[page])
+        runner = FleetRunner(fleet, SourceReader(LivePairs(rows)), "device", watchers=[page])
         thread = threading.Thread(target=runner.run)
         thread.start()
         for theme, width in (("light", 1366), ("dark", 390)):

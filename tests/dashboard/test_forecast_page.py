@@ -10,10 +10,11 @@ import pytest
 from loco_stream import Fleet, LOCOForecaster, StreamEngine
 from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard.fleet_page import FleetPage
-from loco_stream.engine.source_reader import PairSource, SourceReader
+from loco_stream.engine.source_reader import SourceReader
 from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Sample
 from tests.helpers.browser import Watched, findings, needs_browser
+from tests.helpers.live_pairs import LivePairs
 
 
 @needs_browser
@@ -50,7 +51,8 @@ def test_the_page_of_a_fleet_shows_the_forecast_of_the_device_that_is_chosen(tmp
 
     def rows():
         for i in range(400):
-            device, hour = f"press {i % 2}", i // 2
+            device = f"press {i % 2}"
+            hour = i // 2
             load = (
                 None if hour == 150 else (1 + i % 2) * (50.0 + 20.0 * math.sin(hour * math.pi / 12))
             )
@@ -58,15 +60,9 @@ def test_the_page_of_a_fleet_shows_the_forecast_of_the_device_that_is_chosen(tmp
         while not ended.is_set():
             yield []
 
-    class Live(PairSource):
-        is_live = True
-
-        def __iter__(self):
-            return rows()
-
     model = LOCOForecaster(heads=6, seed=1)
     with FleetPage(0) as page, Fleet(model, tmp_path) as fleet:
-        runner = FleetRunner(fleet, SourceReader(Live(())), "device", watchers=[page])
+        runner = FleetRunner(fleet, SourceReader(LivePairs(rows)), "device", watchers=[page])
         thread = threading.Thread(target=runner.run)
         thread.start()
         try:
@@ -84,6 +80,7 @@ def test_the_page_of_a_fleet_shows_the_forecast_of_the_device_that_is_chosen(tmp
                 seen.picture(f"fleet-forecast-{width}-{theme}")
                 assert findings(seen) == []
                 assert seen.own_errors() == []
+                check_late_answer(seen)
                 seen.page.locator("#text").fill("nobody")
                 seen.page.locator("#text").press("Enter")
                 seen.wait("document.getElementById('error').textContent !== ''")
@@ -92,6 +89,24 @@ def test_the_page_of_a_fleet_shows_the_forecast_of_the_device_that_is_chosen(tmp
         finally:
             ended.set()
             thread.join()
+
+
+def check_late_answer(seen):
+    """Choose two devices in a row: what comes late for the first one is not shown."""
+    held = []
+    seen.page.route("**/forecast?key=press%200", lambda route: held.append(route))
+    for device in ("press 0", "press 1"):
+        seen.page.locator("#text").fill(device)
+        seen.page.locator("#text").press("Enter")
+    note = "document.getElementById('fan-note').textContent"
+    seen.wait(f"{note}.startsWith('Device press 1,')")
+    while not held:
+        seen.page.wait_for_timeout(20)
+    with seen.page.expect_response("**/forecast?key=press%200"):
+        held[0].continue_()
+    seen.page.wait_for_timeout(200)
+    assert seen.page.evaluate(note).startswith("Device press 1,")
+    seen.page.unroute("**/forecast?key=press%200")
 
 
 def check_forecast(seen, device, bounds):

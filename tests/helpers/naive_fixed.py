@@ -10,6 +10,7 @@ from loco_stream.learner import fixed_layer
 from loco_stream.learner.encoding import SETTLE
 from loco_stream.learner.readout import dormancy, next_row, next_value, past_rows
 from loco_stream.learner.readout.experts import discriminant, recency, transitions
+from loco_stream.learner.readout.symmetric import YOUNG
 from tests.helpers import naive
 
 
@@ -153,7 +154,7 @@ class Discriminant:
             losses = np.minimum(-np.log(chances), discriminant.MAX_LOSS)
             self.log_likelihoods = keep * self.log_likelihoods - losses
         self.waiting.append((label, z))
-        is_young = len(self.rows[label]) < discriminant.YOUNG
+        is_young = len(self.rows[label]) < YOUNG
         if is_first or is_young or len(self.waiting) == self.batch:
             for own, row in self.waiting:
                 self.rows[own].append(row)

@@ -43,7 +43,7 @@ from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream.learner.readout.recursive_steps import LASTING_LEAK
 from loco_stream.learner.readout.softmax import SHARPNESS
 from loco_stream.learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
-from loco_stream.learner.readout.waiting_rows import YOUNG
+from loco_stream.learner.readout.symmetric import YOUNG
 from loco_stream.learner.settings import resolve
 from loco_stream.learner.step import CERTAIN
 from loco_stream.learner.target_units import RANGE_MARGIN, TARGET_CLIP

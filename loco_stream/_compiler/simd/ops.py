@@ -690,11 +690,11 @@ def _add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
         while column < n_columns:
             n_left = n_columns - column
             one = vector()
-            part = _load_four(one, right, column, n_left)
+            parts = _load_four(one, right, column, n_left)
             for j in range(n_rows):
                 k = j * width + first + column
-                rest = _add_four(matrix, k, n_left, _spread_four(one, left, j, scale), part)
-                store_first(matrix, k, multiply(spread(one, keep), rest), n_left)
+                total = _add_four(matrix, k, n_left, _spread_four(one, left, j, scale), parts)
+                store_first(matrix, k, multiply(spread(one, keep), total), n_left)
             column += lanes
 
     return tiled

@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 const number = (value) => (value == null ? "–" : Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 }));
 const REFRESH_MS = 2000;
 let shownAt = null; // when the values on the page were loaded
+let chosen = null; // the key of the device that was asked for last
 let fan = null; // the forecast of the device that is shown, with its errors by step ahead
 const ALARM_WORDS = {
   "worst-title": "Highest state score",
@@ -102,11 +103,11 @@ function showDevice(device) {
 }
 
 // The forecast of a device, as the page of one forecaster shows it; other fleets have none.
-async function showForecast(device, key) {
+function showForecast(device, forecast, key) {
   fan = null;
-  if (device.forecast_mae) {
+  if (forecast) {
     const at = device.n_samples + (device.n_unlabelled || 0); // of the first value to come
-    fan = { ...device, ...(await load("forecast?key=" + encodeURIComponent(key))), at, steps: Object.keys(device.forecast_mae).map(Number) };
+    fan = { ...device, ...forecast, at, steps: Object.keys(device.forecast_mae).map(Number) };
   }
   $("fan-box").hidden = !fan;
   if (!fan) return;
@@ -116,12 +117,17 @@ async function showForecast(device, key) {
 
 async function open(key) {
   $("text").value = key;
+  chosen = key;
   try {
     const device = await load("device?key=" + encodeURIComponent(key));
+    if (chosen !== key) return; // another device was chosen meanwhile
     showDevice(device);
-    await showForecast(device, key);
+    const forecast = device.forecast_mae ? await load("forecast?key=" + encodeURIComponent(key)) : null;
+    if (chosen !== key) return;
+    showForecast(device, forecast, key);
     $("error").textContent = "";
   } catch (error) {
+    if (chosen !== key) return;
     $("fan-box").hidden = true;
     $("error").textContent = error.message;
   }

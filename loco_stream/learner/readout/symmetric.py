@@ -15,11 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_squares, add_symmetric_rows, dot
+from loco_stream._compiler.simd.ops import (
+    add_outer,
+    add_outers,
+    add_squares,
+    add_symmetric_rows,
+    dot,
+)
 from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
 
 WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
+YOUNG = 16.0  # rows of a class; up to so many are learned at once, each with those that wait
 
 
 @kernel
@@ -43,6 +50,34 @@ def let_wait(own, inputs, label):
     own.waiting_classes[k, label] = np.float32(1.0)
     own.n_waiting[0] = k + 1
     return k + 1 == own.waiting.shape[0]
+
+
+@kernel
+def add_steps(matrix, n_rows, columns, left, right, n_steps):
+    """Add the outer products left right' of several steps to part of a matrix.
+
+    Parameters
+    ----------
+    matrix
+        (n_rows or more, columns) float32, written.
+    n_rows
+        int64.
+    columns
+        (first, number) of the columns that are written, int64.
+    left, right
+        (n_steps or more, n_rows or more) and (n_steps or more, columns or more) float32.
+    n_steps
+        int64.
+    """
+    first, n_columns = columns
+    one = np.float32(1.0)
+    k = 0
+    while k + RANK <= n_steps:
+        add_outers(matrix, n_rows, first, n_columns, left[k:], one, right[k:], one)
+        k += RANK
+    while k < n_steps:
+        add_outer(matrix, n_rows, first, n_columns, left[k], one, right[k], one)
+        k += 1
 
 
 def check_waiting(name: str, own: Any, n_rows: NDArray[np.float64]) -> None:

@@ -14,14 +14,11 @@ import math
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, add_outers, dot
-from loco_stream._compiler.simd.sizes import RANK
+from loco_stream._compiler.simd.ops import dot
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.recursive_steps import kept, mirror_member, write_residual
-from loco_stream.learner.readout.symmetric import let_wait, multiply
+from loco_stream.learner.readout.symmetric import YOUNG, add_steps, let_wait, multiply
 from loco_stream.learner.tiny import drop_tiny, drop_tiny_items
-
-YOUNG = 16.0  # rows of a class; up to so many it learns each at once
 
 
 @kernel
@@ -90,31 +87,12 @@ def _learn_waiting_row(settings, state, scratch, m, k, change):
 
 
 @kernel
-def _change_weights(state, scratch, m, changes, n_waiting):
-    """Add the steps of all rows that waited to the weights of member `m`.
-
-    `changes`, (n_waiting or more, inputs) float32, are those of its projector.
-    """
-    weights = state.experts.least_squares.weights
-    residuals = scratch.experts.least_squares.residuals
-    n_columns = residuals.shape[1]
-    n = changes.shape[1]
-    column = m * n_columns
-    one = np.float32(1.0)
-    k = 0
-    while k + RANK <= n_waiting:
-        add_outers(weights, n, column, n_columns, changes[k:], one, residuals[k:], one)
-        k += RANK
-    while k < n_waiting:
-        add_outer(weights, n, column, n_columns, changes[k], one, residuals[k], one)
-        k += 1
-
-
-@kernel
 def _learn_waiting(settings, state, scratch):
     """Let every member learn the rows that wait, in order; the last one is the row in scratch."""
     own = state.experts.least_squares
     work = scratch.experts.least_squares
+    n_inputs = own.waiting.shape[1]
+    n_columns = work.residuals.shape[1]
     n_waiting = own.n_waiting[0]
     n_pending = own.counters.n_pending
     has_room = n_pending + n_waiting <= own.pending.shape[1]
@@ -129,11 +107,13 @@ def _learn_waiting(settings, state, scratch):
             _follow_earlier(settings, state, scratch, m, k, first)
             change = own.pending[m, first + k]
             n_sound += _learn_waiting_row(settings, state, scratch, m, k, change)
-        _change_weights(state, scratch, m, own.pending[m, first:], n_waiting)
+        columns = (m * n_columns, n_columns)
+        changes = own.pending[m, first:]
+        add_steps(own.weights, n_inputs, columns, changes, work.residuals, n_waiting)
         n_skipped = max(n_skipped, n_waiting - n_sound)
         if not has_room and drift[0] < np.float32(1.0):
             turn = state.counts.n_seen // settings.batch
-            drop_tiny(own.projectors[m], own.waiting.shape[1], own.waiting.shape[1], turn)
+            drop_tiny(own.projectors[m], n_inputs, n_inputs, turn)
     own.counters.n_pending = first + n_waiting
     own.n_waiting[0] = 0
     state.counts.n_skipped += n_skipped

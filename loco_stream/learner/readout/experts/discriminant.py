@@ -33,12 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, add_outers, dot
-from loco_stream._compiler.simd.sizes import RANK
+from loco_stream._compiler.simd.ops import dot
 from loco_stream.learner.arrays.spec import Array, Shapes, axes
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
 from loco_stream.learner.readout.symmetric import (
+    YOUNG,
+    add_steps,
     check_waiting,
     let_wait,
     multiply,
@@ -52,7 +53,6 @@ DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MAX_LOSS = 20.0  # that one row can add
 _PREFIX = "experts.discriminant."  # of the arrays of a model
-YOUNG = 16.0  # rows of a class; with fewer it learns each at once
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
 
 
@@ -355,20 +355,6 @@ def _write_rests(own, work, n_classes):
 
 
 @kernel
-def _change_projections(own, work, n_classes, n_rows):
-    """Add to the projection of each class (n_classes int64) what it takes of the first gains."""
-    n = own.means.shape[1]
-    one = np.float32(1.0)
-    k = 0
-    while k + RANK <= n_rows:
-        add_outers(own.projected, n_classes, 0, n, work.shares[k:], one, work.gains[k:], one)
-        k += RANK
-    while k < n_rows:
-        add_outer(own.projected, n_classes, 0, n, work.shares[k], one, work.gains[k], one)
-        k += 1
-
-
-@kernel
 def _learn_waiting(own, work, n_classes):
     """Learn the rows that wait; return how many were skipped, since their step was not finite."""
     n = own.means.shape[1]
@@ -391,7 +377,7 @@ def _learn_waiting(own, work, n_classes):
             for c in range(n_classes):
                 work.shares[k, c] = np.float32(0.0)
             n_skipped += 1
-    _change_projections(own, work, n_classes, n_waiting)
+    add_steps(own.projected, n_classes, (0, n), work.shares, work.gains, n_waiting)
     turn = int(own.total[0]) // REFRESH_EVERY
     c = turn % n_classes
     if turn > n_before // REFRESH_EVERY and own.n_rows[c] > 0.0:
