@@ -38,6 +38,7 @@ from loco_stream.learner.plasticity.update import change_hidden
 from loco_stream.learner.readout import (
     calibration,
     delayed_values,
+    domains,
     dormancy,
     ensemble,
     intervals,
@@ -48,6 +49,7 @@ from loco_stream.learner.readout import (
     sequences,
     snapshots,
 )
+from loco_stream.learner.readout.domain_changes import follow
 from loco_stream.learner.readout.experts.discriminant import project_change, temperature
 from loco_stream.learner.readout.inputs import input_span
 from loco_stream.learner.readout.softmax import softmax
@@ -151,15 +153,21 @@ def _blend_earlier_prediction(state, scratch, threshold):
     `threshold` (float64) is that of `earlier_row_probability`. The first opinion of an expert is
     that of the least-squares member with the smallest leak.
     """
-    probability = past_rows.earlier_row_probability(state.past, scratch.fixed.outputs, threshold)
-    if probability == 0.0:
-        return
     now = scratch.now
     n_classes = state.counts.n_classes
     factor = temperature(state.experts.discriminant.log_likelihoods)
-    softmax(now.scores, 0, n_classes, factor, now.buffer)
     member = now.opinions[ensemble.FIRST_OPINION]
-    past_rows.blend_earlier_prediction(probability, now.buffer, member, n_classes, scratch.answer)
+    if state.domains.counters.n_domains > 1:
+        lead = scratch.domains.lead[0] - domains.LEAD * threshold
+        domains.blend_earlier_domains(
+            lead, scratch.domains.scores, member, n_classes, factor, now.buffer, scratch.answer
+        )
+    probability = past_rows.earlier_row_probability(state.past, scratch.fixed.outputs, threshold)
+    if probability > 0.0:
+        softmax(now.scores, 0, n_classes, factor, now.buffer)
+        past_rows.blend_earlier_prediction(
+            probability, now.buffer, member, n_classes, scratch.answer
+        )
 
 
 @kernel
@@ -174,6 +182,15 @@ def _learn_past(state, scratch):
         work = scratch.experts.discriminant
         project_change(discriminant, work, state.counts.n_classes, own.recent)
         past_rows.update_direction(own, work.rests[0], work.gains[0], discriminant.total[0])
+
+
+@kernel
+def _follow_domains(state, scratch, computed, label):
+    """Find the domain that the stream is in by now."""
+    discriminant = state.experts.discriminant
+    work = scratch.experts.discriminant
+    error = 1.0 - computed.predicted[label]
+    follow(state.domains, discriminant, work, state.counts.n_classes, error)
 
 
 @kernel
@@ -332,6 +349,7 @@ def _change_readout(settings, state, scratch, computed, observed, dormant):
     ensemble.learn_experts(settings, state, scratch, label, value)
     if settings.n_log_odds > 0:
         _learn_past(state, scratch)
+        _follow_domains(state, scratch, computed, label)
     ensemble.update_weights(settings, state, scratch, computed, label, share)
 
 

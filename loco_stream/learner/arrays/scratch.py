@@ -16,6 +16,7 @@ from loco_stream.learner.arrays.spec import Record, axes, make_group, record, re
 from loco_stream.learner.arrays.state import State
 from loco_stream.learner.fixed_layer import FixedLayerScratch
 from loco_stream.learner.plasticity.projections import ProjectionScratch
+from loco_stream.learner.readout.domains import DomainScratch
 from loco_stream.learner.readout.experts import ExpertScratch
 from loco_stream.learner.readout.next_value import NextValueScratch
 from loco_stream.learner.readout.sequences import SequenceScratch
@@ -171,6 +172,7 @@ class Scratch(NamedTuple):
     sequence: the rows predicted in one call
     values: recent values and what is made of them
     dormant: 1 where a class is dormant
+    domains: earlier domains
     class_weights: as the user gave them, by slot; written anew with every workspace
     no_ticket: an empty ticket
     """
@@ -215,6 +217,7 @@ class Scratch(NamedTuple):
     sequence: SequenceScratch
     values: NextValueScratch
     dormant: Annotated[Float64, axes("classes")]
+    domains: DomainScratch
     class_weights: Annotated[Float64, axes("classes", start=1.0)]
     context: SavedContext
     no_ticket: Annotated[Float64, axes(0)]

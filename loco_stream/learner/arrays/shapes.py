@@ -9,6 +9,7 @@ from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream.learner.arrays.spec import Shapes
 from loco_stream.learner.fixed_layer import n_reached
 from loco_stream.learner.plasticity.projections import PROJECTIONS
+from loco_stream.learner.readout import domains
 from loco_stream.learner.readout.blocks import BLOCK
 from loco_stream.learner.readout.calibration import NOISES, POWERS
 from loco_stream.learner.readout.delayed_values import N_OTHERS, first_memoryless
@@ -38,6 +39,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     lengths |= _layer_lengths(layout, settings, n_features)
     lengths |= _fixed_lengths(layout, settings, n_features)
     lengths |= _readout_lengths(settings)
+    lengths |= domains.lengths(settings)
     lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:

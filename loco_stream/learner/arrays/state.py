@@ -22,6 +22,7 @@ from loco_stream.learner.fixed_layer import FixedLayerState
 from loco_stream.learner.plasticity.projections import ProjectionState
 from loco_stream.learner.readout.calibration import CalibrationState
 from loco_stream.learner.readout.delayed_values import DelayedValueState
+from loco_stream.learner.readout.domains import DomainState
 from loco_stream.learner.readout.dormancy import ClassState, LeadState
 from loco_stream.learner.readout.experts import ExpertState
 from loco_stream.learner.readout.intervals import ResidualState
@@ -129,6 +130,7 @@ class State(NamedTuple):
     next_row: NextRowState
     lead: LeadState
     past: PastState
+    domains: DomainState
     sequences: SequenceState
     snapshots: SnapshotState
     context: ContextState

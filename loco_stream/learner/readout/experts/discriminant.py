@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
-from loco_stream.learner.arrays.spec import Array, Shapes, axes
+from loco_stream.learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream.learner.readout import domains
 from loco_stream.learner.readout.experts._definition import Expert, Merge
 from loco_stream.learner.readout.softmax import log_loss_of
 from loco_stream.learner.readout.symmetric import (
@@ -53,6 +54,7 @@ DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MAX_LOSS = 20.0  # that one row can add
 _PREFIX = "experts.discriminant."  # of the arrays of a model
+CLASS_ROWS = 8.0  # from which on the mean of a class is known
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
 
 
@@ -61,7 +63,7 @@ def prior_power(settings: Any) -> float:
     return PRIOR_POWER * (PRIOR_ROWS[1] if settings.n_fields == 1 else PRIOR_ROWS[0])
 
 
-_prior_power = kernel(prior_power)  # the same for compiled code
+prior_of = kernel(prior_power)  # the same for compiled code
 
 
 def _start_precision(precision: Array, shapes: Shapes) -> None:
@@ -91,6 +93,9 @@ class State(NamedTuple):
     waiting, n_waiting: rows that nothing here has yet
     waiting_classes: 1 for the class of each, 0 for others
     log_likelihoods: of recent labels, by temperature
+    recent_rests, recent_gains: sums over recent rows of what each differs from the mean of its
+    class, and of P times it
+    recent: number of these rows, and sum of the products of both of each
     """
 
     means: Annotated[NDArray[np.float32], axes("classes", "fixed_outputs")]
@@ -108,20 +113,27 @@ class State(NamedTuple):
     trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
     total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
     log_likelihoods: Annotated[NDArray[np.float64], axes(len(TEMPERATURES))]
+    recent_rests: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    recent_gains: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    recent: Annotated[Record, record(np.float64, n_rows=0.0, energy=0.0)]
 
 
 class Scratch(NamedTuple):
     """Working arrays.
 
     rests: of each row that is learned, the inputs less the mean of its class; gains: P times it;
-    labels: this class; moves: step of its mean
+    labels: this class; moves: step of its mean; energies: product of rest and gain, -1 where a row
+    was skipped
     shares: each gain times each mean, and what V takes of it
+    n_learned: rows of which these are, since the row before
     """
 
     rests: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
     gains: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
     labels: Annotated[NDArray[np.int64], axes("batch")]
     moves: Annotated[NDArray[np.float64], axes("batch")]
+    energies: Annotated[NDArray[np.float64], axes("batch")]
+    n_learned: Annotated[NDArray[np.int64], axes(1)]
     shares: Annotated[NDArray[np.float32], axes("batch", "classes")]
 
 
@@ -147,6 +159,12 @@ def level_unknown(scores, n_known):
 
 
 @kernel
+def freedom(own, prior):
+    """Return f: the inputs whose scatter is known; `own` and `prior` as in `write_scores`."""
+    return own.means.shape[1] - prior * own.trace[0]
+
+
+@kernel
 def write_scores(own, n_classes, prior, scores):
     """Turn V_c'z into scores, in place; a class without rows has the mean of the others.
 
@@ -162,13 +180,13 @@ def write_scores(own, n_classes, prior, scores):
         (n_classes or more,) float32: V_c'z of each class, overwritten.
     """
     total = own.total[0]
-    freedom = own.means.shape[1] - prior * own.trace[0]
+    free = freedom(own, prior)
     sum_of_known = 0.0
     n_known = 0
     for c in range(n_classes):
         if own.n_rows[c] > 0.0:
             score = total * (np.float64(scores[c]) - 0.5 * own.offsets[c])
-            score += 0.5 * freedom / own.n_rows[c]
+            score += 0.5 * free / own.n_rows[c]
             scores[c] = np.float32(score)
             sum_of_known += score
             n_known += 1
@@ -189,7 +207,13 @@ def predict(settings, state, scratch, outputs, scores):
     n_classes = state.counts.n_classes
     for c in range(n_classes):
         scores[c] = dot(own.projected, c * n, inputs, 0, n)
-    write_scores(own, n_classes, _prior_power(settings), scores)
+    write_scores(own, n_classes, prior_of(settings), scores)
+    if state.domains.counters.n_domains > 1:
+        free = freedom(own, prior_of(settings))
+        earlier = scratch.domains.scores
+        scratch.domains.lead[0] = domains.add_earlier_scores(
+            state.domains, inputs, own, free, earlier, scores
+        )
 
 
 @kernel
@@ -225,7 +249,7 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 
 @kernel
-def _multiply(own, work, n_rows, has_room):
+def multiply_rests(own, work, n_rows, has_room):
     """Write P times the first rests in scratch.
 
     Parameters
@@ -286,13 +310,21 @@ def _learn_scatter(own, work, n_classes, k, label, q):
 
 
 @kernel
-def _project(own, work, vector):
+def project(own, work, vector):
     """Write P times a vector, (inputs,) float32, as the first gain; return their product."""
     n = vector.shape[0]
     for j in range(n):
         work.rests[0, j] = vector[j]
-    _multiply(own, work, 1, True)
+    multiply_rests(own, work, 1, True)
     return np.float64(dot(work.gains, 0, vector, 0, n))
+
+
+@kernel
+def project_all(own, work, n_classes):
+    """Compute the projection of every class with rows anew; parameters as in `project_change`."""
+    for c in range(n_classes):
+        if own.n_rows[c] > 0.0:
+            _keep_projection(own, work, c, project(own, work, own.means[c]))
 
 
 @kernel
@@ -320,7 +352,7 @@ def project_change(own, work, n_classes, recent):
     n_rows = 0.0
     for c in range(n_classes):
         n_rows += own.n_rows[c]
-    _project(own, work, recent)
+    project(own, work, recent)
     mean = work.rests[0]
     change = work.gains[0]
     for j in range(n):
@@ -355,6 +387,23 @@ def _write_rests(own, work, n_classes):
 
 
 @kernel
+def _add_recent(own, work, k, q):
+    """Add a rest in scratch to those of recent rows, if the mean of its class is known.
+
+    `k` (int64) is the position of the rest, and `q` (float64) its product with its gain.
+    """
+    if work.moves[k] > 1.0 / (CLASS_ROWS + 1.0):
+        return
+    rest = work.rests[k]
+    gain = work.gains[k]
+    for j in range(rest.shape[0]):
+        own.recent_rests[j] += rest[j]
+        own.recent_gains[j] += gain[j]
+    own.recent.n_rows += 1.0
+    own.recent.energy += q
+
+
+@kernel
 def _learn_waiting(own, work, n_classes):
     """Learn the rows that wait; return how many were skipped, since their step was not finite."""
     n = own.means.shape[1]
@@ -363,7 +412,8 @@ def _learn_waiting(own, work, n_classes):
         return 0
     _write_rests(own, work, n_classes)
     own.n_waiting[0] = 0
-    _multiply(own, work, n_waiting, own.n_pending[0] + n_waiting <= own.pending.shape[0])
+    work.n_learned[0] = n_waiting
+    multiply_rests(own, work, n_waiting, own.n_pending[0] + n_waiting <= own.pending.shape[0])
     first = own.n_pending[0]
     n_before = int(own.total[0])
     n_skipped = 0
@@ -371,7 +421,10 @@ def _learn_waiting(own, work, n_classes):
         n_pending = own.n_pending[0]
         subtract_changes(own.pending, first, n_pending, work.rests[k], work.gains[k])
         q = np.float64(dot(work.gains[k], 0, work.rests[k], 0, n))
+        work.energies[k] = -1.0
         if q >= 0.0 and math.isfinite(q):
+            work.energies[k] = q
+            _add_recent(own, work, k, q)
             _learn_scatter(own, work, n_classes, k, work.labels[k], q)
         else:
             for c in range(n_classes):
@@ -381,14 +434,14 @@ def _learn_waiting(own, work, n_classes):
     turn = int(own.total[0]) // REFRESH_EVERY
     c = turn % n_classes
     if turn > n_before // REFRESH_EVERY and own.n_rows[c] > 0.0:
-        _keep_projection(own, work, c, _project(own, work, own.means[c]))
+        _keep_projection(own, work, c, project(own, work, own.means[c]))
     return n_skipped
 
 
 @kernel
 def _learn_first(own, work, inputs, label):
     """Take the first row of a class as its mean; return whether it was skipped (0 or 1)."""
-    q = _project(own, work, inputs)
+    q = project(own, work, inputs)
     if not q >= 0.0 or not math.isfinite(q):
         return 1
     for j in range(inputs.shape[0]):
@@ -436,6 +489,7 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         n_seen = state.counts.n_seen
         _compare_temperatures(own.log_likelihoods, scores, n_classes, label, n_seen)
     work = scratch.experts.discriminant
+    work.n_learned[0] = 0
     state.counts.n_skipped += learn_row(own, work, scratch.fixed.outputs, n_classes, label)
 
 
