@@ -20,7 +20,7 @@ from loco_stream.persistence.files import atomic_write, make_folder, numbered_fi
 
 KEPT = 3
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.checkpoint")
 
 
 class CheckpointFolder:

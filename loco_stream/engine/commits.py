@@ -28,7 +28,7 @@ from loco_stream.errors import CheckpointError, InputError
 from loco_stream.persistence.content import Config, Saved, State
 from loco_stream.stream import Block, Event, Position
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.commits")
 
 
 @dataclass(slots=True)

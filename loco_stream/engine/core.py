@@ -52,7 +52,7 @@ Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.core")
 
 
 class _InterruptReading(BaseException):

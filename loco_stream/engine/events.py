@@ -35,7 +35,7 @@ _LAST_SECOND = 253_402_300_799.0  # of the year 9999; in milliseconds it is in 1
 _COUNTERS = ("n_rows", "n_rejected", "n_set_aside", "n_requested", "n_fill_values")
 _ALARM_ROWS = 100  # that fail one after another: then it is not the rows
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.events")
 
 
 class EventHandler:

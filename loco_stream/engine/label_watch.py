@@ -12,7 +12,7 @@ from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample, Source
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.label_watch")
 
 PATIENCE_ROWS = 1000
 PATIENCE_SECONDS = 5.0

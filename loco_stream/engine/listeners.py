@@ -13,7 +13,7 @@ from loco_stream.monitor.alarm import Alarm
 from loco_stream.records import KINDS, of_alarm, of_prediction, of_report
 from loco_stream.stream import Prediction, Predictions, Record, Sink
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.listeners")
 
 Callback = Callable[[Record], object]
 Watcher = Callable[[Any], None]

@@ -18,7 +18,7 @@ from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import ConfigError
 from loco_stream.persistence.content import Config, Plain, State
 
-_limited = LimitedLog(logging.getLogger(__name__))
+_limited = LimitedLog(logging.getLogger("loco_stream.engine.pending"))
 
 Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq
 

@@ -24,7 +24,7 @@ _COUNTS = (
     ("n_unused", "rows not used"),
     ("n_masked", "values masked"),
 )
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.progress")
 
 
 class ShownEngine(Protocol):

@@ -22,7 +22,7 @@ _MAX_VALUES = 64  # values of a row that are written
 
 Record: TypeAlias = dict[str, object]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.quarantine")
 
 
 class Quarantine:

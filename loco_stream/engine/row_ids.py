@@ -12,7 +12,7 @@ from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.row import Label
 from loco_stream.persistence.content import Config, State
 
-_limited = LimitedLog(logging.getLogger(__name__))
+_limited = LimitedLog(logging.getLogger("loco_stream.engine.row_ids"))
 
 Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq
 

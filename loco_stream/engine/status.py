@@ -33,7 +33,7 @@ _RECORD_SECONDS = 5.0  # between status records
 _NUMBERS = frozenset(key.name for key in KEYS if key.kind in ("gauge", "counter"))
 _WITHOUT_LABELS = ("drifts", "n_drifts")  # keys of the monitor in a stream without labels
 _STATUS_ONLY = frozenset(key.name for key in KEYS if key.status_only)
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.status")
 
 
 class StatusBoard:

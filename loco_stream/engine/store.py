@@ -19,7 +19,7 @@ from loco_stream.stream import Event
 _CHECKPOINT_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.store")
 
 
 class Store:

@@ -21,7 +21,7 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.text_columns")
 
 _ROWS = 50  # with a text, after which a column is judged
 _REPEATS = 1  # texts among them that may have come before

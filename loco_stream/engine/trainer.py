@@ -29,7 +29,7 @@ from loco_stream.numbers import to_number
 from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.trainer")
 _limited = LimitedLog(_log)
 
 _SCORED_TOGETHER = 1024  # rows: scores cost less for many rows at once

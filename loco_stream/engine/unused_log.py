@@ -7,7 +7,7 @@ import time
 
 from loco_stream.stream import Source
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.unused_log")
 
 MALFORMED = ("malformed", "rejected")
 """Counters in `Source.stats` of messages that were not used."""

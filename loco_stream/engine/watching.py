@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 UNUSUAL = 2.0  # onset score from which a row is unusual: 1 in 100 is
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.engine.watching")
 
 _MAX_ALARMS = 1000  # kept for the report
 _MOST_UNUSUAL = 10
