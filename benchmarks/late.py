@@ -129,8 +129,8 @@ def _learn_without_ticket(model: Any, ticket: Any, y: Any) -> None:
 
 def _predicted_now(model: Any, ticket: Any) -> Any:
     """Return a ticket with the model's present predictions, in the context of the row."""
-    from loco_stream.learner import step
-    from loco_stream.learner.delayed_labels.pending import ticket_size
+    from loco_stream._learner import step
+    from loco_stream._learner.delayed_labels.pending import ticket_size
 
     core = model._core
     if core.n_seen == 0:

@@ -61,7 +61,7 @@ _CODE = (
     "loco_stream/estimators/_detector_core.py",
     "loco_stream/estimators/_forecasts.py",
     *(
-        f"loco_stream/novelty/{name}.py"
+        f"loco_stream/_novelty/{name}.py"
         for name in ("alarms", "columns", "covers", "state", "step", "tails")
     ),
 )

@@ -11,6 +11,8 @@ from loco_stream.version import __version__
 
 if TYPE_CHECKING:
     from loco_stream import metrics
+    from loco_stream._options import AdvancedOptions
+    from loco_stream._simulator.network import Network, SpikeRecord
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.estimators.detector import DetectorScores, LOCODetector
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from loco_stream.estimators.saving import load, save
     from loco_stream.fleet import Fleet
     from loco_stream.monitor import TaskMonitor
-    from loco_stream.options import AdvancedOptions
-    from loco_stream.simulator.network import Network, SpikeRecord
 
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _MODULES = {
-    "AdvancedOptions": "options",
+    "AdvancedOptions": "_options",
     "DetectorScores": "estimators.detector",
     "Fleet": "fleet",
     "LOCOClassifier": "estimators.classifier",
@@ -54,8 +54,8 @@ _MODULES = {
     "LOCOForecaster": "estimators.forecaster",
     "LOCOMultiTargetRegressor": "estimators.multi_target",
     "LOCORegressor": "estimators.regressor",
-    "Network": "simulator.network",
-    "SpikeRecord": "simulator.network",
+    "Network": "_simulator.network",
+    "SpikeRecord": "_simulator.network",
     "StreamEngine": "engine",
     "TaskMonitor": "monitor",
     "load": "estimators.saving",

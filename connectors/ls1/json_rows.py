@@ -11,11 +11,11 @@ from collections.abc import Collection, Hashable
 
 import numpy as np
 
+from loco_stream._numbers import require_number, to_number
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.connectors.ls1.messages import NamedRow, SchemaPayload
 from loco_stream.connectors.ls1.wire import Kind, Message
 from loco_stream.errors import InputError, SourceError
-from loco_stream.numbers import require_number, to_number
 from loco_stream.stream import PredictRequest, Sample
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from loco_stream._numbers import LARGEST, is_beyond, shown
 from loco_stream._text import counted
 from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
 from loco_stream.connectors._base.values import event_time
 from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
-from loco_stream.numbers import LARGEST, is_beyond, shown
 from loco_stream.stream import MAX_SEQ
 
 Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import LARGEST
 from loco_stream._text import counted
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.connectors.ls1.limits import Limits
@@ -18,7 +19,6 @@ from loco_stream.connectors.ls1.messages import SchemaPayload
 from loco_stream.connectors.ls1.name_limits import NameLimits
 from loco_stream.connectors.ls1.wire import Kind, Message, labels_of, pairs_of, rows_of
 from loco_stream.errors import SourceError
-from loco_stream.numbers import LARGEST
 from loco_stream.stream import Block, Labels, Position, PredictRequest, Schema
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._numbers import NO_NUMBERS, masked, require_number, shown, to_number
 from loco_stream._text import counted
 from loco_stream.connectors.ls1.messages import SchemaPayload, encode
 from loco_stream.connectors.ls1.wire import pair_dtype
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.numbers import NO_NUMBERS, masked, require_number, shown, to_number
 
 _MESSAGE_BYTES = 1 << 20
 _MAX_ROWS = 65_536

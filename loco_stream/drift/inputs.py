@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._rng import derive_key, philox2x32
 from loco_stream.drift.subspace import FRESH_TEST, LEVEL_SIZE, RESTART, observe
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.rng import derive_key, philox2x32
 
 Vector: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
+from loco_stream._numbers import shown
 from loco_stream.engine.row import Label
 from loco_stream.engine.validation import ValidEvents, n_entries
 from loco_stream.errors import ConfigError
-from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 _KIND = "more names than allowed"

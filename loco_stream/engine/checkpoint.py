@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from loco_stream._persistence import format as persist
+from loco_stream._persistence.content import Array, Saved, State
+from loco_stream._persistence.files import atomic_write, make_folder, numbered_files
 from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence import format as persist
-from loco_stream.persistence.content import Array, Saved, State
-from loco_stream.persistence.files import atomic_write, make_folder, numbered_files
 
 KEPT = 3
 

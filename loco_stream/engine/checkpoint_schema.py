@@ -11,9 +11,9 @@ from typing import Annotated, TypedDict
 
 import msgspec
 
+from loco_stream._persistence.content import State
 from loco_stream.errors import CheckpointError
 from loco_stream.metrics.scores import SCORES
-from loco_stream.persistence.content import State
 
 _Counts = list[tuple[object, int]]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._persistence.content import Plain, State
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.engine.row import cut
-from loco_stream.persistence.content import Plain, State
-from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.stream import Block, Event, Labels, Sample
 
 _SAMPLE = "s"

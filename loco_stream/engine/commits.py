@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
+from loco_stream._persistence.content import Config, Saved, State
 from loco_stream.engine.admission import Admission
 from loco_stream.engine.checkpoint_schema import check_types
 from loco_stream.engine.codec import encode_commit, separate_encodable
@@ -25,7 +26,6 @@ from loco_stream.engine.task import task_of_labels
 from loco_stream.engine.tracing import Tracer
 from loco_stream.engine.validation import ValidEvents, n_entries, validate_events
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.persistence.content import Config, Saved, State
 from loco_stream.stream import Block, Event, Position
 
 _log = logging.getLogger("loco_stream.engine.commits")

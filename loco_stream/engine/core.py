@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
+from loco_stream._persistence.content import Saved, State, without_prefix
 from loco_stream._problems import PROBLEMS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine.adapters import check_monitor, learning_adapter, monitored
@@ -42,7 +43,6 @@ from loco_stream.errors import CheckpointError, ConfigError, SourceError
 from loco_stream.estimators.decision import Costs
 from loco_stream.metrics.ranking import PRECISION
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence.content import Saved, State, without_prefix
 from loco_stream.records import Record
 from loco_stream.stream import Event, Position, Sink, Source
 

@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import to_number
+from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
 from loco_stream.engine.row import Features, Values
 from loco_stream.engine.unused_log import MALFORMED
-from loco_stream.numbers import to_number
-from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Source
 
 Counts: TypeAlias = dict[Hashable, int]

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from loco_stream._persistence.content import Plain, State
 from loco_stream.errors import SourceError
-from loco_stream.persistence.content import Plain, State
 
 MAX_SOURCES = 256
 MAX_PER_CLIENT = 64  # sources of one client: nobody can use up the names of all

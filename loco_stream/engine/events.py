@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
 from loco_stream.engine.data_quality import DataQuality
 from loco_stream.engine.limited_log import LimitedLog
@@ -25,7 +26,6 @@ from loco_stream.engine.text_columns import TextColumns
 from loco_stream.engine.trainer import Trainer
 from loco_stream.engine.validation import n_entries
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 Table: TypeAlias = NDArray[np.float32]

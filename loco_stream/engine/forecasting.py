@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import to_number
+from loco_stream._persistence.content import Config, State
 from loco_stream.engine.model_adapter import (
     BlockPredictions,
     Interval,
@@ -20,8 +22,6 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.row import Features, Label, Row, rows_of
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.numbers import to_number
-from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from loco_stream._persistence.content import Config, State
 from loco_stream.engine.latency import LatencyHistogram, RecentLatency
 from loco_stream.errors import ConfigError
 from loco_stream.metrics import Prequential
@@ -14,7 +15,6 @@ from loco_stream.metrics.curve import Curve
 from loco_stream.metrics.ranking import PRECISION, Ranking
 from loco_stream.metrics.scores import charted
 from loco_stream.metrics.scores.definition import ScoredRows
-from loco_stream.persistence.content import Config, State
 
 Label: TypeAlias = Any
 

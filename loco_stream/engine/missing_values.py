@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from loco_stream._numbers import NO_NUMBERS, plain, shown, to_number
 from loco_stream._problems import known_targets
 from loco_stream.engine.row import Label, Values
 from loco_stream.errors import ConfigError
-from loco_stream.numbers import NO_NUMBERS, plain, shown, to_number
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 _AS_IT_IS = (int, float, *NO_NUMBERS)  # `plain` would turn a date of numpy into an integer

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import plain
 from loco_stream._prediction_mode import has_parameter, takes_mode
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.row import Features, Label, Proba, Row, by_name, cut, row_at
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.tickets import Ticket
-from loco_stream.numbers import plain
 from loco_stream.stream import Block
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`

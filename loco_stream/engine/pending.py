@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._persistence.content import Config, Plain, State
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.model_adapter import RowPrediction
 from loco_stream.engine.row import Features, Row
 from loco_stream.engine.row_ids import RowIds
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.content import Config, Plain, State
 
 _limited = LimitedLog(logging.getLogger("loco_stream.engine.pending"))
 

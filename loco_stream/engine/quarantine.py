@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from loco_stream._numbers import shown
 from loco_stream._text import reason_of
 from loco_stream.engine.row import Row
 from loco_stream.engine.source_reader import n_rows
-from loco_stream.numbers import shown
 from loco_stream.stream import Block, Event, Labels, Sample
 
 FILE = "quarantine.jsonl"

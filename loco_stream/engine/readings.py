@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loco_stream._persistence.content import State
 from loco_stream.metrics.keys import keys_for, problem_of
 from loco_stream.metrics.scores.definition import ReportKey
-from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
     from loco_stream.engine.latency import LatencyHistogram

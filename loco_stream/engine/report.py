@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
+from loco_stream._persistence.content import Config, Plain, State
+from loco_stream._persistence.files import atomic_write
 from loco_stream._text import counted, one_line, reason_of
 from loco_stream.engine.notebook import table_html
 from loco_stream.engine.report_lines import lines, sentences
 from loco_stream.engine.report_picture import draw, image
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS, keys_for
-from loco_stream.persistence.content import Config, Plain, State
-from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from loco_stream._persistence.content import State
 from loco_stream.engine.watching import UNUSUAL
 from loco_stream.metrics.keys import KEYS
-from loco_stream.persistence.content import State
 
 _CLASS_LINES = 10
 _LABEL_LENGTH = 30  # characters: a label may be any text

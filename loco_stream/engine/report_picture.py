@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from loco_stream._persistence.content import State
 from loco_stream._problems import TARGETS
 from loco_stream.engine.measures import curve_scores
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.content import State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from loco_stream._persistence.content import Config, State
 from loco_stream.engine.limited_log import LimitedLog
 from loco_stream.engine.row import Label
-from loco_stream.persistence.content import Config, State
 
 _limited = LimitedLog(logging.getLogger("loco_stream.engine.row_ids"))
 

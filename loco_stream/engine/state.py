@@ -6,10 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from loco_stream.engine.forecasting import ForecastAdapter
-from loco_stream.engine.trainer import Trainer
-from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence.content import (
+from loco_stream._persistence.content import (
     Arrays,
     Config,
     Saved,
@@ -17,7 +14,10 @@ from loco_stream.persistence.content import (
     with_prefix,
     without_prefix,
 )
-from loco_stream.persistence.format import digest
+from loco_stream._persistence.format import digest
+from loco_stream.engine.forecasting import ForecastAdapter
+from loco_stream.engine.trainer import Trainer
+from loco_stream.errors import CheckpointError, ConfigError
 
 Model: TypeAlias = Any
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 
 from loco_stream import __version__
+from loco_stream._persistence.content import Config, State
 from loco_stream._prediction_mode import takes_mode
 from loco_stream._problems import TARGETS
 from loco_stream.engine.commits import CommitPipeline
@@ -21,7 +22,6 @@ from loco_stream.engine.task import note_on_classes
 from loco_stream.metrics.keys import KEYS
 from loco_stream.metrics.prequential import Prequential
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence.content import Config, State
 from loco_stream.records import of_status
 from loco_stream.stream import Source
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from loco_stream._persistence.content import Array, Config, Saved, State
 from loco_stream._text import reason_of
 from loco_stream.engine.checkpoint import CheckpointFolder, CheckpointWriter, foreign_files, newest
 from loco_stream.engine.codec import decode_commit
 from loco_stream.engine.wal import WriteAheadLog, pack_record, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence.content import Array, Config, Saved, State
 from loco_stream.stream import Event
 
 _CHECKPOINT_SECONDS = 60.0

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import plain
+from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
 from loco_stream.engine.model_adapter import (
     BlockPredictions,
@@ -18,8 +20,6 @@ from loco_stream.engine.model_adapter import (
 )
 from loco_stream.engine.row import Features, Label, Row, by_name, cut
 from loco_stream.estimators.tickets import Ticket
-from loco_stream.numbers import plain
-from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
 Bounds: TypeAlias = dict[Hashable, tuple[float, float]]

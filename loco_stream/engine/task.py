@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
+from loco_stream._numbers import to_number
 from loco_stream._problems import TARGETS
 from loco_stream.engine.label_watch import PATIENCE_ROWS, PATIENCE_SECONDS, labels_in
 from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.row import Label
 from loco_stream.engine.source_reader import SourceReader, n_rows
-from loco_stream.numbers import to_number
 from loco_stream.stream import PredictRequest
 
 _MANY = 100  # classes that are numbers, of more than which a note warns

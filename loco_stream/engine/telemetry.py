@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from loco_stream._persistence.content import State
 from loco_stream.engine.readings import PREFIX, Instrument, Point, Reading, Watched, readings
 from loco_stream.engine.tracing import Tracer
 from loco_stream.errors import ConfigError
 from loco_stream.metrics.keys import KEYS
 from loco_stream.metrics.scores.definition import ReportKey
-from loco_stream.persistence.content import State
 from loco_stream.version import __version__
 
 if TYPE_CHECKING:

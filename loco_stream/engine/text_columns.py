@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from loco_stream._numbers import to_number
+from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
 from loco_stream.engine.row import cut
-from loco_stream.numbers import to_number
-from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block
 
 _log = logging.getLogger("loco_stream.engine.text_columns")

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from loco_stream._numbers import to_number
+from loco_stream._persistence.content import Config, State
 from loco_stream._problems import TARGETS, is_numeric, plain_label, plain_labels
 from loco_stream.engine.limited_log import AlarmLines, LimitedLog
 from loco_stream.engine.measures import RunMeasures
@@ -25,8 +27,6 @@ from loco_stream.errors import InputError
 from loco_stream.metrics.scores.definition import ScoredRows
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.monitor.row_codec import CodedRows
-from loco_stream.numbers import to_number
-from loco_stream.persistence.content import Config, State
 from loco_stream.stream import Block, Prediction, Predictions
 
 _log = logging.getLogger("loco_stream.engine.trainer")

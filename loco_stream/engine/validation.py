@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream._problems import TARGETS, is_numeric, known_targets
 from loco_stream._text import has_surrogate
 from loco_stream.engine.missing_values import MissingValues
 from loco_stream.engine.row import Label, cut
-from loco_stream.numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
 
 Table: TypeAlias = NDArray[Any]
@@ -64,7 +64,7 @@ def validate_events(
 ) -> ValidEvents:
     """Separate events that can be learned from rows and labels that cannot.
 
-    A feature value beyond `loco_stream.numbers.LARGEST` refuses a row by name, and is masked in an
+    A feature value beyond `loco_stream._numbers.LARGEST` refuses a row by name, and is masked in an
     array. A label is refused if it is no number in regression, or cannot be a class in
     classification. A row is also refused if its number does not fit into 64 bits, if a text in it
     is not valid Unicode, or if its validation raises.

@@ -23,8 +23,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise, zip_longest
 from pathlib import Path
 
+from loco_stream._persistence.files import atomic_write, numbered_files
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.persistence.files import atomic_write, numbered_files
 
 _HEAD = struct.Struct("<4sIIQ")
 _MAGIC = b"LREC"

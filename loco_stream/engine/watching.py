@@ -9,9 +9,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from loco_stream._persistence.content import Config, State
 from loco_stream.engine.row import Row, row_of, rows_of
 from loco_stream.metrics.curve import Curve
-from loco_stream.persistence.content import Config, State
 from loco_stream.records import Record, of_anomaly
 from loco_stream.stream import Block, Sample
 

@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from loco_stream._learner.delayed_labels.pending import (
+    HEAD,
+    LAST_LABEL,
+    N_FEATURES,
+    N_KNOWN,
+    ticket_size,
+)
+from loco_stream._numbers import LARGEST
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators.inputs.categories import text_columns
@@ -15,14 +23,6 @@ from loco_stream.estimators.inputs.row_times import NO_TIMES
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import Table, table
 from loco_stream.estimators.tickets import Origin, Ticket
-from loco_stream.learner.delayed_labels.pending import (
-    HEAD,
-    LAST_LABEL,
-    N_FEATURES,
-    N_KNOWN,
-    ticket_size,
-)
-from loco_stream.numbers import LARGEST
 
 _CHANGED = "`x` must be a ticket of this model as `observe_one` returned it; learn the row itself"
 

@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
+from loco_stream._learner.readout.snapshots import CURRENT, FIRST
+from loco_stream._learner.step import HELD_OUT
+from loco_stream._options import DEFAULTS, AdvancedOptions
+from loco_stream._persistence.content import Array, Arrays, Config, State, restoring
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
@@ -19,10 +23,6 @@ from loco_stream.estimators._parameters import explains_parameters, parameter_na
 from loco_stream.estimators.decision import Costs, Decision, Rule
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.tables import labels, learned_rows, table
-from loco_stream.learner.readout.snapshots import CURRENT, FIRST
-from loco_stream.learner.step import HELD_OUT
-from loco_stream.options import DEFAULTS, AdvancedOptions
-from loco_stream.persistence.content import Array, Arrays, Config, State, restoring
 
 
 class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
@@ -50,7 +50,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     ----------
     hidden_sizes
         Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: chosen by
-        the number of features of the first row, see `loco_stream.options.WIDTH_RULES`. Fewer
+        the number of features of the first row, see `loco_stream._options.WIDTH_RULES`. Fewer
         neurons are faster, more are more accurate on rows of many features; several layers cost
         accuracy on most tabular streams.
     rule

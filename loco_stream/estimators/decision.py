@@ -10,9 +10,9 @@ from typing import Self, TypeAlias, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import is_number, plain
+from loco_stream._persistence.content import Plain
 from loco_stream.errors import ConfigError
-from loco_stream.numbers import is_number, plain
-from loco_stream.persistence.content import Plain
 
 Costs: TypeAlias = Mapping[tuple[Hashable, Hashable], float]
 Key = TypeVar("Key", bound=Hashable)

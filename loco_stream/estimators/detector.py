@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
+from loco_stream._persistence.content import State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
@@ -19,7 +20,6 @@ from loco_stream.estimators._parameters import GetSetParams, explains_parameters
 from loco_stream.estimators.inputs.row_times import row_time, row_times, seconds_of
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, table
-from loco_stream.persistence.content import State, restoring
 
 
 class DetectorScores(NamedTuple):

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.settings import Settings
+from loco_stream._options import ModelOptions
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators.inputs.categories import text_columns
 from loco_stream.estimators.inputs.tables import table
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.settings import Settings
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons.spikes import LEAK_SHARE
-from loco_stream.options import ModelOptions
 
 if TYPE_CHECKING:
-    from loco_stream.simulator.linear_readout import Readout
-    from loco_stream.simulator.network import Network
+    from loco_stream._simulator.linear_readout import Readout
+    from loco_stream._simulator.network import Network
 
 
 def to_network(core: ModelCore, layer: int | None) -> Network:
@@ -91,7 +91,7 @@ def _chosen_layer(settings: Settings, layer: int | None) -> int:
 
 
 def _network(core: ModelCore, settings: Settings, state: State, layer: int) -> Network:
-    from loco_stream.simulator.network import Network
+    from loco_stream._simulator.network import Network
 
     net = state.net
     n_post = int(net.n_post[layer])
@@ -120,7 +120,7 @@ def _readout(core: ModelCore, settings: Settings, state: State) -> Readout | Non
     is_linear = not (settings.recursive or settings.raw_inputs or settings.regression)
     if not is_linear or not (settings.n_layers == 1 or settings.last_layer):
         return None
-    from loco_stream.simulator.linear_readout import Readout
+    from loco_stream._simulator.linear_readout import Readout
 
     n = int(state.counts.n_classes)
     start = 0 if settings.last_layer else int(state.net.first[-1])

@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river.time_series.base import Forecaster
 
+from loco_stream._learner.arrays.spec import Array
+from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._numbers import shown, to_number
+from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
+from loco_stream._persistence.content import State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import Float64
@@ -20,11 +25,6 @@ from loco_stream.estimators.inputs.series import SeriesHistory
 from loco_stream.estimators.inputs.slots import require_mapping
 from loco_stream.estimators.inputs.tables import column_names, one_per_row, read_target, table
 from loco_stream.estimators.regressor import coverage_level
-from loco_stream.learner.arrays.spec import Array
-from loco_stream.learner.readout.intervals import COVERAGES
-from loco_stream.numbers import shown, to_number
-from loco_stream.options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
-from loco_stream.persistence.content import State, restoring
 
 
 def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | None) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
+from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._options import DEFAULTS, AdvancedOptions, ModelOptions
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
@@ -21,8 +23,6 @@ from loco_stream.estimators.explain.result import Explanation
 from loco_stream.estimators.inputs.frames import frame_like, require_frame
 from loco_stream.estimators.inputs.tables import table, target_matrix
 from loco_stream.estimators.regressor import coverage_level
-from loco_stream.learner.readout.intervals import COVERAGES
-from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
 
 # Other values read the weights of one combined output, and here each target has its own.
 _ALLOWED = {

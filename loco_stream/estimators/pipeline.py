@@ -15,14 +15,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import shown
+from loco_stream._persistence.content import State, restoring
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.detector import LOCODetector
 from loco_stream.estimators.forecaster import LOCOForecaster
 from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators.regressor import LOCORegressor
-from loco_stream.numbers import shown
-from loco_stream.persistence.content import State, restoring
 
 Plain = dict[str, Any]
 Values = list[Any]

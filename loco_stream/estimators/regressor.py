@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
+from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._learner.step import HELD_OUT
+from loco_stream._numbers import shown
+from loco_stream._options import DEFAULTS, AdvancedOptions
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
@@ -16,10 +20,6 @@ from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators.inputs.tables import learned_rows, table, targets
-from loco_stream.learner.readout.intervals import COVERAGES
-from loco_stream.learner.step import HELD_OUT
-from loco_stream.numbers import shown
-from loco_stream.options import DEFAULTS, AdvancedOptions
 
 
 class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 from river.base import Ensemble, Wrapper
 from river.compose import Pipeline
 
+from loco_stream._persistence import format as persist
+from loco_stream._persistence.content import Saved, without_prefix
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.detector import LOCODetector
@@ -20,8 +22,6 @@ from loco_stream.estimators.pipeline import (
     restore_pipeline,
 )
 from loco_stream.estimators.regressor import LOCORegressor
-from loco_stream.persistence import format as persist
-from loco_stream.persistence.content import Saved, without_prefix
 
 Saveable: TypeAlias = (
     LOCOClassifier

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeAlias, get_args
 
+from loco_stream._persistence.content import Plain
+from loco_stream._persistence.format import from_bytes, to_bytes
+from loco_stream._persistence.version_2.monitor import monitor_settings
 from loco_stream.engine.adapters import check_monitor
 from loco_stream.engine.model_adapter import task_of
 from loco_stream.engine.state import export_model, model_of, state_sha256
@@ -27,9 +30,6 @@ from loco_stream.fleet.sharing import (
     check_template,
 )
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence.content import Plain
-from loco_stream.persistence.format import from_bytes, to_bytes
-from loco_stream.persistence.version_2.monitor import monitor_settings
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 

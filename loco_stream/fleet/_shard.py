@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from loco_stream._persistence.content import Config, Plain
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
 from loco_stream.estimators.decision import Decision
 from loco_stream.fleet._home import load_shared
@@ -29,7 +30,6 @@ from loco_stream.fleet._rows import (
 )
 from loco_stream.fleet._storage import Group, Storage
 from loco_stream.fleet.keyed_model import KeyedForecaster, KeyedModel, ModelFactory
-from loco_stream.persistence.content import Config, Plain
 from loco_stream.records import Record
 
 _CHECKPOINT_SECONDS = 60.0

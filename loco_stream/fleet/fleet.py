@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from loco_stream._checks import integer, require
+from loco_stream._numbers import plain, to_number
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine.forecasting import COVERAGE
 from loco_stream.engine.model_adapter import task_of
@@ -42,7 +43,6 @@ from loco_stream.fleet._storage import open_storage
 from loco_stream.fleet.keyed_model import KeyedModel, ModelFactory, Template
 from loco_stream.fleet.sharing import PRIOR, START, PoolSchedule, pool
 from loco_stream.monitor import TaskMonitor
-from loco_stream.numbers import plain, to_number
 
 if TYPE_CHECKING:
     from loco_stream.fleet._ray_backend import RayBackend

@@ -12,6 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._numbers import plain, to_number
+from loco_stream._persistence.content import Config, Saved, State
+from loco_stream._persistence.format import from_bytes, to_bytes
 from loco_stream._problems import TARGETS
 from loco_stream.engine.adapters import learning_adapter, monitored
 from loco_stream.engine.forecasting import ForecastAdapter
@@ -47,9 +50,6 @@ from loco_stream.fleet._rows import (
 )
 from loco_stream.fleet.sharing import Mixture, SharedModel, chosen
 from loco_stream.monitor import Alarm, TaskMonitor
-from loco_stream.numbers import plain, to_number
-from loco_stream.persistence.content import Config, Saved, State
-from loco_stream.persistence.format import from_bytes, to_bytes
 from loco_stream.records import Record, of_alarm
 from loco_stream.stream import Block
 

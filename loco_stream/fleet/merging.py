@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._learner.arrays.allocate import class_capacity
+from loco_stream._learner.arrays.spec import specs
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.readout.experts import EXPERTS, Merge
+from loco_stream._learner.readout.recursive_steps import LASTING_LEAK
 from loco_stream.errors import InputError
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.learner.arrays.allocate import class_capacity
-from loco_stream.learner.arrays.spec import specs
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.readout.experts import EXPERTS, Merge
-from loco_stream.learner.readout.recursive_steps import LASTING_LEAK
 
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream._checks import integer, require
+from loco_stream._persistence.format import to_bytes
 from loco_stream.errors import InputError
 from loco_stream.estimators.decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._home import opening, stored_share
 from loco_stream.fleet._rows import Key
 from loco_stream.fleet.fleet import Fleet
-from loco_stream.persistence.format import to_bytes
 
 _MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
 

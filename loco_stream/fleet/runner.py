@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._persistence.content import Config
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import FORECASTING, is_numeric
 from loco_stream.engine.admission import Admission, NameBounds
 from loco_stream.engine.forecasting import step_scores
@@ -30,8 +32,6 @@ from loco_stream.fleet._rows import LABELS, OBSERVE, Key, KeyRows, Label, Output
 from loco_stream.fleet.fleet import Fleet
 from loco_stream.fleet.limits import KeyLimits
 from loco_stream.fleet.operations import FleetOperations
-from loco_stream.persistence.content import Config
-from loco_stream.persistence.format import decode_plain, encode_plain
 from loco_stream.records import Record
 from loco_stream.stream import Block, Event, Position, Prediction, Sample, Sink
 

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import plain
 from loco_stream.errors import ConfigError
-from loco_stream.numbers import plain
 
 PRECISION = 0.9  # at which the recall is reported by default
 

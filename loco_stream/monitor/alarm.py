@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import asdict, dataclass
 
-from loco_stream.persistence.content import Config, State
+from loco_stream._persistence.content import Config, State
 
 _MAX_DRIFTS = 1000  # kept for the report
 _STABLE = {"concept": "stable", "input": "stable"}

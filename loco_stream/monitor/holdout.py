@@ -8,11 +8,11 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from loco_stream._numbers import plain, to_number
+from loco_stream._persistence.content import Array, Arrays, Config, State
 from loco_stream._prediction_mode import mode_arguments
+from loco_stream._rng import uniforms
 from loco_stream.monitor.row_codec import Extras, RowCodec, Vector
-from loco_stream.numbers import plain, to_number
-from loco_stream.persistence.content import Array, Arrays, Config, State
-from loco_stream.rng import uniforms
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from loco_stream._persistence.content import Plain
 from loco_stream.monitor.holdout import HoldOut, UniformDraws
-from loco_stream.persistence.content import Plain
 
 # Rows learned in one call: few enough that predictions of held-out rows are hardly late, enough
 # that the call costs little per row.

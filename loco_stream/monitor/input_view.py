@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import to_number
+from loco_stream._persistence.content import Array, Arrays, with_prefix, without_prefix
 from loco_stream.drift import InputDetector
 from loco_stream.drift.inputs import DetectorSnapshot, TestedRows
 from loco_stream.drift.moves import FeatureMoves
@@ -15,8 +17,6 @@ from loco_stream.monitor.label_free_forgetting import ProtectedDirections
 from loco_stream.monitor.matrix import Matrix
 from loco_stream.monitor.row_codec import Vector
 from loco_stream.monitor.signature import InputScale, Label, sampled_columns
-from loco_stream.numbers import to_number
-from loco_stream.persistence.content import Array, Arrays, with_prefix, without_prefix
 
 
 class ViewSnapshot(NamedTuple):

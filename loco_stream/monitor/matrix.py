@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._persistence.content import Config
 from loco_stream.metrics import average_accuracy, backward_transfer, forgetting
-from loco_stream.persistence.content import Config
 
 Matrix: TypeAlias = NDArray[np.float64]
 Measured: TypeAlias = Sequence[tuple[float, int]]  # accuracy and rows of each hold-out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loco_stream.persistence.content import Plain
+from loco_stream._persistence.content import Plain
 
 PATIENCE = 20  # rows for which a snapshot of another task must stay active before it is a return
 _MOST = 16  # snapshots whose task is remembered: four times what a model keeps

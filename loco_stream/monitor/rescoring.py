@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from loco_stream._persistence.content import Config, State
 from loco_stream.monitor.holdout import Predictor
 from loco_stream.monitor.row_codec import RowCodec
 from loco_stream.monitor.timeline import Timeline
-from loco_stream.persistence.content import Config, State
 
 _BATCH = 8  # rows predicted in one call
 

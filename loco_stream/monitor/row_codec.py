@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.numbers import LARGEST, masked, to_number
+from loco_stream._numbers import LARGEST, masked, to_number
 
 Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
 Vector: TypeAlias = NDArray[np.float64]

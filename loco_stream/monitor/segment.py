@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from loco_stream._numbers import plain
+from loco_stream._persistence.content import Array, Arrays, Config, State
 from loco_stream.monitor.holdout import HoldOut
 from loco_stream.monitor.signature import Signature
-from loco_stream.numbers import plain
-from loco_stream.persistence.content import Array, Arrays, Config, State
 
 EARLY = 20  # scored rows that stand for the accuracy before training
 RETURN = 100  # scored rows in which a returning task is recognised

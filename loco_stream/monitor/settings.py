@@ -6,8 +6,8 @@ import math
 import operator
 from numbers import Real
 
+from loco_stream._persistence.content import Config, State
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.content import Config, State
 
 _SMALLEST = {"holdout": 0, "rescore_every": 1, "max_segments": 2, "min_segment": 1, "seed": None}
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import entry, kernel
-from loco_stream.numbers import plain
-from loco_stream.persistence.content import Array, Arrays
+from loco_stream._numbers import plain
+from loco_stream._persistence.content import Array, Arrays
 
 Label: TypeAlias = Any
 Vector: TypeAlias = NDArray[np.float64]

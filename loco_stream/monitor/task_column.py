@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any, TypeAlias
 
+from loco_stream._numbers import plain
+from loco_stream._persistence.content import Config, State
 from loco_stream._text import did_you_mean, listed
-from loco_stream.numbers import plain
-from loco_stream.persistence.content import Config, State
 
 Value: TypeAlias = Any  # of a feature
 

@@ -10,7 +10,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from loco_stream._numbers import plain, to_number
+from loco_stream._persistence.content import (
+    Array,
+    Arrays,
+    Config,
+    State,
+    with_prefix,
+    without_prefix,
+)
 from loco_stream._renamed import renamed
+from loco_stream._rng import derive_key
 from loco_stream.drift import ConceptDetector, ErrorThreshold
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor.alarm import Alarm, AlarmLog
@@ -24,16 +34,6 @@ from loco_stream.monitor.row_codec import CodedRows, Extras, Names, Row, RowCode
 from loco_stream.monitor.settings import checked_settings
 from loco_stream.monitor.task_column import TaskColumn
 from loco_stream.monitor.timeline import Timeline
-from loco_stream.numbers import plain, to_number
-from loco_stream.persistence.content import (
-    Array,
-    Arrays,
-    Config,
-    State,
-    with_prefix,
-    without_prefix,
-)
-from loco_stream.rng import derive_key
 
 Label: TypeAlias = Any  # a class label, or a number in regression
 

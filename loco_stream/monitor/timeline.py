@@ -9,13 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loco_stream.monitor.holdout import HoldOut, Predictor, UniformDraws, predict
-from loco_stream.monitor.matrix import AccuracyMatrix, Matrix, measures, standard_error, with_none
-from loco_stream.monitor.recurrence import RecurrenceTracker
-from loco_stream.monitor.row_codec import RowCodec, Vector
-from loco_stream.monitor.segment import EARLY, Segment
-from loco_stream.monitor.signature import InputScale, Label, Signature
-from loco_stream.persistence.content import (
+from loco_stream._persistence.content import (
     Array,
     Arrays,
     Config,
@@ -23,6 +17,12 @@ from loco_stream.persistence.content import (
     with_prefix,
     without_prefix,
 )
+from loco_stream.monitor.holdout import HoldOut, Predictor, UniformDraws, predict
+from loco_stream.monitor.matrix import AccuracyMatrix, Matrix, measures, standard_error, with_none
+from loco_stream.monitor.recurrence import RecurrenceTracker
+from loco_stream.monitor.row_codec import RowCodec, Vector
+from loco_stream.monitor.segment import EARLY, Segment
+from loco_stream.monitor.signature import InputScale, Label, Signature
 
 _END = 200  # scored rows that give the accuracy at the end of a segment
 # Rows of a block that waits before a signature takes it, at most two blocks.

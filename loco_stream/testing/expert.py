@@ -15,15 +15,15 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._learner.arrays.spec import specs
+from loco_stream._learner.readout.ensemble import FIRST_OPINION
+from loco_stream._learner.readout.experts import EXPERTS, Expert
 from loco_stream.errors import LocoStreamError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.estimators.explain.relevance import contributions
 from loco_stream.estimators.regressor import LOCORegressor
 from loco_stream.estimators.saving import load, save
 from loco_stream.fleet.merging import merge
-from loco_stream.learner.arrays.spec import specs
-from loco_stream.learner.readout.ensemble import FIRST_OPINION
-from loco_stream.learner.readout.experts import EXPERTS, Expert
 
 Model: TypeAlias = Any  # a LOCOClassifier or a LOCORegressor
 Parameters: TypeAlias = dict[str, Any]  # constructor parameters
@@ -58,7 +58,7 @@ def check_expert(expert: Expert, **parameters: Any) -> None:
 
     Examples
     --------
-    >>> from loco_stream.learner.readout.experts import EXPERTS
+    >>> from loco_stream._learner.readout.experts import EXPERTS
     >>> from loco_stream.testing import check_expert
     >>> check_expert(EXPERTS[1])
     """
@@ -84,7 +84,7 @@ def _check_definition(expert: Expert) -> None:
     _require(
         any(own is expert for own in EXPERTS),
         expert,
-        "must be in EXPERTS of loco_stream.learner.readout.experts",
+        "must be in EXPERTS of loco_stream._learner.readout.experts",
     )
     n_same = sum(own.name == expert.name for own in EXPERTS)
     _require(n_same == 1, expert, "must have a name of its own")

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from loco_stream import neurons
 from loco_stream._compiler.jit import entry
+from loco_stream._simulator.network import Network, SpikeRecord
 from loco_stream.errors import ConfigError
 from loco_stream.estimators.classifier import LOCOClassifier
 from loco_stream.neurons import NeuronModel, WindowOperations, operations
 from loco_stream.neurons.operations import Neurons
 from loco_stream.neurons.spikes import MOST_SPIKES
-from loco_stream.simulator.network import Network, SpikeRecord
 
 Function: TypeAlias = Callable[..., Any]
 _N = 5  # neurons

@@ -11,10 +11,10 @@ import zmq
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, load
-from loco_stream.cli import main
-from loco_stream.cli._network_options import NetworkOptions
-from loco_stream.cli._service_ports import PortOptions
-from loco_stream.cli._service_state import ServiceState
+from loco_stream._cli import main
+from loco_stream._cli._network_options import NetworkOptions
+from loco_stream._cli._service_ports import PortOptions
+from loco_stream._cli._service_state import ServiceState
 from loco_stream.connectors import ZMQSender, ZMQSource
 from loco_stream.connectors.control import Control, make_token, order, read_token
 from loco_stream.engine import StreamEngine, source_reader

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCODetector, LOCORegressor, save
-from loco_stream.cli import main
+from loco_stream._cli import main
 from tests.helpers.models import classifier
 
 SMALL = ["--set", "hidden_sizes=8"]

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor, load
-from loco_stream.cli import main
-from loco_stream.cli._fleet_control import _orders
+from loco_stream._cli import main
+from loco_stream._cli._fleet_control import _orders
 from loco_stream.connectors.control import Control
 from loco_stream.engine.queries import RunnerQueries
 from loco_stream.engine.source_reader import SourceReader

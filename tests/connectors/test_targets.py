@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from loco_stream._cli._http_api import _fields
 from loco_stream._problems import TARGETS
-from loco_stream.cli._http_api import _fields
 from loco_stream.connectors import open_source
 from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.topic_joiner import TopicJoiner

@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from loco_stream import LOCOClassifier, LOCOForecaster, LOCORegressor, StreamEngine
-from loco_stream.cli._service_state import ServiceState
-from loco_stream.cli._warm_up import warm_up
+from loco_stream._cli._service_state import ServiceState
+from loco_stream._cli._warm_up import warm_up
 from loco_stream.connectors import RedisSource
 from loco_stream.dashboard._server import listen
 from loco_stream.dashboard.http_api import HttpApi

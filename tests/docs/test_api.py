@@ -76,7 +76,7 @@ def test_public_modules_are_found():
     names = {module.__name__ for module in public_modules()}
     assert {"loco_stream", "loco_stream.estimators", "loco_stream.neurons"} <= names
     assert {"loco_stream.connectors", "loco_stream.metrics.scores"} <= names
-    assert "loco_stream.learner.readout.experts" not in names
+    assert "loco_stream._learner.readout.experts" not in names
     assert not any("._" in name for name in names)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor
-from loco_stream.cli._options import SourceOptions
+from loco_stream._cli._options import SourceOptions
 from loco_stream.connectors import open_source
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.admission import Admission, NameBounds

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier
+from loco_stream._persistence import format as persist
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import CheckpointFolder, newest
 from loco_stream.engine.core import _InterruptReading
 from loco_stream.engine.state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence import format as persist
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
 

@@ -15,7 +15,7 @@ from loco_stream import (
     LOCORegressor,
     TaskMonitor,
 )
-from loco_stream.cli.inspect import command as inspect
+from loco_stream._cli.inspect import command as inspect
 from loco_stream.engine import StreamEngine
 from loco_stream.engine.checkpoint import newest
 from loco_stream.engine.checkpoint_schema import Checkpoint

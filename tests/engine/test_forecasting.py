@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from loco_stream import LOCOForecaster, LOCORegressor, StreamEngine
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
 from loco_stream.engine.forecasting import HorizonScores
 from loco_stream.engine.prometheus import _Collector

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCODetector, TaskMonitor
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
 from loco_stream.engine.source_reader import SourceReader
 from loco_stream.engine.state import export_model, state_sha256

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOForecaster, LOCORegressor, TaskMonitor, load, save
-from loco_stream.cli._fleet_control import _orders
-from loco_stream.cli.main import main
+from loco_stream._cli._fleet_control import _orders
+from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
 from loco_stream.connectors.control import Control
 from loco_stream.dashboard.fleet_page import FleetPage

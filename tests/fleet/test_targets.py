@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOClassifier, LOCOMultiTargetRegressor, TaskMonitor, load
+from loco_stream._cli.main import main
 from loco_stream._problems import TARGETS
-from loco_stream.cli.main import main
 from loco_stream.connectors import open_source
 from loco_stream.connectors.urls import targets_in
 from loco_stream.engine.source_reader import PairSource, SourceReader

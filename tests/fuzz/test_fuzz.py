@@ -228,7 +228,7 @@ def test_table_files(tmp_path, kind):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process per input would take too long")
 def test_network_files(tmp_path, monkeypatch):
     pytest.importorskip("nir")
-    from loco_stream.simulator import nir_reader
+    from loco_stream._simulator import nir_reader
     from tests.simulator.test_hostile_nir import write
 
     path = tmp_path / "net.nir"

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.encoding import FeatureStatistics
+from loco_stream._learner.readout.experts import EXPERTS
+from loco_stream._learner.readout.next_row import HEAD_START, STACK
+from loco_stream._learner.readout.next_value import FORGETTING
+from loco_stream._learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
+from loco_stream._rng import derive_key, normals, uniforms
 from loco_stream.errors import InputError
 from loco_stream.estimators import _show
 from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._target_core import TargetCore
 from loco_stream.estimators.explain.relevance import Parts, decompose
 from loco_stream.estimators.explain.result import Explanation
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.encoding import FeatureStatistics
-from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.learner.readout.next_row import HEAD_START, STACK
-from loco_stream.learner.readout.next_value import FORGETTING
-from loco_stream.learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
-from loco_stream.rng import derive_key, normals, uniforms
 
 _CELLS = 4096  # of the trial rows for importances: as many rows as these allow
 _MIN_ROWS = 8

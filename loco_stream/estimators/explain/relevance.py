@@ -18,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.context.delays import lag_range
-from loco_stream.learner.readout.ensemble import FIRST_OPINION, LOG_STACK, SQUARES_STACK
-from loco_stream.learner.readout.experts import EXPERTS, Contribution, Expert, Weighting
-from loco_stream.learner.readout.softmax import SHARPNESS
-from loco_stream.learner.settings import Settings
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.context.delays import lag_range
+from loco_stream._learner.readout.ensemble import FIRST_OPINION, LOG_STACK, SQUARES_STACK
+from loco_stream._learner.readout.experts import EXPERTS, Contribution, Expert, Weighting
+from loco_stream._learner.readout.softmax import SHARPNESS
+from loco_stream._learner.settings import Settings
 
 Float64 = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.options import MAX_CATEGORIES
+from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
 UNKNOWN = -1

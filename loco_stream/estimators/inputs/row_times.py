@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import LARGEST, require_number, shown
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.frames import seconds
 from loco_stream.estimators.inputs.slots import hashable_value
 from loco_stream.estimators.inputs.tables import one_per_row
-from loco_stream.numbers import LARGEST, require_number, shown
 
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 

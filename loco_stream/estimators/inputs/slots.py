@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import NO_NUMBERS, shown, to_number
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import UNKNOWN, Categories, is_text
-from loco_stream.numbers import NO_NUMBERS, shown, to_number
 
 # numpy would read these as numbers
 _NO_NUMBERS = frozenset({*NO_NUMBERS, np.str_, np.bytes_, np.ndarray})

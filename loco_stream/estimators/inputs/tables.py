@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators.inputs.categories import is_text
 from loco_stream.estimators.inputs.frames import as_frame, columns_of
 from loco_stream.estimators.inputs.slots import hashable_value
-from loco_stream.numbers import LARGEST, require_number, to_number
 
 
 class Table(NamedTuple):

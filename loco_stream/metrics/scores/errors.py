@@ -6,6 +6,7 @@ import math
 from collections import deque
 from typing import ClassVar, TypedDict
 
+from loco_stream._numbers import require_number
 from loco_stream.metrics.scores.definition import (
     Interval,
     Label,
@@ -14,7 +15,6 @@ from loco_stream.metrics.scores.definition import (
     State,
     Tally,
 )
-from loco_stream.numbers import require_number
 
 
 class _Saved(TypedDict):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import ClassVar, TypedDict
 
+from loco_stream._numbers import plain
 from loco_stream.metrics.scores.definition import (
     Interval,
     Label,
@@ -18,7 +19,6 @@ from loco_stream.metrics.scores.definition import (
     Tally,
 )
 from loco_stream.metrics.stream import relative_gain
-from loco_stream.numbers import plain
 
 
 class _Saved(TypedDict):
