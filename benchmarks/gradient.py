@@ -29,7 +29,7 @@ from loco_stream._learner.arrays.spec import flatten
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.softmax import SHARPNESS
 from loco_stream.errors import ConfigError
-from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
+from loco_stream.neurons._spikes import LEAK_SHARE, MOST_SPIKES
 
 __all__ = [
     "angles",

@@ -18,7 +18,7 @@ from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
 from benchmarks.temporal import MEMORY, score, spans
 from benchmarks.temporal_data import EVENTS, TimedStream
-from loco_stream.estimators.inputs.row_times import row_times_at
+from loco_stream.estimators._inputs.row_times import row_times_at
 
 __all__ = ["command", "grids", "measure"]
 

@@ -85,7 +85,7 @@ def _ours(name: str, series: nab.Series, seed: int) -> tuple[Float64, Float64]:
 def _without_network(X: Float64, t: Float64) -> tuple[Float64, Float64]:
     """Return the scores and the alarms of a detector that expects the value before."""
     from loco_stream.estimators._detector_core import DetectorCore
-    from loco_stream.estimators.inputs.tables import table
+    from loco_stream.estimators._inputs.tables import table
 
     core = DetectorCore(EVERY, _LastValues())
     names = range(X.shape[1])

@@ -15,7 +15,7 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream import LOCOClassifier
     from loco_stream.dashboard import Dashboard
-    from loco_stream.engine.report import Report
+    from loco_stream.engine import Report
 
 _DEPTH = 10
 _WIDTH = 128

@@ -13,7 +13,7 @@ from loco_stream._cli._warm_up import COMMON, OF_ALARMS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loco_stream.estimators.detector import LOCODetector
+    from loco_stream.estimators._detector import LOCODetector
     from loco_stream.stream import Sink
 
 _EVERY = click.option(
@@ -42,7 +42,7 @@ class AlarmOptions:
 
     def detector(self, seed: int) -> LOCODetector:
         """Return the detector."""
-        from loco_stream.estimators.detector import LOCODetector
+        from loco_stream.estimators._detector import LOCODetector
 
         return LOCODetector(every=self.every, seed=seed)
 

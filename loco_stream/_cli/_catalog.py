@@ -25,7 +25,7 @@ class CommandWithSource(ConfiguredCommand):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the lists; only this imports the connectors."""
-        from loco_stream.connectors.registry import SINKS, SOURCES, connectors
+        from loco_stream.connectors._registry import SINKS, SOURCES, connectors
 
         for heading, table in (("Sources", SOURCES), ("Sinks", SINKS)):
             entries = [entry for entry in connectors(table) if not entry.is_variant]

@@ -16,7 +16,7 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream._cli._network_options import NetworkOptions
     from loco_stream.dashboard import Dashboard
-    from loco_stream.dashboard.fleet_page import FleetPage
+    from loco_stream.dashboard._fleet_page import FleetPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class FleetPageOptions:
                 raise ConfigError(f"`{flag(field.name)}` needs --dashboard")
 
     def _make(self, **where: Any) -> Dashboard | FleetPage:
-        from loco_stream.dashboard.fleet_page import FleetPage
+        from loco_stream.dashboard._fleet_page import FleetPage
 
         return FleetPage(**where)
 

@@ -18,7 +18,7 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from loco_stream._persistence.content import Plain
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.decision import Rule
+    from loco_stream.estimators._decision import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class DecisionOptions:
 
         Raises `ConfigError` if an option has another form, or repeats a label.
         """
-        from loco_stream.estimators.decision import rule_of
+        from loco_stream.estimators._decision import rule_of
 
         thresholds = [_threshold(text) for text in self.thresholds]
         costs = [_cost(text) for text in self.costs]
@@ -42,7 +42,7 @@ class DecisionOptions:
 
     def check(self) -> None:
         """Raise `ConfigError` if the rule is none."""
-        from loco_stream.estimators.decision import Decision
+        from loco_stream.estimators._decision import Decision
 
         rule = self.rule
         Decision.checked(rule.get("thresholds"), rule.get("costs"))
@@ -87,7 +87,7 @@ def plain_rule(rule: Rule) -> Plain:
 
     Raises `ConfigError` if the rule is none.
     """
-    from loco_stream.estimators.decision import Decision
+    from loco_stream.estimators._decision import Decision
 
     decision = Decision.checked(**rule)
     return None if decision is None else decision.to_plain()
@@ -95,7 +95,7 @@ def plain_rule(rule: Rule) -> Plain:
 
 def rule_of_order(plain: Plain) -> Rule:
     """Undo `plain_rule`; raises `ConfigError` for anything it did not make."""
-    from loco_stream.estimators.decision import Decision
+    from loco_stream.estimators._decision import Decision
 
     try:
         decision = Decision.from_plain(plain)
@@ -110,9 +110,9 @@ def _log_failure(done: Future[object]) -> None:
 
 
 def _log_unknown(rule: Rule, model: object) -> None:
-    from loco_stream.engine.model_adapter import last_step
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.decision import labels_of
+    from loco_stream.engine._model_adapter import last_step
+    from loco_stream.estimators._classifier import LOCOClassifier
+    from loco_stream.estimators._decision import labels_of
 
     classifier = last_step(model)
     if isinstance(classifier, LOCOClassifier):

@@ -20,8 +20,8 @@ from loco_stream._problems import TARGETS
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.report import Report
-    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.engine._report import Report
+    from loco_stream.engine._source_reader import SourceReader
     from loco_stream.estimators._estimator import LOCOEstimator
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
@@ -78,7 +78,7 @@ class LearningSetup:
             return self._forecasting_engine(reader, options)
 
     def _learning_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
-        from loco_stream.engine.task import find_task
+        from loco_stream.engine._task import find_task
 
         task = self.model.problem(reader.source.targets)
         if task is None and not _is_resumed(options):
@@ -201,7 +201,7 @@ def run_engine(engine: StreamEngine, log: LogOptions, max_samples: int | None = 
 
     max_samples: rows after which the run ends, with those of a run that is resumed
     """
-    from loco_stream.engine.progress import watch
+    from loco_stream.engine._progress import watch
 
     with watch(engine, not log.shows_progress, max_samples):
         return engine.run(max_samples)
@@ -224,7 +224,7 @@ def stored_options(directory: str | None) -> Mapping[str, object]:
     """Return the options that the run in a directory was begun with; empty for a new run."""
     if directory is None or not has_checkpoint(directory):
         return {}
-    from loco_stream.engine.checkpoint import newest
+    from loco_stream.engine._checkpoint import newest
 
     _, saved, _ = newest(directory)
     stored: Mapping[str, object] = saved.config.get("settings", {})

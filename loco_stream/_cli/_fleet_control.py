@@ -15,8 +15,8 @@ from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
     from loco_stream._cli._network_options import NetworkOptions
-    from loco_stream.engine.queries import RunnerQueries
-    from loco_stream.fleet.runner import FleetRunner
+    from loco_stream.engine._queries import RunnerQueries
+    from loco_stream.fleet._runner import FleetRunner
 
 # what a running fleet can be asked, and where in the answer the result is
 _ENTRIES = {
@@ -43,15 +43,15 @@ class FleetPorts(ControlOptions):
     @contextmanager
     def open(self, network: NetworkOptions) -> Iterator[list[Callable[[FleetRunner], None]]]:
         """Serve metrics and control commands while the block runs; yield the runner's watchers."""
-        from loco_stream.engine.queries import RunnerQueries
+        from loco_stream.engine._queries import RunnerQueries
 
         queries = RunnerQueries()
         watchers: list[Callable[[FleetRunner], None]] = [queries]
         with ExitStack() as ports:
             self.open_control(ports, lambda: _orders(queries))
             if self.metrics_port is not None:
-                from loco_stream.engine.prometheus import serve_collector
-                from loco_stream.fleet.metrics import FleetMetrics
+                from loco_stream.engine._prometheus import serve_collector
+                from loco_stream.fleet._metrics import FleetMetrics
 
                 metrics = FleetMetrics()
                 end = serve_collector(metrics, self.metrics_port, *network.listener())
@@ -69,8 +69,8 @@ fleet_ports = option_group(
 
 def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]]]:
     """Return what the operations can call, by name; each runs in the runner's thread."""
-    from loco_stream.engine.report import jsonable
-    from loco_stream.fleet.operations import FleetOperations
+    from loco_stream.engine._report import jsonable
+    from loco_stream.fleet._operations import FleetOperations
 
     def give(name: str, /, **arguments: Any) -> dict[str, Any]:
         if "rule" in arguments:
@@ -101,7 +101,7 @@ class RemoteOperations:
     """
 
     def __init__(self, address: str, token: str | None) -> None:
-        from loco_stream.connectors.control import read_token
+        from loco_stream.connectors._control import read_token
 
         self._address = address
         self._token = "" if token is None else read_token(token)
@@ -110,7 +110,7 @@ class RemoteOperations:
         return partial(self._order, name)
 
     def _order(self, name: str, /, **arguments: Any) -> Any:
-        from loco_stream.connectors.control import order
+        from loco_stream.connectors._control import order
 
         if "rule" in arguments:
             arguments["rule"] = plain_rule(arguments["rule"])

@@ -15,7 +15,7 @@ from loco_stream._cli._option_group import checked_by, option_group
 
 if TYPE_CHECKING:
     from loco_stream._cli._fleet_control import RemoteOperations
-    from loco_stream.fleet.operations import FleetOperations
+    from loco_stream.fleet._operations import FleetOperations
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _Where:
 
             yield RemoteOperations(self.fleet, self.token)
             return
-        from loco_stream.fleet.operations import FleetOperations, open_fleet
+        from loco_stream.fleet._operations import FleetOperations, open_fleet
 
         with open_fleet(self.fleet) as fleet:
             yield FleetOperations(fleet)
@@ -75,7 +75,7 @@ _to = click.option(
 
 
 def _echo(value: object) -> None:
-    from loco_stream.engine.report import jsonable
+    from loco_stream.engine._report import jsonable
 
     click.echo(json.dumps(jsonable(value), indent=2))
 

@@ -36,12 +36,12 @@ from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.engine._source_reader import SourceReader
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._home import Settings
-    from loco_stream.fleet.keyed_model import Template
-    from loco_stream.fleet.limits import KeyLimits
-    from loco_stream.fleet.runner import FleetReport
+    from loco_stream.fleet._keyed_model import Template
+    from loco_stream.fleet._limits import KeyLimits
+    from loco_stream.fleet._runner import FleetReport
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
 
@@ -120,7 +120,7 @@ class FleetOptions:
     @property
     def limits(self) -> KeyLimits:
         """Limits per key."""
-        from loco_stream.fleet.limits import KeyLimits
+        from loco_stream.fleet._limits import KeyLimits
 
         return KeyLimits(self.max_keys, self.max_key_rate)
 
@@ -248,8 +248,8 @@ def command(
       loco-stream fleet "csv:rows.csv?target=heat" --key device --checkpoint fleet/ --forecast 24
       loco-stream fleet csv:rows.csv --key device --checkpoint fleet/ --watch
     """
-    from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.fleet.runner import FleetRunner
+    from loco_stream.engine._source_reader import SourceReader
+    from loco_stream.fleet._runner import FleetRunner
 
     state.check()
     page.check()
@@ -386,8 +386,8 @@ class _FleetSetup:
 
     def run_partitions(self, source: str) -> FleetReport:
         """Run a fleet per partition until the streams end or a signal arrives."""
-        from loco_stream.connectors.urls import targets_in
-        from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+        from loco_stream.connectors._urls import targets_in
+        from loco_stream.fleet._partitions import PartitionedFleet, PartitionOptions
 
         options = self.fleet
         assert options.partitions is not None
@@ -425,8 +425,8 @@ class _FleetSetup:
 
     def _learners(self, reader: SourceReader) -> _Beginning:
         """Return what a fleet of classifiers or regressors is begun with."""
-        from loco_stream.engine.model_adapter import task_of
-        from loco_stream.engine.task import find_task
+        from loco_stream.engine._model_adapter import task_of
+        from loco_stream.engine._task import find_task
 
         task = self.model.problem(reader.source.targets)
         task = task or find_task(reader, missing_values=self.reading.missing_values)
@@ -443,7 +443,7 @@ class _FleetSetup:
 
     def _detectors(self) -> _Beginning:
         """Return what a fleet of anomaly detectors is begun with."""
-        from loco_stream.estimators.detector import LOCODetector
+        from loco_stream.estimators._detector import LOCODetector
 
         warm_up([OF_ALARMS])
         detector = None
@@ -460,7 +460,7 @@ class _FleetSetup:
 
     def _forecasters(self) -> _Beginning:
         """Return what a fleet of forecasters is begun with."""
-        from loco_stream.estimators.forecaster import LOCOForecaster
+        from loco_stream.estimators._forecaster import LOCOForecaster
 
         warm_up([OF_FORECASTS])
         forecaster = None
@@ -480,7 +480,7 @@ class _FleetSetup:
 
     def _first_model(self, task: str) -> Template | None:
         """Return the model that new keys start from; None for the one the fleet was begun with."""
-        from loco_stream.engine.model_adapter import task_of
+        from loco_stream.engine._model_adapter import task_of
 
         if self.fleet.template is not None:
             saved = self._template()
@@ -499,7 +499,7 @@ class _FleetSetup:
 
     def _template(self) -> Template:
         """Return the saved model of --template."""
-        from loco_stream.estimators.saving import load
+        from loco_stream.estimators._saving import load
 
         assert self.fleet.template is not None
         return load(self.fleet.template)
@@ -508,8 +508,8 @@ class _FleetSetup:
 def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
     """Log the notes and write the report."""
     from loco_stream._persistence.files import atomic_write
-    from loco_stream.engine.report import jsonable
-    from loco_stream.engine.report_lines import horizon_lines
+    from loco_stream.engine._report import jsonable
+    from loco_stream.engine._report_lines import horizon_lines
 
     log_findings(report, unused=False)
     if report["n_unlabelled"] and not report["n_samples"] and report["task"] != "watching":

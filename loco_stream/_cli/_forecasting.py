@@ -15,8 +15,8 @@ from loco_stream._cli._warm_up import OF_FORECASTS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loco_stream.engine.source_reader import SourceReader
-    from loco_stream.estimators.forecaster import LOCOForecaster
+    from loco_stream.engine._source_reader import SourceReader
+    from loco_stream.estimators._forecaster import LOCOForecaster
 
 _OWN = ("hidden_sizes", "memory", "max_delay")  # parameters of the forecaster that --set takes
 
@@ -79,7 +79,7 @@ class ForecastingOptions:
 
     def model(self, model: LearningOptions) -> LOCOForecaster:
         """Return the forecaster, which has a head for each step."""
-        from loco_stream.estimators.forecaster import LOCOForecaster
+        from loco_stream.estimators._forecaster import LOCOForecaster
 
         assert self.forecast is not None
         seasons = self.seasons or None

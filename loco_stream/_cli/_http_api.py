@@ -61,8 +61,8 @@ def http_api(
     if address is None:
         yield lambda source: source
         return
-    from loco_stream.dashboard.http_api import HttpApi
-    from loco_stream.engine.inbox import InboxSource
+    from loco_stream.dashboard._http_api import HttpApi
+    from loco_stream.engine._inbox import InboxSource
 
     host, port, query = _split(address)
     bind = host or network.bind

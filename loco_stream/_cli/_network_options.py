@@ -41,7 +41,7 @@ class NetworkOptions:
         read it.
         """
         if self.token is not None:
-            from loco_stream.connectors.control import make_token
+            from loco_stream.connectors._control import make_token
 
             return make_token(self.token)
         if self.bind not in _LOOPBACK:

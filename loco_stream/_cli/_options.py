@@ -21,14 +21,14 @@ from loco_stream._problems import TARGETS, is_numeric
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loco_stream.engine.admission import NameBounds
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
-    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.engine._admission import NameBounds
+    from loco_stream.estimators._classifier import LOCOClassifier
+    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
+    from loco_stream.estimators._regressor import LOCORegressor
     from loco_stream.monitor import TaskMonitor
     from loco_stream.stream import Source
 
-_AT_PRECISION = 0.9  # that of `metrics.ranking`, which imports numpy
+_AT_PRECISION = 0.9  # that of `metrics._ranking`, which imports numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class SourceOptions:
 
     def name_bounds(self) -> NameBounds:
         """Return the bounds on names, which hold for every entrance."""
-        from loco_stream.connectors.ls1.limits import parse_limits
-        from loco_stream.engine.admission import NameBounds
+        from loco_stream.connectors.ls1._limits import parse_limits
+        from loco_stream.engine._admission import NameBounds
 
         limits = parse_limits(self._bounds())
         return NameBounds(
@@ -182,7 +182,7 @@ class StateOptions:
 
 
 def _check_durability(mode: str) -> None:
-    from loco_stream.engine.wal import parse_durability
+    from loco_stream.engine._wal import parse_durability
 
     parse_durability(mode)
 

@@ -21,9 +21,9 @@ from loco_stream.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
-    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.estimators._classifier import LOCOClassifier
+    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
+    from loco_stream.estimators._regressor import LOCORegressor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def parameters() -> dict[str, Parameter]:
     `seed` is missing: `--seed` sets it for the model and the monitor.
     """
     from loco_stream._options import AdvancedOptions, ModelOptions
-    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators._classifier import LOCOClassifier
 
     table = _declared(ModelOptions, LOCOClassifier)
     del table["seed"], table["advanced"]
@@ -90,9 +90,9 @@ def build_model(
     Raises `ConfigError` if a setting is unknown or out of its range.
     """
     from loco_stream._options import PRESETS, AdvancedOptions
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
-    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.estimators._classifier import LOCOClassifier
+    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
+    from loco_stream.estimators._regressor import LOCORegressor
 
     _check_names(settings)
     estimators = {"regression": LOCORegressor, TARGETS: LOCOMultiTargetRegressor}

@@ -32,7 +32,7 @@ class MetricsOptions:
     def open_metrics(self, ports: ExitStack, state: ServiceState, network: NetworkOptions) -> None:
         """Serve metrics until `ports` is closed, if there is a port for them."""
         if self.metrics_port is not None:
-            from loco_stream.engine.prometheus import serve_metrics
+            from loco_stream.engine._prometheus import serve_metrics
 
             ports.callback(serve_metrics(state, self.metrics_port, *network.listener()))
 
@@ -50,7 +50,7 @@ class ControlOptions(MetricsOptions):
             if self.control_token is not None:
                 raise ConfigError("`--control-token` needs --control")
             return
-        from loco_stream.connectors.control import Control, make_token
+        from loco_stream.connectors._control import Control, make_token
 
         token = None if self.control_token is None else make_token(self.control_token)
         ports.callback(Control(self.control, make_commands(), token).close)
@@ -73,7 +73,7 @@ class PortOptions(ControlOptions):
 
 def _commands(state: ServiceState) -> dict[str, Any]:
     """Return what `loco-stream control` can call, by name."""
-    from loco_stream.engine.report import jsonable
+    from loco_stream.engine._report import jsonable
 
     def done(work: Callable[..., object], /, **arguments: Any) -> dict[str, object]:
         work(**arguments)
@@ -94,8 +94,8 @@ def _commands(state: ServiceState) -> dict[str, Any]:
 
 
 def _rule_of(engine: StreamEngine) -> dict[str, Any]:
-    from loco_stream.engine.model_adapter import last_step
-    from loco_stream.estimators.decision import shown_rule
+    from loco_stream.engine._model_adapter import last_step
+    from loco_stream.estimators._decision import shown_rule
 
     return shown_rule(getattr(last_step(engine.model), "decision", None))
 

@@ -13,8 +13,8 @@ from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.inbox import Inbox
-    from loco_stream.engine.latency import LatencyHistogram
+    from loco_stream.engine._inbox import Inbox
+    from loco_stream.engine._latency import LatencyHistogram
     from loco_stream.stream import Source
 
 _TICK = 0.1  # seconds between two looks whether the engine has ended
@@ -52,7 +52,7 @@ class ServiceState:
     def _unused(self) -> Mapping[str, Any]:
         if self.source is None:
             return {}
-        from loco_stream.engine.data_quality import DataQuality
+        from loco_stream.engine._data_quality import DataQuality
 
         counted = DataQuality(self.source, takes_text=True).report()
         return {key: counted[key] for key in ("n_unused", "unused")}

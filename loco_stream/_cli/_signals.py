@@ -15,8 +15,8 @@ from loco_stream._cli._logging import report_error
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.fleet.partitions import PartitionedFleet
-    from loco_stream.fleet.runner import FleetRunner
+    from loco_stream.fleet._partitions import PartitionedFleet
+    from loco_stream.fleet._runner import FleetRunner
 
 _PAUSE = 0.05  # seconds until a signal is raised again
 

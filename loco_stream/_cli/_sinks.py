@@ -36,8 +36,8 @@ class SinkOptions:
     def open(self) -> list[Sink]:
         """Open the sinks and log the delivery guarantee of each."""
         from loco_stream.connectors import open_sink
+        from loco_stream.connectors._urls import sink_urls
         from loco_stream.connectors.sinks.exec_sink import ExecSink
-        from loco_stream.connectors.urls import sink_urls
 
         opened = [open_sink(url) for url in sink_urls(self.sinks)]
         if self.on_drift is not None:

@@ -17,7 +17,7 @@ from loco_stream._cli._option_group import option_group
 if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine.telemetry import Telemetry
-    from loco_stream.fleet.metrics import FleetMetrics
+    from loco_stream.fleet._metrics import FleetMetrics
 
 _SECONDS = 60.0  # between two warnings
 
@@ -88,7 +88,7 @@ def fleet_watchers(telemetry: Telemetry | None) -> list[FleetMetrics]:
     """Return the watchers of a fleet whose metrics are exported."""
     if telemetry is None:
         return []
-    from loco_stream.fleet.metrics import FleetMetrics
+    from loco_stream.fleet._metrics import FleetMetrics
 
     metrics = FleetMetrics()
     telemetry.observe(metrics.instruments)

@@ -18,39 +18,39 @@ class Part(NamedTuple):
 
 
 def _learn_classes() -> None:
-    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators._classifier import LOCOClassifier
 
     LOCOClassifier(seed=0).learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
 def _learn_values() -> None:
-    from loco_stream.estimators.regressor import LOCORegressor
+    from loco_stream.estimators._regressor import LOCORegressor
 
     LOCORegressor(seed=0).learn_predict_array([[0.0], [1.0]], [0.0, 1.0])
 
 
 def _learn_with_memory() -> None:
-    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators._classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0, memory=(0.3, 50.0))
     model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
 def _learn_with_any_option() -> None:
-    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream.estimators._classifier import LOCOClassifier
 
     model = LOCOClassifier(seed=0, max_delay=2)
     model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
 def _learn_targets() -> None:
-    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
+    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 
     LOCOMultiTargetRegressor(seed=0).learn_predict_interval_array([[0.0], [1.0]], [[0.0], [1.0]])
 
 
 def _forecast() -> None:
-    from loco_stream.estimators.forecaster import LOCOForecaster
+    from loco_stream.estimators._forecaster import LOCOForecaster
 
     model = LOCOForecaster(heads=2, seed=0)
     model.learn_forecast_array([0.0, 1.0, 0.0])
@@ -58,7 +58,7 @@ def _forecast() -> None:
 
 
 def _detect() -> None:
-    from loco_stream.estimators.detector import LOCODetector
+    from loco_stream.estimators._detector import LOCODetector
 
     LOCODetector(seed=0).learn_score_array([[0.0], [1.0], [0.5]])
 

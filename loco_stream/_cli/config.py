@@ -55,7 +55,7 @@ def _fitting(config: Mapping[str, Any], file: str) -> str:
 
 
 def _check(config: Mapping[str, Any], name: str, file: str) -> None:
-    from loco_stream.connectors.urls import check_url
+    from loco_stream.connectors._urls import check_url
 
     found = _command(name)
     values = option_values(config, found, file)

@@ -47,8 +47,8 @@ def command(
       loco-stream control ipc:///tmp/loco decide --threshold worn=0.2
     """
     from loco_stream._cli._service_state import ANSWER_SECONDS
-    from loco_stream.connectors.control import order as send
-    from loco_stream.connectors.control import read_token
+    from loco_stream.connectors._control import order as send
+    from loco_stream.connectors._control import read_token
 
     if (order == "forget") != bool(source):
         raise ConfigError("`SOURCE` must be given with the command forget, and with no other")

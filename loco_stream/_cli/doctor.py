@@ -72,7 +72,7 @@ def _version(name: str) -> str | None:
 
 def _trials() -> Iterator[tuple[str, str]]:
     """Yield a name and a result for each part that is tried."""
-    from loco_stream.connectors.ls1.sockets import libzmq_version
+    from loco_stream.connectors.ls1._sockets import libzmq_version
 
     yield "libzmq", libzmq_version()
     yield from _machine()

@@ -30,7 +30,7 @@ def command(path: str, as_json: bool) -> None:
     state_sha256 is the SHA-256 of the model's state: two runs with the same value continue
     identically.
     """
-    from loco_stream.engine.report import jsonable
+    from loco_stream.engine._report import jsonable
 
     found = jsonable(_contents(path))
     if as_json:
@@ -42,8 +42,8 @@ def command(path: str, as_json: bool) -> None:
 
 def _contents(path: str) -> dict[str, object]:
     from loco_stream._persistence import format as persist
-    from loco_stream.engine.checkpoint import newest
-    from loco_stream.engine.state import model_of, state_sha256
+    from loco_stream.engine._checkpoint import newest
+    from loco_stream.engine._state import model_of, state_sha256
     from loco_stream.errors import CheckpointError
 
     damaged: list[str] = []
@@ -87,10 +87,10 @@ def _restored(saved: Saved) -> tuple[int | None, str | None]:
 
     None stands for a checkpoint, whose rows are counted in it, and for a sound file.
     """
-    from loco_stream.engine.core import check_restorable
-    from loco_stream.engine.model_adapter import last_step
+    from loco_stream.engine._core import check_restorable
+    from loco_stream.engine._model_adapter import last_step
     from loco_stream.errors import LocoStreamError
-    from loco_stream.estimators.saving import restored
+    from loco_stream.estimators._saving import restored
 
     try:
         if saved.kind == "checkpoint":

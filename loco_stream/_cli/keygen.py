@@ -27,7 +27,7 @@ def command(directory: str, name: str) -> None:
     engine admits every key in DIR/allowed/. A key that is removed from there is refused without a
     restart. Existing files are never overwritten.
     """
-    from loco_stream.connectors.ls1.security import keygen
+    from loco_stream.connectors.ls1._security import keygen
 
     for path in keygen(directory, name):
         click.echo(path)

@@ -34,7 +34,7 @@ from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.report import Report
+    from loco_stream.engine._report import Report
     from loco_stream.stream import Source
 
 
@@ -208,7 +208,7 @@ def command(
     log: LogOptions,
 ) -> None:
     """Predict and learn every row of SOURCE, then report; `_HELP` is the full help text."""
-    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.engine._source_reader import SourceReader
 
     options.check(page)
     learning.check()

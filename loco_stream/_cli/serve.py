@@ -38,8 +38,8 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.report import Report
-    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.engine._report import Report
+    from loco_stream.engine._source_reader import SourceReader
     from loco_stream.stream import Source
 
 _FLEET = "`serve --key` is now `loco-stream fleet SOURCE --key FEATURE --checkpoint DIR`"
@@ -153,7 +153,7 @@ def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
     """Open the source; without a URL, the one of the HTTP API alone."""
     if url is not None:
         return reading.open(url, task, endless=True)
-    from loco_stream.engine.inbox import InboxOnly
+    from loco_stream.engine._inbox import InboxOnly
 
     return InboxOnly()
 
@@ -166,7 +166,7 @@ def _compile(
     With `reads_ahead` the source answers its peers meanwhile. The source of a resumed service
     cannot: it has to be positioned first.
     """
-    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.engine._source_reader import SourceReader
 
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     service.source = stream
@@ -180,7 +180,7 @@ def _compile(
 
 def _started(engine: StreamEngine, service: ServiceState) -> None:
     """Log what may be lost, and let the engine answer for the service."""
-    from loco_stream.engine.wal import DURABILITY
+    from loco_stream.engine._wal import DURABILITY
 
     mode = engine.durability
     LOGGER.info("durability %s: %s", mode, DURABILITY[mode.partition(":")[0]])
@@ -192,7 +192,7 @@ def _finish(report: Report | None, source: str, task: str | None, state: StateOp
     if report is None:
         if has_checkpoint(state.checkpoint):
             return
-        from loco_stream.engine.report import Report
+        from loco_stream.engine._report import Report
 
         report = Report.empty(task, source)
     log_findings(report, unused=True)

@@ -81,7 +81,7 @@ def command(
     log: LogOptions,
 ) -> None:
     """Detect anomalies in SOURCE, then report; `_HELP` is the full help text."""
-    from loco_stream.engine.source_reader import SourceReader
+    from loco_stream.engine._source_reader import SourceReader
 
     options.check(page)
     network.check(page.dashboard, ports.metrics_port, needed="--dashboard or --metrics-port")

@@ -16,7 +16,7 @@ from loco_stream._compiler.jit import entry, kernel, overloaded
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._learner.context.delays import weigh_delayed
 from loco_stream.neurons import window_of
-from loco_stream.neurons.spikes import traces_by_times
+from loco_stream.neurons._spikes import traces_by_times
 
 MAX_GAIN = 1e6  # of a layer whose inputs are next to nothing
 SETTLE = 300.0  # rows after which a layer's gain is fixed, as the scales of features are

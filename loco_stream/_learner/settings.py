@@ -13,7 +13,7 @@ from loco_stream._learner.readout.symmetric import WIDE_BATCH
 from loco_stream._options import DEFAULT_INPUT_CLUSTERS, Layout, ModelOptions
 from loco_stream.errors import ConfigError
 from loco_stream.neurons import find, window_of
-from loco_stream.neurons.spikes import MOST_SPIKES
+from loco_stream.neurons._spikes import MOST_SPIKES
 
 GAIN = 6.0  # root mean square of the drives, in thresholds per window
 PROJECTOR_LEAKS = (3e-5, 1e-5)  # of the first layer's projector: with receptive fields, without

@@ -20,7 +20,7 @@ from loco_stream._simulator.arguments import (
 from loco_stream._simulator.dense_net import DenseNet, SampleSpikes
 from loco_stream._simulator.spike_record import SpikeRecord
 from loco_stream.errors import InputError
-from loco_stream.neurons.lif_net import Samples
+from loco_stream.neurons._lif_net import Samples
 
 if TYPE_CHECKING:
     from loco_stream._simulator.network import Network

@@ -23,7 +23,7 @@ from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.alignment import aligned
-from loco_stream.neurons.definition import Records
+from loco_stream.neurons._definition import Records
 
 # First connection and kind of a group; the wide one from 2 ** 32 connections on.
 GROUP = struct_dtype(first="u4", kind="u4")

@@ -13,15 +13,15 @@ from loco_stream._simulator.alignment import CACHE_LINE, aligned
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.membranes import state_at
 from loco_stream._simulator.net import Spikes, UnderWay
-from loco_stream.neurons.definition import DenseOperations, Records
-from loco_stream.neurons.lif_net import (
+from loco_stream.neurons._definition import DenseOperations, Records
+from loco_stream.neurons._lif_net import (
     LAYER,
     PROGRESS,
     Samples,
     Scratch,
 )
-from loco_stream.neurons.operations import Neurons
-from loco_stream.neurons.spikes import NO_ROOM
+from loco_stream.neurons._operations import Neurons
+from loco_stream.neurons._spikes import NO_ROOM
 
 _FIRST_ROOM = 16  # spikes per neuron; doubled where it does not suffice
 _FIRST_TIMES = 64  # distinct times; doubled as well

@@ -23,7 +23,7 @@ from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream._simulator.calendar_queue import SpikeQueue, add, earliest, take
 from loco_stream._simulator.connections import END, Connections, delay_of, weight_of
 from loco_stream._simulator.run_state import DELIVERED, Inputs, LayerRun, RunState, set_entry
-from loco_stream.neurons.operations import (
+from loco_stream.neurons._operations import (
     Neurons,
     advance_to,
     at_threshold,
@@ -34,7 +34,7 @@ from loco_stream.neurons.operations import (
     set_horizon,
     silent_until_horizon,
 )
-from loco_stream.neurons.spikes import NO_ROOM
+from loco_stream.neurons._spikes import NO_ROOM
 
 DONE = 0
 CONTINUE = 1

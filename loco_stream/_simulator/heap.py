@@ -11,7 +11,7 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
-from loco_stream.neurons.definition import Records
+from loco_stream.neurons._definition import Records
 
 ENTRY = struct_dtype("time", "value", key="i8")
 

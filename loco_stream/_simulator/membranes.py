@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import entry
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.layers import Layer
-from loco_stream.neurons.definition import Records
-from loco_stream.neurons.operations import (
+from loco_stream.neurons._definition import Records
+from loco_stream.neurons._operations import (
     Neurons,
     advance_to,
     membrane,

@@ -24,9 +24,9 @@ from loco_stream._simulator.run_state import (
 )
 from loco_stream._simulator.window_loop import run_windows
 from loco_stream.errors import InputError
-from loco_stream.neurons.definition import Records
-from loco_stream.neurons.operations import Neurons
-from loco_stream.neurons.spikes import first_bad_event
+from loco_stream.neurons._definition import Records
+from loco_stream.neurons._operations import Neurons
+from loco_stream.neurons._spikes import first_bad_event
 
 _FIRST_ROOM = 16  # spikes per neuron; doubled where it does not suffice
 _FIRST_QUEUE = 512  # spikes under way, and arrivals in a window; doubled as well

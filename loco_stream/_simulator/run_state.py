@@ -14,8 +14,8 @@ from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.calendar_queue import SpikeQueue
 from loco_stream._simulator.connections import Connections
-from loco_stream.neurons.definition import Records
-from loco_stream.neurons.operations import Neurons
+from loco_stream.neurons._definition import Records
+from loco_stream.neurons._operations import Neurons
 
 # Arrivals ahead whose neurons are prefetched; also the room beyond the last arrival, at least
 # DOUBLES, since whole vectors are written.

@@ -62,8 +62,8 @@ from loco_stream._simulator.run_state import (
     WindowArrivals,
     set_entry,
 )
-from loco_stream.neurons.operations import Neurons, advance_to, psp_scale, set_horizon
-from loco_stream.neurons.spikes import NO_ROOM
+from loco_stream.neurons._operations import Neurons, advance_to, psp_scale, set_horizon
+from loco_stream.neurons._spikes import NO_ROOM
 
 # Stages of a window; 0 before the first.
 COLLECT = 1

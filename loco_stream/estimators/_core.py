@@ -35,14 +35,14 @@ from loco_stream._options import ModelOptions
 from loco_stream._persistence.content import Config, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
+from loco_stream.estimators._decision import Decision
+from loco_stream.estimators._inputs.categories import Categories, TextColumn
+from loco_stream.estimators._inputs.data_warnings import DataWarnings
+from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
+from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
+from loco_stream.estimators._inputs.tables import Table, column_names
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
-from loco_stream.estimators.decision import Decision
-from loco_stream.estimators.inputs.categories import Categories, TextColumn
-from loco_stream.estimators.inputs.data_warnings import DataWarnings
-from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
-from loco_stream.estimators.inputs.slots import FeatureSlots, hashable_value, require_mapping
-from loco_stream.estimators.inputs.tables import Table, column_names
-from loco_stream.estimators.tickets import Origin, Ticket
+from loco_stream.estimators._tickets import Origin, Ticket
 
 Float64 = NDArray[np.float64]
 NO_LABELS = np.zeros(0, np.int64)

@@ -18,10 +18,10 @@ from loco_stream._novelty.step import Found, Rows, run
 from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream._persistence.content import State, restoring, with_prefix, without_prefix
 from loco_stream.errors import InputError
+from loco_stream.estimators._inputs.categories import is_text
+from loco_stream.estimators._inputs.slots import in_order
+from loco_stream.estimators._inputs.tables import Table
 from loco_stream.estimators._saved_checks import check_names
-from loco_stream.estimators.inputs.categories import is_text
-from loco_stream.estimators.inputs.slots import in_order
-from loco_stream.estimators.inputs.tables import Table
 
 Float64 = NDArray[np.float64]
 _FLOAT = {float}

@@ -33,9 +33,9 @@ from loco_stream._persistence.content import Config
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, Float64, ModelCore
+from loco_stream.estimators._inputs.slots import hashable_value
+from loco_stream.estimators._inputs.tables import column_names, read_target
 from loco_stream.estimators._saved_checks import check_names
-from loco_stream.estimators.inputs.slots import hashable_value
-from loco_stream.estimators.inputs.tables import column_names, read_target
 
 
 class TargetCore(ModelCore):

@@ -16,8 +16,8 @@ import numpy as np
 from loco_stream._persistence.content import State
 from loco_stream._persistence.format import encode_plain
 from loco_stream._text import did_you_mean, listed
-from loco_stream.engine.row_ids import RowIds
-from loco_stream.engine.text_columns import TextColumns
+from loco_stream.engine._row_ids import RowIds
+from loco_stream.engine._text_columns import TextColumns
 from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
     LABELS,

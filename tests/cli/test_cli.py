@@ -23,8 +23,8 @@ from loco_stream._cli._catalog import extras
 from loco_stream._cli._parameters import build_model, parse_settings
 from loco_stream._cli.serve import command as serve
 from loco_stream.connectors import open_source
-from loco_stream.connectors.registry import SINKS, SOURCES, connectors
-from loco_stream.engine.progress import Countdown, line
+from loco_stream.connectors._registry import SINKS, SOURCES, connectors
+from loco_stream.engine._progress import Countdown, line
 from loco_stream.errors import ConfigError
 from tests.helpers.serving import wait_until
 

@@ -30,7 +30,7 @@ def dispatchers():
 def test_all_code_on_disk_belongs_to_a_version_of_all_sources():
     found = dict(dispatchers())
     kept = {name: x for name, x in found.items() if not isinstance(x._cache, NullCache)}
-    assert "loco_stream.neurons.lif_net.run_lif" in kept
+    assert "loco_stream.neurons._lif_net.run_lif" in kept
     assert len(found) > len(kept) > 5
     versions = {name: Path(x._cache.cache_path).parent.name for name, x in kept.items()}
     assert [name for name, version in versions.items() if jit.digest() not in version] == []

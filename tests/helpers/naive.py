@@ -14,7 +14,7 @@ from loco_stream._learner.readout import calibration, mixture, recursive_steps, 
 from loco_stream._learner.readout.experts import _search, naive_bayes
 from loco_stream._learner.readout.softmax import SHARPNESS
 from loco_stream._numbers import LARGEST
-from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
+from loco_stream.neurons._spikes import LEAK_SHARE, MOST_SPIKES
 
 # Encoding
 

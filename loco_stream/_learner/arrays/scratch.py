@@ -22,7 +22,7 @@ from loco_stream._learner.readout.sequences import SequenceScratch
 from loco_stream._learner.scale_guard import BLOCK
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
-from loco_stream.neurons.spikes import MOST_SPIKES
+from loco_stream.neurons._spikes import MOST_SPIKES
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from typing import ClassVar, TypedDict
 
 from loco_stream._numbers import plain
-from loco_stream.metrics.scores.definition import (
+from loco_stream.metrics.scores._definition import (
     Interval,
     Label,
     ReportKey,

@@ -7,7 +7,7 @@ from collections import deque
 from typing import ClassVar, TypedDict
 
 from loco_stream._numbers import require_number
-from loco_stream.metrics.scores.definition import (
+from loco_stream.metrics.scores._definition import (
     Interval,
     Label,
     ReportKey,

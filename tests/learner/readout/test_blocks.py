@@ -13,7 +13,7 @@ from loco_stream._learner.readout import blocks
 from loco_stream._learner.readout.experts import least_squares
 from loco_stream._options import JOINT_FEATURES, ModelOptions
 from loco_stream._persistence.version_2.models import split_projectors
-from loco_stream.fleet.merging import merge
+from loco_stream.fleet._merging import merge
 from tests.helpers.jitted import jitted
 from tests.helpers.models import (
     assert_copies_continue_identically,

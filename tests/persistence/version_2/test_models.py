@@ -18,7 +18,7 @@ from loco_stream._persistence.version_2.models import (
     convert_ticket,
 )
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators.tickets import Ticket
+from loco_stream.estimators import Ticket
 from tests.data.golden import make_v0_2_tickets as golden
 from tests.helpers.models import sort_options, untrained
 

@@ -16,7 +16,7 @@ from loco_stream._compiler.simd.ops import weigh_rows
 from loco_stream._learner.kernel_args import KernelArgs
 from loco_stream._learner.readout import recursive_steps
 from loco_stream._learner.readout.experts import least_squares
-from loco_stream.fleet.merging import merge
+from loco_stream.fleet._merging import merge
 from tests.helpers import naive
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import arrays_of, blobs, classifier, untrained
