@@ -6,8 +6,8 @@ from typing import IO
 
 import click
 
+from loco_stream._cli._lazy_group import LazyGroup
 from loco_stream._text import one_line
-from loco_stream.cli._lazy_group import LazyGroup
 from loco_stream.errors import LocoStreamError
 
 

@@ -26,10 +26,10 @@ __all__ = ["Figures", "command", "page", "quoted", "recorded"]
 ROOT = Path(__file__).parents[1]
 _MODEL = tuple(
     f"loco_stream/{name}"
-    for name in ("_compiler", "estimators", "learner", "neurons", "options.py", "rng.py")
+    for name in ("_compiler", "_learner", "_options.py", "_rng.py", "estimators", "neurons")
 )
 _RUN = ("loco_stream/engine", "loco_stream/drift", "loco_stream/metrics", "connectors")
-_SIMULATOR = ("loco_stream/_compiler", "loco_stream/neurons", "loco_stream/simulator")
+_SIMULATOR = ("loco_stream/_compiler", "loco_stream/neurons", "loco_stream/_simulator")
 # What a bench measures besides its own module, where this is not the model alone.
 _MEASURED: dict[str, tuple[str, ...]] = {
     "avalanche": (*_MODEL, "loco_stream/adapters/avalanche.py"),
@@ -45,7 +45,12 @@ _MEASURED: dict[str, tuple[str, ...]] = {
     "outlets": ("connectors",),
     "simulator": _SIMULATOR,
     "soak": (*_MODEL, *_RUN, "loco_stream/monitor"),
-    "watch": (*_MODEL, "loco_stream/novelty"),
+    "watch": (*_MODEL, "loco_stream/_novelty"),
+}
+# Names of these paths in earlier commits; git counts commits by path.
+_EARLIER = {
+    f"loco_stream/_{name}": f"loco_stream/{name}"
+    for name in ("learner", "novelty", "options.py", "rng.py", "simulator")
 }
 _COMMAND = re.compile(r"python -m benchmarks[. ](\w[\w-]*)[^`]*")
 _COMMIT = re.compile(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,12}\b(?:\+changes)?")
@@ -154,7 +159,9 @@ class _History:
 
     def _count(self, commit: str, bench: str) -> int | None:
         module = BENCHES.get(bench, f"benchmarks.{bench}:").partition(":")[0].replace(".", "/")
-        paths = (f"{module}.py", *_MEASURED.get(bench, _MODEL))
+        measured = _MEASURED.get(bench, _MODEL)
+        earlier = (_EARLIER[path] for path in measured if path in _EARLIER)
+        paths = (f"{module}.py", *measured, *earlier)
         words = ("rev-list", "--count", "--no-merges", f"{commit}..HEAD", "--", *paths)
         if words not in self._counts:
             told = self.ask(*words)

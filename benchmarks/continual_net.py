@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.learner import CompiledLearner
 from benchmarks.mlp import backward, forward
 from benchmarks.regression_net import MATURE, UTILITY_KEPT, replace_unit
-from loco_stream.rng import derive_key
+from loco_stream._rng import derive_key
 
 __all__ = ["ContinualMLP"]
 

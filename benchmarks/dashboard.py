@@ -59,9 +59,9 @@ def measure(way: str, page: str, n: int) -> dict[str, float]:
 
     Return rows per second by wall time and by CPU time, and the number of frames read.
     """
+    from loco_stream import LOCOClassifier
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
     with ExitStack() as stack:
@@ -110,9 +110,9 @@ def paints(repeats: int) -> dict[str, Any]:
     """
     from playwright.sync_api import sync_playwright
 
+    from loco_stream import LOCOClassifier
     from loco_stream.dashboard import Dashboard
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.classifier import LOCOClassifier
 
     found = []
     with Dashboard(0) as page, sync_playwright() as playwright:

@@ -31,7 +31,7 @@ _JUMP_SEEDS = 20
 _CODE = (
     "benchmarks/drift.py",
     "benchmarks/changes.py",
-    "loco_stream/drift/concept.py",
+    "loco_stream/drift/_concept.py",
     "loco_stream/drift/detectors/hddm_a.py",
 )
 _TABLES = ("confidence", "errors", "inputs")
@@ -212,8 +212,8 @@ def _input_runs(settings: Settings) -> list[Run]:
     code = fingerprint(
         *_CODE,
         "benchmarks/scenarios.py",
-        "loco_stream/drift/inputs.py",
-        "loco_stream/drift/subspace.py",
+        "loco_stream/drift/_inputs.py",
+        "loco_stream/drift/_subspace.py",
     )
     return [
         Run(

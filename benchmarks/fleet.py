@@ -257,7 +257,7 @@ def on_partitions(workers: int, n_rows: int) -> dict[str, float]:
         of the busiest worker, which is what the workers would reach with a core each; and the
         driver's share of a core.
     """
-    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+    from loco_stream.fleet._partitions import PartitionedFleet, PartitionOptions
 
     with _folder() as folder:
         options = PartitionOptions(_write_partitions(folder, 25, n_rows), "0", _PARTITIONS)
@@ -304,7 +304,7 @@ def rescaling(n_keys: int) -> dict[str, float]:
 
     A partition stops from the moment its worker is asked for it until the next worker reads on.
     """
-    from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
+    from loco_stream.fleet._partitions import PartitionedFleet, PartitionOptions
 
     n_rows = 12 * _RUN * n_keys
     with _folder() as folder:
@@ -331,8 +331,8 @@ def moving(n_keys: int) -> dict[str, float]:
         seconds in which the partition stands still.
     """
     from loco_stream.fleet._home import FleetHome
+    from loco_stream.fleet._partitions import PartitionOptions, _PartitionWorker
     from loco_stream.fleet._storage import open_storage
-    from loco_stream.fleet.partitions import PartitionOptions, _PartitionWorker
 
     prepared = []
     stopped = []

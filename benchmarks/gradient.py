@@ -22,13 +22,14 @@ from benchmarks.grid import Grid, with_deviation
 from benchmarks.holdout import by_name, spread
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
-from loco_stream import AdvancedOptions, LOCOClassifier, rng
+from loco_stream import AdvancedOptions, LOCOClassifier
+from loco_stream import _rng as rng
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.spec import flatten
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.readout.softmax import SHARPNESS
 from loco_stream.errors import ConfigError
-from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import flatten
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.readout.softmax import SHARPNESS
-from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
+from loco_stream.neurons._spikes import LEAK_SHARE, MOST_SPIKES
 
 __all__ = [
     "angles",

@@ -18,7 +18,7 @@ from benchmarks.options import Settings, common, print_missing
 from benchmarks.runs import Run
 from benchmarks.temporal import MEMORY, score, spans
 from benchmarks.temporal_data import EVENTS, TimedStream
-from loco_stream.estimators.inputs.row_times import row_times_at
+from loco_stream.estimators._inputs.row_times import row_times_at
 
 __all__ = ["command", "grids", "measure"]
 
@@ -129,8 +129,8 @@ def _learn_without_ticket(model: Any, ticket: Any, y: Any) -> None:
 
 def _predicted_now(model: Any, ticket: Any) -> Any:
     """Return a ticket with the model's present predictions, in the context of the row."""
-    from loco_stream.learner import step
-    from loco_stream.learner.delayed_labels.pending import ticket_size
+    from loco_stream._learner import step
+    from loco_stream._learner.delayed_labels.pending import ticket_size
 
     core = model._core
     if core.n_seen == 0:

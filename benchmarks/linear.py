@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from benchmarks.learner import WIDE, CompiledLearner
-from loco_stream.rng import derive_key, normals
+from loco_stream._rng import derive_key, normals
 
 __all__ = ["SLDA", "NearestMean", "RandomFeaturesRLS", "Ridge"]
 

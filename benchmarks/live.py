@@ -28,7 +28,7 @@ _FREE = "tcp://127.0.0.1:*"
 
 
 def _model() -> Any:
-    from loco_stream.estimators.classifier import LOCOClassifier
+    from loco_stream import LOCOClassifier
 
     return LOCOClassifier(seed=0)
 

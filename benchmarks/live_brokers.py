@@ -25,8 +25,8 @@ def _payloads(n: int, block: int) -> Iterator[bytes]:
     """Yield the bodies of messages: the schema, then n rows in blocks."""
     import numpy as np
 
-    from loco_stream.connectors.ls1.messages import SchemaPayload, encode
-    from loco_stream.connectors.ls1.wire import Kind, pack
+    from loco_stream.connectors.ls1._messages import SchemaPayload, encode
+    from loco_stream.connectors.ls1._wire import Kind, pack
 
     schema = SchemaPayload(1, "classification", FEATURES, None, CLASSES, "float32")
     yield b"".join(pack("rows", Kind.SCHEMA, encode(schema))[1:])

@@ -26,11 +26,11 @@ _ROOT = Path(__file__).parent.parent
 # Code that a model depends on; changes of other code do not make results stale.
 _MODEL = (
     "_compiler/**/*.py",
+    "_learner/**/*.py",
+    "_options.py",
+    "_rng.py",
     "estimators/**/*.py",
-    "learner/**/*.py",
     "neurons/*.py",
-    "options.py",
-    "rng.py",
 )
 
 
@@ -90,7 +90,7 @@ def fingerprint(*parts: str) -> str:
     Parameters
     ----------
     parts
-        Files, for example `"benchmarks/mlp.py"`, or `"loco_stream/rng.py"` of the imported
+        Files, for example `"benchmarks/mlp.py"`, or `"loco_stream/_rng.py"` of the imported
         package; none means the code of a model.
     """
     package = Path(loco_stream.__file__).parent

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from benchmarks.learner import WIDE, CompiledLearner
-from loco_stream.rng import derive_key, normals
+from loco_stream._rng import derive_key, normals
 
 __all__ = ["BackpropMLP", "ReplayMLP", "backward", "first_weights", "forward"]
 

@@ -108,8 +108,8 @@ def cost(way: str, kind: str, n: int, bare_first: bool = True) -> dict[str, Any]
     Returns CPU seconds of the learner's threads in each turn, seconds by the clock, and the CPU
     seconds of all other threads together.
     """
+    from loco_stream import LOCOClassifier
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.classifier import LOCOClassifier
     from loco_stream.monitor import TaskMonitor
 
     first = threading.Semaphore()
@@ -191,9 +191,9 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
     The records of all predictions go the same way.
     """
+    from loco_stream import LOCOClassifier
     from loco_stream.connectors import open_sink
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.classifier import LOCOClassifier
 
     delays: list[float] = []
     server = ThreadingHTTPServer(
@@ -216,9 +216,9 @@ def drift_delay(n: int, rate: float) -> dict[str, Any]:
 
 def predict_time(n: int, rate: float) -> dict[str, Any]:
     """Return milliseconds of one HTTP prediction for another process while rows are learned."""
-    from loco_stream.dashboard.http_api import HttpApi
+    from loco_stream import LOCOClassifier
+    from loco_stream.dashboard._http_api import HttpApi
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.classifier import LOCOClassifier
 
     service = SimpleNamespace(engine=None, status={"n_samples": 0}, alarm=None)
     api = HttpApi(service, 0)

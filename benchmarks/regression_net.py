@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from benchmarks.learner import CompiledLearner
-from loco_stream.rng import derive_key, draw_bits, uniforms
+from loco_stream._rng import derive_key, draw_bits, uniforms
 
 __all__ = ["MATURE", "UTILITY_KEPT", "NetOptions", "RegressionNet", "first_weights", "replace_unit"]
 

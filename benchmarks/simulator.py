@@ -18,9 +18,9 @@ from benchmarks.machine import cpu_seconds, median
 from benchmarks.options import Settings, common
 from benchmarks.runs import Run
 from benchmarks.simulator_nets import SIZES, STEPS, bernoulli, brette4, row_gather, workload
-from loco_stream.simulator.batch import n_cores
-from loco_stream.simulator.network import Network
-from loco_stream.simulator.queued_net import QueuedNet
+from loco_stream import Network
+from loco_stream._simulator.batch import n_cores
+from loco_stream._simulator.queued_net import QueuedNet
 
 __all__ = ["command", "grids", "recurrent_net", "run"]
 

@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from benchmarks.machine import cpu_seconds, median
-from loco_stream.simulator.alignment import aligned
-from loco_stream.simulator.network import Network
+from loco_stream import Network
+from loco_stream._simulator.alignment import aligned
 
 __all__ = ["SIZES", "STEPS", "Workload", "brette4", "row_gather", "workload"]
 

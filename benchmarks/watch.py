@@ -61,7 +61,7 @@ _CODE = (
     "loco_stream/estimators/_detector_core.py",
     "loco_stream/estimators/_forecasts.py",
     *(
-        f"loco_stream/novelty/{name}.py"
+        f"loco_stream/_novelty/{name}.py"
         for name in ("alarms", "columns", "covers", "state", "step", "tails")
     ),
 )
@@ -85,7 +85,7 @@ def _ours(name: str, series: nab.Series, seed: int) -> tuple[Float64, Float64]:
 def _without_network(X: Float64, t: Float64) -> tuple[Float64, Float64]:
     """Return the scores and the alarms of a detector that expects the value before."""
     from loco_stream.estimators._detector_core import DetectorCore
-    from loco_stream.estimators.inputs.tables import table
+    from loco_stream.estimators._inputs.tables import table
 
     core = DetectorCore(EVERY, _LastValues())
     names = range(X.shape[1])

@@ -16,8 +16,9 @@ if __name__ != "loco_stream.connectors":  # under a second name, every class wou
 
 if TYPE_CHECKING:
     from loco_stream.connectors._base.buffered_sink import BufferedSink
-    from loco_stream.connectors.ls1.security import keygen
-    from loco_stream.connectors.ls1.sender import ZMQSender
+    from loco_stream.connectors._urls import open_sink, open_source
+    from loco_stream.connectors.ls1._security import keygen
+    from loco_stream.connectors.ls1._sender import ZMQSender
     from loco_stream.connectors.sinks.exec_sink import ExecSink
     from loco_stream.connectors.sinks.http_sink import HTTPSink
     from loco_stream.connectors.sinks.influx_sink import InfluxSink
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from loco_stream.connectors.sources.river_source import RiverSource
     from loco_stream.connectors.sources.serial_source import SerialSource
     from loco_stream.connectors.sources.zmq_source import ZMQSource
-    from loco_stream.connectors.urls import open_sink, open_source
 
 _MODULES = {
     "ArrowFileSource": "sources.arrow_source",
@@ -72,12 +72,12 @@ _MODULES = {
     "RedisSource": "sources.redis_source",
     "RiverSource": "sources.river_source",
     "SerialSource": "sources.serial_source",
-    "ZMQSender": "ls1.sender",
+    "ZMQSender": "ls1._sender",
     "ZMQSink": "sinks.zmq_sink",
     "ZMQSource": "sources.zmq_source",
-    "keygen": "ls1.security",
-    "open_sink": "urls",
-    "open_source": "urls",
+    "keygen": "ls1._security",
+    "open_sink": "_urls",
+    "open_source": "_urls",
 }
 
 __all__ = [

@@ -8,8 +8,6 @@ from __future__ import annotations
 if __name__ != "loco_stream.demos":  # under a second name every class would exist twice
     raise ImportError(f"import this package as loco_stream.demos, not as {__name__!r}")
 
-__all__ = ["DEMOS"]
-
 # name -> module and the click command in it
 DEMOS = {
     "machine": "loco_stream.demos.machine:command",

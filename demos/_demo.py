@@ -25,8 +25,7 @@ from loco_stream.stream import Prediction, Sink
 
 if TYPE_CHECKING:
     from loco_stream.dashboard import Dashboard
-    from loco_stream.engine import StreamEngine
-    from loco_stream.engine.report import Report
+    from loco_stream.engine import Report, StreamEngine
 
 Command = Callable[..., object]
 Row = TypeVar("Row")

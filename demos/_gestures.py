@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream.rng import derive_key, normals, uniforms
+from loco_stream._rng import derive_key, normals, uniforms
 
 Floats = NDArray[np.float64]
 

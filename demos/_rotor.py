@@ -32,8 +32,8 @@ from multiprocessing.connection import Connection
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._rng import derive_key, normals, uniforms
 from loco_stream.errors import SourceError
-from loco_stream.rng import derive_key, normals, uniforms
 
 Floats = NDArray[np.float64]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from loco_stream._rng import derive_key, normals, uniforms
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 from loco_stream.errors import ConfigError
-from loco_stream.rng import derive_key, normals, uniforms
 
 if TYPE_CHECKING:
     from loco_stream import LOCOClassifier
     from loco_stream.dashboard import Dashboard
-    from loco_stream.engine.report import Report
+    from loco_stream.engine import Report
 
 _DEPTH = 10
 _WIDTH = 128

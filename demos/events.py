@@ -9,10 +9,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._persistence.outputs import check_output, check_picture
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 from loco_stream.demos._gestures import GESTURES, SIDE, record
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.outputs import check_output, check_picture
 from loco_stream.stream import Prediction, Sample, Sink
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from loco_stream.connectors import ZMQSource
-    from loco_stream.engine.report import Report
+    from loco_stream.engine import Report
 
 _RATE = 1000.0  # rows per second
 _BLOCK = 100  # rows over which recovery is measured

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from loco_stream._persistence.outputs import check_picture
 from loco_stream.demos._demo import Demo, HitRecorder, check_claims, demo_options, run_for
-from loco_stream.persistence.outputs import check_picture
 
 _TURNS = "ABAB"
 _EARLY = 200  # rows after a change, within which nothing can be learned anew

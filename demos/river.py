@@ -9,7 +9,7 @@ import click
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 
 if TYPE_CHECKING:
-    from loco_stream.engine.report import Report
+    from loco_stream.engine import Report
     from loco_stream.stream import Source
 
 

@@ -18,7 +18,7 @@ from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run
 from loco_stream.stream import Sample
 
 if TYPE_CHECKING:
-    from loco_stream.engine.report import Report
+    from loco_stream.engine import Report
 
 _RATE = 100.0  # rows per second
 _ACTIONS = ("close valve", "open valve", "stick sensor", "free sensor")

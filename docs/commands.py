@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 
 PAGE = Path(__file__).with_name("cli.md")
 PIPE = "\\|"

@@ -17,6 +17,7 @@ myst_heading_anchors = 3  # so that a link to a heading is checked
 napoleon_google_docstring = False
 autodoc_mock_imports = ["avalanche", "capymoa", "torch"]  # large, and one needs Java
 autodoc_typehints = "none"  # the signature has them
+python_use_unqualified_type_names = True  # the modules that define them are private
 autodoc_member_order = "bysource"
 default_role = "code"  # what docstrings put in backticks
 suppress_warnings = ["misc.highlighting_failure"]  # formats of other programs, cut short

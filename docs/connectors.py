@@ -15,7 +15,7 @@ from typing import Any
 
 from loco_stream import connectors as package
 from loco_stream.connectors._base.connector import Connector
-from loco_stream.connectors.registry import SINKS, SOURCES, connectors
+from loco_stream.connectors._registry import SINKS, SOURCES, connectors
 
 PAGES = [Path(__file__).with_name(name) for name in ("sources.md", "outlets.md")]
 _SECRET = (

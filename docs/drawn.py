@@ -54,7 +54,7 @@ DRAWN_BY_THE_PACKAGE = {
     "page_unlabelled": ("docs/images/page_unlabelled.png", (*_PAGE, "demos/watch.py")),
     "page_phone": ("docs/images/page_phone.png", (*_PAGE, "demos/watch.py")),
     "page_compare": ("docs/images/page_compare.png", (*_PAGE, "docs/screenshots.py")),
-    "run": ("demos/images/run.png", ("loco_stream/engine/report_picture.py",)),
+    "run": ("demos/images/run.png", ("loco_stream/engine/_report_picture.py",)),
     "events": ("demos/images/events.png", ("demos/events.py",)),
 }
 

@@ -11,17 +11,17 @@ from loco_stream.version import __version__
 
 if TYPE_CHECKING:
     from loco_stream import metrics
+    from loco_stream._options import AdvancedOptions
+    from loco_stream._simulator.network import Network, SpikeRecord
     from loco_stream.engine import StreamEngine
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.detector import DetectorScores, LOCODetector
-    from loco_stream.estimators.forecaster import LOCOForecaster
-    from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
-    from loco_stream.estimators.regressor import LOCORegressor
-    from loco_stream.estimators.saving import load, save
+    from loco_stream.estimators._classifier import LOCOClassifier
+    from loco_stream.estimators._detector import DetectorScores, LOCODetector
+    from loco_stream.estimators._forecaster import LOCOForecaster
+    from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
+    from loco_stream.estimators._regressor import LOCORegressor
+    from loco_stream.estimators._saving import load, save
     from loco_stream.fleet import Fleet
     from loco_stream.monitor import TaskMonitor
-    from loco_stream.options import AdvancedOptions
-    from loco_stream.simulator.network import Network, SpikeRecord
 
 
 __all__ = [
@@ -46,21 +46,21 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _MODULES = {
-    "AdvancedOptions": "options",
-    "DetectorScores": "estimators.detector",
+    "AdvancedOptions": "_options",
+    "DetectorScores": "estimators._detector",
     "Fleet": "fleet",
-    "LOCOClassifier": "estimators.classifier",
-    "LOCODetector": "estimators.detector",
-    "LOCOForecaster": "estimators.forecaster",
-    "LOCOMultiTargetRegressor": "estimators.multi_target",
-    "LOCORegressor": "estimators.regressor",
-    "Network": "simulator.network",
-    "SpikeRecord": "simulator.network",
+    "LOCOClassifier": "estimators._classifier",
+    "LOCODetector": "estimators._detector",
+    "LOCOForecaster": "estimators._forecaster",
+    "LOCOMultiTargetRegressor": "estimators._multi_target",
+    "LOCORegressor": "estimators._regressor",
+    "Network": "_simulator.network",
+    "SpikeRecord": "_simulator.network",
     "StreamEngine": "engine",
     "TaskMonitor": "monitor",
-    "load": "estimators.saving",
+    "load": "estimators._saving",
     "metrics": "",
-    "save": "estimators.saving",
+    "save": "estimators._saving",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,6 +1,6 @@
 """`python -m loco_stream` is the command `loco-stream`."""
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 
 if __name__ == "__main__":
     main(prog_name="loco-stream")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from loco_stream._numbers import plain
 from loco_stream.errors import ConfigError
-from loco_stream.numbers import plain
 
 Check = Callable[[object], str | None]
 _MOST_LAYERS = 64

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import LARGEST
 from loco_stream._text import has_surrogate
-from loco_stream.numbers import LARGEST
 from loco_stream.stream import Block, Event, Sample
 
 T = TypeVar("T")

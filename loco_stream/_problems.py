@@ -35,7 +35,7 @@ def known_targets(y: Mapping[Hashable, object]) -> dict[Hashable, float]:
     >>> known_targets({"heat": 20, "flow": None, "load": float("nan")})
     {'heat': 20.0}
     """
-    from loco_stream.numbers import plain, to_number
+    from loco_stream._numbers import plain, to_number
 
     numbers = {plain(name): to_number(value) for name, value in y.items()}
     return {name: value for name, value in numbers.items() if value == value}
@@ -43,7 +43,7 @@ def known_targets(y: Mapping[Hashable, object]) -> dict[Hashable, float]:
 
 def plain_label(y: Label) -> Label:
     """Return a label as a Python value, and a mapping of targets without the missing ones."""
-    from loco_stream.numbers import plain
+    from loco_stream._numbers import plain
 
     return known_targets(y) if isinstance(y, Mapping) else plain(y)
 

@@ -3,7 +3,7 @@
 Version 0.2 wrote compiled code into the package. Uninstalling it leaves this code behind, in a
 folder that Python takes for a namespace package. Installs that work by an import hook, as editable
 installs of 0.2 do, come second: `import loco_stream` finds an empty package. The hook still finds
-its submodules, so `loco_stream.cli` can explain what happened.
+its submodules, so `loco_stream._cli` can explain what happened.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_every_recipe_is_one_screen(page):
 def test_every_file_that_is_named_exists(page):
     named = set(re.findall(r"`([\w.]+/[\w./-]*|[\w-]+\.(?:py|md|toml))`", page))
     assert len(named) > 25
-    known = {"loco_stream/cli/NAME.py"}
+    known = {"loco_stream/_cli/NAME.py"}
     assert {name for name in named - known if not (ROOT / name).exists()} == set()
 
 
@@ -72,16 +72,16 @@ def test_every_bench_exists(page):
 
 
 def test_every_subcommand_is_where_the_recipe_puts_it():
-    from loco_stream.cli.main import main
+    from loco_stream._cli.main import main
 
     for name in main.list_commands(None):
-        assert main.get_command(None, name).callback.__module__ == f"loco_stream.cli.{name}"
+        assert main.get_command(None, name).callback.__module__ == f"loco_stream._cli.{name}"
 
 
 def test_other_modules_of_the_command_are_private():
-    from loco_stream.cli.main import main
+    from loco_stream._cli.main import main
 
     commands = set(main.list_commands(None))
-    modules = {path.stem for path in (ROOT / "loco_stream" / "cli").glob("*.py")}
+    modules = {path.stem for path in (ROOT / "loco_stream" / "_cli").glob("*.py")}
     public = {name for name in modules if not name.startswith("_")}
     assert public == commands | {"main"}

@@ -12,9 +12,9 @@ import pytest
 from tests.helpers.modules import modules
 
 LONG = {  # compile models
-    "loco_stream.neurons.definition.register",
-    "loco_stream.testing.expert.check_expert",
-    "loco_stream.testing.neuron.check_neuron",
+    "loco_stream.neurons._definition.register",
+    "loco_stream.testing._expert.check_expert",
+    "loco_stream.testing._neuron.check_neuron",
 }
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL | doctest.NORMALIZE_WHITESPACE
 
@@ -39,7 +39,7 @@ PUBLIC = [
             "dashboard",
             "drift",
             "engine",
-            "engine.report",
+            "engine.telemetry",
             "estimators",
             "fleet",
             "metrics",
@@ -47,7 +47,6 @@ PUBLIC = [
             "monitor",
             "neurons",
             "records",
-            "simulator.network",
             "stream",
             "testing",
         )

@@ -17,10 +17,10 @@ import pytest
 
 from loco_stream import Fleet, LOCOClassifier, StreamEngine
 from loco_stream.connectors import open_sink
-from loco_stream.engine.admission import NameBounds
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.fleet.limits import KeyLimits
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.engine._admission import NameBounds
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.fleet._limits import KeyLimits
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Sample
 from tests.helpers.engine_process import SOAK
 

@@ -39,7 +39,7 @@ def fresh(code):
 
 
 @pytest.mark.parametrize(
-    "statement", ["import loco_stream", "import loco_stream.connectors", "import loco_stream.cli"]
+    "statement", ["import loco_stream", "import loco_stream.connectors", "import loco_stream._cli"]
 )
 def test_the_import_is_light(statement):
     done = fresh(

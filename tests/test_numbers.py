@@ -7,14 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from loco_stream._numbers import LARGEST, is_beyond, require_number, to_number
 from loco_stream.connectors._base.values import event_time, parse_cell
-from loco_stream.connectors.ls1.messages import read_row
-from loco_stream.connectors.ls1.row_encoder import RowEncoder
+from loco_stream.connectors.ls1._messages import read_row
+from loco_stream.connectors.ls1._row_encoder import RowEncoder
 from loco_stream.errors import InputError, SourceError
-from loco_stream.estimators.inputs.slots import FeatureSlots
+from loco_stream.estimators._inputs.slots import FeatureSlots
 from loco_stream.metrics import Prequential
-from loco_stream.monitor.row_codec import RowCodec
-from loco_stream.numbers import LARGEST, is_beyond, require_number, to_number
+from loco_stream.monitor._row_codec import RowCodec
 
 NUMBERS = [
     3,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import loco_stream
-from loco_stream import LOCOClassifier, LOCORegressor, options
-from loco_stream.errors import ConfigError
-from loco_stream.options import (
+from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream import _options as options
+from loco_stream._options import (
     DEFAULTS,
     PRESETS,
     WIDTH_RULES,
@@ -20,6 +20,7 @@ from loco_stream.options import (
     ModelOptions,
     width_rule,
 )
+from loco_stream.errors import ConfigError
 from tests.helpers.models import model_options
 
 ADVANCED = [
@@ -246,7 +247,7 @@ def test_no_other_module_of_the_learner_compares_a_width_with_a_number():
     compared = re.compile(rf"(n_features|width)\b[^\n]*[<>]=?\s*({bounds})\b")
     found = [
         f"{path.relative_to(folder)}: {line.strip()}"
-        for part in ("learner", "estimators", "cli")
+        for part in ("_learner", "estimators", "_cli")
         for path in (folder / part).rglob("*.py")
         for line in path.read_text().splitlines()
         if compared.search(line)

@@ -87,7 +87,7 @@ def test_every_dependency_is_in_the_tested_set(project):
 
 @pytest.mark.slow
 def test_no_shipped_text_names_a_page_of_the_documentation_which_a_wheel_lacks():
-    writers = {"loco_stream/metrics/keys.py", "loco_stream/dashboard/static/panels.js"}
+    writers = {"loco_stream/metrics/_keys.py", "loco_stream/dashboard/static/panels.js"}
     found = {
         str(path.relative_to(ROOT)): pages
         for folder in ("loco_stream", "connectors", "demos")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream import rng
+from loco_stream import _rng as rng
 from tests.helpers.jitted import jitted
 
 WORD = (1 << 32) - 1

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream.connectors._base.values import plain_scalar
-from loco_stream.numbers import LARGEST, is_beyond, to_number
 
 Column: TypeAlias = Any  # a pyarrow.ChunkedArray: pyarrow ships no types
 Cells: TypeAlias = NDArray[np.float64] | list[Any]

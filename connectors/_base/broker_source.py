@@ -14,11 +14,11 @@ from loco_stream._joins import join_blocks
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.wire import HEADER, MAGIC
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_message
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._wire import HEADER, MAGIC
 from loco_stream.errors import SourceError
 from loco_stream.stream import Block, Event, Position, Sample, Schema, Source
 

@@ -10,7 +10,7 @@ from inspect import getdoc, signature
 from typing import Any
 
 from loco_stream.connectors._base.options import TEXT, OptionType, options_of
-from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.errors import SourceError
 
 # Parameters that `open_source` and `open_sink` set by other means than options of the URL.

@@ -40,7 +40,7 @@ from loco_stream.connectors._base.numbered_source import (
     event_of,
 )
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
-from loco_stream.connectors.ls1.limits import DEFAULT_LIMITS
+from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Schema
 

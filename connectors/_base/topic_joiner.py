@@ -7,7 +7,7 @@ from typing import Any
 
 from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.values import parse_cell
-from loco_stream.connectors.ls1.messages import NamedRow
+from loco_stream.connectors.ls1._messages import NamedRow
 from loco_stream.errors import SourceError
 
 

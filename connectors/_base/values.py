@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from loco_stream._numbers import to_number
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.numbers import to_number
 
 # Texts that mean a missing value in a table, compared in lower case.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})

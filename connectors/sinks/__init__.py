@@ -1,1 +1,1 @@
-"""Sinks, one module each; `loco_stream.connectors.registry` lists them."""
+"""Sinks, one module each; `loco_stream.connectors._registry` lists them."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from loco_stream._numbers import is_number
 from loco_stream.connectors._base.connector import Connector, Form, with_tls
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.sinks.http_sink import HTTPSink
-from loco_stream.numbers import is_number
 from loco_stream.stream import Record
 
 _TAG = str.maketrans({" ": r"\ ", ",": r"\,", "=": r"\=", "\n": r"\ ", "\\": "/"})

@@ -10,8 +10,8 @@ import zmq
 
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
 from loco_stream.connectors._base.connector import Connector, Form
-from loco_stream.connectors.ls1.security import ServerKeys
-from loco_stream.connectors.ls1.sockets import open_socket
+from loco_stream.connectors.ls1._security import ServerKeys
+from loco_stream.connectors.ls1._sockets import open_socket
 from loco_stream.stream import Record
 
 

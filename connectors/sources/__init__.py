@@ -1,1 +1,1 @@
-"""Sources, one module each; `loco_stream.connectors.registry` lists them."""
+"""Sources, one module each; `loco_stream.connectors._registry` lists them."""

@@ -13,7 +13,7 @@ from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import Columns
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
-from loco_stream.connectors.line_protocol import EXTRA, is_data, parse_line
+from loco_stream.connectors._line_protocol import EXTRA, is_data, parse_line
 from loco_stream.errors import SourceError
 
 _TIME = "time"

@@ -19,7 +19,7 @@ from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
-from loco_stream.connectors.ls1.wire import MAGIC
+from loco_stream.connectors.ls1._wire import MAGIC
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 

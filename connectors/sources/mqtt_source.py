@@ -21,7 +21,7 @@ from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.topic_joiner import TopicJoiner
-from loco_stream.connectors.ls1.receiver import LABELS
+from loco_stream.connectors.ls1._receiver import LABELS
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position
 

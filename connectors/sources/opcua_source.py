@@ -17,7 +17,7 @@ from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain_scalar
-from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, to_row
+from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 

@@ -12,7 +12,7 @@ from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
 from loco_stream.connectors._base.connector import Connector, Extra, Form
 from loco_stream.connectors._base.values import number, parse_cell
-from loco_stream.connectors.ls1.messages import NamedLabel, NamedRow, read_message, to_row
+from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_message, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event
 

@@ -20,14 +20,14 @@ from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.field_selection import FieldSelection
 from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors.ls1.connections import ConnectionLimiter
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.reply_queue import ReplyQueue
-from loco_stream.connectors.ls1.security import ServerKeys
-from loco_stream.connectors.ls1.server_session import ServerSession
-from loco_stream.connectors.ls1.sockets import open_socket
+from loco_stream.connectors.ls1._connections import ConnectionLimiter
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._reply_queue import ReplyQueue
+from loco_stream.connectors.ls1._security import ServerKeys
+from loco_stream.connectors.ls1._server_session import ServerSession
+from loco_stream.connectors.ls1._sockets import open_socket
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Block, Event, Position, Schema, Source
 

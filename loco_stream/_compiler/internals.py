@@ -1,6 +1,6 @@
 """The parts of numba and llvmlite that are used here although they are not their public interface.
 
-`tests/_compiler/test_internals.py` compares this list with the imports of the package. When one of
+`tests/compiler/test_internals.py` compares this list with the imports of the package. When one of
 the parts is missing, or numba is a version outside `TESTED` that fails a trial, all functions are
 compiled by plain `numba.njit`. Without the parts of `OPTIONAL` compiled code is not kept on disk.
 """

@@ -83,7 +83,7 @@ def compiled_folders() -> list[Path]:
     """Return the folders whose files decide what machine code is made.
 
     These are the folders in which a file imports this module, and all folders of the same part of
-    the package: `learner/arrays` compiles nothing, but declares the arrays that the step reads.
+    the package: `_learner/arrays` compiles nothing, but declares the arrays that the step reads.
     """
     compiled = [
         path

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
-from loco_stream.estimators.classifier import LOCOClassifier
+from loco_stream.estimators._classifier import LOCOClassifier
 
 try:
     import torch

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream.errors import ConfigError
-from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.regressor import LOCORegressor
+from loco_stream.estimators._classifier import LOCOClassifier
+from loco_stream.estimators._regressor import LOCORegressor
 
 try:
     from capymoa.base import Classifier, Regressor

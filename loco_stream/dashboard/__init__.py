@@ -3,6 +3,6 @@
 Each is served by one thread. The page sends server-sent events and loads nothing from other hosts.
 """
 
-from loco_stream.dashboard.page import Dashboard
+from loco_stream.dashboard._page import Dashboard
 
 __all__ = ["Dashboard"]

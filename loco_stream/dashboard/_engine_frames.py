@@ -10,15 +10,15 @@ from inspect import signature
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from loco_stream.engine.report_lines import shown_steps
+from loco_stream.engine._report_lines import shown_steps
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._parameters import GetSetParams
 from loco_stream.metrics.scores import charted
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.trainer import ScoredRow
-    from loco_stream.engine.watching import Watcher
+    from loco_stream.engine._trainer import ScoredRow
+    from loco_stream.engine._watching import Watcher
 
 Point: TypeAlias = list[float | None]
 Frame: TypeAlias = dict[str, Any]  # fields by name, in values that JSON can hold

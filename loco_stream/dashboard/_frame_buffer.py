@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from loco_stream.metrics.curve import Curve
+from loco_stream.metrics._curve import Curve
 
 _POINTS = 2048  # points of the course: more than a wide page has pixels
 

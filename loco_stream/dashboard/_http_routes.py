@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from loco_stream._prediction_mode import mode_arguments
-from loco_stream.connectors.line_protocol import LineReader
+from loco_stream.connectors._line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
     DecisionBody,
@@ -36,28 +36,28 @@ from loco_stream.dashboard._openapi import (
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._server import forecast_steps
 from loco_stream.dashboard._service import Service
-from loco_stream.engine.inbox import (
+from loco_stream.engine._inbox import (
     Inbox,
     InboxClosedError,
     InboxFullError,
     InboxRow,
     RowResult,
 )
-from loco_stream.engine.model_adapter import last_step
-from loco_stream.engine.prometheus import SCHEMES, shows_token
-from loco_stream.engine.queries import Query
-from loco_stream.engine.report import jsonable
-from loco_stream.engine.validation import label_fault, row_fault
+from loco_stream.engine._model_adapter import last_step
+from loco_stream.engine._prometheus import SCHEMES, shows_token
+from loco_stream.engine._queries import Query
+from loco_stream.engine._report import jsonable
+from loco_stream.engine._validation import label_fault, row_fault
 from loco_stream.errors import ConfigError, InputError, LocoStreamError, SourceError
-from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.decision import Rule, labels_of, rule_of, shown_rule
-from loco_stream.metrics.keys import problem_of
+from loco_stream.estimators._classifier import LOCOClassifier
+from loco_stream.estimators._decision import Rule, labels_of, rule_of, shown_rule
+from loco_stream.metrics._keys import problem_of
 from loco_stream.records import label_keys
 from loco_stream.stream import MAX_SEQ
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine.forecasting import ForecastAdapter
+    from loco_stream.engine._forecasting import ForecastAdapter
 
 MAX_BYTES = 1 << 20  # of a body, as sent and unpacked
 MAX_ROWS = 256  # of a request, and labels of one

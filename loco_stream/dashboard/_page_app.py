@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from loco_stream.dashboard._compared import ComparedRuns
 from loco_stream.dashboard._frame_buffer import FrameBuffer
-from loco_stream.engine.prometheus import shows_token
+from loco_stream.engine._prometheus import shows_token
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -5,7 +5,8 @@ Tests on errors are definitions in `loco_stream.drift.detectors`, most of them f
 energy of the inputs outside a running low-rank subspace, which river has no detector for.
 """
 
-from loco_stream.drift.concept import ConceptDetector, ErrorThreshold
+from loco_stream.drift._concept import ConceptDetector, ErrorThreshold
+from loco_stream.drift._inputs import InputDetector
 from loco_stream.drift.detectors import (
     DETECTORS,
     DetectorDefinition,
@@ -13,7 +14,6 @@ from loco_stream.drift.detectors import (
     detector_named,
     register,
 )
-from loco_stream.drift.inputs import InputDetector
 
 __all__ = [
     "DETECTORS",

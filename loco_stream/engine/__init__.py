@@ -1,6 +1,6 @@
 """The engine: runs a model on a stream, with scores, checkpoints and a log."""
 
-from loco_stream.engine.core import StreamEngine
-from loco_stream.engine.report import Report
+from loco_stream.engine._core import StreamEngine
+from loco_stream.engine._report import Report
 
 __all__ = ["Report", "StreamEngine"]

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from loco_stream.engine.readings import PREFIX, Instrument, Point, Reading, Watched, readings
-from loco_stream.engine.tracing import Tracer
+from loco_stream._persistence.content import State
+from loco_stream.engine._readings import PREFIX, Instrument, Point, Reading, Watched, readings
+from loco_stream.engine._tracing import Tracer
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.keys import KEYS
-from loco_stream.metrics.scores.definition import ReportKey
-from loco_stream.persistence.content import State
+from loco_stream.metrics._keys import KEYS
+from loco_stream.metrics.scores._definition import ReportKey
 from loco_stream.version import __version__
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     )
     from opentelemetry.sdk.trace import SpanProcessor
 
-    from loco_stream.engine.latency import LatencyHistogram
+    from loco_stream.engine._latency import LatencyHistogram
+
+__all__ = ["Telemetry"]
 
 _NAME = "loco-stream"
 _SECONDS = 10.0  # between two exports of metrics

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from loco_stream._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from loco_stream.estimators.classifier import LOCOClassifier
-    from loco_stream.estimators.explain.result import Explanation
-    from loco_stream.estimators.regressor import LOCORegressor
-    from loco_stream.estimators.saving import load, save
-    from loco_stream.estimators.tickets import Ticket
+    from loco_stream.estimators._classifier import LOCOClassifier
+    from loco_stream.estimators._explain.result import Explanation
+    from loco_stream.estimators._regressor import LOCORegressor
+    from loco_stream.estimators._saving import load, save
+    from loco_stream.estimators._tickets import Ticket
 
 __all__ = ["Explanation", "LOCOClassifier", "LOCORegressor", "Ticket", "load", "save"]
 
 _MODULES = {
-    "Explanation": "explain.result",
-    "LOCOClassifier": "classifier",
-    "LOCORegressor": "regressor",
-    "Ticket": "tickets",
-    "load": "saving",
-    "save": "saving",
+    "Explanation": "_explain.result",
+    "LOCOClassifier": "_classifier",
+    "LOCORegressor": "_regressor",
+    "Ticket": "_tickets",
+    "load": "_saving",
+    "save": "_saving",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

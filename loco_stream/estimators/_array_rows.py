@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._learner.step import HELD_OUT
 from loco_stream.estimators._core import NO_PROBA, Float64, ModelCore
-from loco_stream.estimators.inputs.categories import first_rows, text_columns
-from loco_stream.estimators.inputs.tables import Table
-from loco_stream.learner.step import HELD_OUT
+from loco_stream.estimators._inputs.categories import first_rows, text_columns
+from loco_stream.estimators._inputs.tables import Table
 
 _STRETCH = 4096  # rows with texts that are widened at a time
 

@@ -14,35 +14,35 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream import rng
-from loco_stream._locks import fork_safe_lock
-from loco_stream._text import counted
-from loco_stream.errors import InputError
-from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
-from loco_stream.estimators.decision import Decision
-from loco_stream.estimators.inputs.categories import Categories, TextColumn
-from loco_stream.estimators.inputs.data_warnings import DataWarnings
-from loco_stream.estimators.inputs.row_times import NO_TIMES, row_time, row_times
-from loco_stream.estimators.inputs.slots import FeatureSlots, hashable_value, require_mapping
-from loco_stream.estimators.inputs.tables import Table, column_names
-from loco_stream.estimators.tickets import Origin, Ticket
-from loco_stream.learner import step
-from loco_stream.learner.arrays.allocate import (
+from loco_stream import _rng as rng
+from loco_stream._learner import step
+from loco_stream._learner.arrays.allocate import (
     allocate,
     class_capacity,
     grow,
     lengths_of,
     unflatten,
 )
-from loco_stream.learner.arrays.check import check_state
-from loco_stream.learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
-from loco_stream.learner.arrays.spec import Array, build, copies, flatten
-from loco_stream.learner.arrays.state import TEXT_STATISTICS, State
-from loco_stream.learner.kernel_args import KernelArgs, Model
-from loco_stream.learner.settings import Settings, resolve
-from loco_stream.numbers import require_number
-from loco_stream.options import ModelOptions
-from loco_stream.persistence.content import Config, restoring
+from loco_stream._learner.arrays.check import check_state
+from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
+from loco_stream._learner.arrays.spec import Array, build, copies, flatten
+from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
+from loco_stream._learner.kernel_args import KernelArgs, Model
+from loco_stream._learner.settings import Settings, resolve
+from loco_stream._locks import fork_safe_lock
+from loco_stream._numbers import require_number
+from loco_stream._options import ModelOptions
+from loco_stream._persistence.content import Config, restoring
+from loco_stream._text import counted
+from loco_stream.errors import InputError
+from loco_stream.estimators._decision import Decision
+from loco_stream.estimators._inputs.categories import Categories, TextColumn
+from loco_stream.estimators._inputs.data_warnings import DataWarnings
+from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
+from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
+from loco_stream.estimators._inputs.tables import Table, column_names
+from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
+from loco_stream.estimators._tickets import Origin, Ticket
 
 Float64 = NDArray[np.float64]
 NO_LABELS = np.zeros(0, np.int64)

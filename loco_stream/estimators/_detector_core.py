@@ -12,16 +12,16 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._novelty import state as novelty
+from loco_stream._novelty.marks import declare
+from loco_stream._novelty.step import Found, Rows, run
+from loco_stream._numbers import LARGEST, is_beyond, to_number
+from loco_stream._persistence.content import State, restoring, with_prefix, without_prefix
 from loco_stream.errors import InputError
+from loco_stream.estimators._inputs.categories import is_text
+from loco_stream.estimators._inputs.slots import in_order
+from loco_stream.estimators._inputs.tables import Table
 from loco_stream.estimators._saved_checks import check_names
-from loco_stream.estimators.inputs.categories import is_text
-from loco_stream.estimators.inputs.slots import in_order
-from loco_stream.estimators.inputs.tables import Table
-from loco_stream.novelty import state as novelty
-from loco_stream.novelty.marks import declare
-from loco_stream.novelty.step import Found, Rows, run
-from loco_stream.numbers import LARGEST, is_beyond, to_number
-from loco_stream.persistence.content import State, restoring, with_prefix, without_prefix
 
 Float64 = NDArray[np.float64]
 _FLOAT = {float}

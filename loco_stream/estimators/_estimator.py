@@ -14,25 +14,26 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream._checks import plain_values
+from loco_stream._learner.settings import check_neuron
+from loco_stream._options import PRESETS, AdvancedOptions, ModelOptions
+from loco_stream._persistence.content import Array, Arrays, Config, State
 from loco_stream.errors import ConfigError
-from loco_stream.estimators import _observed, _sequences, _show, export
+from loco_stream.estimators import _export as export
+from loco_stream.estimators import _observed, _sequences, _show
 from loco_stream.estimators._array_rows import predict_table
 from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._explain import api as explain
+from loco_stream.estimators._explain.result import Explanation
+from loco_stream.estimators._inputs.frames import require_frame, series_like
+from loco_stream.estimators._inputs.slots import hashable_value, require_mapping
+from loco_stream.estimators._inputs.tables import table
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import LOCOModel, check_advanced, check_settable
-from loco_stream.estimators.explain import api as explain
-from loco_stream.estimators.explain.result import Explanation
-from loco_stream.estimators.inputs.frames import require_frame, series_like
-from loco_stream.estimators.inputs.slots import hashable_value, require_mapping
-from loco_stream.estimators.inputs.tables import table
-from loco_stream.estimators.tickets import Ticket
-from loco_stream.learner.settings import check_neuron
-from loco_stream.options import PRESETS, AdvancedOptions, ModelOptions
-from loco_stream.persistence.content import Array, Arrays, Config, State
+from loco_stream.estimators._tickets import Ticket
 
 if TYPE_CHECKING:
-    from loco_stream.simulator.network import Network
-from loco_stream.persistence.content import restoring
+    from loco_stream._simulator.network import Network
+from loco_stream._persistence.content import restoring
 
 _PREDICTION = "prediction"  # name of a series, where series need one
 

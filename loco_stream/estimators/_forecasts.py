@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._options import AdvancedOptions
+from loco_stream._persistence.content import with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators.multi_target import LOCOMultiTargetRegressor
-from loco_stream.options import AdvancedOptions
-from loco_stream.persistence.content import with_prefix, without_prefix
+from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 
 Float64 = NDArray[np.float64]
 

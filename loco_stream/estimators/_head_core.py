@@ -8,25 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._text import counted
-from loco_stream.estimators._core import Float64
-from loco_stream.estimators._target_core import TargetCore
-from loco_stream.learner.arrays.allocate import lengths_of
-from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import Array
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.settings import Settings
-from loco_stream.learner.targets import head_step
-from loco_stream.learner.targets.heads import (
+from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.spec import Array
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.settings import Settings
+from loco_stream._learner.targets import head_step
+from loco_stream._learner.targets.heads import (
     HeadModel,
     HeadState,
     allocate_heads,
     grow_heads,
     restore_heads,
 )
-from loco_stream.learner.targets.kernel_args import HeadKernelArgs
-from loco_stream.learner.targets.state import TargetState, allocate_target_scratch
-from loco_stream.options import ModelOptions
+from loco_stream._learner.targets.kernel_args import HeadKernelArgs
+from loco_stream._learner.targets.state import TargetState, allocate_target_scratch
+from loco_stream._options import ModelOptions
+from loco_stream._text import counted
+from loco_stream.estimators._core import Float64
+from loco_stream.estimators._target_core import TargetCore
 
 _OBSERVED = np.zeros((1, 0))
 

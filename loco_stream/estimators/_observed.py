@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from loco_stream.errors import InputError
-from loco_stream.estimators._core import Float64, ModelCore
-from loco_stream.estimators.inputs.categories import text_columns
-from loco_stream.estimators.inputs.row_times import NO_TIMES
-from loco_stream.estimators.inputs.slots import require_mapping
-from loco_stream.estimators.inputs.tables import Table, table
-from loco_stream.estimators.tickets import Origin, Ticket
-from loco_stream.learner.delayed_labels.pending import (
+from loco_stream._learner.delayed_labels.pending import (
     HEAD,
     LAST_LABEL,
     N_FEATURES,
     N_KNOWN,
     ticket_size,
 )
-from loco_stream.numbers import LARGEST
+from loco_stream._numbers import LARGEST
+from loco_stream.errors import InputError
+from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._inputs.categories import text_columns
+from loco_stream.estimators._inputs.row_times import NO_TIMES
+from loco_stream.estimators._inputs.slots import require_mapping
+from loco_stream.estimators._inputs.tables import Table, table
+from loco_stream.estimators._tickets import Origin, Ticket
 
 _CHANGED = "`x` must be a ticket of this model as `observe_one` returned it; learn the row itself"
 

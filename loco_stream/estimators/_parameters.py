@@ -9,9 +9,9 @@ from dataclasses import fields
 from typing import Any, Self
 
 from loco_stream._keywords import explains_keywords
+from loco_stream._options import AdvancedOptions
 from loco_stream._text import counted, did_you_mean
 from loco_stream.errors import ConfigError
-from loco_stream.options import AdvancedOptions
 
 MOVED = frozenset(declared.name for declared in fields(AdvancedOptions))
 REMOVED = {

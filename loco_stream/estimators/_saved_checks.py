@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from loco_stream.estimators.inputs.slots import hashable_value
-from loco_stream.numbers import shown
+from loco_stream._numbers import shown
+from loco_stream.estimators._inputs.slots import hashable_value
 
 
 def check_names(what: str, names: Any) -> list[Hashable]:

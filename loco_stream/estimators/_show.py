@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._learner.hidden import last_spikes as kernel_last_spikes
+from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream.estimators._core import ModelCore
-from loco_stream.estimators.inputs.row_times import row_times_at
-from loco_stream.learner.hidden import last_spikes as kernel_last_spikes
-from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.neurons.spikes import MOST_SPIKES
+from loco_stream.estimators._inputs.row_times import row_times_at
+from loco_stream.neurons._spikes import MOST_SPIKES
 
 
 def spike_counts(core: ModelCore) -> NDArray[np.int64]:

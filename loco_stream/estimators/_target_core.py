@@ -9,23 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._text import counted
-from loco_stream.errors import InputError
-from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, Float64, ModelCore
-from loco_stream.estimators._saved_checks import check_names
-from loco_stream.estimators.inputs.slots import hashable_value
-from loco_stream.estimators.inputs.tables import column_names, read_target
-from loco_stream.learner.arrays.allocate import lengths_of
-from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import Array, build, copies
-from loco_stream.learner.arrays.state import State
-from loco_stream.learner.readout.experts import EXPERTS
-from loco_stream.learner.readout.intervals import COVERAGES
-from loco_stream.learner.settings import Settings
-from loco_stream.learner.step import ANYWHERE, BY_EVIDENCE
-from loco_stream.learner.targets import step
-from loco_stream.learner.targets.kernel_args import TargetKernelArgs
-from loco_stream.learner.targets.state import (
+from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.spec import Array, build, copies
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.readout.experts import EXPERTS
+from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._learner.settings import Settings
+from loco_stream._learner.step import ANYWHERE, BY_EVIDENCE
+from loco_stream._learner.targets import step
+from loco_stream._learner.targets.kernel_args import TargetKernelArgs
+from loco_stream._learner.targets.state import (
     TargetModel,
     TargetState,
     allocate_target_scratch,
@@ -33,9 +27,15 @@ from loco_stream.learner.targets.state import (
     grow_targets,
     restore_targets,
 )
-from loco_stream.numbers import shown
-from loco_stream.options import ModelOptions
-from loco_stream.persistence.content import Config
+from loco_stream._numbers import shown
+from loco_stream._options import ModelOptions
+from loco_stream._persistence.content import Config
+from loco_stream._text import counted
+from loco_stream.errors import InputError
+from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, Float64, ModelCore
+from loco_stream.estimators._inputs.slots import hashable_value
+from loco_stream.estimators._inputs.tables import column_names, read_target
+from loco_stream.estimators._saved_checks import check_names
 
 
 class TargetCore(ModelCore):

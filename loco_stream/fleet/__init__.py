@@ -6,6 +6,6 @@ in one process. A fleet is one shard in this process, or several shards as Ray a
 `workers` differs.
 """
 
-from loco_stream.fleet.fleet import Fleet
+from loco_stream.fleet._fleet import Fleet
 
 __all__ = ["Fleet"]

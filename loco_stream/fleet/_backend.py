@@ -8,10 +8,10 @@ from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from loco_stream.errors import ConfigError, InputError
+from loco_stream.fleet._keyed_model import ModelFactory
 from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
 from loco_stream.fleet._storage import Storage
-from loco_stream.fleet.keyed_model import ModelFactory
 
 Names: TypeAlias = Iterable[Hashable] | None
 KeyReport: TypeAlias = dict[str, Any]

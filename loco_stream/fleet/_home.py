@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeAlias, get_args
 
-from loco_stream.engine.adapters import check_monitor
-from loco_stream.engine.model_adapter import task_of
-from loco_stream.engine.state import export_model, model_of, state_sha256
+from loco_stream._persistence.content import Plain
+from loco_stream._persistence.format import from_bytes, to_bytes
+from loco_stream._persistence.version_2.monitor import monitor_settings
+from loco_stream.engine._adapters import check_monitor
+from loco_stream.engine._model_adapter import task_of
+from loco_stream.engine._state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.decision import Decision
-from loco_stream.estimators.detector import LOCODetector
-from loco_stream.estimators.regressor import LOCORegressor
-from loco_stream.fleet._storage import Location, Storage, open_storage
-from loco_stream.fleet.keyed_model import ModelFactory, Template
-from loco_stream.fleet.sharing import (
+from loco_stream.estimators._classifier import LOCOClassifier
+from loco_stream.estimators._decision import Decision
+from loco_stream.estimators._detector import LOCODetector
+from loco_stream.estimators._regressor import LOCORegressor
+from loco_stream.fleet._keyed_model import ModelFactory, Template
+from loco_stream.fleet._sharing import (
     MODES,
     NONE,
     PRIOR,
@@ -26,10 +28,8 @@ from loco_stream.fleet.sharing import (
     blank_of,
     check_template,
 )
+from loco_stream.fleet._storage import Location, Storage, open_storage
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence.content import Plain
-from loco_stream.persistence.format import from_bytes, to_bytes
-from loco_stream.persistence.version_2.monitor import monitor_settings
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._object_store import ObjectStore
-from loco_stream.persistence.format import decode_plain, encode_plain
 
 BASE = "base"
 FENCE = "fence"

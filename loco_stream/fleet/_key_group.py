@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from loco_stream._text import reason_of
-from loco_stream.engine.checkpoint import CheckpointFolder
-from loco_stream.engine.wal import WriteAheadLog, pack_record
+from loco_stream.engine._checkpoint import CheckpointFolder
+from loco_stream.engine._wal import WriteAheadLog, pack_record
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._model_store import ModelStore
 from loco_stream.fleet._rows import Key, KeyRows

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
+from loco_stream._persistence.content import State
+from loco_stream._persistence.format import encode_plain
 from loco_stream._text import did_you_mean, listed
-from loco_stream.engine.row_ids import RowIds
-from loco_stream.engine.text_columns import TextColumns
+from loco_stream.engine._row_ids import RowIds
+from loco_stream.engine._text_columns import TextColumns
 from loco_stream.errors import InputError, SourceError
 from loco_stream.fleet._rows import (
     LABELS,
@@ -29,8 +31,6 @@ from loco_stream.fleet._rows import (
     as_range,
     check_key,
 )
-from loco_stream.persistence.content import State
-from loco_stream.persistence.format import encode_plain
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample, Source
 
 _Names: TypeAlias = tuple[Hashable, ...] | None

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from loco_stream.engine.model_adapter import (
+from loco_stream.engine._model_adapter import (
     BlockPredictions,
     ModelAdapter,
     RowPrediction,
     TicketArray,
 )
-from loco_stream.engine.row import Features, Label, Proba, Row, rows_of
-from loco_stream.estimators.classifier import LOCOClassifier
-from loco_stream.estimators.decision import Decision
+from loco_stream.engine._row import Features, Label, Proba, Row, rows_of
+from loco_stream.estimators._classifier import LOCOClassifier
+from loco_stream.estimators._decision import Decision
 from loco_stream.fleet._rows import Table
-from loco_stream.fleet.sharing import Mixture, SharedModel, chosen, probas
+from loco_stream.fleet._sharing import Mixture, SharedModel, chosen, probas
 from loco_stream.stream import Block
 
 

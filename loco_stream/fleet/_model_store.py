@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._rows import Key
-from loco_stream.persistence.format import decode_plain, encode_plain
 
 # The names of tables and columns are part of the file format. The index lists the keys without a
 # look at the models, which take a hundred kilobytes each.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.fleet._journal import BASE, RELEASE, FencedError, Journal
 from loco_stream.fleet._model_store import ModelStore
 from loco_stream.fleet._object_store import ObjectStore
 from loco_stream.fleet._rows import Key, KeyRows
-from loco_stream.persistence.format import decode_plain, encode_plain
 
 _ROWS = "rows"
 _REFUSED = "refused"

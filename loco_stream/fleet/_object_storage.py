@@ -8,12 +8,12 @@ import uuid
 from functools import partial
 from typing import Any
 
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._journal import BASE, RELEASE, Entry, FencedError, Journal
 from loco_stream.fleet._lease import Lease
 from loco_stream.fleet._object_group import ObjectGroup, group_journal
 from loco_stream.fleet._object_store import ObjectStore
-from loco_stream.persistence.format import decode_plain, encode_plain
 
 _TEMPLATE = "template.loco"
 _SLACK = 3.0  # seconds; the store's clock shows whole seconds

@@ -17,14 +17,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._persistence.content import Plain
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
 from loco_stream.fleet._backend import KeyReport, Names
 from loco_stream.fleet._ray_worker import RayWorker
 from loco_stream.fleet._rows import Ahead, Key, KeyRows, Label, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
 from loco_stream.fleet._storage import Storage
-from loco_stream.persistence.content import Plain
-from loco_stream.persistence.format import decode_plain, encode_plain
 
 # messages in flight per worker: they keep it busy while the driver waits for another worker
 _IN_FLIGHT = 4

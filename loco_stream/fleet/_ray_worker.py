@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.fleet._home import model_factory
 from loco_stream.fleet._rows import KeyRows
 from loco_stream.fleet._shard import Shard, ShardOptions
 from loco_stream.fleet._storage import open_storage
-from loco_stream.persistence.format import decode_plain, encode_plain
 
 
 class RayWorker:

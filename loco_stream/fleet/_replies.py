@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 
 from loco_stream._problems import TARGETS, is_numeric
-from loco_stream.engine.row import cut
+from loco_stream.engine._row import cut
 from loco_stream.errors import SourceError
+from loco_stream.fleet._fleet import Fleet
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._rows import Key, Matrix, Outputs
-from loco_stream.fleet.fleet import Fleet
 from loco_stream.stream import Block, Event, PredictRequest
 
 _Reply: TypeAlias = tuple[Matrix, Outputs]  # values of each row, and the classes of the columns

@@ -11,16 +11,16 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._numbers import plain
+from loco_stream._persistence.content import Plain
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import TARGETS, known_targets
 from loco_stream._text import has_surrogate
-from loco_stream.engine.validation import label_fault
+from loco_stream.engine._validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.estimators.inputs.row_times import row_times
-from loco_stream.estimators.inputs.tables import Table as ColumnTable
-from loco_stream.estimators.inputs.tables import column_names, table, target_matrix
-from loco_stream.numbers import plain
-from loco_stream.persistence.content import Plain
-from loco_stream.persistence.format import decode_plain, encode_plain
+from loco_stream.estimators._inputs.row_times import row_times
+from loco_stream.estimators._inputs.tables import Table as ColumnTable
+from loco_stream.estimators._inputs.tables import column_names, table, target_matrix
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]

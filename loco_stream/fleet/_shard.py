@@ -9,9 +9,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from loco_stream._persistence.content import Config, Plain
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
-from loco_stream.estimators.decision import Decision
+from loco_stream.estimators._decision import Decision
 from loco_stream.fleet._home import load_shared
+from loco_stream.fleet._keyed_model import KeyedForecaster, KeyedModel, ModelFactory
 from loco_stream.fleet._rows import (
     DECIDE,
     LABELS,
@@ -28,8 +30,6 @@ from loco_stream.fleet._rows import (
     reset_of,
 )
 from loco_stream.fleet._storage import Group, Storage
-from loco_stream.fleet.keyed_model import KeyedForecaster, KeyedModel, ModelFactory
-from loco_stream.persistence.content import Config, Plain
 from loco_stream.records import Record
 
 _CHECKPOINT_SECONDS = 60.0
@@ -431,7 +431,7 @@ def parse_sync(durability: str) -> float:
 
     Raises `ConfigError` if the mode is unknown or "off".
     """
-    from loco_stream.engine.wal import parse_durability
+    from loco_stream.engine._wal import parse_durability
 
     seconds = parse_durability(durability)
     if seconds is None or not math.isfinite(seconds):

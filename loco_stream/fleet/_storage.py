@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from loco_stream._persistence.files import atomic_write
 from loco_stream._text import reason_of
-from loco_stream.engine.checkpoint import CheckpointFolder
+from loco_stream.engine._checkpoint import CheckpointFolder
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._key_group import KeyGroup
-from loco_stream.persistence.files import atomic_write
 
 if TYPE_CHECKING:
     from loco_stream.fleet._object_group import ObjectGroup

@@ -6,13 +6,13 @@ after training on task i. Stream measures take labels and predictions in the ord
 docstring states the one used here, and `variant=` selects others.
 """
 
-from loco_stream.metrics.anytime import (
+from loco_stream.metrics._anytime import (
     minimum_accuracy,
     windowed_forgetting,
     windowed_plasticity,
     worst_case_accuracy,
 )
-from loco_stream.metrics.continual import (
+from loco_stream.metrics._continual import (
     average_accuracy,
     average_anytime_accuracy,
     backward_transfer,
@@ -20,8 +20,8 @@ from loco_stream.metrics.continual import (
     forward_transfer,
     learning_accuracy,
 )
-from loco_stream.metrics.prequential import Prequential
-from loco_stream.metrics.stream import fading_accuracy, kappa, kappa_m, kappa_t
+from loco_stream.metrics._prequential import Prequential
+from loco_stream.metrics._stream import fading_accuracy, kappa, kappa_m, kappa_t
 
 __all__ = [
     "Prequential",

@@ -17,7 +17,7 @@ registration; `register` adds a model from outside the package. Its kernels are 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons import alif, izhikevich, lif
-from loco_stream.neurons.definition import (
+from loco_stream.neurons._definition import (
     EventOperations,
     NeuronModel,
     WindowOperations,

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
-from loco_stream.neurons.definition import (
+from loco_stream.neurons._definition import (
     EventOperations,
     NeuronModel,
     Parameters,
     Records,
     WindowOperations,
 )
-from loco_stream.neurons.spikes import LEAK_SHARE, STRONGEST
+from loco_stream.neurons._spikes import LEAK_SHARE, STRONGEST
 
 # Per neuron: time of the last spike, membrane, current rise of the threshold, time `since` of
 # both, threshold at rest, and the level, which is the drive; times in ms.

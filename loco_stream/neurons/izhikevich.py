@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import inlined, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
-from loco_stream.neurons.definition import (
+from loco_stream.neurons._definition import (
     EventOperations,
     NeuronModel,
     Parameters,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
-from loco_stream.neurons.definition import (
+from loco_stream.neurons._definition import (
     DenseOperations,
     EventOperations,
     NeuronModel,
@@ -26,8 +26,8 @@ from loco_stream.neurons.definition import (
     Records,
     WindowOperations,
 )
-from loco_stream.neurons.lif_net import run_lif, run_lif_samples
-from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES, STRONGEST, traces_by_times
+from loco_stream.neurons._lif_net import run_lif, run_lif_samples
+from loco_stream.neurons._spikes import LEAK_SHARE, MOST_SPIKES, STRONGEST, traces_by_times
 
 # Per neuron: time of the last spike, w, how far w may rise (`lif_silent_until_horizon`),
 # threshold - level, and the level, which is the drive.

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from loco_stream._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from loco_stream.testing.detector import check_detector
-    from loco_stream.testing.expert import check_expert
-    from loco_stream.testing.neuron import check_neuron
-    from loco_stream.testing.sink import check_sink
-    from loco_stream.testing.source import check_source
+    from loco_stream.testing._detector import check_detector
+    from loco_stream.testing._expert import check_expert
+    from loco_stream.testing._neuron import check_neuron
+    from loco_stream.testing._sink import check_sink
+    from loco_stream.testing._source import check_source
 
 __all__ = ["check_detector", "check_expert", "check_neuron", "check_sink", "check_source"]
 
 _MODULES = {
-    "check_detector": "detector",
-    "check_expert": "expert",
-    "check_neuron": "neuron",
-    "check_sink": "sink",
-    "check_source": "source",
+    "check_detector": "_detector",
+    "check_expert": "_expert",
+    "check_neuron": "_neuron",
+    "check_sink": "_sink",
+    "check_source": "_source",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from loco_stream.numbers import shown
+from loco_stream._numbers import shown
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 Key: TypeAlias = tuple[str, str, int, int]

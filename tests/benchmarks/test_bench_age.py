@@ -89,11 +89,11 @@ def checkout(tmp_path, request):
     git("init", "-q")
     old = new = "0000000"
     for i in range(100):
-        old = commit("loco_stream/rng.py", f"{i}")
+        old = commit("loco_stream/_rng.py", f"{i}")
         if age._COMMIT.fullmatch(old):
             break
     for i in range(100):
-        new = commit("loco_stream/learner/step.py", f"{i}")
+        new = commit("loco_stream/_learner/step.py", f"{i}")
         if age._COMMIT.fullmatch(new):
             break
     commit("benchmarks/RESULTS.md", RESULTS.format(old=old, new=new))
@@ -119,9 +119,10 @@ def test_a_table_older_than_its_code_is_marked(checkout):
     assert rows(age.page(root))["Rates, table 1"][-1] == "unchanged"
     commit("benchmarks/speed.py", "the bench")
     assert rows(age.page(root))["Rates, table 1"][-1] == "**changed, 1 commit**"
-    commit("loco_stream/options.py", "the model")
+    commit("loco_stream/_options.py", "the model")
+    commit("loco_stream/rng.py", "the model, by an earlier name")
     page = age.page(root)
-    assert rows(page)["Rates, table 1"][-1] == "**changed, 2 commits**"
+    assert rows(page)["Rates, table 1"][-1] == "**changed, 3 commits**"
     assert "changed: 5; from the tables above: 1." in page
 
 

@@ -14,7 +14,7 @@ from benchmarks.mlp import first_weights as mlp_weights
 from benchmarks.plasticity import N_BITS, N_FLIPPING, PERIOD, periods
 from benchmarks.regression_net import NetOptions, RegressionNet, first_weights
 from benchmarks.upgd import UPGDClassifier, UPGDOptions, UPGDRegressor
-from loco_stream.rng import derive_key, uniforms
+from loco_stream._rng import derive_key, uniforms
 from tests.helpers.naive_rivals import NaiveContinualMLP, NaiveRegressionNet, NaiveUPGD
 
 

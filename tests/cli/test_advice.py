@@ -7,10 +7,10 @@ import pickle
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
-from loco_stream.cli._advice import advised
+from loco_stream._cli import main
+from loco_stream._cli._advice import advised
 from loco_stream.connectors import open_source
-from loco_stream.dashboard.http_api import HttpApi
+from loco_stream.dashboard._http_api import HttpApi
 from loco_stream.errors import ConfigError, SourceError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 from tests.helpers.engine_process import LOCO, SOAK
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(6))

@@ -18,13 +18,13 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Network
-from loco_stream.cli import main
-from loco_stream.cli._catalog import extras
-from loco_stream.cli._parameters import build_model, parse_settings
-from loco_stream.cli.serve import command as serve
+from loco_stream._cli import main
+from loco_stream._cli._catalog import extras
+from loco_stream._cli._parameters import build_model, parse_settings
+from loco_stream._cli.serve import command as serve
 from loco_stream.connectors import open_source
-from loco_stream.connectors.registry import SINKS, SOURCES, connectors
-from loco_stream.engine.progress import Countdown, line
+from loco_stream.connectors._registry import SINKS, SOURCES, connectors
+from loco_stream.engine._progress import Countdown, line
 from loco_stream.errors import ConfigError
 from tests.helpers.serving import wait_until
 
@@ -96,7 +96,7 @@ def test_the_help_of_a_service_has_a_heading_per_group_of_options(loco):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from loco_stream.cli import main; "
+        "import sys; from loco_stream._cli import main; "
         "main(['serve', '--help'], standalone_mode=False); "
         "print(sorted({'numba', 'river', 'zmq', 'numpy'} & set(sys.modules)))"
     )
@@ -110,7 +110,7 @@ def test_the_process_ends_without_a_garbage_collection():
     program = (
         "import atexit, gc\n"
         "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
-        "from loco_stream.cli import main\n"
+        "from loco_stream._cli import main\n"
         "main(['inspect', '--help'])"
     )
     done = subprocess.run(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
-from loco_stream.cli._config import COMMANDS, read_config
-from loco_stream.cli.config import _command
+from loco_stream._cli import main
+from loco_stream._cli._config import COMMANDS, read_config
+from loco_stream._cli.config import _command
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 SERVE = ["serve", "--http", "8080", "--checkpoint", "state"]

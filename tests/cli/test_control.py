@@ -11,15 +11,16 @@ import zmq
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, load
-from loco_stream.cli import main
-from loco_stream.cli._network_options import NetworkOptions
-from loco_stream.cli._service_ports import PortOptions
-from loco_stream.cli._service_state import ServiceState
+from loco_stream._cli import main
+from loco_stream._cli._network_options import NetworkOptions
+from loco_stream._cli._service_ports import PortOptions
+from loco_stream._cli._service_state import ServiceState
 from loco_stream.connectors import ZMQSender, ZMQSource
-from loco_stream.connectors.control import Control, make_token, order, read_token
-from loco_stream.engine import StreamEngine, source_reader
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.engine.task import find_task
+from loco_stream.connectors._control import Control, make_token, order, read_token
+from loco_stream.engine import StreamEngine
+from loco_stream.engine import _source_reader as source_reader
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.engine._task import find_task
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Sample
 from tests.helpers.engine_process import LOCO, SOAK, end, start
@@ -228,7 +229,7 @@ def test_a_client_waits_for_a_rule_as_long_as_the_service(monkeypatch):
         waited[name] = timeout
         return {"ok": True}
 
-    monkeypatch.setattr("loco_stream.connectors.control.order", answer)
+    monkeypatch.setattr("loco_stream.connectors._control.order", answer)
     for words in (["decide"], ["decide", "--clear"], ["status"]):
         assert CliRunner().invoke(main, ["control", "ipc:///c", *words]).exit_code == 0
     assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0}

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 
 RUN = ["run", "csv:rows.csv?target=y", "--set", "hidden_sizes=4"]
 FLEET = ["fleet", "csv:rows.csv?target=y", "--key", "device", "--checkpoint", "state"]

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCODetector, LOCORegressor, save
-from loco_stream.cli import main
+from loco_stream._cli import main
 from tests.helpers.models import classifier
 
 SMALL = ["--set", "hidden_sizes=8"]
@@ -127,7 +127,7 @@ def test_a_template_takes_effect_and_excludes_parameters(folder):
 
 def test_the_template_tells_the_task_of_rows_whose_labels_come_later(folder, monkeypatch):
     save(LOCORegressor(hidden_sizes=(8,), seed=1), folder / "model.loco")
-    monkeypatch.setattr("loco_stream.engine.task.find_task", lambda reader, **_: None)
+    monkeypatch.setattr("loco_stream.engine._task.find_task", lambda reader, **_: None)
     assert "the task cannot be inferred" in fleet(*SMALL).stderr
     _, report = begun("--template", "model.loco")
     assert (report["task"], report["n_samples"]) == ("regression", 600)

@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor, load
-from loco_stream.cli import main
-from loco_stream.cli._fleet_control import _orders
-from loco_stream.connectors.control import Control
-from loco_stream.engine.queries import RunnerQueries
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.fleet.metrics import FleetMetrics
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream._cli import main
+from loco_stream._cli._fleet_control import _orders
+from loco_stream.connectors._control import Control
+from loco_stream.engine._queries import RunnerQueries
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.fleet._metrics import FleetMetrics
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Sample, Source
 from tests.helpers.ports import free_port
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 from tests.helpers.tables import colours
 
 

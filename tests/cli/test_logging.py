@@ -15,10 +15,10 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
-from loco_stream.cli import run as run_command
+from loco_stream._cli import main
+from loco_stream._cli import run as run_command
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.progress import watch
+from loco_stream.engine._progress import watch
 from loco_stream.errors import LocoStreamWarning
 from tests.helpers.serving import wait_until
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli._engine_run import LearningSetup
-from loco_stream.cli.main import main
+from loco_stream._cli._engine_run import LearningSetup
+from loco_stream._cli.main import main
 from loco_stream.errors import ConfigError
 
 SMALL = ["--set", "hidden_sizes=4"]

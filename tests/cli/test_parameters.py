@@ -7,11 +7,11 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._cli import main
+from loco_stream._cli._parameters import build_model, parameters
+from loco_stream._persistence import format as persist
 from loco_stream._text import did_you_mean, listed
-from loco_stream.cli import main
-from loco_stream.cli._parameters import build_model, parameters
 from loco_stream.errors import ConfigError
-from loco_stream.persistence import format as persist
 
 
 def run(*words):

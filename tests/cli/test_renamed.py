@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 
 SOURCE = "csv:rows.csv?target=kind"
 SERVE = ["serve", "--source", SOURCE, "--checkpoint", "state"]

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from loco_stream.cli._logging import log_to_stderr
-from loco_stream.cli._signals import Interrupt, SignalHandler, stop_on_signal
+from loco_stream._cli._logging import log_to_stderr
+from loco_stream._cli._signals import Interrupt, SignalHandler, stop_on_signal
 from loco_stream.engine import StreamEngine
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Sample
 from tests.helpers.standin import ListSource, Means
 

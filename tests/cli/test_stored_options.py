@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
-from loco_stream.engine.checkpoint import newest
+from loco_stream._cli import main
+from loco_stream.engine._checkpoint import newest
 
 # Release 0.2 did not have them: gaps are estimated, and the parts without neurons are not read.
 NEW = {

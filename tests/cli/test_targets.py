@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 
 
 @pytest.fixture

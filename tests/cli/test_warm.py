@@ -6,8 +6,8 @@ import re
 
 from click.testing import CliRunner
 
-from loco_stream.cli import _warm_up
-from loco_stream.cli.main import main
+from loco_stream._cli import _warm_up
+from loco_stream._cli.main import main
 
 
 def test_warm_names_each_part(monkeypatch):

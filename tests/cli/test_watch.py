@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from tests.helpers.engine_process import LOCO
 from tests.helpers.ports import free_port
 from tests.helpers.serving import wait_until

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from loco_stream.connectors import open_source
-from loco_stream.engine.task import task_of_labels
+from loco_stream.engine._task import task_of_labels
 from loco_stream.errors import SourceError
 
 VALUES = [f"{i + 0.5}" for i in range(10)]

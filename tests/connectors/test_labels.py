@@ -10,13 +10,13 @@ import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.connectors import JSONLSource, MQTTSource, RedisSource, ZMQSource, open_source
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import encode
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.wire import Kind, pack
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.engine.task import find_task
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._messages import encode
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._wire import Kind, pack
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.engine._task import find_task
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Labels, Sample
 from tests.helpers.servers import Mosquitto, Redis, needs

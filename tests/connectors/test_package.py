@@ -47,8 +47,8 @@ def test_only_lower_layers_are_imported():
     allowed = {
         "stream",
         "errors",
-        "rng",
-        "numbers",
+        "_rng",
+        "_numbers",
         "connectors",
         "records",
         "_text",

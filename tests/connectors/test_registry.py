@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loco_stream import connectors as package
-from loco_stream.connectors.registry import SINKS, SOURCES, connectors, find
+from loco_stream.connectors._registry import SINKS, SOURCES, connectors, find
 from loco_stream.stream import Sink, Source
 
 ROOT = Path(__file__).parents[2]

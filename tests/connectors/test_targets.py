@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
+from loco_stream._cli._http_api import _fields
 from loco_stream._problems import TARGETS
-from loco_stream.cli._http_api import _fields
 from loco_stream.connectors import open_source
 from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.topic_joiner import TopicJoiner
-from loco_stream.connectors.line_protocol import LineReader
-from loco_stream.connectors.ls1.messages import read_message, read_row
+from loco_stream.connectors._line_protocol import LineReader
+from loco_stream.connectors.ls1._messages import read_message, read_row
 from loco_stream.connectors.sinks.influx_sink import line
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Event, Labels, Sample

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import LOCOForecaster
-from loco_stream.cli import main
+from loco_stream._cli import main
 from loco_stream.dashboard import Dashboard, _compared
 from loco_stream.dashboard._engine_frames import changed_settings, score_columns
 from loco_stream.errors import ConfigError

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from loco_stream import Fleet
-from loco_stream.dashboard.fleet_page import FleetPage
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.dashboard._fleet_page import FleetPage
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Sample
 from tests.helpers.browser import Watched, findings, needs_browser
 from tests.helpers.fleet_process import template

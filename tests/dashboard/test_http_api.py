@@ -11,12 +11,12 @@ import threading
 import pytest
 
 from loco_stream import LOCOClassifier, LOCOForecaster, LOCORegressor, StreamEngine
-from loco_stream.cli._service_state import ServiceState
-from loco_stream.cli._warm_up import warm_up
+from loco_stream._cli._service_state import ServiceState
+from loco_stream._cli._warm_up import warm_up
 from loco_stream.connectors import RedisSource
+from loco_stream.dashboard._http_api import HttpApi
 from loco_stream.dashboard._server import listen
-from loco_stream.dashboard.http_api import HttpApi
-from loco_stream.engine.inbox import InboxSource
+from loco_stream.engine._inbox import InboxSource
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Sample
 from tests.helpers import servers

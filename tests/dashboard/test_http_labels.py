@@ -17,9 +17,9 @@ import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.connectors._base.fields import FieldRoles
-from loco_stream.dashboard.http_api import HttpApi
-from loco_stream.engine.admission import NameBounds
-from loco_stream.engine.inbox import InboxOnly, InboxSource
+from loco_stream.dashboard._http_api import HttpApi
+from loco_stream.engine._admission import NameBounds
+from loco_stream.engine._inbox import InboxOnly, InboxSource
 from tests.helpers import servers
 from tests.helpers.serving import wait_until
 

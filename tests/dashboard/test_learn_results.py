@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.inbox import Inbox, InboxSource, RowResult
-from loco_stream.engine.source_reader import SourceReader
+from loco_stream.engine._inbox import Inbox, InboxSource, RowResult
+from loco_stream.engine._source_reader import SourceReader
 from loco_stream.stream import Source
 from tests.helpers.standin import ListSource, Means
 

@@ -10,7 +10,7 @@ import pytest
 from loco_stream import LOCODetector, StreamEngine
 from loco_stream.dashboard import Dashboard
 from loco_stream.dashboard._engine_frames import EngineFrames
-from loco_stream.metrics.keys import problem_of
+from loco_stream.metrics._keys import problem_of
 from loco_stream.stream import Sample
 from tests.helpers.browser import Watched, findings, needs_browser
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream.cli import main
+from loco_stream._cli import main
 from loco_stream.demos import DEMOS
 from loco_stream.demos._demo import has_browser
 from loco_stream.demos._gestures import GESTURES, record

@@ -28,7 +28,7 @@ def test_the_page_is_current(commands):
 
 
 def test_every_subcommand_and_option_is_on_it(commands):
-    from loco_stream.cli.main import _COMMANDS
+    from loco_stream._cli.main import _COMMANDS
 
     text = PAGE.read_text()
     for name in _COMMANDS:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from loco_stream.connectors.registry import SINKS, SOURCES, connectors
+from loco_stream.connectors._registry import SINKS, SOURCES, connectors
 from tests.helpers.pages import ROOT
 
 SCRIPT = ROOT / "docs" / "connectors.py"

@@ -136,7 +136,7 @@ def check_program(program, block):
     is_setting = re.compile(r"^[A-Z_]+=").match  # of the environment
     program = [word for word in program if not is_setting(word)]
     if program[:1] == ["loco-stream"]:
-        from loco_stream.cli import main
+        from loco_stream._cli import main
 
         rest = program[1:]
         with main.make_context(

@@ -8,7 +8,7 @@ import pytest
 
 from loco_stream import TaskMonitor
 from loco_stream.drift import DETECTORS, describe_detectors, detector_named, register
-from loco_stream.drift.detectors.definition import river_class
+from loco_stream.drift.detectors._definition import river_class
 from loco_stream.errors import ConfigError
 from loco_stream.testing import check_detector
 from tests.helpers.toy_detector import TOY, Toy

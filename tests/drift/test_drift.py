@@ -19,7 +19,7 @@ from loco_stream.drift import (
     InputDetector,
     detector_named,
 )
-from loco_stream.drift.concept import _rows_since_rise
+from loco_stream.drift._concept import _rows_since_rise
 from loco_stream.errors import CheckpointError, ConfigError
 from tests.helpers.naive_drift import NaiveConcept, NaiveEnergy, rows_since_rise
 from tests.helpers.tasks import digits_two_at_a_time, jump

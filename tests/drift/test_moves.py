@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import TaskMonitor
-from loco_stream.drift.moves import FeatureMoves
+from loco_stream.drift._moves import FeatureMoves
 from loco_stream.errors import CheckpointError
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor
-from loco_stream.cli._options import SourceOptions
+from loco_stream._cli._options import SourceOptions
 from loco_stream.connectors import open_source
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.admission import Admission, NameBounds
-from loco_stream.engine.inbox import Inbox, InboxSource
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.engine.validation import ValidEvents
+from loco_stream.engine._admission import Admission, NameBounds
+from loco_stream.engine._inbox import Inbox, InboxSource
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.engine._validation import ValidEvents
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.standin import ListSource, Means
 

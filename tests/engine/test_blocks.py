@@ -22,10 +22,10 @@ from loco_stream import (
 )
 from loco_stream.connectors import CSVSource, JSONLSource
 from loco_stream.connectors.sources import csv_source
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.engine.state import export_trainer
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.engine._state import export_trainer
 from loco_stream.errors import InputError
-from loco_stream.monitor.holdout_plan import GROUP
+from loco_stream.monitor._holdout_plan import GROUP
 from loco_stream.stream import Block, Sample, Source
 
 NAMES = ("a", "b", "c", "d")

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier
+from loco_stream._persistence import format as persist
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.checkpoint import CheckpointFolder, newest
-from loco_stream.engine.core import _InterruptReading
-from loco_stream.engine.state import export_model, model_of, state_sha256
+from loco_stream.engine._checkpoint import CheckpointFolder, newest
+from loco_stream.engine._core import _InterruptReading
+from loco_stream.engine._state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
-from loco_stream.persistence import format as persist
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.standin import ListSource, Means
 
@@ -339,7 +339,7 @@ def test_a_model_that_cannot_be_stored_is_refused(tmp_path):
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 def test_a_full_disk_stops_acknowledgements_and_raises_the_alarm(tmp_path, monkeypatch, error):
-    monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("loco_stream.engine._store._RETRY_SECONDS", 0.01)
     commits = stream(12)
     whole = make(None, ListSource(commits))
     expected = outcome(whole, whole.run())
@@ -369,7 +369,7 @@ def test_a_full_disk_stops_acknowledgements_and_raises_the_alarm(tmp_path, monke
 
 
 def test_an_engine_with_a_full_disk_can_be_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("loco_stream.engine._store._RETRY_SECONDS", 0.01)
     source = ListSource(stream(12), needs_log=True)
     engine = make(tmp_path, source)
     real = os.write
@@ -433,7 +433,7 @@ def test_stop_before_the_first_row_is_no_error():
 
 @pytest.mark.parametrize("harm", ["delete", "replace", "move"])
 def test_no_row_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, harm):
-    monkeypatch.setattr("loco_stream.engine.store._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("loco_stream.engine._store._RETRY_SECONDS", 0.01)
     folder = tmp_path / "state"
     commits = stream(12)
 

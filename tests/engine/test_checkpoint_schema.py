@@ -15,10 +15,10 @@ from loco_stream import (
     LOCORegressor,
     TaskMonitor,
 )
-from loco_stream.cli.inspect import command as inspect
+from loco_stream._cli.inspect import command as inspect
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.checkpoint import newest
-from loco_stream.engine.checkpoint_schema import Checkpoint
+from loco_stream.engine._checkpoint import newest
+from loco_stream.engine._checkpoint_schema import Checkpoint
 from loco_stream.errors import CheckpointError
 from loco_stream.stream import Labels, Sample
 from tests.helpers.mutants import joined, signed, split

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
-from loco_stream.engine.data_quality import DataQuality
-from loco_stream.engine.report import Report
-from loco_stream.engine.source_reader import PairSource
+from loco_stream.engine import Report
+from loco_stream.engine._data_quality import DataQuality
+from loco_stream.engine._source_reader import PairSource
 from loco_stream.errors import LocoStreamWarning
 from loco_stream.stream import Block, PredictRequest, Sample
 

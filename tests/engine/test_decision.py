@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from river import naive_bayes
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, load
-from loco_stream.cli._decision import DecisionOptions
-from loco_stream.cli.main import main
+from loco_stream._cli._decision import DecisionOptions
+from loco_stream._cli.main import main
+from loco_stream._persistence.format import read
 from loco_stream.connectors import CSVSource
 from loco_stream.errors import ConfigError
-from loco_stream.persistence.format import read
 from tests.dashboard.test_http_labels import Service
 from tests.helpers.serving import wait_until
 

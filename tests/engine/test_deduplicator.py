@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loco_stream.engine.deduplicator import MAX_PER_CLIENT, MAX_SOURCES, Deduplicator
+from loco_stream.engine._deduplicator import MAX_PER_CLIENT, MAX_SOURCES, Deduplicator
 from loco_stream.errors import SourceError
 
 

@@ -14,8 +14,8 @@ from river import datasets, evaluate, linear_model, metrics, naive_bayes, prepro
 
 from loco_stream import Fleet, LOCOClassifier
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.latency import LatencyHistogram
-from loco_stream.engine.pending import PendingRows
+from loco_stream.engine._latency import LatencyHistogram
+from loco_stream.engine._pending import PendingRows
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink, Source
@@ -167,7 +167,7 @@ def test_the_age_of_pending_rows_does_not_depend_on_the_system_clock(monkeypatch
         time=lambda: (year - 1970) * 3.16e7 if source.position["commit"] == 2 else 1.8e9,
         monotonic=lambda: 2.0 * source.position["commit"],
     )
-    monkeypatch.setattr("loco_stream.engine.commits.time", clock)
+    monkeypatch.setattr("loco_stream.engine._commits.time", clock)
     engine = StreamEngine(Means(), source, max_age=7.0)
     report = engine.run()
     assert (report["n_expired"], report["n_orphaned"], report["n_samples"]) == (2, 1, 2)

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from loco_stream import LOCOForecaster, LOCORegressor, StreamEngine
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
-from loco_stream.engine.forecasting import HorizonScores
-from loco_stream.engine.prometheus import _Collector
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._forecasting import HorizonScores
+from loco_stream.engine._prometheus import _Collector
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Sample
 from tests.helpers.engine_process import LOCO, end, start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from loco_stream import LOCOClassifier
-from loco_stream.engine.model_adapter import ModelAdapter, joined
+from loco_stream.engine._model_adapter import ModelAdapter, joined
 from loco_stream.stream import Block
 from tests.helpers.models import arrays_of, assert_same, blobs
 

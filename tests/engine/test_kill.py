@@ -13,9 +13,9 @@ import time
 import pytest
 import zmq
 
-from loco_stream.cli._parameters import build_model
+from loco_stream._cli._parameters import build_model
 from loco_stream.connectors import ZMQSender
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from tests.helpers import foreign
 from tests.helpers.engine_process import SOAK, at_work, end, feed, inspect, serve
 from tests.helpers.live_source import CLASSES, EPOCH, FEATURES, NAME, table

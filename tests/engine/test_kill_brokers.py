@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from loco_stream.cli._parameters import build_model
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream._cli._parameters import build_model
+from loco_stream.engine._state import export_model, state_sha256
 from tests.helpers import foreign
 from tests.helpers.engine_process import LOCO, SOAK, at_work, end, inspect, start
 from tests.helpers.live_source import CLASSES, FEATURES, table

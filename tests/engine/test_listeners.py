@@ -6,7 +6,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.connectors import open_sink
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.limited_log import AlarmLines, LimitedLog
+from loco_stream.engine._limited_log import AlarmLines, LimitedLog
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.monitor import Alarm, TaskMonitor
 from loco_stream.stream import Sample
@@ -82,7 +82,7 @@ def test_refused_rows_are_warned_of_at_a_bounded_rate(caplog):
 
 def test_a_limited_log_counts_what_it_leaves_out(caplog, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("loco_stream.engine.limited_log.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("loco_stream.engine._limited_log.time.monotonic", lambda: now[0])
     log = LimitedLog(logging.getLogger("loco_stream.test"))
     for second in (0, 1, 2, 11):
         now[0] = float(second)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCODetector, LOCORegressor, StreamEngine
-from loco_stream.engine.missing_values import MissingValues
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.engine.task import find_task
-from loco_stream.engine.validation import validate_events
+from loco_stream.engine._missing_values import MissingValues
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.engine._task import find_task
+from loco_stream.engine._validation import validate_events
 from loco_stream.errors import ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, PredictRequest, Sample, Source

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from loco_stream._compiler.timing import compile_seconds, is_compiling, notify_when_compiling
-from loco_stream.engine.report import Report
+from loco_stream.engine import Report
 from tests.engine.test_report import RESULTS
 
 CELL = """

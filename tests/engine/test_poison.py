@@ -10,8 +10,8 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.engine.validation import validate_events
+from loco_stream.engine._state import export_model, state_sha256
+from loco_stream.engine._validation import validate_events
 from loco_stream.errors import InputError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, PredictRequest, Sample

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import read_message, read_row
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._messages import read_message, read_row
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.engine.validation import validate_events
+from loco_stream.engine._state import export_model, state_sha256
+from loco_stream.engine._validation import validate_events
 from loco_stream.errors import InputError, SourceError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import MAX_SEQ, Block, Labels, Sample
@@ -260,7 +260,7 @@ def test_a_position_that_cannot_be_stored_does_not_end_the_run(tmp_path):
 
 
 def test_the_file_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("loco_stream.engine.quarantine.MAX_BYTES", 1000)
+    monkeypatch.setattr("loco_stream.engine._quarantine.MAX_BYTES", 1000)
     bad = [Sample({"a": 1e31}, "on", i) for i in range(50)]
     _, report = run(bad, tmp_path)
     assert report["n_rejected"] == 50

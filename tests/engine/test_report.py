@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from loco_stream.engine.progress import line
-from loco_stream.engine.report import Report, jsonable
+from loco_stream.engine._progress import line
+from loco_stream.engine._report import Report, jsonable
 from loco_stream.errors import ConfigError
 
 RESULTS = {

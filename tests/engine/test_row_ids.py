@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine, TaskMonitor
-from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.pending import PendingRows
-from loco_stream.engine.row_ids import RowIds
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._codec import decode_commit, encode_commit
+from loco_stream.engine._pending import PendingRows
+from loco_stream.engine._row_ids import RowIds
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.stream import Labels, Sample, Source
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
-from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.row import cut
+from loco_stream.engine._codec import decode_commit, encode_commit
+from loco_stream.engine._row import cut
 from loco_stream.stream import Block, Labels, Sample, Sink
 from tests.engine.test_checkpoint import ListSource, kill_after
 from tests.engine.test_time import NAMES, digest, engine_of

@@ -11,11 +11,11 @@ from river import linear_model, multioutput
 from loco_stream import LOCOMultiTargetRegressor, StreamEngine, TaskMonitor
 from loco_stream._problems import TARGETS
 from loco_stream.connectors import CSVSource, open_source
-from loco_stream.engine.inbox import Inbox, InboxSource
-from loco_stream.engine.prometheus import _Collector
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.engine.target_adapter import TargetSummary
+from loco_stream.engine._inbox import Inbox, InboxSource
+from loco_stream.engine._prometheus import _Collector
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.engine._state import export_model, state_sha256
+from loco_stream.engine._target_adapter import TargetSummary
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.metrics import Prequential
 from loco_stream.stream import Block, Labels, Sample

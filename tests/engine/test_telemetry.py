@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from loco_stream.connectors import CSVSource
-from loco_stream.engine.prometheus import _Collector
+from loco_stream.engine._prometheus import _Collector
 from loco_stream.errors import ConfigError
 
 pytest.importorskip("opentelemetry.sdk")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from loco_stream import LOCOClassifier, StreamEngine
-from loco_stream.engine.state import export_model, state_sha256
-from loco_stream.engine.text_columns import TextColumns
+from loco_stream.engine._state import export_model, state_sha256
+from loco_stream.engine._text_columns import TextColumns
 from loco_stream.stream import Sample
 from tests.engine.test_row_ids import Script
 

@@ -8,8 +8,8 @@ import logging
 import pytest
 from rich.console import Console
 
+from loco_stream._cli._logging import _StderrHandler
 from loco_stream._text import one_line
-from loco_stream.cli._logging import _StderrHandler
 from loco_stream.engine import StreamEngine
 from tests.helpers.standin import Means
 

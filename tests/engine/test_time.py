@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
-from loco_stream.engine.state import export_model
+from loco_stream.engine._state import export_model
 from loco_stream.stream import Block, Labels, Sample
 from tests.engine.test_checkpoint import ListSource, kill_after
 from tests.helpers.models import blobs

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from loco_stream.cli._service_state import ServiceState
-from loco_stream.engine import unused_log
-from loco_stream.engine.source_reader import SourceReader
+from loco_stream._cli._service_state import ServiceState
+from loco_stream.engine import _unused_log as unused_log
+from loco_stream.engine._source_reader import SourceReader
 from loco_stream.stream import Source
 
 

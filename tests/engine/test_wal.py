@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.engine.checkpoint import foreign_files
-from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.wal import WriteAheadLog, parse_durability
+from loco_stream.engine._checkpoint import foreign_files
+from loco_stream.engine._codec import decode_commit, encode_commit
+from loco_stream.engine._wal import WriteAheadLog, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.stream import Block, Labels, PredictRequest, Sample
 

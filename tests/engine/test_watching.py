@@ -10,7 +10,7 @@ from river import anomaly, preprocessing
 
 from loco_stream import LOCOClassifier, LOCODetector, LOCOForecaster, StreamEngine, load
 from loco_stream.connectors import open_source
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.stream import Block, Sample
 

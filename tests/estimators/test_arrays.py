@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.arrays.allocate import grow
+from loco_stream._learner.arrays.allocate import grow
 from tests.helpers.models import arrays_of, assert_same, blobs, classifier, regressor
 
 SMALL = {"hidden_sizes": (16, 8), "seed": 1}

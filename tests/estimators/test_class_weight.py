@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from loco_stream.errors import ConfigError
 from tests.helpers.models import arrays_of, assert_same
 

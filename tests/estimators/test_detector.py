@@ -14,7 +14,7 @@ from river.checks import common as river_common
 from sklearn.base import clone
 
 from loco_stream import AdvancedOptions, LOCODetector, LOCOMultiTargetRegressor, load, save
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.estimators._forecasts import ColumnForecasts
 

@@ -16,9 +16,9 @@ from loco_stream import (
     LOCOForecaster,
     LOCORegressor,
 )
+from loco_stream._options import DEFAULTS, ModelOptions
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._parameters import MOVED, REMOVED
-from loco_stream.options import DEFAULTS, ModelOptions
 from tests.helpers.models import arrays_of, assert_same, blobs
 
 KINDS = [LOCOClassifier, LOCORegressor]

@@ -15,10 +15,10 @@ from loco_stream import (
     load,
     save,
 )
-from loco_stream.engine.state import export_model
+from loco_stream._persistence import format as persist
+from loco_stream.engine._state import export_model
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.estimators.pipeline import STEPS, export_pipeline, restore_pipeline
-from loco_stream.persistence import format as persist
+from loco_stream.estimators._pipeline import STEPS, export_pipeline, restore_pipeline
 from loco_stream.stream import Sink
 from tests.helpers.tables import colours
 

@@ -11,7 +11,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream.errors import InputError
-from loco_stream.estimators.inputs.row_times import row_times_at
+from loco_stream.estimators._inputs.row_times import row_times_at
 from tests.helpers.models import arrays_of, assert_same
 
 MEMORY = (0.3, 50.0)

@@ -10,7 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier
 from loco_stream.errors import InputError
-from loco_stream.estimators.tickets import Ticket
+from loco_stream.estimators import Ticket
 
 NAMES = ("a", "b")
 

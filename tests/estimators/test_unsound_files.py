@@ -16,10 +16,10 @@ from loco_stream import (
     load,
     save,
 )
-from loco_stream.cli.inspect import command
+from loco_stream._cli.inspect import command
+from loco_stream._persistence import format as persist
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._core import ModelCore
-from loco_stream.persistence import format as persist
 from tests.helpers.models import blobs
 
 

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCODetector, TaskMonitor
-from loco_stream.cli.main import main
+from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
-from loco_stream.engine.source_reader import SourceReader
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._source_reader import SourceReader
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError
 from loco_stream.fleet._key_router import KeyRouter
-from loco_stream.fleet.metrics import FleetMetrics
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.fleet._metrics import FleetMetrics
+from loco_stream.fleet._runner import FleetRunner
 from tests.helpers.sinks import Kept
 
 N = 400

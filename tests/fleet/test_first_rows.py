@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor
-from loco_stream.engine.source_reader import PairSource, SourceReader
+from loco_stream.engine._source_reader import PairSource, SourceReader
 from loco_stream.fleet._key_router import KeyRouter
-from loco_stream.fleet.keyed_model import KeyedModel
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.fleet._keyed_model import KeyedModel
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Sample
 from tests.helpers.fleet_process import template
 

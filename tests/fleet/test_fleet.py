@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.fleet._rows import KeyRows, group_of, make_rows
 from tests.helpers.fleet_process import SOURCE, abandon, rows_of, template
@@ -254,7 +254,7 @@ def test_on_a_full_disk_no_row_is_learned_that_is_not_logged(tmp_path, table, mo
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("loco_stream.engine.wal.WriteAheadLog._write", full)
+            patch.setattr("loco_stream.engine._wal.WriteAheadLog._write", full)
             with pytest.raises(CheckpointError, match="No space left"):
                 fleet.learn("a", X[60:], y[60:], source=SOURCE, seq=60)
         fleet.learn("a", X[60:], y[60:], source=SOURCE, seq=60)

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from loco_stream import Fleet
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from tests.helpers import fault_table
 from tests.helpers.engine_process import SOAK
 from tests.helpers.fleet_process import rows_of, start, template, workers_of

@@ -9,7 +9,7 @@ import pytest
 
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor
 from loco_stream.errors import InputError
-from loco_stream.fleet.merging import merge
+from loco_stream.fleet._merging import merge
 from tests.helpers.models import classifier
 
 CLASSES = np.array(["ok", "worn", "broken"])

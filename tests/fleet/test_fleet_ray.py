@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.fleet._rows import make_rows
 from tests.helpers.fleet_process import SOURCE, rows_of, template, worker_ids

@@ -16,20 +16,20 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOForecaster, LOCORegressor, TaskMonitor, load, save
-from loco_stream.cli._fleet_control import _orders
-from loco_stream.cli.main import main
+from loco_stream._cli._fleet_control import _orders
+from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
-from loco_stream.connectors.control import Control
-from loco_stream.dashboard.fleet_page import FleetPage
+from loco_stream.connectors._control import Control
+from loco_stream.dashboard._fleet_page import FleetPage
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.queries import RunnerQueries
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._queries import RunnerQueries
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._partitions import PartitionedFleet, PartitionOptions
 from loco_stream.fleet._rows import KeyRows
-from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.fleet_process import abandon, discard_models
 from tests.helpers.serving import wait_until

@@ -22,13 +22,13 @@ from loco_stream import (
     StreamEngine,
     TaskMonitor,
 )
+from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.connectors import open_sink
-from loco_stream.engine.row_ids import COUNTERS
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._row_ids import COUNTERS
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.fleet._key_router import KeyRouter
-from loco_stream.fleet.runner import FleetRunner
-from loco_stream.persistence.format import decode_plain, encode_plain
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Labels, PredictRequest, Sample, Sink
 from tests.helpers.fleet_process import discard_models, rows_of, template
 

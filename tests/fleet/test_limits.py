@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loco_stream.errors import ConfigError
+from loco_stream.fleet._limits import KeyLimits
 from loco_stream.fleet._rows import LABELS, KeyRows, make_rows
-from loco_stream.fleet.limits import KeyLimits
 
 
 def rows(key, n):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCORegressor
-from loco_stream.engine.source_reader import PairSource, SourceReader
+from loco_stream.engine._source_reader import PairSource, SourceReader
 from loco_stream.fleet._home import FleetHome
+from loco_stream.fleet._partitions import PartitionOptions, _Partition
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.fleet._storage import open_storage
-from loco_stream.fleet.partitions import PartitionOptions, _Partition
-from loco_stream.fleet.runner import FleetRunner
 from loco_stream.stream import Block, Sample
 
 NAMES = ("device", "a", "b")

@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("obstore")
 
 from loco_stream import Fleet
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._journal import FencedError
 from loco_stream.fleet._storage import open_storage

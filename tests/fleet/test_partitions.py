@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError
-from loco_stream.fleet.partitions import PartitionedFleet, PartitionOptions, partition_location
+from loco_stream.fleet._partitions import PartitionedFleet, PartitionOptions, partition_location
 from tests.helpers import fault_table
 from tests.helpers.engine_process import SOAK
 from tests.helpers.fleet_process import rows_of, template, workers_of

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import SourceError
 from loco_stream.fleet._key_router import KeyRouter
 from loco_stream.fleet._rows import KeyRows
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers.fleet_process import rows_of, template
 from tests.helpers.sinks import Kept

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError
+from loco_stream.fleet._operations import FleetOperations, open_fleet
 from loco_stream.fleet._rows import LABELS, OBSERVE, KeyRows, make_rows
-from loco_stream.fleet.operations import FleetOperations, open_fleet
-from loco_stream.fleet.sharing import Mixture, PoolSchedule, blank_of
+from loco_stream.fleet._sharing import Mixture, PoolSchedule, blank_of
 from tests.helpers.fleet_process import abandon
 
 NAMES = ("a", "b", "c", "d")
@@ -174,7 +174,7 @@ def test_late_labels_and_a_monitor(share, tmp_path):
 
 def test_knowledge_is_pooled_by_rows_or_seconds(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("loco_stream.fleet.sharing.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("loco_stream.fleet._sharing.time.monotonic", lambda: clock[0])
     schedule = PoolSchedule(100, 60.0, bounded=False)
     assert [schedule.is_due(50), schedule.is_due(49), schedule.is_due(1)] == [False, False, True]
     schedule.pooled()

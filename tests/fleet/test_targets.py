@@ -9,17 +9,17 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOClassifier, LOCOMultiTargetRegressor, TaskMonitor, load
+from loco_stream._cli.main import main
 from loco_stream._problems import TARGETS
-from loco_stream.cli.main import main
 from loco_stream.connectors import open_source
-from loco_stream.connectors.urls import targets_in
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.connectors._urls import targets_in
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._key_router import KeyRouter
+from loco_stream.fleet._operations import FleetOperations, open_fleet
 from loco_stream.fleet._rows import KeyRows, read_targets
-from loco_stream.fleet.operations import FleetOperations, open_fleet
-from loco_stream.fleet.runner import FleetRunner, absolute_error
+from loco_stream.fleet._runner import FleetRunner, absolute_error
 from loco_stream.stream import Sample
 from tests.helpers.fleet_process import abandon, discard_models
 from tests.helpers.sinks import Kept

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loco_stream import Fleet
-from loco_stream.engine.source_reader import PairSource, SourceReader
-from loco_stream.fleet.runner import FleetRunner
+from loco_stream.engine._source_reader import PairSource, SourceReader
+from loco_stream.fleet._runner import FleetRunner
 from loco_stream.stream import Block, Sample
 from tests.helpers.fleet_process import template
 

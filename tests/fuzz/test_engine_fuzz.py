@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from loco_stream.connectors._base.broker_source import BrokerSource
-from loco_stream.connectors.ls1.limits import Limits
+from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.admission import NameBounds
-from loco_stream.engine.inbox import Inbox, InboxSource
+from loco_stream.engine._admission import NameBounds
+from loco_stream.engine._inbox import Inbox, InboxSource
 from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.hostile_values import FEATURES, FORMS, TEXTS, VALUES
 from tests.helpers.standin import Means

@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 
 import loco_stream
 from loco_stream.connectors import CSVSource, open_source
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import read_row
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._messages import read_row
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.engine import StreamEngine
-from loco_stream.engine.source_reader import PairSource
+from loco_stream.engine._source_reader import PairSource
 from loco_stream.errors import CheckpointError, LocoStreamError, SourceError
 from loco_stream.stream import Block, Sample
 from tests.helpers import foreign
@@ -228,7 +228,7 @@ def test_table_files(tmp_path, kind):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process per input would take too long")
 def test_network_files(tmp_path, monkeypatch):
     pytest.importorskip("nir")
-    from loco_stream.simulator import nir_reader
+    from loco_stream._simulator import nir_reader
     from tests.simulator.test_hostile_nir import write
 
     path = tmp_path / "net.nir"

@@ -8,8 +8,8 @@ import math
 import msgspec
 import numpy as np
 
-from loco_stream.connectors.ls1.messages import SchemaPayload, encode
-from loco_stream.connectors.ls1.wire import HEADER, MAGIC, Kind, pack
+from loco_stream.connectors.ls1._messages import SchemaPayload, encode
+from loco_stream.connectors.ls1._wire import HEADER, MAGIC, Kind, pack
 
 FEATURES = ("a", "b")
 NUMBERS = [

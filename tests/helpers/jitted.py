@@ -42,7 +42,7 @@ def entry(function: Any) -> Any:
 @cache
 def on_model(kernel: Any) -> Any:
     """Return a kernel ``(settings, state, scratch, ...)`` as a function ``(kernel_args, ...)``."""
-    from loco_stream.learner.kernel_args import opened
+    from loco_stream._learner.kernel_args import opened
 
     def call(cell, words, *more):
         model = opened(cell, words)

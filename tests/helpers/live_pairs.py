@@ -1,6 +1,6 @@
 """Pairs that come as they happen."""
 
-from loco_stream.engine.source_reader import PairSource
+from loco_stream.engine._source_reader import PairSource
 
 
 class LivePairs(PairSource):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
-from loco_stream.learner.arrays.allocate import allocate
-from loco_stream.learner.arrays.scratch import allocate_scratch
-from loco_stream.learner.arrays.spec import Shapes, build
-from loco_stream.learner.kernel_args import KernelArgs, Model
-from loco_stream.learner.settings import Settings, resolve
-from loco_stream.options import ModelOptions
+from loco_stream._learner.arrays.allocate import allocate
+from loco_stream._learner.arrays.scratch import allocate_scratch
+from loco_stream._learner.arrays.spec import Shapes, build
+from loco_stream._learner.kernel_args import KernelArgs, Model
+from loco_stream._learner.settings import Settings, resolve
+from loco_stream._options import ModelOptions
 
 _ADVANCED = frozenset(declared.name for declared in fields(AdvancedOptions))
 

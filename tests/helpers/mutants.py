@@ -34,9 +34,9 @@ from loco_stream import (
     load,
     save,
 )
+from loco_stream._persistence.format import decode_plain, encode_plain
+from loco_stream._persistence.migrations import VERSION
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.persistence.format import decode_plain, encode_plain
-from loco_stream.persistence.migrations import VERSION
 from tests.helpers.models import classifier, regressor
 
 LIMIT = 2**31

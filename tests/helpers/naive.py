@@ -7,14 +7,14 @@ import math
 
 import numpy as np
 
-from loco_stream.learner import encoding, scale_guard
-from loco_stream.learner.plasticity import weight_bounds
-from loco_stream.learner.plasticity.projections import clusters
-from loco_stream.learner.readout import calibration, mixture, recursive_steps, stacks
-from loco_stream.learner.readout.experts import _search, naive_bayes
-from loco_stream.learner.readout.softmax import SHARPNESS
-from loco_stream.neurons.spikes import LEAK_SHARE, MOST_SPIKES
-from loco_stream.numbers import LARGEST
+from loco_stream._learner import encoding, scale_guard
+from loco_stream._learner.plasticity import weight_bounds
+from loco_stream._learner.plasticity.projections import clusters
+from loco_stream._learner.readout import calibration, mixture, recursive_steps, stacks
+from loco_stream._learner.readout.experts import _search, naive_bayes
+from loco_stream._learner.readout.softmax import SHARPNESS
+from loco_stream._numbers import LARGEST
+from loco_stream.neurons._spikes import LEAK_SHARE, MOST_SPIKES
 
 # Encoding
 

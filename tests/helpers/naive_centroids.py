@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from loco_stream.learner.readout.experts import centroids as kernels
-from loco_stream.learner.readout.experts._search import FEW, NEAREST
+from loco_stream._learner.readout.experts import centroids as kernels
+from loco_stream._learner.readout.experts._search import FEW, NEAREST
 from tests.helpers import naive
 
 

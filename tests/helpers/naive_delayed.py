@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream.learner.readout import delayed_values
-from loco_stream.learner.readout.delayed_values import N_OTHERS
-from loco_stream.learner.readout.mixture import DECAY, EARLY
-from loco_stream.learner.readout.stacks import STACK_PRIOR
+from loco_stream._learner.readout import delayed_values
+from loco_stream._learner.readout.delayed_values import N_OTHERS
+from loco_stream._learner.readout.mixture import DECAY, EARLY
+from loco_stream._learner.readout.stacks import STACK_PRIOR
 from tests.helpers import naive
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from loco_stream.drift.concept import _rows_since_rise
+from loco_stream.drift._concept import _rows_since_rise
 
 
 class NaiveEnergy:

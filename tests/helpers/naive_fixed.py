@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 
-from loco_stream import rng
+from loco_stream import _rng as rng
 from loco_stream._compiler.simd.sizes import GROUP
-from loco_stream.learner import fixed_layer
-from loco_stream.learner.encoding import SETTLE
-from loco_stream.learner.readout import dormancy, next_row, next_value, past_rows
-from loco_stream.learner.readout.experts import discriminant, recency, transitions
-from loco_stream.learner.readout.symmetric import YOUNG
+from loco_stream._learner import fixed_layer
+from loco_stream._learner.encoding import SETTLE
+from loco_stream._learner.readout import dormancy, next_row, next_value, past_rows
+from loco_stream._learner.readout.experts import discriminant, recency, transitions
+from loco_stream._learner.readout.symmetric import YOUNG
 from tests.helpers import naive
 
 

@@ -8,46 +8,52 @@ import math
 
 import numpy as np
 
-from loco_stream.learner.arrays import shapes
-from loco_stream.learner.arrays.init_weights import (
+from loco_stream._learner.arrays import shapes
+from loco_stream._learner.arrays.init_weights import (
     NEURON_CLUSTER,
     UNDELAYED_EVERY,
     delay_targets,
     start_weights,
 )
-from loco_stream.learner.arrays.spec import specs
-from loco_stream.learner.context.delays import WHOLE_STEPS
-from loco_stream.learner.context.traces import GOLDEN, TOWARDS_LONG
-from loco_stream.learner.delayed_labels import weights as delayed_labels
-from loco_stream.learner.encoding import CLIP, REOPEN_TARGET
-from loco_stream.learner.hidden import SETTLE
-from loco_stream.learner.plasticity.feedback import ALWAYS_UNTIL, EVERY, FEEDBACK_RATE
-from loco_stream.learner.plasticity.noise import draw_noise
-from loco_stream.learner.plasticity.perturbed_pass import BASELINE_RATE
-from loco_stream.learner.plasticity.plastic_part import POWER_ROWS
-from loco_stream.learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
-from loco_stream.learner.plasticity.projections.clusters import MIN_RATE, REFRESH
-from loco_stream.learner.plasticity.rules import CREDIT_RULES
-from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
-from loco_stream.learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
-from loco_stream.learner.readout import intervals, mixture, next_row, past_rows, snapshots
-from loco_stream.learner.readout.experts import centroids, logistic, naive_bayes, neighbors, recency
-from loco_stream.learner.readout.experts._search import FEW, NEAREST
-from loco_stream.learner.readout.experts.least_squares import (
+from loco_stream._learner.arrays.spec import specs
+from loco_stream._learner.context.delays import WHOLE_STEPS
+from loco_stream._learner.context.traces import GOLDEN, TOWARDS_LONG
+from loco_stream._learner.delayed_labels import weights as delayed_labels
+from loco_stream._learner.encoding import CLIP, REOPEN_TARGET
+from loco_stream._learner.hidden import SETTLE
+from loco_stream._learner.plasticity.feedback import ALWAYS_UNTIL, EVERY, FEEDBACK_RATE
+from loco_stream._learner.plasticity.noise import draw_noise
+from loco_stream._learner.plasticity.perturbed_pass import BASELINE_RATE
+from loco_stream._learner.plasticity.plastic_part import POWER_ROWS
+from loco_stream._learner.plasticity.projections import CLUSTERS, NO_PROJECTION, RECURSIVE
+from loco_stream._learner.plasticity.projections.clusters import MIN_RATE, REFRESH
+from loco_stream._learner.plasticity.rules import CREDIT_RULES
+from loco_stream._learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
+from loco_stream._learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
+from loco_stream._learner.readout import intervals, mixture, next_row, past_rows, snapshots
+from loco_stream._learner.readout.experts import (
+    centroids,
+    logistic,
+    naive_bayes,
+    neighbors,
+    recency,
+)
+from loco_stream._learner.readout.experts._search import FEW, NEAREST
+from loco_stream._learner.readout.experts.least_squares import (
     DELTA_RATE,
     LINEAR_LEAKS,
     LINEAR_PRIORS,
     PRIORS,
 )
-from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS
-from loco_stream.learner.readout.recursive_steps import LASTING_LEAK
-from loco_stream.learner.readout.softmax import SHARPNESS
-from loco_stream.learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
-from loco_stream.learner.readout.symmetric import YOUNG
-from loco_stream.learner.settings import resolve
-from loco_stream.learner.step import CERTAIN
-from loco_stream.learner.target_units import RANGE_MARGIN, TARGET_CLIP
-from loco_stream.rng import derive_key
+from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
+from loco_stream._learner.readout.recursive_steps import LASTING_LEAK
+from loco_stream._learner.readout.softmax import SHARPNESS
+from loco_stream._learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
+from loco_stream._learner.readout.symmetric import YOUNG
+from loco_stream._learner.settings import resolve
+from loco_stream._learner.step import CERTAIN
+from loco_stream._learner.target_units import RANGE_MARGIN, TARGET_CLIP
+from loco_stream._rng import derive_key
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.naive_centroids import Centroids

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from loco_stream.simulator.membranes import History, membrane_at
+from loco_stream._simulator.membranes import History, membrane_at
 
 
 def random_net(rng, sizes, scale):

@@ -22,11 +22,11 @@ from loco_stream import (
     LOCORegressor,
     TaskMonitor,
 )
-from loco_stream.engine.checkpoint_schema import Checkpoint
-from loco_stream.engine.codec import encode_commit
-from loco_stream.engine.state import export_model
-from loco_stream.engine.wal import WriteAheadLog
-from loco_stream.persistence.format import decode_plain, from_bytes
+from loco_stream._persistence.format import decode_plain, from_bytes
+from loco_stream.engine._checkpoint_schema import Checkpoint
+from loco_stream.engine._codec import encode_commit
+from loco_stream.engine._state import export_model
+from loco_stream.engine._wal import WriteAheadLog
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers import golden_runs as runs
 

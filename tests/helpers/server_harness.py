@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.server_session import ServerSession
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._server_session import ServerSession
 from tests.helpers import foreign
 from tests.helpers.foreign import Answer
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from loco_stream import LOCOClassifier, save
 from loco_stream.connectors import ZMQSender
-from loco_stream.connectors.control import order
+from loco_stream.connectors._control import order
 from loco_stream.errors import SourceError
 from tests.helpers import servers
 from tests.helpers.ports import free_port

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.spec import axes
-from loco_stream.learner.readout.experts._definition import Contribution, Expert
-from loco_stream.learner.readout.softmax import softmax
+from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.readout.experts._definition import Contribution, Expert
+from loco_stream._learner.readout.softmax import softmax
 
 FAULT = os.environ.get("TOY_FAULT", "")
 DECAY = 0.99

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner import hidden
+from loco_stream._learner import hidden
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.models import untrained

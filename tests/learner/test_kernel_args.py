@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from loco_stream.learner.arrays.spec import array_of
-from loco_stream.learner.kernel_args import KernelArgs
+from loco_stream._learner.arrays.spec import array_of
+from loco_stream._learner.kernel_args import KernelArgs
 from tests.helpers.models import untrained
 
 compiled = pytest.mark.skipif(

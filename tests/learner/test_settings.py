@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from loco_stream import LOCOClassifier, neurons
-from loco_stream.errors import ConfigError
-from loco_stream.learner import settings
-from loco_stream.learner.plasticity.projections import (
+from loco_stream._learner import settings
+from loco_stream._learner.plasticity.projections import (
     CLUSTERS,
     NO_PROJECTION,
     PROJECTIONS,
     RECURSIVE,
 )
-from loco_stream.learner.settings import learning_rate
+from loco_stream._learner.settings import learning_rate
+from loco_stream.errors import ConfigError
 from tests.helpers.models import model_options, parameters, settings_of
 
 

@@ -8,10 +8,10 @@ from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._compiler.cache import _is_foreign
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.packing import PACKED
-from loco_stream.learner import kernel_args
-from loco_stream.learner.kernel_args import opened
-from loco_stream.learner.settings import Settings
-from loco_stream.learner.specialisation import (
+from loco_stream._learner import kernel_args
+from loco_stream._learner.kernel_args import opened
+from loco_stream._learner.settings import Settings
+from loco_stream._learner.specialisation import (
     SPECIALISATIONS,
     Plain,
     PlainClassifier,

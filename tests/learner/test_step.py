@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
-from loco_stream.learner import step
-from loco_stream.learner.arrays.scratch import LayerBuffers
-from loco_stream.learner.arrays.spec import flatten
-from loco_stream.learner.kernel_args import KernelArgs, Model
-from loco_stream.learner.plasticity import update
-from loco_stream.learner.plasticity.projections import LayerInput
+from loco_stream._learner import step
+from loco_stream._learner.arrays.scratch import LayerBuffers
+from loco_stream._learner.arrays.spec import flatten
+from loco_stream._learner.kernel_args import KernelArgs, Model
+from loco_stream._learner.plasticity import update
+from loco_stream._learner.plasticity.projections import LayerInput
 from tests.helpers.jitted import on_model
 from tests.helpers.models import arrays_of, assert_same, blobs, classifier
 

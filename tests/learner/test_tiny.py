@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.tiny import EVERY, SMALLEST, drop_tiny, drop_tiny_items
+from loco_stream._learner.tiny import EVERY, SMALLEST, drop_tiny, drop_tiny_items
 from tests.helpers.jitted import jitted
 
 run_drop_tiny = jitted(drop_tiny)

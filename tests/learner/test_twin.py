@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCORegressor
-from loco_stream.learner.readout import past_rows
+from loco_stream._learner.readout import past_rows
 from tests.helpers.twins import make_twin, run_both, stream
 
 SIZES = {"one layer": (6,), "two layers": (6, 5)}

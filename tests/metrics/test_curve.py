@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loco_stream.metrics.curve import Curve
+from loco_stream.metrics._curve import Curve
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=400), st.integers(2, 64))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loco_stream.metrics.keys import KEYS
+from loco_stream.metrics._keys import KEYS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "grafana"
 ENDINGS = {"counter": ("_total",), "parts": ("_total",), "histogram": ("_bucket", "_count", "_sum")}

@@ -13,9 +13,8 @@ from river import datasets, linear_model, naive_bayes, preprocessing
 
 from loco_stream import LOCOClassifier, LOCODetector, LOCOMultiTargetRegressor
 from loco_stream._problems import TARGETS
-from loco_stream.engine import StreamEngine
-from loco_stream.engine.report import Report
-from loco_stream.metrics.keys import KEYS, keys_for, markdown
+from loco_stream.engine import Report, StreamEngine
+from loco_stream.metrics._keys import KEYS, keys_for, markdown
 from loco_stream.metrics.scores import scores_for
 from loco_stream.monitor import TaskMonitor
 from tests.helpers.ports import free_port
@@ -64,7 +63,7 @@ def test_a_report_says_in_which_mode_rows_were_predicted():
 @pytest.mark.parametrize("task", ["classification", "regression", TARGETS])
 def test_prometheus_has_every_number_of_the_table_and_no_other(task):
     prometheus = pytest.importorskip("prometheus_client")
-    from loco_stream.engine.prometheus import _Collector
+    from loco_stream.engine._prometheus import _Collector
 
     run = engine("regression" if task == TARGETS else task)
     run.run()
@@ -125,7 +124,7 @@ def test_the_docs_page_is_generated_from_the_table():
     page = Path(__file__).parents[2] / "docs" / "metrics.md"
     if not page.parent.is_dir():
         pytest.skip("not run from a checkout")
-    assert page.read_text() == markdown(), "python -m loco_stream.metrics.keys > docs/metrics.md"
+    assert page.read_text() == markdown(), "python -m loco_stream.metrics._keys > docs/metrics.md"
 
 
 @pytest.mark.slow
@@ -134,7 +133,7 @@ def test_metrics_are_served_to_local_names_in_a_few_threads():
     import socket
     import threading
 
-    from loco_stream.engine.prometheus import serve_metrics
+    from loco_stream.engine._prometheus import serve_metrics
 
     run = engine("classification")
     port = free_port()

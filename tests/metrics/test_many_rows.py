@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.engine.measures import RunMeasures
-from loco_stream.metrics.scores.definition import ScoredRows
+from loco_stream.engine._measures import RunMeasures
+from loco_stream.metrics.scores._definition import ScoredRows
 
 LABELS = st.sampled_from(["a", "b", 3, True])
 CLASSES = st.tuples(

@@ -10,7 +10,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, StreamEngine
 from loco_stream.errors import ConfigError
-from loco_stream.metrics.ranking import _NONE, PRECISION, Ranking, _bins
+from loco_stream.metrics._ranking import _NONE, PRECISION, Ranking, _bins
 
 CLASSES = ("a", "b", "c")
 
@@ -211,7 +211,7 @@ def test_more_labels_than_are_ranked_cost_no_memory():
 
 
 def test_a_report_has_the_scores_whether_rows_come_alone_or_in_blocks():
-    from loco_stream.engine.source_reader import PairSource
+    from loco_stream.engine._source_reader import PairSource
     from loco_stream.stream import Block
 
     rng = np.random.default_rng(4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import TaskMonitor
-from loco_stream.monitor.holdout_plan import GROUP
+from loco_stream.monitor._holdout_plan import GROUP
 
 NAMES = ("a", "b", "c", "task")
 SETTINGS = {

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier, TaskMonitor, metrics
+from loco_stream._persistence import format as persist
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.monitor.alarm import Alarm
-from loco_stream.monitor.holdout import HeldRow, HoldOut, UniformDraws
-from loco_stream.monitor.holdout_plan import GROUP, HoldOutPlan
-from loco_stream.monitor.matrix import AccuracyMatrix, measures, standard_error
-from loco_stream.monitor.row_codec import RowCodec
-from loco_stream.monitor.signature import InputScale
-from loco_stream.monitor.timeline import Timeline
-from loco_stream.persistence import format as persist
+from loco_stream.monitor import Alarm
+from loco_stream.monitor._holdout import HeldRow, HoldOut, UniformDraws
+from loco_stream.monitor._holdout_plan import GROUP, HoldOutPlan
+from loco_stream.monitor._matrix import AccuracyMatrix, measures, standard_error
+from loco_stream.monitor._row_codec import RowCodec
+from loco_stream.monitor._signature import InputScale
+from loco_stream.monitor._timeline import Timeline
 from tests.helpers.naive_monitor import NAMES, Forgetful, ForgetfulArrays, Tasks, merged, run, step
 from tests.helpers.tasks import digits_two_at_a_time, returning_labels
 

@@ -12,7 +12,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, Network, neurons
 from loco_stream.errors import ConfigError
-from loco_stream.neurons.spikes import MOST_SPIKES
+from loco_stream.neurons._spikes import MOST_SPIKES
 from tests.helpers import naive, toy_neuron
 from tests.helpers.jitted import jitted
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loco_stream.neurons import spikes
-from loco_stream.neurons.spikes import NO_ROOM, first_bad_event
+from loco_stream.neurons import _spikes as spikes
+from loco_stream.neurons._spikes import NO_ROOM, first_bad_event
 from tests.helpers.jitted import jitted_module
 
 

@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loco_stream import Network, neurons
-from loco_stream.neurons import spikes
+from loco_stream.neurons import _spikes as spikes
+from loco_stream.neurons._spikes import MOST_SPIKES
 from loco_stream.neurons.izhikevich import Izhikevich
-from loco_stream.neurons.spikes import MOST_SPIKES
 from tests.helpers import naive, naive_network
 from tests.helpers.jitted import jitted, jitted_module
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream._compiler.jit import entry
-from loco_stream.novelty import alarms, covers, tails
-from loco_stream.novelty.tails import N_FIGURES
+from loco_stream._novelty import alarms, covers, tails
+from loco_stream._novelty.tails import N_FIGURES
 
 
 @entry

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from loco_stream import LOCOClassifier, load, save
+from loco_stream._persistence.files import atomic_write, check_place
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence.files import atomic_write, check_place
 from tests.helpers.devices import device
 
 

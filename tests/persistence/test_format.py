@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from loco_stream._persistence import format as persist
+from loco_stream._persistence.migrations import VERSION
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence import format as persist
-from loco_stream.persistence.migrations import VERSION
 
 KEYS = st.one_of(
     st.text(max_size=5),

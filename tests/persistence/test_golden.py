@@ -12,9 +12,9 @@ import pytest
 from river import datasets
 
 from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor, load, save
+from loco_stream._persistence import format as persist
+from loco_stream._persistence import migrations
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence import format as persist
-from loco_stream.persistence import migrations
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_1"
 SENTENCE = r"holds a {kind} of an earlier release, which cannot be migrated: .*train a new model"

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from loco_stream._persistence import migration_steps as steps
+from loco_stream._persistence.content import Saved
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence import migration_steps as steps
-from loco_stream.persistence.content import Saved
 
 MODEL = {"kind": "LOCOClassifier", "width": 2}
 ARRAYS = {"net.weights": np.array([1.0]), "statistics": np.array([[1.0, 2.0], [3.0, 4.0]])}

@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pytest
 
+from loco_stream._persistence import format as persist
+from loco_stream._persistence import migrations
+from loco_stream._persistence.content import Saved
+from loco_stream._persistence.migration_steps import refuse
 from loco_stream.errors import CheckpointError
-from loco_stream.persistence import format as persist
-from loco_stream.persistence import migrations
-from loco_stream.persistence.content import Saved
-from loco_stream.persistence.migration_steps import refuse
 
 WRITTEN = migrations.VERSION  # of the files that the tests write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from loco_stream.persistence.migrations import VERSION
+from loco_stream._persistence.migrations import VERSION
 from tests.helpers import saved_schema
 
 RECORDED = Path(__file__).parents[1] / "data" / "saved_schema"
@@ -16,7 +16,7 @@ def test_the_structure_of_saved_files_is_the_recorded_one_of_their_version():
     found = json.loads(json.dumps(saved_schema.current()))
     assert found == recorded, (
         "saved files have another structure than version "
-        f"{VERSION}: raise VERSION in loco_stream/persistence/migrations.py, add a migration, and "
+        f"{VERSION}: raise VERSION in loco_stream/_persistence/migrations.py, add a migration, and "
         "record the new structure with `python -m tests.helpers.saved_schema`"
     )
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.simulator import calendar_queue
-from loco_stream.simulator.connections import GROUP
-from loco_stream.simulator.heap import ENTRY
+from loco_stream._simulator import calendar_queue
+from loco_stream._simulator.connections import GROUP
+from loco_stream._simulator.heap import ENTRY
 from tests.helpers.jitted import jitted_module
 
 ROOM = 512

@@ -6,7 +6,7 @@ from scipy.sparse import csr_array, random_array
 
 from loco_stream import Network
 from loco_stream._compiler.simd.sizes import DOUBLES
-from loco_stream.simulator.connections import END, Triplets, connect
+from loco_stream._simulator.connections import END, Triplets, connect
 from tests.helpers.nets import random_spikes
 
 

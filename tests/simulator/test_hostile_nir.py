@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from loco_stream import Network
+from loco_stream._simulator import nir_reader
 from loco_stream.errors import InputError
-from loco_stream.simulator import nir_reader
 
 nir = pytest.importorskip("nir")
 h5py = pytest.importorskip("h5py")

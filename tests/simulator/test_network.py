@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loco_stream import Network, SpikeRecord
-from loco_stream.simulator.event_loop import run_events
-from loco_stream.simulator.queued_net import QueuedNet
+from loco_stream._simulator.event_loop import run_events
+from loco_stream._simulator.queued_net import QueuedNet
 from tests.helpers import naive_network
 from tests.helpers.nets import membrane_now, queue_wiring, random_net, random_spikes
 
@@ -415,7 +415,7 @@ def test_long_runs_keep_their_precision():
 
 
 def test_importing_the_simulator_compiles_nothing():
-    imports = "import loco_stream.simulator.network, loco_stream.simulator.event_loop as e"
+    imports = "import loco_stream._simulator.network, loco_stream._simulator.event_loop as e"
     code = f"{imports}; assert not e.run_events.signatures"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert run_events.signatures is not None

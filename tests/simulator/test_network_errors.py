@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from loco_stream import Network
+from loco_stream._simulator import queued_net
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.simulator import queued_net
 
 W = np.ones((3, 2))
 

@@ -190,7 +190,7 @@ def test_the_readout_is_exported_and_imported(model, tmp_path):
 
 
 def test_the_trace_equals_the_membrane_of_its_node():
-    from loco_stream.simulator.linear_readout import traces
+    from loco_stream._simulator.linear_readout import traces
 
     tau = 2.0
     dt = 1e-4

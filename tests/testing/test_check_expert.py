@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 
 import loco_stream
-from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream.testing import check_expert
 
 TOY = Path(__file__).parents[1] / "helpers" / "toy_expert.py"
-TABLE = Path("loco_stream", "learner", "readout", "experts")
+TABLE = Path("loco_stream", "_learner", "readout", "experts")
 PARAMETERS = {"neighbors": {"neighbors": 20}}
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden" / "v0_2"
-MIGRATIONS = Path("loco_stream", "persistence", "migrations.py")
+MIGRATIONS = Path("loco_stream", "_persistence", "migrations.py")
 CHECK = """
-from loco_stream.learner.readout.experts import EXPERTS
+from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream.testing import check_expert
 check_expert(next(expert for expert in EXPERTS if expert.name == "toy"))
 """
@@ -91,7 +91,7 @@ def package(tmp_path_factory):
     table.write_text(registered)
     migrations = folder / MIGRATIONS
     text = migrations.read_text()
-    imports = "import numpy as np\nfrom loco_stream.persistence import migration_steps as steps\n"
+    imports = "import numpy as np\nfrom loco_stream._persistence import migration_steps as steps\n"
     migrated = text.replace("from loco_stream.errors", f"{imports}from loco_stream.errors")
     last = "in_order(MODELS, CHECKPOINTS, "
     migrated = migrated.replace(last, f"{last}{ADDED}, ")

@@ -6,9 +6,9 @@ the package, `register` adds one. `loco_stream.testing.check_detector` checks a 
 
 from __future__ import annotations
 
+from loco_stream.drift.detectors._definition import DetectorDefinition, ErrorTest
 from loco_stream.drift.detectors.adwin import ADWIN
 from loco_stream.drift.detectors.ddm import DDM
-from loco_stream.drift.detectors.definition import DetectorDefinition, ErrorTest
 from loco_stream.drift.detectors.eddm import EDDM
 from loco_stream.drift.detectors.fhddm import FHDDM
 from loco_stream.drift.detectors.hddm_a import HDDM_A

@@ -1,6 +1,6 @@
 """ADWIN (Bifet, Gavalda: Learning from Time-Changing Data with Adaptive Windowing, SDM 2007)."""
 
-from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+from loco_stream.drift.detectors._definition import DetectorDefinition, river_class
 
 ADWIN = DetectorDefinition(
     name="ADWIN",

@@ -1,6 +1,6 @@
 """DDM (Gama et al.: Learning with Drift Detection, SBIA 2004)."""
 
-from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+from loco_stream.drift.detectors._definition import DetectorDefinition, river_class
 
 DDM = DetectorDefinition(
     name="DDM",

@@ -1,6 +1,6 @@
 """EDDM (Baena-Garcia et al.: Early Drift Detection Method, 2006)."""
 
-from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+from loco_stream.drift.detectors._definition import DetectorDefinition, river_class
 
 EDDM = DetectorDefinition(
     name="EDDM",

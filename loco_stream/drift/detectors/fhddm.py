@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from loco_stream.drift.detectors.definition import DetectorDefinition
+from loco_stream.drift.detectors._definition import DetectorDefinition
 
 
 @cache

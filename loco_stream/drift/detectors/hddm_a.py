@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from loco_stream._compiler.jit import entry, kernel
-from loco_stream.drift.detectors.definition import DetectorDefinition
+from loco_stream.drift.detectors._definition import DetectorDefinition
 
 DRIFT_DETECTED = 0  # places of the numbers of a test
 WARNING_DETECTED = 1

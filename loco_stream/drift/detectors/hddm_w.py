@@ -1,6 +1,6 @@
 """HDDM-W (Frias-Blanco et al.: Drift Detection Methods Based on Hoeffding's Bounds, TKDE 2015)."""
 
-from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+from loco_stream.drift.detectors._definition import DetectorDefinition, river_class
 
 HDDM_W = DetectorDefinition(
     name="HDDMW",

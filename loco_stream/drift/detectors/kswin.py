@@ -1,6 +1,6 @@
 """KSWIN (Raab, Heusinger, Schleif: Reactive Soft Prototype Computing, Neurocomputing 2020)."""
 
-from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+from loco_stream.drift.detectors._definition import DetectorDefinition, river_class
 
 KSWIN = DetectorDefinition(
     name="KSWIN",

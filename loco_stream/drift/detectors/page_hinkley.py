@@ -1,6 +1,6 @@
 """Page-Hinkley test (Page: Continuous Inspection Schemes, Biometrika 1954)."""
 
-from loco_stream.drift.detectors.definition import DetectorDefinition, river_class
+from loco_stream.drift.detectors._definition import DetectorDefinition, river_class
 
 PAGE_HINKLEY = DetectorDefinition(
     name="PageHinkley",

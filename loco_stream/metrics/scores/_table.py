@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from loco_stream.metrics.scores._definition import Score
 from loco_stream.metrics.scores.confusion import CONFUSION, PER_CLASS
-from loco_stream.metrics.scores.definition import Score
 from loco_stream.metrics.scores.errors import ERROR_SCORES
 from loco_stream.metrics.scores.hits import HIT_SCORES
 from loco_stream.metrics.scores.intervals import INTERVAL_COVERAGE

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import (
+from loco_stream._numbers import plain
+from loco_stream.metrics.scores._definition import (
     Interval,
     Label,
     ReportKey,
@@ -16,7 +17,6 @@ from loco_stream.metrics.scores.definition import (
     State,
     Tally,
 )
-from loco_stream.numbers import plain
 
 # Labels with counts of their own: at most 101 x 101 numbers, however many labels a stream has.
 _KEPT = 100

@@ -6,7 +6,8 @@ import math
 from collections import deque
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import (
+from loco_stream._numbers import require_number
+from loco_stream.metrics.scores._definition import (
     Interval,
     Label,
     ReportKey,
@@ -14,7 +15,6 @@ from loco_stream.metrics.scores.definition import (
     State,
     Tally,
 )
-from loco_stream.numbers import require_number
 
 
 class _Saved(TypedDict):

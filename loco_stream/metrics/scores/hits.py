@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import (
+from loco_stream._numbers import plain
+from loco_stream.metrics._stream import relative_gain
+from loco_stream.metrics.scores._definition import (
     Interval,
     Label,
     ReportKey,
@@ -17,8 +19,6 @@ from loco_stream.metrics.scores.definition import (
     State,
     Tally,
 )
-from loco_stream.metrics.stream import relative_gain
-from loco_stream.numbers import plain
 
 
 class _Saved(TypedDict):

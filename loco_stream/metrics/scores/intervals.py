@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, TypedDict
 
-from loco_stream.metrics.scores.definition import (
+from loco_stream.metrics.scores._definition import (
     Interval,
     Label,
     ReportKey,

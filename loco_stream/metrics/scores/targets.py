@@ -9,14 +9,14 @@ from functools import partial
 from typing import ClassVar, TypeAlias, TypedDict, cast
 
 from loco_stream._problems import TARGETS
-from loco_stream.metrics.scores._table import SINGLE_SCORES
-from loco_stream.metrics.scores.definition import (
+from loco_stream.metrics.scores._definition import (
     Label,
     ReportKey,
     Score,
     State,
     Tally,
 )
+from loco_stream.metrics.scores._table import SINGLE_SCORES
 from loco_stream.metrics.scores.errors import Errors
 
 Tallies: TypeAlias = dict[type[Tally], Tally]

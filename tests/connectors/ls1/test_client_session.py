@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from loco_stream.connectors.ls1.client_session import Batch, ClientSession
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import Hello, SchemaPayload
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.server_session import ServerSession
-from loco_stream.connectors.ls1.wire import Kind, unpack
+from loco_stream.connectors.ls1._client_session import Batch, ClientSession
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._messages import Hello, SchemaPayload
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._server_session import ServerSession
+from loco_stream.connectors.ls1._wire import Kind, unpack
 from loco_stream.errors import SourceError
 from tests.helpers import foreign
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from loco_stream.connectors import ZMQSender
-from loco_stream.connectors.ls1 import sender as sender_module
-from loco_stream.connectors.ls1.idle_warning import IdleWarning
+from loco_stream.connectors.ls1 import _sender as sender_module
+from loco_stream.connectors.ls1._idle_warning import IdleWarning
 from loco_stream.errors import LocoStreamWarning, SourceError, SourceTimeoutError
 from tests.helpers.ports import free_address
 

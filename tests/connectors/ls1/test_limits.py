@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
-from loco_stream.connectors.ls1 import connections
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.server_session import ServerSession
+from loco_stream.connectors.ls1 import _connections as connections
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._server_session import ServerSession
 from loco_stream.errors import ConfigError
 from tests.helpers import foreign
 from tests.helpers.attacks import raw

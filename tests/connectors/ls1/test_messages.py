@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from loco_stream.connectors._base.fields import FieldRoles
-from loco_stream.connectors.ls1.messages import read_message, read_row
+from loco_stream.connectors.ls1._messages import read_message, read_row
 from loco_stream.errors import SourceError
 
 NOON = 1790942400.0

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.stream import Block, Labels, Sample
 from tests.helpers import foreign
 from tests.helpers.hostile import damaged, honest

@@ -13,7 +13,7 @@ import zmq
 import zmq.auth
 
 from loco_stream.connectors import ZMQSender, ZMQSource, keygen, open_source
-from loco_stream.connectors.ls1.security import ClientKeys, ServerKeys
+from loco_stream.connectors.ls1._security import ClientKeys, ServerKeys
 from loco_stream.errors import ConfigError, SourceError
 from tests.helpers import foreign
 from tests.helpers.hostile import intrude

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.remote_source import COUNTERS
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._remote_source import COUNTERS
 from loco_stream.errors import SourceError
 from loco_stream.stream import Block, Labels, PredictRequest
 from tests.helpers import foreign

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loco_stream.connectors.ls1 import messages, wire
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.wire import Kind, pack, unpack
+from loco_stream.connectors.ls1 import _messages as messages
+from loco_stream.connectors.ls1 import _wire as wire
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._wire import Kind, pack, unpack
 from loco_stream.errors import SourceError
 from tests.helpers import foreign
 from tests.helpers.hostile import damaged, honest

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from loco_stream.connectors.ls1.messages import (
+from loco_stream.connectors.ls1._messages import (
     ErrorPayload,
     FlowControl,
     Hello,
     decode,
     read_schema,
 )
-from loco_stream.connectors.ls1.wire import Kind, labels_of, pack, pairs_of, rows_of, unpack
+from loco_stream.connectors.ls1._wire import Kind, labels_of, pack, pairs_of, rows_of, unpack
 from tests.helpers.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "wire.md"

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from loco_stream.connectors import ZMQSender, ZMQSource
-from loco_stream.connectors.ls1.json_rows import to_message
-from loco_stream.connectors.ls1.limits import Limits
-from loco_stream.connectors.ls1.messages import (
+from loco_stream.connectors.ls1._json_rows import to_message
+from loco_stream.connectors.ls1._limits import Limits
+from loco_stream.connectors.ls1._messages import (
     NamedRow,
     SchemaPayload,
     encode,
     read_row,
     read_schema,
 )
-from loco_stream.connectors.ls1.receiver import Receiver
-from loco_stream.connectors.ls1.remote_source import RemoteSources
-from loco_stream.connectors.ls1.wire import Kind, pack
+from loco_stream.connectors.ls1._receiver import Receiver
+from loco_stream.connectors.ls1._remote_source import RemoteSources
+from loco_stream.connectors.ls1._wire import Kind, pack
 from loco_stream.errors import ConfigError, SourceError
 
 SCHEMA = SchemaPayload(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loco_stream.connectors import open_sink
-from loco_stream.connectors.registry import SINKS, connectors
+from loco_stream.connectors._registry import SINKS, connectors
 from loco_stream.records import KINDS
 
 PAGE = Path(__file__).parents[3] / "docs" / "outlets.md"

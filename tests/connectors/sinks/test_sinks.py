@@ -15,8 +15,8 @@ import zmq
 
 from loco_stream import StreamEngine
 from loco_stream.connectors import JSONLSink, open_sink
-from loco_stream.connectors.registry import SINKS, connectors
-from loco_stream.connectors.urls import sink_urls
+from loco_stream.connectors._registry import SINKS, connectors
+from loco_stream.connectors._urls import sink_urls
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Prediction, Predictions, Sample, Sink
 from loco_stream.testing import check_sink

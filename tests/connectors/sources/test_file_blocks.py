@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loco_stream._numbers import is_beyond
 from loco_stream.connectors import ArrowFileSource, CSVSource, ParquetSource
 from loco_stream.connectors.sources import csv_source
 from loco_stream.errors import SourceError
-from loco_stream.numbers import is_beyond
 from loco_stream.stream import Block, Sample
 
 WORDS = ("red", "green", "pale blue", "ü", "1_000", "'", "")

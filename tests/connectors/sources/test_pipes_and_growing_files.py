@@ -14,9 +14,9 @@ from contextlib import suppress
 
 import pytest
 
-from loco_stream.cli._parameters import build_model
+from loco_stream._cli._parameters import build_model
 from loco_stream.connectors import CSVSource, JSONLSource, open_source
-from loco_stream.engine.state import export_model, state_sha256
+from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError, LocoStreamWarning, SourceError
 from loco_stream.stream import Sample
 from loco_stream.testing import check_source

@@ -13,8 +13,8 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream.connectors import NPYSource, ZMQSender, ZMQSource
-from loco_stream.engine.codec import decode_commit, encode_commit
-from loco_stream.engine.state import state_sha256
+from loco_stream.engine._codec import decode_commit, encode_commit
+from loco_stream.engine._state import state_sha256
 from loco_stream.errors import InputError, SourceError
 from loco_stream.stream import Sample
 from tests.helpers.hostile import damaged, honest

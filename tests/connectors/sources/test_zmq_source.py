@@ -15,7 +15,7 @@ import pytest
 import zmq
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
-from loco_stream.connectors.ls1.sockets import endpoint, is_local, require_libzmq
+from loco_stream.connectors.ls1._sockets import endpoint, is_local, require_libzmq
 from loco_stream.errors import ConfigError, InputError, SourceError
 from loco_stream.stream import PredictRequest, Sample, Source
 from loco_stream.testing import check_source

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._learner.readout.next_row import HEAD_START
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.learner.readout.next_row import HEAD_START
 from tests.helpers.models import parameters
 
 OPTIONS = (

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream._options import MAX_CATEGORIES
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators.inputs.categories import MAX_LENGTH
-from loco_stream.options import MAX_CATEGORIES
+from loco_stream.estimators._inputs.categories import MAX_LENGTH
 from tests.helpers.engine_process import SOAK
 from tests.helpers.tables import colours
 

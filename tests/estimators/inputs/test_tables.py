@@ -16,9 +16,9 @@ from loco_stream import (
     LOCOMultiTargetRegressor,
     LOCORegressor,
 )
+from loco_stream._learner import step
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _core
-from loco_stream.learner import step
 from tests.helpers.models import arrays_of, assert_same, blobs
 
 X, Y = blobs(12)

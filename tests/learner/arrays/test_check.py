@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load
+from loco_stream._learner.arrays.spec import specs
+from loco_stream._learner.arrays.state import State
+from loco_stream._persistence import format as persist
 from loco_stream.errors import CheckpointError
-from loco_stream.learner.arrays.spec import specs
-from loco_stream.learner.arrays.state import State
-from loco_stream.persistence import format as persist
 from tests.helpers.models import classifier, parameters
 
 RECORDS = {spec.name: spec.fields for spec in specs(State) if spec.fields}

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from loco_stream import LOCOClassifier, load, save
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays import spec as arrays
-from loco_stream.learner.arrays.allocate import grow
-from loco_stream.learner.arrays.scratch import Scratch
-from loco_stream.learner.arrays.spec import ArraySpec, Record, Shapes, axes, record
-from loco_stream.learner.arrays.state import State
+from loco_stream._learner.arrays import spec as arrays
+from loco_stream._learner.arrays.allocate import grow
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.spec import ArraySpec, Record, Shapes, axes, record
+from loco_stream._learner.arrays.state import State
 from tests.helpers.jitted import jitted
 from tests.helpers.models import blobs, fresh_group
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream._learner.context.delays import lag_range
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.learner.context.delays import lag_range
 from tests.helpers.models import arrays_of, assert_same, blobs, parameters
 from tests.helpers.twins import (
     assert_same_state,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.delayed_labels.pending import n_answers
+from loco_stream._learner.delayed_labels.pending import n_answers
 
 K = 3
 ROWS = np.random.default_rng(0).normal(size=(90, 4))

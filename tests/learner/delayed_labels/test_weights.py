@@ -10,9 +10,9 @@ from river import datasets
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.delayed_labels import weights
-from loco_stream.learner.delayed_labels.weights import READOUT_FIRST, RISE
-from loco_stream.learner.readout import delayed_values
+from loco_stream._learner.delayed_labels import weights
+from loco_stream._learner.delayed_labels.weights import READOUT_FIRST, RISE
+from loco_stream._learner.readout import delayed_values
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained
 from tests.helpers.naive_delayed import Sequences

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream.learner.plasticity import noise
+from loco_stream._learner.plasticity import noise
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 

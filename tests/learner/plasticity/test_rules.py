@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loco_stream import AdvancedOptions
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.plasticity import noise
-from loco_stream.learner.plasticity.feedback import FEEDBACK_RATE, broadcast_error, learn_feedback
-from loco_stream.learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION
-from loco_stream.learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR, learn_from_loss
-from loco_stream.learner.plasticity.rules.plain import one_trial_credit
-from loco_stream.learner.readout import recursive_steps
-from loco_stream.learner.settings import credit_rule
-from loco_stream.options import AdvancedOptions
+from loco_stream._learner.plasticity import noise
+from loco_stream._learner.plasticity.feedback import FEEDBACK_RATE, broadcast_error, learn_feedback
+from loco_stream._learner.plasticity.rules import CREDIT_RULES, PLAIN_PERTURBATION
+from loco_stream._learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR, learn_from_loss
+from loco_stream._learner.plasticity.rules.plain import one_trial_credit
+from loco_stream._learner.readout import recursive_steps
+from loco_stream._learner.settings import credit_rule
 from tests.helpers import naive
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import model_options, untrained

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.plasticity import weight_bounds
+from loco_stream._learner.plasticity import weight_bounds
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 

@@ -7,13 +7,13 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCOForecaster, LOCOMultiTargetRegressor, LOCORegressor
 from loco_stream._compiler.simd import ops
-from loco_stream.fleet.merging import merge
-from loco_stream.learner.arrays import shapes
-from loco_stream.learner.arrays.spec import flatten
-from loco_stream.learner.readout import blocks
-from loco_stream.learner.readout.experts import least_squares
-from loco_stream.options import JOINT_FEATURES, ModelOptions
-from loco_stream.persistence.version_2.models import split_projectors
+from loco_stream._learner.arrays import shapes
+from loco_stream._learner.arrays.spec import flatten
+from loco_stream._learner.readout import blocks
+from loco_stream._learner.readout.experts import least_squares
+from loco_stream._options import JOINT_FEATURES, ModelOptions
+from loco_stream._persistence.version_2.models import split_projectors
+from loco_stream.fleet._merging import merge
 from tests.helpers.jitted import jitted
 from tests.helpers.models import (
     assert_copies_continue_identically,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.readout import calibration
-from loco_stream.learner.readout.calibration import NOISES, POWERS
+from loco_stream._learner.readout import calibration
+from loco_stream._learner.readout.calibration import NOISES, POWERS
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 

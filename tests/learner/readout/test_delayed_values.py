@@ -7,7 +7,7 @@ import pytest
 
 from loco_stream import LOCORegressor
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.readout import delayed_values
+from loco_stream._learner.readout import delayed_values
 from tests.helpers.jitted import on_model
 from tests.helpers.models import untrained
 from tests.helpers.naive_delayed import DelayedValues

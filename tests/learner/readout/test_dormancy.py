@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream.learner.readout import dormancy
+from loco_stream._learner.readout import dormancy
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import fresh_group

@@ -9,10 +9,10 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.readout import ensemble
-from loco_stream.learner.readout.ensemble import FIRST_OPINION
-from loco_stream.learner.readout.experts import EXPERTS, Expert
-from loco_stream.learner.readout.stacks import StackState
+from loco_stream._learner.readout import ensemble
+from loco_stream._learner.readout.ensemble import FIRST_OPINION
+from loco_stream._learner.readout.experts import EXPERTS, Expert
+from loco_stream._learner.readout.stacks import StackState
 from tests.helpers.jitted import on_model
 from tests.helpers.models import blobs, parameters, settings_of, untrained
 

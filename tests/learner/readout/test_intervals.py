@@ -11,9 +11,9 @@ import pytest
 from river.datasets import synth
 
 from loco_stream import LOCORegressor, load, save
+from loco_stream._learner.readout import intervals
+from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS, ResidualState
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.learner.readout import intervals
-from loco_stream.learner.readout.intervals import COVERAGES, RESIDUALS, ResidualState
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import arrays_of, assert_same, fresh_group
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.readout import mixture
-from loco_stream.learner.readout.experts.naive_bayes import LOG_PRIOR
+from loco_stream._learner.readout import mixture
+from loco_stream._learner.readout.experts.naive_bayes import LOG_PRIOR
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream.learner.readout import next_value
+from loco_stream._learner.readout import next_value
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import untrained
 from tests.helpers.naive_fixed import RecentValues

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier
-from loco_stream.learner.readout import past_rows
+from loco_stream._learner.readout import past_rows
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import fresh_group
 from tests.helpers.naive_fixed import Discriminant, PastRows

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from loco_stream import LOCOClassifier
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.arrays.allocate import grow
-from loco_stream.learner.arrays.spec import flatten
-from loco_stream.learner.readout import snapshots
-from loco_stream.learner.readout.snapshots import CURRENT, FIRST, GUESS
+from loco_stream._learner.arrays.allocate import grow
+from loco_stream._learner.arrays.spec import flatten
+from loco_stream._learner.readout import snapshots
+from loco_stream._learner.readout.snapshots import CURRENT, FIRST, GUESS
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module, on_model
 from tests.helpers.models import classifier, fresh_group, untrained

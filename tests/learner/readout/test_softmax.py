@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.readout import softmax
+from loco_stream._learner.readout import softmax
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.readout import stacks
-from loco_stream.learner.readout.weighted_sum import weighted_sum as weighted_sum_kernel
+from loco_stream._learner.readout import stacks
+from loco_stream._learner.readout.weighted_sum import weighted_sum as weighted_sum_kernel
 from tests.helpers import naive
 from tests.helpers.jitted import jitted, jitted_module
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream.learner.readout import symmetric
+from loco_stream._learner.readout import symmetric
 from tests.helpers.jitted import jitted
 
 multiply = jitted(symmetric.multiply)

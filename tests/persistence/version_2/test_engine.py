@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from loco_stream import load
-from loco_stream.persistence.content import Saved, with_prefix
-from loco_stream.persistence.version_2.engine import CHECKPOINTS, _events
-from loco_stream.persistence.version_2.models import convert_ticket
+from loco_stream._persistence.content import Saved, with_prefix
+from loco_stream._persistence.version_2.engine import CHECKPOINTS, _events
+from loco_stream._persistence.version_2.models import convert_ticket
 
 FOLDER = Path(__file__).parents[2] / "data" / "golden" / "v0_2_tickets"
 

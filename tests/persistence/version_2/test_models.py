@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from loco_stream import load
-from loco_stream.errors import CheckpointError
-from loco_stream.estimators.tickets import Ticket
-from loco_stream.learner.arrays.spec import flatten
-from loco_stream.options import DEFAULTS, AdvancedOptions, ModelOptions
-from loco_stream.persistence.content import Saved
-from loco_stream.persistence.version_2.models import (
+from loco_stream._learner.arrays.spec import flatten
+from loco_stream._options import DEFAULTS, AdvancedOptions, ModelOptions
+from loco_stream._persistence.content import Saved
+from loco_stream._persistence.version_2.models import (
     MODELS,
     _used_projections,
     _without_fixed_layer,
     convert_ticket,
 )
+from loco_stream.errors import CheckpointError
+from loco_stream.estimators import Ticket
 from tests.data.golden import make_v0_2_tickets as golden
 from tests.helpers.models import sort_options, untrained
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.plasticity.projections import LayerInput, clusters
+from loco_stream._learner.plasticity.projections import LayerInput, clusters
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 

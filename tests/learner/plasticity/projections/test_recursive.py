@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.kernel_args import KernelArgs
-from loco_stream.learner.plasticity.projections import LayerInput, none, recursive
+from loco_stream._learner.kernel_args import KernelArgs
+from loco_stream._learner.plasticity.projections import LayerInput, none, recursive
 from tests.helpers import naive
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained

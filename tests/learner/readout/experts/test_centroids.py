@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._options import DEFAULT_CENTROIDS
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.options import DEFAULT_CENTROIDS
 from tests.helpers.models import (
     assert_copies_continue_identically,
     assert_rows_equal_block,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from loco_stream import load, save
 from loco_stream._compiler.simd import ops
 from loco_stream._compiler.simd.ops import weigh_rows
-from loco_stream.fleet.merging import merge
-from loco_stream.learner.kernel_args import KernelArgs
-from loco_stream.learner.readout import recursive_steps
-from loco_stream.learner.readout.experts import least_squares
+from loco_stream._learner.kernel_args import KernelArgs
+from loco_stream._learner.readout import recursive_steps
+from loco_stream._learner.readout.experts import least_squares
+from loco_stream.fleet._merging import merge
 from tests.helpers import naive
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import arrays_of, blobs, classifier, untrained

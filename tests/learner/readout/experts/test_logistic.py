@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loco_stream.learner.readout import recursive_steps
-from loco_stream.learner.readout.experts import logistic
+from loco_stream._learner.readout import recursive_steps
+from loco_stream._learner.readout.experts import logistic
 from tests.helpers import naive
 from tests.helpers.jitted import jitted
 from tests.helpers.models import untrained

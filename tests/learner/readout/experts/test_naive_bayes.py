@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 
 from loco_stream import LOCOClassifier, load, save
-from loco_stream.learner.readout.experts import naive_bayes
+from loco_stream._learner.readout.experts import naive_bayes
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import fresh_group

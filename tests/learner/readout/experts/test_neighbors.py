@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from river import checks
 
 from loco_stream import LOCOClassifier, LOCORegressor
+from loco_stream._learner.readout.experts import _search, neighbors
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.learner.readout.experts import _search, neighbors
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream._compiler.jit import kernel
-from loco_stream.learner.readout.experts import recency
+from loco_stream._learner.readout.experts import recency
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained
 from tests.helpers.naive_fixed import Followers

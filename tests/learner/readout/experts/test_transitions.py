@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loco_stream.learner.readout.experts import transitions
+from loco_stream._learner.readout.experts import transitions
 from tests.helpers.jitted import jitted
 from tests.helpers.models import fresh_group, untrained
 from tests.helpers.naive_fixed import Followers

@@ -1,0 +1,231 @@
+"""From options to an engine: what `run`, `serve` and `watch` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loco_stream._cli._anomalies import AlarmOptions, BesideOptions, beside_options
+from loco_stream._cli._decision import DecisionOptions, decision_options
+from loco_stream._cli._forecasting import ForecastingOptions, check_target, forecast_options
+from loco_stream._cli._logging import LOGGER, LogOptions
+from loco_stream._cli._option_group import Command, Decorator, with_stored
+from loco_stream._cli._options import LearningOptions, ScoreOptions, model_options, score_options
+from loco_stream._cli._warm_up import OF_TARGETS, Part, warm_up
+from loco_stream._problems import TARGETS
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.engine._report import Report
+    from loco_stream.engine._source_reader import SourceReader
+    from loco_stream.estimators._estimator import LOCOEstimator
+    from loco_stream.monitor import TaskMonitor
+    from loco_stream.stream import Source
+
+EngineOptions = Mapping[str, Any]  # keyword arguments of `StreamEngine`
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSetup:
+    """The options of `run` and `serve` that decide what learns, and how it is scored."""
+
+    model: LearningOptions
+    decision: DecisionOptions
+    scoring: ScoreOptions
+    alarms: BesideOptions
+    forecasting: ForecastingOptions
+
+    @property
+    def task(self) -> str | None:
+        """What the labels of the source are; None if the source has to find it."""
+        return self.model.task or self.forecasting.task
+
+    @property
+    def compiled(self) -> tuple[Part, ...]:
+        """What is compiled before the first row."""
+        return (*self.alarms.compiled, *self.forecasting.compiled)
+
+    def check(self) -> None:
+        """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
+        self.alarms.check()
+        self.decision.check()
+
+    def resumed(self, directory: str | None) -> LearningSetup:
+        """Return the setup that continues the run in a directory; None has none.
+
+        Raises `ConfigError` for options that do not go together.
+        """
+        stored = stored_options(directory)
+        setup = replace(
+            self,
+            model=with_stored(self.model, stored),
+            scoring=with_stored(self.scoring, stored),
+            alarms=with_stored(self.alarms, stored),
+            forecasting=with_stored(self.forecasting, stored),
+        )
+        setup.forecasting.check(setup.model, setup.scoring, setup.decision)
+        return setup
+
+    def engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
+        """Return the engine of a source, with further options; an error closes the source."""
+        with closed_on_error(reader.source):
+            if self.forecasting.forecast is None:
+                return self._learning_engine(reader, options)
+            return self._forecasting_engine(reader, options)
+
+    def _learning_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
+        from loco_stream.engine._task import find_task
+
+        task = self.model.problem(reader.source.targets)
+        if task is None and not _is_resumed(options):
+            task = find_task(reader, missing_values=options.get("missing_values", ()))
+        if task == TARGETS:
+            warm_up([OF_TARGETS])
+        model, monitor = self._choose(task or "classification")
+        learning = {
+            "monitor": monitor,
+            "delay": self.scoring.delay,
+            "at_precision": self.scoring.at_precision,
+            "task": task or "classification",
+            "choose": self._choose if task is None else None,
+            **options,
+        }
+        engine = self._make(model, reader, task, learning)
+        self.decision.apply(engine)
+        return engine
+
+    def _choose(self, task: str) -> tuple[LOCOEstimator, TaskMonitor]:
+        """Return the model and the monitor for a task."""
+        self.decision.check_task(task)
+        self.scoring.check_task(task)
+        return self.model.model(task), self.model.monitor(task)
+
+    def _forecasting_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
+        check_target(reader)
+        monitor = replace(self.model, holdout=0).monitor("regression")
+        model = self.forecasting.model(self.model)
+        return self._make(model, reader, "regression", {"monitor": monitor, **options})
+
+    def _make(
+        self, model: object, reader: SourceReader, task: str | None, options: EngineOptions
+    ) -> StreamEngine:
+        """Return the engine of a model; its checkpoints store what `resumed` reads."""
+        from loco_stream.engine import StreamEngine
+
+        settings = {
+            **self.model.stored(task),
+            **asdict(self.scoring),
+            **self.forecasting.stored(),
+            **self.alarms.stored(),
+        }
+        LOGGER.debug("settings: %s", settings)
+        return StreamEngine(
+            model,
+            reader,
+            score_window=self.scoring.score_window,
+            settings=settings,
+            anomaly=self.alarms.detector(self.model.seed) if self.alarms.watch else None,
+            **options,
+        )
+
+
+def learning_options(holdout: int | None) -> Decorator:
+    """Return a decorator that adds the options of a `LearningSetup`, and passes it as `learning`.
+
+    `holdout`: default of --holdout; None for that of `TaskMonitor`.
+    """
+    groups = (
+        forecast_options,
+        beside_options,
+        model_options(holdout),
+        decision_options,
+        score_options,
+    )
+
+    def add(function: Command) -> Command:
+        @wraps(function)
+        def command(
+            *,
+            model: LearningOptions,
+            decision: DecisionOptions,
+            scoring: ScoreOptions,
+            alarms: BesideOptions,
+            forecasting: ForecastingOptions,
+            **values: object,
+        ) -> object:
+            learning = LearningSetup(model, decision, scoring, alarms, forecasting)
+            return function(**values, learning=learning)
+
+        decorated: Command = command
+        for group in reversed(groups):
+            decorated = group(decorated)
+        return decorated
+
+    return add
+
+
+def _is_resumed(options: EngineOptions) -> bool:
+    folder = options.get("checkpoint")
+    may_resume = options.get("resume") is not False
+    return may_resume and folder is not None and has_checkpoint(folder)
+
+
+def watching_engine(
+    reader: SourceReader, alarms: AlarmOptions, seed: int, options: EngineOptions
+) -> StreamEngine:
+    """Return an engine that detects anomalies and needs no labels; an error closes the source."""
+    from loco_stream.engine import StreamEngine
+
+    settings = {**alarms.stored(), "seed": seed}
+    LOGGER.debug("settings: %s", settings)
+    with closed_on_error(reader.source):
+        return StreamEngine(alarms.detector(seed), reader, settings=settings, **options)
+
+
+@contextmanager
+def closed_on_error(source: Source) -> Iterator[None]:
+    """Close a source if the block fails, before anything else owns it."""
+    try:
+        yield
+    except BaseException:
+        source.close()
+        raise
+
+
+def run_engine(engine: StreamEngine, log: LogOptions, max_samples: int | None = None) -> Report:
+    """Run an engine to its end, with a progress line where a terminal shows one.
+
+    max_samples: rows after which the run ends, with those of a run that is resumed
+    """
+    from loco_stream.engine._progress import watch
+
+    with watch(engine, not log.shows_progress, max_samples):
+        return engine.run(max_samples)
+
+
+def log_findings(report: Mapping[str, Any], *, unused: bool) -> None:
+    """Log the notes of a report as warnings, and with `unused` the rows and values not used."""
+    for sentence in report["unused"] if unused else ():
+        LOGGER.warning("not used: %s", sentence)
+    for note in report["notes"]:
+        LOGGER.warning("note: %s", note)
+
+
+def has_checkpoint(directory: str) -> bool:
+    """Return whether a directory holds a checkpoint."""
+    return any(Path(directory).glob("checkpoint-*.loco"))
+
+
+def stored_options(directory: str | None) -> Mapping[str, object]:
+    """Return the options that the run in a directory was begun with; empty for a new run."""
+    if directory is None or not has_checkpoint(directory):
+        return {}
+    from loco_stream.engine._checkpoint import newest
+
+    _, saved, _ = newest(directory)
+    stored: Mapping[str, object] = saved.config.get("settings", {})
+    return stored

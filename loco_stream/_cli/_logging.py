@@ -1,0 +1,197 @@
+"""Log records on standard error: their format, and the options that choose it.
+
+The library logs to children of the standard logger ``loco_stream``. While a command runs, one
+handler writes these records to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import IO, TextIO
+
+import click
+
+from loco_stream._cli._option_group import Command, option_group
+from loco_stream._text import one_line
+from loco_stream.errors import ConfigError, LocoStreamWarning
+
+LOGGER = logging.getLogger("loco_stream.cli")
+_ROOT = logging.getLogger("loco_stream")
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What a command writes to standard error beside its results."""
+
+    log_level: str | None
+    log_format: str
+    verbose: bool
+    quiet: bool
+
+    @property
+    def level(self) -> int:
+        """The lowest level of records that are written."""
+        name = "debug" if self.verbose else "error" if self.quiet else self.log_level or "info"
+        return logging.getLevelNamesMapping()[name.upper()]
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a progress line may be drawn; it would break lines of JSON."""
+        return not self.quiet and self.log_format == "text"
+
+
+class _StderrHandler(logging.Handler):
+    """Writes records to the standard error of the moment, which a progress line may replace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.as_json = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self.as_json:
+            return self._json(record)
+        text = one_line(record.getMessage())
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        debugs = _ROOT.level <= logging.DEBUG
+        where = f"{record.name}: " if debugs else ""
+        if sys.stderr.isatty():
+            level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+            return f"{level}{where}{text}"
+        return f"{_utc(record.created)} {record.levelname} {where}{text}"
+
+    def _json(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": _utc(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = logging.Formatter().formatException(record.exc_info)
+        return json.dumps(entry)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            click.echo(self.format(record), err=True)
+        except Exception:
+            self.handleError(record)
+
+
+_HANDLER = _StderrHandler()
+
+
+def _utc(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Write the package's log records and all warnings to standard error while the block runs."""
+    level = _ROOT.level
+    _HANDLER.as_json = False
+    _ROOT.addHandler(_HANDLER)
+    _ROOT.setLevel(logging.INFO)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LocoStreamWarning)
+        warnings.showwarning = _log_warning
+        try:
+            yield
+        finally:
+            _ROOT.removeHandler(_HANDLER)
+            _ROOT.setLevel(level)
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    own = issubclass(category, LocoStreamWarning)
+    where = "" if own else f" ({category.__name__}, {filename}:{lineno})"
+    LOGGER.warning("%s%s", message, where)
+
+
+def _configure(options: LogOptions) -> None:
+    flags = {
+        "--log-level": options.log_level is not None,
+        "-v": options.verbose,
+        "-q": options.quiet,
+    }
+    chosen = [flag for flag, is_given in flags.items() if is_given]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} exclude each other: each sets the level")
+    _HANDLER.as_json = options.log_format == "json"
+    _ROOT.setLevel(options.level)
+
+
+def log_options(function: Command) -> Command:
+    """Add --log-level, --log-format, -v and -q, and apply them before the command runs."""
+
+    @wraps(function)
+    def command(*, log: LogOptions, **values: object) -> object:
+        _configure(log)
+        return function(log=log, **values)
+
+    return _OPTIONS(command)
+
+
+_OPTIONS = option_group(
+    "log",
+    LogOptions,
+    click.option(
+        "--log-level",
+        type=click.Choice(_LEVELS),
+        help="Lowest level of log records on standard error.  [default: info]",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Format of log records; json writes one object per line.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug."),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        help="Print only requested output and errors: no progress, no table, no other records.",
+    ),
+)
+
+
+def report_error(sentence: str) -> None:
+    """Write the sentence that ends a command."""
+    if _HANDLER.as_json:
+        LOGGER.error(sentence)
+    else:
+        click.echo(f"loco-stream: {one_line(sentence)}", err=True)
+
+
+class CommandError(click.ClickException):
+    """Ends a command with one sentence, and exit code 1 unless a subclass has another."""
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Write the sentence to standard error."""
+        report_error(self.format_message())
+
+
+def report_failure() -> bool:
+    """Log the exception at hand with its traceback if records are JSON; return whether it was."""
+    if _HANDLER.as_json:
+        LOGGER.critical("unexpected error", exc_info=True)
+    return _HANDLER.as_json

@@ -1,0 +1,89 @@
+"""Signals: the first one ends a run after the rows at hand, the second one ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from loco_stream._cli._logging import report_error
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
+    from loco_stream.fleet._partitions import PartitionedFleet
+    from loco_stream.fleet._runner import FleetRunner
+
+_PAUSE = 0.05  # seconds until a signal is raised again
+
+
+class Interrupt(BaseException):
+    """A signal arrived before there was an engine to stop; its number is the argument."""
+
+
+class SignalHandler:
+    """Stops `engine` at the first signal and ends the process at the second.
+
+    `engine`: what the first signal stops. While it is None, the first signal raises `Interrupt`.
+    """
+
+    def __init__(self) -> None:
+        self.engine: StreamEngine | FleetRunner | PartitionedFleet | None = None
+        self._signalled = False
+        self._repeat: threading.Timer | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle one signal."""
+        if self._signalled:
+            with suppress(Exception):  # whatever the signal interrupted, the process ends
+                kept = "nothing was learned" if self.engine is None else self.engine.kept
+                report_error(f"ended at once, without a report: {kept}")
+            os._exit(128 + number)
+        self._signalled = True
+        if self.engine is None:
+            raise Interrupt(number)
+        self.engine.stop()
+
+    def raise_again(self, interrupt: Interrupt) -> None:
+        """Repeat a signal soon: what it interrupted ignored the exception."""
+        self._signalled = False
+        main = threading.main_thread().ident
+        self._repeat = threading.Timer(_PAUSE, signal.pthread_kill, (main, interrupt.args[0]))
+        self._repeat.daemon = True
+        self._repeat.start()
+
+    def end(self) -> None:
+        """Repeat no signal any more."""
+        if self._repeat is not None:
+            self._repeat.cancel()
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[SignalHandler]:
+    """Let SIGINT and SIGTERM stop the handler's `engine` while the block runs.
+
+    Callbacks of C libraries, as LLVM has them while it compiles, and of the garbage collector
+    ignore exceptions: a signal that one of them swallowed is repeated.
+    """
+    handler = SignalHandler()
+    report = sys.unraisablehook
+
+    def repeat(ignored: Any) -> None:
+        if isinstance(ignored.exc_value, Interrupt):
+            handler.raise_again(ignored.exc_value)
+        else:
+            report(ignored)
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    sys.unraisablehook = repeat
+    try:
+        yield handler
+    finally:
+        sys.unraisablehook = report
+        handler.end()
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,87 @@
+"""`loco-stream config`: check configuration files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from loco_stream._cli._config import COMMANDS, command_tables, option_values, read_config
+from loco_stream.errors import ConfigError
+
+
+@click.group("config")
+def command() -> None:
+    """Check configuration files for --config.
+
+    \b
+    Examples
+      loco-stream config check service.toml
+      loco-stream config check service.toml --command serve
+      loco-stream serve --http 8080 --checkpoint state --print-config > service.toml
+    """
+
+
+@command.command("check")
+@click.argument("file")
+@click.option(
+    "--command",
+    "name",
+    type=click.Choice(COMMANDS),
+    help="Command that will read the file.  [default: those with a table in it, or one that fits]",
+)
+def check(file: str, name: str | None) -> None:
+    """Check names and values in FILE, and the URLs of its source and sinks; open nothing."""
+    config = read_config(file)
+    names = [name] if name else list(command_tables(config))
+    if not names:
+        names = [_fitting(config, file)]
+    for each in names:
+        _check(config, each, file)
+        click.echo(f"{file} is valid for `loco-stream {each}`")
+
+
+def _fitting(config: Mapping[str, Any], file: str) -> str:
+    """Return the first command that has all options in the file, `serve` if none has."""
+    for name in ("serve", "run", "watch", "fleet"):
+        try:
+            option_values(config, _command(name), file)
+        except ConfigError:
+            continue
+        return name
+    return "serve"
+
+
+def _check(config: Mapping[str, Any], name: str, file: str) -> None:
+    from loco_stream.connectors._urls import check_url
+
+    found = _command(name)
+    values = option_values(config, found, file)
+    context = click.Context(found, info_name=name)
+    context.default_map = values
+    read = {}
+    for parameter in found.params:
+        if parameter.name not in values:
+            continue
+        try:
+            read[parameter.name] = parameter.process_value(context, values[parameter.name])
+        except click.BadParameter as error:
+            raise ConfigError(f"{file}: {error.format_message()}") from None
+    for url in _urls(read, "source"):
+        check_url(url)
+    for url in _urls(read, "sinks"):
+        check_url(url, is_sink=True)
+
+
+def _urls(values: Mapping[str, Any], name: str) -> Iterator[str]:
+    found = values.get(name) or []
+    every = [found] if isinstance(found, str) else found
+    return (url for url in every if not url.startswith("@"))  # the lines of a file are secrets
+
+
+def _command(name: str) -> click.Command:
+    module = "_fleet_run" if name == "fleet" else name  # `fleet` itself is a group
+    found: click.Command = import_module(f"loco_stream._cli.{module}").command
+    return found

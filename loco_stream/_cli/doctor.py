@@ -1,0 +1,121 @@
+"""`loco-stream doctor`: check that the installation has what a run needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from loco_stream._cli._catalog import extras
+
+_REQUIRED = (
+    "numpy",
+    "numba",
+    "river",
+    "msgspec",
+    "pyarrow",
+    "narwhals",
+    "pyzmq",
+    "rich",
+    "click",
+    "platformdirs",
+)
+_LINE = "{:<18} {}"
+
+
+@click.command("doctor")
+def command() -> None:
+    """Check this installation.
+
+    Prints versions, extras, the compile cache, threads, and the time of a first learning step. The
+    exit code is 1 if something required is missing or broken.
+
+    \b
+    Example
+      loco-stream doctor
+    """
+    click.echo(_LINE.format("python", f"{platform.python_version()} on {platform.platform()}"))
+    versions = {name: _version(name) for name in _REQUIRED}
+    for name, version in versions.items():
+        click.echo(_LINE.format(name, version or "MISSING"))
+    _print_extras()
+    is_sound = None not in versions.values()
+    try:
+        for name, text in _trials():
+            click.echo(_LINE.format(name, text))
+    except ImportError as error:
+        click.echo(_LINE.format("broken", error))
+        is_sound = False
+    if not is_sound:
+        sys.exit(1)
+
+
+def _print_extras() -> None:
+    for extra, distributions in extras().items():
+        for name in distributions:
+            hint = f"not installed: pip install 'loco-stream[{extra}]'"
+            click.echo(_LINE.format(name, _version(name) or hint))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _trials() -> Iterator[tuple[str, str]]:
+    """Yield a name and a result for each part that is tried."""
+    from loco_stream.connectors.ls1._sockets import libzmq_version
+
+    yield "libzmq", libzmq_version()
+    yield from _machine()
+    began = time.perf_counter()
+    from loco_stream import LOCOClassifier
+
+    model = LOCOClassifier(seed=0)
+    model.learn_one({"a": 0.0}, "off")
+    model.predict_one({"a": 0.0})
+    seconds = time.perf_counter() - began
+    yield "first step", f"{seconds:.1f} s, with compilation if the cache was empty"
+
+
+def _machine() -> Iterator[tuple[str, str]]:
+    """Yield where compiled code is kept and how many threads may run."""
+    import numba
+
+    from loco_stream._learner import step
+
+    cache = Path(step.run.stats.cache_path).parent
+    size = sum(file.stat().st_size for file in cache.rglob("*.nb[ic]"))
+    yield "compile cache", f"{size / 1e6:.1f} MB in {cache}"
+    yield "prebuilt code", _prebuilt()
+    threads = numba.get_num_threads()
+    yield "threads", f"a learning step uses 1 of {os.cpu_count()}; numba may use {threads}"
+
+
+def _prebuilt() -> str:
+    """Return whether the code that came with the package is used, and if not, why."""
+    from loco_stream._compiler import portable
+    from loco_stream._compiler.cache import prebuilt_folder
+    from loco_stream._compiler.jit import version
+    from loco_stream._compiler.processors import KINDS
+
+    if not portable.PREBUILT.is_dir():
+        return "none in this installation"
+    folder = prebuilt_folder(version())
+    if folder is None:
+        made = ", ".join(path.name for path in portable.PREBUILT.iterdir())
+        return f"not used: it is for other versions ({made})"
+    fitting = portable.targets()
+    if not fitting:
+        why = portable.unfit(KINDS[-1])
+        return f"not used: {why or 'NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set'}"
+    names = [name for _, name, _ in fitting if (folder / name).exists()]
+    return f"fits this processor ({', '.join(names)})" if names else "not used: none fits"

@@ -1,0 +1,91 @@
+"""The command itself: it finds subcommands and turns errors into one sentence with exit code 2."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+from typing import Any
+
+import click
+
+from loco_stream import __version__
+from loco_stream._cli._advice import advised
+from loco_stream._cli._lazy_group import LazyGroup
+from loco_stream._cli._logging import CommandError, log_to_stderr, report_failure
+from loco_stream._cli._renamed import REMOVED_COMMANDS
+from loco_stream._cli._stdio_guard import guarded
+from loco_stream.errors import LocoStreamError
+
+_COMMANDS = (
+    "run",
+    "watch",
+    "serve",
+    "fleet",
+    "config",
+    "control",
+    "inspect",
+    "keygen",
+    "demo",
+    "doctor",
+    "nir",
+    "warm",
+)
+
+
+class _Refusal(CommandError):
+    """An error that the user can correct: one sentence, no traceback."""
+
+    exit_code = 2
+
+
+class _Main(LazyGroup):
+    """The top group: it refuses commands of earlier releases and reports the package's errors."""
+
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        if name in REMOVED_COMMANDS:
+            return f"`loco-stream {name}` is now {REMOVED_COMMANDS[name]}"
+        return super().unknown(ctx, name)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; broken standard streams do not end it."""
+        # frees the interpreter from searching all compiled code for garbage: a second or two
+        atexit.register(gc.freeze)
+        with guarded(), log_to_stderr():
+            return super().main(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LocoStreamError as error:
+            raise _Refusal(advised(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            if report_failure():
+                raise click.exceptions.Exit(1) from None
+            raise
+
+
+@click.group(
+    cls=_Main,
+    table={name: f"loco_stream._cli.{name}:command" for name in _COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="loco-stream")
+def main() -> None:
+    """Online continual learning on live streams.
+
+    \b
+    Learn a data set of river, measure the accuracy, and keep a report and a picture:
+        loco-stream run river:ImageSegments --report out.json --plot out.png
+    Learn a table whose labels are in column "kind":
+        loco-stream run "csv:rows.csv?target=kind"
+    Detect anomalies in a table without labels:
+        loco-stream watch csv:rows.csv
+    Learn for months from other processes without losing a row:
+        loco-stream serve --source zmq+reliable://127.0.0.1:5555 --checkpoint state/
+    Train one model per device:
+        loco-stream fleet zmq+reliable://127.0.0.1:5555 --key device --checkpoint state/
+    Complete commands and options in the shell (bash; also zsh_source and fish_source):
+        eval "$(_LOCO_STREAM_COMPLETE=bash_source loco-stream)"
+    """

@@ -1,0 +1,217 @@
+"""Memory: traces of hidden neurons that carry on from row to row.
+
+A trace fades as exp(-gap / time constant), exactly by the time that passed. Time constants lie
+evenly in the logarithm, a little denser towards the longest (short ones leave next to nothing), and
+are counted in median gaps between rows, so that one setting fits fast and slow sensors. Every other
+neuron starts from nothing on each row: what needs no memory is not blurred by it.
+
+Times give the length of a gap. Where one is missing (NaN) or runs backwards the gap counts as a
+median one, and so does the gap after a missing one. Rows of equal times are one moment: nothing
+fades between them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._learner.arrays.init_weights import delay_targets
+from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.tiny import drop_tiny_items
+
+SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
+FIRST_STEP = 2.0  # of its logarithm, over the number of gaps: converges over orders of magnitude
+TOWARDS_LONG = 0.7  # spread of the time constants: 1 is even; short ones are nearly as good as none
+GOLDEN = 0.6180339887498949  # multiples of it, less their integer part, lie evenly on (0, 1)
+
+
+def neurons_with_memory(n_hidden: int) -> range:
+    """Return which of so many hidden neurons carry their traces on."""
+    return range(1, n_hidden, 2)
+
+
+def _spread_time_constants(constants: Array, shapes: Shapes) -> None:
+    """Spread the time constants of every other neuron in the logarithm, close ones far apart."""
+    shortest = shapes.settings.shortest
+    ratio = shapes.settings.longest / shortest if len(constants) else 1.0
+    for i in neurons_with_memory(len(constants)):
+        constants[i] = shortest * ratio ** ((i + 1) * GOLDEN % 1.0) ** TOWARDS_LONG
+
+
+def _draw_targets(targets: Array, shapes: Shapes) -> None:
+    targets[:] = delay_targets(shapes.settings, *targets.shape)
+
+
+class ContextState(NamedTuple):
+    """What the last rows left; empty without memory and delays.
+
+    time_constants: of each hidden neuron's trace in median gaps; 0: it starts from nothing
+    traces: as the last row left them
+    clock: time of the last row, 1 if that is known, median gap between rows, gaps that it was taken
+    from, times that ran backwards
+    means: fading means of the encoded features, see `fixed_layer`
+    ring: encoded rows before, the last one first
+    delay_targets: see `delays`
+    run: the label that came last, and the steps of the hidden layers for it in a row
+    """
+
+    time_constants: Annotated[
+        NDArray[np.float64], axes("remembered", start=_spread_time_constants, derived=True)
+    ]
+    traces: Annotated[NDArray[np.float32], axes("remembered")]
+    clock: Annotated[
+        Record,
+        record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
+    ]
+    means: Annotated[NDArray[np.float32], axes("means", "scaled")]
+    ring: Annotated[NDArray[np.float32], axes("delays", "channels")]
+    delay_targets: Annotated[
+        NDArray[np.int32],
+        axes("delayed_channels", "first_layer", start=_draw_targets, derived=True),
+    ]
+    run: Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]
+
+
+@kernel
+def _gaps(clock, t):
+    """Return the time since the last row, in median gaps."""
+    if t != t or clock.is_timed == 0.0 or t < clock.last:
+        return 1.0
+    gap = t - clock.last
+    if clock.median_gap == 0.0:
+        return 1.0 if gap > 0.0 else 0.0
+    return gap / clock.median_gap
+
+
+@kernel
+def carry(context, scratch, t):
+    """Write what is left of the last row's traces at time `t` (float64).
+
+    Rows that come evenly share their decay.
+    """
+    gaps = _gaps(context.clock, t)
+    decays = scratch.decays
+    carried = scratch.neurons.carried
+    if gaps != scratch.times.decay_gaps:
+        scratch.times.decay_gaps = gaps
+        for i in range(decays.shape[0]):
+            constant = context.time_constants[i]
+            decays[i] = math.exp(-gaps / constant) if constant > 0.0 else 0.0
+    for i in range(decays.shape[0]):
+        carried[i] = np.float32(np.float64(context.traces[i]) * decays[i])
+    drop_tiny_items(carried, decays.shape[0])
+
+
+@kernel
+def _learn_gap(clock, gap):
+    """Move the median towards a gap by a step that shrinks, and at most up to it."""
+    if clock.n_gaps >= SETTLE:
+        return
+    clock.n_gaps += 1.0
+    if clock.median_gap == 0.0:
+        clock.median_gap = gap
+        return
+    step = FIRST_STEP / clock.n_gaps
+    clock.median_gap *= math.exp(min(max(math.log(gap / clock.median_gap), -step), step))
+
+
+@kernel
+def advance(context, t, traces):
+    """Make a row the last one; `t` is its time (float64), `traces` (hidden or more,) float32."""
+    for i in range(context.traces.shape[0]):
+        context.traces[i] = traces[i]
+    clock = context.clock
+    if t != t:
+        clock.is_timed = 0.0
+        return
+    if clock.is_timed != 0.0 and t > clock.last:
+        _learn_gap(clock, t - clock.last)
+    elif clock.is_timed != 0.0 and t < clock.last:
+        clock.n_backward += 1.0
+    clock.last = t
+    clock.is_timed = 1.0
+
+
+@kernel
+def reduce_credit(context, credit, share):
+    """Multiply the credit of neurons with a memory, (hidden,) float32, by a share, float64.
+
+    Where values come late, what these neurons carry on in a row that waits was left by their
+    weights of that time, and would mean something else if the weights had changed since. So they
+    learn as far as the mixture of late values does without a memory.
+    """
+    for i in range(context.time_constants.shape[0]):
+        if context.time_constants[i] > 0.0:
+            credit[i] *= np.float32(share)
+
+
+@kernel
+def forget(context):
+    """Make the next row a first one; the median gap stays known."""
+    for i in range(context.traces.shape[0]):
+        context.traces[i] = np.float32(0.0)
+    _clear(context.means)
+    _clear(context.ring)
+    context.clock.is_timed = 0.0
+    context.run.label = -1.0
+
+
+@kernel
+def _clear(rows):
+    for k in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            rows[k, j] = np.float32(0.0)
+
+
+@kernel
+def save_context(context, saved):
+    """Copy everything that rows change to `saved.values`, float32, and its records."""
+    clock = context.clock
+    saved.clock.last = clock.last
+    saved.clock.is_timed = clock.is_timed
+    saved.clock.median_gap = clock.median_gap
+    saved.clock.n_gaps = clock.n_gaps
+    saved.clock.n_backward = clock.n_backward
+    saved.run.label = context.run.label
+    saved.run.n_steps = context.run.n_steps
+    n = _copy_row(context.traces, saved.values, 0)
+    for k in range(context.means.shape[0]):
+        n = _copy_row(context.means[k], saved.values, n)
+    for lag in range(context.ring.shape[0]):
+        n = _copy_row(context.ring[lag], saved.values, n)
+
+
+@kernel
+def _copy_row(row, values, n):
+    for i in range(row.shape[0]):
+        values[n + i] = row[i]
+    return n + row.shape[0]
+
+
+@kernel
+def restore_context(context, saved):
+    """Undo what rows that were only predicted did to the context; see `save_context`."""
+    clock = context.clock
+    clock.last = saved.clock.last
+    clock.is_timed = saved.clock.is_timed
+    clock.median_gap = saved.clock.median_gap
+    clock.n_gaps = saved.clock.n_gaps
+    clock.n_backward = saved.clock.n_backward
+    context.run.label = saved.run.label
+    context.run.n_steps = saved.run.n_steps
+    n = _restore_row(context.traces, saved.values, 0)
+    for k in range(context.means.shape[0]):
+        n = _restore_row(context.means[k], saved.values, n)
+    for lag in range(context.ring.shape[0]):
+        n = _restore_row(context.ring[lag], saved.values, n)
+
+
+@kernel
+def _restore_row(row, values, n):
+    for i in range(row.shape[0]):
+        row[i] = values[n + i]
+    return n + row.shape[0]

@@ -1,0 +1,289 @@
+"""What was predicted for a row, written as one row of numbers and read when its label arrives.
+
+In order: number of classes known, rows learned, number of the ticket, the last label known, number
+of features known; the last values known in a regression; carried traces, and fading means of the
+features; outputs of all experts, what the stacks and means of a regression predicted, scores of all
+experts, then outputs of the snapshots, each over the classes known; numbers of these snapshots, -1
+where they were not evaluated; the probabilities that were made of all this, of a classifier with a
+mixture, over the classes known; encoded rows before, where synapses have delays.
+
+What experts are weighed by must be what was predicted then. The stacks, which have since learned
+the rows beside this one, would find its label in hindsight.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._learner.context.delays import read_codes, write_codes
+from loco_stream._learner.readout.delayed_values import N_OTHERS
+from loco_stream._learner.readout.ensemble import level_unknown_classes
+from loco_stream._learner.readout.mixture import N_STACKS
+from loco_stream._learner.readout.next_value import recall_values
+from loco_stream._learner.readout.snapshots import are_evaluated
+from loco_stream._learner.settings import Settings
+
+N_KNOWN = 0  # positions in a ticket
+ROWS_LEARNED = 1
+NUMBER = 2
+LAST_LABEL = 3
+N_FEATURES = 4
+HEAD = 5  # where the traces begin
+MOST_ROUNDING = 1e-6  # of a sum of probabilities
+
+
+def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
+    """Return the length of a ticket when so many outputs and features are known."""
+    n_codes = n_features * settings.max_delay * settings.n_fields
+    before = carried_size(settings, n_features)
+    n_predicted = predicted_size(settings, n_classes, n_answers(settings))
+    return HEAD + settings.n_lags + before + n_predicted + n_codes
+
+
+def n_answers(settings: Settings) -> int:
+    """Return of how many answers a ticket has the probabilities.
+
+    Of the stacks, of the mixture, and of the stream's next row.
+    """
+    if settings.n_opinions == 0:
+        return 0
+    return N_STACKS + 1 + int(settings.n_log_odds > 0)
+
+
+_n_answers = kernel(n_answers)  # the same for compiled code
+
+
+def predicted_size(settings: Settings, n_classes: int, n_more: int) -> int:
+    """Return how many numbers were predicted for a row, with `n_more` blocks of probabilities."""
+    n_blocks = settings.n_outputs + settings.n_scores + settings.n_snapshots + n_more
+    n_others = N_OTHERS if settings.regression and settings.recursive else 0
+    return n_classes * (n_blocks + n_others) + settings.n_snapshots
+
+
+_predicted_size = kernel(predicted_size)
+
+
+def carried_size(settings: Settings, n_features: int) -> int:
+    """Return how many numbers a row has from the rows before, but for delays."""
+    if settings.longest == 0.0:
+        return 0
+    return settings.n_hidden + settings.n_means * n_features
+
+
+_carried_size = kernel(carried_size)  # the same for compiled code
+
+
+@kernel
+def _write_blocks(source, n_blocks, capacity, n_classes, ticket, place):
+    """Write blocks of outputs from `place` on; return where they end."""
+    for b in range(n_blocks):
+        for c in range(n_classes):
+            ticket[place + b * n_classes + c] = np.float64(source[b * capacity + c])
+    return place + n_blocks * n_classes
+
+
+@kernel
+def write_ticket(settings, state, scratch, ticket):
+    """Write what is predicted for the row in scratch into a ticket, float64."""
+    now = scratch.now
+    n_classes = state.counts.n_classes
+    capacity = state.classes.n_rows.shape[0]
+    ticket[N_KNOWN] = np.float64(n_classes)
+    ticket[ROWS_LEARNED] = np.float64(state.counts.n_seen)
+    state.delayed.n_tickets += 1.0
+    ticket[NUMBER] = state.delayed.n_tickets
+    ticket[LAST_LABEL] = np.float64(state.counts.last_label)
+    n_features = state.counts.n_features
+    ticket[N_FEATURES] = np.float64(n_features)
+    recall_values(state.next_value, ticket[HEAD : HEAD + settings.n_lags])
+    place = HEAD + settings.n_lags
+    for i in range(state.context.traces.shape[0]):
+        ticket[place + i] = np.float64(scratch.neurons.carried[i])
+    place += state.context.traces.shape[0]
+    for carried in scratch.fixed.carried:
+        for f in range(n_features):
+            ticket[place + f] = np.float64(carried[f])
+        place += n_features
+    snapshots = state.snapshots
+    ids = snapshots.ids
+    evaluated = are_evaluated(snapshots.posterior, snapshots.counters.eval_rows)
+    place = _write_blocks(now.outputs, settings.n_outputs, capacity, n_classes, ticket, place)
+    n_others = now.others.shape[0] // capacity
+    place = _write_blocks(now.others, n_others, capacity, n_classes, ticket, place)
+    place = _write_blocks(now.scores, settings.n_scores, capacity, n_classes, ticket, place)
+    place = _write_blocks(now.snapshots, ids.shape[0], capacity, n_classes, ticket, place)
+    for s in range(ids.shape[0]):
+        ticket[place + s] = np.float64(ids[s]) if evaluated else -1.0
+    place += ids.shape[0]
+    if _n_answers(settings) > 0:
+        place = _write_answers(settings, now, n_classes, ticket, place)
+    write_codes(scratch.lagged, n_features * settings.n_fields, ticket, place)
+
+
+@kernel
+def _write_answers(settings, now, n_classes, ticket, place):
+    """Write probabilities from `place` on; return where they end."""
+    for stack in range(N_STACKS):
+        for c in range(n_classes):
+            ticket[place + c] = now.opinions[stack, c]
+        place += n_classes
+    for c in range(n_classes):
+        ticket[place + c] = now.mixed[c]
+    place += n_classes
+    if settings.n_log_odds > 0:
+        for c in range(n_classes):
+            ticket[place + c] = now.next[c]
+        place += n_classes
+    return place
+
+
+@kernel
+def when_written(ticket):
+    """Return the rows learned when a ticket was written, and its number.
+
+    (0, -1) for an empty one.
+    """
+    return (ticket[ROWS_LEARNED], ticket[NUMBER]) if ticket.shape[0] > 0 else (0.0, -1.0)
+
+
+@kernel
+def last_label_of(ticket):
+    """Return the last label known when a ticket was written, a slot; -1: none."""
+    return np.int64(ticket[LAST_LABEL]) if ticket.shape[0] > 0 else np.int64(-1)
+
+
+@kernel
+def read_values(ticket, known):
+    """Read the values known when a ticket was written, (lags,) float64; NaN where there is none."""
+    for k in range(known.shape[0]):
+        known[k] = ticket[HEAD + k] if ticket.shape[0] > 0 else math.nan
+
+
+@kernel
+def _sizes_of(ticket):
+    """Return how many classes and features were known when a ticket was written; 0 if empty."""
+    if ticket.shape[0] == 0:
+        return np.int64(0), np.int64(0)
+    return np.int64(ticket[N_KNOWN]), np.int64(ticket[N_FEATURES])
+
+
+@kernel
+def read_context(settings, state, scratch, ticket):
+    """Read what the rows before had left; an empty ticket is that of a row before any other."""
+    known = ticket.shape[0] > 0
+    n_classes, n_features = _sizes_of(ticket)
+    n_remembered = state.context.traces.shape[0]
+    traces = scratch.neurons.carried
+    place = HEAD + settings.n_lags
+    for i in range(n_remembered):
+        traces[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
+    place += n_remembered
+    for carried in scratch.fixed.carried:
+        for f in range(carried.shape[0]):
+            carried[f] = np.float32(ticket[place + f]) if f < n_features else np.float32(0.0)
+        place += n_features
+    place += _predicted_size(settings, n_classes, _n_answers(settings))
+    read_codes(ticket, place, n_features * settings.n_fields, scratch.lagged)
+
+
+@kernel
+def _read_blocks(ticket, place, n_blocks, n_classes, capacity, target):
+    """Read blocks of outputs, 0 for classes unknown then; return where they end."""
+    for b in range(n_blocks):
+        for c in range(capacity):
+            known = c < n_classes
+            value = ticket[place + b * n_classes + c] if known else 0.0
+            target[b * capacity + c] = value
+    return place + n_blocks * n_classes
+
+
+@kernel
+def _are_probabilities(ticket, place, n_blocks, n_classes):
+    """Return whether each of the blocks from `place` on holds probabilities that sum up to 1."""
+    for b in range(n_blocks):
+        total = 0.0
+        for c in range(n_classes):
+            p = ticket[place + b * n_classes + c]
+            if not 0.0 <= p <= 1.0:
+                return False
+            total += p
+        if abs(total - 1.0) > MOST_ROUNDING:
+            return False
+    return True
+
+
+@kernel
+def _answers_place(settings, state, ticket):
+    """Return where the probabilities of a ticket begin.
+
+    -1: a class was unknown, the ticket is of a release that did not write them, or is damaged.
+    """
+    n_classes, n_features = _sizes_of(ticket)
+    if _n_answers(settings) == 0 or n_classes < state.counts.n_classes:
+        return np.int64(-1)
+    n_blocks = _n_answers(settings)
+    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
+    place += _predicted_size(settings, n_classes, n_blocks) - n_blocks * n_classes
+    if not _are_probabilities(ticket, place, n_blocks, n_classes):
+        return np.int64(-1)
+    return place
+
+
+@kernel
+def read_answers(settings, state, ticket, then):
+    """Read what the stacks and the mixture predicted, if it is known, into a `ReadoutPass`.
+
+    Returns
+    -------
+    int64
+        Where the answer to the stream's next row begins in the ticket, for `read_next_row`; -1: it
+        is unknown.
+    """
+    place = _answers_place(settings, state, ticket)
+    if place < 0:
+        return place
+    n_classes = state.counts.n_classes
+    for stack in range(N_STACKS):
+        for c in range(n_classes):
+            then.opinions[stack, c] = ticket[place + c]
+        place += n_classes
+    for c in range(n_classes):
+        then.mixed[c] = ticket[place + c]
+    return place + n_classes if settings.n_log_odds > 0 else np.int64(-1)
+
+
+@kernel
+def read_next_row(place, n_classes, ticket, then):
+    """Read the answer to the stream's next row from `place` on; see `read_answers`."""
+    if place < 0:
+        return
+    for c in range(n_classes):
+        then.predicted[c] = ticket[place + c]
+
+
+@kernel
+def read_outputs(settings, state, scratch, ticket):
+    """Read what was predicted into `scratch.then`; an empty ticket is of a row before any other.
+
+    Snapshots that are newer, or were not evaluated then, count by what they predict now, which is
+    read only if they are evaluated now.
+    """
+    known = ticket.shape[0] > 0
+    then = scratch.then
+    capacity = state.classes.n_rows.shape[0]
+    n_classes, n_features = _sizes_of(ticket)
+    ids = state.snapshots.ids
+    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
+    place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
+    n_others = then.others.shape[0] // capacity
+    place = _read_blocks(ticket, place, n_others, n_classes, capacity, then.others)
+    place = _read_blocks(ticket, place, settings.n_scores, n_classes, capacity, then.scores)
+    level_unknown_classes(settings, state, then, n_classes)
+    place = _read_blocks(ticket, place, ids.shape[0], n_classes, capacity, then.snapshots)
+    for s in range(ids.shape[0]):
+        if not known or ticket[place + s] != np.float64(ids[s]):
+            for c in range(s * capacity, (s + 1) * capacity):
+                then.snapshots[c] = scratch.now.snapshots[c]

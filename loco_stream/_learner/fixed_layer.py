@@ -1,0 +1,297 @@
+"""The fixed layer: random spiking neurons that never learn, with scales of their own that settle.
+
+Whatever the hidden layers become, a row drives this layer as it always did, so that a readout which
+adds up its traces for each class forgets nothing. A neuron sees the standardised features through
+random weights, and a random bias; its trace is that of the model's neuron under this drive. Rows
+are scaled to the same mean square, by what the first rows had.
+
+Where features have no receptive fields there are hundreds of them. Each then reaches some groups of
+neighbouring neurons only, which costs a fraction of the time at the same accuracy.
+
+A skip connection carries the scaled features past the neurons: what is linear in a row, such as the
+direction of an embedding, survives there whole, and a few hundred random neurons blur it.
+
+With a memory it sees each feature three times: as it is, and two fading means of the rows before.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream import _rng as rng
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
+from loco_stream._compiler.simd.sizes import GROUP
+from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.encoding import SETTLE, bounded
+from loco_stream._learner.hidden import turn_into_traces
+from loco_stream._learner.scale_guard import is_apart
+from loco_stream._learner.tiny import drop_tiny_items
+from loco_stream._numbers import LARGEST
+
+GAIN = 9.0  # thresholds per window for a weighted input of 1
+BIASES = (-3.0, 5.0)  # range of the biases, in thresholds per window
+WEIGHT_KEY = 6  # numbers of the random streams
+BIAS_KEY = 7
+GROUP_KEY = 8
+N_GROUPS = 4  # that a feature without receptive fields reaches
+FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: standardised, in ranges
+FIRST_ROWS = 10.0  # rows that it counts as
+TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
+_MAX_SPANS = 1 + len(TIME_CONSTANTS)
+MIN_NORM = 1e-12
+_RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
+
+
+def _draw_weights(weights: Array, shapes: Shapes) -> None:
+    """Draw the weights of each feature from its own place, so that room for more changes none."""
+    key = rng.derive_key(shapes.settings.seed_key, WEIGHT_KEY)
+    n_features = shapes.lengths["scaled"]
+    if weights.size:
+        weights[:] = rng.kept_draws(_drawn, key, n_features, *weights.shape)
+
+
+def _drawn(key: int, n_features: int, n_rows: int, n_fixed: int) -> NDArray[np.float64]:
+    span, feature = np.divmod(np.arange(n_rows), n_features)
+    return rng.normals_at(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
+
+
+def n_reached(settings: Any) -> int:
+    """Return how many neurons a feature reaches: all, or whole groups of neighbours."""
+    n_fixed: int = settings.n_fixed
+    has_groups = settings.n_fields == 1 and n_fixed % GROUP == 0
+    return min(N_GROUPS * GROUP, n_fixed) if has_groups else n_fixed
+
+
+def _draw_groups(groups: Array, shapes: Shapes) -> None:
+    """Draw the first neuron of each group that a feature reaches, in ascending order."""
+    settings = shapes.settings
+    if groups.size:
+        key = rng.derive_key(settings.seed_key, GROUP_KEY)
+        n_groups = settings.n_fixed // GROUP
+        n_features = shapes.lengths["scaled"]
+        ranks = rng.kept_draws(_drawn, key, n_features, len(groups), n_groups).argsort(axis=1)
+        groups[:] = GROUP * np.sort(ranks[:, : groups.shape[1]], axis=1)
+
+
+def _draw_biases(biases: Array, shapes: Shapes) -> None:
+    low, high = BIASES
+    key = rng.derive_key(shapes.settings.seed_key, BIAS_KEY)
+    biases[:] = low + (high - low) * rng.uniforms(key, 0, len(biases))
+
+
+def _first_power(power: Array, shapes: Shapes) -> None:
+    power.fill(FIRST_POWER[shapes.settings.n_fields == 1])
+
+
+class FixedLayerState(NamedTuple):
+    """The fixed layer.
+
+    weights: from each encoded feature to the neurons that it reaches; norms: of the weights of each
+    neuron from the features of the first row, 0 before it
+    groups: first neurons of the groups that a feature reaches; none where it reaches all
+    biases: in thresholds per window
+    center, factor: of each feature; a value is encoded as (value - center) * factor, in standard
+    deviations, or in ranges where a feature has one channel
+    n_values: values that its scale was taken from, from the first on that varied
+    power, n_rows: mean square of an encoded feature, and rows that it was taken from
+    """
+
+    weights: Annotated[NDArray[np.float32], axes("spans*scaled", "reached", start=_draw_weights)]
+    groups: Annotated[
+        NDArray[np.int32], axes("spans*scaled", "groups", start=_draw_groups, derived=True)
+    ]
+    norms: Annotated[NDArray[np.float64], axes("fixed")]
+    biases: Annotated[NDArray[np.float64], axes("fixed", start=_draw_biases, derived=True)]
+    center: Annotated[NDArray[np.float64], axes("scaled")]
+    factor: Annotated[NDArray[np.float64], axes("scaled")]
+    n_values: Annotated[NDArray[np.float64], axes("scaled")]
+    power: Annotated[NDArray[np.float64], axes(1, start=_first_power)]
+    n_rows: Annotated[NDArray[np.float64], axes(1, start=FIRST_ROWS)]
+
+
+class FixedLayerScratch(NamedTuple):
+    """Working arrays.
+
+    code: encoded features, then their fading means; rows: which are not 0
+    carried: what is left of the means of the rows before
+    norms: of the weights of each neuron
+    drives: weighted inputs
+    outputs: the trace of each neuron, then the outputs of the skip connection
+    """
+
+    code: Annotated[NDArray[np.float32], axes("spans*scaled")]
+    rows: Annotated[NDArray[np.int32], axes("spans*scaled")]
+    carried: Annotated[NDArray[np.float32], axes("means", "scaled")]
+    norms: Annotated[NDArray[np.float64], axes("fixed")]
+    drives: Annotated[NDArray[np.float32], axes("fixed")]
+    outputs: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+
+
+@kernel
+def carry_means(state, scratch):
+    """Write what is left of the fading means after the gap that `traces.carry` noted."""
+    gaps = scratch.times.decay_gaps
+    means = state.context.means
+    carried = scratch.fixed.carried
+    for k in range(means.shape[0]):
+        decay = np.float32(math.exp(-gaps / TIME_CONSTANTS[k]))
+        for f in range(means.shape[1]):
+            carried[k, f] = decay * means[k, f]
+        drop_tiny_items(carried[k], means.shape[1])
+
+
+@kernel
+def keep_means(state, scratch):
+    """Keep the fading means that the row in scratch leaves to the next one."""
+    means = state.context.means
+    n = means.shape[1]
+    for k in range(means.shape[0]):
+        for f in range(n):
+            means[k, f] = scratch.fixed.code[(k + 1) * n + f]
+
+
+@kernel
+def _encode(settings, state, scratch):
+    """Encode the row in scratch; return how many of its numbers are not 0."""
+    own = state.fixed
+    work = scratch.fixed
+    gain = 1.0 / math.sqrt(own.power[0])
+    n_features = state.counts.n_features
+    for f in range(n_features):
+        value = scratch.row[f]
+        code = np.float32(0.0)
+        if abs(value) <= LARGEST:
+            z = (value - own.center[f]) * own.factor[f]
+            z = min(max(z, -1.0), 1.0) if settings.n_fields == 1 else bounded(z)
+            code = np.float32(gain * z)
+        work.code[f] = code
+    width = work.carried.shape[1]
+    for k in range(work.carried.shape[0]):
+        for f in range(n_features):
+            fading = work.carried[k, f] + np.float32(_RISES[k]) * work.code[f]
+            work.code[(k + 1) * width + f] = fading
+    return nonzero(work.code, 0, work.code.shape[0], work.rows)
+
+
+@kernel
+def _write_norms(settings, state, norms):
+    """Write the norm of the weights of each neuron from all features known, (fixed,) float64.
+
+    It is 1 where no feature reaches the neuron.
+    """
+    own = state.fixed
+    if own.norms[0] > 0.0:
+        for i in range(norms.shape[0]):
+            norms[i] = own.norms[i]
+        return
+    width = own.center.shape[0]
+    for i in range(norms.shape[0]):
+        norms[i] = 0.0
+    for span in range(settings.n_means + 1):
+        for f in range(state.counts.n_features):
+            row = own.weights[span * width + f]
+            groups = own.groups[span * width + f]
+            for i in range(row.shape[0]):
+                neuron = i if groups.shape[0] == 0 else groups[i // GROUP] + i % GROUP
+                norms[neuron] += np.float64(row[i]) * np.float64(row[i])
+    for i in range(norms.shape[0]):
+        norms[i] = math.sqrt(norms[i]) if norms[i] > MIN_NORM else 1.0
+
+
+@kernel
+def run_fixed_layer(settings, state, scratch):
+    """Write the outputs of the fixed layer for the row in scratch."""
+    own = state.fixed
+    work = scratch.fixed
+    n_fixed = work.drives.shape[0]
+    n_rows = _encode(settings, state, scratch)
+    if own.groups.shape[1] > 0:
+        weigh_groups(work.drives, own.weights, own.groups, work.code, work.rows, n_rows)
+    else:
+        weigh_rows(work.drives, own.weights, n_fixed, work.code, 0, work.rows, n_rows)
+    _write_norms(settings, state, work.norms)
+    traces = work.outputs[:n_fixed]
+    for i in range(n_fixed):
+        traces[i] = np.float32(GAIN * np.float64(work.drives[i]) / work.norms[i] + own.biases[i])
+    turn_into_traces(settings, scratch.window, traces)
+    _write_skip(own, work, state.counts.n_features)
+
+
+@kernel
+def _write_skip(own, work, n_features):
+    """Write the encoded features behind the traces.
+
+    Where there are more features than the n outputs, output j is the sum of features j, j + n,
+    j + 2 n and so on; each after the first has the sign of its first weight.
+
+    Parameters
+    ----------
+    own, work
+        `FixedLayerState` and `FixedLayerScratch`.
+    n_features
+        int64.
+    """
+    n_fixed = work.drives.shape[0]
+    n = work.outputs.shape[0] - n_fixed
+    if n == 0:
+        return
+    for f in range(min(n, n_features)):
+        work.outputs[n_fixed + f] = work.code[f]
+    for f in range(n, n_features):
+        code = work.code[f]
+        work.outputs[n_fixed + f % n] += code if own.weights[f, 0] > np.float32(0.0) else -code
+
+
+@kernel
+def settle_scales(settings, state, scratch):
+    """Follow the statistics of each feature while its first values vary, and the power of rows.
+
+    A value that stands apart does not count, and none does while the scale is too wide: the
+    statistics are about to replace it, and this layer could not follow them any more.
+    """
+    own = state.fixed
+    statistics = state.statistics
+    guard = state.scale_guard
+    if own.norms[0] == 0.0:
+        for i in range(own.norms.shape[0]):
+            own.norms[i] = scratch.fixed.norms[i]
+    n_features = state.counts.n_features
+    if own.n_rows[0] < SETTLE + FIRST_ROWS:
+        _learn_power(own, guard, scratch, n_features)
+    for f in range(n_features):
+        value = scratch.row[f]
+        if not abs(value) <= LARGEST or own.n_values[f] >= SETTLE or is_apart(guard, f, value):
+            continue
+        span = 0.0
+        if settings.n_fields == 1:
+            span = statistics.highest[f] - statistics.lowest[f]
+        elif statistics.n_values[f] > 0.0:
+            span = math.sqrt(statistics.squares[f] / statistics.n_values[f])
+        if span > 0.0:
+            own.n_values[f] += 1.0 if state.kept_scales.n_wide[f] == 0.0 else 0.0
+            own.center[f] = statistics.mean[f]
+            own.factor[f] = 1.0 / span
+
+
+@kernel
+def _learn_power(own, guard, scratch, n_features):
+    """Take a row into the mean square of an encoded feature, without values that stand apart.
+
+    A row of zeros is left out.
+    """
+    code = scratch.fixed.code
+    total = 0.0
+    n = n_features
+    for f in range(n_features):
+        if is_apart(guard, f, scratch.row[f]):
+            n -= 1
+        else:
+            total += np.float64(code[f]) * np.float64(code[f])
+    if total > 0.0:
+        own.n_rows[0] += 1.0
+        own.power[0] += own.power[0] * (total / n - 1.0) / own.n_rows[0]

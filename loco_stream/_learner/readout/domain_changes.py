@@ -1,0 +1,266 @@
+"""Which domain the stream is in, found from labelled rows.
+
+Within a domain, what rows differ from the means of their classes has no direction in common. Let u
+and v be the mean of this over a few successive rows and over the next few, P the precision and N
+the rows that it is of. Then N u'Pv is 0 on average. Elsewhere it is the squared distance of the
+rows from the means that they have in common, in standard deviations. A new domain begins where this
+is a clear part of a row's own squared distance, a domain of its own would fit the rows clearly
+better, and the answers to them are worse than usual. The stream is back in an earlier domain which
+fits the rows clearly better, and from which they have no such distance. A domain of few rows that
+is left again is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import dot
+from loco_stream._learner.readout.domains import LEAD, MAX_DOMAINS, MAX_MEANS, log_likelihood
+from loco_stream._learner.readout.experts.discriminant import (
+    CLASS_ROWS,
+    multiply_rests,
+    project_all,
+)
+
+N_COMPARED = 16.0  # rows that are compared with the next ones
+MIN_TIMES = 4  # so often in a domain before it is worth keeping
+PART = 0.0125  # of a row's squared distance
+WORSE = 1.5  # standard deviations of the mean error
+ERROR_RATE = 0.05  # of the usual error
+
+
+@kernel
+def _own_log_likelihood(discriminant, c, inputs):
+    """Return that of a row by the current mean of class `c` (int64); see `log_likelihood`."""
+    n = inputs.shape[0]
+    product = np.float64(dot(discriminant.projected, c * n, inputs, 0, n))
+    return discriminant.total[0] * (product - 0.5 * discriminant.offsets[c])
+
+
+@kernel
+def _compare(own, discriminant, work, k):
+    """Take row `k` (int64) of those learned last into what domains are compared by."""
+    label = work.labels[k]
+    inputs = discriminant.waiting[k]
+    for j in range(inputs.shape[0]):
+        own.inputs[j] += inputs[j]
+    own.weights[label] += 1.0
+    present = _own_log_likelihood(discriminant, label, inputs)
+    for d in range(own.counters.n_domains):
+        place = own.places[d, label]
+        if place > 0 and d != own.counters.current:
+            if own.parts[place - 1].n_rows >= CLASS_ROWS:
+                own.fits[d].n_rows += 1.0
+                own.fits[d].lead += log_likelihood(own, place, inputs) - present
+
+
+@kernel
+def _distance(own, discriminant, rests, n_rows):
+    """Return the squared distance that recent rows and those before have in common from a domain.
+
+    `rests` is (inputs,) float32: sum over `n_rows` (float64) rows of what each differs from the
+    means of the domain.
+    """
+    if own.recent.n_before == 0.0 or n_rows == 0.0:
+        return 0.0
+    product = np.float64(dot(own.gains, 0, rests, 0, rests.shape[0]))
+    return discriminant.total[0] * product / (own.recent.n_before * n_rows)
+
+
+@kernel
+def _fitting_domain(own, discriminant, n_classes):
+    """Return the domain that fits recent rows clearly better than the current one; -1 for none."""
+    best = -1
+    lead = LEAD
+    for d in range(own.counters.n_domains):
+        fit = own.fits[d]
+        if d != own.counters.current and fit.n_rows >= 0.5 * discriminant.recent.n_rows:
+            if fit.lead / fit.n_rows > lead:
+                lead = fit.lead / fit.n_rows
+                best = d
+    if best < 0:
+        return best
+    rests = own.inputs
+    for c in range(n_classes):
+        weight = np.float32(own.weights[c])
+        place = own.places[best, c]
+        if weight > np.float32(0.0):
+            for j in range(rests.shape[0]):
+                mean = own.means[place - 1, j] if place > 0 else discriminant.means[c, j]
+                rests[j] -= weight * mean
+    distance = _distance(own, discriminant, rests, discriminant.recent.n_rows)
+    return best if 0.5 * distance <= LEAD else -1
+
+
+@kernel
+def _is_new(own, discriminant):
+    """Return whether recent rows and those before are of a new domain."""
+    n_rows = discriminant.recent.n_rows
+    distance = _distance(own, discriminant, discriminant.recent_rests, n_rows)
+    usual = discriminant.total[0] * discriminant.recent.energy / n_rows
+    if 0.5 * distance < LEAD or distance < PART * usual:
+        return False
+    error = own.recent.usual_error
+    deviation = math.sqrt(error * (1.0 - error) / own.recent.n_answers)
+    return own.recent.error / own.recent.n_answers > error + WORSE * deviation
+
+
+@kernel
+def _learn_error(own):
+    """Take the mean error of recent rows into what is usual."""
+    recent = own.recent
+    recent.n_errors += 1.0
+    rate = max(ERROR_RATE, 1.0 / recent.n_errors)
+    recent.usual_error += rate * (recent.error / recent.n_answers - recent.usual_error)
+
+
+@kernel
+def _n_missing(own, discriminant, n_classes):
+    """Return how many means of the current domain have no place yet."""
+    n_missing = 0
+    for c in range(n_classes):
+        if discriminant.n_rows[c] > 0.0 and own.places[own.counters.current, c] == 0:
+            n_missing += 1
+    return n_missing
+
+
+@kernel
+def _keep_means(own, discriminant, n_classes):
+    """Keep the means of the current domain."""
+    n = own.means.shape[1]
+    for c in range(n_classes):
+        if discriminant.n_rows[c] > 0.0:
+            if own.places[own.counters.current, c] == 0:
+                own.counters.n_means += 1
+                own.places[own.counters.current, c] = own.counters.n_means
+            i = own.places[own.counters.current, c] - 1
+            own.parts[i].n_rows = discriminant.n_rows[c]
+            own.parts[i].offset = discriminant.offsets[c]
+            own.parts[i].total = discriminant.total[0]
+            for j in range(n):
+                own.means[i, j] = discriminant.means[c, j]
+                own.projected[i, j] = discriminant.projected[c, j]
+
+
+@kernel
+def _take_means(own, discriminant, work, n_classes):
+    """Give the discriminant the means of the current domain."""
+    n = own.means.shape[1]
+    for c in range(n_classes):
+        place = own.places[own.counters.current, c]
+        discriminant.n_rows[c] = own.parts[place - 1].n_rows if place > 0 else 0.0
+        discriminant.offsets[c] = 0.0
+        for j in range(n):
+            discriminant.means[c, j] = own.means[place - 1, j] if place > 0 else np.float32(0.0)
+            discriminant.projected[c, j] = np.float32(0.0)
+    project_all(discriminant, work, n_classes)
+
+
+@kernel
+def _enter(own, discriminant, work, n_classes, domain):
+    """Go to a domain, the one after all others being new (int64), if there is room."""
+    counters = own.counters
+    left = counters.current
+    is_short = own.fits[left].n_times < MIN_TIMES and left == counters.n_domains - 1
+    if is_short and domain < left and _n_missing(own, discriminant, n_classes) > 0:
+        counters.n_domains -= 1
+        own.fits[left].n_times = 0.0
+    else:
+        n_missing = _n_missing(own, discriminant, n_classes)
+        if domain == MAX_DOMAINS or counters.n_means + n_missing > MAX_MEANS:
+            return
+        _keep_means(own, discriminant, n_classes)
+        counters.n_domains = max(counters.n_domains, domain + 1)
+    counters.current = domain
+    _take_means(own, discriminant, work, n_classes)
+
+
+@kernel
+def _renew_projections(own, discriminant, work):
+    """Compute the next projections anew: the precision has changed since."""
+    counters = own.counters
+    n_means = counters.n_means
+    n = own.means.shape[1]
+    n_renewed = min(n_means, work.rests.shape[0])
+    if n_renewed == 0:
+        return
+    for k in range(n_renewed):
+        i = (counters.turn + k) % n_means
+        for j in range(n):
+            work.rests[k, j] = own.means[i, j]
+    multiply_rests(discriminant, work, n_renewed, True)
+    for k in range(n_renewed):
+        i = (counters.turn + k) % n_means
+        for j in range(n):
+            own.projected[i, j] = work.gains[k, j]
+        own.parts[i].offset = np.float64(dot(work.gains[k], 0, own.means[i], 0, n))
+        own.parts[i].total = discriminant.total[0]
+    counters.turn = (counters.turn + n_renewed) % n_means
+
+
+@kernel
+def follow(own, discriminant, work, n_classes, error):
+    """Find the domain that the stream is in, from the rows that the discriminant learned last.
+
+    Parameters
+    ----------
+    own
+        `DomainState`.
+    discriminant, work
+        `State` and `Scratch` of the discriminant.
+    n_classes
+        int64.
+    error
+        float64: 1 less the probability that the stream's answer gave to the label of the last row.
+    """
+    own.recent.error += error
+    own.recent.n_answers += 1.0
+    if own.counters.n_domains > 1:
+        for k in range(work.n_learned[0]):
+            if work.energies[k] >= 0.0 and work.moves[k] <= 1.0 / (CLASS_ROWS + 1.0):
+                _compare(own, discriminant, work, k)
+    if discriminant.recent.n_rows >= N_COMPARED:
+        _decide(own, discriminant, work, n_classes)
+        _begin_again(own, discriminant, n_classes)
+
+
+@kernel
+def _decide(own, discriminant, work, n_classes):
+    """Stay in the current domain, go back to another or begin one."""
+    counters = own.counters
+    domain = -1
+    if counters.n_domains > 1:
+        domain = _fitting_domain(own, discriminant, n_classes)
+    if domain < 0 and _is_new(own, discriminant):
+        domain = counters.n_domains
+    own.fits[counters.current].n_times += 1.0
+    own.recent.n_before = discriminant.recent.n_rows
+    for j in range(own.gains.shape[0]):
+        own.gains[j] = discriminant.recent_gains[j]
+    if domain < 0:
+        _learn_error(own)
+        _renew_projections(own, discriminant, work)
+        return
+    own.recent.n_before = 0.0
+    _enter(own, discriminant, work, n_classes, domain)
+
+
+@kernel
+def _begin_again(own, discriminant, n_classes):
+    """Forget the recent rows."""
+    discriminant.recent.n_rows = 0.0
+    discriminant.recent.energy = 0.0
+    own.recent.error = 0.0
+    own.recent.n_answers = 0.0
+    for j in range(own.inputs.shape[0]):
+        discriminant.recent_rests[j] = np.float32(0.0)
+        discriminant.recent_gains[j] = np.float32(0.0)
+        own.inputs[j] = np.float32(0.0)
+    for c in range(n_classes):
+        own.weights[c] = 0.0
+    for d in range(own.counters.n_domains):
+        own.fits[d].n_rows = 0.0
+        own.fits[d].lead = 0.0

@@ -1,0 +1,421 @@
+"""The ensemble: all experts, the stacks of their outputs and the mixture of their opinions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from loco_stream._compiler.jit import Kernel, kernel
+from loco_stream._learner.readout import calibration, delayed_values, mixture, stacks
+from loco_stream._learner.readout.experts import EXPERTS, Expert
+from loco_stream._learner.readout.softmax import SHARPNESS, softmax
+from loco_stream._learner.readout.weighted_sum import weighted_sum
+from loco_stream._learner.target_units import output_bounds
+
+LOG_STACK = 0  # positions of the stacks' opinions; those of the experts follow
+SQUARES_STACK = 1
+FIRST_OPINION = mixture.N_STACKS
+
+
+_count = cache(kernel)  # many experts count with the same function, which is compiled once
+
+
+def _chain_experts(experts: Sequence[Expert], make_kernel: Kernel) -> Kernel:
+    """Return one kernel that calls a function of every expert in order.
+
+    Each call gets the part of the row's predictions that is the expert's. Numba cannot loop over
+    kernels of different types, so the kernel of each expert calls the next one.
+
+    Parameters
+    ----------
+    experts
+        In the order of their outputs.
+    make_kernel
+        ``(expert, n_outputs, n_scores, n_opinions, next_kernel) -> kernel``: runs one expert on the
+        part that begins at the positions it is given, then the next kernel behind it.
+    """
+    next_kernel: Kernel | None = None
+    for expert in reversed(experts):
+        counts = (expert.n_outputs, expert.n_scores, expert.n_opinions)
+        next_kernel = make_kernel(expert, *map(_count, counts), next_kernel)
+    assert next_kernel is not None  # there are experts
+    return next_kernel
+
+
+@kernel
+def _end_of_prediction(settings, state, scratch, output, score):
+    """Do nothing behind the last expert."""
+
+
+def _link_predict(
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
+    own = expert.predict
+    rest = _end_of_prediction if next_kernel is None else next_kernel
+
+    @kernel
+    def predict(settings, state, scratch, output, score):
+        capacity = state.classes.n_rows.shape[0]
+        next_output = output + n_outputs(settings) * capacity
+        next_score = score + n_scores(settings) * capacity
+        outputs = scratch.now.outputs[output:next_output]
+        own(settings, state, scratch, outputs, scratch.now.scores[score:next_score])
+        rest(settings, state, scratch, next_output, next_score)
+
+    return predict
+
+
+@kernel
+def _no_opinion(settings, state, outputs, scores, opinions):
+    """Write nothing: the expert has no opinion of its own."""
+
+
+@kernel
+def _end_of_opinions(settings, state, computed, output, score, opinion):
+    """Do nothing behind the last expert."""
+
+
+def _link_opine(
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
+    own = expert.opine or _no_opinion
+    rest = _end_of_opinions if next_kernel is None else next_kernel
+
+    @kernel
+    def opine(settings, state, computed, output, score, opinion):
+        capacity = state.classes.n_rows.shape[0]
+        next_output = output + n_outputs(settings) * capacity
+        next_score = score + n_scores(settings) * capacity
+        next_opinion = opinion + n_opinions(settings)
+        outputs = computed.outputs[output:next_output]
+        scores = computed.scores[score:next_score]
+        own(settings, state, outputs, scores, computed.opinions[opinion:next_opinion])
+        rest(settings, state, computed, next_output, next_score, next_opinion)
+
+    return opine
+
+
+@kernel
+def _no_log_odds(settings, state, scores, odds):
+    """Write nothing: the expert has no evidence for the stream's next row."""
+
+
+@kernel
+def _end_of_log_odds(settings, state, computed, score, first):
+    """Do nothing behind the last expert."""
+
+
+def _link_log_odds(
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
+    own = expert.log_odds or _no_log_odds
+    n_log_odds = _count(expert.n_log_odds)
+    rest = _end_of_log_odds if next_kernel is None else next_kernel
+
+    @kernel
+    def log_odds(settings, state, computed, score, first):
+        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
+        after = first + n_log_odds(settings)
+        if after > first:
+            own(settings, state, computed.scores[score:next_score], computed.log_odds[first:after])
+        rest(settings, state, computed, next_score, after)
+
+    return log_odds
+
+
+@kernel
+def _end_of_learning(settings, state, scratch, score, opinion, label, value):
+    """Do nothing behind the last expert."""
+
+
+def _link_learn(
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
+    own = expert.learn
+    rest = _end_of_learning if next_kernel is None else next_kernel
+
+    @kernel
+    def learn(settings, state, scratch, score, opinion, label, value):
+        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
+        next_opinion = opinion + n_opinions(settings)
+        scores = scratch.now.scores[score:next_score]
+        opinions = scratch.now.opinions[opinion:next_opinion]
+        own(settings, state, scratch, scores, opinions, label, value)
+        rest(settings, state, scratch, next_score, next_opinion, label, value)
+
+    return learn
+
+
+@kernel
+def _all_ready(settings, state, scratch):
+    return True
+
+
+def _link_prepare(
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
+    own = expert.prepare
+    rest = _all_ready if next_kernel is None else next_kernel
+
+    @kernel
+    def prepare(settings, state, scratch):
+        is_ready = own(settings, state, scratch)
+        return rest(settings, state, scratch) and is_ready
+
+    return prepare
+
+
+@kernel
+def _keep_scores(scores, n_known):
+    """Leave the scores of unknown classes at 0."""
+
+
+@kernel
+def _end_of_levelling(settings, state, computed, score, n_known):
+    """Do nothing behind the last expert."""
+
+
+def _link_level(
+    expert: Expert,
+    n_outputs: Kernel,
+    n_scores: Kernel,
+    n_opinions: Kernel,
+    next_kernel: Kernel | None,
+) -> Kernel:
+    own = expert.level_unknown or _keep_scores
+    rest = _end_of_levelling if next_kernel is None else next_kernel
+
+    @kernel
+    def level(settings, state, computed, score, n_known):
+        next_score = score + n_scores(settings) * state.classes.n_rows.shape[0]
+        if next_score > score:
+            own(computed.scores[score:next_score], n_known)
+        rest(settings, state, computed, next_score, n_known)
+
+    return level
+
+
+_predict = _chain_experts(EXPERTS, _link_predict)
+_opine = _chain_experts(EXPERTS, _link_opine)
+_learn = _chain_experts(EXPERTS, _link_learn)
+_log_odds = _chain_experts(EXPERTS, _link_log_odds)
+_level = _chain_experts(EXPERTS, _link_level)
+prepare_experts = _chain_experts(EXPERTS, _link_prepare)
+
+
+@kernel
+def predict_members(settings, state, scratch):
+    """Write the outputs and scores of every expert for the row in scratch."""
+    _predict(settings, state, scratch, 0, 0)
+
+
+@kernel
+def write_log_odds(settings, state, computed):
+    """Write the log-odds of every expert that knows something of the stream's next row.
+
+    `computed` is a `ReadoutPass`; the first of its log-odds are those of the answer without them.
+    """
+    _log_odds(settings, state, computed, 0, 1)
+
+
+@kernel
+def level_unknown_classes(settings, state, computed, n_known):
+    """Give a score to classes that were unknown when the scores of a row were written.
+
+    `computed` is a `ReadoutPass`; `n_known` (int64) classes were known.
+    """
+    _level(settings, state, computed, 0, n_known)
+
+
+@kernel
+def combine_outputs(settings, state, computed):
+    """Write the combined scores of a row, and in classification all opinions and their mixture.
+
+    `computed` is a `ReadoutPass` with the outputs and scores of the experts.
+    """
+    n_classes = state.counts.n_classes
+    capacity = state.classes.n_rows.shape[0]
+    own = state.stacks
+    if n_classes == 0:
+        return
+    if settings.regression and settings.recursive:
+        _combine_values(settings, state, computed)
+        return
+    if settings.recursive:
+        stacks.log_stack_weights(own, computed.weights)
+    else:
+        computed.weights[0] = 1.0
+    for a in range(computed.weights.shape[0]):
+        computed.credit_weights[a] = computed.weights[a]
+    weighted_sum(computed.outputs, computed.weights, capacity, n_classes, computed.combined)
+    if settings.regression:
+        return
+    if settings.recursive:
+        _mix_opinions(settings, state, computed)
+    else:
+        softmax(computed.combined, 0, n_classes, 1.0, computed.mixed)
+
+
+@kernel
+def write_others(settings, state, computed):
+    """Write what the stacks and means of a regression predict; see `delayed_values`.
+
+    `computed` is a `ReadoutPass` with the outputs of the experts by now.
+    """
+    if not settings.regression or not settings.recursive:
+        return
+    capacity = state.classes.n_rows.shape[0]
+    stack = state.stacks.weights
+    delayed = state.delayed_values
+    delayed_values.write_others(
+        settings, delayed, stack, computed.outputs, capacity, computed.others
+    )
+
+
+@kernel
+def _delayed_outputs(state, computed):
+    """Return what experts predicted, and the bounds of an output; see `delayed_values.mix`."""
+    lowest, highest = output_bounds(state.target, 0)
+    capacity = state.classes.n_rows.shape[0]
+    return computed.outputs, computed.others, capacity, lowest, highest
+
+
+@kernel
+def _combine_values(settings, state, computed):
+    """Write the combined output of a regression, and the weights of the members."""
+    delayed = state.delayed_values
+    stack = state.stacks.weights
+    weights = computed.weights
+    if state.delayed.is_delayed > 0.0:
+        without = delayed_values.first_without_memory(settings)
+        delayed_values.write_weights(settings, delayed, stack, 0, weights)
+        delayed_values.write_weights(settings, delayed, stack, without, computed.credit_weights)
+        computed.combined[0] = delayed_values.mix(delayed, _delayed_outputs(state, computed))
+        return
+    for a in range(stack.shape[0]):
+        weights[a] = stack[a]
+    delayed_values.write_mean_weights(settings, delayed, stack, computed.credit_weights)
+    capacity = state.classes.n_rows.shape[0]
+    weighted_sum(computed.outputs, weights, capacity, 1, computed.combined)
+
+
+@kernel
+def _mix_opinions(settings, state, computed):
+    """Write the opinions of the stacks and of every expert, and their mixture."""
+    n_classes = state.counts.n_classes
+    stride = settings.n_losses * state.classes.n_rows.shape[0]
+    opinions = computed.opinions
+    stacks.stack_outputs(
+        state.stacks.weights, computed.outputs, stride, n_classes, computed.stacked
+    )
+    softmax(computed.combined, 0, n_classes, 1.0, opinions[LOG_STACK])
+    softmax(computed.stacked, 0, n_classes, SHARPNESS, opinions[SQUARES_STACK])
+    _opine(settings, state, computed, 0, 0, FIRST_OPINION)
+    mixture.mix(
+        state.mixture.log_weights, opinions, n_classes, computed.opinion_weights, computed.mixed
+    )
+
+
+@kernel
+def write_error(settings, state, scratch, computed):
+    """Write the error of the output that the hidden layers learn from.
+
+    It is probabilities or a standardised value, less the target. `computed` is a `ReadoutPass`.
+    """
+    n_classes = state.counts.n_classes
+    capacity = state.classes.n_rows.shape[0]
+    if settings.regression:
+        weighted_sum(computed.outputs, computed.credit_weights, capacity, 1, computed.error)
+        computed.error[0] -= scratch.target[0]
+        return
+    if settings.recursive:
+        for c in range(n_classes):
+            computed.error[c] = computed.opinions[LOG_STACK, c] - scratch.target[c]
+        return
+    softmax(computed.combined, 0, n_classes, 1.0, computed.error)
+    for c in range(n_classes):
+        computed.error[c] -= scratch.target[c]
+
+
+@kernel
+def learn_experts(settings, state, scratch, label, value):
+    """Let every expert learn the row in scratch; `label` is an int64 slot, `value` a float64."""
+    _learn(settings, state, scratch, 0, FIRST_OPINION, label, value)
+
+
+@kernel
+def update_weights(settings, state, scratch, computed, label, share):
+    """Update the stacks, the mixture and the calibration by `share` (float64) of a label.
+
+    `computed` is the `ReadoutPass` of the time when the row was predicted; `label` an int64 slot.
+    """
+    if not settings.recursive:
+        return
+    own = state.stacks
+    n_classes = state.counts.n_classes
+    capacity = state.classes.n_rows.shape[0]
+    stride = settings.n_losses * capacity
+    target = scratch.target
+    if settings.regression:
+        _update_delayed(settings, state, scratch, computed, share)
+    stacks.learn_stack(
+        own.weights,
+        own.projector,
+        computed.outputs,
+        stride,
+        target,
+        n_classes,
+        computed.stack_buffers,
+        share,
+    )
+    if settings.regression:
+        return
+    stacks.learn_log_stack(own, computed.outputs, computed.error, capacity, n_classes, share)
+    n_seen = state.counts.n_seen
+    is_late = scratch.past.is_late != 0
+    least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)
+    mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share, least)
+    if state.classes.n_rows[label] > 1.0:  # an unknown class could not be predicted
+        observed = (label, n_classes, n_seen)
+        log_weights = state.calibration.log_weights
+        calibration.learn_correction(
+            log_weights, computed.mixed, observed, share, computed.power_sums
+        )
+
+
+@kernel
+def _update_delayed(settings, state, scratch, computed, share):
+    """Update the weights of late values, and the stack of members without a memory."""
+    is_delayed = state.delayed.is_delayed > 0.0
+    if not is_delayed and settings.n_memoryless == 0:
+        return
+    delayed = state.delayed_values
+    now = scratch.now
+    stride = settings.n_losses * state.classes.n_rows.shape[0]
+    target = scratch.target
+    if is_delayed:
+        predicted = _delayed_outputs(state, computed)
+        error = computed.combined[0] - target[0]
+        delayed_values.learn_weights(delayed, predicted, error, target[0], share)
+    buffers = now.stack_buffers
+    delayed_values.learn_stack(settings, delayed, now.outputs, stride, target, buffers, share)

@@ -1,0 +1,141 @@
+"""Intervals of a regression: recent residuals, and the quantiles that bound a prediction.
+
+Split conformal prediction (Lei et al. 2018) on a window: the interval of a coverage is the
+prediction plus and minus the residual that so large a share of the last 500 stayed below. A stream
+drifts, so the share is adapted by what was missed (adaptive conformal inference, Gibbs & Candes
+2021), for each coverage separately. Dividing residuals by how far members disagree, or by the
+variance that a projector predicts, gave no narrower intervals.
+
+Residuals are kept, not rows: in the order in which they came, and once more sorted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+
+COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
+RESIDUALS = 500  # that the intervals are made of
+ADAPTATION_RATE = 0.02  # per row
+MAX_SHARE = 0.5  # of the misses aimed at: the most by which one row adapts
+MIN_RESIDUALS = 20  # before targets are bounded
+REACH_QUANTILE = 0.99
+REACH = 3.0  # a target counts as no further off than so many times that quantile
+
+
+def _start_risks(risks: Array, shapes: Shapes) -> None:
+    risks[:] = [1.0 - coverage for coverage in COVERAGES[: len(risks)]]
+
+
+class ResidualState(NamedTuple):
+    """Residuals of a regression; empty in classification.
+
+    counters: n_residuals so far
+    recent: the last ones, in a ring
+    ordered: the same ones, ascending
+    risks: share of misses aimed at, per coverage
+    """
+
+    counters: Annotated[Record, record(np.int64, n_residuals=0)]
+    recent: Annotated[NDArray[np.float64], axes("residuals")]
+    ordered: Annotated[NDArray[np.float64], axes("residuals")]
+    risks: Annotated[NDArray[np.float64], axes("coverages", start=_start_risks)]
+
+
+@kernel
+def _quantile(residuals, share):
+    """Return the residual that `share` (float64) of those kept stay below."""
+    n = min(residuals.counters.n_residuals, RESIDUALS)
+    rank = math.ceil((n + 1) * share)
+    return residuals.ordered[min(max(rank, 1), n) - 1]
+
+
+@kernel
+def _radius(residuals, level):
+    """Return the half width of the interval of a coverage; infinite with too few residuals."""
+    n = min(residuals.counters.n_residuals, RESIDUALS)
+    if (n + 1) * COVERAGES[level] > n:
+        return math.inf
+    return _quantile(residuals, 1.0 - residuals.risks[level])
+
+
+@kernel
+def write_radii(residuals, radii):
+    """Write the half width of the interval of each coverage, up to the length of `radii`.
+
+    Parameters
+    ----------
+    residuals
+        `ResidualState`.
+    radii
+        float64, written.
+    """
+    for level in range(min(residuals.risks.shape[0], radii.shape[0])):
+        radii[level] = _radius(residuals, level)
+
+
+@kernel
+def reach(residuals):
+    """Return how far from its prediction a target may lie before it is taken for an outlier."""
+    if residuals.counters.n_residuals < MIN_RESIDUALS:
+        return math.inf
+    return REACH * _quantile(residuals, REACH_QUANTILE)
+
+
+@kernel
+def _position(ordered, n, value):
+    """Return how many of the first n elements, ascending, are below a value."""
+    low = 0
+    high = n
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _adapt_risks(residuals, residual):
+    for level in range(residuals.risks.shape[0]):
+        radius = _radius(residuals, level)
+        if radius < math.inf:
+            missed = 1.0 if residual > radius else 0.0
+            aim = 1.0 - COVERAGES[level]
+            risk = residuals.risks[level]
+            risk += min(ADAPTATION_RATE, MAX_SHARE * aim) * (aim - missed)
+            residuals.risks[level] = min(max(risk, 0.0), 1.0)
+
+
+@kernel
+def learn_residual(residuals, residual):
+    """Adapt the risks by a residual (float64), and keep it for the oldest one."""
+    _adapt_risks(residuals, residual)
+    keep_residual(residuals, residual)
+
+
+@kernel
+def keep_residual(residuals, residual):
+    """Keep a residual (float64) for the oldest one of a `ResidualState`."""
+    counters = residuals.counters
+    recent = residuals.recent
+    ordered = residuals.ordered
+    slot = counters.n_residuals % RESIDUALS
+    n = min(counters.n_residuals, RESIDUALS)
+    if n == RESIDUALS:
+        n -= 1
+        for i in range(min(_position(ordered, RESIDUALS, recent[slot]), n), n):
+            ordered[i] = ordered[i + 1]
+    position = _position(ordered, n, residual)
+    for i in range(n, position, -1):
+        ordered[i] = ordered[i - 1]
+    ordered[position] = residual
+    recent[slot] = residual
+    counters.n_residuals += 1

@@ -1,0 +1,201 @@
+"""The answer to the stream's next row: a log-linear stack of the ensemble's answer and of context.
+
+The log-probabilities of the ensemble's answer, and the log-odds of experts that know something else
+(a discriminant that forgets nothing, recent labels, what followed the last label), are added up by
+weights that are learned by gradient steps on the log-loss, each divided by the root of its mean
+square. It starts from the ensemble's answer alone. For a row from anywhere in the stream what
+comes from the rows before is left out.
+
+A Bayesian mixture joins the stack's answer and that of each expert that needs no context. A stack
+whose weights move slowly does not know yet how much better a discriminant is than hidden layers
+that have seen a few hundred wide rows; the mixture knows after tens.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.readout.mixture import retained
+
+RATE = 3e-3
+FIRST_POWER = 1e-2  # mean square of the gradients at the start
+POWER_RATE = 1e-3
+MIN_POWER = 1e-12  # a stream of one class has no gradient
+LEAST = 1e-6  # probability granted to every class
+HEAD_START = 3.0  # of the stack, in log-weight: where both know all, an expert decides nothing
+ENSEMBLE = 0  # position of the ensemble's answer
+STACK = 0  # position of the stack's answer in the mixture
+
+
+def _only_ensemble(weights: Array, shapes: Shapes) -> None:
+    weights[:1] = 1.0
+
+
+def _contexts(contexts: Array, shapes: Shapes) -> None:
+    from loco_stream._learner.readout.experts import EXPERTS
+
+    first = 1
+    for expert in EXPERTS:
+        n = expert.n_log_odds(shapes.settings)
+        contexts[first : first + n] = float(expert.knows_context)
+        first += n
+
+
+class NextRowState(NamedTuple):
+    """The stack; empty without a fixed layer.
+
+    weights, powers: of the ensemble's answer and of each expert's log-odds, and mean squares of
+    their gradients
+    contexts: 1 where they come from the rows before
+    log_weights: of the stack's answer in the mixture, and of each expert's; 0 where it has context
+    """
+
+    weights: Annotated[NDArray[np.float64], axes("log_odds", start=_only_ensemble)]
+    powers: Annotated[NDArray[np.float64], axes("log_odds", start=FIRST_POWER)]
+    contexts: Annotated[NDArray[np.float64], axes("log_odds", start=_contexts, derived=True)]
+    log_weights: Annotated[NDArray[np.float64], axes("log_odds")]
+
+
+@kernel
+def write_log_probabilities(proba, n_classes, log_odds):
+    """Write the logarithms of the ensemble's probabilities, (n_classes or more,) float64."""
+    for c in range(n_classes):
+        log_odds[ENSEMBLE, c] = math.log(max(proba[c], LEAST))
+
+
+@kernel
+def combine(stack, log_odds, n_classes, in_stream, proba):
+    """Write the softmax of the weighted sum of log-odds.
+
+    Parameters
+    ----------
+    stack
+        `NextRowState`.
+    log_odds
+        (rows, n_classes or more) float64.
+    n_classes
+        int64.
+    in_stream
+        bool: with what comes from the rows before.
+    proba
+        (n_classes or more,) float64, written.
+    """
+    top = -math.inf
+    total = 0.0
+    for c in range(n_classes):
+        proba[c] = 0.0
+    for k in range(stack.weights.shape[0]):
+        if in_stream or stack.contexts[k] == 0.0:
+            for c in range(n_classes):
+                proba[c] += stack.weights[k] * log_odds[k, c]
+    for c in range(n_classes):
+        top = max(top, proba[c])
+    for c in range(n_classes):
+        proba[c] = math.exp(proba[c] - top)
+        total += proba[c]
+    for c in range(n_classes):
+        proba[c] /= total
+
+
+@kernel
+def _log_total(odds, n_classes):
+    """Return the logarithm of the sum of e to the log-odds, (n_classes or more,) float64."""
+    top = -math.inf
+    total = 0.0
+    for c in range(n_classes):
+        top = max(top, odds[c])
+    for c in range(n_classes):
+        total += math.exp(odds[c] - top)
+    return top + math.log(total)
+
+
+@kernel
+def mix_experts(stack, log_odds, n_classes, proba):
+    """Mix the answer of every expert without context into that of the stack, in place.
+
+    Parameters
+    ----------
+    stack, log_odds, n_classes
+        As in `combine`.
+    proba
+        (n_classes or more,) float64: the stack's answer.
+    """
+    log_weights = stack.log_weights
+    stack_weight = log_weights[STACK] + HEAD_START
+    top = stack_weight
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            top = max(top, log_weights[k])
+    total = math.exp(stack_weight - top)
+    for c in range(n_classes):
+        proba[c] *= total
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            weight = math.exp(log_weights[k] - top)
+            total += weight
+            log_total = _log_total(log_odds[k], n_classes)
+            for c in range(n_classes):
+                proba[c] += weight * math.exp(log_odds[k, c] - log_total)
+    for c in range(n_classes):
+        proba[c] /= total
+
+
+@kernel
+def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
+    """Take what the stack and each expert gave to `share` of a label into their log-weights.
+
+    Parameters
+    ----------
+    stack, n_classes, label, share
+        As in `learn_weights`.
+    predicted
+        Log-odds as in `learn_weights`, and the stack's answer in the stream, (n_classes or more,)
+        float64.
+    n_seen
+        int64: rows learned so far.
+    least
+        float64: probability granted to the label.
+    """
+    log_odds, proba = predicted
+    keep = retained(n_seen, share)
+    log_weights = stack.log_weights
+    gained = share * math.log(max(proba[label], least))
+    log_weights[STACK] = keep * log_weights[STACK] + gained
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            log_proba = log_odds[k, label] - _log_total(log_odds[k], n_classes)
+            gained = share * max(log_proba, math.log(least))
+            log_weights[k] = keep * log_weights[k] + gained
+
+
+@kernel
+def learn_weights(stack, log_odds, proba, n_classes, label, share):
+    """Make `share` of a gradient step on the log-loss.
+
+    Parameters
+    ----------
+    stack
+        `NextRowState`.
+    log_odds
+        (rows, n_classes or more) float64.
+    proba
+        (n_classes or more,) float64: what `combine` made of them in the stream.
+    n_classes, label
+        int64.
+    share
+        float64.
+    """
+    for k in range(stack.weights.shape[0]):
+        slope = -log_odds[k, label]
+        for c in range(n_classes):
+            slope += proba[c] * log_odds[k, c]
+        power = stack.powers[k]
+        power += share * POWER_RATE * (slope * slope - power)
+        stack.powers[k] = power
+        stack.weights[k] -= share * RATE * slope / math.sqrt(power + MIN_POWER)

@@ -1,0 +1,209 @@
+"""A step of a recursive least-squares member: its gain, residual, projector and weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._compiler.simd.ops import add_outer, add_outers, dot, weigh_rows
+from loco_stream._compiler.simd.sizes import RANK
+from loco_stream._learner.readout.inputs import input_span
+from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
+
+LASTING_LEAK = 1e-6  # a member that leaks less goes on with classes that do not come
+RECENT_ROWS = 30  # a leaky member leaves classes alone that were absent for so long
+LOG_LOSS_STEP = 5.0  # of the log-loss weights: their outputs are log-odds, not shares of one
+
+
+@kernel
+def gain(projector, inputs, first, n_inputs, nonzeros, k):
+    """Write k = P x and return x'Px.
+
+    Parameters
+    ----------
+    projector
+        (n_inputs or more, n_inputs or more) float32.
+    inputs, first, n_inputs
+        x is the part of a float32 vector that begins at `first`, of that length.
+    nonzeros
+        (rows, n_rows): which elements of x are not 0, int32 and int64.
+    k
+        (n_inputs or more,) float32, written.
+    """
+    rows, n_rows = nonzeros
+    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    return _energy(inputs, first, n_inputs, nonzeros, k)
+
+
+@kernel
+def _energy(inputs, first, n_inputs, nonzeros, k):
+    """Return x'k, and set items of k to 0 that are next to nothing; parameters as in `gain`."""
+    rows, n_rows = nonzeros
+    q = 0.0
+    for r in range(n_rows):
+        q += np.float64(inputs[first + rows[r]]) * np.float64(k[rows[r]])
+    drop_tiny_items(k, n_inputs)
+    return q
+
+
+@kernel
+def kept(leak, n_pending):
+    """Return the factor of a projector whose leak acted on it since it last took in its changes."""
+    factor = 1.0
+    for _ in range(n_pending):
+        factor *= 1.0 - leak
+    return factor
+
+
+@kernel
+def gain_of(member, inputs, first, n_inputs, nonzeros, k):
+    """Write k = P x of a member and return x'Px.
+
+    Parameters
+    ----------
+    member
+        (projector, pending changes, their number, leak): (inputs, inputs) and (RANK, inputs)
+        float32, int64, and float64.
+    inputs, first, n_inputs, nonzeros, k
+        As in `gain`.
+    """
+    projector, pending, n_pending, leak = member
+    rows, n_rows = nonzeros
+    width = pending.shape[1]
+    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    for i in range(n_pending):
+        share = dot(pending, i * width, inputs, first, n_inputs)
+        for j in range(n_inputs):
+            k[j] -= share * pending[i, j]
+    factor = np.float32(kept(leak, n_pending))
+    if factor < np.float32(1.0):
+        for j in range(n_inputs):
+            k[j] *= factor
+    return _energy(inputs, first, n_inputs, nonzeros, k)
+
+
+@kernel
+def write_residual(settings, state, scratch, outputs, column, leak):
+    """Write what a member's outputs lack of the target, for each of its losses.
+
+    A leaky member leaves a class alone that was long absent: nothing is lacking there.
+
+    Parameters
+    ----------
+    outputs
+        Flat float32 outputs of all members.
+    column
+        int64: where those of this member begin.
+    leak
+        float64.
+    """
+    residual = scratch.experts.least_squares.residual
+    target = scratch.target
+    n_classes = state.counts.n_classes
+    capacity = state.classes.n_rows.shape[0]
+    top = -math.inf
+    total = 0.0
+    logits = column + capacity
+    if settings.n_losses > 1:
+        for c in range(n_classes):
+            top = max(top, np.float64(outputs[logits + c]))
+        for c in range(n_classes):
+            total += math.exp(np.float64(outputs[logits + c]) - top)
+    for c in range(n_classes):
+        learns = settings.regression or leak < LASTING_LEAK
+        learns = learns or state.counts.n_seen - state.classes.last_seen[c] < RECENT_ROWS
+        lack = np.float32(target[c] - outputs[column + c])
+        residual[c] = lack if learns else np.float32(0.0)
+        if settings.n_losses > 1:
+            excess = target[c] - math.exp(np.float64(outputs[logits + c]) - top) / total
+            lack = np.float32(LOG_LOSS_STEP * excess)
+            residual[capacity + c] = lack if learns else np.float32(0.0)
+
+
+@kernel
+def change_projector(member, n_inputs, k, q, prior, turn):
+    """Take a row into a projector, and let it drift back to the prior.
+
+    Parameters
+    ----------
+    member
+        As in `gain_of`.
+    n_inputs
+        int64.
+    k, q
+        Gain, (n_inputs or more,) float32, and x'Px, float64.
+    prior
+        float64.
+    turn
+        int64: number of rows before.
+    """
+    projector, pending, n_pending, leak = member
+    before = kept(leak, n_pending)
+    root = np.float32(math.sqrt(1.0 / (before * (1.0 + q))))
+    for j in range(n_inputs):
+        pending[n_pending, j] = root * k[j]
+    factor = before * (1.0 - leak)
+    if leak > 0.0:
+        back = np.float32(leak * prior / factor)
+        for j in range(n_inputs):
+            projector[j, j] += back
+    if n_pending + 1 < RANK:
+        return
+    minus = np.float32(-1.0)
+    add_outers(projector, n_inputs, 0, n_inputs, pending, minus, pending, np.float32(factor))
+    if leak > 0.0:
+        drop_tiny(projector, n_inputs, n_inputs, turn // RANK)
+
+
+@kernel
+def change_weights(weights, columns, n_inputs, k, q, residual):
+    """Make one recursive step of a member.
+
+    Parameters
+    ----------
+    weights
+        (n_inputs or more, columns of all members) float32.
+    columns
+        (first, number) of the member's columns, int64.
+    n_inputs
+        int64.
+    k, q
+        Gain, (n_inputs or more,) float32, and x'Px, float64.
+    residual
+        (number of columns or more,) float32: what the outputs lack.
+    """
+    column, n_columns = columns
+    scale = np.float32(1.0 / (1.0 + q))
+    add_outer(weights, n_inputs, column, n_columns, k, scale, residual, np.float32(1.0))
+
+
+@kernel
+def mirror(settings, state, k, scale, increment):
+    """Add what the readout's weights receive to the feedback of the neurons that it sees.
+
+    `k` are the gains from the first neuron seen on, float32; `increment`, (n_classes or more,)
+    float32, is what the outputs of one unit receive; `scale` is float32.
+    """
+    first, _ = input_span(settings, 0)
+    n_neurons = settings.n_hidden - first
+    n_classes = state.counts.n_classes
+    feedback = state.net.feedback
+    add_outer(feedback, n_classes, first, n_neurons, increment, scale, k, np.float32(1.0))
+
+
+@kernel
+def mirror_member(settings, state, scratch, m):
+    """Add what the update of member `m` (int64) adds to its rows of the combined readout."""
+    work = scratch.experts.least_squares
+    weights = scratch.now.credit_weights
+    capacity = state.classes.n_rows.shape[0]
+    losses = settings.n_losses
+    for c in range(state.counts.n_classes):
+        total = 0.0
+        for b in range(losses):
+            total += weights[m * losses + b] * np.float64(work.residual[b * capacity + c])
+        work.increment[c] = np.float32(total)
+    scale = np.float32(1.0 / (1.0 + work.energies[m]))
+    mirror(settings, state, work.gains[m], scale, work.increment)

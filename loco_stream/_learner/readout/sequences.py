@@ -1,0 +1,74 @@
+"""The answer to a sequence: a mixture of its rows' pooled answers and of their pooled evidence.
+
+The geometric mean of the answers to the rows is what the stream's next row knows, whatever their
+number. The mean of the discriminant's scores is more certain the more rows there are, as far as
+they are independent; a few temperatures are compared for that. Each of these answers counts by the
+probability that it gave to the labels of recent sequences.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._learner.arrays.spec import axes
+
+TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
+KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
+MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
+
+Float64 = NDArray[np.float64]
+
+
+class SequenceState(NamedTuple):
+    """Fading log-likelihoods of the labels of sequences by each candidate."""
+
+    log_likelihoods: Annotated[Float64, axes(1 + len(TEMPERATURES))]
+
+
+class SequenceScratch(NamedTuple):
+    """Scores of the discriminant, summed over the rows that were predicted in one call."""
+
+    scores: Annotated[Float64, axes("classes")]
+
+
+@kernel
+def add_scores(scores, total):
+    """Add the scores of a row, (classes,) float32, to `total`, (classes,) float64."""
+    for c in range(total.shape[0]):
+        total[c] += np.float64(scores[c])
+
+
+def candidates(proba: Float64, scores: Float64, weights: Float64) -> Float64:
+    """Return what each candidate makes of the rows of a sequence, (candidates, classes).
+
+    Parameters
+    ----------
+    proba
+        (rows, classes): the answers.
+    scores
+        (classes,): sum of the discriminant's scores over the rows.
+    weights
+        (classes,): how much each class counts in what the scores say.
+    """
+    pooled = np.log(np.maximum(proba, MIN_PROBABILITY)).mean(axis=0)
+    mean = scores / len(proba)
+    logs = np.array([pooled, *(factor * (mean - mean.max()) for factor in TEMPERATURES)])
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    shares[1:] *= weights
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def mix(log_likelihoods: Float64, shares: Float64) -> Float64:
+    """Return the probability of each class, (classes,)."""
+    weights = np.exp(log_likelihoods - log_likelihoods.max())
+    return np.asarray(weights @ shares / weights.sum())
+
+
+def learn_label(log_likelihoods: Float64, shares: Float64, label: int) -> None:
+    """Take the probability that each candidate gave to a label into its log-likelihood."""
+    log_likelihoods *= KEEP
+    log_likelihoods += np.log(np.maximum(shares[:, label], MIN_PROBABILITY))

@@ -1,0 +1,237 @@
+"""Recognition of values that stand apart: faults and fill values must not set a feature's scale.
+
+The last `BLOCK` values of each feature are kept. After every `BLOCK` values their central range,
+without the two lowest and the two highest, says where values are expected: within `REACH` ranges
+around it. What lies beyond stands apart and enters no scale. It still enters the block, so that a
+new regime is expected after one block. A feature whose central range is 0, as one that is mostly
+zero, is not judged.
+
+A value that is a customary filler for a missing one (-9999, 65535, 1e20) and stands apart is
+missing.
+
+The kernels know no particular scale: each user judges its own mean and deviation by `judge`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import kernel
+from loco_stream._learner.arrays.spec import axes
+from loco_stream._numbers import LARGEST
+
+BLOCK = 32  # values
+TRIM = 2  # values at either end that are not in the central range
+REACH = 10.0  # central ranges around it in which values are expected
+NARROW = 10.0  # central ranges to a standard deviation: a wider scale is that of other values
+
+SOUND = 0  # what `judge` returns: the scale fits the block, ...
+TOO_WIDE = 1  # ... is too wide for it, ...
+MOVED = 2  # ... or lies elsewhere
+
+FILLERS = (
+    *(999.0, 9999.0, 99999.0, 999999.0),
+    *(32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0, 4294967295.0),
+    *(1e20, 1e30),
+)
+"""Customary values for a missing one, of either sign."""
+_FILLERS = np.array(FILLERS)
+_FLOAT32 = np.float64(np.float32(1e20)), np.float64(np.float32(1e30))  # as rows of arrays hold them
+
+
+class ScaleGuard(NamedTuple):
+    """The last values of each feature, and where further ones are expected.
+
+    recent: the last `BLOCK` values, a ring
+    n_recent: values that were put into it
+    low, high: range in which values are expected
+    n_fillers: values that were taken for missing ones
+    """
+
+    recent: Annotated[NDArray[np.float64], axes(BLOCK, "features")]
+    n_recent: Annotated[NDArray[np.float64], axes("features")]
+    low: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
+    high: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
+    n_fillers: Annotated[NDArray[np.float64], axes("features")]
+
+
+@kernel
+def _is_filler(value):
+    """Return whether a value (float64) is a customary filler."""
+    size = abs(value)
+    if size == _FLOAT32[0] or size == _FLOAT32[1]:
+        return True
+    for filler in _FILLERS:  # noqa: SIM110 - numba compiles no generator
+        if size == filler:
+            return True
+    return False
+
+
+@kernel
+def is_apart(guard, f, value):
+    """Return whether a value (float64) of feature `f` (int64) stands apart; false for NaN."""
+    return value < guard.low[f] or value > guard.high[f]
+
+
+@kernel
+def is_missing(guard, f, value):
+    """Return whether a value is NaN, infinite, beyond `LARGEST`, or a filler that stands apart.
+
+    Parameters
+    ----------
+    guard
+        `ScaleGuard`.
+    f
+        int64.
+    value
+        float64.
+    """
+    if not abs(value) <= LARGEST:
+        return True
+    return is_apart(guard, f, value) and _is_filler(value)
+
+
+@kernel
+def put(guard, f, value):
+    """Put a value into the block; return whether that completes it.
+
+    Parameters are those of `is_missing`; the value is not missing.
+    """
+    n = np.int64(guard.n_recent[f])
+    guard.recent[n % BLOCK, f] = value
+    guard.n_recent[f] += 1.0
+    return (n + 1) % BLOCK == 0
+
+
+@kernel
+def _sort_block(guard, f, block, without_fillers):
+    """Write the values of the ring in ascending order; return how many there are.
+
+    Parameters
+    ----------
+    guard
+        `ScaleGuard`.
+    f
+        int64.
+    block
+        (BLOCK,) float64, written.
+    without_fillers
+        bool: leave out customary fillers.
+    """
+    n = np.int64(0)
+    for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
+        value = guard.recent[i, f]
+        if without_fillers and _is_filler(value):
+            continue
+        place = n
+        while place > 0 and block[place - 1] > value:
+            block[place] = block[place - 1]
+            place -= 1
+        block[place] = value
+        n += 1
+    return n
+
+
+@kernel
+def _central_range(block, n):
+    """Return the low and high end of the central range of `n` (int64) ascending values."""
+    trim = min(np.int64(TRIM), (n - 1) // 2)
+    while trim > 1 and block[n - 1 - trim] == block[trim]:
+        trim -= 1
+    return block[trim], block[n - 1 - trim]
+
+
+@kernel
+def end_block(guard, f, block):
+    """Set the range in which values are expected; return whether the block could be judged.
+
+    Parameters
+    ----------
+    guard
+        `ScaleGuard`, whose block for `f` is complete.
+    f
+        int64.
+    block
+        (BLOCK,) float64, scratch; holds the values in ascending order afterwards.
+    """
+    n = _sort_block(guard, f, block, True)
+    if 2 * n >= BLOCK and n < BLOCK:
+        low, high = _central_range(block, n)
+        width = high - low
+        if width > 0.0 and _have_fillers_apart(guard, f, low - REACH * width, high + REACH * width):
+            guard.low[f] = low - REACH * width
+            guard.high[f] = high + REACH * width
+            return True
+    if n < BLOCK:  # fillers were left out
+        n = _sort_block(guard, f, block, False)
+    low, high = _central_range(block, n)
+    width = high - low
+    if not width > 0.0:
+        return False
+    guard.low[f] = low - REACH * width
+    guard.high[f] = high + REACH * width
+    return True
+
+
+@kernel
+def _have_fillers_apart(guard, f, low, high):
+    """Return whether every filler in the block lies beyond `low` and `high` (float64)."""
+    for i in range(BLOCK):
+        value = guard.recent[i, f]
+        if _is_filler(value) and low <= value <= high:
+            return False
+    return True
+
+
+@kernel
+def judge(guard, f, mean, deviation):
+    """Return whether a scale is `SOUND`, `TOO_WIDE` or `MOVED` for the block judged last.
+
+    Parameters
+    ----------
+    guard
+        `ScaleGuard`, after `end_block` has returned True.
+    f
+        int64.
+    mean, deviation
+        float64: of the scale.
+    """
+    width = (guard.high[f] - guard.low[f]) / (2.0 * REACH + 1.0)
+    if deviation > NARROW * width:
+        return TOO_WIDE
+    center = 0.5 * (guard.high[f] + guard.low[f])
+    return MOVED if abs(center - mean) > 3.0 * deviation + width else SOUND
+
+
+@kernel
+def block_moments(guard, f, moments):
+    """Write number, mean and sum of squared deviations of the block's values, and their range.
+
+    Values that stand apart are left out.
+
+    Parameters
+    ----------
+    guard
+        `ScaleGuard`.
+    f
+        int64.
+    moments
+        (5,) float64, written: number, mean, squares, lowest, highest.
+    """
+    moments[:] = 0.0
+    moments[3] = math.inf
+    moments[4] = -math.inf
+    for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
+        value = guard.recent[i, f]
+        if is_apart(guard, f, value):
+            continue
+        moments[0] += 1.0
+        delta = value - moments[1]
+        moments[1] += delta / moments[0]
+        moments[2] += delta * (value - moments[1])
+        moments[3] = min(moments[3], value)
+        moments[4] = max(moments[4], value)

@@ -1,0 +1,611 @@
+"""One row: the only place that joins the stages, in one written order.
+
+Predict: scale, encode -> drives -> spikes -> traces, fixed layer -> experts -> stacks, mixture ->
+snapshots -> calibration -> stack of the stream's next row -> rows like earlier ones -> dormant
+classes. In a regression the recent values of the target come last.
+Learn: the same pass (or the one that predict left for this row), then credit -> gains of the
+experts -> projection, weight change and bounds of every layer -> weights of the next row,
+snapshots -> experts -> recent rows -> stacks, mixture, calibration -> gains, statistics.
+Everything learned is in `State`; `Scratch` is working memory.
+"""
+
+import math
+
+import numpy as np
+
+from loco_stream._compiler.jit import entry, kernel
+from loco_stream._compiler.simd.ops import nonzero, weigh_rows
+from loco_stream._learner.context import traces
+from loco_stream._learner.context.delays import load_codes, push_code, step_share
+from loco_stream._learner.delayed_labels.pending import (
+    last_label_of,
+    read_answers,
+    read_context,
+    read_next_row,
+    read_outputs,
+    read_values,
+    when_written,
+    write_ticket,
+)
+from loco_stream._learner.delayed_labels.weights import delayed_label_weights, is_last_row
+from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
+from loco_stream._learner.fixed_layer import carry_means, keep_means, settle_scales
+from loco_stream._learner.forward import forward_pass
+from loco_stream._learner.hidden import run_hidden, settle_gains
+from loco_stream._learner.kernel_args import opened
+from loco_stream._learner.plasticity.rules import assign_credit
+from loco_stream._learner.plasticity.update import change_hidden
+from loco_stream._learner.readout import (
+    calibration,
+    delayed_values,
+    domains,
+    dormancy,
+    ensemble,
+    intervals,
+    mixture,
+    next_row,
+    next_value,
+    past_rows,
+    sequences,
+    snapshots,
+)
+from loco_stream._learner.readout.domain_changes import follow
+from loco_stream._learner.readout.experts.discriminant import project_change, temperature
+from loco_stream._learner.readout.inputs import input_span
+from loco_stream._learner.readout.softmax import softmax
+from loco_stream._learner.settings import BALANCED, EQUAL
+from loco_stream._learner.target_units import standardised, value_of
+
+PREDICT = 1  # flags of what to do with a row
+OBSERVE = 2
+LEARN = 4
+LATE = 8
+ANYWHERE = 16  # of what kind a row is that is predicted; without: the stream's next one
+BY_EVIDENCE = 32
+HELD_OUT = -1  # label of a row that is not learned among others that are
+CERTAIN = 0.02  # error of all probabilities together
+TIME = 0  # columns of the row times
+FRESH_START = 1
+STEP_SHARE = 2
+
+
+@kernel
+def _run_snapshots(settings, state, scratch):
+    """Run every snapshot that has weight on the row in scratch."""
+    own = state.snapshots
+    recalled = scratch.recalled
+    vector = recalled.traces
+    rows = scratch.inputs.recalled_rows
+    first, n_inputs = input_span(settings, state.counts.n_features)
+    capacity = state.classes.n_rows.shape[0]
+    for i in range(settings.n_hidden, vector.shape[0]):
+        vector[i] = scratch.clean.traces[i]
+    for s in range(own.ids.shape[0]):
+        if own.posterior[snapshots.FIRST + s] == 0.0:
+            continue
+        no_noise = np.float32(0.0)
+        deep = own.deep_weights[s]
+        run_hidden(settings, state, scratch, own.weights[s], deep, no_noise, recalled)
+        n_rows = nonzero(vector, first, n_inputs, rows)
+        outputs = scratch.now.snapshots[s * capacity : (s + 1) * capacity]
+        weigh_rows(outputs, own.readouts[s], capacity, vector, first, rows, n_rows)
+
+
+@kernel
+def _mix_snapshots(state, computed):
+    """Mix the probabilities of the snapshots into `computed.fast`, if they are evaluated now."""
+    own = state.snapshots
+    if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
+        n_classes = state.counts.n_classes
+        capacity = state.classes.n_rows.shape[0]
+        proba = computed.fast
+        snapshots.mix_snapshots(
+            own.posterior, computed.snapshots, n_classes, capacity, computed.buffer, proba
+        )
+
+
+@kernel
+def _combine_prediction(settings, state, computed):
+    """Write the ensemble's probabilities, calibrated, and those of the stream's next row.
+
+    `computed` is a `ReadoutPass` with opinions and their mixture.
+    """
+    n_classes = state.counts.n_classes
+    for c in range(n_classes):
+        computed.fast[c] = computed.mixed[c]
+    if settings.n_snapshots > 0:
+        _mix_snapshots(state, computed)
+    log_weights = state.calibration.log_weights
+    if log_weights.shape[0] > 0:
+        calibration.correct(
+            log_weights, computed.fast, n_classes, computed.power_sums, computed.power_factors
+        )
+    if settings.n_log_odds > 0:
+        next_row.write_log_probabilities(computed.fast, n_classes, computed.log_odds)
+        ensemble.write_log_odds(settings, state, computed)
+        next_row.combine(state.next_row, computed.log_odds, n_classes, True, computed.next)
+        for c in range(n_classes):
+            computed.predicted[c] = computed.next[c]
+
+
+@kernel
+def _blend_dormant(settings, state, scratch, mode):
+    """Blend dormant classes into the prediction of a row that may not be the stream's next one."""
+    now = scratch.now
+    n_classes = state.counts.n_classes
+    factor = temperature(state.experts.discriminant.log_likelihoods)
+    scores = now.scores  # those of the discriminant come first
+    marks = (scratch.dormant, now.buffer)
+    if mode & ANYWHERE:
+        dormancy.blend_anywhere(scores, n_classes, factor, marks, scratch.answer)
+        return
+    moments = state.lead.moments
+    reluctance = 1.0 - settings.retention
+    dormancy.blend_by_evidence(
+        moments, scores, n_classes, factor, marks, reluctance, scratch.answer
+    )
+
+
+@kernel
+def _blend_earlier_prediction(state, scratch, threshold):
+    """Blend in the predictions of what forgets least, as far as the row is an earlier one.
+
+    `threshold` (float64) is that of `earlier_row_probability`. The first opinion of an expert is
+    that of the least-squares member with the smallest leak.
+    """
+    now = scratch.now
+    n_classes = state.counts.n_classes
+    factor = temperature(state.experts.discriminant.log_likelihoods)
+    member = now.opinions[ensemble.FIRST_OPINION]
+    if state.domains.counters.n_domains > 1:
+        lead = scratch.domains.lead[0] - domains.LEAD * threshold
+        domains.blend_earlier_domains(
+            lead, scratch.domains.scores, member, n_classes, factor, now.buffer, scratch.answer
+        )
+    probability = past_rows.earlier_row_probability(state.past, scratch.fixed.outputs, threshold)
+    if probability > 0.0:
+        softmax(now.scores, 0, n_classes, factor, now.buffer)
+        past_rows.blend_earlier_prediction(
+            probability, now.buffer, member, n_classes, scratch.answer
+        )
+
+
+@kernel
+def _learn_past(state, scratch):
+    """Take the row in scratch into the recent rows."""
+    own = state.past
+    discriminant = state.experts.discriminant
+    n_rows = np.float64(state.counts.n_seen)
+    past_rows.learn_recent(own, scratch.fixed.outputs, n_rows)
+    n_learned = state.counts.n_seen + 1
+    if n_learned >= past_rows.FIRST_TURN and n_learned % past_rows.TURN_EVERY == 0:
+        work = scratch.experts.discriminant
+        project_change(discriminant, work, state.counts.n_classes, own.recent)
+        past_rows.update_direction(own, work.rests[0], work.gains[0], discriminant.total[0])
+
+
+@kernel
+def _follow_domains(state, scratch, computed, label):
+    """Find the domain that the stream is in by now."""
+    discriminant = state.experts.discriminant
+    work = scratch.experts.discriminant
+    error = 1.0 - computed.predicted[label]
+    follow(state.domains, discriminant, work, state.counts.n_classes, error)
+
+
+@kernel
+def _moments(target):
+    """Return mean and standard deviation of the targets so far, from their statistics."""
+    return target.mean[0], math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
+
+
+@kernel
+def _next_value(settings, state, scratch, score):
+    """Return the answer to the stream's next row, standardised.
+
+    `score` is the ensemble's (float64); the recent values are in scratch. Where values come late,
+    the last ones known are old, and the ensemble answers alone.
+    """
+    if settings.n_lags == 0 or state.delayed.is_delayed > 0.0:
+        return score
+    mean, deviation = _moments(state.target)
+    return next_value.mix_values(state.next_value, scratch.values, score, mean, deviation)
+
+
+@kernel
+def _decide(settings, state, scratch, dormant, mode):
+    """Write the probabilities of the row in scratch; return the best slot or the value.
+
+    The slot is -1 while no class is known. `dormant` (bool): some class is; `mode` as in `run`.
+    """
+    n_classes = state.counts.n_classes
+    now = scratch.now
+    if settings.regression:
+        if n_classes == 0:
+            return value_of(state.target, 0, 0.0)
+        score = now.combined[0]
+        if mode & ANYWHERE == 0:
+            score = _next_value(settings, state, scratch, score)
+        return value_of(state.target, 0, score)
+    if n_classes == 0:
+        return -1.0
+    answer = scratch.answer
+    known = now.fast if settings.n_log_odds == 0 else now.next
+    for c in range(n_classes):
+        answer[c] = known[c]
+    if settings.n_log_odds > 0:
+        if mode & ANYWHERE:
+            next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
+        next_row.mix_experts(state.next_row, now.log_odds, n_classes, answer)
+        by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
+        if mode & ANYWHERE:
+            _blend_earlier_prediction(state, scratch, past_rows.THRESHOLD)
+        elif by_evidence:
+            _blend_earlier_prediction(
+                state, scratch, past_rows.RELUCTANCE * (1.0 - settings.retention)
+            )
+        if dormant and (by_evidence or (mode & ANYWHERE) != 0):
+            _blend_dormant(settings, state, scratch, mode)
+    if settings.weighting != EQUAL:
+        balanced = settings.weighting == BALANCED
+        counts = state.classes.n_rows
+        calibration.weigh_classes(balanced, counts, scratch.class_weights, n_classes, answer)
+    best = 0
+    for c in range(1, n_classes):
+        if answer[c] > answer[best]:
+            best = c
+    return float(best)
+
+
+@kernel
+def _set_target(settings, state, scratch, label, value):
+    """Write the target of each output: one-hot, or the standardised value."""
+    target = scratch.target
+    for c in range(state.counts.n_classes):
+        target[c] = 0.0
+    if not settings.regression:
+        target[label] = 1.0
+        return
+    target[0] = standardised(state.target, 0, value)
+
+
+@kernel
+def _bounded_target(settings, state, scratch, value, late, ticket):
+    """Keep the residual of a target; return the target, as far from its prediction as they reach.
+
+    An outlier counts as one large residual and not as its size; a new level is followed, since the
+    reach grows as soon as a few residuals are large. The residual of a late value is that of what
+    was predicted then.
+    """
+    target = state.target
+    known = scratch.values.known
+    next_value.recall_values(state.next_value, known)
+    predicted = value_of(target, 0, _next_value(settings, state, scratch, scratch.now.combined[0]))
+    score = scratch.now.combined[0]
+    if late:
+        read_outputs(settings, state, scratch, ticket)
+        read_values(ticket, known)
+        ensemble.combine_outputs(settings, state, scratch.then)
+        score = scratch.then.combined[0]
+    mean, deviation = _moments(target)
+    reach = max(intervals.reach(state.residuals), deviation)
+    at_the_time = value_of(target, 0, _next_value(settings, state, scratch, score))
+    intervals.learn_residual(state.residuals, abs(value - at_the_time))
+    bounded_value = min(max(value, predicted - reach), predicted + reach)
+    if settings.n_lags > 0 and state.delayed.is_delayed == 0.0 and deviation > 0.0:
+        z = standardised(target, 0, bounded_value)
+        next_value.learn_value(state.next_value, scratch.values, score, z, mean, deviation)
+    return bounded_value
+
+
+@kernel
+def is_sound(error, n_classes, credit):
+    """Return whether the numbers of this step may reach a weight."""
+    total = 0.0
+    for c in range(n_classes):
+        total += abs(error[c])
+    for i in range(credit.shape[0]):
+        total += abs(np.float64(credit[i]))
+    return math.isfinite(total)
+
+
+@kernel
+def _learn_snapshots(settings, state, scratch, computed, label, share):
+    """Score the current readout and the snapshots by a label, and copy the model when it is due."""
+    own = state.snapshots
+    observed = (label, state.counts.n_classes, state.classes.n_rows.shape[0])
+    snapshots.update_posterior(own, computed, observed, share)
+    slot = own.counters.slot
+    if snapshots.tick(own):
+        snapshots.keep_snapshot(settings, state, scratch.now.weights, slot)
+
+
+@kernel
+def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
+    """Update what weighs context, and the moments by which dormant classes may answer."""
+    n_classes = state.counts.n_classes
+    n_seen = state.counts.n_seen
+    stack = state.next_row
+    least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
+    predicted = (computed.log_odds, computed.predicted)
+    next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
+    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, share)
+    if dormant:
+        dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
+
+
+@kernel
+def _change_readout(settings, state, scratch, computed, observed, dormant):
+    """Update the readout, its weights and the snapshots.
+
+    `computed` is the `ReadoutPass` of the time when the row was predicted, `observed` its (label,
+    value, share of an observation).
+    """
+    label, value, share = observed
+    if settings.n_log_odds > 0 and state.classes.n_rows[label] > 1.0:
+        _learn_next_row(settings, state, scratch, computed, label, share, dormant)
+    if settings.n_snapshots > 0:
+        _learn_snapshots(settings, state, scratch, computed, label, share)
+    ensemble.learn_experts(settings, state, scratch, label, value)
+    if settings.n_log_odds > 0:
+        _learn_past(state, scratch)
+        _follow_domains(state, scratch, computed, label)
+    ensemble.update_weights(settings, state, scratch, computed, label, share)
+
+
+@kernel
+def _go_back(settings, state, scratch, ticket):
+    """Write what was predicted when a ticket was written, and how it is combined by now."""
+    read_outputs(settings, state, scratch, ticket)
+    ensemble.combine_outputs(settings, state, scratch.then)
+    ensemble.write_error(settings, state, scratch, scratch.then)
+    if settings.regression:
+        return
+    place = read_answers(settings, state, ticket, scratch.then)
+    _combine_prediction(settings, state, scratch.then)
+    read_next_row(place, state.counts.n_classes, ticket, scratch.then)
+
+
+@kernel
+def _is_certain(error, n_classes):
+    """Return whether the (n_classes or more,) float64 error of the probabilities is next to 0."""
+    total = 0.0
+    for c in range(n_classes):
+        total += abs(error[c])
+    return total < CERTAIN
+
+
+@kernel
+def _step_share(settings, state, scratch, computed, label, share):
+    """Return the share of a step that the hidden layers make.
+
+    Less where successive rows are alike. None where a class was predicted for certain, if rows are
+    wide: a step so small is not worth a pass over all weights.
+    """
+    if settings.regression and state.delayed.is_delayed == 0.0:
+        errors = state.delayed_values.errors
+        return share * delayed_values.independent_share(errors, computed.error[0])
+    if settings.remembers and not settings.regression:
+        share = step_share(state.context.run, float(label), share)
+    is_costly = settings.n_fields == 1 and not settings.regression
+    if is_costly and _is_certain(scratch.now.error, state.counts.n_classes):
+        return 0.0
+    return share
+
+
+@kernel
+def _know_label(settings, state, scratch, label):
+    """Count a label and make room for its class; the combined outputs then include it."""
+    counts = state.counts
+    n_known = counts.n_classes
+    if settings.regression:
+        counts.n_classes = 1
+    else:
+        counts.n_classes = max(n_known, label + 1)
+        dormancy.count_label(state.classes, label, counts.n_seen)
+    if counts.n_classes > n_known:
+        ensemble.combine_outputs(settings, state, scratch.now)
+        if not settings.regression:
+            _combine_prediction(settings, state, scratch.now)
+        return True
+    return False
+
+
+@kernel
+def _learn(settings, state, scratch, observed, late, ticket, dormant):
+    """Learn the row in scratch.
+
+    Parameters
+    ----------
+    observed
+        Slot of its class (int64), its target (float64), and the share of a step that the hidden
+        layers make (float64).
+    late, ticket
+        Whether the label is late, and what was predicted then; an empty ticket: nothing was known.
+    dormant
+        bool: whether a class is dormant.
+    """
+    label, value, share = observed
+    counts = state.counts
+    label_share = 1.0
+    late = late and counts.n_seen > 0
+    scratch.past.last_label = last_label_of(ticket) if late else counts.last_label
+    scratch.past.is_late = late and not is_last_row(state, when_written(ticket))
+    is_new = _know_label(settings, state, scratch, label)
+    if settings.regression:
+        known_value = value
+        if not is_new:
+            value = _bounded_target(settings, state, scratch, value, late, ticket)
+        next_value.keep_value(state.next_value, known_value)
+    _set_target(settings, state, scratch, label, value)
+    ensemble.write_error(settings, state, scratch, scratch.now)
+    computed = scratch.now
+    if late:
+        _go_back(settings, state, scratch, ticket)
+        label_share, share = delayed_label_weights(
+            settings, state, label, when_written(ticket), share
+        )
+        computed = scratch.then
+    if settings.learns:
+        assign_credit(settings, state, scratch)
+        if settings.regression and state.delayed.is_delayed > 0.0:
+            share_without = delayed_values.memoryless_share(settings, state.delayed_values)
+            traces.reduce_credit(state.context, scratch.neurons.credit, share_without)
+    credit = scratch.neurons.credit[: settings.n_hidden if settings.learns else 0]
+    is_ready = ensemble.prepare_experts(settings, state, scratch)
+    if is_ready and is_sound(scratch.now.error, counts.n_classes, credit):
+        if settings.learns:
+            step = _step_share(settings, state, scratch, computed, label, share)
+            change_hidden(settings, state, scratch, step)
+        _change_readout(settings, state, scratch, computed, (label, value, label_share), dormant)
+        settle_gains(state.net, scratch.clean.drives, settings.gain, counts.n_seen)
+    else:
+        counts.n_skipped += 1
+    if not settings.regression:
+        counts.last_label = label
+    counts.n_masked += update_features(state, scratch)
+    if settings.n_fixed > 0:
+        settle_scales(settings, state, scratch)
+    if settings.regression:
+        clipped = abs(scratch.target[0]) >= CLIP
+        update_value(state.target, 0, value, clipped, REOPEN_TARGET)
+    counts.n_seen += 1
+
+
+@kernel
+def prepare_context(settings, state, scratch, t, fresh, ticket):
+    """Write what the rows before left to the row at `t`, or to the one of a ticket."""
+    if ticket.shape[0] > 0:
+        read_context(settings, state, scratch, ticket)
+        scratch.cache.valid_for = -1
+        return
+    if fresh:
+        traces.forget(state.context)
+        scratch.cache.valid_for = -1
+    traces.carry(state.context, scratch, t)
+    carry_means(state, scratch)
+    load_codes(state.context.ring, scratch.lagged)
+
+
+@kernel
+def _write_answer(settings, state, scratch, dormant, mode, i, answers, proba):
+    """Write the answer to row `i`, and its probabilities or intervals where there is room."""
+    answers[i] = _decide(settings, state, scratch, dormant, mode)
+    if i >= proba.shape[0]:
+        return
+    if settings.regression:
+        intervals.write_radii(state.residuals, proba[i])
+        return
+    for c in range(state.counts.n_classes):
+        proba[i, c] = scratch.answer[c]
+
+
+@kernel
+def _pass(settings, state, scratch, x, t):
+    """Run a row through all stages that predict; return whether a class is dormant."""
+    cached = forward_pass(settings, state, scratch, x, t)
+    dormant = False
+    if settings.n_log_odds > 0:
+        n_classes = state.counts.n_classes
+        n_seen = state.counts.n_seen
+        dormant = dormancy.mark_dormant(state.classes, n_classes, n_seen, scratch.dormant)
+    if settings.n_lags > 0:
+        next_value.recall_values(state.next_value, scratch.values.known)
+    if not cached:
+        ensemble.write_others(settings, state, scratch.now)
+        ensemble.combine_outputs(settings, state, scratch.now)
+        if settings.n_snapshots > 0:
+            own = state.snapshots
+            if snapshots.are_evaluated(own.posterior, own.counters.eval_rows):
+                _run_snapshots(settings, state, scratch)
+        if not settings.regression and state.counts.n_classes > 0:
+            _combine_prediction(settings, state, scratch.now)
+    return dormant
+
+
+@kernel
+def _run(settings, state, scratch, given, mode, written):
+    """Do what `run` does with `given` (rows, times, labels, values).
+
+    `written` are its (answers, proba, tickets). It is separate because constant settings are known
+    to the compiler only where they are an argument.
+    """
+    rows, times, labels, values = given
+    answers, proba, tickets = written
+    n = rows.shape[0]
+    predicts = (mode & PREDICT) != 0
+    learns = (mode & LEARN) != 0
+    late = (mode & LATE) != 0
+    timed = times.shape[0] > 0
+    only_predicts = mode & (OBSERVE | LEARN) == 0
+    has_tickets = late and tickets.shape[1] > 0
+    advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
+    if settings.remembers and only_predicts:
+        traces.save_context(state.context, scratch.context)
+    scratch.sequence.scores.fill(0.0)
+    for i in range(n):
+        t = times[i, TIME] if timed else math.nan
+        fresh = timed and times[i, FRESH_START] != 0.0
+        ticket = tickets[i] if late else scratch.no_ticket
+        if settings.remembers:
+            prepare_context(settings, state, scratch, t, fresh, ticket)
+        dormant = _pass(settings, state, scratch, rows[i], t)
+        if predicts:
+            if settings.n_log_odds > 0:
+                sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
+            _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
+        if learns and labels[i] != HELD_OUT:
+            share = times[i, STEP_SHARE] if timed else 1.0
+            observed = (labels[i], values[i], share)
+            _learn(settings, state, scratch, observed, late, ticket, dormant)
+        elif learns:
+            state.delayed.n_tickets += 1.0  # as if it were observed, though no one keeps its ticket
+        elif i < tickets.shape[0]:
+            write_ticket(settings, state, scratch, tickets[i])
+        if advances:
+            traces.advance(state.context, t, scratch.clean.traces)
+            keep_means(state, scratch)
+            push_code(state.context.ring, scratch.lagged)
+        if advances or fresh:
+            scratch.cache.valid_for = -1
+    if settings.remembers and only_predicts:
+        traces.restore_context(state.context, scratch.context)
+
+
+@entry
+def run(cell, words, rows, times, labels, values, mode, written):
+    """Predict, learn, or first predict and then learn each row in order.
+
+    This is the one crossing into compiled code.
+
+    Parameters
+    ----------
+    cell, words
+        `KernelArgs.args` of the model.
+    rows
+        (n, feature capacity) float64, NaN where masked.
+    times
+        (n, 3) float64: time of each row, NaN where missing; 1 where its context is fresh; share of
+        a step that the hidden layers make. Or (0, 3): no times, nothing fresh, whole steps.
+    labels, values
+        (n,) slots of the classes (int64) and targets (float64); read only when learning. Where the
+        slot is `HELD_OUT`, the row is observed and not learned.
+    mode
+        Sum of flags of what to do with each row: `PREDICT` it; `OBSERVE` it, which makes it the one
+        that the next row follows; `LEARN` it, after predicting it if both are set; learn it `LATE`,
+        with its ticket, which leaves the context alone unless the ticket is empty. Rows that are
+        only predicted follow one another, and the context is restored. A row that is only
+        predicted is the stream's next one, or one from `ANYWHERE`, or which of both is decided
+        `BY_EVIDENCE`.
+    written
+        Three arrays of float64. Answers, (n,), written when predicting: slots (-1: no class known)
+        or values. Then (up to n, columns), written when predicting: probabilities, or half widths
+        of intervals. Tickets, (up to n, `ticket_size`): written when observing without learning,
+        read when learning late.
+    """
+    model = opened(cell, words)
+    settings = model.settings
+    state = model.state
+    scratch = model.scratch
+    given = (rows, times, labels, values)
+    _run(settings, state, scratch, given, mode, written)

@@ -1,0 +1,107 @@
+"""Heads: targets whose values come later by a fixed number of rows.
+
+Head j predicts, from row i, the value that comes with row i + j. A gain of recursive least squares
+depends on rows alone: each row's gains are kept until the value of the last head has come, and
+every head learns a row with the gain that the row had. So one projector serves all heads exactly,
+and no head waits for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._learner.arrays.check import MAX_COUNT
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.shapes import shapes_of
+from loco_stream._learner.arrays.spec import (
+    Array,
+    Record,
+    axes,
+    grown,
+    make_group,
+    record,
+    records,
+    restored,
+)
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.settings import Settings
+from loco_stream._learner.targets.state import TargetScratch, TargetState
+from loco_stream._options import Layout
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class HeadState(NamedTuple):
+    """Rows that wait for the values of later heads, in a ring with a place per head.
+
+    counters: n_rows kept so far
+    vectors: [traces | 1 | scaled features] of each row
+    gains, linear_gains: k / (1 + x'Px) of each member
+    outputs: of each member for each head, when the row was predicted
+    predicted, forecasts, radii: at the time, of each head, the change that the network predicts,
+    the one that is forecast, and half widths of its intervals
+    guards: of each head, n_errors compared, mean error of the better one, and by how much fewer
+    errors the last value had made of late
+    log_scales: logarithm of the factor that the intervals of each head are adapted by
+    """
+
+    counters: Annotated[Record, record(np.int64, n_rows=0)]
+    vectors: Annotated[Float32, axes("classes", "all_inputs")]
+    gains: Annotated[Float32, axes("classes", "trace_members", "inputs")]
+    linear_gains: Annotated[Float32, axes("classes", "linear_members", "linear_inputs")]
+    outputs: Annotated[Float32, axes("classes", "outputs*classes")]
+    predicted: Annotated[Float64, axes("classes", "classes")]
+    forecasts: Annotated[Float64, axes("classes", "classes")]
+    radii: Annotated[Float64, axes("classes", "classes", "coverages", start=np.inf)]
+    guards: Annotated[
+        NDArray[np.record], records("classes", np.float64, n_errors=0.0, error=0.0, advantage=0.0)
+    ]
+    log_scales: Annotated[Float64, axes("classes", "coverages")]
+
+
+class HeadModel(NamedTuple):
+    """Everything that a step of a model with heads reads and writes."""
+
+    settings: Settings
+    state: State
+    scratch: Scratch
+    targets: TargetState
+    work: TargetScratch
+    heads: HeadState
+
+
+def allocate_heads(layout: Layout, settings: Settings, n_features: int, n: int) -> HeadState:
+    """Make the ring of `n` heads."""
+    shapes = shapes_of(layout, settings, n_features, n)
+    return make_group(HeadState, shapes)
+
+
+def grow_heads(layout: Layout, settings: Settings, heads: HeadState, n_features: int) -> HeadState:
+    """Return the ring with room for so many features; rows kept lack the new ones."""
+    n, width = heads.vectors.shape
+    before = shapes_of(layout, settings, width - settings.n_hidden - 1, n)
+    shapes = shapes_of(layout, settings, n_features, n)
+    return grown(heads, before, shapes)
+
+
+def restore_heads(
+    layout: Layout, settings: Settings, arrays: Mapping[str, Array], lengths: tuple[int, int]
+) -> HeadState:
+    """Return the ring whose arrays `flatten` named, for so many features and heads.
+
+    Raises what `spec.restored` raises.
+    """
+    return restored(HeadState, arrays, shapes_of(layout, settings, *lengths), _check_numbers)
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    """Raise ValueError if compiled code would be misled by a number of the array."""
+    if np.isnan(array).any() or (name != "radii" and not np.isfinite(array).all()):
+        raise ValueError(f"array {name!r} must be finite")
+    if name == "counters" and not 0 <= array.min() <= array.max() <= MAX_COUNT:
+        raise ValueError(f"array 'counters' must be 0 to {MAX_COUNT}")

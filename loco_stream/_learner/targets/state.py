@@ -1,0 +1,167 @@
+"""What each target of a regression with several targets has of its own.
+
+The groups hold one row per target. Kernels join the row of a target to the group that the kernels
+of a single target take; none of them may return one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._learner.arrays.allocate import lengths_of
+from loco_stream._learner.arrays.check import MAX_COUNT
+from loco_stream._learner.arrays.scratch import Scratch
+from loco_stream._learner.arrays.shapes import shapes_of
+from loco_stream._learner.arrays.spec import (
+    Array,
+    Record,
+    Shapes,
+    axes,
+    grown,
+    make_group,
+    record,
+    records,
+    restored,
+)
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.readout.delayed_values import ERRORS
+from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._learner.readout.stacks import STACK_PRIOR, start_equal
+from loco_stream._learner.settings import Settings
+from loco_stream._options import Layout
+
+Float64 = NDArray[np.float64]
+
+
+def _start_rows_equal(weights: Array, shapes: Shapes) -> None:
+    for row in weights:
+        start_equal(row, shapes)
+
+
+def _start_priors(projectors: Array, shapes: Shapes) -> None:
+    for projector in projectors:
+        np.fill_diagonal(projector, STACK_PRIOR)
+
+
+def _start_risks(risks: Array, shapes: Shapes) -> None:
+    risks[:] = [1.0 - coverage for coverage in COVERAGES[: risks.shape[1]]]
+
+
+class Statistics(NamedTuple):
+    """Running statistics of each target, as in `TargetStatistics`."""
+
+    n_values: Annotated[Float64, axes("classes")]
+    mean: Annotated[Float64, axes("classes")]
+    squares: Annotated[Float64, axes("classes")]
+    lowest: Annotated[Float64, axes("classes", start=np.inf)]
+    highest: Annotated[Float64, axes("classes", start=-np.inf)]
+    beyond: Annotated[Float64, axes("classes")]
+
+
+class Residuals(NamedTuple):
+    """Residuals of each target, as in `ResidualState`."""
+
+    counters: Annotated[NDArray[np.record], records("classes", np.int64, n_residuals=0)]
+    recent: Annotated[Float64, axes("classes", "residuals")]
+    ordered: Annotated[Float64, axes("classes", "residuals")]
+    risks: Annotated[Float64, axes("classes", "coverages", start=_start_risks)]
+
+
+class Stacks(NamedTuple):
+    """The least-squares stack of each target, as in `StackState`."""
+
+    weights: Annotated[Float64, axes("classes", "stacked", start=_start_rows_equal)]
+    projectors: Annotated[Float64, axes("classes", "stacked", "stacked", start=_start_priors)]
+
+
+class Delayed(NamedTuple):
+    """What late values need of each target, as in `DelayedValueState`."""
+
+    errors: Annotated[NDArray[np.record], records("classes", np.float64, **ERRORS)]
+    log_weights: Annotated[Float64, axes("classes", "late_experts")]
+    stacks: Annotated[Float64, axes("classes", "late_stacked", start=_start_rows_equal)]
+    projectors: Annotated[
+        Float64, axes("classes", "late_stacked", "late_stacked", start=_start_priors)
+    ]
+
+
+class TargetState(NamedTuple):
+    """All numbers that a model with several targets learns besides `State`.
+
+    counters: n_missing values of targets so far
+    """
+
+    counters: Annotated[Record, record(np.int64, n_missing=0)]
+    statistics: Statistics
+    residuals: Residuals
+    stacks: Stacks
+    delayed: Delayed
+
+
+class TargetScratch(NamedTuple):
+    """Working memory.
+
+    weights, then: of each block of outputs in the output of each target, now and when a late row
+    was predicted
+    credit_weights: the same in the output that the hidden layers learn from
+    """
+
+    weights: Annotated[Float64, axes("classes", "stacked")]
+    then: Annotated[Float64, axes("classes", "stacked")]
+    credit_weights: Annotated[Float64, axes("classes", "stacked")]
+
+
+class TargetModel(NamedTuple):
+    """Everything that a step of a model with several targets reads and writes."""
+
+    settings: Settings
+    state: State
+    scratch: Scratch
+    targets: TargetState
+    work: TargetScratch
+
+
+def allocate_targets(layout: Layout, settings: Settings, n_features: int, n: int) -> TargetState:
+    """Make the state of `n` targets."""
+    return make_group(TargetState, shapes_of(layout, settings, n_features, n))
+
+
+def grow_targets(
+    layout: Layout, settings: Settings, targets: TargetState, n_features: int, n: int
+) -> TargetState:
+    """Return the state with room for `n` targets and every learned number in its place."""
+    before = shapes_of(layout, settings, n_features, len(targets.statistics.mean))
+    shapes = shapes_of(layout, settings, n_features, n)
+    return grown(targets, before, shapes)
+
+
+def restore_targets(
+    layout: Layout, settings: Settings, arrays: Mapping[str, Array], lengths: tuple[int, int]
+) -> TargetState:
+    """Return the state whose arrays `flatten` named, for so many features and targets.
+
+    Raises what `spec.restored` raises.
+    """
+    return restored(TargetState, arrays, shapes_of(layout, settings, *lengths), _check_numbers)
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    """Raise ValueError if compiled code would be misled by a number of the array."""
+    is_open = name in ("statistics.lowest", "statistics.highest")
+    if not (~np.isnan(array) if is_open else np.isfinite(array)).all():
+        raise ValueError(f"array {name!r} must be finite")
+    if name.startswith(("counters", "residuals")) and (array < 0).any():
+        raise ValueError(f"array {name!r} must not be negative")
+    if array.dtype.kind == "i" and (array > MAX_COUNT).any():
+        raise ValueError(f"array {name!r} must be at most {MAX_COUNT}")
+    if name == "residuals.risks" and (array > 1.0).any():
+        raise ValueError(f"array {name!r} must be 0 to 1")
+
+
+def allocate_target_scratch(layout: Layout, settings: Settings, state: State) -> TargetScratch:
+    """Make the working memory that fits `state`."""
+    return make_group(TargetScratch, shapes_of(layout, settings, *lengths_of(state)))

@@ -1,0 +1,301 @@
+"""One row of a model with several targets; the stages are those of `_learner.step`.
+
+With one target every number is the one that the single-target step gives.
+"""
+
+import math
+
+from loco_stream._compiler.jit import entry, kernel
+from loco_stream._learner.context import traces
+from loco_stream._learner.context.delays import push_code
+from loco_stream._learner.delayed_labels.pending import read_outputs, when_written, write_ticket
+from loco_stream._learner.delayed_labels.weights import delayed_label_weights
+from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
+from loco_stream._learner.forward import forward_pass
+from loco_stream._learner.hidden import settle_gains
+from loco_stream._learner.plasticity.feedback import broadcast_error
+from loco_stream._learner.plasticity.update import change_hidden
+from loco_stream._learner.readout import delayed_values, intervals
+from loco_stream._learner.readout.ensemble import prepare_experts
+from loco_stream._learner.readout.intervals import ResidualState
+from loco_stream._learner.step import (
+    FRESH_START,
+    LATE,
+    LEARN,
+    PREDICT,
+    STEP_SHARE,
+    TIME,
+    is_sound,
+    prepare_context,
+)
+from loco_stream._learner.target_units import standardised, value_of
+from loco_stream._learner.targets.kernel_args import opened
+from loco_stream._learner.targets.readout import (
+    combine,
+    learn_members,
+    learn_stacks,
+    memoryless_share,
+    write_credit_error,
+    write_others,
+)
+
+
+@kernel
+def forward(model, x, t):
+    """Run a row through all stages that predict; see `forward_pass`."""
+    if not forward_pass(model.settings, model.state, model.scratch, x, t):
+        _combine_now(model)
+
+
+@kernel
+def _combine_now(model):
+    """Combine what the members predict by now."""
+    now = model.scratch.now
+    write_others(model.settings, model.state, model.targets, now)
+    combine(model.settings, model.state, model.targets, model.work.weights, now)
+
+
+@kernel
+def write_answers(state, scratch, targets, answers, radii):
+    """Write the value of each target, and the half widths of its intervals where there is room.
+
+    Parameters
+    ----------
+    targets
+        `TargetState`.
+    answers
+        (targets,) float64, written.
+    radii
+        (targets * coverages,) float64, written; or empty.
+    """
+    n_coverages = targets.residuals.risks.shape[1]
+    for j in range(state.counts.n_classes):
+        answers[j] = value_of(targets.statistics, j, scratch.now.combined[j])
+        if radii.shape[0] > 0:
+            own = targets.residuals
+            residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
+            intervals.write_radii(residuals, radii[j * n_coverages : (j + 1) * n_coverages])
+
+
+@kernel
+def bounded_target(targets, j, value, now, then):
+    """Keep the residual of target `j`; return the value, as far from its prediction as they reach.
+
+    An outlier counts as one large residual and not as its size. A target without values so far has
+    no residual.
+
+    Parameters
+    ----------
+    targets
+        `TargetState`.
+    value
+        float64.
+    now, then
+        float64: combined output now, and when the row was predicted, whose residual is kept.
+    """
+    statistics = targets.statistics
+    if statistics.n_values[j] == 0.0:
+        return value
+    own = targets.residuals
+    residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
+    predicted = value_of(statistics, j, now)
+    deviation = math.sqrt(statistics.squares[j] / statistics.n_values[j])
+    reach = max(intervals.reach(residuals), deviation)
+    intervals.learn_residual(residuals, abs(value - value_of(statistics, j, then)))
+    return min(max(value, predicted - reach), predicted + reach)
+
+
+@kernel
+def _set_targets(state, scratch, targets, computed, values):
+    """Bound and standardise each value; NaN where it is missing. Return how many are known.
+
+    `computed` is the `ReadoutPass` of the time when the row was predicted; `values` (targets,)
+    float64 is overwritten by the bounded ones.
+    """
+    n_known = 0
+    now = scratch.now
+    for j in range(values.shape[0]):
+        if values[j] != values[j]:
+            scratch.target[j] = math.nan
+            targets.counters.n_missing += 1
+            continue
+        n_known += 1
+        values[j] = bounded_target(targets, j, values[j], now.combined[j], computed.combined[j])
+        scratch.target[j] = standardised(targets.statistics, j, values[j])
+    return n_known
+
+
+@kernel
+def _step_share(state, scratch, targets, share):
+    """Return the share of a step that the hidden layers make: less where successive rows are alike.
+
+    It is the mean over the known targets. Before any value was late, what is predicted by now is
+    what was predicted when the row came.
+    """
+    if state.delayed.is_delayed > 0.0:
+        return share
+    total = 0.0
+    n_known = 0.0
+    for j in range(state.counts.n_classes):
+        if scratch.target[j] == scratch.target[j]:
+            errors = targets.delayed.errors[j]
+            total += delayed_values.independent_share(errors, scratch.now.error[j])
+            n_known += 1.0
+    return share * total / n_known
+
+
+@kernel
+def _average_error(state, scratch, n_known):
+    """Divide the errors that reach the hidden layers by the root of the number of known targets.
+
+    Steps are then as large as with one target if their errors are independent.
+    """
+    factor = 1.0 / math.sqrt(float(n_known))
+    for j in range(state.counts.n_classes):
+        scratch.now.error[j] *= factor
+
+
+@kernel
+def _change(model, computed, n_known, weight, share):
+    """Make the step of the hidden layers and the readout; refuse numbers that are not finite.
+
+    Parameters
+    ----------
+    computed
+        `ReadoutPass` of the time when the row was predicted.
+    n_known
+        int64: known targets, at least 1.
+    weight, share
+        float64: share of an observation that the row is, and of a step of the hidden layers.
+    """
+    settings = model.settings
+    state = model.state
+    scratch = model.scratch
+    plastic = settings.learns
+    if plastic:
+        _average_error(state, scratch, n_known)
+        broadcast_error(settings, state, scratch)
+        if state.delayed.is_delayed > 0.0:
+            share_without = memoryless_share(settings, state, model.targets)
+            traces.reduce_credit(state.context, scratch.neurons.credit, share_without)
+    credit = scratch.neurons.credit[: settings.n_hidden if plastic else 0]
+    is_ready = prepare_experts(settings, state, scratch)
+    if not is_ready or not is_sound(scratch.now.error, state.counts.n_classes, credit):
+        state.counts.n_skipped += 1
+        return
+    if plastic:
+        step = _step_share(state, scratch, model.targets, share)
+        change_hidden(settings, state, scratch, step)
+    learn_members(settings, state, scratch, model.work.credit_weights)
+    learn_stacks(settings, state, scratch, model.targets, computed, weight)
+    settle_gains(state.net, scratch.clean.drives, settings.gain, state.counts.n_seen)
+
+
+@kernel
+def _know_targets(model, n):
+    """Make the first `n` (int64) targets known; the combined outputs then include them."""
+    if n > model.state.counts.n_classes:
+        model.state.counts.n_classes = n
+        _combine_now(model)
+
+
+@kernel
+def _learn(model, values, share, late, ticket):
+    """Learn the row in scratch.
+
+    Parameters
+    ----------
+    values
+        (targets,) float64, NaN where missing; overwritten.
+    share
+        float64: share of a step that the hidden layers make.
+    late, ticket
+        Whether the values are late, and what was predicted then; an empty ticket: nothing was
+        known.
+    """
+    settings = model.settings
+    state = model.state
+    scratch = model.scratch
+    targets = model.targets
+    counts = state.counts
+    late = late and counts.n_seen > 0
+    _know_targets(model, values.shape[0])
+    computed = scratch.now
+    if late:
+        computed = scratch.then
+        read_outputs(settings, state, scratch, ticket)
+        combine(settings, state, targets, model.work.then, computed)
+    n_known = _set_targets(state, scratch, targets, computed, values)
+    if n_known == 0:
+        return
+    write_credit_error(settings, state, scratch, targets, model.work.credit_weights)
+    weight = 1.0
+    if late:
+        weight, share = delayed_label_weights(settings, state, 0, when_written(ticket), share)
+    _change(model, computed, n_known, weight, share)
+    counts.n_masked += update_features(state, scratch)
+    for j in range(values.shape[0]):
+        if values[j] == values[j]:
+            clipped = abs(scratch.target[j]) >= CLIP
+            update_value(targets.statistics, j, values[j], clipped, REOPEN_TARGET)
+    counts.n_seen += 1
+
+
+@kernel
+def _run(model, rows, times, values, mode, written):
+    """Do what `run` does with an opened model."""
+    predicted, radii, tickets = written
+    settings = model.settings
+    state = model.state
+    scratch = model.scratch
+    targets = model.targets
+    n = rows.shape[0]
+    learns = (mode & LEARN) != 0
+    late = (mode & LATE) != 0
+    timed = times.shape[0] > 0
+    only_predicts = mode == PREDICT
+    has_tickets = late and tickets.shape[1] > 0
+    advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
+    if settings.remembers and only_predicts:
+        traces.save_context(state.context, scratch.context)
+    for i in range(n):
+        t = times[i, TIME] if timed else math.nan
+        fresh = timed and times[i, FRESH_START] != 0.0
+        ticket = tickets[i] if late else scratch.no_ticket
+        if settings.remembers:
+            prepare_context(settings, state, scratch, t, fresh, ticket)
+        forward(model, rows[i], t)
+        if (mode & PREDICT) != 0:
+            own = radii[i] if i < radii.shape[0] else scratch.no_ticket
+            write_answers(state, scratch, targets, predicted[i], own)
+        if learns:
+            share = times[i, STEP_SHARE] if timed else 1.0
+            _learn(model, values[i], share, late, ticket)
+        elif i < tickets.shape[0]:
+            write_ticket(settings, state, scratch, tickets[i])
+        if advances:
+            traces.advance(state.context, t, scratch.clean.traces)
+            push_code(state.context.ring, scratch.lagged)
+        if advances or fresh:
+            scratch.cache.valid_for = -1
+    if settings.remembers and only_predicts:
+        traces.restore_context(state.context, scratch.context)
+
+
+@entry
+def run(cell, words, rows, times, values, mode, written):
+    """Predict, learn, or first predict and then learn each row in order, in one crossing.
+
+    Parameters
+    ----------
+    cell, words
+        `TargetKernelArgs.args` of the model.
+    rows, times, mode
+        As in `_learner.step.run`.
+    values
+        (n, targets) float64, NaN where missing; overwritten; read only when learning.
+    written
+        Values, (n, targets) float64, and half widths of intervals, (up to n, targets * coverages)
+        float64, written when predicting; and tickets as in `_learner.step.run`.
+    """
+    _run(opened(cell, words), rows, times, values, mode, written)

@@ -1,0 +1,106 @@
+"""Rows in order: each is scored, and then learned."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._compiler.jit import entry, kernel
+from loco_stream._novelty.alarms import learn_alarm, raises_alarm, row_score
+from loco_stream._novelty.columns import is_ready, learn_cell, score_cell
+from loco_stream._novelty.state import BAND, KEPT_ROWS, N_KINDS, ROWS, WARMUP
+
+
+@kernel
+def _is_scored(state, c):
+    """Return whether a column has had enough cells to be scored."""
+    if is_ready(state.figures, c):
+        return True
+    total = 0.0
+    for k in range(N_KINDS):
+        total += state.kinds[c, 0, k]
+    return total >= WARMUP
+
+
+class Rows(NamedTuple):
+    """Rows to score.
+
+    numbers: (n, columns) float64; anything where the cell holds none
+    kinds: (n, columns) int64, see `state.MISSING`
+    forecasts: (n, columns) float64
+    times: (n,) float64
+    """
+
+    numbers: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+    forecasts: NDArray[np.float64]
+    times: NDArray[np.float64]
+
+
+class Found(NamedTuple):
+    """What is found in rows, and working memory.
+
+    scores: (n, 3) float64: onset, state, and 1 where there is an alarm
+    columns: (n, 2, columns) float64: onset score, and half width of the expected band
+    cells: (columns, 9) float64, working memory: distances and scores
+    is_scored: (columns,) bool, working memory
+    """
+
+    scores: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    cells: NDArray[np.float64]
+    is_scored: NDArray[np.bool_]
+
+
+@entry
+def run(state, every, rows, learns, found):
+    """Score rows in order, each before it is learned.
+
+    Parameters
+    ----------
+    state
+        `State`.
+    every
+        float64: rows per false alarm.
+    rows
+        `Rows`.
+    learns
+        bool: whether the rows are learned.
+    found
+        `Found`, written.
+    """
+    n_columns = rows.numbers.shape[1]
+    scores = found.scores
+    cells = found.cells
+    for i in range(rows.numbers.shape[0]):
+        _score_row(state, rows, i, found)
+        scores[i, 0] = row_score(cells[:, 7], found.is_scored, n_columns)
+        scores[i, 1] = row_score(cells[:, 8], found.is_scored, n_columns)
+        alarm = raises_alarm(state, scores[i, 0])
+        scores[i, 2] = 1.0 if alarm else 0.0
+        if learns:
+            for c in range(n_columns):
+                x = rows.numbers[i, c]
+                residual = x - rows.forecasts[i, c]
+                learn_cell(state, c, rows.kinds[i, c], x, residual, cells[c, :7], cells[c, 7:])
+            slot = int(state.rows[ROWS]) % KEPT_ROWS
+            state.kept_times[slot] = rows.times[i]
+            state.kept_alarms[slot] = scores[i, 2]
+            learn_alarm(state, scores[i, 0], alarm, every)
+            state.rows[ROWS] += 1.0
+
+
+@kernel
+def _score_row(state, rows, i, found):
+    """Score the cells of row `i`."""
+    cells = found.cells
+    for c in range(rows.numbers.shape[1]):
+        x = rows.numbers[i, c]
+        residual = x - rows.forecasts[i, c]
+        score_cell(state, c, rows.kinds[i, c], x, residual, cells[c, :7], cells[c, 7:])
+        found.is_scored[c] = _is_scored(state, c)
+        found.columns[i, 0, c] = cells[c, 7]
+        found.columns[i, 1, c] = state.figures[c, BAND] if is_ready(state.figures, c) else math.inf

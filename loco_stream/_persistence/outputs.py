@@ -1,0 +1,68 @@
+"""Checks of output files before the work whose results they receive."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from loco_stream._persistence.files import check_place
+from loco_stream._text import reason_of
+from loco_stream.errors import ConfigError
+
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_output(name: str, path: str | None) -> None:
+    """Refuse a file that cannot be written.
+
+    Raises `ConfigError` if the file cannot be written.
+
+    name: setting that the file was given by; the error begins with it
+    path: the file; None passes
+
+    Examples
+    --------
+    >>> check_output("report", "report.json")
+    """
+    try:
+        if path is not None:
+            check_place(path)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot write {path}: {reason_of(error)}") from error
+
+
+def check_folder(what: str, path: str) -> None:
+    """Refuse a folder that cannot be created or written to; nothing is created.
+
+    Raises `ConfigError` if a part of the path is no folder, or this user may not write there.
+
+    what: what it is, for the error message
+    path: the folder; it and those above it may be missing
+
+    Examples
+    --------
+    >>> check_folder("the checkpoint folder", "state")
+    """
+    found = os.path.abspath(path)
+    while not os.path.exists(found):
+        found = os.path.dirname(found)
+    if not os.path.isdir(found):
+        raise ConfigError(f"cannot use {what} {path}: {found} is a file")
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot use {what} {path}: this user may not write to {found}")
+
+
+def check_picture(name: str, path: str | None) -> None:
+    """Refuse a picture that cannot be drawn or written; arguments as for `check_output`.
+
+    Raises `ConfigError` if matplotlib is missing, the file name has another ending than a picture,
+    or the file cannot be written.
+    """
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise ConfigError(f"{name} needs matplotlib: pip install 'loco-stream[plot]'")
+    if Path(path).suffix not in _PICTURES:
+        raise ConfigError(f"{name}: {path} must end in one of {', '.join(_PICTURES)}")
+    check_output(name, path)

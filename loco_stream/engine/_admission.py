@@ -1,0 +1,192 @@
+"""Bounds on the names that rows bring to a model, whatever entrance they come through.
+
+A model never forgets a name: each one costs memory, time per row and space in every checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+
+from loco_stream._numbers import shown
+from loco_stream.engine._row import Label
+from loco_stream.engine._validation import ValidEvents, n_entries
+from loco_stream.errors import ConfigError
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+
+_KIND = "more names than allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class NameBounds:
+    """How many names rows may have and bring to a model; None for no bound.
+
+    Parameters
+    ----------
+    row_features
+        Features per row.
+    name_bytes
+        Length of a name in bytes of UTF-8.
+    features, classes
+        Names of features, and of classes or targets, that all sources together may bring.
+    guest_names
+        New features, and new classes, that the sources after the first may bring together. They may
+        always bring half as many as the first one did.
+
+    Raises
+    ------
+    ConfigError
+        A bound is below 1.
+
+    Examples
+    --------
+    >>> NameBounds(features=64).features
+    64
+    """
+
+    row_features: int | None = None
+    name_bytes: int | None = None
+    features: int | None = None
+    classes: int | None = None
+    guest_names: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            bound = getattr(self, name)
+            if bound is not None and bound < 1:
+                raise ConfigError(f"`{name}` must be None or at least 1, got {bound!r}")
+
+
+class _Names:
+    """Known names of one kind."""
+
+    def __init__(self, what: str, limit: int | None, guest_names: int | None) -> None:
+        self.what = what
+        self.known: set[Hashable] = set()
+        self._limit = limit
+        self._guest_names = guest_names
+        self._n_from_guests = 0
+
+    def fault(self, new: Collection[Hashable], is_guest: bool) -> str | None:
+        """Return why new names are beyond the bounds, None if they are not."""
+        total = len(self.known) + len(new)
+        if self._limit is not None and total > self._limit:
+            return (
+                f"the model must have at most {self._limit} {self.what}, got {total} with this row"
+            )
+        if not is_guest or self._guest_names is None:
+            return None
+        allowed = max(self._guest_names, (len(self.known) - self._n_from_guests) // 2)
+        if self._n_from_guests + len(new) > allowed:
+            return (
+                f"sources after the first must bring at most {allowed} new {self.what}, "
+                f"got {self._n_from_guests + len(new)} with this row"
+            )
+        return None
+
+    def add(self, new: Collection[Hashable], is_guest: bool) -> None:
+        """Remember new names."""
+        self.known.update(new)
+        self._n_from_guests += len(new) if is_guest else 0
+
+
+class Admission:
+    """Refuses events whose names are beyond the bounds, and remembers the names of the others.
+
+    Examples
+    --------
+    >>> admission = Admission(NameBounds(features=2))
+    >>> valid = ValidEvents([Sample({"a": 1.0}, "on"), Sample({"b": 1.0, "c": 1.0}, "on", 1)])
+    >>> admission.admit(valid)
+    >>> [sorted(event.x) for event in valid.events], valid.reason
+    ([['a']], 'the model must have at most 2 features, got 3 with this row')
+    """
+
+    def __init__(self, bounds: NameBounds) -> None:
+        self._bounds = bounds
+        self._features = _Names("features", bounds.features, bounds.guest_names)
+        self._classes = _Names("classes", bounds.classes, bounds.guest_names)
+        self._first: str | None = None
+        self._is_open = bounds == NameBounds()
+        self._has_classes = True
+        self._names: tuple[Hashable, ...] | None = None  # of the last row that was admitted
+
+    def start(self, features: Iterable[Hashable], classes: Iterable[Hashable]) -> None:
+        """Take over the names that a model knows already."""
+        self._features.add({*features}, is_guest=False)
+        self._classes.add({*classes}, is_guest=False)
+
+    def admit(self, valid: ValidEvents, problem: str = "classification") -> None:
+        """Move the events whose names are beyond the bounds from the valid to the refused ones.
+
+        Labels are names in a classification, and their keys where there are several targets. The
+        values of a regression are none.
+        """
+        self._has_classes = problem == "classification"
+        if self._is_open:
+            return
+        events = valid.events[:]
+        valid.events.clear()
+        for event in events:
+            try:
+                fault = self._fault(event)
+            except Exception as error:  # a name that is no name
+                fault = f"{type(error).__name__}: {error}"
+            if fault is None:
+                valid.events.append(event)
+            else:
+                valid.refuse(event, n_entries(event), _KIND, fault)
+
+    def _fault(self, event: Event) -> str | None:
+        if isinstance(event, PredictRequest):
+            return self._width_fault(event.features)
+        names = _feature_names(event)
+        classes = self._new_classes(event)
+        if names == self._names and not classes:
+            return None
+        if (fault := self._width_fault(names)) is not None:
+            return fault
+        features = {name for name in names if name not in self._features.known}
+        is_guest = self._first not in (None, event.source)
+        for kind, new in ((self._features, features), (self._classes, classes)):
+            if new and (fault := kind.fault(new, is_guest) or self._length_fault(new)) is not None:
+                return fault
+        self._first = event.source if self._first is None else self._first
+        self._features.add(features, is_guest)
+        self._classes.add(classes, is_guest)
+        self._names = names or self._names
+        return None
+
+    def _new_classes(self, event: Event) -> set[Hashable]:
+        if self._bounds.classes is None and self._bounds.name_bytes is None:
+            return set()
+        labels: Iterable[Label] = ()
+        if isinstance(event, Sample):
+            labels = (event.y,)
+        elif isinstance(event, Block | Labels) and event.y is not None:
+            labels = event.y
+        names = [y if isinstance(y, Mapping) else (y,) for y in labels if self._is_named(y)]
+        return {name for several in names for name in several} - self._classes.known
+
+    def _is_named(self, y: Label) -> bool:
+        """Return whether a label is a name, or a mapping from names."""
+        return y is not None and (self._has_classes or isinstance(y, Mapping))
+
+    def _width_fault(self, names: Collection[Hashable]) -> str | None:
+        most = self._bounds.row_features
+        if most is not None and len(names) > most:
+            return f"a row must have at most {most} features, got {len(names)}"
+        return None
+
+    def _length_fault(self, names: Iterable[Hashable]) -> str | None:
+        most = self._bounds.name_bytes
+        for name in names:
+            if most is not None and isinstance(name, str) and len(name.encode()) > most:
+                return f"a name must have at most {most} bytes, got {shown(name)}"
+        return None
+
+
+def _feature_names(event: Sample | Block | Labels) -> tuple[Hashable, ...]:
+    if isinstance(event, Sample):
+        return tuple(event.x)
+    return event.features if isinstance(event, Block) else ()

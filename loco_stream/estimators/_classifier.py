@@ -1,0 +1,587 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river import base
+
+from loco_stream._learner.readout.snapshots import CURRENT, FIRST
+from loco_stream._learner.step import HELD_OUT
+from loco_stream._options import DEFAULTS, AdvancedOptions
+from loco_stream._persistence.content import Array, Arrays, Config, State, restoring
+from loco_stream.errors import InputError
+from loco_stream.estimators import _sequences
+from loco_stream.estimators._array_rows import learn_table
+from loco_stream.estimators._core import Float64
+from loco_stream.estimators._decision import Costs, Decision, Rule
+from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators._inputs.frames import frame_like, require_frame
+from loco_stream.estimators._inputs.tables import labels, learned_rows, table
+from loco_stream.estimators._parameters import explains_parameters, parameter_names
+
+
+class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
+    """Spiking network that learns a classification stream row by row and forgets little.
+
+    Each row is standardised and encoded as constant input currents. The currents drive event-driven
+    spiking layers for one integration window, and each neuron's spikes leave a synaptic trace.
+    Recursive least-squares readouts with different forgetting rates predict from the traces.
+    Learned weights (the stacks) and a Bayesian mixture combine these and other experts into class
+    probabilities. A separate layer of random spiking neurons never learns. A linear discriminant on
+    it and on the features retains every class and predicts dormant classes, which have not come for
+    long (see `predict_one`).
+
+    Hidden layers learn by low-rank cluster-orthogonal weight modification (LOCO, Ma & Yu 2026): the
+    weight update from local credit is projected orthogonally to earlier inputs. Learning uses
+    forward passes only, and it needs no task labels. A missing or infinite value is masked: it
+    contributes no current and is counted in `masked_values`. Texts are categories, see
+    `categories`.
+
+    No row is stored to be learned again unless `neighbors` is set. Kept are the last 32 values of
+    each feature, by which its scale is judged, and up to three scaled rows that wait until the
+    discriminant learns four at once.
+
+    Parameters
+    ----------
+    hidden_sizes
+        Neurons of each hidden layer, 1 to 64 layers; a number alone is one layer. None: chosen by
+        the number of features of the first row. Fewer neurons are faster, more are more accurate
+        on rows of many features; several layers cost accuracy on most tabular streams.
+    rule
+        ``"loco"``: projected learning. ``"np"``: the same without projection, and with
+        ``credit="perturbation"`` plain node perturbation. ``"frozen"``: hidden layers keep their
+        start weights. Change it to measure what learned layers are worth on your data.
+    learning_rate
+        Step of the hidden layers relative to the mean square of a layer's input, 0 to 1e6. None:
+        the value measured to be best for the credit rule, which is 300 for mirror, and 900 for
+        learned and perturbation; both are divided by 30 without the recursive projector. Plain node
+        perturbation has 0.1. Accuracy changes little between half and twice the default.
+    class_weight
+        Cost of a mistake on a class relative to the others. It acts on the prediction only: the
+        probability of each class is multiplied by its weight and all are normalised again (Elkan
+        2001), so that `predict_one` returns the class of the least expected cost. None: all 1, and
+        the probabilities are calibrated. A dict: labels and weights, 1 for a label that is not in
+        it. ``"balanced"``: the number of rows divided by the number of classes and by the rows of
+        the class, as counted so far. `set_class_weight` changes it.
+    retention
+        Weight of earlier knowledge against recent rows, 0 to 1. With ``in_stream=None``, a higher
+        value lets a dormant class be predicted on weaker evidence. Above 0, snapshots of
+        earlier models are kept and used again when their concept returns. 0: the model only adapts.
+        Lower it if classes that vanish never return.
+    memory
+        Shortest and longest time constant of the traces that carry on from row to row, for every
+        second hidden neuron, in median gaps between rows; (0.3, 50) suits most sensors. None: every
+        row starts from traces of zero. Set it when a label depends on earlier rows.
+    max_delay
+        Longest delay of a synapse of the first layer, in rows, 0 to 256. Each synapse has a fixed
+        delay, drawn from 0 to this, and learns its weight, so that a neuron can combine features of
+        several rows. Within a run of rows of one class, the hidden layers then take smaller steps
+        with each further row.
+    neighbors
+        Number of recent rows that are kept with their labels for nearest-neighbor predictions, 0 to
+        1,000,000. The 7 nearest rows, the 3 nearest, and the 7 nearest of the most recent fifth are
+        three further outputs in the stack. Set it where a class fills several separate regions
+        (digits, moving clusters). With this option the model, its files and its checkpoints hold
+        rows with their labels, which anyone with the file can read. The time per row grows with
+        their number. Each stored value takes 4 bytes of RAM.
+    centroids
+        Number of centroids in feature space, 0 to 100,000. Each moves towards the rows near it and
+        counts their classes; the 3 and the 7 nearest are two further outputs in the stack. They
+        help where a class fills several separate regions. The time of a row grows with their
+        number. A centroid is an average of rows, but a reader of the model's file can recover much
+        of single rows. None: 300, or 0 for rows of more than 256 features and where the readout
+        sees no features.
+    categories
+        Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
+        texts share these slots by checksum; `categories_` reports how many did. The work per row
+        grows with the number of all inputs, up to 256 of them with its square, so all features
+        together hold at most 1024. 0: texts are masked.
+    neuron
+        Name of a neuron model: ``"lif"`` (leaky integrate-and-fire), or another one of
+        `loco_stream.neurons`, which describes them.
+    seed
+        Seed of all random numbers, 0 to 2**64 - 1; None is 0. Equal seeds and streams give
+        bit-identical models.
+    advanced
+        Options that few users change; see `AdvancedOptions`.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
+
+    References
+    ----------
+    Ma & Yu 2026 (arXiv 2602.22259); Zeng, Chen, Cui & Yu 2019 (orthogonal weight modification);
+    Kolen & Pollack 1994 (mirrored feedback); Lansdell, Prakash & Kording 2020 (feedback learned
+    from perturbations); Elkan 2001 (The Foundations of Cost-Sensitive Learning).
+
+    Examples
+    --------
+    >>> from river import datasets, metrics
+    >>> from loco_stream import LOCOClassifier
+    >>> model = LOCOClassifier(seed=1)
+    >>> accuracy = metrics.Accuracy()
+    >>> for x, y in datasets.Phishing():
+    ...     accuracy.update(y, model.predict_one(x))
+    ...     model.learn_one(x, y)
+    >>> accuracy.get() > 0.9
+    True
+    """
+
+    @explains_parameters
+    def __init__(
+        self,
+        hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,
+        rule: str = DEFAULTS.rule,
+        learning_rate: float | None = DEFAULTS.learning_rate,
+        class_weight: str | Mapping[Hashable, float] | None = DEFAULTS.class_weight,
+        retention: float = DEFAULTS.retention,
+        memory: Sequence[float] | None = DEFAULTS.memory,
+        max_delay: int = DEFAULTS.max_delay,
+        *,
+        neighbors: int = DEFAULTS.neighbors,
+        centroids: int | None = DEFAULTS.centroids,
+        categories: int = DEFAULTS.categories,
+        neuron: str = DEFAULTS.neuron,
+        seed: int | None = DEFAULTS.seed,
+        advanced: AdvancedOptions | None = None,
+    ) -> None:
+        self._construct(locals())
+
+    _parameters = parameter_names(__init__)
+
+    @property
+    def _multiclass(self) -> bool:
+        return True
+
+    @property
+    def classes(self) -> tuple[Hashable, ...]:
+        """The labels seen, in the order they came; column j of a probability array is class j."""
+        return tuple(self._core.classes)
+
+    @property
+    def recalled(self) -> tuple[int, int]:
+        """Number of earlier states kept, and the number of the recalled one (0: none)."""
+        with self._core.lock:
+            if self._core.state is None:
+                return 0, 0
+            snapshots = self._core.state.snapshots
+            n_kept = int(snapshots.counters["n_kept"])
+            posterior = snapshots.posterior
+            if posterior[CURRENT] >= 0.5:
+                return n_kept, 0
+            largest = int(posterior.argmax())
+            in_use = largest >= FIRST and posterior[largest] > 0.5
+            return n_kept, int(snapshots.ids[largest - FIRST]) if in_use else 0
+
+    def set_class_weight(self, class_weight: str | Mapping[Hashable, float] | None) -> None:
+        """Change the weights of the classes; what was learned stays as it is.
+
+        Parameters
+        ----------
+        class_weight
+            As in the constructor.
+
+        Raises
+        ------
+        ConfigError
+            `class_weight` is none of the allowed values.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[0.0], [1.0], [0.1], [0.9]], ["ok", "worn", "ok", "worn"])
+        >>> before = model.predict_proba_one({0: 0.5})["worn"]
+        >>> model.set_class_weight({"worn": 10.0})
+        >>> model.predict_proba_one({0: 0.5})["worn"] > before
+        True
+        """
+        core = self._core
+        options = replace(core.options, class_weight=class_weight)
+        with core.lock:
+            core.change_options(options)
+            self.__dict__["class_weight"] = class_weight
+
+    @property
+    def decision(self) -> Rule | None:
+        """What `set_decision` was called with: ``thresholds`` or ``costs``; None by default."""
+        decision = self._core.decision
+        return None if decision is None else decision.rule
+
+    def set_decision(
+        self,
+        *,
+        thresholds: Mapping[Hashable, float] | None = None,
+        costs: Costs | None = None,
+    ) -> None:
+        """Choose predicted classes by thresholds or by costs; without either, the most probable.
+
+        Probabilities, and what is learned, stay as they are. The rule is saved with the model. With
+        a `class_weight` it works on the weighted probabilities.
+
+        Parameters
+        ----------
+        thresholds
+            Probability, above 0 and up to 1, from which a label is predicted; of several such
+            labels, the one whose probability is the largest multiple of its threshold. Where no
+            threshold is reached, the most probable label without a threshold is predicted; if each
+            label has one, the label that comes nearest to it.
+        costs
+            Cost, 0 to 1e9, of predicting a label for a row of another one, by pair (true label,
+            predicted label). The label of the least expected cost is predicted. A mistake that is
+            not named costs 1, and a correct prediction 0.
+
+        Raises
+        ------
+        ConfigError
+            Both are given, or one has another form; the rule stays as it was.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[0.0], [1.0]] * 50, ["ok", "worn"] * 50)
+        >>> model.predict_one({0: 0.4})
+        'ok'
+        >>> model.set_decision(thresholds={"worn": 0.01})
+        >>> model.predict_one({0: 0.4})
+        'worn'
+        >>> model.set_decision(costs={("ok", "worn"): 1000.0})
+        >>> model.predict_one({0: 0.6})
+        'ok'
+        """
+        decision = Decision.checked(thresholds, costs)
+        with self._core.lock:
+            self._core.decision = decision
+
+    def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> NDArray[Any]:
+        """Return the label that is predicted where the classes have these probabilities, (n,).
+
+        Parameters
+        ----------
+        proba
+            (n, classes) probabilities, as `predict_proba_array` returns them.
+        n_known
+            Number of classes that were known at each row, None before the first; by default all.
+
+        Raises
+        ------
+        InputError
+            `proba` has another shape.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=(8,), seed=1)
+        >>> model.learn_array([[0.0], [1.0]], ["ok", "worn"])
+        >>> model.set_decision(thresholds={"worn": 0.1})
+        >>> model.decide_array([[0.8, 0.2], [0.95, 0.05]]).tolist()
+        ['worn', 'ok']
+        """
+        table = np.asarray(proba, np.float64)
+        with self._core.lock:
+            n = len(self._core.classes)
+            if table.ndim != 2 or table.shape[1] != n:
+                raise InputError(f"`proba` must have the shape (n, {n}), got {table.shape}")
+            known = None if n_known is None else np.asarray(n_known, np.int64)
+            return self._labels(self._core.chosen(table, known))
+
+    def clone(
+        self, new_params: dict[str, Any] | None = None, include_attributes: bool = False
+    ) -> Self:
+        """Return a model that has learned nothing, with the same parameters and decision.
+
+        Parameters
+        ----------
+        new_params
+            Parameters with other values, by name.
+        include_attributes
+            Whether what was learned is copied too.
+        """
+        model: Self = super().clone(new_params, include_attributes)
+        model._core.decision = self._core.decision
+        return model
+
+    def export_state(self) -> tuple[Config, Arrays]:
+        """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
+        with self._core.lock:
+            config, arrays = super().export_state()
+            decision = self._core.decision
+            plain = None if decision is None else decision.to_plain()
+            return {**config, "decision": plain}, arrays
+
+    @classmethod
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+        """Make the model that `export_state` described.
+
+        Raises
+        ------
+        CheckpointError
+            A part is missing or does not fit the rest.
+        """
+        model = super().from_state(config, arrays)
+        with restoring(f"this saved {cls.__name__}"):
+            model._core.decision = Decision.from_plain(config["decision"])
+        return model
+
+    def predict_one(
+        self,
+        x: dict[Any, Any],
+        t: float | None = None,
+        in_stream: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the most probable class; None before any is known. Changes nothing.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `learn_one`.
+        in_stream
+            Which classes are likely a priori. True: the row is the next one of the stream, so
+            recent labels are evidence and dormant classes, which have not come for long, are
+            unlikely. False: the row may come from anywhere, and every class learned so far is
+            equally likely. None: as True, unless the features point to a dormant class more clearly
+            than rows of the present classes do; `retention` sets how clearly, and with 0 None
+            equals True. All `predict_*` methods take it.
+
+        Raises
+        ------
+        InputError
+            x is no mapping, t no number, or `in_stream` something else.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCOClassifier
+        >>> model = LOCOClassifier(hidden_sizes=8, seed=1)
+        >>> model.learn_array([[float(i % 5)] for i in range(200)], ["low"] * 200)
+        >>> model.learn_array([[5.0 + i % 5] for i in range(200)], ["high"] * 200)
+        >>> [model.predict_one({0: 4.0}, in_stream=kind) for kind in (True, False)]
+        ['high', 'low']
+        """
+        core = self._core
+        times = core.time_of(t)
+        with core.lock:
+            slot = int(core.predict_row(x, times, in_stream)[0])
+            return core.classes[slot] if slot >= 0 else None
+
+    def predict_proba_one(
+        self,
+        x: dict[Any, Any],
+        t: float | None = None,
+        in_stream: bool | None = None,
+        **kwargs: Any,
+    ) -> dict[Any, float]:
+        """Return each class's probability; they sum to 1; empty before any class is known.
+
+        Parameters are those of `predict_one`.
+        """
+        core = self._core
+        times = core.time_of(t)
+        with core.lock:
+            if core.predict_row(x, times, in_stream)[0] < 0.0 or core.scratch is None:
+                return {}
+            return dict(zip(core.classes, core.scratch.answer.tolist(), strict=False))
+
+    def learn_predict_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+        held_out: Iterable[int] = (),
+    ) -> NDArray[Any]:
+        """Test, then train on each row; return the labels predicted before learning it, (n,).
+
+        Other parameters are those of `learn_array`.
+
+        Parameters
+        ----------
+        held_out
+            Positions of rows that are predicted and observed, but not learned; their labels are not
+            read.
+
+        Raises
+        ------
+        InputError
+            As `learn_array` does, or `held_out` is no position of a row.
+        """
+        answers, _ = self._learn_rows(
+            X, y, features, t, sequence, predict_first=True, held_out=held_out
+        )
+        return self._labels(answers)
+
+    def learn_predict_proba_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+        held_out: Iterable[int] = (),
+    ) -> NDArray[np.float64]:
+        """Test, then train on each row; return the probabilities before learning it, (n, classes).
+
+        Column j is `classes[j]`. A class has probability 0 before its first row, so rows before the
+        first label are all zeros. Parameters are those of `learn_predict_array`.
+        """
+        with self._core.lock:
+            _, proba = self._learn_rows(
+                X,
+                y,
+                features,
+                t,
+                sequence,
+                predict_first=True,
+                wants_proba=True,
+                held_out=held_out,
+            )
+            return proba[:, : len(self._core.classes)]
+
+    def predict_array(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+        in_stream: bool | None = None,
+    ) -> NDArray[Any]:
+        """Return the predicted label of each row, (n,).
+
+        Parameters are those of `learn_array`, and `in_stream` of `predict_one`.
+        """
+        return self._labels(self._predict_rows(X, features, t, sequence, in_stream)[0])
+
+    def predict_proba_array(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Any] | None = None,
+        in_stream: bool | None = None,
+    ) -> NDArray[np.float64]:
+        """Return probabilities (n, classes); column j is `classes[j]`.
+
+        Parameters are those of `predict_array`.
+        """
+        with self._core.lock:
+            _, proba = self._predict_rows(X, features, t, sequence, in_stream)
+            return proba[:, : len(self._core.classes)]
+
+    def predict_sequence(
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
+    ) -> Any:
+        """Return the most probable label of the sequence with these rows.
+
+        See `predict_proba_sequence`.
+        """
+        with self._core.lock:
+            proba = self.predict_proba_sequence(X, t, features, in_stream)
+            if not proba:
+                return None
+            (slot,) = self._core.chosen(np.array([list(proba.values())]))
+            return self._core.classes[slot]
+
+    def predict_proba_sequence(
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
+    ) -> dict[Any, float]:
+        """Return the probability of each label of a sequence: the geometric mean over its rows.
+
+        Parameters are those of `learn_sequence`, and `in_stream` of `predict_one`. Changes nothing;
+        empty before any class is known.
+        """
+        core = self._core
+        with core.lock:
+            _, proba = _sequences.predict(core, X, t, features, self._details(), in_stream)
+            if not core.classes:
+                return {}
+            shares = _sequences.pooled(core, proba[:, : len(core.classes)])
+            return dict(zip(core.classes, shares.tolist(), strict=True))
+
+    def predict_proba_many(self, X: Any, in_stream: bool | None = None) -> Any:
+        """Return class probabilities of each row of a frame, as a frame with one column per class.
+
+        In libraries other than pandas, the columns are named by the text of the class.
+        """
+        frame = require_frame(X)
+        proba = self.predict_proba_array(X, in_stream=in_stream)
+        return frame_like(frame, proba, self.classes)
+
+    def _details(self) -> int:
+        state = self._core.state
+        return 0 if state is None else len(state.classes.n_rows)
+
+    def _learn_rows(
+        self,
+        X: ArrayLike,
+        y: Iterable[Any],
+        features: Iterable[Hashable] | None,
+        t: ArrayLike | None,
+        sequence: Iterable[Any] | None,
+        *,
+        predict_first: bool,
+        wants_proba: bool = False,
+        held_out: Iterable[int] = (),
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,) and, if they are wanted, probabilities (n, class capacity)."""
+        core = self._core
+        given = table(X)
+        n = len(given.numbers)
+        learned = learned_rows(held_out, n)
+        distinct, places = labels(y, n, learned)
+        with core.lock:
+            names = core.names(given, features)
+            times, last = core.times_of(t, sequence, n)
+            if n == 0:
+                return core.no_answers(0), np.zeros((0, self._details()))
+            slots = np.full(n, HELD_OUT)
+            slots[learned] = np.array(core.admit(names, distinct), np.int64)[places]
+            decides = predict_first and core.decision is not None
+            proba = np.zeros((n if wants_proba or decides else 0, self._details()))
+            core.sequence = last
+            targets = (slots, np.zeros(n))
+            n_known = self._known_before(slots) if decides else None
+            answers = learn_table(core, given, names, targets, predict_first, times, proba)
+            return core.decided(answers, proba, n_known) if decides else answers, proba
+
+    def _known_before(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many classes are known before each of the rows to learn, (n,)."""
+        state = self._core.state
+        n_known = 0 if state is None else int(state.counts.n_classes)
+        return np.maximum.accumulate(np.concatenate([[n_known], slots + 1]))[:-1]
+
+    def _labels(self, answers: Float64 | NDArray[np.int64]) -> NDArray[Any]:
+        slots = answers.astype(np.int64)
+        classes = self._core.classes.copy()
+        kind = type(classes[0]) if classes else None
+        # Once a class is known, some class is always the answer.
+        known = len(slots) == 0 or slots[0] >= 0
+        is_plain = kind in (int, float, str, bool) and all(type(c) is kind for c in classes)
+        if known and is_plain:
+            return np.array(classes)[slots]
+        found = np.empty(len(classes) + 1, object)  # with None at the end, where -1 points
+        for slot, label in enumerate(classes):
+            found[slot] = label
+        return found[slots]

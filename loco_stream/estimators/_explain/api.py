@@ -1,0 +1,239 @@
+"""Explanations of an estimator: one prediction, and which features matter at all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from loco_stream._learner.arrays.state import State
+from loco_stream._learner.encoding import FeatureStatistics
+from loco_stream._learner.readout.experts import EXPERTS
+from loco_stream._learner.readout.next_row import HEAD_START, STACK
+from loco_stream._learner.readout.next_value import FORGETTING
+from loco_stream._learner.readout.snapshots import CURRENT, FIRST, needs_evaluation
+from loco_stream._rng import derive_key, normals, uniforms
+from loco_stream.errors import InputError
+from loco_stream.estimators import _show
+from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._explain.relevance import Parts, decompose
+from loco_stream.estimators._explain.result import Explanation
+from loco_stream.estimators._target_core import TargetCore
+
+_CELLS = 4096  # of the trial rows for importances: as many rows as these allow
+_MIN_ROWS = 8
+_MAX_ROWS = 64
+_TRIAL_KEY = 105  # of their random numbers
+
+
+def explain_row(
+    core: ModelCore, x: Mapping[Any, Any], t: float | None, in_stream: bool | None
+) -> Explanation:
+    """Explain the prediction for a row."""
+    times = core.time_of(t)
+    with core.lock:
+        answer = float(core.predict_row(x, times, in_stream)[0])
+        settings = core.settings
+        state = core.state
+        scratch = core.scratch
+        is_empty = not core.regression and not core.classes
+        if settings is None or state is None or scratch is None or is_empty:
+            raise InputError("the model has learned nothing, so there is no prediction to explain")
+        slot = 0 if core.regression else int(answer)
+        n_classes = 1 if core.regression else len(core.classes)
+        parts = decompose(settings, state, scratch, n_classes, slot)
+        if core.regression:
+            return _explained_value(core, state, parts, answer, in_stream)
+        experts = _expert_shares(core, state)
+        explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
+        if settings.n_log_odds == 0:
+            return explanation
+        adds = _log_odds(core, slot, n_classes, in_stream)
+        explained = explanation.explained * _stack_share(state)
+        return replace(explanation, next_row=adds, explained=explained)
+
+
+def _explained_value(
+    core: ModelCore, state: State, parts: Parts, answer: float, in_stream: bool | None
+) -> Explanation:
+    """Return the explanation of a value; the experts of the last values explain nothing."""
+    assert core.settings is not None
+    experts = _expert_shares(core, state)
+    explanation = _explanation(core, parts, answer, experts, _units(state.target, 0))
+    if core.settings.n_lags == 0 or in_stream is False:
+        return explanation
+    shares = _value_shares(state)
+    explained = explanation.explained * shares["ensemble"]
+    return replace(explanation, next_row=shares, explained=explained)
+
+
+def _value_shares(state: State) -> dict[str, float]:
+    """Return the weight of each expert in the answer to a regression's next row."""
+    own = state.next_value
+    if own.counters.n_known == 0:
+        return {"ensemble": 1.0}
+    weights = np.exp(own.log_weights - own.log_weights.max())
+    names = ["ensemble", "last value"]
+    names += [f"linear model, forgetting {share:g}" for share in FORGETTING]
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+
+
+def _log_odds(
+    core: ModelCore, slot: int, n_classes: int, in_stream: bool | None
+) -> dict[str, float]:
+    """Return what each row of log-odds adds for a class against the mean of the others."""
+    assert core.settings is not None
+    assert core.state is not None
+    assert core.scratch is not None
+    own = core.state.next_row
+    weights = own.weights * (1.0 - own.contexts) if in_stream is False else own.weights
+    odds = core.scratch.now.log_odds[:, :n_classes]
+    others = (odds.sum(axis=1) - odds[:, slot]) / max(n_classes - 1, 1)
+    adds = weights * (odds[:, slot] - others) if n_classes > 1 else weights * odds[:, slot]
+    names = ["ensemble"]
+    for expert in EXPERTS:
+        names += expert.log_odds_names(core.layout, core.settings)
+    return dict(zip(names, adds.tolist(), strict=True))
+
+
+def _stack_share(state: State) -> float:
+    """Return the share of the stack's answer; the discriminant gives the rest alone."""
+    own = state.next_row
+    candidates = own.log_weights[own.contexts == 0.0]
+    candidates[STACK] += HEAD_START
+    weights = np.exp(candidates - candidates.max())
+    return float(weights[STACK] / weights.sum())
+
+
+def explain_targets(
+    core: TargetCore, x: Mapping[Hashable, object], t: float | None
+) -> dict[Hashable, Explanation]:
+    """Decompose the prediction of each target for a row by name."""
+    times = core.time_of(t)
+    with core.lock:
+        answers = core.predict_row(x, times)[0].tolist()
+        settings = core.settings
+        state = core.state
+        scratch = core.scratch
+        if settings is None or state is None or scratch is None or not core.classes:
+            raise InputError("the model has learned nothing, so there is no prediction to explain")
+        assert core.targets is not None
+        n = len(core.classes)
+        found = {}
+        for j, (name, mixture) in enumerate(core.mixtures().items()):
+            scratch.now.weights[:] = core.combined_weights(j)
+            parts = decompose(settings, state, scratch, n, j)
+            units = _units(core.targets.statistics, j)
+            found[name] = _explanation(core, parts, answers[j], (1.0, mixture), units)
+        return found
+
+
+def _units(statistics: Any, j: int) -> tuple[float, float]:
+    """Return deviation and mean of target `j`."""
+    deviation = np.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
+    return float(deviation), float(statistics.mean[j])
+
+
+def _explanation(
+    core: ModelCore,
+    parts: Parts,
+    prediction: Any,
+    shares: tuple[float, dict[str, float]],
+    units: tuple[float, float],
+) -> Explanation:
+    """Name the parts of a score; those of a feature's texts add up.
+
+    shares: share of the current readout in the answer, and of each of its parts
+    units: deviation and mean of the target; (1, 0) in classification
+    """
+    scale, shift = units
+    adds = {name: scale * float(parts.slots[slot]) for name, slot in core.slots.index.items()}
+    for name, _, slot in core.slots.categories:
+        adds[name] += scale * float(parts.slots[slot])
+    ordered = dict(sorted(adds.items(), key=lambda item: -abs(item[1])))
+    base = shift + scale * parts.constant
+    before = scale * parts.before
+    nearest = scale * parts.nearest
+    explained, experts = shares
+    return Explanation(
+        prediction=prediction,
+        features=ordered,
+        base=base,
+        before=before,
+        nearest=nearest,
+        score=base + before + nearest + sum(ordered.values()),
+        experts=experts,
+        explained=explained,
+    )
+
+
+def _expert_shares(core: ModelCore, state: State) -> tuple[float, dict[str, float]]:
+    """Return the share of the current readout in the answer, and of each of its parts."""
+    shares = _show.mixture(core)
+    snapshots = state.snapshots
+    posterior = snapshots.posterior
+    if not needs_evaluation(posterior, int(snapshots.counters.eval_rows)):
+        return 1.0, shares
+    total = float(posterior[CURRENT] + posterior[FIRST:].sum())
+    current = float(posterior[CURRENT]) / total
+    shares = {name: current * share for name, share in shares.items()}
+    recalled = zip(snapshots.ids.tolist(), posterior[FIRST:].tolist(), strict=True)
+    earlier = {f"earlier model {n}": w / total for n, w in recalled if w > 0.0}
+    return current, shares | earlier
+
+
+def importances(core: ModelCore) -> dict[Hashable, float]:
+    """Return the share of each feature in the predictions."""
+    state = core.state
+    slots = core.slots
+    if state is None or not slots.index:
+        return {}
+    rows = _trial_rows(core, state)
+    answers = _answers(core, rows)
+    changes = {}
+    for name, slot in slots.index.items():
+        without = rows.copy()
+        of_texts = [place for key, _, place in slots.categories if key == name]
+        without[:, [slot, *of_texts]] = np.nan
+        changes[name] = float(np.abs(_answers(core, without) - answers).mean())
+    total = sum(changes.values())
+    return {name: change / total if total > 0.0 else 0.0 for name, change in changes.items()}
+
+
+def _answers(core: ModelCore, rows: Float64) -> Float64:
+    """Return probabilities (n, classes), or values (n, targets) in standard deviations."""
+    if core.regression:
+        return core.run(rows, learns=False).reshape(len(rows), -1) / core.deviations()
+    assert core.state is not None
+    proba = np.zeros((len(rows), len(core.state.classes.n_rows)))
+    core.run(rows, learns=False, proba=proba)
+    return proba[:, : max(1, len(core.classes))]
+
+
+def _trial_rows(core: ModelCore, state: State) -> Float64:
+    """Draw rows in slot order, each feature separately.
+
+    Numbers are normal and within their range; of a feature with texts one text is drawn.
+    """
+    statistics = state.statistics
+    width = len(statistics.n_values)
+    n = min(max(_CELLS // width, _MIN_ROWS), _MAX_ROWS)
+    key = derive_key(0, _TRIAL_KEY)
+    rows = np.full((n, width), np.nan)
+    for name, slot in core.slots.index.items():
+        texts = [place for owner, _, place in core.slots.categories if owner == name]
+        if texts:
+            chosen = (uniforms(key, 4 * n * slot, n) * len(texts)).astype(int)
+            rows[np.arange(n), np.array(texts)[chosen]] = 1.0
+        elif statistics.n_values[slot] > 0.0:
+            rows[:, slot] = _drawn_numbers(statistics, slot, normals(key, 2 * n * slot, n))
+    return rows
+
+
+def _drawn_numbers(statistics: FeatureStatistics, slot: int, normal: Float64) -> Float64:
+    deviation = np.sqrt(statistics.squares[slot] / statistics.n_values[slot])
+    drawn = statistics.mean[slot] + deviation * normal
+    clipped: Float64 = np.clip(drawn, statistics.lowest[slot], statistics.highest[slot])
+    return clipped

@@ -1,0 +1,250 @@
+"""Arrays as inputs: read once, and checked as a whole before anything is learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Set
+from itertools import compress, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._numbers import LARGEST, require_number, to_number
+from loco_stream._text import counted
+from loco_stream.errors import InputError
+from loco_stream.estimators._inputs.categories import is_text
+from loco_stream.estimators._inputs.frames import as_frame, columns_of
+from loco_stream.estimators._inputs.slots import hashable_value
+
+
+class Table(NamedTuple):
+    """Rows of an array.
+
+    numbers: (n, columns) float64, NaN for cells that are masked or no number
+    texts: by number of the column, the cells of columns that hold texts
+    names: of the columns of a frame, None for an array
+    """
+
+    numbers: NDArray[np.float64]
+    texts: dict[int, NDArray[Any]]
+    names: tuple[Hashable, ...] | None = None
+
+
+def table(X: Any) -> Table:
+    """Return an array or a frame as numbers, the columns that hold texts, and a frame's names.
+
+    Compiled code sees one kind of array, since it would be compiled again for another: a copy is
+    made where X is read-only, mapped from a file, or not in C order.
+
+    Raises `InputError` if X is not two-dimensional, or a column of a frame holds something else.
+    """
+    frame = as_frame(X)
+    if frame is not None:
+        return _frame_table(*columns_of(frame), len(frame))
+    if not isinstance(X, np.ndarray | list | tuple) and not hasattr(X, "__array__"):
+        raise InputError(
+            f"`X` must be a matrix of numbers, (rows, features), got {type(X).__name__}"
+        )
+    array = _matrix("X", X, "features")
+    if array.dtype.kind in "SU":
+        array = np.asarray(X, object)  # numpy made texts of the numbers beside a text
+    texts = {}
+    if array.dtype.kind not in "biuf":
+        columns = [_object_column(column) for column in array.T]
+        texts = {j: array[:, j] for j, (_, has_texts) in enumerate(columns) if has_texts}
+        numbers = [column for column, _ in columns]
+        array = np.stack(numbers, axis=1) if numbers else np.zeros((len(array), 0))
+    # a long double beyond float64 becomes infinite, which is masked
+    with np.errstate(over="ignore"):
+        return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
+
+
+def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: int) -> Table:
+    numbers = np.empty((n, len(columns)))
+    texts = {}
+    for j, column in enumerate(columns):
+        if column.dtype.hasobject:
+            numbers[:, j], has_texts = _object_column(column)
+            if has_texts:
+                texts[j] = column
+        else:
+            numbers[:, j] = column
+    return Table(numbers, texts, names)
+
+
+def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+    """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
+    if column.dtype.kind in "mM":  # in nanoseconds, `tolist` would return integers
+        return np.full(len(column), np.nan), False
+    cells = column.tolist()
+    kinds = set(map(type, cells))
+    if kinds <= {str, type(None)}:
+        return np.full(len(cells), np.nan), any(cells)
+    return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
+
+
+def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
+    """Return a two-dimensional array of any type; masked values are NaN.
+
+    Raises `InputError` if it is ragged, or has another number of dimensions.
+    """
+    try:
+        is_masked = np.ma.isMaskedArray(given)
+        array = np.asarray(np.ma.filled(given.astype(np.float64), np.nan) if is_masked else given)
+    except ValueError as error:
+        raise InputError(
+            f"`{name}` must be a matrix of numbers, (rows, {columns}): {error}"
+        ) from None
+    if array.ndim != 2:
+        raise InputError(f"`{name}` must have 2 dimensions, (rows, {columns}), got {array.ndim}")
+    return array
+
+
+def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
+    """Return which of `n` rows are learned: those that are not held out.
+
+    Raises `InputError` if `held_out` has anything but positions of rows.
+    """
+    if not isinstance(held_out, Iterable):
+        raise InputError(f"`held_out` must be positions of rows, got {held_out!r}")
+    learned = np.ones(n, np.bool_)
+    for position in held_out:
+        if isinstance(position, bool) or not isinstance(position, int | np.integer):
+            raise InputError(f"`held_out` must be positions of rows, got {position!r}")
+        if not 0 <= position < n:
+            raise InputError(f"`held_out` must be positions of the {n} rows, got {position}")
+        learned[position] = False
+    return learned
+
+
+def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], NDArray[np.int64]]:
+    """Return the distinct labels in the order they came, and the position of each row's label.
+
+    Those are the labels of the rows that are `learned`, (n,).
+
+    Raises `InputError` if y is not one-dimensional, has another length, or a value cannot be a
+    label.
+    """
+    values = one_per_row(y, n)
+    if not learned.all():
+        values = list(compress(values, learned))
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
+        return _labels_of_array(values)
+    found: dict[Hashable, int] = {}
+    if not {str, int, bool}.issuperset(map(type, values)):
+        values = [hashable_value(value) for value in values]
+    slots = [found.setdefault(value, len(found)) for value in values]
+    return list(found), np.array(slots, np.int64)
+
+
+def _labels_of_array(values: NDArray[Any]) -> tuple[list[Hashable], NDArray[np.int64]]:
+    distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
+    order = first.argsort()
+    return [hashable_value(distinct[k]) for k in order], order.argsort()[places]
+
+
+def targets(y: Any, n: int) -> NDArray[np.float64]:
+    """Return `n` regression targets.
+
+    Raises `InputError` if y is not one-dimensional, has another length, or a value is missing, no
+    number, or beyond `LARGEST`.
+    """
+    values = one_per_row(y, n)
+    are_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+    if not are_numbers and not {float}.issuperset(map(type, values)):
+        return _required(values)
+    numbers = np.array(values, np.float64)
+    return numbers if (np.abs(numbers) <= LARGEST).all() else _required(values)
+
+
+def _required(values: Iterable[Any]) -> NDArray[np.float64]:
+    """Return targets as numbers, checked one by one."""
+    return np.array(
+        [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
+    )
+
+
+def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
+    """Return the values of several targets for `n` rows, (n, targets), NaN where missing.
+
+    Raises `InputError` if Y is not two-dimensional, has another length or no column, or a value is
+    no number or beyond `LARGEST`.
+    """
+    array = _matrix("Y", Y, "targets")
+    if len(array) != n or array.shape[1] == 0:
+        raise InputError(
+            f"`Y` must have {counted(n, 'row')} and a column or more, got shape {array.shape}"
+        )
+    if array.dtype.kind not in "biuf":
+        cells = [
+            read_target(f"Y[{k // array.shape[1]}]", cell) for k, cell in enumerate(array.flat)
+        ]
+        return np.array(cells, np.float64).reshape(array.shape)
+    values = array.astype(np.float64)
+    bad = np.abs(values) > LARGEST
+    if bad.any():
+        row, column = np.unravel_index(int(bad.argmax()), bad.shape)
+        require_number(f"Y[{row}, {column}]", values[row, column])
+    return values
+
+
+def _sequence(y: Any, n: int, name: str) -> Any:
+    """Return values as an array or a sequence; of an iterable without a length, n + 1 at most."""
+    if np.ma.is_masked(y):
+        row = int(np.ma.getmaskarray(np.ma.asarray(y)).ravel().argmax())
+        raise InputError(f"`{name}` must have a value for every row, but row {row} is masked")
+    if hasattr(y, "to_pylist"):  # a column of pyarrow
+        return y.to_pylist()
+    if hasattr(y, "ndim"):
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise InputError(
+                f"`{name}` must have 1 dimension, one value per row, got shape {y.shape}"
+            )
+    return y if hasattr(y, "__len__") else list(islice(y, n + 1))
+
+
+def read_target(name: str, value: Any) -> float:
+    """Return the value of a target as a float, NaN where it is missing (None or NaN).
+
+    Raises `InputError` if it is no number, or beyond `LARGEST`; the text calls it `name`.
+    """
+    missing = value is None or (isinstance(value, float | np.floating) and value != value)
+    return np.nan if missing else require_number(name, value)
+
+
+def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
+    """Return a sequence of `n` values; errors call it `name`.
+
+    Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked
+    value.
+    """
+    if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
+        raise InputError(
+            f"`{name}` must be a sequence of {counted(n, 'value')}, one per row, "
+            f"got {type(y).__name__}"
+        )
+    y = _sequence(y, n, name)
+    if len(y) != n:
+        raise InputError(
+            f"`{name}` must have {counted(n, 'value')}, one per row of `X`, got {len(y)}"
+        )
+    return y if isinstance(y, np.ndarray) else list(y)
+
+
+def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ...]:
+    """Return the distinct names of `width` columns; raises `InputError` for others."""
+    if isinstance(features, str) or not isinstance(features, Iterable):
+        raise InputError(
+            f"`features` must be a sequence of {width} names, one per column, got {features!r}"
+        )
+    names = tuple(islice(features, width + 1))
+    try:
+        distinct = len(set(names))
+    except TypeError:
+        raise InputError(f"`features` must be hashable names, got {features!r}") from None
+    if len(names) != width or distinct != width:
+        raise InputError(
+            f"`features` must name the {width} columns of `X`, got {distinct} distinct names"
+        )
+    return names

@@ -1,0 +1,311 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river import base
+
+from loco_stream._learner.readout.intervals import COVERAGES
+from loco_stream._learner.step import HELD_OUT
+from loco_stream._numbers import shown
+from loco_stream._options import DEFAULTS, AdvancedOptions
+from loco_stream.errors import InputError
+from loco_stream.estimators import _sequences
+from loco_stream.estimators._array_rows import learn_table
+from loco_stream.estimators._core import Float64
+from loco_stream.estimators._estimator import LOCOEstimator
+from loco_stream.estimators._inputs.tables import learned_rows, table, targets
+from loco_stream.estimators._parameters import explains_parameters, parameter_names
+
+
+class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
+    """Spiking network that learns to predict a number row by row; see `LOCOClassifier`.
+
+    The target is standardised by its running mean and deviation. Predictions stay within the range
+    of the targets so far, extended by a quarter on each side. Outliers are bounded: a target
+    further from its prediction than three times the 99 % quantile of the last 500 residuals, and
+    than one standard deviation of the target, is learned as if it lay at that distance.
+
+    Parameters
+    ----------
+    hidden_sizes, rule, learning_rate, memory, max_delay, categories, neuron, seed, advanced
+        As in `LOCOClassifier`.
+    neighbors
+        As in `LOCOClassifier`; the outputs are the mean targets of the 7 nearest of all rows kept
+        and of the last fifth.
+    centroids
+        None or 0: a regressor has no classes to count.
+
+    Raises
+    ------
+    ConfigError
+        A parameter is out of its range.
+
+    Examples
+    --------
+    >>> from river import datasets, metrics
+    >>> from loco_stream import LOCORegressor
+    >>> model = LOCORegressor(seed=1)
+    >>> error = metrics.MAE()
+    >>> for x, y in datasets.TrumpApproval():
+    ...     error.update(y, model.predict_one(x))
+    ...     model.learn_one(x, y)
+    >>> error.get() < 1.0
+    True
+    """
+
+    _regression = True
+
+    @explains_parameters
+    def __init__(
+        self,
+        hidden_sizes: int | Sequence[int] | None = DEFAULTS.hidden_sizes,
+        rule: str = DEFAULTS.rule,
+        learning_rate: float | None = DEFAULTS.learning_rate,
+        memory: Sequence[float] | None = DEFAULTS.memory,
+        max_delay: int = DEFAULTS.max_delay,
+        *,
+        neighbors: int = DEFAULTS.neighbors,
+        centroids: int | None = DEFAULTS.centroids,
+        categories: int = DEFAULTS.categories,
+        neuron: str = DEFAULTS.neuron,
+        seed: int | None = DEFAULTS.seed,
+        advanced: AdvancedOptions | None = None,
+    ) -> None:
+        self._construct(locals())
+
+    _parameters = parameter_names(__init__)
+
+    def predict_one(
+        self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
+    ) -> float:
+        """Return the predicted value; 0.0 before the first row. Changes nothing.
+
+        Parameters
+        ----------
+        x
+            The row.
+        t
+            Its time, as in `learn_one`.
+        in_stream
+            True or None: the row is the next one of the stream, so the last values learned are
+            evidence, weighted by how much they have improved predictions. False: the row may come
+            from anywhere and is predicted from its features alone (and from the context, with
+            `memory`). All `predict_*` methods take it.
+        """
+        core = self._core
+        times = core.time_of(t)
+        with core.lock:
+            answer = float(core.predict_row(x, times, in_stream)[0])
+            return 0.0 if core.state is None else answer
+
+    def predict_interval_one(
+        self,
+        x: dict[Any, Any],
+        coverage: float = 0.9,
+        t: float | None = None,
+        in_stream: bool | None = None,
+    ) -> tuple[float, float]:
+        """Return the interval around `predict_one` that holds the value with a given probability.
+
+        It is computed from the last 500 residuals (conformal prediction on a window, Lei et al.
+        2018) and adapts to its misses (Gibbs & Candes 2021), so that a share `coverage` of the
+        stream's values lies inside, also under drift. Its width is the same for every x.
+
+        Parameters
+        ----------
+        x
+            The row.
+        coverage
+            0.5, 0.8, 0.9, 0.95 or 0.99; each is adapted separately.
+        t
+            Time of the row.
+        in_stream
+            As in `predict_one`. The width is that of the stream's next row.
+
+        Returns
+        -------
+        tuple
+            Lowest and highest value; infinite before 9 residuals (coverage 0.9; 99 for 0.99).
+
+        Raises
+        ------
+        InputError
+            `coverage` is none of these.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCORegressor
+        >>> model = LOCORegressor(hidden_sizes=(8,), seed=1)
+        >>> for i in range(100):
+        ...     model.learn_one({"a": i % 10}, 2.0 * (i % 10))
+        >>> low, high = model.predict_interval_one({"a": 4})
+        >>> low < 8.0 < high
+        True
+        """
+        core = self._core
+        level = coverage_level(coverage)
+        times = core.time_of(t)
+        radii = np.full((1, len(COVERAGES)), np.inf)
+        with core.lock:
+            value = float(core.predict_row(x, times, in_stream, radii)[0])
+        return value - radii.item(level), value + radii.item(level)
+
+    def predict_interval_array(
+        self,
+        X: ArrayLike,
+        coverage: float = 0.9,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the interval of each row, (n, 2); see `predict_interval_one`."""
+        level = coverage_level(coverage)
+        with self._core.lock:
+            answers, radii = self._predict_rows(X, features, t, sequence, in_stream)
+            if self._core.state is None:
+                answers = np.zeros(len(answers))
+                radii = np.full((len(answers), len(COVERAGES)), np.inf)
+        return _bounds(answers, radii[:, level])
+
+    def learn_predict_interval_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[float],
+        coverage: float = 0.9,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Hashable] | None = None,
+        held_out: Iterable[int] = (),
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Test, then train on each row; return values (n,) and intervals (n, 2).
+
+        Both are predicted before the row is learned. An interval is its lower and its upper bound,
+        infinite until there are enough residuals. `coverage` is 0.5, 0.8, 0.9, 0.95 or 0.99; other
+        parameters are those of `learn_predict_array`.
+        """
+        level = coverage_level(coverage)
+        answers, radii = self._learn_rows(
+            X,
+            y,
+            features,
+            t,
+            sequence,
+            predict_first=True,
+            wants_radii=True,
+            held_out=held_out,
+        )
+        return answers, _bounds(answers, radii[:, level])
+
+    def learn_predict_array(
+        self,
+        X: ArrayLike,
+        y: Iterable[float],
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Hashable] | None = None,
+        held_out: Iterable[int] = (),
+    ) -> NDArray[np.float64]:
+        """Test, then train on each row; return the values predicted before learning it, (n,).
+
+        Other parameters are those of `learn_array`.
+
+        Parameters
+        ----------
+        held_out
+            Positions of rows that are predicted and observed, but not learned.
+
+        Raises
+        ------
+        InputError
+            As `learn_array` does, or `held_out` is no position of a row.
+        """
+        answers, _ = self._learn_rows(
+            X, y, features, t, sequence, predict_first=True, held_out=held_out
+        )
+        return answers
+
+    def predict_array(
+        self,
+        X: ArrayLike,
+        features: Iterable[Hashable] | None = None,
+        *,
+        t: ArrayLike | None = None,
+        sequence: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the predicted value of each row, (n,)."""
+        with self._core.lock:
+            answers, _ = self._predict_rows(X, features, t, sequence, in_stream)
+            return np.zeros(len(answers)) if self._core.state is None else answers
+
+    def predict_sequence(
+        self,
+        X: ArrayLike,
+        t: ArrayLike | None = None,
+        features: Iterable[Hashable] | None = None,
+        in_stream: bool | None = None,
+    ) -> float:
+        """Return the value of the sequence with these rows: the mean over them. Changes nothing.
+
+        `in_stream` is that of `predict_one`, but None equals False: the last values are those of an
+        earlier sequence.
+        """
+        mode = False if in_stream is None else in_stream
+        with self._core.lock:
+            answers, _ = _sequences.predict(self._core, X, t, features, len(COVERAGES), mode)
+            return 0.0 if self._core.state is None else float(answers.mean())
+
+    def _details(self) -> int:
+        return len(COVERAGES)
+
+    def _learn_rows(
+        self,
+        X: ArrayLike,
+        y: Iterable[float],
+        features: Iterable[Hashable] | None,
+        t: ArrayLike | None,
+        sequence: Iterable[Hashable] | None,
+        *,
+        predict_first: bool,
+        wants_radii: bool = False,
+        held_out: Iterable[int] = (),
+    ) -> tuple[Float64, Float64]:
+        """Return answers (n,) and, if they are wanted, half widths of intervals (n, coverages)."""
+        core = self._core
+        given = table(X)
+        n = len(given.numbers)
+        values = targets(y, n)
+        learned = learned_rows(held_out, n)
+        with core.lock:
+            names = core.names(given, features)
+            times, last = core.times_of(t, sequence, n)
+            radii = np.full((n if wants_radii else 0, len(COVERAGES)), np.inf)
+            if n == 0:
+                return core.no_answers(0), radii
+            core.admit(names)
+            core.sequence = last
+            slots = np.where(learned, 0, HELD_OUT)
+            known = (slots, values)
+            return learn_table(core, given, names, known, predict_first, times, radii), radii
+
+
+def coverage_level(coverage: float) -> int:
+    """Return the position of a coverage in `COVERAGES`; raises `InputError` for another one."""
+    if coverage not in COVERAGES:
+        allowed = ", ".join(map(str, COVERAGES))
+        raise InputError(f"`coverage` must be one of {allowed}, got {shown(coverage)}")
+    return COVERAGES.index(coverage)
+
+
+def _bounds(values: Float64, radii: Float64) -> Float64:
+    """Return lowest and highest value of each interval, (n, 2)."""
+    return np.stack([values - radii, values + radii], axis=1)

@@ -1,0 +1,137 @@
+"""Models in files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeAlias
+
+from river.base import Ensemble, Wrapper
+from river.compose import Pipeline
+
+from loco_stream._persistence import format as persist
+from loco_stream._persistence.content import Saved, without_prefix
+from loco_stream.errors import CheckpointError, InputError
+from loco_stream.estimators._classifier import LOCOClassifier
+from loco_stream.estimators._detector import LOCODetector
+from loco_stream.estimators._forecaster import LOCOForecaster
+from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
+from loco_stream.estimators._pipeline import (
+    ESTIMATORS,
+    export_pipeline,
+    is_pipeline,
+    restore_pipeline,
+)
+from loco_stream.estimators._regressor import LOCORegressor
+
+Saveable: TypeAlias = (
+    LOCOClassifier
+    | LOCORegressor
+    | LOCOMultiTargetRegressor
+    | LOCOForecaster
+    | LOCODetector
+    | Pipeline
+)
+
+
+def save(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model to one checked file without pickle; a loaded one continues bit-identically.
+
+    Parameters
+    ----------
+    model
+        A model or detector of this package, or a pipeline of river that ends in a model, after
+        steps whose state is plain: scalers, one-hot encoders, hashing, selections, and unions and
+        pipelines of these.
+    path
+        The file; an existing one is replaced.
+
+    Raises
+    ------
+    InputError
+        `model` is neither one of this package's estimators nor such a pipeline.
+    ConfigError
+        A step of the pipeline cannot be stored: the text names it and those that can.
+    CheckpointError
+        The file cannot be written, or a feature name or class is not a plain value.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from loco_stream import LOCOClassifier, load, save
+    >>> model = LOCOClassifier(hidden_sizes=(16,))
+    >>> model.learn_one({"a": 1.0}, "yes")
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.loco")
+    >>> save(model, path)
+    >>> load(path).predict_one({"a": 1.0})
+    'yes'
+    """
+    if is_pipeline(model):
+        config, arrays = export_pipeline(model)
+    elif isinstance(model, ESTIMATORS) and not isinstance(model, Pipeline):
+        # To river a pipeline is an instance of the class of its last step
+        config, arrays = model.export_state()
+    else:
+        raise InputError(
+            "`model` must be an estimator of this package, or a pipeline of river that ends in "
+            f"one, got {_named(model)}"
+        )
+    persist.write(path, config["kind"], config, arrays)
+
+
+def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Saveable:
+    """Read a model or pipeline that `save` or an engine's checkpoint wrote.
+
+    Safe with a file of any content.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        Size in bytes beyond which it is refused unread; 4 GiB unless given.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, too large, damaged, of another kind or of a newer version, or a number
+        in it is one that no model has.
+    """
+    saved = persist.read(path, max_bytes)
+    if saved.kind == "checkpoint":
+        saved = _model_in(saved)
+    return restored(saved, os.fspath(path))
+
+
+def restored(saved: Saved, path: str = "the file") -> Saveable:
+    """Return the model that a file holds, read already.
+
+    Raises `CheckpointError` if the file holds no model, or one that cannot be restored.
+    """
+    if saved.kind == "Pipeline":
+        return restore_pipeline(saved.config, saved.arrays)
+    for model in ESTIMATORS:
+        if saved.kind == model.__name__:
+            return model.from_state(saved.config, saved.arrays)
+    raise CheckpointError(f"{path} holds a {saved.kind}, not a model")
+
+
+def _named(model: Any) -> str:
+    """Return what a model is that cannot be saved, and what to do if it wraps one that can."""
+    name = type(model).__name__
+    last = model
+    if isinstance(model, Pipeline):
+        last = list(model.steps.values())[-1]
+        name = f"a pipeline that ends in {type(last).__name__}"
+    if isinstance(last, Wrapper | Ensemble):
+        name = f"{name}; save the estimators in it one by one"
+    return name
+
+
+def _model_in(checkpoint: Saved) -> Saved:
+    """Return the model in an engine's checkpoint."""
+    config = checkpoint.config.get("model")
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise CheckpointError(
+            "this checkpoint holds a damaged model, or not a model of this package"
+        )
+    return Saved(config["kind"], config, without_prefix("model", checkpoint.arrays))

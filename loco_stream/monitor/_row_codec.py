@@ -1,0 +1,141 @@
+"""Rows by name as rows of numbers and back, for hold-outs and checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from numbers import Number
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._numbers import LARGEST, masked, to_number
+
+Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
+Vector: TypeAlias = NDArray[np.float64]
+Table: TypeAlias = NDArray[Any]  # (n, n_features) numbers, or objects if some values are text
+Names: TypeAlias = tuple[Hashable, ...]
+Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
+
+
+class CodedRows(NamedTuple):
+    """Rows of an array as `RowCodec` encodes them.
+
+    `numbers` and `extras` have one entry per row; `extras` is empty if no row has any.
+    """
+
+    X: Table
+    features: Names
+    numbers: Sequence[Vector] | Table
+    extras: Sequence[Extras]
+
+    def column(self, name: Hashable) -> list[Any]:
+        """Return the values of a feature, None in each row if there is no such feature."""
+        if name not in self.features:
+            return [None] * len(self.X)
+        column: list[Any] = self.X[:, self.features.index(name)].tolist()
+        return column
+
+    def extras_of(self, i: int) -> Extras:
+        """Return the values of a row that are no numbers, by name."""
+        return self.extras[i] if self.extras else {}
+
+
+class RowCodec:
+    """Gives every numeric feature a column, in order of first sight; other values are extras.
+
+    Examples
+    --------
+    >>> from loco_stream.monitor._row_codec import RowCodec
+    >>> codec = RowCodec()
+    >>> row, extras = codec.encode({"a": 1.5, "b": "red"})
+    >>> row.tolist(), extras
+    ([1.5], {'b': 'red'})
+    >>> codec.decode(row, extras)
+    {'a': 1.5, 'b': 'red'}
+    """
+
+    def __init__(self) -> None:
+        self.columns: dict[Hashable, int] = {}
+        self._names: Names = ()
+
+    @property
+    def names(self) -> Names:
+        """Features by column."""
+        return self._names
+
+    def encode(self, x: Row, features: Names | None = None) -> tuple[Vector, Extras]:
+        """Return the numbers of a row by column (NaN: missing), and its other values by name.
+
+        `x` is a mapping, or an array of one row whose columns `features` names.
+        """
+        if features is not None and isinstance(x, np.ndarray) and x.dtype.hasobject:
+            x = dict(zip(features, x.ravel().tolist(), strict=True))
+        elif features is not None:
+            values = _masked(np.array(x, dtype=np.float64).ravel())
+            return self._encode_array(values, features), {}
+        if tuple(x) == self._names:
+            values = np.array(list(x.values()))
+            if values.dtype.kind in "biuf" and values.ndim == 1:
+                return _masked(values.astype(np.float64, copy=False)), {}
+        return self._encode_by_name(x)
+
+    def encode_rows(self, X: Table, features: Names) -> CodedRows:
+        """Return what `encode` does for each row of an array (n, n_features)."""
+        if X.dtype.hasobject:
+            named = [dict(zip(features, row, strict=True)) for row in X.tolist()]
+            coded = [self.encode(x) for x in named]
+            return CodedRows(X, features, [row for row, _ in coded], [more for _, more in coded])
+        if not self._names:
+            self._set_names(features)
+        if features == self._names:
+            return CodedRows(X, features, masked(X.astype(np.float64)), ())
+        return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
+
+    def _encode_array(self, x: Vector, features: Names) -> Vector:
+        if features is self._names or features == self._names:
+            return x
+        if not self._names:
+            self._set_names(features)
+            return x
+        return self._encode_by_name(dict(zip(features, x.tolist(), strict=True)))[0]
+
+    def _encode_by_name(self, x: Mapping[Hashable, object]) -> tuple[Vector, Extras]:
+        numbers = {}
+        extras = {}
+        for name, value in x.items():
+            number = to_number(value)
+            if number == number or isinstance(value, Number):
+                numbers[self.columns.setdefault(name, len(self.columns))] = number
+            else:
+                extras[name] = value
+        if len(self.columns) > len(self._names):
+            self._names = tuple(self.columns)
+        row = np.full(len(self.columns), math.nan)
+        for column, number in numbers.items():
+            row[column] = number
+        return row, extras
+
+    def decode(self, row: Vector, extras: Mapping[Hashable, Any]) -> Extras:
+        """Return the row by name; missing numbers are left out."""
+        named = zip(self._names, row.tolist(), strict=False)
+        return {**{name: value for name, value in named if not math.isnan(value)}, **extras}
+
+    def restore_names(self, names: Sequence[Hashable]) -> None:
+        """Take the columns of a checkpoint.
+
+        Raises ValueError for a name that comes twice, TypeError for one that is not hashable.
+        """
+        if len(set(names)) != len(names):
+            raise ValueError(f"feature names must be distinct, got {names!r}")
+        self._set_names(names)
+
+    def _set_names(self, names: Sequence[Hashable]) -> None:
+        self._names = tuple(names)
+        self.columns = {name: column for column, name in enumerate(names)}
+
+
+def _masked(values: Vector) -> Vector:
+    """Mask values that are not numbers; the sum of squares shows whether there are any."""
+    return values if values @ values <= LARGEST**2 else masked(values)
