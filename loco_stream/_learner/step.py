@@ -190,7 +190,7 @@ def _follow_domains(state, scratch, computed, label):
     discriminant = state.experts.discriminant
     work = scratch.experts.discriminant
     error = 1.0 - computed.predicted[label]
-    follow(state.domains, discriminant, work, state.counts.n_classes, error)
+    follow(state.domains, discriminant, work, state.counts.n_classes, label, error)
 
 
 @kernel

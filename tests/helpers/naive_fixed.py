@@ -8,7 +8,14 @@ from loco_stream import _rng as rng
 from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner import fixed_layer
 from loco_stream._learner.encoding import SETTLE
-from loco_stream._learner.readout import dormancy, next_row, next_value, past_rows
+from loco_stream._learner.readout import (
+    domain_changes,
+    domains,
+    dormancy,
+    next_row,
+    next_value,
+    past_rows,
+)
 from loco_stream._learner.readout.experts import discriminant, recency, transitions
 from loco_stream._learner.readout.symmetric import YOUNG
 from tests.helpers import naive
@@ -114,31 +121,39 @@ class Discriminant:
         self.waiting = []
         self.batch = settings.batch
         self.log_likelihoods = np.zeros(len(discriminant.TEMPERATURES))
+        self.domains = Domains(self)
 
     def scores(self, z, known):
-        """Return the score of each known class."""
+        """Return the score of each known class: the best one of all domains."""
+        return self.domains.best_scores(z, self.own_scores(z, known))
+
+    def own_scores(self, z, known):
+        """Return the score of each known class in the current domain."""
         scatter, total = self.scatter()
         precision = np.linalg.inv(scatter)
         counts = np.array([len(rows) for rows in self.rows[:known]])
-        freedom = self.n_inputs - self.prior * np.trace(precision)
         scores = np.zeros(known)
         for c in np.flatnonzero(counts):
             mean = np.mean(self.rows[c], axis=0)
             scores[c] = total * (mean @ precision @ z - 0.5 * mean @ precision @ mean)
-            scores[c] += 0.5 * freedom / counts[c]
+            scores[c] += 0.5 * self.freedom() / counts[c]
         has_rows = counts > 0
         scores[~has_rows] = scores[has_rows].mean() if has_rows.any() else 0.0
         return scores
 
+    def freedom(self):
+        """Return the number of inputs whose scatter is known."""
+        return self.n_inputs - self.prior * np.trace(np.linalg.inv(self.scatter()[0]))
+
     def scatter(self):
-        """Return the scatter within classes with the prior, and the rows that it is of."""
+        """Return the scatter about the means of all domains with the prior, and its rows."""
         scatter = self.prior * np.eye(self.n_inputs)
-        for rows in self.rows:
+        total = self.prior / discriminant.PRIOR_POWER
+        for rows in [*self.rows, *self.domains.earlier_rows()]:
             if rows:
                 rest = np.array(rows) - np.mean(rows, axis=0)
                 scatter += rest.T @ rest
-        total = self.prior / discriminant.PRIOR_POWER
-        total += sum(max(len(rows) - 1, 0) for rows in self.rows)
+                total += len(rows) - 1
         return scatter, total
 
     @property
@@ -157,8 +172,170 @@ class Discriminant:
         is_young = len(self.rows[label]) < YOUNG
         if is_first or is_young or len(self.waiting) == self.batch:
             for own, row in self.waiting:
+                self.domains.learn(row, own)
                 self.rows[own].append(row)
             self.waiting = []
+
+
+class Domains:
+    """The rows of each class in each domain, with projections as old as those of the kernel."""
+
+    def __init__(self, lda):
+        self.lda = lda
+        self.kept = {0: {}}  # rows by class, of each domain
+        self.current = 0
+        self.places = []  # (domain, class) of each mean that is kept
+        self.projected = []  # of each: P times the mean, their product, rows of the scatter
+        self.turn = 0
+        self.usual_error = 0.0
+        self.n_errors = 0
+        self.gains = []
+        self.errors_before = []
+        self.forget()
+
+    def forget(self):
+        """Forget the recent rows."""
+        self.recent = []  # (row, class, rest, gain, log-likelihood ratios by domain)
+        self.learned = []
+        self.errors = []
+
+    def earlier_rows(self):
+        """Return the rows of all means but those of the current domain."""
+        earlier = [own for d, own in self.kept.items() if d != self.current]
+        return [rows for own in earlier for rows in own.values()]
+
+    def log_likelihood(self, i, z):
+        """Return that of a row by the mean in place `i`."""
+        projected, offset, total = self.projected[i]
+        return total * (projected @ z - 0.5 * offset)
+
+    def rows_of(self, i):
+        """Return the rows of the mean in place `i`."""
+        domain, c = self.places[i]
+        return self.kept[domain][c]
+
+    def earlier_scores(self, z, known):
+        """Return the best score of each class in an earlier domain."""
+        scores = np.full(known, -np.inf)
+        for i, (domain, c) in enumerate(self.places):
+            if domain != self.current:
+                bias = 0.5 * self.lda.freedom() / len(self.rows_of(i))
+                scores[c] = max(scores[c], self.log_likelihood(i, z) + bias)
+        return scores
+
+    def best_scores(self, z, own):
+        """Return the best score of each class in any domain, and keep the lead of earlier ones."""
+        self.scores = self.earlier_scores(z, len(own))
+        is_known = np.array([len(rows) > 0 for rows in self.lda.rows[: len(own)]], bool)
+        if len(self.kept) == 1:
+            return own
+        self.lead = self.scores.max() - own[is_known].max(initial=-np.inf)
+        best = np.where(is_known, np.maximum(own, self.scores), self.scores)
+        return np.where(np.isfinite(best), best, own)
+
+    def learn(self, z, label):
+        """Take a row that the discriminant is about to learn."""
+        rows = self.lda.rows[label]
+        if not rows or len(rows) < discriminant.CLASS_ROWS:
+            return
+        rest = z - np.mean(rows, axis=0)
+        self.learned.append((z, label, rest, np.linalg.solve(self.lda.scatter()[0], rest)))
+
+    def follow(self, label, error):
+        """Find the domain that the stream is in, after a row was learned or waits."""
+        if len(self.lda.rows[label]) >= discriminant.CLASS_ROWS:
+            self.errors.append(error)
+        for z, c, rest, gain in self.learned:
+            self.recent.append((z, c, rest, gain, self.leads(z, c)))
+        self.learned = []
+        if len(self.recent) >= domain_changes.N_COMPARED:
+            self.decide()
+            self.forget()
+
+    def leads(self, z, label):
+        """Return by how much each earlier domain fits a row better than the current one."""
+        scatter, total = self.lda.scatter()
+        mean = np.mean(self.lda.rows[label], axis=0)
+        projected = np.linalg.solve(scatter, mean)
+        present = total * (projected @ z - 0.5 * projected @ mean)
+        return {
+            domain: self.log_likelihood(i, z) - present
+            for i, (domain, c) in enumerate(self.places)
+            if c == label and domain != self.current
+            if len(self.rows_of(i)) >= discriminant.CLASS_ROWS
+        }
+
+    def distance(self, rests):
+        """Return what the recent rows and those before have in common."""
+        if not self.gains:
+            return 0.0
+        total = self.lda.scatter()[1]
+        return total * np.mean(self.gains, axis=0) @ np.mean(rests, axis=0)
+
+    def fitting(self):
+        """Return the domain that fits the recent rows clearly better, or None."""
+        means = {}
+        for domain in self.kept:
+            leads = [leads[domain] for *_, leads in self.recent if domain in leads]
+            if len(leads) >= 0.5 * len(self.recent) and np.mean(leads) > domains.LEAD:
+                means[domain] = np.mean(leads)
+        if not means:
+            return None
+        best = max(means, key=means.get)
+        rests = [
+            z - np.mean(self.kept[best].get(c) or self.lda.rows[c], axis=0)
+            for z, c, *_ in self.recent
+        ]
+        return best if 0.5 * self.distance(rests) <= domains.LEAD else None
+
+    def is_new(self):
+        """Return whether the recent rows are of a new domain."""
+        total = self.lda.scatter()[1]
+        distance = self.distance([rest for _, _, rest, *_ in self.recent])
+        usual = total * np.mean([rest @ gain for _, _, rest, gain, _ in self.recent])
+        errors = self.errors + self.errors_before
+        error = self.usual_error
+        worst = error + domain_changes.WORSE * math.sqrt(error * (1 - error) / len(errors))
+        is_far = 0.5 * distance >= domains.LEAD and distance >= domain_changes.PART * usual
+        return is_far and np.mean(errors) > worst
+
+    def decide(self):
+        """Stay in the current domain, or go to another."""
+        domain = self.fitting()
+        if domain is None and self.is_new():
+            domain = len(self.kept)
+        self.gains = [gain for _, _, _, gain, _ in self.recent]
+        self.errors_before = self.errors
+        if domain is not None:
+            self.gains = []
+            self.enter(domain)
+            return
+        self.n_errors += 1
+        rate = max(domain_changes.ERROR_RATE, 1.0 / self.n_errors)
+        self.usual_error += rate * (np.mean(self.errors) - self.usual_error)
+        for _ in range(min(len(self.places), self.lda.batch)):
+            self.project(self.turn)
+            self.turn = (self.turn + 1) % len(self.places)
+
+    def project(self, i):
+        """Compute a projection anew."""
+        scatter, total = self.lda.scatter()
+        mean = np.mean(self.rows_of(i), axis=0)
+        projected = np.linalg.solve(scatter, mean)
+        self.projected[i] = (projected, projected @ mean, total)
+
+    def enter(self, domain):
+        """Go to a domain, and keep the rows of the one that is left."""
+        left = self.current
+        self.kept[left] = {c: rows for c, rows in enumerate(self.lda.rows) if rows}
+        for c in self.kept[left]:
+            if (left, c) not in self.places:
+                self.places.append((left, c))
+                self.projected.append(None)
+            self.project(self.places.index((left, c)))
+        self.current = domain
+        kept = self.kept.setdefault(domain, {})
+        self.lda.rows = [list(kept.get(c, [])) for c in range(len(self.lda.rows))]
 
 
 class PastRows:

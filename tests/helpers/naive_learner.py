@@ -30,7 +30,7 @@ from loco_stream._learner.plasticity.projections.clusters import MIN_RATE, REFRE
 from loco_stream._learner.plasticity.rules import CREDIT_RULES
 from loco_stream._learner.plasticity.rules.perturbation import MIN_SQUARED_ERROR
 from loco_stream._learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WIDE
-from loco_stream._learner.readout import intervals, mixture, next_row, past_rows, snapshots
+from loco_stream._learner.readout import domains, intervals, mixture, next_row, past_rows, snapshots
 from loco_stream._learner.readout.experts import (
     centroids,
     logistic,
@@ -539,6 +539,8 @@ class Learner:
             threshold = past_rows.THRESHOLD
             if in_stream is None:
                 threshold = past_rows.RELUCTANCE * (1.0 - retention)
+            if len(self.discriminant.domains.kept) > 1:
+                proba = self.blend_domains(proba, threshold)
             share = self.past_rows.share(self.fixed_outputs, threshold)
             weight = past_rows.DISCRIMINANT_SHARE
             past = weight * shares + (1.0 - weight) * self.opinions[2]
@@ -549,6 +551,15 @@ class Learner:
         given = retention if in_stream is None else None
         temperature = self.discriminant.temperature
         return self.classes.blend(proba, self.class_scores, dormant, temperature, given)
+
+    def blend_domains(self, proba, threshold):
+        """Blend in the prediction of earlier domains."""
+        earlier = self.discriminant.domains
+        lead = (earlier.lead - domains.LEAD * threshold) / domains.SOFTNESS
+        probability = 1.0 / (1.0 + math.exp(-lead))
+        shares = naive.softmax(self.discriminant.temperature * earlier.scores)
+        past = domains.SHARE * shares + (1.0 - domains.SHARE) * self.opinions[2]
+        return (1.0 - probability) * proba + probability * past
 
     def fast(self):
         """Return the ensemble's answer with the snapshots, calibrated."""
@@ -633,6 +644,7 @@ class Learner:
             if is_wide and np.abs(self.error).sum() < CERTAIN:
                 share = 0.0
             self.change_hidden(credit, share)
+        surprise = 1.0 - self.next_answer(row)[y] if s.n_fixed else 0.0
         if s.n_fixed and self.counts[y] > 1:
             self.learn_next_row(y, dormant, row)
         self.learn_readout(y, row)
@@ -640,6 +652,7 @@ class Learner:
             self.discriminant.learn(self.fixed_outputs, self.class_scores, y, self.n_seen)
             self.followers.learn(last, y)
             self.past_rows.learn(self.fixed_outputs, self.n_seen)
+            self.discriminant.domains.follow(y, surprise)
         if s.n_centroids:
             self.centroids.learn(y)
         if s.n_neighbors:
@@ -959,6 +972,11 @@ class Learner:
         )
 
     # Readout
+
+    def next_answer(self, row):
+        """Return what the stack made of a row as the next one when it was predicted."""
+        predicted = None if row is self else row.predicted
+        return self.next_row.combine(row.log_odds(), True) if predicted is None else predicted
 
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""

@@ -18,6 +18,18 @@ def stream(n, seed=0, n_classes=3, n_features=3):
     return X, order[y]
 
 
+def two_domains(n=720, length=330, width=12, shift=8.0, seed=3):
+    """Return rows of two classes in domains A-B-A, in which other features tell the classes."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=n)
+    y[:2] = [0, 1]
+    X = rng.normal(size=(n, width))
+    moved = np.arange(n) // length % 2 == 1
+    X[:, 0] += 2.0 * np.where(moved, -1, 1) * (2 * y - 1)
+    X[moved] = np.roll(X[moved], 5, axis=1) + shift * np.sign(np.arange(width) - width / 2 + 0.5)
+    return X, y
+
+
 def compare(model, twin, X, y, atol, in_stream=None):
     """Predict and learn every row with both."""
     for t, (row, target) in enumerate(zip(X, y, strict=True)):

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from loco_stream import LOCORegressor
+from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._learner.readout import past_rows
-from tests.helpers.twins import make_twin, run_both, stream
+from tests.helpers.models import parameters
+from tests.helpers.twins import compare, make_twin, run_both, stream, two_domains
 
 SIZES = {"one layer": (6,), "two layers": (6, 5)}
 
@@ -132,6 +133,22 @@ def test_earlier_inputs_are_answered_as_in_the_twin(in_stream):
     assert np.mean(shares[:380]) > 0.5
     assert np.mean(shares[-30:]) < 0.1
     assert model._core.state.past.moments.n > 64
+
+
+@pytest.mark.parametrize("in_stream", [True, False, None])
+def test_domains_are_found_again_and_answered_as_in_the_twin(in_stream):
+    X, y = two_domains()
+    options = {"seed": 3, "fixed_neurons": 16, "hidden_sizes": (6,)}
+    twin = make_twin(X.shape[1], 2, regression=False, **options)
+    model = LOCOClassifier(**parameters(**options))
+    compare(model, twin, X, y, 5e-3, in_stream)
+    found = model._core.state.domains
+    own = twin.discriminant.domains
+    assert found.counters.n_domains == len(own.kept) == 2
+    assert found.counters.n_means == len(own.places) == 4
+    assert found.counters.current == own.current == 0  # the first domain is back
+    scores = model._core.scratch.domains.scores
+    np.testing.assert_allclose(scores[:2], own.scores, rtol=1e-2)
 
 
 @pytest.mark.parametrize(("seed", "sign"), [(3, 1.0), (4, -1.0)])

@@ -9,6 +9,7 @@ import numpy as np
 from loco_stream._learner.arrays.spec import array_of, flatten
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.hidden import MAX_GAIN
+from loco_stream._learner.readout import domains
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.snapshots import EVAL_ROWS, SPACING
 from loco_stream._learner.settings import Settings
@@ -40,6 +41,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         raise ValueError("array 'scale_guard.n_recent' must hold counts")
     _check_context(state)
     _check_residuals(state)
+    domains.check(state.domains)
     for expert in EXPERTS:
         expert.check(settings, state, n_classes)
     _check_finite(state)

@@ -6,8 +6,7 @@ the rows that it is of. Then N u'Pv is 0 on average. Elsewhere it is the squared
 rows from the means that they have in common, in standard deviations. A new domain begins where this
 is a clear part of a row's own squared distance, a domain of its own would fit the rows clearly
 better, and the answers to them are worse than usual. The stream is back in an earlier domain which
-fits the rows clearly better, and from which they have no such distance. A domain of few rows that
-is left again is dropped.
+fits the rows clearly better, and from which they have no such distance.
 """
 
 from __future__ import annotations
@@ -26,9 +25,8 @@ from loco_stream._learner.readout.experts.discriminant import (
 )
 
 N_COMPARED = 16.0  # rows that are compared with the next ones
-MIN_TIMES = 4  # so often in a domain before it is worth keeping
 PART = 0.0125  # of a row's squared distance
-WORSE = 1.5  # standard deviations of the mean error
+WORSE = 2.0  # standard deviations of the mean error
 ERROR_RATE = 0.05  # of the usual error
 
 
@@ -51,10 +49,10 @@ def _compare(own, discriminant, work, k):
     present = _own_log_likelihood(discriminant, label, inputs)
     for d in range(own.counters.n_domains):
         place = own.places[d, label]
-        if place > 0 and d != own.counters.current:
-            if own.parts[place - 1].n_rows >= CLASS_ROWS:
-                own.fits[d].n_rows += 1.0
-                own.fits[d].lead += log_likelihood(own, place, inputs) - present
+        is_earlier = place > 0 and d != own.counters.current
+        if is_earlier and own.parts[place - 1].n_rows >= CLASS_ROWS:
+            own.fits[d].n_rows += 1.0
+            own.fits[d].lead += log_likelihood(own, place, inputs) - present
 
 
 @kernel
@@ -77,10 +75,10 @@ def _fitting_domain(own, discriminant, n_classes):
     lead = LEAD
     for d in range(own.counters.n_domains):
         fit = own.fits[d]
-        if d != own.counters.current and fit.n_rows >= 0.5 * discriminant.recent.n_rows:
-            if fit.lead / fit.n_rows > lead:
-                lead = fit.lead / fit.n_rows
-                best = d
+        is_compared = d != own.counters.current and fit.n_rows >= 0.5 * discriminant.recent.n_rows
+        if is_compared and fit.lead / fit.n_rows > lead:
+            lead = fit.lead / fit.n_rows
+            best = d
     if best < 0:
         return best
     rests = own.inputs
@@ -100,12 +98,14 @@ def _is_new(own, discriminant):
     """Return whether recent rows and those before are of a new domain."""
     n_rows = discriminant.recent.n_rows
     distance = _distance(own, discriminant, discriminant.recent_rests, n_rows)
-    usual = discriminant.total[0] * discriminant.recent.energy / n_rows
-    if 0.5 * distance < LEAD or distance < PART * usual:
+    usual_distance = discriminant.total[0] * discriminant.recent.energy / n_rows
+    if 0.5 * distance < LEAD or distance < PART * usual_distance:
         return False
-    error = own.recent.usual_error
-    deviation = math.sqrt(error * (1.0 - error) / own.recent.n_answers)
-    return own.recent.error / own.recent.n_answers > error + WORSE * deviation
+    recent = own.recent
+    n_answers = max(recent.n_answers + recent.n_answers_before, 1.0)
+    deviation = math.sqrt(recent.usual_error * (1.0 - recent.usual_error) / n_answers)
+    error = (recent.error + recent.error_before) / n_answers
+    return error > recent.usual_error + WORSE * deviation
 
 
 @kernel
@@ -114,7 +114,7 @@ def _learn_error(own):
     recent = own.recent
     recent.n_errors += 1.0
     rate = max(ERROR_RATE, 1.0 / recent.n_errors)
-    recent.usual_error += rate * (recent.error / recent.n_answers - recent.usual_error)
+    recent.usual_error += rate * (recent.error / max(recent.n_answers, 1.0) - recent.usual_error)
 
 
 @kernel
@@ -163,17 +163,11 @@ def _take_means(own, discriminant, work, n_classes):
 def _enter(own, discriminant, work, n_classes, domain):
     """Go to a domain, the one after all others being new (int64), if there is room."""
     counters = own.counters
-    left = counters.current
-    is_short = own.fits[left].n_times < MIN_TIMES and left == counters.n_domains - 1
-    if is_short and domain < left and _n_missing(own, discriminant, n_classes) > 0:
-        counters.n_domains -= 1
-        own.fits[left].n_times = 0.0
-    else:
-        n_missing = _n_missing(own, discriminant, n_classes)
-        if domain == MAX_DOMAINS or counters.n_means + n_missing > MAX_MEANS:
-            return
-        _keep_means(own, discriminant, n_classes)
-        counters.n_domains = max(counters.n_domains, domain + 1)
+    n_missing = _n_missing(own, discriminant, n_classes)
+    if domain == MAX_DOMAINS or counters.n_means + n_missing > MAX_MEANS:
+        return
+    _keep_means(own, discriminant, n_classes)
+    counters.n_domains = max(counters.n_domains, domain + 1)
     counters.current = domain
     _take_means(own, discriminant, work, n_classes)
 
@@ -202,7 +196,7 @@ def _renew_projections(own, discriminant, work):
 
 
 @kernel
-def follow(own, discriminant, work, n_classes, error):
+def follow(own, discriminant, work, n_classes, label, error):
     """Find the domain that the stream is in, from the rows that the discriminant learned last.
 
     Parameters
@@ -213,11 +207,13 @@ def follow(own, discriminant, work, n_classes, error):
         `State` and `Scratch` of the discriminant.
     n_classes
         int64.
-    error
-        float64: 1 less the probability that the stream's answer gave to the label of the last row.
+    label, error
+        int64 and float64: class of the last row, and 1 less the probability that the answer gave
+        to it.
     """
-    own.recent.error += error
-    own.recent.n_answers += 1.0
+    if discriminant.n_rows[label] >= CLASS_ROWS:
+        own.recent.error += error
+        own.recent.n_answers += 1.0
     if own.counters.n_domains > 1:
         for k in range(work.n_learned[0]):
             if work.energies[k] >= 0.0 and work.moves[k] <= 1.0 / (CLASS_ROWS + 1.0):
@@ -236,8 +232,9 @@ def _decide(own, discriminant, work, n_classes):
         domain = _fitting_domain(own, discriminant, n_classes)
     if domain < 0 and _is_new(own, discriminant):
         domain = counters.n_domains
-    own.fits[counters.current].n_times += 1.0
     own.recent.n_before = discriminant.recent.n_rows
+    own.recent.error_before = own.recent.error
+    own.recent.n_answers_before = own.recent.n_answers
     for j in range(own.gains.shape[0]):
         own.gains[j] = discriminant.recent_gains[j]
     if domain < 0:

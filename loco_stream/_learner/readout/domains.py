@@ -13,6 +13,7 @@ inputs looked. The rest is the prediction of the least-squares member with the s
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from loco_stream._learner.readout.softmax import softmax
 
 MAX_DOMAINS = 16
 MAX_MEANS = 128  # of all classes in earlier domains
-LEAD = 10.0  # nats by which a domain fits rows clearly better than another
+LEAD = 5.0  # nats by which a domain fits rows clearly better than another
 SHARE = 0.8  # of the means in the answer to a row of an earlier domain
 SOFTNESS = 2.0  # of the transition, in nats
 
@@ -41,10 +42,10 @@ class DomainState(NamedTuple):
     projected: the precision times each mean
     parts: rows of each mean, product of mean and projection, and rows of the scatter when it was
     projected
-    fits: of each domain, how often it was compared while it was current; of recent rows, how many
-    have a class with a known mean there, and by how much it fits them better than the current one
-    recent: sum of the errors of recent answers, and their number; rows before the recent ones; error that is usual,
-    and how often it was measured
+    fits: recent rows whose class has a known mean in each domain, and the sum of the nats by which
+    it fits them better than the current one
+    recent: sum of the errors of recent answers, and their number; the same of those before; rows
+    before the recent ones; error that is usual, and how often it was measured
     gains: sum over the rows before of the precision times what each differs from the mean of its
     class
     inputs, weights: sum of recent rows, and number of these rows by class
@@ -58,12 +59,19 @@ class DomainState(NamedTuple):
         NDArray[np.record],
         records("domain_means", np.float64, n_rows=0.0, offset=0.0, total=1.0),
     ]
-    fits: Annotated[
-        NDArray[np.record], records("domains", np.float64, n_times=0.0, n_rows=0.0, lead=0.0)
-    ]
+    fits: Annotated[NDArray[np.record], records("domains", np.float64, n_rows=0.0, lead=0.0)]
     recent: Annotated[
         Record,
-        record(np.float64, error=0.0, n_answers=0.0, n_before=0.0, usual_error=0.0, n_errors=0.0),
+        record(
+            np.float64,
+            error=0.0,
+            n_answers=0.0,
+            error_before=0.0,
+            n_answers_before=0.0,
+            n_before=0.0,
+            usual_error=0.0,
+            n_errors=0.0,
+        ),
     ]
     gains: Annotated[NDArray[np.float32], axes("fixed_outputs")]
     inputs: Annotated[NDArray[np.float32], axes("fixed_outputs")]
@@ -79,6 +87,43 @@ class DomainScratch(NamedTuple):
 
     scores: Annotated[NDArray[np.float32], axes("classes")]
     lead: Annotated[NDArray[np.float64], axes(1, start=-math.inf)]
+
+
+def check(own: DomainState) -> None:
+    """Raise ValueError if a count or a place is out of bounds, or a divisor may be 0."""
+    counters = own.counters
+    n_used = int(counters.n_means)
+    for name, value, low, high in (
+        ("n_domains", counters.n_domains, 1, max(len(own.places), 1)),
+        ("n_means", n_used, 0, len(own.means)),
+        ("current", counters.current, 0, counters.n_domains - 1),
+        ("turn", counters.turn, 0, max(n_used - 1, 0)),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"`{name}` of the domains must be {low} to {high}, got {value}")
+    if not ((own.places >= 0) & (own.places <= n_used)).all():
+        raise ValueError(f"array 'domains.places' must be 0 to {n_used}")
+    if not (own.parts["n_rows"][:n_used] > 0.0).all():
+        raise ValueError("each mean in 'domains.parts' must have rows")
+
+
+def earlier_places(arrays: Mapping[str, NDArray[Any]]) -> Iterator[NDArray[np.int64]]:
+    """Yield the places of the classes in each domain of a model but the current one.
+
+    `arrays` are those of the model by name.
+    """
+    n_domains, _, current, _ = arrays["domains.counters"].tolist()
+    for domain, places in enumerate(arrays["domains.places"][:n_domains]):
+        if domain != current:
+            yield places
+
+
+def forget(arrays: dict[str, NDArray[Any]]) -> None:
+    """Leave the first domain as the only one, in the arrays of a model by name."""
+    for name, array in arrays.items():
+        if name.startswith("domains."):
+            array[:] = 0
+    arrays["domains.counters"][0] = 1
 
 
 def lengths(settings: Any) -> dict[str, int]:

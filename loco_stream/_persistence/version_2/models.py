@@ -130,6 +130,9 @@ _NEW = {
     "experts.discriminant.trace": ((1,), np.float64),
     "experts.discriminant.total": ((1,), np.float64),
     "experts.discriminant.log_likelihoods": ((7,), np.float64),
+    "experts.discriminant.recent_rests": ((0,), np.float32),
+    "experts.discriminant.recent_gains": ((0,), np.float32),
+    "experts.discriminant.recent": ((2,), np.float64),
     "experts.recency.shares": ((_CLASSES,), np.float64),
     "experts.transitions.followers": ((0, _CLASSES), np.int32),
     "experts.transitions.counts": ((0, _CLASSES), np.float64),
@@ -142,6 +145,16 @@ _NEW = {
     "past.recent": ((0,), np.float32),
     "past.direction": ((0,), np.float32),
     "past.moments": ((5,), np.float64),
+    "domains.counters": ((4,), np.int64),
+    "domains.places": ((0, _CLASSES), np.int64),
+    "domains.means": ((0, 0), np.float32),
+    "domains.projected": ((0, 0), np.float32),
+    "domains.parts": ((0, 3), np.float64),
+    "domains.fits": ((0, 2), np.float64),
+    "domains.recent": ((7,), np.float64),
+    "domains.gains": ((0,), np.float32),
+    "domains.inputs": ((0,), np.float32),
+    "domains.weights": ((_CLASSES,), np.float64),
     "sequences.log_likelihoods": ((7,), np.float64),
     "context.means": ((0, 0), np.float32),
 }
@@ -218,6 +231,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     for name, (shape, dtype) in _NEW.items():
         shape = tuple(lengths.get(n, n) for n in shape)
         arrays[name] = np.full(shape, name in _POSITIVE, dtype)
+    arrays["domains.counters"][0] = 1
     arrays["net.feedback"] = np.ascontiguousarray(arrays["net.feedback"].T)
     arrays |= _recent_values(_N_LAGS if has_lags else 0)
     arrays |= split_projectors(arrays, saved.config["width"])

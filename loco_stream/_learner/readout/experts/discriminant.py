@@ -506,6 +506,13 @@ def check(settings: Any, state: Any, n_classes: int) -> None:
     check_waiting("discriminant", own, own.n_rows)
 
 
+class _Means(NamedTuple):
+    """Rows and means of each class, (domains, classes) and (domains, classes, inputs)."""
+
+    n_rows: NDArray[np.float64]
+    means: NDArray[np.float64]
+
+
 class _Moments(NamedTuple):
     """Sums over rows: their number and their sum for each class, and of z z', with the prior."""
 
@@ -514,9 +521,24 @@ class _Moments(NamedTuple):
     squares: NDArray[np.float64]
 
 
+def _means_of(arrays: Mapping[str, NDArray[Any]]) -> _Means:
+    """Return the rows and the sum of each class, in the current domain and in each earlier one."""
+    n_rows = [arrays[f"{_PREFIX}n_rows"]]
+    means = [arrays[f"{_PREFIX}means"].astype(np.float64)]
+    for places in domains.earlier_places(arrays):
+        has_mean = places > 0
+        kept = np.zeros_like(n_rows[0])
+        kept[has_mean] = arrays["domains.parts"][places[has_mean] - 1, 0]
+        n_rows.append(kept)
+        own = np.zeros_like(means[0])
+        own[has_mean] = arrays["domains.means"][places[has_mean] - 1]
+        means.append(own)
+    return _Means(np.array(n_rows), np.array(means))
+
+
 def _prior_rows(arrays: Mapping[str, NDArray[Any]]) -> float:
-    """Return the rows of the prior: the first row of a class adds nothing to the scatter."""
-    n_rows = arrays[f"{_PREFIX}n_rows"]
+    """Return the rows of the prior: the first row of a mean adds nothing to the scatter."""
+    n_rows = _means_of(arrays).n_rows
     return float(arrays[f"{_PREFIX}total"][0] - np.maximum(n_rows - 1.0, 0.0).sum())
 
 
@@ -526,10 +548,11 @@ def _moments_of(arrays: Mapping[str, NDArray[Any]]) -> _Moments:
     precision += np.triu(precision, 1).T
     pending = arrays[f"{_PREFIX}pending"][: int(arrays[f"{_PREFIX}n_pending"][0])]
     precision -= pending.astype(np.float64).T @ pending
-    n_rows = arrays[f"{_PREFIX}n_rows"].copy()
-    means = arrays[f"{_PREFIX}means"].astype(np.float64)
-    sums = n_rows[:, None] * means
-    squares = np.linalg.inv(precision) + sums.T @ means
+    of_domains = _means_of(arrays)
+    all_sums = of_domains.n_rows[:, :, None] * of_domains.means
+    squares = np.linalg.inv(precision) + np.einsum("dci,dcj->ij", all_sums, of_domains.means)
+    n_rows = of_domains.n_rows.sum(axis=0)
+    sums = all_sums.sum(axis=0)
     n_waiting = int(arrays[f"{_PREFIX}n_waiting"][0])
     rows = arrays[f"{_PREFIX}waiting"][:n_waiting].astype(np.float64)
     classes = arrays[f"{_PREFIX}waiting_classes"][:n_waiting].astype(np.float64)
@@ -551,7 +574,8 @@ def merge(parts: Merge) -> None:
     """Pool the moments of all models, in float64.
 
     The sum of z z' over the rows of all classes adds up over models. The scatter within classes is
-    this sum less n_c M_c M_c' of each class.
+    this sum less n_c M_c M_c' of each class. The domains of the models are not the same, so all
+    become one.
     """
     arrays = parts.arrays
     if arrays[f"{_PREFIX}precision"].size == 0:
@@ -577,6 +601,9 @@ def merge(parts: Merge) -> None:
     arrays[f"{_PREFIX}n_rows"][:] = n_rows
     arrays[f"{_PREFIX}trace"][0] = np.trace(precision)
     arrays[f"{_PREFIX}total"][0] = prior_rows + np.maximum(n_rows - 1.0, 0.0).sum()
+    for name in ("recent_rests", "recent_gains", "recent"):
+        arrays[f"{_PREFIX}{name}"][:] = 0.0
+    domains.forget(arrays)
 
 
 EXPERT = Expert(

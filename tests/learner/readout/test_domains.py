@@ -1,0 +1,171 @@
+"""Domains: found without being told, kept, left, and answered for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loco_stream import LOCOClassifier, load, save
+from loco_stream._learner.readout import domains
+from loco_stream.errors import CheckpointError
+from loco_stream.fleet._merging import merge
+from tests.helpers.twins import two_domains
+
+LENGTH = 330
+
+
+def learned(n=720, **options):
+    X, y = two_domains(n=n, **options)
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X, y)
+    return model, X, y
+
+
+def found(model):
+    return model._core.state.domains
+
+
+def test_a_domain_is_found_and_the_first_one_is_when_it_is_back():
+    X, y = two_domains(n=3 * LENGTH)
+    model = LOCOClassifier(seed=1)
+    visited = [0]
+    for x, label in zip(X, y, strict=True):
+        model.learn_one(dict(enumerate(x)), int(label))
+        if found(model).counters.current != visited[-1]:
+            visited.append(int(found(model).counters.current))
+    assert visited == [0, 1, 0]
+    assert found(model).counters.n_domains == 2
+    assert sorted(found(model).places[:2, :2].ravel()) == [1, 2, 3, 4]
+
+
+def test_without_a_change_there_is_one_domain():
+    model, *_ = learned(shift=0.0, length=10_000)
+    assert found(model).counters.tolist() == (1, 0, 0, 0)
+
+
+def test_new_classes_are_no_domain():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(4), 200)
+    X = rng.normal(size=(len(y), 12)) + 6.0 * rng.normal(size=(4, 12))[y]
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X, y)
+    assert found(model).counters.n_domains == 1
+
+
+def test_inputs_that_change_without_worse_answers_are_no_domain():
+    X, y = two_domains()
+    X[:, 0] = 30.0 * (2 * y - 1)  # tells the classes in both
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X, y)
+    assert found(model).counters.n_domains == 1
+
+
+def test_rows_of_an_earlier_domain_are_answered_as_before_the_change():
+    model, X, y = learned(n=LENGTH + 300)
+    earlier = slice(0, LENGTH)
+    anywhere = model.predict_array(X[earlier], in_stream=False) == y[earlier]
+    by_evidence = model.predict_array(X[earlier]) == y[earlier]
+    next_row = model.predict_array(X[earlier], in_stream=True) == y[earlier]
+    assert anywhere.mean() > 0.9
+    assert by_evidence.mean() > 0.9
+    assert next_row.mean() < anywhere.mean()
+    recent = slice(LENGTH + 100, None)
+    assert (model.predict_array(X[recent], in_stream=False) == y[recent]).mean() > 0.9
+
+
+def test_without_room_the_stream_stays_in_its_domain():
+    model, *_ = learned(n=LENGTH)
+    n_missing = domains.MAX_MEANS - 1
+    found(model).counters.n_means = n_missing  # room for one mean, and there are two
+    found(model).parts["n_rows"][:n_missing] = 1.0
+    X, y = two_domains()
+    model.learn_array(X[LENGTH:], y[LENGTH:])
+    assert found(model).counters.n_domains == 1
+    assert found(model).counters.n_means == n_missing
+
+
+@pytest.mark.parametrize("at", [200, LENGTH + 200, LENGTH * 2 + 40])
+def test_saved_models_and_blocks_continue_bit_identically(tmp_path, at):
+    X, y = two_domains()
+    whole = LOCOClassifier(seed=1)
+    whole.learn_array(X, y)
+    part = LOCOClassifier(seed=1)
+    for x, label in zip(X[:at], y[:at], strict=True):
+        part.learn_one(dict(enumerate(x)), int(label))
+    save(part, tmp_path / "part.loco")
+    part = load(tmp_path / "part.loco")
+    part.learn_array(X[at:], y[at:])
+    state = part.export_state()[1]
+    for name, array in whole.export_state()[1].items():
+        assert array.tobytes() == state[name].tobytes(), name
+
+
+def test_places_stay_with_their_classes_when_the_arrays_grow():
+    model, *_ = learned(n=LENGTH + 200)
+    places = found(model).places[:2, :2].copy()
+    rng = np.random.default_rng(0)
+    model.learn_array(rng.normal(size=(40, 12)), 2 + np.arange(40))
+    assert found(model).places.shape[1] > 40
+    assert (found(model).places[:2, :2] == places).all()
+
+
+def test_a_merged_model_pools_all_domains_into_one():
+    X, y = two_domains()
+    parts = []
+    template = LOCOClassifier(seed=1)
+    template.learn_array(X[:LENGTH], y[:LENGTH])
+    for part in (slice(LENGTH, LENGTH + 200), slice(LENGTH + 200, None)):
+        model = template.clone(include_attributes=True)
+        model.learn_array(X[part], y[part])
+        parts.append(model)
+    assert max(found(part).counters.n_domains for part in parts) == 2
+    whole = merge(parts, template)
+    assert found(whole).counters.tolist() == (1, 0, 0, 0)
+    assert not found(whole).places.any()
+    sums = [sums_of(part) for part in parts]
+    n_rows = sum(n for n, _ in sums) - sums_of(template)[0]
+    total = sum(own for _, own in sums) - sums_of(template)[1]
+    pooled = whole._core.state.experts.discriminant
+    assert n_rows.tolist() == np.bincount(y).tolist() == pooled.n_rows[:2].tolist()
+    np.testing.assert_allclose(pooled.means[:2], total / n_rows[:, None], rtol=1e-5)
+    inverse = np.linalg.inv(np.triu(pooled.precision) + np.triu(pooled.precision, 1).T)
+    assert (np.linalg.eigvalsh(inverse) > 0.0).all()
+    whole.learn_array(X[:50], y[:50])
+
+
+def sums_of(model):
+    """Return rows and sums of both classes over all domains, with the rows that wait."""
+    state = model._core.state
+    own = state.experts.discriminant
+    n_rows = own.n_rows[:2].copy()
+    sums = n_rows[:, None] * own.means[:2].astype(float)
+    for k in range(int(own.n_waiting[0])):
+        label = int(own.waiting_classes[k].argmax())
+        n_rows[label] += 1.0
+        sums[label] += own.waiting[k]
+    for domain in range(int(state.domains.counters.n_domains)):
+        for c in range(2):
+            place = state.domains.places[domain, c]
+            if place and domain != state.domains.counters.current:
+                rows = state.domains.parts[place - 1].n_rows
+                n_rows[c] += rows
+                sums[c] += rows * state.domains.means[place - 1]
+    return n_rows, sums
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda own: own.counters.__setattr__("current", 2), "`current`"),
+        (lambda own: own.counters.__setattr__("n_domains", 99), "`n_domains`"),
+        (lambda own: own.counters.__setattr__("turn", 4), "`turn`"),
+        (lambda own: own.places.__setitem__((0, 0), 5), "places"),
+        (lambda own: own.parts["n_rows"].__setitem__(1, 0.0), "rows"),
+    ],
+)
+def test_a_file_that_would_mislead_compiled_code_is_refused(tmp_path, change, message):
+    model, *_ = learned()
+    change(found(model))
+    save(model, tmp_path / "bad.loco")
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path / "bad.loco")
