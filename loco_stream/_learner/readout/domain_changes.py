@@ -17,7 +17,7 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
-from loco_stream._learner.readout.domains import LEAD, MAX_DOMAINS, MAX_MEANS, log_likelihood
+from loco_stream._learner.readout.domains import LEAD, MAX_DOMAINS, log_likelihood, n_places
 from loco_stream._learner.readout.experts.discriminant import (
     CLASS_ROWS,
     multiply_rests,
@@ -164,7 +164,7 @@ def _enter(own, discriminant, work, n_classes, domain):
     """Go to a domain, the one after all others being new (int64), if there is room."""
     counters = own.counters
     n_missing = _n_missing(own, discriminant, n_classes)
-    if domain == MAX_DOMAINS or counters.n_means + n_missing > MAX_MEANS:
+    if domain == MAX_DOMAINS or counters.n_means + n_missing > n_places(n_classes):
         return
     _keep_means(own, discriminant, n_classes)
     counters.n_domains = max(counters.n_domains, domain + 1)

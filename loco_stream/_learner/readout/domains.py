@@ -25,7 +25,8 @@ from loco_stream._learner.arrays.spec import Record, axes, record, records
 from loco_stream._learner.readout.softmax import softmax
 
 MAX_DOMAINS = 16
-MAX_MEANS = 128  # of all classes in earlier domains
+MEANS_PER_CLASS = 12  # in earlier domains, on average
+MAX_MEANS = 128  # of all classes
 LEAD = 5.0  # nats by which a domain fits rows clearly better than another
 SHARE = 0.8  # of the means in the answer to a row of an earlier domain
 SOFTNESS = 2.0  # of the transition, in nats
@@ -126,11 +127,19 @@ def forget(arrays: dict[str, NDArray[Any]]) -> None:
     arrays["domains.counters"][0] = 1
 
 
-def lengths(settings: Any) -> dict[str, int]:
+def most_means(n_classes: int) -> int:
+    """Return how many means of so many classes are kept."""
+    return min(MEANS_PER_CLASS * n_classes, MAX_MEANS)
+
+
+n_places = kernel(most_means)  # the same for compiled code
+
+
+def lengths(settings: Any, n_classes: int) -> dict[str, int]:
     """Return the lengths of the axes: 0 without a fixed layer."""
     return {
         "domains": MAX_DOMAINS if settings.n_fixed else 0,
-        "domain_means": MAX_MEANS if settings.n_fixed else 0,
+        "domain_means": most_means(n_classes) if settings.n_fixed else 0,
     }
 
 

@@ -75,13 +75,13 @@ def test_rows_of_an_earlier_domain_are_answered_as_before_the_change():
 
 def test_without_room_the_stream_stays_in_its_domain():
     model, *_ = learned(n=LENGTH)
-    n_missing = domains.MAX_MEANS - 1
-    found(model).counters.n_means = n_missing  # room for one mean, and there are two
-    found(model).parts["n_rows"][:n_missing] = 1.0
+    n_used = domains.MEANS_PER_CLASS * 2 - 1
+    found(model).counters.n_means = n_used  # room for one mean, and there are two
+    found(model).parts["n_rows"][:n_used] = 1.0
     X, y = two_domains()
     model.learn_array(X[LENGTH:], y[LENGTH:])
     assert found(model).counters.n_domains == 1
-    assert found(model).counters.n_means == n_missing
+    assert found(model).counters.n_means == n_used
 
 
 @pytest.mark.parametrize("at", [200, LENGTH + 200, LENGTH * 2 + 40])
