@@ -158,9 +158,11 @@ def _blend_earlier_prediction(state, scratch, threshold):
     factor = temperature(state.experts.discriminant.log_likelihoods)
     member = now.opinions[ensemble.FIRST_OPINION]
     if state.domains.counters.n_domains > 1:
-        lead = scratch.domains.lead[0] - domains.LEAD * threshold
-        domains.blend_earlier_domains(
-            lead, scratch.domains.scores, member, n_classes, factor, now.buffer, scratch.answer
+        lead = scratch.domains.lead[0]
+        probability = domains.earlier_domain_probability(lead, threshold)
+        softmax(scratch.domains.scores, 0, n_classes, factor, now.buffer)
+        past_rows.blend_earlier_prediction(
+            probability, now.buffer, member, n_classes, scratch.answer
         )
     probability = past_rows.earlier_row_probability(state.past, scratch.fixed.outputs, threshold)
     if probability > 0.0:

@@ -558,7 +558,8 @@ class Learner:
         lead = (earlier.lead - domains.LEAD * threshold) / domains.SOFTNESS
         probability = 1.0 / (1.0 + math.exp(-lead))
         shares = naive.softmax(self.discriminant.temperature * earlier.scores)
-        past = domains.SHARE * shares + (1.0 - domains.SHARE) * self.opinions[2]
+        past = past_rows.DISCRIMINANT_SHARE * shares
+        past += (1.0 - past_rows.DISCRIMINANT_SHARE) * self.opinions[2]
         return (1.0 - probability) * proba + probability * past
 
     def fast(self):

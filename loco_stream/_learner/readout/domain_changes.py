@@ -17,7 +17,7 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
-from loco_stream._learner.readout.domains import LEAD, MAX_DOMAINS, log_likelihood, n_places
+from loco_stream._learner.readout.domains import LEAD, MAX_DOMAINS, log_likelihood, mean_capacity
 from loco_stream._learner.readout.experts.discriminant import (
     CLASS_ROWS,
     multiply_rests,
@@ -48,11 +48,11 @@ def _compare(own, discriminant, work, k):
     own.weights[label] += 1.0
     present = _own_log_likelihood(discriminant, label, inputs)
     for d in range(own.counters.n_domains):
-        place = own.places[d, label]
-        is_earlier = place > 0 and d != own.counters.current
-        if is_earlier and own.parts[place - 1].n_rows >= CLASS_ROWS:
-            own.fits[d].n_rows += 1.0
-            own.fits[d].lead += log_likelihood(own, place, inputs) - present
+        position = own.positions[d, label]
+        is_earlier = position > 0 and d != own.counters.current
+        if is_earlier and own.statistics[position - 1].n_rows >= CLASS_ROWS:
+            own.leads[d].n_rows += 1.0
+            own.leads[d].lead += log_likelihood(own, position, inputs) - present
 
 
 @kernel
@@ -70,24 +70,27 @@ def _distance(own, discriminant, rests, n_rows):
 
 @kernel
 def _fitting_domain(own, discriminant, n_classes):
-    """Return the domain that fits recent rows clearly better than the current one; -1 for none."""
+    """Return the domain that fits recent rows clearly better than the current one; -1 for none.
+
+    The sum of recent rows is overwritten.
+    """
     best = -1
     lead = LEAD
     for d in range(own.counters.n_domains):
-        fit = own.fits[d]
-        is_compared = d != own.counters.current and fit.n_rows >= 0.5 * discriminant.recent.n_rows
-        if is_compared and fit.lead / fit.n_rows > lead:
-            lead = fit.lead / fit.n_rows
+        found = own.leads[d]
+        is_compared = d != own.counters.current and found.n_rows >= 0.5 * discriminant.recent.n_rows
+        if is_compared and found.lead / found.n_rows > lead:
+            lead = found.lead / found.n_rows
             best = d
     if best < 0:
         return best
     rests = own.inputs
     for c in range(n_classes):
         weight = np.float32(own.weights[c])
-        place = own.places[best, c]
+        position = own.positions[best, c]
         if weight > np.float32(0.0):
             for j in range(rests.shape[0]):
-                mean = own.means[place - 1, j] if place > 0 else discriminant.means[c, j]
+                mean = own.means[position - 1, j] if position > 0 else discriminant.means[c, j]
                 rests[j] -= weight * mean
     distance = _distance(own, discriminant, rests, discriminant.recent.n_rows)
     return best if 0.5 * distance <= LEAD else -1
@@ -118,31 +121,38 @@ def _learn_error(own):
 
 
 @kernel
-def _n_missing(own, discriminant, n_classes):
-    """Return how many means of the current domain have no place yet."""
-    n_missing = 0
+def _has_room(own, discriminant, n_classes):
+    """Return whether the means of the current domain and of one more can be kept."""
+    counters = own.counters
+    n_needed = n_classes
     for c in range(n_classes):
-        if discriminant.n_rows[c] > 0.0 and own.places[own.counters.current, c] == 0:
-            n_missing += 1
-    return n_missing
+        if discriminant.n_rows[c] > 0.0 and own.positions[counters.current, c] == 0:
+            n_needed += 1
+    has_means = counters.n_means + n_needed <= mean_capacity(n_classes)
+    return has_means and counters.n_domains < MAX_DOMAINS
 
 
 @kernel
 def _keep_means(own, discriminant, n_classes):
-    """Keep the means of the current domain."""
+    """Keep the means of the current domain, as far as there is room."""
+    counters = own.counters
     n = own.means.shape[1]
     for c in range(n_classes):
-        if discriminant.n_rows[c] > 0.0:
-            if own.places[own.counters.current, c] == 0:
-                own.counters.n_means += 1
-                own.places[own.counters.current, c] = own.counters.n_means
-            i = own.places[own.counters.current, c] - 1
-            own.parts[i].n_rows = discriminant.n_rows[c]
-            own.parts[i].offset = discriminant.offsets[c]
-            own.parts[i].total = discriminant.total[0]
-            for j in range(n):
-                own.means[i, j] = discriminant.means[c, j]
-                own.projected[i, j] = discriminant.projected[c, j]
+        is_new = own.positions[counters.current, c] == 0
+        if discriminant.n_rows[c] == 0.0 or (
+            is_new and counters.n_means == mean_capacity(n_classes)
+        ):
+            continue
+        if is_new:
+            counters.n_means += 1
+            own.positions[counters.current, c] = counters.n_means
+        i = own.positions[counters.current, c] - 1
+        own.statistics[i].n_rows = discriminant.n_rows[c]
+        own.statistics[i].offset = discriminant.offsets[c]
+        own.statistics[i].total = discriminant.total[0]
+        for j in range(n):
+            own.means[i, j] = discriminant.means[c, j]
+            own.projected[i, j] = discriminant.projected[c, j]
 
 
 @kernel
@@ -150,22 +160,21 @@ def _take_means(own, discriminant, work, n_classes):
     """Give the discriminant the means of the current domain."""
     n = own.means.shape[1]
     for c in range(n_classes):
-        place = own.places[own.counters.current, c]
-        discriminant.n_rows[c] = own.parts[place - 1].n_rows if place > 0 else 0.0
+        position = own.positions[own.counters.current, c]
+        discriminant.n_rows[c] = own.statistics[position - 1].n_rows if position > 0 else 0.0
         discriminant.offsets[c] = 0.0
         for j in range(n):
-            discriminant.means[c, j] = own.means[place - 1, j] if place > 0 else np.float32(0.0)
+            discriminant.means[c, j] = (
+                own.means[position - 1, j] if position > 0 else np.float32(0.0)
+            )
             discriminant.projected[c, j] = np.float32(0.0)
     project_all(discriminant, work, n_classes)
 
 
 @kernel
 def _enter(own, discriminant, work, n_classes, domain):
-    """Go to a domain, the one after all others being new (int64), if there is room."""
+    """Go to a domain (int64): one that is kept, or the next new one."""
     counters = own.counters
-    n_missing = _n_missing(own, discriminant, n_classes)
-    if domain == MAX_DOMAINS or counters.n_means + n_missing > n_places(n_classes):
-        return
     _keep_means(own, discriminant, n_classes)
     counters.n_domains = max(counters.n_domains, domain + 1)
     counters.current = domain
@@ -190,8 +199,8 @@ def _renew_projections(own, discriminant, work):
         i = (counters.turn + k) % n_means
         for j in range(n):
             own.projected[i, j] = work.gains[k, j]
-        own.parts[i].offset = np.float64(dot(work.gains[k], 0, own.means[i], 0, n))
-        own.parts[i].total = discriminant.total[0]
+        own.statistics[i].offset = np.float64(dot(work.gains[k], 0, own.means[i], 0, n))
+        own.statistics[i].total = discriminant.total[0]
     counters.turn = (counters.turn + n_renewed) % n_means
 
 
@@ -230,7 +239,8 @@ def _decide(own, discriminant, work, n_classes):
     domain = -1
     if counters.n_domains > 1:
         domain = _fitting_domain(own, discriminant, n_classes)
-    if domain < 0 and _is_new(own, discriminant):
+    has_room = _has_room(own, discriminant, n_classes)
+    if domain < 0 and has_room and _is_new(own, discriminant):
         domain = counters.n_domains
     own.recent.n_before = discriminant.recent.n_rows
     own.recent.error_before = own.recent.error
@@ -259,5 +269,5 @@ def _begin_again(own, discriminant, n_classes):
     for c in range(n_classes):
         own.weights[c] = 0.0
     for d in range(own.counters.n_domains):
-        own.fits[d].n_rows = 0.0
-        own.fits[d].lead = 0.0
+        own.leads[d].n_rows = 0.0
+        own.leads[d].lead = 0.0

@@ -22,13 +22,11 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import Record, axes, record, records
-from loco_stream._learner.readout.softmax import softmax
 
 MAX_DOMAINS = 16
 MEANS_PER_CLASS = 12  # in earlier domains, on average
 MAX_MEANS = 128  # of all classes
 LEAD = 5.0  # nats by which a domain fits rows clearly better than another
-SHARE = 0.8  # of the means in the answer to a row of an earlier domain
 SOFTNESS = 2.0  # of the transition, in nats
 
 
@@ -37,13 +35,13 @@ class DomainState(NamedTuple):
 
     counters: domains so far, of which the first has number 0; means in use; number of the current
     domain; mean whose projection is renewed next
-    places: 1 + position of the mean of each class in each domain, out of date for the current one;
+    positions: 1 + that of the mean of each class in each domain, out of date for the current one;
     0: it has none
     means: of the fixed layer's outputs
     projected: the precision times each mean
-    parts: rows of each mean, product of mean and projection, and rows of the scatter when it was
-    projected
-    fits: recent rows whose class has a known mean in each domain, and the sum of the nats by which
+    statistics: of each mean, its rows, its product with its projection, and the rows of the scatter
+    when it was projected
+    leads: recent rows whose class has a known mean in each domain, and the sum of the nats by which
     it fits them better than the current one
     recent: sum of the errors of recent answers, and their number; the same of those before; rows
     before the recent ones; error that is usual, and how often it was measured
@@ -53,14 +51,14 @@ class DomainState(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_domains=1, n_means=0, current=0, turn=0)]
-    places: Annotated[NDArray[np.int64], axes("domains", "classes")]
+    positions: Annotated[NDArray[np.int64], axes("domains", "classes")]
     means: Annotated[NDArray[np.float32], axes("domain_means", "fixed_outputs")]
     projected: Annotated[NDArray[np.float32], axes("domain_means", "fixed_outputs")]
-    parts: Annotated[
+    statistics: Annotated[
         NDArray[np.record],
         records("domain_means", np.float64, n_rows=0.0, offset=0.0, total=1.0),
     ]
-    fits: Annotated[NDArray[np.record], records("domains", np.float64, n_rows=0.0, lead=0.0)]
+    leads: Annotated[NDArray[np.record], records("domains", np.float64, n_rows=0.0, lead=0.0)]
     recent: Annotated[
         Record,
         record(
@@ -91,36 +89,42 @@ class DomainScratch(NamedTuple):
 
 
 def check(own: DomainState) -> None:
-    """Raise ValueError if a count or a place is out of bounds, or a divisor may be 0."""
+    """Raise ValueError if a count or a position is out of bounds, or a divisor may be 0."""
     counters = own.counters
     n_used = int(counters.n_means)
     for name, value, low, high in (
-        ("n_domains", counters.n_domains, 1, max(len(own.places), 1)),
+        ("n_domains", counters.n_domains, 1, max(len(own.positions), 1)),
         ("n_means", n_used, 0, len(own.means)),
         ("current", counters.current, 0, counters.n_domains - 1),
         ("turn", counters.turn, 0, max(n_used - 1, 0)),
     ):
         if not low <= value <= high:
             raise ValueError(f"`{name}` of the domains must be {low} to {high}, got {value}")
-    if not ((own.places >= 0) & (own.places <= n_used)).all():
-        raise ValueError(f"array 'domains.places' must be 0 to {n_used}")
-    if not (own.parts["n_rows"][:n_used] > 0.0).all():
-        raise ValueError("each mean in 'domains.parts' must have rows")
+    if not ((own.positions >= 0) & (own.positions <= n_used)).all():
+        raise ValueError(f"array 'domains.positions' must be 0 to {n_used}")
+    if not (own.statistics["n_rows"][:n_used] > 0.0).all():
+        raise ValueError("each mean in 'domains.statistics' must have rows")
 
 
-def earlier_places(arrays: Mapping[str, NDArray[Any]]) -> Iterator[NDArray[np.int64]]:
-    """Yield the places of the classes in each domain of a model but the current one.
+def earlier_positions(arrays: Mapping[str, NDArray[Any]]) -> Iterator[NDArray[np.int64]]:
+    """Yield the positions of the classes in each domain of a model but the current one.
 
     `arrays` are those of the model by name.
     """
     n_domains, _, current, _ = arrays["domains.counters"].tolist()
-    for domain, places in enumerate(arrays["domains.places"][:n_domains]):
+    for domain, positions in enumerate(arrays["domains.positions"][:n_domains]):
         if domain != current:
-            yield places
+            yield positions
 
 
 def forget(arrays: dict[str, NDArray[Any]]) -> None:
     """Leave the first domain as the only one, in the arrays of a model by name."""
+    room = most_means(arrays["domains.positions"].shape[1])
+    for name in ("means", "projected", "statistics"):
+        shape = arrays[f"domains.{name}"].shape
+        arrays[f"domains.{name}"] = np.zeros_like(
+            arrays[f"domains.{name}"], shape=(room, *shape[1:])
+        )
     for name, array in arrays.items():
         if name.startswith("domains."):
             array[:] = 0
@@ -132,7 +136,7 @@ def most_means(n_classes: int) -> int:
     return min(MEANS_PER_CLASS * n_classes, MAX_MEANS)
 
 
-n_places = kernel(most_means)  # the same for compiled code
+mean_capacity = kernel(most_means)  # the same for compiled code
 
 
 def lengths(settings: Any, n_classes: int) -> dict[str, int]:
@@ -144,12 +148,12 @@ def lengths(settings: Any, n_classes: int) -> dict[str, int]:
 
 
 @kernel
-def log_likelihood(own, place, inputs):
-    """Return that of a row by the mean at `place` (int64), up to what all means share."""
-    i = place - 1
+def log_likelihood(own, position, inputs):
+    """Return that of a row by the mean at `position` (int64), up to what all means share."""
+    i = position - 1
     n = inputs.shape[0]
     product = np.float64(dot(own.projected, i * n, inputs, 0, n))
-    return own.parts[i].total * (product - 0.5 * own.parts[i].offset)
+    return own.statistics[i].total * (product - 0.5 * own.statistics[i].offset)
 
 
 @kernel
@@ -181,10 +185,10 @@ def add_earlier_scores(own, inputs, discriminant, free, earlier, scores):
     for c in range(earlier.shape[0]):
         best = -math.inf
         for d in range(own.counters.n_domains):
-            place = own.places[d, c]
-            if place > 0 and d != own.counters.current:
-                bias = 0.5 * free / own.parts[place - 1].n_rows
-                best = max(best, log_likelihood(own, place, inputs) + bias)
+            position = own.positions[d, c]
+            if position > 0 and d != own.counters.current:
+                bias = 0.5 * free / own.statistics[position - 1].n_rows
+                best = max(best, log_likelihood(own, position, inputs) + bias)
         earlier[c] = np.float32(best)
         best_earlier = max(best_earlier, best)
         if discriminant.n_rows[c] > 0.0:
@@ -196,32 +200,11 @@ def add_earlier_scores(own, inputs, discriminant, free, earlier, scores):
 
 
 @kernel
-def blend_earlier_domains(lead, scores, member, n_classes, factor, proba, answer):
-    """Blend in the prediction of earlier domains, as far as they fit a row clearly better.
+def earlier_domain_probability(lead, threshold):
+    """Return how probable it is that a row is one of an earlier domain.
 
-    Parameters
-    ----------
-    lead
-        float64: by how many nats they do, less those that are asked.
-    scores
-        (n_classes or more,) float32 in earlier domains.
-    member
-        (n_classes or more,) float64: probabilities of the least-squares member with the smallest
-        leak.
-    n_classes
-        int64.
-    factor
-        float64: temperature of the scores.
-    proba
-        (n_classes or more,) float64 working memory.
-    answer
-        (n_classes or more,) float64, overwritten.
+    `lead` (float64) is in nats, that of `add_earlier_scores`; `threshold` (float64) is the multiple
+    of `LEAD` at which the row is as likely one of the current domain.
     """
     # The logistic function, without overflow.
-    probability = 0.5 + 0.5 * math.tanh(0.5 * lead / SOFTNESS)
-    if not probability > 0.0:
-        return
-    softmax(scores, 0, n_classes, factor, proba)
-    for c in range(n_classes):
-        past = SHARE * proba[c] + (1.0 - SHARE) * member[c]
-        answer[c] += probability * (past - answer[c])
+    return 0.5 + 0.5 * math.tanh(0.5 * (lead - LEAD * threshold) / SOFTNESS)

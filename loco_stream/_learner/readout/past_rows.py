@@ -2,10 +2,10 @@
 
 Where all classes stay present and their inputs change, no class is dormant, and yet layers that
 learn have forgotten how earlier inputs looked. The fixed layer has not. Kept are the mean of its
-recent outputs and the direction in which it differs most from the mean of all rows, in terms of the
-scatter within classes (a linear discriminant between recent and all rows). A row is projected on
-it; recent rows are a Gaussian around their own mean, earlier ones around that of all rows, of the
-same variance:
+recent outputs and the direction in which it differs most from the mean of all rows of the current
+domain, in terms of the scatter within classes (a linear discriminant between recent and all rows).
+A row is projected on it; recent rows are a Gaussian around their own mean, earlier ones around that
+of all rows, of the same variance:
 
     log p(row | all) - log p(row | recent) = s (e - s / 2)
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, load, save
-from loco_stream._learner.readout import domains
+from loco_stream._learner.arrays.spec import Shapes, build
+from loco_stream._learner.readout import domain_changes, domains
+from loco_stream._learner.readout.experts import discriminant
 from loco_stream.errors import CheckpointError
 from loco_stream.fleet._merging import merge
+from tests.helpers.jitted import jitted_module
 from tests.helpers.twins import two_domains
 
 LENGTH = 330
+SIZES = {"fixed_outputs": 4, "classes": 2, "batch": 4, "domains": 16, "domain_means": 24}
+
+
+def fresh(group):
+    """Return a group of arrays of a fresh model of narrow rows."""
+    shapes = Shapes(None, SimpleNamespace(n_fields=0), SIZES)
+    return build(group, lambda spec: spec.make(shapes))
 
 
 def learned(n=720, **options):
@@ -35,7 +47,7 @@ def test_a_domain_is_found_and_the_first_one_is_when_it_is_back():
             visited.append(int(found(model).counters.current))
     assert visited == [0, 1, 0]
     assert found(model).counters.n_domains == 2
-    assert sorted(found(model).places[:2, :2].ravel()) == [1, 2, 3, 4]
+    assert sorted(found(model).positions[:2, :2].ravel()) == [1, 2, 3, 4]
 
 
 def test_without_a_change_there_is_one_domain():
@@ -73,11 +85,81 @@ def test_rows_of_an_earlier_domain_are_answered_as_before_the_change():
     assert (model.predict_array(X[recent], in_stream=False) == y[recent]).mean() > 0.9
 
 
+def test_a_third_domain_is_not_taken_for_the_first():
+    X, y = two_domains(n=3 * LENGTH)
+    third = slice(2 * LENGTH, None)
+    X[third] = np.roll(X[third], 3, axis=1) + 8.0 * (-1.0) ** np.arange(12)
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X, y)
+    assert found(model).counters.n_domains == 3
+    assert found(model).counters.current == 2
+    for part in (slice(0, LENGTH), slice(LENGTH, 2 * LENGTH), third):
+        answers = model.predict_array(X[part], in_stream=False)
+        assert (answers == y[part]).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("distance", "energy", "error"), [(24, 60, 0.3), (8, 60, 0.3), (24, 4e3, 0.3), (24, 60, 0.1)]
+)
+def test_a_domain_is_new_if_it_is_far_and_answers_are_worse(distance, energy, error):
+    changes = jitted_module(domain_changes)
+    own = fresh(domains.DomainState)
+    lda = fresh(discriminant.State)
+    lda.total[0] = 50.0
+    lda.recent.n_rows = own.recent.n_before = 16.0
+    lda.recent.energy = 16.0 * energy / 50.0
+    lda.recent_rests[0] = own.gains[0] = 16.0 * np.sqrt(distance / 50.0)
+    own.recent.usual_error = 0.1
+    own.recent.n_answers = own.recent.n_answers_before = 16.0
+    own.recent.error = own.recent.error_before = 16.0 * error
+    assert changes._is_new(own, lda) == (distance > 10 and energy < 1e3 and error > 0.2)
+
+
+def test_means_are_projected_anew_in_turn():
+    changes = jitted_module(domain_changes)
+    own = fresh(domains.DomainState)
+    lda = fresh(discriminant.State)
+    work = fresh(discriminant.Scratch)
+    lda.total[0] = 7.0
+    np.fill_diagonal(lda.precision, 2.0)
+    own.counters.n_means = 6
+    own.means[:6] = np.arange(24.0).reshape(6, 4)
+    changes._renew_projections(own, lda, work)
+    assert own.statistics["total"][:6].tolist() == [7.0] * 4 + [1.0] * 2
+    changes._renew_projections(own, lda, work)
+    np.testing.assert_allclose(own.projected[:6], 2.0 * own.means[:6])
+    np.testing.assert_allclose(own.statistics["offset"][:6], 2.0 * (own.means[:6] ** 2).sum(axis=1))
+    assert own.statistics["total"][:6].tolist() == [7.0] * 6
+    assert own.counters.turn == 2
+
+
+def test_no_more_domains_begin_than_there_are_rows_of_positions():
+    model, *_ = learned(n=LENGTH)
+    found(model).counters.n_domains = domains.MAX_DOMAINS
+    X, y = two_domains()
+    model.learn_array(X[LENGTH:], y[LENGTH:])
+    assert found(model).counters.n_domains == domains.MAX_DOMAINS
+    assert found(model).counters.current == 0
+
+
+def test_an_earlier_domain_is_back_where_no_other_could_begin():
+    X, y = two_domains(n=3 * LENGTH)
+    model = LOCOClassifier(seed=1)
+    model.learn_array(X[: 2 * LENGTH], y[: 2 * LENGTH])
+    n_used = domains.MEANS_PER_CLASS * 2
+    found(model).counters.n_means = n_used  # all in use: the second domain cannot be kept
+    found(model).statistics["n_rows"][2:n_used] = 1.0
+    model.learn_array(X[2 * LENGTH :], y[2 * LENGTH :])
+    assert found(model).counters.current == 0
+    assert found(model).counters.n_means == n_used
+    assert not found(model).positions[1].any()
+
+
 def test_without_room_the_stream_stays_in_its_domain():
     model, *_ = learned(n=LENGTH)
-    n_used = domains.MEANS_PER_CLASS * 2 - 1
-    found(model).counters.n_means = n_used  # room for one mean, and there are two
-    found(model).parts["n_rows"][:n_used] = 1.0
+    n_used = domains.MEANS_PER_CLASS * 2 - 3
+    found(model).counters.n_means = n_used  # room for three means, and two domains have four
+    found(model).statistics["n_rows"][:n_used] = 1.0
     X, y = two_domains()
     model.learn_array(X[LENGTH:], y[LENGTH:])
     assert found(model).counters.n_domains == 1
@@ -100,13 +182,13 @@ def test_saved_models_and_blocks_continue_bit_identically(tmp_path, at):
         assert array.tobytes() == state[name].tobytes(), name
 
 
-def test_places_stay_with_their_classes_when_the_arrays_grow():
+def test_positions_stay_with_their_classes_when_the_arrays_grow():
     model, *_ = learned(n=LENGTH + 200)
-    places = found(model).places[:2, :2].copy()
+    positions = found(model).positions[:2, :2].copy()
     rng = np.random.default_rng(0)
     model.learn_array(rng.normal(size=(40, 12)), 2 + np.arange(40))
-    assert found(model).places.shape[1] > 40
-    assert (found(model).places[:2, :2] == places).all()
+    assert found(model).positions.shape[1] > 40
+    assert (found(model).positions[:2, :2] == positions).all()
 
 
 def test_a_merged_model_pools_all_domains_into_one():
@@ -121,7 +203,7 @@ def test_a_merged_model_pools_all_domains_into_one():
     assert max(found(part).counters.n_domains for part in parts) == 2
     whole = merge(parts, template)
     assert found(whole).counters.tolist() == (1, 0, 0, 0)
-    assert not found(whole).places.any()
+    assert not found(whole).positions.any()
     sums = [sums_of(part) for part in parts]
     n_rows = sum(n for n, _ in sums) - sums_of(template)[0]
     total = sum(own for _, own in sums) - sums_of(template)[1]
@@ -145,12 +227,25 @@ def sums_of(model):
         sums[label] += own.waiting[k]
     for domain in range(int(state.domains.counters.n_domains)):
         for c in range(2):
-            place = state.domains.places[domain, c]
-            if place and domain != state.domains.counters.current:
-                rows = state.domains.parts[place - 1].n_rows
+            position = state.domains.positions[domain, c]
+            if position and domain != state.domains.counters.current:
+                rows = state.domains.statistics[position - 1].n_rows
                 n_rows[c] += rows
-                sums[c] += rows * state.domains.means[place - 1]
+                sums[c] += rows * state.domains.means[position - 1]
     return n_rows, sums
+
+
+def test_models_of_different_classes_and_domains_are_merged():
+    X, y = two_domains(n=LENGTH + 200)
+    first = LOCOClassifier(seed=1)
+    first.learn_array(X, y)
+    other = LOCOClassifier(seed=1)
+    other.learn_array(X[:100] + 1.0, 2 + np.arange(100) % 9)
+    whole = merge([first, other])
+    assert whole.classes == (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+    assert len(found(whole).means) == domains.most_means(found(whole).positions.shape[1])
+    whole.learn_array(X, y)
+    assert np.isfinite(whole.predict_proba_array(X[:20], in_stream=False)).all()
 
 
 @pytest.mark.parametrize(
@@ -159,8 +254,8 @@ def sums_of(model):
         (lambda own: own.counters.__setattr__("current", 2), "`current`"),
         (lambda own: own.counters.__setattr__("n_domains", 99), "`n_domains`"),
         (lambda own: own.counters.__setattr__("turn", 4), "`turn`"),
-        (lambda own: own.places.__setitem__((0, 0), 5), "places"),
-        (lambda own: own.parts["n_rows"].__setitem__(1, 0.0), "rows"),
+        (lambda own: own.positions.__setitem__((0, 0), 5), "positions"),
+        (lambda own: own.statistics["n_rows"].__setitem__(1, 0.0), "rows"),
     ],
 )
 def test_a_file_that_would_mislead_compiled_code_is_refused(tmp_path, change, message):

@@ -63,7 +63,7 @@ def prior_power(settings: Any) -> float:
     return PRIOR_POWER * (PRIOR_ROWS[1] if settings.n_fields == 1 else PRIOR_ROWS[0])
 
 
-prior_of = kernel(prior_power)  # the same for compiled code
+_prior_power = kernel(prior_power)  # the same for compiled code
 
 
 def _start_precision(precision: Array, shapes: Shapes) -> None:
@@ -81,10 +81,10 @@ def _start_rows(total: Array, shapes: Shapes) -> None:
 class State(NamedTuple):
     """What is known of the classes.
 
-    means: of each class
+    means: of each class in the current domain
     projected: P times each mean
     offsets: product of each mean and its projection
-    n_rows: of each class
+    n_rows: of each class in the current domain
     precision: P, of which only the upper triangle is kept up to date; trace: the sum of its
     diagonal
     total: rows that the scatter is of, with those of the prior
@@ -159,7 +159,7 @@ def level_unknown(scores, n_known):
 
 
 @kernel
-def freedom(own, prior):
+def _freedom(own, prior):
     """Return f: the inputs whose scatter is known; `own` and `prior` as in `write_scores`."""
     return own.means.shape[1] - prior * own.trace[0]
 
@@ -180,7 +180,7 @@ def write_scores(own, n_classes, prior, scores):
         (n_classes or more,) float32: V_c'z of each class, overwritten.
     """
     total = own.total[0]
-    free = freedom(own, prior)
+    free = _freedom(own, prior)
     sum_of_known = 0.0
     n_known = 0
     for c in range(n_classes):
@@ -207,9 +207,9 @@ def predict(settings, state, scratch, outputs, scores):
     n_classes = state.counts.n_classes
     for c in range(n_classes):
         scores[c] = dot(own.projected, c * n, inputs, 0, n)
-    write_scores(own, n_classes, prior_of(settings), scores)
+    write_scores(own, n_classes, _prior_power(settings), scores)
     if state.domains.counters.n_domains > 1:
-        free = freedom(own, prior_of(settings))
+        free = _freedom(own, _prior_power(settings))
         earlier = scratch.domains.scores
         scratch.domains.lead[0] = domains.add_earlier_scores(
             state.domains, inputs, own, free, earlier, scores
@@ -310,7 +310,7 @@ def _learn_scatter(own, work, n_classes, k, label, q):
 
 
 @kernel
-def project(own, work, vector):
+def _project(own, work, vector):
     """Write P times a vector, (inputs,) float32, as the first gain; return their product."""
     n = vector.shape[0]
     for j in range(n):
@@ -324,7 +324,7 @@ def project_all(own, work, n_classes):
     """Compute the projection of every class with rows anew; parameters as in `project_change`."""
     for c in range(n_classes):
         if own.n_rows[c] > 0.0:
-            _keep_projection(own, work, c, project(own, work, own.means[c]))
+            _keep_projection(own, work, c, _project(own, work, own.means[c]))
 
 
 @kernel
@@ -352,7 +352,7 @@ def project_change(own, work, n_classes, recent):
     n_rows = 0.0
     for c in range(n_classes):
         n_rows += own.n_rows[c]
-    project(own, work, recent)
+    _project(own, work, recent)
     mean = work.rests[0]
     change = work.gains[0]
     for j in range(n):
@@ -434,14 +434,14 @@ def _learn_waiting(own, work, n_classes):
     turn = int(own.total[0]) // REFRESH_EVERY
     c = turn % n_classes
     if turn > n_before // REFRESH_EVERY and own.n_rows[c] > 0.0:
-        _keep_projection(own, work, c, project(own, work, own.means[c]))
+        _keep_projection(own, work, c, _project(own, work, own.means[c]))
     return n_skipped
 
 
 @kernel
 def _learn_first(own, work, inputs, label):
     """Take the first row of a class as its mean; return whether it was skipped (0 or 1)."""
-    q = project(own, work, inputs)
+    q = _project(own, work, inputs)
     if not q >= 0.0 or not math.isfinite(q):
         return 1
     for j in range(inputs.shape[0]):
@@ -522,16 +522,16 @@ class _Moments(NamedTuple):
 
 
 def _means_of(arrays: Mapping[str, NDArray[Any]]) -> _Means:
-    """Return the rows and the sum of each class, in the current domain and in each earlier one."""
+    """Return the rows and the mean of each class, in the current domain and in each earlier one."""
     n_rows = [arrays[f"{_PREFIX}n_rows"]]
     means = [arrays[f"{_PREFIX}means"].astype(np.float64)]
-    for places in domains.earlier_places(arrays):
-        has_mean = places > 0
+    for positions in domains.earlier_positions(arrays):
+        has_mean = positions > 0
         kept = np.zeros_like(n_rows[0])
-        kept[has_mean] = arrays["domains.parts"][places[has_mean] - 1, 0]
+        kept[has_mean] = arrays["domains.statistics"][positions[has_mean] - 1, 0]
         n_rows.append(kept)
         own = np.zeros_like(means[0])
-        own[has_mean] = arrays["domains.means"][places[has_mean] - 1]
+        own[has_mean] = arrays["domains.means"][positions[has_mean] - 1]
         means.append(own)
     return _Means(np.array(n_rows), np.array(means))
 
