@@ -201,6 +201,7 @@ def test_records_of_a_model_survive_files_pickle_and_growth(tmp_path):
     for state in states:
         found = arrays.flatten(state)
         for name, expected in records.items():
-            assert found[name].tobytes() == expected.tobytes(), name
+            grown = found[name][: len(expected)]  # further domains may have no means yet
+            assert grown.tobytes() == expected.tobytes(), name
     assert states[0].counts.n_seen == 90
     assert states[0].experts.neighbors.counters.n_rows == 90
