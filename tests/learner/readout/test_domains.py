@@ -115,6 +115,25 @@ def test_a_domain_is_new_if_it_is_far_and_answers_are_worse(distance, energy, er
     assert changes._is_new(own, lda) == (distance > 10 and energy < 1e3 and error > 0.2)
 
 
+@pytest.mark.parametrize(
+    ("lead", "distance", "domain"), [(7.0, 8.0, 0), (3.0, 8.0, -1), (7.0, 24.0, -1)]
+)
+def test_an_earlier_domain_is_back_if_it_fits_better_and_is_near(lead, distance, domain):
+    changes = jitted_module(domain_changes)
+    own = fresh(domains.DomainState)
+    lda = fresh(discriminant.State)
+    own.counters.n_domains = 2
+    own.counters.current = 1
+    own.positions[0, 0] = 1
+    own.leads[0].n_rows = own.weights[0] = own.recent.n_before = lda.recent.n_rows = 16.0
+    own.leads[0].lead = 16.0 * lead
+    lda.total[0] = 50.0
+    own.means[0, 0] = 3.0
+    own.inputs[0] = 16.0 * (3.0 + np.sqrt(distance / 50.0))
+    own.gains[0] = 16.0 * np.sqrt(distance / 50.0)
+    assert changes._fitting_domain(own, lda, 2) == domain
+
+
 def test_means_are_projected_anew_in_turn():
     changes = jitted_module(domain_changes)
     own = fresh(domains.DomainState)
