@@ -466,8 +466,8 @@ def check_speed(time: str | None, speed: float | None) -> None:
 def _label_kind(labels: Sequence[Any], task: str | None) -> str:
     """Return the kind of labels, as in `label_of`, from the task and the first ones.
 
-    If most labels are numbers and one has a fraction, the task is regression. A text among them is
-    a bad row then. It does not make a class of every number.
+    If most labels are numbers and one has a fraction, the task is regression. A row whose label is
+    a text is then a bad row, and the numbers do not become classes.
     """
     if task == "regression":
         return "float"

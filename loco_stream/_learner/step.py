@@ -147,29 +147,34 @@ def _blend_dormant(settings, state, scratch, mode):
 
 
 @kernel
-def _blend_earlier_prediction(state, scratch, threshold):
-    """Blend in the predictions of what forgets least, as far as the row is an earlier one.
+def _blend_discriminant(state, scratch, probability, scores):
+    """Blend in the predictions of what forgets least to a row that is an earlier one.
 
-    `threshold` (float64) is that of `earlier_row_probability`. The first opinion of an expert is
-    that of the least-squares member with the smallest leak.
+    `probability` (float64) is that it is; `scores` are those of the discriminant that predict it.
+    The first opinion of an expert is that of the least-squares member with the smallest leak.
     """
+    if not probability > 0.0:  # or it is NaN, where no score is known
+        return
     now = scratch.now
     n_classes = state.counts.n_classes
     factor = temperature(state.experts.discriminant.log_likelihoods)
     member = now.opinions[ensemble.FIRST_OPINION]
+    softmax(scores, 0, n_classes, factor, now.buffer)
+    past_rows.blend_earlier_prediction(probability, now.buffer, member, n_classes, scratch.answer)
+
+
+@kernel
+def _blend_earlier_prediction(state, scratch, threshold):
+    """Blend in the predictions of what forgets least, as far as the row is an earlier one.
+
+    `threshold` (float64) is that of `earlier_row_probability` and `earlier_domain_probability`.
+    """
+    own = scratch.domains
     if state.domains.counters.n_domains > 1:
-        lead = scratch.domains.lead[0]
-        probability = domains.earlier_domain_probability(lead, threshold)
-        softmax(scratch.domains.scores, 0, n_classes, factor, now.buffer)
-        past_rows.blend_earlier_prediction(
-            probability, now.buffer, member, n_classes, scratch.answer
-        )
+        probability = domains.earlier_domain_probability(own.lead[0], threshold)
+        _blend_discriminant(state, scratch, probability, own.scores)
     probability = past_rows.earlier_row_probability(state.past, scratch.fixed.outputs, threshold)
-    if probability > 0.0:
-        softmax(now.scores, 0, n_classes, factor, now.buffer)
-        past_rows.blend_earlier_prediction(
-            probability, now.buffer, member, n_classes, scratch.answer
-        )
+    _blend_discriminant(state, scratch, probability, scratch.now.scores)
 
 
 @kernel

@@ -138,12 +138,11 @@ def _keep_means(own, discriminant, n_classes):
     counters = own.counters
     n = own.means.shape[1]
     for c in range(n_classes):
-        is_new = own.positions[counters.current, c] == 0
-        if discriminant.n_rows[c] == 0.0 or (
-            is_new and counters.n_means == mean_capacity(n_classes)
-        ):
+        if discriminant.n_rows[c] == 0.0:
             continue
-        if is_new:
+        if own.positions[counters.current, c] == 0:
+            if counters.n_means == mean_capacity(n_classes):
+                continue
             counters.n_means += 1
             own.positions[counters.current, c] = counters.n_means
         i = own.positions[counters.current, c] - 1

@@ -201,10 +201,10 @@ def add_earlier_scores(own, inputs, discriminant, free, earlier, scores):
 
 @kernel
 def earlier_domain_probability(lead, threshold):
-    """Return how probable it is that a row is one of an earlier domain.
+    """Return the probability that a row belongs to an earlier domain; 0 or NaN where none is known.
 
     `lead` (float64) is in nats, that of `add_earlier_scores`; `threshold` (float64) is the multiple
-    of `LEAD` at which the row is as likely one of the current domain.
+    of `LEAD` at which the probability is one half.
     """
     # The logistic function, without overflow.
     return 0.5 + 0.5 * math.tanh(0.5 * (lead - LEAD * threshold) / SOFTNESS)

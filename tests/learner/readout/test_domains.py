@@ -172,6 +172,9 @@ def test_an_earlier_domain_is_back_where_no_other_could_begin():
     assert found(model).counters.current == 0
     assert found(model).counters.n_means == n_used
     assert not found(model).positions[1].any()
+    for in_stream in (True, False, None):  # the domain that was left has no mean to answer by
+        proba = model.predict_proba_array(X[:50], in_stream=in_stream)
+        np.testing.assert_allclose(proba.sum(axis=1), 1.0)
 
 
 def test_without_room_the_stream_stays_in_its_domain():

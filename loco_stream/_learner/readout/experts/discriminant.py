@@ -19,6 +19,9 @@ log-likelihood, up to what all classes share:
 for d inputs and a prior of p0 rows. The last term takes away the bias of a mean of few rows: a
 row's distance from such a mean is larger by d / n_c for every class alike.
 
+Where inputs change, the means are those of the current domain, and a class has the best score of
+all domains; see `domains`.
+
 Scores rank the classes, but as probabilities they are far too certain. A few temperatures are
 compared by the probability that each gave to the labels.
 """
