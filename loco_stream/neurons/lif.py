@@ -268,12 +268,13 @@ def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -
         current = current if current > 1.0 else 1.0  # also where it is NaN
         current = current if current < STRONGEST else STRONGEST
         shrinks = 1.0 - 1.0 / current
+        power = 1.0  # goes on shrinking: no step waits for the comparison of the one before
         kept = 1.0
         n = 0
         for _ in range(MOST_SPIKES):
-            longer = kept * shrinks
-            fits = longer >= late
-            kept = longer if fits else kept
+            power *= shrinks
+            fits = power >= late
+            kept = power if fits else kept
             n += 1 if fits else 0
         last = late / kept
         slow = current * (last - late)
