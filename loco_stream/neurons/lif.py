@@ -37,6 +37,7 @@ SHARED = struct_dtype(
     "tau", "refractory", "origin", "factor", "horizon", "horizon_factor", reset_zero="?"
 )
 _LARGEST_EXPONENT = 700.0  # exp overflows beyond
+_N_BITS = MOST_SPIKES.bit_length()
 _LEAST_LATE = 1e-300  # nothing is divided by 0 where the window is much longer than the trace
 _REBASE = 32.0  # in units of tau: exp(32) is 8e13, far from overflow
 
@@ -268,17 +269,23 @@ def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -
         current = current if current > 1.0 else 1.0  # also where it is NaN
         current = current if current < STRONGEST else STRONGEST
         shrinks = 1.0 - 1.0 / current
-        power = 1.0  # goes on shrinking: no step waits for the comparison of the one before
         kept = 1.0
         n = 0
-        for _ in range(MOST_SPIKES):
-            power *= shrinks
-            fits = power >= late
-            kept = power if fits else kept
-            n += 1 if fits else 0
-        last = late / kept
+        for k in range(_N_BITS):
+            step = 1 << (_N_BITS - 1 - k)
+            power = shrinks
+            for _ in range(_N_BITS - 1 - k):
+                power *= power
+            longer = kept * power
+            fits = longer >= late and n + step <= MOST_SPIKES
+            kept = longer if fits else kept
+            n += step if fits else 0
+        # One division gives both reciprocals.
+        twice = 2.0 * current - 1.0
+        ratio = 1.0 / (kept * twice)
+        last = late * twice * ratio
         slow = current * (last - late)
-        fast = current * (last + late) / (2.0 * current - 1.0)
+        fast = current * (last + late) * (kept * ratio)
         values[i] = np.float32(2.0 * slow * (1.0 - fast))
         total += n
     return total

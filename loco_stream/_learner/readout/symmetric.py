@@ -26,6 +26,7 @@ from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
 
 WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
+FETCHED = 400  # inputs; a larger matrix is fetched ahead: it does not fit into the second cache
 YOUNG = 16.0  # rows of a class; up to so many are learned at once, each with those that wait
 
 
@@ -168,6 +169,7 @@ def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
     """
     matrix, pending, n_pending = symmetric
     n = matrix.shape[0]
+    is_large = n > FETCHED
     if not has_room:
         for i in range(n_pending, pending.shape[0]):
             for j in range(n):
@@ -179,7 +181,8 @@ def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
         if not has_room:
             _take_in(matrix, pending, first, drift)
         for k in range(n_vectors):
-            _fetch_rows(matrix, first + ROWS, k, n_vectors)
+            if is_large:
+                _fetch_rows(matrix, first + ROWS, k, n_vectors)
             add_symmetric_rows(products[k], matrix, first, n, vectors[k])
     n_left = n_pending if has_room else 0
     for k in range(n_vectors):
