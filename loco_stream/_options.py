@@ -55,7 +55,7 @@ class WidthRule(NamedTuple):
 # Leaks: one member keeps all rows, one follows slow drift (10,000 rows), one runs of labels (ten
 # rows). Rows of more than 256 features (images, spectra) get two: one keeps ten tasks of thousands
 # of rows and still learns after a million, the other follows drift (1,000 rows).
-_LEAKS = (0.0, 1e-3)
+_LEAKS = (0.0, 1e-4, 1e-1)
 WIDTH_RULES = (
     WidthRule(32, 128, 9, _LEAKS, True, 256),
     WidthRule(64, 256, 9, _LEAKS, True, 256),

@@ -280,13 +280,13 @@ def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -
             fits = longer >= late and n + step <= MOST_SPIKES
             kept = longer if fits else kept
             n += step if fits else 0
-        # One division gives both reciprocals.
         twice = 2.0 * current - 1.0
-        ratio = 1.0 / (kept * twice)
-        last = late * twice * ratio
+        inverse = 1.0 / (kept * twice)  # of both, by one division
+        last = late * twice * inverse
         slow = current * (last - late)
-        fast = current * (last + late) * (kept * ratio)
-        values[i] = np.float32(2.0 * slow * (1.0 - fast))
+        fast = current * (last + late) * (kept * inverse)
+        trace = 2.0 * slow * (1.0 - fast)
+        values[i] = np.float32(trace if n > 0 else 0.0)
         total += n
     return total
 

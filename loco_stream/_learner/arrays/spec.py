@@ -30,6 +30,7 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._compiler.simd.sizes import ALIGNED_FROM, VECTOR_BYTES
 from loco_stream._options import Layout
 
 if TYPE_CHECKING:
@@ -56,6 +57,27 @@ class Shapes:
     layout: Layout
     settings: Settings
     lengths: Mapping[str, int]
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array of zeros, which begins where a cache line does unless it is small."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if n_bytes < ALIGNED_FROM:
+        return np.zeros(shape, dtype)
+    memory = np.zeros(n_bytes + VECTOR_BYTES, np.uint8)
+    first = -memory.ctypes.data % VECTOR_BYTES
+    return memory[first : first + n_bytes].view(dtype).reshape(shape)
+
+
+def aligned(array: Array) -> Array:
+    """Return a contiguous array, or its copy that begins where the array of a fresh model does."""
+    if array.nbytes < ALIGNED_FROM:
+        return np.ascontiguousarray(array)
+    if array.flags.c_contiguous and array.ctypes.data % VECTOR_BYTES == 0:
+        return array
+    copy = _zeros(array.shape, array.dtype)
+    copy[:] = array
+    return copy
 
 
 Start = float | Callable[[Array, Shapes], None]
@@ -133,7 +155,7 @@ class ArraySpec:
 
     def make(self, shapes: Shapes, shape: tuple[int, ...] | None = None) -> Array:
         """Return the array of a fresh model; `shape` if the caller knows it."""
-        array = np.zeros(self.shape(shapes.lengths) if shape is None else shape, self.dtype)
+        array = _zeros(self.shape(shapes.lengths) if shape is None else shape, self.dtype)
         if callable(self.start):
             self.start(array, shapes)
         elif self.start:
@@ -342,7 +364,7 @@ def restored(
     for name, spec in known.items():
         spec.check(arrays[name], shapes)
         check(name, arrays[name])
-    return build(group, lambda spec: np.ascontiguousarray(arrays[spec.name]))
+    return build(group, lambda spec: aligned(arrays[spec.name]))
 
 
 @_kept

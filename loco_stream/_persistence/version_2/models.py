@@ -98,6 +98,9 @@ _RANK = 4  # changes that a matrix takes in together
 _WIDE_BATCH = 8  # the same, and rows that wait, in a classifier without receptive fields
 _JOINT_FEATURES = 256  # features that share a projector, or those of the first row
 _LATE_BLOCK = 64  # features of each further block
+_VECTOR = 16  # float32 items of a vector
+_FULL_BLOCK = 288  # channels up to which a projector has one block,
+_CHANNEL_BLOCK = 112  # and of each block where there are more
 _WIDE_LEAKS = [1e-9]  # of rows of more than 256 features
 _N_ANSWERS = 3  # blocks of probabilities in a ticket, which release 0.2 did not write
 _N_OTHERS = 4  # blocks of what the stacks and means of a regression predicted, which it did not,
@@ -314,9 +317,35 @@ def _pending_changes(arrays: Arrays, n_waiting: int) -> Arrays:
     }
     for kind, n_changes in (("", n_waiting or _RANK), ("linear_", _RANK)):
         projectors = arrays[f"{prefix}{kind}projectors"]
-        shape = (len(projectors), n_changes, projectors.shape[-1])
+        shape = (len(projectors), n_changes, projectors.shape[-2])
         pending[f"{prefix}{kind}pending"] = np.zeros(shape, np.float32)
     return pending
+
+
+def _whole_columns(array: Array, n: int) -> Array:
+    """Return projectors with columns of 0 behind their own, up to whole vectors or `n` columns."""
+    n_columns = array.shape[-1]
+    n_added = min(-(-n_columns // _VECTOR) * _VECTOR, n) - n_columns
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, n_added)])
+
+
+def _in_vectors(saved: Saved) -> Saved:
+    """Return the model with projectors whose rows begin where vectors do."""
+    if not saved.arrays:
+        return saved
+    arrays = dict(saved.arrays)
+    n_features = len(arrays["statistics.n_values"])
+    n_fields = len(arrays["net.weights"]) // n_features
+    block = _FULL_BLOCK
+    if saved.config["width"] * n_fields > _FULL_BLOCK:
+        block = _CHANNEL_BLOCK - _CHANNEL_BLOCK % n_fields
+    block = saved.config["parameters"]["advanced"]["cluster_size"] or block
+    for name in ("projections.recursive.first", "projections.recursive.deep"):
+        arrays[name] = _whole_columns(arrays[name], block)
+    for name in ("projectors", "linear_projectors"):
+        name = f"experts.least_squares.{name}"
+        arrays[name] = _whole_columns(arrays[name], np.iinfo(np.int32).max)
+    return replace(saved, arrays=arrays)
 
 
 def _used_projections(saved: Saved) -> Saved:
@@ -371,6 +400,7 @@ MODELS: Migration = in_models(
     drop_arrays(*_LATE_VALUES),
     add_array("mixture.log_priors", _log_priors),
     drop_arrays("gate.moments"),
+    _in_vectors,
     _used_projections,
     _scales,
     _without_fixed_layer,

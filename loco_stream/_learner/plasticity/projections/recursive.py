@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
+from loco_stream._compiler.simd.sizes import whole_vectors
 from loco_stream._learner.arrays.spec import Array, Shapes, axes
 from loco_stream._learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream._learner.plasticity.projections._definition import Projection
@@ -35,7 +36,8 @@ def _identity(projector: Array, shapes: Shapes) -> None:
 class State(NamedTuple):
     """Projectors.
 
-    first: of the first layer's input channels, each row its own block of columns
+    first: of the first layer's input channels, each row its own block of columns; a single block
+    ends in whole vectors, of which the columns beyond the channels stay 0
     deep: of the traces below each other layer, likewise
     """
 
@@ -202,10 +204,10 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
     in_force = settings.projection == POSITION
     return {
         "projected_channels": channels if in_force else 0,
-        "channel_block": min(settings.block, channels) if in_force else 1,
+        "channel_block": min(settings.block, whole_vectors(channels)) if in_force else 1,
         "projected_layers": settings.n_layers - 1 if in_force else 0,
         "projected_below": below,
-        "deep_block": min(settings.block, below),
+        "deep_block": min(settings.block, whole_vectors(below)),
     }
 
 

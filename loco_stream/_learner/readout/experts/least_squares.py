@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
-from loco_stream._compiler.simd.sizes import RANK
+from loco_stream._compiler.simd.sizes import RANK, whole_vectors
 from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
 from loco_stream._learner.readout.blocks import (
     BLOCK,
@@ -117,6 +117,7 @@ class State(NamedTuple):
     weights, projectors, pending, blocks: of the members on traces
     linear_weights, linear_projectors, linear_pending, linear_blocks: of the members on (1, scaled
     features)
+    projectors end in whole vectors of columns, of which those beyond the inputs stay 0
     waiting, waiting_outputs, n_waiting: inputs of rows that no member has learned yet, what the
     members predicted for them, and how many wait
     waiting_classes: 1 for the class of each, 0 for others
@@ -129,7 +130,7 @@ class State(NamedTuple):
     weights: Annotated[NDArray[np.float32], axes("inputs", "trace_members*losses*classes")]
     projectors: Annotated[
         NDArray[np.float32],
-        axes("trace_members", "projected_inputs", "projected_inputs", start=_start_projectors),
+        axes("trace_members", "projected_inputs", "projector_columns", start=_start_projectors),
     ]
     pending: Annotated[
         NDArray[np.float32], axes("trace_members", "pending_rows", "projected_inputs")
@@ -144,7 +145,10 @@ class State(NamedTuple):
     linear_projectors: Annotated[
         NDArray[np.float32],
         axes(
-            "linear_members", "linear_projected", "linear_projected", start=_start_linear_projectors
+            "linear_members",
+            "linear_projected",
+            "linear_columns",
+            start=_start_linear_projectors,
         ),
     ]
     linear_pending: Annotated[NDArray[np.float32], axes("linear_members", RANK, "linear_projected")]
@@ -193,6 +197,8 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
     else:
         inputs = settings.n_hidden + 1 + (n_features if settings.raw_inputs else 0)
         n_late_inputs = n_late if settings.raw_inputs and settings.recursive else 0
+    projected = inputs - n_late_inputs if settings.recursive else 1
+    linear_projected = n_features - n_late + 1 if settings.n_linear else 1
     return {
         "trace_members": settings.n_trace,
         "linear_members": settings.n_linear,
@@ -201,10 +207,12 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
         "losses": settings.n_losses,
         "inputs": inputs,
         "present_inputs": inputs if settings.n_memoryless else 0,
-        "projected_inputs": inputs - n_late_inputs if settings.recursive else 1,
+        "projected_inputs": projected,
+        "projector_columns": whole_vectors(projected),
         "late_inputs": n_late_inputs,
         "linear_inputs": n_features + 1 if settings.n_linear else 1,
-        "linear_projected": n_features - n_late + 1 if settings.n_linear else 1,
+        "linear_projected": linear_projected,
+        "linear_columns": whole_vectors(linear_projected),
         "late_linear_inputs": n_late if settings.n_linear else 0,
     }
 
@@ -576,7 +584,7 @@ def merge(parts: Merge) -> None:
         projectors.append(0.5 * (projector + projector.T))
         weights.append(projector @ total_b)
     prefix = "experts.least_squares."
-    arrays[f"{prefix}projectors"][0] = projectors[0]
+    arrays[f"{prefix}projectors"][0, :, : len(projectors[0])] = projectors[0]
     arrays[f"{prefix}pending"][0] = 0.0
     arrays[f"{prefix}n_waiting"][0] = 0
     arrays[f"{prefix}weights"][:, :n] = np.concatenate(weights)
@@ -626,7 +634,8 @@ def _projectors(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]
     """Return the projectors of the member without leak: of the joint inputs, and of each block."""
     pending = arrays["experts.least_squares.pending"][0].astype(np.float64)
     changes = pending[: int(arrays["experts.least_squares.counters"][0])]
-    projector = arrays["experts.least_squares.projectors"][0].astype(np.float64)
+    projector = arrays["experts.least_squares.projectors"][0, :, : pending.shape[1]]
+    projector = projector.astype(np.float64)
     if len(arrays["experts.least_squares.waiting"]):  # only the upper triangle is up to date
         projector = np.triu(projector) + np.triu(projector, 1).T
     projectors = [projector - changes.T @ changes]
