@@ -58,8 +58,8 @@ class WidthRule(NamedTuple):
 _LEAKS = (0.0, 1e-4, 1e-1)
 WIDTH_RULES = (
     WidthRule(32, 128, 9, _LEAKS, True, 256),
-    WidthRule(64, 256, 9, _LEAKS, True, 256),
-    WidthRule(256, 256, 3, _LEAKS, True, 256),
+    WidthRule(64, 256, 9, _LEAKS, True, 512),
+    WidthRule(256, 256, 3, _LEAKS, True, 512),
     WidthRule(None, 640, 1, (1e-9, 1e-3), False, 512),
 )
 
