@@ -11,10 +11,10 @@ from numba import njit
 from loco_stream._compiler.simd.ops import (
     add_outer,
     add_outers,
-    add_squares,
     add_symmetric_rows,
     dot,
     leak_and_fire,
+    subtract_squares,
     sum_dense,
     sum_rows,
     weigh_groups,
@@ -170,8 +170,8 @@ def test_write_arrivals(dtype, kind):
 
 
 @njit
-def compiled_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
-    add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep)
+def compiled_outers(matrix, n_rows, first, n_columns, left, right):
+    add_outers(matrix, n_rows, first, n_columns, left, right)
 
 
 @njit
@@ -185,8 +185,8 @@ def compiled_symmetric_rows(total, matrix, first, n, vector):
 
 
 @njit
-def compiled_squares(matrix, first, n, factors, scale):
-    add_squares(matrix, first, n, factors, scale)
+def compiled_squares(matrix, first, start, n, factors, keep):
+    subtract_squares(matrix, first, start, n, factors, keep)
 
 
 SIZES = [0, 1, 4, 7, 20, 36, 37, 100]
@@ -212,21 +212,26 @@ def test_the_rows_of_a_symmetric_matrix_add_up_to_its_product(n):
     assert found[n:].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("n", SIZES)
-def test_outer_squares_are_added_to_the_upper_triangle(n):
+def test_outer_squares_are_subtracted_from_the_upper_triangle_or_from_all(n, whole):
     rng = np.random.default_rng(n)
     matrix = rng.normal(size=(n + 1, n + 3)).astype(np.float32)
     factors = rng.normal(size=(RANK, n + 2)).astype(np.float32)
     before = matrix.copy()
     expected = matrix.copy()
-    scale = np.float32(-0.75)
+    keep = np.float32(0.75)
     for first in range(0, n, ROWS):
-        add_squares(expected, first, n, factors, scale)
-        compiled_squares(matrix, first, n, factors, scale)
+        start = 0 if whole else first
+        subtract_squares(expected, first, start, n, factors, keep)
+        compiled_squares(matrix, first, start, n, factors, keep)
     np.testing.assert_array_equal(matrix, expected)
-    square = before[:n, :n] + scale * factors[:, :n].T @ factors[:, :n]
-    np.testing.assert_allclose(np.triu(matrix[:n, :n]), np.triu(square), atol=1e-5)
-    for j in range(n):
+    square = keep * (before[:n, :n] - factors[:, :n].T @ factors[:, :n])
+    found = matrix[:n, :n]
+    np.testing.assert_allclose(
+        found if whole else np.triu(found), square if whole else np.triu(square), atol=1e-5
+    )
+    for j in range(0 if whole else n):  # before the first column that is written
         np.testing.assert_array_equal(matrix[j, : j - j % ROWS], before[j, : j - j % ROWS])
     np.testing.assert_array_equal(matrix[:, n:], before[:, n:])
     np.testing.assert_array_equal(matrix[n], before[n])
@@ -241,13 +246,11 @@ def test_several_outer_products_are_added_as_defined(n, first):
     left = rng.normal(size=(RANK, n)).astype(np.float32)
     right = rng.normal(size=(RANK, n + 3)).astype(np.float32)
     expected = matrix.copy()
-    scale = np.float32(-0.75)
-    keep = np.float32(0.99)
-    add_outers(expected, n, first, n, left, scale, right, keep)
-    compiled_outers(matrix, n, first, n, left, scale, right, keep)
+    add_outers(expected, n, first, n, left, right)
+    compiled_outers(matrix, n, first, n, left, right)
     np.testing.assert_array_equal(matrix, expected)
     own = np.s_[first : first + n]
-    product = keep * (before[:, own] + scale * left.T @ right[:, :n])
+    product = before[:, own] + left.T @ right[:, :n]
     np.testing.assert_allclose(matrix[:, own], product, atol=1e-5)
     np.testing.assert_array_equal(matrix[:, :first], before[:, :first])
     np.testing.assert_array_equal(matrix[:, first + n :], before[:, first + n :])

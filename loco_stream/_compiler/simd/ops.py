@@ -6,7 +6,7 @@ sum adds one row after the other, in the order given, and `dot` adds in `SINGLES
 
 The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
 `sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
-second factor, `add_outers` and `add_squares` those of `RANK` factors; `leak_and_fire` packs the
+second factor, `add_outers` and `subtract_squares` those of `RANK` factors; `leak_and_fire` packs the
 indices of the neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors
 where loops of a few rounds would be mispredicted.
 """
@@ -247,13 +247,9 @@ def add_outers(
     first: int,
     n_columns: int,
     left: NDArray[np.float32],
-    scale: np.float32,
     right: NDArray[np.float32],
-    keep: np.float32,
 ) -> None:
-    """Add `RANK` outer products to part of a matrix, one after the other, and scale it.
-
-    The result is keep * (matrix + scale * sum of left right').
+    """Add `RANK` outer products left right' to part of a matrix, one after the other.
 
     Parameters
     ----------
@@ -267,8 +263,8 @@ def add_outers(
         for i in range(n_columns):
             total = row[first + i]
             for k in range(RANK):
-                total += scale * left[k, j] * right[k, i]
-            row[first + i] = keep * total
+                total += left[k, j] * right[k, i]
+            row[first + i] = total
 
 
 def dot(
@@ -342,34 +338,34 @@ def add_symmetric_rows(
         total[first + k] += _sum_of_lanes(lanes[k])
 
 
-def add_squares(
+def subtract_squares(
     matrix: NDArray[np.float32],
     first: int,
+    start: int,
     n: int,
     factors: NDArray[np.float32],
-    scale: np.float32,
+    keep: np.float32,
 ) -> None:
-    """Add `scale` times the outer squares of `RANK` vectors to `ROWS` rows of a symmetric matrix.
+    """Subtract the outer squares of `RANK` vectors from `ROWS` rows of a matrix, and scale these.
+
+    The result is keep * (matrix - sum of factor factor').
 
     Parameters
     ----------
     matrix
-        (n or more, n or more) float32, of which the items that `add_symmetric_rows` reads are
-        written.
-    first, n
-        As there.
+        (n or more, n or more) float32, of which columns `start` to `n - 1` are written.
+    first
+        The first row; the last ones may be fewer than `ROWS`.
     factors
-        (RANK, n or more) float32, added one after the other.
-    scale
-        1 or -1, so that the corner stays symmetric to the last bit.
+        (RANK, n or more) float32, subtracted one after the other.
     """
     for j in range(first, min(first + ROWS, n)):
         row = matrix[j]
-        for i in range(first, n):
+        for i in range(start, n):
             total = row[i]
             for k in range(RANK):
-                total += scale * factors[k, j] * factors[k, i]
-            row[i] = total
+                total -= factors[k, j] * factors[k, i]
+            row[i] = keep * total
 
 
 def leak_and_fire(
@@ -637,14 +633,14 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
 
 
 @register_jitable
-def _spread_four(like, factors, k, scale):
-    """Return item `k` of each factor, scaled, in all lanes of a vector."""
+def _spread_four(like, factors, k):
+    """Return item `k` of each factor in all lanes of a vector."""
     height = factors.shape[1]
     return (
-        spread(like, scale * item(factors, k)),
-        spread(like, scale * item(factors, height + k)),
-        spread(like, scale * item(factors, 2 * height + k)),
-        spread(like, scale * item(factors, 3 * height + k)),
+        spread(like, item(factors, k)),
+        spread(like, item(factors, height + k)),
+        spread(like, item(factors, 2 * height + k)),
+        spread(like, item(factors, 3 * height + k)),
     )
 
 
@@ -670,12 +666,12 @@ def _add_four(matrix, k, n, left, right):
 
 
 @_vectorized(add_outers)
-def _add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
+def _add_outers(matrix, n_rows, first, n_columns, left, right):
     lanes = SINGLES
     pair = zeros(matrix.dtype, 2 * lanes)
     vector = zeros(matrix.dtype, lanes)
 
-    def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):
+    def tiled(matrix, n_rows, first, n_columns, left, right):
         keep_one_copy()
         width = matrix.shape[1]
         column = 0
@@ -684,8 +680,9 @@ def _add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
             parts = _load_four(like, right, column, 2 * lanes)
             for j in range(n_rows):
                 k = j * width + first + column
-                total = _add_four(matrix, k, 2 * lanes, _spread_four(like, left, j, scale), parts)
-                store(matrix, k, multiply(spread(like, keep), total))
+                store(
+                    matrix, k, _add_four(matrix, k, 2 * lanes, _spread_four(like, left, j), parts)
+                )
             column += 2 * lanes
         while column < n_columns:
             n_left = n_columns - column
@@ -693,8 +690,8 @@ def _add_outers(matrix, n_rows, first, n_columns, left, scale, right, keep):
             parts = _load_four(one, right, column, n_left)
             for j in range(n_rows):
                 k = j * width + first + column
-                total = _add_four(matrix, k, n_left, _spread_four(one, left, j, scale), parts)
-                store_first(matrix, k, multiply(spread(one, keep), total), n_left)
+                total = _add_four(matrix, k, n_left, _spread_four(one, left, j), parts)
+                store_first(matrix, k, total, n_left)
             column += lanes
 
     return tiled
@@ -791,35 +788,49 @@ def _add_symmetric_rows(total, matrix, first, n, vector):
     return in_lanes
 
 
-@_vectorized(add_squares)
-def _add_squares(matrix, first, n, factors, scale):
+@register_jitable
+def _subtract_four(matrix, k, n, left, right):
+    """Return the first `n` items from `k` on less four products, subtracted one by one."""
+    total = load_first(left[0], matrix, k, n)
+    for i in range(RANK):
+        total = subtract(total, multiply(left[i], right[i]))
+    return total
+
+
+@_vectorized(subtract_squares)
+def _subtract_squares(matrix, first, start, n, factors, keep):
     vector = zeros(matrix.dtype, SINGLES)
 
-    def in_lanes(matrix, first, n, factors, scale):
+    def in_lanes(matrix, first, start, n, factors, keep):
         keep_one_copy()
         width = matrix.shape[1]
         like = vector()
+        scale = spread(like, keep)
         behind = min(first + ROWS, n)
         for j in range(first, behind, 2):  # two rows share what is read of the factors
             has_next = j + 1 < behind
-            upper = _spread_four(like, factors, j, scale)
-            lower = _spread_four(like, factors, j + has_next, scale)
-            i = first
+            upper = _spread_four(like, factors, j)
+            lower = _spread_four(like, factors, j + has_next)
+            i = start
             while i + SINGLES <= n:
                 right = _load_four(like, factors, i, SINGLES)
                 k = j * width + i
-                store(matrix, k, _add_four(matrix, k, SINGLES, upper, right))
+                rest = _subtract_four(matrix, k, SINGLES, upper, right)
+                store(matrix, k, multiply(scale, rest))
                 if has_next:
                     k += width
-                    store(matrix, k, _add_four(matrix, k, SINGLES, lower, right))
+                    rest = _subtract_four(matrix, k, SINGLES, lower, right)
+                    store(matrix, k, multiply(scale, rest))
                 i += SINGLES
             if i < n:
                 right = _load_four(like, factors, i, n - i)
                 k = j * width + i
-                store_first(matrix, k, _add_four(matrix, k, n - i, upper, right), n - i)
+                rest = _subtract_four(matrix, k, n - i, upper, right)
+                store_first(matrix, k, multiply(scale, rest), n - i)
                 if has_next:
                     k += width
-                    store_first(matrix, k, _add_four(matrix, k, n - i, lower, right), n - i)
+                    rest = _subtract_four(matrix, k, n - i, lower, right)
+                    store_first(matrix, k, multiply(scale, rest), n - i)
 
     return in_lanes
 

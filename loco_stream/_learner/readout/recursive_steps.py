@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from loco_stream._compiler.jit import kernel
-from loco_stream._compiler.simd.ops import add_outer, add_outers, dot, weigh_rows
-from loco_stream._compiler.simd.sizes import RANK
+from loco_stream._compiler.simd.ops import add_outer, dot, subtract_squares, weigh_rows
+from loco_stream._compiler.simd.sizes import RANK, ROWS
 from loco_stream._learner.readout.inputs import input_span
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
 
@@ -151,8 +151,8 @@ def change_projector(member, n_inputs, k, q, prior, turn):
             projector[j, j] += back
     if n_pending + 1 < RANK:
         return
-    minus = np.float32(-1.0)
-    add_outers(projector, n_inputs, 0, n_inputs, pending, minus, pending, np.float32(factor))
+    for first in range(0, n_inputs, ROWS):
+        subtract_squares(projector, first, 0, n_inputs, pending, np.float32(factor))
     if leak > 0.0:
         drop_tiny(projector, n_inputs, n_inputs, turn // RANK)
 

@@ -18,9 +18,9 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import (
     add_outer,
     add_outers,
-    add_squares,
     add_symmetric_rows,
     dot,
+    subtract_squares,
 )
 from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
@@ -74,7 +74,7 @@ def add_steps(matrix, n_rows, columns, left, right, n_steps):
     one = np.float32(1.0)
     k = 0
     while k + RANK <= n_steps:
-        add_outers(matrix, n_rows, first, n_columns, left[k:], one, right[k:], one)
+        add_outers(matrix, n_rows, first, n_columns, left[k:], right[k:])
         k += RANK
     while k < n_steps:
         add_outer(matrix, n_rows, first, n_columns, left[k], one, right[k], one)
@@ -98,24 +98,18 @@ def check_waiting(name: str, own: Any, n_rows: NDArray[np.float64]) -> None:
 
 
 @kernel
-def _drift_rows(matrix, first, n, keep, back):
-    """Scale `ROWS` rows by `keep` and add `back` on the diagonal, both float32."""
-    for j in range(first, min(first + ROWS, n)):
-        row = matrix[j, first:n]
-        for i in range(n - first):
-            row[i] *= keep
-        matrix[j, j] += back
-
-
-@kernel
 def _take_in(matrix, pending, first, drift):
     """Take all pending changes into `ROWS` rows of a matrix; parameters as in `multiply`."""
     n = matrix.shape[0]
     keep, back = drift
-    for i in range(0, pending.shape[0], RANK):
-        add_squares(matrix, first, n, pending[i : i + RANK], np.float32(-1.0))
-    if keep < np.float32(1.0):
-        _drift_rows(matrix, first, n, keep, back)
+    one = np.float32(1.0)
+    last = pending.shape[0] - RANK
+    for i in range(0, last, RANK):
+        subtract_squares(matrix, first, first, n, pending[i : i + RANK], one)
+    subtract_squares(matrix, first, first, n, pending[last:], keep)
+    if keep < one:
+        for j in range(first, min(first + ROWS, n)):
+            matrix[j, j] += back
 
 
 @kernel
