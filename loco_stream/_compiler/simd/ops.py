@@ -6,8 +6,8 @@ sum adds one row after the other, in the order given, and `dot` adds in `SINGLES
 
 The vectorized versions do what LLVM does not find by itself: `sum_rows`, `weigh_rows` and
 `sum_dense` keep a tile of the sum in registers while all rows pass by, `add_outer` a tile of the
-second factor, `add_outers` and `subtract_squares` those of `RANK` factors; `leak_and_fire` packs the
-indices of the neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors
+second factor, `add_outers` and `subtract_squares` those of `RANK` factors; `leak_and_fire` packs
+the indices of the neurons that fire; `write_arrivals` and `write_equal_arrivals` copy whole vectors
 where loops of a few rounds would be mispredicted.
 """
 
