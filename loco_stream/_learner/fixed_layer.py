@@ -27,7 +27,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
 from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import Array, Shapes, axes
-from loco_stream._learner.encoding import SETTLE, bounded
+from loco_stream._learner.encoding import bounded
 from loco_stream._learner.hidden import turn_into_traces
 from loco_stream._learner.scale_guard import is_apart
 from loco_stream._learner.tiny import drop_tiny_items
@@ -44,6 +44,9 @@ FIRST_ROWS = 10.0  # rows that it counts as
 TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
 _MAX_SPANS = 1 + len(TIME_CONSTANTS)
 MIN_NORM = 1e-12
+# Values after which a scale is fixed: a mean of rows seen on moving scales fits none of them, and
+# classes that come one after another have only such rows in the beginning.
+SETTLE = 80.0
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from loco_stream import _rng as rng
 from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner import fixed_layer
-from loco_stream._learner.encoding import SETTLE
 from loco_stream._learner.readout import (
     domain_changes,
     domains,
@@ -93,7 +92,7 @@ class FixedLayer:
             [naive.is_masked(v) or f.is_expected(v) for v, f in zip(x, features, strict=True)]
         )
         code = self.code[usual]
-        if self.n_rows < SETTLE + fixed_layer.FIRST_ROWS and code.any():
+        if self.n_rows < fixed_layer.SETTLE + fixed_layer.FIRST_ROWS and code.any():
             self.n_rows += 1
             mean = (code**2).mean()
             self.power += self.power * (mean - 1.0) / self.n_rows
@@ -105,7 +104,7 @@ class FixedLayer:
                 span = scale.high - scale.low if scale.values else 0.0
             if not usual[f] or naive.is_masked(value):
                 continue
-            if self.n_values[f] < SETTLE and span > 0.0:
+            if self.n_values[f] < fixed_layer.SETTLE and span > 0.0:
                 self.n_values[f] += feature.n_wide == 0
                 self.center[f] = mean
                 self.factor[f] = 1.0 / span
