@@ -521,7 +521,8 @@ class RecentValues:
         self.weights = np.tile(np.eye(n_inputs)[0], (n_models, 1))
         self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
         self.errors = np.ones(n_models + 2)
-        self.log_weights = np.zeros(n_models + 2)
+        self.log_weights = -next_value.HEAD_START * np.ones(n_models + 2)
+        self.log_weights[next_value.ENSEMBLE] = 0.0
         self.n_scored = 0
 
     def outputs(self, ensemble, known, mean, deviation):

@@ -27,6 +27,7 @@ MAX_ERROR = 16.0  # squared error that counts
 MIN_ERROR = 1e-4  # mean square of the best
 MAX_STEP = 8.0  # that one row changes a log-weight by
 MAX_OUTPUT = 10.0  # in standard deviations
+HEAD_START = 2.0  # of the ensemble, as a logarithm: values in random order are no guide
 ENSEMBLE = 0  # positions of the experts
 LAST = 1
 FIRST_MODEL = 2
@@ -34,6 +35,10 @@ FIRST_MODEL = 2
 
 def _only_ensemble(weights: Array, shapes: Shapes) -> None:
     weights[:, :1] = 1.0
+
+
+def _start_log_weights(weights: Array, shapes: Shapes) -> None:
+    weights[1:] = -HEAD_START
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
@@ -60,7 +65,7 @@ class NextValueState(NamedTuple):
         axes("value_models", "value_inputs", "value_inputs", start=_start_projectors),
     ]
     errors: Annotated[NDArray[np.float64], axes("value_experts", start=1.0)]
-    log_weights: Annotated[NDArray[np.float64], axes("value_experts")]
+    log_weights: Annotated[NDArray[np.float64], axes("value_experts", start=_start_log_weights)]
 
 
 class NextValueScratch(NamedTuple):

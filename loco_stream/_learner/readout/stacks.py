@@ -18,7 +18,7 @@ from loco_stream._learner.arrays.spec import Array, Shapes, axes
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.softmax import SHARPNESS
 
-STACK_PRIOR = 1.0
+STACK_PRIOR = 0.1
 STACK_LEAK = 1e-4
 LOG_STACK_RATE = 1e-3
 LOG_STACK_POWER = 1e-2  # mean square of the gradients at the start
