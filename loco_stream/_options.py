@@ -57,7 +57,8 @@ class WidthRule(NamedTuple):
 # of rows and still learns after a million, the other follows drift (1,000 rows).
 _LEAKS = (0.0, 1e-4, 1e-1)
 WIDTH_RULES = (
-    WidthRule(32, 128, 9, _LEAKS, True, 256),
+    WidthRule(8, 128, 9, _LEAKS, True, 256),
+    WidthRule(32, 128, 9, _LEAKS, True, 384),
     WidthRule(64, 256, 9, _LEAKS, True, 512),
     WidthRule(256, 256, 3, _LEAKS, True, 512),
     WidthRule(None, 640, 1, (1e-9, 1e-3), False, 512),
