@@ -28,7 +28,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
-MIN_ABSENCE = 30.0  # rows after which a class may count as dormant
+MIN_ABSENCE = 8.0  # rows after which a class may count as dormant
 TIMES = 20.0  # its mean gap (of the logarithms) so often
 GAP_RATE = 0.1  # of the mean
 # The lead at which a dormant class gets half of its share, in standard deviations times
