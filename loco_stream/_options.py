@@ -174,7 +174,7 @@ class AdvancedOptions:
         Share of the neurons of each layer that learn, 0 to 1.
     fixed_neurons
         Neurons of the layer that never learns, 0 to 4096; a linear discriminant on them and on the
-        scaled features keeps dormant classes. None: 256, 512 for rows of more than 32 features,
+        scaled features keeps dormant classes. None: 256 to 512, by the width of the first row,
         none where `readout_layers` is "hidden" or "last". 0: neither this layer nor the experts of
         the stream's next row exist. Without receptive fields, a feature reaches 64 of a number that
         is a multiple of 16, and all of any other.

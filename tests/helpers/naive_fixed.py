@@ -443,7 +443,8 @@ class NextRow:
         proba = self.combine(log_odds, True)
         scored = proba if predicted is None else predicted
         opinions = np.maximum([scored, naive.softmax(log_odds[1])], least)
-        self.log_weights = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
+        learned = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
+        self.log_weights = np.maximum(learned, learned.max() - next_row.LARGEST_LEAD)
         slopes = log_odds @ (proba - np.eye(len(proba))[label])
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
         steps = slopes / np.sqrt(self.powers + next_row.MIN_POWER)

@@ -28,6 +28,9 @@ FIRST_POWER = 1e-2  # mean square of the gradients at the start
 POWER_RATE = 1e-3
 MIN_POWER = 1e-12  # a stream of one class has no gradient
 LEAST = 1e-6  # probability granted to every class
+# In log-weight. An expert this far behind decides nothing. When the stream changes it can be ahead
+# within a few rows, however long another was.
+LARGEST_LEAD = 10.0
 HEAD_START = 3.0  # of the stack, in log-weight: where both know all, an expert decides nothing
 ENSEMBLE = 0  # position of the ensemble's answer
 STACK = 0  # position of the stack's answer in the mixture
@@ -147,6 +150,19 @@ def mix_experts(stack, log_odds, n_classes, proba):
 
 
 @kernel
+def _bound_leads(stack):
+    """Keep the log-weights within `LARGEST_LEAD` of the best one."""
+    log_weights = stack.log_weights
+    top = log_weights[STACK]
+    for k in range(STACK + 1, log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            top = max(top, log_weights[k])
+    for k in range(log_weights.shape[0]):
+        if stack.contexts[k] == 0.0:
+            log_weights[k] = max(log_weights[k], top - LARGEST_LEAD)
+
+
+@kernel
 def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
     """Take what the stack and each expert gave to `share` of a label into their log-weights.
 
@@ -172,6 +188,7 @@ def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
             log_proba = log_odds[k, label] - _log_total(log_odds[k], n_classes)
             gained = share * max(log_proba, math.log(least))
             log_weights[k] = keep * log_weights[k] + gained
+    _bound_leads(stack)
 
 
 @kernel

@@ -7,6 +7,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCOForecaster, LOCOMultiTargetRegressor, LOCORegressor
 from loco_stream._compiler.simd import ops
+from loco_stream._compiler.simd.sizes import whole_vectors
 from loco_stream._learner.arrays import shapes
 from loco_stream._learner.arrays.spec import flatten
 from loco_stream._learner.readout import blocks
@@ -148,7 +149,8 @@ def test_a_model_that_grows_beyond_its_joint_features_continues_from_every_copy(
             model.learn_one(dict(enumerate(row.tolist())), int(label))
     n_late = len(model._core.row[0]) - JOINT_FEATURES
     members = model._core.state.experts.least_squares
-    assert members.projectors.shape[1:] == (8 + 1 + JOINT_FEATURES,) * 2
+    n_joint = 8 + 1 + JOINT_FEATURES
+    assert members.projectors.shape[1:] == (n_joint, whole_vectors(n_joint))
     assert members.blocks.shape == (3, n_late, blocks.BLOCK)
     assert_copies_continue_identically(model, X, y, tmp_path)
 

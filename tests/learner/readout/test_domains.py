@@ -222,7 +222,7 @@ def test_a_merged_model_pools_all_domains_into_one():
         model = template.clone(include_attributes=True)
         model.learn_array(X[part], y[part])
         parts.append(model)
-    assert max(found(part).counters.n_domains for part in parts) == 2
+    assert max(found(part).counters.n_domains for part in parts) > 1
     whole = merge(parts, template)
     assert found(whole).counters.tolist() == (1, 0, 0, 0)
     assert not found(whole).positions.any()

@@ -62,12 +62,13 @@ def test_a_class_is_dormant_after_its_patience_and_until_it_comes():
     classes = classes_of(2)
     for n_seen in range(10):
         dormancy.count_label(classes, 0, n_seen)
-    assert not marks_of(classes, 2, 9 + MIN_ABSENCE)[0]
-    found, marks = marks_of(classes, 2, 10 + MIN_ABSENCE)
+    patience = max(MIN_ABSENCE, dormancy.TIMES)  # of a class that came with every row
+    assert not marks_of(classes, 2, 9 + patience)[0]
+    found, marks = marks_of(classes, 2, 10 + patience)
     assert found
     assert marks.tolist() == [1.0, 0.0]  # a class that never came is not dormant
-    dormancy.count_label(classes, 0, 10 + int(MIN_ABSENCE))
-    assert not marks_of(classes, 2, 11 + MIN_ABSENCE)[0]
+    dormancy.count_label(classes, 0, 10 + int(patience))
+    assert not marks_of(classes, 2, 11 + patience)[0]
 
 
 def test_a_rare_class_is_dormant_later():

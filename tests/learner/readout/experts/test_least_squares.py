@@ -246,7 +246,8 @@ def test_rows_that_wait_are_among_those_of_a_merged_model():
 def symmetric_matrix(members):
     """Return the projector of the first member, with the changes that it has not taken in."""
     changes = members.pending[0, : members.counters.n_pending].astype(float)
-    upper = np.triu(members.projectors[0]).astype(float)
+    n = changes.shape[1]
+    upper = np.triu(members.projectors[0, :, :n]).astype(float)
     return upper + np.triu(upper, 1).T - changes.T @ changes
 
 
