@@ -251,7 +251,7 @@ def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -
     Between two spikes the membrane, less the level c that it would settle at, shrinks by q = 1 -
     1/c, and so does a trace. `n` spikes fit into the window as long as q ** n is at least `late`,
     and the last of them has faded by late / q ** n. The two sums of the trace, over what each spike
-    has faded by and over its square, are geometric.
+    has faded by and over its square, are geometric. `n` is found bit by bit.
 
     Parameters
     ----------
