@@ -341,7 +341,8 @@ def _in_vectors(saved: Saved) -> Saved:
         block = _CHANNEL_BLOCK - _CHANNEL_BLOCK % n_fields
     block = saved.config["parameters"]["advanced"]["cluster_size"] or block
     for name in ("projections.recursive.first", "projections.recursive.deep"):
-        arrays[name] = _whole_columns(arrays[name], block)
+        if name.endswith("deep") or len(arrays[name]):
+            arrays[name] = _whole_columns(arrays[name], block)
     for name in ("projectors", "linear_projectors"):
         name = f"experts.least_squares.{name}"
         arrays[name] = _whole_columns(arrays[name], np.iinfo(np.int32).max)
@@ -400,10 +401,10 @@ MODELS: Migration = in_models(
     drop_arrays(*_LATE_VALUES),
     add_array("mixture.log_priors", _log_priors),
     drop_arrays("gate.moments"),
-    _in_vectors,
     _used_projections,
     _scales,
     _without_fixed_layer,
+    _in_vectors,
     _without_decision,
 )
 
