@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import cpu_seconds, median
 from loco_stream import Network
-from loco_stream._simulator.alignment import aligned
+from loco_stream._compiler.alignment import aligned_zeros
 
 __all__ = ["SIZES", "STEPS", "Workload", "brette4", "row_gather", "workload"]
 
@@ -117,10 +117,10 @@ def row_gather(n_pre: int, n_post: int, on_lines: bool, repeats: int = 3) -> flo
     rows = rng.normal(size=(n_pre, n_post)).astype(np.float32)
     total = np.zeros(n_post, np.float32)
     if on_lines:
-        lined = aligned(n_pre * n_post, np.float32).reshape(n_pre, n_post)
+        lined = aligned_zeros(n_pre * n_post, np.float32).reshape(n_pre, n_post)
         lined[:] = rows
         rows = lined
-        total = aligned(n_post, np.float32)
+        total = aligned_zeros(n_post, np.float32)
     events = rng.integers(0, n_pre, 1568).astype(np.int32)
     _gather(total, rows, events, 1)
     times = 300

@@ -27,6 +27,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
 from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.encoding import SETTLE as FIRST_VALUES
 from loco_stream._learner.encoding import bounded
 from loco_stream._learner.hidden import turn_into_traces
 from loco_stream._learner.scale_guard import is_apart
@@ -44,8 +45,8 @@ FIRST_ROWS = 10.0  # rows that it counts as
 TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
 _MAX_SPANS = 1 + len(TIME_CONSTANTS)
 MIN_NORM = 1e-12
-# Values after which a scale is fixed: a mean of rows seen on moving scales fits none of them, and
-# classes that come one after another have only such rows in the beginning.
+# Values after which the scale of a feature is fixed. Class means that are learned while it moves
+# stay wrong, and the first of several classes that come one by one has no other rows.
 SETTLE = 80.0
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
@@ -255,7 +256,8 @@ def settle_scales(settings, state, scratch):
     """Follow the statistics of each feature while its first values vary, and the power of rows.
 
     A value that stands apart does not count, and none does while the scale is too wide: the
-    statistics are about to replace it, and this layer could not follow them any more.
+    statistics are about to replace it, and this layer could not follow them any more. In the first
+    rows a scale that is too wide opens again.
     """
     own = state.fixed
     statistics = state.statistics
@@ -268,6 +270,9 @@ def settle_scales(settings, state, scratch):
         _learn_power(own, guard, scratch, n_features)
     for f in range(n_features):
         value = scratch.row[f]
+        is_wide = state.kept_scales.n_wide[f] > 0.0
+        if is_wide and state.counts.n_seen < FIRST_VALUES:
+            own.n_values[f] = 0.0
         if not abs(value) <= LARGEST or own.n_values[f] >= SETTLE or is_apart(guard, f, value):
             continue
         span = 0.0
@@ -276,7 +281,7 @@ def settle_scales(settings, state, scratch):
         elif statistics.n_values[f] > 0.0:
             span = math.sqrt(statistics.squares[f] / statistics.n_values[f])
         if span > 0.0:
-            own.n_values[f] += 1.0 if state.kept_scales.n_wide[f] == 0.0 else 0.0
+            own.n_values[f] += 0.0 if is_wide else 1.0
             own.center[f] = statistics.mean[f]
             own.factor[f] = 1.0 / span
 

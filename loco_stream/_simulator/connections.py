@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from loco_stream._compiler.alignment import aligned_zeros
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
 from loco_stream._compiler.structs import struct_dtype
-from loco_stream._simulator.alignment import aligned
 from loco_stream.neurons._definition import Records
 
 # First connection and kind of a group; the wide one from 2 ** 32 connections on.
@@ -134,7 +134,7 @@ def _by_row(
     n_of = np.bincount(source, minlength=n_rows)
     first_group = np.concatenate(([0], np.cumsum(n_of + 1)))
     place = np.arange(len(start)) + source  # each row before has an end
-    groups = aligned(first_group[-1], GROUP if n_connections < 1 << 32 else WIDE_GROUP)
+    groups = aligned_zeros(first_group[-1], GROUP if n_connections < 1 << 32 else WIDE_GROUP)
     groups["first"][place] = start
     groups["kind"][place] = kind
     groups["first"][first_group[1:] - 1] = np.append(start, n_connections)[np.cumsum(n_of)]

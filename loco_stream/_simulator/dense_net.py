@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._compiler.simd.sizes import STEPS
-from loco_stream._simulator.alignment import CACHE_LINE, aligned
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.membranes import state_at
 from loco_stream._simulator.net import Spikes, UnderWay
@@ -81,9 +81,9 @@ class DenseNet:
         lane = CACHE_LINE // self.dtype.itemsize
         self.packed = _packed_layers(layers, lane)
         padded = self.packed["n_padded"]
-        self.weights = aligned(int(self.packed["n_pre"] @ padded), self.dtype)
+        self.weights = aligned_zeros(int(self.packed["n_pre"] @ padded), self.dtype)
         ends = np.cumsum(padded)
-        self.neurons = aligned(4 * int(ends[-1]), self.dtype).reshape(4, -1)
+        self.neurons = aligned_zeros(4 * int(ends[-1]), self.dtype).reshape(4, -1)
         self.neurons[0] = np.inf
         starts = (ends - padded).tolist()
         self._own = [slice(k, k + layer.n_post) for k, layer in zip(starts, layers, strict=True)]
@@ -99,8 +99,8 @@ class DenseNet:
     def _new_scratch(self) -> Scratch:
         n_pre = int(self.packed["n_pre"].max())
         return Scratch(
-            aligned(n_pre * STEPS, self.dtype).reshape(-1, STEPS),
-            aligned(STEPS * int(self.packed["n_padded"].max()), self.dtype),
+            aligned_zeros(n_pre * STEPS, self.dtype).reshape(-1, STEPS),
+            aligned_zeros(STEPS * int(self.packed["n_padded"].max()), self.dtype),
         )
 
     def _make_room(self, n_spikes: int, n_times: int) -> None:
@@ -114,7 +114,7 @@ class DenseNet:
     def copy(self) -> DenseNet:
         """Return a net with the same weights and a state of its own, at rest."""
         other = copy(self)
-        other.neurons = aligned(self.neurons.size, self.dtype).reshape(self.neurons.shape)
+        other.neurons = aligned_zeros(self.neurons.size, self.dtype).reshape(self.neurons.shape)
         other.neurons[0] = self.neurons[0]
         other._scratch = self._new_scratch()
         other.counts = self.counts.copy()

@@ -25,7 +25,7 @@ from loco_stream._learner.arrays.allocate import (
 )
 from loco_stream._learner.arrays.check import check_state
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
-from loco_stream._learner.arrays.spec import Array, aligned, build, copies, flatten
+from loco_stream._learner.arrays.spec import Array, build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.kernel_args import KernelArgs, Model
 from loco_stream._learner.settings import Settings, resolve
@@ -503,7 +503,7 @@ class ModelCore:
         self.learned_tickets = WeakSet()
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
-            self.adopt(self.settings, build(State, lambda spec: aligned(arrays[spec.name])))
+            self.adopt(self.settings, build(State, lambda spec: realigned(arrays[spec.name])))
 
     def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
         """Return plain values and copies of all arrays, which `restore` continues from."""

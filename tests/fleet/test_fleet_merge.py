@@ -31,7 +31,7 @@ def weights(model):
     members = model._core.state.experts.least_squares
     order = np.argsort(model.classes)
     changes = members.pending[0, : members.counters.n_pending].astype(float)
-    projector = members.projectors[0] - changes.T @ changes
+    projector = members.projectors[0, :, : changes.shape[1]] - changes.T @ changes
     return projector, members.weights[:, : len(order)][:, order]
 
 

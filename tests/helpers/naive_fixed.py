@@ -6,7 +6,7 @@ import numpy as np
 
 from loco_stream import _rng as rng
 from loco_stream._compiler.simd.sizes import GROUP
-from loco_stream._learner import fixed_layer
+from loco_stream._learner import encoding, fixed_layer
 from loco_stream._learner.readout import (
     domain_changes,
     domains,
@@ -86,7 +86,7 @@ class FixedLayer:
         """Keep the fading means for the next row."""
         self.means = self.left
 
-    def settle(self, x, features):
+    def settle(self, x, features, n_seen):
         """Follow the scales of the features, and the power of a row, by values not apart."""
         usual = np.array(
             [naive.is_masked(v) or f.is_expected(v) for v, f in zip(x, features, strict=True)]
@@ -102,6 +102,8 @@ class FixedLayer:
             if self.settings.n_fields == 1:
                 scale = feature.current
                 span = scale.high - scale.low if scale.values else 0.0
+            if feature.n_wide > 0 and n_seen < encoding.SETTLE:
+                self.n_values[f] = 0
             if not usual[f] or naive.is_masked(value):
                 continue
             if self.n_values[f] < fixed_layer.SETTLE and span > 0.0:
@@ -456,7 +458,7 @@ class Dormancy:
 
     def __init__(self, n_classes):
         self.gaps = np.zeros(n_classes)
-        self.patience = np.full(n_classes, dormancy.MIN_ABSENCE)
+        self.patience = np.full(n_classes, dormancy.FIRST_PATIENCE)
         self.leads = []
         self.n_returns = 0
 
@@ -466,7 +468,7 @@ class Dormancy:
             rate = max(dormancy.GAP_RATE, 1.0 / n_rows)
             self.gaps[label] += rate * (math.log(max(gap, 1.0)) - self.gaps[label])
             patience = dormancy.TIMES * math.exp(self.gaps[label])
-            self.patience[label] = max(dormancy.MIN_ABSENCE, patience)
+            self.patience[label] = patience
 
     def marks(self, counts, absences):
         """Return which classes are dormant."""

@@ -660,7 +660,7 @@ class Learner:
             self.keep_row(x, y)
         self.learn_scales(x, y)
         if s.n_fixed:
-            self.fixed.settle(self.row, self.features)
+            self.fixed.settle(self.row, self.features, self.n_seen)
         self.last_label = None if self.regression else y
         self.n_seen += 1
         self.past = now

@@ -355,7 +355,7 @@ def subtract_squares(
     matrix
         (n or more, n or more) float32, of which columns `start` to `n - 1` are written.
     first
-        The first row; the last ones may be fewer than `ROWS`.
+        The first of `ROWS` rows, or of fewer at the end of the matrix.
     factors
         (RANK, n or more) float32, subtracted one after the other.
     """
@@ -680,9 +680,8 @@ def _add_outers(matrix, n_rows, first, n_columns, left, right):
             parts = _load_four(like, right, column, 2 * lanes)
             for j in range(n_rows):
                 k = j * width + first + column
-                store(
-                    matrix, k, _add_four(matrix, k, 2 * lanes, _spread_four(like, left, j), parts)
-                )
+                total = _add_four(matrix, k, 2 * lanes, _spread_four(like, left, j), parts)
+                store(matrix, k, total)
             column += 2 * lanes
         while column < n_columns:
             n_left = n_columns - column

@@ -30,11 +30,13 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._compiler.simd.sizes import ALIGNED_FROM, VECTOR_BYTES
+from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._options import Layout
 
 if TYPE_CHECKING:
     from loco_stream._learner.settings import Settings
+
+ALIGNED_FROM = 4096  # bytes of an array, from which on it begins where a cache line does
 
 Array = NDArray[Any]
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
@@ -61,19 +63,16 @@ class Shapes:
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return an array of zeros, which begins where a cache line does unless it is small."""
-    n_bytes = math.prod(shape) * dtype.itemsize
-    if n_bytes < ALIGNED_FROM:
+    if math.prod(shape) * dtype.itemsize < ALIGNED_FROM:
         return np.zeros(shape, dtype)
-    memory = np.zeros(n_bytes + VECTOR_BYTES, np.uint8)
-    first = -memory.ctypes.data % VECTOR_BYTES
-    return memory[first : first + n_bytes].view(dtype).reshape(shape)
+    return aligned_zeros(math.prod(shape), dtype).reshape(shape)
 
 
-def aligned(array: Array) -> Array:
+def realigned(array: Array) -> Array:
     """Return a contiguous array, or its copy that begins where the array of a fresh model does."""
     if array.nbytes < ALIGNED_FROM:
         return np.ascontiguousarray(array)
-    if array.flags.c_contiguous and array.ctypes.data % VECTOR_BYTES == 0:
+    if array.flags.c_contiguous and array.ctypes.data % CACHE_LINE == 0:
         return array
     copy = _zeros(array.shape, array.dtype)
     copy[:] = array
@@ -364,7 +363,7 @@ def restored(
     for name, spec in known.items():
         spec.check(arrays[name], shapes)
         check(name, arrays[name])
-    return build(group, lambda spec: aligned(arrays[spec.name]))
+    return build(group, lambda spec: realigned(arrays[spec.name]))
 
 
 @_kept

@@ -28,8 +28,8 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
-MIN_ABSENCE = 8.0  # rows after which a class may count as dormant
-TIMES = 20.0  # its mean gap (of the logarithms) so often
+FIRST_PATIENCE = 8.0  # rows of absence after which a class of a single row is dormant
+TIMES = 20.0  # a class of more: its mean gap (of the logarithms) so often
 GAP_RATE = 0.1  # of the mean
 # The lead at which a dormant class gets half of its share, in standard deviations times
 # 1 - retention. It is the smaller of two, so far above the mean and so far above 0, but never less
@@ -56,7 +56,7 @@ class ClassState(NamedTuple):
     n_rows: Annotated[NDArray[np.float64], axes("classes")]
     last_seen: Annotated[NDArray[np.float64], axes("classes")]
     log_gap: Annotated[NDArray[np.float64], axes("classes")]
-    patience: Annotated[NDArray[np.float64], axes("classes", start=MIN_ABSENCE)]
+    patience: Annotated[NDArray[np.float64], axes("classes", start=FIRST_PATIENCE)]
 
 
 class LeadState(NamedTuple):
@@ -74,7 +74,7 @@ def count_label(classes, label, n_seen):
     if n > 0.0:
         gap = math.log(max(n_seen - classes.last_seen[label], 1.0))
         classes.log_gap[label] += max(GAP_RATE, 1.0 / n) * (gap - classes.log_gap[label])
-        classes.patience[label] = max(MIN_ABSENCE, TIMES * math.exp(classes.log_gap[label]))
+        classes.patience[label] = TIMES * math.exp(classes.log_gap[label])
     classes.n_rows[label] = n + 1.0
     classes.last_seen[label] = n_seen
 

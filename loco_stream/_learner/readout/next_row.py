@@ -153,8 +153,8 @@ def mix_experts(stack, log_odds, n_classes, proba):
 def _bound_leads(stack):
     """Keep the log-weights within `LARGEST_LEAD` of the best one."""
     log_weights = stack.log_weights
-    top = log_weights[STACK]
-    for k in range(STACK + 1, log_weights.shape[0]):
+    top = -math.inf
+    for k in range(log_weights.shape[0]):
         if stack.contexts[k] == 0.0:
             top = max(top, log_weights[k])
     for k in range(log_weights.shape[0]):

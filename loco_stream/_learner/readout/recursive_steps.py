@@ -64,7 +64,7 @@ def gain_of(member, inputs, first, n_inputs, nonzeros, k):
     Parameters
     ----------
     member
-        (projector, pending changes, their number, leak): (inputs, inputs) and (RANK, inputs)
+        (projector, pending changes, their number, leak): (inputs, inputs or more), (RANK, inputs)
         float32, int64, and float64.
     inputs, first, n_inputs, nonzeros, k
         As in `gain`.

@@ -135,11 +135,11 @@ def subtract_changes(pending, first, stop, vector, product):
 @kernel
 def _fetch_rows(matrix, first, k, n_parts):
     """Fetch part `k` of `n_parts` of the `ROWS` rows from `first` on into the caches."""
-    n = matrix.shape[0]
+    n, width = matrix.shape
     line = SINGLES
     for j in range(first, min(first + ROWS, n)):
         for i in range(first + k * line, n, n_parts * line):
-            prefetch(matrix, j * n + i)
+            prefetch(matrix, j * width + i)
 
 
 @kernel
@@ -149,8 +149,8 @@ def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
     Parameters
     ----------
     symmetric
-        (matrix, pending, n_pending): (inputs, inputs) and (batch, inputs) float32, and int64. The
-        batch is a multiple of `RANK`.
+        (matrix, pending, n_pending): (inputs, inputs or more) and (batch, inputs) float32, and
+        int64. The batch is a multiple of `RANK`.
     vectors, n_vectors, products
         (batch, inputs) float32, of which the first `n_vectors` (int64) count; `products` are
         written.

@@ -91,9 +91,9 @@ _SPLIT = {
 _LATE_VALUES = ("late_values.judged", "late_values.error", "late_values.alike")
 _NAIVE_BAYES_LOG_PRIOR = 2.0
 _BLOCK = 32  # values that the guard of a scale keeps
-_MIN_ABSENCE = 8.0  # rows, and mean gaps, after which a class counted as dormant in release 0.3
-_ABSENCE = 20.0
+_ABSENCE = 20.0  # mean gaps after which a class is dormant
 _N_LAGS = 3
+_OTHERS_START = -2.0  # log-weight of what predicts from recent values
 _RANK = 4  # changes that a matrix takes in together
 _WIDE_BATCH = 8  # the same, and rows that wait, in a classifier without receptive fields
 _JOINT_FEATURES = 256  # features that share a projector, or those of the first row
@@ -227,7 +227,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     has_lags = is_regression and advanced["readout"] == "recursive"
     arrays["counts"] = np.append(arrays["counts"], -1)
     arrays["classes.log_gap"] = np.log(np.maximum(gaps, 1.0))
-    arrays["classes.patience"] = np.maximum(_MIN_ABSENCE, _ABSENCE * gaps)
+    arrays["classes.patience"] = _ABSENCE * np.maximum(gaps, 1.0)
     is_wide = not is_regression and len(arrays["net.weights"]) == len(arrays["statistics.mean"])
     batch = _WIDE_BATCH if is_wide else _RANK
     lengths = {_CLASSES: n_classes, _BATCH: batch}
@@ -258,7 +258,7 @@ def _recent_values(n_lags: int) -> Arrays:
         "next_value.weights": weights,
         "next_value.projectors": projectors,
         "next_value.errors": np.ones(n_experts),
-        "next_value.log_weights": np.zeros(n_experts),
+        "next_value.log_weights": np.where(np.arange(n_experts) > 0, _OTHERS_START, 0.0),
     }
 
 
@@ -329,23 +329,31 @@ def _whole_columns(array: Array, n: int) -> Array:
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, n_added)])
 
 
+def _channel_block(saved: Saved) -> int:
+    """Return the channels per block of the projectors of hidden layers."""
+    chosen: int | None = saved.config["parameters"]["advanced"]["cluster_size"]
+    if chosen:
+        return chosen
+    n_fields = len(saved.arrays["net.weights"]) // len(saved.arrays["statistics.n_values"])
+    is_single = saved.config["width"] * n_fields <= _FULL_BLOCK
+    return _FULL_BLOCK if is_single else _CHANNEL_BLOCK - _CHANNEL_BLOCK % n_fields
+
+
 def _in_vectors(saved: Saved) -> Saved:
     """Return the model with projectors whose rows begin where vectors do."""
     if not saved.arrays:
         return saved
     arrays = dict(saved.arrays)
-    n_features = len(arrays["statistics.n_values"])
-    n_fields = len(arrays["net.weights"]) // n_features
-    block = _FULL_BLOCK
-    if saved.config["width"] * n_fields > _FULL_BLOCK:
-        block = _CHANNEL_BLOCK - _CHANNEL_BLOCK % n_fields
-    block = saved.config["parameters"]["advanced"]["cluster_size"] or block
-    for name in ("projections.recursive.first", "projections.recursive.deep"):
-        if name.endswith("deep") or len(arrays[name]):
-            arrays[name] = _whole_columns(arrays[name], block)
-    for name in ("projectors", "linear_projectors"):
-        name = f"experts.least_squares.{name}"
-        arrays[name] = _whole_columns(arrays[name], np.iinfo(np.int32).max)
+    block = _channel_block(saved)
+    most = np.iinfo(np.int32).max
+    for name, n in (
+        ("projections.recursive.first", block),
+        ("projections.recursive.deep", block),
+        ("experts.least_squares.projectors", most),
+        ("experts.least_squares.linear_projectors", most),
+    ):
+        if arrays[name].shape[-2] > 0:  # without a projection there are no rows
+            arrays[name] = _whole_columns(arrays[name], n)
     return replace(saved, arrays=arrays)
 
 

@@ -13,7 +13,6 @@ from tests.helpers.naive_fixed import Dormancy
 
 ClassState = dormancy.ClassState
 LeadState = dormancy.LeadState
-MIN_ABSENCE = dormancy.MIN_ABSENCE
 
 dormancy = jitted_module(dormancy)
 
@@ -62,7 +61,7 @@ def test_a_class_is_dormant_after_its_patience_and_until_it_comes():
     classes = classes_of(2)
     for n_seen in range(10):
         dormancy.count_label(classes, 0, n_seen)
-    patience = max(MIN_ABSENCE, dormancy.TIMES)  # of a class that came with every row
+    patience = dormancy.TIMES  # of a class that came with every row
     assert not marks_of(classes, 2, 9 + patience)[0]
     found, marks = marks_of(classes, 2, 10 + patience)
     assert found
