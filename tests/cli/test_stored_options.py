@@ -28,8 +28,13 @@ PROJECTORS = {
     f"model/experts.least_squares.{name}"
     for name in ("counters", "pending", "projectors", "linear_pending", "linear_projectors")
 }
-# Its stack of outputs moved more slowly in the first rows, which weighs on the mixture.
-STACKED = {"model/mixture.log_weights"}
+# Its stack of outputs moved more slowly in the first rows, which counts in what mixes its answer.
+STACKED = {
+    "model/calibration.log_weights",
+    "model/mixture.log_weights",
+    "model/stacks.projector",
+    "model/stacks.weights",
+}
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v0_2" / "command"
 
 
