@@ -27,7 +27,6 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
 from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import Array, Shapes, axes
-from loco_stream._learner.encoding import SETTLE as FIRST_VALUES
 from loco_stream._learner.encoding import bounded
 from loco_stream._learner.hidden import turn_into_traces
 from loco_stream._learner.scale_guard import is_apart
@@ -48,6 +47,7 @@ MIN_NORM = 1e-12
 # Values after which the scale of a feature is fixed. Class means that are learned while it moves
 # stay wrong, and the first of several classes that come one by one has no other rows.
 SETTLE = 80.0
+REOPENS = 300.0  # rows of a stream in which a scale that is too wide opens again
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 
@@ -271,7 +271,7 @@ def settle_scales(settings, state, scratch):
     for f in range(n_features):
         value = scratch.row[f]
         is_wide = state.kept_scales.n_wide[f] > 0.0
-        if is_wide and state.counts.n_seen < FIRST_VALUES:
+        if is_wide and state.counts.n_seen < REOPENS:
             own.n_values[f] = 0.0
         if not abs(value) <= LARGEST or own.n_values[f] >= SETTLE or is_apart(guard, f, value):
             continue

@@ -6,7 +6,7 @@ import numpy as np
 
 from loco_stream import _rng as rng
 from loco_stream._compiler.simd.sizes import GROUP
-from loco_stream._learner import encoding, fixed_layer
+from loco_stream._learner import fixed_layer
 from loco_stream._learner.readout import (
     domain_changes,
     domains,
@@ -102,7 +102,7 @@ class FixedLayer:
             if self.settings.n_fields == 1:
                 scale = feature.current
                 span = scale.high - scale.low if scale.values else 0.0
-            if feature.n_wide > 0 and n_seen < encoding.SETTLE:
+            if feature.n_wide > 0 and n_seen < fixed_layer.REOPENS:
                 self.n_values[f] = 0
             if not usual[f] or naive.is_masked(value):
                 continue
