@@ -37,7 +37,7 @@ def _rows(case: str, directory: str | None, n: int) -> tuple[str, data.Arrays]:
 
 
 def measure(case: str, n_threads: int, directory: str | None, n_samples: int) -> dict[str, Any]:
-    """Learn the rows of a case in blocks; return the seconds by the clock and by the processors."""
+    """Learn the rows of a case in blocks; return the wall-clock and the CPU time."""
     name, (X, y) = _rows(case, directory, n_samples)
 
     def make() -> LOCOClassifier:
@@ -47,13 +47,13 @@ def measure(case: str, n_threads: int, directory: str | None, n_samples: int) ->
 
     make().learn_predict_array(X[:_WARM_UP], y[:_WARM_UP])
     model = make()
-    by_clock = time.perf_counter()
-    by_processors = time.process_time()
+    wall = time.perf_counter()
+    cpu = time.process_time()
     predictions = model.learn_predict_array(X, y)
     return {
         "name": name,
-        "us": 1e6 * (time.perf_counter() - by_clock) / len(y),
-        "cpu_us": 1e6 * (time.process_time() - by_processors) / len(y),
+        "us": 1e6 * (time.perf_counter() - wall) / len(y),
+        "cpu_us": 1e6 * (time.process_time() - cpu) / len(y),
         "predictions": hashlib.sha256(predictions.tobytes()).hexdigest(),
     }
 
@@ -68,7 +68,7 @@ def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
         hashes[values["name"]].add(values["predictions"])
     grid = Grid(
         "wide rows, predict and learn, µs per row, median over repeats",
-        ["rows", "threads", "by the clock", "CPU time of all threads", "same predictions"],
+        ["rows", "threads", "wall-clock time", "CPU time of all threads", "same predictions"],
     )
     for (name, n_threads), passes in sorted(grouped.items()):
         us = median([each["us"] for each in passes])

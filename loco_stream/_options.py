@@ -65,6 +65,9 @@ WIDTH_RULES = (
 )
 
 
+THREADS = (1, 2, 4)  # numbers that learn wide rows: they divide a job into equal parts
+
+
 def width_rule(n_features: int) -> WidthRule:
     """Return the rule for a first row of so many features."""
     for rule in WIDTH_RULES:

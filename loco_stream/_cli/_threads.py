@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,12 @@ import click
 
 from loco_stream._cli._logging import LOGGER
 from loco_stream._cli._option_group import option_group
-from loco_stream._options import WIDTH_RULES
+from loco_stream._options import THREADS, WIDTH_RULES
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
+    from loco_stream.estimators._classifier import LOCOClassifier
 
-_MOST = 4  # `jobs.PARTS`, whose module imports numba
 _WIDE = max(rule.most_features or 0 for rule in WIDTH_RULES)
 
 
@@ -22,32 +23,41 @@ _WIDE = max(rule.most_features or 0 for rule in WIDTH_RULES)
 class ThreadOptions:
     """Threads that learn; a resumed run does not keep the number."""
 
-    threads: int
+    threads: str
 
     def apply(self, engine: StreamEngine) -> None:
-        """Let the model of an engine use the threads; log at the end if it could not."""
-        if self.threads > 1:
-            engine.queries.submit(self._set)
+        """Let the model of an engine use the threads; log at the end if it never did."""
+        if self.threads != "1":
+            engine.queries.submit(self._set).add_done_callback(_log_failure)
             engine.on("report", lambda report: self._log_unused(engine))
 
     def _set(self, engine: StreamEngine) -> None:
-        from loco_stream.engine._model_adapter import last_step
-        from loco_stream.estimators._classifier import LOCOClassifier
-
-        model = last_step(engine.model)
-        if isinstance(model, LOCOClassifier):
-            model.set_threads(self.threads)
+        model = _classifier(engine)
+        if model is not None:
+            model.set_threads(int(self.threads))
 
     def _log_unused(self, engine: StreamEngine) -> None:
-        from loco_stream.engine._model_adapter import last_step
-
-        if getattr(last_step(engine.model), "n_threads", 1) == 1:
+        model = _classifier(engine)
+        if model is None or model.n_threads_used == 1:
             LOGGER.warning(
-                "--threads %d: one thread learned; only classifiers of rows of more than %d "
-                "numbers use several",
+                "--threads %s: one thread learned; several need a classifier of rows of more than "
+                "%d numbers, blocks of rows (no --delay), and as many processors",
                 self.threads,
                 _WIDE,
             )
+
+
+def _classifier(engine: StreamEngine) -> LOCOClassifier | None:
+    from loco_stream.engine._model_adapter import last_step
+    from loco_stream.estimators._classifier import LOCOClassifier
+
+    model = last_step(engine.model)
+    return model if isinstance(model, LOCOClassifier) else None
+
+
+def _log_failure(done: Future[object]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        LOGGER.warning("--threads: %s", error)
 
 
 thread_options = option_group(
@@ -55,11 +65,10 @@ thread_options = option_group(
     ThreadOptions,
     click.option(
         "--threads",
-        type=click.IntRange(1, _MOST),
-        default=1,
-        metavar="N",
-        help="Threads that learn, with the same results; two save time where classes are learned "
-        f"from more than {_WIDE} numbers per row.",
+        type=click.Choice([str(n) for n in THREADS]),
+        default="1",
         show_default=True,
+        help="Threads that learn, with bit-identical results; two save time where classes are "
+        f"learned from rows of more than {_WIDE} numbers.",
     ),
 )

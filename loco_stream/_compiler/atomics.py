@@ -1,4 +1,4 @@
-"""Numbers that threads in compiled code share, read and written as a whole and in order.
+"""Atomic operations on int64 numbers for compiled code: acquire loads and release stores.
 
 What a thread wrote before it stored a number is seen by a thread that loads the number. Each
 function takes a 1-d int64 array and an index, which must be valid.
@@ -42,7 +42,7 @@ def pause() -> None:
     """Tell the processor that this thread waits for another."""
 
 
-def _place(context: Untyped, builder: ir.IRBuilder, array: Untyped, args: Untyped) -> ir.Value:
+def _pointer(context: Untyped, builder: ir.IRBuilder, array: Untyped, args: Untyped) -> ir.Value:
     data = context.make_array(array)(context, builder, args[0]).data
     return builder.gep(data, [args[1]])
 
@@ -50,8 +50,8 @@ def _place(context: Untyped, builder: ir.IRBuilder, array: Untyped, args: Untype
 @intrinsic
 def _load(typing, numbers, k):
     def generate(context, builder, signature, args):
-        place = _place(context, builder, signature.args[0], args)
-        return builder.load_atomic(place, "acquire", _BYTES)
+        pointer = _pointer(context, builder, signature.args[0], args)
+        return builder.load_atomic(pointer, "acquire", _BYTES)
 
     return types.int64(numbers, types.intp), generate
 
@@ -59,8 +59,8 @@ def _load(typing, numbers, k):
 @intrinsic
 def _store(typing, numbers, k, value):
     def generate(context, builder, signature, args):
-        place = _place(context, builder, signature.args[0], args)
-        builder.store_atomic(args[2], place, "release", _BYTES)
+        pointer = _pointer(context, builder, signature.args[0], args)
+        builder.store_atomic(args[2], pointer, "release", _BYTES)
         return context.get_dummy_value()
 
     return types.void(numbers, types.intp, types.int64), generate
@@ -69,8 +69,8 @@ def _store(typing, numbers, k, value):
 @intrinsic
 def _add(typing, numbers, k, value):
     def generate(context, builder, signature, args):
-        place = _place(context, builder, signature.args[0], args)
-        return builder.atomic_rmw("add", place, args[2], "acq_rel")
+        pointer = _pointer(context, builder, signature.args[0], args)
+        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
 
     return types.int64(numbers, types.intp, types.int64), generate
 

@@ -1,7 +1,7 @@
 """Work that several threads do part by part.
 
 A job is offered by the thread that learns. Each part is taken by whichever thread is free, and this
-thread takes parts too, so it never waits for a helper that has not begun. Parts write sums of their
+thread takes parts too, so it never waits for a worker that has not begun. Parts write sums of their
 own, which are added up in the order of the parts. So no result depends on the number of threads.
 """
 
@@ -15,24 +15,25 @@ from numpy.typing import NDArray
 from loco_stream._compiler import atomics
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
+from loco_stream._options import THREADS
 
-PARTS = 4  # of each job
+PARTS = max(THREADS)  # of each job
 
 PRECISION = -1  # kind of a product of the discriminant's precision; those of members are 0, 1...
 
 
-# Places in `counts`, far enough apart for threads not to write into the same cache line
+# Indices of `counts`, far enough apart for threads not to write into the same cache line
 N_LEFT = 0  # parts that no thread has taken; 0 or less if there are none
 N_DONE = 8  # parts that are finished
-IS_OVER = 16  # 1 when the helpers are to stop
-N_READY = 24  # helpers that have begun
+IS_OVER = 16  # 1 when the workers are to stop
+N_READY = 24  # workers that have begun
 N_COUNTS = 32
 
 
 class JobScratch(NamedTuple):
     """The present job, and what its parts write.
 
-    counts: see the places above
+    counts: see the indices above
     job: its kind, and its arguments by name
     products: what each part of a matrix adds to each product
     """

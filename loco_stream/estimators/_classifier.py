@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from river import base
 
 from loco_stream import _checks
-from loco_stream._learner.jobs import PARTS
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
-from loco_stream._options import DEFAULTS, AdvancedOptions
+from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
 from loco_stream._persistence.content import Array, Arrays, Config, State, restoring
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
@@ -213,28 +212,31 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
     @property
     def n_threads(self) -> int:
-        """Threads that learn rows: those of `set_threads`, or 1 if the rows are not wide."""
-        core = self._core
-        is_narrow = core.settings is not None and not core.settings.waits
-        return 1 if is_narrow else core.n_threads
+        """Number of threads that may learn wide rows, as `set_threads` was called; 1 by default."""
+        return self._core.n_threads
+
+    @property
+    def n_threads_used(self) -> int:
+        """The largest number of threads that have learned rows together; 1 if none ever did."""
+        return self._core.n_threads_used
 
     def set_threads(self, n_threads: int) -> None:
-        """Learn wide rows with several threads; the results are the same to the last bit.
+        """Learn wide rows with several threads; results are bit-identical for every number.
 
-        Rows of more than 256 features are learned in less time if the processors are free. Other
-        rows, and calls with fewer than 64 rows, are learned by one thread. The number is not saved
-        with the model.
+        By default, rows of more than 256 features can be learned so: their matrices are large
+        enough to divide. Calls that learn fewer than 16 rows use one thread. The number is part of
+        neither a file nor a copy of the model.
 
         Parameters
         ----------
         n_threads
-            1 to 4. No more are started than the process may use processors. A thread that waits for
-            work keeps its processor busy.
+            1, 2 or 4. Change it where processors are free: no more threads are started than the
+            process may use processors, and one that waits for work keeps its processor busy.
 
         Raises
         ------
         ConfigError
-            `n_threads` is no such number.
+            `n_threads` is none of these numbers.
 
         Examples
         --------
@@ -246,9 +248,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         >>> (one.learn_predict_array(rows, labels) == two.learn_predict_array(rows, labels)).all()
         np.True_
         """
-        n_threads = _checks.require("n_threads", n_threads, _checks.integer(1, PARTS))
+        number = _checks.require("n_threads", n_threads, _number_of_threads)
         with self._core.lock:
-            self._core.n_threads = n_threads
+            self._core.n_threads = number
 
     @property
     def decision(self) -> Rule | None:
@@ -626,3 +628,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         for slot, label in enumerate(classes):
             found[slot] = label
         return found[slots]
+
+
+def _number_of_threads(value: object) -> str | None:
+    """Take the numbers of threads that a job can be divided among."""
+    return None if type(value) is int and value in THREADS else "1, 2 or 4"

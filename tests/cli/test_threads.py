@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._cli import main
-from loco_stream._learner import helpers
+from loco_stream._learner import workers
 
 TIMES = ("samples_per_second", "latency_us", "latency_minute_us")
 
@@ -32,16 +32,16 @@ def loco(*words):
 
 @pytest.fixture
 def started(monkeypatch):
-    """Return the list of numbers of helpers that models had, on a machine of four processors."""
+    """Return the list of numbers of workers that models had, on a machine of four processors."""
     numbers = []
-    used = helpers.helpers
-    monkeypatch.setattr(helpers, "_n_processors", lambda: 4)
+    used = workers.workers
+    monkeypatch.setattr(workers, "_n_processors", lambda: 4)
 
     def noted(args, n):
         numbers.append(n)
         return used(args, n)
 
-    monkeypatch.setattr("loco_stream.estimators._core.helpers", noted)
+    monkeypatch.setattr("loco_stream.estimators._core.workers", noted)
     return numbers
 
 
@@ -49,8 +49,8 @@ def test_the_same_report_with_several_threads(wide, started):
     run = ("run", wide, "--task", "classification")
     one, _ = loco(*run)
     assert set(started) == {0}
-    several, log = loco(*run, "--threads", "3")
-    assert 2 in started
+    several, log = loco(*run, "--threads", "4")
+    assert 3 in started
     assert "--threads" not in log
     for name in TIMES:
         del one[name], several[name]
@@ -61,8 +61,8 @@ def test_a_resumed_run_may_have_other_threads(wide, started, tmp_path):
     run = ("run", wide, "--task", "classification", "--checkpoint", str(tmp_path / "state"))
     loco(*run, "--threads", "2", "--max-samples", "150")
     started.clear()
-    loco(*run, "--resume", "--threads", "3")
-    assert 2 in started
+    loco(*run, "--resume", "--threads", "4")
+    assert 3 in started
 
 
 def test_threads_that_cannot_be_used_are_named(tmp_path):
@@ -70,10 +70,15 @@ def test_threads_that_cannot_be_used_are_named(tmp_path):
     table.write_text("a,y\n" + "1,x\n2,z\n" * 50)
     _, log = loco("run", f"csv:{table}?target=y", "--threads", "2")
     assert "--threads 2: one thread learned" in log
-    assert "more than 256 numbers" in log
+    assert "rows of more than 256 numbers" in log
 
 
-def test_too_many_threads_are_refused(wide):
-    result = CliRunner().invoke(main, ["run", wide, "--threads", "5"])
+def test_rows_one_by_one_are_learned_by_one_thread(wide, started):
+    _, log = loco("run", wide, "--task", "classification", "--threads", "2", "--delay", "5")
+    assert "no --delay" in log
+
+
+def test_other_numbers_of_threads_are_refused(wide):
+    result = CliRunner().invoke(main, ["run", wide, "--threads", "3"])
     assert result.exit_code == 2
-    assert "1<=x<=4" in result.output
+    assert "'3' is not one of '1', '2', '4'" in result.output

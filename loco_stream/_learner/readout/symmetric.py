@@ -229,8 +229,8 @@ def _first_row(n, part):
     """
     if part == PARTS:
         return n
-    share = 1.0 - math.sqrt(1.0 - part / PARTS)
-    return int(share * n) // ROWS * ROWS
+    fraction = 1.0 - math.sqrt(1.0 - part / PARTS)
+    return int(fraction * n) // ROWS * ROWS
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Threads that help a model of wide rows with its jobs."""
+"""Worker threads, which do parts of the jobs that a model of wide rows offers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loco_stream._learner.jobs import IS_OVER, N_READY, PRECISION, finish_part, 
 from loco_stream._learner.kernel_args import KernelArgs, opened
 from loco_stream._learner.readout.symmetric import multiply_part
 
-_LONGEST_START = 0.05  # seconds that the first row waits for helpers to begin
+_LONGEST_START = 0.05  # seconds that the first row waits for workers to begin
 
 
 @kernel
@@ -24,16 +24,16 @@ def _do_part(state, scratch, part):
     jobs = scratch.jobs
     kind = int(jobs.job.kind)
     if kind == PRECISION:
-        precision = state.experts.discriminant
+        own = state.experts.discriminant
         rests = scratch.experts.discriminant.rests
-        multiply_part(jobs, precision.precision, precision.pending, rests, part)
+        multiply_part(jobs, own.precision, own.pending, rests, part)
         return
     members = state.experts.least_squares
     multiply_part(jobs, members.projectors[kind], members.pending[kind], members.waiting, part)
 
 
 @nogil_entry
-def _help(cell, words):
+def _do_parts(cell, words):
     """Do parts of jobs until the learning thread says that it is over."""
     model = opened(cell, words)
     state = model.state
@@ -49,6 +49,11 @@ def _help(cell, words):
         finish_part(jobs)
 
 
+def _work(args: KernelArgs) -> None:
+    """Do parts of jobs; the thread keeps the arrays of the model alive."""
+    _do_parts(*args.args)
+
+
 def _n_processors() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on every system
@@ -56,28 +61,41 @@ def _n_processors() -> int:
     return os.cpu_count() or 1
 
 
+def _started(args: KernelArgs, n: int) -> list[threading.Thread]:
+    """Return up to `n` threads that were started; fewer if the system refuses one."""
+    threads: list[threading.Thread] = []
+    for i in range(n):
+        thread = threading.Thread(target=_work, args=(args,), name=f"worker {i + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads for this process, or Python ends
+            break
+        threads.append(thread)
+    return threads
+
+
 @contextmanager
-def helpers(args: KernelArgs, n: int) -> Iterator[None]:
-    """Let up to `n` threads help a model while the block runs; none where it offers no jobs."""
+def workers(args: KernelArgs, n: int) -> Iterator[int]:
+    """Let up to `n` worker threads do parts of a model's jobs while the block runs.
+
+    Yields how many there are: no more than free processors, and none where no jobs are offered.
+    """
     n = min(n, _n_processors() - 1)
     if n <= 0 or not PACKED or not args.model.settings.waits:
-        yield
+        yield 0
         return
     counts = args.model.scratch.jobs.counts
     counts[IS_OVER] = 1
-    _help(*args.args)  # compiles it: the threads begin at once
+    _work(args)  # compiles it: the threads begin at once
     counts[IS_OVER] = 0
     counts[N_READY] = 0
-    threads = [threading.Thread(target=_help, args=args.args, daemon=True) for _ in range(n)]
+    threads = _started(args, n)
     try:
-        for thread in threads:
-            thread.start()
         begun = time.monotonic()
-        while counts[N_READY] < n and time.monotonic() < begun + _LONGEST_START:
+        while counts[N_READY] < len(threads) and time.monotonic() < begun + _LONGEST_START:
             time.sleep(0)
-        yield
+        yield len(threads)
     finally:
         counts[IS_OVER] = 1
         for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+            thread.join()
