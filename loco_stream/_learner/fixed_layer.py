@@ -34,6 +34,7 @@ from loco_stream._learner.tiny import drop_tiny_items
 from loco_stream._numbers import LARGEST
 
 GAIN = 9.0  # thresholds per window for a weighted input of 1
+SKIP_GAIN = 2.5  # of the encoded features beside the traces
 BIASES = (-3.0, 5.0)  # range of the biases, in thresholds per window
 WEIGHT_KEY = 6  # numbers of the random streams
 BIAS_KEY = 7
@@ -46,8 +47,8 @@ _MAX_SPANS = 1 + len(TIME_CONSTANTS)
 MIN_NORM = 1e-12
 # Values after which the scale of a feature is fixed. Class means that are learned while it moves
 # stay wrong, and the first of several classes that come one by one has no other rows.
-SETTLE = 80.0
-REOPENS = 300.0  # rows of a stream in which a scale that is too wide opens again
+SETTLE = 40.0
+REOPENS = 80.0  # rows of a stream in which a scale that is too wide opens again
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 
@@ -228,7 +229,7 @@ def run_fixed_layer(settings, state, scratch):
 
 @kernel
 def _write_skip(own, work, n_features):
-    """Write the encoded features behind the traces.
+    """Write the encoded features behind the traces, times a gain.
 
     Where there are more features than the n outputs, output j is the sum of features j, j + n,
     j + 2 n and so on; each after the first has the sign of its first weight.
@@ -240,14 +241,15 @@ def _write_skip(own, work, n_features):
     n_features
         int64.
     """
+    gain = np.float32(SKIP_GAIN)
     n_fixed = work.drives.shape[0]
     n = work.outputs.shape[0] - n_fixed
     if n == 0:
         return
     for f in range(min(n, n_features)):
-        work.outputs[n_fixed + f] = work.code[f]
+        work.outputs[n_fixed + f] = gain * work.code[f]
     for f in range(n, n_features):
-        code = work.code[f]
+        code = gain * work.code[f]
         work.outputs[n_fixed + f % n] += code if own.weights[f, 0] > np.float32(0.0) else -code
 
 

@@ -80,7 +80,7 @@ class FixedLayer:
         drives = fixed_layer.GAIN * drives + self.biases
         times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
         traces = [naive.trace(spikes, s.window, s.tau_trace) for spikes in times]
-        return np.concatenate([traces, self.skip @ self.code])
+        return np.concatenate([traces, fixed_layer.SKIP_GAIN * self.skip @ self.code])
 
     def keep(self):
         """Keep the fading means for the next row."""
@@ -116,7 +116,7 @@ class Discriminant:
     """Linear discriminant analysis of all rows so far, by a matrix inverse."""
 
     def __init__(self, settings, n_skip, n_classes):
-        self.prior = discriminant.prior_power(settings)
+        self.prior = discriminant.prior_power(n_skip)
         self.n_inputs = settings.n_fixed + n_skip
         self.rows = [[] for _ in range(n_classes)]
         self.waiting = []

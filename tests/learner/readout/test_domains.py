@@ -22,7 +22,7 @@ SIZES = {"fixed_outputs": 4, "classes": 2, "batch": 4, "domains": 16, "domain_me
 
 def fresh(group):
     """Return a group of arrays of a fresh model of narrow rows."""
-    shapes = Shapes(None, SimpleNamespace(n_fields=0), SIZES)
+    shapes = Shapes(None, SimpleNamespace(n_fixed=0), SIZES)
     return build(group, lambda spec: spec.make(shapes))
 
 

@@ -53,7 +53,9 @@ from loco_stream._learner.readout.symmetric import (
 )
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
-PRIOR_ROWS = (30.0, 100.0)  # that this counts as, for each feature's own rows and for wide ones
+# Rows that this counts as, fewest and most: the square of a tenth of the features. A prior of few
+# rows lets hundreds of traces drown what is linear in a wide row, until there are thousands of rows.
+PRIOR_ROWS = (30.0, 600.0)
 TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
@@ -64,24 +66,31 @@ CLASS_ROWS = 8.0  # from which on the mean of a class is known
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
 
 
-def prior_power(settings: Any) -> float:
-    """Return the prior of the scatter: its rows times their mean square."""
-    return PRIOR_POWER * (PRIOR_ROWS[1] if settings.n_fields == 1 else PRIOR_ROWS[0])
+def prior_power(n_skip: int) -> float:
+    """Return the prior of the scatter: its rows times their mean square.
+
+    `n_skip` is the number of outputs of the skip connection.
+    """
+    return PRIOR_POWER * min(max(n_skip * n_skip / 100.0, PRIOR_ROWS[0]), PRIOR_ROWS[1])
 
 
 _prior_power = kernel(prior_power)  # the same for compiled code
 
 
+def _first_prior(shapes: Shapes) -> float:
+    return prior_power(shapes.lengths["fixed_outputs"] - shapes.settings.n_fixed)
+
+
 def _start_precision(precision: Array, shapes: Shapes) -> None:
-    np.fill_diagonal(precision, 1.0 / prior_power(shapes.settings))
+    np.fill_diagonal(precision, 1.0 / _first_prior(shapes))
 
 
 def _start_trace(trace: Array, shapes: Shapes) -> None:
-    trace.fill(shapes.lengths["fixed_outputs"] / prior_power(shapes.settings))
+    trace.fill(shapes.lengths["fixed_outputs"] / _first_prior(shapes))
 
 
 def _start_rows(total: Array, shapes: Shapes) -> None:
-    total.fill(prior_power(shapes.settings) / PRIOR_POWER)
+    total.fill(_first_prior(shapes) / PRIOR_POWER)
 
 
 class State(NamedTuple):
@@ -211,11 +220,12 @@ def predict(settings, state, scratch, outputs, scores):
     inputs = scratch.fixed.outputs
     n = inputs.shape[0]
     n_classes = state.counts.n_classes
+    prior = _prior_power(n - settings.n_fixed)
     for c in range(n_classes):
         scores[c] = dot(own.projected, c * n, inputs, 0, n)
-    write_scores(own, n_classes, _prior_power(settings), scores)
+    write_scores(own, n_classes, prior, scores)
     if state.domains.counters.n_domains > 1:
-        free = _freedom(own, _prior_power(settings))
+        free = _freedom(own, prior)
         earlier = scratch.domains.scores
         scratch.domains.lead[0] = domains.add_earlier_scores(
             state.domains, inputs, own, free, earlier, scores
