@@ -15,6 +15,7 @@ from loco_stream.estimators._inputs.row_times import row_times_at
 from tests.helpers.models import arrays_of, assert_same
 
 MEMORY = (0.3, 50.0)
+READER = ("sequence_reader.weights", "sequence_reader.projector")
 
 
 def small(make=LOCOClassifier, **options):
@@ -64,7 +65,8 @@ def test_rows_are_scored_by_predictions_before_the_first_of_them_was_learned(mak
             core.row[0, :2] = row
             tickets = ticket.predicted[None, :]
             core.run(core.row, slots, value, predicts=False, times=times, tickets=tickets)
-    assert_same(arrays_of(whole), arrays_of(by_hand), but={"sequences.log_likelihoods"})
+    of_sequences = ("sequences.log_likelihoods", *READER)
+    assert_same(arrays_of(whole), arrays_of(by_hand), but=of_sequences)
 
 
 def test_hidden_layers_make_one_step_per_label():
