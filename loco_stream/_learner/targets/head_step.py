@@ -32,6 +32,10 @@ from loco_stream._learner.targets.step import forward
 GUARD_DECAY = 0.998  # of the errors that a head is compared by: about 500 rows count
 GUARD_SLOPE = 0.05  # of the log-odds of the network, per mean error
 MAX_ADVANTAGE = 5.0  # mean errors that one row counts at most
+MAX_REPEATED = 2.0  # the same in the mean error of a repeated value
+KEEP_LAST = (
+    0.9  # an earlier value is repeated in place of the last one below this share of its error
+)
 ERROR_RATE = 0.005  # of the mean error
 REPEATED_RATE = 0.002  # of the mean errors of repeated values: about as many rows count
 SCALE_RATE = 0.05  # of the logarithm of an interval's factor, per row
@@ -81,7 +85,7 @@ def _repeated_change(heads, j, row):
     changes from the last value to earlier ones.
     """
     change = 0.0
-    lowest = heads.guards[j].unchanged
+    lowest = KEEP_LAST * heads.guards[j].unchanged
     for k in range(row.shape[0]):
         if heads.errors[j, k] < lowest and row[k] == row[k]:
             lowest = heads.errors[j, k]
@@ -98,14 +102,19 @@ def _forecast(heads, j, predicted, repeated):
 
 @kernel
 def _keep_errors(heads, j, slot, value):
-    """Take in how far 0 and the inputs at `slot` (int64) were from the change `value`, float64."""
+    """Take in how far 0 and the inputs at `slot` (int64) were from the change `value`, float64.
+
+    A single error counts for little: an outage, which each input repeats after a time of its own,
+    must not decide for hundreds of rows.
+    """
     guard = heads.guards[j]
     errors = heads.errors[j]
+    most = MAX_REPEATED * guard.error
     rate = max(REPEATED_RATE, 1.0 / guard.n_errors)
-    guard.unchanged += rate * (abs(value) - guard.unchanged)
+    guard.unchanged += rate * (min(abs(value), most) - guard.unchanged)
     for k in range(errors.shape[0]):
-        error = abs(heads.rows[slot, k] - value)
-        if error == error:
+        if heads.rows[slot, k] == heads.rows[slot, k]:
+            error = min(abs(heads.rows[slot, k] - value), most)
             errors[k] = error if errors[k] == math.inf else errors[k] + rate * (error - errors[k])
 
 
@@ -116,9 +125,9 @@ def _compare(heads, j, slot, value):
     error = abs(heads.predicted[slot, j] - value)
     others = abs(heads.repeated[slot, j] - value)
     guard.n_errors += 1.0
-    _keep_errors(heads, j, slot, value)
     rate = max(ERROR_RATE, 1.0 / guard.n_errors)
     guard.error += rate * (min(error, others) - guard.error)
+    _keep_errors(heads, j, slot, value)
     if guard.error > 0.0:
         difference = (error - others) / guard.error
         guard.advantage += min(max(difference, -MAX_ADVANTAGE), MAX_ADVANTAGE)
