@@ -559,11 +559,13 @@ class ModelCore:
 
         Raises `ValueError` if the reader does not fit the model.
         """
-        own = {}
-        others = {}
+        own: dict[str, Array] = {}
+        others: dict[str, Array] = {}
         for name, array in arrays.items():
-            is_own = name.startswith(_READER) and not self.regression
-            (own if is_own else others)[name.removeprefix(_READER)] = array
+            if name.startswith(_READER) and not self.regression:
+                own[name.removeprefix(_READER)] = array
+            else:
+                others[name] = array
         n_classes = len(self.classes)
         self.sequence_reader = SequenceReader.restored(own, settings.n_hidden, n_classes)
         return others
