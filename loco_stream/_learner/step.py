@@ -549,7 +549,10 @@ def _run(settings, state, scratch, given, mode, written):
     advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
     if settings.remembers and only_predicts:
         traces.save_context(state.context, scratch.context)
+    summarises = predicts and not learns
     scratch.sequence.scores.fill(0.0)
+    if summarises:
+        scratch.sequence.traces.fill(0.0)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
@@ -560,6 +563,8 @@ def _run(settings, state, scratch, given, mode, written):
         if predicts:
             if settings.n_log_odds > 0:
                 sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
+            if summarises:
+                sequences.add_traces(scratch.clean.traces, scratch.sequence.traces)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns and labels[i] != HELD_OUT:
             share = times[i, STEP_SHARE] if timed else 1.0

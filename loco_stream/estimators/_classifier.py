@@ -550,8 +550,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         features: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
     ) -> dict[Any, float]:
-        """Return the probability of each label of a sequence: the geometric mean over its rows.
+        """Return the probability of each label of a sequence.
 
+        It is a mixture of what the rows say, one by one, and of what the sequence says as a whole.
         Parameters are those of `learn_sequence`, and `in_stream` of `predict_one`. Changes nothing;
         empty before any class is known.
         """

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from loco_stream._learner.readout import sequences
+from loco_stream._learner.readout.sequence_reader import SequenceReader, summary_of
 from loco_stream.errors import InputError
 from loco_stream.estimators._array_rows import predict_table
 from loco_stream.estimators._core import Float64, ModelCore
@@ -52,12 +53,26 @@ def learn(
 
 
 def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
-    """Compare the candidates by the label of a sequence whose rows were just predicted."""
+    """Compare the candidates by the label of a sequence whose rows were just predicted.
+
+    The reader of whole sequences then learns it.
+    """
     assert core.state is not None
+    assert core.scratch is not None
     n_known = core.state.counts.n_classes
     if slot < n_known:
         shares = _shares(core, proba[:, :n_known])
         sequences.learn_label(core.state.sequences.log_likelihoods[: len(shares)], shares, slot)
+    summary = _summary(core, len(proba))
+    if core.sequence_reader is None:
+        core.sequence_reader = SequenceReader.fresh(len(summary))
+    core.sequence_reader.learn(summary, slot)
+
+
+def _summary(core: ModelCore, n: int) -> Float64:
+    """Return the summary of the `n` rows that were just predicted."""
+    assert core.scratch is not None
+    return summary_of(core.scratch.sequence.traces, n)
 
 
 def predict(
@@ -99,11 +114,15 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
     """
     assert core.settings is not None
     assert core.scratch is not None
-    n_classes = proba.shape[1]
+    n, n_classes = proba.shape
     weights = core.scratch.class_weights[:n_classes]
     scores = core.scratch.sequence.scores[:n_classes]
-    shares = sequences.candidates(proba, scores, weights)
-    return shares if core.settings.n_fixed > 0 else shares[:1]
+    reader = core.sequence_reader
+    outputs = (
+        np.zeros(n_classes) if reader is None else reader.outputs(_summary(core, n), n_classes)
+    )
+    shares = sequences.candidates(proba, outputs, scores, weights)
+    return shares if core.settings.n_fixed > 0 else shares[: -len(sequences.TEMPERATURES)]
 
 
 def pooled(core: ModelCore, proba: Float64) -> Float64:

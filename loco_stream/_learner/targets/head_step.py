@@ -1,8 +1,10 @@
 """One row of a forecast: the heads predict it, and learn the rows that its value belongs to.
 
 The hidden layers learn from the first head, whose value comes with the row; every other head shares
-what they have learned. Values are changes from the last value of the series. Where that value has
-made the smaller errors of late, as in a random walk, the forecast moves towards it.
+what they have learned. Values are changes from the last value of the series. Each head compares
+the network with repeating a value: the last one, as for a random walk, or the one among its inputs
+that has made the smallest errors, as for a season. Where repeating has made the smaller errors of
+late, the forecast moves towards it.
 """
 
 import math
@@ -29,8 +31,13 @@ from loco_stream._learner.targets.step import forward
 
 GUARD_DECAY = 0.998  # of the errors that a head is compared by: about 500 rows count
 GUARD_SLOPE = 0.05  # of the log-odds of the network, per mean error
-MAX_ADVANTAGE = 2.0  # mean errors that one row counts at most
+MAX_ADVANTAGE = 5.0  # mean errors that one row counts at most
+MAX_REPEATED = 2.0  # the same in the mean error of a repeated value
+KEEP_LAST = (
+    0.9  # an earlier value is repeated in place of the last one below this share of its error
+)
 ERROR_RATE = 0.005  # of the mean error
+REPEATED_RATE = 0.002  # of the mean errors of repeated values: about as many rows count
 SCALE_RATE = 0.05  # of the logarithm of an interval's factor, per row
 MIN_LOG_SCALE = -2.0
 MAX_LOG_SCALE = 6.0
@@ -71,14 +78,56 @@ def _network_share(heads, j):
 
 
 @kernel
+def _repeated_change(heads, j, row):
+    """Return the change to the value that head `j` (int64) would repeat with the least error.
+
+    It is 0, the last value, or one of the inputs `row`, (inputs,) float64, most of which are
+    changes from the last value to earlier ones.
+    """
+    change = 0.0
+    lowest = KEEP_LAST * heads.guards[j].unchanged
+    for k in range(row.shape[0]):
+        if heads.errors[j, k] < lowest and row[k] == row[k]:
+            lowest = heads.errors[j, k]
+            change = row[k]
+    return change
+
+
+@kernel
+def _forecast(heads, j, predicted, repeated):
+    """Return the change that head `j` (int64) forecasts between those two, float64."""
+    share = _network_share(heads, j)
+    return share * predicted + (1.0 - share) * repeated
+
+
+@kernel
+def _keep_errors(heads, j, slot, value):
+    """Take in how far 0 and the inputs at `slot` (int64) were from the change `value`, float64.
+
+    A single error counts for little: an outage, which each input repeats after a time of its own,
+    must not decide for hundreds of rows.
+    """
+    guard = heads.guards[j]
+    errors = heads.errors[j]
+    most = MAX_REPEATED * guard.error
+    rate = max(REPEATED_RATE, 1.0 / guard.n_errors)
+    guard.unchanged += rate * (min(abs(value), most) - guard.unchanged)
+    for k in range(errors.shape[0]):
+        if heads.rows[slot, k] == heads.rows[slot, k]:
+            error = min(abs(heads.rows[slot, k] - value), most)
+            errors[k] = error if errors[k] == math.inf else errors[k] + rate * (error - errors[k])
+
+
+@kernel
 def _compare(heads, j, slot, value):
-    """Compare the network's forecast with no change at all; `value` (float64) has come."""
+    """Compare the network's forecast with repeating a value; `value` (float64) has come."""
     guard = heads.guards[j]
     error = abs(heads.predicted[slot, j] - value)
-    others = abs(value)
+    others = abs(heads.repeated[slot, j] - value)
     guard.n_errors += 1.0
     rate = max(ERROR_RATE, 1.0 / guard.n_errors)
     guard.error += rate * (min(error, others) - guard.error)
+    _keep_errors(heads, j, slot, value)
     if guard.error > 0.0:
         difference = (error - others) / guard.error
         guard.advantage += min(max(difference, -MAX_ADVANTAGE), MAX_ADVANTAGE)
@@ -86,11 +135,13 @@ def _compare(heads, j, slot, value):
 
 
 @kernel
-def _write_answers(model, answers, radii):
+def _write_answers(model, row, answers, radii):
     """Write the value of each head, and the half widths of its intervals where there is room.
 
     Parameters
     ----------
+    row
+        (inputs,) float64.
     answers
         (heads,) float64, written.
     radii
@@ -99,7 +150,8 @@ def _write_answers(model, answers, radii):
     n_coverages = model.heads.log_scales.shape[1]
     for j in range(answers.shape[0]):
         value = value_of(model.targets.statistics, j, model.scratch.now.combined[j])
-        answers[j] = _network_share(model.heads, j) * value
+        repeated = _repeated_change(model.heads, j, row)
+        answers[j] = _forecast(model.heads, j, value, repeated)
         if radii.shape[0] > 0:
             own = radii[j * n_coverages : (j + 1) * n_coverages]
             _write_radii(model.targets, model.heads, j, own)
@@ -149,8 +201,11 @@ def _bounded_value(targets, heads, j, slot, value, now):
 
 
 @kernel
-def _keep_row(model):
-    """Keep the row in scratch, whose gains are computed, for the values to come."""
+def _keep_row(model, row):
+    """Keep the row in scratch, whose gains are computed, for the values to come.
+
+    `row` is (inputs,) float64.
+    """
     settings = model.settings
     scratch = model.scratch
     heads = model.heads
@@ -158,6 +213,8 @@ def _keep_row(model):
     n_heads = heads.vectors.shape[0]
     slot = heads.counters.n_rows % n_heads
     now = scratch.now
+    for k in range(row.shape[0]):
+        heads.rows[slot, k] = row[k]
     vector = heads.vectors[slot]
     for i in range(vector.shape[0]):
         vector[i] = scratch.clean.traces[i]
@@ -166,7 +223,8 @@ def _keep_row(model):
     for j in range(n_heads):
         value = value_of(model.targets.statistics, j, now.combined[j])
         heads.predicted[slot, j] = value
-        heads.forecasts[slot, j] = _network_share(heads, j) * value
+        heads.repeated[slot, j] = _repeated_change(heads, j, row)
+        heads.forecasts[slot, j] = _forecast(heads, j, value, heads.repeated[slot, j])
         _write_radii(model.targets, heads, j, heads.radii[slot, j])
     for m in range(settings.n_trace):
         scale = np.float32(1.0 / (1.0 + work.energies[m]))
@@ -289,10 +347,10 @@ def _change_hidden(model, value):
 
 
 @kernel
-def _learn(model, values):
+def _learn(model, row, values):
     """Learn the row in scratch, and the rows before that its values belong to.
 
-    `values`, (heads,) float64, is NaN where there is none.
+    `row` is (inputs,) float64. `values`, (heads,) float64, is NaN where there is none.
     """
     settings = model.settings
     state = model.state
@@ -306,7 +364,7 @@ def _learn(model, values):
     if not is_sound_row:
         counts.n_skipped += 1
         return
-    _keep_row(model)
+    _keep_row(model, row)
     change_projectors(settings, state, scratch)
     for j in range(values.shape[0]):
         if values[j] == values[j] and j < heads.counters.n_rows:
@@ -334,9 +392,9 @@ def _run(model, rows, times, values, mode, answers, radii):
         forward(model, rows[i], t)
         if (mode & PREDICT) != 0:
             own = radii[i] if i < radii.shape[0] else scratch.no_ticket
-            _write_answers(model, answers[i], own)
+            _write_answers(model, rows[i], answers[i], own)
         if learns:
-            _learn(model, values[i])
+            _learn(model, rows[i], values[i])
         if advances:
             traces.advance(state.context, t, scratch.clean.traces)
             push_code(state.context.ring, scratch.lagged)

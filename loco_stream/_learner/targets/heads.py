@@ -35,31 +35,40 @@ from loco_stream._options import Layout
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+_INFINITE = ("radii", "errors")  # before the first of them
+
 
 class HeadState(NamedTuple):
     """Rows that wait for the values of later heads, in a ring with a place per head.
 
     counters: n_rows kept so far
+    rows: of inputs, as they came
     vectors: [traces | 1 | scaled features] of each row
     gains, linear_gains: k / (1 + x'Px) of each member
     outputs: of each member for each head, when the row was predicted
-    predicted, forecasts, radii: at the time, of each head, the change that the network predicts,
-    the one that is forecast, and half widths of its intervals
-    guards: of each head, n_errors compared, mean error of the better one, and by how much fewer
-    errors the last value had made of late
+    predicted, repeated, forecasts, radii: at the time, of each head, the change that the network
+    predicts, the one to the value that it would repeat, the one that is forecast, and half widths
+    of its intervals
+    errors: mean error of each head if each input were the change; infinite before any
+    guards: of each head, n_errors compared, mean error of the better one, by how much fewer errors
+    the repeated value had made of late, and mean error if it repeated the last value
     log_scales: logarithm of the factor that the intervals of each head are adapted by
     """
 
     counters: Annotated[Record, record(np.int64, n_rows=0)]
+    rows: Annotated[Float64, axes("classes", "features")]
     vectors: Annotated[Float32, axes("classes", "all_inputs")]
     gains: Annotated[Float32, axes("classes", "trace_members", "inputs")]
     linear_gains: Annotated[Float32, axes("classes", "linear_members", "linear_inputs")]
     outputs: Annotated[Float32, axes("classes", "outputs*classes")]
     predicted: Annotated[Float64, axes("classes", "classes")]
+    repeated: Annotated[Float64, axes("classes", "classes")]
     forecasts: Annotated[Float64, axes("classes", "classes")]
     radii: Annotated[Float64, axes("classes", "classes", "coverages", start=np.inf)]
+    errors: Annotated[Float64, axes("classes", "features", start=np.inf)]
     guards: Annotated[
-        NDArray[np.record], records("classes", np.float64, n_errors=0.0, error=0.0, advantage=0.0)
+        NDArray[np.record],
+        records("classes", np.float64, n_errors=0.0, error=0.0, advantage=0.0, unchanged=0.0),
     ]
     log_scales: Annotated[Float64, axes("classes", "coverages")]
 
@@ -101,7 +110,9 @@ def restore_heads(
 
 def _check_numbers(name: str, array: Array) -> None:
     """Raise ValueError if compiled code would be misled by a number of the array."""
-    if np.isnan(array).any() or (name != "radii" and not np.isfinite(array).all()):
+    if name == "rows":
+        array = array[~np.isnan(array)]  # masked
+    if np.isnan(array).any() or (name not in _INFINITE and not np.isfinite(array).all()):
         raise ValueError(f"array {name!r} must be finite")
     if name == "counters" and not 0 <= array.min() <= array.max() <= MAX_COUNT:
         raise ValueError(f"array 'counters' must be 0 to {MAX_COUNT}")

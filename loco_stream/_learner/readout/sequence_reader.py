@@ -1,0 +1,100 @@
+"""What a sequence is as a whole: a linear readout of how its traces are spread over its rows.
+
+A row that is typical of its sequence may be typical of no class, so averages of what single rows
+say do not tell how one sequence differs from others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._learner.arrays.spec import Array
+
+Float64 = NDArray[np.float64]
+
+MOST_NEURONS = (
+    256  # whose traces are summarised: the projector has the square of three times as many
+)
+PRIOR = 1.0  # of the projector
+
+
+def summary_of(traces: Float64, n: int) -> Float64:
+    """Return 1, and the mean, deviation and highest of the traces of each neuron, (inputs,).
+
+    Parameters
+    ----------
+    traces
+        `SequenceScratch.traces` of the rows.
+    n
+        Number of rows.
+    """
+    mean, squares, highest = traces[:, :MOST_NEURONS] / np.array([[n], [n], [1]])
+    deviations = np.sqrt(np.maximum(squares - mean * mean, 0.0))
+    return np.concatenate([[1.0], mean, deviations, highest])
+
+
+@dataclass(slots=True)
+class SequenceReader:
+    """Recursive least squares on the summaries of sequences, a step per sequence, without leak.
+
+    weights: (classes, inputs), of the classes of sequences so far
+    projector: (inputs, inputs)
+    """
+
+    weights: Float64
+    projector: Float64
+
+    @classmethod
+    def fresh(cls, n_inputs: int) -> SequenceReader:
+        """Return a reader that has learned nothing."""
+        return cls(np.zeros((0, n_inputs)), PRIOR * np.eye(n_inputs))
+
+    @classmethod
+    def restored(
+        cls, arrays: Mapping[str, Array], n_hidden: int, n_classes: int
+    ) -> SequenceReader | None:
+        """Return the reader with what `arrays` returned, if there are any.
+
+        Raises `KeyError` if an array is missing. Raises `ValueError` if an array is not that of a
+        reader of so many hidden neurons and classes at most.
+        """
+        if not arrays:
+            return None
+        if unknown := arrays.keys() - {"weights", "projector"}:
+            raise ValueError(f"array {min(unknown)!r} must belong to a model, got an unknown name")
+        reader = cls(arrays["weights"], arrays["projector"])
+        n_inputs = 1 + 3 * min(n_hidden, MOST_NEURONS)
+        n = min(len(reader.weights), n_classes)
+        shapes = {"weights": (n, n_inputs), "projector": (n_inputs, n_inputs)}
+        for name, array in reader.arrays().items():
+            if array.shape != shapes[name] or array.dtype != np.float64:
+                raise ValueError(f"array {name!r} must be float64{shapes[name]}, got {array.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"array {name!r} must be finite")
+        return reader
+
+    def arrays(self) -> dict[str, Array]:
+        """Return copies of all arrays by name."""
+        return asdict(self)
+
+    def outputs(self, summary: Float64, n_classes: int) -> Float64:
+        """Return the output of each class, (classes,); 0 for one that no sequence had."""
+        outputs = np.zeros(n_classes)
+        outputs[: len(self.weights)] = (self.weights * summary).sum(axis=1)
+        return outputs
+
+    def learn(self, summary: Float64, label: int) -> None:
+        """Make a step for a sequence of the class at slot `label`."""
+        n_new = max(label + 1 - len(self.weights), 0)
+        self.weights = np.concatenate([self.weights, np.zeros((n_new, len(summary)))])
+        lacks = -self.outputs(summary, len(self.weights))
+        lacks[label] += 1.0
+        gains = (self.projector * summary).sum(axis=1)
+        root = np.sqrt(1.0 + (gains * summary).sum())
+        gains /= root
+        self.weights += np.outer(lacks / root, gains)
+        self.projector -= np.outer(gains, gains)
