@@ -35,7 +35,7 @@ from loco_stream.engine._report import Report
 from loco_stream.engine._row import Label
 from loco_stream.engine._source_reader import SourceReader, as_source, head, n_rows, tail
 from loco_stream.engine._status import StatusBoard
-from loco_stream.engine._tracing import NoTracer, Tracer
+from loco_stream.engine._tracing import Tracer
 from loco_stream.engine._trainer import ScoredRow, Trainer
 from loco_stream.engine._wal import parse_durability
 from loco_stream.engine._watching import DetectorAdapter, Watcher, is_detector
@@ -219,7 +219,7 @@ class StreamEngine:
             settings or {},
             None if choose is None else partial(self._set_task, choose),
             Admission(bounds or NameBounds()),
-            tracer or NoTracer(),
+            tracer,
             missing=self._missing,
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
@@ -566,8 +566,7 @@ class StreamEngine:
     @property
     def alarm(self) -> str | None:
         """Why rows are not durable or not learned at the moment; None if they are."""
-        store = self._commits.store
-        return (None if store is None else store.alarm) or self._handler.alarm
+        return self._commits.alarm
 
     @property
     def kept(self) -> str:

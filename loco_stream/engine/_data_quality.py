@@ -169,9 +169,9 @@ class DataQuality:
             yield f"{messages} not understood; the last error: {self.last_error('malformed')}"
         yield from self._column_sentences()
         if self._requests.unknown:
-            yield f"rows to predict had unknown features: {self._requests.unknown_text}"
+            yield f"rows to predict had unknown features: {_listed(self._requests.unknown)}"
         if self._requests.missing:
-            yield f"rows to predict lacked features: {self._requests.missing_text}"
+            yield f"rows to predict lacked features: {_listed(self._requests.missing)}"
 
     def _masked_in_order(self) -> Counts:
         """Return the masked values by feature, in the order of the features."""
@@ -238,16 +238,6 @@ class _RequestedNames:
             unknown, missing = self._differences
             _count_bounded(self.unknown, unknown, rows, _MAX_UNKNOWN)
             _count_bounded(self.missing, missing, rows, _MAX_UNKNOWN)
-
-    @property
-    def unknown_text(self) -> str:
-        """The first unknown features with their rows."""
-        return _listed(self.unknown)
-
-    @property
-    def missing_text(self) -> str:
-        """The first missing features with their rows."""
-        return _listed(self.missing)
 
 
 def _without(names: Features, others: set[Hashable]) -> list[Hashable]:

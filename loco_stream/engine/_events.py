@@ -106,11 +106,6 @@ class EventHandler:
         lag = self.arrived - self._newest
         return None if math.isnan(lag) else lag
 
-    @property
-    def n_delayed(self) -> int:
-        """Labelled rows that `delay` holds back."""
-        return len(self._delayed)
-
     def handle(self, event: Event) -> int:
         """Process one event; return its number of rows."""
         began = time.perf_counter_ns()
@@ -368,7 +363,7 @@ class EventHandler:
             "n_set_aside": self.n_set_aside,
             "n_asked": self.n_requested,
             "n_fill_values": self.n_fill_values,
-            "n_pending": len(trainer.pending) + self.n_delayed,
+            "n_pending": len(trainer.pending) + len(self._delayed),
             "n_expired": trainer.pending.expired,
             "n_orphaned": trainer.pending.orphaned,
             **trainer.pending.ids.counts,

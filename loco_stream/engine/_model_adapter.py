@@ -188,8 +188,8 @@ class ModelAdapter:
             return None
         if row.features is not None:
             return self._intervals(row.x, row.features, self.row_time(row))[0]
-        low, high = self.model.predict_interval_one(row.named, t=row.own_t)
-        return low, high
+        interval: Interval = self.model.predict_interval_one(row.named, t=row.own_t)
+        return interval or None  # of several targets, none is known
 
     def observe(self, row: Row, with_proba: bool) -> RowPrediction:
         """Return the prediction of a row whose label comes later; the row enters the context."""
@@ -383,15 +383,14 @@ class ModelAdapter:
         is_regression = task_of(self.model) == "regression"
         if not self.takes_blocks:
             rows = [by_name(row, features) for row in X]
-            return self._named_values(rows) if is_regression else self._named_probas(rows)
+            if is_regression:
+                return np.array([[self.model.predict_one(row)] for row in rows], np.float32), ()
+            return self._named_probas(rows)
         if is_regression:
             values = np.asarray(self.model.predict_array(X, features, **context), np.float32)
             return values.reshape(-1, 1), ()
         proba = self.model.predict_proba_array(X, features, **context)
         return np.asarray(proba, dtype=np.float32), list(self.model.classes)
-
-    def _named_values(self, rows: list[Any]) -> tuple[Table, Sequence[Label]]:
-        return np.array([[self.model.predict_one(row)] for row in rows], dtype=np.float32), ()
 
     def _named_probas(self, rows: list[Any]) -> tuple[Table, Sequence[Label]]:
         probas = [self.model.predict_proba_one(row) for row in rows]
