@@ -93,7 +93,6 @@ class InputDetector:
         self.n_features = n_features
         self.threshold = threshold
         width = min(n_features, _WIDTH)
-        self._buckets, self._signs = _folding(n_features, width, seed)
         self.mean = np.zeros(n_features)
         self.variance = np.zeros(n_features)
         self.inverse = np.zeros(n_features)
@@ -102,8 +101,10 @@ class InputDetector:
         self.folded = np.zeros(width)
         self.level = np.zeros(LEVEL_SIZE)
         self.onset = 0
-        self._rest = np.zeros(width)
         self._test = np.array(FRESH_TEST)
+        folding = _folding(n_features, width, seed)
+        self._inputs = (self.mean, self.variance, self.inverse, *folding)
+        self._subspace = (self.folded, np.zeros(width), self.components, self.lengths)
 
     def update(self, x: Vector) -> str:
         """Take one row (NaN: missing) and return "stable", "warning" or "drift".
@@ -126,22 +127,13 @@ class InputDetector:
         folded = np.zeros((n, len(self.folded)))
         self.onset = observe(
             np.ascontiguousarray(X, dtype=np.float64),
-            self.mean,
-            self.variance,
-            self.inverse,
-            self._buckets,
-            self._signs,
-            self.folded,
-            self._rest,
-            self.components,
-            self.lengths,
+            self._inputs,
+            self._subspace,
             self.level,
             self._test,
             self.threshold,
             self.onset,
-            states,
-            onsets,
-            folded,
+            (states, onsets, folded),
         )
         return states, onsets, folded
 

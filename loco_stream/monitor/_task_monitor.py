@@ -270,8 +270,7 @@ class TaskMonitor:
         self, rows: CodedRows, i: int, y: Label, y_pred: Label, index: int
     ) -> list[Alarm]:
         """Do what `update` does for row `i` of an array."""
-        if self._column.name is not None:
-            self._follow_column(rows.X[i], index, rows.features)
+        self._follow_column(rows.X[i], index, rows.features)
         return self._take(rows.numbers[i], y, y_pred, index)
 
     def update_rows(

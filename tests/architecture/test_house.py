@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "expression nodes per function, p90": 80,
     "nesting, max": 4,
-    "functions with more than 8 positional parameters": 1,
+    "functions with more than 8 positional parameters": 0,
     "parallel assignments per 1,000 lines": 0,
     "Any per 1,000 lines": 14.5,
     "lines over 100 characters": 1,
