@@ -29,6 +29,11 @@ class Saved:
     config: Config
     arrays: Arrays
 
+    def part(self, name: str) -> Saved:
+        """Return the content of a part that is a file by itself, such as a model."""
+        config = self.config[name]
+        return Saved(config["kind"], config, without_prefix(name, self.arrays))
+
 
 @contextmanager
 def restoring(what: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
-from loco_stream._persistence.content import Saved, State, without_prefix
+from loco_stream._persistence.content import Saved, State
 from loco_stream._problems import PROBLEMS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine._adapters import check_monitor, learning_adapter, monitored
@@ -612,29 +612,23 @@ def check_restorable(saved: Saved) -> None:
 
     Raises `CheckpointError` if this release cannot restore it.
     """
+    from loco_stream.estimators._saving import restored
+
     config = saved.config
     check_types(config)
     prequential = config["measures"]["prequential"]
     try:
         engine = StreamEngine(
-            _model_in(saved, "model"),
+            restored(saved.part("model")),
             (),
             task=prequential["problem"],
             score_window=prequential["window"],
-            anomaly=_model_in(saved, "anomaly") if "anomaly" in config else None,
+            anomaly=restored(saved.part("anomaly")) if "anomaly" in config else None,
         )
     except ConfigError as error:
         raise CheckpointError(f"this release has no such engine: {error}") from error
     # there is no source to compare the fingerprint with
     engine._commits.restore(Saved(saved.kind, {**config, "fingerprint": {}}, saved.arrays))
-
-
-def _model_in(saved: Saved, part: str) -> Model:
-    """Return the model in one part of a checkpoint."""
-    from loco_stream.estimators._saving import restored
-
-    config = saved.config[part]
-    return restored(Saved(config["kind"], config, without_prefix(part, saved.arrays)))
 
 
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:

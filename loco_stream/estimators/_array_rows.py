@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._learner.step import HELD_OUT
-from loco_stream.estimators._core import NO_PROBA, Float64, ModelCore
+from loco_stream.estimators._core import Float64, ModelCore
 from loco_stream.estimators._inputs.categories import first_rows, text_columns
 from loco_stream.estimators._inputs.tables import Table
 
@@ -22,7 +22,7 @@ def learn_table(
     targets: tuple[NDArray[np.int64], Float64],
     predicts: bool,
     times: Float64,
-    proba: Float64 = NO_PROBA,
+    proba: Float64,
 ) -> Float64:
     """Learn rows whose features and classes are admitted; return the answers.
 

@@ -481,19 +481,22 @@ class ModelCore:
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
-            kept = {name: value for name, value in self.__dict__.items() if name != "lock"}
-            kept["scratch"] = None
-            kept["_args"] = None
-            kept["_one"] = None
-            kept["_in_order"] = ((), -1)
-            del kept["learned_tickets"]
-            kept["row"] = None
-            kept["slots"] = self.slots.copy()
-            kept["warnings"] = self.warnings.copy()
-            kept["classes"] = self.classes.copy()
-            kept["class_slots"] = self.class_slots.copy()
-            kept["state"] = None if self.state is None else copies(self.state)
-            return kept
+            kept = {
+                **self.__dict__,
+                "scratch": None,
+                "_args": None,
+                "_one": None,
+                "_in_order": ((), -1),
+                "row": None,
+                "slots": self.slots.copy(),
+                "warnings": self.warnings.copy(),
+                "classes": self.classes.copy(),
+                "class_slots": self.class_slots.copy(),
+                "state": None if self.state is None else copies(self.state),
+            }
+        del kept["lock"]
+        del kept["learned_tickets"]
+        return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         arrays = kept.pop("state")

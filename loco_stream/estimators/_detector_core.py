@@ -18,14 +18,13 @@ from loco_stream._novelty.step import Found, Rows, run
 from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream._persistence.content import State, restoring, with_prefix, without_prefix
 from loco_stream.errors import InputError
-from loco_stream.estimators._inputs.categories import is_text
+from loco_stream.estimators._inputs.categories import is_text, known_by
 from loco_stream.estimators._inputs.slots import in_order
 from loco_stream.estimators._inputs.tables import Table
 from loco_stream.estimators._saved_checks import check_names
 
 Float64 = NDArray[np.float64]
 _FLOAT = {float}
-_MAX_LENGTH = 256  # characters by which a text is known
 _NOT_KEPT = frozenset({"lock", "names", "_all_numbers", "_scratch", "_is_scored"})
 
 
@@ -203,7 +202,7 @@ class DetectorCore:
     def _kind_of(self, c: int, text: str, learns: bool = False) -> int:
         """Return the kind of a text; a further one of a full column shares a kind by checksum."""
         known = self.texts[c]
-        text = text[:_MAX_LENGTH].encode("utf-8", "replace").decode()
+        text = known_by(text)
         kind = known.get(text)
         if kind is not None:
             return kind

@@ -251,7 +251,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         history = self._history
         n = len(values)
         with core.lock:
-            times, _ = row_times(t, None, n, None, remembers=core.options.remembers)
+            times, _ = core.times_of(t, None, n)
             inputs = history.names
             if clash := set(inputs) & set(names):
                 raise InputError(f"`x` must not have a feature named {min(clash)!r}")

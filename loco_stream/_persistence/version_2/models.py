@@ -250,13 +250,11 @@ def _recent_values(n_lags: int) -> Arrays:
     n_experts = n_models + 2 if n_lags else 0
     weights = np.zeros((n_models, n_inputs))
     weights[:, :1] = 1.0
-    projectors = np.zeros((n_models, n_inputs, n_inputs))
-    projectors[:] = np.eye(n_inputs)
     return {
         "next_value.known": np.zeros(n_lags),
         "next_value.counters": np.zeros(2, np.int64),
         "next_value.weights": weights,
-        "next_value.projectors": projectors,
+        "next_value.projectors": np.tile(np.eye(n_inputs), (n_models, 1, 1)),
         "next_value.errors": np.ones(n_experts),
         "next_value.log_weights": np.where(np.arange(n_experts) > 0, _OTHERS_START, 0.0),
     }

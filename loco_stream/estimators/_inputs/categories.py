@@ -26,7 +26,7 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def _known_by(text: str) -> str:
+def known_by(text: str) -> str:
     """Return what a text is known by: its first characters, without those no file can hold."""
     if len(text) <= MAX_LENGTH and text.isascii():
         return str(text)
@@ -65,7 +65,7 @@ class Categories:
         The slot is `UNKNOWN` while the text may yet get one, or none is left.
         """
         texts = self._slots.get(key, {})
-        text = _known_by(text)
+        text = known_by(text)
         slot = texts.get(text)
         if slot is not None:
             return slot, False
@@ -81,7 +81,7 @@ class Categories:
     def takes(self, key: Hashable, text: str) -> bool:
         """Return whether a text would get a slot of its own."""
         texts = self._slots.get(key, {})
-        return _known_by(text) not in texts and not self._is_full(texts)
+        return known_by(text) not in texts and not self._is_full(texts)
 
     def add(self, key: Hashable, text: str, slot: int) -> bool:
         """Give a text that is new the slot, where its feature may hold one more.
@@ -90,7 +90,7 @@ class Categories:
         """
         if not self.takes(key, text):
             return False
-        self._slots.setdefault(key, {})[_known_by(text)] = slot
+        self._slots.setdefault(key, {})[known_by(text)] = slot
         self._order.setdefault(key, []).append(slot)
         self.n += 1
         return True
