@@ -717,6 +717,17 @@ def _dot(left, first, right, start, n):
     return in_lanes
 
 
+@register_jitable
+def _add_products(totals, items, part):
+    """Return four sums, to each of which its items times a part are added."""
+    return (
+        add(totals[0], multiply(items[0], part)),
+        add(totals[1], multiply(items[1], part)),
+        add(totals[2], multiply(items[2], part)),
+        add(totals[3], multiply(items[3], part)),
+    )
+
+
 @_vectorized(add_symmetric_rows)
 def _add_symmetric_rows(total, matrix, first, n, vector):
     zero = zeros(matrix.dtype, SINGLES)
@@ -735,54 +746,27 @@ def _add_symmetric_rows(total, matrix, first, n, vector):
         store_first(total, first, corner, n_rows)
         if behind == n:
             return
-        a = zero()
-        b = zero()
-        c = zero()
-        d = zero()
+        like = zero()
         row = first * width
-        x = spread(a, item(vector, first))
-        y = spread(a, item(vector, first + 1))
-        z = spread(a, item(vector, first + 2))
-        w = spread(a, item(vector, first + 3))
+        factors = (
+            spread(like, item(vector, first)),
+            spread(like, item(vector, first + 1)),
+            spread(like, item(vector, first + 2)),
+            spread(like, item(vector, first + 3)),
+        )
+        sums = (like, like, like, like)
         i = behind
         while i + SINGLES <= n:
-            k = row + i
-            part = load(a, vector, i)
-            change = load(a, total, i)
-            items = load(a, matrix, k)
-            a = add(a, multiply(items, part))
-            change = add(change, multiply(items, x))
-            items = load(a, matrix, k + width)
-            b = add(b, multiply(items, part))
-            change = add(change, multiply(items, y))
-            items = load(a, matrix, k + 2 * width)
-            c = add(c, multiply(items, part))
-            change = add(change, multiply(items, z))
-            items = load(a, matrix, k + 3 * width)
-            d = add(d, multiply(items, part))
-            store(total, i, add(change, multiply(items, w)))
+            items = _load_four(like, matrix, row + i, SINGLES)
+            sums = _add_products(sums, items, load(like, vector, i))
+            store(total, i, _add_four(total, i, SINGLES, factors, items))
             i += SINGLES
-        n_left = n - i
-        if n_left > 0:
-            k = row + i
-            part = load_first(a, vector, i, n_left)
-            change = load_first(a, total, i, n_left)
-            items = load_first(a, matrix, k, n_left)
-            a = add(a, multiply(items, part))
-            change = add(change, multiply(items, x))
-            items = load_first(a, matrix, k + width, n_left)
-            b = add(b, multiply(items, part))
-            change = add(change, multiply(items, y))
-            items = load_first(a, matrix, k + 2 * width, n_left)
-            c = add(c, multiply(items, part))
-            change = add(change, multiply(items, z))
-            items = load_first(a, matrix, k + 3 * width, n_left)
-            d = add(d, multiply(items, part))
-            store_first(total, i, add(change, multiply(items, w)), n_left)
-        total[first] += fold(a)
-        total[first + 1] += fold(b)
-        total[first + 2] += fold(c)
-        total[first + 3] += fold(d)
+        if i < n:
+            items = _load_four(like, matrix, row + i, n - i)
+            sums = _add_products(sums, items, load_first(like, vector, i, n - i))
+            store_first(total, i, _add_four(total, i, n - i, factors, items), n - i)
+        for k in range(ROWS):
+            total[first + k] += fold(sums[k])
 
     return in_lanes
 
