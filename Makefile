@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 # Those of `bench-peers` and `soak` are not among them. The last line needs data beyond the package index.
-BENCHES := streams speed main_job sizing rare simulator learning depth gradient plasticity continual drift monitor calibration \
+BENCHES := streams speed main_job sizing threads rare simulator learning depth gradient plasticity continual drift monitor calibration \
 	regression river_tracks forecast targets time late live dashboard outlets fleet fleet-share \
 	$(if $(LOCO_STREAM_DATA),wide permutations paper nettalk tables watch)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check

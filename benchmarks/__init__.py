@@ -33,6 +33,7 @@ BENCHES = {
     "river_tracks": "benchmarks.river_tracks:command",
     "watch": "benchmarks.watch:command",
     "sizing": "benchmarks.sizing:command",
+    "threads": "benchmarks.threads:command",
     "targets": "benchmarks.targets:command",
     "forecast": "benchmarks.forecast:command",
     "tables": "benchmarks.tables:command",

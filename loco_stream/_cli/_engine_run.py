@@ -15,6 +15,7 @@ from loco_stream._cli._forecasting import ForecastingOptions, check_target, fore
 from loco_stream._cli._logging import LOGGER, LogOptions
 from loco_stream._cli._option_group import Command, Decorator, with_stored
 from loco_stream._cli._options import LearningOptions, ScoreOptions, model_options, score_options
+from loco_stream._cli._threads import ThreadOptions, thread_options
 from loco_stream._cli._warm_up import OF_TARGETS, Part, warm_up
 from loco_stream._problems import TARGETS
 
@@ -38,6 +39,7 @@ class LearningSetup:
     scoring: ScoreOptions
     alarms: BesideOptions
     forecasting: ForecastingOptions
+    machine: ThreadOptions
 
     @property
     def task(self) -> str | None:
@@ -96,6 +98,7 @@ class LearningSetup:
         }
         engine = self._make(model, reader, task, learning)
         self.decision.apply(engine)
+        self.machine.apply(engine)
         return engine
 
     def _choose(self, task: str) -> tuple[LOCOEstimator, TaskMonitor]:
@@ -144,6 +147,7 @@ def learning_options(holdout: int | None) -> Decorator:
         model_options(holdout),
         decision_options,
         score_options,
+        thread_options,
     )
 
     def add(function: Command) -> Command:
@@ -155,9 +159,10 @@ def learning_options(holdout: int | None) -> Decorator:
             scoring: ScoreOptions,
             alarms: BesideOptions,
             forecasting: ForecastingOptions,
+            machine: ThreadOptions,
             **values: object,
         ) -> object:
-            learning = LearningSetup(model, decision, scoring, alarms, forecasting)
+            learning = LearningSetup(model, decision, scoring, alarms, forecasting, machine)
             return function(**values, learning=learning)
 
         decorated: Command = command

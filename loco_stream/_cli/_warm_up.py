@@ -43,6 +43,14 @@ def _learn_with_any_option() -> None:
     model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
+def _learn_with_threads() -> None:
+    from loco_stream.estimators._classifier import LOCOClassifier
+
+    model = LOCOClassifier(seed=0, hidden_sizes=(8,))
+    model.set_threads(2)
+    model.learn_array([[0.0] * 300] * 64, ["a", "b"] * 32)
+
+
 def _learn_targets() -> None:
     from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 
@@ -86,6 +94,7 @@ PARTS = (
     OF_ALARMS,
     Part("the learning step with a memory", _learn_with_memory),
     Part("the learning step with other options", _learn_with_any_option),
+    Part("the help of other threads", _learn_with_threads),
 )
 """Everything that a stream may need; `COMMON` is what a usual one does."""
 

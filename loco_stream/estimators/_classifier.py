@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from river import base
 
+from loco_stream import _checks
+from loco_stream._learner.jobs import PARTS
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, AdvancedOptions
@@ -208,6 +210,45 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with core.lock:
             core.change_options(options)
             self.__dict__["class_weight"] = class_weight
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that learn rows: those of `set_threads`, or 1 if the rows are not wide."""
+        core = self._core
+        is_narrow = core.settings is not None and not core.settings.waits
+        return 1 if is_narrow else core.n_threads
+
+    def set_threads(self, n_threads: int) -> None:
+        """Learn wide rows with several threads; the results are the same to the last bit.
+
+        Rows of more than 256 features are learned in less time if the processors are free. Other
+        rows, and calls with fewer than 64 rows, are learned by one thread. The number is not saved
+        with the model.
+
+        Parameters
+        ----------
+        n_threads
+            1 to 4. No more are started than the process may use processors. A thread that waits for
+            work keeps its processor busy.
+
+        Raises
+        ------
+        ConfigError
+            `n_threads` is no such number.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from loco_stream import LOCOClassifier
+        >>> rows, labels = np.eye(300), ["a", "b", "c"] * 100
+        >>> one, two = LOCOClassifier(seed=1), LOCOClassifier(seed=1)
+        >>> two.set_threads(2)
+        >>> (one.learn_predict_array(rows, labels) == two.learn_predict_array(rows, labels)).all()
+        np.True_
+        """
+        n_threads = _checks.require("n_threads", n_threads, _checks.integer(1, PARTS))
+        with self._core.lock:
+            self._core.n_threads = n_threads
 
     @property
     def decision(self) -> Rule | None:

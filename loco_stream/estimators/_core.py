@@ -27,6 +27,7 @@ from loco_stream._learner.arrays.check import check_state
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
 from loco_stream._learner.arrays.spec import Array, build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
+from loco_stream._learner.helpers import helpers
 from loco_stream._learner.kernel_args import KernelArgs, Model
 from loco_stream._learner.settings import Settings, resolve
 from loco_stream._locks import fork_safe_lock
@@ -50,6 +51,7 @@ _NO_VALUES = np.zeros(0)
 NO_PROBA = np.zeros((0, 0))
 NO_TICKETS = np.zeros((0, 0))
 _MAX_EXPERT = 1e31  # no value is beyond 1e30, and float32 ends at 3.4e38
+_SHARED_ROWS = 64  # rows of a call, from which on it is worth to start threads
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
@@ -82,6 +84,7 @@ class ModelCore:
     learned_tickets: tickets that were learned, as long as somebody holds them
     sequence: the sequence that the last row of an array belonged to
     decision: chooses classes from probabilities; None for the most probable one
+    n_threads: that learn wide rows
     """
 
     learns_tickets_once: ClassVar[bool] = True
@@ -103,6 +106,7 @@ class ModelCore:
         self.learned_tickets: WeakSet[Ticket] = WeakSet()
         self.sequence: Hashable = None
         self.decision: Decision | None = None
+        self.n_threads = 1
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
         # names of columns that are the slots in order, and their number
@@ -304,7 +308,9 @@ class ModelCore:
         assert self._args is not None
         cell, words = self._args.args
         labels, values = targets
-        step.run(cell, words, rows, times, labels, values, mode, written)
+        n_helpers = self.n_threads - 1 if len(rows) >= _SHARED_ROWS else 0
+        with helpers(self._args, n_helpers):
+            step.run(cell, words, rows, times, labels, values, mode, written)
 
     # Targets and answers
 
@@ -496,6 +502,7 @@ class ModelCore:
             }
         del kept["lock"]
         del kept["learned_tickets"]
+        del kept["n_threads"]
         return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -504,6 +511,7 @@ class ModelCore:
         self.lock = fork_safe_lock()
         self._one = OneRow.make()
         self.learned_tickets = WeakSet()
+        self.n_threads = 1
         self.row = np.zeros((1, 0))
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: realigned(arrays[spec.name])))

@@ -583,3 +583,14 @@ def test_sizing_measures_one_model(tmp_path, monkeypatch):
     assert values["microseconds"] > 0
     assert 1e4 < values["state_bytes"] < 1e7
     assert "rows/CPU s" in text
+
+
+def test_threads_compares_the_predictions(tmp_path, monkeypatch):
+    from benchmarks import threads
+
+    monkeypatch.setattr(threads, "_RANDOM", {"300 dense numbers": 300})
+    text = _run("threads", tmp_path, "--repeats", "1", "--samples", "150")
+    assert len(_saved(tmp_path, "threads")["runs"]) == 4
+    assert "300 dense numbers" in text
+    assert "yes" in text
+    assert "NO" not in text

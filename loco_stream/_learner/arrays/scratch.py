@@ -15,6 +15,7 @@ from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import Record, axes, make_group, record, renewed
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.fixed_layer import FixedLayerScratch
+from loco_stream._learner.jobs import JobScratch
 from loco_stream._learner.plasticity.projections import ProjectionScratch
 from loco_stream._learner.readout.domains import DomainScratch
 from loco_stream._learner.readout.experts import ExpertScratch
@@ -173,6 +174,7 @@ class Scratch(NamedTuple):
     values: recent values and what is made of them
     dormant: 1 where a class is dormant
     domains: earlier domains
+    jobs: what threads do together
     class_weights: as the user gave them, by slot; written anew with every workspace
     no_ticket: an empty ticket
     """
@@ -218,6 +220,7 @@ class Scratch(NamedTuple):
     values: NextValueScratch
     dormant: Annotated[Float64, axes("classes")]
     domains: DomainScratch
+    jobs: JobScratch
     class_weights: Annotated[Float64, axes("classes", start=1.0)]
     context: SavedContext
     no_ticket: Annotated[Float64, axes(0)]

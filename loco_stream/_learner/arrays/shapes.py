@@ -9,7 +9,7 @@ from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import Shapes
 from loco_stream._learner.fixed_layer import n_reached
 from loco_stream._learner.plasticity.projections import PROJECTIONS
-from loco_stream._learner.readout import domains
+from loco_stream._learner.readout import domains, symmetric
 from loco_stream._learner.readout.blocks import BLOCK
 from loco_stream._learner.readout.calibration import NOISES, POWERS
 from loco_stream._learner.readout.delayed_values import N_OTHERS, first_memoryless
@@ -44,6 +44,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:
         lengths |= own_lengths(layout, settings, n_features, n_classes)
+    lengths |= symmetric.lengths(settings, lengths)
     return Shapes(layout, settings, lengths)
 
 

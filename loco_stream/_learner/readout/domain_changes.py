@@ -193,7 +193,7 @@ def _renew_projections(own, discriminant, work):
         i = (counters.turn + k) % n_means
         for j in range(n):
             work.rests[k, j] = own.means[i, j]
-    multiply_rests(discriminant, work, n_renewed, True)
+    multiply_rests(discriminant, work, n_renewed)
     for k in range(n_renewed):
         i = (counters.turn + k) % n_means
         for j in range(n):

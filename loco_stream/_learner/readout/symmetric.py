@@ -9,6 +9,8 @@ and written.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,20 @@ from loco_stream._compiler.simd.ops import (
 )
 from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
+from loco_stream._learner.jobs import PARTS, finish_part, offer, take_part, wait_for_parts
 
 WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
 FETCHED = 400  # inputs; a larger matrix does not fit into the second cache and is fetched ahead
 YOUNG = 16.0  # rows of a class; up to so many are learned at once, each with those that wait
+
+
+def lengths(settings: Any, known: Mapping[str, int]) -> dict[str, int]:
+    """Return the axes of products that are computed part by part: those of rows that wait."""
+    longest = max(known["projected_inputs"], known["fixed_outputs"])
+    return {
+        "parts": PARTS if settings.waits else 0,
+        "symmetric_inputs": longest if settings.waits else 0,
+    }
 
 
 @kernel
@@ -143,6 +155,46 @@ def _fetch_rows(matrix, first, k, n_parts):
 
 
 @kernel
+def _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room, drift):
+    """Write what some rows of a matrix add to products.
+
+    `rows` are (first, stop), both int64; other parameters as in `multiply`.
+    """
+    start, stop = rows
+    n = matrix.shape[0]
+    is_large = n > FETCHED
+    for k in range(n_vectors):
+        for j in range(n):
+            products[k, j] = np.float32(0.0)
+    for first in range(start, stop, ROWS):
+        if not has_room:
+            _take_in(matrix, pending, first, drift)
+        for k in range(n_vectors):
+            if is_large:
+                _fetch_rows(matrix, first + ROWS, k, n_vectors)
+            add_symmetric_rows(products[k], matrix, first, n, vectors[k])
+
+
+@kernel
+def _subtract_pending(symmetric, vectors, n_vectors, products, has_room):
+    """Complete products by the pending changes; return how many are pending still."""
+    _, pending, n_pending = symmetric
+    n_left = n_pending if has_room else 0
+    for k in range(n_vectors):
+        subtract_changes(pending, 0, n_left, vectors[k], products[k])
+    return n_left
+
+
+@kernel
+def _clear_rest(symmetric):
+    """Set to 0 what is no pending change, before the matrix takes in all."""
+    _, pending, n_pending = symmetric
+    for i in range(n_pending, pending.shape[0]):
+        for j in range(pending.shape[1]):
+            pending[i, j] = np.float32(0.0)
+
+
+@kernel
 def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
     """Write the products of a matrix with vectors; return how many of its changes are pending.
 
@@ -161,24 +213,66 @@ def multiply(symmetric, vectors, n_vectors, products, has_room, drift):
         (keep, back), both float32: what the matrix is scaled by when it takes changes in, and what
         its diagonal gets then.
     """
-    matrix, pending, n_pending = symmetric
-    n = matrix.shape[0]
-    is_large = n > FETCHED
+    matrix, pending, _ = symmetric
     if not has_room:
-        for i in range(n_pending, pending.shape[0]):
-            for j in range(n):
-                pending[i, j] = np.float32(0.0)
+        _clear_rest(symmetric)
+    rows = (0, matrix.shape[0])
+    _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room, drift)
+    return _subtract_pending(symmetric, vectors, n_vectors, products, has_room)
+
+
+@kernel
+def _first_row(n, part):
+    """Return where a part begins: each has about as many items of the upper triangle.
+
+    `n` and `part` are int64; the part after the last one begins at `n`.
+    """
+    if part == PARTS:
+        return n
+    share = 1.0 - math.sqrt(1.0 - part / PARTS)
+    return int(share * n) // ROWS * ROWS
+
+
+@kernel
+def multiply_part(jobs, matrix, pending, vectors, part):
+    """Write what part `part` of a matrix adds to the products of the present job."""
+    n = matrix.shape[0]
+    rows = (_first_row(n, part), _first_row(n, part + 1))
+    job = jobs.job
+    drift = (np.float32(job.keep), np.float32(job.back))
+    n_vectors = np.int64(job.n_vectors)
+    products = jobs.products[part]
+    _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, job.has_room != 0.0, drift)
+
+
+@kernel
+def multiply_together(jobs, kind, symmetric, vectors, n_vectors, products, has_room, drift):
+    """Do the same as `multiply`, part by part, with all threads.
+
+    `jobs` is a `JobScratch`, and `kind` (int64) tells the other threads which matrix it is. The
+    parts of a product are added up in their order.
+    """
+    if jobs.products.shape[0] == 0:
+        return multiply(symmetric, vectors, n_vectors, products, has_room, drift)
+    matrix, pending, _ = symmetric
+    if not has_room:
+        _clear_rest(symmetric)
+    job = jobs.job
+    job.kind = kind
+    job.n_vectors = n_vectors
+    job.has_room = has_room
+    job.keep, job.back = drift
+    offer(jobs)
+    part = take_part(jobs)
+    while part >= 0:
+        multiply_part(jobs, matrix, pending, vectors, part)
+        finish_part(jobs)
+        part = take_part(jobs)
+    wait_for_parts(jobs)
     for k in range(n_vectors):
-        for j in range(n):
-            products[k, j] = np.float32(0.0)
-    for first in range(0, n, ROWS):
-        if not has_room:
-            _take_in(matrix, pending, first, drift)
-        for k in range(n_vectors):
-            if is_large:
-                _fetch_rows(matrix, first + ROWS, k, n_vectors)
-            add_symmetric_rows(products[k], matrix, first, n, vectors[k])
-    n_left = n_pending if has_room else 0
-    for k in range(n_vectors):
-        subtract_changes(pending, 0, n_left, vectors[k], products[k])
-    return n_left
+        for j in range(matrix.shape[0]):
+            products[k, j] = jobs.products[0, k, j]
+        for part in range(1, PARTS):
+            for j in range(matrix.shape[0]):
+                products[k, j] += jobs.products[part, k, j]
+    return _subtract_pending(symmetric, vectors, n_vectors, products, has_room)

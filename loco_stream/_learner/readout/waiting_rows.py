@@ -17,7 +17,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.readout.inputs import input_span
 from loco_stream._learner.readout.recursive_steps import kept, mirror_member, write_residual
-from loco_stream._learner.readout.symmetric import YOUNG, add_steps, let_wait, multiply
+from loco_stream._learner.readout.symmetric import YOUNG, add_steps, let_wait, multiply_together
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
 
 
@@ -101,7 +101,10 @@ def _learn_waiting(settings, state, scratch):
     for m in range(settings.n_trace):
         symmetric = (own.projectors[m], own.pending[m], n_pending)
         drift = _drift(own.leaks[m], own.priors[m], n_pending)
-        first = multiply(symmetric, own.waiting, n_waiting, work.products, has_room, drift)
+        products = work.products
+        first = multiply_together(
+            scratch.jobs, m, symmetric, own.waiting, n_waiting, products, has_room, drift
+        )
         n_sound = 0
         for k in range(n_waiting):
             _follow_earlier(settings, state, scratch, m, k, first)

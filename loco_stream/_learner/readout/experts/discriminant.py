@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.jobs import PRECISION
 from loco_stream._learner.readout import domains
 from loco_stream._learner.readout.experts._definition import Expert, Merge
 from loco_stream._learner.readout.softmax import log_loss_of
@@ -47,6 +48,7 @@ from loco_stream._learner.readout.symmetric import (
     check_waiting,
     let_wait,
     multiply,
+    multiply_together,
     subtract_changes,
 )
 
@@ -56,6 +58,7 @@ TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
 MAX_LOSS = 20.0  # that one row can add
+_NO_DRIFT = (np.float32(1.0), np.float32(0.0))
 _PREFIX = "experts.discriminant."  # of the arrays of a model
 CLASS_ROWS = 8.0  # from which on the mean of a class is known
 REFRESH_EVERY = 16  # rows after which one class's V is computed anew, against rounding
@@ -252,7 +255,7 @@ def _compare_temperatures(log_likelihoods, scores, n_classes, label, n_seen):
 
 
 @kernel
-def multiply_rests(own, work, n_rows, has_room):
+def multiply_rests(own, work, n_rows):
     """Write P times the first rests in scratch.
 
     Parameters
@@ -261,12 +264,9 @@ def multiply_rests(own, work, n_rows, has_room):
         `State`, and `Scratch`, of which the first gains are written.
     n_rows
         int64: number of rests.
-    has_room
-        bool: whether so many changes more can be pending, as in `multiply`.
     """
     symmetric = (own.precision, own.pending, own.n_pending[0])
-    drift = (np.float32(1.0), np.float32(0.0))
-    own.n_pending[0] = multiply(symmetric, work.rests, n_rows, work.gains, has_room, drift)
+    own.n_pending[0] = multiply(symmetric, work.rests, n_rows, work.gains, True, _NO_DRIFT)
 
 
 @kernel
@@ -318,7 +318,7 @@ def _project(own, work, vector):
     n = vector.shape[0]
     for j in range(n):
         work.rests[0, j] = vector[j]
-    multiply_rests(own, work, 1, True)
+    multiply_rests(own, work, 1)
     return np.float64(dot(work.gains, 0, vector, 0, n))
 
 
@@ -407,7 +407,7 @@ def _add_recent(own, work, k, q):
 
 
 @kernel
-def _learn_waiting(own, work, n_classes):
+def _learn_waiting(own, work, jobs, n_classes):
     """Learn the rows that wait; return how many were skipped, since their step was not finite."""
     n = own.means.shape[1]
     n_waiting = own.n_waiting[0]
@@ -416,7 +416,11 @@ def _learn_waiting(own, work, n_classes):
     _write_rests(own, work, n_classes)
     own.n_waiting[0] = 0
     work.n_learned[0] = n_waiting
-    multiply_rests(own, work, n_waiting, own.n_pending[0] + n_waiting <= own.pending.shape[0])
+    symmetric = (own.precision, own.pending, own.n_pending[0])
+    has_room = own.n_pending[0] + n_waiting <= own.pending.shape[0]
+    own.n_pending[0] = multiply_together(
+        jobs, PRECISION, symmetric, work.rests, n_waiting, work.gains, has_room, _NO_DRIFT
+    )
     first = own.n_pending[0]
     n_before = int(own.total[0])
     n_skipped = 0
@@ -455,13 +459,13 @@ def _learn_first(own, work, inputs, label):
 
 
 @kernel
-def learn_row(own, work, inputs, n_classes, label):
+def learn_row(own, work, jobs, inputs, n_classes, label):
     """Learn a row, or let it wait.
 
     Parameters
     ----------
-    own, work
-        `State`, and `Scratch`.
+    own, work, jobs
+        `State`, `Scratch` and `JobScratch`.
     inputs
         (inputs,) float32.
     n_classes, label
@@ -473,11 +477,11 @@ def learn_row(own, work, inputs, n_classes, label):
         Number of rows that were skipped, since the numbers of their step were not finite.
     """
     if own.n_rows[label] == 0.0:
-        n_skipped = _learn_waiting(own, work, n_classes)
+        n_skipped = _learn_waiting(own, work, jobs, n_classes)
         return n_skipped + _learn_first(own, work, inputs, label)
     is_full = let_wait(own, inputs, label)
     if is_full or own.n_rows[label] < YOUNG:
-        return _learn_waiting(own, work, n_classes)
+        return _learn_waiting(own, work, jobs, n_classes)
     return 0
 
 
@@ -493,7 +497,9 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         _compare_temperatures(own.log_likelihoods, scores, n_classes, label, n_seen)
     work = scratch.experts.discriminant
     work.n_learned[0] = 0
-    state.counts.n_skipped += learn_row(own, work, scratch.fixed.outputs, n_classes, label)
+    state.counts.n_skipped += learn_row(
+        own, work, scratch.jobs, scratch.fixed.outputs, n_classes, label
+    )
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:

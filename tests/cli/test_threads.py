@@ -1,0 +1,79 @@
+"""The option --threads: the same report and checkpoint with any number of threads."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from loco_stream._cli import main
+from loco_stream._learner import helpers
+
+TIMES = ("samples_per_second", "latency_us", "latency_minute_us")
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """Return the URL of 300 rows of 300 numbers and a class."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(300, 301))
+    rows[:, -1] = rows[:, 0] > 0.0
+    np.save(tmp_path / "wide.npy", rows)
+    return f"npy:{tmp_path}/wide.npy?target=-1"
+
+
+def loco(*words):
+    result = CliRunner().invoke(main, [*words, "--set", "hidden_sizes=30", "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout), result.stderr
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Return the list of numbers of helpers that models had, on a machine of four processors."""
+    numbers = []
+    used = helpers.helpers
+    monkeypatch.setattr(helpers, "_n_processors", lambda: 4)
+
+    def noted(args, n):
+        numbers.append(n)
+        return used(args, n)
+
+    monkeypatch.setattr("loco_stream.estimators._core.helpers", noted)
+    return numbers
+
+
+def test_the_same_report_with_several_threads(wide, started):
+    run = ("run", wide, "--task", "classification")
+    one, _ = loco(*run)
+    assert set(started) == {0}
+    several, log = loco(*run, "--threads", "3")
+    assert 2 in started
+    assert "--threads" not in log
+    for name in TIMES:
+        del one[name], several[name]
+    assert one == several
+
+
+def test_a_resumed_run_may_have_other_threads(wide, started, tmp_path):
+    run = ("run", wide, "--task", "classification", "--checkpoint", str(tmp_path / "state"))
+    loco(*run, "--threads", "2", "--max-samples", "150")
+    started.clear()
+    loco(*run, "--resume", "--threads", "3")
+    assert 2 in started
+
+
+def test_threads_that_cannot_be_used_are_named(tmp_path):
+    table = tmp_path / "rows.csv"
+    table.write_text("a,y\n" + "1,x\n2,z\n" * 50)
+    _, log = loco("run", f"csv:{table}?target=y", "--threads", "2")
+    assert "--threads 2: one thread learned" in log
+    assert "more than 256 numbers" in log
+
+
+def test_too_many_threads_are_refused(wide):
+    result = CliRunner().invoke(main, ["run", wide, "--threads", "5"])
+    assert result.exit_code == 2
+    assert "1<=x<=4" in result.output
