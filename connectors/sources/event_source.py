@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Int64
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Form
@@ -132,9 +133,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _bin_starts(
-    path: str, time: NDArray[Any], bins: NDArray[np.int64], sequence: NDArray[Any] | None
-) -> NDArray[np.int64]:
+def _bin_starts(path: str, time: NDArray[Any], bins: Int64, sequence: NDArray[Any] | None) -> Int64:
     """Return the index of the first event of each bin that has any."""
     is_new = (
         np.zeros(len(bins) - 1, np.bool_) if sequence is None else sequence[1:] != sequence[:-1]

@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._simulator.layers import Layer
 from loco_stream.errors import ConfigError, InputError
 
@@ -57,7 +58,7 @@ def run_clocked(
     return fired
 
 
-def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> NDArray[np.float64]:
+def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> Float64:
     sent = np.asarray(inputs, np.float64)
     if sent.ndim < 2 or sent.shape[-1] != n_inputs or not np.isfinite(sent).all():
         raise InputError(
@@ -66,9 +67,7 @@ def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> NDArray[np.float64]:
     return sent
 
 
-def _run_layer(
-    layer: Layer, sent: NDArray[np.float64], dt: float, currents: bool
-) -> NDArray[np.bool_]:
+def _run_layer(layer: Layer, sent: Float64, dt: float, currents: bool) -> NDArray[np.bool_]:
     dense = layer.forward.dense
     assert dense is not None
     keep = math.exp(-dt / layer.tau)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.membranes import History, membrane_at
 from loco_stream._simulator.net import SpikingNet
@@ -82,7 +83,7 @@ class MembraneProbe:
 
     def _membrane(
         self, duration: float, net: SpikingNet, layer: int, neuron: int, spikes: _Sent
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return the membrane of one neuron at all samples."""
         weight, delay = net.column(layer, neuron)
         origin, row, due = self.under_way[layer]
@@ -96,7 +97,7 @@ class MembraneProbe:
         return membrane_at(self.starts[layer, neuron], history, self.samples)
 
 
-def _sample_times(step: float, duration: float) -> NDArray[np.float64]:
+def _sample_times(step: float, duration: float) -> Float64:
     """Return the times of samples in ms; raises `InputError`."""
     if not (isinstance(step, (int, float)) and 0.0 < step < np.inf):
         raise InputError(f"`membrane_step` must be above 0 ms, got {step!r}")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._simulator.connections import Triplets
 from loco_stream.errors import ConfigError
 
@@ -21,8 +22,8 @@ Given: TypeAlias = Any  # an array or a scipy.sparse matrix that was not checked
 class Sparse(NamedTuple):
     """The connections of a sparse matrix, (n,) each."""
 
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
+    source: Int64
+    target: Int64
     weight: NDArray[np.floating]
 
 
@@ -34,7 +35,7 @@ class WeightMatrix:
     dense: NDArray[np.floating] | None  # (n_pre, n_post)
     sparse: Sparse | None
     # ms: () for all connections, (n_pre, n_post) with dense, (n,) with sparse weights
-    delay: NDArray[np.float64]
+    delay: Float64
 
     @property
     def delayed(self) -> bool:
@@ -161,7 +162,7 @@ def _damage(
 
 def _read_delays(
     name: str, delays: Given, shape: tuple[int, ...], sparse: Sparse | None
-) -> NDArray[np.float64]:
+) -> Float64:
     """Return the delays in the form of `WeightMatrix.delay`."""
     if hasattr(delays, "tocsr"):
         delays = _checked_rows(name, delays)
@@ -175,7 +176,7 @@ def _read_delays(
     return _checked_delays(name, delay)
 
 
-def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> Float64:
     """Return one delay, or one per weight, as an array."""
     try:
         delay = np.array(0.0 if delays is None else delays, dtype=np.float64)
@@ -191,7 +192,7 @@ def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> NDArray[np
     return delay
 
 
-def _checked_delays(name: str, delay: NDArray[np.float64]) -> NDArray[np.float64]:
+def _checked_delays(name: str, delay: Float64) -> Float64:
     good = (delay == 0.0) | ((delay >= SHORTEST_DELAY) & (delay <= LONGEST_DELAY))
     if not good.all():
         raise ConfigError(

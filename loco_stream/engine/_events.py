@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
 from loco_stream.engine._data_quality import DataQuality
@@ -28,7 +28,7 @@ from loco_stream.engine._validation import n_entries
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = Float32
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 
 _LAST_SECOND = 253_402_300_799.0  # of the year 9999; in milliseconds it is in 1978

@@ -8,8 +8,8 @@ from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._numbers import plain
 from loco_stream._prediction_mode import has_parameter, takes_mode
 from loco_stream._problems import FORECASTING, TARGETS
@@ -19,9 +19,9 @@ from loco_stream.estimators._tickets import Ticket
 from loco_stream.stream import Block
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = Float32
 Interval: TypeAlias = tuple[float, float] | None
-TicketArray: TypeAlias = NDArray[np.float64]
+TicketArray: TypeAlias = Float64
 
 
 class RowPrediction(NamedTuple):
@@ -47,7 +47,7 @@ class BlockPredictions(NamedTuple):
 
     y_pred: list[Label]
     interval: list[Interval]
-    proba: NDArray[np.float64] | None = None
+    proba: Float64 | None = None
     classes: Sequence[Label] = ()
     known: Sequence[int] = ()
 
@@ -360,7 +360,7 @@ class ModelAdapter:
             y_pred[0] = None
         return BlockPredictions(y_pred, [None] * len(y), proba, classes, known)
 
-    def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
+    def _chosen(self, proba: Float64, known: Sequence[int]) -> list[Label]:
         """Return the label that follows from the probabilities of each row."""
         if self.model.decision is not None:
             return [plain(label) for label in self.model.decide_array(proba, known).tolist()]
@@ -413,7 +413,7 @@ def joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     return BlockPredictions(y_pred, interval, proba, classes, known)
 
 
-def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> NDArray[np.float64]:
+def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> Float64:
     proba = np.zeros(shape)
     begin = 0
     for part in parts:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream import _rng as rng
+from loco_stream._arrays import Float64, Int64
 from loco_stream._learner import step
 from loco_stream._learner.arrays.allocate import (
     allocate,
@@ -45,7 +45,6 @@ from loco_stream.estimators._inputs.tables import Table, column_names
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
-Float64 = NDArray[np.float64]
 NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 NO_PROBA = np.zeros((0, 0))
@@ -58,7 +57,7 @@ _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that
 class OneRow(NamedTuple):
     """Arrays of a call with one row: slot and value of the target, and room for the answer."""
 
-    label: NDArray[np.int64]
+    label: Int64
     value: Float64
     answer: Float64
 
@@ -240,7 +239,7 @@ class ModelCore:
     def run(
         self,
         rows: Float64,
-        labels: NDArray[np.int64] = NO_LABELS,
+        labels: Int64 = NO_LABELS,
         values: Float64 = _NO_VALUES,
         *,
         predicts: bool = True,
@@ -301,7 +300,7 @@ class ModelCore:
         self,
         rows: Float64,
         times: Float64,
-        targets: tuple[NDArray[np.int64], Float64],
+        targets: tuple[Int64, Float64],
         mode: int,
         written: tuple[Float64, Float64, Float64],
     ) -> None:
@@ -387,9 +386,7 @@ class ModelCore:
             counts = self.state.statistics.n_values
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
-    def decided(
-        self, answers: Float64, proba: Float64, n_known: NDArray[np.int64] | None = None
-    ) -> Float64:
+    def decided(self, answers: Float64, proba: Float64, n_known: Int64 | None = None) -> Float64:
         """Return the slots that the decision chooses; without one, `answers`.
 
         answers: (n,): slots of the most probable classes
@@ -399,7 +396,7 @@ class ModelCore:
             return answers
         return self.chosen(proba, n_known).astype(np.float64)
 
-    def chosen(self, proba: Float64, n_known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    def chosen(self, proba: Float64, n_known: Int64 | None = None) -> Int64:
         """Return the slot of the class that follows from probabilities, (n,); -1 before any.
 
         proba: (n, at least n classes): probabilities

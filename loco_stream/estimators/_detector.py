@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
+from loco_stream._arrays import Float64
 from loco_stream._persistence.content import State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -41,8 +42,8 @@ class DetectorScores(NamedTuple):
     (True, (200,))
     """
 
-    onset: NDArray[np.float64]
-    state: NDArray[np.float64]
+    onset: Float64
+    state: Float64
     alarm: NDArray[np.bool_]
 
 

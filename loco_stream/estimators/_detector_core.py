@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._novelty import state as novelty
 from loco_stream._novelty.marks import declare
 from loco_stream._novelty.step import Found, Rows, run
@@ -23,7 +24,6 @@ from loco_stream.estimators._inputs.slots import in_order
 from loco_stream.estimators._inputs.tables import Table
 from loco_stream.estimators._saved_checks import check_names
 
-Float64 = NDArray[np.float64]
 _FLOAT = {float}
 _NOT_KEPT = frozenset({"lock", "names", "_all_numbers", "_scratch", "_is_scored"})
 
@@ -37,7 +37,7 @@ class Cells(NamedTuple):
     """
 
     numbers: Float64
-    kinds: NDArray[np.int64]
+    kinds: Int64
     is_full: bool = False
 
 

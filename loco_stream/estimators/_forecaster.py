@@ -7,9 +7,10 @@ from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river.time_series.base import Forecaster
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.arrays.spec import Array
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._numbers import shown, to_number
@@ -17,7 +18,6 @@ from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, Mod
 from loco_stream._persistence.content import State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
 from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.series import SeriesHistory
@@ -188,7 +188,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         *,
         coverage: float = 0.9,
         t: ArrayLike | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Float64, Float64]:
         """Forecast, then learn each value in order.
 
         Row i holds the forecasts of the values i, i + 1 and so on, made before value i was learned

@@ -9,12 +9,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._options import AdvancedOptions
 from loco_stream._persistence.content import with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
-
-Float64 = NDArray[np.float64]
 
 MOST_FORECAST = 64  # columns with a forecast; of later ones the last value is expected again
 MEMORY = (0.3, 50.0)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.readout import sequences
 from loco_stream.errors import InputError
 from loco_stream.estimators._array_rows import predict_table
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.row_times import row_times_at
 from loco_stream.estimators._inputs.tables import Table, table

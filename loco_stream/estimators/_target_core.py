@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.spec import Array, build, copies
@@ -32,7 +32,7 @@ from loco_stream._options import ModelOptions
 from loco_stream._persistence.content import Config
 from loco_stream._text import counted
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, Float64, ModelCore
+from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, ModelCore
 from loco_stream.estimators._inputs.slots import hashable_value
 from loco_stream.estimators._inputs.tables import column_names, read_target
 from loco_stream.estimators._saved_checks import check_names
@@ -191,7 +191,7 @@ class TargetCore(ModelCore):
         self,
         rows: Float64,
         times: Float64,
-        targets: tuple[NDArray[np.int64], Float64],
+        targets: tuple[Int64, Float64],
         mode: int,
         written: tuple[Float64, Float64, Float64],
     ) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._numbers import plain
 from loco_stream._persistence.content import Array, Arrays
 
 Label: TypeAlias = Any
-Vector: TypeAlias = NDArray[np.float64]
-Matrix: TypeAlias = NDArray[np.float64]
+Vector: TypeAlias = Float64
+Matrix: TypeAlias = Float64
 
 WIDTH = 64  # features compared: evenly spread ones of wider rows
 MAX_CLASSES = 64  # classes of one task; later ones count as unknown
@@ -25,7 +25,7 @@ _FAR = 9.0  # squared standard deviations at which the distance of one feature i
 _UNKNOWN = 4.0  # distance of a row whose class the signature does not have
 
 
-def sampled_columns(n_features: int) -> NDArray[np.int64]:
+def sampled_columns(n_features: int) -> Int64:
     """Return the columns that signatures compare."""
     return np.unique(np.linspace(0, n_features - 1, min(n_features, WIDTH)).astype(np.int64))
 

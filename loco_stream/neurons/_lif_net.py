@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Int32, Int64
 from loco_stream._compiler.jit import entry, inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.ops import leak_and_fire, sum_dense, sum_rows
 from loco_stream._compiler.simd.sizes import STEPS
@@ -49,27 +50,27 @@ class DenseSpikes(NamedTuple):
     """
 
     times: NDArray[np.floating]  # (time room,) distinct times
-    ends: NDArray[np.int64]  # (layers + 1, time room)
-    indices: NDArray[np.int32]  # (spike room,) layer after layer
-    counts: NDArray[np.int64]  # (n,) of all neurons with padding
+    ends: Int64  # (layers + 1, time room)
+    indices: Int32  # (spike room,) layer after layer
+    counts: Int64  # (n,) of all neurons with padding
 
 
 class Samples(NamedTuple):
     """Input spikes of many samples; sample s is ``bounds[s] : bounds[s + 1]``."""
 
     times: NDArray[np.floating]
-    indices: NDArray[np.int32]
-    bounds: NDArray[np.int64]
+    indices: Int32
+    bounds: Int64
 
 
 class KeptSpikes(NamedTuple):
     """Output of many samples; spikes lie sample after sample and layer after layer."""
 
     progress: Records  # (1,) of PROGRESS
-    counts: NDArray[np.int64]  # (samples, n): spikes of each neuron in each sample
+    counts: Int64  # (samples, n): spikes of each neuron in each sample
     times: NDArray[np.floating]  # (room,)
-    indices: NDArray[np.int32]  # (room,)
-    layers: NDArray[np.int32]  # (room,)
+    indices: Int32  # (room,)
+    layers: Int32  # (room,)
 
 
 class _Window(NamedTuple):
@@ -85,14 +86,14 @@ class _Events(NamedTuple):
 
     indices: NDArray[np.integer]
     first: int
-    ends: NDArray[np.int64]
+    ends: Int64
 
 
 class _Fired(NamedTuple):
     """The output of a layer: where the spikes of each time end, and all spikes."""
 
-    ends: NDArray[np.int64]
-    indices: NDArray[np.int32]
+    ends: Int64
+    indices: Int32
 
 
 class _Membranes(NamedTuple):
@@ -106,7 +107,7 @@ class _Membranes(NamedTuple):
 @entry
 def run_lif(
     times: NDArray[np.floating],
-    indices: NDArray[np.int32],
+    indices: Int32,
     duration: float,
     layers: Records,
     weights: NDArray[np.floating],
@@ -229,7 +230,7 @@ def label_spikes(
     spikes: DenseSpikes,
     n_groups: int,
     times: NDArray[np.floating],
-    layers: NDArray[np.int32],
+    layers: Int32,
 ) -> int:
     """Write time and layer of each spike of a run, (room,) each; return their number."""
     spike = 0

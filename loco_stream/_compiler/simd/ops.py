@@ -20,6 +20,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64, Int32
 from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
 from loco_stream._compiler.simd.sizes import (
     DOUBLES,
@@ -61,11 +62,11 @@ class Arrivals(Protocol):
     """Spikes that arrive at neurons: a named tuple with these fields, (n + DOUBLES,) each."""
 
     @property
-    def targets(self) -> NDArray[np.int32]: ...
+    def targets(self) -> Int32: ...
     @property
-    def jumps(self) -> NDArray[np.float64]: ...
+    def jumps(self) -> Float64: ...
     @property
-    def times(self) -> NDArray[np.float64]: ...
+    def times(self) -> Float64: ...
 
 
 def sum_rows(
@@ -130,10 +131,10 @@ def sum_dense(
 
 
 def weigh_rows(
-    total: NDArray[np.float32],
-    matrix: NDArray[np.float32],
+    total: Float32,
+    matrix: Float32,
     n_columns: int,
-    values: NDArray[np.float32],
+    values: Float32,
     first: int,
     rows: NDArray[Integer],
     n_rows: int,
@@ -161,10 +162,10 @@ def weigh_rows(
 
 
 def weigh_groups(
-    total: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    groups: NDArray[np.int32],
-    values: NDArray[np.float32],
+    total: Float32,
+    weights: Float32,
+    groups: Int32,
+    values: Float32,
     rows: NDArray[Integer],
     n_rows: int,
 ) -> None:
@@ -196,9 +197,7 @@ def weigh_groups(
 
 
 @kernel
-def nonzero(
-    inputs: NDArray[np.float32], first: int, n_inputs: int, rows: NDArray[np.int32]
-) -> np.int64:
+def nonzero(inputs: Float32, first: int, n_inputs: int, rows: Int32) -> np.int64:
     """Write the indices j below `n_inputs` with ``inputs[first + j] != 0``; return their number.
 
     Parameters
@@ -216,13 +215,13 @@ def nonzero(
 
 
 def add_outer(
-    matrix: NDArray[np.float32],
+    matrix: Float32,
     n_rows: int,
     first: int,
     n_columns: int,
-    left: NDArray[np.float32],
+    left: Float32,
     scale: np.float32,
-    right: NDArray[np.float32],
+    right: Float32,
     keep: np.float32,
 ) -> None:
     """Add an outer product to part of a matrix and scale it: keep * (matrix + scale left right').
@@ -242,12 +241,12 @@ def add_outer(
 
 
 def add_outers(
-    matrix: NDArray[np.float32],
+    matrix: Float32,
     n_rows: int,
     first: int,
     n_columns: int,
-    left: NDArray[np.float32],
-    right: NDArray[np.float32],
+    left: Float32,
+    right: Float32,
 ) -> None:
     """Add `RANK` outer products left right' to part of a matrix, one after the other.
 
@@ -267,9 +266,7 @@ def add_outers(
             row[first + i] = total
 
 
-def dot(
-    left: NDArray[np.float32], first: int, right: NDArray[np.float32], start: int, n: int
-) -> np.float32:
+def dot(left: Float32, first: int, right: Float32, start: int, n: int) -> np.float32:
     """Return the sum of ``left[first + i] * right[start + i]`` over `n` items.
 
     Parameters
@@ -286,7 +283,7 @@ def dot(
 
 
 @register_jitable
-def _sum_of_lanes(lanes: NDArray[np.float32]) -> np.float32:
+def _sum_of_lanes(lanes: Float32) -> np.float32:
     """Return the sum of `SINGLES` lanes as `fold` computes it; the lanes are overwritten."""
     half = SINGLES // 2
     while half > 0:
@@ -297,11 +294,11 @@ def _sum_of_lanes(lanes: NDArray[np.float32]) -> np.float32:
 
 
 def add_symmetric_rows(
-    total: NDArray[np.float32],
-    matrix: NDArray[np.float32],
+    total: Float32,
+    matrix: Float32,
     first: int,
     n: int,
-    vector: NDArray[np.float32],
+    vector: Float32,
 ) -> None:
     """Add to `total` what `ROWS` rows of a symmetric matrix add to its product with a vector.
 
@@ -339,11 +336,11 @@ def add_symmetric_rows(
 
 
 def subtract_squares(
-    matrix: NDArray[np.float32],
+    matrix: Float32,
     first: int,
     start: int,
     n: int,
-    factors: NDArray[np.float32],
+    factors: Float32,
     keep: np.float32,
 ) -> None:
     """Subtract the outer squares of `RANK` vectors from `ROWS` rows of a matrix, and scale these.
@@ -374,7 +371,7 @@ def leak_and_fire(
     decay: Float,
     threshold: NDArray[Float],
     reset_zero: bool,
-    out: NDArray[np.int32],
+    out: Int32,
     count: int,
 ) -> int:
     """Decay membranes, add currents, reset the neurons that fire; return the new count.

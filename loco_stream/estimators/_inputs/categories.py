@@ -15,6 +15,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
@@ -162,7 +163,7 @@ class TextColumn:
         codes = [
             numbers.setdefault(cell, len(numbers)) if is_text(cell) else UNKNOWN for cell in cells
         ]
-        self._codes: NDArray[np.int64] = np.array(codes, np.int64)
+        self._codes: Int64 = np.array(codes, np.int64)
         self._texts = list(numbers)
 
     def text(self, row: int) -> str:
@@ -180,7 +181,7 @@ class TextColumn:
             if code >= 0 and categories.takes(self.key, self._texts[code])
         }
 
-    def mark(self, rows: NDArray[np.float64], begin: int, categories: Categories) -> None:
+    def mark(self, rows: Float64, begin: int, categories: Categories) -> None:
         """Write 1 into the slot of each text of the rows from `begin` on."""
         codes, places = np.unique(self._codes[begin : begin + len(rows)], return_inverse=True)
         slots = np.array([self._find(code, categories)[0] for code in codes.tolist()], np.int64)[

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import InputError
 
 Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
@@ -82,7 +83,7 @@ def _column(series: Series, name: Hashable) -> NDArray[Any]:
     return found
 
 
-def _numbers(series: Series) -> NDArray[np.float64]:
+def _numbers(series: Series) -> Float64:
     if series.dtype.is_decimal() or series.null_count():
         values = (np.nan if _is_null(value) else float(value) for value in series.to_list())
         return np.fromiter(values, np.float64, len(series))
@@ -130,7 +131,7 @@ def series_like(frame: Frame, values: Sequence[Any] | NDArray[Any], name: str) -
     return nw.new_series(name, listed, backend=frame.implementation).to_native()
 
 
-def frame_like(frame: Frame, table: NDArray[np.float64], names: Sequence[Hashable]) -> Frame:
+def frame_like(frame: Frame, table: Float64, names: Sequence[Hashable]) -> Frame:
     """Return columns as a frame of the caller's library, with the index of a frame of pandas.
 
     Other libraries have texts as names.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._numbers import LARGEST, require_number, shown
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.frames import seconds
@@ -19,7 +20,7 @@ from loco_stream.estimators._inputs.tables import one_per_row
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
 
-def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
+def row_time(t: Any, *, remembers: bool) -> Float64:
     """Return the time of one row as the step reads it; nothing if it is missing or not needed.
 
     Raises `InputError` if t is neither None nor a number.
@@ -32,7 +33,7 @@ def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
 
 def row_times(
     t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool
-) -> tuple[NDArray[np.float64], Hashable]:
+) -> tuple[Float64, Hashable]:
     """Return times and fresh starts of rows as the step reads them, and the last row's sequence.
 
     Raises `InputError` if one has more or fewer values than there are rows, a time is no number, or
@@ -51,8 +52,8 @@ def row_times(
 
 
 def row_times_at(
-    t: NDArray[np.float64], fresh: NDArray[np.bool_] | bool = False, share: float = 1.0
-) -> NDArray[np.float64]:
+    t: Float64, fresh: NDArray[np.bool_] | bool = False, share: float = 1.0
+) -> Float64:
     """Return times, fresh starts and the share of a step of the hidden layers, (n, 3)."""
     found = np.full((len(t), 3), share)
     found[:, 0] = t
@@ -75,7 +76,7 @@ def seconds_of(name: str, t: Any) -> float:
     return require_number(name, t)
 
 
-def _times(t: Any, n: int) -> NDArray[np.float64]:
+def _times(t: Any, n: int) -> Float64:
     if t is None:
         return np.full(n, np.nan)
     values = one_per_row(t, n, "t")
