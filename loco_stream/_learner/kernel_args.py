@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
 from numba import config, typeof
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Int64
 from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
 from loco_stream._learner.arrays.allocate import allocate
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch
@@ -54,7 +54,7 @@ class KernelArgs:
             raise ValueError(
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
-        self.words: NDArray[np.int64] = self._words.array
+        self.words: Int64 = self._words.array
         cell = specialised(model.settings) if PACKED else model.settings.cell
         # what `step.run` takes first: the neuron, and the words or the model itself
         self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64, Int32, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import Record, axes, make_group, record, renewed
@@ -25,11 +25,6 @@ from loco_stream._learner.scale_guard import BLOCK
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
 from loco_stream.neurons._spikes import MOST_SPIKES
-
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
 
 class Code(NamedTuple):

@@ -15,8 +15,8 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
 
@@ -43,9 +43,9 @@ class ResidualState(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_residuals=0)]
-    recent: Annotated[NDArray[np.float64], axes("residuals")]
-    ordered: Annotated[NDArray[np.float64], axes("residuals")]
-    risks: Annotated[NDArray[np.float64], axes("coverages", start=_start_risks)]
+    recent: Annotated[Float64, axes("residuals")]
+    ordered: Annotated[Float64, axes("residuals")]
+    risks: Annotated[Float64, axes("coverages", start=_start_risks)]
 
 
 @kernel

@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Array, Shapes, axes
 
@@ -41,8 +39,8 @@ class MixtureState(NamedTuple):
     log_priors: what they fade to
     """
 
-    log_weights: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors)]
-    log_priors: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors, derived=True)]
+    log_weights: Annotated[Float64, axes("opinions", start=_log_priors)]
+    log_priors: Annotated[Float64, axes("opinions", start=_log_priors, derived=True)]
 
 
 @kernel
