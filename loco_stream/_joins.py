@@ -32,6 +32,13 @@ class _Plain(NamedTuple):
     sample: Sample
 
 
+def n_rows(event: Event) -> int:
+    """Return the number of rows to learn in an event; events are not validated yet."""
+    if isinstance(event, Block):
+        return len(event.X) if np.ndim(event.X) else 0
+    return int(isinstance(event, Sample))
+
+
 def join_blocks(events: Iterable[Event]) -> list[Event]:
     """Join neighbouring blocks of one source whose rows follow each other.
 

@@ -9,6 +9,7 @@ value is missing.
 from __future__ import annotations
 
 import math
+from datetime import UTC, date, datetime
 from numbers import Number
 from typing import Any
 
@@ -117,3 +118,10 @@ def shown(value: object) -> str:
     if "\n" in text:  # as of a table
         text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def timestamp(value: date) -> float:
+    """Return a date in seconds since 1970; one without a zone counts as UTC."""
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from loco_stream._joins import join_blocks
+from loco_stream._joins import join_blocks, n_rows
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds
@@ -20,7 +20,7 @@ from loco_stream.connectors.ls1._receiver import Receiver
 from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._wire import HEADER, MAGIC
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, Position, Sample, Schema, Source
+from loco_stream.stream import Event, Position, Schema, Source
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class BrokerSource(Source):
                 self._receiver.all_ended and not self._endless
             ):
                 return
-            self._rows_left -= sum(map(_n_rows, events))
+            self._rows_left -= sum(map(n_rows, events))
             yield events
 
     def _read_message(
@@ -229,9 +229,3 @@ def completed(
     if entry:
         row.extra = {"entry": entry, **(row.extra or {})}
     return row
-
-
-def _n_rows(event: Event) -> int:
-    if isinstance(event, Block):
-        return len(event.X)
-    return int(isinstance(event, Sample))

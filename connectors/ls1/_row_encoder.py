@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from loco_stream._arrays import Float32, Float64
+from loco_stream._arrays import AnyFloat, Float32, Float64
 from loco_stream._numbers import NO_NUMBERS, masked, require_number, shown, to_number
 from loco_stream._text import counted
 from loco_stream.connectors.ls1._messages import SchemaPayload, encode
@@ -253,7 +253,7 @@ def _to_float(name: object, value: object) -> float:
     return require_number(str(name), value)
 
 
-def _to_numbers(x: object) -> NDArray[np.floating]:
+def _to_numbers(x: object) -> AnyFloat:
     try:
         rows = np.asarray(x)
         if rows.dtype.kind in "mM":

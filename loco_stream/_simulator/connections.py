@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import AnyFloat, Float64, Int64
 from loco_stream._compiler.alignment import aligned_zeros
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
@@ -44,7 +44,7 @@ class Connections(NamedTuple):
     kinds: Records
     # (n_connections + DOUBLES,) uint16, or int32 from 65,537 neurons on; whole vectors are read.
     targets: NDArray[np.integer]
-    weights: NDArray[np.floating]  # (n_connections + DOUBLES,) float32 or float64, or (0,)
+    weights: AnyFloat  # (n_connections + DOUBLES,) float32 or float64, or (0,)
 
 
 class Triplets(NamedTuple):
@@ -52,7 +52,7 @@ class Triplets(NamedTuple):
 
     source: NDArray[np.integer]
     target: NDArray[np.integer]
-    weight: NDArray[np.floating]
+    weight: AnyFloat
     delay: Float64  # ms
 
 
@@ -105,8 +105,8 @@ def _padded(items: NDArray[Any]) -> NDArray[Any]:
 
 
 def _weighted_kinds(
-    begins: NDArray[np.bool_], delay: Float64, weight: NDArray[np.floating]
-) -> tuple[Records, Int64, NDArray[np.floating]]:
+    begins: NDArray[np.bool_], delay: Float64, weight: AnyFloat
+) -> tuple[Records, Int64, AnyFloat]:
     """Return the kinds of groups, the kind of each group, and the weights in the smaller form.
 
     begins: (n_connections,) where a group begins

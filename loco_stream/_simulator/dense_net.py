@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from loco_stream._arrays import Float64, Int32, Int64
+from loco_stream._arrays import AnyFloat, Float64, Int32, Int64
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._compiler.simd.sizes import STEPS
 from loco_stream._simulator.layers import Layer
@@ -33,7 +33,7 @@ class SampleSpikes(NamedTuple):
 
     counts: list[Int64]  # per layer (samples, n_post): spikes of each neuron
     fired: Int64  # (samples,): spikes of each sample
-    times: NDArray[np.floating]  # (n_spikes,) in ms, empty unless kept, as the following
+    times: AnyFloat  # (n_spikes,) in ms, empty unless kept, as the following
     indices: Int32
     layers: Int32
     # the first sample with a bad event and the number of the event; samples before it are done
@@ -133,7 +133,7 @@ class DenseNet:
         for layer, v in enumerate(membranes):
             self.membranes(layer)[:] = v
 
-    def membranes(self, layer: int) -> NDArray[np.floating]:
+    def membranes(self, layer: int) -> AnyFloat:
         """Return the membranes of a layer, a view to read and write."""
         return self.neurons[1, self._own[layer]]
 
@@ -157,7 +157,7 @@ class DenseNet:
         """Return the spikes on their way to a layer: none without delays."""
         return UnderWay(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
-    def run(self, times: NDArray[np.floating], indices: Int32, duration: float) -> int:
+    def run(self, times: AnyFloat, indices: Int32, duration: float) -> int:
         """Run from the present membranes; return -1, or the number of the first bad event."""
         while True:
             status = self._operations.run(times, indices, duration, *self._arrays)

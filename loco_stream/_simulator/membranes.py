@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import AnyFloat, Float64
 from loco_stream._compiler.jit import entry
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.layers import Layer
@@ -35,9 +34,9 @@ EVENT = struct_dtype("time", "weight", kind="i8")
 class History(NamedTuple):
     """What happened to one neuron in a run; times in ms."""
 
-    arrivals: NDArray[np.floating]  # (n,) in any order
-    weights: NDArray[np.floating]  # (n,) of the arrivals
-    spikes: NDArray[np.floating]  # sorted
+    arrivals: AnyFloat  # (n,) in any order
+    weights: AnyFloat  # (n,) of the arrivals
+    spikes: AnyFloat  # sorted
 
 
 def state_at(layer: Layer, neuron: int, v: float) -> Neurons:

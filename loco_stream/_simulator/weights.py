@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import AnyFloat, Float64, Int64
 from loco_stream._simulator.connections import Triplets
 from loco_stream.errors import ConfigError
 
@@ -24,7 +24,7 @@ class Sparse(NamedTuple):
 
     source: Int64
     target: Int64
-    weight: NDArray[np.floating]
+    weight: AnyFloat
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class WeightMatrix:
     """Weights from n_pre to n_post neurons; either `dense` or `sparse` is None."""
 
     shape: tuple[int, int]
-    dense: NDArray[np.floating] | None  # (n_pre, n_post)
+    dense: AnyFloat | None  # (n_pre, n_post)
     sparse: Sparse | None
     # ms: () for all connections, (n_pre, n_post) with dense, (n,) with sparse weights
     delay: Float64
@@ -86,7 +86,7 @@ def read_weights(
     return WeightMatrix((shape[0], shape[1]), dense, sparse, delay)
 
 
-def _check_finite(name: str, weight: NDArray[np.floating]) -> None:
+def _check_finite(name: str, weight: AnyFloat) -> None:
     n_bad = int((~np.isfinite(weight)).sum())
     if n_bad:
         raise ConfigError(f"`{name}` must be finite, got {n_bad} weights that are NaN or infinite")
@@ -103,7 +103,7 @@ def _read_sparse(
     return Sparse(source, target, _numbers(name, rows.data, dtype)), tuple(rows.shape)
 
 
-def _numbers(name: str, values: Given, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+def _numbers(name: str, values: Given, dtype: np.dtype[np.floating]) -> AnyFloat:
     """Return a copy of real numbers in C order; what is too large for `dtype` becomes infinite."""
     try:
         given = np.asarray(values)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
+from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Saved, State
 from loco_stream._problems import PROBLEMS, is_numeric
 from loco_stream._renamed import renamed
@@ -33,7 +34,7 @@ from loco_stream.engine._progress import watch
 from loco_stream.engine._queries import RunnerQueries
 from loco_stream.engine._report import Report
 from loco_stream.engine._row import Label
-from loco_stream.engine._source_reader import SourceReader, as_source, head, n_rows, tail
+from loco_stream.engine._source_reader import SourceReader, as_source, head, tail
 from loco_stream.engine._status import StatusBoard
 from loco_stream.engine._tracing import Tracer
 from loco_stream.engine._trainer import ScoredRow, Trainer

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from loco_stream._arrays import Float32
+from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
 from loco_stream.engine._data_quality import DataQuality
@@ -21,7 +22,6 @@ from loco_stream.engine._limited_log import LimitedLog
 from loco_stream.engine._pending import PendingRow
 from loco_stream.engine._quarantine import Quarantine
 from loco_stream.engine._row import Features, Label, Row, row_of, rows_of
-from loco_stream.engine._source_reader import n_rows
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._trainer import Trainer
 from loco_stream.engine._validation import n_entries

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Config
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import FORECASTING, is_numeric
@@ -21,7 +22,7 @@ from loco_stream.engine._forecasting import step_scores
 from loco_stream.engine._listeners import Listeners
 from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._report import jsonable
-from loco_stream.engine._source_reader import Commit, SourceReader, n_rows
+from loco_stream.engine._source_reader import Commit, SourceReader
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._unused_log import n_unused
 from loco_stream.engine._validation import validate_events

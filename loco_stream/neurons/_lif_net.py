@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Int32, Int64
+from loco_stream._arrays import AnyFloat, Int32, Int64
 from loco_stream._compiler.jit import entry, inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.ops import leak_and_fire, sum_dense, sum_rows
 from loco_stream._compiler.simd.sizes import STEPS
@@ -38,8 +38,8 @@ class Scratch(NamedTuple):
     `raster` is (largest n_pre, STEPS), `currents` (STEPS * largest n_padded,).
     """
 
-    raster: NDArray[np.floating]
-    currents: NDArray[np.floating]
+    raster: AnyFloat
+    currents: AnyFloat
 
 
 class DenseSpikes(NamedTuple):
@@ -49,7 +49,7 @@ class DenseSpikes(NamedTuple):
     ``ends[0]`` counts the input events. `counts` are the spikes of each neuron.
     """
 
-    times: NDArray[np.floating]  # (time room,) distinct times
+    times: AnyFloat  # (time room,) distinct times
     ends: Int64  # (layers + 1, time room)
     indices: Int32  # (spike room,) layer after layer
     counts: Int64  # (n,) of all neurons with padding
@@ -58,7 +58,7 @@ class DenseSpikes(NamedTuple):
 class Samples(NamedTuple):
     """Input spikes of many samples; sample s is ``bounds[s] : bounds[s + 1]``."""
 
-    times: NDArray[np.floating]
+    times: AnyFloat
     indices: Int32
     bounds: Int64
 
@@ -68,7 +68,7 @@ class KeptSpikes(NamedTuple):
 
     progress: Records  # (1,) of PROGRESS
     counts: Int64  # (samples, n): spikes of each neuron in each sample
-    times: NDArray[np.floating]  # (room,)
+    times: AnyFloat  # (room,)
     indices: Int32  # (room,)
     layers: Int32  # (room,)
 
@@ -76,7 +76,7 @@ class KeptSpikes(NamedTuple):
 class _Window(NamedTuple):
     """The distinct times of a run, of which `n_groups` are used, and its duration in ms."""
 
-    times: NDArray[np.floating]
+    times: AnyFloat
     n_groups: int
     duration: float
 
@@ -99,19 +99,19 @@ class _Fired(NamedTuple):
 class _Membranes(NamedTuple):
     """The neurons of a layer, (n_padded,) each; `current` is working memory."""
 
-    threshold: NDArray[np.floating]
-    v: NDArray[np.floating]
-    current: NDArray[np.floating]
+    threshold: AnyFloat
+    v: AnyFloat
+    current: AnyFloat
 
 
 @entry
 def run_lif(
-    times: NDArray[np.floating],
+    times: AnyFloat,
     indices: Int32,
     duration: float,
     layers: Records,
-    weights: NDArray[np.floating],
-    neurons: NDArray[np.floating],
+    weights: AnyFloat,
+    neurons: AnyFloat,
     scratch: tuple[Array, ...],
     spikes: tuple[Array, ...],
 ) -> int:
@@ -174,8 +174,8 @@ def run_lif_samples(
     samples: tuple[Array, ...],
     duration: float,
     layers: Records,
-    weights: NDArray[np.floating],
-    neurons: NDArray[np.floating],
+    weights: AnyFloat,
+    neurons: AnyFloat,
     scratch: tuple[Array, ...],
     spikes: tuple[Array, ...],
     kept: tuple[Array, ...],
@@ -229,7 +229,7 @@ def run_lif_samples(
 def label_spikes(
     spikes: DenseSpikes,
     n_groups: int,
-    times: NDArray[np.floating],
+    times: AnyFloat,
     layers: Int32,
 ) -> int:
     """Write time and layer of each spike of a run, (room,) each; return their number."""
@@ -245,9 +245,7 @@ def label_spikes(
 
 
 @kernel
-def mark_events(
-    events: _Events, first: int, group: int, n_pre: int, raster: NDArray[np.floating]
-) -> bool:
+def mark_events(events: _Events, first: int, group: int, n_pre: int, raster: AnyFloat) -> bool:
     """Write the events of `STEPS` groups as zeros and ones (n_pre, STEPS).
 
     Return False where a sum of rows would differ: if a neuron fires twice at a time, or neurons are
@@ -271,7 +269,7 @@ def mark_events(
 @kernel
 def run_lif_layer(
     layer: np.record,
-    weights: NDArray[np.floating],
+    weights: AnyFloat,
     events: _Events,
     window: _Window,
     neurons: _Membranes,
@@ -325,7 +323,7 @@ def run_lif_layer(
 @inlined
 def _sum_ahead(
     layer: np.record,
-    weights: NDArray[np.floating],
+    weights: AnyFloat,
     events: _Events,
     first: int,
     group: int,
@@ -346,12 +344,12 @@ def _sum_ahead(
 
 
 @inlined
-def _copy(source: NDArray[np.floating], start: int, target: NDArray[np.floating]) -> None:
+def _copy(source: AnyFloat, start: int, target: AnyFloat) -> None:
     for i in range(target.shape[0]):
         target[i] = source[start + i]
 
 
 @inlined
-def _decay(v: NDArray[np.floating], factor: np.floating) -> None:
+def _decay(v: AnyFloat, factor: np.floating) -> None:
     for i in range(v.shape[0]):
         v[i] *= factor

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import AnyFloat, Float32, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 
 NO_ROOM = -1  # returned where output arrays are too short
@@ -22,7 +22,7 @@ _STRIDE = 16  # events that are skipped at once where the last of them has the s
 
 @entry
 def first_bad_event(
-    times: NDArray[np.floating], indices: NDArray[np.integer], n_inputs: int, duration: float
+    times: AnyFloat, indices: NDArray[np.integer], n_inputs: int, duration: float
 ) -> int:
     """Return the number of the first event with a bad time or input neuron, or -1.
 
@@ -50,7 +50,7 @@ def first_bad_event(
 
 @kernel
 def _all_good(
-    times: NDArray[np.floating],
+    times: AnyFloat,
     indices: NDArray[np.integer],
     n_inputs: int,
     limit: np.floating,
@@ -69,9 +69,7 @@ def _all_good(
 
 
 @kernel
-def group_events(
-    times: NDArray[np.floating], group_times: NDArray[np.floating], ends: Int64
-) -> int:
+def group_events(times: AnyFloat, group_times: AnyFloat, ends: Int64) -> int:
     """Write the distinct times of sorted events and where the events of each end.
 
     Return their number, or `NO_ROOM`.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._arrays import Float64
+from loco_stream._numbers import timestamp
 from loco_stream.errors import InputError
 
 Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
@@ -112,10 +113,8 @@ def seconds(value: Any) -> float:
         return float("nan")
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+        return timestamp(value)
     return float(value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6)
 
 
