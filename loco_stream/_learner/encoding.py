@@ -21,7 +21,7 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner import scale_guard
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import PerFeature, axes
 from loco_stream._numbers import LARGEST
 
 CLIP = 3.0  # standard deviations up to which the scale is linear
@@ -47,12 +47,12 @@ class FeatureStatistics(NamedTuple):
     beyond: fading share of values beyond the clip
     """
 
-    n_values: Annotated[Float64, axes("features")]
-    mean: Annotated[Float64, axes("features")]
-    squares: Annotated[Float64, axes("features")]
+    n_values: PerFeature
+    mean: PerFeature
+    squares: PerFeature
     lowest: Annotated[Float64, axes("features", start=np.inf)]
     highest: Annotated[Float64, axes("features", start=-np.inf)]
-    beyond: Annotated[Float64, axes("features")]
+    beyond: PerFeature
 
 
 class KeptScales(NamedTuple):
@@ -62,12 +62,12 @@ class KeptScales(NamedTuple):
     n_wide: blocks in a row for which the present scale is too wide
     """
 
-    n_values: Annotated[Float64, axes("features")]
-    mean: Annotated[Float64, axes("features")]
-    squares: Annotated[Float64, axes("features")]
+    n_values: PerFeature
+    mean: PerFeature
+    squares: PerFeature
     lowest: Annotated[Float64, axes("features", start=np.inf)]
     highest: Annotated[Float64, axes("features", start=-np.inf)]
-    n_wide: Annotated[Float64, axes("features")]
+    n_wide: PerFeature
 
 
 class TargetStatistics(NamedTuple):

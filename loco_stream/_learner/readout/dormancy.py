@@ -25,7 +25,7 @@ import numpy as np
 
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Record, axes, record
+from loco_stream._learner.arrays.spec import PerClass, Record, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
 FIRST_PATIENCE = 8.0  # rows of absence after which a class of a single row is dormant
@@ -53,9 +53,9 @@ class ClassState(NamedTuple):
     patience: rows of absence after which it is dormant
     """
 
-    n_rows: Annotated[Float64, axes("classes")]
-    last_seen: Annotated[Float64, axes("classes")]
-    log_gap: Annotated[Float64, axes("classes")]
+    n_rows: PerClass
+    last_seen: PerClass
+    log_gap: PerClass
     patience: Annotated[Float64, axes("classes", start=FIRST_PATIENCE)]
 
 
