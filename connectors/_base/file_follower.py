@@ -252,8 +252,13 @@ class FileFollower:
         files = self._files()
         if any(f.inode == self._inode and f.path == self._path for f in files):
             return None
-        others = [file for file in files if file.inode != self._inode and file.size]
-        later = [file for file in others if file.mtime > own or file.path == self._path]
+        later = [
+            file
+            for file in files
+            if file.inode != self._inode
+            and file.size
+            and (file.mtime > own or file.path == self._path)
+        ]
         seen = self._candidate
         self._candidate = later[0].inode if later else 0
         return later[0].path if later and seen == self._candidate else None

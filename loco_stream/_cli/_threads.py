@@ -9,13 +9,12 @@ import click
 
 from loco_stream._cli._logging import LOGGER
 from loco_stream._cli._option_group import option_group
-from loco_stream._options import WIDTH_RULES
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
 
 _MOST = 4  # `jobs.PARTS`, whose module imports numba
-_WIDE = max(rule.most_features or 0 for rule in WIDTH_RULES)
+_WIDE = 256  # the widest row of `WIDTH_RULES` but the last, whose module imports numpy
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class ColumnForecasts:
         n = len(self._is_known)
         if n and self._model.n_seen:
             X, names = self._inputs(before, np.array([time]))
-            predicted = self._model._core.predict_matrix(np.ascontiguousarray(X), names)[0]
+            core = self._model._core
+            predicted = core.run(core.placed(np.ascontiguousarray(X), names), learns=False)[0]
             forecast[:n][self._is_known] = predicted[self._is_known]
         return forecast
 

@@ -127,10 +127,6 @@ class TargetCore(ModelCore):
         self.warn_of_columns()
         return answers
 
-    def predict_matrix(self, X: Float64, names: Sequence[Hashable]) -> Float64:
-        """Return predictions of rows as `learn_matrix` does; nothing is learned."""
-        return self.run(self.placed(X, names), learns=False)
-
     def no_radii(self, n: int) -> Float64:
         """Return room for the half widths of the intervals of `n` rows, infinite."""
         return np.full((n, len(self.classes) * len(COVERAGES)), np.inf)

@@ -170,7 +170,9 @@ class HoldOut:
             "n_candidates": self.n_candidates,
             "cursor": self.cursor,
             "y": [plain(held.y) for held in self.rows],
-            "extras": [_plain_items(held.extras) for held in self.rows],
+            "extras": [
+                [[name, plain(value)] for name, value in held.extras.items()] for held in self.rows
+            ],
         }
         arrays = {
             "rows": _padded(self.rows, width),
@@ -232,10 +234,6 @@ def _padded(rows: Sequence[HeldRow], width: int) -> Array:
     for row, held in zip(X, rows, strict=True):
         row[: len(held.row)] = held.row
     return X
-
-
-def _plain_items(extras: Extras) -> list[list[Any]]:
-    return [[name, plain(value)] for name, value in extras.items()]
 
 
 def _subset(rows: list[HeldRow], n: int, draws: UniformDraws) -> list[HeldRow]:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream._cli import main
+from loco_stream._cli import _threads, main
 from loco_stream._learner import helpers
+from loco_stream._learner.jobs import PARTS
+from loco_stream._options import WIDTH_RULES
 
 TIMES = ("samples_per_second", "latency_us", "latency_minute_us")
 
@@ -77,3 +79,8 @@ def test_too_many_threads_are_refused(wide):
     result = CliRunner().invoke(main, ["run", wide, "--threads", "5"])
     assert result.exit_code == 2
     assert "1<=x<=4" in result.output
+
+
+def test_the_numbers_of_the_option_are_those_of_the_learner():
+    assert _threads._MOST == PARTS
+    assert _threads._WIDE == WIDTH_RULES[-2].most_features

@@ -194,13 +194,9 @@ def _delayed_errors(saved: Saved) -> Array:
     return np.concatenate([saved.arrays[name] for name in _LATE_VALUES])
 
 
-def _has_linear_experts(saved: Saved) -> bool:
-    return len(saved.arrays["experts.logistic.weights"]) > 0
-
-
 def _log_priors(saved: Saved) -> Array:
     priors = np.zeros(len(saved.arrays["mixture.log_weights"]))
-    if _has_linear_experts(saved):
+    if len(saved.arrays["experts.logistic.weights"]):  # there are linear experts
         priors[-1:] = _NAIVE_BAYES_LOG_PRIOR
     return priors
 
