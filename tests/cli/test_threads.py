@@ -83,4 +83,4 @@ def test_too_many_threads_are_refused(wide):
 
 def test_the_numbers_of_the_option_are_those_of_the_learner():
     assert _threads._MOST == PARTS
-    assert _threads._WIDE == WIDTH_RULES[-2].most_features
+    assert WIDTH_RULES[-2].most_features == _threads._WIDE
