@@ -61,6 +61,7 @@ class BrokerSource(Source):
     """
 
     is_live = True
+    outage = ""
 
     def __init__(
         self,
@@ -93,7 +94,6 @@ class BrokerSource(Source):
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
-        self._outage = ""  # why there is no connection
 
     @property
     def stats(self) -> dict[str, int]:
@@ -104,11 +104,6 @@ class BrokerSource(Source):
     def last_error(self) -> str:
         """Description of the most recent bad message; empty if there was none."""
         return self._receiver.last_error
-
-    @property
-    def outage(self) -> str:
-        """Why there is no connection to the server; empty while there is one."""
-        return self._outage
 
     @property
     def schema(self) -> Schema | None:
@@ -191,15 +186,15 @@ class BrokerSource(Source):
     def _note_lost(self, reason: object) -> None:
         """Log why there is no connection, once per reason; the source connects again by itself."""
         text = str(reason).rstrip(".")
-        if text != self._outage:
+        if text != self.outage:
             _log.warning("%s: no connection: %s; trying again", self.name, text)
-        self._outage = text
+        self.outage = text
 
     def _note_back(self) -> None:
         """Log that an outage is over."""
-        if self._outage:
+        if self.outage:
             _log.info("%s: connected again", self.name)
-        self._outage = ""
+        self.outage = ""
 
     def _name_labels(self, labels: str) -> None:
         """Note that labels also come from a topic or stream of their own."""
