@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._persistence.outputs import check_output, check_picture
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 from loco_stream.demos._gestures import GESTURES, SIDE, record
@@ -62,7 +62,7 @@ def accuracy_by_position(correct: NDArray[np.bool_], sequence: Int64) -> Float64
     return np.bincount(position, correct) / np.bincount(position)
 
 
-def draw(events: Mapping[str, NDArray[Any]], courses: Mapping[str, Float64], path: str) -> None:
+def draw(events: Mapping[str, Array], courses: Mapping[str, Float64], path: str) -> None:
     """Draw one gesture of each kind, and the accuracy in the course of a gesture."""
     from matplotlib.figure import Figure
 
@@ -80,7 +80,7 @@ def draw(events: Mapping[str, NDArray[Any]], courses: Mapping[str, Float64], pat
     figure.savefig(path, dpi=120)
 
 
-def _draw_gesture(axes: Axes, events: Mapping[str, NDArray[Any]], name: str) -> None:
+def _draw_gesture(axes: Axes, events: Mapping[str, Array], name: str) -> None:
     """Draw the events of the first gesture of a kind, coloured by time."""
     first = events["sequence"][np.argmax(events["label"] == name)]
     of = events["sequence"] == first

@@ -1,10 +1,11 @@
 """Types of arrays, by that of their items."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+Array: TypeAlias = NDArray[Any]
 AnyFloat: TypeAlias = NDArray[np.floating]  # float32 or float64
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]

@@ -14,8 +14,8 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream.errors import InputError
 
 LARGEST = 1e30  # sums of its square over any stream do not overflow
@@ -74,7 +74,7 @@ def require_number(name: str, value: object) -> float:
     return number
 
 
-def masked(values: NDArray[Any]) -> NDArray[Any]:
+def masked(values: Array) -> Array:
     """Return an array with NaN for what is infinite or beyond `LARGEST`; itself if nothing is.
 
     Examples

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream.connectors._base.values import plain_scalar
 
@@ -36,7 +35,7 @@ def conversion() -> Iterator[None]:
         raise IrregularBlock from error
 
 
-def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = None) -> NDArray[Any]:
+def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = None) -> Array:
     """Return columns as an array (n, n_columns): float64, or objects if some values are text.
 
     Parameters

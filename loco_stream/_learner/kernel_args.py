@@ -6,9 +6,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from numba import config, typeof
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Int64
+from loco_stream._arrays import Array, Int64
 from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
 from loco_stream._learner.arrays.allocate import allocate
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch
@@ -80,7 +79,7 @@ def _fits(model: Any, words: Words, type_of: Any) -> bool:
     return bool(typeof(model.settings) == type_of(cell).types[0])
 
 
-def _is_sound(spec: ArraySpec, array: NDArray[Any]) -> bool:
+def _is_sound(spec: ArraySpec, array: Array) -> bool:
     sound = array.dtype == spec.dtype and array.ndim == len(spec.axes)
     return sound and bool(array.flags.carray)
 

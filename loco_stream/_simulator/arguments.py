@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import shown
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.net import SpikingNet
 from loco_stream.errors import InputError
 
 LONGEST_RUN = 1e9  # ms, eleven days; `carry` joins runs to longer ones
-Array: TypeAlias = NDArray[Any]
 
 
 def checked_duration(duration: Any) -> float:

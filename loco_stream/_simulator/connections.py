@@ -14,12 +14,12 @@ both forms.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from loco_stream._arrays import AnyFloat, Float64, Int64
+from loco_stream._arrays import AnyFloat, Array, Float64, Int64
 from loco_stream._compiler.alignment import aligned_zeros
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
@@ -92,14 +92,14 @@ def _sorted(parts: list[Triplets]) -> Triplets:
     return Triplets(source[order].astype(np.int64), target[order], weight[order], delay[order])
 
 
-def _changes(items: NDArray[Any]) -> NDArray[np.bool_]:
+def _changes(items: Array) -> NDArray[np.bool_]:
     """Return which items differ from the one before; the first always does."""
     changes = np.ones(len(items), dtype=bool)
     changes[1:] = items[1:] != items[:-1]
     return changes
 
 
-def _padded(items: NDArray[Any]) -> NDArray[Any]:
+def _padded(items: Array) -> Array:
     """Return an array with room to read a whole vector at its last item."""
     return np.append(items, np.zeros(DOUBLES, items.dtype))
 

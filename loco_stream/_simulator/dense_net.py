@@ -6,9 +6,9 @@ from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from loco_stream._arrays import AnyFloat, Float64, Int32, Int64
+from loco_stream._arrays import AnyFloat, Array, Float64, Int32, Int64
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._compiler.simd.sizes import STEPS
 from loco_stream._simulator.layers import Layer
@@ -73,7 +73,7 @@ class DenseNet:
         self._scratch = self._new_scratch()
         self.counts = np.zeros(n, np.int64)
         self.n_groups = 0
-        self._kept: tuple[NDArray[Any], ...] = ()  # of many samples: memory used again
+        self._kept: tuple[Array, ...] = ()  # of many samples: memory used again
         self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
 
     def _pack(self) -> None:
@@ -92,7 +92,7 @@ class DenseNet:
             self.neurons[0, self._own[k]] = layer.threshold
             self._padded_weights(k)[:, : layer.n_post] = layer.forward.dense
 
-    def _padded_weights(self, layer: int) -> NDArray[Any]:
+    def _padded_weights(self, layer: int) -> Array:
         """Return the weights of a layer (n_pre, n_padded), a view."""
         offset, n_pre, n_padded = self.packed[["offset", "n_pre", "n_padded"]][layer]
         return self.weights[offset : offset + n_pre * n_padded].reshape(n_pre, n_padded)

@@ -5,12 +5,12 @@ Where room ends, the event loops return; called with larger arrays they continue
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int32, Int64
+from loco_stream._arrays import Array, Float64, Int32, Int64
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.calendar_queue import SpikeQueue
@@ -135,7 +135,7 @@ def empty_arrivals(room: int) -> WindowArrivals:
     )
 
 
-def grown(items: NDArray[Any]) -> NDArray[Any]:
+def grown(items: Array) -> Array:
     """Return an array twice as long with the same items in front and zeros after them."""
     larger = np.zeros(2 * len(items), items.dtype)
     larger[: len(items)] = items

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int32
+from loco_stream._arrays import Array, Float64, Int32
 from loco_stream.errors import InputError, LocoStreamError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class SpikeRecord:
         after all arrivals and spikes at the time of the sample.
     """
 
-    times: NDArray[Any]
+    times: Array
     indices: Int32
     layer: Int32
     sizes: tuple[int, ...]
@@ -65,7 +64,7 @@ class SpikeRecord:
         figure.savefig(picture, dpi=100)
         return picture.getvalue()
 
-    def of(self, layer: int) -> tuple[NDArray[Any], Int32]:
+    def of(self, layer: int) -> tuple[Array, Int32]:
         """Return times and indices of the spikes of one layer.
 
         Examples

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import AnyFloat, Float64, Int64
+from loco_stream._arrays import AnyFloat, Array, Float64, Int64
 from loco_stream._simulator.connections import Triplets
 from loco_stream.errors import ConfigError
 
@@ -138,8 +137,8 @@ def _checked_rows(name: str, matrix: Given) -> Given:
 
 
 def _damage(
-    indptr: NDArray[Any],
-    indices: NDArray[Any],
+    indptr: Array,
+    indices: Array,
     n_rows: int,
     n_columns: int,
     n_weights: int,

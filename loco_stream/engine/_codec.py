@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._persistence.content import Plain, State
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.engine._row import cut
@@ -115,7 +115,7 @@ def _pack_block(event: Block) -> list[Plain]:
     return [*block, times, None if event.sequence is None else list(event.sequence)]
 
 
-def pack_table(X: NDArray[Any]) -> list[Plain]:
+def pack_table(X: Array) -> list[Plain]:
     """Return content and shape; the content is bytes, or a list of values if some are text."""
     if X.dtype.hasobject:
         return [X.ravel().tolist(), list(X.shape)]
@@ -124,7 +124,7 @@ def pack_table(X: NDArray[Any]) -> list[Plain]:
     return [np.ascontiguousarray(X, dtype="<f4").tobytes(), list(X.shape)]
 
 
-def unpack_table(content: Any, shape: Sequence[int]) -> NDArray[Any]:
+def unpack_table(content: Any, shape: Sequence[int]) -> Array:
     """Undo `pack_table`."""
     if isinstance(content, list):
         X = np.empty(len(content), dtype=object)

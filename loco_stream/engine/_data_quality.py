@@ -6,11 +6,12 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import to_number
 from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
@@ -71,7 +72,7 @@ class DataQuality:
             if not self._is_input(value):
                 self._mask(name, 1)
 
-    def count_block(self, X: NDArray[Any], features: Features) -> None:
+    def count_block(self, X: Array, features: Features) -> None:
         """Count rows of an array (n, n_features), in which NaN, or what is no input, is masked."""
         self._count_names(features, len(X))
         absent = self._absent(X) if X.dtype.hasobject else np.isnan(X)
@@ -79,7 +80,7 @@ class DataQuality:
             for j in np.flatnonzero(absent.any(axis=0)).tolist():
                 self._mask(features[j], int(absent[:, j].sum()))
 
-    def _absent(self, X: NDArray[Any]) -> NDArray[np.bool_]:
+    def _absent(self, X: Array) -> NDArray[np.bool_]:
         """Return which objects are no input."""
         found = [not self._is_input(value) for value in X.ravel().tolist()]
         return np.array(found, np.bool_).reshape(X.shape)

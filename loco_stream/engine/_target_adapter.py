@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain
 from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
@@ -22,7 +22,7 @@ from loco_stream.estimators._tickets import Ticket
 from loco_stream.stream import Block
 
 Bounds: TypeAlias = dict[Hashable, tuple[float, float]]
-Table: TypeAlias = NDArray[Any]
+Table: TypeAlias = Array
 Intervals: TypeAlias = Any  # `Bounds`, or None; a model of one target has a pair in its place
 Context: TypeAlias = dict[str, Any]
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river import base
 
 from loco_stream import _checks
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.jobs import PARTS
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, AdvancedOptions
-from loco_stream._persistence.content import Array, Arrays, Config, State, restoring
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
@@ -302,7 +302,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with self._core.lock:
             self._core.decision = decision
 
-    def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> NDArray[Any]:
+    def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> Array:
         """Return the label that is predicted where the classes have these probabilities, (n,).
 
         Parameters
@@ -442,7 +442,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
         held_out: Iterable[int] = (),
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Test, then train on each row; return the labels predicted before learning it, (n,).
 
         Other parameters are those of `learn_array`.
@@ -499,7 +499,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Return the predicted label of each row, (n,).
 
         Parameters are those of `learn_array`, and `in_stream` of `predict_one`.
@@ -613,7 +613,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         n_known = 0 if state is None else int(state.counts.n_classes)
         return np.maximum.accumulate(np.concatenate([[n_known], slots + 1]))[:-1]
 
-    def _labels(self, answers: Float64 | Int64) -> NDArray[Any]:
+    def _labels(self, answers: Float64 | Int64) -> Array:
         slots = answers.astype(np.int64)
         classes = self._core.classes.copy()
         kind = type(classes[0]) if classes else None

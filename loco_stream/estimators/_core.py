@@ -14,7 +14,7 @@ from weakref import WeakSet
 import numpy as np
 
 from loco_stream import _rng as rng
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner import step
 from loco_stream._learner.arrays.allocate import (
     allocate,
@@ -25,7 +25,7 @@ from loco_stream._learner.arrays.allocate import (
 )
 from loco_stream._learner.arrays.check import check_state
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
-from loco_stream._learner.arrays.spec import Array, build, copies, flatten, realigned
+from loco_stream._learner.arrays.spec import build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.helpers import helpers
 from loco_stream._learner.kernel_args import KernelArgs, Model

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._persistence.content import State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -306,7 +306,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export()
@@ -322,7 +322,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
             return {**head, **config}, arrays
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
         """Make the detector that `export_state` described.
 
         Raises

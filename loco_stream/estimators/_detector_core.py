@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._novelty import state as novelty
 from loco_stream._novelty.marks import declare
 from loco_stream._novelty.step import Found, Rows, run
@@ -78,10 +78,10 @@ class Forecasts(Protocol):
     def predict(self, filled: Float64, time: float) -> Float64:
         """Return the forecast of one row, (columns,); nothing is learned."""
 
-    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and arrays, from which `restore` continues."""
 
-    def restore(self, config: Any, arrays: Mapping[str, NDArray[Any]], n_columns: int) -> None:
+    def restore(self, config: Any, arrays: Mapping[str, Array], n_columns: int) -> None:
         """Continue from `export`."""
 
 
@@ -259,7 +259,7 @@ class DetectorCore:
 
     # Files
 
-    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and copies of all arrays, from which `restore` continues."""
         forecasts, arrays = self.forecasts.export()
         config = {
@@ -274,7 +274,7 @@ class DetectorCore:
             **with_prefix("forecasts", arrays),
         }
 
-    def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, config: State, arrays: Mapping[str, Array]) -> None:
         """Continue from `export`; the detector must be fresh.
 
         Raises `CheckpointError` if a part is missing or does not fit the rest.

@@ -9,14 +9,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river import base
 
-from loco_stream._arrays import Float32, Float64, Int32, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int32, Int64
 from loco_stream._checks import plain_values
 from loco_stream._learner.settings import check_neuron
 from loco_stream._options import PRESETS, AdvancedOptions, ModelOptions
-from loco_stream._persistence.content import Array, Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, State
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _export as export
 from loco_stream.estimators import _observed, _sequences, _show
@@ -49,8 +49,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     _regression = False
     _core: ModelCore
     advanced: AdvancedOptions
-    predict_array: Callable[..., NDArray[Any]]
-    learn_predict_array: Callable[..., NDArray[Any]]
+    predict_array: Callable[..., Array]
+    learn_predict_array: Callable[..., Array]
     _learn_rows: Callable[..., tuple[Float64, Float64]]  # predicts first where that is wanted
     _details: Callable[[], int]
 

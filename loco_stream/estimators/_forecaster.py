@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from river.time_series.base import Forecaster
 
-from loco_stream._arrays import Float64
-from loco_stream._learner.arrays.spec import Array
+from loco_stream._arrays import Array, Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._numbers import shown, to_number
 from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._options import AdvancedOptions
 from loco_stream._persistence.content import with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
@@ -122,7 +122,7 @@ class ColumnForecasts:
         self._is_known = after[-1].copy()
         return after[:-1]
 
-    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return plain values and arrays, from which `restore` continues."""
         config, own = self._model.export_state()
         arrays = with_prefix("network", own)
@@ -131,9 +131,7 @@ class ColumnForecasts:
             arrays["last"] = self._last.copy()
         return config, arrays
 
-    def restore(
-        self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], columns: int
-    ) -> None:
+    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array], columns: int) -> None:
         """Continue from `export`.
 
         Raises `CheckpointError` if a part does not fit the rest.

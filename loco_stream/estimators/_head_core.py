@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.spec import Array
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets import head_step

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import plain
 from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import decode_plain, encode_plain
@@ -25,7 +25,7 @@ from loco_stream.estimators._inputs.tables import column_names, table, target_ma
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
-Matrix: TypeAlias = NDArray[Any]
+Matrix: TypeAlias = Array
 Table: TypeAlias = Matrix | Named
 Label: TypeAlias = Any  # a class or a number
 TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import plain
 from loco_stream.errors import ConfigError
 
@@ -258,7 +258,7 @@ class _Tables:
     def __init__(
         self, dtype: type = np.int64, own: Sequence[Any] = (), others: Sequence[Any] = ()
     ) -> None:
-        tables: NDArray[Any] = np.array([others, own], dtype).reshape(2, -1, _BINS)
+        tables: Array = np.array([others, own], dtype).reshape(2, -1, _BINS)
         self._counts = np.ascontiguousarray(tables.swapaxes(0, 1))  # (labels, others or own, bins)
 
     @property

@@ -8,8 +8,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain, to_number
-from loco_stream._persistence.content import Array, Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, State
 from loco_stream._prediction_mode import mode_arguments
 from loco_stream._rng import uniforms
 from loco_stream.monitor._row_codec import Extras, RowCodec, Vector

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import to_number
-from loco_stream._persistence.content import Array, Arrays, with_prefix, without_prefix
+from loco_stream._persistence.content import Arrays, with_prefix, without_prefix
 from loco_stream.drift import InputDetector
 from loco_stream.drift._inputs import DetectorSnapshot, TestedRows
 from loco_stream.drift._moves import FeatureMoves

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import LARGEST, masked, to_number
 
 Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
 Vector: TypeAlias = NDArray[np.float64]
-Table: TypeAlias = NDArray[Any]  # (n, n_features) numbers, or objects if some values are text
+Table: TypeAlias = Array  # (n, n_features) numbers, or objects if some values are text
 Names: TypeAlias = tuple[Hashable, ...]
 Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._numbers import plain
-from loco_stream._persistence.content import Array, Arrays
+from loco_stream._persistence.content import Arrays
 
 Label: TypeAlias = Any
 Vector: TypeAlias = Float64

@@ -10,15 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain, to_number
-from loco_stream._persistence.content import (
-    Array,
-    Arrays,
-    Config,
-    State,
-    with_prefix,
-    without_prefix,
-)
+from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
 from loco_stream._renamed import renamed
 from loco_stream._rng import derive_key
 from loco_stream.drift import ConceptDetector, ErrorThreshold

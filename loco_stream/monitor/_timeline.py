@@ -9,14 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loco_stream._persistence.content import (
-    Array,
-    Arrays,
-    Config,
-    State,
-    with_prefix,
-    without_prefix,
-)
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
 from loco_stream.monitor._holdout import HoldOut, Predictor, UniformDraws, predict
 from loco_stream.monitor._matrix import AccuracyMatrix, Matrix, measures, standard_error, with_none
 from loco_stream.monitor._recurrence import RecurrenceTracker

@@ -8,12 +8,12 @@ other.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import AnyFloat, Int32, Int64
+from loco_stream._arrays import AnyFloat, Array, Int32, Int64
 from loco_stream._compiler.jit import entry, inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.ops import leak_and_fire, sum_dense, sum_rows
 from loco_stream._compiler.simd.sizes import STEPS
@@ -21,7 +21,6 @@ from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons._definition import Records
 from loco_stream.neurons._spikes import NO_ROOM, first_bad_event, group_events
 
-Array: TypeAlias = NDArray[Any]
 # Per layer: membrane time constant in ms, inputs, neurons, neurons with padding, position of its
 # matrix in the weights, and whether neurons are reset to 0.
 LAYER = struct_dtype("tau", n_pre="i8", n_post="i8", n_padded="i8", offset="i8", reset_zero="?")

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream import neurons
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import entry
 from loco_stream._simulator.network import Network, SpikeRecord
 from loco_stream.errors import ConfigError
@@ -520,7 +519,7 @@ def _check_carry(model: NeuronModel) -> None:
     )
 
 
-def _are_close(times: NDArray[Any], expected: NDArray[Any]) -> bool:
+def _are_close(times: Array, expected: Array) -> bool:
     """Return whether two sets of spike times are the same up to rounding."""
     same_number = len(times) == len(expected)
     return same_number and np.allclose(np.sort(times), np.sort(expected), rtol=0.0, atol=1e-4)

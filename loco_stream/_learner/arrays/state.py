@@ -12,9 +12,9 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._learner.arrays.init_weights import start_weights
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.context.traces import ContextState
 from loco_stream._learner.delayed_labels.weights import DelayedState
 from loco_stream._learner.encoding import FeatureStatistics, KeptScales, TargetStatistics

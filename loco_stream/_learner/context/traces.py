@@ -17,10 +17,10 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Float32, Float64, Int32
+from loco_stream._arrays import Array, Float32, Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.init_weights import delay_targets
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.tiny import drop_tiny_items
 
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are

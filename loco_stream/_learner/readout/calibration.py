@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.readout.mixture import MIN_PROBABILITY, retained
 
 POWERS = (0.75, 1.0, 1.5, 2.5, 4.0)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import Record, axes, record, records
@@ -107,7 +107,7 @@ def check(own: DomainState) -> None:
         raise ValueError("each mean in 'domains.statistics' must have rows")
 
 
-def earlier_positions(arrays: Mapping[str, NDArray[Any]]) -> Iterator[Int64]:
+def earlier_positions(arrays: Mapping[str, Array]) -> Iterator[Int64]:
     """Yield the positions of the classes in each domain of a model but the current one.
 
     `arrays` are those of the model by name.
@@ -118,7 +118,7 @@ def earlier_positions(arrays: Mapping[str, NDArray[Any]]) -> Iterator[Int64]:
             yield positions
 
 
-def forget(arrays: dict[str, NDArray[Any]]) -> None:
+def forget(arrays: dict[str, Array]) -> None:
     """Leave the first domain as the only one, in the arrays of a model by name."""
     room = most_means(arrays["domains.positions"].shape[1])
     for name in ("means", "projected", "statistics"):

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 
 DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
 EARLY = 2.0  # of the first n rows the last n / EARLY count

@@ -28,9 +28,9 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
 CURRENT = 0  # positions in the posterior: the current readout,

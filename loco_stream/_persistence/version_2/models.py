@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from loco_stream._persistence.content import Array, Arrays, Saved
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Arrays, Saved
 from loco_stream._persistence.migration_steps import (
     Migration,
     add_array,

@@ -7,9 +7,8 @@ from datetime import date, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import timestamp
 from loco_stream.errors import InputError
 
@@ -53,7 +52,7 @@ def require_frame(X: object, name: str = "X") -> Frame:
     return frame
 
 
-def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
+def columns_of(frame: Frame) -> tuple[list[Array], tuple[Hashable, ...]]:
     """Return the columns of a frame and their names.
 
     Numbers and bools become float64, dates and times seconds since 1970 UTC, durations seconds,
@@ -69,7 +68,7 @@ def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
     return columns, names
 
 
-def _column(series: Series, name: Hashable) -> NDArray[Any]:
+def _column(series: Series, name: Hashable) -> Array:
     kind = series.dtype
     if kind.is_numeric() or str(kind) == "Boolean":
         return _numbers(series)
@@ -118,7 +117,7 @@ def seconds(value: Any) -> float:
     return float(value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6)
 
 
-def series_like(frame: Frame, values: Sequence[Any] | NDArray[Any], name: str) -> Series:
+def series_like(frame: Frame, values: Sequence[Any] | Array, name: str) -> Series:
     """Return values as a series of the caller's library, with the index of a frame of pandas."""
     import narwhals.stable.v2 as nw
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -27,7 +27,7 @@ class Table(NamedTuple):
     """
 
     numbers: Float64
-    texts: dict[int, NDArray[Any]]
+    texts: dict[int, Array]
     names: tuple[Hashable, ...] | None = None
 
 
@@ -60,7 +60,7 @@ def table(X: Any) -> Table:
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
 
 
-def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: int) -> Table:
+def _frame_table(columns: list[Array], names: tuple[Hashable, ...], n: int) -> Table:
     numbers = np.empty((n, len(columns)))
     texts = {}
     for j, column in enumerate(columns):
@@ -73,7 +73,7 @@ def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: in
     return Table(numbers, texts, names)
 
 
-def _object_column(column: NDArray[Any]) -> tuple[Float64, bool]:
+def _object_column(column: Array) -> tuple[Float64, bool]:
     """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
     if column.dtype.kind in "mM":  # in nanoseconds, `tolist` would return integers
         return np.full(len(column), np.nan), False
@@ -84,7 +84,7 @@ def _object_column(column: NDArray[Any]) -> tuple[Float64, bool]:
     return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
 
 
-def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
+def _matrix(name: str, given: Any, columns: str) -> Array:
     """Return a two-dimensional array of any type; masked values are NaN.
 
     Raises `InputError` if it is ragged, or has another number of dimensions.
@@ -138,7 +138,7 @@ def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], 
     return list(found), np.array(slots, np.int64)
 
 
-def _labels_of_array(values: NDArray[Any]) -> tuple[list[Hashable], Int64]:
+def _labels_of_array(values: Array) -> tuple[list[Hashable], Int64]:
     distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
     order = first.argsort()
     return [hashable_value(distinct[k]) for k in order], order.argsort()[places]
@@ -214,7 +214,7 @@ def read_target(name: str, value: Any) -> float:
     return np.nan if missing else require_number(name, value)
 
 
-def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
+def one_per_row(y: Any, n: int, name: str = "y") -> Array | list[Any]:
     """Return a sequence of `n` values; errors call it `name`.
 
     Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked

@@ -15,11 +15,11 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Float32
+from loco_stream._arrays import Array, Float32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
 from loco_stream._compiler.simd.sizes import whole_vectors
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream._learner.plasticity.projections._definition import Projection
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items

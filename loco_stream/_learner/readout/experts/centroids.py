@@ -17,9 +17,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.encoding import bounded_range
@@ -42,7 +41,7 @@ MIN_RATE = 0.1  # share of the way to a row that a centroid moves
 COUNT_DECAY = 0.01
 WORTH_DECAY = 0.002
 BLAME = 0.5  # what a row of another class takes from the worth; one of its own class adds 1
-_Arrays = Mapping[str, NDArray[Any]]
+_Arrays = Mapping[str, Array]
 N_OUTPUTS = 2  # of few, and of all of the nearest
 
 

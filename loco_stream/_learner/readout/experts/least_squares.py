@@ -27,13 +27,12 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._compiler.simd.sizes import RANK, whole_vectors
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.readout.blocks import (
     BLOCK,
     change_block_weights,
@@ -591,14 +590,14 @@ def merge(parts: Merge) -> None:
 _Information = list[tuple[Float64, Float64]]
 
 
-def _start_information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
+def _start_information(arrays: Mapping[str, Array], n: int) -> _Information:
     """Return the information that every model begins with, of the joint inputs and each block."""
     prior = arrays["experts.least_squares.priors"][0]
     sizes = [len(projector) for projector in _projectors(arrays)]
     return [(np.eye(size) / prior, np.zeros((size, n))) for size in sizes]
 
 
-def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
+def _information(arrays: Mapping[str, Array], n: int) -> _Information:
     """Return what a model has learned, of the joint inputs and each block of late ones."""
     weights = arrays["experts.least_squares.weights"][:, :n].astype(np.float64)
     parts = []
@@ -615,7 +614,7 @@ def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
     return parts
 
 
-def _waiting_rows(arrays: Mapping[str, NDArray[Any]], n: int) -> tuple[Float64, Float64]:
+def _waiting_rows(arrays: Mapping[str, Array], n: int) -> tuple[Float64, Float64]:
     """Return the inputs of the rows that wait, and which of the first `n` classes each has."""
     n_waiting = int(arrays["experts.least_squares.n_waiting"][0])
     rows = arrays["experts.least_squares.waiting"][:n_waiting].astype(np.float64)
@@ -623,7 +622,7 @@ def _waiting_rows(arrays: Mapping[str, NDArray[Any]], n: int) -> tuple[Float64, 
     return rows, classes.astype(np.float64)
 
 
-def _projectors(arrays: Mapping[str, NDArray[Any]]) -> list[Float64]:
+def _projectors(arrays: Mapping[str, Array]) -> list[Float64]:
     """Return the projectors of the member without leak: of the joint inputs, and of each block."""
     pending = arrays["experts.least_squares.pending"][0].astype(np.float64)
     changes = pending[: int(arrays["experts.least_squares.counters"][0])]

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
@@ -210,7 +209,7 @@ def merge(parts: Merge) -> None:
     arrays["experts.naive_bayes.log_variance"] = np.log(variances).sum(axis=1)
 
 
-def _sums(arrays: Mapping[str, NDArray[Any]]) -> Float64:
+def _sums(arrays: Mapping[str, Array]) -> Float64:
     """Return rows, sums and sums of squares of each class and feature, (3, classes, features)."""
     means = arrays["experts.naive_bayes.means"]
     squares = arrays["experts.naive_bayes.squares"]
