@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._persistence.outputs import check_output, check_picture
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 from loco_stream.demos._gestures import GESTURES, SIDE, record
@@ -47,7 +46,7 @@ class _LastPredictions(Sink):
         """Do nothing: nothing is open."""
 
 
-def accuracy_by_position(correct: NDArray[np.bool_], sequence: Int64) -> Float64:
+def accuracy_by_position(correct: Bool, sequence: Int64) -> Float64:
     """Return the accuracy at the first row of a gesture, at the second, and so on.
 
     Examples

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._novelty.alarms import learn_alarm, raises_alarm, row_score
 from loco_stream._novelty.columns import is_ready, learn_cell, score_cell
@@ -53,7 +50,7 @@ class Found(NamedTuple):
     scores: Float64
     columns: Float64
     cells: Float64
-    is_scored: NDArray[np.bool_]
+    is_scored: Bool
 
 
 @entry

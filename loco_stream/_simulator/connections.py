@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from loco_stream._arrays import AnyFloat, Array, Float64, Int64
+from loco_stream._arrays import AnyFloat, Array, Bool, Float64, Int64
 from loco_stream._compiler.alignment import aligned_zeros
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
@@ -92,7 +92,7 @@ def _sorted(parts: list[Triplets]) -> Triplets:
     return Triplets(source[order].astype(np.int64), target[order], weight[order], delay[order])
 
 
-def _changes(items: Array) -> NDArray[np.bool_]:
+def _changes(items: Array) -> Bool:
     """Return which items differ from the one before; the first always does."""
     changes = np.ones(len(items), dtype=bool)
     changes[1:] = items[1:] != items[:-1]
@@ -105,7 +105,7 @@ def _padded(items: Array) -> Array:
 
 
 def _weighted_kinds(
-    begins: NDArray[np.bool_], delay: Float64, weight: AnyFloat
+    begins: Bool, delay: Float64, weight: AnyFloat
 ) -> tuple[Records, Int64, AnyFloat]:
     """Return the kinds of groups, the kind of each group, and the weights in the smaller form.
 

@@ -9,9 +9,8 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
+from loco_stream._arrays import Array, Bool
 from loco_stream._numbers import to_number
 from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
@@ -80,7 +79,7 @@ class DataQuality:
             for j in np.flatnonzero(absent.any(axis=0)).tolist():
                 self._mask(features[j], int(absent[:, j].sum()))
 
-    def _absent(self, X: Array) -> NDArray[np.bool_]:
+    def _absent(self, X: Array) -> Bool:
         """Return which objects are no input."""
         found = [not self._is_input(value) for value in X.ravel().tolist()]
         return np.array(found, np.bool_).reshape(X.shape)

@@ -33,7 +33,7 @@ from loco_stream._learner.settings import Settings, resolve
 from loco_stream._locks import fork_safe_lock
 from loco_stream._numbers import require_number
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Config, restoring
+from loco_stream._persistence.content import Arrays, Config, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Decision
@@ -513,7 +513,7 @@ class ModelCore:
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: realigned(arrays[spec.name])))
 
-    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config: Config = {

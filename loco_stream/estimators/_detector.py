@@ -7,12 +7,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
-from loco_stream._arrays import Array, Float64
-from loco_stream._persistence.content import State, restoring
+from loco_stream._arrays import Array, Bool, Float64
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
@@ -44,7 +44,7 @@ class DetectorScores(NamedTuple):
 
     onset: Float64
     state: Float64
-    alarm: NDArray[np.bool_]
+    alarm: Bool
 
 
 class LOCODetector(GetSetParams, AnomalyDetector):
@@ -306,7 +306,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export()

@@ -10,14 +10,20 @@ from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._novelty import state as novelty
 from loco_stream._novelty.marks import declare
 from loco_stream._novelty.step import Found, Rows, run
 from loco_stream._numbers import LARGEST, is_beyond, to_number
-from loco_stream._persistence.content import State, restoring, with_prefix, without_prefix
+from loco_stream._persistence.content import (
+    Arrays,
+    Config,
+    State,
+    restoring,
+    with_prefix,
+    without_prefix,
+)
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import is_text, known_by
 from loco_stream.estimators._inputs.slots import in_order
@@ -72,13 +78,13 @@ class RowResults(NamedTuple):
 class Forecasts(Protocol):
     """Forecasts the next row from the rows before it."""
 
-    def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
+    def learn_predict(self, filled: Float64, known: Bool, times: Float64) -> Float64:
         """Return the forecast of each row, (n, columns), made before the row is learned."""
 
     def predict(self, filled: Float64, time: float) -> Float64:
         """Return the forecast of one row, (columns,); nothing is learned."""
 
-    def export(self) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export(self) -> tuple[Config, Arrays]:
         """Return plain values and arrays, from which `restore` continues."""
 
     def restore(self, config: Any, arrays: Mapping[str, Array], n_columns: int) -> None:
@@ -231,7 +237,7 @@ class DetectorCore:
         forecast = self.forecasts.predict(filled, time)[None]
         return float(self._run(cells, forecast, np.array([time]), learns=False).scores[0, 0])
 
-    def _fill(self, cells: Cells, known: NDArray[np.bool_]) -> Float64:
+    def _fill(self, cells: Cells, known: Bool) -> Float64:
         """Return numbers with the last known one where a cell holds none; NaN before any."""
         if cells.is_full or known.all():
             return cells.numbers
@@ -259,7 +265,7 @@ class DetectorCore:
 
     # Files
 
-    def export(self) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, from which `restore` continues."""
         forecasts, arrays = self.forecasts.export()
         config = {

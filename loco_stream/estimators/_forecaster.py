@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
 from copy import deepcopy
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._numbers import shown, to_number
 from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
-from loco_stream._persistence.content import State, restoring
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._head_core import HeadCore
@@ -391,7 +391,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)

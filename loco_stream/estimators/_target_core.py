@@ -29,7 +29,7 @@ from loco_stream._learner.targets.state import (
 )
 from loco_stream._numbers import shown
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Config
+from loco_stream._persistence.content import Arrays, Config
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, ModelCore
@@ -212,7 +212,7 @@ class TargetCore(ModelCore):
         }
         super().__setstate__(kept | own)
 
-    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)
@@ -228,7 +228,7 @@ class TargetCore(ModelCore):
         ]
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
-        own: dict[str, dict[str, Array]] = {group: {} for group in self._groups}
+        own: dict[str, Arrays] = {group: {} for group in self._groups}
         rest = {}
         for name, array in arrays.items():
             group, _, short = name.partition(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from loco_stream._learner.arrays.spec import specs
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.experts import EXPERTS, Merge
 from loco_stream._learner.readout.recursive_steps import LASTING_LEAK
+from loco_stream._persistence.content import Arrays, Config
 from loco_stream.errors import InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")
-Arrays = dict[str, Array]
 _COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
 
 
@@ -27,7 +27,7 @@ _COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
 class _Part:
     """A model as plain values and arrays."""
 
-    config: dict[str, Any]
+    config: Config
     arrays: Arrays
 
     @property

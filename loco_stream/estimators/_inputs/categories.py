@@ -13,9 +13,8 @@ from typing import TypeGuard
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
@@ -171,7 +170,7 @@ class TextColumn:
         code = int(self._codes[row])
         return "" if code == UNKNOWN else self._texts[code]
 
-    def first_rows(self, categories: Categories, learned: NDArray[np.bool_]) -> set[int]:
+    def first_rows(self, categories: Categories, learned: Bool) -> set[int]:
         """Return the learned rows in which a text comes for the first time that may get a slot."""
         codes, rows = np.unique(np.where(learned, self._codes, UNKNOWN), return_index=True)
         firsts = zip(codes.tolist(), rows.tolist(), strict=True)
@@ -190,7 +189,7 @@ class TextColumn:
         known = np.flatnonzero(slots != UNKNOWN)
         rows[known, slots[known]] = 1.0
 
-    def count_shared(self, categories: Categories, learned: NDArray[np.bool_]) -> None:
+    def count_shared(self, categories: Categories, learned: Bool) -> None:
         """Count the values of learned rows that share a slot, once all rows are learned.
 
         Until then none of the feature's did.
@@ -211,8 +210,6 @@ def text_columns(
     return [TextColumn(names[j], cells) for j, cells in texts.items()]
 
 
-def first_rows(
-    columns: Iterable[TextColumn], categories: Categories, learned: NDArray[np.bool_]
-) -> list[int]:
+def first_rows(columns: Iterable[TextColumn], categories: Categories, learned: Bool) -> list[int]:
     """Return the learned rows in which any column has a text for the first time, in order."""
     return sorted(set().union(*(column.first_rows(categories, learned) for column in columns)))

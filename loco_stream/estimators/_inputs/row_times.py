@@ -8,9 +8,8 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Bool, Float64
 from loco_stream._numbers import LARGEST, require_number, shown
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.frames import seconds
@@ -51,9 +50,7 @@ def row_times(
     return (found if remembers else NO_TIMES), last
 
 
-def row_times_at(
-    t: Float64, fresh: NDArray[np.bool_] | bool = False, share: float = 1.0
-) -> Float64:
+def row_times_at(t: Float64, fresh: Bool | bool = False, share: float = 1.0) -> Float64:
     """Return times, fresh starts and the share of a step of the hidden layers, (n, 3)."""
     found = np.full((len(t), 3), share)
     found[:, 0] = t
@@ -94,7 +91,7 @@ def _times(t: Any, n: int) -> Float64:
     )
 
 
-def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.bool_], Hashable]:
+def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[Bool, Hashable]:
     """Return which rows begin a sequence, and the last one's."""
     fresh = np.zeros(n, np.bool_)
     if sequence is None:

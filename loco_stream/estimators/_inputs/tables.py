@@ -7,9 +7,8 @@ from itertools import compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -101,7 +100,7 @@ def _matrix(name: str, given: Any, columns: str) -> Array:
     return array
 
 
-def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
+def learned_rows(held_out: Iterable[int], n: int) -> Bool:
     """Return which of `n` rows are learned: those that are not held out.
 
     Raises `InputError` if `held_out` has anything but positions of rows.
@@ -118,7 +117,7 @@ def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
     return learned
 
 
-def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], Int64]:
+def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
     """Return the distinct labels in the order they came, and the position of each row's label.
 
     Those are the labels of the rows that are `learned`, (n,).
