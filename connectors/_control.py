@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from loco_stream._text import reason_of
+from loco_stream.connectors._base.secrets import read_private
 from loco_stream.connectors.ls1._sockets import endpoint, is_local, open_socket
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 
@@ -146,13 +147,7 @@ def read_token(path: str | Path) -> str:
     ConfigError
         The file can be read by others, holds no token, or cannot be read.
     """
-    try:
-        with Path(path).open() as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigError(f"the token file {path} can be read by others: chmod 600 {path}")
-            token = file.readline(1024).strip()
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"cannot read the token file {path}: {reason_of(e)}") from None
+    token = read_private(path, "the token file ").partition("\n")[0].strip()
     if len(token) < _MIN_TOKEN:
         raise ConfigError(
             f"the token in {path} must have at least {_MIN_TOKEN} characters, got {len(token)}"

@@ -30,12 +30,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64, Int64
 from loco_stream._rng import derive_key, normals, uniforms
 from loco_stream.errors import SourceError
 
-Floats = NDArray[np.float64]
+Floats = Float64
 
 COMMON = ("healthy", "unbalance", "misalignment", "outer ring", "inner ring")
 RARE = "loose foot"
@@ -93,7 +93,7 @@ AFTER_OVERHAUL = Regime(balls=13, ratio=0.17, sensitivity=0.3, floor=0.06)
 class _Windows:
     """Conditions of n windows: faults (n,), loads (n,), shaft speeds (n,) in Hz, draws (n, 10)."""
 
-    fault: NDArray[np.int64]
+    fault: Int64
     load: Floats
     speed: Floats
     draws: Floats
@@ -113,7 +113,7 @@ class Hall:
         self._noise_key = derive_key(seed, 102)
         self.temperature = 45.0  # degrees Celsius
 
-    def rows(self, first: int, n: int, regime: Regime) -> tuple[NDArray[np.float32], list[str]]:
+    def rows(self, first: int, n: int, regime: Regime) -> tuple[Float32, list[str]]:
         """Return features (n, 15) and faults of the windows from `first` on."""
         windows = self._windows(first, n)
         noise = normals(self._noise_key, SAMPLES * first, SAMPLES * n).reshape(n, SAMPLES)
@@ -142,7 +142,7 @@ class Hall:
         impacts: Floats = force * _strikes(windows, regime) * ringing
         return impacts
 
-    def _features(self, wave: Floats, windows: _Windows) -> NDArray[np.float32]:
+    def _features(self, wave: Floats, windows: _Windows) -> Float32:
         rms = np.sqrt((wave**2).mean(axis=1))
         kurtosis = (wave**4).mean(axis=1) / rms**4
         taper = np.hanning(SAMPLES)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import LARGEST
 from loco_stream._text import has_surrogate
 from loco_stream.stream import Block, Event, Sample
@@ -30,6 +31,13 @@ class _Plain(NamedTuple):
     values: list[Any]
     has_texts: bool
     sample: Sample
+
+
+def n_rows(event: Event) -> int:
+    """Return the number of rows to learn in an event; events are not validated yet."""
+    if isinstance(event, Block):
+        return len(event.X) if np.ndim(event.X) else 0
+    return int(isinstance(event, Sample))
 
 
 def join_blocks(events: Iterable[Event]) -> list[Event]:
@@ -84,7 +92,7 @@ def _follows(last: Sample | Block, n_rows: int, event: Sample | Block) -> bool:
 
 def _block(
     first: Sample | Block,
-    X: NDArray[Any],
+    X: Array,
     y: Sequence[Any] | None,
     features: tuple[str, ...],
     times: NDArray[np.float64],

@@ -9,12 +9,13 @@ value is missing.
 from __future__ import annotations
 
 import math
+from datetime import UTC, date, datetime
 from numbers import Number
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream.errors import InputError
 
 LARGEST = 1e30  # sums of its square over any stream do not overflow
@@ -73,7 +74,7 @@ def require_number(name: str, value: object) -> float:
     return number
 
 
-def masked(values: NDArray[Any]) -> NDArray[Any]:
+def masked(values: Array) -> Array:
     """Return an array with NaN for what is infinite or beyond `LARGEST`; itself if nothing is.
 
     Examples
@@ -117,3 +118,10 @@ def shown(value: object) -> str:
     if "\n" in text:  # as of a table
         text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def timestamp(value: date) -> float:
+    """Return a date in seconds since 1970; one without a zone counts as UTC."""
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()

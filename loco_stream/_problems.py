@@ -19,6 +19,8 @@ FORECASTING = "forecasting"
 PROBLEMS = ("classification", "regression", TARGETS, FORECASTING, "watching")
 """Every problem; "watching" has no labels."""
 
+OF_RIVER = {"Regression": "regression", "Multi-output regression": TARGETS}
+"""Problems by the name of a river dataset's task; all others are classification."""
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # of these, `plain_label` changes nothing
 
 

@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._compiler.jit import kernel
 
 Bits: TypeAlias = Any  # uint64, a number or an array
-Draw: TypeAlias = Callable[[int, int, int, int], NDArray[np.float64]]
+Draw: TypeAlias = Callable[[int, int, int, int], Float64]
 _MULTIPLIER = np.uint64(0xD256D193)
 _WEYL = np.uint64(0x9E3779B9)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -55,12 +56,12 @@ def derive_key(seed: int, purpose: int) -> int:
     return int(philox2x32(np.uint64(seed & 0xFFFFFFFF), np.uint64(counter))) & 0xFFFFFFFF
 
 
-def uniforms(key: int, start: int, n: int) -> NDArray[np.float64]:
+def uniforms(key: int, start: int, n: int) -> Float64:
     """Return `n` numbers in (0, 1), one per counter from `start` on."""
     return _uniforms(key, np.arange(start, start + n, dtype=np.uint64))
 
 
-def _uniforms(key: int, counters: NDArray[np.uint64]) -> NDArray[np.float64]:
+def _uniforms(key: int, counters: NDArray[np.uint64]) -> Float64:
     """Return a number in (0, 1) for each counter, (n,)."""
     words = np.empty(len(counters), np.uint64)
     for i in range(0, len(counters), _CHUNK):
@@ -68,7 +69,7 @@ def _uniforms(key: int, counters: NDArray[np.uint64]) -> NDArray[np.float64]:
     return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
 
 
-def kept_draws(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]:
+def kept_draws(draw: Draw, key: int, n: int, *shape: int) -> Float64:
     """Return ``draw(key, n, *shape)``, which must not be written to.
 
     Small draws are kept: models of one seed start from the same numbers, as those of a fleet do.
@@ -78,7 +79,7 @@ def kept_draws(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]
     return _kept(draw, key, n, *shape)
 
 
-def _drawn(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]:
+def _drawn(draw: Draw, key: int, n: int, *shape: int) -> Float64:
     draws = draw(key, n, *shape)
     draws.flags.writeable = False
     return draws
@@ -87,13 +88,13 @@ def _drawn(draw: Draw, key: int, n: int, *shape: int) -> NDArray[np.float64]:
 _kept = lru_cache(64)(_drawn)
 
 
-def normals(key: int, start: int, n: int) -> NDArray[np.float64]:
+def normals(key: int, start: int, n: int) -> Float64:
     """Return `n` standard normal numbers (Box-Muller), from two counters each."""
-    numbers: NDArray[np.float64] = normals_at(key, np.array([start]), n)[0]
+    numbers: Float64 = normals_at(key, np.array([start]), n)[0]
     return numbers
 
 
-def normals_at(key: int, starts: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+def normals_at(key: int, starts: Int64, n: int) -> Float64:
     """Return what `normals` does for each start, (len(starts), n)."""
     first = 2 * starts.astype(np.uint64)
     counters = np.add.outer(first, np.arange(2 * n, dtype=np.uint64)).ravel()

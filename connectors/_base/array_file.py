@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.errors import SourceError
@@ -17,7 +17,7 @@ from loco_stream.errors import SourceError
 _MAX_UNPACKED = 1 << 30  # bytes of an .npz file in memory
 
 
-def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+def load_arrays(path: Path, names: Iterable[str]) -> Array | dict[str, Array]:
     """Return the array of an ``.npy`` file, memory-mapped, or the named arrays of an ``.npz`` file.
 
     Raises
@@ -39,12 +39,12 @@ def load_arrays(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, ND
         raise SourceError(f"{path} must be an array of numbers: {reason}") from None
 
 
-def _read(path: Path, names: Iterable[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+def _read(path: Path, names: Iterable[str]) -> Array | dict[str, Array]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise SourceError(f"{path} must be a regular file")
     with path.open("rb") as file:  # numpy would leave a damaged archive open
         if file.read(2) != b"PK":
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
             return array
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
@@ -62,7 +62,7 @@ def _check_size(path: Path, archive: Any) -> None:
         )
 
 
-def array_labels(y: NDArray[Any] | None, task: str | None) -> tuple[str, str | None]:
+def array_labels(y: Array | None, task: str | None) -> tuple[str, str | None]:
     """Return the kind of labels in an array, as in `label_of`, and their task."""
     if y is None or task == "regression":
         return "float", task

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream.connectors._base.values import plain_scalar
 
 Column: TypeAlias = Any  # a pyarrow.ChunkedArray: pyarrow ships no types
-Cells: TypeAlias = NDArray[np.float64] | list[Any]
+Cells: TypeAlias = Float64 | list[Any]
 
 
 class IrregularBlock(Exception):
@@ -35,7 +35,7 @@ def conversion() -> Iterator[None]:
         raise IrregularBlock from error
 
 
-def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = None) -> NDArray[Any]:
+def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = None) -> Array:
     """Return columns as an array (n, n_columns): float64, or objects if some values are text.
 
     Parameters
@@ -102,7 +102,7 @@ def _found(values: list[Any]) -> Cells:
     return _within_range(np.fromiter(found, np.float64, len(values)))
 
 
-def _within_range(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _within_range(values: Float64) -> Float64:
     """Return numbers with NaN for infinite ones."""
     size = np.abs(values)
     if (size <= LARGEST).all():

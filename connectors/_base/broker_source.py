@@ -10,7 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from loco_stream._joins import join_blocks
+from loco_stream._joins import join_blocks, n_rows
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds
@@ -20,7 +20,7 @@ from loco_stream.connectors.ls1._receiver import Receiver
 from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._wire import HEADER, MAGIC
 from loco_stream.errors import SourceError
-from loco_stream.stream import Block, Event, Position, Sample, Schema, Source
+from loco_stream.stream import Event, Position, Schema, Source
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class BrokerSource(Source):
     """
 
     is_live = True
+    outage = ""
 
     def __init__(
         self,
@@ -93,7 +94,6 @@ class BrokerSource(Source):
         self._idle = math.inf if idle is None else idle
         self._rows_left = math.inf if max is None else max
         self._endless = endless
-        self._outage = ""  # why there is no connection
 
     @property
     def stats(self) -> dict[str, int]:
@@ -104,11 +104,6 @@ class BrokerSource(Source):
     def last_error(self) -> str:
         """Description of the most recent bad message; empty if there was none."""
         return self._receiver.last_error
-
-    @property
-    def outage(self) -> str:
-        """Why there is no connection to the server; empty while there is one."""
-        return self._outage
 
     @property
     def schema(self) -> Schema | None:
@@ -139,7 +134,7 @@ class BrokerSource(Source):
                 self._receiver.all_ended and not self._endless
             ):
                 return
-            self._rows_left -= sum(map(_n_rows, events))
+            self._rows_left -= sum(map(n_rows, events))
             yield events
 
     def _read_message(
@@ -191,15 +186,15 @@ class BrokerSource(Source):
     def _note_lost(self, reason: object) -> None:
         """Log why there is no connection, once per reason; the source connects again by itself."""
         text = str(reason).rstrip(".")
-        if text != self._outage:
+        if text != self.outage:
             _log.warning("%s: no connection: %s; trying again", self.name, text)
-        self._outage = text
+        self.outage = text
 
     def _note_back(self) -> None:
         """Log that an outage is over."""
-        if self._outage:
+        if self.outage:
             _log.info("%s: connected again", self.name)
-        self._outage = ""
+        self.outage = ""
 
     def _name_labels(self, labels: str) -> None:
         """Note that labels also come from a topic or stream of their own."""
@@ -229,9 +224,3 @@ def completed(
     if entry:
         row.extra = {"entry": entry, **(row.extra or {})}
     return row
-
-
-def _n_rows(event: Event) -> int:
-    if isinstance(event, Block):
-        return len(event.X)
-    return int(isinstance(event, Sample))

@@ -252,12 +252,16 @@ class FileFollower:
         files = self._files()
         if any(f.inode == self._inode and f.path == self._path for f in files):
             return None
-        others = [file for file in files if file.inode != self._inode and file.size]
-        later = [file for file in others if file.mtime > own or file.path == self._path]
-        following = later[0] if later else None
+        later = [
+            file
+            for file in files
+            if file.inode != self._inode
+            and file.size
+            and (file.mtime > own or file.path == self._path)
+        ]
         seen = self._candidate
-        self._candidate = following.inode if following else 0
-        return following.path if following is not None and seen == following.inode else None
+        self._candidate = later[0].inode if later else 0
+        return later[0].path if later and seen == self._candidate else None
 
     def _files(self) -> list[_File]:
         """Return the rotated files in order of their last write, then the file itself."""

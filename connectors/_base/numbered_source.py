@@ -105,10 +105,11 @@ class NumberedSource(Source):
     guarantee = "exactly once (resumes from the row number)"
     on_bad = "stop"  # a recording can be repaired and read again
     n_rows: int | None = None  # total, if known beforehand
+    schema: Schema | None = None
 
     def __init__(self, name: str, schema: Schema | None = None, pace: Pace | None = None) -> None:
         self.name = name
-        self._schema = schema
+        self.schema = schema
         self._pace = pace or Pace()
         self._row = 0
 
@@ -116,11 +117,6 @@ class NumberedSource(Source):
     def progress(self) -> float | None:
         """Share of the rows that was read; None if their number is not known."""
         return self._row / self.n_rows if self.n_rows else None
-
-    @property
-    def schema(self) -> Schema | None:
-        """What is known about the rows."""
-        return self._schema
 
     @property
     def position(self) -> Position:

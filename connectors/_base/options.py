@@ -80,16 +80,17 @@ def options_of(build: type, hidden: Collection[str] = ()) -> dict[str, OptionTyp
     'a whole number'
     """
     found: dict[str, OptionType] = {}
-    called = next(cls for cls in build.__mro__ if "__init__" in vars(cls))
+    is_called = True
     for cls in build.__mro__:
         if "__init__" not in vars(cls):
             continue
         parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
         for parameter in parameters:
-            if parameter.name not in hidden and _is_option(parameter, cls is called):
+            if parameter.name not in hidden and _is_option(parameter, is_called):
                 found.setdefault(parameter.name, _type_of(str(parameter.annotation)))
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
+        is_called = False
     return found
 
 

@@ -45,8 +45,15 @@ def secret(variable: str, path: str | None = None) -> str | None:
     return os.environ.get(variable) if path is None else read_private(path).strip()
 
 
-def read_private(path: str) -> str:
+def read_private(path: str | Path, what: str = "") -> str:
     """Return the text of a file that only its owner can read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What precedes its path in error messages.
 
     Raises
     ------
@@ -56,7 +63,7 @@ def read_private(path: str) -> str:
     try:
         with Path(path).open() as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
+                raise ConfigError(f"{what}{path} can be read by others: chmod 600 {path}")
             return file.read(65_536)
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"cannot read {path}: {reason_of(e)}") from None
+        raise ConfigError(f"cannot read {what}{path}: {reason_of(e)}") from None

@@ -215,7 +215,7 @@ class TableSource(RowSource):
         features = self._feature_columns(names)
         check_width(self._where, len(features))
         self._label = self._label or ("float" if self.targets else _label_kind(labels, self._task))
-        self._schema = Schema(self._task_of_labels(), features if fixed else None)
+        self.schema = Schema(self._task_of_labels(), features if fixed else None)
 
     def _task_of_labels(self) -> str | None:
         if self.targets and self._task == "classification":
@@ -285,11 +285,11 @@ class TableSource(RowSource):
     def _block_of(self, part: TablePart) -> Block | None:
         """Return the rows of a part as a block; None if one of them may be bad."""
         table = part.table
-        if table is None or not table.num_rows or self._schema is None:
+        if table is None or not table.num_rows or self.schema is None:
             return None
         try:
             with conversion():
-                return self._regular_block(part, self._schema.features or ())
+                return self._regular_block(part, self.schema.features or ())
         except (IrregularBlock, SourceError):
             return None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from loco_stream._numbers import to_number
+from loco_stream._numbers import timestamp, to_number
 from loco_stream.errors import ConfigError, SourceError
 
 # Texts that mean a missing value in a table, compared in lower case.
@@ -125,14 +125,8 @@ def event_time(value: Any, form: str | None = None) -> float:
                 f"`time` must be seconds since 1970 or an ISO 8601 date, got {value!r}"
             ) from None
     if isinstance(value, date):
-        return _timestamp(value)
+        return timestamp(value)
     return to_number(value)
-
-
-def _timestamp(value: date) -> float:
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
 
 def split_server(where: str, form: str, *, needs_name: bool = True) -> tuple[str, int | None, str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._messages import SchemaPayload
 from loco_stream.errors import SourceError
@@ -37,9 +37,9 @@ class PendingReply:
     schema: SchemaPayload
     seq: int
     n_rows: int
-    parts: list[NDArray[np.float32]] = field(default_factory=list)
+    parts: list[Float32] = field(default_factory=list)
 
-    def add(self, part: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def add(self, part: Float32) -> Float32 | None:
         """Add the reply to the next slice; return the whole reply once it is complete."""
         self.parts.append(part)
         if sum(map(len, self.parts)) < self.n_rows:

@@ -6,11 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
 import zmq
-from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
+from loco_stream._arrays import Float32
 from loco_stream.connectors.ls1._client_session import Batch, ClientSession
 from loco_stream.connectors.ls1._idle_warning import IdleWarning
 from loco_stream.connectors.ls1._messages import Hello, SchemaPayload
@@ -47,12 +46,12 @@ class ReliableLink:
         schema: Callable[[], SchemaPayload | None],
     ) -> None:
         self.session = ClientSession(hello, buffer)
-        self.predictions: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=buffer)
+        self.predictions: deque[tuple[int, Float32]] = deque(maxlen=buffer)
         self._connection = connection
         self._timeout = timeout
         self._schema = schema
         self._last_request = REQUEST_BIT
-        self._replies: dict[int, NDArray[np.float32]] = {}  # to the last request
+        self._replies: dict[int, Float32] = {}  # to the last request
         self._warning = IdleWarning(connection.address)
         self._monitor = connection.socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -68,7 +67,7 @@ class ReliableLink:
         session.push(batch)
         self.pump(0)
 
-    def request(self, make: Callable[[int], Batch], timeout: float) -> NDArray[np.float32]:
+    def request(self, make: Callable[[int], Batch], timeout: float) -> Float32:
         """Send the request that `make` returns for a number, and return the reply.
 
         (n_rows, n_classes) or (n_rows, 1). Raises what `wait` raises.

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream._numbers import LARGEST
 from loco_stream._text import counted
 from loco_stream.connectors._base.values import sequence_id
@@ -203,7 +204,7 @@ class RemoteSource:
             sequence=ids,
         )
 
-    def _mask(self, rows: NDArray[np.float32]) -> None:
+    def _mask(self, rows: Float32) -> None:
         valid = np.abs(rows) <= LARGEST
         if not valid.all():
             rows[~valid] = np.nan
@@ -235,8 +236,8 @@ def _decode_target(value: float) -> float | None:
 
 
 def split_ids(
-    rows: NDArray[np.float32], schema: SchemaPayload, *, required: bool
-) -> tuple[NDArray[np.float32], list[Hashable] | None]:
+    rows: Float32, schema: SchemaPayload, *, required: bool
+) -> tuple[Float32, list[Hashable] | None]:
     """Separate the column of sequence ids from the rows, if the schema has one.
 
     Raises

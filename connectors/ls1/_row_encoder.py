@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._arrays import AnyFloat, Float32, Float64
 from loco_stream._numbers import NO_NUMBERS, masked, require_number, shown, to_number
 from loco_stream._text import counted
 from loco_stream.connectors.ls1._messages import SchemaPayload, encode
@@ -19,7 +20,7 @@ _MESSAGE_BYTES = 1 << 20
 _MAX_ROWS = 65_536
 _MAX_ID = 2**24  # whole numbers up to it are exact in float32
 
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = Float32
 Named: TypeAlias = Mapping[str, float | str | None]
 S = TypeVar("S", bound=np.generic)
 
@@ -116,7 +117,7 @@ class RowEncoder:
             )
         return rows
 
-    def _named_row(self, x: Mapping[object, object]) -> NDArray[np.float64]:
+    def _named_row(self, x: Mapping[object, object]) -> Float64:
         row = [math.nan] * len(self._slots)
         for name, value in x.items():
             j = self._slots.get(name if isinstance(name, str) else str(name))
@@ -252,7 +253,7 @@ def _to_float(name: object, value: object) -> float:
     return require_number(str(name), value)
 
 
-def _to_numbers(x: object) -> NDArray[np.floating]:
+def _to_numbers(x: object) -> AnyFloat:
     try:
         rows = np.asarray(x)
         if rows.dtype.kind in "mM":

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 import zmq
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float32
 from loco_stream.connectors.ls1._client_session import Batch
 from loco_stream.connectors.ls1._messages import Hello, SchemaPayload
 from loco_stream.connectors.ls1._push_link import PushLink
@@ -283,7 +284,7 @@ class ZMQSender:
             return reply
         return dict(zip(self._encoder.schema.classes or (), reply[0].tolist(), strict=True))
 
-    def _request(self, x: object, timeout: float | None) -> NDArray[np.float32]:
+    def _request(self, x: object, timeout: float | None) -> Float32:
         link = self._require_reliable()
         make, n_rows, size = self._request_maker(x)
         limit = self._limit(timeout)
@@ -320,7 +321,7 @@ class ZMQSender:
         width = max(table.shape[1], len(schema.classes or ()))
         return table_request, len(table), rows_per_message(width)
 
-    def take_predictions(self, wait: float = 0.0) -> list[tuple[int, NDArray[np.float32]]]:
+    def take_predictions(self, wait: float = 0.0) -> list[tuple[int, Float32]]:
         """Return the predictions for rows that were sent since the last call (`predict=True`).
 
         Each is the seq of the first row and an array (n_rows, n_classes). Waits up to `wait`

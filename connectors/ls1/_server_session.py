@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream.connectors.ls1._client_session import SAY_HELLO
 from loco_stream.connectors.ls1._json_rows import (
     check_label,
@@ -472,7 +472,7 @@ class ServerSession:
         self._free_at[account] = now + n_rows / self._rate
         return True
 
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+    def reply(self, event: Event, values: Float32, classes: Sequence[Any]) -> None:
         """Send the prediction for an event (kind 8) to the peer that waits for it."""
         if not isinstance(event, (PredictRequest, Block, Sample)) or event.tag is None:
             return
@@ -521,9 +521,7 @@ class ServerSession:
         self.outbox.append((session.peer, pack(session.source.name, kind, payload, seq=seq)))
 
 
-def _reply_columns(
-    values: NDArray[np.float32], classes: Sequence[Any], schema: SchemaPayload
-) -> NDArray[np.float32]:
+def _reply_columns(values: Float32, classes: Sequence[Any], schema: SchemaPayload) -> Float32:
     """Return values (n_rows, 1), or probabilities in the order of the schema's classes.
 
     They are uniform while none of these classes is learned.
@@ -540,7 +538,7 @@ def _reply_columns(
     return columns
 
 
-def _pack_reply(source: str, seq: int, table: NDArray[np.float32]) -> list[bytes]:
+def _pack_reply(source: str, seq: int, table: Float32) -> list[bytes]:
     payload = np.ascontiguousarray(table, dtype="<f4").tobytes()
     n_rows, n_columns = table.shape
     return pack(source, Kind.PREDICTION, payload, seq=seq, n_rows=n_rows, n_features=n_columns)

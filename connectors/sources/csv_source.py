@@ -201,10 +201,10 @@ class CSVSource(TextSource):
 
         A model takes such texts as categories and learns next to nothing, without an error.
         """
-        if self._decimal_comma or self._schema is None:
+        if self._decimal_comma or self.schema is None:
             return
         examples = {}
-        for name in (*self._targets, *(self._schema.features or ())):
+        for name in (*self._targets, *(self.schema.features or ())):
             cells = (cell for record in records if isinstance(cell := record[name], str))
             example = next((cell for cell in cells if _with_point(cell) != cell), None)
             if example is not None:
@@ -224,9 +224,9 @@ class CSVSource(TextSource):
 
     def _column_parser(self, records: Sequence[Record]) -> ColumnParser:
         """Return a parser for columns of the kinds that the first records have."""
-        assert self._schema is not None
+        assert self.schema is not None
         assert self._delimiter is not None
-        features = self._schema.features or ()
+        features = self.schema.features or ()
         roles = self._roles
         others = filter(None, (*self._targets, roles.time, roles.sequence))
         used = list(dict.fromkeys([*features, *others]))

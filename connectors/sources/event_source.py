@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Int64
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Form
@@ -113,7 +112,7 @@ class EventSource(NumberedSource):
         return Sample(x, y, row, t, self.name, sequence)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
+def _load(path: Path) -> dict[str, Array]:
     found = load_arrays(path, (*_REQUIRED, "label", "sequence"))
     if not isinstance(found, dict):
         raise SourceError(f"{path} must be an .npz file with arrays time and line, got one array")
@@ -132,9 +131,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _bin_starts(
-    path: str, time: NDArray[Any], bins: NDArray[np.int64], sequence: NDArray[Any] | None
-) -> NDArray[np.int64]:
+def _bin_starts(path: str, time: Array, bins: Int64, sequence: Array | None) -> Int64:
     """Return the index of the first event of each bin that has any."""
     is_new = (
         np.zeros(len(bins) - 1, np.bool_) if sequence is None else sequence[1:] != sequence[:-1]

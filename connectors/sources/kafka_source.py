@@ -170,14 +170,13 @@ class KafkaSource(BrokerSource):
                     f"the Kafka broker {self._where} has no topic {name!r}: {topic.error.str()}"
                 )
             found[name] = sorted(topic.partitions)
-        if self._only is None:
-            return [(name, partition) for name in found for partition in found[name]]
-        if self._only not in found[self._topic]:
-            raise SourceError(
-                f"topic {self._topic!r} has no partition {self._only}; it has "
-                f"{len(found[self._topic])}"
-            )
-        found[self._topic] = [self._only]
+        if self._only is not None:
+            if self._only not in found[self._topic]:
+                raise SourceError(
+                    f"topic {self._topic!r} has no partition {self._only}; it has "
+                    f"{len(found[self._topic])}"
+                )
+            found[self._topic] = [self._only]
         return [(name, partition) for name in found for partition in found[name]]
 
     def _find_topic_id(self, login: Mapping[str, str | int]) -> str | None:

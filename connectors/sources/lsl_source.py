@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.connector import Connector, Extra, Form
@@ -148,7 +148,7 @@ class LSLSource(Source):
             else:
                 yield []
 
-    def _block(self, rows: NDArray[np.float64], stamps: NDArray[np.float64]) -> Block:
+    def _block(self, rows: Float64, stamps: Float64) -> Block:
         y = None
         if self._target is not None:
             kind = "float" if self._task == "regression" else "int"
@@ -167,7 +167,7 @@ class LSLSource(Source):
         with suppress(self._errors.TimeoutError, self._errors.LostError):
             self._offset = float(self._inlet.time_correction(timeout=wait))
 
-    def _since_1970(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _since_1970(self, stamps: Float64) -> Float64:
         self._update_offset(0.0)
         return stamps + float(self._offset - self._lsl.local_clock() + time.time())
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_task
 from loco_stream.connectors._base.connector import Connector, Form
@@ -117,16 +116,16 @@ class NPYSource(NumberedSource):
         return Block(table, y, self._features, first, t, self.name, times=times, sequence=ids)
 
 
-def _masked(values: NDArray[Any], dtype: type) -> NDArray[Any]:
+def _masked(values: Array, dtype: type) -> Array:
     """Return a copy in which NaN stands for infinite numbers."""
     with np.errstate(over="ignore", invalid="ignore"):  # too large becomes infinite
-        copy: NDArray[Any] = np.array(values, dtype=dtype)
+        copy: Array = np.array(values, dtype=dtype)
     copy[~np.isfinite(copy)] = np.nan
     return copy
 
 
 def _take_columns(
-    path: str, X: NDArray[Any], given: dict[str, NDArray[Any]], chosen: Mapping[str, int | None]
+    path: str, X: Array, given: dict[str, Array], chosen: Mapping[str, int | None]
 ) -> list[int]:
     """Move the chosen columns to `given`, and return the feature columns."""
     n_columns = X.shape[1]
@@ -150,7 +149,7 @@ def _take_columns(
     return features
 
 
-def _check_values(path: str, n_rows: int, given: Mapping[str, NDArray[Any]]) -> None:
+def _check_values(path: str, n_rows: int, given: Mapping[str, Array]) -> None:
     """Raise `SourceError` unless labels, times and ids fit the rows."""
     for name, values in given.items():
         if values.shape != (n_rows,):
@@ -164,7 +163,7 @@ def _check_values(path: str, n_rows: int, given: Mapping[str, NDArray[Any]]) -> 
         )
 
 
-def _load(path: Path, labels: str | Path | None) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+def _load(path: Path, labels: str | Path | None) -> tuple[Array, dict[str, Array]]:
     """Return the table, and the arrays with one value per row by name."""
     found = load_arrays(path, ("X", *_ROLES))
     if isinstance(found, dict):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from loco_stream._problems import TARGETS, plain_label
+from loco_stream._problems import OF_RIVER, plain_label
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.numbered_source import RowSource, SourceRow
@@ -19,7 +19,6 @@ from loco_stream.connectors._base.values import event_time, plain_scalar
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Schema
 
-_TASKS = {"Regression": "regression", "Multi-output regression": TARGETS}  # by river's name
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -57,10 +56,10 @@ class RiverSource(RowSource):
     def __init__(self, name: Any, **params: Any) -> None:
         dataset = _build(name, params) if isinstance(name, str) else name
         label = name if isinstance(name, str) else type(dataset).__name__
-        if "Multi-output" in dataset.task and dataset.task not in _TASKS:
+        if "Multi-output" in dataset.task and dataset.task not in OF_RIVER:
             raise SourceError(f"river:{label} must have one class per row, got several")
         _refuse_download(label, dataset)
-        super().__init__(f"river:{label}", Schema(_TASKS.get(dataset.task, "classification")))
+        super().__init__(f"river:{label}", Schema(OF_RIVER.get(dataset.task, "classification")))
         self.dataset = dataset
         self.n_rows = dataset.n_samples
 

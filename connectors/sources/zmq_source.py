@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
 import zmq
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream._joins import join_blocks
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
@@ -273,7 +272,7 @@ class ZMQSource(Source):
             self._told.add(peer)
             self._send_outbox()
 
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+    def reply(self, event: Event, values: Float32, classes: Sequence[Any]) -> None:
         """Send the prediction for `event` to the peer that waits for it."""
         if self._session is not None:
             self._session.reply(event, values, classes)

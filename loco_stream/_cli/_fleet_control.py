@@ -50,11 +50,11 @@ class FleetPorts(ControlOptions):
         with ExitStack() as ports:
             self.open_control(ports, lambda: _orders(queries))
             if self.metrics_port is not None:
-                from loco_stream.engine._prometheus import serve_collector
+                from loco_stream.engine._prometheus import serve_metrics
                 from loco_stream.fleet._metrics import FleetMetrics
 
                 metrics = FleetMetrics()
-                end = serve_collector(metrics, self.metrics_port, *network.listener())
+                end = serve_metrics(metrics, self.metrics_port, *network.listener())
                 ports.callback(end)
                 watchers.append(metrics)
             yield watchers

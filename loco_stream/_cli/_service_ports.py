@@ -32,9 +32,10 @@ class MetricsOptions:
     def open_metrics(self, ports: ExitStack, state: ServiceState, network: NetworkOptions) -> None:
         """Serve metrics until `ports` is closed, if there is a port for them."""
         if self.metrics_port is not None:
-            from loco_stream.engine._prometheus import serve_metrics
+            from loco_stream.engine._prometheus import EngineCollector, serve_metrics
 
-            ports.callback(serve_metrics(state, self.metrics_port, *network.listener()))
+            metrics = EngineCollector(state)
+            ports.callback(serve_metrics(metrics, self.metrics_port, *network.listener()))
 
 
 @dataclass(frozen=True, slots=True)

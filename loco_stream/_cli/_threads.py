@@ -10,13 +10,13 @@ import click
 
 from loco_stream._cli._logging import LOGGER
 from loco_stream._cli._option_group import option_group
-from loco_stream._options import THREADS, WIDTH_RULES
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
     from loco_stream.estimators._classifier import LOCOClassifier
 
-_WIDE = max(rule.most_features or 0 for rule in WIDTH_RULES)
+_NUMBERS = ("1", "2", "4")  # those of `_options.THREADS`, whose module imports numpy
+_WIDE = 256  # the widest row of `WIDTH_RULES` but the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ thread_options = option_group(
     ThreadOptions,
     click.option(
         "--threads",
-        type=click.Choice([str(n) for n in THREADS]),
+        type=click.Choice(_NUMBERS),
         default="1",
         show_default=True,
         help="Threads that learn, with bit-identical results; two save time where classes are "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from loco_stream._cli._logging import LOGGER
 
@@ -17,30 +18,16 @@ class Part(NamedTuple):
     use: Callable[[], object]
 
 
-def _learn_classes() -> None:
+def _learn_classes(**options: Any) -> None:
     from loco_stream.estimators._classifier import LOCOClassifier
 
-    LOCOClassifier(seed=0).learn_predict_array([[0.0], [1.0]], ["a", "b"])
+    LOCOClassifier(seed=0, **options).learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
 def _learn_values() -> None:
     from loco_stream.estimators._regressor import LOCORegressor
 
     LOCORegressor(seed=0).learn_predict_array([[0.0], [1.0]], [0.0, 1.0])
-
-
-def _learn_with_memory() -> None:
-    from loco_stream.estimators._classifier import LOCOClassifier
-
-    model = LOCOClassifier(seed=0, memory=(0.3, 50.0))
-    model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
-
-
-def _learn_with_any_option() -> None:
-    from loco_stream.estimators._classifier import LOCOClassifier
-
-    model = LOCOClassifier(seed=0, max_delay=2)
-    model.learn_predict_array([[0.0], [1.0]], ["a", "b"])
 
 
 def _learn_with_threads() -> None:
@@ -92,8 +79,8 @@ PARTS = (
     OF_TARGETS,
     OF_FORECASTS,
     OF_ALARMS,
-    Part("the learning step with a memory", _learn_with_memory),
-    Part("the learning step with other options", _learn_with_any_option),
+    Part("the learning step with a memory", partial(_learn_classes, memory=(0.3, 50.0))),
+    Part("the learning step with other options", partial(_learn_classes, max_delay=2)),
     Part("the help of other threads", _learn_with_threads),
 )
 """Everything that a stream may need; `COMMON` is what a usual one does."""

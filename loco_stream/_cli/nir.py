@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from loco_stream._arrays import Array
     from loco_stream._simulator.network import Network
 
 
@@ -111,7 +110,7 @@ def _shapes(node: Any) -> str:
     return ", ".join(texts)
 
 
-def _samples(net: Network, samples: int, steps: int, rate: float, seed: int) -> NDArray[Any]:
+def _samples(net: Network, samples: int, steps: int, rate: float, seed: int) -> Array:
     """Return random inputs (samples, steps, n_inputs).
 
     Spikes, or currents between 0 and 1 that are constant in each sample.

@@ -11,12 +11,12 @@ from typing import Any, SupportsIndex, TypeAlias
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._compiler.jit import overloaded
 
 Untyped: TypeAlias = Any  # numba's classes have no types
-Numbers: TypeAlias = NDArray[Any]
+Numbers: TypeAlias = Array
 _BYTES = 8
 _PAUSES = {"x86_64": ("llvm.x86.sse2.pause", ()), "aarch64": ("llvm.aarch64.hint", (1,))}
 

@@ -19,8 +19,8 @@ from llvmlite import ir
 from numba import config, types
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Int64
 from loco_stream._compiler.jit import PLAIN, kernel
 
 PACKED = not (PLAIN or config.DISABLE_JIT)
@@ -53,7 +53,7 @@ class Words:
             for part in parts:
                 self._places.append(len(words))
                 _add_words(part, words)
-            self.array: NDArray[np.int64] = np.array(words, np.int64)
+            self.array: Int64 = np.array(words, np.int64)
             return
         self._places = before._places
         self.array = before.array.copy()

@@ -17,11 +17,11 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner import scale_guard
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import PerFeature, axes
 from loco_stream._numbers import LARGEST
 
 CLIP = 3.0  # standard deviations up to which the scale is linear
@@ -47,12 +47,12 @@ class FeatureStatistics(NamedTuple):
     beyond: fading share of values beyond the clip
     """
 
-    n_values: Annotated[NDArray[np.float64], axes("features")]
-    mean: Annotated[NDArray[np.float64], axes("features")]
-    squares: Annotated[NDArray[np.float64], axes("features")]
-    lowest: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
-    highest: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
-    beyond: Annotated[NDArray[np.float64], axes("features")]
+    n_values: PerFeature
+    mean: PerFeature
+    squares: PerFeature
+    lowest: Annotated[Float64, axes("features", start=np.inf)]
+    highest: Annotated[Float64, axes("features", start=-np.inf)]
+    beyond: PerFeature
 
 
 class KeptScales(NamedTuple):
@@ -62,23 +62,23 @@ class KeptScales(NamedTuple):
     n_wide: blocks in a row for which the present scale is too wide
     """
 
-    n_values: Annotated[NDArray[np.float64], axes("features")]
-    mean: Annotated[NDArray[np.float64], axes("features")]
-    squares: Annotated[NDArray[np.float64], axes("features")]
-    lowest: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
-    highest: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
-    n_wide: Annotated[NDArray[np.float64], axes("features")]
+    n_values: PerFeature
+    mean: PerFeature
+    squares: PerFeature
+    lowest: Annotated[Float64, axes("features", start=np.inf)]
+    highest: Annotated[Float64, axes("features", start=-np.inf)]
+    n_wide: PerFeature
 
 
 class TargetStatistics(NamedTuple):
     """The same of a regression's target."""
 
-    n_values: Annotated[NDArray[np.float64], axes(1)]
-    mean: Annotated[NDArray[np.float64], axes(1)]
-    squares: Annotated[NDArray[np.float64], axes(1)]
-    lowest: Annotated[NDArray[np.float64], axes(1, start=np.inf)]
-    highest: Annotated[NDArray[np.float64], axes(1, start=-np.inf)]
-    beyond: Annotated[NDArray[np.float64], axes(1)]
+    n_values: Annotated[Float64, axes(1)]
+    mean: Annotated[Float64, axes(1)]
+    squares: Annotated[Float64, axes(1)]
+    lowest: Annotated[Float64, axes(1, start=np.inf)]
+    highest: Annotated[Float64, axes(1, start=-np.inf)]
+    beyond: Annotated[Float64, axes(1)]
 
 
 class Robust(NamedTuple):
@@ -91,8 +91,8 @@ class Robust(NamedTuple):
 
     guard: scale_guard.ScaleGuard
     kept: KeptScales
-    block: NDArray[np.float64]
-    moments: NDArray[np.float64]
+    block: Float64
+    moments: Float64
 
 
 @kernel

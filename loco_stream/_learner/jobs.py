@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Int64
 from loco_stream._compiler import atomics
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
@@ -38,11 +38,11 @@ class JobScratch(NamedTuple):
     products: what each part of a matrix adds to each product
     """
 
-    counts: Annotated[NDArray[np.int64], axes(N_COUNTS)]
+    counts: Annotated[Int64, axes(N_COUNTS)]
     job: Annotated[
         Record, record(np.float64, kind=0.0, n_vectors=0.0, has_room=0.0, keep=1.0, back=0.0)
     ]
-    products: Annotated[NDArray[np.float32], axes("parts", "batch", "symmetric_inputs")]
+    products: Annotated[Float32, axes("parts", "batch", "symmetric_inputs")]
 
 
 @kernel

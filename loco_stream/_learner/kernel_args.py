@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
 from numba import config, typeof
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Int64
 from loco_stream._compiler.packing import PACKED, Words, make_opener, parts_of
 from loco_stream._learner.arrays.allocate import allocate
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch
@@ -54,7 +53,7 @@ class KernelArgs:
             raise ValueError(
                 "a model's arrays must be C-contiguous and of the types that `allocate` gives them"
             )
-        self.words: NDArray[np.int64] = self._words.array
+        self.words: Int64 = self._words.array
         cell = specialised(model.settings) if PACKED else model.settings.cell
         # what `step.run` takes first: the neuron, and the words or the model itself
         self.args: tuple[Any, Any] = (cell, self.words if PACKED else model)
@@ -80,7 +79,7 @@ def _fits(model: Any, words: Words, type_of: Any) -> bool:
     return bool(typeof(model.settings) == type_of(cell).types[0])
 
 
-def _is_sound(spec: ArraySpec, array: NDArray[Any]) -> bool:
+def _is_sound(spec: ArraySpec, array: Array) -> bool:
     sound = array.dtype == spec.dtype and array.ndim == len(spec.axes)
     return sound and bool(array.flags.carray)
 

@@ -18,8 +18,8 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 from loco_stream._numbers import LARGEST
@@ -52,11 +52,11 @@ class ScaleGuard(NamedTuple):
     n_fillers: values that were taken for missing ones
     """
 
-    recent: Annotated[NDArray[np.float64], axes(BLOCK, "features")]
-    n_recent: Annotated[NDArray[np.float64], axes("features")]
-    low: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
-    high: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
-    n_fillers: Annotated[NDArray[np.float64], axes("features")]
+    recent: Annotated[Float64, axes(BLOCK, "features")]
+    n_recent: Annotated[Float64, axes("features")]
+    low: Annotated[Float64, axes("features", start=-np.inf)]
+    high: Annotated[Float64, axes("features", start=np.inf)]
+    n_fillers: Annotated[Float64, axes("features")]
 
 
 @kernel

@@ -7,8 +7,8 @@ value within a confirmed mark is unusual, and one within a dismissed mark is not
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Int64
 from loco_stream._novelty.alarms import LOWEST, STEP
 from loco_stream._novelty.state import (
     BAR,
@@ -22,8 +22,6 @@ from loco_stream._novelty.state import (
     RING_KIND,
     State,
 )
-
-Float64 = NDArray[np.float64]
 
 UNUSUAL = 1.0  # score from which a value of a declared row is marked
 CONFIRMED = 0
@@ -49,7 +47,7 @@ def declare(state: State, n_rows: int, t0: float, t1: float, *, anomalous: bool)
     return len(rows)
 
 
-def _declare_column(state: State, c: int, n_rows: int, rows: NDArray[np.int64], which: int) -> None:
+def _declare_column(state: State, c: int, n_rows: int, rows: Int64, which: int) -> None:
     """Mark the unusual values of one column in these rows of the detector."""
     late = n_rows - int(state.figures[c, N_ROWS])  # the row at which the column appeared
     own = np.arange(max(late, n_rows - KEPT_ROWS), n_rows) - late

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._novelty.tails import N_FIGURES
 
 WARMUP = 100  # values of a column that set its scales
@@ -81,24 +82,24 @@ class State(NamedTuple):
     gaps: working memory
     """
 
-    figures: NDArray[np.float64]
-    warmup: NDArray[np.float64]
-    lines: NDArray[np.float64]
-    planes: NDArray[np.float64]
-    sizes: NDArray[np.int64]
-    radii: NDArray[np.float64]
-    largest: NDArray[np.float64]
-    tails: NDArray[np.float64]
-    ring: NDArray[np.float64]
-    kinds: NDArray[np.float64]
-    kept: NDArray[np.float64]
-    marks: NDArray[np.float64]
-    n_marks: NDArray[np.int64]
-    kept_times: NDArray[np.float64]
-    kept_alarms: NDArray[np.float64]
-    recent: NDArray[np.float64]
-    rows: NDArray[np.float64]
-    gaps: NDArray[np.float64]
+    figures: Float64
+    warmup: Float64
+    lines: Float64
+    planes: Float64
+    sizes: Int64
+    radii: Float64
+    largest: Float64
+    tails: Float64
+    ring: Float64
+    kinds: Float64
+    kept: Float64
+    marks: Float64
+    n_marks: Int64
+    kept_times: Float64
+    kept_alarms: Float64
+    recent: Float64
+    rows: Float64
+    gaps: Float64
 
 
 SHAPES: Mapping[str, tuple[int | str, ...]] = {

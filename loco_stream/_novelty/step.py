@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._novelty.alarms import learn_alarm, raises_alarm, row_score
 from loco_stream._novelty.columns import is_ready, learn_cell, score_cell
@@ -34,10 +32,10 @@ class Rows(NamedTuple):
     times: (n,) float64
     """
 
-    numbers: NDArray[np.float64]
-    kinds: NDArray[np.int64]
-    forecasts: NDArray[np.float64]
-    times: NDArray[np.float64]
+    numbers: Float64
+    kinds: Int64
+    forecasts: Float64
+    times: Float64
 
 
 class Found(NamedTuple):
@@ -49,10 +47,10 @@ class Found(NamedTuple):
     is_scored: (columns,) bool, working memory
     """
 
-    scores: NDArray[np.float64]
-    columns: NDArray[np.float64]
-    cells: NDArray[np.float64]
-    is_scored: NDArray[np.bool_]
+    scores: Float64
+    columns: Float64
+    cells: Float64
+    is_scored: Bool
 
 
 @entry

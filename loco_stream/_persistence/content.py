@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Array
 from loco_stream.errors import CheckpointError
 
 Plain: TypeAlias = Any
 """None, a bool, int, float, str or bytes, or a list, tuple or dict of such values."""
 Config: TypeAlias = dict[str, Plain]
 State: TypeAlias = Mapping[str, Plain]
-Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = dict[str, Array]
 
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
@@ -28,6 +26,11 @@ class Saved:
     kind: str
     config: Config
     arrays: Arrays
+
+    def part(self, name: str) -> Saved:
+        """Return the content of a part that is a file by itself, such as a model."""
+        config = self.config[name]
+        return Saved(config["kind"], config, without_prefix(name, self.arrays))
 
 
 @contextmanager

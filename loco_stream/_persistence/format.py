@@ -27,7 +27,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from loco_stream._persistence.content import Array, Arrays, Plain, Saved, State
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Arrays, Plain, Saved, State
 from loco_stream._persistence.files import atomic_write
 from loco_stream._persistence.migrations import VERSION, check_version, migrate
 from loco_stream._text import reason_of

@@ -12,13 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from loco_stream._persistence.content import (
-    Array,
-    Plain,
-    Saved,
-    with_prefix,
-    without_prefix,
-)
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Plain, Saved, with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
 
 _CHECKPOINT = "checkpoint"

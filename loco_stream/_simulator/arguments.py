@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import shown
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.net import SpikingNet
 from loco_stream.errors import InputError
 
 LONGEST_RUN = 1e9  # ms, eleven days; `carry` joins runs to longer ones
-Array: TypeAlias = NDArray[Any]
 
 
 def checked_duration(duration: Any) -> float:
@@ -70,7 +70,7 @@ def _plain(a: Array) -> Array:
     return a if a.flags.carray else np.require(a, requirements=["C", "A", "W"])
 
 
-def checked_currents(currents: ArrayLike | None, n: int) -> NDArray[np.float64]:
+def checked_currents(currents: ArrayLike | None, n: int) -> Float64:
     """Return one constant input per neuron, zeros for None; raises `InputError`."""
     sent = _unmasked("currents", np.zeros(n) if currents is None else currents)
     if sent.shape != (n,) or sent.dtype.kind not in "iufb" or not np.isfinite(sent).all():
@@ -80,7 +80,7 @@ def checked_currents(currents: ArrayLike | None, n: int) -> NDArray[np.float64]:
 
 def checked_membranes(
     initial: Any, layers: list[Layer], dtype: np.dtype[np.floating]
-) -> list[NDArray[np.float64]]:
+) -> list[Float64]:
     """Return the membranes that a run begins with, rounded to `dtype`; raises `InputError`."""
     if not isinstance(initial, (list, tuple)):
         raise InputError(
@@ -96,9 +96,7 @@ def checked_membranes(
     ]
 
 
-def _checked_membranes(
-    name: str, given: Any, n: int, dtype: np.dtype[np.floating]
-) -> NDArray[np.float64]:
+def _checked_membranes(name: str, given: Any, n: int, dtype: np.dtype[np.floating]) -> Float64:
     try:
         with np.errstate(over="ignore"):
             v = np.array(given, dtype=dtype).astype(np.float64)

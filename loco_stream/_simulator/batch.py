@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._simulator.arguments import (
     checked_duration,
     checked_record,
@@ -126,9 +126,9 @@ def _records(done: SampleSpikes, sizes: tuple[int, ...], duration: float) -> lis
 
 def _checked_samples(
     samples: Sequence[Any], first: int, dense: DenseNet
-) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+) -> list[tuple[Array, Array]]:
     """Return times and indices of each sample; raises `InputError`."""
-    sent: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    sent: list[tuple[Array, Array]] = []
     try:
         for sample in samples:
             sent.append(checked_spikes(*_pair(sample), dense))

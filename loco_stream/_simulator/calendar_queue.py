@@ -19,8 +19,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Int32
 from loco_stream._compiler.jit import entry, inlined, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.heap import ENTRY, pop, push, write_entry
@@ -41,7 +41,7 @@ class SpikeQueue(NamedTuple):
     state: Records  # (1,) of STATE
     heap: Records  # (room,) of ENTRY: time of arrival, group, time of the spike
     slots: Records  # (room,) of SLOT
-    ring: NDArray[np.int32]  # (buckets,), a power of two: first slot of each bucket
+    ring: Int32  # (buckets,), a power of two: first slot of each bucket
 
 
 def empty_queue(room: int, n_buckets: int, per_ms: float, windowed: bool) -> SpikeQueue:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Bool, Float64
 from loco_stream._simulator.layers import Layer
 from loco_stream.errors import ConfigError, InputError
 
@@ -38,9 +39,7 @@ def require_grid(layers: list[Layer], method: str) -> None:
                 )
 
 
-def run_clocked(
-    layers: list[Layer], inputs: ArrayLike, dt: float, currents: bool
-) -> list[NDArray[np.bool_]]:
+def run_clocked(layers: list[Layer], inputs: ArrayLike, dt: float, currents: bool) -> list[Bool]:
     """Return which neurons of each layer fire in each step, (..., steps, n_post).
 
     See `Network.run_clocked`; `currents`: whether the inputs are currents.
@@ -57,7 +56,7 @@ def run_clocked(
     return fired
 
 
-def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> NDArray[np.float64]:
+def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> Float64:
     sent = np.asarray(inputs, np.float64)
     if sent.ndim < 2 or sent.shape[-1] != n_inputs or not np.isfinite(sent).all():
         raise InputError(
@@ -66,9 +65,7 @@ def _checked_inputs(inputs: ArrayLike, n_inputs: int) -> NDArray[np.float64]:
     return sent
 
 
-def _run_layer(
-    layer: Layer, sent: NDArray[np.float64], dt: float, currents: bool
-) -> NDArray[np.bool_]:
+def _run_layer(layer: Layer, sent: Float64, dt: float, currents: bool) -> Bool:
     dense = layer.forward.dense
     assert dense is not None
     keep = math.exp(-dt / layer.tau)

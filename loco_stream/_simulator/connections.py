@@ -14,11 +14,12 @@ both forms.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from loco_stream._arrays import AnyFloat, Array, Bool, Float64, Int64
 from loco_stream._compiler.alignment import aligned_zeros
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
@@ -37,13 +38,13 @@ class Connections(NamedTuple):
 
     # (n_rows + 1,): the groups of row j are first_group[j] to first_group[j + 1] - 2; its end
     # follows.
-    first_group: NDArray[np.int64]
+    first_group: Int64
     groups: Records  # (n_groups + n_rows,) of GROUP or WIDE_GROUP
     # (n_kinds,) of KIND; `weight` is used if `weights` is empty. Kind 0 is the end of a row.
     kinds: Records
     # (n_connections + DOUBLES,) uint16, or int32 from 65,537 neurons on; whole vectors are read.
     targets: NDArray[np.integer]
-    weights: NDArray[np.floating]  # (n_connections + DOUBLES,) float32 or float64, or (0,)
+    weights: AnyFloat  # (n_connections + DOUBLES,) float32 or float64, or (0,)
 
 
 class Triplets(NamedTuple):
@@ -51,8 +52,8 @@ class Triplets(NamedTuple):
 
     source: NDArray[np.integer]
     target: NDArray[np.integer]
-    weight: NDArray[np.floating]
-    delay: NDArray[np.float64]  # ms
+    weight: AnyFloat
+    delay: Float64  # ms
 
 
 @inlined
@@ -91,21 +92,21 @@ def _sorted(parts: list[Triplets]) -> Triplets:
     return Triplets(source[order].astype(np.int64), target[order], weight[order], delay[order])
 
 
-def _changes(items: NDArray[Any]) -> NDArray[np.bool_]:
+def _changes(items: Array) -> Bool:
     """Return which items differ from the one before; the first always does."""
     changes = np.ones(len(items), dtype=bool)
     changes[1:] = items[1:] != items[:-1]
     return changes
 
 
-def _padded(items: NDArray[Any]) -> NDArray[Any]:
+def _padded(items: Array) -> Array:
     """Return an array with room to read a whole vector at its last item."""
     return np.append(items, np.zeros(DOUBLES, items.dtype))
 
 
 def _weighted_kinds(
-    begins: NDArray[np.bool_], delay: NDArray[np.float64], weight: NDArray[np.floating]
-) -> tuple[Records, NDArray[np.int64], NDArray[np.floating]]:
+    begins: Bool, delay: Float64, weight: AnyFloat
+) -> tuple[Records, Int64, AnyFloat]:
     """Return the kinds of groups, the kind of each group, and the weights in the smaller form.
 
     begins: (n_connections,) where a group begins
@@ -122,11 +123,11 @@ def _weighted_kinds(
 
 def _by_row(
     source: NDArray[np.integer],
-    start: NDArray[np.int64],
-    kind: NDArray[np.int64],
+    start: Int64,
+    kind: Int64,
     n_connections: int,
     n_rows: int,
-) -> tuple[NDArray[np.int64], Records]:
+) -> tuple[Int64, Records]:
     """Return the first group of each row, and the groups with an end after each row.
 
     `source`, `start` and `kind` are (n_groups,): row, first connection and kind of each group.
@@ -141,9 +142,7 @@ def _by_row(
     return first_group, groups
 
 
-def _kinds(
-    delay: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[Records, NDArray[np.int64]]:
+def _kinds(delay: Float64, weight: Float64) -> tuple[Records, Int64]:
     """Return the kinds of groups in the order of their first group, and the kind of each group.
 
     The end of a row comes first.

@@ -6,8 +6,9 @@ from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from loco_stream._arrays import AnyFloat, Array, Float64, Int32, Int64
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._compiler.simd.sizes import STEPS
 from loco_stream._simulator.layers import Layer
@@ -30,11 +31,11 @@ _FIRST_TIMES = 64  # distinct times; doubled as well
 class SampleSpikes(NamedTuple):
     """The spikes of many samples, sample after sample and layer after layer."""
 
-    counts: list[NDArray[np.int64]]  # per layer (samples, n_post): spikes of each neuron
-    fired: NDArray[np.int64]  # (samples,): spikes of each sample
-    times: NDArray[np.floating]  # (n_spikes,) in ms, empty unless kept, as the following
-    indices: NDArray[np.int32]
-    layers: NDArray[np.int32]
+    counts: list[Int64]  # per layer (samples, n_post): spikes of each neuron
+    fired: Int64  # (samples,): spikes of each sample
+    times: AnyFloat  # (n_spikes,) in ms, empty unless kept, as the following
+    indices: Int32
+    layers: Int32
     # the first sample with a bad event and the number of the event; samples before it are done
     bad: tuple[int, int] | None
 
@@ -72,7 +73,7 @@ class DenseNet:
         self._scratch = self._new_scratch()
         self.counts = np.zeros(n, np.int64)
         self.n_groups = 0
-        self._kept: tuple[NDArray[Any], ...] = ()  # of many samples: memory used again
+        self._kept: tuple[Array, ...] = ()  # of many samples: memory used again
         self._make_room(_FIRST_ROOM * n, _FIRST_TIMES)
 
     def _pack(self) -> None:
@@ -91,7 +92,7 @@ class DenseNet:
             self.neurons[0, self._own[k]] = layer.threshold
             self._padded_weights(k)[:, : layer.n_post] = layer.forward.dense
 
-    def _padded_weights(self, layer: int) -> NDArray[Any]:
+    def _padded_weights(self, layer: int) -> Array:
         """Return the weights of a layer (n_pre, n_padded), a view."""
         offset, n_pre, n_padded = self.packed[["offset", "n_pre", "n_padded"]][layer]
         return self.weights[offset : offset + n_pre * n_padded].reshape(n_pre, n_padded)
@@ -127,16 +128,16 @@ class DenseNet:
         """Set all membranes to rest."""
         self.neurons[1] = 0
 
-    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
+    def begin(self, membranes: list[Float64]) -> None:
         """Start from given membranes."""
         for layer, v in enumerate(membranes):
             self.membranes(layer)[:] = v
 
-    def membranes(self, layer: int) -> NDArray[np.floating]:
+    def membranes(self, layer: int) -> AnyFloat:
         """Return the membranes of a layer, a view to read and write."""
         return self.neurons[1, self._own[layer]]
 
-    def counts_by_layer(self) -> list[NDArray[np.int64]]:
+    def counts_by_layer(self) -> list[Int64]:
         """Return how often each neuron fired in the last run, one array per layer."""
         counts = self.counts.copy()
         return [counts[own] for own in self._own]
@@ -145,7 +146,7 @@ class DenseNet:
         """Return a copy of one neuron before a run."""
         return state_at(self.layers[layer], neuron, float(self.membranes(layer)[neuron]))
 
-    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def column(self, layer: int, neuron: int) -> tuple[Float64, Float64]:
         """Return weight and delay, always 0, from each presynaptic neuron to one neuron."""
         dense = self.layers[layer].forward.dense
         assert dense is not None
@@ -156,7 +157,7 @@ class DenseNet:
         """Return the spikes on their way to a layer: none without delays."""
         return UnderWay(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
-    def run(self, times: NDArray[np.floating], indices: NDArray[np.int32], duration: float) -> int:
+    def run(self, times: AnyFloat, indices: Int32, duration: float) -> int:
         """Run from the present membranes; return -1, or the number of the first bad event."""
         while True:
             status = self._operations.run(times, indices, duration, *self._arrays)
@@ -186,9 +187,7 @@ class DenseNet:
                 return self._sample_spikes(progress, counts, status)
             self._kept = tuple(np.concatenate((a, np.empty_like(a))) for a in self._kept)
 
-    def _sample_spikes(
-        self, progress: Records, counts: NDArray[np.int64], status: int
-    ) -> SampleSpikes:
+    def _sample_spikes(self, progress: Records, counts: Int64, status: int) -> SampleSpikes:
         """Return the spikes of samples after a run that ended with `status`."""
         n_kept = int(progress["n_kept"][0])
         times, indices, layers = (a[:n_kept].copy() for a in self._kept)

@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._compiler.jit import inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.prefetch import prefetch
 from loco_stream._simulator.calendar_queue import SpikeQueue, add, earliest, take
@@ -437,8 +437,8 @@ def run_events(
     connections: Connections,
     queue: SpikeQueue,
     run: RunState,
-    times: NDArray[np.float64],
-    rows: NDArray[np.int64],
+    times: Float64,
+    rows: Int64,
 ) -> int:
     """Run one layer through its input spikes.
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from loco_stream._arrays import Float64
 from loco_stream._simulator.weights import WeightMatrix, read_weights
 from loco_stream._text import counted
 from loco_stream.errors import ConfigError
@@ -45,8 +46,8 @@ class Layer:
     recurrent: WeightMatrix | None  # (n_post, n_post)
     model: NeuronModel
     tau: float
-    threshold: NDArray[np.float64]  # (n_post,)
-    drive: NDArray[np.float64]  # (n_post,)
+    threshold: Float64  # (n_post,)
+    drive: Float64  # (n_post,)
     refractory: float
     reset_zero: bool
     parameters: dict[str, float] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class Layer:
         """Number of its own neurons."""
         return self.forward.shape[1]
 
-    def start(self, v: NDArray[np.float64]) -> tuple[Records, Records]:
+    def start(self, v: Float64) -> tuple[Records, Records]:
         """Return the model's state at time 0 for membranes (n_post,); see `NeuronModel.start`."""
         return self.model.start(
             v,
@@ -73,7 +74,7 @@ class Layer:
             self.parameters,
         )
 
-    def driven(self, currents: NDArray[np.float64]) -> Layer:
+    def driven(self, currents: Float64) -> Layer:
         """Return the layer with constant input currents (n_pre,) added to its drive."""
         if self.forward.dense is not None:
             added = currents @ self.forward.dense.astype(np.float64)
@@ -228,7 +229,7 @@ def _layer(i: int, matrix: Option, own: Options, neurons: _Neurons) -> Layer:
     return layer
 
 
-def _threshold(i: int, value: Option, n: int, dtype: np.dtype[np.floating]) -> NDArray[np.float64]:
+def _threshold(i: int, value: Option, n: int, dtype: np.dtype[np.floating]) -> Float64:
     """Return the thresholds of layer `i`; raises `ConfigError`."""
     threshold = _vector(f"threshold[{i}]", value, n)
     if not (threshold.astype(dtype) > 0.0).all():
@@ -279,7 +280,7 @@ def _number(name: str, value: Option) -> float:
     return number
 
 
-def _vector(name: str, value: Option, n: int) -> NDArray[np.float64]:
+def _vector(name: str, value: Option, n: int) -> Float64:
     """Return one finite number per neuron."""
     try:
         vector = np.asarray(value, dtype=np.float64)

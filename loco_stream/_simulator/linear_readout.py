@@ -6,7 +6,9 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from loco_stream._arrays import Float64
 
 
 class Readout(NamedTuple):
@@ -18,11 +20,11 @@ class Readout(NamedTuple):
     """
 
     tau: float
-    weights: NDArray[np.float64]
-    bias: NDArray[np.float64]
+    weights: Float64
+    bias: Float64
     classes: tuple[Hashable, ...]
 
-    def scores(self, times: ArrayLike, indices: ArrayLike, duration: float) -> NDArray[np.float64]:
+    def scores(self, times: ArrayLike, indices: ArrayLike, duration: float) -> Float64:
         """Return the scores (n_classes,) for spikes of the last layer in a run of `duration` ms."""
         trace = traces(times, indices, len(self.weights), duration, self.tau)
         return trace @ self.weights + self.bias
@@ -36,9 +38,7 @@ class Readout(NamedTuple):
         raise AttributeError("`Readout.answer` is called `Readout.predict` from version 0.3 on")
 
 
-def traces(
-    times: ArrayLike, indices: ArrayLike, n: int, duration: float, tau: float
-) -> NDArray[np.float64]:
+def traces(times: ArrayLike, indices: ArrayLike, n: int, duration: float, tau: float) -> Float64:
     """Return the synaptic trace of each of `n` neurons at `duration` ms.
 
     A spike `s` ms ago adds 2 (exp(-s / tau) - exp(-2 s / tau)): the membrane of a current-based

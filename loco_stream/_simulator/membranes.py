@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import AnyFloat, Float64
 from loco_stream._compiler.jit import entry
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.layers import Layer
@@ -34,9 +34,9 @@ EVENT = struct_dtype("time", "weight", kind="i8")
 class History(NamedTuple):
     """What happened to one neuron in a run; times in ms."""
 
-    arrivals: NDArray[np.floating]  # (n,) in any order
-    weights: NDArray[np.floating]  # (n,) of the arrivals
-    spikes: NDArray[np.floating]  # sorted
+    arrivals: AnyFloat  # (n,) in any order
+    weights: AnyFloat  # (n,) of the arrivals
+    spikes: AnyFloat  # sorted
 
 
 def state_at(layer: Layer, neuron: int, v: float) -> Neurons:
@@ -45,9 +45,7 @@ def state_at(layer: Layer, neuron: int, v: float) -> Neurons:
     return Neurons(layer.model.kind(), state[[neuron]], shared)
 
 
-def membrane_at(
-    start: Neurons, history: History, samples: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def membrane_at(start: Neurons, history: History, samples: Float64) -> Float64:
     """Return the membrane of one neuron at the times `samples`.
 
     start: the neuron at time 0; it is not changed
@@ -59,7 +57,7 @@ def membrane_at(
     return membranes
 
 
-def _events(history: History, samples: NDArray[np.float64]) -> Records:
+def _events(history: History, samples: Float64) -> Records:
     """Return arrivals, spikes and samples as records of EVENT, in order."""
     times = np.concatenate((history.arrivals, history.spikes, samples)).astype(np.float64)
     n_arrivals = len(history.arrivals)
@@ -74,7 +72,7 @@ def _events(history: History, samples: NDArray[np.float64]) -> Records:
 
 
 @entry
-def run_alone(neurons: Neurons, events: Records, membranes: NDArray[np.float64]) -> None:
+def run_alone(neurons: Neurons, events: Records, membranes: Float64) -> None:
     """Run neuron 0 through events (n,) of EVENT; write its membrane at each sample (n_samples,)."""
     n_samples = 0
     for k in range(events.shape[0]):

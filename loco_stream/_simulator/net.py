@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import AnyFloat, Float64, Int64
+
 if TYPE_CHECKING:
     from loco_stream._simulator.dense_net import DenseNet
     from loco_stream._simulator.queued_net import QueuedNet
@@ -15,17 +17,17 @@ if TYPE_CHECKING:
 class Spikes(NamedTuple):
     """The spikes of a run, layer after layer, sorted by time and neuron."""
 
-    times: NDArray[np.floating]  # (n,) in ms
+    times: AnyFloat  # (n,) in ms
     indices: NDArray[np.integer]  # (n,) neurons, counted from 0 within their layer
-    bounds: NDArray[np.int64]  # (layers + 1,): layer l is bounds[l] : bounds[l + 1]
+    bounds: Int64  # (layers + 1,): layer l is bounds[l] : bounds[l + 1]
 
 
 class UnderWay(NamedTuple):
     """Spikes on their way to a layer, (n,) each."""
 
-    origin: NDArray[np.float64]  # ms, when the spike was fired
-    row: NDArray[np.int64]  # presynaptic neuron, as in `Connections`
-    next_arrival: NDArray[np.float64]  # ms, when it next arrives at some neuron
+    origin: Float64  # ms, when the spike was fired
+    row: Int64  # presynaptic neuron, as in `Connections`
+    next_arrival: Float64  # ms, when it next arrives at some neuron
 
 
 SpikingNet: TypeAlias = "DenseNet | QueuedNet"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._arrays import AnyFloat, Float64
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.membranes import History, membrane_at
 from loco_stream._simulator.net import SpikingNet
@@ -21,9 +22,9 @@ _MOST_SAMPLES = 10_000_000
 class _Sent(NamedTuple):
     """Spikes sent to a layer and spikes it fired, of one run."""
 
-    times: NDArray[np.floating]  # (n,) in ms
+    times: AnyFloat  # (n,) in ms
     rows: NDArray[np.integer]  # (n,)
-    fired_times: NDArray[np.floating]  # (n_fired,) in ms
+    fired_times: AnyFloat  # (n_fired,) in ms
     fired: NDArray[np.integer]  # (n_fired,) neurons
 
 
@@ -51,7 +52,7 @@ class MembraneProbe:
         self,
         record: SpikeRecord,
         net: SpikingNet,
-        times: NDArray[np.floating],
+        times: AnyFloat,
         indices: NDArray[np.integer],
     ) -> SpikeRecord:
         """Return the record with the membranes, given the input spikes of the run."""
@@ -69,9 +70,9 @@ class MembraneProbe:
     def _sent(
         self,
         layer: int,
-        times: NDArray[np.floating],
+        times: AnyFloat,
         rows: NDArray[np.integer],
-        fired_times: NDArray[np.floating],
+        fired_times: AnyFloat,
         fired: NDArray[np.integer],
     ) -> _Sent:
         """Return what was sent to a layer, its own spikes included if it is recurrent."""
@@ -82,7 +83,7 @@ class MembraneProbe:
 
     def _membrane(
         self, duration: float, net: SpikingNet, layer: int, neuron: int, spikes: _Sent
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return the membrane of one neuron at all samples."""
         weight, delay = net.column(layer, neuron)
         origin, row, due = self.under_way[layer]
@@ -96,7 +97,7 @@ class MembraneProbe:
         return membrane_at(self.starts[layer, neuron], history, self.samples)
 
 
-def _sample_times(step: float, duration: float) -> NDArray[np.float64]:
+def _sample_times(step: float, duration: float) -> Float64:
     """Return the times of samples in ms; raises `InputError`."""
     if not (isinstance(step, (int, float)) and 0.0 < step < np.inf):
         raise InputError(f"`membrane_step` must be above 0 ms, got {step!r}")

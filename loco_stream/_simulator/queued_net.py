@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._simulator.calendar_queue import SpikeQueue, drain, empty_queue, refill
 from loco_stream._simulator.connections import Connections, connect
 from loco_stream._simulator.event_loop import DONE, STAYS, SUPRATHRESHOLD, run_events
@@ -79,7 +80,7 @@ class QueuedLayer:
         n_buckets = 1 << math.ceil(math.log2(wanted))
         return 2 * n_buckets, n_buckets / longest if longest > 0.0 else 1.0, False
 
-    def rest(self) -> NDArray[np.float64]:
+    def rest(self) -> Float64:
         """Return the membranes at rest."""
         return np.array(self.layer.model.rest(self.layer.parameters, self.layer.drive), np.float64)
 
@@ -87,7 +88,7 @@ class QueuedLayer:
         """Set the membranes to rest and forget spikes under way."""
         self.start(self.rest())
 
-    def start(self, v: NDArray[np.float64]) -> None:
+    def start(self, v: Float64) -> None:
         """Begin at time 0 from the membranes `v` (n_post,), with nothing under way."""
         layer = self.layer
         self.queue: SpikeQueue = empty_queue(
@@ -118,7 +119,7 @@ class QueuedLayer:
                 f"{self.lookahead:g} ms and neurons that fire without input, got {duration:g}"
             )
 
-    def run(self, times: NDArray[np.float64], rows: NDArray[np.int64], duration: float) -> None:
+    def run(self, times: Float64, rows: Int64, duration: float) -> None:
         """Run for `duration` ms from the present state.
 
         `fired` then holds the spikes, sorted by time and neuron.
@@ -155,7 +156,7 @@ class QueuedLayer:
             return min(self.lookahead, duration)
         return max(_HORIZON * self.layer.tau, duration / _MOST_HORIZONS)
 
-    def _continue(self, times: NDArray[np.float64], rows: NDArray[np.int64]) -> int:
+    def _continue(self, times: Float64, rows: Int64) -> int:
         """Run to the end, or until more room is needed; return which."""
         layer = (self.neurons, self.connections, self.queue, self.run_state)
         if self.windowed:
@@ -180,7 +181,7 @@ class QueuedLayer:
             state=self.neurons.state[[neuron]], shared=self.neurons.shared.copy()
         )
 
-    def column(self, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def column(self, neuron: int) -> tuple[Float64, Float64]:
         """Return weight and delay from each row to one neuron; NaN delay without a connection."""
         connections = self.connections
         first = connections.groups["first"]
@@ -221,9 +222,7 @@ class QueuedLayer:
             )
 
 
-def _sorted(
-    times: NDArray[np.float64], indices: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _sorted(times: Float64, indices: Int64) -> tuple[Float64, Int64]:
     """Return spikes sorted by time and neuron; a stable sort is fast as they nearly are."""
     order = np.argsort(times, kind="stable")
     when = times[order]
@@ -255,12 +254,12 @@ class QueuedNet:
         for layer in self.layers:
             layer.reset()
 
-    def begin(self, membranes: list[NDArray[np.float64]]) -> None:
+    def begin(self, membranes: list[Float64]) -> None:
         """Start from given membranes, with no spikes under way."""
         for layer, v in zip(self.layers, membranes, strict=True):
             layer.start(v)
 
-    def run(self, times: NDArray[np.float64], indices: NDArray[np.int64], duration: float) -> int:
+    def run(self, times: Float64, indices: Int64, duration: float) -> int:
         """Run from the present state; return -1, or the number of the first bad event."""
         bad = int(first_bad_event(times, indices, self.layers[0].layer.n_pre, duration))
         if bad >= 0:
@@ -285,7 +284,7 @@ class QueuedNet:
             np.cumsum([0, *(len(times) for times, _ in fired)]),
         )
 
-    def counts_by_layer(self) -> list[NDArray[np.int64]]:
+    def counts_by_layer(self) -> list[Int64]:
         """Return how often each neuron fired in the last run, one array per layer."""
         return [np.bincount(layer.fired[1], minlength=layer.layer.n_post) for layer in self.layers]
 
@@ -293,7 +292,7 @@ class QueuedNet:
         """Return a copy of one neuron before a run."""
         return self.layers[layer].state_of(neuron)
 
-    def column(self, layer: int, neuron: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def column(self, layer: int, neuron: int) -> tuple[Float64, Float64]:
         """Return weight and delay from each row to one neuron; NaN delay without a connection."""
         return self.layers[layer].column(neuron)
 

@@ -5,11 +5,12 @@ Where room ends, the event loops return; called with larger arrays they continue
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64, Int32, Int64
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.calendar_queue import SpikeQueue
@@ -65,29 +66,29 @@ class RunState(NamedTuple):
     counters: Records  # (1,) of COUNTERS
     # (queue room,) of BATCH: connections, and their group, through which spikes arrive now
     batch: Records
-    suprathreshold: NDArray[np.int64]  # (n,): neurons that a reset left at or above threshold
-    pending: NDArray[np.int64]  # (n,): neurons that may fire without input before the horizon
-    reached: NDArray[np.int64]  # (n,): neurons that the batch may make fire
+    suprathreshold: Int64  # (n,): neurons that a reset left at or above threshold
+    pending: Int64  # (n,): neurons that may fire without input before the horizon
+    reached: Int64  # (n,): neurons that the batch may make fire
     flags: NDArray[np.uint8]  # (n,): bits of `event_loop`
-    times: NDArray[np.float64]  # (spike room,): output, ms
-    indices: NDArray[np.int64]  # (spike room,): output, neurons
+    times: Float64  # (spike room,): output, ms
+    indices: Int64  # (spike room,): output, neurons
 
 
 class WindowArrivals(NamedTuple):
     """The arrivals of a window, one per connection, as `window_loop` lists them."""
 
     runs: Records  # (queue room,) of RUN: a group and the number of its first arrival
-    targets: NDArray[np.int32]  # (queue room + LOOK_AHEAD,), as the following
-    jumps: NDArray[np.float64]  # changes of `scaled_v`
-    times: NDArray[np.float64]  # ms
-    before: NDArray[np.float64]  # `scaled_v` of the target before the arrival
+    targets: Int32  # (queue room + LOOK_AHEAD,), as the following
+    jumps: Float64  # changes of `scaled_v`
+    times: Float64  # ms
+    before: Float64  # `scaled_v` of the target before the arrival
 
 
 class Inputs(NamedTuple):
     """Input spikes of a run, sorted."""
 
-    times: NDArray[np.float64]  # (n,) in ms
-    rows: NDArray[np.int64]  # (n,)
+    times: Float64  # (n,) in ms
+    rows: Int64  # (n,)
 
 
 class LayerRun(NamedTuple):
@@ -134,7 +135,7 @@ def empty_arrivals(room: int) -> WindowArrivals:
     )
 
 
-def grown(items: NDArray[Any]) -> NDArray[Any]:
+def grown(items: Array) -> Array:
     """Return an array twice as long with the same items in front and zeros after them."""
     larger = np.zeros(2 * len(items), items.dtype)
     larger[: len(items)] = items

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64, Int32
 from loco_stream.errors import InputError, LocoStreamError
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class SpikeRecord:
         after all arrivals and spikes at the time of the sample.
     """
 
-    times: NDArray[Any]
-    indices: NDArray[np.int32]
-    layer: NDArray[np.int32]
+    times: Array
+    indices: Int32
+    layer: Int32
     sizes: tuple[int, ...]
     duration: float
-    membrane_times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    membranes: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    membrane_times: Float64 = field(default_factory=lambda: np.zeros(0))
+    membranes: dict[int, Float64] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -64,7 +64,7 @@ class SpikeRecord:
         figure.savefig(picture, dpi=100)
         return picture.getvalue()
 
-    def of(self, layer: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    def of(self, layer: int) -> tuple[Array, Int32]:
         """Return times and indices of the spikes of one layer.
 
         Examples
@@ -80,7 +80,7 @@ class SpikeRecord:
         chosen = self.layer == layer
         return self.times[chosen], self.indices[chosen]
 
-    def rates(self) -> NDArray[np.float64]:
+    def rates(self) -> Float64:
         """Return the mean firing rate of each layer in Hz; 0 for a run of 0 ms."""
         counts = np.bincount(self.layer, minlength=len(self.sizes)).astype(np.float64)
         seconds = self.duration / 1000.0

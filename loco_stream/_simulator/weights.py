@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import AnyFloat, Array, Float64, Int64
 from loco_stream._simulator.connections import Triplets
 from loco_stream.errors import ConfigError
 
@@ -21,9 +21,9 @@ Given: TypeAlias = Any  # an array or a scipy.sparse matrix that was not checked
 class Sparse(NamedTuple):
     """The connections of a sparse matrix, (n,) each."""
 
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    weight: NDArray[np.floating]
+    source: Int64
+    target: Int64
+    weight: AnyFloat
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class WeightMatrix:
     """Weights from n_pre to n_post neurons; either `dense` or `sparse` is None."""
 
     shape: tuple[int, int]
-    dense: NDArray[np.floating] | None  # (n_pre, n_post)
+    dense: AnyFloat | None  # (n_pre, n_post)
     sparse: Sparse | None
     # ms: () for all connections, (n_pre, n_post) with dense, (n,) with sparse weights
-    delay: NDArray[np.float64]
+    delay: Float64
 
     @property
     def delayed(self) -> bool:
@@ -85,7 +85,7 @@ def read_weights(
     return WeightMatrix((shape[0], shape[1]), dense, sparse, delay)
 
 
-def _check_finite(name: str, weight: NDArray[np.floating]) -> None:
+def _check_finite(name: str, weight: AnyFloat) -> None:
     n_bad = int((~np.isfinite(weight)).sum())
     if n_bad:
         raise ConfigError(f"`{name}` must be finite, got {n_bad} weights that are NaN or infinite")
@@ -102,7 +102,7 @@ def _read_sparse(
     return Sparse(source, target, _numbers(name, rows.data, dtype)), tuple(rows.shape)
 
 
-def _numbers(name: str, values: Given, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+def _numbers(name: str, values: Given, dtype: np.dtype[np.floating]) -> AnyFloat:
     """Return a copy of real numbers in C order; what is too large for `dtype` becomes infinite."""
     try:
         given = np.asarray(values)
@@ -137,8 +137,8 @@ def _checked_rows(name: str, matrix: Given) -> Given:
 
 
 def _damage(
-    indptr: NDArray[Any],
-    indices: NDArray[Any],
+    indptr: Array,
+    indices: Array,
     n_rows: int,
     n_columns: int,
     n_weights: int,
@@ -161,7 +161,7 @@ def _damage(
 
 def _read_delays(
     name: str, delays: Given, shape: tuple[int, ...], sparse: Sparse | None
-) -> NDArray[np.float64]:
+) -> Float64:
     """Return the delays in the form of `WeightMatrix.delay`."""
     if hasattr(delays, "tocsr"):
         delays = _checked_rows(name, delays)
@@ -175,7 +175,7 @@ def _read_delays(
     return _checked_delays(name, delay)
 
 
-def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> Float64:
     """Return one delay, or one per weight, as an array."""
     try:
         delay = np.array(0.0 if delays is None else delays, dtype=np.float64)
@@ -191,7 +191,7 @@ def _delay_array(name: str, delays: Given, shape: tuple[int, ...]) -> NDArray[np
     return delay
 
 
-def _checked_delays(name: str, delay: NDArray[np.float64]) -> NDArray[np.float64]:
+def _checked_delays(name: str, delay: Float64) -> Float64:
     good = (delay == 0.0) | ((delay >= SHORTEST_DELAY) & (delay <= LONGEST_DELAY))
     if not good.all():
         raise ConfigError(

@@ -23,8 +23,8 @@ used.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._compiler.jit import inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.ops import write_arrivals, write_equal_arrivals
 from loco_stream._compiler.simd.prefetch import prefetch
@@ -392,8 +392,8 @@ def run_windows(
     queue: SpikeQueue,
     run: RunState,
     arrivals: WindowArrivals,
-    times: NDArray[np.float64],
-    rows: NDArray[np.int64],
+    times: Float64,
+    rows: Int64,
 ) -> int:
     """Run one layer through its input spikes.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 
@@ -142,8 +142,8 @@ class _Scores(torch.nn.Module):
         return scores.to(x.device, torch.float32)
 
 
-def _rows(x: torch.Tensor) -> NDArray[np.float64]:
-    rows: NDArray[np.float64] = x.detach().flatten(1).cpu().numpy().astype(np.float64)
+def _rows(x: torch.Tensor) -> Float64:
+    rows: Float64 = x.detach().flatten(1).cpu().numpy().astype(np.float64)
     return rows
 
 

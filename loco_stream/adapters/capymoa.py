@@ -6,8 +6,8 @@ import sys
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._regressor import LOCORegressor
@@ -84,7 +84,7 @@ class CapyMOAClassifier(Classifier):
         label: int | None = self.model.predict_one(self._row(instance), in_stream=self._in_stream)
         return label
 
-    def predict_proba(self, instance: Instance) -> NDArray[np.float64] | None:
+    def predict_proba(self, instance: Instance) -> Float64 | None:
         """Return the probability of each class of the schema; None before the first label."""
         known = self.model.predict_proba_one(self._row(instance), in_stream=self._in_stream)
         if not known:

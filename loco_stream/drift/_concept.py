@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream.drift.detectors import detector_named
 from loco_stream.drift.detectors._definition import Options
@@ -253,9 +253,9 @@ class ConceptDetector:
     def _follow(
         self,
         test: HDDMA,
-        gate: NDArray[np.float64],
-        errors: NDArray[np.float64],
-        states: NDArray[np.int64],
+        gate: Float64,
+        errors: Float64,
+        states: Int64,
     ) -> int:
         """Take errors up to the first warning or alarm; return how many."""
         n: int = _follow_hddma(
@@ -268,7 +268,7 @@ class ConceptDetector:
         fresh = ConceptDetector(self.name, self._options, self.patience)
         self.__dict__.update(fresh.__dict__)
 
-    def export_state(self) -> dict[str, NDArray[np.float64]]:
+    def export_state(self) -> dict[str, Float64]:
         """Return the state as arrays.
 
         Raises
@@ -282,7 +282,7 @@ class ConceptDetector:
             "recent": np.array(self._recent),
         }
 
-    def restore_state(self, arrays: Mapping[str, NDArray[np.float64]]) -> None:
+    def restore_state(self, arrays: Mapping[str, Float64]) -> None:
         """Continue from what `export_state` returned.
 
         Raises
@@ -305,7 +305,7 @@ class ConceptDetector:
         self._recent = deque(recent, maxlen=_KEPT_ERRORS)
 
 
-def _rows_since_rise(errors: NDArray[np.float64]) -> int:
+def _rows_since_rise(errors: Float64) -> int:
     """Return the length of the tail whose mean stands out most (maximal two-sample statistic)."""
     n = len(errors)
     if n < 2:

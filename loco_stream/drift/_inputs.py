@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._rng import derive_key, philox2x32
 from loco_stream.drift._subspace import FRESH_TEST, LEVEL_SIZE, RESTART, observe
 from loco_stream.errors import CheckpointError, ConfigError
 
-Vector: TypeAlias = NDArray[np.float64]
-Counts: TypeAlias = NDArray[np.int64]
+Vector: TypeAlias = Float64
+Counts: TypeAlias = Int64
 
 # Wider inputs are folded to this width, which bounds the cost of an update to a few microseconds.
 _WIDTH = 64
@@ -93,7 +93,6 @@ class InputDetector:
         self.n_features = n_features
         self.threshold = threshold
         width = min(n_features, _WIDTH)
-        self._buckets, self._signs = _folding(n_features, width, seed)
         self.mean = np.zeros(n_features)
         self.variance = np.zeros(n_features)
         self.inverse = np.zeros(n_features)
@@ -102,8 +101,10 @@ class InputDetector:
         self.folded = np.zeros(width)
         self.level = np.zeros(LEVEL_SIZE)
         self.onset = 0
-        self._rest = np.zeros(width)
         self._test = np.array(FRESH_TEST)
+        folding = _folding(n_features, width, seed)
+        self._inputs = (self.mean, self.variance, self.inverse, *folding)
+        self._subspace = (self.folded, np.zeros(width), self.components, self.lengths)
 
     def update(self, x: Vector) -> str:
         """Take one row (NaN: missing) and return "stable", "warning" or "drift".
@@ -112,13 +113,13 @@ class InputDetector:
         """
         return self.update_rows(np.asarray(x, dtype=np.float64)[None]).states[0]
 
-    def update_rows(self, X: NDArray[np.float64]) -> TestedRows:
+    def update_rows(self, X: Float64) -> TestedRows:
         """Take rows in order, (n, n_features): the same as `update` for each."""
         states, onsets, folded = self.observe_rows(X)
         names = [_STATES[state] for state in states.tolist()]
         return TestedRows(names, onsets.tolist(), folded)
 
-    def observe_rows(self, X: NDArray[np.float64]) -> tuple[Counts, Counts, Vector]:
+    def observe_rows(self, X: Float64) -> tuple[Counts, Counts, Vector]:
         """Do the same, and return arrays: states (0 is "stable"), onsets, standardised rows."""
         n = len(X)
         states = np.zeros(n, np.int64)
@@ -126,22 +127,13 @@ class InputDetector:
         folded = np.zeros((n, len(self.folded)))
         self.onset = observe(
             np.ascontiguousarray(X, dtype=np.float64),
-            self.mean,
-            self.variance,
-            self.inverse,
-            self._buckets,
-            self._signs,
-            self.folded,
-            self._rest,
-            self.components,
-            self.lengths,
+            self._inputs,
+            self._subspace,
             self.level,
             self._test,
             self.threshold,
             self.onset,
-            states,
-            onsets,
-            folded,
+            (states, onsets, folded),
         )
         return states, onsets, folded
 
@@ -198,7 +190,7 @@ class InputDetector:
         self.onset = int(arrays["onset"][0])
 
 
-def _folding(n_features: int, width: int, seed: int) -> tuple[NDArray[np.int64], Vector]:
+def _folding(n_features: int, width: int, seed: int) -> tuple[Int64, Vector]:
     """Return a dimension and a sign for each feature; nothing for inputs that are not folded."""
     n = n_features if n_features > width else 0
     words = philox2x32(np.uint64(derive_key(seed, _PURPOSE)), np.arange(n, dtype=np.uint64))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import CheckpointError
@@ -26,7 +27,7 @@ _N_FIGURES = len(FIGURES.fields or ())
 
 
 @entry
-def learn_moves(X: NDArray[np.float64], figures: NDArray[np.record]) -> int:
+def learn_moves(X: Float64, figures: NDArray[np.record]) -> int:
     """Learn rows in order; return the last feature that was found stuck in them, or -1.
 
     X: (n, n_features): the rows; NaN or infinite values are missing
@@ -41,7 +42,7 @@ def learn_moves(X: NDArray[np.float64], figures: NDArray[np.record]) -> int:
 
 
 @kernel
-def _learn_row(x: NDArray[np.float64], figures: NDArray[np.record]) -> int:
+def _learn_row(x: Float64, figures: NDArray[np.record]) -> int:
     """Learn one row, (n_features,); otherwise as `learn_moves`."""
     stuck = -1
     for j in range(x.size):
@@ -91,7 +92,7 @@ class FeatureMoves:
     def __init__(self, n_features: int) -> None:
         self.figures = np.zeros(n_features, FIGURES)
 
-    def update_rows(self, X: NDArray[np.float64]) -> int:
+    def update_rows(self, X: Float64) -> int:
         """Take rows, (n, n_features); return the last feature found stuck in them, or -1."""
         stuck: int = learn_moves(np.ascontiguousarray(X), self.figures)
         return stuck
@@ -113,11 +114,11 @@ class FeatureMoves:
         order = np.argsort(-moves, kind="stable")[:_MOST]
         return [int(j) for j in order if moves[j] > 0.0 and moves[j] >= 0.5 * moves[order[0]]]
 
-    def export_state(self) -> NDArray[np.float64]:
+    def export_state(self) -> Float64:
         """Return a copy of the figures, (n_features, 8)."""
         return self.figures.view(np.float64).reshape(-1, _N_FIGURES).copy()
 
-    def restore_state(self, figures: NDArray[np.float64]) -> None:
+    def restore_state(self, figures: Float64) -> None:
         """Continue from what `export_state` returned.
 
         Raises `CheckpointError` if the array has another shape.

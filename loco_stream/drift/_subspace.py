@@ -27,40 +27,23 @@ _REFRESH = 16
 
 @entry
 def observe(  # type: ignore[no-untyped-def]
-    X,
-    mean,
-    variance,
-    inverse,
-    buckets,
-    signs,
-    folded,
-    rest,
-    components,
-    lengths,
-    level,
-    test,
-    threshold,
-    onset,
-    states,
-    onsets,
-    folded_rows,
+    X, inputs, subspace, level, test, threshold, onset, found
 ):
     """Update the statistics and the test with rows in order; return the onset after the last one.
 
-    All arrays but `X`, `buckets` and `signs` are changed in place.
+    All arrays but `X`, buckets and signs are changed in place.
 
     Parameters
     ----------
     X : float64 (n, n_features)
         The rows; NaN or infinite values are missing.
-    mean, variance, inverse : float64 (n_features,)
-        Running mean, variance and inverse standard deviation of each feature.
-    buckets : int64 (n_features,), signs : float64 (n_features,)
-        Dimension that each feature is folded to, and its sign; empty unless the input is wide.
-    folded, rest : float64 (width,)
-        The standardised row, and what the components leave of it.
-    components : float64 (rank, width), lengths : float64 (rank,)
-        Directions of the subspace, and their lengths.
+    inputs : tuple of arrays (n_features,)
+        Running mean, variance and inverse standard deviation of each feature, float64. The
+        dimension that it is folded to, int64, and its sign, float64; empty unless the input is
+        wide.
+    subspace : tuple of float64 arrays
+        The standardised row, (width,), and what the components leave of it, (width,). The
+        directions of the subspace, (rank, width), and their lengths, (rank,).
     level : float64 (6,)
         Rows since the restart; mean, variance and lag-one correlation of the log energy; its last
         standardised value; effective rows in the input statistics.
@@ -70,9 +53,11 @@ def observe(  # type: ignore[no-untyped-def]
         Rise at which the test fires.
     onset : int64
         Rows since the sum of the test began to rise.
-    states, onsets : int64 (n,), folded_rows : float64 (n, width)
-        Written: state, onset and standardised row of each row.
+    found : tuple of arrays
+        Written: states, int64 (n,), onsets, int64 (n,), and standardised rows, float64 (n, width).
     """
+    states, onsets, folded_rows = found
+    folded = subspace[0]
     is_wide = X.shape[1] > folded.size
     for i in range(X.shape[0]):
         pace = _SUSPICION_PACE if test[4] - test[6] > threshold / 3.0 else 1.0
@@ -80,10 +65,10 @@ def observe(  # type: ignore[no-untyped-def]
         rate = max(1.0 / level[5], 1.0 / HORIZON) * pace
         if is_wide:
             _fill(folded, 0.0)
-        _standardise(X[i], mean, variance, inverse, buckets, signs, folded, rate)
-        _refresh(variance, inverse, level[5], is_wide)
-        energy = _energy_outside(folded, rest, components, lengths, rate)
-        innovation = _innovation(math.log(energy / rest.size + _FLOOR), level, pace)
+        _standardise(X[i], inputs, folded, rate)
+        _refresh(inputs, level[5], is_wide)
+        energy = _energy_outside(subspace, rate)
+        innovation = _innovation(math.log(energy / folded.size + _FLOOR), level, pace)
         for j in range(folded.size):
             folded_rows[i, j] = folded[j]
         states[i] = STABLE
@@ -143,13 +128,12 @@ def _fill(array, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _standardise(  # type: ignore[no-untyped-def]
-    x, mean, variance, inverse, buckets, signs, folded, rate
-):
+def _standardise(x, inputs, folded, rate):  # type: ignore[no-untyped-def]
     """Fill `folded` with the standardised row, and update mean and variance.
 
     Arrays as for `observe`, `rate` float64. Missing values count as average.
     """
+    mean, variance, inverse, buckets, signs = inputs
     is_wide = x.size > folded.size
     for j in range(x.size):
         deviation = x[j] - mean[j]
@@ -166,22 +150,24 @@ def _standardise(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _refresh(variance, inverse, n, is_wide):  # type: ignore[no-untyped-def]
-    """Compute inverse standard deviations from variances, both float64 (n_features,).
+def _refresh(inputs, n, is_wide):  # type: ignore[no-untyped-def]
+    """Compute inverse standard deviations from variances; `inputs` as for `observe`.
 
     After some rows (`n`, float64) a wide input (`is_wide`, bool) refreshes one in 16 per row.
     """
+    _, variance, inverse, _, _ = inputs
     step = _REFRESH if is_wide and n > 2 * _REFRESH else 1
     for j in range(int(n) % step, variance.size, step):
         inverse[j] = 1.0 / math.sqrt(variance[j]) if variance[j] > 1e-24 else 0.0
 
 
 @kernel
-def _energy_outside(folded, rest, components, lengths, rate):  # type: ignore[no-untyped-def]
+def _energy_outside(subspace, rate):  # type: ignore[no-untyped-def]
     """Update the components (CCIPCA) and return the energy outside; what is left goes to `rest`.
 
-    Arrays as for `observe`, `rate` float64.
+    `subspace` as for `observe`, `rate` float64.
     """
+    folded, rest, components, lengths = subspace
     for j in range(rest.size):
         rest[j] = folded[j]
     for i in range(len(components)):

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from loco_stream._arrays import Array
 from loco_stream._persistence import format as persist
-from loco_stream._persistence.content import Array, Saved, State
+from loco_stream._persistence.content import Saved, State
 from loco_stream._persistence.files import atomic_write, make_folder, numbered_files
 from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError

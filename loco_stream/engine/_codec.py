@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._persistence.content import Plain, State
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.engine._row import cut
@@ -99,7 +99,7 @@ def _pack_sample(event: Sample) -> list[Plain]:
 def _pack_block(event: Block) -> list[Plain]:
     block = [
         _BLOCK,
-        *_pack_table(event.X),
+        *pack_table(event.X),
         None if event.y is None else list(event.y),
         _names(event.features),
         event.seq,
@@ -115,7 +115,7 @@ def _pack_block(event: Block) -> list[Plain]:
     return [*block, times, None if event.sequence is None else list(event.sequence)]
 
 
-def _pack_table(X: NDArray[Any]) -> list[Plain]:
+def pack_table(X: Array) -> list[Plain]:
     """Return content and shape; the content is bytes, or a list of values if some are text."""
     if X.dtype.hasobject:
         return [X.ravel().tolist(), list(X.shape)]
@@ -124,7 +124,8 @@ def _pack_table(X: NDArray[Any]) -> list[Plain]:
     return [np.ascontiguousarray(X, dtype="<f4").tobytes(), list(X.shape)]
 
 
-def _unpack_table(content: Any, shape: list[int]) -> NDArray[Any]:
+def unpack_table(content: Any, shape: Sequence[int]) -> Array:
+    """Undo `pack_table`."""
     if isinstance(content, list):
         X = np.empty(len(content), dtype=object)
         X[:] = content
@@ -152,7 +153,7 @@ def _unpack(row: list[Plain]) -> Event:
         return replace(Labels(*fields), by_id=kind == _LABELS_BY_ID)
     data, shape, y, features, seq, t, source, epoch, *context = fields
     times, sequence = context or (None, None)
-    X = _unpack_table(data, shape)
+    X = unpack_table(data, shape)
     if times is not None:
         times = np.frombuffer(times, dtype="<f8").astype(np.float64)
     return Block(X, y, tuple(features), seq, t, source, epoch, None, times, sequence)

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
@@ -23,7 +24,7 @@ from loco_stream.engine._source_reader import SourceReader
 from loco_stream.engine._state import export_trainer, restore_model, restore_trainer
 from loco_stream.engine._store import Store
 from loco_stream.engine._task import task_of_labels
-from loco_stream.engine._tracing import Tracer
+from loco_stream.engine._tracing import Tracer, no_span
 from loco_stream.engine._validation import ValidEvents, n_entries, validate_events
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.stream import Block, Event, Position
@@ -89,12 +90,12 @@ class CommitPipeline:
         settings: State,
         set_task: Callable[[str], None] | None,
         admission: Admission,
-        tracer: Tracer,
+        tracer: Tracer | None,
         *,
         missing: MissingValues | None = None,
     ) -> None:
         self._admission = admission
-        self._span = tracer.start_as_current_span
+        self._span = no_span if tracer is None else tracer.start_as_current_span
         self.cursor = Cursor(reader.start)
         self.store: Store | None = None
         self.is_save_requested = False
@@ -114,6 +115,11 @@ class CommitPipeline:
         """Path of the checkpoint folder; None without one."""
         folder = self._options.folder
         return None if folder is None else os.fspath(folder)
+
+    @property
+    def alarm(self) -> str | None:
+        """Why rows are not durable or not learned at the moment; None if they are."""
+        return (self.store and self.store.alarm) or self._handler.alarm
 
     @property
     def waiting_for(self) -> str:
@@ -156,10 +162,8 @@ class CommitPipeline:
         skip: rows of the next commit that are learned already
         hold: waits while the disk refuses the log; returns False if the run was stopped
         """
-        if not events:
-            return self._take(events, position, skip, hold)
-        number = self.cursor.commit + 1
-        with self._span("loco.commit", attributes={"commit": number, "events": len(events)}):
+        attributes = {"commit": self.cursor.commit + 1, "events": len(events)}
+        with self._span("loco.commit", attributes=attributes) if events else nullcontext():
             return self._take(events, position, skip, hold)
 
     def _take(
@@ -204,32 +208,30 @@ class CommitPipeline:
 
     def save(self) -> None:
         """Write a checkpoint of everything in the background."""
-        if self.store is not None:
-            n_rows = self._handler.trainer.n_samples
-            attributes = {"commit": self.cursor.commit, "rows": n_rows}
-            with self._span("loco.checkpoint", attributes=attributes):
-                self._save(self.store)
-
-    def _save(self, store: Store) -> None:
+        store = self.store
+        if store is None:
+            return
         trainer = self._handler.trainer
         source = self._reader.source
         schema = source.schema
-        config, arrays = export_trainer(trainer)
-        config |= {
-            "events": self._handler.export_state(),
-            "version": __version__,
-            "source": source.name,
-            "schema": None if schema is None else asdict(schema),
-            "fingerprint": source.fingerprint,
-            "settings": self._settings,
-            "task": self._problem,
-            "n_samples": trainer.n_samples,
-            "commit": self.cursor.commit,
-            "position": self.cursor.position,
-            "skip": self.cursor.skip,
-            "undelivered": self._listeners.export_state(),
-        }
-        store.save(self.cursor.commit, config, arrays)
+        attributes = {"commit": self.cursor.commit, "rows": trainer.n_samples}
+        with self._span("loco.checkpoint", attributes=attributes):
+            config, arrays = export_trainer(trainer)
+            config |= {
+                "events": self._handler.export_state(),
+                "version": __version__,
+                "source": source.name,
+                "schema": None if schema is None else asdict(schema),
+                "fingerprint": source.fingerprint,
+                "settings": self._settings,
+                "task": self._problem,
+                "n_samples": trainer.n_samples,
+                "commit": self.cursor.commit,
+                "position": self.cursor.position,
+                "skip": self.cursor.skip,
+                "undelivered": self._listeners.export_state(),
+            }
+            store.save(self.cursor.commit, config, arrays)
 
     def save_now(self) -> None:
         """Write a checkpoint of everything and wait until it is durable.

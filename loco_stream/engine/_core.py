@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._compiler.timing import compile_seconds
-from loco_stream._persistence.content import Saved, State, without_prefix
+from loco_stream._joins import n_rows
+from loco_stream._persistence.content import Saved, State
 from loco_stream._problems import PROBLEMS, is_numeric
 from loco_stream._renamed import renamed
 from loco_stream.engine._adapters import check_monitor, learning_adapter, monitored
@@ -33,9 +34,9 @@ from loco_stream.engine._progress import watch
 from loco_stream.engine._queries import RunnerQueries
 from loco_stream.engine._report import Report
 from loco_stream.engine._row import Label
-from loco_stream.engine._source_reader import SourceReader, as_source, head, n_rows, tail
+from loco_stream.engine._source_reader import SourceReader, as_source, head, tail
 from loco_stream.engine._status import StatusBoard
-from loco_stream.engine._tracing import NoTracer, Tracer
+from loco_stream.engine._tracing import Tracer
 from loco_stream.engine._trainer import ScoredRow, Trainer
 from loco_stream.engine._wal import parse_durability
 from loco_stream.engine._watching import DetectorAdapter, Watcher, is_detector
@@ -219,7 +220,7 @@ class StreamEngine:
             settings or {},
             None if choose is None else partial(self._set_task, choose),
             Admission(bounds or NameBounds()),
-            tracer or NoTracer(),
+            tracer,
             missing=self._missing,
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
@@ -566,8 +567,7 @@ class StreamEngine:
     @property
     def alarm(self) -> str | None:
         """Why rows are not durable or not learned at the moment; None if they are."""
-        store = self._commits.store
-        return (None if store is None else store.alarm) or self._handler.alarm
+        return self._commits.alarm
 
     @property
     def kept(self) -> str:
@@ -613,29 +613,23 @@ def check_restorable(saved: Saved) -> None:
 
     Raises `CheckpointError` if this release cannot restore it.
     """
+    from loco_stream.estimators._saving import restored
+
     config = saved.config
     check_types(config)
     prequential = config["measures"]["prequential"]
     try:
         engine = StreamEngine(
-            _model_in(saved, "model"),
+            restored(saved.part("model")),
             (),
             task=prequential["problem"],
             score_window=prequential["window"],
-            anomaly=_model_in(saved, "anomaly") if "anomaly" in config else None,
+            anomaly=restored(saved.part("anomaly")) if "anomaly" in config else None,
         )
     except ConfigError as error:
         raise CheckpointError(f"this release has no such engine: {error}") from error
     # there is no source to compare the fingerprint with
     engine._commits.restore(Saved(saved.kind, {**config, "fingerprint": {}}, saved.arrays))
-
-
-def _model_in(saved: Saved, part: str) -> Model:
-    """Return the model in one part of a checkpoint."""
-    from loco_stream.estimators._saving import restored
-
-    config = saved.config[part]
-    return restored(Saved(config["kind"], config, without_prefix(part, saved.arrays)))
 
 
 def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:

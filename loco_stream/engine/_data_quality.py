@@ -6,11 +6,11 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Bool
 from loco_stream._numbers import to_number
 from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
@@ -71,7 +71,7 @@ class DataQuality:
             if not self._is_input(value):
                 self._mask(name, 1)
 
-    def count_block(self, X: NDArray[Any], features: Features) -> None:
+    def count_block(self, X: Array, features: Features) -> None:
         """Count rows of an array (n, n_features), in which NaN, or what is no input, is masked."""
         self._count_names(features, len(X))
         absent = self._absent(X) if X.dtype.hasobject else np.isnan(X)
@@ -79,7 +79,7 @@ class DataQuality:
             for j in np.flatnonzero(absent.any(axis=0)).tolist():
                 self._mask(features[j], int(absent[:, j].sum()))
 
-    def _absent(self, X: NDArray[Any]) -> NDArray[np.bool_]:
+    def _absent(self, X: Array) -> Bool:
         """Return which objects are no input."""
         found = [not self._is_input(value) for value in X.ravel().tolist()]
         return np.array(found, np.bool_).reshape(X.shape)
@@ -169,9 +169,9 @@ class DataQuality:
             yield f"{messages} not understood; the last error: {self.last_error('malformed')}"
         yield from self._column_sentences()
         if self._requests.unknown:
-            yield f"rows to predict had unknown features: {self._requests.unknown_text}"
+            yield f"rows to predict had unknown features: {_listed(self._requests.unknown)}"
         if self._requests.missing:
-            yield f"rows to predict lacked features: {self._requests.missing_text}"
+            yield f"rows to predict lacked features: {_listed(self._requests.missing)}"
 
     def _masked_in_order(self) -> Counts:
         """Return the masked values by feature, in the order of the features."""
@@ -238,16 +238,6 @@ class _RequestedNames:
             unknown, missing = self._differences
             _count_bounded(self.unknown, unknown, rows, _MAX_UNKNOWN)
             _count_bounded(self.missing, missing, rows, _MAX_UNKNOWN)
-
-    @property
-    def unknown_text(self) -> str:
-        """The first unknown features with their rows."""
-        return _listed(self.unknown)
-
-    @property
-    def missing_text(self) -> str:
-        """The first missing features with their rows."""
-        return _listed(self.missing)
 
 
 def _without(names: Features, others: set[Hashable]) -> list[Hashable]:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
+from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
 from loco_stream.engine._data_quality import DataQuality
@@ -21,14 +22,13 @@ from loco_stream.engine._limited_log import LimitedLog
 from loco_stream.engine._pending import PendingRow
 from loco_stream.engine._quarantine import Quarantine
 from loco_stream.engine._row import Features, Label, Row, row_of, rows_of
-from loco_stream.engine._source_reader import n_rows
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._trainer import Trainer
 from loco_stream.engine._validation import n_entries
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = Float32
 Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 
 _LAST_SECOND = 253_402_300_799.0  # of the year 9999; in milliseconds it is in 1978
@@ -105,11 +105,6 @@ class EventHandler:
         """Seconds between the event time of the newest row and its arrival; None without times."""
         lag = self.arrived - self._newest
         return None if math.isnan(lag) else lag
-
-    @property
-    def n_delayed(self) -> int:
-        """Labelled rows that `delay` holds back."""
-        return len(self._delayed)
 
     def handle(self, event: Event) -> int:
         """Process one event; return its number of rows."""
@@ -368,7 +363,7 @@ class EventHandler:
             "n_set_aside": self.n_set_aside,
             "n_asked": self.n_requested,
             "n_fill_values": self.n_fill_values,
-            "n_pending": len(trainer.pending) + self.n_delayed,
+            "n_pending": len(trainer.pending) + len(self._delayed),
             "n_expired": trainer.pending.expired,
             "n_orphaned": trainer.pending.orphaned,
             **trainer.pending.ids.counts,

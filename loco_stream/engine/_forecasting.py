@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._numbers import to_number
 from loco_stream._persistence.content import Config, State
 from loco_stream.engine._model_adapter import (
@@ -27,7 +27,6 @@ from loco_stream.stream import Block
 if TYPE_CHECKING:
     from loco_stream.estimators._forecaster import LOCOForecaster
 
-Float64: TypeAlias = NDArray[np.float64]
 
 COVERAGE = 0.9
 _SHOWN = 120  # last values of the series that are kept for the picture
@@ -258,11 +257,11 @@ class ForecastAdapter(ModelAdapter):
 
     def predict_values(
         self,
-        X: NDArray[np.float32],
+        X: Float32,
         features: Features,
         context: Mapping[str, object],
         in_stream: bool | None = False,
-    ) -> tuple[NDArray[np.float32], Sequence[Label]]:
+    ) -> tuple[Float32, Sequence[Label]]:
         """Return the forecast of the next value for each row of features, (n_rows, 1)."""
         rows = [dict(zip(features, row, strict=True)) for row in X.tolist()]
         values = [self.forecast(row)[0][0] for row in rows]

@@ -15,9 +15,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Float32
 from loco_stream.engine._deduplicator import Deduplicator
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Labels, Position, Sample, Source
@@ -355,7 +353,7 @@ class InboxSource(Source):
         else:
             self._resolve(submissions)
 
-    def reply(self, event: Event, values: NDArray[np.float32], classes: Sequence[Any]) -> None:
+    def reply(self, event: Event, values: Float32, classes: Sequence[Any]) -> None:
         """Reply through the source."""
         self._source.reply(event, values, classes)
 

@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Sequence
 
+from loco_stream._joins import n_rows
 from loco_stream._text import counted, listed
 from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._row import Label
-from loco_stream.engine._source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample, Source
 
 _log = logging.getLogger("loco_stream.engine.label_watch")

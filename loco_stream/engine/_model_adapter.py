@@ -8,8 +8,8 @@ from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._numbers import plain
 from loco_stream._prediction_mode import has_parameter, takes_mode
 from loco_stream._problems import FORECASTING, TARGETS
@@ -19,9 +19,9 @@ from loco_stream.estimators._tickets import Ticket
 from loco_stream.stream import Block
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
-Table: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = Float32
 Interval: TypeAlias = tuple[float, float] | None
-TicketArray: TypeAlias = NDArray[np.float64]
+TicketArray: TypeAlias = Float64
 
 
 class RowPrediction(NamedTuple):
@@ -47,7 +47,7 @@ class BlockPredictions(NamedTuple):
 
     y_pred: list[Label]
     interval: list[Interval]
-    proba: NDArray[np.float64] | None = None
+    proba: Float64 | None = None
     classes: Sequence[Label] = ()
     known: Sequence[int] = ()
 
@@ -188,8 +188,8 @@ class ModelAdapter:
             return None
         if row.features is not None:
             return self._intervals(row.x, row.features, self.row_time(row))[0]
-        low, high = self.model.predict_interval_one(row.named, t=row.own_t)
-        return low, high
+        interval: Interval = self.model.predict_interval_one(row.named, t=row.own_t)
+        return interval or None  # of several targets, none is known
 
     def observe(self, row: Row, with_proba: bool) -> RowPrediction:
         """Return the prediction of a row whose label comes later; the row enters the context."""
@@ -360,7 +360,7 @@ class ModelAdapter:
             y_pred[0] = None
         return BlockPredictions(y_pred, [None] * len(y), proba, classes, known)
 
-    def _chosen(self, proba: NDArray[np.float64], known: Sequence[int]) -> list[Label]:
+    def _chosen(self, proba: Float64, known: Sequence[int]) -> list[Label]:
         """Return the label that follows from the probabilities of each row."""
         if self.model.decision is not None:
             return [plain(label) for label in self.model.decide_array(proba, known).tolist()]
@@ -383,15 +383,14 @@ class ModelAdapter:
         is_regression = task_of(self.model) == "regression"
         if not self.takes_blocks:
             rows = [by_name(row, features) for row in X]
-            return self._named_values(rows) if is_regression else self._named_probas(rows)
+            if is_regression:
+                return np.array([[self.model.predict_one(row)] for row in rows], np.float32), ()
+            return self._named_probas(rows)
         if is_regression:
             values = np.asarray(self.model.predict_array(X, features, **context), np.float32)
             return values.reshape(-1, 1), ()
         proba = self.model.predict_proba_array(X, features, **context)
         return np.asarray(proba, dtype=np.float32), list(self.model.classes)
-
-    def _named_values(self, rows: list[Any]) -> tuple[Table, Sequence[Label]]:
-        return np.array([[self.model.predict_one(row)] for row in rows], dtype=np.float32), ()
 
     def _named_probas(self, rows: list[Any]) -> tuple[Table, Sequence[Label]]:
         probas = [self.model.predict_proba_one(row) for row in rows]
@@ -414,7 +413,7 @@ def joined(parts: Sequence[BlockPredictions]) -> BlockPredictions:
     return BlockPredictions(y_pred, interval, proba, classes, known)
 
 
-def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> NDArray[np.float64]:
+def _joined_proba(parts: Sequence[BlockPredictions], shape: tuple[int, int]) -> Float64:
     proba = np.zeros(shape)
     begin = 0
     for part in parts:

@@ -6,21 +6,18 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream._persistence.content import Config, Plain, State
+from loco_stream.engine._codec import pack_table, unpack_table
 from loco_stream.engine._limited_log import LimitedLog
 from loco_stream.engine._model_adapter import RowPrediction
 from loco_stream.engine._row import Features, Row
-from loco_stream.engine._row_ids import RowIds
+from loco_stream.engine._row_ids import Key, RowIds
 from loco_stream.errors import ConfigError
 
 _limited = LimitedLog(logging.getLogger("loco_stream.engine.pending"))
-
-Key: TypeAlias = tuple[str, int, int]  # source, epoch, seq
 
 
 @dataclass(slots=True)
@@ -36,7 +33,7 @@ class PendingRow:
         row = self.row
         y_pred, proba, interval, ticket = self.prediction
         return [
-            dict(row.x) if row.features is None else _content(row.x),
+            dict(row.x) if row.features is None else pack_table(row.x)[0],
             None if row.features is None else names.setdefault(row.features, len(names)),
             row.seq,
             row.t,
@@ -58,7 +55,7 @@ class PendingRow:
         features = None
         if index is not None:
             features = names[index]
-            x = _array(x, len(features))
+            x = unpack_table(x, (1, len(features)))
         numbers = None if ticket is None else np.frombuffer(ticket, np.float64).copy()
         prediction = RowPrediction(y_pred, proba, _interval(interval), numbers)
         row_id, extra = joins
@@ -71,21 +68,6 @@ def _interval(saved: Plain) -> Plain:
     if isinstance(saved, dict):
         return {name: tuple(ends) for name, ends in saved.items()}
     return None if saved is None else tuple(saved)
-
-
-def _content(x: NDArray[Any]) -> Plain:
-    """Return an array of one row as bytes, or as a list of values if some are text."""
-    return x[0].tolist() if x.dtype.hasobject else x.tobytes()
-
-
-def _array(content: Any, width: int) -> NDArray[Any]:
-    """Undo `_content`."""
-    if isinstance(content, list):
-        x = np.empty((1, width), dtype=object)
-        x[0] = content
-        return x
-    kind = np.float64 if len(content) == 8 * width and width else np.float32
-    return np.frombuffer(content, dtype=kind).reshape(1, -1).copy()
 
 
 class PendingRows:

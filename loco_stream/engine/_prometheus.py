@@ -41,7 +41,7 @@ class Collector(Protocol):
 
 
 def serve_metrics(
-    engine: Watched,
+    collector: Collector,
     port: int,
     host: str = "127.0.0.1",
     token: str | None = None,
@@ -54,22 +54,11 @@ def serve_metrics(
 
     Raises `ConfigError` if prometheus-client is missing, or the port is in use.
 
-    engine: whose numbers
+    collector: of the metrics
     port, host: where to listen
     token: bearer token, or password with any user name, that requests must show; None needs none
     allowed_hosts: further host names to which requests are answered
     """
-    return serve_collector(_Collector(engine), port, host, token, allowed_hosts)
-
-
-def serve_collector(
-    collector: Collector,
-    port: int,
-    host: str = "127.0.0.1",
-    token: str | None = None,
-    allowed_hosts: Sequence[str] = (),
-) -> Callable[[], None]:
-    """Do the same with the metrics of any collector."""
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
@@ -196,7 +185,7 @@ class _Server(WSGIServer):
         self._pool.shutdown()
 
 
-class _Collector:
+class EngineCollector:
     """Reads the last status of the engine, which never waits for a scrape."""
 
     def __init__(self, engine: Watched) -> None:

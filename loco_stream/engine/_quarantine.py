@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from loco_stream._joins import n_rows
 from loco_stream._numbers import shown
 from loco_stream._text import reason_of
 from loco_stream.engine._row import Row
-from loco_stream.engine._source_reader import n_rows
 from loco_stream.stream import Block, Event, Labels, Sample
 
 FILE = "quarantine.jsonl"

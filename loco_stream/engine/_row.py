@@ -7,9 +7,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Float32
 from loco_stream.stream import Block, Sample
 
 Label: TypeAlias = Any  # a class label, or a number in regression
@@ -46,7 +44,7 @@ class Row:
         return named
 
 
-def by_name(values: NDArray[np.float32], features: Features) -> dict[Hashable, Any]:
+def by_name(values: Float32, features: Features) -> dict[Hashable, Any]:
     """Return an array of one row as a dict without the missing values."""
     pairs = zip(features, values.tolist(), strict=True)
     return {name: value for name, value in pairs if value == value and value is not None}

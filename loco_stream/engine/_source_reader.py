@@ -13,10 +13,8 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from loco_stream._joins import join_rows
-from loco_stream._problems import TARGETS, plain_label
+from loco_stream._joins import join_rows, n_rows
+from loco_stream._problems import OF_RIVER, plain_label
 from loco_stream.engine._background_thread import background_thread
 from loco_stream.engine._row import cut
 from loco_stream.engine._unused_log import UnusedLog
@@ -28,7 +26,6 @@ Commit: TypeAlias = tuple[Sequence[Event], Position]
 # Keys of a saved position that has side state.
 _WITHIN = "within"
 _BESIDE = "beside"
-_TASKS = {"Regression": "regression", "Multi-output regression": TARGETS}  # of river's datasets
 _MAX_VALUES_AHEAD = 4_000_000
 _TICK = 0.05
 
@@ -55,7 +52,7 @@ class PairSource(Source):
         task = getattr(self._pairs, "task", None)
         if not isinstance(task, str):
             return None
-        return Schema(task=_TASKS.get(task, "classification"))
+        return Schema(task=OF_RIVER.get(task, "classification"))
 
     @property
     def position(self) -> Position:
@@ -243,13 +240,6 @@ def _n_values(event: Event) -> int:
     if isinstance(event, Sample):
         return len(event.x)
     return len(event.of) if isinstance(event, Labels) else event.X.size
-
-
-def n_rows(event: Event) -> int:
-    """Return the number of rows to learn in an event; events are not validated yet."""
-    if isinstance(event, Block):
-        return len(event.X) if np.ndim(event.X) else 0
-    return int(isinstance(event, Sample))
 
 
 def head(events: Sequence[Event], rows: int) -> list[Event]:

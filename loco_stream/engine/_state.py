@@ -44,10 +44,8 @@ def export_model(model: Model) -> tuple[Config, Arrays]:
 
 def model_of(saved: Saved) -> tuple[str, Config, Arrays]:
     """Return kind, plain values and arrays of the model in a checkpoint or a model file."""
-    if saved.kind != "checkpoint":
-        return saved.kind, {**saved.config, "kind": saved.kind}, saved.arrays
-    config = dict(saved.config["model"])
-    return config["kind"], config, without_prefix("model", saved.arrays)
+    own = saved.part("model") if saved.kind == "checkpoint" else saved
+    return own.kind, {**own.config, "kind": own.kind}, own.arrays
 
 
 def restore_model(own: Model, saved: Saved) -> Model:
@@ -129,9 +127,7 @@ def _restore_watcher(trainer: Trainer, saved: Saved) -> None:
     if watcher is None:
         return
     if not trainer.is_watching:
-        own = saved.config["anomaly"]
-        arrays = without_prefix("anomaly", saved.arrays)
-        watcher.holder.model = restore_model(watcher.holder.model, Saved(own["kind"], own, arrays))
+        watcher.holder.model = restore_model(watcher.holder.model, saved.part("anomaly"))
     watcher.restore_state(saved.config["watcher"])
 
 

@@ -205,7 +205,7 @@ class StatusBoard:
         store = self._commits.store
         return {
             "checkpoint_age": None if store is None else store.age,
-            "alarm": (None if store is None else store.alarm) or self._handler.alarm,
+            "alarm": self._commits.alarm,
             "waiting_for": self._commits.waiting_for,
             "notes": self._notes(),
         }
@@ -225,11 +225,9 @@ class StatusBoard:
 
     def _joins(self) -> list[str]:
         """Return what is to be said about labels, and about columns that were not used."""
-        waiting = self._commits.waiting_for
+        found = (self._commits.waiting_for, self._monitor.missing_column, self._on_classes)
         return [
-            *([waiting] if waiting else []),
-            *([missing] if (missing := self._monitor.missing_column) else []),
-            *([self._on_classes] if self._on_classes else []),
+            *filter(None, found),
             *self._trainer.pending.ids.sentences(),
             *self._handler.text_columns.sentences(),
         ]

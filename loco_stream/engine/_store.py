@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from loco_stream._persistence.content import Array, Config, Saved, State
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Config, Saved, State
 from loco_stream._text import reason_of
 from loco_stream.engine._checkpoint import CheckpointFolder, CheckpointWriter, foreign_files, newest
 from loco_stream.engine._codec import decode_commit

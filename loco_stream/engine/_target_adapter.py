@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain
 from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
@@ -16,23 +16,15 @@ from loco_stream.engine._model_adapter import (
     ModelAdapter,
     RowPrediction,
     TicketArray,
-    without_details,
 )
 from loco_stream.engine._row import Features, Label, Row, by_name, cut
 from loco_stream.estimators._tickets import Ticket
 from loco_stream.stream import Block
 
 Bounds: TypeAlias = dict[Hashable, tuple[float, float]]
-Table: TypeAlias = NDArray[Any]
+Table: TypeAlias = Array
 Intervals: TypeAlias = Any  # `Bounds`, or None; a model of one target has a pair in its place
 Context: TypeAlias = dict[str, Any]
-
-
-class Outcome(NamedTuple):
-    """Prediction and interval of each target of a row."""
-
-    y_pred: Label
-    interval: Intervals = None
 
 
 class TargetAdapter(ModelAdapter):
@@ -56,14 +48,6 @@ class TargetAdapter(ModelAdapter):
             predicted = self.model.predict_one(row.named, *self._time_argument(row))
         return {plain(name): plain(value) for name, value in predicted.items()} or None
 
-    def predict_interval(self, row: Row) -> Intervals:
-        """Return the interval of each target; None if the model has none."""
-        if not self._has_intervals:
-            return None
-        if row.features is not None:
-            return self._intervals(row.x, row.features, self.row_time(row))[0]
-        return self.model.predict_interval_one(row.named, t=row.own_t) or None
-
     def _from_ticket(self, ticket: Ticket, with_proba: bool, interval: Intervals) -> RowPrediction:
         return RowPrediction(ticket.prediction or None, None, interval, ticket.predicted)
 
@@ -80,14 +64,6 @@ class TargetAdapter(ModelAdapter):
             return [None] * len(X)
         bounds = self.model.predict_interval_array(X, features=features, **context)
         return [_bounds(self.classes, row) for row in bounds.tolist()]
-
-    def observe_block(self, block: Block, with_proba: bool) -> list[RowPrediction]:
-        """Return the result of `observe` for each row of a block, in one call."""
-        context = self.block_context(block)
-        intervals = self._intervals(block.X, block.features, context)
-        tickets = self.model.observe_array(block.X, block.features, **context)
-        rows = zip(tickets, intervals, strict=True)
-        return [self._from_ticket(ticket, False, interval) for ticket, interval in rows]
 
     def _matrix(self, labels: Sequence[Mapping[Hashable, float]]) -> tuple[list[Label], Table]:
         """Return the targets, those of the model first, and their values, NaN where missing."""
@@ -107,13 +83,11 @@ class TargetAdapter(ModelAdapter):
         starts = _first_rows(labels, self.classes)
         for begin, end in zip(starts, [*starts[1:], len(labels)], strict=True):
             part = cut(block, begin, end) if len(starts) > 1 else block
-            outcomes = self._train_together(part, labels[begin:end], in_detail)
-            predictions = without_details([outcome.y_pred for outcome in outcomes])
-            yield predictions._replace(interval=[outcome.interval for outcome in outcomes])
+            yield self._train_together(part, labels[begin:end], in_detail)
 
     def _train_together(
         self, block: Block, labels: Sequence[Mapping[Hashable, float]], in_detail: bool
-    ) -> list[Outcome]:
+    ) -> BlockPredictions:
         """Predict and then learn rows of which only the first one may have new targets."""
         n_known = len(self.classes)
         names, Y = self._matrix(labels)
@@ -124,11 +98,14 @@ class TargetAdapter(ModelAdapter):
             bounds = ends.tolist()
         else:
             values = self.model.learn_predict_array(block.X, Y, **named)
-        outcomes = []
+        y_pred: list[Label] = []
+        intervals: list[Intervals] = []
         for row, ends in zip(values.tolist(), bounds, strict=True):
-            outcomes.append(_outcome(names[:n_known], row, ends))
+            known = names[:n_known]  # before the row
+            y_pred.append(dict(zip(known, row, strict=False)) or None)
+            intervals.append(None if ends is None else _bounds(known, ends[:n_known]))
             n_known = len(names)
-        return outcomes
+        return BlockPredictions(y_pred, intervals)
 
     def predict_values(
         self,
@@ -161,20 +138,6 @@ def _first_rows(labels: Sequence[Mapping[Hashable, float]], known: Iterable[Hash
             seen.update(y)
             starts.append(i)
     return list(dict.fromkeys(starts))
-
-
-def _outcome(
-    known: Sequence[Hashable],
-    values: Sequence[float],
-    bounds: Sequence[Sequence[float]] | None,
-) -> Outcome:
-    """Return the prediction of the targets that were known before the row, which come first."""
-    if not known:
-        return Outcome(None)
-    n = len(known)
-    predicted = dict(zip(known, values[:n], strict=True))
-    interval: Intervals = None if bounds is None else _bounds(known, bounds[:n])
-    return Outcome(predicted, interval)
 
 
 class TargetSummary:

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
+from loco_stream._joins import n_rows
 from loco_stream._numbers import to_number
 from loco_stream._problems import TARGETS
 from loco_stream.engine._label_watch import PATIENCE_ROWS, PATIENCE_SECONDS, labels_in
 from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._row import Label
-from loco_stream.engine._source_reader import SourceReader, n_rows
+from loco_stream.engine._source_reader import SourceReader
 from loco_stream.stream import PredictRequest
 
 _MANY = 100  # classes that are numbers, of more than which a note warns

@@ -16,11 +16,6 @@ class Tracer(Protocol):
         """Return a context that is a span while its block runs."""
 
 
-class NoTracer:
-    """Makes no spans."""
-
-    def start_as_current_span(
-        self, name: str, *, attributes: Mapping[str, int]
-    ) -> AbstractContextManager[object]:
-        """Return a context that does nothing."""
-        return nullcontext()
+def no_span(name: str, *, attributes: Mapping[str, int]) -> AbstractContextManager[object]:
+    """Return a context that does nothing."""
+    return nullcontext()

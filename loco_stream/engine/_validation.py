@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import LARGEST, is_beyond, masked, plain, shown, to_number
 from loco_stream._problems import TARGETS, is_numeric, known_targets
 from loco_stream._text import has_surrogate
@@ -16,7 +17,7 @@ from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._row import Label, cut
 from loco_stream.stream import MAX_SEQ, Block, Event, Labels, PredictRequest, Sample
 
-Table: TypeAlias = NDArray[Any]
+Table: TypeAlias = Array
 
 _NO_FAULT = frozenset({str, bool, type(None)})  # any value of these types may be a class
 # kinds of refusal

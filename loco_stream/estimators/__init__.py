@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from loco_stream.estimators._explain.result import Explanation
     from loco_stream.estimators._regressor import LOCORegressor
     from loco_stream.estimators._saving import load, save
-    from loco_stream.estimators._tickets import Ticket
+    from loco_stream.estimators._tickets import Origin, Ticket
 
-__all__ = ["Explanation", "LOCOClassifier", "LOCORegressor", "Ticket", "load", "save"]
+__all__ = ["Explanation", "LOCOClassifier", "LOCORegressor", "Origin", "Ticket", "load", "save"]
 
 _MODULES = {
     "Explanation": "_explain.result",
     "LOCOClassifier": "_classifier",
     "LOCORegressor": "_regressor",
+    "Origin": "_tickets",
     "Ticket": "_tickets",
     "load": "_saving",
     "save": "_saving",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.step import HELD_OUT
-from loco_stream.estimators._core import NO_PROBA, Float64, ModelCore
+from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import first_rows, text_columns
 from loco_stream.estimators._inputs.tables import Table
 
@@ -19,10 +19,10 @@ def learn_table(
     core: ModelCore,
     given: Table,
     names: Sequence[Hashable],
-    targets: tuple[NDArray[np.int64], Float64],
+    targets: tuple[Int64, Float64],
     predicts: bool,
     times: Float64,
-    proba: Float64 = NO_PROBA,
+    proba: Float64,
 ) -> Float64:
     """Learn rows whose features and classes are admitted; return the answers.
 
@@ -78,7 +78,7 @@ class _TextRows:
         core: ModelCore,
         given: Table,
         names: Sequence[Hashable],
-        targets: tuple[NDArray[np.int64], Float64],
+        targets: tuple[Int64, Float64],
         times: Float64,
         proba: Float64,
     ) -> None:

@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river import base
 
 from loco_stream import _checks
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
-from loco_stream._persistence.content import Array, Arrays, Config, State, restoring
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
-from loco_stream.estimators._core import Float64
 from loco_stream.estimators._decision import Costs, Decision, Rule
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._inputs.frames import frame_like, require_frame
@@ -304,7 +304,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         with self._core.lock:
             self._core.decision = decision
 
-    def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> NDArray[Any]:
+    def decide_array(self, proba: ArrayLike, n_known: Sequence[int] | None = None) -> Array:
         """Return the label that is predicted where the classes have these probabilities, (n,).
 
         Parameters
@@ -444,7 +444,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
         held_out: Iterable[int] = (),
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Test, then train on each row; return the labels predicted before learning it, (n,).
 
         Other parameters are those of `learn_array`.
@@ -474,7 +474,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
         held_out: Iterable[int] = (),
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Test, then train on each row; return the probabilities before learning it, (n, classes).
 
         Column j is `classes[j]`. A class has probability 0 before its first row, so rows before the
@@ -501,7 +501,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[Any]:
+    ) -> Array:
         """Return the predicted label of each row, (n,).
 
         Parameters are those of `learn_array`, and `in_stream` of `predict_one`.
@@ -516,7 +516,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         t: ArrayLike | None = None,
         sequence: Iterable[Any] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return probabilities (n, classes); column j is `classes[j]`.
 
         Parameters are those of `predict_array`.
@@ -610,13 +610,13 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             answers = learn_table(core, given, names, targets, predict_first, times, proba)
             return core.decided(answers, proba, n_known) if decides else answers, proba
 
-    def _known_before(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _known_before(self, slots: Int64) -> Int64:
         """Return how many classes are known before each of the rows to learn, (n,)."""
         state = self._core.state
         n_known = 0 if state is None else int(state.counts.n_classes)
         return np.maximum.accumulate(np.concatenate([[n_known], slots + 1]))[:-1]
 
-    def _labels(self, answers: Float64 | NDArray[np.int64]) -> NDArray[Any]:
+    def _labels(self, answers: Float64 | Int64) -> Array:
         slots = answers.astype(np.int64)
         classes = self._core.classes.copy()
         kind = type(classes[0]) if classes else None

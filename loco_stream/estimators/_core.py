@@ -13,9 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream import _rng as rng
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner import step
 from loco_stream._learner.arrays.allocate import (
     allocate,
@@ -26,7 +26,7 @@ from loco_stream._learner.arrays.allocate import (
 )
 from loco_stream._learner.arrays.check import check_state
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
-from loco_stream._learner.arrays.spec import Array, build, copies, flatten, realigned
+from loco_stream._learner.arrays.spec import build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.kernel_args import KernelArgs, Model
 from loco_stream._learner.readout.sequence_reader import SequenceReader
@@ -35,7 +35,7 @@ from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
 from loco_stream._numbers import require_number
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Config, restoring
+from loco_stream._persistence.content import Arrays, Config, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Decision
@@ -47,7 +47,6 @@ from loco_stream.estimators._inputs.tables import Table, column_names
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
-Float64 = NDArray[np.float64]
 NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 NO_PROBA = np.zeros((0, 0))
@@ -61,7 +60,7 @@ _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that
 class OneRow(NamedTuple):
     """Arrays of a call with one row: slot and value of the target, and room for the answer."""
 
-    label: NDArray[np.int64]
+    label: Int64
     value: Float64
     answer: Float64
 
@@ -247,7 +246,7 @@ class ModelCore:
     def run(
         self,
         rows: Float64,
-        labels: NDArray[np.int64] = NO_LABELS,
+        labels: Int64 = NO_LABELS,
         values: Float64 = _NO_VALUES,
         *,
         predicts: bool = True,
@@ -308,7 +307,7 @@ class ModelCore:
         self,
         rows: Float64,
         times: Float64,
-        targets: tuple[NDArray[np.int64], Float64],
+        targets: tuple[Int64, Float64],
         mode: int,
         written: tuple[Float64, Float64, Float64],
     ) -> None:
@@ -395,9 +394,7 @@ class ModelCore:
             counts = self.state.statistics.n_values
             self.warnings.judge(self.n_seen, partial(self.slots.is_input, counts))
 
-    def decided(
-        self, answers: Float64, proba: Float64, n_known: NDArray[np.int64] | None = None
-    ) -> Float64:
+    def decided(self, answers: Float64, proba: Float64, n_known: Int64 | None = None) -> Float64:
         """Return the slots that the decision chooses; without one, `answers`.
 
         answers: (n,): slots of the most probable classes
@@ -407,7 +404,7 @@ class ModelCore:
             return answers
         return self.chosen(proba, n_known).astype(np.float64)
 
-    def chosen(self, proba: Float64, n_known: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    def chosen(self, proba: Float64, n_known: Int64 | None = None) -> Int64:
         """Return the slot of the class that follows from probabilities, (n,); -1 before any.
 
         proba: (n, at least n classes): probabilities
@@ -495,22 +492,25 @@ class ModelCore:
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
-            kept = {name: value for name, value in self.__dict__.items() if name != "lock"}
-            kept["scratch"] = None
-            kept["_args"] = None
-            kept["_one"] = None
-            kept["_in_order"] = ((), -1)
-            del kept["learned_tickets"]
-            del kept["n_threads"]
-            del kept["n_threads_used"]
-            kept["row"] = None
-            kept["slots"] = self.slots.copy()
-            kept["warnings"] = self.warnings.copy()
-            kept["classes"] = self.classes.copy()
-            kept["class_slots"] = self.class_slots.copy()
-            kept["state"] = None if self.state is None else copies(self.state)
-            kept["sequence_reader"] = deepcopy(self.sequence_reader)
-            return kept
+            kept = {
+                **self.__dict__,
+                "scratch": None,
+                "_args": None,
+                "_one": None,
+                "_in_order": ((), -1),
+                "row": None,
+                "slots": self.slots.copy(),
+                "warnings": self.warnings.copy(),
+                "classes": self.classes.copy(),
+                "class_slots": self.class_slots.copy(),
+                "state": None if self.state is None else copies(self.state),
+                "sequence_reader": deepcopy(self.sequence_reader),
+            }
+        del kept["lock"]
+        del kept["learned_tickets"]
+        del kept["n_threads"]
+        del kept["n_threads_used"]
+        return kept
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         arrays = kept.pop("state")
@@ -524,7 +524,7 @@ class ModelCore:
         if self.settings is not None and arrays is not None:
             self.adopt(self.settings, build(State, lambda spec: realigned(arrays[spec.name])))
 
-    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config: Config = {

@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Self, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._numbers import is_number, plain
 from loco_stream._persistence.content import Plain
 from loco_stream.errors import ConfigError
@@ -130,9 +130,7 @@ class Decision:
         costs = {(true, predicted): cost for true, predicted, cost in plain["costs"]}
         return cls.checked(thresholds or None, costs or None)
 
-    def slots(
-        self, proba: NDArray[np.float64], classes: Sequence[Hashable], n_known: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def slots(self, proba: Float64, classes: Sequence[Hashable], n_known: Int64) -> Int64:
         """Return the slot of the class that is chosen for each row, (n,); -1 before any is known.
 
         proba: (n, at least n classes): probability of the class in each slot
@@ -149,9 +147,7 @@ class Decision:
         scores[np.arange(n_classes) >= n_known[:, None]] = -np.inf
         return np.where(n_known > 0, scores.argmax(axis=1), -1)
 
-    def _apply_thresholds(
-        self, scores: NDArray[np.float64], slot_of: Mapping[Hashable, int]
-    ) -> None:
+    def _apply_thresholds(self, scores: Float64, slot_of: Mapping[Hashable, int]) -> None:
         """Place classes that reach their threshold above all others, those that do not below."""
         for label, threshold in self.thresholds.items():
             slot = slot_of.get(label)
@@ -162,8 +158,8 @@ class Decision:
 
     def _apply_costs(
         self,
-        scores: NDArray[np.float64],
-        proba: NDArray[np.float64],
+        scores: Float64,
+        proba: Float64,
         slot_of: Mapping[Hashable, int],
     ) -> None:
         """Subtract what a prediction is expected to cost more than by the default costs."""

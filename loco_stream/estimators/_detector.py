@@ -7,11 +7,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
-from loco_stream._persistence.content import State, restoring
+from loco_stream._arrays import Array, Bool, Float64
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
@@ -41,9 +42,9 @@ class DetectorScores(NamedTuple):
     (True, (200,))
     """
 
-    onset: NDArray[np.float64]
-    state: NDArray[np.float64]
-    alarm: NDArray[np.bool_]
+    onset: Float64
+    state: Float64
+    alarm: Bool
 
 
 class LOCODetector(GetSetParams, AnomalyDetector):
@@ -305,7 +306,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export()
@@ -321,7 +322,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
             return {**head, **config}, arrays
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
         """Make the detector that `export_state` described.
 
         Raises

@@ -10,22 +10,27 @@ from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._novelty import state as novelty
 from loco_stream._novelty.marks import declare
 from loco_stream._novelty.step import Found, Rows, run
 from loco_stream._numbers import LARGEST, is_beyond, to_number
-from loco_stream._persistence.content import State, restoring, with_prefix, without_prefix
+from loco_stream._persistence.content import (
+    Arrays,
+    Config,
+    State,
+    restoring,
+    with_prefix,
+    without_prefix,
+)
 from loco_stream.errors import InputError
-from loco_stream.estimators._inputs.categories import is_text
+from loco_stream.estimators._inputs.categories import is_text, known_by
 from loco_stream.estimators._inputs.slots import in_order
 from loco_stream.estimators._inputs.tables import Table
 from loco_stream.estimators._saved_checks import check_names
 
-Float64 = NDArray[np.float64]
 _FLOAT = {float}
-_MAX_LENGTH = 256  # characters by which a text is known
 _NOT_KEPT = frozenset({"lock", "names", "_all_numbers", "_scratch", "_is_scored"})
 
 
@@ -38,7 +43,7 @@ class Cells(NamedTuple):
     """
 
     numbers: Float64
-    kinds: NDArray[np.int64]
+    kinds: Int64
     is_full: bool = False
 
 
@@ -73,16 +78,16 @@ class RowResults(NamedTuple):
 class Forecasts(Protocol):
     """Forecasts the next row from the rows before it."""
 
-    def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
+    def learn_predict(self, filled: Float64, known: Bool, times: Float64) -> Float64:
         """Return the forecast of each row, (n, columns), made before the row is learned."""
 
     def predict(self, filled: Float64, time: float) -> Float64:
         """Return the forecast of one row, (columns,); nothing is learned."""
 
-    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self) -> tuple[Config, Arrays]:
         """Return plain values and arrays, from which `restore` continues."""
 
-    def restore(self, config: Any, arrays: Mapping[str, NDArray[Any]], n_columns: int) -> None:
+    def restore(self, config: Any, arrays: Mapping[str, Array], n_columns: int) -> None:
         """Continue from `export`."""
 
 
@@ -203,7 +208,7 @@ class DetectorCore:
     def _kind_of(self, c: int, text: str, learns: bool = False) -> int:
         """Return the kind of a text; a further one of a full column shares a kind by checksum."""
         known = self.texts[c]
-        text = text[:_MAX_LENGTH].encode("utf-8", "replace").decode()
+        text = known_by(text)
         kind = known.get(text)
         if kind is not None:
             return kind
@@ -232,7 +237,7 @@ class DetectorCore:
         forecast = self.forecasts.predict(filled, time)[None]
         return float(self._run(cells, forecast, np.array([time]), learns=False).scores[0, 0])
 
-    def _fill(self, cells: Cells, known: NDArray[np.bool_]) -> Float64:
+    def _fill(self, cells: Cells, known: Bool) -> Float64:
         """Return numbers with the last known one where a cell holds none; NaN before any."""
         if cells.is_full or known.all():
             return cells.numbers
@@ -260,7 +265,7 @@ class DetectorCore:
 
     # Files
 
-    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, from which `restore` continues."""
         forecasts, arrays = self.forecasts.export()
         config = {
@@ -275,7 +280,7 @@ class DetectorCore:
             **with_prefix("forecasts", arrays),
         }
 
-    def restore(self, config: State, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, config: State, arrays: Mapping[str, Array]) -> None:
         """Continue from `export`; the detector must be fresh.
 
         Raises `CheckpointError` if a part is missing or does not fit the rest.

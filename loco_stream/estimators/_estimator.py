@@ -9,19 +9,19 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river import base
 
+from loco_stream._arrays import Array, Float32, Float64, Int32, Int64
 from loco_stream._checks import plain_values
 from loco_stream._learner.settings import check_neuron
 from loco_stream._options import PRESETS, AdvancedOptions, ModelOptions
-from loco_stream._persistence.content import Array, Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, State
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _export as export
 from loco_stream.estimators import _observed, _sequences, _show
 from loco_stream.estimators._array_rows import predict_table
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._inputs.frames import require_frame, series_like
@@ -49,8 +49,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     _regression = False
     _core: ModelCore
     advanced: AdvancedOptions
-    predict_array: Callable[..., NDArray[Any]]
-    learn_predict_array: Callable[..., NDArray[Any]]
+    predict_array: Callable[..., Array]
+    learn_predict_array: Callable[..., Array]
     _learn_rows: Callable[..., tuple[Float64, Float64]]  # predicts first where that is wanted
     _details: Callable[[], int]
 
@@ -354,12 +354,12 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         return 0 if state is None else int(state.context.clock.n_backward)
 
     @property
-    def spike_counts_(self) -> NDArray[np.int64]:
+    def spike_counts_(self) -> Int64:
         """Spikes of each hidden layer in the last forward pass, (n_layers,)."""
         return _show.spike_counts(self._core)
 
     @property
-    def last_spikes_(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    def last_spikes_(self) -> tuple[Float32, Int32]:
         """Times (ms) and neurons of the last hidden layer's spikes on the last row."""
         return _show.last_spikes(self._core)
 
@@ -641,9 +641,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         """
         return export.to_network(self._core, layer)
 
-    def encode_array(
-        self, X: ArrayLike, features: Iterable[Hashable] | None = None
-    ) -> NDArray[np.float32]:
+    def encode_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> Float32:
         """Return the input currents of each row, (n, channels), each from 0 to 1.
 
         The running statistics of the features do not change.

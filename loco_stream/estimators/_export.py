@@ -11,8 +11,9 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float32
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._options import ModelOptions
@@ -41,9 +42,7 @@ def to_network(core: ModelCore, layer: int | None) -> Network:
         return network
 
 
-def encode_array(
-    core: ModelCore, X: ArrayLike, features: Iterable[Hashable] | None
-) -> NDArray[np.float32]:
+def encode_array(core: ModelCore, X: ArrayLike, features: Iterable[Hashable] | None) -> Float32:
     """Return the input currents of each row, (n, channels)."""
     given = table(X)
     n = len(given.numbers)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
 from copy import deepcopy
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river.time_series.base import Forecaster
 
-from loco_stream._learner.arrays.spec import Array
+from loco_stream._arrays import Array, Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._numbers import shown, to_number
 from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
-from loco_stream._persistence.content import State, restoring
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import Float64
 from loco_stream.estimators._head_core import HeadCore
 from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.series import SeriesHistory
@@ -188,7 +187,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         *,
         coverage: float = 0.9,
         t: ArrayLike | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Float64, Float64]:
         """Forecast, then learn each value in order.
 
         Row i holds the forecasts of the values i, i + 1 and so on, made before value i was learned
@@ -251,7 +250,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         history = self._history
         n = len(values)
         with core.lock:
-            times, _ = row_times(t, None, n, None, remembers=core.options.remembers)
+            times, _ = core.times_of(t, None, n)
             inputs = history.names
             if clash := set(inputs) & set(names):
                 raise InputError(f"`x` must not have a feature named {min(clash)!r}")
@@ -392,7 +391,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
 
     # Files
 
-    def export_state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+    def export_state(self) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays: `from_state` continues bit-identically."""
         with self._core.lock:
             config, arrays = self._core.export(type(self).__name__)

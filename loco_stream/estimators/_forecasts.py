@@ -7,14 +7,12 @@ from copy import copy
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Bool, Float64
 from loco_stream._options import AdvancedOptions
-from loco_stream._persistence.content import with_prefix, without_prefix
+from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
-
-Float64 = NDArray[np.float64]
 
 MOST_FORECAST = 64  # columns with a forecast; of later ones the last value is expected again
 MEMORY = (0.3, 50.0)
@@ -77,11 +75,12 @@ class ColumnForecasts:
         n = len(self._is_known)
         if n and self._model.n_seen:
             X, names = self._inputs(before, np.array([time]))
-            predicted = self._model._core.predict_matrix(np.ascontiguousarray(X), names)[0]
+            core = self._model._core
+            predicted = core.run(core.placed(np.ascontiguousarray(X), names), learns=False)[0]
             forecast[:n][self._is_known] = predicted[self._is_known]
         return forecast
 
-    def learn_predict(self, filled: Float64, known: NDArray[np.bool_], times: Float64) -> Float64:
+    def learn_predict(self, filled: Float64, known: Bool, times: Float64) -> Float64:
         """Return the forecast of each row before it is learned, (n, columns).
 
         filled: (n, columns) numbers without gaps
@@ -110,7 +109,7 @@ class ColumnForecasts:
             self._admitted = given
         return core.learn_matrix(np.ascontiguousarray(X), names, Y)
 
-    def _learned_before(self, given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _learned_before(self, given: Bool) -> Bool:
         """Return which columns had a value before each row, (n, columns)."""
         if len(given) == 1 and len(self._is_known) == given.shape[1]:
             earlier = self._is_known
@@ -122,7 +121,7 @@ class ColumnForecasts:
         self._is_known = after[-1].copy()
         return after[:-1]
 
-    def export(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def export(self) -> tuple[Config, Arrays]:
         """Return plain values and arrays, from which `restore` continues."""
         config, own = self._model.export_state()
         arrays = with_prefix("network", own)
@@ -131,9 +130,7 @@ class ColumnForecasts:
             arrays["last"] = self._last.copy()
         return config, arrays
 
-    def restore(
-        self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], columns: int
-    ) -> None:
+    def restore(self, config: State, arrays: Mapping[str, Array], columns: int) -> None:
         """Continue from `export`.
 
         Raises `CheckpointError` if a part does not fit the rest.

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.spec import Array
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._learner.targets import head_step
@@ -25,7 +24,6 @@ from loco_stream._learner.targets.kernel_args import HeadKernelArgs
 from loco_stream._learner.targets.state import TargetState, allocate_target_scratch
 from loco_stream._options import ModelOptions
 from loco_stream._text import counted
-from loco_stream.estimators._core import Float64
 from loco_stream.estimators._target_core import TargetCore
 
 _OBSERVED = np.zeros((1, 0))
@@ -66,7 +64,7 @@ class HeadCore(TargetCore):
         self,
         rows: Float64,
         times: Float64,
-        targets: tuple[NDArray[np.int64], Float64],
+        targets: tuple[Int64, Float64],
         mode: int,
         written: tuple[Float64, Float64, Float64],
     ) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river import base
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._options import DEFAULTS, AdvancedOptions, ModelOptions
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
-from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
@@ -206,7 +206,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Test, then train on each row; return the values predicted before learning it.
 
         See `learn_array` for the parameters.
@@ -228,7 +228,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         *,
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Float64, Float64]:
         """Test, then train on each row; return values (n, n_targets) and intervals.
 
         Intervals are (n, n_targets, 2). Both are predicted before the row is learned.
@@ -247,7 +247,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return the predicted value of each target, (n, n_targets)."""
         return self._predict_rows(X, features, t, sequence, in_stream)[0]
 
@@ -260,7 +260,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return the interval of each target, (n, n_targets, 2); see `predict_interval_one`."""
         level = coverage_level(coverage)
         core = self._core
@@ -356,7 +356,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
             return learn_table(core, given, names, both, predict_first, times, radii), radii
 
 
-def _target_columns(y: Any) -> tuple[NDArray[np.float64], tuple[Hashable, ...]]:
+def _target_columns(y: Any) -> tuple[Float64, tuple[Hashable, ...]]:
     """Return the columns of a frame of targets, (n, targets), and their names."""
     given = table(require_frame(y, "y"))
     if given.texts:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.delayed_labels.pending import (
     HEAD,
     LAST_LABEL,
@@ -17,7 +18,7 @@ from loco_stream._learner.delayed_labels.pending import (
 )
 from loco_stream._numbers import LARGEST
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.row_times import NO_TIMES
 from loco_stream.estimators._inputs.slots import require_mapping

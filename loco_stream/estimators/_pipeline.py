@@ -13,10 +13,9 @@ from numbers import Number
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream._numbers import shown
-from loco_stream._persistence.content import State, restoring
+from loco_stream._persistence.content import Arrays, Config, State, restoring
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._detector import LOCODetector
@@ -24,9 +23,7 @@ from loco_stream.estimators._forecaster import LOCOForecaster
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators._regressor import LOCORegressor
 
-Plain = dict[str, Any]
 Values = list[Any]
-Arrays = dict[str, NDArray[Any]]
 RiverStep: TypeAlias = Any  # river types its steps by what they do, not by what they hold
 ESTIMATORS = (
     LOCOClassifier,
@@ -54,8 +51,8 @@ class Step:
 
     module: str
     parameters: tuple[str, ...] = ()
-    learned: Callable[[RiverStep], Plain] = lambda step: {}
-    restore: Callable[[RiverStep, Plain], None] = lambda step, state: None
+    learned: Callable[[RiverStep], Config] = lambda step: {}
+    restore: Callable[[RiverStep, Config], None] = lambda step, state: None
     positional: Callable[[RiverStep], Values] = lambda step: []
     plain_only: tuple[str, ...] = ()
 
@@ -74,10 +71,10 @@ def _number(value: object) -> int | float:
     return value
 
 
-def _numbers(*names: str) -> Plain:
+def _numbers(*names: str) -> Config:
     """Return how a step is stored that holds a number per feature in these attributes."""
 
-    def restore(step: RiverStep, state: Plain) -> None:
+    def restore(step: RiverStep, state: Config) -> None:
         for name in names:
             for key, value in state[name]:
                 getattr(step, name)[key] = _number(value)
@@ -88,19 +85,19 @@ def _numbers(*names: str) -> Plain:
     }
 
 
-def _extremes(*names: str) -> Plain:
+def _extremes(*names: str) -> Config:
     """Return how a step is stored that holds a statistic of river per feature.
 
     The value of a statistic has the name of the attribute that holds it.
     """
 
-    def learned(step: RiverStep) -> Plain:
+    def learned(step: RiverStep) -> Config:
         return {
             n: _pairs({key: getattr(each, n) for key, each in getattr(step, n).items()})
             for n in names
         }
 
-    def restore(step: RiverStep, state: Plain) -> None:
+    def restore(step: RiverStep, state: Config) -> None:
         for name in names:
             for key, value in state[name]:
                 setattr(getattr(step, name)[key], name, _number(value))
@@ -112,17 +109,17 @@ def _order(value: object) -> tuple[str, str]:
     return type(value).__name__, repr(value)
 
 
-def _texts(encoder: RiverStep) -> Plain:
+def _texts(encoder: RiverStep) -> Config:
     values = [[key, sorted(texts, key=_order)] for key, texts in encoder.values.items()]
     return {"values": values, "columns": list(encoder._zero_dict)}
 
 
-def _restore_texts(encoder: RiverStep, state: Plain) -> None:
+def _restore_texts(encoder: RiverStep, state: Config) -> None:
     encoder.values.update((key, set(texts)) for key, texts in state["values"])
     encoder._zero_dict.update(dict.fromkeys(state["columns"], 0))
 
 
-def _restore_seed(hasher: RiverStep, state: Plain) -> None:
+def _restore_seed(hasher: RiverStep, state: Config) -> None:
     hasher._seed = int(state["seed"])
 
 
@@ -187,7 +184,7 @@ def described(model: RiverStep) -> str:
     return " | ".join(type(step).__name__ for step in model.steps.values())
 
 
-def export_pipeline(model: RiverStep) -> tuple[Plain, Arrays]:
+def export_pipeline(model: RiverStep) -> tuple[Config, Arrays]:
     """Return plain values and copies of all arrays, from which `restore_pipeline` continues.
 
     Raises `ConfigError` if a step cannot be stored without pickle; the text names it and the steps
@@ -207,7 +204,7 @@ def _members(steps: Iterable[tuple[str, RiverStep]]) -> Values:
     return [[name, _export(step)] for name, step in steps]
 
 
-def _export(step: RiverStep) -> Plain:
+def _export(step: RiverStep) -> Config:
     kind = type(step).__name__
     if kind in _GROUPS and type(step).__module__.startswith("river."):
         return {"kind": kind, "steps": _members(getattr(step, _GROUPS[kind]).items())}
@@ -251,7 +248,7 @@ def restore_pipeline(config: State, arrays: Arrays) -> RiverStep:
         return compose.Pipeline(*steps, (config["name"], estimator))
 
 
-def _restore(stored: Plain) -> RiverStep:
+def _restore(stored: Config) -> RiverStep:
     kind = stored["kind"]
     if kind in _GROUPS:
         members = [(name, _restore(step)) for name, step in stored["steps"]]

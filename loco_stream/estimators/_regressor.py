@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from river import base
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._numbers import shown
@@ -16,7 +17,6 @@ from loco_stream._options import DEFAULTS, AdvancedOptions
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
-from loco_stream.estimators._core import Float64
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._inputs.tables import learned_rows, table, targets
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
@@ -164,7 +164,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
         level = coverage_level(coverage)
         with self._core.lock:
@@ -184,7 +184,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
         held_out: Iterable[int] = (),
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Float64, Float64]:
         """Test, then train on each row; return values (n,) and intervals (n, 2).
 
         Both are predicted before the row is learned. An interval is its lower and its upper bound,
@@ -213,7 +213,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
         held_out: Iterable[int] = (),
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Test, then train on each row; return the values predicted before learning it, (n,).
 
         Other parameters are those of `learn_array`.
@@ -241,7 +241,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         t: ArrayLike | None = None,
         sequence: Iterable[Hashable] | None = None,
         in_stream: bool | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> Float64:
         """Return the predicted value of each row, (n,)."""
         with self._core.lock:
             answers, _ = self._predict_rows(X, features, t, sequence, in_stream)

@@ -9,7 +9,7 @@ from river.base import Ensemble, Wrapper
 from river.compose import Pipeline
 
 from loco_stream._persistence import format as persist
-from loco_stream._persistence.content import Saved, without_prefix
+from loco_stream._persistence.content import Saved
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._detector import LOCODetector
@@ -134,4 +134,4 @@ def _model_in(checkpoint: Saved) -> Saved:
         raise CheckpointError(
             "this checkpoint holds a damaged model, or not a model of this package"
         )
-    return Saved(config["kind"], config, without_prefix("model", checkpoint.arrays))
+    return checkpoint.part("model")

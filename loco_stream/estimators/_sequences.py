@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.readout import sequences
 from loco_stream._learner.readout.sequence_reader import SequenceReader, summary_of
 from loco_stream.errors import InputError
 from loco_stream.estimators._array_rows import predict_table
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
-from loco_stream.estimators._inputs.row_times import row_times, row_times_at
+from loco_stream.estimators._inputs.row_times import row_times_at
 from loco_stream.estimators._inputs.tables import Table, table
 from loco_stream.estimators._observed import new_tickets
 
@@ -32,7 +33,7 @@ def learn(
     labels, known = core.read_target(y)
     with core.lock:
         names = core.names(given, features)
-        times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=core.options.remembers)
+        times, _ = core.times_of(t, [object()] * n, n)
         slot, value = core.placed_target(core.admit(names, labels), known)
         rows = _admitted(core, given, names)
         tickets = new_tickets(core, n)
@@ -86,8 +87,7 @@ def predict(
     """Return answers and probabilities, (n, columns), of the rows of one sequence."""
     given = _sequence(X)
     n = len(given.numbers)
-    remembers = core.options.remembers
-    times, _ = row_times(t, [object()] * n, n, core.sequence, remembers=remembers)
+    times, _ = core.times_of(t, [object()] * n, n)
     return predict_table(core, given, features, times, columns, in_stream)
 
 

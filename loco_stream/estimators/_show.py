@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Int32, Int64
 from loco_stream._learner.hidden import last_spikes as kernel_last_spikes
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream.estimators._core import ModelCore
@@ -12,11 +12,11 @@ from loco_stream.estimators._inputs.row_times import row_times_at
 from loco_stream.neurons._spikes import MOST_SPIKES
 
 
-def spike_counts(core: ModelCore) -> NDArray[np.int64]:
+def spike_counts(core: ModelCore) -> Int64:
     """Return the spikes of each hidden layer in the last forward pass."""
     if core.scratch is None:
         return np.zeros(len(core.layout.hidden_sizes), np.int64)
-    spikes: NDArray[np.int64] = core.scratch.clean.spikes
+    spikes: Int64 = core.scratch.clean.spikes
     return spikes.copy()
 
 
@@ -37,7 +37,7 @@ def mixture(core: ModelCore) -> dict[str, float]:
     return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
-def last_spikes(core: ModelCore) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def last_spikes(core: ModelCore) -> tuple[Float32, Int32]:
     """Return times (ms) and neurons of the last hidden layer's spikes on the last row."""
     with core.lock:
         settings = core.settings

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
-from loco_stream._learner.arrays.spec import Array, build, copies
+from loco_stream._learner.arrays.spec import build, copies
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.intervals import COVERAGES
@@ -29,10 +29,10 @@ from loco_stream._learner.targets.state import (
 )
 from loco_stream._numbers import shown
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Config
+from loco_stream._persistence.content import Arrays, Config
 from loco_stream._text import counted
 from loco_stream.errors import InputError
-from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, Float64, ModelCore
+from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, ModelCore
 from loco_stream.estimators._inputs.slots import hashable_value
 from loco_stream.estimators._inputs.tables import column_names, read_target
 from loco_stream.estimators._saved_checks import check_names
@@ -127,10 +127,6 @@ class TargetCore(ModelCore):
         self.warn_of_columns()
         return answers
 
-    def predict_matrix(self, X: Float64, names: Sequence[Hashable]) -> Float64:
-        """Return predictions of rows as `learn_matrix` does; nothing is learned."""
-        return self.run(self.placed(X, names), learns=False)
-
     def no_radii(self, n: int) -> Float64:
         """Return room for the half widths of the intervals of `n` rows, infinite."""
         return np.full((n, len(self.classes) * len(COVERAGES)), np.inf)
@@ -191,7 +187,7 @@ class TargetCore(ModelCore):
         self,
         rows: Float64,
         times: Float64,
-        targets: tuple[NDArray[np.int64], Float64],
+        targets: tuple[Int64, Float64],
         mode: int,
         written: tuple[Float64, Float64, Float64],
     ) -> None:
@@ -216,7 +212,7 @@ class TargetCore(ModelCore):
         }
         super().__setstate__(kept | own)
 
-    def export(self, kind: str) -> tuple[Config, dict[str, Array]]:
+    def export(self, kind: str) -> tuple[Config, Arrays]:
         """Return plain values and copies of all arrays, which `restore` continues from."""
         with self.lock:
             config, arrays = super().export(kind)
@@ -232,7 +228,7 @@ class TargetCore(ModelCore):
         ]
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
-        own: dict[str, dict[str, Array]] = {group: {} for group in self._groups}
+        own: dict[str, Arrays] = {group: {} for group in self._groups}
         rest = {}
         for name, array in arrays.items():
             group, _, short = name.partition(".")

@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from loco_stream._arrays import Float64
 
 
 class Origin:
@@ -70,5 +69,5 @@ class Ticket:
     features: tuple[Hashable, ...] | None
     prediction: Any
     proba: Mapping[Hashable, float] | None
-    predicted: NDArray[np.float64] = field(repr=False)
+    predicted: Float64 = field(repr=False)
     origin: Origin | None = field(default=None, repr=False)

@@ -117,8 +117,7 @@ class FleetHome:
             )
         if share != NONE:
             check_template(model, share)
-        config, arrays = model.export_state()
-        self.storage.write_template(to_bytes(config["kind"], config, arrays))
+        self.storage.write_template(file_of(model))
         return _Header(_FORMAT, key_groups, None, 0, settings, share)
 
     def model_factory(self) -> ModelFactory:
@@ -162,8 +161,7 @@ class FleetHome:
         before = self._header.shared
         name = f"shared-{self.epoch}-{self._n_shared}.loco"
         self._n_shared += 1
-        config, arrays = model.export_state()
-        self.storage.write_shared(name, to_bytes(config["kind"], config, arrays))
+        self.storage.write_shared(name, file_of(model))
         self._header = replace(self._header, shared=name)
         _write(self.storage, self._header)
         if before is not None and self._header.share != START:
@@ -180,6 +178,12 @@ class FleetHome:
             pass
         finally:
             self.storage.release()
+
+
+def file_of(model: Template) -> bytes:
+    """Return a model as the content of a file."""
+    config, arrays = model.export_state()
+    return to_bytes(config["kind"], config, arrays)
 
 
 def model_factory(storage: Storage) -> ModelFactory:

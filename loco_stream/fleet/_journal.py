@@ -58,6 +58,8 @@ class Journal:
     store: where the objects are
     prefix: names of the objects are this prefix and a number of 16 digits
     owner: name of this process, in leases
+
+    `token`: the fencing token, which is the number of the fence of this writer
     """
 
     def __init__(self, store: ObjectStore, prefix: str, owner: str) -> None:
@@ -65,17 +67,12 @@ class Journal:
         self._prefix = prefix
         self._owner = owner
         self._writer = uuid.uuid4().hex
-        self._token = -1
+        self.token = -1
         self._next = -1  # no number before `take`
         # content whose creation failed, perhaps only seemingly
         self._unconfirmed: bytes | None = None
         self._fences: list[int] = []
         self._deletable: list[int] = []
-
-    @property
-    def token(self) -> int:
-        """The fencing token: the number of the fence of this writer."""
-        return self._token
 
     @property
     def exists(self) -> bool:
@@ -164,7 +161,7 @@ class Journal:
         content = encode_plain([FENCE, self._owner, self._writer, b""])
         if not self._store.create(self._name(slot), content):
             return False
-        self._token = slot
+        self.token = slot
         self._next = slot + 1
         self._fences = [slot]
         return True

@@ -37,6 +37,10 @@ class KeyGroup:
         except BaseException:
             self._folder.release()
             raise
+        self.get = self._models.get
+        self.put = self._models.put
+        self.keys = self._models.keys
+        self.count = self._models.count
         self._log = WriteAheadLog(path, math.inf)  # the shard syncs it, once for all rows of a call
         self.commit = self._models.commit_number
         self.rows_since = 0
@@ -86,22 +90,6 @@ class KeyGroup:
             self._log.check()
         except OSError as error:
             raise self._disk_error(error) from error
-
-    def get(self, key: Key) -> bytes | None:
-        """Return an evicted model; None if there is none."""
-        return self._models.get(key)
-
-    def put(self, key: Key, state: bytes) -> None:
-        """Store an evicted model."""
-        self._models.put(key, state)
-
-    def keys(self) -> Iterator[Key]:
-        """Yield the keys of the evicted models."""
-        return self._models.keys()
-
-    def count(self) -> int:
-        """Return the number of evicted models."""
-        return self._models.count()
 
     def checkpoint(self, models: Iterable[tuple[Key, bytes]]) -> None:
         """Store the models that changed, and drop the log before them."""

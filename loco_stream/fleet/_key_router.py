@@ -215,9 +215,7 @@ class KeyRouter:
                 parts.add(key, unlabelled, row)
             elif self._is_known(row):
                 continue
-            elif row[1] is not None:
-                parts.add(key, labelled, row)
-            elif self._is_series:
+            elif row[1] is not None or self._is_series:
                 parts.add(key, labelled, self._with_early_value(row))
             else:
                 parts.add(key, unlabelled, row)
@@ -235,12 +233,12 @@ class KeyRouter:
         return False
 
     def _with_early_value(self, row: _Row) -> _Row:
-        """Return a row of a series with its value if that came before the row.
+        """Return a row without a value, as only a series has, with its value if that came before.
 
         A value that comes later is counted, and cannot be learned.
         """
         x, y, number, info, t = row
-        if info is None or info.id is None:
+        if y is not None or info is None or info.id is None:
             return row
         y = self.ids.take_early(info.id)
         self.ids.end(info.id, learned=y is not None)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._learner.arrays.allocate import class_capacity
 from loco_stream._learner.arrays.spec import specs
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.experts import EXPERTS, Merge
 from loco_stream._learner.readout.recursive_steps import LASTING_LEAK
+from loco_stream._persistence.content import Arrays, Config
 from loco_stream.errors import InputError
 from loco_stream.estimators._estimator import LOCOEstimator
 
 Model = TypeVar("Model", bound=LOCOEstimator)
 _MERGED = ("LOCOClassifier", "LOCORegressor")
-Arrays = dict[str, NDArray[Any]]
 _COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
 
 
@@ -27,7 +27,7 @@ _COUNTS = next(spec.fields for spec in specs(State) if spec.name == "counts")
 class _Part:
     """A model as plain values and arrays."""
 
-    config: dict[str, Any]
+    config: Config
     arrays: Arrays
 
     @property
@@ -147,9 +147,7 @@ def _with_classes(part: _Part, classes: list[Hashable]) -> _Part:
     return _Part({**part.config, "classes": classes}, arrays)
 
 
-def _moved(
-    array: NDArray[Any], axis: int, before: int, room: int, places: list[int]
-) -> NDArray[Any]:
+def _moved(array: Array, axis: int, before: int, room: int, places: list[int]) -> Array:
     """Return an array whose blocks of `before` columns have `room`, column j at `places[j]`."""
     front = array.shape[:axis]
     length = array.shape[axis]

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream._checks import integer, require
-from loco_stream._persistence.format import to_bytes
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._fleet import Fleet
-from loco_stream.fleet._home import opening, stored_share
+from loco_stream.fleet._home import file_of, opening, stored_share
 from loco_stream.fleet._rows import Key
 
 _MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
@@ -78,11 +77,11 @@ class FleetOperations:
 
     def export(self, key: str) -> bytes:
         """Return the model of a key as the content of a file."""
-        return _content(self._fleet.model(self._key(key)))
+        return file_of(self._fleet.model(self._key(key)))
 
     def merge(self, keys: Sequence[str]) -> bytes:
         """Return the merged model of keys as the content of a file."""
-        return _content(self._fleet.merge(map(self._key, keys)))
+        return file_of(self._fleet.merge(map(self._key, keys)))
 
     def _key(self, text: str) -> Key:
         """Return the key that a text names: the text itself, or the integer that it shows."""
@@ -122,8 +121,3 @@ def _error(report: KeyReport) -> float:
         return 1.0 - float(report["window_accuracy"])
     error = report.get("window_mae", report.get("mae"))
     return -math.inf if error is None else float(error)
-
-
-def _content(model: Any) -> bytes:
-    config, arrays = model.export_state()
-    return to_bytes(config["kind"], config, arrays)

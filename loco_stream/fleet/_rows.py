@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import plain
 from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import decode_plain, encode_plain
@@ -24,7 +25,7 @@ from loco_stream.estimators._inputs.tables import column_names, table, target_ma
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
-Matrix: TypeAlias = NDArray[Any]
+Matrix: TypeAlias = Array
 Table: TypeAlias = Matrix | Named
 Label: TypeAlias = Any  # a class or a number
 TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts
@@ -35,7 +36,7 @@ Ahead: TypeAlias = tuple[int | None, float, Sequence[Mapping[Hashable, object]] 
 Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
 # probabilities and classes, or values and no classes
 Values: TypeAlias = tuple[Matrix, Outputs] | None
-Numbers: TypeAlias = range | NDArray[np.int64]
+Numbers: TypeAlias = range | Int64
 
 LEARN = "learn"
 OBSERVE = "observe"
@@ -114,7 +115,7 @@ class KeyRows:
     seq: Numbers
     content: bytes | None = None
     kind: str = LEARN
-    times: NDArray[np.float64] | None = None
+    times: Float64 | None = None
     infos: Sequence[RowInfo | None] | None = None
 
     def __len__(self) -> int:
@@ -291,7 +292,7 @@ def read_targets(y: LabelsLike, targets: Iterable[Hashable] | None) -> list[dict
     return [known_targets(label) for label in labels]
 
 
-def read_times(t: TimesLike, n: int) -> NDArray[np.float64] | None:
+def read_times(t: TimesLike, n: int) -> Float64 | None:
     """Return the times of `n` rows as numbers, NaN where missing; None if there is none.
 
     Raises `InputError` if a time is no number, or there is not one per row.
@@ -352,7 +353,7 @@ def _numbers(seq: int | Sequence[int], n: int) -> Numbers:
     return as_range(numbers)
 
 
-def as_range(numbers: NDArray[np.int64]) -> Numbers:
+def as_range(numbers: Int64) -> Numbers:
     """Return ascending numbers as a range if no number is left out."""
     n = len(numbers)
     first = int(numbers[0]) if n else 0

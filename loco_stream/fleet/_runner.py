@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Config
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import FORECASTING, is_numeric
@@ -21,7 +22,7 @@ from loco_stream.engine._forecasting import step_scores
 from loco_stream.engine._listeners import Listeners
 from loco_stream.engine._missing_values import MissingValues
 from loco_stream.engine._report import jsonable
-from loco_stream.engine._source_reader import Commit, SourceReader, n_rows
+from loco_stream.engine._source_reader import Commit, SourceReader
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._unused_log import n_unused
 from loco_stream.engine._validation import validate_events
@@ -119,7 +120,7 @@ class FleetRunner:
         self._limits = limits or KeyLimits()
         if self._limits.counts_keys:
             self._limits.know(fleet.keys())
-        self._fleet = fleet
+        self.fleet = fleet
         self._reader = reader
         self._key = key
         self._is_regression = is_numeric(fleet.task)
@@ -143,7 +144,7 @@ class FleetRunner:
         self._steps = np.zeros((5, 0))  # `HorizonScores.totals` over all keys of this run
         self._counts = _Counts()
         self._n_alarms = 0
-        self._stopping = False
+        self.stopping = False
         # an error of the source, raised after the rows before it are learned
         self._error: Exception | None = None
         self._waiting: int | None = None
@@ -152,13 +153,13 @@ class FleetRunner:
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
-        self._stopping = True
+        self.stopping = True
         if self._waiting == threading.get_ident():
             raise _Stop
 
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
-        if (stored := self._fleet.read_position()) is not None:
+        if (stored := self.fleet.read_position()) is not None:
             position, pending = decode_plain(stored)
             self._position = position
             self._router.restore_state(pending)
@@ -187,30 +188,20 @@ class FleetRunner:
         return "acknowledged rows are kept, the others are read again"
 
     @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping
-
-    @property
-    def fleet(self) -> Fleet:
-        """The models."""
-        return self._fleet
-
-    @property
     def errors(self) -> list[float]:
         """Mean error of each key of this run, over about its last 500 rows."""
         return [score.mean for score in self._scores.values()]
 
     def status(self) -> FleetReport:
         """Return counts of rows and keys, and the position that was acknowledged last."""
-        n_keys, n_resident = self._fleet.counts()
+        n_keys, n_resident = self.fleet.counts()
         alarms = {"n_alarms": self._n_alarms, "n_alarmed_keys": len(self._alarms)}
         return {
             **self._all_counts(),
-            "n_repeated": self._fleet.n_repeated,
+            "n_repeated": self.fleet.n_repeated,
             "n_keys": n_keys,
             "n_resident": n_resident,
-            "task": self._fleet.task,
+            "task": self.fleet.task,
             "n_drifted_keys": len(self._drifts),
             **(alarms if self._is_watching else {}),
             "position": self._position,
@@ -239,7 +230,7 @@ class FleetRunner:
             "drifted_lately": self.changed(),
             **({"alarmed_lately": self.alarmed()} if self._is_watching else {}),
             **(jsonable(step_scores(self._steps)) if self._is_series else {}),
-            "notes": [*self._fleet.notes, *self._listeners.notes, *self._unused(counts)],
+            "notes": [*self.fleet.notes, *self._listeners.notes, *self._unused(counts)],
         }
 
     def search(self, text: str) -> list[str]:
@@ -253,7 +244,7 @@ class FleetRunner:
 
     def forecast(self, text: str, horizon: int | None = None) -> Config:
         """Return the forecast of a key given as text; see `FleetOperations.forecast`."""
-        found: Config = jsonable(FleetOperations(self._fleet).forecast(text, horizon))
+        found: Config = jsonable(FleetOperations(self.fleet).forecast(text, horizon))
         return found
 
     def _key_report(self, key: Key, drift: Record | None = None) -> KeyReport:
@@ -264,7 +255,7 @@ class FleetRunner:
             name: None if score is None or not score.n_rows else score.mean,
             **({} if drift is None else {"drift": drift}),
             **({"alarm": self._alarms[key]} if key in self._alarms else {}),
-            **self._fleet.report(key),
+            **self.fleet.report(key),
         }
 
     def _all_counts(self) -> dict[str, int]:
@@ -280,7 +271,7 @@ class FleetRunner:
             "n_asked": self._replies.n_asked,
             "n_fill_values": self._counts.n_fill_values,
             "n_out_of_time": self._counts.n_out_of_time,
-            "n_rejected": self._fleet.n_refused + self._counts.n_refused,
+            "n_rejected": self.fleet.n_refused + self._counts.n_refused,
             "n_over_keys": self._limits.n_over_keys,
             "n_over_rate": self._limits.n_over_rate,
             "n_unused": n_unused(self._reader.source),
@@ -306,7 +297,7 @@ class FleetRunner:
         """Return the next commit; those of a recording are joined, to log several rows at once."""
         if self._error is not None:
             raise self._error
-        if self._stopping:
+        if self.stopping:
             return None
         gathered: list[Event] = []
         position = None
@@ -328,7 +319,7 @@ class FleetRunner:
         """
         self._waiting = threading.get_ident()
         try:
-            return None if self._stopping else self._reader.next()
+            return None if self.stopping else self._reader.next()
         except _Stop:
             return None
         except Exception as error:
@@ -340,13 +331,13 @@ class FleetRunner:
             self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
-        valid = validate_events(events, self._fleet.task, self._missing)
+        valid = validate_events(events, self.fleet.task, self._missing)
         self._counts.n_fill_values += valid.n_fill_values
-        self._admission.admit(valid, self._fleet.task)
+        self._admission.admit(valid, self.fleet.task)
         if valid.n_refused:
             self._counts.n_refused += valid.n_refused
             self._counts.last_refusal = valid.reason
-        if self._fleet.has_context:
+        if self.fleet.has_context:
             self._counts.n_out_of_time += sum(
                 _n_out_of_time(event, not self._is_series) for event in valid.events
             )
@@ -355,7 +346,7 @@ class FleetRunner:
             self._learn([rows for rows in routed if rows is not None])
 
     def _learn(self, batch: Sequence[KeyRows]) -> None:
-        for rows, result in zip(batch, self._fleet.process(batch), strict=True):
+        for rows, result in zip(batch, self.fleet.process(batch), strict=True):
             if result.refusal is not None:
                 continue
             if rows.kind == LABELS:
@@ -424,8 +415,8 @@ class FleetRunner:
 
     def _acknowledge(self, position: Position) -> None:
         """Make rows durable, then the position and the pending rows, and acknowledge the source."""
-        self._fleet.flush()
-        self._fleet.write_position(encode_plain([position, self._router.export_state()]))
+        self.fleet.flush()
+        self.fleet.write_position(encode_plain([position, self._router.export_state()]))
         self._reader.source.ack(position)
         self._position = position
         self._acknowledged_at = time.monotonic()

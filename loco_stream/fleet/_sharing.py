@@ -20,15 +20,15 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.fleet._merging import merge
 from loco_stream.fleet._rows import Label, Outputs, Table
 
-_Probas: TypeAlias = NDArray[np.float64]
+_Probas: TypeAlias = Float64
 
 NONE = "none"
 START = "start"

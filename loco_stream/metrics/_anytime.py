@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import ConfigError, InputError
 
 
@@ -159,18 +160,18 @@ def _check_ends(ends: Sequence[int], n_rows: int, n_tasks: int) -> None:
         )
 
 
-def _recent_best(matrix: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+def _recent_best(matrix: Float64, window: int) -> Float64:
     """Return the running maximum of each column over `window` rows."""
     if window < 2:
         raise ConfigError(f"`window` must be at least 2 evaluations, got {window}")
     window = min(window, len(matrix))
     padding = np.full((window - 1, matrix.shape[1]), -np.inf)
     views = np.lib.stride_tricks.sliding_window_view(np.vstack([padding, matrix]), window, axis=0)
-    best: NDArray[np.float64] = views.max(axis=-1)
+    best: Float64 = views.max(axis=-1)
     return best
 
 
-def _curves(curves: ArrayLike) -> NDArray[np.float64]:
+def _curves(curves: ArrayLike) -> Float64:
     """Return `curves` as a float64 matrix; raises `InputError` if it is none."""
     matrix = np.asarray(curves, dtype=np.float64)
     if matrix.ndim != 2 or not matrix.size:

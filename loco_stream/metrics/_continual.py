@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import ConfigError, InputError
 
 
@@ -101,7 +102,7 @@ def average_anytime_accuracy(R: ArrayLike, variant: str = "seen") -> float:
     return float(np.mean([_known(row[: i + 1]).mean() for i, row in enumerate(matrix)]))
 
 
-def _change_over_pairs(matrix: NDArray[np.float64]) -> float:
+def _change_over_pairs(matrix: Float64) -> float:
     """Return the mean of R[i, j] - R[j, j] over all pairs i > j."""
     below = np.tril_indices(len(matrix), -1)
     return float((_known(matrix[below]) - _known(np.diag(matrix)[below[1]])).mean())
@@ -215,7 +216,7 @@ def forward_transfer(
     return float((_known(np.diag(matrix, 1)) - _known(untrained[1:])).mean())
 
 
-def _baselines(baseline: ArrayLike | None, n_tasks: int) -> NDArray[np.float64]:
+def _baselines(baseline: ArrayLike | None, n_tasks: int) -> Float64:
     """Return one baseline per task."""
     values = np.asarray(baseline, dtype=np.float64)
     if values.shape not in ((), (n_tasks,)):
@@ -271,7 +272,7 @@ def forgetting(R: ArrayLike, variant: str = "maximum") -> float:
     return float((np.array(best) - _known(matrix[-1, :-1])).mean())
 
 
-def _square(R: ArrayLike) -> NDArray[np.float64]:
+def _square(R: ArrayLike) -> Float64:
     """Return `R` as a float64 matrix; raises `InputError` unless it is square."""
     matrix = np.asarray(R, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
@@ -282,7 +283,7 @@ def _square(R: ArrayLike) -> NDArray[np.float64]:
     return matrix
 
 
-def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _known(values: Float64) -> Float64:
     """Return `values`; raises `InputError` if one is missing."""
     if np.isnan(values).any():
         raise InputError(

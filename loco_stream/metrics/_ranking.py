@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import plain
 from loco_stream.errors import ConfigError
 
@@ -31,7 +32,7 @@ _TOGETHER = 64  # single rows counted together: one by one would cost several ti
 
 # One row of numbers per row of the stream: index of the label, then the bin of each label.
 Rows: TypeAlias = NDArray[np.int16]
-Bins: TypeAlias = NDArray[np.int64]
+Bins: TypeAlias = Int64
 
 
 class Ranking:
@@ -83,7 +84,7 @@ class Ranking:
     def update_block(
         self,
         labels: Sequence[Hashable],
-        proba: NDArray[np.float64],
+        proba: Float64,
         classes: Sequence[Hashable],
         known: Sequence[int],
     ) -> None:
@@ -257,7 +258,7 @@ class _Tables:
     def __init__(
         self, dtype: type = np.int64, own: Sequence[Any] = (), others: Sequence[Any] = ()
     ) -> None:
-        tables: NDArray[Any] = np.array([others, own], dtype).reshape(2, -1, _BINS)
+        tables: Array = np.array([others, own], dtype).reshape(2, -1, _BINS)
         self._counts = np.ascontiguousarray(tables.swapaxes(0, 1))  # (labels, others or own, bins)
 
     @property
@@ -290,7 +291,7 @@ class _Tables:
         places = np.flatnonzero(flat)
         return list(zip(places.tolist(), flat[places].tolist(), strict=True))
 
-    def count(self, places: Bins, n: int | float | NDArray[np.float64]) -> None:
+    def count(self, places: Bins, n: int | float | Float64) -> None:
         """Add rows n times."""
         np.add.at(self._counts.reshape(-1), places, n)
 
@@ -316,7 +317,7 @@ class _Tables:
             return math.nan
         return float(recall[precision >= least].max(initial=0.0))
 
-    def _precision_recall(self, i: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _precision_recall(self, i: int) -> tuple[Float64, Float64]:
         """Return precision and recall by the lowest bin that counts as the label, (bins,)."""
         hits = np.array(self.own[i], np.float64)[::-1].cumsum()
         total = hits + np.array(self.others[i], np.float64)[::-1].cumsum()
@@ -332,7 +333,7 @@ def _no_rows(dtype: type, n_labels: int) -> _Tables:
     return tables
 
 
-def _bins(proba: NDArray[np.float64]) -> Bins:
+def _bins(proba: Float64) -> Bins:
     """Return the bin of each probability."""
     bins: Bins = np.searchsorted(_EDGES, proba, side="right")
     return bins

@@ -8,8 +8,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain, to_number
-from loco_stream._persistence.content import Array, Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, State
 from loco_stream._prediction_mode import mode_arguments
 from loco_stream._rng import uniforms
 from loco_stream.monitor._row_codec import Extras, RowCodec, Vector
@@ -170,7 +171,9 @@ class HoldOut:
             "n_candidates": self.n_candidates,
             "cursor": self.cursor,
             "y": [plain(held.y) for held in self.rows],
-            "extras": [_plain_items(held.extras) for held in self.rows],
+            "extras": [
+                [[name, plain(value)] for name, value in held.extras.items()] for held in self.rows
+            ],
         }
         arrays = {
             "rows": _padded(self.rows, width),
@@ -232,10 +235,6 @@ def _padded(rows: Sequence[HeldRow], width: int) -> Array:
     for row, held in zip(X, rows, strict=True):
         row[: len(held.row)] = held.row
     return X
-
-
-def _plain_items(extras: Extras) -> list[list[Any]]:
-    return [[name, plain(value)] for name, value in extras.items()]
 
 
 def _subset(rows: list[HeldRow], n: int, draws: UniformDraws) -> list[HeldRow]:

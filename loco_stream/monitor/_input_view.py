@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import to_number
-from loco_stream._persistence.content import Array, Arrays, with_prefix, without_prefix
+from loco_stream._persistence.content import Arrays, with_prefix, without_prefix
 from loco_stream.drift import InputDetector
 from loco_stream.drift._inputs import DetectorSnapshot, TestedRows
 from loco_stream.drift._moves import FeatureMoves
@@ -36,7 +37,7 @@ class InputView:
     def __init__(self, watch: bool, seed: int) -> None:
         self.watch = watch
         self.seed = seed
-        self.scale = InputScale(0)
+        self.scale = InputScale.of_width(0)
         self.detector: InputDetector | None = None
         self.protected = ProtectedDirections(0)
         self.moves = FeatureMoves(0)
@@ -47,7 +48,7 @@ class InputView:
     def set_width(self, n_features: int) -> None:
         """Fix the number of features."""
         self._columns = sampled_columns(n_features)
-        self.scale = InputScale(len(self._columns))
+        self.scale = InputScale.of_width(len(self._columns))
         self.width = n_features
         if self.watch:
             self.detector = InputDetector(n_features, seed=self.seed)
@@ -158,7 +159,7 @@ class InputView:
         """Return the state as arrays."""
         arrays = {
             "label_mean": self._label_mean.copy(),
-            **with_prefix("scale", self.scale.export_state()),
+            **with_prefix("scale", self.scale._asdict()),
         }
         if self.detector is not None:
             arrays |= with_prefix("detector", self.detector.export_state())
@@ -172,7 +173,8 @@ class InputView:
         if not width:
             return
         self.set_width(width)
-        self.scale.restore_state(without_prefix("scale", arrays))
+        scale = without_prefix("scale", arrays)
+        self.scale = InputScale(*(scale[name].copy() for name in InputScale._fields))
         if self.detector is not None:
             self.detector.restore_state(without_prefix("detector", arrays))
             self.protected.restore_state(without_prefix("protected", arrays))

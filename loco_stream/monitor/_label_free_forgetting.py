@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Matrix: TypeAlias = NDArray[np.float64]
+from loco_stream._arrays import Float64
+
+Matrix: TypeAlias = Float64
 
 
 class ProtectedDirections:

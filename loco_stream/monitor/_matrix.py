@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._persistence.content import Config
 from loco_stream.metrics import average_accuracy, backward_transfer, forgetting
 
-Matrix: TypeAlias = NDArray[np.float64]
+Matrix: TypeAlias = Float64
 Measured: TypeAlias = Sequence[tuple[float, int]]  # accuracy and rows of each hold-out
 
 _MEASURES = ("average_accuracy", "forgetting", "backward_transfer")

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import LARGEST, masked, to_number
 
 Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
 Vector: TypeAlias = NDArray[np.float64]
-Table: TypeAlias = NDArray[Any]  # (n, n_features) numbers, or objects if some values are text
+Table: TypeAlias = Array  # (n, n_features) numbers, or objects if some values are text
 Names: TypeAlias = tuple[Hashable, ...]
 Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
 
@@ -58,12 +59,7 @@ class RowCodec:
 
     def __init__(self) -> None:
         self.columns: dict[Hashable, int] = {}
-        self._names: Names = ()
-
-    @property
-    def names(self) -> Names:
-        """Features by column."""
-        return self._names
+        self.names: Names = ()  # features by column
 
     def encode(self, x: Row, features: Names | None = None) -> tuple[Vector, Extras]:
         """Return the numbers of a row by column (NaN: missing), and its other values by name.
@@ -75,7 +71,7 @@ class RowCodec:
         elif features is not None:
             values = _masked(np.array(x, dtype=np.float64).ravel())
             return self._encode_array(values, features), {}
-        if tuple(x) == self._names:
+        if tuple(x) == self.names:
             values = np.array(list(x.values()))
             if values.dtype.kind in "biuf" and values.ndim == 1:
                 return _masked(values.astype(np.float64, copy=False)), {}
@@ -87,16 +83,16 @@ class RowCodec:
             named = [dict(zip(features, row, strict=True)) for row in X.tolist()]
             coded = [self.encode(x) for x in named]
             return CodedRows(X, features, [row for row, _ in coded], [more for _, more in coded])
-        if not self._names:
+        if not self.names:
             self._set_names(features)
-        if features == self._names:
+        if features == self.names:
             return CodedRows(X, features, masked(X.astype(np.float64)), ())
         return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
 
     def _encode_array(self, x: Vector, features: Names) -> Vector:
-        if features is self._names or features == self._names:
+        if features is self.names or features == self.names:
             return x
-        if not self._names:
+        if not self.names:
             self._set_names(features)
             return x
         return self._encode_by_name(dict(zip(features, x.tolist(), strict=True)))[0]
@@ -110,8 +106,8 @@ class RowCodec:
                 numbers[self.columns.setdefault(name, len(self.columns))] = number
             else:
                 extras[name] = value
-        if len(self.columns) > len(self._names):
-            self._names = tuple(self.columns)
+        if len(self.columns) > len(self.names):
+            self.names = tuple(self.columns)
         row = np.full(len(self.columns), math.nan)
         for column, number in numbers.items():
             row[column] = number
@@ -119,7 +115,7 @@ class RowCodec:
 
     def decode(self, row: Vector, extras: Mapping[Hashable, Any]) -> Extras:
         """Return the row by name; missing numbers are left out."""
-        named = zip(self._names, row.tolist(), strict=False)
+        named = zip(self.names, row.tolist(), strict=False)
         return {**{name: value for name, value in named if not math.isnan(value)}, **extras}
 
     def restore_names(self, names: Sequence[Hashable]) -> None:
@@ -132,7 +128,7 @@ class RowCodec:
         self._set_names(names)
 
     def _set_names(self, names: Sequence[Hashable]) -> None:
-        self._names = tuple(names)
+        self.names = tuple(names)
         self.columns = {name: column for column, name in enumerate(names)}
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain
-from loco_stream._persistence.content import Array, Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, State
 from loco_stream.monitor._holdout import HoldOut
 from loco_stream.monitor._signature import Signature
 

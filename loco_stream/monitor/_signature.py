@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._numbers import plain
-from loco_stream._persistence.content import Array, Arrays
+from loco_stream._persistence.content import Arrays
 
 Label: TypeAlias = Any
-Vector: TypeAlias = NDArray[np.float64]
-Matrix: TypeAlias = NDArray[np.float64]
+Vector: TypeAlias = Float64
+Matrix: TypeAlias = Float64
 
 WIDTH = 64  # features compared: evenly spread ones of wider rows
 MAX_CLASSES = 64  # classes of one task; later ones count as unknown
@@ -25,40 +25,23 @@ _FAR = 9.0  # squared standard deviations at which the distance of one feature i
 _UNKNOWN = 4.0  # distance of a row whose class the signature does not have
 
 
-def sampled_columns(n_features: int) -> NDArray[np.int64]:
+def sampled_columns(n_features: int) -> Int64:
     """Return the columns that signatures compare."""
     return np.unique(np.linspace(0, n_features - 1, min(n_features, WIDTH)).astype(np.int64))
 
 
-class InputScale:
+class InputScale(NamedTuple):
     """Mean and variance of the compared columns over the whole stream: the unit of distances."""
 
-    def __init__(self, width: int) -> None:
-        self.n = np.zeros(1)
-        self.mean = np.zeros(width)
-        self.inverse_variance = np.zeros(width)
-        self._sum = np.zeros(width)
+    n: Vector
+    mean: Vector
+    sum: Vector  # of squared deviations
+    inverse_variance: Vector
 
-    @property
-    def arrays(self) -> tuple[Vector, Vector, Vector, Vector]:
-        """The arrays that `_take_rows` updates."""
-        return self.n, self.mean, self._sum, self.inverse_variance
-
-    def export_state(self) -> dict[str, Vector]:
-        """Return the state as arrays."""
-        return {
-            "n": self.n,
-            "mean": self.mean,
-            "sum": self._sum,
-            "inverse_variance": self.inverse_variance,
-        }
-
-    def restore_state(self, arrays: Mapping[str, Vector]) -> None:
-        """Continue from `export_state`."""
-        self.n = arrays["n"].copy()
-        self.mean = arrays["mean"].copy()
-        self._sum = arrays["sum"].copy()
-        self.inverse_variance = arrays["inverse_variance"].copy()
+    @classmethod
+    def of_width(cls, width: int) -> InputScale:
+        """Return the scale before the first row."""
+        return cls(np.zeros(1), *np.zeros((3, width)))
 
 
 class Signature:
@@ -101,7 +84,7 @@ class Signature:
         here = np.array([self._slot(label) for label in y])
         compared = (reference.means, reference.counts)
         own = (self.means, self.counts, self.totals)
-        _take_rows(values, there, here, scale.arrays, compared, own)
+        _take_rows(values, there, here, tuple(scale), compared, own)
 
     def _slot(self, y: Label) -> int:
         """Return the slot of class `y`, a new one if there is room, or -1."""
@@ -256,7 +239,7 @@ def _take_rows(values, there, here, scale, compared, own):  # type: ignore[no-un
         (n,) int64: slots of the classes in the signature that rows are compared with, and in their
         own; -1 where there is none.
     scale
-        `InputScale.arrays`.
+        An `InputScale` as a plain tuple, which is passed faster.
     compared
         Means and counts of the other signature.
     own

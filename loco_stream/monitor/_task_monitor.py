@@ -10,15 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from loco_stream._arrays import Array
 from loco_stream._numbers import plain, to_number
-from loco_stream._persistence.content import (
-    Array,
-    Arrays,
-    Config,
-    State,
-    with_prefix,
-    without_prefix,
-)
+from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
 from loco_stream._renamed import renamed
 from loco_stream._rng import derive_key
 from loco_stream.drift import ConceptDetector, ErrorThreshold
@@ -270,8 +264,7 @@ class TaskMonitor:
         self, rows: CodedRows, i: int, y: Label, y_pred: Label, index: int
     ) -> list[Alarm]:
         """Do what `update` does for row `i` of an array."""
-        if self._column.name is not None:
-            self._follow_column(rows.X[i], index, rows.features)
+        self._follow_column(rows.X[i], index, rows.features)
         return self._take(rows.numbers[i], y, y_pred, index)
 
     def update_rows(

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loco_stream._persistence.content import (
-    Array,
-    Arrays,
-    Config,
-    State,
-    with_prefix,
-    without_prefix,
-)
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
 from loco_stream.monitor._holdout import HoldOut, Predictor, UniformDraws, predict
 from loco_stream.monitor._matrix import AccuracyMatrix, Matrix, measures, standard_error, with_none
 from loco_stream.monitor._recurrence import RecurrenceTracker
@@ -306,12 +300,13 @@ class Timeline:
         segments, arrays = self._export_segments()
         pending, pending_arrays = self._export_pending()
         recurrence = self.recurrence
+        due = self.due_row
         config = {
             "segments": segments,
             "names": [[task, name] for task, name in self.names.items()],
             "n_tasks": self.n_tasks,
             "n_merged": self.n_merged,
-            "due_row": _as_list(self.due_row),
+            "due_row": None if due is None else [due.start, due.end, due.is_now],
             "pending": pending,
             "recurrence": None if recurrence is None else [recurrence.n, recurrence.left],
             "matrix": [list(row) for row in self.matrix.rows],
@@ -374,7 +369,3 @@ class Timeline:
         self.n_tasks = config["n_tasks"]
         if not self.segments or any(segment.task not in self.names for segment in self.segments):
             raise ValueError("there is no segment, or one whose task has no name")
-
-
-def _as_list(due: DueRow | None) -> list[int | bool] | None:
-    return None if due is None else [due.start, due.end, due.is_now]

@@ -20,6 +20,7 @@ from loco_stream.neurons import alif, izhikevich, lif
 from loco_stream.neurons._definition import (
     EventOperations,
     NeuronModel,
+    Start,
     WindowOperations,
     find,
     model_of,
@@ -31,6 +32,7 @@ from loco_stream.neurons._definition import (
 __all__ = [
     "EventOperations",
     "NeuronModel",
+    "Start",
     "WindowOperations",
     "find",
     "kernel",

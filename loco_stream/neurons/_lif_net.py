@@ -8,11 +8,12 @@ other.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import AnyFloat, Array, Int32, Int64
 from loco_stream._compiler.jit import entry, inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.ops import leak_and_fire, sum_dense, sum_rows
 from loco_stream._compiler.simd.sizes import STEPS
@@ -20,7 +21,6 @@ from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons._definition import Records
 from loco_stream.neurons._spikes import NO_ROOM, first_bad_event, group_events
 
-Array: TypeAlias = NDArray[Any]
 # Per layer: membrane time constant in ms, inputs, neurons, neurons with padding, position of its
 # matrix in the weights, and whether neurons are reset to 0.
 LAYER = struct_dtype("tau", n_pre="i8", n_post="i8", n_padded="i8", offset="i8", reset_zero="?")
@@ -37,8 +37,8 @@ class Scratch(NamedTuple):
     `raster` is (largest n_pre, STEPS), `currents` (STEPS * largest n_padded,).
     """
 
-    raster: NDArray[np.floating]
-    currents: NDArray[np.floating]
+    raster: AnyFloat
+    currents: AnyFloat
 
 
 class DenseSpikes(NamedTuple):
@@ -48,34 +48,34 @@ class DenseSpikes(NamedTuple):
     ``ends[0]`` counts the input events. `counts` are the spikes of each neuron.
     """
 
-    times: NDArray[np.floating]  # (time room,) distinct times
-    ends: NDArray[np.int64]  # (layers + 1, time room)
-    indices: NDArray[np.int32]  # (spike room,) layer after layer
-    counts: NDArray[np.int64]  # (n,) of all neurons with padding
+    times: AnyFloat  # (time room,) distinct times
+    ends: Int64  # (layers + 1, time room)
+    indices: Int32  # (spike room,) layer after layer
+    counts: Int64  # (n,) of all neurons with padding
 
 
 class Samples(NamedTuple):
     """Input spikes of many samples; sample s is ``bounds[s] : bounds[s + 1]``."""
 
-    times: NDArray[np.floating]
-    indices: NDArray[np.int32]
-    bounds: NDArray[np.int64]
+    times: AnyFloat
+    indices: Int32
+    bounds: Int64
 
 
 class KeptSpikes(NamedTuple):
     """Output of many samples; spikes lie sample after sample and layer after layer."""
 
     progress: Records  # (1,) of PROGRESS
-    counts: NDArray[np.int64]  # (samples, n): spikes of each neuron in each sample
-    times: NDArray[np.floating]  # (room,)
-    indices: NDArray[np.int32]  # (room,)
-    layers: NDArray[np.int32]  # (room,)
+    counts: Int64  # (samples, n): spikes of each neuron in each sample
+    times: AnyFloat  # (room,)
+    indices: Int32  # (room,)
+    layers: Int32  # (room,)
 
 
 class _Window(NamedTuple):
     """The distinct times of a run, of which `n_groups` are used, and its duration in ms."""
 
-    times: NDArray[np.floating]
+    times: AnyFloat
     n_groups: int
     duration: float
 
@@ -85,32 +85,32 @@ class _Events(NamedTuple):
 
     indices: NDArray[np.integer]
     first: int
-    ends: NDArray[np.int64]
+    ends: Int64
 
 
 class _Fired(NamedTuple):
     """The output of a layer: where the spikes of each time end, and all spikes."""
 
-    ends: NDArray[np.int64]
-    indices: NDArray[np.int32]
+    ends: Int64
+    indices: Int32
 
 
 class _Membranes(NamedTuple):
     """The neurons of a layer, (n_padded,) each; `current` is working memory."""
 
-    threshold: NDArray[np.floating]
-    v: NDArray[np.floating]
-    current: NDArray[np.floating]
+    threshold: AnyFloat
+    v: AnyFloat
+    current: AnyFloat
 
 
 @entry
 def run_lif(
-    times: NDArray[np.floating],
-    indices: NDArray[np.int32],
+    times: AnyFloat,
+    indices: Int32,
     duration: float,
     layers: Records,
-    weights: NDArray[np.floating],
-    neurons: NDArray[np.floating],
+    weights: AnyFloat,
+    neurons: AnyFloat,
     scratch: tuple[Array, ...],
     spikes: tuple[Array, ...],
 ) -> int:
@@ -173,8 +173,8 @@ def run_lif_samples(
     samples: tuple[Array, ...],
     duration: float,
     layers: Records,
-    weights: NDArray[np.floating],
-    neurons: NDArray[np.floating],
+    weights: AnyFloat,
+    neurons: AnyFloat,
     scratch: tuple[Array, ...],
     spikes: tuple[Array, ...],
     kept: tuple[Array, ...],
@@ -228,8 +228,8 @@ def run_lif_samples(
 def label_spikes(
     spikes: DenseSpikes,
     n_groups: int,
-    times: NDArray[np.floating],
-    layers: NDArray[np.int32],
+    times: AnyFloat,
+    layers: Int32,
 ) -> int:
     """Write time and layer of each spike of a run, (room,) each; return their number."""
     spike = 0
@@ -244,9 +244,7 @@ def label_spikes(
 
 
 @kernel
-def mark_events(
-    events: _Events, first: int, group: int, n_pre: int, raster: NDArray[np.floating]
-) -> bool:
+def mark_events(events: _Events, first: int, group: int, n_pre: int, raster: AnyFloat) -> bool:
     """Write the events of `STEPS` groups as zeros and ones (n_pre, STEPS).
 
     Return False where a sum of rows would differ: if a neuron fires twice at a time, or neurons are
@@ -270,7 +268,7 @@ def mark_events(
 @kernel
 def run_lif_layer(
     layer: np.record,
-    weights: NDArray[np.floating],
+    weights: AnyFloat,
     events: _Events,
     window: _Window,
     neurons: _Membranes,
@@ -324,7 +322,7 @@ def run_lif_layer(
 @inlined
 def _sum_ahead(
     layer: np.record,
-    weights: NDArray[np.floating],
+    weights: AnyFloat,
     events: _Events,
     first: int,
     group: int,
@@ -345,12 +343,12 @@ def _sum_ahead(
 
 
 @inlined
-def _copy(source: NDArray[np.floating], start: int, target: NDArray[np.floating]) -> None:
+def _copy(source: AnyFloat, start: int, target: AnyFloat) -> None:
     for i in range(target.shape[0]):
         target[i] = source[start + i]
 
 
 @inlined
-def _decay(v: NDArray[np.floating], factor: np.floating) -> None:
+def _decay(v: AnyFloat, factor: np.floating) -> None:
     for i in range(v.shape[0]):
         v[i] *= factor

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import AnyFloat, Float32, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 
 NO_ROOM = -1  # returned where output arrays are too short
@@ -21,7 +22,7 @@ _STRIDE = 16  # events that are skipped at once where the last of them has the s
 
 @entry
 def first_bad_event(
-    times: NDArray[np.floating], indices: NDArray[np.integer], n_inputs: int, duration: float
+    times: AnyFloat, indices: NDArray[np.integer], n_inputs: int, duration: float
 ) -> int:
     """Return the number of the first event with a bad time or input neuron, or -1.
 
@@ -49,7 +50,7 @@ def first_bad_event(
 
 @kernel
 def _all_good(
-    times: NDArray[np.floating],
+    times: AnyFloat,
     indices: NDArray[np.integer],
     n_inputs: int,
     limit: np.floating,
@@ -68,9 +69,7 @@ def _all_good(
 
 
 @kernel
-def group_events(
-    times: NDArray[np.floating], group_times: NDArray[np.floating], ends: NDArray[np.int64]
-) -> int:
+def group_events(times: AnyFloat, group_times: AnyFloat, ends: Int64) -> int:
     """Write the distinct times of sorted events and where the events of each end.
 
     Return their number, or `NO_ROOM`.
@@ -100,7 +99,7 @@ def group_events(
 
 
 @kernel
-def trace_of(times: NDArray[np.float64], n: int, window: float, tau_trace: float) -> float:
+def trace_of(times: Float64, n: int, window: float, tau_trace: float) -> float:
     """Return the synaptic trace at the end of a window after the first `n` spikes at `times`.
 
     A spike adds 2 (exp(-s / tau_trace) - exp(-2 s / tau_trace)) at `s` ms after it. This is 0 at
@@ -131,13 +130,13 @@ def traces_by_times(times_of: Any) -> Any:
     @kernel
     def traces(
         parameters: Any,
-        values: NDArray[np.float32],
+        values: Float32,
         window: float,
         tau: float,
         tau_trace: float,
         late: float,
-        scratch: NDArray[np.float64],
-        times: NDArray[np.float64],
+        scratch: Float64,
+        times: Float64,
     ) -> int:
         total = 0
         for i in range(values.shape[0]):

@@ -13,8 +13,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
@@ -55,9 +55,9 @@ def _check(parameters: Parameters) -> None:
 
 
 def _start(
-    v: NDArray[np.float64],
-    threshold: NDArray[np.float64],
-    level: NDArray[np.float64],
+    v: Float64,
+    threshold: Float64,
+    level: Float64,
     tau: float,
     refractory: float,
     reset_zero: bool,
@@ -218,8 +218,8 @@ def alif_times(
     drive: float,
     window: float,
     tau: float,
-    scratch: NDArray[np.float64],
-    times: NDArray[np.float64],
+    scratch: Float64,
+    times: Float64,
 ) -> int:
     """Write spike times; see `WindowOperations.times`."""
     current = min(drive * tau / window + LEAK_SHARE, STRONGEST)

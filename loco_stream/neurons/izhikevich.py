@@ -19,8 +19,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import inlined, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
@@ -84,7 +84,7 @@ def _check(parameters: Parameters) -> None:
         raise ConfigError(f"`c` must be below `peak` = {parameters['peak']}, got {parameters['c']}")
 
 
-def rest_potential(b: float, drive: NDArray[np.float64]) -> NDArray[np.float64]:
+def rest_potential(b: float, drive: Float64) -> Float64:
     """Return the stable membrane without input for each drive, or -65 where there is none."""
     # 0.04 v^2 + (5 - b) v + 140 + drive = 0, lower root
     discriminant = (5.0 - b) ** 2 - 0.16 * (140.0 + drive)
@@ -93,9 +93,9 @@ def rest_potential(b: float, drive: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _start(
-    v: NDArray[np.float64],
-    threshold: NDArray[np.float64],
-    drive: NDArray[np.float64],
+    v: Float64,
+    threshold: Float64,
+    drive: Float64,
     tau: float,
     refractory: float,
     reset_zero: bool,
@@ -318,8 +318,8 @@ def izhikevich_times(
     drive: float,
     window: float,
     tau: float,
-    scratch: NDArray[np.float64],
-    times: NDArray[np.float64],
+    scratch: Float64,
+    times: Float64,
 ) -> int:
     """Write spike times; see `WindowOperations.times`. The drive is a current; `tau` is unused."""
     current = min(drive * parameters.drive, _STRONGEST)

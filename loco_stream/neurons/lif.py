@@ -14,8 +14,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons._definition import (
@@ -59,9 +59,9 @@ def _settings(tau: float, reset: str = "subtract", dt: float | None = None) -> L
 
 
 def _start(
-    v: NDArray[np.float64],
-    threshold: NDArray[np.float64],
-    level: NDArray[np.float64],
+    v: Float64,
+    threshold: Float64,
+    level: Float64,
     tau: float,
     refractory: float,
     reset_zero: bool,
@@ -188,9 +188,7 @@ def _window_period(drive: float, window: float, tau: float) -> float:
 
 
 @kernel
-def _times_on_grid(
-    parameters: LIF, drive: float, window: float, tau: float, times: NDArray[np.float64]
-) -> int:
+def _times_on_grid(parameters: LIF, drive: float, window: float, tau: float, times: Float64) -> int:
     """Write at which multiples of `dt` a neuron fires; return their number."""
     level = min(drive * tau / window + LEAK_SHARE, STRONGEST)
     keep = math.exp(-parameters.dt / tau)
@@ -211,8 +209,8 @@ def lif_times(
     drive: float,
     window: float,
     tau: float,
-    scratch: NDArray[np.float64],
-    times: NDArray[np.float64],
+    scratch: Float64,
+    times: Float64,
 ) -> int:
     """Write spike times; see `WindowOperations.times`."""
     if parameters.dt > 0.0:
@@ -230,13 +228,13 @@ _by_times = traces_by_times(lif_times)
 @kernel
 def lif_traces(
     parameters: LIF,
-    values: NDArray[np.float32],
+    values: Float32,
     window: float,
     tau: float,
     tau_trace: float,
     late: float,
-    scratch: NDArray[np.float64],
-    times: NDArray[np.float64],
+    scratch: Float64,
+    times: Float64,
 ) -> int:
     """Turn drives into traces; return the number of spikes; see `WindowOperations.traces`."""
     if parameters.dt == 0.0 and tau == tau_trace:
@@ -245,7 +243,7 @@ def lif_traces(
 
 
 @kernel
-def _traces_of_periods(values: NDArray[np.float32], share: float, late: float) -> int:
+def _traces_of_periods(values: Float32, share: float, late: float) -> int:
     """Turn drives into traces of one time constant, in a loop that LLVM vectorizes.
 
     Between two spikes the membrane, less the level c that it would settle at, shrinks by q = 1 -

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._learner.arrays.spec import specs
 from loco_stream._learner.readout.ensemble import FIRST_OPINION
 from loco_stream._learner.readout.experts import EXPERTS, Expert
@@ -27,7 +28,6 @@ from loco_stream.fleet._merging import merge
 
 Model: TypeAlias = Any  # a LOCOClassifier or a LOCORegressor
 Parameters: TypeAlias = dict[str, Any]  # constructor parameters
-Array: TypeAlias = NDArray[Any]
 _KINDS = {"classification": LOCOClassifier, "regression": LOCORegressor}
 _N = 120  # rows
 _N_INTERPRETED = 12

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream import neurons
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import entry
 from loco_stream._simulator.network import Network, SpikeRecord
 from loco_stream.errors import ConfigError
@@ -146,14 +146,14 @@ def _check_refusals(model: NeuronModel, name: str) -> None:
 # One layer, operation by operation
 
 
-def _layer(model: NeuronModel, v: NDArray[np.float64]) -> Neurons:
+def _layer(model: NeuronModel, v: Float64) -> Neurons:
     """Return a layer with thresholds of 1, no drive, a time constant of 20 ms and reset to 0."""
     one = np.ones(len(v))
     state, shared = model.start(v, one, 0.0 * one, 20.0, 0.0, True, dict(model.parameters))
     return Neurons(model.kind(), state, shared)
 
 
-def _at_rest(model: NeuronModel, n: int = _N) -> NDArray[np.float64]:
+def _at_rest(model: NeuronModel, n: int = _N) -> Float64:
     return np.array(model.rest(dict(model.parameters), np.zeros(n)), np.float64)
 
 
@@ -313,9 +313,7 @@ def _strength(model: NeuronModel) -> float:
     return 1.0 if model.leaky else 20.0
 
 
-def _advance(
-    step: _Step, layer: Neurons, t: float, weights: NDArray[np.float64]
-) -> list[tuple[int, float]]:
+def _advance(step: _Step, layer: Neurons, t: float, weights: Float64) -> list[tuple[int, float]]:
     """Advance a layer to `t`, add a spike to each neuron; return spikes and membrane of each."""
     step.begin(layer, t)
     return [_advance_neuron(step, layer, i, t, float(weights[i])) for i in range(_N)]
@@ -388,9 +386,7 @@ def _check_window(model: NeuronModel) -> None:
     _check_traces(window, parameters, np.linspace(0.0, 30.0, 61, dtype=np.float32))
 
 
-def _window_times(
-    window: WindowOperations, parameters: object, drive: float
-) -> NDArray[np.float64]:
+def _window_times(window: WindowOperations, parameters: object, drive: float) -> Float64:
     """Return the spike times in a window of 20 ms, which are checked."""
     times = _written_times(_callable(window.times), parameters, drive)
     others = _written_times(interpreted(window.times, {}), parameters, drive)
@@ -406,7 +402,7 @@ def _window_times(
     return times
 
 
-def _written_times(run: Function, parameters: object, drive: float) -> NDArray[np.float64]:
+def _written_times(run: Function, parameters: object, drive: float) -> Float64:
     """Return what a kernel writes."""
     times = np.full(MOST_SPIKES + 1, -7.0)
     n = int(run(parameters, drive, 20.0, 20.0, np.zeros((2, 8)), times[:MOST_SPIKES]))
@@ -423,9 +419,7 @@ def _callable(kernel: Any) -> Function:
     return numba.njit(lambda *args: kernel(*args))  # type: ignore[no-any-return]
 
 
-def _check_traces(
-    window: WindowOperations, parameters: object, drives: NDArray[np.float32]
-) -> None:
+def _check_traces(window: WindowOperations, parameters: object, drives: Float32) -> None:
     """Check spike times, and traces in closed form against the sum over the spikes."""
     times = [_window_times(window, parameters, drive) for drive in drives.tolist()]
     if window.traces is None:
@@ -446,7 +440,7 @@ def _check_traces(
         _require(n == n_expected, f"`window.traces` must return {n_expected} spikes, got {n}")
 
 
-def trace_of_spikes(times: NDArray[np.float64], tau: float) -> float:
+def trace_of_spikes(times: Float64, tau: float) -> float:
     """Return the trace that spikes leave at the end of a window of 20 ms."""
     faded = np.exp((times - 20.0) / tau)
     return 2.0 * float(np.sum(faded - faded * faded))
@@ -475,7 +469,7 @@ def _network(model: NeuronModel, **options: Any) -> Network:
     return Network.from_weights(weights, neuron=model.name, **(usual | options))
 
 
-def _inputs() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _inputs() -> tuple[Float64, Int64]:
     rng = np.random.default_rng(2)
     return np.sort(rng.uniform(0.0, _DURATION, 150)), rng.integers(0, 6, 150)
 
@@ -525,7 +519,7 @@ def _check_carry(model: NeuronModel) -> None:
     )
 
 
-def _are_close(times: NDArray[Any], expected: NDArray[Any]) -> bool:
+def _are_close(times: Array, expected: Array) -> bool:
     """Return whether two sets of spike times are the same up to rounding."""
     same_number = len(times) == len(expected)
     return same_number and np.allclose(np.sort(times), np.sort(expected), rtol=0.0, atol=1e-4)

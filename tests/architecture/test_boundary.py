@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -59,3 +62,35 @@ def test_every_module_without_an_underscore_is_listed():
 
 def test_no_name_with_an_underscore_is_listed():
     assert {name for name in mentioned() if re.search(r"\._(?!_)", name)} == set()
+
+
+def documented():
+    """Return every object that the page documents by name or as part of a module."""
+    for kind, name in re.findall(
+        r"^\.\. (automodule|autoclass):: ([\w.]+)", PAGE.read_text(), re.M
+    ):
+        if ".adapters." in name:  # each needs a library
+            continue
+        if kind == "automodule":
+            module = import_module(name)
+            yield from (getattr(module, each) for each in module.__all__)
+        else:
+            module, _, each = name.rpartition(".")
+            yield getattr(import_module(module), each)
+
+
+def classes_in(hint):
+    """Return the classes of the package in a type."""
+    own = {hint} if getattr(hint, "__module__", "").startswith("loco_stream") else set()
+    return own.union(*map(classes_in, get_args(hint)))
+
+
+def test_the_types_of_public_fields_are_documented():
+    public = [each for each in documented() if isinstance(each, type)]
+    found = set()
+    for each in filter(is_dataclass, public):
+        hints = get_type_hints(each)
+        found = found.union(*(classes_in(hints[field.name]) for field in fields(each)))
+    assert {each.__name__ for each in found} > {"ReportKey", "Tally", "Origin", "Start"}
+    private = {each.__name__ for each in found - {*public}}
+    assert private == {"DenseOperations"}  # of the package's own model alone

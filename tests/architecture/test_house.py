@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "expression nodes per function, p90": 80,
     "nesting, max": 4,
-    "functions with more than 8 positional parameters": 1,
+    "functions with more than 8 positional parameters": 0,
     "parallel assignments per 1,000 lines": 0,
-    "Any per 1,000 lines": 14.5,
+    "Any per 1,000 lines": 13.5,
     "lines over 100 characters": 1,
     "fmt: skip": 2,
     "index constants": 0,

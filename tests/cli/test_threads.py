@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loco_stream._cli import main
+from loco_stream._cli import _threads, main
 from loco_stream._learner import workers
+from loco_stream._options import THREADS, WIDTH_RULES
 
 TIMES = ("samples_per_second", "latency_us", "latency_minute_us")
 
@@ -82,3 +83,8 @@ def test_other_numbers_of_threads_are_refused(wide):
     result = CliRunner().invoke(main, ["run", wide, "--threads", "3"])
     assert result.exit_code == 2
     assert "'3' is not one of '1', '2', '4'" in result.output
+
+
+def test_the_numbers_of_the_option_are_those_of_the_learner():
+    assert tuple(map(int, _threads._NUMBERS)) == THREADS
+    assert WIDTH_RULES[-2].most_features == _threads._WIDE

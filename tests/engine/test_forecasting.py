@@ -15,7 +15,7 @@ from loco_stream import LOCOForecaster, LOCORegressor, StreamEngine
 from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
 from loco_stream.engine._forecasting import HorizonScores
-from loco_stream.engine._prometheus import _Collector
+from loco_stream.engine._prometheus import EngineCollector
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Block, Sample
@@ -118,7 +118,7 @@ def test_a_missing_value_is_a_step_of_the_series():
 
 def test_prometheus_has_a_gauge_per_step():
     engine, _ = run(samples())
-    families = {family.name: family for family in _Collector(engine).collect()}
+    families = {family.name: family for family in EngineCollector(engine).collect()}
     steps = {s.labels["what"] for s in families["loco_forecast_mean_absolute_error"].samples}
     assert steps == {"1", "2", "3", "4", "5"}
 

@@ -12,7 +12,7 @@ from loco_stream import LOCOMultiTargetRegressor, StreamEngine, TaskMonitor
 from loco_stream._problems import TARGETS
 from loco_stream.connectors import CSVSource, open_source
 from loco_stream.engine._inbox import Inbox, InboxSource
-from loco_stream.engine._prometheus import _Collector
+from loco_stream.engine._prometheus import EngineCollector
 from loco_stream.engine._source_reader import SourceReader
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.engine._target_adapter import TargetSummary
@@ -204,7 +204,7 @@ def test_a_diverging_target_is_counted_and_not_scored():
 
 def test_prometheus_has_a_gauge_per_target_and_score():
     engine, _, _ = run(samples())
-    families = {family.name: family for family in _Collector(engine).collect()}
+    families = {family.name: family for family in EngineCollector(engine).collect()}
     found = {
         (sample.labels["target"], sample.labels["score"]): sample.value
         for sample in families["loco_target_score"].samples

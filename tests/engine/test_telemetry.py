@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from loco_stream import LOCOClassifier, LOCORegressor, StreamEngine
 from loco_stream._cli.main import main
 from loco_stream.connectors import CSVSource
-from loco_stream.engine._prometheus import _Collector
+from loco_stream.engine._prometheus import EngineCollector
 from loco_stream.errors import ConfigError
 
 pytest.importorskip("opentelemetry.sdk")
@@ -49,7 +49,7 @@ def collected(reader):
 def scraped(engine):
     """Return the same of what Prometheus scrapes, without counters' suffix and the histogram."""
     found = {}
-    for family in _Collector(engine).collect():
+    for family in EngineCollector(engine).collect():
         if family.type != "histogram":
             found[family.name] = {
                 tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -194,7 +194,7 @@ def test_the_histogram_of_latencies_is_exported(collector):
     engine.run()
     telemetry.close()
     (point,) = exported(bodies)["loco_latency_seconds"].histogram.data_points
-    family = next(f for f in _Collector(engine).collect() if f.type == "histogram")
+    family = next(f for f in EngineCollector(engine).collect() if f.type == "histogram")
     expected = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
     cumulative = np.cumsum(point.bucket_counts)
     bounds = [f"{bound:.3g}" for bound in point.explicit_bounds]

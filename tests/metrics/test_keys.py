@@ -63,7 +63,7 @@ def test_a_report_says_in_which_mode_rows_were_predicted():
 @pytest.mark.parametrize("task", ["classification", "regression", TARGETS])
 def test_prometheus_has_every_number_of_the_table_and_no_other(task):
     prometheus = pytest.importorskip("prometheus_client")
-    from loco_stream.engine._prometheus import _Collector
+    from loco_stream.engine._prometheus import EngineCollector
 
     run = engine("regression" if task == TARGETS else task)
     run.run()
@@ -77,7 +77,7 @@ def test_prometheus_has_every_number_of_the_table_and_no_other(task):
         if name != own[task] and not (task == TARGETS and name == "mae"):
             del run.status[name]
     registry = prometheus.CollectorRegistry()
-    registry.register(_Collector(run))
+    registry.register(EngineCollector(run))
     shown = {family.name: family for family in registry.collect()}
     exported = {
         f"loco_{key.prometheus}": key for key in keys_for(task, detector=True) if key.prometheus
@@ -133,11 +133,11 @@ def test_metrics_are_served_to_local_names_in_a_few_threads():
     import socket
     import threading
 
-    from loco_stream.engine._prometheus import serve_metrics
+    from loco_stream.engine._prometheus import EngineCollector, serve_metrics
 
     run = engine("classification")
     port = free_port()
-    end = serve_metrics(run, port)
+    end = serve_metrics(EngineCollector(run), port)
     try:
         address = f"http://127.0.0.1:{port}/metrics"
         for host in (f"127.0.0.1:{port}", "localhost", f"LOCALHOST:{port}"):
@@ -165,7 +165,7 @@ def test_metrics_are_served_to_local_names_in_a_few_threads():
             one.close()
     finally:
         end()
-    elsewhere = serve_metrics(run, port, host="0.0.0.0")
+    elsewhere = serve_metrics(EngineCollector(run), port, host="0.0.0.0")
     try:
         assert (
             b"loco_"

@@ -147,7 +147,7 @@ def test_a_segment_that_is_recognised_twice_keeps_the_names_of_other_tasks():
 
 def test_signatures_hold_no_rows_from_after_the_change():
     timeline = Timeline(0, 4, UniformDraws(0))
-    scale = InputScale(2)
+    scale = InputScale.of_width(2)
     for index in range(180):
         values = np.array([float(index % 3), 1.0 + index % 2])
         timeline.recognise(values, "old" if index < 130 else "new", index, scale)

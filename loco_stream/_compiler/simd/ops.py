@@ -20,6 +20,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64, Int32
 from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
 from loco_stream._compiler.simd.sizes import (
     DOUBLES,
@@ -61,11 +62,11 @@ class Arrivals(Protocol):
     """Spikes that arrive at neurons: a named tuple with these fields, (n + DOUBLES,) each."""
 
     @property
-    def targets(self) -> NDArray[np.int32]: ...
+    def targets(self) -> Int32: ...
     @property
-    def jumps(self) -> NDArray[np.float64]: ...
+    def jumps(self) -> Float64: ...
     @property
-    def times(self) -> NDArray[np.float64]: ...
+    def times(self) -> Float64: ...
 
 
 def sum_rows(
@@ -130,10 +131,10 @@ def sum_dense(
 
 
 def weigh_rows(
-    total: NDArray[np.float32],
-    matrix: NDArray[np.float32],
+    total: Float32,
+    matrix: Float32,
     n_columns: int,
-    values: NDArray[np.float32],
+    values: Float32,
     first: int,
     rows: NDArray[Integer],
     n_rows: int,
@@ -161,10 +162,10 @@ def weigh_rows(
 
 
 def weigh_groups(
-    total: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    groups: NDArray[np.int32],
-    values: NDArray[np.float32],
+    total: Float32,
+    weights: Float32,
+    groups: Int32,
+    values: Float32,
     rows: NDArray[Integer],
     n_rows: int,
 ) -> None:
@@ -196,9 +197,7 @@ def weigh_groups(
 
 
 @kernel
-def nonzero(
-    inputs: NDArray[np.float32], first: int, n_inputs: int, rows: NDArray[np.int32]
-) -> np.int64:
+def nonzero(inputs: Float32, first: int, n_inputs: int, rows: Int32) -> np.int64:
     """Write the indices j below `n_inputs` with ``inputs[first + j] != 0``; return their number.
 
     Parameters
@@ -216,13 +215,13 @@ def nonzero(
 
 
 def add_outer(
-    matrix: NDArray[np.float32],
+    matrix: Float32,
     n_rows: int,
     first: int,
     n_columns: int,
-    left: NDArray[np.float32],
+    left: Float32,
     scale: np.float32,
-    right: NDArray[np.float32],
+    right: Float32,
     keep: np.float32,
 ) -> None:
     """Add an outer product to part of a matrix and scale it: keep * (matrix + scale left right').
@@ -242,12 +241,12 @@ def add_outer(
 
 
 def add_outers(
-    matrix: NDArray[np.float32],
+    matrix: Float32,
     n_rows: int,
     first: int,
     n_columns: int,
-    left: NDArray[np.float32],
-    right: NDArray[np.float32],
+    left: Float32,
+    right: Float32,
 ) -> None:
     """Add `RANK` outer products left right' to part of a matrix, one after the other.
 
@@ -267,9 +266,7 @@ def add_outers(
             row[first + i] = total
 
 
-def dot(
-    left: NDArray[np.float32], first: int, right: NDArray[np.float32], start: int, n: int
-) -> np.float32:
+def dot(left: Float32, first: int, right: Float32, start: int, n: int) -> np.float32:
     """Return the sum of ``left[first + i] * right[start + i]`` over `n` items.
 
     Parameters
@@ -286,7 +283,7 @@ def dot(
 
 
 @register_jitable
-def _sum_of_lanes(lanes: NDArray[np.float32]) -> np.float32:
+def _sum_of_lanes(lanes: Float32) -> np.float32:
     """Return the sum of `SINGLES` lanes as `fold` computes it; the lanes are overwritten."""
     half = SINGLES // 2
     while half > 0:
@@ -297,11 +294,11 @@ def _sum_of_lanes(lanes: NDArray[np.float32]) -> np.float32:
 
 
 def add_symmetric_rows(
-    total: NDArray[np.float32],
-    matrix: NDArray[np.float32],
+    total: Float32,
+    matrix: Float32,
     first: int,
     n: int,
-    vector: NDArray[np.float32],
+    vector: Float32,
 ) -> None:
     """Add to `total` what `ROWS` rows of a symmetric matrix add to its product with a vector.
 
@@ -339,11 +336,11 @@ def add_symmetric_rows(
 
 
 def subtract_squares(
-    matrix: NDArray[np.float32],
+    matrix: Float32,
     first: int,
     start: int,
     n: int,
-    factors: NDArray[np.float32],
+    factors: Float32,
     keep: np.float32,
 ) -> None:
     """Subtract the outer squares of `RANK` vectors from `ROWS` rows of a matrix, and scale these.
@@ -374,7 +371,7 @@ def leak_and_fire(
     decay: Float,
     threshold: NDArray[Float],
     reset_zero: bool,
-    out: NDArray[np.int32],
+    out: Int32,
     count: int,
 ) -> int:
     """Decay membranes, add currents, reset the neurons that fire; return the new count.
@@ -717,6 +714,17 @@ def _dot(left, first, right, start, n):
     return in_lanes
 
 
+@register_jitable
+def _add_products(totals, items, part):
+    """Return four sums, to each of which its items times a part are added."""
+    return (
+        add(totals[0], multiply(items[0], part)),
+        add(totals[1], multiply(items[1], part)),
+        add(totals[2], multiply(items[2], part)),
+        add(totals[3], multiply(items[3], part)),
+    )
+
+
 @_vectorized(add_symmetric_rows)
 def _add_symmetric_rows(total, matrix, first, n, vector):
     zero = zeros(matrix.dtype, SINGLES)
@@ -735,54 +743,27 @@ def _add_symmetric_rows(total, matrix, first, n, vector):
         store_first(total, first, corner, n_rows)
         if behind == n:
             return
-        a = zero()
-        b = zero()
-        c = zero()
-        d = zero()
+        like = zero()
         row = first * width
-        x = spread(a, item(vector, first))
-        y = spread(a, item(vector, first + 1))
-        z = spread(a, item(vector, first + 2))
-        w = spread(a, item(vector, first + 3))
+        factors = (
+            spread(like, item(vector, first)),
+            spread(like, item(vector, first + 1)),
+            spread(like, item(vector, first + 2)),
+            spread(like, item(vector, first + 3)),
+        )
+        sums = (like, like, like, like)
         i = behind
         while i + SINGLES <= n:
-            k = row + i
-            part = load(a, vector, i)
-            change = load(a, total, i)
-            items = load(a, matrix, k)
-            a = add(a, multiply(items, part))
-            change = add(change, multiply(items, x))
-            items = load(a, matrix, k + width)
-            b = add(b, multiply(items, part))
-            change = add(change, multiply(items, y))
-            items = load(a, matrix, k + 2 * width)
-            c = add(c, multiply(items, part))
-            change = add(change, multiply(items, z))
-            items = load(a, matrix, k + 3 * width)
-            d = add(d, multiply(items, part))
-            store(total, i, add(change, multiply(items, w)))
+            items = _load_four(like, matrix, row + i, SINGLES)
+            sums = _add_products(sums, items, load(like, vector, i))
+            store(total, i, _add_four(total, i, SINGLES, factors, items))
             i += SINGLES
-        n_left = n - i
-        if n_left > 0:
-            k = row + i
-            part = load_first(a, vector, i, n_left)
-            change = load_first(a, total, i, n_left)
-            items = load_first(a, matrix, k, n_left)
-            a = add(a, multiply(items, part))
-            change = add(change, multiply(items, x))
-            items = load_first(a, matrix, k + width, n_left)
-            b = add(b, multiply(items, part))
-            change = add(change, multiply(items, y))
-            items = load_first(a, matrix, k + 2 * width, n_left)
-            c = add(c, multiply(items, part))
-            change = add(change, multiply(items, z))
-            items = load_first(a, matrix, k + 3 * width, n_left)
-            d = add(d, multiply(items, part))
-            store_first(total, i, add(change, multiply(items, w)), n_left)
-        total[first] += fold(a)
-        total[first + 1] += fold(b)
-        total[first + 2] += fold(c)
-        total[first + 3] += fold(d)
+        if i < n:
+            items = _load_four(like, matrix, row + i, n - i)
+            sums = _add_products(sums, items, load_first(like, vector, i, n - i))
+            store_first(total, i, _add_four(total, i, n - i, factors, items), n - i)
+        for k in range(ROWS):
+            total[first + k] += fold(sums[k])
 
     return in_lanes
 

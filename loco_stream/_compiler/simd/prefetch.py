@@ -7,8 +7,8 @@ from typing import Any, SupportsIndex, TypeAlias
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._compiler.jit import PLAIN, overloaded
 
 Untyped: TypeAlias = Any  # numba's classes have no types
@@ -17,7 +17,7 @@ _ALL_CACHES = 3
 _DATA = 1
 
 
-def prefetch(array: NDArray[Any], k: SupportsIndex) -> None:
+def prefetch(array: Array, k: SupportsIndex) -> None:
     """Load item `k` of a 1-d array of any dtype into all caches.
 
     Has no other effect; `k` need not be a valid index.

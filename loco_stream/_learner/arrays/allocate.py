@@ -7,16 +7,9 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 
+from loco_stream._arrays import Array
 from loco_stream._learner.arrays.shapes import shapes_of
-from loco_stream._learner.arrays.spec import (
-    Array,
-    Shapes,
-    grown,
-    make_group,
-    restored,
-    shape_table,
-    specs,
-)
+from loco_stream._learner.arrays.spec import Shapes, grown, make_group, restored, shape_table, specs
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout

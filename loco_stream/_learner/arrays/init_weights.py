@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream import _rng as rng
+from loco_stream._arrays import Float64, Int64
 
 if TYPE_CHECKING:
     from loco_stream._learner.settings import Settings
@@ -19,7 +19,7 @@ UNDELAYED_EVERY = 4  # with a memory and delays, every fourth neuron has no dela
 SMOOTHING = 0.7  # of the start weights along a feature: standard deviation in fields
 
 
-def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
+def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> Float64:
     """Draw weights, (n_pre, n_post): columns of norm 1, orthogonal inside each cluster of neurons.
 
     Where features have several receptive fields the columns are smoothed along them: the function
@@ -30,7 +30,7 @@ def start_weights(settings: Settings, layer: int, n_pre: int, n_post: int) -> ND
     return rng.kept_draws(_drawn, key, n_fields, n_pre, n_post).copy()
 
 
-def _drawn(key: int, n_fields: int, n_pre: int, n_post: int) -> NDArray[np.float64]:
+def _drawn(key: int, n_fields: int, n_pre: int, n_post: int) -> Float64:
     block = rng.normals(key, 0, n_pre * n_post).reshape(n_pre, n_post)
     size = min(NEURON_CLUSTER, n_pre)
     for first in range(0, n_post, size):
@@ -40,7 +40,7 @@ def _drawn(key: int, n_fields: int, n_pre: int, n_post: int) -> NDArray[np.float
     return np.asarray(block / np.sqrt((block * block).sum(axis=0)))
 
 
-def delay_targets(settings: Settings, n_channels: int, n_post: int) -> NDArray[np.int64]:
+def delay_targets(settings: Settings, n_channels: int, n_post: int) -> Int64:
     """Draw an order of all neurons for each channel, (n_channels, n_post).
 
     Their lags follow from it. With a memory, neurons without lags stand first.
@@ -52,7 +52,7 @@ def delay_targets(settings: Settings, n_channels: int, n_post: int) -> NDArray[n
     return np.argsort(order, axis=1, kind="stable")
 
 
-def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
+def _orthonormal(block: Float64) -> Float64:
     """Return the columns made orthonormal one after the other (modified Gram-Schmidt).
 
     LAPACK's threads would wait for each other longer than so small a block takes.
@@ -65,7 +65,7 @@ def _orthonormal(block: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows.T
 
 
-def _smooth(block: NDArray[np.float64], n_fields: int) -> NDArray[np.float64]:
+def _smooth(block: Float64, n_fields: int) -> Float64:
     place = np.arange(n_fields)
     kernel = np.exp(-0.5 * ((place[:, None] - place) / SMOOTHING) ** 2)
     shaped = block.reshape(-1, n_fields, block.shape[1])

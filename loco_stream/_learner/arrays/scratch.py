@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64, Int32, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.shapes import shapes_of
-from loco_stream._learner.arrays.spec import Record, axes, make_group, record, renewed
+from loco_stream._learner.arrays.spec import PerClass, Record, axes, make_group, record, renewed
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.fixed_layer import FixedLayerScratch
 from loco_stream._learner.jobs import JobScratch
@@ -25,11 +25,6 @@ from loco_stream._learner.scale_guard import BLOCK
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
 from loco_stream.neurons._spikes import MOST_SPIKES
-
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
 
 class Code(NamedTuple):
@@ -129,15 +124,15 @@ class ReadoutPass(NamedTuple):
     others: Annotated[Float64, axes("late_others*classes")]
     weights: Annotated[Float64, axes("outputs")]
     credit_weights: Annotated[Float64, axes("outputs")]
-    combined: Annotated[Float64, axes("classes")]
-    stacked: Annotated[Float64, axes("classes")]
-    mixed: Annotated[Float64, axes("classes")]
-    fast: Annotated[Float64, axes("classes")]
+    combined: PerClass
+    stacked: PerClass
+    mixed: PerClass
+    fast: PerClass
     log_odds: Annotated[Float64, axes("log_odds", "classes")]
-    next: Annotated[Float64, axes("classes")]
-    predicted: Annotated[Float64, axes("classes")]
-    error: Annotated[Float64, axes("classes")]
-    buffer: Annotated[Float64, axes("classes")]
+    next: PerClass
+    predicted: PerClass
+    error: PerClass
+    buffer: PerClass
     stack_buffers: Annotated[Float64, axes(2, "stacked")]
     power_sums: Annotated[Float64, axes("powers")]
     power_factors: Annotated[Float64, axes("powers")]
@@ -213,12 +208,12 @@ class Scratch(NamedTuple):
     then: ReadoutPass
     projections: ProjectionScratch
     experts: ExpertScratch
-    output_change: Annotated[Float64, axes("classes")]
-    target: Annotated[Float64, axes("classes")]
-    answer: Annotated[Float64, axes("classes")]
+    output_change: PerClass
+    target: PerClass
+    answer: PerClass
     sequence: SequenceScratch
     values: NextValueScratch
-    dormant: Annotated[Float64, axes("classes")]
+    dormant: PerClass
     domains: DomainScratch
     jobs: JobScratch
     class_weights: Annotated[Float64, axes("classes", start=1.0)]

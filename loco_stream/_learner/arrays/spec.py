@@ -21,6 +21,7 @@ from typing import (
     Annotated,
     Any,
     NamedTuple,
+    TypeAlias,
     TypeVar,
     get_args,
     get_origin,
@@ -30,6 +31,7 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._options import Layout
 
@@ -114,6 +116,10 @@ def axes(*names: str | int, start: Start = 0.0, derived: bool = False) -> Axes:
         a file must equal it.
     """
     return Axes(names, start, derived)
+
+
+PerFeature: TypeAlias = Annotated[Float64, axes("features")]
+PerClass: TypeAlias = Annotated[Float64, axes("classes")]
 
 
 def record(dtype: type[Any], **starts: float) -> Fields:

@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._learner.arrays.init_weights import start_weights
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.context.traces import ContextState
 from loco_stream._learner.delayed_labels.weights import DelayedState
 from loco_stream._learner.encoding import FeatureStatistics, KeptScales, TargetStatistics
@@ -80,17 +80,17 @@ class Net(NamedTuple):
     feedback: what a neuron's drive does to each output
     """
 
-    n_post: Annotated[NDArray[np.int64], axes("layers", start=_layer_sizes, derived=True)]
-    first: Annotated[NDArray[np.int64], axes("layers", start=_layer_starts, derived=True)]
-    weights: Annotated[NDArray[np.float32], axes("channels", "first_layer", start=_start_weights)]
+    n_post: Annotated[Int64, axes("layers", start=_layer_sizes, derived=True)]
+    first: Annotated[Int64, axes("layers", start=_layer_starts, derived=True)]
+    weights: Annotated[Float32, axes("channels", "first_layer", start=_start_weights)]
     deep_weights: Annotated[
-        NDArray[np.float32], axes("deep_layers", "below", "above", start=_start_deep_weights)
+        Float32, axes("deep_layers", "below", "above", start=_start_deep_weights)
     ]
-    gain: Annotated[NDArray[np.float64], axes("layers", start=_start_gains)]
-    drive_power: Annotated[NDArray[np.float64], axes("layers")]
-    input_power: Annotated[NDArray[np.float64], axes("layers")]
-    loss_baseline: Annotated[NDArray[np.float64], axes("layers")]
-    feedback: Annotated[NDArray[np.float32], axes("classes", "hidden")]
+    gain: Annotated[Float64, axes("layers", start=_start_gains)]
+    drive_power: Annotated[Float64, axes("layers")]
+    input_power: Annotated[Float64, axes("layers")]
+    loss_baseline: Annotated[Float64, axes("layers")]
+    feedback: Annotated[Float32, axes("classes", "hidden")]
 
 
 class State(NamedTuple):

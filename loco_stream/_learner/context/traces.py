@@ -16,11 +16,11 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.init_weights import delay_targets
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.tiny import drop_tiny_items
 
 SETTLE = 300.0  # gaps after which the median is fixed, as the scales of features are
@@ -60,17 +60,17 @@ class ContextState(NamedTuple):
     """
 
     time_constants: Annotated[
-        NDArray[np.float64], axes("remembered", start=_spread_time_constants, derived=True)
+        Float64, axes("remembered", start=_spread_time_constants, derived=True)
     ]
-    traces: Annotated[NDArray[np.float32], axes("remembered")]
+    traces: Annotated[Float32, axes("remembered")]
     clock: Annotated[
         Record,
         record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
     ]
-    means: Annotated[NDArray[np.float32], axes("means", "scaled")]
-    ring: Annotated[NDArray[np.float32], axes("delays", "channels")]
+    means: Annotated[Float32, axes("means", "scaled")]
+    ring: Annotated[Float32, axes("delays", "channels")]
     delay_targets: Annotated[
-        NDArray[np.int32],
+        Int32,
         axes("delayed_channels", "first_layer", start=_draw_targets, derived=True),
     ]
     run: Annotated[Record, record(np.float64, label=-1.0, n_steps=0.0)]

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from loco_stream._arrays import Array
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, nonzero, weigh_rows
-from loco_stream._learner.arrays.spec import Array
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
 
 BLOCK = 64  # features

@@ -15,11 +15,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.readout.mixture import MIN_PROBABILITY, retained
 
 POWERS = (0.75, 1.0, 1.5, 2.5, 4.0)
@@ -37,7 +35,7 @@ def _start(log_weights: Array, shapes: Shapes) -> None:
 class CalibrationState(NamedTuple):
     """Log-weight of each correction."""
 
-    log_weights: Annotated[NDArray[np.float64], axes("powers", "noises", start=_start)]
+    log_weights: Annotated[Float64, axes("powers", "noises", start=_start)]
 
 
 @kernel

@@ -26,8 +26,8 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.readout import stacks
@@ -67,11 +67,9 @@ class DelayedValueState(NamedTuple):
     """
 
     errors: Annotated[Record, record(np.float64, **ERRORS)]
-    log_weights: Annotated[NDArray[np.float64], axes("late_experts")]
-    stack: Annotated[NDArray[np.float64], axes("late_stacked", start=start_equal)]
-    projector: Annotated[
-        NDArray[np.float64], axes("late_stacked", "late_stacked", start=start_prior)
-    ]
+    log_weights: Annotated[Float64, axes("late_experts")]
+    stack: Annotated[Float64, axes("late_stacked", start=start_equal)]
+    projector: Annotated[Float64, axes("late_stacked", "late_stacked", start=start_prior)]
 
 
 def first_memoryless(settings: Settings) -> int:

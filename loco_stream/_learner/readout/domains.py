@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import Record, axes, record, records
@@ -51,9 +52,9 @@ class DomainState(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_domains=1, n_means=0, current=0, turn=0)]
-    positions: Annotated[NDArray[np.int64], axes("domains", "classes")]
-    means: Annotated[NDArray[np.float32], axes("domain_means", "fixed_outputs")]
-    projected: Annotated[NDArray[np.float32], axes("domain_means", "fixed_outputs")]
+    positions: Annotated[Int64, axes("domains", "classes")]
+    means: Annotated[Float32, axes("domain_means", "fixed_outputs")]
+    projected: Annotated[Float32, axes("domain_means", "fixed_outputs")]
     statistics: Annotated[
         NDArray[np.record],
         records("domain_means", np.float64, n_rows=0.0, offset=0.0, total=1.0),
@@ -72,9 +73,9 @@ class DomainState(NamedTuple):
             n_errors=0.0,
         ),
     ]
-    gains: Annotated[NDArray[np.float32], axes("fixed_outputs")]
-    inputs: Annotated[NDArray[np.float32], axes("fixed_outputs")]
-    weights: Annotated[NDArray[np.float64], axes("classes")]
+    gains: Annotated[Float32, axes("fixed_outputs")]
+    inputs: Annotated[Float32, axes("fixed_outputs")]
+    weights: Annotated[Float64, axes("classes")]
 
 
 class DomainScratch(NamedTuple):
@@ -84,8 +85,8 @@ class DomainScratch(NamedTuple):
     lead: of the best of them over the best one in the current domain
     """
 
-    scores: Annotated[NDArray[np.float32], axes("classes")]
-    lead: Annotated[NDArray[np.float64], axes(1, start=-math.inf)]
+    scores: Annotated[Float32, axes("classes")]
+    lead: Annotated[Float64, axes(1, start=-math.inf)]
 
 
 def check(own: DomainState) -> None:
@@ -106,7 +107,7 @@ def check(own: DomainState) -> None:
         raise ValueError("each mean in 'domains.statistics' must have rows")
 
 
-def earlier_positions(arrays: Mapping[str, NDArray[Any]]) -> Iterator[NDArray[np.int64]]:
+def earlier_positions(arrays: Mapping[str, Array]) -> Iterator[Int64]:
     """Yield the positions of the classes in each domain of a model but the current one.
 
     `arrays` are those of the model by name.
@@ -117,7 +118,7 @@ def earlier_positions(arrays: Mapping[str, NDArray[Any]]) -> Iterator[NDArray[np
             yield positions
 
 
-def forget(arrays: dict[str, NDArray[Any]]) -> None:
+def forget(arrays: dict[str, Array]) -> None:
     """Leave the first domain as the only one, in the arrays of a model by name."""
     room = most_means(arrays["domains.positions"].shape[1])
     for name in ("means", "projected", "statistics"):

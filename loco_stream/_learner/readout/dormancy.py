@@ -22,10 +22,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Record, axes, record
+from loco_stream._learner.arrays.spec import PerClass, Record, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
 FIRST_PATIENCE = 8.0  # rows of absence after which a class of a single row is dormant
@@ -53,10 +53,10 @@ class ClassState(NamedTuple):
     patience: rows of absence after which it is dormant
     """
 
-    n_rows: Annotated[NDArray[np.float64], axes("classes")]
-    last_seen: Annotated[NDArray[np.float64], axes("classes")]
-    log_gap: Annotated[NDArray[np.float64], axes("classes")]
-    patience: Annotated[NDArray[np.float64], axes("classes", start=FIRST_PATIENCE)]
+    n_rows: PerClass
+    last_seen: PerClass
+    log_gap: PerClass
+    patience: Annotated[Float64, axes("classes", start=FIRST_PATIENCE)]
 
 
 class LeadState(NamedTuple):

@@ -15,10 +15,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 RESIDUALS = 500  # that the intervals are made of
@@ -43,9 +43,9 @@ class ResidualState(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_residuals=0)]
-    recent: Annotated[NDArray[np.float64], axes("residuals")]
-    ordered: Annotated[NDArray[np.float64], axes("residuals")]
-    risks: Annotated[NDArray[np.float64], axes("coverages", start=_start_risks)]
+    recent: Annotated[Float64, axes("residuals")]
+    ordered: Annotated[Float64, axes("residuals")]
+    risks: Annotated[Float64, axes("coverages", start=_start_risks)]
 
 
 @kernel

@@ -11,11 +11,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 
 DECAY = 0.9995  # of the log-likelihoods, per row: about 2,000 rows count
 EARLY = 2.0  # of the first n rows the last n / EARLY count
@@ -41,8 +39,8 @@ class MixtureState(NamedTuple):
     log_priors: what they fade to
     """
 
-    log_weights: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors)]
-    log_priors: Annotated[NDArray[np.float64], axes("opinions", start=_log_priors, derived=True)]
+    log_weights: Annotated[Float64, axes("opinions", start=_log_priors)]
+    log_priors: Annotated[Float64, axes("opinions", start=_log_priors, derived=True)]
 
 
 @kernel

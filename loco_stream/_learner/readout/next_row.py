@@ -16,11 +16,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.readout.mixture import retained
 
 RATE = 3e-3
@@ -59,10 +57,10 @@ class NextRowState(NamedTuple):
     log_weights: of the stack's answer in the mixture, and of each expert's; 0 where it has context
     """
 
-    weights: Annotated[NDArray[np.float64], axes("log_odds", start=_only_ensemble)]
-    powers: Annotated[NDArray[np.float64], axes("log_odds", start=FIRST_POWER)]
-    contexts: Annotated[NDArray[np.float64], axes("log_odds", start=_contexts, derived=True)]
-    log_weights: Annotated[NDArray[np.float64], axes("log_odds")]
+    weights: Annotated[Float64, axes("log_odds", start=_only_ensemble)]
+    powers: Annotated[Float64, axes("log_odds", start=FIRST_POWER)]
+    contexts: Annotated[Float64, axes("log_odds", start=_contexts, derived=True)]
+    log_weights: Annotated[Float64, axes("log_odds")]
 
 
 @kernel

@@ -13,10 +13,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
@@ -55,17 +55,15 @@ class NextValueState(NamedTuple):
     errors, log_weights: mean squared error and weight of each expert
     """
 
-    known: Annotated[NDArray[np.float64], axes("lags")]
+    known: Annotated[Float64, axes("lags")]
     counters: Annotated[Record, record(np.int64, n_known=0, n_scored=0)]
-    weights: Annotated[
-        NDArray[np.float64], axes("value_models", "value_inputs", start=_only_ensemble)
-    ]
+    weights: Annotated[Float64, axes("value_models", "value_inputs", start=_only_ensemble)]
     projectors: Annotated[
-        NDArray[np.float64],
+        Float64,
         axes("value_models", "value_inputs", "value_inputs", start=_start_projectors),
     ]
-    errors: Annotated[NDArray[np.float64], axes("value_experts", start=1.0)]
-    log_weights: Annotated[NDArray[np.float64], axes("value_experts", start=_start_log_weights)]
+    errors: Annotated[Float64, axes("value_experts", start=1.0)]
+    log_weights: Annotated[Float64, axes("value_experts", start=_start_log_weights)]
 
 
 class NextValueScratch(NamedTuple):
@@ -76,10 +74,10 @@ class NextValueScratch(NamedTuple):
     outputs: of each expert
     """
 
-    known: Annotated[NDArray[np.float64], axes("lags")]
-    inputs: Annotated[NDArray[np.float64], axes("value_inputs")]
-    gain: Annotated[NDArray[np.float64], axes("value_inputs")]
-    outputs: Annotated[NDArray[np.float64], axes("value_experts")]
+    known: Annotated[Float64, axes("lags")]
+    inputs: Annotated[Float64, axes("value_inputs")]
+    gain: Annotated[Float64, axes("value_inputs")]
+    outputs: Annotated[Float64, axes("value_experts")]
 
 
 @kernel

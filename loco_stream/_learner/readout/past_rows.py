@@ -26,8 +26,8 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import Record, axes, record
@@ -53,8 +53,8 @@ class PastState(NamedTuple):
     variance and number); past and recent: the mean of all rows and the recent one, projected
     """
 
-    recent: Annotated[NDArray[np.float32], axes("fixed_outputs")]
-    direction: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    recent: Annotated[Float32, axes("fixed_outputs")]
+    direction: Annotated[Float32, axes("fixed_outputs")]
     moments: Annotated[
         Record, record(np.float64, average=0.0, variance=1.0, n=0.0, past=0.0, recent=0.0)
     ]

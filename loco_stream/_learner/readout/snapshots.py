@@ -27,10 +27,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
 CURRENT = 0  # positions in the posterior: the current readout,
@@ -63,16 +63,16 @@ class SnapshotState(NamedTuple):
     readouts: what its members add up to
     """
 
-    posterior: Annotated[NDArray[np.float64], axes("posteriors", start=_start_posterior)]
-    recent_score: Annotated[NDArray[np.float64], axes("posteriors")]
+    posterior: Annotated[Float64, axes("posteriors", start=_start_posterior)]
+    recent_score: Annotated[Float64, axes("posteriors")]
     counters: Annotated[Record, record(np.int64, slot=0, age=-SPACING, n_kept=0, eval_rows=0)]
-    ids: Annotated[NDArray[np.int64], axes("snapshots")]
-    weights: Annotated[NDArray[np.float32], axes("snapshots", "channels", "first_layer")]
-    deep_weights: Annotated[NDArray[np.float32], axes("snapshots", "deep_layers", "below", "above")]
-    readouts: Annotated[NDArray[np.float32], axes("snapshots", "inputs", "classes")]
+    ids: Annotated[Int64, axes("snapshots")]
+    weights: Annotated[Float32, axes("snapshots", "channels", "first_layer")]
+    deep_weights: Annotated[Float32, axes("snapshots", "deep_layers", "below", "above")]
+    readouts: Annotated[Float32, axes("snapshots", "inputs", "classes")]
 
 
-def needs_evaluation(posterior: NDArray[np.float64], eval_rows: int) -> bool:
+def needs_evaluation(posterior: Float64, eval_rows: int) -> bool:
     """Return whether snapshots are evaluated on a row: some have weight, and it may matter."""
     weight = 0.0
     for e in range(FIRST, posterior.shape[0]):

@@ -11,10 +11,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.softmax import SHARPNESS
 
@@ -53,10 +53,10 @@ class StackState(NamedTuple):
     log_weights, log_powers: of all blocks of outputs, and mean squares of their gradients
     """
 
-    weights: Annotated[NDArray[np.float64], axes("stacked", start=start_equal)]
-    projector: Annotated[NDArray[np.float64], axes("stacked", "stacked", start=start_prior)]
-    log_weights: Annotated[NDArray[np.float64], axes("outputs", start=_start_log_weights)]
-    log_powers: Annotated[NDArray[np.float64], axes("outputs", start=LOG_STACK_POWER)]
+    weights: Annotated[Float64, axes("stacked", start=start_equal)]
+    projector: Annotated[Float64, axes("stacked", "stacked", start=start_prior)]
+    log_weights: Annotated[Float64, axes("outputs", start=_start_log_weights)]
+    log_powers: Annotated[Float64, axes("outputs", start=LOG_STACK_POWER)]
 
 
 @kernel

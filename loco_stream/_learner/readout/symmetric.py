@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import (
     add_outer,
@@ -93,7 +93,7 @@ def add_steps(matrix, n_rows, columns, left, right, n_steps):
         k += 1
 
 
-def check_waiting(name: str, own: Any, n_rows: NDArray[np.float64]) -> None:
+def check_waiting(name: str, own: Any, n_rows: Float64) -> None:
     """Raise ValueError if more rows wait than may, or one is not of a class that has rows.
 
     `own` is that of `let_wait`, `n_rows` the rows of each class.

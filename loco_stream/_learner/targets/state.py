@@ -18,6 +18,7 @@ from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
     Array,
+    PerClass,
     Record,
     Shapes,
     axes,
@@ -54,12 +55,12 @@ def _start_risks(risks: Array, shapes: Shapes) -> None:
 class Statistics(NamedTuple):
     """Running statistics of each target, as in `TargetStatistics`."""
 
-    n_values: Annotated[Float64, axes("classes")]
-    mean: Annotated[Float64, axes("classes")]
-    squares: Annotated[Float64, axes("classes")]
+    n_values: PerClass
+    mean: PerClass
+    squares: PerClass
     lowest: Annotated[Float64, axes("classes", start=np.inf)]
     highest: Annotated[Float64, axes("classes", start=-np.inf)]
-    beyond: Annotated[Float64, axes("classes")]
+    beyond: PerClass
 
 
 class Residuals(NamedTuple):

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from loco_stream._persistence.content import Array, Arrays, Saved
+from loco_stream._arrays import Array
+from loco_stream._persistence.content import Arrays, Saved
 from loco_stream._persistence.migration_steps import (
     Migration,
     add_array,
@@ -194,13 +195,9 @@ def _delayed_errors(saved: Saved) -> Array:
     return np.concatenate([saved.arrays[name] for name in _LATE_VALUES])
 
 
-def _has_linear_experts(saved: Saved) -> bool:
-    return len(saved.arrays["experts.logistic.weights"]) > 0
-
-
 def _log_priors(saved: Saved) -> Array:
     priors = np.zeros(len(saved.arrays["mixture.log_weights"]))
-    if _has_linear_experts(saved):
+    if len(saved.arrays["experts.logistic.weights"]):  # there are linear experts
         priors[-1:] = _NAIVE_BAYES_LOG_PRIOR
     return priors
 
@@ -250,13 +247,11 @@ def _recent_values(n_lags: int) -> Arrays:
     n_experts = n_models + 2 if n_lags else 0
     weights = np.zeros((n_models, n_inputs))
     weights[:, :1] = 1.0
-    projectors = np.zeros((n_models, n_inputs, n_inputs))
-    projectors[:] = np.eye(n_inputs)
     return {
         "next_value.known": np.zeros(n_lags),
         "next_value.counters": np.zeros(2, np.int64),
         "next_value.weights": weights,
-        "next_value.projectors": projectors,
+        "next_value.projectors": np.tile(np.eye(n_inputs), (n_models, 1, 1)),
         "next_value.errors": np.ones(n_experts),
         "next_value.log_weights": np.where(np.arange(n_experts) > 0, _OTHERS_START, 0.0),
     }

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream.errors import CheckpointError, ConfigError
 
 Options: TypeAlias = Mapping[str, Any]
@@ -92,7 +92,7 @@ class DetectorDefinition:
             ) from error
         return test
 
-    def export_state(self, test: ErrorTest) -> NDArray[np.float64]:
+    def export_state(self, test: ErrorTest) -> Float64:
         """Return the state of a test as numbers, NaN for None.
 
         Raises
@@ -108,7 +108,7 @@ class DetectorDefinition:
         values += [reduce(getattr, path.split("."), test) for path in self.state]
         return np.array([math.nan if value is None else float(value) for value in values])
 
-    def restore_state(self, test: ErrorTest, numbers: NDArray[np.float64]) -> None:
+    def restore_state(self, test: ErrorTest, numbers: Float64) -> None:
         """Give a new test the state that `export_state` returned.
 
         Raises

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from loco_stream._arrays import Float64
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.encoding import FeatureStatistics
 from loco_stream._learner.readout.experts import EXPERTS
@@ -17,7 +18,7 @@ from loco_stream._learner.readout.snapshots import CURRENT, FIRST, needs_evaluat
 from loco_stream._rng import derive_key, normals, uniforms
 from loco_stream.errors import InputError
 from loco_stream.estimators import _show
-from loco_stream.estimators._core import Float64, ModelCore
+from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._explain.relevance import Parts, decompose
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._target_core import TargetCore

@@ -16,8 +16,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.context.delays import lag_range
@@ -25,8 +25,6 @@ from loco_stream._learner.readout.ensemble import FIRST_OPINION, LOG_STACK, SQUA
 from loco_stream._learner.readout.experts import EXPERTS, Contribution, Expert, Weighting
 from loco_stream._learner.readout.softmax import SHARPNESS
 from loco_stream._learner.settings import Settings
-
-Float64 = NDArray[np.float64]
 
 
 class Parts(NamedTuple):
@@ -150,9 +148,9 @@ def _shares(settings: Settings, state: State, scratch: Scratch) -> tuple[Float64
     return np.concatenate(parts), np.concatenate(of_drives)
 
 
-def _undelayed(settings: Settings, state: State) -> NDArray[np.float32]:
+def _undelayed(settings: Settings, state: State) -> Float32:
     """Return the first layer's weights of synapses without delay, 0 elsewhere."""
-    weights: NDArray[np.float32] = state.net.weights
+    weights: Float32 = state.net.weights
     if settings.max_delay == 0:
         return weights
     at_once = state.context.delay_targets[:, : lag_range(settings, weights.shape[1], 0)[1]]

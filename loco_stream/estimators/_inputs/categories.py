@@ -13,8 +13,8 @@ from typing import TypeGuard
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
@@ -26,7 +26,7 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def _known_by(text: str) -> str:
+def known_by(text: str) -> str:
     """Return what a text is known by: its first characters, without those no file can hold."""
     if len(text) <= MAX_LENGTH and text.isascii():
         return str(text)
@@ -65,7 +65,7 @@ class Categories:
         The slot is `UNKNOWN` while the text may yet get one, or none is left.
         """
         texts = self._slots.get(key, {})
-        text = _known_by(text)
+        text = known_by(text)
         slot = texts.get(text)
         if slot is not None:
             return slot, False
@@ -81,7 +81,7 @@ class Categories:
     def takes(self, key: Hashable, text: str) -> bool:
         """Return whether a text would get a slot of its own."""
         texts = self._slots.get(key, {})
-        return _known_by(text) not in texts and not self._is_full(texts)
+        return known_by(text) not in texts and not self._is_full(texts)
 
     def add(self, key: Hashable, text: str, slot: int) -> bool:
         """Give a text that is new the slot, where its feature may hold one more.
@@ -90,7 +90,7 @@ class Categories:
         """
         if not self.takes(key, text):
             return False
-        self._slots.setdefault(key, {})[_known_by(text)] = slot
+        self._slots.setdefault(key, {})[known_by(text)] = slot
         self._order.setdefault(key, []).append(slot)
         self.n += 1
         return True
@@ -162,7 +162,7 @@ class TextColumn:
         codes = [
             numbers.setdefault(cell, len(numbers)) if is_text(cell) else UNKNOWN for cell in cells
         ]
-        self._codes: NDArray[np.int64] = np.array(codes, np.int64)
+        self._codes: Int64 = np.array(codes, np.int64)
         self._texts = list(numbers)
 
     def text(self, row: int) -> str:
@@ -170,7 +170,7 @@ class TextColumn:
         code = int(self._codes[row])
         return "" if code == UNKNOWN else self._texts[code]
 
-    def first_rows(self, categories: Categories, learned: NDArray[np.bool_]) -> set[int]:
+    def first_rows(self, categories: Categories, learned: Bool) -> set[int]:
         """Return the learned rows in which a text comes for the first time that may get a slot."""
         codes, rows = np.unique(np.where(learned, self._codes, UNKNOWN), return_index=True)
         firsts = zip(codes.tolist(), rows.tolist(), strict=True)
@@ -180,7 +180,7 @@ class TextColumn:
             if code >= 0 and categories.takes(self.key, self._texts[code])
         }
 
-    def mark(self, rows: NDArray[np.float64], begin: int, categories: Categories) -> None:
+    def mark(self, rows: Float64, begin: int, categories: Categories) -> None:
         """Write 1 into the slot of each text of the rows from `begin` on."""
         codes, places = np.unique(self._codes[begin : begin + len(rows)], return_inverse=True)
         slots = np.array([self._find(code, categories)[0] for code in codes.tolist()], np.int64)[
@@ -189,7 +189,7 @@ class TextColumn:
         known = np.flatnonzero(slots != UNKNOWN)
         rows[known, slots[known]] = 1.0
 
-    def count_shared(self, categories: Categories, learned: NDArray[np.bool_]) -> None:
+    def count_shared(self, categories: Categories, learned: Bool) -> None:
         """Count the values of learned rows that share a slot, once all rows are learned.
 
         Until then none of the feature's did.
@@ -210,8 +210,6 @@ def text_columns(
     return [TextColumn(names[j], cells) for j, cells in texts.items()]
 
 
-def first_rows(
-    columns: Iterable[TextColumn], categories: Categories, learned: NDArray[np.bool_]
-) -> list[int]:
+def first_rows(columns: Iterable[TextColumn], categories: Categories, learned: Bool) -> list[int]:
     """Return the learned rows in which any column has a text for the first time, in order."""
     return sorted(set().union(*(column.first_rows(categories, learned) for column in columns)))

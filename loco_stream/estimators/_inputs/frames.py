@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64
+from loco_stream._numbers import timestamp
 from loco_stream.errors import InputError
 
 Frame: TypeAlias = Any  # a DataFrame of narwhals, or of the caller's library
@@ -51,7 +52,7 @@ def require_frame(X: object, name: str = "X") -> Frame:
     return frame
 
 
-def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
+def columns_of(frame: Frame) -> tuple[list[Array], tuple[Hashable, ...]]:
     """Return the columns of a frame and their names.
 
     Numbers and bools become float64, dates and times seconds since 1970 UTC, durations seconds,
@@ -67,7 +68,7 @@ def columns_of(frame: Frame) -> tuple[list[NDArray[Any]], tuple[Hashable, ...]]:
     return columns, names
 
 
-def _column(series: Series, name: Hashable) -> NDArray[Any]:
+def _column(series: Series, name: Hashable) -> Array:
     kind = series.dtype
     if kind.is_numeric() or str(kind) == "Boolean":
         return _numbers(series)
@@ -82,7 +83,7 @@ def _column(series: Series, name: Hashable) -> NDArray[Any]:
     return found
 
 
-def _numbers(series: Series) -> NDArray[np.float64]:
+def _numbers(series: Series) -> Float64:
     if series.dtype.is_decimal() or series.null_count():
         values = (np.nan if _is_null(value) else float(value) for value in series.to_list())
         return np.fromiter(values, np.float64, len(series))
@@ -111,14 +112,12 @@ def seconds(value: Any) -> float:
         return float("nan")
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+        return timestamp(value)
     return float(value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6)
 
 
-def series_like(frame: Frame, values: Sequence[Any] | NDArray[Any], name: str) -> Series:
+def series_like(frame: Frame, values: Sequence[Any] | Array, name: str) -> Series:
     """Return values as a series of the caller's library, with the index of a frame of pandas."""
     import narwhals.stable.v2 as nw
 
@@ -130,7 +129,7 @@ def series_like(frame: Frame, values: Sequence[Any] | NDArray[Any], name: str) -
     return nw.new_series(name, listed, backend=frame.implementation).to_native()
 
 
-def frame_like(frame: Frame, table: NDArray[np.float64], names: Sequence[Hashable]) -> Frame:
+def frame_like(frame: Frame, table: Float64, names: Sequence[Hashable]) -> Frame:
     """Return columns as a frame of the caller's library, with the index of a frame of pandas.
 
     Other libraries have texts as names.

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Bool, Float64
 from loco_stream._numbers import LARGEST, require_number, shown
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.frames import seconds
@@ -19,7 +19,7 @@ from loco_stream.estimators._inputs.tables import one_per_row
 NO_TIMES = np.zeros((0, 3))  # no times, no fresh starts, whole steps of the hidden layers
 
 
-def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
+def row_time(t: Any, *, remembers: bool) -> Float64:
     """Return the time of one row as the step reads it; nothing if it is missing or not needed.
 
     Raises `InputError` if t is neither None nor a number.
@@ -32,7 +32,7 @@ def row_time(t: Any, *, remembers: bool) -> NDArray[np.float64]:
 
 def row_times(
     t: Any, sequence: Any, n: int, last: Hashable, *, remembers: bool
-) -> tuple[NDArray[np.float64], Hashable]:
+) -> tuple[Float64, Hashable]:
     """Return times and fresh starts of rows as the step reads them, and the last row's sequence.
 
     Raises `InputError` if one has more or fewer values than there are rows, a time is no number, or
@@ -50,9 +50,7 @@ def row_times(
     return (found if remembers else NO_TIMES), last
 
 
-def row_times_at(
-    t: NDArray[np.float64], fresh: NDArray[np.bool_] | bool = False, share: float = 1.0
-) -> NDArray[np.float64]:
+def row_times_at(t: Float64, fresh: Bool | bool = False, share: float = 1.0) -> Float64:
     """Return times, fresh starts and the share of a step of the hidden layers, (n, 3)."""
     found = np.full((len(t), 3), share)
     found[:, 0] = t
@@ -75,7 +73,7 @@ def seconds_of(name: str, t: Any) -> float:
     return require_number(name, t)
 
 
-def _times(t: Any, n: int) -> NDArray[np.float64]:
+def _times(t: Any, n: int) -> Float64:
     if t is None:
         return np.full(n, np.nan)
     values = one_per_row(t, n, "t")
@@ -93,7 +91,7 @@ def _times(t: Any, n: int) -> NDArray[np.float64]:
     )
 
 
-def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[NDArray[np.bool_], Hashable]:
+def _fresh_starts(sequence: Any, n: int, last: Hashable) -> tuple[Bool, Hashable]:
     """Return which rows begin a sequence, and the last one's."""
     fresh = np.zeros(n, np.bool_)
     if sequence is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from loco_stream._arrays import Float64
+
 LAGS = 24  # last values that are inputs
 _LEVEL = "last value"
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._numbers import NO_NUMBERS, shown, to_number
 from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import UNKNOWN, Categories, is_text
@@ -152,11 +153,11 @@ class FeatureSlots:
         """Features that have a slot."""
         return len(self.index)
 
-    def is_input(self, counts: NDArray[np.float64], key: Hashable) -> bool:
+    def is_input(self, counts: Float64, key: Hashable) -> bool:
         """Return whether a feature was ever a number, by the slots' counts, or has texts."""
         return bool(counts[self.index[key]]) or self.categories.holds(key)
 
-    def fill(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
+    def fill(self, x: Mapping[Hashable, Any], row: Float64) -> bool:
         """Write a sample into `row` in slot order.
 
         What is absent, unknown or no number becomes NaN or is left out.
@@ -177,7 +178,7 @@ class FeatureSlots:
             pass
         return self._fill_each(x, row)
 
-    def _fill_each(self, x: Mapping[Hashable, Any], row: NDArray[np.float64]) -> bool:
+    def _fill_each(self, x: Mapping[Hashable, Any], row: Float64) -> bool:
         """Write each value of a sample that has a slot; return whether no text would get one."""
         is_whole = True
         for key, value in x.items():

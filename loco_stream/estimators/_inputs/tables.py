@@ -7,8 +7,8 @@ from itertools import compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -25,8 +25,8 @@ class Table(NamedTuple):
     names: of the columns of a frame, None for an array
     """
 
-    numbers: NDArray[np.float64]
-    texts: dict[int, NDArray[Any]]
+    numbers: Float64
+    texts: dict[int, Array]
     names: tuple[Hashable, ...] | None = None
 
 
@@ -59,7 +59,7 @@ def table(X: Any) -> Table:
         return Table(np.require(array, np.float64, ["C", "A", "W", "E"]), texts)
 
 
-def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: int) -> Table:
+def _frame_table(columns: list[Array], names: tuple[Hashable, ...], n: int) -> Table:
     numbers = np.empty((n, len(columns)))
     texts = {}
     for j, column in enumerate(columns):
@@ -72,7 +72,7 @@ def _frame_table(columns: list[NDArray[Any]], names: tuple[Hashable, ...], n: in
     return Table(numbers, texts, names)
 
 
-def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+def _object_column(column: Array) -> tuple[Float64, bool]:
     """Return the numbers of a column of objects, NaN for others, and whether it has texts."""
     if column.dtype.kind in "mM":  # in nanoseconds, `tolist` would return integers
         return np.full(len(column), np.nan), False
@@ -83,7 +83,7 @@ def _object_column(column: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     return np.array([to_number(cell) for cell in cells], np.float64), any(map(is_text, cells))
 
 
-def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
+def _matrix(name: str, given: Any, columns: str) -> Array:
     """Return a two-dimensional array of any type; masked values are NaN.
 
     Raises `InputError` if it is ragged, or has another number of dimensions.
@@ -100,7 +100,7 @@ def _matrix(name: str, given: Any, columns: str) -> NDArray[Any]:
     return array
 
 
-def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
+def learned_rows(held_out: Iterable[int], n: int) -> Bool:
     """Return which of `n` rows are learned: those that are not held out.
 
     Raises `InputError` if `held_out` has anything but positions of rows.
@@ -117,7 +117,7 @@ def learned_rows(held_out: Iterable[int], n: int) -> NDArray[np.bool_]:
     return learned
 
 
-def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], NDArray[np.int64]]:
+def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
     """Return the distinct labels in the order they came, and the position of each row's label.
 
     Those are the labels of the rows that are `learned`, (n,).
@@ -137,13 +137,13 @@ def labels(y: Any, n: int, learned: NDArray[np.bool_]) -> tuple[list[Hashable], 
     return list(found), np.array(slots, np.int64)
 
 
-def _labels_of_array(values: NDArray[Any]) -> tuple[list[Hashable], NDArray[np.int64]]:
+def _labels_of_array(values: Array) -> tuple[list[Hashable], Int64]:
     distinct, first, places = np.unique(values, return_index=True, return_inverse=True)
     order = first.argsort()
     return [hashable_value(distinct[k]) for k in order], order.argsort()[places]
 
 
-def targets(y: Any, n: int) -> NDArray[np.float64]:
+def targets(y: Any, n: int) -> Float64:
     """Return `n` regression targets.
 
     Raises `InputError` if y is not one-dimensional, has another length, or a value is missing, no
@@ -157,14 +157,14 @@ def targets(y: Any, n: int) -> NDArray[np.float64]:
     return numbers if (np.abs(numbers) <= LARGEST).all() else _required(values)
 
 
-def _required(values: Iterable[Any]) -> NDArray[np.float64]:
+def _required(values: Iterable[Any]) -> Float64:
     """Return targets as numbers, checked one by one."""
     return np.array(
         [require_number(f"y[{row}]", value) for row, value in enumerate(values)], np.float64
     )
 
 
-def target_matrix(Y: Any, n: int) -> NDArray[np.float64]:
+def target_matrix(Y: Any, n: int) -> Float64:
     """Return the values of several targets for `n` rows, (n, targets), NaN where missing.
 
     Raises `InputError` if Y is not two-dimensional, has another length or no column, or a value is
@@ -213,7 +213,7 @@ def read_target(name: str, value: Any) -> float:
     return np.nan if missing else require_number(name, value)
 
 
-def one_per_row(y: Any, n: int, name: str = "y") -> NDArray[Any] | list[Any]:
+def one_per_row(y: Any, n: int, name: str = "y") -> Array | list[Any]:
     """Return a sequence of `n` values; errors call it `name`.
 
     Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked

@@ -6,11 +6,11 @@ A new score is a module with a `Score` and one entry in `_table.SINGLE_SCORES`.
 from __future__ import annotations
 
 from loco_stream._problems import FORECASTING, TARGETS
-from loco_stream.metrics.scores._definition import Score
+from loco_stream.metrics.scores._definition import ReportKey, Score, ScoredRows, Tally
 from loco_stream.metrics.scores._table import SINGLE_SCORES
 from loco_stream.metrics.scores.targets import PER_TARGET, TARGET_SCORES
 
-__all__ = ["SCORES", "Score", "charted", "scores_for"]
+__all__ = ["SCORES", "ReportKey", "Score", "ScoredRows", "Tally", "charted", "scores_for"]
 
 SCORES: tuple[Score, ...] = (*SINGLE_SCORES, PER_TARGET)
 """Every score, in the order of the report."""

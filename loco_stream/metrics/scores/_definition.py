@@ -15,19 +15,30 @@ State: TypeAlias = Mapping[str, Any]  # plain values
 class ReportKey:
     """One entry of the report of a run.
 
-    name: key in the report
-    description: what the value is, in a few words
-    unit: unit of the value; "" for none
-    prometheus: name of the metric without the prefix ``loco_``; "" exports nothing
-    kind: "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter per entry),
+    Parameters
+    ----------
+    name
+        Key in the report.
+    description
+        What the value is, in a few words.
+    unit
+        Unit of the value; "" for none.
+    prometheus
+        Name of the metric without the prefix ``loco_``; "" exports nothing.
+    kind
+        "gauge", "counter", "flag" (1 while there is a text), "parts" (a counter per entry),
         "shares" (a gauge per entry), "classes" (a gauge per label and score), "targets" (a gauge
-        per target and score), "histogram", "list" or "value"
-    problem: the only problem that has the key; "" for all
-    label: name of the row in the table of the terminal; "" leaves the key out of the table
-    form: format of the value in that row
-    status_only: whether the key belongs to the status of a running engine and not to the final
-        report
-    of_detector: whether only a run with an anomaly detector has the key
+        per target and score), "histogram", "list" or "value".
+    problem
+        The only problem that has the key; "" for all.
+    label
+        Name of the row in the table of the terminal; "" leaves the key out of the table.
+    form
+        Format of the value in that row.
+    status_only
+        Whether the key belongs to the status of a running engine and not to the final report.
+    of_detector
+        Whether only a run with an anomaly detector has the key.
     """
 
     name: str
@@ -64,9 +75,14 @@ class ScoredRows(NamedTuple):
 class Tally(Protocol):
     """Counters that one or several scores read, updated row by row or with many rows at once.
 
-    name: key of the counters in a checkpoint
-    saved: `TypedDict` that describes what `export_state` returns
-    counters: names of the attributes that are saved as they are
+    Attributes
+    ----------
+    name
+        Key of the counters in a checkpoint.
+    saved
+        `TypedDict` that describes what `export_state` returns.
+    counters
+        Names of the attributes that are saved as they are.
     """
 
     name: ClassVar[str]

@@ -15,8 +15,8 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.plasticity.projections._definition import Projection
@@ -37,11 +37,9 @@ class State(NamedTuple):
     inverse_gram: per layer, of all directions
     """
 
-    directions: Annotated[NDArray[np.float32], axes("clusters*rank", "all_layer_inputs")]
-    sizes: Annotated[NDArray[np.float64], axes("clusters")]
-    inverse_gram: Annotated[
-        NDArray[np.float64], axes("clustered_layers", "clusters*rank", "clusters*rank")
-    ]
+    directions: Annotated[Float32, axes("clusters*rank", "all_layer_inputs")]
+    sizes: Annotated[Float64, axes("clusters")]
+    inverse_gram: Annotated[Float64, axes("clustered_layers", "clusters*rank", "clusters*rank")]
 
 
 class Scratch(NamedTuple):
@@ -53,8 +51,8 @@ class Scratch(NamedTuple):
     """
 
     row: Annotated[Record, record(np.int64, cluster=-1)]
-    coefficients: Annotated[NDArray[np.float64], axes(3, "clusters*rank")]
-    residual: Annotated[NDArray[np.float32], axes("longest_input")]
+    coefficients: Annotated[Float64, axes(3, "clusters*rank")]
+    residual: Annotated[Float32, axes("longest_input")]
 
 
 @kernel

@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
 from loco_stream._compiler.simd.sizes import whole_vectors
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import Shapes, axes
 from loco_stream._learner.plasticity.plastic_part import n_frozen, plastic_span
 from loco_stream._learner.plasticity.projections._definition import Projection
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
@@ -41,11 +41,9 @@ class State(NamedTuple):
     deep: of the traces below each other layer, likewise
     """
 
-    first: Annotated[
-        NDArray[np.float32], axes("projected_channels", "channel_block", start=_identity)
-    ]
+    first: Annotated[Float32, axes("projected_channels", "channel_block", start=_identity)]
     deep: Annotated[
-        NDArray[np.float32],
+        Float32,
         axes("projected_layers", "projected_below", "deep_block", start=_identity),
     ]
 

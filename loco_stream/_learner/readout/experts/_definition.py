@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import Kernel, kernel
-
-Float64 = NDArray[np.float64]
 
 
 class Weighting(NamedTuple):
@@ -48,9 +44,9 @@ class Merge(NamedTuple):
     same_traces: whether all give a row the same traces, since their hidden layers are frozen
     """
 
-    arrays: dict[str, NDArray[Any]]
-    parts: Sequence[Mapping[str, NDArray[Any]]]
-    base: Mapping[str, NDArray[Any]] | None
+    arrays: dict[str, Array]
+    parts: Sequence[Mapping[str, Array]]
+    base: Mapping[str, Array] | None
     same_traces: bool
 
 

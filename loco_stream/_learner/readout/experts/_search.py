@@ -6,8 +6,8 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64, Int32, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 
@@ -27,13 +27,13 @@ class Search(NamedTuple):
     votes: weight of each
     """
 
-    columns: Annotated[NDArray[np.int32], axes("features")]
-    values: Annotated[NDArray[np.float32], axes("features")]
-    scales: Annotated[NDArray[np.float32], axes("features")]
-    distances: Annotated[NDArray[np.float32], axes("searched")]
-    near: Annotated[NDArray[np.float32], axes(NEAREST)]
-    places: Annotated[NDArray[np.int64], axes(NEAREST)]
-    votes: Annotated[NDArray[np.float64], axes(NEAREST)]
+    columns: Annotated[Int32, axes("features")]
+    values: Annotated[Float32, axes("features")]
+    scales: Annotated[Float32, axes("features")]
+    distances: Annotated[Float32, axes("searched")]
+    near: Annotated[Float32, axes(NEAREST)]
+    places: Annotated[Int64, axes(NEAREST)]
+    votes: Annotated[Float64, axes(NEAREST)]
 
 
 @kernel

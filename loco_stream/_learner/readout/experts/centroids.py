@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.encoding import bounded_range
@@ -41,7 +41,7 @@ MIN_RATE = 0.1  # share of the way to a row that a centroid moves
 COUNT_DECAY = 0.01
 WORTH_DECAY = 0.002
 BLAME = 0.5  # what a row of another class takes from the worth; one of its own class adds 1
-_Arrays = Mapping[str, NDArray[Any]]
+_Arrays = Mapping[str, Array]
 N_OUTPUTS = 2  # of few, and of all of the nearest
 
 
@@ -56,10 +56,10 @@ class State(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_centroids=0)]
-    places: Annotated[NDArray[np.float32], axes("features", "centroids")]
-    counts: Annotated[NDArray[np.float64], axes("centroids", "classes")]
-    worth: Annotated[NDArray[np.float64], axes("centroids")]
-    n_rows: Annotated[NDArray[np.float64], axes("centroids")]
+    places: Annotated[Float32, axes("features", "centroids")]
+    counts: Annotated[Float64, axes("centroids", "classes")]
+    worth: Annotated[Float64, axes("centroids")]
+    n_rows: Annotated[Float64, axes("centroids")]
 
 
 class Scratch(NamedTuple):
@@ -246,21 +246,21 @@ def merge(parts: Merge) -> None:
     arrays["experts.centroids.counters"][0] = min(n + len(chosen), room)
 
 
-def _of_other_classes(arrays: _Arrays, known: NDArray[np.int64]) -> NDArray[np.int64]:
+def _of_other_classes(arrays: _Arrays, known: Int64) -> Int64:
     """Return which of a model's centroids are of classes that are not among the known."""
     n = int(arrays["experts.centroids.counters"][0])
     own = arrays["experts.centroids.counts"][:n].argmax(axis=1)
     return np.flatnonzero(~np.isin(own, known))
 
 
-def _raw_places(arrays: _Arrays) -> NDArray[np.float64]:
+def _raw_places(arrays: _Arrays) -> Float64:
     """Return the centroids in units of the features, (features, centroids)."""
     mean, deviation = _scale(arrays)
-    places: NDArray[np.float64] = arrays["experts.centroids.places"].astype(np.float64)
+    places: Float64 = arrays["experts.centroids.places"].astype(np.float64)
     return mean + deviation * places
 
 
-def _scale(arrays: _Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _scale(arrays: _Arrays) -> tuple[Float64, Float64]:
     """Return the mean and the deviation, 1 of a constant, of each feature, (features, 1)."""
     count = np.maximum(arrays["statistics.n_values"], 1.0)
     variance = arrays["statistics.squares"] / count

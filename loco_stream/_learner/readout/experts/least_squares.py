@@ -27,12 +27,12 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._compiler.simd.sizes import RANK, whole_vectors
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.readout.blocks import (
     BLOCK,
     change_block_weights,
@@ -125,25 +125,21 @@ class State(NamedTuple):
 
     counters: Annotated[Record, record(np.int64, n_pending=0)]
 
-    leaks: Annotated[NDArray[np.float64], axes("trace_members", start=_leaks, derived=True)]
-    priors: Annotated[NDArray[np.float64], axes("trace_members", start=_priors, derived=True)]
-    weights: Annotated[NDArray[np.float32], axes("inputs", "trace_members*losses*classes")]
+    leaks: Annotated[Float64, axes("trace_members", start=_leaks, derived=True)]
+    priors: Annotated[Float64, axes("trace_members", start=_priors, derived=True)]
+    weights: Annotated[Float32, axes("inputs", "trace_members*losses*classes")]
     projectors: Annotated[
-        NDArray[np.float32],
+        Float32,
         axes("trace_members", "projected_inputs", "projector_columns", start=_start_projectors),
     ]
-    pending: Annotated[
-        NDArray[np.float32], axes("trace_members", "pending_rows", "projected_inputs")
-    ]
+    pending: Annotated[Float32, axes("trace_members", "pending_rows", "projected_inputs")]
     blocks: Annotated[
-        NDArray[np.float32],
+        Float32,
         axes("trace_members", "late_inputs", "late_block", start=_start_blocks),
     ]
-    linear_weights: Annotated[
-        NDArray[np.float32], axes("linear_inputs", "linear_members*losses*classes")
-    ]
+    linear_weights: Annotated[Float32, axes("linear_inputs", "linear_members*losses*classes")]
     linear_projectors: Annotated[
-        NDArray[np.float32],
+        Float32,
         axes(
             "linear_members",
             "linear_projected",
@@ -151,17 +147,15 @@ class State(NamedTuple):
             start=_start_linear_projectors,
         ),
     ]
-    linear_pending: Annotated[NDArray[np.float32], axes("linear_members", RANK, "linear_projected")]
+    linear_pending: Annotated[Float32, axes("linear_members", RANK, "linear_projected")]
     linear_blocks: Annotated[
-        NDArray[np.float32],
+        Float32,
         axes("linear_members", "late_linear_inputs", "late_block", start=_start_linear_blocks),
     ]
-    waiting: Annotated[NDArray[np.float32], axes("waiting_rows", "inputs")]
-    waiting_outputs: Annotated[
-        NDArray[np.float32], axes("waiting_rows", "trace_members*losses*classes")
-    ]
-    waiting_classes: Annotated[NDArray[np.float32], axes("waiting_rows", "classes")]
-    n_waiting: Annotated[NDArray[np.int64], axes(1)]
+    waiting: Annotated[Float32, axes("waiting_rows", "inputs")]
+    waiting_outputs: Annotated[Float32, axes("waiting_rows", "trace_members*losses*classes")]
+    waiting_classes: Annotated[Float32, axes("waiting_rows", "classes")]
+    n_waiting: Annotated[Int64, axes(1)]
 
 
 class Scratch(NamedTuple):
@@ -177,15 +171,15 @@ class Scratch(NamedTuple):
     lacked, times the root of the step
     """
 
-    gains: Annotated[NDArray[np.float32], axes("trace_members", "inputs")]
-    linear_gains: Annotated[NDArray[np.float32], axes("linear_members", "linear_inputs")]
-    energies: Annotated[NDArray[np.float64], axes("members")]
-    residual: Annotated[NDArray[np.float32], axes("losses*classes")]
-    increment: Annotated[NDArray[np.float32], axes("classes")]
-    change: Annotated[NDArray[np.float32], axes("members*losses*classes")]
-    present: Annotated[NDArray[np.float32], axes("present_inputs")]
-    products: Annotated[NDArray[np.float32], axes("waiting_rows", "inputs")]
-    residuals: Annotated[NDArray[np.float32], axes("waiting_rows", "losses*classes")]
+    gains: Annotated[Float32, axes("trace_members", "inputs")]
+    linear_gains: Annotated[Float32, axes("linear_members", "linear_inputs")]
+    energies: Annotated[Float64, axes("members")]
+    residual: Annotated[Float32, axes("losses*classes")]
+    increment: Annotated[Float32, axes("classes")]
+    change: Annotated[Float32, axes("members*losses*classes")]
+    present: Annotated[Float32, axes("present_inputs")]
+    products: Annotated[Float32, axes("waiting_rows", "inputs")]
+    residuals: Annotated[Float32, axes("waiting_rows", "losses*classes")]
 
 
 def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
@@ -593,17 +587,17 @@ def merge(parts: Merge) -> None:
         own[:, : len(block)] = block
 
 
-_Information = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+_Information = list[tuple[Float64, Float64]]
 
 
-def _start_information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
+def _start_information(arrays: Mapping[str, Array], n: int) -> _Information:
     """Return the information that every model begins with, of the joint inputs and each block."""
     prior = arrays["experts.least_squares.priors"][0]
     sizes = [len(projector) for projector in _projectors(arrays)]
     return [(np.eye(size) / prior, np.zeros((size, n))) for size in sizes]
 
 
-def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
+def _information(arrays: Mapping[str, Array], n: int) -> _Information:
     """Return what a model has learned, of the joint inputs and each block of late ones."""
     weights = arrays["experts.least_squares.weights"][:, :n].astype(np.float64)
     parts = []
@@ -620,9 +614,7 @@ def _information(arrays: Mapping[str, NDArray[Any]], n: int) -> _Information:
     return parts
 
 
-def _waiting_rows(
-    arrays: Mapping[str, NDArray[Any]], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _waiting_rows(arrays: Mapping[str, Array], n: int) -> tuple[Float64, Float64]:
     """Return the inputs of the rows that wait, and which of the first `n` classes each has."""
     n_waiting = int(arrays["experts.least_squares.n_waiting"][0])
     rows = arrays["experts.least_squares.waiting"][:n_waiting].astype(np.float64)
@@ -630,7 +622,7 @@ def _waiting_rows(
     return rows, classes.astype(np.float64)
 
 
-def _projectors(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float64]]:
+def _projectors(arrays: Mapping[str, Array]) -> list[Float64]:
     """Return the projectors of the member without leak: of the joint inputs, and of each block."""
     pending = arrays["experts.least_squares.pending"][0].astype(np.float64)
     changes = pending[: int(arrays["experts.least_squares.counters"][0])]

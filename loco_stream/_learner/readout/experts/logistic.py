@@ -6,11 +6,11 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, weigh_rows
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
 from loco_stream._learner.readout.blocks import (
     change_block_weights,
     change_blocks,
@@ -37,22 +37,20 @@ def _start_blocks(blocks: Array, shapes: Shapes) -> None:
 class State(NamedTuple):
     """Weights on (1, scaled features), the projector, and its blocks of late features."""
 
-    weights: Annotated[NDArray[np.float32], axes("logistic_inputs", "classes")]
+    weights: Annotated[Float32, axes("logistic_inputs", "classes")]
     projector: Annotated[
-        NDArray[np.float32],
+        Float32,
         axes("logistic_projected", "logistic_projected", start=_start_projector),
     ]
-    blocks: Annotated[
-        NDArray[np.float32], axes("late_logistic_inputs", "late_block", start=_start_blocks)
-    ]
+    blocks: Annotated[Float32, axes("late_logistic_inputs", "late_block", start=_start_blocks)]
 
 
 class Scratch(NamedTuple):
     """Gain k = P x, x'Px, and what the outputs lack."""
 
-    gain: Annotated[NDArray[np.float32], axes("logistic_inputs")]
+    gain: Annotated[Float32, axes("logistic_inputs")]
     step: Annotated[Record, record(np.float64, energy=0.0)]
-    residual: Annotated[NDArray[np.float32], axes("classes")]
+    residual: Annotated[Float32, axes("classes")]
 
 
 def n_scores(settings: Any) -> int:

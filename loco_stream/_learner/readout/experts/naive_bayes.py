@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
@@ -37,10 +37,10 @@ class State(NamedTuple):
     means, squares: of each standardised feature, and mean squares of the deviations
     """
 
-    n_rows: Annotated[NDArray[np.float64], axes("classes")]
-    log_variance: Annotated[NDArray[np.float64], axes("classes")]
-    means: Annotated[NDArray[np.float64], axes("classes", "described")]
-    squares: Annotated[NDArray[np.float64], axes("classes", "described")]
+    n_rows: Annotated[Float64, axes("classes")]
+    log_variance: Annotated[Float64, axes("classes")]
+    means: Annotated[Float64, axes("classes", "described")]
+    squares: Annotated[Float64, axes("classes", "described")]
 
 
 class Scratch(NamedTuple):
@@ -209,7 +209,7 @@ def merge(parts: Merge) -> None:
     arrays["experts.naive_bayes.log_variance"] = np.log(variances).sum(axis=1)
 
 
-def _sums(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+def _sums(arrays: Mapping[str, Array]) -> Float64:
     """Return rows, sums and sums of squares of each class and feature, (3, classes, features)."""
     means = arrays["experts.naive_bayes.means"]
     squares = arrays["experts.naive_bayes.squares"]

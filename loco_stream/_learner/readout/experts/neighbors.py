@@ -17,8 +17,8 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import Record, axes, record
 from loco_stream._learner.readout.experts._definition import Expert
@@ -50,11 +50,11 @@ class State(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_rows=0)]
-    origin: Annotated[NDArray[np.float64], axes("features")]
-    low: Annotated[NDArray[np.float64], axes("features", start=np.inf)]
-    high: Annotated[NDArray[np.float64], axes("features", start=-np.inf)]
-    rows: Annotated[NDArray[np.float32], axes("features", "neighbors")]
-    labels: Annotated[NDArray[np.float64], axes("neighbors")]
+    origin: Annotated[Float64, axes("features")]
+    low: Annotated[Float64, axes("features", start=np.inf)]
+    high: Annotated[Float64, axes("features", start=-np.inf)]
+    rows: Annotated[Float32, axes("features", "neighbors")]
+    labels: Annotated[Float64, axes("neighbors")]
 
 
 class Scratch(NamedTuple):

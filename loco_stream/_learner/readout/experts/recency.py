@@ -9,8 +9,8 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 from loco_stream._learner.readout.experts._definition import Expert
@@ -23,7 +23,7 @@ LEAST = 1e-4  # share granted to every class
 class State(NamedTuple):
     """The fading share of each class among recent labels."""
 
-    shares: Annotated[NDArray[np.float64], axes("classes")]
+    shares: Annotated[Float64, axes("classes")]
 
 
 class Scratch(NamedTuple):

@@ -12,8 +12,8 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 from loco_stream._learner.readout.experts._definition import Expert, Merge
@@ -32,9 +32,9 @@ class State(NamedTuple):
     n_labels: labels of each class
     """
 
-    followers: Annotated[NDArray[np.int32], axes("successors", "classes", start=-1)]
-    counts: Annotated[NDArray[np.float64], axes("successors", "classes")]
-    n_labels: Annotated[NDArray[np.float64], axes("classes")]
+    followers: Annotated[Int32, axes("successors", "classes", start=-1)]
+    counts: Annotated[Float64, axes("successors", "classes")]
+    n_labels: Annotated[Float64, axes("classes")]
 
 
 class Scratch(NamedTuple):
