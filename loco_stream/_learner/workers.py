@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from loco_stream._arrays import Int64
 from loco_stream._compiler import atomics
 from loco_stream._compiler.jit import kernel, nogil_entry
 from loco_stream._compiler.packing import PACKED
@@ -74,6 +75,13 @@ def _started(args: KernelArgs, n: int) -> list[threading.Thread]:
     return threads
 
 
+def _wait_for(n: int, counts: Int64) -> None:
+    """Wait until `n` workers have begun, though not for long."""
+    begun = time.monotonic()
+    while counts[N_READY] < n and time.monotonic() < begun + _LONGEST_START:
+        time.sleep(0)
+
+
 @contextmanager
 def workers(args: KernelArgs, n: int) -> Iterator[int]:
     """Let up to `n` worker threads do parts of a model's jobs while the block runs.
@@ -91,9 +99,7 @@ def workers(args: KernelArgs, n: int) -> Iterator[int]:
     counts[N_READY] = 0
     threads = _started(args, n)
     try:
-        begun = time.monotonic()
-        while counts[N_READY] < len(threads) and time.monotonic() < begun + _LONGEST_START:
-            time.sleep(0)
+        _wait_for(len(threads), counts)
         yield len(threads)
     finally:
         counts[IS_OVER] = 1

@@ -246,6 +246,28 @@ def multiply_part(jobs, matrix, pending, vectors, part):
 
 
 @kernel
+def _offer_product(jobs, kind, n_vectors, has_room, drift):
+    """Offer the parts of a product to all threads; parameters as in `multiply_together`."""
+    job = jobs.job
+    job.kind = kind
+    job.n_vectors = n_vectors
+    job.has_room = has_room
+    job.keep, job.back = drift
+    offer(jobs)
+
+
+@kernel
+def _add_parts(jobs, n, n_vectors, products):
+    """Add up what the parts gave, in their order, to products of `n` (int64) inputs."""
+    for k in range(n_vectors):
+        for j in range(n):
+            products[k, j] = jobs.products[0, k, j]
+        for part in range(1, PARTS):
+            for j in range(n):
+                products[k, j] += jobs.products[part, k, j]
+
+
+@kernel
 def multiply_together(jobs, kind, symmetric, vectors, n_vectors, products, has_room, drift):
     """Do the same as `multiply`, part by part, with all threads.
 
@@ -257,22 +279,12 @@ def multiply_together(jobs, kind, symmetric, vectors, n_vectors, products, has_r
     matrix, pending, _ = symmetric
     if not has_room:
         _clear_rest(symmetric)
-    job = jobs.job
-    job.kind = kind
-    job.n_vectors = n_vectors
-    job.has_room = has_room
-    job.keep, job.back = drift
-    offer(jobs)
+    _offer_product(jobs, kind, n_vectors, has_room, drift)
     part = take_part(jobs)
     while part >= 0:
         multiply_part(jobs, matrix, pending, vectors, part)
         finish_part(jobs)
         part = take_part(jobs)
     wait_for_parts(jobs)
-    for k in range(n_vectors):
-        for j in range(matrix.shape[0]):
-            products[k, j] = jobs.products[0, k, j]
-        for part in range(1, PARTS):
-            for j in range(matrix.shape[0]):
-                products[k, j] += jobs.products[part, k, j]
+    _add_parts(jobs, matrix.shape[0], n_vectors, products)
     return _subtract_pending(symmetric, vectors, n_vectors, products, has_room)
