@@ -159,7 +159,7 @@ _NEW = {
     "domains.gains": ((0,), np.float32),
     "domains.inputs": ((0,), np.float32),
     "domains.weights": ((_CLASSES,), np.float64),
-    "sequences.log_likelihoods": ((7,), np.float64),
+    "sequences.log_likelihoods": ((10,), np.float64),
     "context.means": ((0, 0), np.float32),
 }
 
