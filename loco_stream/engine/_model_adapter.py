@@ -59,10 +59,8 @@ class BlockPredictions(NamedTuple):
         slots = np.array([slot_of.get(label, -1) for label in labels])
         shares = self.proba[np.arange(len(slots)), slots]
         shares[slots < 0] = 0.0  # the row was not learned, and no other one of its class
-        p_true: list[float | None] = shares.tolist()
         n_unknown = self.known.count(0)
-        p_true[:n_unknown] = [None] * n_unknown
-        return p_true
+        return [*repeat(None, n_unknown), *shares[n_unknown:].tolist()]
 
 
 class ModelAdapter:

@@ -19,6 +19,14 @@ class Origin:
     """Tells one model of this process from all others.
 
     What is copied or saved leaves it behind and has none.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> from loco_stream import LOCOClassifier
+    >>> ticket = LOCOClassifier().observe_one({"level": 0.2})
+    >>> ticket.origin is None, pickle.loads(pickle.dumps(ticket)).origin is None
+    (False, True)
     """
 
     __slots__ = ()

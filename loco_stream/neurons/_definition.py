@@ -20,7 +20,17 @@ Kernel: TypeAlias = Callable[..., Any]
 
 
 class Start(Protocol):
-    """Signature of `NeuronModel.start`."""
+    """Signature of `NeuronModel.start`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from loco_stream.neurons import find
+    >>> zeros = np.zeros(3)
+    >>> own, shared = find("lif").start(zeros, zeros + 1.0, zeros, 20.0, 0.0, False, {})
+    >>> len(own), len(shared)
+    (3, 1)
+    """
 
     def __call__(
         self,

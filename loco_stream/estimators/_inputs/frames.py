@@ -105,7 +105,7 @@ def seconds(value: Any) -> float:
 
     Examples
     --------
-    >>> seconds(datetime(1970, 1, 2)), seconds(timedelta(minutes=1)), seconds(None)
+    >>> seconds(date(1970, 1, 2)), seconds(timedelta(minutes=1)), seconds(None)
     (86400.0, 60.0, nan)
     """
     if _is_null(value):

@@ -39,6 +39,11 @@ class ReportKey:
         Whether the key belongs to the status of a running engine and not to the final report.
     of_detector
         Whether only a run with an anomaly detector has the key.
+
+    Examples
+    --------
+    >>> ReportKey("lag", "age of the newest row", "s").kind
+    'gauge'
     """
 
     name: str
@@ -57,6 +62,11 @@ class ScoredRows(NamedTuple):
     """Labels and predictions of rows in order; see `Prequential.update` for one row.
 
     Each field has one entry per row.
+
+    Examples
+    --------
+    >>> ScoredRows(["on", "off"], ["on", "on"], [None, None], [None, None]).slice(0, 1).y_true
+    ['on']
     """
 
     y_true: Sequence[Label]
@@ -83,6 +93,14 @@ class Tally(Protocol):
         `TypedDict` that describes what `export_state` returns.
     counters
         Names of the attributes that are saved as they are.
+
+    Examples
+    --------
+    >>> from loco_stream.metrics.scores import SCORES
+    >>> tally = SCORES[0].tally(window=10, fading=1.0)
+    >>> tally.update("on", "on", None, None)
+    >>> SCORES[0].value(tally)
+    1.0
     """
 
     name: ClassVar[str]
