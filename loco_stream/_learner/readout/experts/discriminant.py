@@ -51,8 +51,8 @@ from loco_stream._learner.readout.symmetric import (
 )
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
-# Rows that this counts as, fewest and most: the square of a tenth of the features. A prior of few
-# rows lets hundreds of traces drown what is linear in a wide row, until there are thousands of rows.
+# Rows that this counts as, fewest and most: the square of a tenth of the features. With a prior of
+# few rows, hundreds of traces drown what is linear in a wide row until there are thousands of rows.
 PRIOR_ROWS = (30.0, 320.0)
 TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
