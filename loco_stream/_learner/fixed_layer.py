@@ -48,7 +48,7 @@ MIN_NORM = 1e-12
 # Values after which the scale of a feature is fixed. Class means that are learned while it moves
 # stay wrong, and the first of several classes that come one by one has no other rows.
 SETTLE = 40.0
-REOPENS = 80.0  # rows of a stream in which a scale that is too wide opens again
+REOPENS = 128.0  # rows of a stream in which a scale that is too wide opens again
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
 
 

@@ -56,7 +56,7 @@ PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before 
 # Rows that this counts as, at least and at most; between them, the square of a tenth of the number
 # of features. With fewer, hundreds of traces drown what is linear in a wide row for thousands of
 # rows.
-PRIOR_ROWS = (30.0, 600.0)
+PRIOR_ROWS = (30.0, 320.0)
 TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
