@@ -53,10 +53,11 @@ from loco_stream._learner.readout.symmetric import (
 )
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
-# Rows that this counts as, at least and at most; between them, the square of a tenth of the number
-# of features. With fewer, hundreds of traces drown what is linear in a wide row for thousands of
+# Rows that this counts as, at least and at most; between them, the square of the number of features
+# over `SQUARED`. With fewer, hundreds of traces drown what is linear in a wide row for thousands of
 # rows.
 PRIOR_ROWS = (30.0, 320.0)
+SQUARED = 600.0
 TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
@@ -72,7 +73,7 @@ def prior_power(n_skip: int) -> float:
 
     `n_skip` is the number of outputs of the skip connection.
     """
-    return PRIOR_POWER * min(max(n_skip * n_skip / 100.0, PRIOR_ROWS[0]), PRIOR_ROWS[1])
+    return PRIOR_POWER * min(max(n_skip * n_skip / SQUARED, PRIOR_ROWS[0]), PRIOR_ROWS[1])
 
 
 _prior_power = kernel(prior_power)  # the same for compiled code
