@@ -549,7 +549,7 @@ def _run(settings, state, scratch, given, mode, written):
     advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
     if settings.remembers and only_predicts:
         traces.save_context(state.context, scratch.context)
-    summarises = predicts and not learns
+    summarises = predicts and not learns and not settings.regression
     scratch.sequence.scores.fill(0.0)
     if summarises:
         scratch.sequence.traces.fill(0.0)

@@ -41,8 +41,9 @@ class LOCOForecaster(GetSetParams, Forecaster):
     A row's inputs are the last 24 values, those one season before each step ahead, and the
     additional features. Every head predicts how far the series will be from its last value, and
     learns a row as soon as the value that it predicted has come. All heads share one hidden network
-    and one set of projectors. The forecast is the last value until something is learned, and at
-    steps where the network was no better over about the last 500 rows.
+    and one set of projectors. The forecast is the last value until something is learned. At
+    steps where the network was no better over about the last 500 rows, it is the last value, or an
+    input with clearly smaller errors, such as the value one season before.
 
     Steps beyond the heads are forecast in rounds: the forecasts of one round are the last values of
     the next one.

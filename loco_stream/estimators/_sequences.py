@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from loco_stream._arrays import Float64
 from loco_stream._learner.readout import sequences
 from loco_stream._learner.readout.sequence_reader import SequenceReader, summary_of
+from loco_stream._learner.settings import BALANCED
 from loco_stream.errors import InputError
 from loco_stream.estimators._array_rows import predict_table
 from loco_stream.estimators._core import ModelCore
@@ -121,8 +122,18 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
     outputs = (
         np.zeros(n_classes) if reader is None else reader.outputs(_summary(core, n), n_classes)
     )
-    shares = sequences.candidates(proba, outputs, scores, weights)
+    shares = sequences.candidates(proba, outputs, scores, weights, _balance(core, n_classes))
     return shares if core.settings.n_fixed > 0 else shares[: -len(sequences.TEMPERATURES)]
+
+
+def _balance(core: ModelCore, n_classes: int) -> Float64:
+    """Return the weights by which classes count equally where that is wanted, (classes,)."""
+    assert core.settings is not None
+    assert core.state is not None
+    if core.settings.weighting != BALANCED:
+        return np.ones(n_classes)
+    n_rows = np.maximum(core.state.classes.n_rows[:n_classes], 1.0)
+    return np.asarray(n_rows.mean() / n_rows)
 
 
 def pooled(core: ModelCore, proba: Float64) -> Float64:

@@ -69,6 +69,22 @@ def test_a_sequence_is_read_as_a_whole():
     assert np.mean(hits[100:]) > 0.9
 
 
+def test_balanced_classes_count_equally_in_a_sequence_as_a_whole():
+    rng = np.random.default_rng(1)
+    labels = rng.random(300) < 0.1
+    recalls = []
+    for class_weight in (None, "balanced"):
+        model = small(class_weight=class_weight, memory=None)
+        found = []
+        for i, label in enumerate(labels.tolist()):
+            X = np.random.default_rng(i).normal(size=(20, 2)) + 0.3 * label
+            if label and i > 100:
+                found.append(model.predict_sequence(X) is True)
+            model.learn_sequence(X, label)
+        recalls.append(np.mean(found))
+    assert recalls[1] > recalls[0] + 0.2
+
+
 def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_reader():
     model = small()
     model.learn_array(np.zeros((5, 2)), ["other"] * 5)
@@ -85,6 +101,7 @@ def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_reader():
         ("weights", lambda array: np.vstack([array, array]), "must be float64"),
         ("projector", lambda array: array * np.nan, "must be finite"),
         ("projector", lambda array: array.astype(np.float32), "must be float64"),
+        ("projector", lambda array: -array, "must not have a negative diagonal"),
     ],
 )
 def test_a_reader_that_does_not_fit_its_model_is_refused(name, change, message):

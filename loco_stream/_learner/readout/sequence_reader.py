@@ -1,11 +1,12 @@
 """What a sequence is as a whole: a linear readout of how its traces are spread over its rows.
 
-A row that is typical of its sequence may be typical of no class, so averages of what single rows
-say do not tell how one sequence differs from others.
+A row that is typical of its sequence may be typical of no class, so averages over rows do not tell
+how one sequence differs from others.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -59,22 +60,30 @@ class SequenceReader:
     ) -> SequenceReader | None:
         """Return the reader with what `arrays` returned, if there are any.
 
-        Raises `KeyError` if an array is missing. Raises `ValueError` if an array is not that of a
-        reader of so many hidden neurons and classes at most.
+        Raises `ValueError` if the arrays are not those of a reader of so many hidden neurons and
+        classes at most.
         """
         if not arrays:
             return None
-        if unknown := arrays.keys() - {"weights", "projector"}:
-            raise ValueError(f"array {min(unknown)!r} must belong to a model, got an unknown name")
+        if arrays.keys() != {"weights", "projector"}:
+            raise ValueError(
+                f"the arrays of 'sequence_reader' must be weights and projector, got "
+                f"{', '.join(sorted(arrays))}"
+            )
         reader = cls(arrays["weights"], arrays["projector"])
         n_inputs = 1 + 3 * min(n_hidden, MOST_NEURONS)
         n = min(len(reader.weights), n_classes)
         shapes = {"weights": (n, n_inputs), "projector": (n_inputs, n_inputs)}
         for name, array in reader.arrays().items():
             if array.shape != shapes[name] or array.dtype != np.float64:
-                raise ValueError(f"array {name!r} must be float64{shapes[name]}, got {array.shape}")
+                raise ValueError(
+                    f"array 'sequence_reader.{name}' must be float64{shapes[name]}, "
+                    f"got {array.shape}"
+                )
             if not np.isfinite(array).all():
-                raise ValueError(f"array {name!r} must be finite")
+                raise ValueError(f"array 'sequence_reader.{name}' must be finite")
+        if reader.projector.diagonal().min() < 0.0:
+            raise ValueError("array 'sequence_reader.projector' must not have a negative diagonal")
         return reader
 
     def arrays(self) -> dict[str, Array]:
@@ -89,12 +98,16 @@ class SequenceReader:
 
     def learn(self, summary: Float64, label: int) -> None:
         """Make a step for a sequence of the class at slot `label`."""
-        n_new = max(label + 1 - len(self.weights), 0)
-        self.weights = np.concatenate([self.weights, np.zeros((n_new, len(summary)))])
-        lacks = -self.outputs(summary, len(self.weights))
-        lacks[label] += 1.0
+        n_new = label + 1 - len(self.weights)
+        if n_new > 0:
+            self.weights = np.concatenate([self.weights, np.zeros((n_new, len(summary)))])
+        errors = -self.outputs(summary, len(self.weights))
+        errors[label] += 1.0
         gains = (self.projector * summary).sum(axis=1)
-        root = np.sqrt(1.0 + (gains * summary).sum())
+        energy = float((gains * summary).sum())
+        if not energy >= 0.0 or not math.isfinite(energy):
+            return
+        root = math.sqrt(1.0 + energy)
         gains /= root
-        self.weights += np.outer(lacks / root, gains)
+        self.weights += np.outer(errors / root, gains)
         self.projector -= np.outer(gains, gains)

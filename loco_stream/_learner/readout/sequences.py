@@ -2,7 +2,7 @@
 
 The geometric mean of the answers to the rows is what the stream's next row knows, whatever their
 number. The mean of the discriminant's scores is more certain the more rows there are, as far as
-they are independent; a few temperatures are compared for that. Both average what single rows say.
+they are independent; a few temperatures are compared for that. Both are averages over rows.
 A `SequenceReader` reads the sequence as a whole: how its hidden traces are distributed over the
 rows. Each of these answers counts by the probability that it gave to the labels of recent
 sequences.
@@ -60,7 +60,9 @@ def add_traces(traces, total):
         total[2, i] = max(total[2, i], trace)
 
 
-def candidates(proba: Float64, outputs: Float64, scores: Float64, weights: Float64) -> Float64:
+def candidates(
+    proba: Float64, outputs: Float64, scores: Float64, weights: Float64, balance: Float64
+) -> Float64:
     """Return what each candidate makes of the rows of a sequence, (candidates, classes).
 
     First the rows' answers, then the reader's by sharpness, then the discriminant's by temperature.
@@ -74,7 +76,9 @@ def candidates(proba: Float64, outputs: Float64, scores: Float64, weights: Float
     scores
         (classes,): sum of the discriminant's scores over the rows.
     weights
-        (classes,): how much each class counts in what the scores say.
+        (classes,): how much each class counts in the answers of the reader and of the scores.
+    balance
+        (classes,): the same in those of the reader alone, which knows how often each class came.
     """
     pooled = np.log(np.maximum(proba, MIN_PROBABILITY)).mean(axis=0)
     mean = scores / len(proba)
@@ -82,13 +86,14 @@ def candidates(proba: Float64, outputs: Float64, scores: Float64, weights: Float
     logs = np.array([pooled, *read, *(factor * (mean - mean.max()) for factor in TEMPERATURES)])
     shares = np.exp(logs - logs.max(axis=1, keepdims=True))
     shares[1:] *= weights
+    shares[1 : 1 + len(SHARPNESSES)] *= balance
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def mix(log_likelihoods: Float64, shares: Float64) -> Float64:
     """Return the probability of each class, (classes,)."""
     weights = np.exp(log_likelihoods - log_likelihoods.max())
-    return np.asarray(weights @ shares / weights.sum())
+    return np.asarray((weights[:, None] * shares).sum(axis=0) / weights.sum())
 
 
 def learn_label(log_likelihoods: Float64, shares: Float64, label: int) -> None:

@@ -33,9 +33,12 @@ GUARD_DECAY = 0.998  # of the errors that a head is compared by: about 500 rows 
 GUARD_SLOPE = 0.05  # of the log-odds of the network, per mean error
 MAX_ADVANTAGE = 5.0  # mean errors that one row counts at most
 MAX_REPEATED = 2.0  # the same in the mean error of a repeated value
-KEEP_LAST = (
-    0.9  # an earlier value is repeated in place of the last one below this share of its error
-)
+# An earlier value is repeated where its error is below this fraction of that of the last value.
+KEEP_LAST = 0.9
+# With so many errors the fraction is half as large: the smallest of a few dozen means of few errors
+# is small by chance. More for each step ahead, since successive errors are alike.
+FEW_ERRORS = 24.0
+FEW_PER_STEP = 8.0
 ERROR_RATE = 0.005  # of the mean error
 REPEATED_RATE = 0.002  # of the mean errors of repeated values: about as many rows count
 SCALE_RATE = 0.05  # of the logarithm of an interval's factor, per row
@@ -85,7 +88,9 @@ def _repeated_change(heads, j, row):
     changes from the last value to earlier ones.
     """
     change = 0.0
-    lowest = KEEP_LAST * heads.guards[j].unchanged
+    guard = heads.guards[j]
+    few = FEW_ERRORS + FEW_PER_STEP * j
+    lowest = KEEP_LAST * guard.unchanged * guard.n_errors / (guard.n_errors + few)
     for k in range(row.shape[0]):
         if heads.errors[j, k] < lowest and row[k] == row[k]:
             lowest = heads.errors[j, k]

@@ -56,7 +56,7 @@ class HeadState(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_rows=0)]
-    rows: Annotated[Float64, axes("classes", "features")]
+    rows: Annotated[Float64, axes("classes", "features", start=np.nan)]
     vectors: Annotated[Float32, axes("classes", "all_inputs")]
     gains: Annotated[Float32, axes("classes", "trace_members", "inputs")]
     linear_gains: Annotated[Float32, axes("classes", "linear_members", "linear_inputs")]
@@ -114,5 +114,7 @@ def _check_numbers(name: str, array: Array) -> None:
         array = array[~np.isnan(array)]  # masked
     if np.isnan(array).any() or (name not in _INFINITE and not np.isfinite(array).all()):
         raise ValueError(f"array {name!r} must be finite")
+    if name == "errors" and array.min(initial=0.0) < 0.0:
+        raise ValueError("array 'errors' must not be negative")
     if name == "counters" and not 0 <= array.min() <= array.max() <= MAX_COUNT:
         raise ValueError(f"array 'counters' must be 0 to {MAX_COUNT}")
