@@ -121,7 +121,7 @@ def shown(value: object) -> str:
 
 
 def timestamp(value: date) -> float:
-    """Return a date in seconds since 1970; one without a zone counts as UTC."""
+    """Return a datetime as seconds since 1970; without a zone it is taken as UTC."""
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()

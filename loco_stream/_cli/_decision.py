@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Hashable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream._cli._logging import LOGGER
+from loco_stream._cli._logging import LOGGER, log_failure
 from loco_stream._cli._option_group import checked_by, option_group
 from loco_stream._problems import is_numeric
 from loco_stream.errors import ConfigError
@@ -55,7 +54,7 @@ class DecisionOptions:
         rule = self.rule
         if rule:
             engine.queries.submit(lambda engine: engine.set_decision(**rule)).add_done_callback(
-                _log_failure
+                log_failure("--threshold or --cost")
             )
             engine.on("report", lambda report: _log_unknown(rule, engine.model))
 
@@ -102,11 +101,6 @@ def rule_of_order(plain: Plain) -> Rule:
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"an order must contain a rule for labels, got {plain!r:.80}") from error
     return {} if decision is None else decision.rule
-
-
-def _log_failure(done: Future[object]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        LOGGER.warning("--threshold or --cost: %s", error)
 
 
 def _log_unknown(rule: Rule, model: object) -> None:

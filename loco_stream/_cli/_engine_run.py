@@ -76,8 +76,11 @@ class LearningSetup:
         """Return the engine of a source, with further options; an error closes the source."""
         with closed_on_error(reader.source):
             if self.forecasting.forecast is None:
-                return self._learning_engine(reader, options)
-            return self._forecasting_engine(reader, options)
+                engine = self._learning_engine(reader, options)
+            else:
+                engine = self._forecasting_engine(reader, options)
+        self.machine.apply(engine)
+        return engine
 
     def _learning_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
         from loco_stream.engine._task import find_task
@@ -98,7 +101,6 @@ class LearningSetup:
         }
         engine = self._make(model, reader, task, learning)
         self.decision.apply(engine)
-        self.machine.apply(engine)
         return engine
 
     def _choose(self, task: str) -> tuple[LOCOEstimator, TaskMonitor]:

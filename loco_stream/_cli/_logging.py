@@ -11,7 +11,8 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -26,6 +27,16 @@ from loco_stream.errors import ConfigError, LocoStreamWarning
 LOGGER = logging.getLogger("loco_stream.cli")
 _ROOT = logging.getLogger("loco_stream")
 _LEVELS = ("debug", "info", "warning", "error")
+
+
+def log_failure(option: str) -> Callable[[Future[object]], None]:
+    """Return a callback that logs why what an option asks for could not be done."""
+
+    def log(done: Future[object]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            LOGGER.warning("%s: %s", option, error)
+
+    return log
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from loco_stream._cli._logging import LOGGER
+from loco_stream._cli._logging import LOGGER, log_failure
 from loco_stream._cli._option_group import option_group
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class ThreadOptions:
     def apply(self, engine: StreamEngine) -> None:
         """Let the model of an engine use the threads; log at the end if it never did."""
         if self.threads != "1":
-            engine.queries.submit(self._set).add_done_callback(_log_failure)
+            engine.queries.submit(self._set).add_done_callback(log_failure("--threads"))
             engine.on("report", lambda report: self._log_unused(engine))
 
     def _set(self, engine: StreamEngine) -> None:
@@ -53,11 +52,6 @@ def _classifier(engine: StreamEngine) -> LOCOClassifier | None:
 
     model = last_step(engine.model)
     return model if isinstance(model, LOCOClassifier) else None
-
-
-def _log_failure(done: Future[object]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        LOGGER.warning("--threads: %s", error)
 
 
 thread_options = option_group(

@@ -21,7 +21,6 @@ PARTS = max(THREADS)  # of each job
 
 PRECISION = -1  # kind of a product of the discriminant's precision; those of members are 0, 1...
 
-
 # Indices of `counts`, far enough apart for threads not to write into the same cache line
 N_LEFT = 0  # parts that no thread has taken; 0 or less if there are none
 N_DONE = 8  # parts that are finished

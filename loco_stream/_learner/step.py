@@ -6,7 +6,7 @@ classes. In a regression the recent values of the target come last.
 Learn: the same pass (or the one that predict left for this row), then credit -> gains of the
 experts -> projection, weight change and bounds of every layer -> weights of the next row,
 snapshots -> experts -> recent rows -> stacks, mixture, calibration -> gains, statistics.
-Everything learned is in `State`; `Scratch` is working memory.
+Everything that these kernels learn is in `State`; `Scratch` is working memory.
 """
 
 import math

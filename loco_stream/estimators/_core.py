@@ -29,7 +29,7 @@ from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew
 from loco_stream._learner.arrays.spec import build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.kernel_args import KernelArgs, Model
-from loco_stream._learner.readout.sequence_reader import SequenceReader
+from loco_stream._learner.readout.sequence_readout import SequenceReadout
 from loco_stream._learner.settings import Settings, resolve
 from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
@@ -53,7 +53,7 @@ NO_PROBA = np.zeros((0, 0))
 NO_TICKETS = np.zeros((0, 0))
 _MAX_EXPERT = 1e31  # no value is beyond 1e30, and float32 ends at 3.4e38
 _SHARED_ROWS = 16  # rows of a call, from which on threads are worth starting
-_READER = "sequence_reader."  # begins the names of its arrays
+_READOUT = "sequence_readout."  # begins the names of its arrays
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
 
@@ -88,7 +88,7 @@ class ModelCore:
     decision: chooses classes from probabilities; None for the most probable one
     n_threads: number of threads that may learn wide rows
     n_threads_used: the largest number of threads that learned rows together
-    sequence_reader: reads sequences as a whole; None before the first one
+    sequence_readout: of sequences as a whole; None before the first one
     """
 
     learns_tickets_once: ClassVar[bool] = True
@@ -112,7 +112,7 @@ class ModelCore:
         self.decision: Decision | None = None
         self.n_threads = 1
         self.n_threads_used = 1
-        self.sequence_reader: SequenceReader | None = None
+        self.sequence_readout: SequenceReadout | None = None
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
         # names of columns that are the slots in order, and their number
@@ -504,7 +504,7 @@ class ModelCore:
                 "classes": self.classes.copy(),
                 "class_slots": self.class_slots.copy(),
                 "state": None if self.state is None else copies(self.state),
-                "sequence_reader": deepcopy(self.sequence_reader),
+                "sequence_readout": deepcopy(self.sequence_readout),
             }
         del kept["lock"]
         del kept["learned_tickets"]
@@ -538,9 +538,9 @@ class ModelCore:
                 "sequence": self.sequence,
             }
             arrays = copies(self.state)
-            if self.sequence_reader is not None:
-                own = self.sequence_reader.arrays()
-                arrays |= {f"{_READER}{name}": array for name, array in own.items()}
+            if self.sequence_readout is not None:
+                own = self.sequence_readout.arrays()
+                arrays |= {f"{_READOUT}{name}": array for name, array in own.items()}
             return config, arrays
 
     def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -561,26 +561,26 @@ class ModelCore:
             )
             if config["width"] is not None:
                 settings = self._resolve(check_width(config["width"], len(names)))
-                state = self._restored_state(settings, self._without_reader(settings, arrays))
+                state = self._restored_state(settings, self._without_readout(settings, arrays))
                 check_state(settings, state, len(self.slots), len(self.classes))
                 _check_experts(state)
                 self.adopt(settings, state)
                 self._check_answers()
 
-    def _without_reader(self, settings: Settings, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Restore the reader of sequences; return the arrays that are not its own.
+    def _without_readout(self, settings: Settings, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Restore the readout of sequences; return the arrays that are not its own.
 
-        Raises `ValueError` if the reader does not fit the model.
+        Raises `ValueError` if the readout does not fit the model.
         """
         own: dict[str, Array] = {}
         others: dict[str, Array] = {}
         for name, array in arrays.items():
-            if name.startswith(_READER) and not self.regression:
-                own[name.removeprefix(_READER)] = array
+            if name.startswith(_READOUT) and not self.regression:
+                own[name.removeprefix(_READOUT)] = array
             else:
                 others[name] = array
         n_classes = len(self.classes)
-        self.sequence_reader = SequenceReader.restored(own, settings.n_hidden, n_classes)
+        self.sequence_readout = SequenceReadout.restored(own, settings.n_hidden, n_classes)
         return others
 
     def _check_answers(self) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Float64
 from loco_stream._learner.readout import sequences
-from loco_stream._learner.readout.sequence_reader import SequenceReader, summary_of
+from loco_stream._learner.readout.sequence_readout import SequenceReadout, summary_of
 from loco_stream._learner.settings import BALANCED
 from loco_stream.errors import InputError
 from loco_stream.estimators._array_rows import predict_table
@@ -57,7 +57,7 @@ def learn(
 def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
     """Compare the candidates by the label of a sequence whose rows were just predicted.
 
-    The reader of whole sequences then learns it.
+    The readout of whole sequences then learns it.
     """
     assert core.state is not None
     assert core.scratch is not None
@@ -66,9 +66,9 @@ def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
         shares = _shares(core, proba[:, :n_known])
         sequences.learn_label(core.state.sequences.log_likelihoods[: len(shares)], shares, slot)
     summary = _summary(core, len(proba))
-    if core.sequence_reader is None:
-        core.sequence_reader = SequenceReader.fresh(len(summary))
-    core.sequence_reader.learn(summary, slot)
+    if core.sequence_readout is None:
+        core.sequence_readout = SequenceReadout.fresh(len(summary))
+    core.sequence_readout.learn(summary, slot)
 
 
 def _summary(core: ModelCore, n: int) -> Float64:
@@ -118,9 +118,9 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
     n, n_classes = proba.shape
     weights = core.scratch.class_weights[:n_classes]
     scores = core.scratch.sequence.scores[:n_classes]
-    reader = core.sequence_reader
+    readout = core.sequence_readout
     outputs = (
-        np.zeros(n_classes) if reader is None else reader.outputs(_summary(core, n), n_classes)
+        np.zeros(n_classes) if readout is None else readout.outputs(_summary(core, n), n_classes)
     )
     shares = sequences.candidates(proba, outputs, scores, weights, _balance(core, n_classes))
     return shares if core.settings.n_fixed > 0 else shares[: -len(sequences.TEMPERATURES)]

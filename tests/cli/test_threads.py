@@ -74,6 +74,13 @@ def test_threads_that_cannot_be_used_are_named(tmp_path):
     assert "rows of more than 256 numbers" in log
 
 
+def test_a_forecast_says_that_it_uses_one_thread(tmp_path):
+    table = tmp_path / "series.csv"
+    table.write_text("y\n" + "1\n2\n" * 60)
+    _, log = loco("run", f"csv:{table}?target=y", "--forecast", "2", "--threads", "2")
+    assert "--threads 2: one thread learned" in log
+
+
 def test_rows_one_by_one_are_learned_by_one_thread(wide, started):
     _, log = loco("run", wide, "--task", "classification", "--threads", "2", "--delay", "5")
     assert "no --delay" in log

@@ -265,6 +265,7 @@ def test_damaged_files_are_refused():
     for name, harm in (
         ("heads.counters", -1),
         ("heads.vectors", np.nan),
+        ("heads.errors", -1.0),
         ("history", np.inf),
     ):
         damaged = {**arrays, name: np.full_like(arrays[name], harm)}

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream._learner.readout.sequence_readout import SequenceReadout
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._inputs.row_times import row_times_at
 from tests.helpers.models import arrays_of, assert_same
 
 MEMORY = (0.3, 50.0)
-READER = ("sequence_reader.weights", "sequence_reader.projector")
+READOUT = ("sequence_readout.weights", "sequence_readout.projector")
 
 
 def small(make=LOCOClassifier, **options):
@@ -85,7 +86,7 @@ def test_balanced_classes_count_equally_in_a_sequence_as_a_whole():
     assert recalls[1] > recalls[0] + 0.2
 
 
-def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_reader():
+def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_readout():
     model = small()
     model.learn_array(np.zeros((5, 2)), ["other"] * 5)
     for X, y, t in sequences(60):
@@ -104,20 +105,27 @@ def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_reader():
         ("projector", lambda array: -array, "must not have a negative diagonal"),
     ],
 )
-def test_a_reader_that_does_not_fit_its_model_is_refused(name, change, message):
+def test_a_readout_that_does_not_fit_its_model_is_refused(name, change, message):
     model = small()
     for X, y, t in sequences(5):
         model.learn_sequence(X, y, t)
     config, arrays = model.export_state()
-    arrays[f"sequence_reader.{name}"] = change(arrays[f"sequence_reader.{name}"])
+    arrays[f"sequence_readout.{name}"] = change(arrays[f"sequence_readout.{name}"])
     with pytest.raises(CheckpointError, match=message):
         LOCOClassifier.from_state(config, arrays)
 
 
-def test_a_model_that_learned_no_sequence_has_no_reader():
+def test_an_unsound_step_of_the_readout_reaches_no_weight():
+    readout = SequenceReadout(np.zeros((1, 4)), -10.0 * np.eye(4))
+    readout.learn(np.ones(4), 1)
+    assert readout.weights.tolist() == np.zeros((2, 4)).tolist()
+    assert (readout.projector == -10.0 * np.eye(4)).all()
+
+
+def test_a_model_that_learned_no_sequence_has_no_readout_of_them():
     model = small()
     model.learn_array(np.zeros((5, 2)), ["rises"] * 5)
-    assert not [name for name in arrays_of(model) if name in READER]
+    assert not [name for name in arrays_of(model) if name in READOUT]
 
 
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
@@ -139,7 +147,7 @@ def test_rows_are_scored_by_predictions_before_the_first_of_them_was_learned(mak
             core.row[0, :2] = row
             tickets = ticket.predicted[None, :]
             core.run(core.row, slots, value, predicts=False, times=times, tickets=tickets)
-    of_sequences = ("sequences.log_likelihoods", *READER)
+    of_sequences = ("sequences.log_likelihoods", *READOUT)
     assert_same(arrays_of(whole), arrays_of(by_hand), but=of_sequences)
 
 

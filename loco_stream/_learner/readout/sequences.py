@@ -3,7 +3,7 @@
 The geometric mean of the answers to the rows is what the stream's next row knows, whatever their
 number. The mean of the discriminant's scores is more certain the more rows there are, as far as
 they are independent; a few temperatures are compared for that. Both are averages over rows.
-A `SequenceReader` reads the sequence as a whole: how its hidden traces are distributed over the
+A `SequenceReadout` sees the sequence as a whole: how its hidden traces are distributed over the
 rows. Each of these answers counts by the probability that it gave to the labels of recent
 sequences.
 """
@@ -19,7 +19,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
-SHARPNESSES = (3.0, 6.0, 12.0)  # factors of the reader's outputs, which are shares of one
+SHARPNESSES = (3.0, 6.0, 12.0)  # factors of the readout's outputs, which are shares of one
 KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
 
@@ -65,20 +65,21 @@ def candidates(
 ) -> Float64:
     """Return what each candidate makes of the rows of a sequence, (candidates, classes).
 
-    First the rows' answers, then the reader's by sharpness, then the discriminant's by temperature.
+    First the rows' answers, then those of the readout by sharpness and of the discriminant by
+    temperature.
 
     Parameters
     ----------
     proba
         (rows, classes): the answers.
     outputs
-        (classes,): of the reader.
+        (classes,): of the readout.
     scores
         (classes,): sum of the discriminant's scores over the rows.
     weights
-        (classes,): how much each class counts in the answers of the reader and of the scores.
+        (classes,): how much each class counts in the answers of the readout and of the scores.
     balance
-        (classes,): the same in those of the reader alone, which knows how often each class came.
+        (classes,): the same in those of the readout alone, which knows how often each class came.
     """
     pooled = np.log(np.maximum(proba, MIN_PROBABILITY)).mean(axis=0)
     mean = scores / len(proba)

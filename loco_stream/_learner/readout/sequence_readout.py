@@ -11,15 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._learner.arrays.spec import Array
+from loco_stream._arrays import Array, Float64
 
-Float64 = NDArray[np.float64]
-
-MOST_NEURONS = (
-    256  # whose traces are summarised: the projector has the square of three times as many
-)
+MOST_NEURONS = 256  # that are summarised: the projector has (1 + 3 * neurons)^2 items
 PRIOR = 1.0  # of the projector
 
 
@@ -33,13 +28,14 @@ def summary_of(traces: Float64, n: int) -> Float64:
     n
         Number of rows.
     """
-    mean, squares, highest = traces[:, :MOST_NEURONS] / np.array([[n], [n], [1]])
-    deviations = np.sqrt(np.maximum(squares - mean * mean, 0.0))
-    return np.concatenate([[1.0], mean, deviations, highest])
+    own = traces[:, :MOST_NEURONS]
+    means = own[0] / n
+    variances = np.maximum(own[1] / n - means * means, 0.0)
+    return np.concatenate([[1.0], means, np.sqrt(variances), own[2]])
 
 
 @dataclass(slots=True)
-class SequenceReader:
+class SequenceReadout:
     """Recursive least squares on the summaries of sequences, a step per sequence, without leak.
 
     weights: (classes, inputs), of the classes of sequences so far
@@ -50,41 +46,41 @@ class SequenceReader:
     projector: Float64
 
     @classmethod
-    def fresh(cls, n_inputs: int) -> SequenceReader:
-        """Return a reader that has learned nothing."""
+    def fresh(cls, n_inputs: int) -> SequenceReadout:
+        """Return a readout that has learned nothing."""
         return cls(np.zeros((0, n_inputs)), PRIOR * np.eye(n_inputs))
 
     @classmethod
     def restored(
         cls, arrays: Mapping[str, Array], n_hidden: int, n_classes: int
-    ) -> SequenceReader | None:
-        """Return the reader with what `arrays` returned, if there are any.
+    ) -> SequenceReadout | None:
+        """Return the readout with what `arrays` returned, if there are any.
 
-        Raises `ValueError` if the arrays are not those of a reader of so many hidden neurons and
+        Raises `ValueError` if the arrays are not those of a readout of so many hidden neurons and
         classes at most.
         """
         if not arrays:
             return None
         if arrays.keys() != {"weights", "projector"}:
             raise ValueError(
-                f"the arrays of 'sequence_reader' must be weights and projector, got "
+                f"the arrays of 'sequence_readout' must be weights and projector, got "
                 f"{', '.join(sorted(arrays))}"
             )
-        reader = cls(arrays["weights"], arrays["projector"])
+        readout = cls(arrays["weights"], arrays["projector"])
         n_inputs = 1 + 3 * min(n_hidden, MOST_NEURONS)
-        n = min(len(reader.weights), n_classes)
+        n = min(len(readout.weights), n_classes)
         shapes = {"weights": (n, n_inputs), "projector": (n_inputs, n_inputs)}
-        for name, array in reader.arrays().items():
+        for name, array in readout.arrays().items():
             if array.shape != shapes[name] or array.dtype != np.float64:
                 raise ValueError(
-                    f"array 'sequence_reader.{name}' must be float64{shapes[name]}, "
+                    f"array 'sequence_readout.{name}' must be float64{shapes[name]}, "
                     f"got {array.shape}"
                 )
             if not np.isfinite(array).all():
-                raise ValueError(f"array 'sequence_reader.{name}' must be finite")
-        if reader.projector.diagonal().min() < 0.0:
-            raise ValueError("array 'sequence_reader.projector' must not have a negative diagonal")
-        return reader
+                raise ValueError(f"array 'sequence_readout.{name}' must be finite")
+        if readout.projector.diagonal().min() < 0.0:
+            raise ValueError("array 'sequence_readout.projector' must not have a negative diagonal")
+        return readout
 
     def arrays(self) -> dict[str, Array]:
         """Return copies of all arrays by name."""
