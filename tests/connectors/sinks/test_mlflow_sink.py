@@ -48,8 +48,7 @@ def database(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mlflow")
     uri = f"sqlite:///{folder}/mlflow.db"
     client = mlflow.MlflowClient(tracking_uri=uri)
-    for name in ("press", "again"):
-        client.create_experiment(name, artifact_location=str(folder / name))
+    client.create_experiment("again", artifact_location=str(folder / "again"))
     return uri, client
 
 
@@ -68,12 +67,14 @@ def artifact(client, run, path):
 
 def test_a_run_has_parameters_scores_report_and_model(database, tmp_path):
     uri, client = database
-    sink = open_sink(f"mlflow:{uri}?experiment=press&run=first&linger=60s")
+    experiment = tmp_path.name  # another one if the test is run again
+    client.create_experiment(experiment, artifact_location=str(tmp_path / "artifacts"))
+    sink = open_sink(f"mlflow:{uri}?experiment={experiment}&run=first&linger=60s")
     engine = StreamEngine(model(), Rows(300), [sink], checkpoint=tmp_path / "state")
     sink.write_record(of_status({"n_samples": 0, "accuracy": 0.25, "n_rows": 7}, "rows"))
     report = engine.run()
     assert report["notes"] == []
-    (run,) = runs_of(client, "press")
+    (run,) = runs_of(client, experiment)
     assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
     params = run.data.params
     assert (params["model"], params["source"], params["task"]) == (
