@@ -18,12 +18,12 @@ MODELS = {
     "deep": {"hidden_sizes": (24, 16)},
 }
 DIGESTS = {
-    "plain": "2ddcc4a1b4d0d181",
-    "memory": "e9687542cebfe42d",
-    "delays": "541b1e057f67b80e",
-    "neighbors": "535a6aa6fcdc6769",
-    "deep": "698e2d9cae276768",
-    "late": "4bbc2f8f91783f4d",
+    "plain": "0795b8d5a8556e3b",
+    "memory": "aec6603e9a718dbc",
+    "delays": "66a3926084d59ed3",
+    "neighbors": "0ef002febcf34d4a",
+    "deep": "966fcb52920f450f",
+    "late": "d385e999f4a8eafb",
 }
 
 
