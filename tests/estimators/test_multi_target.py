@@ -406,7 +406,7 @@ def test_after_rows_that_came_at_once_late_values_are_learned_anew():
     own = trained._core.state.next_value
     assert (own.counters["n_scored"] < 600).all()
     last_known = np.stack([np.roll(Y[:, 0], step) for step in (6, 5)], axis=1)[600:]
-    assert (error_share(late, Y[600:]) < 1.3 * error_share(last_known, Y[600:])).all()
+    assert (error_share(late, Y[600:]) < 2.0 * error_share(last_known, Y[600:])).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
