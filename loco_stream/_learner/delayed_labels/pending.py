@@ -1,11 +1,11 @@
 """What was predicted for a row, written as one row of numbers and read when its label arrives.
 
 In order: number of classes known, rows learned, number of the ticket, the last label known, number
-of features known; the last values known of each target of a regression; carried traces, and fading means of the
-features; outputs of all experts, what the stacks and means of a regression predicted, scores of all
-experts, then outputs of the snapshots, each over the classes known; numbers of these snapshots, -1
-where they were not evaluated; the probabilities that were made of all this, of a classifier with a
-mixture, over the classes known; encoded rows before, where synapses have delays.
+of features known; the last values known of each target of a regression; carried traces, and fading
+means of the features; outputs of all experts, what the stacks and means of a regression predicted,
+scores of all experts, then outputs of the snapshots, each over the classes known; numbers of these
+snapshots, -1 where they were not evaluated; the probabilities that were made of all this, of a
+classifier with a mixture, over the classes known; encoded rows before, where synapses have delays.
 
 What experts are weighed by must be what was predicted then. The stacks, which have since learned
 the rows beside this one, would find its label in hindsight.

@@ -128,6 +128,7 @@ class NextValueScratch(NamedTuple):
     outputs: of each expert
     mixed: the answers; expected: those by what is known now, where a value is late
     shares: of an observation that the row is for each target
+    learned: standardised values, NaN for a target that is not learned
     """
 
     known: Annotated[Float64, axes("value_targets", "lags")]
@@ -139,6 +140,7 @@ class NextValueScratch(NamedTuple):
     mixed: PerClass
     expected: PerClass
     shares: Annotated[Float64, axes("classes", start=1.0)]
+    learned: PerClass
 
 
 @kernel
@@ -163,6 +165,13 @@ def _deviation(statistics, j):
 
 
 @kernel
+def _scaled(value, mean, deviation):
+    """Return a known value in standard deviations, within bounds; 0 if it is not known (NaN)."""
+    is_known = value == value and deviation > 0.0
+    return _bounded((value - mean) / deviation) if is_known else 0.0
+
+
+@kernel
 def _write_outputs(own, work, statistics, ensemble, j):
     """Write the inputs of the linear models of target `j`, and the output of each own expert.
 
@@ -176,8 +185,7 @@ def _write_outputs(own, work, statistics, ensemble, j):
     deviation = _deviation(statistics, j)
     inputs[0] = ensemble
     for k in range(n_lags):
-        is_known = known[k] == known[k] and deviation > 0.0
-        inputs[1 + k] = _bounded((known[k] - mean) / deviation) if is_known else 0.0
+        inputs[1 + k] = _scaled(known[k], mean, deviation)
     inputs[1 + n_lags] = 1.0
     outputs[ENSEMBLE] = ensemble
     outputs[LAST] = inputs[1]
@@ -186,13 +194,20 @@ def _write_outputs(own, work, statistics, ensemble, j):
 
 
 @kernel
-def _write_joint_outputs(own, work, n):
-    """Write the inputs of the joint models, and their outputs for the first `n` targets."""
+def _write_joint_inputs(work, n):
+    """Write the ensemble's answers and the last values; 0 for a target behind the first `n`."""
     inputs = work.joint_inputs
     n_joint = inputs.shape[0] // JOINT_BLOCKS
     for j in range(n_joint):
         inputs[j] = work.inputs[j, 0] if j < n else 0.0
         inputs[n_joint + j] = work.inputs[j, 1] if j < n else 0.0
+
+
+@kernel
+def _write_joint_outputs(own, work, n):
+    """Write the outputs of the joint models for the first `n` targets."""
+    _write_joint_inputs(work, n)
+    inputs = work.joint_inputs
     for m in range(own.joint_weights.shape[0]):
         for j in range(n):
             lack = _dot(own.joint_weights[m, j], inputs)
@@ -301,22 +316,29 @@ def _change_projector(projector, gain, scale, keep):
 
 
 @kernel
+def _squared_error(output, target):
+    """Return the squared error of an output, as far as it counts."""
+    error = output - target
+    return min(error * error, MAX_ERROR)
+
+
+@kernel
 def _weigh(own, outputs, observed, j, n_experts):
     """Compare the experts of target `j` by its (standardised value, share of an observation)."""
     target, share = observed
     keep = 1.0 - share * (1.0 - DECAY)
     best = math.inf
     errors = own.errors[j]
+    log_weights = own.log_weights[j]
     own.counters[j].n_scored += 1
     rate = max(ERROR_RATE, 1.0 / own.counters[j].n_scored)
     for e in range(n_experts):
-        error = outputs[e] - target
-        errors[e] += rate * (min(error * error, MAX_ERROR) - errors[e])
+        errors[e] += rate * (_squared_error(outputs[e], target) - errors[e])
         best = min(best, errors[e])
+    scale = 2.0 * max(best, MIN_ERROR)
     for e in range(n_experts):
-        error = outputs[e] - target
-        loss = RATE * min(error * error, MAX_ERROR) / (2.0 * max(best, MIN_ERROR))
-        own.log_weights[j, e] = keep * own.log_weights[j, e] - share * min(loss, MAX_STEP)
+        loss = RATE * _squared_error(outputs[e], target) / scale
+        log_weights[e] = keep * log_weights[e] - share * min(loss, MAX_STEP)
 
 
 @kernel
@@ -327,22 +349,31 @@ def _is_learned(work, statistics, targets, j):
 
 
 @kernel
-def _fit_joint(own, work, statistics, targets, n):
-    """Fit the joint models to the targets that are known; see `learn_values`."""
-    for m in range(own.joint_weights.shape[0]):
+def _fit_own(own, work, j, target):
+    """Fit the linear models of target `j` to its standardised value."""
+    for m in range(own.weights.shape[1]):
         keep = 1.0 - FORGETTING[m]
-        projector = own.joint_projectors[m]
-        scale = _write_gain(projector, work.joint_inputs, work.joint_gain, keep)
-        if not (scale > 0.0 and math.isfinite(scale)):
-            continue
-        is_any = False
-        for j in range(n):
-            if _is_learned(work, statistics, targets, j):
-                error = work.outputs[j, FIRST_JOINT + m] - targets[j]
-                _move(own.joint_weights[m, j], work.joint_gain, scale, error)
-                is_any = True
-        if is_any:
-            _change_projector(projector, work.joint_gain, scale, keep)
+        projector = own.projectors[j, m]
+        scale = _write_gain(projector, work.inputs[j], work.gain, keep)
+        if scale > 0.0 and math.isfinite(scale):
+            error = work.outputs[j, FIRST_MODEL + m] - target
+            _move(own.weights[j, m], work.gain, scale, error)
+            _change_projector(projector, work.gain, scale, keep)
+
+
+@kernel
+def _fit_joint(own, work, m, n):
+    """Fit joint model `m` (int64) to the targets that are learned."""
+    keep = 1.0 - FORGETTING[m]
+    gain = work.joint_gain
+    scale = _write_gain(own.joint_projectors[m], work.joint_inputs, gain, keep)
+    if not (scale > 0.0 and math.isfinite(scale)):
+        return
+    for j in range(n):
+        if work.learned[j] == work.learned[j]:
+            error = work.outputs[j, FIRST_JOINT + m] - work.learned[j]
+            _move(own.joint_weights[m, j], gain, scale, error)
+    _change_projector(own.joint_projectors[m], gain, scale, keep)
 
 
 @kernel
@@ -358,20 +389,16 @@ def learn_values(own, work, statistics, targets, n):
     targets
         (n or more,) float64: standardised values, NaN where missing.
     """
+    is_any = False
     for j in range(n):
-        if not _is_learned(work, statistics, targets, j):
-            continue
-        observed = targets[j], work.shares[j]
-        _weigh(own, work.outputs[j], observed, j, _n_experts(own, n))
-        for m in range(own.weights.shape[1]):
-            keep = 1.0 - FORGETTING[m]
-            scale = _write_gain(own.projectors[j, m], work.inputs[j], work.gain, keep)
-            if scale > 0.0 and math.isfinite(scale):
-                error = work.outputs[j, FIRST_MODEL + m] - targets[j]
-                _move(own.weights[j, m], work.gain, scale, error)
-                _change_projector(own.projectors[j, m], work.gain, scale, keep)
-    if n > 1:
-        _fit_joint(own, work, statistics, targets, n)
+        work.learned[j] = targets[j] if _is_learned(work, statistics, targets, j) else math.nan
+        if work.learned[j] == work.learned[j]:
+            _weigh(own, work.outputs[j], (targets[j], work.shares[j]), j, _n_experts(own, n))
+            _fit_own(own, work, j, targets[j])
+            is_any = True
+    if n > 1 and is_any:
+        for m in range(own.joint_weights.shape[0]):
+            _fit_joint(own, work, m, n)
 
 
 @kernel
@@ -392,26 +419,24 @@ def meet_targets(own, n_before, n):
 @kernel
 def _restart(projector):
     """Make a projector that of a fresh model."""
+    projector.fill(0.0)
     for i in range(projector.shape[0]):
-        for k in range(projector.shape[0]):
-            projector[i, k] = 1.0 / PRIOR if i == k else 0.0
+        projector[i, i] = 1.0 / PRIOR
 
 
 @kernel
 def learn_anew(own):
     """Forget the experts' weights and the linear models, once a value is late."""
+    own.errors.fill(1.0)
+    own.log_weights.fill(-LATE_HEAD_START)
+    own.weights.fill(0.0)
+    own.joint_weights.fill(0.0)
     for j in range(own.log_weights.shape[0]):
         own.counters[j].n_scored = 0
-        for e in range(own.log_weights.shape[1]):
-            own.errors[j, e] = 1.0
-            own.log_weights[j, e] = 0.0 if e == ENSEMBLE else -LATE_HEAD_START
+        own.log_weights[j, ENSEMBLE] = 0.0
         for m in range(own.weights.shape[1]):
-            for i in range(own.weights.shape[2]):
-                own.weights[j, m, i] = 1.0 if i == 0 else 0.0
+            own.weights[j, m, 0] = 1.0
             _restart(own.projectors[j, m])
-        for m in range(own.joint_weights.shape[0]):
-            for i in range(own.joint_weights.shape[2]):
-                own.joint_weights[m, j, i] = 0.0
     for m in range(own.joint_projectors.shape[0]):
         _restart(own.joint_projectors[m])
 

@@ -309,7 +309,6 @@ def _run(model, rows, times, values, mode, written):
     settings = model.settings
     state = model.state
     scratch = model.scratch
-    targets = model.targets
     n = rows.shape[0]
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
