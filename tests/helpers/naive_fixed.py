@@ -596,7 +596,7 @@ class SeveralRecentValues:
         self.each = [RecentValues(n_lags, n_models) for _ in range(n_targets)]
         self.n_joint = min(n_targets, next_value.JOINT_TARGETS)
         n_inputs = 2 * self.n_joint
-        self.weights = np.zeros((n_models, n_targets, n_inputs))
+        self.weights = np.zeros((n_models, n_inputs, n_targets))
         self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
 
     def joint(self, scores, known, moments):
@@ -605,7 +605,7 @@ class SeveralRecentValues:
         lasts = [own.scaled(values, *given)[0] for own, values, given in pairs]
         inputs = np.r_[scores[: self.n_joint], lasts[: self.n_joint]]
         most = next_value.MAX_OUTPUT
-        return inputs, np.clip(scores + self.weights @ inputs, -most, most)
+        return inputs, np.clip(scores + inputs @ self.weights, -most, most)
 
     def mix(self, scores, known, moments):
         """Return the answers, standardised."""
@@ -629,4 +629,4 @@ class SeveralRecentValues:
         for m, forgetting in enumerate(next_value.FORGETTING):
             gain, self.projectors[m] = least_squares_step(self.projectors[m], inputs, forgetting)
             for j in learned:
-                self.weights[m, j] -= gain * (outputs[m, j] - targets[j])
+                self.weights[m, :, j] -= gain * (outputs[m, j] - targets[j])

@@ -102,7 +102,7 @@ class NextValueState(NamedTuple):
         ),
     ]
     joint_weights: Annotated[
-        Float64, axes("joint_models", "value_targets", "joint_blocks*joint_targets")
+        Float64, axes("joint_models", "joint_blocks*joint_targets", "value_targets")
     ]
     joint_projectors: Annotated[
         Float64,
@@ -129,6 +129,7 @@ class NextValueScratch(NamedTuple):
     mixed: the answers; expected: those by what is known now, where a value is late
     shares: of an observation that the row is for each target
     learned: standardised values, NaN for a target that is not learned
+    lacks: what each output of a joint model adds, then what it lacks
     """
 
     known: Annotated[Float64, axes("value_targets", "lags")]
@@ -141,6 +142,7 @@ class NextValueScratch(NamedTuple):
     expected: PerClass
     shares: Annotated[Float64, axes("classes", start=1.0)]
     learned: PerClass
+    lacks: PerClass
 
 
 @kernel
@@ -207,11 +209,14 @@ def _write_joint_inputs(work, n):
 def _write_joint_outputs(own, work, n):
     """Write the outputs of the joint models for the first `n` targets."""
     _write_joint_inputs(work, n)
-    inputs = work.joint_inputs
+    lacks = work.lacks
     for m in range(own.joint_weights.shape[0]):
+        lacks.fill(0.0)
+        for i in range(work.joint_inputs.shape[0]):
+            for j in range(n):
+                lacks[j] += own.joint_weights[m, i, j] * work.joint_inputs[i]
         for j in range(n):
-            lack = _dot(own.joint_weights[m, j], inputs)
-            work.outputs[j, FIRST_JOINT + m] = _bounded(work.inputs[j, 0] + lack)
+            work.outputs[j, FIRST_JOINT + m] = _bounded(work.inputs[j, 0] + lacks[j])
 
 
 @kernel
@@ -276,37 +281,36 @@ def answer(settings, state, work, statistics, scores):
 
 @kernel
 def _write_gain(projector, inputs, gain, keep):
-    """Write the gain of a row; return its scale, `keep` (float64) and the energy of the inputs.
+    """Write the gain of a row over the root of its scale, and return that root; 0: no gain.
 
-    A projector is symmetric: its columns are its rows, which are read in order.
+    The scale is `keep` (float64) and the energy of the inputs. A projector is symmetric: its
+    columns are its rows, which are read in order.
     """
     n = inputs.shape[0]
     scale = keep
-    for i in range(n):
-        gain[i] = 0.0
+    gain.fill(0.0)
     for j in range(n):
         for i in range(n):
             gain[i] += projector[j, i] * inputs[j]
     for i in range(n):
         scale += inputs[i] * gain[i]
-    return scale
+    if not (scale > 0.0 and math.isfinite(scale)):
+        return 0.0
+    root = math.sqrt(scale)
+    for i in range(n):
+        gain[i] /= root
+    return root
 
 
 @kernel
-def _move(weights, gain, scale, error):
-    """Make a step of recursive least squares; `error` (float64) is output less target."""
-    for i in range(gain.shape[0]):
-        weights[i] -= gain[i] / scale * error
-
-
-@kernel
-def _change_projector(projector, gain, scale, keep):
-    """Take a row into a projector; `scale` and `keep` are those of `_write_gain`."""
+def _change_projector(projector, gain, keep):
+    """Take a row into a projector; `gain` and `keep` are those of `_write_gain`."""
     n = gain.shape[0]
     trace = 0.0
+    factor = 1.0 / keep
     for i in range(n):
         for j in range(n):
-            projector[i, j] = (projector[i, j] - gain[i] * gain[j] / scale) / keep
+            projector[i, j] = (projector[i, j] - gain[i] * gain[j]) * factor
         trace += projector[i, i]
     most = 4.0 * n / PRIOR
     if trace > most:  # what no row shows any more is not forgotten without end
@@ -351,14 +355,15 @@ def _is_learned(work, statistics, targets, j):
 @kernel
 def _fit_own(own, work, j, target):
     """Fit the linear models of target `j` to its standardised value."""
+    gain = work.gain
     for m in range(own.weights.shape[1]):
         keep = 1.0 - FORGETTING[m]
-        projector = own.projectors[j, m]
-        scale = _write_gain(projector, work.inputs[j], work.gain, keep)
-        if scale > 0.0 and math.isfinite(scale):
-            error = work.outputs[j, FIRST_MODEL + m] - target
-            _move(own.weights[j, m], work.gain, scale, error)
-            _change_projector(projector, work.gain, scale, keep)
+        root = _write_gain(own.projectors[j, m], work.inputs[j], gain, keep)
+        if root > 0.0:
+            step = (work.outputs[j, FIRST_MODEL + m] - target) / root
+            for i in range(gain.shape[0]):
+                own.weights[j, m, i] -= gain[i] * step
+            _change_projector(own.projectors[j, m], gain, keep)
 
 
 @kernel
@@ -366,14 +371,16 @@ def _fit_joint(own, work, m, n):
     """Fit joint model `m` (int64) to the targets that are learned."""
     keep = 1.0 - FORGETTING[m]
     gain = work.joint_gain
-    scale = _write_gain(own.joint_projectors[m], work.joint_inputs, gain, keep)
-    if not (scale > 0.0 and math.isfinite(scale)):
+    root = _write_gain(own.joint_projectors[m], work.joint_inputs, gain, keep)
+    if not root > 0.0:
         return
     for j in range(n):
-        if work.learned[j] == work.learned[j]:
-            error = work.outputs[j, FIRST_JOINT + m] - work.learned[j]
-            _move(own.joint_weights[m, j], gain, scale, error)
-    _change_projector(own.joint_projectors[m], gain, scale, keep)
+        lack = (work.outputs[j, FIRST_JOINT + m] - work.learned[j]) / root
+        work.lacks[j] = lack if lack == lack else 0.0
+    for i in range(gain.shape[0]):
+        for j in range(n):
+            own.joint_weights[m, i, j] -= gain[i] * work.lacks[j]
+    _change_projector(own.joint_projectors[m], gain, keep)
 
 
 @kernel

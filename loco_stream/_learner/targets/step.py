@@ -130,15 +130,16 @@ def bounded_target(targets, j, value, now, then):
 
 
 @kernel
-def _go_back(model, late, ticket):
+def _go_back(model, answered, late, ticket):
     """Write the answers by now and those at the time, and in a late row what was predicted then.
 
-    Return the `ReadoutPass` of the time. `late` and `ticket` are those of `_learn`.
+    Return the `ReadoutPass` of the time. The other parameters are those of `_learn`.
     """
     scratch = model.scratch
     values = scratch.values
-    next_value.recall_all(model.state.next_value, values.known)
-    _answer_next(model, scratch.now)
+    if not answered:
+        next_value.recall_all(model.state.next_value, values.known)
+        _answer_next(model, scratch.now)
     for j in range(model.state.counts.n_classes):
         values.expected[j] = values.mixed[j]
     if not late:
@@ -260,7 +261,7 @@ def _know_targets(model, n):
 
 
 @kernel
-def _learn(model, values, share, late, ticket):
+def _learn(model, values, share, answered, late, ticket):
     """Learn the row in scratch.
 
     Parameters
@@ -269,6 +270,8 @@ def _learn(model, values, share, late, ticket):
         (targets,) float64, NaN where missing; overwritten.
     share
         float64: share of a step that the hidden layers make.
+    answered
+        bool: whether the answers to the stream's next row, of all targets, are in scratch.
     late, ticket
         Whether the values are late, and what was predicted then; an empty ticket: nothing was
         known.
@@ -279,8 +282,9 @@ def _learn(model, values, share, late, ticket):
     targets = model.targets
     counts = state.counts
     late = late and counts.n_seen > 0
+    answered = answered and counts.n_classes == values.shape[0]
     _know_targets(model, values.shape[0])
-    computed = _go_back(model, late, ticket)
+    computed = _go_back(model, answered, late, ticket)
     n_known = _set_targets(state, scratch, targets, values)
     if n_known == 0:
         return
@@ -330,7 +334,8 @@ def _run(model, rows, times, values, mode, written):
             _write_answers(model, mode, predicted[i], own)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0
-            _learn(model, values[i], share, late, ticket)
+            answered = (mode & PREDICT) != 0 and mode & ANYWHERE == 0
+            _learn(model, values[i], share, answered, late, ticket)
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
         if advances:

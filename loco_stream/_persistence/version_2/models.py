@@ -254,7 +254,7 @@ def _recent_values(n_lags: int) -> Arrays:
         "next_value.counters": np.zeros((n_targets, 2), np.int64),
         "next_value.weights": weights,
         "next_value.projectors": np.tile(np.eye(n_inputs), (n_targets, n_models, 1, 1)),
-        "next_value.joint_weights": np.zeros((0, n_targets, 0)),
+        "next_value.joint_weights": np.zeros((0, 0, n_targets)),
         "next_value.joint_projectors": np.zeros((0, 0, 0)),
         "next_value.errors": np.ones((n_targets, n_experts)),
         "next_value.log_weights": np.tile(log_weights, (n_targets, 1)),
