@@ -398,8 +398,9 @@ def learn_values(own, work, statistics, targets, n):
     """
     is_any = False
     for j in range(n):
-        work.learned[j] = targets[j] if _is_learned(work, statistics, targets, j) else math.nan
-        if work.learned[j] == work.learned[j]:
+        is_learned = _is_learned(work, statistics, targets, j)
+        work.learned[j] = targets[j] if is_learned else math.nan
+        if is_learned:
             _weigh(own, work.outputs[j], (targets[j], work.shares[j]), j, _n_experts(own, n))
             _fit_own(own, work, j, targets[j])
             is_any = True
@@ -444,8 +445,8 @@ def learn_anew(own):
         for m in range(own.weights.shape[1]):
             own.weights[j, m, 0] = 1.0
             _restart(own.projectors[j, m])
-    for m in range(own.joint_projectors.shape[0]):
-        _restart(own.joint_projectors[m])
+    for projector in own.joint_projectors:
+        _restart(projector)
 
 
 @kernel
