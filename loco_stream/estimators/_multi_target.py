@@ -39,7 +39,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     predicted from the last values of the targets too: each target's own, as in `LOCORegressor`, and
     the last value of every other one, where that has improved predictions. With one target it
     predicts bit-identically to a `LOCORegressor`. The hidden layers learn from the errors of all
-    targets. A target adds a few percent to the cost of a row.
+    targets. A further target adds about a tenth to the cost of a row.
 
     A target may be missing from a row (absent, None or NaN): its readout learns nothing from that
     row. Targets may appear later in the stream.
