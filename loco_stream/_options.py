@@ -182,8 +182,8 @@ class AdvancedOptions:
         the stream's next row exist. Without receptive fields, a feature reaches 64 of a number that
         is a multiple of 16, and all of any other.
     recent_values
-        Number of recent target values that a regression uses to predict the stream's next row, 0 to
-        16. 0: the prediction depends on the row alone.
+        Number of recent values of each target that a regression uses to predict the stream's next
+        row, 0 to 16. 0: the prediction depends on the row alone.
     memoryless_members
         Whether a regression with a memory has a second readout member per leak that sees the
         current row only. The stack can then ignore the memory where it does harm.

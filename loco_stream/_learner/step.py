@@ -201,22 +201,13 @@ def _follow_domains(state, scratch, computed, label):
 
 
 @kernel
-def _moments(target):
-    """Return mean and standard deviation of the targets so far, from their statistics."""
-    return target.mean[0], math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
+def _next_value(settings, state, scratch, computed):
+    """Return the answer to the stream's next row, in the target's units.
 
-
-@kernel
-def _next_value(settings, state, scratch, score):
-    """Return the answer to the stream's next row, standardised.
-
-    `score` is the ensemble's (float64); the recent values are in scratch. Where values come late,
-    the last ones known are old, and the ensemble answers alone.
+    `computed` is a `ReadoutPass` with the ensemble's answer; the recent values are in scratch.
     """
-    if settings.n_lags == 0 or state.delayed.is_delayed > 0.0:
-        return score
-    mean, deviation = _moments(state.target)
-    return next_value.mix_values(state.next_value, scratch.values, score, mean, deviation)
+    next_value.answer(settings, state, scratch.values, state.target, computed.combined)
+    return value_of(state.target, 0, scratch.values.mixed[0])
 
 
 @kernel
@@ -230,10 +221,9 @@ def _decide(settings, state, scratch, dormant, mode):
     if settings.regression:
         if n_classes == 0:
             return value_of(state.target, 0, 0.0)
-        score = now.combined[0]
-        if mode & ANYWHERE == 0:
-            score = _next_value(settings, state, scratch, score)
-        return value_of(state.target, 0, score)
+        if mode & ANYWHERE:
+            return value_of(state.target, 0, now.combined[0])
+        return _next_value(settings, state, scratch, now)
     if n_classes == 0:
         return -1.0
     answer = scratch.answer
@@ -285,24 +275,28 @@ def _bounded_target(settings, state, scratch, value, late, ticket):
     was predicted then.
     """
     target = state.target
-    known = scratch.values.known
-    next_value.recall_values(state.next_value, known)
-    predicted = value_of(target, 0, _next_value(settings, state, scratch, scratch.now.combined[0]))
-    score = scratch.now.combined[0]
+    next_value.recall_all(state.next_value, scratch.values.known)
+    predicted = _next_value(settings, state, scratch, scratch.now)
+    at_the_time = predicted
     if late:
         read_outputs(settings, state, scratch, ticket)
-        read_values(ticket, known)
+        read_values(ticket, scratch.values.known)
         ensemble.combine_outputs(settings, state, scratch.then)
-        score = scratch.then.combined[0]
-    mean, deviation = _moments(target)
+        at_the_time = _next_value(settings, state, scratch, scratch.then)
+    deviation = math.sqrt(target.squares[0] / max(target.n_values[0], 1.0))
     reach = max(intervals.reach(state.residuals), deviation)
-    at_the_time = value_of(target, 0, _next_value(settings, state, scratch, score))
     intervals.learn_residual(state.residuals, abs(value - at_the_time))
-    bounded_value = min(max(value, predicted - reach), predicted + reach)
-    if settings.n_lags > 0 and state.delayed.is_delayed == 0.0 and deviation > 0.0:
-        z = standardised(target, 0, bounded_value)
-        next_value.learn_value(state.next_value, scratch.values, score, z, mean, deviation)
-    return bounded_value
+    return min(max(value, predicted - reach), predicted + reach)
+
+
+@kernel
+def _learn_next_value(state, scratch):
+    """Learn from the target what the stream's next row is answered by."""
+    own = state.next_value
+    errors = state.delayed_values.errors
+    is_delayed = state.delayed.is_delayed > 0.0
+    scratch.values.shares[0] = delayed_values.evidence_share(errors) if is_delayed else 1.0
+    next_value.learn_values(own, scratch.values, state.target, scratch.target, 1)
 
 
 @kernel
@@ -443,15 +437,21 @@ def _learn(settings, state, scratch, observed, late, ticket, dormant):
         known_value = value
         if not is_new:
             value = _bounded_target(settings, state, scratch, value, late, ticket)
-        next_value.keep_value(state.next_value, known_value)
     _set_target(settings, state, scratch, label, value)
+    if settings.regression:
+        if not is_new and settings.n_lags > 0:
+            _learn_next_value(state, scratch)
+        next_value.keep_value(state.next_value, 0, known_value)
     ensemble.write_error(settings, state, scratch, scratch.now)
     computed = scratch.now
     if late:
         _go_back(settings, state, scratch, ticket)
+        was_delayed = state.delayed.is_delayed
         label_share, share = delayed_label_weights(
             settings, state, label, when_written(ticket), share
         )
+        if state.delayed.is_delayed > was_delayed:
+            next_value.learn_anew(state.next_value)
         computed = scratch.then
     if settings.learns:
         assign_credit(settings, state, scratch)
@@ -517,7 +517,7 @@ def _pass(settings, state, scratch, x, t):
         n_seen = state.counts.n_seen
         dormant = dormancy.mark_dormant(state.classes, n_classes, n_seen, scratch.dormant)
     if settings.n_lags > 0:
-        next_value.recall_values(state.next_value, scratch.values.known)
+        next_value.recall_all(state.next_value, scratch.values.known)
     if not cached:
         ensemble.write_others(settings, state, scratch.now)
         ensemble.combine_outputs(settings, state, scratch.now)

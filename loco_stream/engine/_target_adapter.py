@@ -114,9 +114,9 @@ class TargetAdapter(ModelAdapter):
         context: Context,
         in_stream: bool | None = False,
     ) -> tuple[Table, Sequence[Label]]:
-        """Return values (n_rows, n_targets) and the targets; there is one prediction mode."""
+        """Return values (n_rows, n_targets) and the targets; see `ModelAdapter`."""
         if self.takes_blocks:
-            values = self.model.predict_array(X, features, **context)
+            values = self.model.predict_array(X, features, **context, **self._mode(in_stream))
             return np.asarray(values, np.float32), list(self.classes)
         rows = [self.model.predict_one(by_name(row, features)) for row in X]
         targets = list(dict.fromkeys(name for row in rows for name in row))

@@ -103,7 +103,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             max_delay=max_delay,
             seed=seed,
             hidden_sizes=hidden_sizes,
-            advanced=AdvancedOptions(memoryless_members=False),
+            advanced=AdvancedOptions(memoryless_members=False, recent_values=0),
         )
         self.memory = options.memory
         self.max_delay = options.max_delay

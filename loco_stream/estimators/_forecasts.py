@@ -36,8 +36,9 @@ class ColumnForecasts:
 
     def __init__(self, memory: Sequence[float] | None, seed: int | None) -> None:
         chosen = MEMORY if memory is None else tuple(memory)
-        # Values come at once, where members without a memory add nothing for twice the cost.
-        advanced = AdvancedOptions(memoryless_members=False)
+        # Values come at once, where members without a memory add nothing for twice the cost; the
+        # last values are the features.
+        advanced = AdvancedOptions(memoryless_members=False, recent_values=0)
         self._model = LOCOMultiTargetRegressor(memory=chosen, seed=seed, advanced=advanced)
         self._last: Float64 | None = None  # the row before
         self._admitted: tuple[Any, ...] = ()  # what the network has: columns, clock or not, targets

@@ -15,6 +15,7 @@ from loco_stream._learner.delayed_labels.pending import (
     N_FEATURES,
     N_KNOWN,
     ticket_size,
+    traces_place,
 )
 from loco_stream._numbers import LARGEST
 from loco_stream.errors import InputError
@@ -164,17 +165,19 @@ def _is_sound(core: ModelCore, predicted: Float64) -> bool:
     settings = core.settings
     if settings is None:
         return False
-    lags = slice(HEAD, HEAD + settings.n_lags)  # NaN where there was no value yet
-    is_number = np.abs(predicted) <= LARGEST
-    is_number[lags] |= np.isnan(predicted[lags])
-    if not predicted.flags.c_contiguous or not bool(is_number.all()):
+    if not predicted.flags.c_contiguous or len(predicted) < HEAD:
         return False
-    if len(predicted) < HEAD:
+    is_number = np.abs(predicted) <= LARGEST
+    most = core.n_outputs
+    if not is_number[:HEAD].all() or not 0 <= predicted[N_KNOWN] <= most:
         return False
     n_classes = int(predicted[N_KNOWN])
     n_features = int(predicted[N_FEATURES])
-    most = core.n_outputs
-    if not 0 <= n_classes <= most or not 1 <= n_features <= len(core.slots):
+    lags = slice(HEAD, traces_place(settings, n_classes))  # NaN where there was no value yet
+    is_number[lags] |= np.isnan(predicted[lags])
+    if not bool(is_number.all()):
+        return False
+    if not 1 <= n_features <= len(core.slots):
         return False
     if not -1 <= predicted[LAST_LABEL] < most:
         return False

@@ -16,7 +16,6 @@ from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._learner.settings import Settings
-from loco_stream._learner.step import ANYWHERE, BY_EVIDENCE
 from loco_stream._learner.targets import step
 from loco_stream._learner.targets.kernel_args import TargetKernelArgs
 from loco_stream._learner.targets.state import (
@@ -195,7 +194,6 @@ class TargetCore(ModelCore):
             return
         values = targets[1].reshape(-1, len(self.classes))
         assert self._args is not None
-        mode &= ~(ANYWHERE | BY_EVIDENCE)  # rows of every kind are predicted alike
         step.run(*self._args.args, rows, times, values, mode, written)
 
     # Copies and files

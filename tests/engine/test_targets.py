@@ -15,7 +15,7 @@ from loco_stream.engine._inbox import Inbox, InboxSource
 from loco_stream.engine._prometheus import EngineCollector
 from loco_stream.engine._source_reader import SourceReader
 from loco_stream.engine._state import export_model, state_sha256
-from loco_stream.engine._target_adapter import TargetSummary
+from loco_stream.engine._target_adapter import TargetAdapter, TargetSummary
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.metrics import Prequential
 from loco_stream.stream import Block, Labels, Sample
@@ -238,3 +238,17 @@ def test_a_service_with_http_keeps_the_targets_of_its_source(tmp_path):
     path.write_text("a,heat,flow\n1,2,3\n")
     source = InboxSource(open_source(f"csv:{path}?target=heat,flow"), Inbox("http"))
     assert source.targets == ("heat", "flow")
+
+
+def test_a_request_is_no_next_row_of_the_stream_unless_it_says_so():
+    trained = model()
+    walk = np.cumsum(np.random.default_rng(4).normal(size=(80, 2)), axis=0)
+    X = np.random.default_rng(5).normal(size=(80, 2))
+    trained.learn_array(X, walk, NAMES, ("heat", "flow"))
+    adapter = TargetAdapter(trained)
+    for in_stream in (False, True):
+        values, targets = adapter.predict_values(X[:3], NAMES, {}, in_stream)
+        expected = trained.predict_array(X[:3], NAMES, in_stream=in_stream)
+        assert targets == ["heat", "flow"]
+        np.testing.assert_array_equal(values, expected.astype(np.float32))
+    assert (trained.predict_array(X[:3], in_stream=False) != expected).all()

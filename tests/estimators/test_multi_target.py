@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import pickle
 
@@ -60,20 +59,15 @@ OPTIONS = [
     {"rule": "np"},
     {"rule": "frozen"},
     {"advanced": AdvancedOptions(readout_layers="hidden")},
+    {"advanced": AdvancedOptions(recent_values=0)},
 ]
-
-
-def without_recent_values(options):
-    """Return options of a regressor that predicts from the row alone."""
-    advanced = options.get("advanced", AdvancedOptions())
-    return {**options, "advanced": dataclasses.replace(advanced, recent_values=0)}
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_one_target_is_bit_identical_to_the_regressor(options):
     X, Y = stream(420)
     t = np.cumsum(np.random.default_rng(1).uniform(0.5, 1.5, len(X)))
-    single = LOCORegressor(**without_recent_values({"hidden_sizes": 16, "seed": 3, **options}))
+    single = LOCORegressor(**{"hidden_sizes": 16, "seed": 3, **options})
     several = model(**options)
     values, bounds = single.learn_predict_interval_array(X, Y[:, 2], t=t)
     found, intervals = several.learn_predict_interval_array(X, Y[:, 2:], t=t)
@@ -82,15 +76,17 @@ def test_one_target_is_bit_identical_to_the_regressor(options):
     assert np.array_equal(single.predict_array(X), several.predict_array(X)[:, 0])
     a, b = arrays_of(single), arrays_of(several)
     for name in a:
-        others = ("target.", "residuals.", "stacks.", "delayed_values.", "next_value.")
+        others = ("target.", "residuals.", "stacks.", "delayed_values.")
         if not name.startswith(others):
             assert np.array_equal(a[name], b[name]), name
 
 
-def test_one_late_target_is_bit_identical_to_the_regressor():
+@pytest.mark.parametrize("wanders", [False, True])
+def test_one_late_target_is_bit_identical_to_the_regressor(wanders):
     X, Y = stream()
+    Y = np.cumsum(Y, axis=0) if wanders else Y  # errors of rows that wait together are alike then
     options = {"hidden_sizes": 16, "seed": 3, "memory": (0.3, 20.0)}
-    single = LOCORegressor(**without_recent_values(options))
+    single = LOCORegressor(**options)
     several = model(memory=(0.3, 20.0))
     for m, late in ((single, Y[:, 0]), (several, Y[:, :1])):
         m.learn_array(X[:100], late[:100])
@@ -209,6 +205,9 @@ def test_damaged_targets_are_refused():
         ("targets.residuals.counters", -1),
         ("targets.residuals.risks", 2.0),
         ("targets.statistics.mean", np.nan),
+        ("next_value.counters", -1),
+        ("next_value.errors", -1.0),
+        ("next_value.joint_weights", np.nan),
     ):
         damaged = {**arrays, name: np.full_like(arrays[name], harm)}
         with pytest.raises(CheckpointError):
@@ -268,10 +267,11 @@ def test_an_explanation_adds_up_to_each_prediction():
     trained = model(hidden_sizes=24)
     trained.learn_array(X, Y, targets=NAMES)
     row = dict(enumerate(X[-1].tolist()))
-    why = trained.explain_one(row)
-    predicted = trained.predict_one(row)
+    why = trained.explain_one(row, in_stream=False)
+    predicted = trained.predict_one(row, in_stream=False)
     for name in NAMES:
         assert why[name].score == pytest.approx(predicted[name], abs=1e-3)
+        assert why[name].next_row == {}
     assert sum(trained.feature_importances_.values()) == pytest.approx(1.0)
 
 
@@ -290,7 +290,7 @@ def test_frames_are_taken():
 def test_a_sequence_is_learned_as_by_the_regressor():
     several = model(memory=(0.3, 20.0))
     options = {"hidden_sizes": 16, "seed": 3, "memory": (0.3, 20.0)}
-    single = LOCORegressor(**without_recent_values(options))
+    single = LOCORegressor(**options)
     for _ in range(20):
         for rows, value in (([[0.0], [1.0]], 1.0), ([[1.0], [0.0], [0.0]], -1.0)):
             several.learn_sequence(rows, {"rise": value})
@@ -331,10 +331,8 @@ def test_a_model_with_reserved_features_predicts_no_target_before_the_first():
 
 
 @pytest.mark.parametrize("memory", [None, (1.0, 10.0)])
-def test_the_prediction_modes_are_taken_and_make_no_difference(memory):
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(60, 3))
-    Y = X[:, :2] * [1.0, -2.0]
+def test_recent_values_answer_for_the_next_row_alone(memory):
+    X, Y = walks(60)
     model = LOCOMultiTargetRegressor(hidden_sizes=6, memory=memory, seed=1)
     model.learn_array(X, Y)
     row = dict(enumerate(X[7].tolist()))
@@ -342,16 +340,137 @@ def test_the_prediction_modes_are_taken_and_make_no_difference(memory):
     intervals = model.predict_interval_array(X[:5])
     pooled = model.predict_sequence(X[:5])
     for in_stream in (True, False, None):
-        assert model.predict_one(row, in_stream=in_stream) == one
+        found = model.predict_one(row, in_stream=in_stream)
+        assert (found == one) == (in_stream is not False)
         low, high = model.predict_interval_one(row, in_stream=in_stream)[0]
-        assert low < one[0] < high
-        found = model.predict_interval_array(X[:5], in_stream=in_stream)
-        np.testing.assert_array_equal(found, intervals)
-        found = model.predict_array(X[7:8], in_stream=in_stream)
-        np.testing.assert_array_equal(found, [[one[0], one[1]]])
-        assert model.predict_sequence(X[:5], in_stream=in_stream) == pooled
+        assert low < found[0] < high
+        several = model.predict_array(X[7:8], in_stream=in_stream)
+        np.testing.assert_array_equal(several, [list(found.values())])
+        changed = model.predict_interval_array(X[:5], in_stream=in_stream) != intervals
+        assert changed.any() == (in_stream is False)
+        changed = model.predict_sequence(X[:5], in_stream=in_stream) != pooled
+        assert changed == (in_stream is True)
     with pytest.raises(InputError, match="`in_stream` must be True, False or None"):
         model.predict_one(row, in_stream="next")
+
+
+def walks(n, seed=5):
+    """Return rows that say nothing, and targets: a walk, and the same a row later."""
+    rng = np.random.default_rng(seed)
+    walk = np.cumsum(rng.normal(size=n))
+    X = rng.normal(size=(n, 3))
+    return X, np.stack([walk, np.roll(walk, 1)], axis=1) + 0.05 * rng.normal(size=(n, 2))
+
+
+def error_share(found, Y):
+    """Return the mean squared error of each target over its variance, of the later rows."""
+    late = slice(len(Y) // 3, None)
+    return ((found - Y)[late] ** 2).mean(axis=0) / Y[late].var(axis=0)
+
+
+def test_last_values_of_a_target_and_of_the_others_are_used():
+    X, Y = walks(900)
+    found = error_share(model().learn_predict_array(X, Y), Y)
+    repeated = error_share(np.roll(Y, 1, axis=0), Y)
+    assert found[0] < 1.05 * repeated[0]
+    assert found[1] < 0.2 * repeated[1]  # it repeats the last value of the other
+    without = model(advanced=AdvancedOptions(recent_values=0)).learn_predict_array(X, Y)
+    assert (error_share(without, Y) > 3.0 * found).all()
+
+
+def learn_late(trained, X, Y, delay):
+    """Return predictions for rows whose values come `delay` rows later."""
+    tickets = []
+    found = np.zeros(Y.shape)
+    for i, x in enumerate(X.tolist()):
+        if i >= delay:
+            trained.learn_one(tickets[i - delay], dict(enumerate(Y[i - delay].tolist())))
+        tickets.append(trained.observe_one(dict(enumerate(x))))
+        found[i] = list((tickets[-1].prediction or dict.fromkeys(range(Y.shape[1]), 0.0)).values())
+    return found
+
+
+def test_of_late_values_those_are_used_that_were_known_then():
+    X, Y = walks(900)
+    delay = 4
+    steps = np.array([1, 0]) + delay  # by which the first target is ahead of what is known
+    late = learn_late(model(), X, Y, delay)
+    last_known = np.stack([np.roll(Y[:, 0], step) for step in steps], axis=1)
+    known = error_share(last_known, Y)
+    assert (error_share(late, Y) < 1.1 * known + 0.01).all()
+
+
+def test_after_rows_that_came_at_once_late_values_are_learned_anew():
+    X, Y = walks(1200)
+    trained = model()
+    trained.learn_array(X[:600], Y[:600])
+    late = learn_late(trained, X[600:], Y[600:], 5)
+    own = trained._core.state.next_value
+    assert (own.counters["n_scored"] < 600).all()
+    last_known = np.stack([np.roll(Y[:, 0], step) for step in (6, 5)], axis=1)[600:]
+    assert (error_share(late, Y[600:]) < 2.0 * error_share(last_known, Y[600:])).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_targets_are_independent_of_their_past_little_is_lost(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(1500, 4))
+    Y = np.sin(X @ rng.normal(size=(4, 3))) + 0.3 * rng.normal(size=(1500, 3))
+    found = error_share(model(seed=seed).learn_predict_array(X, Y), Y)
+    without = model(seed=seed, advanced=AdvancedOptions(recent_values=0))
+    assert (found < error_share(without.learn_predict_array(X, Y), Y) + 0.005).all()
+
+
+def test_a_second_target_leaves_the_experts_of_the_first_as_they_are():
+    X, Y = walks(300)
+    trained = model()
+    trained.learn_array(X, Y[:, :1])
+    row = dict(enumerate(X[0].tolist()))
+    predicted = trained.predict_one(row)[0]
+    trained._core.admit((), [1])
+    assert trained.predict_one(row)[0] == predicted  # the new one has not been learned
+    trained.learn_one(row, {0: float(Y[-1, 0]), 1: 1.0})
+    after = arrays_of(trained)["next_value.log_weights"][0]
+    assert after[4:].max() < after.max() - 5.0
+
+
+def test_a_ticket_from_before_a_target_was_known_is_learned():
+    X, Y = walks(120)
+    trained = model()
+    trained.learn_array(X[:50], Y[:50, :1])
+    tickets = trained.observe_array(X[50:60])
+    for ticket, values in zip(tickets, Y[50:60].tolist(), strict=True):
+        trained.learn_one(ticket, dict(enumerate(values)))
+    assert trained.targets == (0, 1)
+    assert trained.skipped_updates == 0
+    assert np.isfinite(trained.predict_array(X[60:])).all()
+
+
+def test_the_last_value_of_a_missing_target_is_the_last_one_known():
+    X, Y = walks(300)
+    Y[200:, 1] = np.nan
+    Y[-1, 0] = 1000.0  # an outlier is kept as it came
+    trained = model()
+    found = trained.learn_predict_array(X, Y)
+    own = trained._core.state.next_value
+    assert own.known[:, 0].tolist() == [Y[-1, 0], Y[199, 1]]
+    assert np.isfinite(found).all()
+
+
+def test_an_explanation_has_the_weights_of_recent_values():
+    X, Y = walks(400)
+    trained = model()
+    trained.learn_array(X, Y)
+    row = dict(enumerate(X[-1].tolist()))
+    for why in trained.explain_one(row).values():
+        assert sum(why.next_row.values()) == pytest.approx(1.0)
+        assert why.explained == pytest.approx(why.next_row["ensemble"])
+    joint = [name for name in why.next_row if name.startswith("joint")]
+    assert len(joint) == 2
+    assert sum(why.next_row[name] for name in joint) > 0.9
+    alone = model()
+    alone.learn_array(X, Y[:, :1])
+    assert set(alone.explain_one(row)[0].next_row) == set(why.next_row) - set(joint)
 
 
 def test_only_presets_that_fit_are_offered():

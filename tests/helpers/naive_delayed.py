@@ -130,6 +130,10 @@ class DelayedValues:
         self.errors.append(error)
         self.power += rate * (error**2 - self.power)
         self.product += rate * (error * before - self.product)
+        return self.evidence_share()
+
+    def evidence_share(self):
+        """Return the share of an observation that a row is, by the errors so far."""
         correlation = self.product / self.power if self.power else 0.0
         r = np.clip(correlation, 0.0, delayed_values.MAX_CORRELATION)
         return (1.0 - r) / (1.0 + r)

@@ -516,59 +516,120 @@ class Dormancy:
         return (1 - share) * proba + share * dormant * shares / shares[dormant].sum()
 
 
-class RecentValues:
-    """The answer to the next row of a regression."""
+def least_squares_step(projector, inputs, forgetting):
+    """Return the gain of a row over its scale, and the projector after it."""
+    gain = projector @ inputs
+    scale = 1 - forgetting + inputs @ gain
+    after = (projector - np.outer(gain, gain) / scale) / (1 - forgetting)
+    most = 4 * len(inputs) / next_value.PRIOR
+    return gain / scale, after * min(1.0, most / np.trace(after))
 
-    def __init__(self, n_lags):
+
+class RecentValues:
+    """The answer to the next row of a regression; with `n_joint` experts that are given."""
+
+    def __init__(self, n_lags, n_joint=0):
         self.n_lags = n_lags
-        n_models = len(next_value.FORGETTING)
-        n_inputs = n_lags + 2
+        self.n_joint = n_joint
         self.known = []
+        self.learn_anew(next_value.HEAD_START)
+
+    def learn_anew(self, head_start=next_value.LATE_HEAD_START):
+        """Forget everything but the known values."""
+        n_models = len(next_value.FORGETTING)
+        n_inputs = self.n_lags + 2
         self.weights = np.tile(np.eye(n_inputs)[0], (n_models, 1))
         self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
-        self.errors = np.ones(n_models + 2)
-        self.log_weights = -next_value.HEAD_START * np.ones(n_models + 2)
+        self.errors = np.ones(n_models + 2 + self.n_joint)
+        self.log_weights = np.full(len(self.errors), -head_start)
         self.log_weights[next_value.ENSEMBLE] = 0.0
         self.n_scored = 0
 
-    def outputs(self, ensemble, known, mean, deviation):
-        """Return the inputs of the linear models, and the output of each expert."""
+    def scaled(self, known, mean, deviation):
+        """Return the known values in standard deviations, 0 where there is none."""
         most = next_value.MAX_OUTPUT
         lags = np.zeros(self.n_lags)
         if deviation > 0.0:
             lags[: len(known)] = np.clip((np.array(known) - mean) / deviation, -most, most)
-        inputs = np.r_[ensemble, lags, 1.0]
-        return inputs, np.r_[ensemble, lags[0], np.clip(self.weights @ inputs, -most, most)]
+        return lags
 
-    def mix(self, ensemble, known, mean, deviation):
+    def outputs(self, ensemble, known, mean, deviation, joint=()):
+        """Return the inputs of the linear models, and the output of each expert."""
+        most = next_value.MAX_OUTPUT
+        lags = self.scaled(known, mean, deviation)
+        inputs = np.r_[ensemble, lags, 1.0]
+        own = np.clip(self.weights @ inputs, -most, most)
+        return inputs, np.r_[ensemble, lags[0], own, joint]
+
+    def mix(self, ensemble, known, mean, deviation, joint=()):
         """Return the answer, standardised."""
         if not known:
             return ensemble
-        _, outputs = self.outputs(ensemble, known, mean, deviation)
-        return naive.softmax(self.log_weights) @ outputs
+        _, outputs = self.outputs(ensemble, known, mean, deviation, joint)
+        return naive.softmax(self.log_weights[: len(outputs)]) @ outputs
 
-    def learn(self, ensemble, known, target, mean, deviation):
+    def learn(self, ensemble, known, target, mean, deviation, *, share=1.0, joint=()):
         """Compare the experts by a standardised target, and fit the linear models."""
         if not known:
             return
-        inputs, outputs = self.outputs(ensemble, known, mean, deviation)
+        inputs, outputs = self.outputs(ensemble, known, mean, deviation, joint)
         squares = np.minimum((outputs - target) ** 2, next_value.MAX_ERROR)
         self.n_scored += 1
         rate = max(next_value.ERROR_RATE, 1.0 / self.n_scored)
         self.errors = self.errors + rate * (squares - self.errors)
         best = max(self.errors.min(), next_value.MIN_ERROR)
         losses = np.minimum(next_value.RATE * squares / (2 * best), next_value.MAX_STEP)
-        self.log_weights = next_value.DECAY * self.log_weights - losses
+        keep = 1 - share * (1 - next_value.DECAY)
+        self.log_weights = keep * self.log_weights - share * losses
         for m, forgetting in enumerate(next_value.FORGETTING):
-            p = self.projectors[m]
-            gain = p @ inputs
-            scale = 1 - forgetting + inputs @ gain
+            gain, self.projectors[m] = least_squares_step(self.projectors[m], inputs, forgetting)
             error = outputs[next_value.FIRST_MODEL + m] - target
-            self.weights[m] = self.weights[m] - gain / scale * error
-            p = (p - np.outer(gain, gain) / scale) / (1 - forgetting)
-            most = 4 * len(inputs) / next_value.PRIOR
-            self.projectors[m] = p * min(1.0, most / np.trace(p))
+            self.weights[m] = self.weights[m] - gain * error
 
     def keep(self, value):
         """Keep a value as the last one."""
         self.known = [value, *self.known][: self.n_lags]
+
+
+class SeveralRecentValues:
+    """The answers to the next row of several targets, with joint models of all of them."""
+
+    def __init__(self, n_lags, n_targets):
+        n_models = len(next_value.FORGETTING)
+        self.each = [RecentValues(n_lags, n_models) for _ in range(n_targets)]
+        self.n_joint = min(n_targets, next_value.JOINT_TARGETS)
+        n_inputs = 2 * self.n_joint
+        self.weights = np.zeros((n_models, n_inputs, n_targets))
+        self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
+
+    def joint(self, scores, known, moments):
+        """Return the inputs of the joint models, and their outputs for each target."""
+        pairs = zip(self.each, known, moments, strict=True)
+        lasts = [own.scaled(values, *given)[0] for own, values, given in pairs]
+        inputs = np.r_[scores[: self.n_joint], lasts[: self.n_joint]]
+        most = next_value.MAX_OUTPUT
+        return inputs, np.clip(scores + inputs @ self.weights, -most, most)
+
+    def mix(self, scores, known, moments):
+        """Return the answers, standardised."""
+        _, outputs = self.joint(scores, known, moments)
+        return np.array(
+            [
+                own.mix(scores[j], known[j], *moments[j], outputs[:, j])
+                for j, own in enumerate(self.each)
+            ]
+        )
+
+    def learn(self, scores, known, targets, moments, shares):
+        """Learn the standardised targets, NaN where missing."""
+        inputs, outputs = self.joint(scores, known, moments)
+        learned = [j for j, own in enumerate(known) if own and not np.isnan(targets[j])]
+        for j in learned:
+            given = (scores[j], known[j], targets[j], *moments[j])
+            self.each[j].learn(*given, share=shares[j], joint=outputs[:, j])
+        if not learned:
+            return
+        for m, forgetting in enumerate(next_value.FORGETTING):
+            gain, self.projectors[m] = least_squares_step(self.projectors[m], inputs, forgetting)
+            for j in learned:
+                self.weights[m, :, j] -= gain * (outputs[m, j] - targets[j])

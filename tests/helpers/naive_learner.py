@@ -597,7 +597,7 @@ class Learner:
 
     def next_value(self, known=None):
         """Return the value of the next row, from the values known now or given ones."""
-        if not self.target.values or not self.settings.n_lags or self.delayed_values.in_use:
+        if not self.target.values or not self.settings.n_lags:
             return self.value()
         mean, variance = self.target.statistics
         known = self.recent_values.known if known is None else known
@@ -705,6 +705,8 @@ class Learner:
             self.n_tickets -= 1
             return 1.0, 1.0
         if self.regression:
+            if not self.delayed_values.in_use:
+                self.recent_values.learn_anew()
             self.delayed_values.in_use = True
             rows = self.n_seen - delayed_labels.READOUT_FIRST
             risen = np.clip(rows / delayed_labels.RISE, 0.0, 1.0)
@@ -787,9 +789,11 @@ class Learner:
         self.risks = np.clip(self.risks, 0.0, 1.0)
         self.residuals.append(residual)
         bounded = min(max(y, predicted - reach), predicted + reach)
-        if deviation > 0.0 and self.settings.n_lags and not self.delayed_values.in_use:
+        if deviation > 0.0 and self.settings.n_lags:
             z = float(np.clip((bounded - mean) / deviation, -TARGET_CLIP, TARGET_CLIP))
-            self.recent_values.learn(row.scores[0], known, z, mean, deviation)
+            late = self.delayed_values
+            share = late.evidence_share() if late.in_use else 1.0
+            self.recent_values.learn(row.scores[0], known, z, mean, deviation, share=share)
         return bounded
 
     def radius(self, level):

@@ -41,6 +41,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
         raise ValueError("array 'scale_guard.n_recent' must hold counts")
     _check_context(state)
     _check_residuals(state)
+    _check_recent_values(state)
     domains.check(state.domains)
     for expert in EXPERTS:
         expert.check(settings, state, n_classes)
@@ -118,6 +119,15 @@ def _check_context(state: State) -> None:
         raise ValueError("'context.run' must be finite")
     if not ((context.ring >= 0.0) & (context.ring <= 1.0)).all():
         raise ValueError("array 'context.ring' must be 0 to 1")
+
+
+def _check_recent_values(state: State) -> None:
+    own = state.next_value
+    counts = array_of(own.counters)
+    if not ((counts >= 0) & (counts <= MAX_COUNT)).all():
+        raise ValueError("array 'next_value.counters' must hold counts")
+    if not (own.errors >= 0.0).all():
+        raise ValueError("array 'next_value.errors' must not be negative")
 
 
 def _check_residuals(state: State) -> None:

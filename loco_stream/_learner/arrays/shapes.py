@@ -9,14 +9,13 @@ from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import Shapes
 from loco_stream._learner.fixed_layer import n_reached
 from loco_stream._learner.plasticity.projections import PROJECTIONS
-from loco_stream._learner.readout import domains, symmetric
+from loco_stream._learner.readout import domains, next_value, symmetric
 from loco_stream._learner.readout.blocks import BLOCK
 from loco_stream._learner.readout.calibration import NOISES, POWERS
 from loco_stream._learner.readout.delayed_values import N_OTHERS, first_memoryless
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream._learner.readout.mixture import N_STACKS
-from loco_stream._learner.readout.next_value import FORGETTING
 from loco_stream._learner.readout.snapshots import FIRST
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
@@ -40,6 +39,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     lengths |= _fixed_lengths(layout, settings, n_features)
     lengths |= _readout_lengths(settings)
     lengths |= domains.lengths(settings, n_classes)
+    lengths |= next_value.lengths(settings.n_lags, n_classes)
     lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:
@@ -98,10 +98,6 @@ def _readout_lengths(settings: Settings) -> dict[str, int]:
         "posteriors": FIRST + settings.n_snapshots,
         "residuals": RESIDUALS if settings.regression else 0,
         "coverages": len(COVERAGES) if settings.regression else 0,
-        "lags": settings.n_lags,
-        "value_models": len(FORGETTING) if settings.n_lags else 0,
-        "value_inputs": settings.n_lags + 2 if settings.n_lags else 0,
-        "value_experts": len(FORGETTING) + 2 if settings.n_lags else 0,
     }
 
 

@@ -1,11 +1,11 @@
 """What was predicted for a row, written as one row of numbers and read when its label arrives.
 
 In order: number of classes known, rows learned, number of the ticket, the last label known, number
-of features known; the last values known in a regression; carried traces, and fading means of the
-features; outputs of all experts, what the stacks and means of a regression predicted, scores of all
-experts, then outputs of the snapshots, each over the classes known; numbers of these snapshots, -1
-where they were not evaluated; the probabilities that were made of all this, of a classifier with a
-mixture, over the classes known; encoded rows before, where synapses have delays.
+of features known; the last values known of each target of a regression; carried traces, and fading
+means of the features; outputs of all experts, what the stacks and means of a regression predicted,
+scores of all experts, then outputs of the snapshots, each over the classes known; numbers of these
+snapshots, -1 where they were not evaluated; the probabilities that were made of all this, of a
+classifier with a mixture, over the classes known; encoded rows before, where synapses have delays.
 
 What experts are weighed by must be what was predicted then. The stacks, which have since learned
 the rows beside this one, would find its label in hindsight.
@@ -31,7 +31,7 @@ ROWS_LEARNED = 1
 NUMBER = 2
 LAST_LABEL = 3
 N_FEATURES = 4
-HEAD = 5  # where the traces begin
+HEAD = 5  # where the last values begin
 MOST_ROUNDING = 1e-6  # of a sum of probabilities
 
 
@@ -40,7 +40,15 @@ def ticket_size(settings: Settings, n_classes: int, n_features: int) -> int:
     n_codes = n_features * settings.max_delay * settings.n_fields
     before = carried_size(settings, n_features)
     n_predicted = predicted_size(settings, n_classes, n_answers(settings))
-    return HEAD + settings.n_lags + before + n_predicted + n_codes
+    return traces_place(settings, n_classes) + before + n_predicted + n_codes
+
+
+def traces_place(settings: Settings, n_classes: int) -> int:
+    """Return where the traces of a ticket begin: behind the last values of each output known."""
+    return HEAD + settings.n_lags * n_classes
+
+
+_traces_place = kernel(traces_place)  # the same for compiled code
 
 
 def n_answers(settings: Settings) -> int:
@@ -98,8 +106,10 @@ def write_ticket(settings, state, scratch, ticket):
     ticket[LAST_LABEL] = np.float64(state.counts.last_label)
     n_features = state.counts.n_features
     ticket[N_FEATURES] = np.float64(n_features)
-    recall_values(state.next_value, ticket[HEAD : HEAD + settings.n_lags])
-    place = HEAD + settings.n_lags
+    n_lags = settings.n_lags
+    for j in range(n_classes if n_lags > 0 else 0):
+        recall_values(state.next_value, j, ticket[HEAD + j * n_lags : HEAD + (j + 1) * n_lags])
+    place = _traces_place(settings, n_classes)
     for i in range(state.context.traces.shape[0]):
         ticket[place + i] = np.float64(scratch.neurons.carried[i])
     place += state.context.traces.shape[0]
@@ -156,18 +166,21 @@ def last_label_of(ticket):
 
 
 @kernel
-def read_values(ticket, known):
-    """Read the values known when a ticket was written, (lags,) float64; NaN where there is none."""
-    for k in range(known.shape[0]):
-        known[k] = ticket[HEAD + k] if ticket.shape[0] > 0 else math.nan
-
-
-@kernel
 def _sizes_of(ticket):
     """Return how many classes and features were known when a ticket was written; 0 if empty."""
     if ticket.shape[0] == 0:
         return np.int64(0), np.int64(0)
     return np.int64(ticket[N_KNOWN]), np.int64(ticket[N_FEATURES])
+
+
+@kernel
+def read_values(ticket, known):
+    """Read the values known when a ticket was written, (targets, lags); NaN where there is none."""
+    n_targets, _ = _sizes_of(ticket)
+    n_lags = known.shape[1]
+    for j in range(known.shape[0]):
+        for k in range(n_lags):
+            known[j, k] = ticket[HEAD + j * n_lags + k] if j < n_targets else math.nan
 
 
 @kernel
@@ -177,7 +190,7 @@ def read_context(settings, state, scratch, ticket):
     n_classes, n_features = _sizes_of(ticket)
     n_remembered = state.context.traces.shape[0]
     traces = scratch.neurons.carried
-    place = HEAD + settings.n_lags
+    place = _traces_place(settings, n_classes)
     for i in range(n_remembered):
         traces[i] = np.float32(ticket[place + i]) if known else np.float32(0.0)
     place += n_remembered
@@ -225,7 +238,7 @@ def _answers_place(settings, state, ticket):
     if _n_answers(settings) == 0 or n_classes < state.counts.n_classes:
         return np.int64(-1)
     n_blocks = _n_answers(settings)
-    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
+    place = _traces_place(settings, n_classes) + _carried_size(settings, n_features)
     place += _predicted_size(settings, n_classes, n_blocks) - n_blocks * n_classes
     if not _are_probabilities(ticket, place, n_blocks, n_classes):
         return np.int64(-1)
@@ -276,7 +289,7 @@ def read_outputs(settings, state, scratch, ticket):
     capacity = state.classes.n_rows.shape[0]
     n_classes, n_features = _sizes_of(ticket)
     ids = state.snapshots.ids
-    place = HEAD + settings.n_lags + _carried_size(settings, n_features)
+    place = _traces_place(settings, n_classes) + _carried_size(settings, n_features)
     place = _read_blocks(ticket, place, settings.n_outputs, n_classes, capacity, then.outputs)
     n_others = then.others.shape[0] // capacity
     place = _read_blocks(ticket, place, n_others, n_classes, capacity, then.others)

@@ -163,8 +163,19 @@ def memoryless_share(settings, delayed):
 
 
 @kernel
+def evidence_share(errors):
+    """Return the share of an observation that a row is, by how alike successive errors were.
+
+    `errors` is the record of `DelayedValueState`.
+    """
+    r = errors.product / errors.power if errors.power > 0.0 else 0.0
+    r = min(max(r, 0.0), MAX_CORRELATION)
+    return (1.0 - r) / (1.0 + r)
+
+
+@kernel
 def independent_share(errors, error):
-    """Return the share of an observation that a row is, by how alike successive errors are.
+    """Take in an error; return the share of an observation that its row is.
 
     `errors` is the record of `DelayedValueState`; `error` is a float64.
     """
@@ -174,9 +185,7 @@ def independent_share(errors, error):
     errors.power += rate * (error * error - errors.power)
     errors.product += rate * (error * errors.last_error - errors.product)
     errors.last_error = error
-    r = errors.product / errors.power if errors.power > 0.0 else 0.0
-    r = min(max(r, 0.0), MAX_CORRELATION)
-    return (1.0 - r) / (1.0 + r)
+    return evidence_share(errors)
 
 
 @kernel

@@ -1,10 +1,19 @@
-"""The value of the stream's next row: a mixture of the ensemble's answer and of recent values.
+"""The values of the stream's next row: mixtures of the ensemble's answers and of recent values.
 
 Successive values of a sensor are often alike, whatever the features are. Experts are the ensemble's
 answer, the last value known when the row was predicted, and two linear models of that answer and of
 the last few values, fitted by recursive least squares, one of them with forgetting. They are
 weighted by exp(-RATE * sum of squared errors / (2 * mean squared error of the best)), fading: the
 aggregation of Vovk (1990). For a row from anywhere in the stream the ensemble answers alone.
+
+Several targets have a mixture each, and two joint linear models more, which see the ensemble's
+answers to all of them and all last values. Both are inputs of every target alike, so that the
+targets share their projectors. Only the first targets are inputs: the cost of a projector grows
+with their square.
+
+Of a late value, what counts is what was known when its row was predicted. The last values were
+older then, so everything is learned anew once a value is late. Errors of rows that wait together
+are alike, and so is their evidence for the weights: see `delayed_values`.
 """
 
 from __future__ import annotations
@@ -13,10 +22,11 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import PerClass, Shapes, axes, records
 
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
@@ -28,132 +38,279 @@ MIN_ERROR = 1e-4  # mean square of the best
 MAX_STEP = 8.0  # that one row changes a log-weight by
 MAX_OUTPUT = 10.0  # in standard deviations
 HEAD_START = 2.0  # of the ensemble, in log-weight: in random order recent values say nothing
-ENSEMBLE = 0  # positions of the experts
+LATE_HEAD_START = 4.0  # the same where values are late
+JOINT_TARGETS = 32  # whose values are inputs of the joint models at most
+JOINT_BLOCKS = 2  # inputs of these for each such target: the ensemble's answer, the last value
+ENSEMBLE = 0  # positions of the experts; the joint models come behind the others
 LAST = 1
 FIRST_MODEL = 2
+FIRST_JOINT = FIRST_MODEL + len(FORGETTING)
+
+
+def lengths(n_lags: int, n_targets: int) -> dict[str, int]:
+    """Return the lengths of the axes of both groups for so many recent values and targets."""
+    n_models = len(FORGETTING) if n_lags else 0
+    is_joint = n_lags > 0 and n_targets > 1
+    n_joint = n_models if is_joint else 0
+    return {
+        "lags": n_lags,
+        "value_targets": n_targets if n_lags else 0,
+        "value_models": n_models,
+        "value_inputs": n_lags + 2 if n_lags else 0,
+        "value_experts": FIRST_MODEL + n_models + n_joint if n_lags else 0,
+        "joint_models": n_joint,
+        "joint_blocks": JOINT_BLOCKS,
+        "joint_targets": min(n_targets, JOINT_TARGETS) if is_joint else 0,
+    }
 
 
 def _only_ensemble(weights: Array, shapes: Shapes) -> None:
-    weights[:, :1] = 1.0
+    weights[..., :1] = 1.0
 
 
 def _start_log_weights(weights: Array, shapes: Shapes) -> None:
-    weights[1:] = -HEAD_START
+    weights[:, 1:] = -HEAD_START
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
-    for projector in projectors:
-        np.fill_diagonal(projector, 1.0 / PRIOR)
+    diagonal = np.arange(projectors.shape[-1])
+    projectors[..., diagonal, diagonal] = 1.0 / PRIOR
 
 
 class NextValueState(NamedTuple):
-    """The experts and their weights; empty for classes.
+    """The experts of each target and their weights; empty for classes.
 
     known: recent values, the last one first; counters: how many there are, and rows scored
     weights, projectors: of the linear models, whose inputs are the ensemble's answer, the recent
     values and 1
+    joint_weights, joint_projectors: of the joint models, whose inputs are the ensemble's answers
+    and the last values of the first targets; they predict what the ensemble's answer lacks
     errors, log_weights: mean squared error and weight of each expert
     """
 
-    known: Annotated[Float64, axes("lags")]
-    counters: Annotated[Record, record(np.int64, n_known=0, n_scored=0)]
-    weights: Annotated[Float64, axes("value_models", "value_inputs", start=_only_ensemble)]
+    known: Annotated[Float64, axes("value_targets", "lags")]
+    counters: Annotated[
+        NDArray[np.record], records("value_targets", np.int64, n_known=0, n_scored=0)
+    ]
+    weights: Annotated[
+        Float64, axes("value_targets", "value_models", "value_inputs", start=_only_ensemble)
+    ]
     projectors: Annotated[
         Float64,
-        axes("value_models", "value_inputs", "value_inputs", start=_start_projectors),
+        axes(
+            "value_targets", "value_models", "value_inputs", "value_inputs", start=_start_projectors
+        ),
     ]
-    errors: Annotated[Float64, axes("value_experts", start=1.0)]
-    log_weights: Annotated[Float64, axes("value_experts", start=_start_log_weights)]
+    joint_weights: Annotated[
+        Float64, axes("joint_models", "joint_blocks*joint_targets", "value_targets")
+    ]
+    joint_projectors: Annotated[
+        Float64,
+        axes(
+            "joint_models",
+            "joint_blocks*joint_targets",
+            "joint_blocks*joint_targets",
+            start=_start_projectors,
+        ),
+    ]
+    errors: Annotated[Float64, axes("value_targets", "value_experts", start=1.0)]
+    log_weights: Annotated[
+        Float64, axes("value_targets", "value_experts", start=_start_log_weights)
+    ]
 
 
 class NextValueScratch(NamedTuple):
     """Working arrays.
 
     known: the recent values when the row in scratch was predicted, NaN where there was none
-    inputs, gain: of the linear models
+    inputs, joint_inputs: of the linear models
+    gain, joint_gain: of the same
     outputs: of each expert
+    mixed: the answers; expected: those by what is known now, where a value is late
+    shares: of an observation that the row is for each target
+    learned: standardised values, NaN for a target that is not learned
+    lacks: what each output of a joint model adds, then what it lacks
     """
 
-    known: Annotated[Float64, axes("lags")]
-    inputs: Annotated[Float64, axes("value_inputs")]
+    known: Annotated[Float64, axes("value_targets", "lags")]
+    inputs: Annotated[Float64, axes("value_targets", "value_inputs")]
+    joint_inputs: Annotated[Float64, axes("joint_blocks*joint_targets")]
     gain: Annotated[Float64, axes("value_inputs")]
-    outputs: Annotated[Float64, axes("value_experts")]
+    joint_gain: Annotated[Float64, axes("joint_blocks*joint_targets")]
+    outputs: Annotated[Float64, axes("value_targets", "value_experts")]
+    mixed: PerClass
+    expected: PerClass
+    shares: Annotated[Float64, axes("classes", start=1.0)]
+    learned: PerClass
+    lacks: PerClass
 
 
 @kernel
-def _write_outputs(own, work, ensemble, mean, deviation):
-    """Write the inputs of the linear models and the output of each expert, standardised."""
-    n_lags = work.known.shape[0]
-    work.inputs[0] = ensemble
+def _bounded(output):
+    """Return an output, float64, within the bounds of what is believed."""
+    return min(max(output, -MAX_OUTPUT), MAX_OUTPUT)
+
+
+@kernel
+def _dot(weights, inputs):
+    """Return the sum of products, float64."""
+    total = 0.0
+    for i in range(inputs.shape[0]):
+        total += weights[i] * inputs[i]
+    return total
+
+
+@kernel
+def _deviation(statistics, j):
+    """Return the standard deviation of target `j`, 0 before its second value."""
+    return math.sqrt(statistics.squares[j] / max(statistics.n_values[j], 1.0))
+
+
+@kernel
+def _scaled(value, mean, deviation):
+    """Return a known value in standard deviations, within bounds; 0 if it is not known (NaN)."""
+    is_known = value == value and deviation > 0.0
+    return _bounded((value - mean) / deviation) if is_known else 0.0
+
+
+@kernel
+def _write_outputs(own, work, statistics, ensemble, j):
+    """Write the inputs of the linear models of target `j`, and the output of each own expert.
+
+    `ensemble` (float64) is the ensemble's answer, standardised.
+    """
+    inputs = work.inputs[j]
+    outputs = work.outputs[j]
+    known = work.known[j]
+    n_lags = known.shape[0]
+    mean = statistics.mean[j]
+    deviation = _deviation(statistics, j)
+    inputs[0] = ensemble
     for k in range(n_lags):
-        value = work.known[k]
-        is_known = value == value and deviation > 0.0
-        z = (value - mean) / deviation if is_known else 0.0
-        work.inputs[1 + k] = min(max(z, -MAX_OUTPUT), MAX_OUTPUT)
-    work.inputs[1 + n_lags] = 1.0
-    work.outputs[ENSEMBLE] = ensemble
-    work.outputs[LAST] = work.inputs[1] if n_lags > 0 else 0.0
-    for m in range(own.weights.shape[0]):
-        total = 0.0
-        for i in range(work.inputs.shape[0]):
-            total += own.weights[m, i] * work.inputs[i]
-        work.outputs[FIRST_MODEL + m] = min(max(total, -MAX_OUTPUT), MAX_OUTPUT)
+        inputs[1 + k] = _scaled(known[k], mean, deviation)
+    inputs[1 + n_lags] = 1.0
+    outputs[ENSEMBLE] = ensemble
+    outputs[LAST] = inputs[1]
+    for m in range(own.weights.shape[1]):
+        outputs[FIRST_MODEL + m] = _bounded(_dot(own.weights[j, m], inputs))
 
 
 @kernel
-def mix_values(own, work, ensemble, mean, deviation):
-    """Return the answer to the next row, standardised.
+def _write_joint_inputs(work, n):
+    """Write the ensemble's answers and the last values; 0 for a target behind the first `n`."""
+    inputs = work.joint_inputs
+    n_joint = inputs.shape[0] // JOINT_BLOCKS
+    for j in range(n_joint):
+        inputs[j] = work.inputs[j, 0] if j < n else 0.0
+        inputs[n_joint + j] = work.inputs[j, 1] if j < n else 0.0
+
+
+@kernel
+def _write_joint_outputs(own, work, n):
+    """Write the outputs of the joint models for the first `n` targets."""
+    _write_joint_inputs(work, n)
+    lacks = work.lacks
+    for m in range(own.joint_weights.shape[0]):
+        lacks.fill(0.0)
+        for i in range(work.joint_inputs.shape[0]):
+            for j in range(n):
+                lacks[j] += own.joint_weights[m, i, j] * work.joint_inputs[i]
+        for j in range(n):
+            work.outputs[j, FIRST_JOINT + m] = _bounded(work.inputs[j, 0] + lacks[j])
+
+
+@kernel
+def _n_experts(own, n):
+    """Return how many experts predict `n` targets (int64): a single one has no joint models."""
+    return own.log_weights.shape[1] if n > 1 else FIRST_JOINT
+
+
+@kernel
+def _mix(log_weights, outputs, n_experts):
+    """Return the weighted output of the first experts, float64."""
+    top = -math.inf
+    total = 0.0
+    mixed = 0.0
+    for e in range(n_experts):
+        top = max(top, log_weights[e])
+    for e in range(n_experts):
+        weight = math.exp(log_weights[e] - top)
+        total += weight
+        mixed += weight * outputs[e]
+    return mixed / total
+
+
+@kernel
+def mix_values(own, work, statistics, scores, n):
+    """Write the answers to the next row, standardised, into `work.mixed`.
 
     Parameters
     ----------
     own, work
         `NextValueState`, and `NextValueScratch` with the values known then.
-    ensemble
-        float64: the ensemble's answer, standardised.
-    mean, deviation
-        float64: of the targets.
+    statistics
+        Those of the targets.
+    scores
+        (n or more,) float64: the ensemble's answers, standardised.
+    n
+        int64: how many targets are known.
     """
-    if work.known[0] != work.known[0]:
-        return ensemble
-    _write_outputs(own, work, ensemble, mean, deviation)
-    top = -math.inf
-    total = 0.0
-    mixed = 0.0
-    for e in range(own.log_weights.shape[0]):
-        top = max(top, own.log_weights[e])
-    for e in range(own.log_weights.shape[0]):
-        weight = math.exp(own.log_weights[e] - top)
-        total += weight
-        mixed += weight * work.outputs[e]
-    return mixed / total
+    for j in range(n):
+        _write_outputs(own, work, statistics, scores[j], j)
+    if n > 1:
+        _write_joint_outputs(own, work, n)
+    for j in range(n):
+        work.mixed[j] = scores[j]
+        if work.known[j, 0] == work.known[j, 0]:
+            work.mixed[j] = _mix(own.log_weights[j], work.outputs[j], _n_experts(own, n))
 
 
 @kernel
-def _fit(weights, projector, inputs, gain, forgetting, error):
-    """Make a step of recursive least squares with forgetting.
+def answer(settings, state, work, statistics, scores):
+    """Write the answers to the stream's next row, standardised, into `work.mixed`.
 
-    Parameters
-    ----------
-    weights, inputs, gain
-        (inputs,) float64; the first is updated, the last is working memory.
-    projector
-        (inputs, inputs) float64, updated.
-    forgetting, error
-        float64: the share forgotten, and output less target.
+    Parameters are those of `mix_values`.
+    """
+    n = state.counts.n_classes
+    if settings.n_lags > 0:
+        mix_values(state.next_value, work, statistics, scores, n)
+        return
+    for j in range(n):
+        work.mixed[j] = scores[j]
+
+
+@kernel
+def _write_gain(projector, inputs, gain, keep):
+    """Write the gain of a row over the root of its scale, and return that root; 0: no gain.
+
+    The scale is `keep` (float64) and the energy of the inputs. A projector is symmetric: its
+    columns are its rows, which are read in order.
     """
     n = inputs.shape[0]
-    keep = 1.0 - forgetting
     scale = keep
+    gain.fill(0.0)
+    for j in range(n):
+        for i in range(n):
+            gain[i] += projector[j, i] * inputs[j]
     for i in range(n):
-        gain[i] = 0.0
-        for j in range(n):
-            gain[i] += projector[i, j] * inputs[j]
         scale += inputs[i] * gain[i]
-    trace = 0.0
+    if not (scale > 0.0 and math.isfinite(scale)):
+        return 0.0
+    root = math.sqrt(scale)
     for i in range(n):
-        weights[i] -= gain[i] / scale * error
+        gain[i] /= root
+    return root
+
+
+@kernel
+def _change_projector(projector, gain, keep):
+    """Take a row into a projector; `gain` and `keep` are those of `_write_gain`."""
+    n = gain.shape[0]
+    trace = 0.0
+    factor = 1.0 / keep
+    for i in range(n):
         for j in range(n):
-            projector[i, j] = (projector[i, j] - gain[i] * gain[j] / scale) / keep
+            projector[i, j] = (projector[i, j] - gain[i] * gain[j]) * factor
         trace += projector[i, i]
     most = 4.0 * n / PRIOR
     if trace > most:  # what no row shows any more is not forgotten without end
@@ -163,45 +320,156 @@ def _fit(weights, projector, inputs, gain, forgetting, error):
 
 
 @kernel
-def learn_value(own, work, ensemble, target, mean, deviation):
-    """Compare the experts by a target (float64, standardised), and fit the linear models.
-
-    Parameters are those of `mix_values`.
-    """
-    if work.known[0] != work.known[0]:
-        return
-    _write_outputs(own, work, ensemble, mean, deviation)
-    n_experts = own.log_weights.shape[0]
-    best = math.inf
-    own.counters.n_scored += 1
-    rate = max(ERROR_RATE, 1.0 / own.counters.n_scored)
-    for e in range(n_experts):
-        error = work.outputs[e] - target
-        own.errors[e] += rate * (min(error * error, MAX_ERROR) - own.errors[e])
-        best = min(best, own.errors[e])
-    for e in range(n_experts):
-        error = work.outputs[e] - target
-        loss = RATE * min(error * error, MAX_ERROR) / (2.0 * max(best, MIN_ERROR))
-        own.log_weights[e] = DECAY * own.log_weights[e] - min(loss, MAX_STEP)
-    for m in range(own.weights.shape[0]):
-        error = work.outputs[FIRST_MODEL + m] - target
-        _fit(own.weights[m], own.projectors[m], work.inputs, work.gain, FORGETTING[m], error)
+def _squared_error(output, target):
+    """Return the squared error of an output, as far as it counts."""
+    error = output - target
+    return min(error * error, MAX_ERROR)
 
 
 @kernel
-def keep_value(own, value):
-    """Keep a value that was learned, in the target's units, as the last one."""
-    known = own.known
-    if known.shape[0] == 0:
+def _weigh(own, outputs, observed, j, n_experts):
+    """Compare the experts of target `j` by its (standardised value, share of an observation)."""
+    target, share = observed
+    keep = 1.0 - share * (1.0 - DECAY)
+    best = math.inf
+    errors = own.errors[j]
+    log_weights = own.log_weights[j]
+    own.counters[j].n_scored += 1
+    rate = max(ERROR_RATE, 1.0 / own.counters[j].n_scored)
+    for e in range(n_experts):
+        errors[e] += rate * (_squared_error(outputs[e], target) - errors[e])
+        best = min(best, errors[e])
+    scale = 2.0 * max(best, MIN_ERROR)
+    for e in range(n_experts):
+        loss = RATE * _squared_error(outputs[e], target) / scale
+        log_weights[e] = keep * log_weights[e] - share * min(loss, MAX_STEP)
+
+
+@kernel
+def _is_learned(work, statistics, targets, j):
+    """Return whether target `j` has a value now, had one before, and varies."""
+    is_known = targets[j] == targets[j] and work.known[j, 0] == work.known[j, 0]
+    return is_known and _deviation(statistics, j) > 0.0
+
+
+@kernel
+def _fit_own(own, work, j, target):
+    """Fit the linear models of target `j` to its standardised value."""
+    gain = work.gain
+    for m in range(own.weights.shape[1]):
+        keep = 1.0 - FORGETTING[m]
+        root = _write_gain(own.projectors[j, m], work.inputs[j], gain, keep)
+        if root > 0.0:
+            step = (work.outputs[j, FIRST_MODEL + m] - target) / root
+            for i in range(gain.shape[0]):
+                own.weights[j, m, i] -= gain[i] * step
+            _change_projector(own.projectors[j, m], gain, keep)
+
+
+@kernel
+def _fit_joint(own, work, m, n):
+    """Fit joint model `m` (int64) to the targets that are learned."""
+    keep = 1.0 - FORGETTING[m]
+    gain = work.joint_gain
+    root = _write_gain(own.joint_projectors[m], work.joint_inputs, gain, keep)
+    if not root > 0.0:
         return
+    for j in range(n):
+        lack = (work.outputs[j, FIRST_JOINT + m] - work.learned[j]) / root
+        work.lacks[j] = lack if lack == lack else 0.0
+    for i in range(gain.shape[0]):
+        for j in range(n):
+            own.joint_weights[m, i, j] -= gain[i] * work.lacks[j]
+    _change_projector(own.joint_projectors[m], gain, keep)
+
+
+@kernel
+def learn_values(own, work, statistics, targets, n):
+    """Compare the experts of each target, and fit the linear models.
+
+    `mix_values` has written the outputs of the row; `work.shares` are those of an observation.
+
+    Parameters
+    ----------
+    own, work, statistics, n
+        As in `mix_values`.
+    targets
+        (n or more,) float64: standardised values, NaN where missing.
+    """
+    is_any = False
+    for j in range(n):
+        is_learned = _is_learned(work, statistics, targets, j)
+        work.learned[j] = targets[j] if is_learned else math.nan
+        if is_learned:
+            _weigh(own, work.outputs[j], (targets[j], work.shares[j]), j, _n_experts(own, n))
+            _fit_own(own, work, j, targets[j])
+            is_any = True
+    if n > 1 and is_any:
+        for m in range(own.joint_weights.shape[0]):
+            _fit_joint(own, work, m, n)
+
+
+@kernel
+def meet_targets(own, n_before, n):
+    """Give the joint models the lowest weight for a target that was alone before `n` were known.
+
+    It has compared its experts without them.
+    """
+    if n_before != 1 or n == 1 or own.log_weights.shape[0] == 0:
+        return
+    lowest = math.inf
+    for e in range(FIRST_JOINT):
+        lowest = min(lowest, own.log_weights[0, e])
+    for e in range(FIRST_JOINT, own.log_weights.shape[1]):
+        own.log_weights[0, e] = lowest
+
+
+@kernel
+def _restart(projector):
+    """Make a projector that of a fresh model."""
+    projector.fill(0.0)
+    for i in range(projector.shape[0]):
+        projector[i, i] = 1.0 / PRIOR
+
+
+@kernel
+def learn_anew(own):
+    """Forget the experts' weights and the linear models, once a value is late."""
+    own.errors.fill(1.0)
+    own.log_weights.fill(-LATE_HEAD_START)
+    own.weights.fill(0.0)
+    own.joint_weights.fill(0.0)
+    for j in range(own.log_weights.shape[0]):
+        own.counters[j].n_scored = 0
+        own.log_weights[j, ENSEMBLE] = 0.0
+        for m in range(own.weights.shape[1]):
+            own.weights[j, m, 0] = 1.0
+            _restart(own.projectors[j, m])
+    for projector in own.joint_projectors:
+        _restart(projector)
+
+
+@kernel
+def keep_value(own, j, value):
+    """Keep a value of target `j` that was learned, in its units, as the last one."""
+    if own.known.shape[0] == 0:
+        return
+    known = own.known[j]
     for k in range(known.shape[0] - 1, 0, -1):
         known[k] = known[k - 1]
     known[0] = value
-    own.counters.n_known = min(own.counters.n_known + 1, known.shape[0])
+    own.counters[j].n_known = min(own.counters[j].n_known + 1, known.shape[0])
 
 
 @kernel
-def recall_values(own, known):
-    """Write the values known now to `known`, (lags,) float64; NaN where there is none."""
+def recall_values(own, j, known):
+    """Write the values of target `j` known now to `known`, (lags,) float64; NaN for none."""
     for k in range(known.shape[0]):
-        known[k] = own.known[k] if k < own.counters.n_known else math.nan
+        known[k] = own.known[j, k] if k < own.counters[j].n_known else math.nan
+
+
+@kernel
+def recall_all(own, known):
+    """Write the values of all targets known now to `known`, (targets, lags) float64."""
+    for j in range(known.shape[0]):
+        recall_values(own, j, known[j])

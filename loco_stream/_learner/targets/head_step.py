@@ -24,7 +24,15 @@ from loco_stream._learner.readout.ensemble import prepare_experts
 from loco_stream._learner.readout.experts.least_squares import change_projectors
 from loco_stream._learner.readout.inputs import input_span
 from loco_stream._learner.readout.intervals import ResidualState
-from loco_stream._learner.step import FRESH_START, LEARN, PREDICT, TIME, is_sound, prepare_context
+from loco_stream._learner.step import (
+    FRESH_START,
+    LEARN,
+    OBSERVE,
+    PREDICT,
+    TIME,
+    is_sound,
+    prepare_context,
+)
 from loco_stream._learner.target_units import standardised, value_of
 from loco_stream._learner.targets.kernel_args import opened_heads
 from loco_stream._learner.targets.step import forward
@@ -387,7 +395,7 @@ def _run(model, rows, times, values, mode, answers, radii):
     scratch = model.scratch
     learns = (mode & LEARN) != 0
     timed = times.shape[0] > 0
-    advances = settings.remembers and mode != PREDICT
+    advances = settings.remembers and mode & (OBSERVE | LEARN) != 0
     state.counts.n_classes = values.shape[1]
     for i in range(rows.shape[0]):
         t = times[i, TIME] if timed else math.nan

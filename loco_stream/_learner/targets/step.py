@@ -8,20 +8,27 @@ import math
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._learner.context import traces
 from loco_stream._learner.context.delays import push_code
-from loco_stream._learner.delayed_labels.pending import read_outputs, when_written, write_ticket
+from loco_stream._learner.delayed_labels.pending import (
+    read_outputs,
+    read_values,
+    when_written,
+    write_ticket,
+)
 from loco_stream._learner.delayed_labels.weights import delayed_label_weights
 from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream._learner.forward import forward_pass
 from loco_stream._learner.hidden import settle_gains
 from loco_stream._learner.plasticity.feedback import broadcast_error
 from loco_stream._learner.plasticity.update import change_hidden
-from loco_stream._learner.readout import delayed_values, intervals
+from loco_stream._learner.readout import delayed_values, intervals, next_value
 from loco_stream._learner.readout.ensemble import prepare_experts
 from loco_stream._learner.readout.intervals import ResidualState
 from loco_stream._learner.step import (
+    ANYWHERE,
     FRESH_START,
     LATE,
     LEARN,
+    OBSERVE,
     PREDICT,
     STEP_SHARE,
     TIME,
@@ -56,21 +63,38 @@ def _combine_now(model):
 
 
 @kernel
-def write_answers(state, scratch, targets, answers, radii):
+def _answer_next(model, computed):
+    """Write the answers to the stream's next row into `scratch.values.mixed`.
+
+    `computed` is a `ReadoutPass` with those of the ensemble; the recent values are in scratch.
+    """
+    statistics = model.targets.statistics
+    scratch = model.scratch
+    next_value.answer(model.settings, model.state, scratch.values, statistics, computed.combined)
+
+
+@kernel
+def _write_answers(model, mode, answers, radii):
     """Write the value of each target, and the half widths of its intervals where there is room.
 
     Parameters
     ----------
-    targets
-        `TargetState`.
+    mode
+        As in `_learner.step.run`.
     answers
         (targets,) float64, written.
     radii
         (targets * coverages,) float64, written; or empty.
     """
+    targets = model.targets
     n_coverages = targets.residuals.risks.shape[1]
-    for j in range(state.counts.n_classes):
-        answers[j] = value_of(targets.statistics, j, scratch.now.combined[j])
+    scores = model.scratch.now.combined
+    if mode & ANYWHERE == 0:
+        next_value.recall_all(model.state.next_value, model.scratch.values.known)
+        _answer_next(model, model.scratch.now)
+        scores = model.scratch.values.mixed
+    for j in range(model.state.counts.n_classes):
+        answers[j] = value_of(targets.statistics, j, scores[j])
         if radii.shape[0] > 0:
             own = targets.residuals
             residuals = ResidualState(own.counters[j], own.recent[j], own.ordered[j], own.risks[j])
@@ -91,7 +115,7 @@ def bounded_target(targets, j, value, now, then):
     value
         float64.
     now, then
-        float64: combined output now, and when the row was predicted, whose residual is kept.
+        float64: the answer by now, and when the row was predicted, whose residual is kept.
     """
     statistics = targets.statistics
     if statistics.n_values[j] == 0.0:
@@ -106,23 +130,58 @@ def bounded_target(targets, j, value, now, then):
 
 
 @kernel
-def _set_targets(state, scratch, targets, computed, values):
+def _go_back(model, answered, late, ticket):
+    """Write the answers by now and those at the time, and in a late row what was predicted then.
+
+    Return the `ReadoutPass` of the time. The other parameters are those of `_learn`.
+    """
+    scratch = model.scratch
+    values = scratch.values
+    if not answered:
+        next_value.recall_all(model.state.next_value, values.known)
+        _answer_next(model, scratch.now)
+    for j in range(model.state.counts.n_classes):
+        values.expected[j] = values.mixed[j]
+    if not late:
+        return scratch.now
+    read_outputs(model.settings, model.state, scratch, ticket)
+    read_values(ticket, values.known)
+    combine(model.settings, model.state, model.targets, model.work.then, scratch.then)
+    _answer_next(model, scratch.then)
+    return scratch.then
+
+
+@kernel
+def _set_targets(state, scratch, targets, values):
     """Bound and standardise each value; NaN where it is missing. Return how many are known.
 
-    `computed` is the `ReadoutPass` of the time when the row was predicted; `values` (targets,)
-    float64 is overwritten by the bounded ones.
+    `values` (targets,) float64 is overwritten by the bounded ones. Each becomes the last known one
+    as it came.
     """
     n_known = 0
-    now = scratch.now
+    answers = scratch.values
     for j in range(values.shape[0]):
         if values[j] != values[j]:
             scratch.target[j] = math.nan
             targets.counters.n_missing += 1
             continue
         n_known += 1
-        values[j] = bounded_target(targets, j, values[j], now.combined[j], computed.combined[j])
+        next_value.keep_value(state.next_value, j, values[j])
+        values[j] = bounded_target(targets, j, values[j], answers.expected[j], answers.mixed[j])
         scratch.target[j] = standardised(targets.statistics, j, values[j])
     return n_known
+
+
+@kernel
+def _learn_next_values(state, scratch, targets):
+    """Learn from the targets what the stream's next row is answered by."""
+    n = state.counts.n_classes
+    is_delayed = state.delayed.is_delayed > 0.0
+    for j in range(n):
+        errors = targets.delayed.errors[j]
+        scratch.values.shares[j] = delayed_values.evidence_share(errors) if is_delayed else 1.0
+    own = state.next_value
+    next_value.learn_values(own, scratch.values, targets.statistics, scratch.target, n)
 
 
 @kernel
@@ -194,13 +253,15 @@ def _change(model, computed, n_known, weight, share):
 @kernel
 def _know_targets(model, n):
     """Make the first `n` (int64) targets known; the combined outputs then include them."""
-    if n > model.state.counts.n_classes:
+    n_before = model.state.counts.n_classes
+    if n > n_before:
+        next_value.meet_targets(model.state.next_value, n_before, n)
         model.state.counts.n_classes = n
         _combine_now(model)
 
 
 @kernel
-def _learn(model, values, share, late, ticket):
+def _learn(model, values, share, answered, late, ticket):
     """Learn the row in scratch.
 
     Parameters
@@ -209,6 +270,8 @@ def _learn(model, values, share, late, ticket):
         (targets,) float64, NaN where missing; overwritten.
     share
         float64: share of a step that the hidden layers make.
+    answered
+        bool: whether the answers to the stream's next row, of all targets, are in scratch.
     late, ticket
         Whether the values are late, and what was predicted then; an empty ticket: nothing was
         known.
@@ -219,19 +282,21 @@ def _learn(model, values, share, late, ticket):
     targets = model.targets
     counts = state.counts
     late = late and counts.n_seen > 0
+    answered = answered and counts.n_classes == values.shape[0]
     _know_targets(model, values.shape[0])
-    computed = scratch.now
-    if late:
-        computed = scratch.then
-        read_outputs(settings, state, scratch, ticket)
-        combine(settings, state, targets, model.work.then, computed)
-    n_known = _set_targets(state, scratch, targets, computed, values)
+    computed = _go_back(model, answered, late, ticket)
+    n_known = _set_targets(state, scratch, targets, values)
     if n_known == 0:
         return
+    if settings.n_lags > 0:
+        _learn_next_values(state, scratch, targets)
     write_credit_error(settings, state, scratch, targets, model.work.credit_weights)
     weight = 1.0
     if late:
+        was_delayed = state.delayed.is_delayed
         weight, share = delayed_label_weights(settings, state, 0, when_written(ticket), share)
+        if state.delayed.is_delayed > was_delayed:
+            next_value.learn_anew(state.next_value)
     _change(model, computed, n_known, weight, share)
     counts.n_masked += update_features(state, scratch)
     for j in range(values.shape[0]):
@@ -248,12 +313,11 @@ def _run(model, rows, times, values, mode, written):
     settings = model.settings
     state = model.state
     scratch = model.scratch
-    targets = model.targets
     n = rows.shape[0]
     learns = (mode & LEARN) != 0
     late = (mode & LATE) != 0
     timed = times.shape[0] > 0
-    only_predicts = mode == PREDICT
+    only_predicts = mode & (OBSERVE | LEARN) == 0
     has_tickets = late and tickets.shape[1] > 0
     advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
     if settings.remembers and only_predicts:
@@ -267,10 +331,11 @@ def _run(model, rows, times, values, mode, written):
         forward(model, rows[i], t)
         if (mode & PREDICT) != 0:
             own = radii[i] if i < radii.shape[0] else scratch.no_ticket
-            write_answers(state, scratch, targets, predicted[i], own)
+            _write_answers(model, mode, predicted[i], own)
         if learns:
             share = times[i, STEP_SHARE] if timed else 1.0
-            _learn(model, values[i], share, late, ticket)
+            answered = (mode & PREDICT) != 0 and mode & ANYWHERE == 0
+            _learn(model, values[i], share, answered, late, ticket)
         elif i < tickets.shape[0]:
             write_ticket(settings, state, scratch, tickets[i])
         if advances:

@@ -241,19 +241,23 @@ def _without_fixed_layer(saved: Saved) -> Saved:
 
 
 def _recent_values(n_lags: int) -> Arrays:
-    """Return the arrays by which recent values answer, before any value is known."""
+    """Return the arrays by which recent values of one target answer, before any is known."""
+    n_targets = 1 if n_lags else 0
     n_models = 2 if n_lags else 0
     n_inputs = n_lags + 2 if n_lags else 0
     n_experts = n_models + 2 if n_lags else 0
-    weights = np.zeros((n_models, n_inputs))
-    weights[:, :1] = 1.0
+    weights = np.zeros((n_targets, n_models, n_inputs))
+    weights[..., :1] = 1.0
+    log_weights = np.where(np.arange(n_experts) > 0, _OTHERS_START, 0.0)
     return {
-        "next_value.known": np.zeros(n_lags),
-        "next_value.counters": np.zeros(2, np.int64),
+        "next_value.known": np.zeros((n_targets, n_lags)),
+        "next_value.counters": np.zeros((n_targets, 2), np.int64),
         "next_value.weights": weights,
-        "next_value.projectors": np.tile(np.eye(n_inputs), (n_models, 1, 1)),
-        "next_value.errors": np.ones(n_experts),
-        "next_value.log_weights": np.where(np.arange(n_experts) > 0, _OTHERS_START, 0.0),
+        "next_value.projectors": np.tile(np.eye(n_inputs), (n_targets, n_models, 1, 1)),
+        "next_value.joint_weights": np.zeros((0, 0, n_targets)),
+        "next_value.joint_projectors": np.zeros((0, 0, 0)),
+        "next_value.errors": np.ones((n_targets, n_experts)),
+        "next_value.log_weights": np.tile(log_weights, (n_targets, 1)),
     }
 
 
@@ -439,7 +443,7 @@ def convert_ticket(ticket: bytes | None, arrays: Arrays) -> bytes | None:
     kept = np.delete(values, np.concatenate(left_out))
     n_codes = len(values) - compared - _N_COMPARED
     n_features = _features_of(n_codes, arrays)
-    lags = np.full(len(arrays["next_value.known"]), np.nan)
+    lags = np.full(arrays["next_value.known"].size if n_classes else 0, np.nan)
     head = np.array([*kept[:_HEAD], -1.0, n_features])
     mixes = len(arrays["mixture.log_weights"]) > 0
     answers = np.full(_N_ANSWERS * n_classes if mixes else 0, -1.0)

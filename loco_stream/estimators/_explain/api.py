@@ -65,19 +65,27 @@ def _explained_value(
     explanation = _explanation(core, parts, answer, experts, _units(state.target, 0))
     if core.settings.n_lags == 0 or in_stream is False:
         return explanation
-    shares = _value_shares(state)
+    return _of_next_value(explanation, state, 0)
+
+
+def _of_next_value(explanation: Explanation, state: State, j: int) -> Explanation:
+    """Return the explanation with the weight of each expert of the stream's next row."""
+    shares = _value_shares(state, j)
     explained = explanation.explained * shares["ensemble"]
     return replace(explanation, next_row=shares, explained=explained)
 
 
-def _value_shares(state: State) -> dict[str, float]:
-    """Return the weight of each expert in the answer to a regression's next row."""
+def _value_shares(state: State, j: int) -> dict[str, float]:
+    """Return the weight of each expert in the answer to the next row for target `j`."""
     own = state.next_value
-    if own.counters.n_known == 0:
+    if own.counters[j].n_known == 0:
         return {"ensemble": 1.0}
-    weights = np.exp(own.log_weights - own.log_weights.max())
     names = ["ensemble", "last value"]
     names += [f"linear model, forgetting {share:g}" for share in FORGETTING]
+    if state.counts.n_classes > 1:
+        names += [f"joint linear model, forgetting {share:g}" for share in FORGETTING]
+    log_weights = own.log_weights[j, : len(names)]
+    weights = np.exp(log_weights - log_weights.max())
     return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
@@ -109,12 +117,12 @@ def _stack_share(state: State) -> float:
 
 
 def explain_targets(
-    core: TargetCore, x: Mapping[Hashable, object], t: float | None
+    core: TargetCore, x: Mapping[Hashable, object], t: float | None, in_stream: bool | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
     times = core.time_of(t)
     with core.lock:
-        answers = core.predict_row(x, times)[0].tolist()
+        answers = core.predict_row(x, times, in_stream)[0].tolist()
         settings = core.settings
         state = core.state
         scratch = core.scratch
@@ -127,7 +135,10 @@ def explain_targets(
             scratch.now.weights[:] = core.combined_weights(j)
             parts = decompose(settings, state, scratch, n, j)
             units = _units(core.targets.statistics, j)
-            found[name] = _explanation(core, parts, answers[j], (1.0, mixture), units)
+            explanation = _explanation(core, parts, answers[j], (1.0, mixture), units)
+            if settings.n_lags > 0 and in_stream is not False:
+                explanation = _of_next_value(explanation, state, j)
+            found[name] = explanation
         return found
 
 
