@@ -29,6 +29,7 @@ from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew
 from loco_stream._learner.arrays.spec import build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.kernel_args import KernelArgs, Model
+from loco_stream._learner.readout import sequences
 from loco_stream._learner.readout.sequence_readout import SequenceReadout
 from loco_stream._learner.settings import Settings, resolve
 from loco_stream._learner.workers import workers
@@ -579,8 +580,8 @@ class ModelCore:
                 own[name.removeprefix(_READOUT)] = array
             else:
                 others[name] = array
-        n_classes = len(self.classes)
-        self.sequence_readout = SequenceReadout.restored(own, settings.n_hidden, n_classes)
+        n_traces = sequences.lengths(settings)["summarised"]
+        self.sequence_readout = SequenceReadout.restored(own, n_traces, len(self.classes))
         return others
 
     def _check_answers(self) -> None:

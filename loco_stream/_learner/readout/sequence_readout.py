@@ -14,12 +14,11 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 
-MOST_NEURONS = 256  # that are summarised: the projector has (1 + 3 * neurons)^2 items
-PRIOR = 1.0  # of the projector
+PRIOR = 10.0  # of the projector
 
 
 def summary_of(traces: Float64, n: int) -> Float64:
-    """Return 1, and the mean, deviation and highest of the traces of each neuron, (inputs,).
+    """Return 1, and the mean, deviation and highest of each fading trace, (inputs,).
 
     Parameters
     ----------
@@ -28,10 +27,9 @@ def summary_of(traces: Float64, n: int) -> Float64:
     n
         Number of rows.
     """
-    own = traces[:, :MOST_NEURONS]
-    means = own[0] / n
-    variances = np.maximum(own[1] / n - means * means, 0.0)
-    return np.concatenate([[1.0], means, np.sqrt(variances), own[2]])
+    means = traces[0] / n
+    variances = np.maximum(traces[1] / n - means * means, 0.0)
+    return np.concatenate([[1.0], means, np.sqrt(variances), traces[2]])
 
 
 @dataclass(slots=True)
@@ -52,12 +50,12 @@ class SequenceReadout:
 
     @classmethod
     def restored(
-        cls, arrays: Mapping[str, Array], n_hidden: int, n_classes: int
+        cls, arrays: Mapping[str, Array], n_traces: int, n_classes: int
     ) -> SequenceReadout | None:
         """Return the readout with what `arrays` returned, if there are any.
 
-        Raises `ValueError` if the arrays are not those of a readout of so many hidden neurons and
-        classes at most.
+        Raises `ValueError` if the arrays are not those of a readout of so many traces and at most so
+        many classes.
         """
         if not arrays:
             return None
@@ -67,7 +65,7 @@ class SequenceReadout:
                 f"{', '.join(sorted(arrays))}"
             )
         readout = cls(arrays["weights"], arrays["projector"])
-        n_inputs = 1 + 3 * min(n_hidden, MOST_NEURONS)
+        n_inputs = 1 + 3 * n_traces
         n = min(len(readout.weights), n_classes)
         shapes = {"weights": (n, n_inputs), "projector": (n_inputs, n_inputs)}
         for name, array in readout.arrays().items():

@@ -3,27 +3,41 @@
 The geometric mean of the answers to the rows is what the stream's next row knows, whatever their
 number. The mean of the discriminant's scores is more certain the more rows there are, as far as
 they are independent; a few temperatures are compared for that. Both are averages over rows.
-A `SequenceReadout` sees the sequence as a whole: how its hidden traces are distributed over the
-rows. Each of these answers counts by the probability that it gave to the labels of recent
-sequences.
+A `SequenceReadout` sees the sequence as a whole: how the fading traces of neurons that never learn
+are distributed over its rows. Each of these answers counts by the probability that it gave to the
+labels of recent sequences.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import Shapes, axes
+from loco_stream._learner.tiny import drop_tiny_items
 
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
 SHARPNESSES = (3.0, 6.0, 12.0)  # factors of the readout's outputs, which are shares of one
 KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
+MOST_NEURONS = 128  # that are summarised: the projector has (1 + 3 * neurons)^2 items
+LONGEST = 20.0  # time constant, in rows, of their traces; the shortest is one row
 
-Float64 = NDArray[np.float64]
+
+GOLDEN = 0.6180339887498949  # multiples of it, less their integer part, lie evenly on (0, 1)
+
+
+def lengths(settings: Any) -> dict[str, int]:
+    """Return the lengths of axes of the arrays here."""
+    return {"summarised": min(settings.n_fixed, MOST_NEURONS)}
+
+
+def _spread_shares(shares: Array, shapes: Shapes) -> None:
+    """Spread the shares from 1 to 1 / `LONGEST`, evenly in the logarithm."""
+    shares[:] = [LONGEST ** -(i * GOLDEN % 1.0) for i in range(len(shares))]
 
 
 class SequenceState(NamedTuple):
@@ -36,11 +50,15 @@ class SequenceScratch(NamedTuple):
     """The rows that were predicted in one call.
 
     scores: of the discriminant, summed
-    traces: of each hidden neuron the sum of its traces, of their squares, and the highest
+    shares: of the present row in the fading trace of each neuron of the fixed layer that counts
+    fading: these traces
+    traces: the sum of each of them, of its squares, and the highest
     """
 
     scores: Annotated[Float64, axes("classes")]
-    traces: Annotated[Float64, axes(3, "hidden")]
+    shares: Annotated[Float32, axes("summarised", start=_spread_shares)]
+    fading: Annotated[Float32, axes("summarised")]
+    traces: Annotated[Float64, axes(3, "summarised")]
 
 
 @kernel
@@ -51,10 +69,35 @@ def add_scores(scores, total):
 
 
 @kernel
-def add_traces(traces, total):
-    """Take the traces of a row, (hidden or more,) float32, into `total`, (3, hidden) float64."""
-    for i in range(total.shape[1]):
-        trace = np.float64(traces[i])
+def forget_traces(sequence):
+    """Begin a sequence; `sequence` is `SequenceScratch`."""
+    sequence.fading.fill(0.0)
+    sequence.traces.fill(0.0)
+
+
+@kernel
+def add_traces(traces, n_fixed, sequence):
+    """Take a row into the fading traces and their sums.
+
+    Neurons are taken at even distances, since neighbours may see the same features.
+
+    Parameters
+    ----------
+    traces
+        (n_fixed or more,) float32: of the fixed layer.
+    n_fixed
+        int64.
+    sequence
+        `SequenceScratch`, changed.
+    """
+    fading = sequence.fading
+    total = sequence.traces
+    n = fading.shape[0]
+    for i in range(n):
+        fading[i] += sequence.shares[i] * (traces[i * n_fixed // n] - fading[i])
+    drop_tiny_items(fading, n)
+    for i in range(n):
+        trace = np.float64(fading[i])
         total[0, i] += trace
         total[1, i] += trace * trace
         total[2, i] = max(total[2, i], trace)
