@@ -40,7 +40,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     lengths |= _fixed_lengths(layout, settings, n_features)
     lengths |= _readout_lengths(settings)
     lengths |= domains.lengths(settings, n_classes)
-    lengths |= sequences.lengths(settings)
+    lengths |= {f"summarised_{k}": n for k, n in sequences.n_summarised(settings).items()}
     lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:
