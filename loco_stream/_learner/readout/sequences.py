@@ -22,6 +22,7 @@ from loco_stream._learner.tiny import drop_tiny_items
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
 SHARPNESSES = (3.0, 6.0, 12.0)  # factors of the readout's outputs, which are shares of one
 N_READ = 2 * len(SHARPNESSES)  # answers of the readouts of whole sequences
+DOUBT = -3.0  # log-likelihood of a readout that has learned nothing
 KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
 MOST_NEURONS = 128  # that are summarised: a projector has (1 + 3 * neurons)^2 items
@@ -43,10 +44,16 @@ def _spread_shares(shares: Array, shapes: Shapes) -> None:
     shares[1::2] = [LONGEST ** -(i * GOLDEN % 1.0) for i in range(1, len(shares), 2)]
 
 
+def _doubt_readouts(log_likelihoods: Array, shapes: Shapes) -> None:
+    log_likelihoods[1 : 1 + N_READ] = DOUBT
+
+
 class SequenceState(NamedTuple):
     """Fading log-likelihoods of the labels of sequences by each candidate."""
 
-    log_likelihoods: Annotated[Float64, axes(1 + N_READ + len(TEMPERATURES))]
+    log_likelihoods: Annotated[
+        Float64, axes(1 + N_READ + len(TEMPERATURES), start=_doubt_readouts)
+    ]
 
 
 class SequenceScratch(NamedTuple):
