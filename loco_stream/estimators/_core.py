@@ -567,7 +567,9 @@ class ModelCore:
                 self.adopt(settings, state)
                 self._check_answers()
 
-    def _without_readouts(self, settings: Settings, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _without_readouts(
+        self, settings: Settings, arrays: Mapping[str, Array]
+    ) -> dict[str, Array]:
         """Restore the readouts of sequences; return the arrays that are not their own.
 
         Raises `ValueError` if they do not fit the model.

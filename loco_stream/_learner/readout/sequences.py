@@ -51,9 +51,7 @@ def _doubt_readouts(log_likelihoods: Array, shapes: Shapes) -> None:
 class SequenceState(NamedTuple):
     """Fading log-likelihoods of the labels of sequences by each candidate."""
 
-    log_likelihoods: Annotated[
-        Float64, axes(1 + N_READ + len(TEMPERATURES), start=_doubt_readouts)
-    ]
+    log_likelihoods: Annotated[Float64, axes(1 + N_READ + len(TEMPERATURES), start=_doubt_readouts)]
 
 
 class SequenceScratch(NamedTuple):

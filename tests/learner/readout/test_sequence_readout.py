@@ -115,7 +115,7 @@ def test_a_sequence_is_predicted_by_the_layer_that_knows_it():
     model = LOCOClassifier(hidden_sizes=16, seed=1)
     rng = np.random.default_rng(0)
     hits = []
-    for i in range(120):
+    for _ in range(120):
         rises = bool(rng.integers(2))
         X = np.linspace(-1.0, 1.0, 10)[:, None] * (1.0 if rises else -1.0)
         X = X + 0.2 * rng.normal(size=X.shape)
