@@ -531,6 +531,13 @@ def _pass(settings, state, scratch, x, t):
 
 
 @kernel
+def _summarise(settings, scratch):
+    """Take the row in scratch into the summary of its sequence."""
+    sequences.add_hidden(scratch.clean.traces, settings.n_hidden, scratch.sequence)
+    sequences.add_fixed(scratch.fixed.outputs, settings.n_fixed, scratch.sequence)
+
+
+@kernel
 def _run(settings, state, scratch, given, mode, written):
     """Do what `run` does with `given` (rows, times, labels, values).
 
@@ -552,7 +559,7 @@ def _run(settings, state, scratch, given, mode, written):
     summarises = predicts and not learns and not settings.regression
     scratch.sequence.scores.fill(0.0)
     if summarises:
-        scratch.sequence.traces.fill(0.0)
+        sequences.forget_traces(scratch.sequence)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
@@ -564,7 +571,7 @@ def _run(settings, state, scratch, given, mode, written):
             if settings.n_log_odds > 0:
                 sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
             if summarises:
-                sequences.add_traces(scratch.clean.traces, scratch.sequence.traces)
+                _summarise(settings, scratch)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
         if learns and labels[i] != HELD_OUT:
             share = times[i, STEP_SHARE] if timed else 1.0

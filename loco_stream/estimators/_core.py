@@ -29,7 +29,8 @@ from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew
 from loco_stream._learner.arrays.spec import build, copies, flatten, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.kernel_args import KernelArgs, Model
-from loco_stream._learner.readout.sequence_readout import SequenceReadout
+from loco_stream._learner.readout import sequence_readout, sequences
+from loco_stream._learner.readout.sequence_readout import SequenceReadouts
 from loco_stream._learner.settings import Settings, resolve
 from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
@@ -88,7 +89,7 @@ class ModelCore:
     decision: chooses classes from probabilities; None for the most probable one
     n_threads: number of threads that may learn wide rows
     n_threads_used: the largest number of threads that learned rows together
-    sequence_readout: of sequences as a whole; None before the first one
+    sequence_readouts: of sequences as a whole, by layer; empty before the first one
     """
 
     learns_tickets_once: ClassVar[bool] = True
@@ -112,7 +113,7 @@ class ModelCore:
         self.decision: Decision | None = None
         self.n_threads = 1
         self.n_threads_used = 1
-        self.sequence_readout: SequenceReadout | None = None
+        self.sequence_readouts: SequenceReadouts = {}
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
         # names of columns that are the slots in order, and their number
@@ -504,7 +505,7 @@ class ModelCore:
                 "classes": self.classes.copy(),
                 "class_slots": self.class_slots.copy(),
                 "state": None if self.state is None else copies(self.state),
-                "sequence_readout": deepcopy(self.sequence_readout),
+                "sequence_readouts": deepcopy(self.sequence_readouts),
             }
         del kept["lock"]
         del kept["learned_tickets"]
@@ -538,9 +539,8 @@ class ModelCore:
                 "sequence": self.sequence,
             }
             arrays = copies(self.state)
-            if self.sequence_readout is not None:
-                own = self.sequence_readout.arrays()
-                arrays |= {f"{_READOUT}{name}": array for name, array in own.items()}
+            own = sequence_readout.arrays_of(self.sequence_readouts)
+            arrays |= {f"{_READOUT}{name}": array for name, array in own.items()}
             return config, arrays
 
     def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -561,16 +561,18 @@ class ModelCore:
             )
             if config["width"] is not None:
                 settings = self._resolve(check_width(config["width"], len(names)))
-                state = self._restored_state(settings, self._without_readout(settings, arrays))
+                state = self._restored_state(settings, self._without_readouts(settings, arrays))
                 check_state(settings, state, len(self.slots), len(self.classes))
                 _check_experts(state)
                 self.adopt(settings, state)
                 self._check_answers()
 
-    def _without_readout(self, settings: Settings, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Restore the readout of sequences; return the arrays that are not its own.
+    def _without_readouts(
+        self, settings: Settings, arrays: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Restore the readouts of sequences; return the arrays that are not their own.
 
-        Raises `ValueError` if the readout does not fit the model.
+        Raises `ValueError` if they do not fit the model.
         """
         own: dict[str, Array] = {}
         others: dict[str, Array] = {}
@@ -579,8 +581,8 @@ class ModelCore:
                 own[name.removeprefix(_READOUT)] = array
             else:
                 others[name] = array
-        n_classes = len(self.classes)
-        self.sequence_readout = SequenceReadout.restored(own, settings.n_hidden, n_classes)
+        n_traces = sequences.n_summarised(settings)
+        self.sequence_readouts = sequence_readout.restored(own, n_traces, len(self.classes))
         return others
 
     def _check_answers(self) -> None:

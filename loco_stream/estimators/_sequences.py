@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Float64
 from loco_stream._learner.readout import sequences
-from loco_stream._learner.readout.sequence_readout import SequenceReadout, summary_of
+from loco_stream._learner.readout.sequence_readout import PRIORS, SequenceReadout, summary_of
 from loco_stream._learner.settings import BALANCED
 from loco_stream.errors import InputError
 from loco_stream.estimators._array_rows import predict_table
@@ -57,7 +57,7 @@ def learn(
 def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
     """Compare the candidates by the label of a sequence whose rows were just predicted.
 
-    The readout of whole sequences then learns it.
+    The readouts of whole sequences then learn it.
     """
     assert core.state is not None
     assert core.scratch is not None
@@ -65,16 +65,17 @@ def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
     if slot < n_known:
         shares = _shares(core, proba[:, :n_known])
         sequences.learn_label(core.state.sequences.log_likelihoods[: len(shares)], shares, slot)
-    summary = _summary(core, len(proba))
-    if core.sequence_readout is None:
-        core.sequence_readout = SequenceReadout.fresh(len(summary))
-    core.sequence_readout.learn(summary, slot)
+    for layer, summary in _summaries(core, len(proba)).items():
+        if layer not in core.sequence_readouts:
+            core.sequence_readouts[layer] = SequenceReadout.fresh(layer, len(summary))
+        core.sequence_readouts[layer].learn(summary, slot)
 
 
-def _summary(core: ModelCore, n: int) -> Float64:
-    """Return the summary of the `n` rows that were just predicted."""
+def _summaries(core: ModelCore, n: int) -> dict[str, Float64]:
+    """Return the summary of each layer of the `n` rows that were just predicted."""
     assert core.scratch is not None
-    return summary_of(core.scratch.sequence.traces, n)
+    own = core.scratch.sequence
+    return {"hidden": summary_of(own.hidden, n), "fixed": summary_of(own.fixed, n)}
 
 
 def predict(
@@ -118,10 +119,11 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
     n, n_classes = proba.shape
     weights = core.scratch.class_weights[:n_classes]
     scores = core.scratch.sequence.scores[:n_classes]
-    readout = core.sequence_readout
-    outputs = (
-        np.zeros(n_classes) if readout is None else readout.outputs(_summary(core, n), n_classes)
-    )
+    outputs = np.zeros((len(PRIORS), n_classes))
+    readouts = core.sequence_readouts
+    for i, (layer, summary) in enumerate(_summaries(core, n).items()):
+        if layer in readouts:
+            outputs[i] = readouts[layer].outputs(summary, n_classes)
     shares = sequences.candidates(proba, outputs, scores, weights, _balance(core, n_classes))
     return shares if core.settings.n_fixed > 0 else shares[: -len(sequences.TEMPERATURES)]
 

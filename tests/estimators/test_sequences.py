@@ -9,14 +9,18 @@ import pickle
 import numpy as np
 import pytest
 
-from loco_stream import LOCOClassifier, LOCORegressor, load, save
+from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor, load, save
 from loco_stream._learner.readout.sequence_readout import SequenceReadout
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._inputs.row_times import row_times_at
 from tests.helpers.models import arrays_of, assert_same
 
 MEMORY = (0.3, 50.0)
-READOUT = ("sequence_readout.weights", "sequence_readout.projector")
+READOUTS = tuple(
+    f"sequence_readout.{layer}.{name}"
+    for layer in ("hidden", "fixed")
+    for name in ("weights", "projector")
+)
 
 
 def small(make=LOCOClassifier, **options):
@@ -36,7 +40,7 @@ def sequences(n=60, seed=0):
 
 def test_direction_is_learned_which_single_rows_do_not_show():
     model = small()
-    without_memory = small(memory=None)
+    without_memory = small(memory=None, advanced=AdvancedOptions(fixed_neurons=0))
     hits = {id(model): 0, id(without_memory): 0}
     for i, (X, y, t) in enumerate(sequences(200)):
         for each in (model, without_memory):
@@ -105,13 +109,25 @@ def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_readout()
         ("projector", lambda array: -array, "must not have a negative diagonal"),
     ],
 )
-def test_a_readout_that_does_not_fit_its_model_is_refused(name, change, message):
+@pytest.mark.parametrize("layer", ["hidden", "fixed"])
+def test_a_readout_that_does_not_fit_its_model_is_refused(layer, name, change, message):
     model = small()
     for X, y, t in sequences(5):
         model.learn_sequence(X, y, t)
     config, arrays = model.export_state()
-    arrays[f"sequence_readout.{name}"] = change(arrays[f"sequence_readout.{name}"])
+    full_name = f"sequence_readout.{layer}.{name}"
+    arrays[full_name] = change(arrays[full_name])
     with pytest.raises(CheckpointError, match=message):
+        LOCOClassifier.from_state(config, arrays)
+
+
+def test_a_file_has_the_readouts_of_all_layers_or_none():
+    model = small()
+    for X, y, t in sequences(5):
+        model.learn_sequence(X, y, t)
+    config, arrays = model.export_state()
+    del arrays["sequence_readout.fixed.weights"]
+    with pytest.raises(CheckpointError, match="the arrays of 'sequence_readout' must be"):
         LOCOClassifier.from_state(config, arrays)
 
 
@@ -125,7 +141,7 @@ def test_an_unsound_step_of_the_readout_reaches_no_weight():
 def test_a_model_that_learned_no_sequence_has_no_readout_of_them():
     model = small()
     model.learn_array(np.zeros((5, 2)), ["rises"] * 5)
-    assert not [name for name in arrays_of(model) if name in READOUT]
+    assert not [name for name in arrays_of(model) if name in READOUTS]
 
 
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
@@ -147,7 +163,7 @@ def test_rows_are_scored_by_predictions_before_the_first_of_them_was_learned(mak
             core.row[0, :2] = row
             tickets = ticket.predicted[None, :]
             core.run(core.row, slots, value, predicts=False, times=times, tickets=tickets)
-    of_sequences = ("sequences.log_likelihoods", *READOUT)
+    of_sequences = ("sequences.log_likelihoods", *READOUTS)
     assert_same(arrays_of(whole), arrays_of(by_hand), but=of_sequences)
 
 

@@ -9,7 +9,7 @@ from loco_stream._compiler.simd.sizes import GROUP
 from loco_stream._learner.arrays.spec import Shapes
 from loco_stream._learner.fixed_layer import n_reached
 from loco_stream._learner.plasticity.projections import PROJECTIONS
-from loco_stream._learner.readout import domains, next_value, symmetric
+from loco_stream._learner.readout import domains, next_value, sequences, symmetric
 from loco_stream._learner.readout.blocks import BLOCK
 from loco_stream._learner.readout.calibration import NOISES, POWERS
 from loco_stream._learner.readout.delayed_values import N_OTHERS, first_memoryless
@@ -40,6 +40,7 @@ def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: in
     lengths |= _readout_lengths(settings)
     lengths |= domains.lengths(settings, n_classes)
     lengths |= next_value.lengths(settings.n_lags, n_classes)
+    lengths |= {f"summarised_{k}": n for k, n in sequences.n_summarised(settings).items()}
     lengths |= _context_lengths(settings, lengths)
     definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
     for own_lengths in definitions:

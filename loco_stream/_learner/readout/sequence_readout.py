@@ -1,4 +1,4 @@
-"""What a sequence is as a whole: a linear readout of how its traces are spread over its rows.
+"""What a sequence is as a whole: linear readouts of how traces are spread over its rows.
 
 A row that is typical of its sequence may be typical of no class, so averages over rows do not tell
 how one sequence differs from others.
@@ -9,29 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from loco_stream._arrays import Array, Float64
 
-MOST_NEURONS = 256  # that are summarised: the projector has (1 + 3 * neurons)^2 items
-PRIOR = 1.0  # of the projector
+PRIORS = {"hidden": 1.0, "fixed": 10.0}  # of the projector; by the layer whose traces it reads
 
 
-def summary_of(traces: Float64, n: int) -> Float64:
-    """Return 1, and the mean, deviation and highest of the traces of each neuron, (inputs,).
+def summary_of(sums: Float64, n: int) -> Float64:
+    """Return 1, and the mean, deviation and highest of each trace, (inputs,).
 
     Parameters
     ----------
-    traces
-        `SequenceScratch.traces` of the rows.
+    sums
+        `SequenceScratch.hidden` or `fixed` of the rows.
     n
         Number of rows.
     """
-    own = traces[:, :MOST_NEURONS]
-    means = own[0] / n
-    variances = np.maximum(own[1] / n - means * means, 0.0)
-    return np.concatenate([[1.0], means, np.sqrt(variances), own[2]])
+    means = sums[0] / n
+    variances = np.maximum(sums[1] / n - means * means, 0.0)
+    return np.concatenate([[1.0], means, np.sqrt(variances), sums[2]])
 
 
 @dataclass(slots=True)
@@ -46,41 +45,26 @@ class SequenceReadout:
     projector: Float64
 
     @classmethod
-    def fresh(cls, n_inputs: int) -> SequenceReadout:
-        """Return a readout that has learned nothing."""
-        return cls(np.zeros((0, n_inputs)), PRIOR * np.eye(n_inputs))
+    def fresh(cls, layer: str, n_inputs: int) -> SequenceReadout:
+        """Return a readout of a layer that has learned nothing."""
+        return cls(np.zeros((0, n_inputs)), PRIORS[layer] * np.eye(n_inputs))
 
-    @classmethod
-    def restored(
-        cls, arrays: Mapping[str, Array], n_hidden: int, n_classes: int
-    ) -> SequenceReadout | None:
-        """Return the readout with what `arrays` returned, if there are any.
-
-        Raises `ValueError` if the arrays are not those of a readout of so many hidden neurons and
-        classes at most.
-        """
-        if not arrays:
-            return None
-        if arrays.keys() != {"weights", "projector"}:
-            raise ValueError(
-                f"the arrays of 'sequence_readout' must be weights and projector, got "
-                f"{', '.join(sorted(arrays))}"
-            )
-        readout = cls(arrays["weights"], arrays["projector"])
-        n_inputs = 1 + 3 * min(n_hidden, MOST_NEURONS)
-        n = min(len(readout.weights), n_classes)
+    def check(self, layer: str, n_inputs: int, n_classes: int) -> None:
+        """Raise `ValueError` unless it can be one of so many inputs and at most so many classes."""
+        n = min(len(self.weights), n_classes)
         shapes = {"weights": (n, n_inputs), "projector": (n_inputs, n_inputs)}
-        for name, array in readout.arrays().items():
+        for name, array in self.arrays().items():
+            full_name = f"sequence_readout.{layer}.{name}"
             if array.shape != shapes[name] or array.dtype != np.float64:
                 raise ValueError(
-                    f"array 'sequence_readout.{name}' must be float64{shapes[name]}, "
-                    f"got {array.shape}"
+                    f"array {full_name!r} must be float64{shapes[name]}, got {array.shape}"
                 )
             if not np.isfinite(array).all():
-                raise ValueError(f"array 'sequence_readout.{name}' must be finite")
-        if readout.projector.diagonal().min() < 0.0:
-            raise ValueError("array 'sequence_readout.projector' must not have a negative diagonal")
-        return readout
+                raise ValueError(f"array {full_name!r} must be finite")
+        if self.projector.diagonal().min() < 0.0:
+            raise ValueError(
+                f"array 'sequence_readout.{layer}.projector' must not have a negative diagonal"
+            )
 
     def arrays(self) -> dict[str, Array]:
         """Return copies of all arrays by name."""
@@ -107,3 +91,39 @@ class SequenceReadout:
         gains /= root
         self.weights += np.outer(errors / root, gains)
         self.projector -= np.outer(gains, gains)
+
+
+SequenceReadouts: TypeAlias = dict[str, SequenceReadout]  # by layer; empty before any sequence
+
+
+def arrays_of(readouts: SequenceReadouts) -> dict[str, Array]:
+    """Return copies of all arrays by layer and name."""
+    return {
+        f"{layer}.{name}": array
+        for layer, readout in readouts.items()
+        for name, array in readout.arrays().items()
+    }
+
+
+def restored(
+    arrays: Mapping[str, Array], n_traces: Mapping[str, int], n_classes: int
+) -> SequenceReadouts:
+    """Return the readouts with what `arrays_of` returned.
+
+    Raises `ValueError` if the arrays are not those of readouts of so many traces of each layer and
+    at most so many classes.
+    """
+    if not arrays:
+        return {}
+    names = {f"{layer}.{name}" for layer in PRIORS for name in ("weights", "projector")}
+    if arrays.keys() != names:
+        raise ValueError(
+            f"the arrays of 'sequence_readout' must be {', '.join(sorted(names))}, got "
+            f"{', '.join(sorted(arrays))}"
+        )
+    readouts = {}
+    for layer in PRIORS:
+        readout = SequenceReadout(arrays[f"{layer}.weights"], arrays[f"{layer}.projector"])
+        readout.check(layer, 1 + 3 * n_traces[layer], n_classes)
+        readouts[layer] = readout
+    return readouts
