@@ -11,8 +11,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
+from loco_stream._arrays import Records
 from loco_stream._compiler.jit import kernel, overloaded
-from loco_stream.neurons._definition import Records, model_of
+from loco_stream.neurons._definition import model_of
 
 
 class Neurons(NamedTuple):

@@ -29,9 +29,8 @@ from typing import (
 )
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._options import Layout
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 ALIGNED_FROM = 4096  # bytes of an array, from which on it begins where a cache line does
 
-Array = NDArray[Any]
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
 Function = TypeVar("Function", bound=Callable[..., object])

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import axes
 
@@ -22,8 +22,6 @@ TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
 SHARPNESSES = (3.0, 6.0, 12.0)  # factors of the readout's outputs, which are shares of one
 KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
-
-Float64 = NDArray[np.float64]
 
 
 class SequenceState(NamedTuple):

@@ -12,12 +12,12 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.check import MAX_COUNT
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
-    Array,
     PerClass,
     Record,
     Shapes,
