@@ -26,7 +26,7 @@ from loco_stream._arrays import Array, Float32, Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
 from loco_stream._compiler.simd.sizes import GROUP
-from loco_stream._learner.arrays.spec import Shapes, axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Shapes, axes
 from loco_stream._learner.encoding import bounded
 from loco_stream._learner.hidden import turn_into_traces
 from loco_stream._learner.scale_guard import is_apart
@@ -108,13 +108,13 @@ class FixedLayerState(NamedTuple):
 
     weights: Annotated[Float32, axes("spans*scaled", "reached", start=_draw_weights)]
     groups: Annotated[Int32, axes("spans*scaled", "groups", start=_draw_groups, derived=True)]
-    norms: Annotated[Float64, axes("fixed")]
+    norms: Annotated[Float64, axes("fixed", within=NOT_NEGATIVE)]
     biases: Annotated[Float64, axes("fixed", start=_draw_biases, derived=True)]
     center: Annotated[Float64, axes("scaled")]
     factor: Annotated[Float64, axes("scaled")]
-    n_values: Annotated[Float64, axes("scaled")]
-    power: Annotated[Float64, axes(1, start=_first_power)]
-    n_rows: Annotated[Float64, axes(1, start=FIRST_ROWS)]
+    n_values: Annotated[Float64, axes("scaled", within=NOT_NEGATIVE)]
+    power: Annotated[Float64, axes(1, start=_first_power, within=POSITIVE)]
+    n_rows: Annotated[Float64, axes(1, start=FIRST_ROWS, within=POSITIVE)]
 
 
 class FixedLayerScratch(NamedTuple):

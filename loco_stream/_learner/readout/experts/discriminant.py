@@ -37,7 +37,7 @@ import numpy as np
 from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Record, Shapes, axes, record
 from loco_stream._learner.jobs import PRECISION
 from loco_stream._learner.readout import domains
 from loco_stream._learner.readout.experts._definition import Expert, Merge
@@ -45,7 +45,7 @@ from loco_stream._learner.readout.softmax import log_loss_of
 from loco_stream._learner.readout.symmetric import (
     YOUNG,
     add_steps,
-    check_waiting,
+    check_pending,
     let_wait,
     multiply,
     multiply_together,
@@ -118,7 +118,7 @@ class State(NamedTuple):
     means: Annotated[Float32, axes("classes", "fixed_outputs")]
     projected: Annotated[Float32, axes("classes", "fixed_outputs")]
     offsets: Annotated[Float64, axes("classes")]
-    n_rows: Annotated[Float64, axes("classes")]
+    n_rows: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
     precision: Annotated[Float32, axes("fixed_outputs", "fixed_outputs", start=_start_precision)]
     pending: Annotated[Float32, axes("batch", "fixed_outputs")]
     n_pending: Annotated[Int64, axes(1)]
@@ -126,7 +126,7 @@ class State(NamedTuple):
     waiting_classes: Annotated[Float32, axes("batch", "classes")]
     n_waiting: Annotated[Int64, axes(1)]
     trace: Annotated[Float64, axes(1, start=_start_trace)]
-    total: Annotated[Float64, axes(1, start=_start_rows)]
+    total: Annotated[Float64, axes(1, start=_start_rows, within=POSITIVE)]
     log_likelihoods: Annotated[Float64, axes(len(TEMPERATURES))]
     recent_rests: Annotated[Float32, axes("fixed_outputs")]
     recent_gains: Annotated[Float32, axes("fixed_outputs")]
@@ -513,16 +513,9 @@ def learn(settings, state, scratch, scores, opinions, label, value):
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a count is out of its bounds, or there is no prior."""
+    """Raise ValueError if more rows are pending or waiting than there is room for."""
     own = state.experts.discriminant
-    if not (own.n_rows >= 0.0).all() or not own.total[0] > 0.0:
-        raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
-    most = len(own.pending)
-    if not 0 <= own.n_pending[0] <= most:
-        raise ValueError(
-            f"`n_pending` of 'discriminant' must be 0 to {most}, got {own.n_pending[0]}"
-        )
-    check_waiting("discriminant", own, own.n_rows)
+    check_pending("discriminant", own, own.n_pending[0], len(own.pending), own.n_rows)
 
 
 class _Means(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream._learner.readout.experts.logistic import n_scores
 from loco_stream._learner.readout.softmax import softmax
@@ -37,10 +37,10 @@ class State(NamedTuple):
     means, squares: of each standardised feature, and mean squares of the deviations
     """
 
-    n_rows: Annotated[Float64, axes("classes")]
+    n_rows: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
     log_variance: Annotated[Float64, axes("classes")]
     means: Annotated[Float64, axes("classes", "described")]
-    squares: Annotated[Float64, axes("classes", "described")]
+    squares: Annotated[Float64, axes("classes", "described", within=NOT_NEGATIVE)]
 
 
 class Scratch(NamedTuple):
@@ -182,13 +182,6 @@ def contribution(
     return Contribution(inputs=weighting.scores[0] * inputs)
 
 
-def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a variance or a number of rows is negative."""
-    own = state.experts.naive_bayes
-    if not (own.squares >= 0.0).all() or not (own.n_rows >= 0.0).all():
-        raise ValueError("`squares` and `n_rows` of 'naive_bayes' must not be negative")
-
-
 def merge(parts: Merge) -> None:
     """Add up the rows of each class, their sums and sums of squares.
 
@@ -231,6 +224,5 @@ EXPERT = Expert(
     names=lambda layout, settings: ["naive Bayes"] * n_scores(settings),
     log_prior=LOG_PRIOR,
     contribution=contribution,
-    check=check,
     merge=merge,
 )

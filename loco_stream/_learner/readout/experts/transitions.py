@@ -15,7 +15,7 @@ import numpy as np
 
 from loco_stream._arrays import Float64, Int32
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Expert, Merge
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
@@ -33,8 +33,8 @@ class State(NamedTuple):
     """
 
     followers: Annotated[Int32, axes("successors", "classes", start=-1)]
-    counts: Annotated[Float64, axes("successors", "classes")]
-    n_labels: Annotated[Float64, axes("classes")]
+    counts: Annotated[Float64, axes("successors", "classes", within=NOT_NEGATIVE)]
+    n_labels: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
 
 
 class Scratch(NamedTuple):
@@ -119,12 +119,9 @@ def learn(settings, state, scratch, scores, opinions, label, value):
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a follower is no class, or a count is negative."""
-    own = state.experts.transitions
-    if not ((own.followers >= -1) & (own.followers < n_classes)).all():
+    """Raise ValueError if a follower is no class."""
+    if not (state.experts.transitions.followers < n_classes).all():
         raise ValueError("`followers` of 'transitions' must be classes, or -1")
-    if not (own.counts >= 0.0).all() or not (own.n_labels >= 0.0).all():
-        raise ValueError("`counts` and `n_labels` of 'transitions' must not be negative")
 
 
 def merge(parts: Merge) -> None:
