@@ -124,7 +124,7 @@ def test_a_count_of_forecasts_that_would_overflow_is_refused(tmp_path):
         model.learn_one(float(i % 3))
     path = tmp_path / "m.loco"
     damaged_copy(model, path, "heads.counters", lambda array: array.fill(2**63 - 1))
-    with pytest.raises(CheckpointError, match="'counters.n_rows' must be finite, from 0"):
+    with pytest.raises(CheckpointError, match=r"'counters.n_rows' must be finite, from 0"):
         load(path)
 
 
