@@ -157,11 +157,6 @@ def n_scores(settings: Any) -> int:
     return int(settings.n_fixed > 0)
 
 
-def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
-    """Return no axes: those of the fixed layer are known."""
-    return {}
-
-
 @kernel
 def level_unknown(scores, n_known):
     """Give the classes from `n_known` (int64) on the mean score of the others: no evidence."""
@@ -622,7 +617,6 @@ EXPERT = Expert(
     name="discriminant",
     state=State,
     scratch=Scratch,
-    lengths=lengths,
     n_scores=n_scores,
     n_log_odds=n_scores,
     predict=predict,

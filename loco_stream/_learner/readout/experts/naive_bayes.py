@@ -18,8 +18,7 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
-from loco_stream._learner.readout.experts.logistic import n_scores
-from loco_stream._learner.readout.softmax import softmax
+from loco_stream._learner.readout.experts.logistic import n_scores, opine
 
 MEMORY_ROWS = 1000.0  # of a class: its moments follow drift
 PRIOR_ROWS = 50.0  # that a variance of 1 counts as at the start
@@ -107,13 +106,6 @@ def predict(settings, state, scratch, outputs, scores):
     features = scratch.clean.traces[settings.n_hidden + 1 :]
     n_features = state.counts.n_features
     write_scores(own, state.classes.n_rows, features, n_features, state.counts.n_classes, scores)
-
-
-@kernel
-def opine(settings, state, outputs, scores, opinions):
-    """Write the softmax of the scores."""
-    if opinions.shape[0] > 0:
-        softmax(scores, 0, state.counts.n_classes, 1.0, opinions[0])
 
 
 @kernel

@@ -18,6 +18,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Expert, Merge
 from loco_stream._learner.readout.experts.discriminant import n_scores
+from loco_stream._learner.readout.experts.recency import log_odds
 
 SUCCESSORS = 32
 DECAY = 0.999  # of the counts of a class, per time that it is followed
@@ -81,13 +82,6 @@ def predict(settings, state, scratch, outputs, scores):
         return
     last = state.counts.last_label
     write_scores(state.experts.transitions, last, state.counts.n_classes, scores)
-
-
-@kernel
-def log_odds(settings, state, scores, odds):
-    """Write the scores."""
-    for c in range(state.counts.n_classes):
-        odds[0, c] = np.float64(scores[c])
 
 
 @kernel
