@@ -43,7 +43,7 @@ from loco_stream.estimators._inputs.categories import Categories, TextColumn
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import Table, column_names
+from loco_stream.estimators._inputs.tables import Names, Table, column_names
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
@@ -444,7 +444,7 @@ class ModelCore:
 
     # Tables
 
-    def names(self, given: Table, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def names(self, given: Table, features: Names) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
         Raises `InputError` if there are no names, and the width is not the model's.
