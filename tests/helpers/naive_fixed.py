@@ -437,7 +437,7 @@ class NextRow:
         return naive.mix(self.log_weights + head_start, np.array(opinions))
 
     def learn(self, log_odds, predicted, least, label, n_seen, share):
-        """Weigh the stack and the discriminant, and make a share of a gradient step.
+        """Weigh the stack and the discriminant, and make a share of a damped Newton step.
 
         The stack is weighed by what it predicted when a late row came, None where that is unknown;
         every label is granted a least probability.
@@ -448,9 +448,12 @@ class NextRow:
         learned = naive.learn_mixture(self.log_weights, opinions, label, n_seen, share)
         self.log_weights = np.maximum(learned, learned.max() - next_row.LARGEST_LEAD)
         slopes = log_odds @ (proba - np.eye(len(proba))[label])
+        curvatures = np.maximum(log_odds**2 @ proba - (log_odds @ proba) ** 2, 0.0)
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
-        steps = slopes / np.sqrt(self.powers + next_row.MIN_POWER)
-        self.weights = self.weights - share * next_row.RATE * steps
+        context_damping = np.sqrt(self.powers + next_row.MIN_POWER) / next_row.CONTEXT_RATE
+        damping = np.where([False, False, True, True], context_damping, next_row.DAMPING)
+        steps = slopes / (next_row.CURVED_ROWS * curvatures + damping)
+        self.weights = self.weights - share * steps
 
 
 class Dormancy:

@@ -2,9 +2,8 @@
 
 The log-probabilities of the ensemble's answer, and the log-odds of experts that know something else
 (a discriminant that forgets nothing, recent labels, what followed the last label), are added up by
-weights that are learned by gradient steps on the log-loss, each divided by the root of its mean
-square. It starts from the ensemble's answer alone. For a row from anywhere in the stream what
-comes from the rows before is left out.
+weights that are learned by damped Newton steps on the log-loss. It starts from the ensemble's
+answer alone. For a row from anywhere in the stream what comes from the rows before is left out.
 
 A Bayesian mixture joins the stack's answer and that of each expert that needs no context. A stack
 whose weights move slowly does not know yet how much better a discriminant is than hidden layers
@@ -21,7 +20,9 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
 from loco_stream._learner.readout.mixture import retained
 
-RATE = 3e-3
+CURVED_ROWS = 20.0  # a step counts the second derivative of the row at hand as that of so many
+DAMPING = 200.0  # of a step, beside the second derivative
+CONTEXT_RATE = 1e-2  # of the weights of context
 FIRST_POWER = 1e-2  # mean square of the gradients at the start
 POWER_RATE = 1e-3
 MIN_POWER = 1e-12  # a stream of one class has no gradient
@@ -51,8 +52,8 @@ def _contexts(contexts: Array, shapes: Shapes) -> None:
 class NextRowState(NamedTuple):
     """The stack; empty without a fixed layer.
 
-    weights, powers: of the ensemble's answer and of each expert's log-odds, and mean squares of
-    their gradients
+    weights: of the ensemble's answer and of each expert's log-odds
+    powers: mean squares of the gradients of context's weights; the others stay as they are
     contexts: 1 where they come from the rows before
     log_weights: of the stack's answer in the mixture, and of each expert's; 0 where it has context
     """
@@ -191,7 +192,12 @@ def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
 
 @kernel
 def learn_weights(stack, log_odds, proba, n_classes, label, share):
-    """Make `share` of a gradient step on the log-loss.
+    """Make `share` of a damped Newton step on the log-loss, for each weight on its own.
+
+    The second derivative along a weight is the variance of its log-odds under the answer. A row
+    where the answer is certain has almost none, and the damping alone bounds the step. Where
+    errors are rare, so are gradients of context: its damping is in proportion to their root mean
+    square, or it would hardly learn.
 
     Parameters
     ----------
@@ -207,10 +213,17 @@ def learn_weights(stack, log_odds, proba, n_classes, label, share):
         float64.
     """
     for k in range(stack.weights.shape[0]):
-        slope = -log_odds[k, label]
+        mean = 0.0
+        square = 0.0
         for c in range(n_classes):
-            slope += proba[c] * log_odds[k, c]
-        power = stack.powers[k]
-        power += share * POWER_RATE * (slope * slope - power)
-        stack.powers[k] = power
-        stack.weights[k] -= share * RATE * slope / math.sqrt(power + MIN_POWER)
+            mean += proba[c] * log_odds[k, c]
+            square += proba[c] * log_odds[k, c] * log_odds[k, c]
+        slope = mean - log_odds[k, label]
+        curvature = max(0.0, square - mean * mean)
+        damping = DAMPING
+        if stack.contexts[k] != 0.0:
+            power = stack.powers[k]
+            power += share * POWER_RATE * (slope * slope - power)
+            stack.powers[k] = power
+            damping = math.sqrt(power + MIN_POWER) / CONTEXT_RATE
+        stack.weights[k] -= share * slope / (CURVED_ROWS * curvature + damping)
