@@ -23,6 +23,13 @@ class CodedRows(NamedTuple):
     """Rows of an array as `RowCodec` encodes them.
 
     `numbers` and `extras` have one entry per row; `extras` is empty if no row has any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from loco_stream import TaskMonitor
+    >>> TaskMonitor().encode(np.array([[1.0], [2.0]]), ("load",)).column("load")
+    [1.0, 2.0]
     """
 
     X: Table
