@@ -203,6 +203,9 @@ class ArraySpec:
             )
         if self.derived and not np.array_equal(array, self.make(shapes)):
             raise ValueError(f"array {self.name!r} must equal the array computed from the settings")
+        self._check_bounds(array)
+
+    def _check_bounds(self, array: Array) -> None:
         low, high = self.within
         is_sound = (low <= array) & (array <= high)
         if not callable(self.start) and not math.isfinite(self.start):
