@@ -17,6 +17,7 @@ if __name__ != "loco_stream.connectors":  # under a second name, every class wou
 if TYPE_CHECKING:
     from loco_stream.connectors._base.buffered_sink import BufferedSink
     from loco_stream.connectors._urls import open_sink, open_source
+    from loco_stream.connectors.ls1._limits import Limits
     from loco_stream.connectors.ls1._security import keygen
     from loco_stream.connectors.ls1._sender import ZMQSender
     from loco_stream.connectors.sinks.exec_sink import ExecSink
@@ -61,6 +62,7 @@ _MODULES = {
     "KafkaSink": "sinks.kafka_sink",
     "KafkaSource": "sources.kafka_source",
     "LSLSource": "sources.lsl_source",
+    "Limits": "ls1._limits",
     "MQTTSink": "sinks.mqtt_sink",
     "MQTTSource": "sources.mqtt_source",
     "NATSSink": "sinks.nats_sink",
@@ -94,6 +96,7 @@ __all__ = [
     "KafkaSink",
     "KafkaSource",
     "LSLSource",
+    "Limits",
     "MLflowSink",
     "MQTTSink",
     "MQTTSource",

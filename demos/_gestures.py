@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Int64
 from loco_stream._rng import derive_key, normals, uniforms
 
-Floats = NDArray[np.float64]
+Floats = Float64
 
 GESTURES = ("left", "right", "up", "down")
 SIDE = 8  # pixels
@@ -59,7 +60,7 @@ def _brightness(path: Floats) -> Floats:
     return brightness
 
 
-def _events(path: Floats, seed: int, i: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _events(path: Floats, seed: int, i: int) -> tuple[Int64, Int64]:
     """Return step and line of each event while the spot follows a path, in order."""
     brightness = _brightness(path)
     drawn = uniforms(derive_key(seed, 107), i * brightness.size, brightness.size)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._persistence.outputs import check_output, check_picture
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 from loco_stream.demos._gestures import GESTURES, SIDE, record
@@ -46,9 +46,7 @@ class _LastPredictions(Sink):
         """Do nothing: nothing is open."""
 
 
-def accuracy_by_position(
-    correct: NDArray[np.bool_], sequence: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def accuracy_by_position(correct: Bool, sequence: Int64) -> Float64:
     """Return the accuracy at the first row of a gesture, at the second, and so on.
 
     Examples
@@ -63,9 +61,7 @@ def accuracy_by_position(
     return np.bincount(position, correct) / np.bincount(position)
 
 
-def draw(
-    events: Mapping[str, NDArray[Any]], courses: Mapping[str, NDArray[np.float64]], path: str
-) -> None:
+def draw(events: Mapping[str, Array], courses: Mapping[str, Float64], path: str) -> None:
     """Draw one gesture of each kind, and the accuracy in the course of a gesture."""
     from matplotlib.figure import Figure
 
@@ -83,7 +79,7 @@ def draw(
     figure.savefig(path, dpi=120)
 
 
-def _draw_gesture(axes: Axes, events: Mapping[str, NDArray[Any]], name: str) -> None:
+def _draw_gesture(axes: Axes, events: Mapping[str, Array], name: str) -> None:
     """Draw the events of the first gesture of a kind, coloured by time."""
     first = events["sequence"][np.argmax(events["label"] == name)]
     of = events["sequence"] == first
@@ -137,7 +133,7 @@ def command(demo: Demo, recording: str, plot: str) -> None:
 
 def _accuracies(
     recording: str, name: str, demo: Demo, watchers: list[Dashboard]
-) -> tuple[NDArray[np.float64], float]:
+) -> tuple[Float64, float]:
     """Learn a recording; return the accuracy by position and overall, of the second half."""
     from loco_stream import LOCOClassifier, StreamEngine, TaskMonitor
     from loco_stream.connectors import EventSource

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 AnyFloat: TypeAlias = NDArray[np.floating]  # float32 or float64
+AnyInt: TypeAlias = NDArray[np.integer]
 Bool: TypeAlias = NDArray[np.bool_]
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Int32: TypeAlias = NDArray[np.int32]
 Int64: TypeAlias = NDArray[np.int64]
+Records: TypeAlias = NDArray[np.record]

@@ -8,9 +8,8 @@ from itertools import chain, groupby
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import LARGEST
 from loco_stream._text import has_surrogate
 from loco_stream.stream import Block, Event, Sample
@@ -95,7 +94,7 @@ def _block(
     X: Array,
     y: Sequence[Any] | None,
     features: tuple[str, ...],
-    times: NDArray[np.float64],
+    times: Float64,
     sequence: Sequence[Hashable] | None,
 ) -> Block:
     return Block(

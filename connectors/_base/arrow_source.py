@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from loco_stream._text import one_line
-from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.numbered_source import Pace
 from loco_stream.connectors._base.pipe_reader import refuse_pipe
 from loco_stream.connectors._base.table_source import (
     PEEK,
-    Columns,
     TablePart,
     TableSource,
     check_header,
-    check_speed,
 )
 from loco_stream.connectors._base.values import plain_scalar
 from loco_stream.errors import SourceError
@@ -43,33 +39,10 @@ class ArrowSource(TableSource):
     _about: ClassVar[str]  # what the file should be, for error messages
     _file: Any  # of pyarrow
 
-    def __init__(
-        self,
-        path: str | Path,
-        target: str | None = None,
-        *,
-        drop: Sequence[str] = (),
-        use: Sequence[str] = (),
-        id: str | None = None,  # noqa: A002 - the name of the URL option
-        keep: Sequence[str] = (),
-        task: str | None = None,
-        time: str | None = None,
-        sequence: str | None = None,
-        rate: float | None = None,
-        speed: float | None = None,
-        on_bad: str = "stop",
-    ) -> None:
-        check_speed(time, speed)
-        columns = Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep))
+    def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         self.path = Path(path)
-        super().__init__(
-            f"{self._scheme}:{self.path.name}",
-            str(path),
-            columns,
-            task=task,
-            pace=Pace(rate, speed),
-            bad=BadRows(on_bad),
-        )
+        super().__init__(f"{self._scheme}:{self.path.name}", str(path), target, **options)
+        columns = self._roles
         refuse_pipe(self.path, self._about)
         with self._reading():
             schema = self._open()

@@ -161,31 +161,39 @@ class TableSource(RowSource):
         Name of the source.
     where
         File, for error messages.
-    columns
-        Roles of the columns.
-    task
-        The task, or None to infer it from the labels.
-    pace
-        When rows are due.
-    bad
-        What happens to bad rows.
+    target, drop, use, id, keep, task, time, time_format, sequence, rate, speed, on_bad
+        As in `CSVSource`.
     """
 
     location = ""
     _has_labels = False  # whether a record may have nothing but an id and a label
+    _needs_time = True  # whether only the column `time` has times
 
     def __init__(
         self,
         name: str,
         where: str,
-        columns: Columns,
+        target: str | None,
+        time_format: str | None = None,
         *,
-        task: str | None,
-        pace: Pace,
-        bad: BadRows,
+        drop: Sequence[str] = (),
+        use: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the name of the URL option
+        keep: Sequence[str] = (),
+        task: str | None = None,
+        time: str | None = None,
+        sequence: str | None = None,
+        rate: float | None = None,
+        speed: float | None = None,
+        on_bad: str = "stop",
     ) -> None:
-        self._bad = bad
-        self.on_bad = bad.on_bad
+        if self._needs_time:
+            check_speed(time, speed)
+        columns = Columns(
+            target, time, sequence, tuple(drop), tuple(use), id, tuple(keep), time_format
+        )
+        self._bad = BadRows(on_bad)
+        self.on_bad = on_bad
         self._where = where
         self._roles = columns
         self._fields = columns.fields
@@ -194,7 +202,7 @@ class TableSource(RowSource):
         self._task = check_task(task)
         self._label = ""  # kind of the labels
         self._no_features: set[str | None] | None = None  # None before the columns are known
-        super().__init__(name, Schema(task) if task else None, pace)
+        super().__init__(name, Schema(task) if task else None, Pace(rate, speed))
 
     def _set_targets(self, names: tuple[str, ...]) -> None:
         """Take the columns of the label."""

@@ -11,12 +11,14 @@ from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.file_follower import FileCursor, start_of
 from loco_stream.connectors._base.lines import FileLines, Lines
-from loco_stream.connectors._base.numbered_source import Pace, event_of
-from loco_stream.connectors._base.table_source import PEEK, Columns, TableSource
+from loco_stream.connectors._base.numbered_source import event_of
+from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.table_source import PEEK, TableSource
 from loco_stream.connectors._base.tail_reader import Arrival, Record, TailReader, open_tail
 from loco_stream.errors import SourceError
 from loco_stream.stream import Event, Position
@@ -37,16 +39,10 @@ class TextSource(TableSource):
         Of the URL, the first part of the name.
     path
         File, pipe, or ``-`` for standard input.
-    columns
-        Roles of the columns.
     encoding
         Of the text.
-    task, follow, idle
+    target, time_format, follow, idle, options
         As in `CSVSource`.
-    pace
-        When rows are due.
-    bad
-        What happens to bad rows.
     """
 
     _fixed_columns = True  # whether every row has all columns
@@ -56,24 +52,22 @@ class TextSource(TableSource):
         self,
         scheme: str,
         path: str | Path,
-        columns: Columns,
-        *,
         encoding: str,
-        task: str | None,
-        pace: Pace,
-        bad: BadRows,
-        follow: bool,
-        idle: float | None,
+        target: str | None,
+        time_format: str | None = None,
+        *,
+        follow: bool = False,
+        idle: Seconds | None = None,
+        **options: Any,
     ) -> None:
         self.path = Path(path)
         self._encoding = encoding
-        super().__init__(
-            f"{scheme}:{self.path.name}", str(path), columns, task=task, pace=pace, bad=bad
-        )
+        name = f"{scheme}:{self.path.name}"
+        super().__init__(name, str(path), target, time_format, **options)
         self._lines: FileLines | None = None  # of the recording that is being read
         self._expected: Mapping[str, int] | None = None  # fingerprint that it should have
         self._skipped: Mapping[str, int] = {}  # by the tail reader, up to the last row
-        self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=pace)
+        self._tail = open_tail(self.path, encoding, follow=follow, idle=idle, pace=self._pace)
         if self._tail is not None:
             if self._tail.is_growing:  # even a run without a row resumes in this file
                 self._tail.cursor = start_of(self.path)

@@ -58,6 +58,7 @@ class Limits:
 
     Examples
     --------
+    >>> from loco_stream.connectors import Limits
     >>> Limits(sources=8).sources
     8
     >>> Limits(rows=0)

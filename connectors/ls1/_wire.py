@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Float32
 from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS, Limits
 from loco_stream.errors import SourceError
 
@@ -175,7 +176,7 @@ def _payload_size(kind: Kind, n_rows: int, n_features: int) -> int:
     return 12 * n_rows if kind is Kind.LABEL else 0
 
 
-def rows_of(message: Message) -> NDArray[np.float32]:
+def rows_of(message: Message) -> Float32:
     """Return a copy of the rows of kind 0, 1, 8 or 10, shape (n_rows, n_features)."""
     shape = (message.n_rows, message.n_features)
     flat = np.frombuffer(message.payload, "<f4", message.n_rows * message.n_features)

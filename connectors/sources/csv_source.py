@@ -15,9 +15,8 @@ from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.csv_columns import ColumnParser, PushedLines
 from loco_stream.connectors._base.csv_records import RecordReader, undecoded
 from loco_stream.connectors._base.lines import FileLines, Lines
-from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
-from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import Columns, TablePart, check_header, check_speed
+from loco_stream.connectors._base.numbered_source import NumberedSource
+from loco_stream.connectors._base.table_source import TablePart, check_header
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._base.values import number, parse_cell
@@ -106,24 +105,13 @@ class CSVSource(TextSource):
         path: str | Path,
         target: str | None = None,
         *,
-        drop: Sequence[str] = (),
-        use: Sequence[str] = (),
-        id: str | None = None,  # noqa: A002 - the name of the URL option
-        keep: Sequence[str] = (),
         delimiter: str | None = None,
         decimal: str = ".",
         encoding: str | None = None,
-        task: str | None = None,
         time: str | None = None,
         time_format: str | None = None,
-        sequence: str | None = None,
-        rate: float | None = None,
-        speed: float | None = None,
-        on_bad: str = "stop",
-        follow: bool = False,
-        idle: Seconds | None = None,
+        **options: Any,
     ) -> None:
-        check_speed(time, speed)
         _check_time_format(time, time_format)
         if decimal not in (".", ","):
             raise ConfigError(f"`decimal` must be '.' or ',', got {decimal!r}")
@@ -133,17 +121,8 @@ class CSVSource(TextSource):
         self._n_header_lines = 0
         self._columns: ColumnParser | None = None  # of a recording
         self._records_of: RecordReader | None = None  # reads the recording line by line
-        super().__init__(
-            "csv",
-            path,
-            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep), time_format),
-            encoding=_check_encoding(encoding),
-            task=task,
-            pace=Pace(rate, speed),
-            bad=BadRows(on_bad),
-            follow=follow,
-            idle=idle,
-        )
+        text = _check_encoding(encoding)
+        super().__init__("csv", path, text, target, time_format, time=time, **options)
         if self._tail is not None:
             self._read_header(self._tail.first_lines())
             return

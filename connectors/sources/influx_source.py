@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.lines import Lines
-from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
-from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import Columns
+from loco_stream.connectors._base.numbered_source import NumberedSource
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.connectors._line_protocol import EXTRA, is_data, parse_line
@@ -56,34 +55,9 @@ class InfluxSource(TextSource):
     _fixed_columns = False
     _has_labels = True
 
-    def __init__(
-        self,
-        path: str | Path,
-        target: str | None = None,
-        *,
-        drop: Sequence[str] = (),
-        use: Sequence[str] = (),
-        id: str | None = None,  # noqa: A002 - the name of the URL option
-        keep: Sequence[str] = (),
-        task: str | None = None,
-        sequence: str | None = None,
-        rate: float | None = None,
-        on_bad: str = "stop",
-        follow: bool = False,
-        idle: Seconds | None = None,
-    ) -> None:
+    def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         EXTRA.load()
-        super().__init__(
-            "influx",
-            path,
-            Columns(target, _TIME, sequence, tuple(drop), tuple(use), id, tuple(keep)),
-            encoding="utf-8",
-            task=task,
-            pace=Pace(rate),
-            bad=BadRows(on_bad),
-            follow=follow,
-            idle=idle,
-        )
+        super().__init__("influx", path, "utf-8", target, time=_TIME, **options)
         if self._tail is not None:
             return
         records = self._peek()
@@ -120,5 +94,6 @@ CONNECTORS = (
             Form("influx:PATH?target=FIELD&follow=1", FOLLOW_GUARANTEE),
         ),
         extra=EXTRA,
+        hidden=frozenset({"time", "speed"}),
     ),
 )

@@ -12,9 +12,8 @@ import msgspec
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.lines import Lines
-from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
-from loco_stream.connectors._base.options import Seconds
-from loco_stream.connectors._base.table_source import Columns, check_speed, check_width
+from loco_stream.connectors._base.numbered_source import NumberedSource
+from loco_stream.connectors._base.table_source import check_speed, check_width
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
 from loco_stream.errors import SourceError
@@ -77,48 +76,22 @@ class JSONLSource(TextSource):
 
     _fixed_columns = False
     _has_labels = True
+    _needs_time = False  # a message has its own
 
-    def __init__(
-        self,
-        path: str | Path,
-        target: str | None = None,
-        *,
-        drop: Sequence[str] = (),
-        use: Sequence[str] = (),
-        id: str | None = None,  # noqa: A002 - the name of the URL option
-        keep: Sequence[str] = (),
-        task: str | None = None,
-        time: str | None = None,
-        sequence: str | None = None,
-        rate: float | None = None,
-        speed: float | None = None,
-        on_bad: str = "stop",
-        follow: bool = False,
-        idle: Seconds | None = None,
-    ) -> None:
+    def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         self._names: set[str] = set()
         # Whether lines have the form of JSON messages; None until the first one is read.
         self._has_messages: bool | None = False if target else None
         self._has_ids = False  # whether a message so far has an id
-        super().__init__(
-            "jsonl",
-            path,
-            Columns(target, time, sequence, tuple(drop), tuple(use), id, tuple(keep)),
-            encoding="utf-8-sig",
-            task=task,
-            pace=Pace(rate, speed),
-            bad=BadRows(on_bad),
-            follow=follow,
-            idle=idle,
-        )
-        if self._tail is not None:
-            check_speed(time, speed)
-            return
-        records = self._peek()
-        if not records:
-            raise SourceError(f"{path} must have at least one line with a JSON object, got none")
-        check_speed("t" if self._has_messages else time, speed)
-        self._set_columns_from(records)
+        super().__init__("jsonl", path, "utf-8-sig", target, **options)
+        if self._tail is None:
+            records = self._peek()
+            if not records:
+                raise SourceError(
+                    f"{path} must have at least one line with a JSON object, got none"
+                )
+            self._set_columns_from(records)
+        check_speed(self._roles.time, options.get("speed"))
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         if self._has_messages:

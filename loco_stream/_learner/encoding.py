@@ -21,7 +21,7 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner import scale_guard
-from loco_stream._learner.arrays.spec import PerFeature, axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, PerFeature, axes
 from loco_stream._numbers import LARGEST
 
 CLIP = 3.0  # standard deviations up to which the scale is linear
@@ -49,7 +49,7 @@ class FeatureStatistics(NamedTuple):
 
     n_values: PerFeature
     mean: PerFeature
-    squares: PerFeature
+    squares: Annotated[Float64, axes("features", within=NOT_NEGATIVE)]
     lowest: Annotated[Float64, axes("features", start=np.inf)]
     highest: Annotated[Float64, axes("features", start=-np.inf)]
     beyond: PerFeature
@@ -64,7 +64,7 @@ class KeptScales(NamedTuple):
 
     n_values: PerFeature
     mean: PerFeature
-    squares: PerFeature
+    squares: Annotated[Float64, axes("features", within=NOT_NEGATIVE)]
     lowest: Annotated[Float64, axes("features", start=np.inf)]
     highest: Annotated[Float64, axes("features", start=-np.inf)]
     n_wide: PerFeature
@@ -75,7 +75,7 @@ class TargetStatistics(NamedTuple):
 
     n_values: Annotated[Float64, axes(1)]
     mean: Annotated[Float64, axes(1)]
-    squares: Annotated[Float64, axes(1)]
+    squares: Annotated[Float64, axes(1, within=NOT_NEGATIVE)]
     lowest: Annotated[Float64, axes(1, start=np.inf)]
     highest: Annotated[Float64, axes(1, start=-np.inf)]
     beyond: Annotated[Float64, axes(1)]

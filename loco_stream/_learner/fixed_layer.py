@@ -20,13 +20,13 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loco_stream import _rng as rng
+from loco_stream._arrays import Array, Float32, Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import nonzero, weigh_groups, weigh_rows
 from loco_stream._compiler.simd.sizes import GROUP
-from loco_stream._learner.arrays.spec import Array, Shapes, axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Shapes, axes
 from loco_stream._learner.encoding import bounded
 from loco_stream._learner.hidden import turn_into_traces
 from loco_stream._learner.scale_guard import is_apart
@@ -60,7 +60,7 @@ def _draw_weights(weights: Array, shapes: Shapes) -> None:
         weights[:] = rng.kept_draws(_drawn, key, n_features, *weights.shape)
 
 
-def _drawn(key: int, n_features: int, n_rows: int, n_fixed: int) -> NDArray[np.float64]:
+def _drawn(key: int, n_features: int, n_rows: int, n_fixed: int) -> Float64:
     span, feature = np.divmod(np.arange(n_rows), n_features)
     return rng.normals_at(key, (feature * _MAX_SPANS + span) * n_fixed, n_fixed)
 
@@ -106,17 +106,15 @@ class FixedLayerState(NamedTuple):
     power, n_rows: mean square of an encoded feature, and rows that it was taken from
     """
 
-    weights: Annotated[NDArray[np.float32], axes("spans*scaled", "reached", start=_draw_weights)]
-    groups: Annotated[
-        NDArray[np.int32], axes("spans*scaled", "groups", start=_draw_groups, derived=True)
-    ]
-    norms: Annotated[NDArray[np.float64], axes("fixed")]
-    biases: Annotated[NDArray[np.float64], axes("fixed", start=_draw_biases, derived=True)]
-    center: Annotated[NDArray[np.float64], axes("scaled")]
-    factor: Annotated[NDArray[np.float64], axes("scaled")]
-    n_values: Annotated[NDArray[np.float64], axes("scaled")]
-    power: Annotated[NDArray[np.float64], axes(1, start=_first_power)]
-    n_rows: Annotated[NDArray[np.float64], axes(1, start=FIRST_ROWS)]
+    weights: Annotated[Float32, axes("spans*scaled", "reached", start=_draw_weights)]
+    groups: Annotated[Int32, axes("spans*scaled", "groups", start=_draw_groups, derived=True)]
+    norms: Annotated[Float64, axes("fixed", within=NOT_NEGATIVE)]
+    biases: Annotated[Float64, axes("fixed", start=_draw_biases, derived=True)]
+    center: Annotated[Float64, axes("scaled")]
+    factor: Annotated[Float64, axes("scaled")]
+    n_values: Annotated[Float64, axes("scaled", within=NOT_NEGATIVE)]
+    power: Annotated[Float64, axes(1, start=_first_power, within=POSITIVE)]
+    n_rows: Annotated[Float64, axes(1, start=FIRST_ROWS, within=POSITIVE)]
 
 
 class FixedLayerScratch(NamedTuple):
@@ -129,12 +127,12 @@ class FixedLayerScratch(NamedTuple):
     outputs: the trace of each neuron, then the outputs of the skip connection
     """
 
-    code: Annotated[NDArray[np.float32], axes("spans*scaled")]
-    rows: Annotated[NDArray[np.int32], axes("spans*scaled")]
-    carried: Annotated[NDArray[np.float32], axes("means", "scaled")]
-    norms: Annotated[NDArray[np.float64], axes("fixed")]
-    drives: Annotated[NDArray[np.float32], axes("fixed")]
-    outputs: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    code: Annotated[Float32, axes("spans*scaled")]
+    rows: Annotated[Int32, axes("spans*scaled")]
+    carried: Annotated[Float32, axes("means", "scaled")]
+    norms: Annotated[Float64, axes("fixed")]
+    drives: Annotated[Float32, axes("fixed")]
+    outputs: Annotated[Float32, axes("fixed_outputs")]
 
 
 @kernel

@@ -21,7 +21,7 @@ import numpy as np
 
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import MAX_COUNT, axes
 from loco_stream._numbers import LARGEST
 
 BLOCK = 32  # values
@@ -53,7 +53,7 @@ class ScaleGuard(NamedTuple):
     """
 
     recent: Annotated[Float64, axes(BLOCK, "features")]
-    n_recent: Annotated[Float64, axes("features")]
+    n_recent: Annotated[Float64, axes("features", within=(0, MAX_COUNT))]
     low: Annotated[Float64, axes("features", start=-np.inf)]
     high: Annotated[Float64, axes("features", start=np.inf)]
     n_fillers: Annotated[Float64, axes("features")]

@@ -20,11 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Int32
+from loco_stream._arrays import Int32, Records
 from loco_stream._compiler.jit import entry, inlined, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.heap import ENTRY, pop, push, write_entry
-from loco_stream.neurons._definition import Records
 
 # Buckets per ms; entries, entries in the heap, current bucket, first free slot, slots ever used;
 # whether buckets are taken unsorted, as `window_loop` does.

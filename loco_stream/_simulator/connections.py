@@ -17,14 +17,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from loco_stream._arrays import AnyFloat, Array, Bool, Float64, Int64
+from loco_stream._arrays import AnyFloat, AnyInt, Array, Bool, Float64, Int64, Records
 from loco_stream._compiler.alignment import aligned_zeros
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.simd.sizes import DOUBLES
 from loco_stream._compiler.structs import struct_dtype
-from loco_stream.neurons._definition import Records
 
 # First connection and kind of a group; the wide one from 2 ** 32 connections on.
 GROUP = struct_dtype(first="u4", kind="u4")
@@ -43,15 +42,15 @@ class Connections(NamedTuple):
     # (n_kinds,) of KIND; `weight` is used if `weights` is empty. Kind 0 is the end of a row.
     kinds: Records
     # (n_connections + DOUBLES,) uint16, or int32 from 65,537 neurons on; whole vectors are read.
-    targets: NDArray[np.integer]
+    targets: AnyInt
     weights: AnyFloat  # (n_connections + DOUBLES,) float32 or float64, or (0,)
 
 
 class Triplets(NamedTuple):
     """Connections one by one, in any order, (n,) each."""
 
-    source: NDArray[np.integer]
-    target: NDArray[np.integer]
+    source: AnyInt
+    target: AnyInt
     weight: AnyFloat
     delay: Float64  # ms
 
@@ -122,7 +121,7 @@ def _weighted_kinds(
 
 
 def _by_row(
-    source: NDArray[np.integer],
+    source: AnyInt,
     start: Int64,
     kind: Int64,
     n_connections: int,

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from loco_stream._arrays import AnyFloat, Array, Float64, Int32, Int64
+from loco_stream._arrays import AnyFloat, Array, Float64, Int32, Int64, Records
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._compiler.simd.sizes import STEPS
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.membranes import state_at
 from loco_stream._simulator.net import Spikes, UnderWay
-from loco_stream.neurons._definition import DenseOperations, Records
+from loco_stream.neurons._definition import DenseOperations
 from loco_stream.neurons._lif_net import (
     LAYER,
     PROGRESS,

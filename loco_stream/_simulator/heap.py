@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from loco_stream._arrays import Records
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
-from loco_stream.neurons._definition import Records
 
 ENTRY = struct_dtype("time", "value", key="i8")
 

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Float64, Records
 from loco_stream._simulator.weights import WeightMatrix, read_weights
 from loco_stream._text import counted
 from loco_stream.errors import ConfigError
 from loco_stream.neurons import NeuronModel, find
-from loco_stream.neurons._definition import Records
 
 _LONGEST_REFRACTORY = 500.0  # in units of tau: exp(500) is a finite double, exp(710) is not
 # As the user gave it: one value for all layers, or a list with one item per layer.

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import AnyFloat, Float64
+from loco_stream._arrays import AnyFloat, Float64, Records
 from loco_stream._compiler.jit import entry
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.layers import Layer
-from loco_stream.neurons._definition import Records
 from loco_stream.neurons._operations import (
     Neurons,
     advance_to,

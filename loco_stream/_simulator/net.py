@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from loco_stream._arrays import AnyFloat, Float64, Int64
+from loco_stream._arrays import AnyFloat, AnyInt, Float64, Int64
 
 if TYPE_CHECKING:
     from loco_stream._simulator.dense_net import DenseNet
@@ -18,7 +15,7 @@ class Spikes(NamedTuple):
     """The spikes of a run, layer after layer, sorted by time and neuron."""
 
     times: AnyFloat  # (n,) in ms
-    indices: NDArray[np.integer]  # (n,) neurons, counted from 0 within their layer
+    indices: AnyInt  # (n,) neurons, counted from 0 within their layer
     bounds: Int64  # (layers + 1,): layer l is bounds[l] : bounds[l + 1]
 
 

@@ -8,8 +8,9 @@ from os import PathLike
 from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
+from loco_stream._arrays import Bool, Int64
 from loco_stream._simulator.arguments import (
     checked_currents,
     checked_duration,
@@ -270,7 +271,7 @@ class Network:
         membrane_step: float = 0.1,
         initial: Any = None,
         currents: ArrayLike | None = None,
-    ) -> list[NDArray[np.int64]]: ...
+    ) -> list[Int64]: ...
 
     def run(
         self,
@@ -284,7 +285,7 @@ class Network:
         membrane_step: float = 0.1,
         initial: Any = None,
         currents: ArrayLike | None = None,
-    ) -> SpikeRecord | list[NDArray[np.int64]]:
+    ) -> SpikeRecord | list[Int64]:
         """Run input spikes through the net.
 
         Spikes that arrive at the same time are delivered together. A neuron fires at most once per
@@ -372,7 +373,7 @@ class Network:
         duration: float,
         record: Literal["counts"],
         threads: int | None = None,
-    ) -> list[list[NDArray[np.int64]]]: ...
+    ) -> list[list[Int64]]: ...
 
     def run_many(
         self,
@@ -423,7 +424,7 @@ class Network:
         other._net = self._net.copy()
         return other
 
-    def run_clocked(self, inputs: ArrayLike, dt: float) -> list[NDArray[np.bool_]]:
+    def run_clocked(self, inputs: ArrayLike, dt: float) -> list[Bool]:
         """Run the net from rest on a time grid, as clocked simulators and chips do.
 
         For spikes on the grid and without a drive the results are those of `run`. With a drive,

@@ -22,9 +22,8 @@ from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import AnyFloat
+from loco_stream._arrays import AnyFloat, Float64
 from loco_stream._simulator import nir_reader
 from loco_stream._simulator.clocked import require_grid
 from loco_stream._simulator.layers import Layer
@@ -297,7 +296,7 @@ def _read_layer(weights: Untyped, neurons: Untyped, scale: float) -> dict[str, U
     }
 
 
-def _next_larger(threshold: AnyFloat) -> NDArray[np.float64]:
+def _next_larger(threshold: AnyFloat) -> Float64:
     """Return the smallest number above a threshold, in the precision of the file."""
     kind = threshold.dtype if threshold.dtype == np.float64 else np.dtype(np.float32)
     return np.nextafter(threshold.astype(kind), kind.type(np.inf)).astype(np.float64)

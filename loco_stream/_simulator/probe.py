@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from loco_stream._arrays import AnyFloat, Float64
+from loco_stream._arrays import AnyFloat, AnyInt, Float64
 from loco_stream._simulator.layers import Layer
 from loco_stream._simulator.membranes import History, membrane_at
 from loco_stream._simulator.net import SpikingNet
@@ -23,9 +23,9 @@ class _Sent(NamedTuple):
     """Spikes sent to a layer and spikes it fired, of one run."""
 
     times: AnyFloat  # (n,) in ms
-    rows: NDArray[np.integer]  # (n,)
+    rows: AnyInt  # (n,)
     fired_times: AnyFloat  # (n_fired,) in ms
-    fired: NDArray[np.integer]  # (n_fired,) neurons
+    fired: AnyInt  # (n_fired,) neurons
 
 
 class MembraneProbe:
@@ -53,7 +53,7 @@ class MembraneProbe:
         record: SpikeRecord,
         net: SpikingNet,
         times: AnyFloat,
-        indices: NDArray[np.integer],
+        indices: AnyInt,
     ) -> SpikeRecord:
         """Return the record with the membranes, given the input spikes of the run."""
         fired = net.spikes()  # not rounded, as those of the record may be
@@ -71,9 +71,9 @@ class MembraneProbe:
         self,
         layer: int,
         times: AnyFloat,
-        rows: NDArray[np.integer],
+        rows: AnyInt,
         fired_times: AnyFloat,
-        fired: NDArray[np.integer],
+        fired: AnyInt,
     ) -> _Sent:
         """Return what was sent to a layer, its own spikes included if it is recurrent."""
         if self.layers[layer].recurrent is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from loco_stream._arrays import Float64, Int64
+from loco_stream._arrays import Float64, Int64, Records
 from loco_stream._simulator.calendar_queue import SpikeQueue, drain, empty_queue, refill
 from loco_stream._simulator.connections import Connections, connect
 from loco_stream._simulator.event_loop import DONE, STAYS, SUPRATHRESHOLD, run_events
@@ -25,7 +25,6 @@ from loco_stream._simulator.run_state import (
 )
 from loco_stream._simulator.window_loop import run_windows
 from loco_stream.errors import InputError
-from loco_stream.neurons._definition import Records
 from loco_stream.neurons._operations import Neurons
 from loco_stream.neurons._spikes import first_bad_event
 

@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._arrays import Array, Float64, Int32, Int64
+from loco_stream._arrays import Array, Float64, Int32, Int64, Records
 from loco_stream._compiler.jit import inlined
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream._simulator.calendar_queue import SpikeQueue
 from loco_stream._simulator.connections import Connections
-from loco_stream.neurons._definition import Records
 from loco_stream.neurons._operations import Neurons
 
 # Arrivals ahead whose neurons are prefetched; also the room beyond the last arrival, at least

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Float64, Records
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import CheckpointError
@@ -27,7 +26,7 @@ _N_FIGURES = len(FIGURES.fields or ())
 
 
 @entry
-def learn_moves(X: Float64, figures: NDArray[np.record]) -> int:
+def learn_moves(X: Float64, figures: Records) -> int:
     """Learn rows in order; return the last feature that was found stuck in them, or -1.
 
     X: (n, n_features): the rows; NaN or infinite values are missing
@@ -42,7 +41,7 @@ def learn_moves(X: Float64, figures: NDArray[np.record]) -> int:
 
 
 @kernel
-def _learn_row(x: Float64, figures: NDArray[np.record]) -> int:
+def _learn_row(x: Float64, figures: Records) -> int:
     """Learn one row, (n_features,); otherwise as `learn_moves`."""
     stuck = -1
     for j in range(x.size):

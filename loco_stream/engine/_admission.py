@@ -40,6 +40,7 @@ class NameBounds:
 
     Examples
     --------
+    >>> from loco_stream.engine import NameBounds
     >>> NameBounds(features=64).features
     64
     """

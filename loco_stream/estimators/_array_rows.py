@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.step import HELD_OUT
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import first_rows, text_columns
-from loco_stream.estimators._inputs.tables import Table
+from loco_stream.estimators._inputs.tables import Names, Table
 
 _STRETCH = 4096  # rows with texts that are widened at a time
 
@@ -46,7 +46,7 @@ def learn_table(
 def predict_table(
     core: ModelCore,
     given: Table,
-    features: Iterable[Hashable] | None,
+    features: Names,
     times: Float64,
     columns: int,
     in_stream: bool | None,

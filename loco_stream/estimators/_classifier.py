@@ -22,7 +22,14 @@ from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._decision import Costs, Decision, Rule
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._inputs.frames import frame_like, require_frame
-from loco_stream.estimators._inputs.tables import labels, learned_rows, table
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    SequenceIds,
+    TimesLike,
+    labels,
+    learned_rows,
+    table,
+)
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 
 
@@ -439,10 +446,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         self,
         X: ArrayLike,
         y: Iterable[Any],
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         held_out: Iterable[int] = (),
     ) -> Array:
         """Test, then train on each row; return the labels predicted before learning it, (n,).
@@ -469,10 +476,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         self,
         X: ArrayLike,
         y: Iterable[Any],
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         held_out: Iterable[int] = (),
     ) -> Float64:
         """Test, then train on each row; return the probabilities before learning it, (n, classes).
@@ -496,10 +503,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def predict_array(
         self,
         X: ArrayLike,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         in_stream: bool | None = None,
     ) -> Array:
         """Return the predicted label of each row, (n,).
@@ -511,10 +518,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def predict_proba_array(
         self,
         X: ArrayLike,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         in_stream: bool | None = None,
     ) -> Float64:
         """Return probabilities (n, classes); column j is `classes[j]`.
@@ -528,8 +535,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def predict_sequence(
         self,
         X: ArrayLike,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        features: Names = None,
         in_stream: bool | None = None,
     ) -> Any:
         """Return the most probable label of the sequence with these rows.
@@ -546,8 +553,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def predict_proba_sequence(
         self,
         X: ArrayLike,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        features: Names = None,
         in_stream: bool | None = None,
     ) -> dict[Any, float]:
         """Return the probability of each label of a sequence.
@@ -582,9 +589,9 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         self,
         X: ArrayLike,
         y: Iterable[Any],
-        features: Iterable[Hashable] | None,
-        t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        features: Names,
+        t: TimesLike,
+        sequence: SequenceIds,
         *,
         predict_first: bool,
         wants_proba: bool = False,

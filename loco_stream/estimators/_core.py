@@ -26,7 +26,7 @@ from loco_stream._learner.arrays.allocate import (
 )
 from loco_stream._learner.arrays.check import check_state
 from loco_stream._learner.arrays.scratch import Scratch, allocate_scratch, renew_scratch
-from loco_stream._learner.arrays.spec import build, copies, flatten, realigned
+from loco_stream._learner.arrays.spec import build, copies, realigned
 from loco_stream._learner.arrays.state import TEXT_STATISTICS, State
 from loco_stream._learner.kernel_args import KernelArgs, Model
 from loco_stream._learner.readout import sequence_readout, sequences
@@ -44,7 +44,7 @@ from loco_stream.estimators._inputs.categories import Categories, TextColumn
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import Table, column_names
+from loco_stream.estimators._inputs.tables import Names, Table, column_names
 from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
@@ -52,7 +52,6 @@ NO_LABELS = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 NO_PROBA = np.zeros((0, 0))
 NO_TICKETS = np.zeros((0, 0))
-_MAX_EXPERT = 1e31  # no value is beyond 1e30, and float32 ends at 3.4e38
 _SHARED_ROWS = 16  # rows of a call, from which on threads are worth starting
 _READOUT = "sequence_readout."  # begins the names of its arrays
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
@@ -446,7 +445,7 @@ class ModelCore:
 
     # Tables
 
-    def names(self, given: Table, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def names(self, given: Table, features: Names) -> Sequence[Hashable]:
         """Return the name of each column; unnamed columns are the slots in order.
 
         Raises `InputError` if there are no names, and the width is not the model's.
@@ -563,7 +562,6 @@ class ModelCore:
                 settings = self._resolve(check_width(config["width"], len(names)))
                 state = self._restored_state(settings, self._without_readouts(settings, arrays))
                 check_state(settings, state, len(self.slots), len(self.classes))
-                _check_experts(state)
                 self.adopt(settings, state)
                 self._check_answers()
 
@@ -601,16 +599,6 @@ class ModelCore:
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
         return unflatten(self.layout, settings, arrays)
-
-
-def _check_experts(state: State) -> None:
-    """Raise ValueError for a number of an expert with which a sum of float32 would overflow.
-
-    A row or two cannot show it: it takes one whose values reach the number.
-    """
-    for name, array in flatten(state.experts).items():
-        if array.dtype == np.float32 and array.size and not np.abs(array).max() <= _MAX_EXPERT:
-            raise ValueError(f"array 'experts.{name}' must be within {_MAX_EXPERT:g} of 0")
 
 
 def _kind(in_stream: bool | None) -> int:

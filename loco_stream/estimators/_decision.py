@@ -21,7 +21,16 @@ MAX_COST = 1e9
 
 
 class Rule(TypedDict, total=False):
-    """The arguments of `set_decision`: one of the two."""
+    """The arguments of `set_decision`: one of the two.
+
+    Examples
+    --------
+    >>> from loco_stream import LOCOClassifier
+    >>> model = LOCOClassifier(seed=0)
+    >>> model.set_decision(thresholds={"fault": 0.2})
+    >>> model.decision
+    {'thresholds': {'fault': 0.2}}
+    """
 
     thresholds: Mapping[Hashable, float]
     costs: Costs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
 from loco_stream.estimators._inputs.row_times import row_time, row_times, seconds_of
 from loco_stream.estimators._inputs.slots import require_mapping
-from loco_stream.estimators._inputs.tables import column_names, table
+from loco_stream.estimators._inputs.tables import Names, TimesLike, column_names, table
 from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
 
 
@@ -190,8 +190,8 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     def learn_score_array(
         self,
         X: ArrayLike,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        features: Names = None,
     ) -> DetectorScores:
         """Score rows in order, each before it is learned; bit-identical to `learn_one` row by row.
 
@@ -227,8 +227,8 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     def learn_results_array(
         self,
         X: ArrayLike,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        features: Names = None,
     ) -> RowResults:
         """Learn rows as `learn_score_array` does, and return everything found in them."""
         given = table(X)
@@ -247,7 +247,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
             self._show(results)
             return results
 
-    def _names(self, width: int, features: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def _names(self, width: int, features: Names) -> Sequence[Hashable]:
         if features is not None:
             return column_names(features, width)
         known = tuple(self._core.columns)

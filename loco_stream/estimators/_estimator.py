@@ -26,7 +26,7 @@ from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._inputs.frames import require_frame, series_like
 from loco_stream.estimators._inputs.slots import hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import table
+from loco_stream.estimators._inputs.tables import Names, SequenceIds, TimesLike, table
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import LOCOModel, check_advanced, check_settable
 from loco_stream.estimators._tickets import Ticket
@@ -191,10 +191,10 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         self,
         X: ArrayLike,
         y: Iterable[Any],
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
     ) -> None:
         """Learn rows in order in one compiled loop, bit-identical to `learn_one` row by row.
 
@@ -224,9 +224,9 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     def _predict_rows(
         self,
         X: ArrayLike,
-        features: Iterable[Hashable] | None,
-        t: ArrayLike | None,
-        sequence: Iterable[Any] | None,
+        features: Names,
+        t: TimesLike,
+        sequence: SequenceIds,
         in_stream: bool | None,
     ) -> tuple[Float64, Float64]:
         """Return answers, (n,) or (n, targets), and details of each, (n, `_details()`).
@@ -447,10 +447,10 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     def observe_array(
         self,
         X: ArrayLike,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Any] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
     ) -> list[Ticket]:
         """Process rows in order as `observe_one` does; see `learn_array` for the parameters.
 
@@ -465,8 +465,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         self,
         X: ArrayLike,
         y: Any,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        features: Names = None,
     ) -> None:
         """Learn one sequence: rows that share one label.
 
@@ -545,17 +545,11 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         return explain.explain_row(self._core, x, t, in_stream)
 
     @overload
-    def explain(
-        self, X: Mapping[Any, Any], features: Iterable[Hashable] | None = None
-    ) -> Explanation: ...
+    def explain(self, X: Mapping[Any, Any], features: Names = None) -> Explanation: ...
     @overload
-    def explain(
-        self, X: ArrayLike, features: Iterable[Hashable] | None = None
-    ) -> list[Explanation]: ...
+    def explain(self, X: ArrayLike, features: Names = None) -> list[Explanation]: ...
 
-    def explain(
-        self, X: Any, features: Iterable[Hashable] | None = None
-    ) -> Explanation | list[Explanation]:
+    def explain(self, X: Any, features: Names = None) -> Explanation | list[Explanation]:
         """Explain the prediction for each row of an array or frame, or for one row by name.
 
         Parameters
@@ -641,7 +635,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         """
         return export.to_network(self._core, layer)
 
-    def encode_array(self, X: ArrayLike, features: Iterable[Hashable] | None = None) -> Float32:
+    def encode_array(self, X: ArrayLike, features: Names = None) -> Float32:
         """Return the input currents of each row, (n, channels), each from 0 to 1.
 
         The running statistics of the features do not change.

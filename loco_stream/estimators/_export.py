@@ -7,7 +7,6 @@ thresholds: a `Network` of the same neurons whose inputs are currents.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from loco_stream._options import ModelOptions
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
-from loco_stream.estimators._inputs.tables import table
+from loco_stream.estimators._inputs.tables import Names, table
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons._spikes import LEAK_SHARE
 
@@ -42,7 +41,7 @@ def to_network(core: ModelCore, layer: int | None) -> Network:
         return network
 
 
-def encode_array(core: ModelCore, X: ArrayLike, features: Iterable[Hashable] | None) -> Float32:
+def encode_array(core: ModelCore, X: ArrayLike, features: Names) -> Float32:
     """Return the input currents of each row, (n, channels)."""
     given = table(X)
     n = len(given.numbers)

@@ -21,7 +21,13 @@ from loco_stream.estimators._head_core import HeadCore
 from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.series import SeriesHistory
 from loco_stream.estimators._inputs.slots import require_mapping
-from loco_stream.estimators._inputs.tables import column_names, one_per_row, read_target, table
+from loco_stream.estimators._inputs.tables import (
+    TimesLike,
+    column_names,
+    one_per_row,
+    read_target,
+    table,
+)
 from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
 from loco_stream.estimators._regressor import coverage_level
 
@@ -158,7 +164,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         X: ArrayLike | None = None,
         features: Sequence[Hashable] | None = None,
         *,
-        t: ArrayLike | None = None,
+        t: TimesLike = None,
     ) -> None:
         """Learn values in order in one compiled loop; equal to `learn_one` value by value.
 
@@ -187,7 +193,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         features: Sequence[Hashable] | None = None,
         *,
         coverage: float = 0.9,
-        t: ArrayLike | None = None,
+        t: TimesLike = None,
     ) -> tuple[Float64, Float64]:
         """Forecast, then learn each value in order.
 
@@ -217,7 +223,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         y: ArrayLike,
         X: ArrayLike | None,
         features: Sequence[Hashable] | None,
-        t: ArrayLike | None,
+        t: TimesLike,
         *,
         predicts: bool,
     ) -> tuple[Float64, Float64]:
@@ -242,7 +248,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         values: Float64,
         given: Float64,
         names: tuple[Hashable, ...],
-        t: ArrayLike | None,
+        t: TimesLike,
         *,
         predicts: bool,
     ) -> tuple[Float64, Float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.row_times import NO_TIMES
 from loco_stream.estimators._inputs.slots import require_mapping
-from loco_stream.estimators._inputs.tables import Table, table
+from loco_stream.estimators._inputs.tables import Names, SequenceIds, Table, TimesLike, table
 from loco_stream.estimators._tickets import Origin, Ticket
 
 _CHANGED = "`x` must be a ticket of this model as `observe_one` returned it; learn the row itself"
@@ -57,9 +57,9 @@ def observe_one(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Ticke
 def observe_array(
     core: ModelCore,
     X: ArrayLike,
-    features: Iterable[Hashable] | None,
-    t: ArrayLike | None,
-    sequence: Iterable[Any] | None,
+    features: Names,
+    t: TimesLike,
+    sequence: SequenceIds,
 ) -> list[Ticket]:
     """Note the rows of an array in order."""
     given = table(X)

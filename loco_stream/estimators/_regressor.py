@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,14 @@ from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
 from loco_stream.estimators._estimator import LOCOEstimator
-from loco_stream.estimators._inputs.tables import learned_rows, table, targets
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    SequenceIds,
+    TimesLike,
+    learned_rows,
+    table,
+    targets,
+)
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 
 
@@ -159,10 +166,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         self,
         X: ArrayLike,
         coverage: float = 0.9,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         in_stream: bool | None = None,
     ) -> Float64:
         """Return the interval of each row, (n, 2); see `predict_interval_one`."""
@@ -179,10 +186,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         X: ArrayLike,
         y: Iterable[float],
         coverage: float = 0.9,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         held_out: Iterable[int] = (),
     ) -> tuple[Float64, Float64]:
         """Test, then train on each row; return values (n,) and intervals (n, 2).
@@ -208,10 +215,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         self,
         X: ArrayLike,
         y: Iterable[float],
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         held_out: Iterable[int] = (),
     ) -> Float64:
         """Test, then train on each row; return the values predicted before learning it, (n,).
@@ -236,10 +243,10 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     def predict_array(
         self,
         X: ArrayLike,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
         in_stream: bool | None = None,
     ) -> Float64:
         """Return the predicted value of each row, (n,)."""
@@ -250,8 +257,8 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     def predict_sequence(
         self,
         X: ArrayLike,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        features: Names = None,
         in_stream: bool | None = None,
     ) -> float:
         """Return the value of the sequence with these rows: the mean over them. Changes nothing.
@@ -271,9 +278,9 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         self,
         X: ArrayLike,
         y: Iterable[float],
-        features: Iterable[Hashable] | None,
-        t: ArrayLike | None,
-        sequence: Iterable[Hashable] | None,
+        features: Names,
+        t: TimesLike,
+        sequence: SequenceIds,
         *,
         predict_first: bool,
         wants_radii: bool = False,

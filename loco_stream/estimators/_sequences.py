@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from loco_stream.estimators._array_rows import predict_table
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.row_times import row_times_at
-from loco_stream.estimators._inputs.tables import Table, table
+from loco_stream.estimators._inputs.tables import Names, Table, TimesLike, table
 from loco_stream.estimators._observed import new_tickets
 
 
@@ -25,8 +25,8 @@ def learn(
     core: ModelCore,
     X: ArrayLike,
     y: Any,
-    t: ArrayLike | None,
-    features: Iterable[Hashable] | None,
+    t: TimesLike,
+    features: Names,
 ) -> None:
     """Learn the rows of one sequence."""
     given = _sequence(X)
@@ -81,8 +81,8 @@ def _summaries(core: ModelCore, n: int) -> dict[str, Float64]:
 def predict(
     core: ModelCore,
     X: ArrayLike,
-    t: ArrayLike | None,
-    features: Iterable[Hashable] | None,
+    t: TimesLike,
+    features: Names,
     columns: int,
     in_stream: bool | None = None,
 ) -> tuple[Float64, Float64]:

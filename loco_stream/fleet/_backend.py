@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
@@ -13,7 +13,6 @@ from loco_stream.fleet._rows import Key, KeyRows
 from loco_stream.fleet._shard import LearnResult, Shard, ShardOptions
 from loco_stream.fleet._storage import Storage
 
-Names: TypeAlias = Iterable[Hashable] | None
 KeyReport: TypeAlias = dict[str, Any]
 
 P = ParamSpec("P")

@@ -18,6 +18,7 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._decision import Costs, Decision, Rule
 from loco_stream.estimators._detector import LOCODetector
 from loco_stream.estimators._inputs.slots import require_mapping
+from loco_stream.estimators._inputs.tables import Names, TimesLike
 from loco_stream.estimators._saving import save
 from loco_stream.fleet._backend import KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
@@ -31,7 +32,6 @@ from loco_stream.fleet._rows import (
     Outputs,
     Table,
     TableLike,
-    TimesLike,
     Values,
     check_key,
     make_rows,
@@ -256,7 +256,7 @@ class Fleet:
         X: TableLike,
         y: LabelsLike,
         *,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         targets: Iterable[Hashable] | None = None,
         source: str = "",
         epoch: int = 0,
@@ -312,7 +312,7 @@ class Fleet:
         X: TableLike,
         y: LabelsLike,
         *,
-        features: Iterable[Hashable] | None = None,
+        features: Names = None,
         targets: Iterable[Hashable] | None = None,
         source: str = "",
         epoch: int = 0,
@@ -336,9 +336,7 @@ class Fleet:
         self._share_when_due(batch)
         return results
 
-    def predict(
-        self, key: Key | None, X: TableLike, features: Iterable[Hashable] | None = None
-    ) -> Matrix:
+    def predict(self, key: Key | None, X: TableLike, features: Names = None) -> Matrix:
         """Predict rows of a key without learning, (n,).
 
         If the key is None or has no model, the shared model predicts; without one, the prediction
@@ -666,7 +664,7 @@ class Fleet:
         key: Key,
         X: TableLike,
         y: LabelsLike,
-        features: Iterable[Hashable] | None,
+        features: Names,
         number: tuple[str, int, int | Sequence[int] | None],
         t: TimesLike,
     ) -> KeyRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -32,7 +32,7 @@ from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._detector import LOCODetector
 from loco_stream.estimators._forecaster import LOCOForecaster
-from loco_stream.estimators._inputs.tables import read_target
+from loco_stream.estimators._inputs.tables import Names, read_target
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators._regressor import LOCORegressor
 from loco_stream.fleet._mixture_adapter import MixtureAdapter
@@ -453,7 +453,7 @@ class KeyedModel:
         names = tuple(features or ())
         return self._trainer.adapter.predict_values(X, names, {})  # type: ignore[arg-type]
 
-    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+    def predict(self, X: Table, features: Names) -> list[Label]:
         """Predict rows without learning."""
         adapter = self._trainer.adapter
         if isinstance(adapter, MixtureAdapter):
@@ -465,7 +465,7 @@ class KeyedModel:
             return [plain(self.model.predict_one(x, in_stream=False)) for x in X]
         return _listed(self.model.predict_array(X, features, in_stream=False))
 
-    def _predict_targets(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+    def _predict_targets(self, X: Table, features: Names) -> list[Label]:
         """Return the value of each target of each row, as a dict."""
         if isinstance(X, list):
             return [self.model.predict_one(x) for x in X]
@@ -553,7 +553,7 @@ class KeyedDetector(KeyedModel):
         found = self.model.learn_results_array(rows.X, None, _names(rows))
         return self._watcher.score(each, found)
 
-    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+    def predict(self, X: Table, features: Names) -> list[Label]:
         """Return the onset score of each row; nothing is learned."""
         names = tuple(features or ())
         rows = X if isinstance(X, list) else [dict(zip(names, row, strict=True)) for row in X]
@@ -612,7 +612,7 @@ class KeyedForecaster(KeyedModel):
             said.append(self._trainer.predict_row(row).prediction.y_pred)
         return said
 
-    def predict(self, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+    def predict(self, X: Table, features: Names) -> list[Label]:
         """Return the forecast of the next value with the features of each row."""
         if self.model.n_seen == 0:  # it starts anew
             return [None] * len(X)

@@ -20,7 +20,8 @@ import numpy as np
 from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
-from loco_stream.fleet._backend import KeyReport, Names
+from loco_stream.estimators._inputs.tables import Names
+from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._ray_worker import RayWorker
 from loco_stream.fleet._rows import Ahead, Key, KeyRows, Label, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions

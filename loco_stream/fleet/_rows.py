@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import plain
@@ -20,8 +20,14 @@ from loco_stream._text import has_surrogate
 from loco_stream.engine._validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._inputs.row_times import row_times
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    TimesLike,
+    column_names,
+    table,
+    target_matrix,
+)
 from loco_stream.estimators._inputs.tables import Table as ColumnTable
-from loco_stream.estimators._inputs.tables import column_names, table, target_matrix
 
 Key: TypeAlias = str | int
 Named: TypeAlias = list[Mapping[Any, Any]]
@@ -30,7 +36,6 @@ Table: TypeAlias = Matrix | Named
 Label: TypeAlias = Any  # a class or a number
 TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts
 LabelsLike: TypeAlias = Any  # a sequence of labels, or one label
-TimesLike: TypeAlias = ArrayLike | None  # a time per row
 # number of steps, coverage of the intervals, and the features of each step
 Ahead: TypeAlias = tuple[int | None, float, Sequence[Mapping[Hashable, object]] | None]
 Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
@@ -220,7 +225,7 @@ def make_rows(
     key: object,
     X: TableLike,
     y: LabelsLike,
-    features: Iterable[Hashable] | None,
+    features: Names,
     source: str,
     epoch: int,
     seq: int | Sequence[int],
@@ -236,9 +241,7 @@ def make_rows(
     return KeyRows(key, table, labels, names, source, epoch, numbers)
 
 
-def read_rows(
-    X: TableLike, features: Iterable[Hashable] | None
-) -> tuple[Table, tuple[Hashable, ...] | None]:
+def read_rows(X: TableLike, features: Names) -> tuple[Table, tuple[Hashable, ...] | None]:
     """Return rows, and the names of their columns.
 
     Rows by name are a list, and anything else is a matrix, of objects if it holds texts. Names are

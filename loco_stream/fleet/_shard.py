@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from loco_stream._persistence.content import Config, Plain
 from loco_stream.errors import CheckpointError, ConfigError, InputError, LocoStreamError
 from loco_stream.estimators._decision import Decision
+from loco_stream.estimators._inputs.tables import Names
 from loco_stream.fleet._home import load_shared
 from loco_stream.fleet._keyed_model import KeyedForecaster, KeyedModel, ModelFactory
 from loco_stream.fleet._rows import (
@@ -105,7 +106,7 @@ class Shard:
             self.sync()
         return results
 
-    def predict(self, key: Key, X: Table, features: Iterable[Hashable] | None) -> list[Label]:
+    def predict(self, key: Key, X: Table, features: Names) -> list[Label]:
         """Predict rows of a key without learning; None per row if the key has no model."""
         keyed = self._locate(key)[1]
         if keyed is not None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +25,7 @@ from loco_stream._arrays import Float64
 from loco_stream.errors import ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
+from loco_stream.estimators._inputs.tables import Names
 from loco_stream.fleet._merging import merge
 from loco_stream.fleet._rows import Label, Outputs, Table
 
@@ -158,15 +159,11 @@ class SharedModel:
         """Whether new keys begin with a copy of it."""
         return self.mode == START
 
-    def probas(
-        self, X: Table, features: Iterable[Hashable] | None
-    ) -> tuple[_Probas, Sequence[Label]]:
+    def probas(self, X: Table, features: Names) -> tuple[_Probas, Sequence[Label]]:
         """Return probabilities (n, n_classes) of rows from anywhere, and the classes."""
         return probas(self.model, X, features, False)
 
-    def predict(
-        self, X: Table, features: Iterable[Hashable] | None, decision: Decision | None
-    ) -> list[Label]:
+    def predict(self, X: Table, features: Names, decision: Decision | None) -> list[Label]:
         """Predict rows by a rule."""
         return chosen(*self.probas(X, features), decision)
 
@@ -235,7 +232,7 @@ def chosen(table: _Probas, classes: Sequence[Label], decision: Decision | None) 
 def probas(
     model: LOCOClassifier,
     X: Table,
-    features: Iterable[Hashable] | None,
+    features: Names,
     in_stream: bool | None,
 ) -> tuple[_Probas, Sequence[Label]]:
     """Return probabilities (n, n_classes) of rows and the classes."""

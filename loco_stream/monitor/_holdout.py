@@ -21,7 +21,16 @@ _BLOCK = 4096  # numbers drawn at once
 
 
 class Predictor(Protocol):
-    """A model that predicts; a method `predict_array` is used where it exists."""
+    """A model that predicts; a method `predict_array` is used where it exists.
+
+    Examples
+    --------
+    >>> from loco_stream import TaskMonitor
+    >>> class Constant:
+    ...     def predict_one(self, x):
+    ...         return "on"
+    >>> TaskMonitor().measure(Constant())
+    """
 
     def predict_one(self, x: Extras) -> Label:
         """Return the prediction for a row by name."""

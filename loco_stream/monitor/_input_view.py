@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
+from loco_stream._arrays import Array, Records
 from loco_stream._numbers import to_number
 from loco_stream._persistence.content import Arrays, with_prefix, without_prefix
 from loco_stream.drift import InputDetector
@@ -24,7 +23,7 @@ class ViewSnapshot(NamedTuple):
     """State of the tests on inputs at a row."""
 
     detector: DetectorSnapshot
-    figures: NDArray[np.record]
+    figures: Records
 
 
 class InputView:

@@ -8,13 +8,12 @@ from numbers import Number
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
+from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import LARGEST, masked, to_number
 
 Row: TypeAlias = Any  # a mapping of feature names to values, or an array of one row
-Vector: TypeAlias = NDArray[np.float64]
+Vector: TypeAlias = Float64
 Table: TypeAlias = Array  # (n, n_features) numbers, or objects if some values are text
 Names: TypeAlias = tuple[Hashable, ...]
 Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
@@ -24,6 +23,13 @@ class CodedRows(NamedTuple):
     """Rows of an array as `RowCodec` encodes them.
 
     `numbers` and `extras` have one entry per row; `extras` is empty if no row has any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from loco_stream import TaskMonitor
+    >>> TaskMonitor().encode(np.array([[1.0], [2.0]]), ("load",)).column("load")
+    [1.0, 2.0]
     """
 
     X: Table

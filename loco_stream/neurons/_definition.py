@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Float64, Records
 from loco_stream.errors import ConfigError
 
 Parameters: TypeAlias = Mapping[str, float]
-Records: TypeAlias = NDArray[np.record]
 Kernel: TypeAlias = Callable[..., Any]
 
 
@@ -34,9 +33,9 @@ class Start(Protocol):
 
     def __call__(
         self,
-        v: NDArray[np.float64],
-        threshold: NDArray[np.float64],
-        drive: NDArray[np.float64],
+        v: Float64,
+        threshold: Float64,
+        drive: Float64,
         tau: float,
         refractory: float,
         reset_zero: bool,
@@ -223,9 +222,7 @@ class NeuronModel:
     shift: Callable[[Records, Records, float], None]
     parameters: Parameters
     check: Callable[[Parameters], None] = lambda parameters: None
-    rest: Callable[[Parameters, NDArray[np.float64]], NDArray[np.float64]] = (
-        lambda parameters, drive: np.zeros(len(drive))
-    )
+    rest: Callable[[Parameters, Float64], Float64] = lambda parameters, drive: np.zeros(len(drive))
     fires_between_events: Callable[[float, Parameters], bool] = lambda tau, parameters: False
     leaky: bool = True
     window: WindowOperations | None = None

@@ -11,14 +11,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import AnyFloat, Array, Int32, Int64
+from loco_stream._arrays import AnyFloat, AnyInt, Array, Int32, Int64, Records
 from loco_stream._compiler.jit import entry, inlined, kernel, nogil_entry
 from loco_stream._compiler.simd.ops import leak_and_fire, sum_dense, sum_rows
 from loco_stream._compiler.simd.sizes import STEPS
 from loco_stream._compiler.structs import struct_dtype
-from loco_stream.neurons._definition import Records
 from loco_stream.neurons._spikes import NO_ROOM, first_bad_event, group_events
 
 # Per layer: membrane time constant in ms, inputs, neurons, neurons with padding, position of its
@@ -83,7 +81,7 @@ class _Window(NamedTuple):
 class _Events(NamedTuple):
     """The input of a layer: neurons, from `first` on, and where those of each time end."""
 
-    indices: NDArray[np.integer]
+    indices: AnyInt
     first: int
     ends: Int64
 

@@ -11,8 +11,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
+from loco_stream._arrays import Records
 from loco_stream._compiler.jit import kernel, overloaded
-from loco_stream.neurons._definition import Records, model_of
+from loco_stream._numbers import plain
+from loco_stream.neurons._definition import model_of
 
 
 class Neurons(NamedTuple):
@@ -21,60 +23,6 @@ class Neurons(NamedTuple):
     model: tuple[object, ...]  # an instance of `NeuronModel.kind`
     state: Records  # (n,)
     shared: Records  # (1,)
-
-
-def receive(neurons: Neurons, i: int, weight: float, t: float) -> None:
-    """Add a spike of `weight` that arrives at neuron `i` at the present time `t`."""
-    _kernels(type(neurons.model)).receive(neurons.state, neurons.shared[0], i, weight, t)
-
-
-def at_threshold(neurons: Neurons, i: int, t: float) -> bool:
-    """Return whether neuron `i` must fire at the present time `t`."""
-    return bool(_kernels(type(neurons.model)).at_threshold(neurons.state, neurons.shared[0], i, t))
-
-
-def reset(neurons: Neurons, i: int, t: float) -> bool:
-    """Reset neuron `i`, which fires at `t`; return whether it remains at or above threshold."""
-    return bool(_kernels(type(neurons.model)).reset(neurons.state, neurons.shared[0], i, t))
-
-
-def membrane(neurons: Neurons, i: int, t: float) -> float:
-    """Return the membrane of neuron `i` at the present time `t`."""
-    return float(_kernels(type(neurons.model)).membrane(neurons.state, neurons.shared[0], i, t))
-
-
-def next_spike(neurons: Neurons, i: int, t: float) -> float:
-    """Return when neuron `i` reached its threshold without input, up to `t`, or infinity."""
-    return float(_kernels(type(neurons.model)).next_spike(neurons.state, neurons.shared[0], i, t))
-
-
-def advance_to(neurons: Neurons, t: float) -> None:
-    """Make `t` the present time of the layer."""
-    _kernels(type(neurons.model)).advance_to(neurons.state, neurons.shared[0], t)
-
-
-def none_fired(neurons: Neurons, first: int, stop: int) -> bool:
-    """Return True only if none of the neurons `first` to `stop - 1` has reached its threshold."""
-    return bool(
-        _kernels(type(neurons.model)).none_fired(neurons.state, neurons.shared[0], first, stop)
-    )
-
-
-def set_horizon(neurons: Neurons, t: float) -> None:
-    """Make `t` the horizon of `silent_until_horizon`."""
-    _kernels(type(neurons.model)).set_horizon(neurons.state, neurons.shared[0], t)
-
-
-def silent_until_horizon(neurons: Neurons, i: int) -> bool:
-    """Return True only if neuron `i` does not fire until the horizon without further input."""
-    return bool(
-        _kernels(type(neurons.model)).silent_until_horizon(neurons.state, neurons.shared[0], i)
-    )
-
-
-def psp_scale(neurons: Neurons, t: float) -> float:
-    """Return the change of `scaled_v` by a spike of weight 1 at `t`; NaN if the model has none."""
-    return float(_kernels(type(neurons.model)).psp_scale(neurons.state, neurons.shared[0], t))
 
 
 @kernel
@@ -122,47 +70,63 @@ def _kernels(kind: type[tuple[object, ...]]) -> Any:
     return replace(given, **{k: v for k, v in defaults.items() if getattr(given, k) is None})
 
 
-# Compiled code: each function below receives numba types and returns the code of the call.
+def _interpreted(name: str) -> Any:
+    """Return a function that calls the operation of that name of the neurons' model."""
+
+    def operation(neurons: Neurons, *arguments: Any) -> Any:
+        run = getattr(_kernels(type(neurons.model)), name)
+        return plain(run(neurons.state, neurons.shared[0], *arguments))
+
+    return operation
 
 
-def _selected(neurons, operation):
+def _selected(neurons, name):
+    """Return the kernel of an operation for the numba type of `neurons`."""
     kind = neurons.types[neurons.fields.index("model")].instance_class
-    return getattr(_kernels(kind), operation.__name__)
+    return getattr(_kernels(kind), name)
 
 
-@overloaded(receive)
-def _receive(neurons, i, weight, t):
-    run = _selected(neurons, receive)
-    return lambda neurons, i, weight, t: run(neurons.state, neurons.shared[0], i, weight, t)
+def _with_one(name: str) -> Any:
+    operation = _interpreted(name)
 
-
-@overloaded(none_fired)
-def _none_fired(neurons, first, stop):
-    run = _selected(neurons, none_fired)
-    return lambda neurons, first, stop: run(neurons.state, neurons.shared[0], first, stop)
-
-
-@overloaded(silent_until_horizon)
-def _silent_until_horizon(neurons, i):
-    run = _selected(neurons, silent_until_horizon)
-    return lambda neurons, i: run(neurons.state, neurons.shared[0], i)
-
-
-def _overload_at(operation):
     @overloaded(operation)
-    def select(neurons, i, t):
-        run = _selected(neurons, operation)
-        return lambda neurons, i, t: run(neurons.state, neurons.shared[0], i, t)
+    def select(neurons, a):
+        run = _selected(neurons, name)
+        return lambda neurons, a: run(neurons.state, neurons.shared[0], a)
+
+    return operation
 
 
-def _overload_for_layer(operation):
+def _with_two(name: str) -> Any:
+    operation = _interpreted(name)
+
     @overloaded(operation)
-    def select(neurons, t):
-        run = _selected(neurons, operation)
-        return lambda neurons, t: run(neurons.state, neurons.shared[0], t)
+    def select(neurons, a, b):
+        run = _selected(neurons, name)
+        return lambda neurons, a, b: run(neurons.state, neurons.shared[0], a, b)
+
+    return operation
 
 
-for _at in (at_threshold, reset, membrane, next_spike):
-    _overload_at(_at)
-for _for_layer in (advance_to, set_horizon, psp_scale):
-    _overload_for_layer(_for_layer)
+def _with_three(name: str) -> Any:
+    operation = _interpreted(name)
+
+    @overloaded(operation)
+    def select(neurons, a, b, c):
+        run = _selected(neurons, name)
+        return lambda neurons, a, b, c: run(neurons.state, neurons.shared[0], a, b, c)
+
+    return operation
+
+
+# Each takes `Neurons` in place of the state and the record of `EventOperations`.
+receive = _with_three("receive")
+at_threshold = _with_two("at_threshold")
+reset = _with_two("reset")
+membrane = _with_two("membrane")
+next_spike = _with_two("next_spike")
+none_fired = _with_two("none_fired")
+advance_to = _with_one("advance_to")
+set_horizon = _with_one("set_horizon")
+silent_until_horizon = _with_one("silent_until_horizon")
+psp_scale = _with_one("psp_scale")

@@ -7,9 +7,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import AnyFloat, Float32, Float64, Int64
+from loco_stream._arrays import AnyFloat, AnyInt, Float32, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 
 NO_ROOM = -1  # returned where output arrays are too short
@@ -21,9 +20,7 @@ _STRIDE = 16  # events that are skipped at once where the last of them has the s
 
 
 @entry
-def first_bad_event(
-    times: AnyFloat, indices: NDArray[np.integer], n_inputs: int, duration: float
-) -> int:
+def first_bad_event(times: AnyFloat, indices: AnyInt, n_inputs: int, duration: float) -> int:
     """Return the number of the first event with a bad time or input neuron, or -1.
 
     Times must ascend within [0, duration].
@@ -51,7 +48,7 @@ def first_bad_event(
 @kernel
 def _all_good(
     times: AnyFloat,
-    indices: NDArray[np.integer],
+    indices: AnyInt,
     n_inputs: int,
     limit: np.floating,
 ) -> bool:

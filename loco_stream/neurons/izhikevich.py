@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Float64, Records
 from loco_stream._compiler.jit import inlined, kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.errors import ConfigError
@@ -28,7 +28,6 @@ from loco_stream.neurons._definition import (
     EventOperations,
     NeuronModel,
     Parameters,
-    Records,
     WindowOperations,
 )
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loco_stream._arrays import Float32, Float64
+from loco_stream._arrays import Float32, Float64, Records
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.structs import struct_dtype
 from loco_stream.neurons._definition import (
@@ -23,7 +23,6 @@ from loco_stream.neurons._definition import (
     EventOperations,
     NeuronModel,
     Parameters,
-    Records,
     WindowOperations,
 )
 from loco_stream.neurons._lif_net import run_lif, run_lif_samples

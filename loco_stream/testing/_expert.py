@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array
+from loco_stream._arrays import Array, Float64
 from loco_stream._learner.arrays.spec import specs
 from loco_stream._learner.readout.ensemble import FIRST_OPINION
 from loco_stream._learner.readout.experts import EXPERTS, Expert
@@ -102,7 +101,7 @@ def _make(problem: str, parameters: Parameters) -> Model:
     return _KINDS[problem](**{"hidden_sizes": (6,), "seed": 1, **parameters})
 
 
-def _rows(problem: str, n: int = _N) -> tuple[NDArray[np.float64], list[Any]]:
+def _rows(problem: str, n: int = _N) -> tuple[Float64, list[Any]]:
     """Return rows of three features with a label or value that depends on two of them."""
     X = np.random.default_rng(0).normal(size=(n, 3))
     if problem == "regression":

@@ -48,5 +48,7 @@ def test_a_weight_with_which_a_sum_overflows_is_refused(value, tmp_path):
     weights[1] = value
     entry[2] = weights.tobytes()
     path.write_bytes(mutants.signed(mutants.joined(header, arrays)))
-    with pytest.raises(CheckpointError, match=r"least_squares.weights' must be within 1e\+31 of 0"):
+    with pytest.raises(
+        CheckpointError, match=r"least_squares.weights' must be finite, from -1e\+31 to 1e\+31"
+    ):
         load(path)

@@ -85,7 +85,7 @@ def test_a_number_of_pending_rows_beyond_its_array_is_refused(
     is_record = (name, expert) == ("n_pending", "least_squares")
     own = "counters" if is_record else name
     path = damaged_copy(model, tmp_path / "m.loco", f"experts.{expert}.{own}", change)
-    with pytest.raises(CheckpointError, match=f"`{name}` of '{expert}' must be 0 to [3478], got"):
+    with pytest.raises(CheckpointError, match=f"{name}.* must be .*0 to [3-9].*, got"):
         load(path)
 
 
@@ -112,7 +112,9 @@ def test_counts_of_targets_that_would_overflow_are_refused(tmp_path, count):
         model.learn_one({"a": i % 3}, {"heat": i % 3, "flow": i % 2})
     path = tmp_path / "m.loco"
     damaged_copy(model, path, "targets.residuals.counters", lambda array: array.fill(count))
-    with pytest.raises(CheckpointError, match=r"'residuals.counters' must be at most"):
+    with pytest.raises(
+        CheckpointError, match=r"'residuals.counters.n_residuals' must be finite, from 0"
+    ):
         load(path)
 
 
@@ -122,7 +124,7 @@ def test_a_count_of_forecasts_that_would_overflow_is_refused(tmp_path):
         model.learn_one(float(i % 3))
     path = tmp_path / "m.loco"
     damaged_copy(model, path, "heads.counters", lambda array: array.fill(2**63 - 1))
-    with pytest.raises(CheckpointError, match="'counters' must be 0 to"):
+    with pytest.raises(CheckpointError, match=r"'counters.n_rows' must be finite, from 0"):
         load(path)
 
 

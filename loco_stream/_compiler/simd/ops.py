@@ -18,9 +18,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numba.extending import register_jitable
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float32, Float64, Int32
+from loco_stream._arrays import AnyFloat, AnyInt, Float32, Float64, Int32
 from loco_stream._compiler.jit import PLAIN, inlined, kernel, overloaded
 from loco_stream._compiler.simd.sizes import (
     DOUBLES,
@@ -55,7 +54,6 @@ if not PLAIN:
     )
 
 Float: TypeAlias = np.floating[Any]
-Integer: TypeAlias = np.integer[Any]
 
 
 class Arrivals(Protocol):
@@ -70,11 +68,11 @@ class Arrivals(Protocol):
 
 
 def sum_rows(
-    current: NDArray[Float],
-    weights: NDArray[Float],
+    current: AnyFloat,
+    weights: AnyFloat,
     offset: int,
     n_post: int,
-    indices: NDArray[Integer],
+    indices: AnyInt,
     first: int,
     last: int,
 ) -> None:
@@ -99,11 +97,11 @@ def sum_rows(
 
 
 def sum_dense(
-    currents: NDArray[Float],
-    weights: NDArray[Float],
+    currents: AnyFloat,
+    weights: AnyFloat,
     offset: int,
     n_post: int,
-    raster: NDArray[Float],
+    raster: AnyFloat,
     n_pre: int,
 ) -> None:
     """Set `STEPS` sums to the sums of the weight rows that each column of `raster` marks.
@@ -136,7 +134,7 @@ def weigh_rows(
     n_columns: int,
     values: Float32,
     first: int,
-    rows: NDArray[Integer],
+    rows: AnyInt,
     n_rows: int,
 ) -> None:
     """Set the first columns of `total` to the sum of chosen rows of a matrix times their values.
@@ -166,7 +164,7 @@ def weigh_groups(
     weights: Float32,
     groups: Int32,
     values: Float32,
-    rows: NDArray[Integer],
+    rows: AnyInt,
     n_rows: int,
 ) -> None:
     """Set `total` to the sum of chosen sparse rows of a matrix times their values.
@@ -366,10 +364,10 @@ def subtract_squares(
 
 
 def leak_and_fire(
-    v: NDArray[Float],
-    current: NDArray[Float],
+    v: AnyFloat,
+    current: AnyFloat,
     decay: Float,
-    threshold: NDArray[Float],
+    threshold: AnyFloat,
     reset_zero: bool,
     out: Int32,
     count: int,
@@ -399,8 +397,8 @@ def leak_and_fire(
 
 
 def write_arrivals(
-    target: NDArray[Integer],
-    weight: NDArray[Float],
+    target: AnyInt,
+    weight: AnyFloat,
     first: int,
     stop: int,
     t: float,
@@ -427,7 +425,7 @@ def write_arrivals(
 
 
 def write_equal_arrivals(
-    target: NDArray[Integer],
+    target: AnyInt,
     first: int,
     stop: int,
     t: float,

@@ -29,9 +29,8 @@ from typing import (
 )
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Float64
+from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.alignment import CACHE_LINE, aligned_zeros
 from loco_stream._options import Layout
 
@@ -39,8 +38,12 @@ if TYPE_CHECKING:
     from loco_stream._learner.settings import Settings
 
 ALIGNED_FROM = 4096  # bytes of an array, from which on it begins where a cache line does
+MAX_COUNT = 2**53  # a float64 beside it still tells one from the next
+_MAX_SINGLE = 1e31  # no value is beyond 1e30, and float32 ends at 3.4e38
+_MAX_DOUBLE = np.finfo(np.float64).max
+NOT_NEGATIVE = (0.0, _MAX_DOUBLE)
+POSITIVE = (np.finfo(np.float64).tiny, _MAX_DOUBLE)
 
-Array = NDArray[Any]
 Record = Any  # a numpy.record, whose fields are attributes for Python and for compiled code
 Group = TypeVar("Group")
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -82,6 +85,7 @@ def realigned(array: Array) -> Array:
 
 
 Start = float | Callable[[Array, Shapes], None]
+Bounds = tuple[Any, float]
 
 
 class Axes(NamedTuple):
@@ -90,6 +94,7 @@ class Axes(NamedTuple):
     names: tuple[str | int, ...]
     start: Start
     derived: bool
+    within: Bounds | None
 
 
 class Fields(NamedTuple):
@@ -100,7 +105,9 @@ class Fields(NamedTuple):
     axis: str | None = None
 
 
-def axes(*names: str | int, start: Start = 0.0, derived: bool = False) -> Axes:
+def axes(
+    *names: str | int, start: Start = 0.0, derived: bool = False, within: Bounds | None = None
+) -> Axes:
     """Declare an array.
 
     Parameters
@@ -114,8 +121,12 @@ def axes(*names: str | int, start: Start = 0.0, derived: bool = False) -> Axes:
     derived
         The array follows from the shapes alone: it is made anew when the model grows, and one from
         a file must equal it.
+    within
+        Bounds of the numbers in a file, by which compiled code divides and indexes without a look:
+        a file with another number is refused. Default: counts, which begin at `start` or 0, go up
+        to 2^53; float32 to 1e31 in size; and float64 is finite. A number may always be `start`.
     """
-    return Axes(names, start, derived)
+    return Axes(names, start, derived, within)
 
 
 PerFeature: TypeAlias = Annotated[Float64, axes("features")]
@@ -152,6 +163,7 @@ class ArraySpec:
     axes: tuple[str | int, ...]
     start: Start
     derived: bool
+    within: Bounds
     fields: tuple[str, ...] = ()
 
     def shape(self, lengths: Mapping[str, int]) -> tuple[int, ...]:
@@ -191,6 +203,22 @@ class ArraySpec:
             )
         if self.derived and not np.array_equal(array, self.make(shapes)):
             raise ValueError(f"array {self.name!r} must equal the array computed from the settings")
+        self._check_bounds(array)
+
+    def _check_bounds(self, array: Array) -> None:
+        low, high = self.within
+        is_sound = (low <= array) & (array <= high)
+        if not callable(self.start) and not math.isfinite(self.start):
+            is_sound |= np.isclose(array, self.start, equal_nan=True)
+        if not is_sound.all():
+            raise ValueError(self._fault(array, ~is_sound))
+
+    def _fault(self, array: Array, is_wrong: Array) -> str:
+        """Return a sentence about the first wrong number."""
+        place = tuple(np.argwhere(is_wrong)[0])
+        low, high = (np.broadcast_to(bound, array.shape)[place] for bound in self.within)
+        name = f"{self.name}.{self.fields[place[-1]]}" if self.fields else self.name
+        return f"array {name!r} must be finite, from {low:g} to {high:g}, got {array[place]:g}"
 
     def view(self, array: Array) -> Any:
         """Return what a group holds of an array: itself, or its elements as a record or records."""
@@ -341,16 +369,11 @@ def renewed(old: Group, before: Shapes, shapes: Shapes) -> Group:
     return assembled(group, values)
 
 
-def restored(
-    group: type[Group],
-    arrays: Mapping[str, Array],
-    shapes: Shapes,
-    check: Callable[[str, Array], None] = lambda name, array: None,
-) -> Group:
+def restored(group: type[Group], arrays: Mapping[str, Array], shapes: Shapes) -> Group:
     """Return the group whose arrays `flatten` named.
 
     Raises `KeyError` if an array is missing. Raises `ValueError` if an array is not what the shapes
-    give, or no spec has its name.
+    give, a number is out of its bounds, or no spec has its name.
 
     Parameters
     ----------
@@ -360,15 +383,12 @@ def restored(
         Its arrays by name.
     shapes
         What they must have the shapes of.
-    check
-        Raises ValueError for numbers of an array that no model has.
     """
     known = {spec.name: spec for spec in specs(group)}
     if unknown := arrays.keys() - known.keys():
         raise ValueError(f"array {min(unknown)!r} must belong to a model, got an unknown name")
     for name, spec in known.items():
         spec.check(arrays[name], shapes)
-        check(name, arrays[name])
     return build(group, lambda spec: realigned(arrays[spec.name]))
 
 
@@ -392,7 +412,17 @@ def _part(name: str, hint: Any) -> ArraySpec | type[Any]:
     # NDArray[number] is ndarray[shape, dtype[number]]; from numpy 2.5 on, an alias of one argument
     number = get_args(kind)[-1]
     (number,) = get_args(number) or (number,)
-    return ArraySpec(name, np.dtype(number), *declared)
+    dtype = np.dtype(number)
+    own_start = 0.0 if callable(declared.start) else declared.start
+    within = declared.within or _usual_bounds(dtype, own_start)
+    return ArraySpec(name, dtype, declared.names, declared.start, declared.derived, within)
+
+
+def _usual_bounds(dtype: np.dtype[Any], start: Any) -> Bounds:
+    if dtype.kind == "i":
+        return np.minimum(start, 0), MAX_COUNT
+    largest = _MAX_SINGLE if dtype == np.float32 else _MAX_DOUBLE
+    return -largest, largest
 
 
 def _record_spec(name: str, declared: Fields) -> ArraySpec:
@@ -403,7 +433,8 @@ def _record_spec(name: str, declared: Fields) -> ArraySpec:
         array[:] = values
 
     shape = (len(names),) if declared.axis is None else (declared.axis, len(names))
-    return ArraySpec(name, np.dtype(declared.dtype), shape, start, False, names)
+    dtype = np.dtype(declared.dtype)
+    return ArraySpec(name, dtype, shape, start, False, _usual_bounds(dtype, values), names)
 
 
 def join(name: str, parts: Mapping[str, type[Any]]) -> type[Any]:

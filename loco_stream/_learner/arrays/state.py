@@ -14,11 +14,12 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._learner.arrays.init_weights import start_weights
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Record, Shapes, axes, record
 from loco_stream._learner.context.traces import ContextState
 from loco_stream._learner.delayed_labels.weights import DelayedState
 from loco_stream._learner.encoding import FeatureStatistics, KeptScales, TargetStatistics
 from loco_stream._learner.fixed_layer import FixedLayerState
+from loco_stream._learner.hidden import MAX_GAIN
 from loco_stream._learner.plasticity.projections import ProjectionState
 from loco_stream._learner.readout.calibration import CalibrationState
 from loco_stream._learner.readout.delayed_values import DelayedValueState
@@ -86,9 +87,9 @@ class Net(NamedTuple):
     deep_weights: Annotated[
         Float32, axes("deep_layers", "below", "above", start=_start_deep_weights)
     ]
-    gain: Annotated[Float64, axes("layers", start=_start_gains)]
-    drive_power: Annotated[Float64, axes("layers")]
-    input_power: Annotated[Float64, axes("layers")]
+    gain: Annotated[Float64, axes("layers", start=_start_gains, within=(POSITIVE[0], MAX_GAIN))]
+    drive_power: Annotated[Float64, axes("layers", within=NOT_NEGATIVE)]
+    input_power: Annotated[Float64, axes("layers", within=NOT_NEGATIVE)]
     loss_baseline: Annotated[Float64, axes("layers")]
     feedback: Annotated[Float32, axes("classes", "hidden")]
 

@@ -68,7 +68,7 @@ class ContextState(NamedTuple):
         record(np.float64, last=0.0, is_timed=0.0, median_gap=0.0, n_gaps=0.0, n_backward=0.0),
     ]
     means: Annotated[Float32, axes("means", "scaled")]
-    ring: Annotated[Float32, axes("delays", "channels")]
+    ring: Annotated[Float32, axes("delays", "channels", within=(0.0, 1.0))]
     delay_targets: Annotated[
         Int32,
         axes("delayed_channels", "first_layer", start=_draw_targets, derived=True),

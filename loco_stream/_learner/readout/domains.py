@@ -17,9 +17,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array, Float32, Float64, Int64
+from loco_stream._arrays import Array, Float32, Float64, Int64, Records
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import Record, axes, record, records
@@ -56,10 +55,10 @@ class DomainState(NamedTuple):
     means: Annotated[Float32, axes("domain_means", "fixed_outputs")]
     projected: Annotated[Float32, axes("domain_means", "fixed_outputs")]
     statistics: Annotated[
-        NDArray[np.record],
+        Records,
         records("domain_means", np.float64, n_rows=0.0, offset=0.0, total=1.0),
     ]
-    leads: Annotated[NDArray[np.record], records("domains", np.float64, n_rows=0.0, lead=0.0)]
+    leads: Annotated[Records, records("domains", np.float64, n_rows=0.0, lead=0.0)]
     recent: Annotated[
         Record,
         record(

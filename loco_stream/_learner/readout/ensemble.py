@@ -8,6 +8,7 @@ from functools import cache
 from loco_stream._compiler.jit import Kernel, kernel
 from loco_stream._learner.readout import calibration, delayed_values, mixture, stacks
 from loco_stream._learner.readout.experts import EXPERTS, Expert
+from loco_stream._learner.readout.experts._definition import is_ready, nothing
 from loco_stream._learner.readout.softmax import SHARPNESS, softmax
 from loco_stream._learner.readout.weighted_sum import weighted_sum
 from loco_stream._learner.target_units import output_bounds
@@ -16,11 +17,12 @@ LOG_STACK = 0  # positions of the stacks' opinions; those of the experts follow
 SQUARES_STACK = 1
 FIRST_OPINION = mixture.N_STACKS
 
-
 _count = cache(kernel)  # many experts count with the same function, which is compiled once
 
 
-def _chain_experts(experts: Sequence[Expert], make_kernel: Kernel) -> Kernel:
+def _chain_experts(
+    make_kernel: Kernel, end: Kernel = nothing, experts: Sequence[Expert] = EXPERTS
+) -> Kernel:
     """Return one kernel that calls a function of every expert in order.
 
     Each call gets the part of the row's predictions that is the expert's. Numba cannot loop over
@@ -28,34 +30,23 @@ def _chain_experts(experts: Sequence[Expert], make_kernel: Kernel) -> Kernel:
 
     Parameters
     ----------
+    make_kernel
+        ``(expert, rest) -> kernel``: runs one expert on the part that begins at the positions it is
+        given, then the kernel `rest` behind it.
+    end
+        Called behind the last expert.
     experts
         In the order of their outputs.
-    make_kernel
-        ``(expert, n_outputs, n_scores, n_opinions, next_kernel) -> kernel``: runs one expert on the
-        part that begins at the positions it is given, then the next kernel behind it.
     """
-    next_kernel: Kernel | None = None
     for expert in reversed(experts):
-        counts = (expert.n_outputs, expert.n_scores, expert.n_opinions)
-        next_kernel = make_kernel(expert, *map(_count, counts), next_kernel)
-    assert next_kernel is not None  # there are experts
-    return next_kernel
+        end = make_kernel(expert, end)
+    return end
 
 
-@kernel
-def _end_of_prediction(settings, state, scratch, output, score):
-    """Do nothing behind the last expert."""
-
-
-def _link_predict(
-    expert: Expert,
-    n_outputs: Kernel,
-    n_scores: Kernel,
-    n_opinions: Kernel,
-    next_kernel: Kernel | None,
-) -> Kernel:
+def _link_predict(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.predict
-    rest = _end_of_prediction if next_kernel is None else next_kernel
+    n_outputs = _count(expert.n_outputs)
+    n_scores = _count(expert.n_scores)
 
     @kernel
     def predict(settings, state, scratch, output, score):
@@ -69,25 +60,11 @@ def _link_predict(
     return predict
 
 
-@kernel
-def _no_opinion(settings, state, outputs, scores, opinions):
-    """Write nothing: the expert has no opinion of its own."""
-
-
-@kernel
-def _end_of_opinions(settings, state, computed, output, score, opinion):
-    """Do nothing behind the last expert."""
-
-
-def _link_opine(
-    expert: Expert,
-    n_outputs: Kernel,
-    n_scores: Kernel,
-    n_opinions: Kernel,
-    next_kernel: Kernel | None,
-) -> Kernel:
-    own = expert.opine or _no_opinion
-    rest = _end_of_opinions if next_kernel is None else next_kernel
+def _link_opine(expert: Expert, rest: Kernel) -> Kernel:
+    own = expert.opine
+    n_outputs = _count(expert.n_outputs)
+    n_scores = _count(expert.n_scores)
+    n_opinions = _count(expert.n_opinions)
 
     @kernel
     def opine(settings, state, computed, output, score, opinion):
@@ -103,26 +80,10 @@ def _link_opine(
     return opine
 
 
-@kernel
-def _no_log_odds(settings, state, scores, odds):
-    """Write nothing: the expert has no evidence for the stream's next row."""
-
-
-@kernel
-def _end_of_log_odds(settings, state, computed, score, first):
-    """Do nothing behind the last expert."""
-
-
-def _link_log_odds(
-    expert: Expert,
-    n_outputs: Kernel,
-    n_scores: Kernel,
-    n_opinions: Kernel,
-    next_kernel: Kernel | None,
-) -> Kernel:
-    own = expert.log_odds or _no_log_odds
+def _link_log_odds(expert: Expert, rest: Kernel) -> Kernel:
+    own = expert.log_odds
+    n_scores = _count(expert.n_scores)
     n_log_odds = _count(expert.n_log_odds)
-    rest = _end_of_log_odds if next_kernel is None else next_kernel
 
     @kernel
     def log_odds(settings, state, computed, score, first):
@@ -135,20 +96,10 @@ def _link_log_odds(
     return log_odds
 
 
-@kernel
-def _end_of_learning(settings, state, scratch, score, opinion, label, value):
-    """Do nothing behind the last expert."""
-
-
-def _link_learn(
-    expert: Expert,
-    n_outputs: Kernel,
-    n_scores: Kernel,
-    n_opinions: Kernel,
-    next_kernel: Kernel | None,
-) -> Kernel:
+def _link_learn(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.learn
-    rest = _end_of_learning if next_kernel is None else next_kernel
+    n_scores = _count(expert.n_scores)
+    n_opinions = _count(expert.n_opinions)
 
     @kernel
     def learn(settings, state, scratch, score, opinion, label, value):
@@ -162,20 +113,8 @@ def _link_learn(
     return learn
 
 
-@kernel
-def _all_ready(settings, state, scratch):
-    return True
-
-
-def _link_prepare(
-    expert: Expert,
-    n_outputs: Kernel,
-    n_scores: Kernel,
-    n_opinions: Kernel,
-    next_kernel: Kernel | None,
-) -> Kernel:
+def _link_prepare(expert: Expert, rest: Kernel) -> Kernel:
     own = expert.prepare
-    rest = _all_ready if next_kernel is None else next_kernel
 
     @kernel
     def prepare(settings, state, scratch):
@@ -185,25 +124,9 @@ def _link_prepare(
     return prepare
 
 
-@kernel
-def _keep_scores(scores, n_known):
-    """Leave the scores of unknown classes at 0."""
-
-
-@kernel
-def _end_of_levelling(settings, state, computed, score, n_known):
-    """Do nothing behind the last expert."""
-
-
-def _link_level(
-    expert: Expert,
-    n_outputs: Kernel,
-    n_scores: Kernel,
-    n_opinions: Kernel,
-    next_kernel: Kernel | None,
-) -> Kernel:
-    own = expert.level_unknown or _keep_scores
-    rest = _end_of_levelling if next_kernel is None else next_kernel
+def _link_level(expert: Expert, rest: Kernel) -> Kernel:
+    own = expert.level_unknown
+    n_scores = _count(expert.n_scores)
 
     @kernel
     def level(settings, state, computed, score, n_known):
@@ -215,12 +138,12 @@ def _link_level(
     return level
 
 
-_predict = _chain_experts(EXPERTS, _link_predict)
-_opine = _chain_experts(EXPERTS, _link_opine)
-_learn = _chain_experts(EXPERTS, _link_learn)
-_log_odds = _chain_experts(EXPERTS, _link_log_odds)
-_level = _chain_experts(EXPERTS, _link_level)
-prepare_experts = _chain_experts(EXPERTS, _link_prepare)
+_predict = _chain_experts(_link_predict)
+_opine = _chain_experts(_link_opine)
+_learn = _chain_experts(_link_learn)
+_log_odds = _chain_experts(_link_log_odds)
+_level = _chain_experts(_link_level)
+prepare_experts = _chain_experts(_link_prepare, is_ready)
 
 
 @kernel

@@ -18,7 +18,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Record, Shapes, axes, record
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 RESIDUALS = 500  # that the intervals are made of
@@ -43,9 +43,9 @@ class ResidualState(NamedTuple):
     """
 
     counters: Annotated[Record, record(np.int64, n_residuals=0)]
-    recent: Annotated[Float64, axes("residuals")]
-    ordered: Annotated[Float64, axes("residuals")]
-    risks: Annotated[Float64, axes("coverages", start=_start_risks)]
+    recent: Annotated[Float64, axes("residuals", within=NOT_NEGATIVE)]
+    ordered: Annotated[Float64, axes("residuals", within=NOT_NEGATIVE)]
+    risks: Annotated[Float64, axes("coverages", start=_start_risks, within=(0.0, 1.0))]
 
 
 @kernel

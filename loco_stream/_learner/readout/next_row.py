@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Shapes, axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
 from loco_stream._learner.readout.mixture import retained
 
 CURVED_ROWS = 20.0  # a step counts the second derivative of the row at hand as that of so many
@@ -59,7 +59,7 @@ class NextRowState(NamedTuple):
     """
 
     weights: Annotated[Float64, axes("log_odds", start=_only_ensemble)]
-    powers: Annotated[Float64, axes("log_odds", start=FIRST_POWER)]
+    powers: Annotated[Float64, axes("log_odds", start=FIRST_POWER, within=NOT_NEGATIVE)]
     contexts: Annotated[Float64, axes("log_odds", start=_contexts, derived=True)]
     log_weights: Annotated[Float64, axes("log_odds")]
 

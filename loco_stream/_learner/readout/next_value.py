@@ -22,11 +22,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loco_stream._arrays import Array, Float64
+from loco_stream._arrays import Array, Float64, Records
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import PerClass, Shapes, axes, records
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, PerClass, Shapes, axes, records
 
 FORGETTING = (0.0, 0.002)  # of the linear models, per row
 PRIOR = 1.0  # inverse variance of their weights, in rows
@@ -89,9 +88,7 @@ class NextValueState(NamedTuple):
     """
 
     known: Annotated[Float64, axes("value_targets", "lags")]
-    counters: Annotated[
-        NDArray[np.record], records("value_targets", np.int64, n_known=0, n_scored=0)
-    ]
+    counters: Annotated[Records, records("value_targets", np.int64, n_known=0, n_scored=0)]
     weights: Annotated[
         Float64, axes("value_targets", "value_models", "value_inputs", start=_only_ensemble)
     ]
@@ -113,7 +110,9 @@ class NextValueState(NamedTuple):
             start=_start_projectors,
         ),
     ]
-    errors: Annotated[Float64, axes("value_targets", "value_experts", start=1.0)]
+    errors: Annotated[
+        Float64, axes("value_targets", "value_experts", start=1.0, within=NOT_NEGATIVE)
+    ]
     log_weights: Annotated[
         Float64, axes("value_targets", "value_experts", start=_start_log_weights)
     ]

@@ -30,7 +30,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Record, Shapes, axes, record
 from loco_stream._learner.readout.softmax import softmax
 
 CURRENT = 0  # positions in the posterior: the current readout,
@@ -63,7 +63,7 @@ class SnapshotState(NamedTuple):
     readouts: what its members add up to
     """
 
-    posterior: Annotated[Float64, axes("posteriors", start=_start_posterior)]
+    posterior: Annotated[Float64, axes("posteriors", start=_start_posterior, within=NOT_NEGATIVE)]
     recent_score: Annotated[Float64, axes("posteriors")]
     counters: Annotated[Record, record(np.int64, slot=0, age=-SPACING, n_kept=0, eval_rows=0)]
     ids: Annotated[Int64, axes("snapshots")]

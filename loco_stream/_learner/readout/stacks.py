@@ -14,7 +14,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Shapes, axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.softmax import SHARPNESS
 
@@ -56,7 +56,7 @@ class StackState(NamedTuple):
     weights: Annotated[Float64, axes("stacked", start=start_equal)]
     projector: Annotated[Float64, axes("stacked", "stacked", start=start_prior)]
     log_weights: Annotated[Float64, axes("outputs", start=_start_log_weights)]
-    log_powers: Annotated[Float64, axes("outputs", start=LOG_STACK_POWER)]
+    log_powers: Annotated[Float64, axes("outputs", start=LOG_STACK_POWER, within=NOT_NEGATIVE)]
 
 
 @kernel

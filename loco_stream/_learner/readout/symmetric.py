@@ -93,15 +93,19 @@ def add_steps(matrix, n_rows, columns, left, right, n_steps):
         k += 1
 
 
-def check_waiting(name: str, own: Any, n_rows: Float64) -> None:
+def check_pending(name: str, own: Any, n_pending: int, most: int, n_rows: Float64) -> None:
     """Raise ValueError if more rows wait than may, or one is not of a class that has rows.
 
-    `own` is that of `let_wait`, `n_rows` the rows of each class.
+    `own` is that of `let_wait`, `most` the pending changes that there may be, and `n_rows` the rows
+    of each class.
     """
     n_waiting = own.n_waiting[0]
-    most = max(len(own.waiting) - 1, 0)
-    if not 0 <= n_waiting <= most:
-        raise ValueError(f"`n_waiting` of {name!r} must be 0 to {most}, got {n_waiting}")
+    for counter, n, limit in (
+        ("n_pending", n_pending, most),
+        ("n_waiting", n_waiting, max(len(own.waiting) - 1, 0)),
+    ):
+        if n > limit:
+            raise ValueError(f"`{counter}` of {name!r} must be 0 to {limit}, got {n}")
     is_of = own.waiting_classes[:n_waiting] != 0.0
     if not (is_of.sum(axis=1) == 1).all() or not (is_of @ n_rows > 0.0).all():
         raise ValueError(

@@ -14,11 +14,11 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loco_stream._learner.arrays.check import MAX_COUNT
+from loco_stream._arrays import Array
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
-    Array,
+    NOT_NEGATIVE,
     Record,
     axes,
     grown,
@@ -34,8 +34,6 @@ from loco_stream._options import Layout
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-
-_INFINITE = ("radii", "errors")  # before the first of them
 
 
 class HeadState(NamedTuple):
@@ -65,7 +63,7 @@ class HeadState(NamedTuple):
     repeated: Annotated[Float64, axes("classes", "classes")]
     forecasts: Annotated[Float64, axes("classes", "classes")]
     radii: Annotated[Float64, axes("classes", "classes", "coverages", start=np.inf)]
-    errors: Annotated[Float64, axes("classes", "features", start=np.inf)]
+    errors: Annotated[Float64, axes("classes", "features", start=np.inf, within=NOT_NEGATIVE)]
     guards: Annotated[
         NDArray[np.record],
         records("classes", np.float64, n_errors=0.0, error=0.0, advantage=0.0, unchanged=0.0),
@@ -105,16 +103,4 @@ def restore_heads(
 
     Raises what `spec.restored` raises.
     """
-    return restored(HeadState, arrays, shapes_of(layout, settings, *lengths), _check_numbers)
-
-
-def _check_numbers(name: str, array: Array) -> None:
-    """Raise ValueError if compiled code would be misled by a number of the array."""
-    if name == "rows":
-        array = array[~np.isnan(array)]  # masked
-    if np.isnan(array).any() or (name not in _INFINITE and not np.isfinite(array).all()):
-        raise ValueError(f"array {name!r} must be finite")
-    if name == "errors" and array.min(initial=0.0) < 0.0:
-        raise ValueError("array 'errors' must not be negative")
-    if name == "counters" and not 0 <= array.min() <= array.max() <= MAX_COUNT:
-        raise ValueError(f"array 'counters' must be 0 to {MAX_COUNT}")
+    return restored(HeadState, arrays, shapes_of(layout, settings, *lengths))

@@ -12,12 +12,12 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loco_stream._arrays import Array
 from loco_stream._learner.arrays.allocate import lengths_of
-from loco_stream._learner.arrays.check import MAX_COUNT
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.shapes import shapes_of
 from loco_stream._learner.arrays.spec import (
-    Array,
+    NOT_NEGATIVE,
     PerClass,
     Record,
     Shapes,
@@ -67,9 +67,9 @@ class Residuals(NamedTuple):
     """Residuals of each target, as in `ResidualState`."""
 
     counters: Annotated[NDArray[np.record], records("classes", np.int64, n_residuals=0)]
-    recent: Annotated[Float64, axes("classes", "residuals")]
-    ordered: Annotated[Float64, axes("classes", "residuals")]
-    risks: Annotated[Float64, axes("classes", "coverages", start=_start_risks)]
+    recent: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
+    ordered: Annotated[Float64, axes("classes", "residuals", within=NOT_NEGATIVE)]
+    risks: Annotated[Float64, axes("classes", "coverages", start=_start_risks, within=(0.0, 1.0))]
 
 
 class Stacks(NamedTuple):
@@ -147,20 +147,7 @@ def restore_targets(
 
     Raises what `spec.restored` raises.
     """
-    return restored(TargetState, arrays, shapes_of(layout, settings, *lengths), _check_numbers)
-
-
-def _check_numbers(name: str, array: Array) -> None:
-    """Raise ValueError if compiled code would be misled by a number of the array."""
-    is_open = name in ("statistics.lowest", "statistics.highest")
-    if not (~np.isnan(array) if is_open else np.isfinite(array)).all():
-        raise ValueError(f"array {name!r} must be finite")
-    if name.startswith(("counters", "residuals")) and (array < 0).any():
-        raise ValueError(f"array {name!r} must not be negative")
-    if array.dtype.kind == "i" and (array > MAX_COUNT).any():
-        raise ValueError(f"array {name!r} must be at most {MAX_COUNT}")
-    if name == "residuals.risks" and (array > 1.0).any():
-        raise ValueError(f"array {name!r} must be 0 to 1")
+    return restored(TargetState, arrays, shapes_of(layout, settings, *lengths))
 
 
 def allocate_target_scratch(layout: Layout, settings: Settings, state: State) -> TargetScratch:

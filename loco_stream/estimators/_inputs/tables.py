@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Set
 from itertools import compress, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Array, Bool, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
@@ -15,6 +16,10 @@ from loco_stream.errors import InputError
 from loco_stream.estimators._inputs.categories import is_text
 from loco_stream.estimators._inputs.frames import as_frame, columns_of
 from loco_stream.estimators._inputs.slots import hashable_value
+
+Names: TypeAlias = Iterable[Hashable] | None  # of the columns; None: those that the model knows
+TimesLike: TypeAlias = ArrayLike | None  # a time per row
+SequenceIds: TypeAlias = Iterable[Any] | None  # one per row
 
 
 class Table(NamedTuple):

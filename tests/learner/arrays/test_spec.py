@@ -47,8 +47,12 @@ class NoArray(NamedTuple):
     forgotten: int
 
 
+class Counters(NamedTuple):
+    counters: Annotated[arrays.Record, arrays.record(np.int64, n=0, last=-1)]
+
+
 def spec_of(*names, start=0.0, derived=False):
-    return ArraySpec("field", np.dtype(np.float64), names, start, derived)
+    return ArraySpec("field", np.dtype(np.float64), names, start, derived, (-1.0, 1e300))
 
 
 def test_a_group_is_made_named_and_rebuilt_from_its_declaration():
@@ -221,3 +225,31 @@ def test_large_arrays_begin_where_cache_lines_do_in_every_copy(tmp_path):
         ]
         assert len(large) > 5
         assert not any(array.ctypes.data % CACHE_LINE for array in large)
+
+
+@pytest.mark.parametrize(
+    ("start", "numbers", "message"),
+    [
+        (0.0, [0.0, -1.0], None),
+        (0.0, [0.0, -1.5], "'field' must be finite, from -1 to 1e.300, got -1.5"),
+        (0.0, [0.0, np.nan], "got nan"),
+        (np.inf, [np.inf, 1.0], None),
+        (np.inf, [-np.inf, 1.0], "got -inf"),
+        (np.nan, [np.nan, 1.0], None),
+        (np.nan, [np.inf, 1.0], "got inf"),
+    ],
+)
+def test_a_number_is_within_its_bounds_or_what_it_starts_from(start, numbers, message):
+    spec = spec_of("rows", start=start)
+    if message is None:
+        spec.check(np.array(numbers), shapes(rows=2))
+        return
+    with pytest.raises(ValueError, match=message):
+        spec.check(np.array(numbers), shapes(rows=2))
+
+
+def test_counts_of_a_record_may_be_what_they_start_from():
+    (spec,) = arrays.specs(Counters)
+    spec.check(np.array([0, -1]), shapes())
+    with pytest.raises(ValueError, match=r"'counters.n' must be finite, from 0 to .*, got -1"):
+        spec.check(np.array([-1, -1]), shapes())

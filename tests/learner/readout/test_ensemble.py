@@ -12,6 +12,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout import ensemble
 from loco_stream._learner.readout.ensemble import FIRST_OPINION
 from loco_stream._learner.readout.experts import EXPERTS, Expert
+from loco_stream._learner.readout.experts._definition import is_ready, nothing
 from loco_stream._learner.readout.stacks import StackState
 from tests.helpers.jitted import on_model
 from tests.helpers.models import blobs, parameters, settings_of, untrained
@@ -71,9 +72,9 @@ def expert(number, n_outputs, n_scores, n_opinions, *, ready=True, levels=False)
         n_outputs=lambda settings: n_outputs,
         n_scores=lambda settings: n_scores,
         n_opinions=lambda settings: n_opinions,
-        opine=opine if n_opinions else None,
+        opine=opine if n_opinions else nothing,
         prepare=prepare,
-        level_unknown=level_unknown if levels else None,
+        level_unknown=level_unknown if levels else nothing,
     )
 
 
@@ -89,8 +90,8 @@ def args():
     return made
 
 
-def in_turn(link, toys=TOYS):
-    return ensemble._chain_experts(toys, link)
+def in_turn(link, end=nothing, toys=TOYS):
+    return ensemble._chain_experts(link, end, toys)
 
 
 def scores_of(args):
@@ -152,8 +153,8 @@ def test_each_expert_learns_with_its_own_scores_and_opinions_in_turn(args):
 @pytest.mark.parametrize("not_ready", [None, 0, 1, 2])
 def test_all_experts_prepare_and_one_that_is_not_ready_refuses_the_row(args, not_ready):
     toys = [expert(k + 1, 1, 0, 0, ready=k != not_ready) for k in range(3)]
-    is_ready = on_model(in_turn(ensemble._link_prepare, toys))(args)
-    assert is_ready == (not_ready is None)
+    all_ready = on_model(in_turn(ensemble._link_prepare, is_ready, toys))(args)
+    assert all_ready == (not_ready is None)
     assert args.model.scratch.target[0] == 123
 
 

@@ -111,10 +111,10 @@ def test_a_copy_has_the_same_intervals(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("residuals.recent", -1.0, "'residuals.recent' must not be negative"),
-        ("residuals.ordered", -1.0, "'residuals.ordered' must not be negative"),
-        ("residuals.risks", 1.5, "'residuals.risks' must be 0 to 1"),
-        ("residuals.counters", -1, "`n_residuals` must be 0 to"),
+        ("residuals.recent", -1.0, "'residuals.recent' must be finite, from 0"),
+        ("residuals.ordered", -1.0, "'residuals.ordered' must be finite, from 0"),
+        ("residuals.risks", 1.5, "'residuals.risks' must be finite, from 0 to 1, got 1.5"),
+        ("residuals.counters", -1, "'residuals.counters.n_residuals' must be finite, from 0"),
     ],
 )
 def test_damaged_residuals_are_refused(name, value, message):

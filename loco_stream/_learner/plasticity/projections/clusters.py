@@ -37,9 +37,12 @@ class State(NamedTuple):
     inverse_gram: per layer, of all directions
     """
 
-    directions: Annotated[Float32, axes("clusters*rank", "all_layer_inputs")]
+    directions: Annotated[Float32, axes("clusters*rank", "all_layer_inputs", within=(-1e6, 1e6))]
     sizes: Annotated[Float64, axes("clusters")]
-    inverse_gram: Annotated[Float64, axes("clustered_layers", "clusters*rank", "clusters*rank")]
+    inverse_gram: Annotated[
+        Float64,
+        axes("clustered_layers", "clusters*rank", "clusters*rank", within=(-1e10, 1e10)),
+    ]  # its ridge is at least 1e-9
 
 
 class Scratch(NamedTuple):

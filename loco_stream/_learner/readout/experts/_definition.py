@@ -66,8 +66,8 @@ def no_axes(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
 
 
 @kernel
-def nothing(settings, state, scratch):
-    """Do nothing."""
+def nothing(*arguments):
+    """Do nothing, where an expert has no part."""
 
 
 @kernel
@@ -118,7 +118,7 @@ class Expert(NamedTuple):
         scratch. `label` is the slot of its class (int64), `value` its target (float64).
     level_unknown
         Kernel ``(scores, n_known)`` that gives classes unknown when the scores were written a
-        score; None: it is 0.
+        score, which is 0 otherwise.
     names, log_odds_names
         ``(layout, settings) -> names`` of its opinions (in regression of its outputs), and of its
         log-odds.
@@ -145,10 +145,10 @@ class Expert(NamedTuple):
     n_scores: Callable[[Any], int] = zero
     n_opinions: Callable[[Any], int] = zero
     n_log_odds: Callable[[Any], int] = zero
-    opine: Kernel | None = None
-    log_odds: Kernel | None = None
+    opine: Kernel = nothing
+    log_odds: Kernel = nothing
     prepare: Kernel = is_ready
-    level_unknown: Kernel | None = None
+    level_unknown: Kernel = nothing
     names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
     log_odds_names: Callable[[Any, Any], Sequence[str]] = lambda layout, settings: ()
     stack_weight: float | None = None

@@ -20,7 +20,7 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import Record, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Record, axes, record
 from loco_stream._learner.encoding import bounded_range
 from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
 from loco_stream._learner.readout.experts._search import (
@@ -57,9 +57,9 @@ class State(NamedTuple):
 
     counters: Annotated[Record, record(np.int64, n_centroids=0)]
     places: Annotated[Float32, axes("features", "centroids")]
-    counts: Annotated[Float64, axes("centroids", "classes")]
+    counts: Annotated[Float64, axes("centroids", "classes", within=NOT_NEGATIVE)]
     worth: Annotated[Float64, axes("centroids")]
-    n_rows: Annotated[Float64, axes("centroids")]
+    n_rows: Annotated[Float64, axes("centroids", within=NOT_NEGATIVE)]
 
 
 class Scratch(NamedTuple):
@@ -210,14 +210,10 @@ def vote_contribution(
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a count is negative, or the number of centroids out of its bounds."""
-    own = state.experts.centroids
-    if not 0 <= own.counters.n_centroids <= settings.n_centroids:
-        raise ValueError(
-            f"`n_centroids` must be 0 to {settings.n_centroids}, got {own.counters.n_centroids}"
-        )
-    if not (own.counts >= 0.0).all() or not (own.n_rows >= 0.0).all():
-        raise ValueError("`counts` and `n_rows` of 'centroids' must not be negative")
+    """Raise ValueError for more centroids than there is room for."""
+    n = state.experts.centroids.counters.n_centroids
+    if n > settings.n_centroids:
+        raise ValueError(f"`n_centroids` must be 0 to {settings.n_centroids}, got {n}")
 
 
 def merge(parts: Merge) -> None:

@@ -33,11 +33,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
-from loco_stream._learner.arrays.spec import Array, Record, Shapes, axes, record
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Record, Shapes, axes, record
 from loco_stream._learner.jobs import PRECISION
 from loco_stream._learner.readout import domains
 from loco_stream._learner.readout.experts._definition import Expert, Merge
@@ -45,7 +45,7 @@ from loco_stream._learner.readout.softmax import log_loss_of
 from loco_stream._learner.readout.symmetric import (
     YOUNG,
     add_steps,
-    check_waiting,
+    check_pending,
     let_wait,
     multiply,
     multiply_together,
@@ -115,23 +115,21 @@ class State(NamedTuple):
     recent: number of these rows, and sum of the products of both of each
     """
 
-    means: Annotated[NDArray[np.float32], axes("classes", "fixed_outputs")]
-    projected: Annotated[NDArray[np.float32], axes("classes", "fixed_outputs")]
-    offsets: Annotated[NDArray[np.float64], axes("classes")]
-    n_rows: Annotated[NDArray[np.float64], axes("classes")]
-    precision: Annotated[
-        NDArray[np.float32], axes("fixed_outputs", "fixed_outputs", start=_start_precision)
-    ]
-    pending: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
-    n_pending: Annotated[NDArray[np.int64], axes(1)]
-    waiting: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
-    waiting_classes: Annotated[NDArray[np.float32], axes("batch", "classes")]
-    n_waiting: Annotated[NDArray[np.int64], axes(1)]
-    trace: Annotated[NDArray[np.float64], axes(1, start=_start_trace)]
-    total: Annotated[NDArray[np.float64], axes(1, start=_start_rows)]
-    log_likelihoods: Annotated[NDArray[np.float64], axes(len(TEMPERATURES))]
-    recent_rests: Annotated[NDArray[np.float32], axes("fixed_outputs")]
-    recent_gains: Annotated[NDArray[np.float32], axes("fixed_outputs")]
+    means: Annotated[Float32, axes("classes", "fixed_outputs")]
+    projected: Annotated[Float32, axes("classes", "fixed_outputs")]
+    offsets: Annotated[Float64, axes("classes")]
+    n_rows: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
+    precision: Annotated[Float32, axes("fixed_outputs", "fixed_outputs", start=_start_precision)]
+    pending: Annotated[Float32, axes("batch", "fixed_outputs")]
+    n_pending: Annotated[Int64, axes(1)]
+    waiting: Annotated[Float32, axes("batch", "fixed_outputs")]
+    waiting_classes: Annotated[Float32, axes("batch", "classes")]
+    n_waiting: Annotated[Int64, axes(1)]
+    trace: Annotated[Float64, axes(1, start=_start_trace)]
+    total: Annotated[Float64, axes(1, start=_start_rows, within=POSITIVE)]
+    log_likelihoods: Annotated[Float64, axes(len(TEMPERATURES))]
+    recent_rests: Annotated[Float32, axes("fixed_outputs")]
+    recent_gains: Annotated[Float32, axes("fixed_outputs")]
     recent: Annotated[Record, record(np.float64, n_rows=0.0, energy=0.0)]
 
 
@@ -145,23 +143,18 @@ class Scratch(NamedTuple):
     n_learned: rows of which these are, since the row before
     """
 
-    rests: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
-    gains: Annotated[NDArray[np.float32], axes("batch", "fixed_outputs")]
-    labels: Annotated[NDArray[np.int64], axes("batch")]
-    moves: Annotated[NDArray[np.float64], axes("batch")]
-    energies: Annotated[NDArray[np.float64], axes("batch")]
-    n_learned: Annotated[NDArray[np.int64], axes(1)]
-    shares: Annotated[NDArray[np.float32], axes("batch", "classes")]
+    rests: Annotated[Float32, axes("batch", "fixed_outputs")]
+    gains: Annotated[Float32, axes("batch", "fixed_outputs")]
+    labels: Annotated[Int64, axes("batch")]
+    moves: Annotated[Float64, axes("batch")]
+    energies: Annotated[Float64, axes("batch")]
+    n_learned: Annotated[Int64, axes(1)]
+    shares: Annotated[Float32, axes("batch", "classes")]
 
 
 def n_scores(settings: Any) -> int:
     """Return one block where there is a fixed layer."""
     return int(settings.n_fixed > 0)
-
-
-def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict[str, int]:
-    """Return no axes: those of the fixed layer are known."""
-    return {}
 
 
 @kernel
@@ -515,34 +508,27 @@ def learn(settings, state, scratch, scores, opinions, label, value):
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a count is out of its bounds, or there is no prior."""
+    """Raise ValueError if more rows are pending or waiting than there is room for."""
     own = state.experts.discriminant
-    if not (own.n_rows >= 0.0).all() or not own.total[0] > 0.0:
-        raise ValueError("`n_rows` and `total` of 'discriminant' must not be negative")
-    most = len(own.pending)
-    if not 0 <= own.n_pending[0] <= most:
-        raise ValueError(
-            f"`n_pending` of 'discriminant' must be 0 to {most}, got {own.n_pending[0]}"
-        )
-    check_waiting("discriminant", own, own.n_rows)
+    check_pending("discriminant", own, own.n_pending[0], len(own.pending), own.n_rows)
 
 
 class _Means(NamedTuple):
     """Rows and means of each class, (domains, classes) and (domains, classes, inputs)."""
 
-    n_rows: NDArray[np.float64]
-    means: NDArray[np.float64]
+    n_rows: Float64
+    means: Float64
 
 
 class _Moments(NamedTuple):
     """Sums over rows: their number and their sum for each class, and of z z', with the prior."""
 
-    n_rows: NDArray[np.float64]
-    sums: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    n_rows: Float64
+    sums: Float64
+    squares: Float64
 
 
-def _means_of(arrays: Mapping[str, NDArray[Any]]) -> _Means:
+def _means_of(arrays: Mapping[str, Array]) -> _Means:
     """Return the rows and the mean of each class, in the current domain and in each earlier one."""
     n_rows = [arrays[f"{_PREFIX}n_rows"]]
     means = [arrays[f"{_PREFIX}means"].astype(np.float64)]
@@ -557,13 +543,13 @@ def _means_of(arrays: Mapping[str, NDArray[Any]]) -> _Means:
     return _Means(np.array(n_rows), np.array(means))
 
 
-def _prior_rows(arrays: Mapping[str, NDArray[Any]]) -> float:
+def _prior_rows(arrays: Mapping[str, Array]) -> float:
     """Return the rows of the prior: the first row of a mean adds nothing to the scatter."""
     n_rows = _means_of(arrays).n_rows
     return float(arrays[f"{_PREFIX}total"][0] - np.maximum(n_rows - 1.0, 0.0).sum())
 
 
-def _moments_of(arrays: Mapping[str, NDArray[Any]]) -> _Moments:
+def _moments_of(arrays: Mapping[str, Array]) -> _Moments:
     """Return the moments of a model, with the rows that wait."""
     precision = np.triu(arrays[f"{_PREFIX}precision"]).astype(np.float64)
     precision += np.triu(precision, 1).T
@@ -631,7 +617,6 @@ EXPERT = Expert(
     name="discriminant",
     state=State,
     scratch=Scratch,
-    lengths=lengths,
     n_scores=n_scores,
     n_log_odds=n_scores,
     predict=predict,

@@ -54,7 +54,7 @@ from loco_stream._learner.readout.recursive_steps import (
     write_residual,
 )
 from loco_stream._learner.readout.softmax import softmax
-from loco_stream._learner.readout.symmetric import check_waiting
+from loco_stream._learner.readout.symmetric import check_pending
 from loco_stream._learner.readout.waiting_rows import learn_or_wait
 from loco_stream._learner.readout.weighted_sum import weighted_sum
 
@@ -641,11 +641,8 @@ def _projectors(arrays: Mapping[str, Array]) -> list[Float64]:
 def check(settings: Any, state: Any, n_classes: int) -> None:
     """Raise ValueError if a count is out of its bounds, or a waiting row has not one class."""
     own = state.experts.least_squares
-    n_pending = own.counters.n_pending
     most = settings.batch if settings.waits else RANK - 1
-    if not 0 <= n_pending <= most:
-        raise ValueError(f"`n_pending` of 'least_squares' must be 0 to {most}, got {n_pending}")
-    check_waiting("least_squares", own, state.classes.n_rows)
+    check_pending("least_squares", own, own.counters.n_pending, most, state.classes.n_rows)
 
 
 EXPERT = Expert(

@@ -16,10 +16,9 @@ import numpy as np
 
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
-from loco_stream._learner.readout.experts.logistic import n_scores
-from loco_stream._learner.readout.softmax import softmax
+from loco_stream._learner.readout.experts.logistic import n_scores, opine
 
 MEMORY_ROWS = 1000.0  # of a class: its moments follow drift
 PRIOR_ROWS = 50.0  # that a variance of 1 counts as at the start
@@ -37,10 +36,10 @@ class State(NamedTuple):
     means, squares: of each standardised feature, and mean squares of the deviations
     """
 
-    n_rows: Annotated[Float64, axes("classes")]
+    n_rows: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
     log_variance: Annotated[Float64, axes("classes")]
     means: Annotated[Float64, axes("classes", "described")]
-    squares: Annotated[Float64, axes("classes", "described")]
+    squares: Annotated[Float64, axes("classes", "described", within=NOT_NEGATIVE)]
 
 
 class Scratch(NamedTuple):
@@ -110,13 +109,6 @@ def predict(settings, state, scratch, outputs, scores):
 
 
 @kernel
-def opine(settings, state, outputs, scores, opinions):
-    """Write the softmax of the scores."""
-    if opinions.shape[0] > 0:
-        softmax(scores, 0, state.counts.n_classes, 1.0, opinions[0])
-
-
-@kernel
 def learn_row(own, features, n_features, label):
     """Take a row into the running moments of its class (Welford 1962), which fade.
 
@@ -182,13 +174,6 @@ def contribution(
     return Contribution(inputs=weighting.scores[0] * inputs)
 
 
-def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a variance or a number of rows is negative."""
-    own = state.experts.naive_bayes
-    if not (own.squares >= 0.0).all() or not (own.n_rows >= 0.0).all():
-        raise ValueError("`squares` and `n_rows` of 'naive_bayes' must not be negative")
-
-
 def merge(parts: Merge) -> None:
     """Add up the rows of each class, their sums and sums of squares.
 
@@ -231,6 +216,5 @@ EXPERT = Expert(
     names=lambda layout, settings: ["naive Bayes"] * n_scores(settings),
     log_prior=LOG_PRIOR,
     contribution=contribution,
-    check=check,
     merge=merge,
 )

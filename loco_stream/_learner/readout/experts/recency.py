@@ -6,13 +6,13 @@ A fading count of the labels, as log-odds for the stream's next row.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Expert
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
@@ -23,7 +23,7 @@ LEAST = 1e-4  # share granted to every class
 class State(NamedTuple):
     """The fading share of each class among recent labels."""
 
-    shares: Annotated[Float64, axes("classes")]
+    shares: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
 
 
 class Scratch(NamedTuple):
@@ -65,12 +65,6 @@ def learn(settings, state, scratch, scores, opinions, label, value):
     shares[label] += RATE
 
 
-def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a share is negative."""
-    if not (state.experts.recency.shares >= 0.0).all():
-        raise ValueError("`shares` of 'recency' must not be negative")
-
-
 EXPERT = Expert(
     name="recency",
     state=State,
@@ -83,5 +77,4 @@ EXPERT = Expert(
     level_unknown=level_unknown,
     log_odds_names=lambda layout, settings: ["recent labels"] * n_scores(settings),
     knows_context=True,
-    check=check,
 )

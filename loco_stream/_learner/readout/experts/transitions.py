@@ -15,9 +15,10 @@ import numpy as np
 
 from loco_stream._arrays import Float64, Int32
 from loco_stream._compiler.jit import kernel
-from loco_stream._learner.arrays.spec import axes
+from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
 from loco_stream._learner.readout.experts._definition import Expert, Merge
 from loco_stream._learner.readout.experts.discriminant import n_scores
+from loco_stream._learner.readout.experts.recency import log_odds
 
 SUCCESSORS = 32
 DECAY = 0.999  # of the counts of a class, per time that it is followed
@@ -33,8 +34,8 @@ class State(NamedTuple):
     """
 
     followers: Annotated[Int32, axes("successors", "classes", start=-1)]
-    counts: Annotated[Float64, axes("successors", "classes")]
-    n_labels: Annotated[Float64, axes("classes")]
+    counts: Annotated[Float64, axes("successors", "classes", within=NOT_NEGATIVE)]
+    n_labels: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
 
 
 class Scratch(NamedTuple):
@@ -84,13 +85,6 @@ def predict(settings, state, scratch, outputs, scores):
 
 
 @kernel
-def log_odds(settings, state, scores, odds):
-    """Write the scores."""
-    for c in range(state.counts.n_classes):
-        odds[0, c] = np.float64(scores[c])
-
-
-@kernel
 def count_successor(own, last, label):
     """Count `label` after `last`, int64 slots; where all places are taken, in the rarest one's."""
     place = 0
@@ -119,12 +113,9 @@ def learn(settings, state, scratch, scores, opinions, label, value):
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a follower is no class, or a count is negative."""
-    own = state.experts.transitions
-    if not ((own.followers >= -1) & (own.followers < n_classes)).all():
+    """Raise ValueError if a follower is no class."""
+    if not (state.experts.transitions.followers < n_classes).all():
         raise ValueError("`followers` of 'transitions' must be classes, or -1")
-    if not (own.counts >= 0.0).all() or not (own.n_labels >= 0.0).all():
-        raise ValueError("`counts` and `n_labels` of 'transitions' must not be negative")
 
 
 def merge(parts: Merge) -> None:

@@ -177,8 +177,8 @@ def test_numbers_out_of_range_are_refused():
     ("name", "value", "message"),
     [
         ("counters", 21, "`n_centroids` must be 0 to 20, got 21"),
-        ("counts", -1.0, "must not be negative"),
-        ("n_rows", -1.0, "must not be negative"),
+        ("counts", -1.0, "must be finite, from 0"),
+        ("n_rows", -1.0, "must be finite, from 0"),
         ("places", np.nan, "must be finite"),
     ],
 )

@@ -74,11 +74,3 @@ def test_without_a_fixed_layer_nothing_is_counted():
     args = untrained(2, N_CLASSES, hidden_sizes=4, fixed_neurons=0)
     learn_label(args, 1)
     assert not args.model.state.experts.recency.shares.any()
-
-
-def test_a_negative_share_is_refused():
-    model = untrained(2, N_CLASSES, hidden_sizes=4).model
-    recency.check(model.settings, model.state, N_CLASSES)
-    model.state.experts.recency.shares[0] = -1e-9
-    with pytest.raises(ValueError, match="`shares` of 'recency' must not be negative"):
-        recency.check(model.settings, model.state, N_CLASSES)
