@@ -367,7 +367,7 @@ def test_forecasts_are_those_of_a_regressor(size):
         forecasts.learn_predict(rows[part], known[part], times[part])
         for part in (slice(i, i + size) for i in range(0, 200, size))
     ]
-    advanced = AdvancedOptions(memoryless_members=False)
+    advanced = AdvancedOptions(memoryless_members=False, recent_values=0)
     twin = LOCOMultiTargetRegressor(memory=(0.3, 50.0), seed=1, advanced=advanced)
     day = 2.0 * np.pi * (times / 86_400.0)
     week = 2.0 * np.pi * (times / 604_800.0)

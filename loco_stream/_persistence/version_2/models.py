@@ -95,6 +95,8 @@ _BLOCK = 32  # values that the guard of a scale keeps
 _ABSENCE = 20.0  # mean gaps after which a class is dormant
 _N_LAGS = 3
 _OTHERS_START = -2.0  # log-weight of what predicts from recent values
+_SEQUENCE_READOUTS = slice(1, 7)  # what they answered for whole sequences,
+_DOUBT = -3.0  # and its log-likelihood before they have learned any
 _RANK = 4  # changes that a matrix takes in together
 _WIDE_BATCH = 8  # the same, and rows that wait, in a classifier without receptive fields
 _JOINT_FEATURES = 256  # features that share a projector, or those of the first row
@@ -159,7 +161,7 @@ _NEW = {
     "domains.gains": ((0,), np.float32),
     "domains.inputs": ((0,), np.float32),
     "domains.weights": ((_CLASSES,), np.float64),
-    "sequences.log_likelihoods": ((10,), np.float64),
+    "sequences.log_likelihoods": ((13,), np.float64),
     "context.means": ((0, 0), np.float32),
 }
 
@@ -232,6 +234,7 @@ def _without_fixed_layer(saved: Saved) -> Saved:
         shape = tuple(lengths.get(n, n) for n in shape)
         arrays[name] = np.full(shape, name in _POSITIVE, dtype)
     arrays["domains.counters"][0] = 1
+    arrays["sequences.log_likelihoods"][_SEQUENCE_READOUTS] = _DOUBT
     arrays["net.feedback"] = np.ascontiguousarray(arrays["net.feedback"].T)
     arrays |= _recent_values(_N_LAGS if has_lags else 0)
     arrays |= split_projectors(arrays, saved.config["width"])
