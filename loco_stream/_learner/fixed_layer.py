@@ -44,6 +44,7 @@ FIRST_POWER = (1.0, 0.03)  # mean square of encoded features before any row: sta
 FIRST_ROWS = 10.0  # rows that it counts as
 TIME_CONSTANTS = (3.0, 10.0)  # of the fading means, in median gaps between rows
 _MAX_SPANS = 1 + len(TIME_CONSTANTS)
+MIN_SPAN = np.finfo(np.float64).tiny  # of a feature's values: its inverse is finite
 MIN_NORM = 1e-12
 # Values after which the scale of a feature is fixed. Class means that are learned while it moves
 # stay wrong, and the first of several classes that come one by one has no other rows.
@@ -280,7 +281,7 @@ def settle_scales(settings, state, scratch):
             span = statistics.highest[f] - statistics.lowest[f]
         elif statistics.n_values[f] > 0.0:
             span = math.sqrt(statistics.squares[f] / statistics.n_values[f])
-        if span > 0.0:
+        if span >= MIN_SPAN:
             own.n_values[f] += 0.0 if is_wide else 1.0
             own.center[f] = statistics.mean[f]
             own.factor[f] = 1.0 / span

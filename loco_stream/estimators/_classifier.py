@@ -559,7 +559,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     ) -> dict[Any, float]:
         """Return the probability of each label of a sequence.
 
-        It is a mixture of the predictions of its rows and of a readout of the sequence as a whole.
+        It is a mixture of the predictions of its rows and of two readouts of the sequence as a
+        whole.
 
         Parameters are those of `learn_sequence`, and `in_stream` of `predict_one`. Changes nothing;
         empty before any class is known.

@@ -205,6 +205,7 @@ def test_damaged_targets_are_refused():
         ("targets.residuals.counters", -1),
         ("targets.residuals.risks", 2.0),
         ("targets.statistics.mean", np.nan),
+        ("targets.statistics.squares", -1.0),
         ("next_value.counters", -1),
         ("next_value.errors", -1.0),
         ("next_value.joint_weights", np.nan),

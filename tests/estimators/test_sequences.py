@@ -105,6 +105,7 @@ def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_readout()
         ("weights", lambda array: array[:, 1:], "must be float64"),
         ("weights", lambda array: np.vstack([array, array]), "must be float64"),
         ("projector", lambda array: array * np.nan, "must be finite"),
+        ("weights", lambda array: np.full_like(array, 1e300), r"must be finite, from -1e\+31"),
         ("projector", lambda array: array.astype(np.float32), "must be float64"),
         ("projector", lambda array: -array, "must not have a negative diagonal"),
     ],

@@ -451,7 +451,8 @@ class NextRow:
         curvatures = np.maximum(log_odds**2 @ proba - (log_odds @ proba) ** 2, 0.0)
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
         context_damping = np.sqrt(self.powers + next_row.MIN_POWER) / next_row.CONTEXT_RATE
-        damping = np.where([False, False, True, True], context_damping, next_row.DAMPING)
+        damping = next_row.DAMPING + slopes**2
+        damping = np.where([False, False, True, True], context_damping, damping)
         steps = slopes / (next_row.CURVED_ROWS * curvatures + damping)
         self.weights = self.weights - share * steps
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream import LOCOClassifier
+from loco_stream import AdvancedOptions, LOCOClassifier, load, save
+from tests.helpers.models import blobs
 
 N_CLASSES = 6
 N_EACH = 250
@@ -28,3 +29,13 @@ def test_a_scale_that_is_too_wide_in_the_first_rows_opens_again():
     """The first 60 rows are a thousand times as large; a scale that stays theirs says nothing."""
     accuracies = [accuracy_at_the_end(1000.0, 60, seed) for seed in range(3)]
     assert np.mean(accuracies) > 0.35  # 1 / 6 by chance
+
+
+def test_subnormal_values_have_no_scale(tmp_path):
+    X, y = 5e-320 * blobs(100)[0], blobs(100)[1]
+    model = LOCOClassifier(hidden_sizes=(8,), seed=0, advanced=AdvancedOptions(receptive_fields=1))
+    model.learn_array(X, y)
+    assert np.isfinite(model._core.state.fixed.factor).all()
+    save(model, tmp_path / "model.loco")
+    loaded = load(tmp_path / "model.loco")
+    assert np.array_equal(loaded.predict_proba_array(X), model.predict_proba_array(X))

@@ -195,7 +195,8 @@ def learn_weights(stack, log_odds, proba, n_classes, label, share):
     """Make `share` of a damped Newton step on the log-loss, for each weight on its own.
 
     The second derivative along a weight is the variance of its log-odds under the answer. A row
-    where the answer is certain has almost none, and the damping alone bounds the step. Where
+    where the answer is certain has almost none. If the answer is wrong as well, the gradient is
+    large: its square is part of the damping, or one such row would reverse a weight. Where
     errors are rare, so are gradients of context: its damping is in proportion to their root mean
     square, or it would hardly learn.
 
@@ -220,7 +221,7 @@ def learn_weights(stack, log_odds, proba, n_classes, label, share):
             square += proba[c] * log_odds[k, c] * log_odds[k, c]
         slope = mean - log_odds[k, label]
         curvature = max(0.0, square - mean * mean)
-        damping = DAMPING
+        damping = DAMPING + slope * slope
         if stack.contexts[k] != 0.0:
             power = stack.powers[k]
             power += share * POWER_RATE * (slope * slope - power)

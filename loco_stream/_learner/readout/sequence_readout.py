@@ -16,6 +16,7 @@ import numpy as np
 from loco_stream._arrays import Array, Float64
 
 PRIORS = {"hidden": 1.0, "fixed": 10.0}  # of the projector; by the layer whose traces it reads
+MOST = 1e31  # of a saved number, so that no sum overflows
 
 
 def summary_of(sums: Float64, n: int) -> Float64:
@@ -59,8 +60,8 @@ class SequenceReadout:
                 raise ValueError(
                     f"array {full_name!r} must be float64{shapes[name]}, got {array.shape}"
                 )
-            if not np.isfinite(array).all():
-                raise ValueError(f"array {full_name!r} must be finite")
+            if not (np.abs(array) <= MOST).all():
+                raise ValueError(f"array {full_name!r} must be finite, from {-MOST:g} to {MOST:g}")
         if self.projector.diagonal().min() < 0.0:
             raise ValueError(
                 f"array 'sequence_readout.{layer}.projector' must not have a negative diagonal"

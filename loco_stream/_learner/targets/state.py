@@ -57,7 +57,7 @@ class Statistics(NamedTuple):
 
     n_values: PerClass
     mean: PerClass
-    squares: PerClass
+    squares: Annotated[Float64, axes("classes", within=NOT_NEGATIVE)]
     lowest: Annotated[Float64, axes("classes", start=np.inf)]
     highest: Annotated[Float64, axes("classes", start=-np.inf)]
     beyond: PerClass

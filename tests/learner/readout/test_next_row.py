@@ -39,3 +39,17 @@ def test_no_expert_falls_further_behind_than_the_largest_lead():
     stack = model._core.state.next_row
     weights = stack.log_weights[stack.contexts == 0.0]
     assert np.ptp(weights) == pytest.approx(next_row.LARGEST_LEAD)
+
+
+def test_labels_that_change_places_move_no_weight_far():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 1600)
+    X = 3.0 * rng.normal(size=(4, 20))[labels] + rng.normal(size=(1600, 20))
+    model = LOCOClassifier(hidden_sizes=(16,), seed=0)
+    model.learn_array(X[:1500], labels[:1500])
+    for x, label in zip(X[1500:], (labels[1500:] + 1) % 4, strict=True):
+        model.learn_array(x[None], [label])
+        stack = model._core.state.next_row
+        assert (
+            stack.weights[stack.contexts == 0.0].min() > -0.3
+        )  # -2.5 without the squared gradient
