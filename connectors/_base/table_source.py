@@ -175,6 +175,7 @@ class TableSource(RowSource):
         where: str,
         target: str | None,
         time_format: str | None = None,
+        /,
         *,
         drop: Sequence[str] = (),
         use: Sequence[str] = (),

@@ -55,6 +55,7 @@ class TextSource(TableSource):
         encoding: str,
         target: str | None,
         time_format: str | None = None,
+        /,
         *,
         follow: bool = False,
         idle: Seconds | None = None,

@@ -108,3 +108,9 @@ def test_the_id_of_a_message_is_no_feature_where_the_first_one_has_none(tmp_path
     first, second, _ = JSONLSource(path)
     assert (first.x, first.id) == ({"a": 1}, None)
     assert (second.x, second.id) == ({"a": 2}, "k")
+
+
+def test_an_option_of_csv_files_alone_is_refused(tmp_path):
+    (tmp_path / "s.jsonl").write_text('{"a": 1, "k": 2}\n')
+    with pytest.raises(TypeError, match="time_format"):
+        JSONLSource(tmp_path / "s.jsonl", "k", time="a", time_format="%Y")
