@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from loco_stream._arrays import Float64, Int64
 from loco_stream._rng import derive_key, normals, uniforms
 
-Floats = Float64
-
 GESTURES = ("left", "right", "up", "down")
 SIDE = 8  # pixels
 _STEPS = 300  # of a gesture
@@ -43,7 +41,7 @@ def record(n: int, seed: int) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _path(gesture: str, drawn: Floats) -> Floats:
+def _path(gesture: str, drawn: Float64) -> Float64:
     """Return the position of the spot at each step, (steps, 2) pixels; length and place vary."""
     way = np.linspace(-1.0, 1.0, _STEPS) * (1.0 + 0.1 * drawn[0])
     way = way if gesture in ("right", "down") else -way  # y points down
@@ -52,15 +50,15 @@ def _path(gesture: str, drawn: Floats) -> Floats:
     return (SIDE - 1) / 2.0 + 3.0 * np.stack([x, y], axis=1) + 0.4 * drawn[1:]
 
 
-def _brightness(path: Floats) -> Floats:
+def _brightness(path: Float64) -> Float64:
     """Return the logarithm of the brightness of each pixel at each step, (steps, pixels)."""
     y, x = np.divmod(np.arange(SIDE * SIDE), SIDE)
     distance = (path[:, :1] - x) ** 2 + (path[:, 1:] - y) ** 2
-    brightness: Floats = np.log(_DARK + np.exp(-distance / (2.0 * _RADIUS**2)))
+    brightness: Float64 = np.log(_DARK + np.exp(-distance / (2.0 * _RADIUS**2)))
     return brightness
 
 
-def _events(path: Floats, seed: int, i: int) -> tuple[Int64, Int64]:
+def _events(path: Float64, seed: int, i: int) -> tuple[Int64, Int64]:
     """Return step and line of each event while the spot follows a path, in order."""
     brightness = _brightness(path)
     drawn = uniforms(derive_key(seed, 107), i * brightness.size, brightness.size)

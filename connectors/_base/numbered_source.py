@@ -62,7 +62,7 @@ class Pace:
         if rate is not None and speed is not None:
             raise ConfigError("only one of `rate` and `speed` must be given, got both")
         self._rate = rate
-        self._speed = speed
+        self.speed = speed
         self._began: float | None = None
         self._n_released = 0
         self._first_time = math.nan
@@ -70,17 +70,17 @@ class Pace:
     @property
     def active(self) -> bool:
         """Whether rows are delayed."""
-        return self._rate is not None or self._speed is not None
+        return self._rate is not None or self.speed is not None
 
     def due(self, t: float) -> float:
         """Return the seconds after the start at which the next row, recorded at `t`, is due."""
         if self._rate is not None:
             return self._n_released / self._rate
-        if self._speed is None or math.isnan(t):
+        if self.speed is None or math.isnan(t):
             return 0.0
         if math.isnan(self._first_time):
             self._first_time = t
-        return (t - self._first_time) / self._speed
+        return (t - self._first_time) / self.speed
 
     def wait(self, t: float) -> Iterator[Sequence[Event]]:
         """Wait until the row recorded at `t` is due, yielding an empty list every 0.1 s."""

@@ -33,7 +33,7 @@ class InfluxSource(TextSource):
     target
         Tag or field of the label; ``a,b`` names several targets. An empty name reads rows without
         labels.
-    drop, use, id, keep, task, sequence, rate, on_bad, follow, idle
+    drop, use, id, keep, task, sequence, rate, speed, on_bad, follow, idle
         As in `CSVSource`.
 
     Raises
@@ -94,6 +94,6 @@ CONNECTORS = (
             Form("influx:PATH?target=FIELD&follow=1", FOLLOW_GUARANTEE),
         ),
         extra=EXTRA,
-        hidden=frozenset({"time", "speed"}),
+        hidden=frozenset({"time"}),
     ),
 )

@@ -91,7 +91,7 @@ class JSONLSource(TextSource):
                     f"{path} must have at least one line with a JSON object, got none"
                 )
             self._set_columns_from(records)
-        check_speed(self._roles.time, options.get("speed"))
+        check_speed(self._roles.time, self._pace.speed)
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         if self._has_messages:

@@ -21,7 +21,7 @@ from loco_stream._learner.tiny import drop_tiny_items
 
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # factors of the mean score
 SHARPNESSES = (3.0, 6.0, 12.0)  # factors of the readout's outputs, which are shares of one
-N_READ = 2 * len(SHARPNESSES)  # answers of the readouts of whole sequences
+N_READOUT_ANSWERS = 2 * len(SHARPNESSES)  # of whole sequences
 DOUBT = -3.0  # log-likelihood of a readout that has learned nothing
 KEEP = 0.98  # of the log-likelihoods, from sequence to sequence
 MIN_PROBABILITY = 1e-6  # that each row grants to every class, and each candidate
@@ -38,35 +38,36 @@ def n_summarised(settings: Any) -> dict[str, int]:
     }
 
 
-def _spread_shares(shares: Array, shapes: Shapes) -> None:
-    """Spread every other share from 1 to 1 / `LONGEST`, evenly in the logarithm."""
-    shares.fill(1.0)
-    shares[1::2] = [LONGEST ** -(i * GOLDEN % 1.0) for i in range(1, len(shares), 2)]
+def _spread_rates(rates: Array, shapes: Shapes) -> None:
+    """Spread every other rate from 1 to 1 / `LONGEST`, evenly in the logarithm."""
+    rates.fill(1.0)
+    rates[1::2] = [LONGEST ** -(i * GOLDEN % 1.0) for i in range(1, len(rates), 2)]
 
 
 def _doubt_readouts(log_likelihoods: Array, shapes: Shapes) -> None:
-    log_likelihoods[1 : 1 + N_READ] = DOUBT
+    log_likelihoods[1 : 1 + N_READOUT_ANSWERS] = DOUBT
 
 
 class SequenceState(NamedTuple):
     """Fading log-likelihoods of the labels of sequences by each candidate."""
 
-    log_likelihoods: Annotated[Float64, axes(1 + N_READ + len(TEMPERATURES), start=_doubt_readouts)]
+    log_likelihoods: Annotated[
+        Float64, axes(1 + N_READOUT_ANSWERS + len(TEMPERATURES), start=_doubt_readouts)
+    ]
 
 
 class SequenceScratch(NamedTuple):
     """The rows that were predicted in one call.
 
     scores: of the discriminant, summed
-    shares: of the present row in the fading trace of each neuron of the fixed layer; 1: it is as
-    the row left it
+    rates: at which the fading trace of each neuron of the fixed layer follows its trace; 1: at once
     fading: these traces
     hidden, fixed: of each trace of the hidden and of the fixed layer that is summarised the sum,
     the sum of squares, and the highest
     """
 
     scores: Annotated[Float64, axes("classes")]
-    shares: Annotated[Float32, axes("summarised_fixed", start=_spread_shares)]
+    rates: Annotated[Float32, axes("summarised_fixed", start=_spread_rates)]
     fading: Annotated[Float32, axes("summarised_fixed")]
     hidden: Annotated[Float64, axes(3, "summarised_hidden")]
     fixed: Annotated[Float64, axes(3, "summarised_fixed")]
@@ -128,7 +129,7 @@ def add_fixed(traces, n_fixed, sequence):
     fading = sequence.fading
     n = fading.shape[0]
     for i in range(n):
-        fading[i] += sequence.shares[i] * (traces[i * n_fixed // n] - fading[i])
+        fading[i] += sequence.rates[i] * (traces[i * n_fixed // n] - fading[i])
     drop_tiny_items(fading, n)
     for i in range(n):
         _add_trace(fading[i], sequence.fixed, i)
@@ -161,7 +162,7 @@ def candidates(
     logs = np.array([pooled, *read, *(factor * (mean - mean.max()) for factor in TEMPERATURES)])
     shares = np.exp(logs - logs.max(axis=1, keepdims=True))
     shares[1:] *= weights
-    shares[1 : 1 + N_READ] *= balance
+    shares[1 : 1 + N_READOUT_ANSWERS] *= balance
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 

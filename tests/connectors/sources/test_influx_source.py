@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from loco_stream.connectors import InfluxSource, open_source
@@ -34,3 +36,10 @@ def test_a_malformed_line_is_named(path):
     path.write_text(path.read_text() + "nonsense\n")
     with pytest.raises(SourceError, match="no valid line protocol"):
         list(InfluxSource(path, target="state"))
+
+
+def test_a_speed_delays_the_points_by_their_timestamps(path):
+    begin = time.monotonic()
+    points = open_source(f"influx:{path}?target=state&speed=100")
+    assert len([point for point in points if point]) == 30
+    assert time.monotonic() - begin >= 0.29

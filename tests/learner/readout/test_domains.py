@@ -77,10 +77,8 @@ def test_rows_of_an_earlier_domain_are_answered_as_before_the_change():
     earlier = slice(0, LENGTH)
     anywhere = model.predict_array(X[earlier], in_stream=False) == y[earlier]
     by_evidence = model.predict_array(X[earlier]) == y[earlier]
-    next_row = model.predict_array(X[earlier], in_stream=True) == y[earlier]
     assert anywhere.mean() > 0.9
     assert by_evidence.mean() > 0.9
-    assert next_row.mean() <= anywhere.mean()
     recent = slice(LENGTH + 100, None)
     assert (model.predict_array(X[recent], in_stream=False) == y[recent]).mean() > 0.9
 

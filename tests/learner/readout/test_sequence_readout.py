@@ -83,7 +83,8 @@ def test_a_sequence_is_summarised_by_its_rows_alone(memory, n_features):
     X[5] = np.nan
     model.reset_context()
     core = model._core
-    hidden, fixed = [], []
+    hidden = []
+    fixed = []
     for row in X:
         model.observe_one(dict(enumerate(row)))
         hidden.append(core.scratch.clean.traces[evenly(core.settings.n_hidden)])

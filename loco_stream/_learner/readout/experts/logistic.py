@@ -18,9 +18,13 @@ from loco_stream._learner.readout.blocks import (
     start_blocks,
     write_block_gains,
 )
-from loco_stream._learner.readout.experts._definition import Contribution, Expert, Weighting
+from loco_stream._learner.readout.experts._definition import (
+    Contribution,
+    Expert,
+    Weighting,
+    softmax_of_scores,
+)
 from loco_stream._learner.readout.recursive_steps import gain
-from loco_stream._learner.readout.softmax import softmax
 from loco_stream._learner.tiny import drop_tiny
 
 PRIOR = 10.0
@@ -80,13 +84,6 @@ def predict(settings, state, scratch, outputs, scores):
     n_rows = scratch.cache.n_linear_rows
     vector = scratch.clean.traces
     weigh_rows(scores, own.weights, own.weights.shape[1], vector, settings.n_hidden, rows, n_rows)
-
-
-@kernel
-def opine(settings, state, outputs, scores, opinions):
-    """Write the softmax of the log-odds."""
-    if opinions.shape[0] > 0:
-        softmax(scores, 0, state.counts.n_classes, 1.0, opinions[0])
 
 
 @kernel
@@ -193,7 +190,7 @@ EXPERT = Expert(
     n_scores=n_scores,
     n_opinions=n_scores,
     predict=predict,
-    opine=opine,
+    opine=softmax_of_scores,
     prepare=prepare,
     learn=learn,
     names=lambda layout, settings: ["linear logistic"] * n_scores(settings),

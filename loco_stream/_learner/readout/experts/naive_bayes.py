@@ -17,8 +17,14 @@ import numpy as np
 from loco_stream._arrays import Array, Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import Contribution, Expert, Merge, Weighting
-from loco_stream._learner.readout.experts.logistic import n_scores, opine
+from loco_stream._learner.readout.experts._definition import (
+    Contribution,
+    Expert,
+    Merge,
+    Weighting,
+    softmax_of_scores,
+)
+from loco_stream._learner.readout.experts.logistic import n_scores
 
 MEMORY_ROWS = 1000.0  # of a class: its moments follow drift
 PRIOR_ROWS = 50.0  # that a variance of 1 counts as at the start
@@ -210,7 +216,7 @@ EXPERT = Expert(
     n_scores=n_scores,
     n_opinions=n_scores,
     predict=predict,
-    opine=opine,
+    opine=softmax_of_scores,
     learn=learn,
     level_unknown=level_unknown,
     names=lambda layout, settings: ["naive Bayes"] * n_scores(settings),

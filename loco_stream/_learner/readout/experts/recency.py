@@ -13,7 +13,7 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import Expert
+from loco_stream._learner.readout.experts._definition import Expert, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 RATE = 0.02  # of the counts, per label
@@ -48,13 +48,6 @@ def predict(settings, state, scratch, outputs, scores):
 
 
 @kernel
-def log_odds(settings, state, scores, odds):
-    """Write the scores."""
-    for c in range(state.counts.n_classes):
-        odds[0, c] = np.float64(scores[c])
-
-
-@kernel
 def learn(settings, state, scratch, scores, opinions, label, value):
     """Count a label."""
     if settings.n_fixed == 0:
@@ -72,7 +65,7 @@ EXPERT = Expert(
     n_scores=n_scores,
     n_log_odds=n_scores,
     predict=predict,
-    log_odds=log_odds,
+    log_odds=scores_as_log_odds,
     learn=learn,
     level_unknown=level_unknown,
     log_odds_names=lambda layout, settings: ["recent labels"] * n_scores(settings),

@@ -16,9 +16,8 @@ import numpy as np
 from loco_stream._arrays import Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import Expert, Merge
+from loco_stream._learner.readout.experts._definition import Expert, Merge, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
-from loco_stream._learner.readout.experts.recency import log_odds
 
 SUCCESSORS = 32
 DECAY = 0.999  # of the counts of a class, per time that it is followed
@@ -133,7 +132,7 @@ EXPERT = Expert(
     n_scores=n_scores,
     n_log_odds=n_scores,
     predict=predict,
-    log_odds=log_odds,
+    log_odds=scores_as_log_odds,
     learn=learn,
     log_odds_names=lambda layout, settings: ["transitions"] * n_scores(settings),
     knows_context=True,
