@@ -38,6 +38,9 @@ def summary_of(sums: Float64, n: int) -> Float64:
 class SequenceReadout:
     """Recursive least squares on the summaries of sequences, a step per sequence, without leak.
 
+    Products are elementwise with a sum: a matrix product adds up in an order that depends on the
+    processor, and the same seed shall give the same bytes.
+
     weights: (classes, inputs), of the classes of sequences so far
     projector: (inputs, inputs)
     """
