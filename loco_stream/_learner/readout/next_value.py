@@ -128,7 +128,7 @@ class NextValueScratch(NamedTuple):
     mixed: the answers; expected: those by what is known now, where a value is late
     shares: of an observation that the row is for each target
     learned: standardised values, NaN for a target that is not learned
-    lacks: what each output of a joint model adds, then what it lacks
+    buffer: working memory of the joint models, a number per target
     """
 
     known: Annotated[Float64, axes("value_targets", "lags")]
@@ -141,7 +141,7 @@ class NextValueScratch(NamedTuple):
     expected: PerClass
     shares: Annotated[Float64, axes("classes", start=1.0)]
     learned: PerClass
-    lacks: PerClass
+    buffer: PerClass
 
 
 @kernel
@@ -208,14 +208,14 @@ def _write_joint_inputs(work, n):
 def _write_joint_outputs(own, work, n):
     """Write the outputs of the joint models for the first `n` targets."""
     _write_joint_inputs(work, n)
-    lacks = work.lacks
+    changes = work.buffer
     for m in range(own.joint_weights.shape[0]):
-        lacks.fill(0.0)
+        changes.fill(0.0)
         for i in range(work.joint_inputs.shape[0]):
             for j in range(n):
-                lacks[j] += own.joint_weights[m, i, j] * work.joint_inputs[i]
+                changes[j] += own.joint_weights[m, i, j] * work.joint_inputs[i]
         for j in range(n):
-            work.outputs[j, FIRST_JOINT + m] = _bounded(work.inputs[j, 0] + lacks[j])
+            work.outputs[j, FIRST_JOINT + m] = _bounded(work.inputs[j, 0] + changes[j])
 
 
 @kernel
@@ -374,11 +374,11 @@ def _fit_joint(own, work, m, n):
     if not root > 0.0:
         return
     for j in range(n):
-        lack = (work.outputs[j, FIRST_JOINT + m] - work.learned[j]) / root
-        work.lacks[j] = lack if lack == lack else 0.0
+        error = (work.outputs[j, FIRST_JOINT + m] - work.learned[j]) / root
+        work.buffer[j] = error if error == error else 0.0  # NaN: not learned
     for i in range(gain.shape[0]):
         for j in range(n):
-            own.joint_weights[m, i, j] -= gain[i] * work.lacks[j]
+            own.joint_weights[m, i, j] -= gain[i] * work.buffer[j]
     _change_projector(own.joint_projectors[m], gain, keep)
 
 
@@ -409,7 +409,7 @@ def learn_values(own, work, statistics, targets, n):
 
 
 @kernel
-def meet_targets(own, n_before, n):
+def admit_joint_models(own, n_before, n):
     """Give the joint models the lowest weight for a target that was alone before `n` were known.
 
     It has compared its experts without them.

@@ -255,7 +255,7 @@ def _know_targets(model, n):
     """Make the first `n` (int64) targets known; the combined outputs then include them."""
     n_before = model.state.counts.n_classes
     if n > n_before:
-        next_value.meet_targets(model.state.next_value, n_before, n)
+        next_value.admit_joint_models(model.state.next_value, n_before, n)
         model.state.counts.n_classes = n
         _combine_now(model)
 

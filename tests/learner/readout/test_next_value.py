@@ -179,9 +179,9 @@ def test_a_target_that_was_alone_gives_the_joint_models_its_lowest_weight():
     own.log_weights[0, : next_value.FIRST_JOINT] = [-3.0, -50.0, -20.0, -21.0]
     before = own.log_weights.copy()
     for n_before, n in ((0, 2), (2, 3), (1, 1)):
-        next_value.meet_targets(own, n_before, n)
+        next_value.admit_joint_models(own, n_before, n)
         assert np.array_equal(own.log_weights, before)
-    next_value.meet_targets(own, 1, 2)
+    next_value.admit_joint_models(own, 1, 2)
     assert own.log_weights[0].tolist() == [-3.0, -50.0, -20.0, -21.0, -50.0, -50.0]
     assert np.array_equal(own.log_weights[1], before[1])
 
