@@ -13,7 +13,7 @@ from typing import Any
 from loco_stream._joins import join_blocks, n_rows
 from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
-from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.options import Seconds, explains_options
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_message
 from loco_stream.connectors.ls1._receiver import Receiver
@@ -63,6 +63,7 @@ class BrokerSource(Source):
     is_live = True
     outage = ""
 
+    @explains_options
     def __init__(
         self,
         name: str,

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from loco_stream.connectors._base.options import Seconds
+from loco_stream.connectors._base.options import Seconds, explains_options
 from loco_stream.errors import ConfigError
 from loco_stream.records import KINDS, check_kinds, of_prediction, of_report
 from loco_stream.stream import Prediction, Predictions, Record, Sink
@@ -76,6 +76,7 @@ class BufferedSink(Sink):
     default_kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     errors: tuple[type[Exception], ...] = (OSError,)  # after which sending is tried again
 
+    @explains_options
     def __init__(
         self,
         name: str,

@@ -7,12 +7,17 @@ documentation takes its default and its text from there as well.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from loco_stream._text import did_you_mean
 from loco_stream.errors import ConfigError
+
+P = ParamSpec("P")
+Self = TypeVar("Self")
+Constructor: TypeAlias = Callable[Concatenate[Self, P], None]
 
 Seconds: TypeAlias = float
 """A duration; an option of this type is written ``0.1``, ``0.1s`` or ``100ms``."""
@@ -99,6 +104,32 @@ def _is_option(parameter: inspect.Parameter, is_called: bool) -> bool:
     return parameter.kind is parameter.KEYWORD_ONLY or (is_called and is_positional)
 
 
+def explains_options(init: Constructor[Self, P]) -> Constructor[Self, P]:
+    """Return the constructor of a base class of connectors, which takes the rest of ``**options``.
+
+    An option that it does not take raises a `TypeError` that lists those of the connector. The
+    first argument is the name of the connector, which begins with the scheme.
+    """
+    known = inspect.signature(init).parameters
+
+    @wraps(init)
+    def checked(self: Self, /, *args: P.args, **options: P.kwargs) -> None:
+        for option in options:
+            if option not in known:
+                kind = str(args[0]).partition(":")[0] if args else type(self).__name__
+                raise TypeError(_unknown_option(kind, option, options_of(type(self))))
+        init(self, *args, **options)
+
+    return checked
+
+
+def _unknown_option(kind: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return (
+        f"{kind}: has no option {name!r}{did_you_mean(name, names)} (options: {', '.join(names)})"
+    )
+
+
 def split_query(query: str) -> list[tuple[str, str | None]]:
     """Return the names and values in ``a=1&b=2``; None for a part without ``=``."""
     parts = (part.partition("=") for part in query.split("&") if part)
@@ -114,10 +145,7 @@ def convert(scheme: str, options: Mapping[str, OptionType], name: str, text: str
         There is no such option, or it does not take this text.
     """
     if name not in options:
-        raise ConfigError(
-            f"{scheme}: has no option {name!r}{did_you_mean(name, options)} "
-            f"(options: {', '.join(options)})"
-        )
+        raise ConfigError(_unknown_option(scheme, name, options))
     kind = options[name]
     try:
         return kind.parse(text)

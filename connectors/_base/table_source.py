@@ -39,6 +39,7 @@ from loco_stream.connectors._base.numbered_source import (
     SourceRow,
     event_of,
 )
+from loco_stream.connectors._base.options import explains_options
 from loco_stream.connectors._base.values import MISSING, event_time, number, sequence_id
 from loco_stream.connectors.ls1._limits import DEFAULT_LIMITS
 from loco_stream.errors import ConfigError, SourceError
@@ -169,6 +170,7 @@ class TableSource(RowSource):
     _has_labels = False  # whether a record may have nothing but an id and a label
     _needs_time = True  # whether only the column `time` has times
 
+    @explains_options
     def __init__(
         self,
         name: str,
