@@ -43,14 +43,14 @@ class AlarmLines:
         self._log = log
         self._warned_at: dict[tuple[str, str], int] = {}  # last warning by kind and detector
 
-    def add(self, alarm: Alarm) -> None:
-        """Log an alarm, unless it is a warning that lasts."""
+    def add(self, alarm: Alarm, source: str = "") -> None:
+        """Log an alarm, after `source` if that is given, unless it is a warning that lasts."""
         which = (alarm.kind, alarm.detector)
-        if alarm.state != "warning":
+        before = None
+        if alarm.state == "warning":
+            before = self._warned_at.get(which)
+            self._warned_at[which] = alarm.at
+        else:
             self._warned_at.pop(which, None)
-            self._log.info("%s", alarm)
-            return
-        before = self._warned_at.get(which)
-        self._warned_at[which] = alarm.at
         if before is None or alarm.at - before >= _QUIET_ROWS:
-            self._log.info("%s", alarm)
+            self._log.info("%s%s", f"{source}: " if source else "", alarm)

@@ -96,6 +96,8 @@ class Trainer:
     measures: scores; None if nothing is scored
     monitor: examines every prediction, and may hold out rows; None for no monitor
     in_detail: whether probabilities and intervals are computed and scored too
+    logs_source: whether the log line of an alarm begins with the source of the row, which ends with
+        the key in a fleet
 
     Its attributes:
     n_samples: labelled rows, learned or held out
@@ -116,6 +118,7 @@ class Trainer:
         monitor: TaskMonitor | None = None,
         *,
         in_detail: bool = True,
+        logs_source: bool = False,
     ) -> None:
         self.adapter = adapter
         self.pending = pending
@@ -131,6 +134,7 @@ class Trainer:
         self.watcher: Watcher | None = None
         self.now = 0.0
         self._in_detail = in_detail
+        self._logs_source = logs_source
         self._set_problem()
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
@@ -483,7 +487,7 @@ class Trainer:
 
     def _take_alarms(self, alarms: Sequence[Alarm], row: Row) -> None:
         for alarm in alarms:
-            self._alarm_lines.add(alarm)
+            self._alarm_lines.add(alarm, row.source if self._logs_source else "")
             if alarm.state == "drift":
                 self.last_drift = alarm.at
                 self.n_drifts += 1

@@ -285,7 +285,7 @@ class KeyedModel:
         problem = task_of(model)
         monitor = TaskMonitor(**{**watch, "problem": monitored(problem)})
         measures = RunMeasures(problem)
-        return Trainer(adapter, pending, measures, monitor, in_detail=False)
+        return Trainer(adapter, pending, measures, monitor, in_detail=False, logs_source=True)
 
     def _adapter(self, model: Any) -> ModelAdapter:
         if self._shared is None or self._shared.begins:

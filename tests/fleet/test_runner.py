@@ -186,7 +186,8 @@ def drifting(n=600):
         )
 
 
-def test_a_drift_of_a_key_is_emitted_and_reported(tmp_path):
+def test_a_drift_of_a_key_is_emitted_and_reported(tmp_path, caplog):
+    caplog.set_level("INFO", "loco_stream.engine")
     collected = Kept("drift")
     with Fleet(template(), tmp_path, monitor=TaskMonitor(holdout=0)) as fleet:
         report = FleetRunner(
@@ -195,6 +196,9 @@ def test_a_drift_of_a_key_is_emitted_and_reported(tmp_path):
     assert {record["key"] for record in collected.records} == {1}
     assert collected.records[0]["source"] == "s/1"
     assert collected.records[0]["seq"] > 300
+    lines = [line for line in caplog.messages if "detected at row" in line]
+    assert lines  # a line without the key would not show which of the devices has changed
+    assert all(line.startswith("s/1: the concept changed") for line in lines)
     (device,) = report["drifted_lately"]
     assert (device["key"], device["drift"]["kind"], report["n_drifted_keys"]) == (1, "drift", 1)
     assert "forgetting" in device
