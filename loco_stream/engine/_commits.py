@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
 from loco_stream._persistence.content import Config, Saved, State
+from loco_stream._text import counted
 from loco_stream.engine._admission import Admission
 from loco_stream.engine._checkpoint_schema import check_types
 from loco_stream.engine._codec import encode_commit, separate_encodable
@@ -352,7 +353,9 @@ class CommitPipeline:
                 saved.config["position"], saved.config["commit"], saved.config["skip"]
             )
             if self._replay(store, new):
-                _log.info("resumed at commit %d: %s", self.cursor.commit, self.cursor.position)
+                at = self.cursor
+                more = f" and {counted(at.skip, 'row')}" if at.skip else ""
+                _log.info("resumed at commit %d: %s%s", at.commit, at.position, more)
                 return self.cursor
 
     def _replay(self, store: Store, new: set[int]) -> bool:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from loco_stream._arrays import Float32
+from loco_stream._compiler.timing import compile_seconds
 from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Config, State
 from loco_stream._problems import plain_label
@@ -108,7 +109,7 @@ class EventHandler:
 
     def handle(self, event: Event) -> int:
         """Process one event; return its number of rows."""
-        began = time.perf_counter_ns()
+        began = time.perf_counter() - compile_seconds()
         n_failed = self.n_failed
         try:
             rows = self._handle(event)
@@ -121,7 +122,8 @@ class EventHandler:
         if self.n_failed == n_failed:
             self._failed_in_a_row = 0
         if rows and self.trainer.measures is not None:
-            self.trainer.measures.add_time(time.perf_counter_ns() - began, rows)
+            seconds = time.perf_counter() - compile_seconds() - began
+            self.trainer.measures.add_time(int(seconds * 1e9), rows)
         return rows
 
     def _handle(self, event: Event) -> int:

@@ -266,7 +266,8 @@ def test_blocks_with_times_sequences_and_a_task_column_equal_rows():
 
 
 @pytest.mark.parametrize("stop", [870, 880, 1745])
-def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop, tmp_path):
+def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop, tmp_path, caplog):
+    caplog.set_level("INFO", "loco_stream.engine")
     X, score = stream()
     y = labels_of(score)
     monitor = {"holdout": 10, "share": 0.2, "min_segment": 20}
@@ -278,6 +279,8 @@ def test_a_run_in_blocks_that_is_resumed_within_a_group_equals_one_in_rows(stop,
     engine(checkpoint=tmp_path).run(max_samples=stop)
     resumed = engine(checkpoint=tmp_path, resume=True)
     report = resumed.run().to_dict()
+    (line,) = (line for line in caplog.messages if line.startswith("resumed at commit"))
+    assert line.endswith(" rows")  # beyond the position of the source, which is that of a block
     model = LOCOClassifier(hidden_sizes=(12,), seed=1)
     whole = outcome(model, TaskMonitor(**monitor), Rows(X, y))
     report = {k: v for k, v in report.items() if k not in TIMES}

@@ -434,6 +434,25 @@ def test_pending_rows_are_restored_bit_identically():
     assert pending.take("s", 2, 6).row.x.tobytes() == X[1:2].tobytes()
 
 
+def test_compiling_counts_neither_as_latency_nor_as_work(monkeypatch):
+    compiled = [0.0]
+    for module in ("_core", "_events"):
+        monkeypatch.setattr(
+            f"loco_stream.engine.{module}.compile_seconds", lambda: compiled[0], raising=False
+        )
+
+    class Compiled(Means):
+        def learn_one(self, x, y):
+            if not compiled[0]:
+                time.sleep(0.3)
+                compiled[0] = 0.3
+            super().learn_one(x, y)
+
+    report = StreamEngine(Compiled(), ListSource([Sample({"a": 1.0}, "ok", 0)])).run()
+    assert report["latency_us"]["p99"] < 200_000
+    assert report["samples_per_second"] > 5
+
+
 def test_waiting_for_rows_does_not_lower_the_speed():
     class Slow(ListSource):
         is_live = True
