@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from loco_stream import __version__
+from loco_stream._checks import integer, require
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Saved, State
@@ -51,6 +52,7 @@ Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
 Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 
+_MOST_ROWS = 2**63 - 1
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
 _log = logging.getLogger("loco_stream.engine.core")
@@ -177,6 +179,9 @@ class StreamEngine:
         missing_values: Iterable[float] = (),
         tracer: Tracer | None = None,
     ) -> None:
+        _check_type("monitor", monitor, TaskMonitor)
+        _check_type("bounds", bounds, NameBounds)
+        require("delay", delay, integer(0, _MOST_ROWS, optional=True))
         self._missing = MissingValues.of(missing_values)
         adapter: Any = _adapter(model)
         if not isinstance(source, SourceReader):
@@ -186,7 +191,7 @@ class StreamEngine:
         self._reader = source
         self.source = self._reader.source
         self.durability = durability or ("batch" if checkpoint and self.source.needs_log else "off")
-        _check_store(checkpoint, checkpoint_every, self.durability)
+        _check_store(checkpoint, resume, checkpoint_every, self.durability)
         self.queries = RunnerQueries()
         self._listeners = Listeners(sinks, [self.queries, *watchers])
         self._make_measures = partial(
@@ -413,8 +418,7 @@ class StreamEngine:
         """
         if self._has_run:
             raise ConfigError("an engine makes one run; make a new one with the same model")
-        if max_samples is not None and max_samples < 1:
-            raise ConfigError(f"`max_samples` must be at least 1, got {max_samples}")
+        require("max_samples", max_samples, integer(1, _MOST_ROWS, optional=True))
         self._has_run = True
         self._listen()
         model = type(self.model).__name__
@@ -656,9 +660,19 @@ def _check_no_pipeline(name: str, model: Model) -> None:
         )
 
 
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind | None):
+        raise ConfigError(f"`{name}` must be None or a {kind.__name__}, got {type(value).__name__}")
+
+
 def _check_store(
-    checkpoint: str | os.PathLike[str] | None, checkpoint_every: int, durability: str
+    checkpoint: str | os.PathLike[str] | None,
+    resume: bool | None,
+    checkpoint_every: int,
+    durability: str,
 ) -> None:
+    if resume and checkpoint is None:
+        raise ConfigError("`resume` must be False or None without `checkpoint`, got True")
     if checkpoint_every < 1:
         raise ConfigError(f"`checkpoint_every` must be at least 1 row, got {checkpoint_every}")
     if parse_durability(durability) is not None and checkpoint is None:

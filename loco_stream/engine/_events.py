@@ -26,7 +26,7 @@ from loco_stream.engine._row import Features, Label, Row, row_of, rows_of
 from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._trainer import Trainer
 from loco_stream.engine._validation import n_entries
-from loco_stream.errors import ConfigError, InputError
+from loco_stream.errors import InputError
 from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
 
 Table: TypeAlias = Float32
@@ -395,8 +395,6 @@ class _DelayedLabels:
     """Labelled rows that are learned only `delay` rows after they were predicted."""
 
     def __init__(self, delay: int | None) -> None:
-        if delay is not None and delay < 0:
-            raise ConfigError(f"`delay` must be 0 rows or more, got {delay}")
         self.delay = delay
         self._n_arrived = 0
         self._rows: deque[tuple[int, PendingRow, Label]] = deque()

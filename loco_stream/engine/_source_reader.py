@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from loco_stream._joins import join_rows, n_rows
 from loco_stream._problems import OF_RIVER, plain_label
+from loco_stream._text import one_line
 from loco_stream.engine._background_thread import background_thread
 from loco_stream.engine._row import cut
 from loco_stream.engine._unused_log import UnusedLog
@@ -75,7 +76,7 @@ class PairSource(Source):
         if not isinstance(item, Sequence) or len(item) != 2 or not isinstance(item[0], Mapping):
             raise InputError(
                 "`source` must yield (x, y) pairs with a mapping x, or events, got "
-                f"{item!r:.80} as row {self._row - 1}"
+                f"{one_line(f'{item!r:.80}')} as row {self._row - 1}"
             )
         return Sample(item[0], plain_label(item[1]), self._row - 1, source=self.name)
 

@@ -362,10 +362,15 @@ def test_arguments_of_other_types_are_refused():
         {"max_age": 0.0},
         {"checkpoint_every": 0},
         {"durability": "some"},
+        {"delay": "an hour"},
+        {"max_age": "1h"},
+        {"monitor": metrics.Accuracy()},
+        {"bounds": 100},
+        {"resume": True},  # without a checkpoint there is nothing to resume
     ],
 )
 def test_options_out_of_range_are_named(options):
-    with pytest.raises(ConfigError, match=next(iter(options))):
+    with pytest.raises(ConfigError, match=f"`{next(iter(options))}`"):
         StreamEngine(Means(), [], **options)
 
 
@@ -393,6 +398,8 @@ def test_an_engine_runs_once():
     engine = StreamEngine(Means(), [])
     with pytest.raises(ConfigError, match="max_samples"):
         engine.run(max_samples=0)
+    with pytest.raises(ConfigError, match=r"`max_samples` must be .*, got 'all'"):
+        engine.run(max_samples="all")
     engine.run()
     with pytest.raises(ConfigError, match="one run"):
         engine.run()
