@@ -9,7 +9,6 @@ import click
 
 from loco_stream._cli._logging import LOGGER
 from loco_stream._cli._option_group import flag, given, option_group
-from loco_stream._cli._warm_up import COMMON, OF_ALARMS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,11 +71,6 @@ class BesideOptions(AlarmOptions):
         for name in ("every", "on_alarm"):
             if given(name) and not self.watch:
                 raise ConfigError(f"`{flag(name)}` needs --watch")
-
-    @property
-    def compiled(self) -> tuple[Part, ...]:
-        """What is compiled before the first row."""
-        return (*COMMON, OF_ALARMS) if self.watch else COMMON
 
     def stored(self) -> dict[str, object]:
         """Return the values that a resumed run continues with; none without a detector."""

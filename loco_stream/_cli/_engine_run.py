@@ -16,8 +16,8 @@ from loco_stream._cli._logging import LOGGER, LogOptions
 from loco_stream._cli._option_group import Command, Decorator, with_stored
 from loco_stream._cli._options import LearningOptions, ScoreOptions, model_options, score_options
 from loco_stream._cli._threads import ThreadOptions, thread_options
-from loco_stream._cli._warm_up import OF_TARGETS, Part, warm_up
-from loco_stream._problems import TARGETS
+from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, Part, warm_up
+from loco_stream._problems import FORECASTING
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -46,10 +46,12 @@ class LearningSetup:
         """What the labels of the source are; None if the source has to find it."""
         return self.model.task or self.forecasting.task
 
-    @property
-    def compiled(self) -> tuple[Part, ...]:
-        """What is compiled before the first row."""
-        return (*self.alarms.compiled, *self.forecasting.compiled)
+    def compiled(self, task: str | None) -> tuple[Part, ...]:
+        """Return what is compiled before the first row; `task` is None if it is not known yet."""
+        if self.forecasting.forecast is not None:
+            task = FORECASTING
+        beside = (OF_ALARMS,) if self.alarms.watch else ()
+        return (STEPS[task or "classification"], OF_DRIFTS, *beside)
 
     def check(self) -> None:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
@@ -88,8 +90,7 @@ class LearningSetup:
         task = self.model.problem(reader.source.targets)
         if task is None and not _is_resumed(options):
             task = find_task(reader, missing_values=options.get("missing_values", ()))
-        if task == TARGETS:
-            warm_up([OF_TARGETS])
+        warm_up(self.compiled(task))
         model, monitor = self._choose(task or "classification")
         learning = {
             "monitor": monitor,
@@ -111,6 +112,7 @@ class LearningSetup:
 
     def _forecasting_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
         check_target(reader)
+        warm_up(self.compiled(FORECASTING))
         monitor = replace(self.model, holdout=0).monitor("regression")
         model = self.forecasting.model(self.model)
         return self._make(model, reader, "regression", {"monitor": monitor, **options})
@@ -208,9 +210,13 @@ def run_engine(engine: StreamEngine, log: LogOptions, max_samples: int | None = 
 
     max_samples: rows after which the run ends, with those of a run that is resumed
     """
+    from loco_stream._compiler.timing import notify_when_compiling
     from loco_stream.engine._progress import watch
 
-    with watch(engine, not log.shows_progress, max_samples):
+    def announce() -> None:
+        LOGGER.info("compiling what the options need, once on this machine")
+
+    with notify_when_compiling(announce), watch(engine, not log.shows_progress, max_samples):
         return engine.run(max_samples)
 
 

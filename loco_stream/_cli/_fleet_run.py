@@ -31,8 +31,8 @@ from loco_stream._cli._renamed import refuse_option
 from loco_stream._cli._signals import Interrupt, stop_on_signal
 from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
-from loco_stream._cli._warm_up import OF_ALARMS, OF_FORECASTS, OF_TARGETS, freeze_loaded, warm_up
-from loco_stream._problems import FORECASTING, TARGETS
+from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, freeze_loaded, warm_up
+from loco_stream._problems import FORECASTING
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -436,8 +436,7 @@ class _FleetSetup:
             raise ConfigError(
                 "the task cannot be inferred: none of the first rows has a label", option="task"
             )
-        if task == TARGETS:
-            warm_up([OF_TARGETS])
+        warm_up([STEPS[task], OF_DRIFTS])
         first = self._first_model(task)
         return _Beginning(first, self.model.monitor(task), self.model.stored(task))
 
@@ -462,7 +461,7 @@ class _FleetSetup:
         """Return what a fleet of forecasters is begun with."""
         from loco_stream.estimators._forecaster import LOCOForecaster
 
-        warm_up([OF_FORECASTS])
+        warm_up([STEPS[FORECASTING]])
         forecaster = None
         if self.fleet.template is not None:
             forecaster = self._template()

@@ -11,7 +11,6 @@ from loco_stream._cli._decision import DecisionOptions
 from loco_stream._cli._option_group import given, option_group
 from loco_stream._cli._options import LearningOptions, ScoreOptions
 from loco_stream._cli._parameters import parse_settings
-from loco_stream._cli._warm_up import OF_FORECASTS, Part
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,11 +31,6 @@ class ForecastingOptions:
     def task(self) -> str | None:
         """What the labels of the source are, None without a forecast."""
         return None if self.forecast is None else "regression"
-
-    @property
-    def compiled(self) -> tuple[Part, ...]:
-        """What a forecast needs to be compiled before the first row."""
-        return () if self.forecast is None else (OF_FORECASTS,)
 
     def check(
         self,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from loco_stream._cli._logging import LOGGER
+from loco_stream._problems import FORECASTING, TARGETS
 
 
 class Part(NamedTuple):
@@ -66,27 +67,27 @@ def _watch() -> None:
         monitor.update("ab"[i % 2], "a", {"x": float(i % 2)}, i)
 
 
-COMMON = (
-    Part("the learning step", _learn_classes),
-    Part("the monitor of drift", _watch),
-)
-OF_TARGETS = Part("the learning step of several targets", _learn_targets)
-OF_FORECASTS = Part("the learning step of a forecast", _forecast)
-OF_ALARMS = Part("the detector of anomalies", _detect)
+STEPS = {
+    "classification": Part("the learning step", cache(_learn_classes)),
+    "regression": Part("the learning step of a regression", cache(_learn_values)),
+    TARGETS: Part("the learning step of several targets", cache(_learn_targets)),
+    FORECASTING: Part("the learning step of a forecast", cache(_forecast)),
+}
+"""What learns, by the problem that the labels pose; a process uses each once."""
+OF_DRIFTS = Part("the monitor of drift", cache(_watch))
+OF_ALARMS = Part("the detector of anomalies", cache(_detect))
 PARTS = (
-    *COMMON,
-    Part("the learning step of a regression", _learn_values),
-    OF_TARGETS,
-    OF_FORECASTS,
+    *STEPS.values(),
+    OF_DRIFTS,
     OF_ALARMS,
     Part("the learning step with a memory", partial(_learn_classes, memory=(0.3, 50.0))),
     Part("the learning step with other options", partial(_learn_classes, max_delay=2)),
     Part("the help of other threads", _learn_with_threads),
 )
-"""Everything that a stream may need; `COMMON` is what a usual one does."""
+"""Everything that a stream may need."""
 
 
-def warm_up(parts: Iterable[Part] = COMMON) -> None:
+def warm_up(parts: Iterable[Part]) -> None:
     """Compile parts, or load them from the compile cache; log what is compiled, and how long."""
     for part, seconds in used(parts):
         if seconds:

@@ -29,7 +29,6 @@ from loco_stream._cli._renamed import refuse_option
 from loco_stream._cli._signals import Interrupt, stop_on_signal
 from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
-from loco_stream._cli._warm_up import warm_up
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:
@@ -219,7 +218,6 @@ def command(
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
     def make_engine(observing: EngineOptions) -> StreamEngine:
-        warm_up(learning.compiled)
         in_blocks = learning.scoring.delay is None and not learning.alarms.watch
         reader = SourceReader(stream, in_blocks=in_blocks)
         own = options.engine_options(reading, stream)

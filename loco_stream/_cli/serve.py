@@ -34,6 +34,7 @@ from loco_stream._cli._signals import Interrupt, stop_on_signal
 from loco_stream._cli._sinks import SinkOptions, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
 from loco_stream._cli._warm_up import Part, warm_up
+from loco_stream._problems import TARGETS
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def command(
             learning = learning.resumed(state.checkpoint)
             stream = with_inbox(_open(source, reading, learning.task))
             is_new = not has_checkpoint(state.checkpoint)
-            reader = _compile(stream, service, learning.compiled, reads_ahead=is_new)
+            parts = learning.compiled(TARGETS if stream.targets else learning.task)
+            reader = _compile(stream, service, parts, reads_ahead=is_new)
             observing = observers(watchers, otlp)
             handler.engine = engine = learning.engine(reader, {**engine_options, **observing})
             _started(engine, service)

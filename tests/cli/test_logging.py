@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._cli import main
-from loco_stream._cli import run as run_command
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._progress import watch
 from loco_stream.errors import LocoStreamWarning
@@ -127,7 +126,7 @@ def test_an_unexpected_error_is_a_json_record_with_its_traceback(folder, monkeyp
     def fail(*args):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(run_command, "warm_up", fail)
+    monkeypatch.setattr("loco_stream._cli._engine_run.warm_up", fail)
     broken = loco("run", *SKIP, "--log-format", "json")
     assert broken.exit_code == 1
     record = json.loads(broken.stderr.splitlines()[-1])
@@ -140,7 +139,7 @@ def test_warnings_are_records(folder, monkeypatch):
         warnings.warn("nobody reads this", LocoStreamWarning, stacklevel=1)
         warnings.warn("from elsewhere", DeprecationWarning, stacklevel=1)
 
-    monkeypatch.setattr(run_command, "warm_up", warn)
+    monkeypatch.setattr("loco_stream._cli._engine_run.warm_up", warn)
     shown = loco("run", *SKIP)
     assert " WARNING nobody reads this\n" in shown.stderr
     shown = loco("run", *SKIP, "--log-format", "json")

@@ -12,7 +12,7 @@ import pytest
 
 from loco_stream import LOCOClassifier, LOCOForecaster, LOCORegressor, StreamEngine
 from loco_stream._cli._service_state import ServiceState
-from loco_stream._cli._warm_up import warm_up
+from loco_stream._cli._warm_up import OF_DRIFTS, STEPS, warm_up
 from loco_stream.connectors import RedisSource
 from loco_stream.dashboard._http_api import HttpApi
 from loco_stream.dashboard._server import listen
@@ -32,7 +32,7 @@ EMPTY = "`x` must have at least one feature, got none"
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
     """Compile first: a request waits for the learner for ten seconds only."""
-    warm_up()
+    warm_up([STEPS["classification"], OF_DRIFTS])
     LOCORegressor(hidden_sizes=(8,), seed=1).learn_one({"a": 1.0}, 1.0)
 
 
