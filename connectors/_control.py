@@ -106,7 +106,7 @@ class Control:
         if name not in self._handlers:
             return _error(f"there is no order {name!r} (orders: {', '.join(self._handlers)})")
         if self._needs_token and name not in _WITHOUT_TOKEN and not self._is_token(given.token):
-            return _error(f"the order {name!r} needs the service's control token")
+            return _error(f"the order {name!r} needs the service's control token", "token")
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
         except (LocoStreamError, TypeError) as error:
@@ -116,8 +116,8 @@ class Control:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
 
 
-def _error(sentence: str) -> dict[str, Any]:
-    return {"ok": False, "error": sentence}
+def _error(sentence: str, option: str = "") -> dict[str, Any]:
+    return {"ok": False, "error": sentence, "option": option}
 
 
 def make_token(path: str | Path) -> str:
@@ -195,5 +195,6 @@ def order(
     finally:
         connection.close()
     if not answer["ok"]:
-        raise SourceError(f"{address} refuses: {answer['error']}")
+        option = str(answer.get("option", ""))
+        raise SourceError(f"{address} refuses: {answer['error']}", option=option)
     return answer

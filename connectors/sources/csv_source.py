@@ -133,10 +133,22 @@ class CSVSource(TextSource):
         self._note_commas(records)
         self._columns = self._column_parser(records)
 
+    def _time_of(self, value: Any) -> float:
+        try:
+            return super()._time_of(value)
+        except SourceError as error:
+            if self._roles.time_format is not None:
+                raise
+            other = "`time_format` reads other forms, such as %d.%m.%Y %H:%M"
+            raise SourceError(f"{error}; {other}") from None
+
     def _read_header(self, lines: Lines) -> None:
         line = self._header_line = self._first_line(lines)
         if undecoded(line):
-            raise SourceError(f"the header of {self.path} is not UTF-8, or not in `encoding`")
+            raise SourceError(
+                f"the header of {self.path} must be in {self._encoding.removesuffix('-sig')}; "
+                "`encoding` names another one, such as latin-1 or cp1252"
+            )
         if self._delimiter is None:
             self._delimiter = max(",;\t|", key=line.count)
         self._header = _column_names(str(self.path), line, self._delimiter)

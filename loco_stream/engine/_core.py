@@ -18,6 +18,7 @@ from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Saved, State
 from loco_stream._problems import PROBLEMS, is_numeric
 from loco_stream._renamed import renamed
+from loco_stream._text import counted
 from loco_stream.engine._adapters import check_monitor, learning_adapter, monitored
 from loco_stream.engine._admission import Admission, NameBounds
 from loco_stream.engine._checkpoint_schema import check_types
@@ -550,7 +551,7 @@ class StreamEngine:
             labelled = (
                 "" if report["n_samples"] == n_rows else f", {report['n_samples']} with label"
             )
-            _log.info("the run %s after %d rows%s", end, n_rows, labelled)
+            _log.info("the run %s after %s%s", end, counted(n_rows, "row"), labelled)
         return report
 
     @property

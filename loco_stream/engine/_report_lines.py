@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from loco_stream._persistence.content import State
+from loco_stream._text import counted
 from loco_stream.engine._watching import UNUSUAL
 from loco_stream.metrics._keys import KEYS
 
@@ -158,4 +159,4 @@ def _class_line(label: str, score: State) -> tuple[str, str]:
     recall = _share("recall", score["recall"])
     precision = _share("precision", score["precision"])
     shown = label if len(label) <= _LABEL_LENGTH else f"{label[: _LABEL_LENGTH - 3]}..."
-    return f"label {shown}: {score['support']:,} rows", f"{recall}, {precision}"
+    return f"label {shown}: {counted(score['support'], 'row')}", f"{recall}, {precision}"

@@ -300,7 +300,8 @@ class LOCODetector(GetSetParams, AnomalyDetector):
             n = self._core.declare(first, last, anomalous=anomalous)
         if n == 0:
             raise InputError(
-                f"`t0` and `t1` must enclose some of the last rows, got {t0!r} and {t1!r}"
+                f"`t0` and `t1` must enclose some of the last rows ({self._core.kept_span()}), got "
+                f"{t0!r} and {t1!r}"
             )
         return n
 

@@ -263,6 +263,11 @@ class DetectorCore:
         """Declare the kept rows from `t0` to `t1`; return how many there are."""
         return declare(self.state, self.n_seen, t0, t1, anomalous=anomalous)
 
+    def kept_span(self) -> str:
+        """Return the first and the last time of the kept rows in words."""
+        times = self.state.kept_times[: min(self.n_seen, novelty.KEPT_ROWS)]
+        return f"{times.min():.15g} to {times.max():.15g}" if len(times) else "none so far"
+
     # Files
 
     def export(self) -> tuple[Config, Arrays]:

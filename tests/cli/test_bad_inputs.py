@@ -168,7 +168,7 @@ WHOLE = [
         GOOD.encode("utf-16"),
         "csv:other.csv?target=y",
         "",
-        "the header of other.csv is not UTF-8",
+        "the header of other.csv must be in utf-8; `encoding` names another",
     ),
     (
         "noise.csv",

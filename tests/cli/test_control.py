@@ -76,6 +76,8 @@ def test_over_tcp_all_commands_but_status_need_the_token(tmp_path):
         order(served.address, "status")
         with pytest.raises(SourceError, match="'stop' needs the service's control token"):
             order(served.address, "stop", token=given)
+        refused = CliRunner().invoke(main, ["control", served.address, "stop"])
+        assert refused.stderr.endswith("control token; pass --token FILE\n")
         served.close()
     assert stopped == []
     served = Control("tcp://127.0.0.1:*", orders, token)

@@ -114,6 +114,8 @@ def test_a_label_of_any_length_has_one_line():
     shown = text(Report({**RESULTS, "per_class": {"x" * 300_000: score, "ok": score}}))
     assert f"label {'x' * 27}...: 4 rows" in shown
     assert "label ok: 4 rows" in shown
+    once = text(Report({**RESULTS, "per_class": {"ok": {**score, "support": 1}}}))
+    assert "label ok: 1 row " in once
     assert len(shown.splitlines()) < 20
 
 

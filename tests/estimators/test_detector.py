@@ -226,8 +226,12 @@ def test_feedback_changes_what_follows():
         detector.learn_one({0: 8.9})
         assert not detector.alarm_
     assert dismissed.score_one({0: 9.2}) == 0.0
-    with pytest.raises(InputError, match="must enclose"):
+    with pytest.raises(
+        InputError, match=r"must enclose some of the last rows \(0 to 80[0-9]\), got"
+    ):
         plain.confirm(10_000, 20_000)
+    with pytest.raises(InputError, match="none so far"):
+        LOCODetector(seed=1).confirm(0, 1)
 
 
 def test_feedback_by_time_survives_a_file(tmp_path):
@@ -389,6 +393,8 @@ def test_rows_are_declared_by_the_times_that_they_came_with():
     assert detector.confirm(times[150], times[159]) == 10
     assert detector.dismiss(np.datetime64("2024-03-01T02:50"), times[174].replace(tzinfo=None)) == 5
     assert detector.confirm(times[150].timestamp(), times[151]) == 2
+    with pytest.raises(InputError, match=r"\(1709251200 to 1709263140\), got 150 and 159$"):
+        detector.confirm(150, 159)  # row numbers of a stream with times
     for bad in ((times[9], times[3]), ("now", times[3]), (None, None)):
         with pytest.raises(InputError, match="`t0`"):
             detector.confirm(*bad)

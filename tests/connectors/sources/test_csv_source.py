@@ -186,7 +186,12 @@ def test_columns_can_be_unlabelled_dropped_and_timed(table):
         (
             "t,a,y\nnoon,1,2\n",
             "target=y&time=t",
-            "`time` must be seconds since 1970 or an ISO 8601 date, got 'noon'",
+            "seconds since 1970 or an ISO 8601 date, got 'noon'; `time_format` reads other forms",
+        ),
+        (
+            b"gr\xf6\xdfe,y\n1,2\n",
+            "target=y",
+            "the header of .* must be in utf-8; `encoding` names",
         ),
     ],
 )
