@@ -16,6 +16,7 @@ from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
 from loco_stream._persistence.content import Arrays, Config, State, restoring
+from loco_stream._text import did_you_mean
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
@@ -418,6 +419,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         >>> [model.predict_one({0: 4.0}, in_stream=kind) for kind in (True, False)]
         ['high', 'low']
         """
+        if kwargs:
+            raise _unknown_keyword("predict_one", kwargs)
         core = self._core
         times = core.time_of(t)
         with core.lock:
@@ -435,6 +438,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 
         Parameters are those of `predict_one`.
         """
+        if kwargs:
+            raise _unknown_keyword("predict_proba_one", kwargs)
         core = self._core
         times = core.time_of(t)
         with core.lock:
@@ -643,3 +648,12 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
 def _number_of_threads(value: object) -> str | None:
     """Take the numbers of threads that a job can be divided among."""
     return None if type(value) is int and value in THREADS else "1, 2 or 4"
+
+
+def _unknown_keyword(method: str, kwargs: Mapping[str, object]) -> TypeError:
+    """Return the error of a keyword that river's signature lets pass."""
+    name = next(iter(kwargs))
+    advice = did_you_mean(name, ("t", "in_stream"))
+    return TypeError(
+        f"LOCOClassifier.{method}() got an unexpected keyword argument {name!r}{advice}"
+    )

@@ -96,3 +96,11 @@ def test_recent_values_answer_for_the_next_row_of_a_regression():
         model.predict_array(X[:3], in_stream=False),
         [model.predict_one(dict(enumerate(x)), in_stream=False) for x in X[:3]],
     )
+
+
+@pytest.mark.parametrize("method", ["predict_one", "predict_proba_one"])
+def test_a_misspelt_mode_is_refused(method):
+    """River's signature lets any keyword pass; this one would change the answer."""
+    text = rf"LOCOClassifier\.{method}\(\) got .* 'in_strem'; did you mean 'in_stream'\?"
+    with pytest.raises(TypeError, match=text):
+        getattr(LOCOClassifier(), method)({"a": 1.0}, in_strem=False)
