@@ -26,6 +26,7 @@ from loco_stream.estimators._inputs.frames import frame_like, require_frame
 from loco_stream.estimators._inputs.tables import (
     Names,
     SequenceIds,
+    TimeLike,
     TimesLike,
     labels,
     learned_rows,
@@ -385,7 +386,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def predict_one(
         self,
         x: dict[Any, Any],
-        t: float | None = None,
+        t: TimeLike = None,
         in_stream: bool | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -408,7 +409,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Raises
         ------
         InputError
-            x is no mapping, t no number, or `in_stream` something else.
+            x is no mapping, t no time, or `in_stream` something else.
 
         Examples
         --------
@@ -430,7 +431,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
     def predict_proba_one(
         self,
         x: dict[Any, Any],
-        t: float | None = None,
+        t: TimeLike = None,
         in_stream: bool | None = None,
         **kwargs: Any,
     ) -> dict[Any, float]:

@@ -19,7 +19,7 @@ from loco_stream.estimators._detector_core import DetectorCore, RowResults
 from loco_stream.estimators._forecasts import ColumnForecasts
 from loco_stream.estimators._inputs.row_times import row_time, row_times, seconds_of
 from loco_stream.estimators._inputs.slots import require_mapping
-from loco_stream.estimators._inputs.tables import Names, TimesLike, column_names, table
+from loco_stream.estimators._inputs.tables import Names, TimeLike, TimesLike, column_names, table
 from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
 
 
@@ -137,7 +137,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         """Names of the columns, in the order in which they came."""
         return tuple(self._core.columns)
 
-    def score_one(self, x: Mapping[Any, Any], t: Any = None) -> float:
+    def score_one(self, x: Mapping[Any, Any], t: TimeLike = None) -> float:
         """Return how unusual a row is beside all learned ones; changes nothing.
 
         It is the onset score, see the class: -log10 of the probability of such a row, from 0; 0.0
@@ -161,7 +161,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         with core.lock:
             return core.score(core.row(x), time) if core.columns else 0.0
 
-    def learn_one(self, x: Mapping[Any, Any], t: Any = None) -> None:
+    def learn_one(self, x: Mapping[Any, Any], t: TimeLike = None) -> None:
         """Score a row, then learn it; the result is in the attributes.
 
         Parameters
@@ -176,7 +176,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
         """
         self.learn_results(x, t)
 
-    def learn_results(self, x: Mapping[Any, Any], t: Any = None) -> RowResults:
+    def learn_results(self, x: Mapping[Any, Any], t: TimeLike = None) -> RowResults:
         """Learn a row as `learn_one` does, and return everything found in it."""
         require_mapping(x)
         time = _time(t)

@@ -26,7 +26,7 @@ from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._inputs.frames import require_frame, series_like
 from loco_stream.estimators._inputs.slots import hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import Names, SequenceIds, TimesLike, table
+from loco_stream.estimators._inputs.tables import Names, SequenceIds, TimeLike, TimesLike, table
 from loco_stream.estimators._observed import learn_ticket
 from loco_stream.estimators._parameters import LOCOModel, check_advanced, check_settable
 from loco_stream.estimators._tickets import Ticket
@@ -156,7 +156,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
 
     # Rows
 
-    def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: float | None = None) -> None:
+    def learn_one(self, x: dict[Any, Any] | Ticket, y: Any, t: TimeLike = None) -> None:
         """Learn one row; new features, and a new class or target, get the next free slots.
 
         Parameters
@@ -167,13 +167,13 @@ class LOCOEstimator(LOCOModel, base.Estimator):
             Its label; a number in a regression; with several targets, the number of each by name,
             where missing ones are absent, None or NaN.
         t
-            Its time, in any unit; None: one gap after the last row. It matters only with `memory`;
-            a ticket has its own.
+            Its time: a number in any unit, or a date, which counts in seconds; None: one gap after
+            the last row. It matters only with `memory`; a ticket has its own.
 
         Raises
         ------
         InputError
-            x is no mapping, t is no number, or the ticket is another model's. y cannot be a label,
+            x is no mapping, t is no time, or the ticket is another model's. y cannot be a label,
             is not a finite number of at most 1e30, or is no dict of such numbers with at least one.
         """
         core = self._core
@@ -421,7 +421,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
                 _observed.reset_context(self._core)
                 self._core.sequence = name
 
-    def observe_one(self, x: Mapping[Any, Any], t: float | None = None) -> Ticket:
+    def observe_one(self, x: Mapping[Any, Any], t: TimeLike = None) -> Ticket:
         """Process a row whose label comes later or never; the next row then follows it.
 
         Parameters
@@ -440,7 +440,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         Raises
         ------
         InputError
-            x is no mapping, or t no number.
+            x is no mapping, or t no time.
         """
         return _observed.observe_one(self._core, x, t)
 
@@ -506,7 +506,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     # Explanation and export
 
     def explain_one(
-        self, x: Mapping[Any, Any], t: float | None = None, in_stream: bool | None = None
+        self, x: Mapping[Any, Any], t: TimeLike = None, in_stream: bool | None = None
     ) -> Explanation:
         """Explain the prediction for a row: what each feature adds, and which experts decide.
 

@@ -22,6 +22,7 @@ from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.series import SeriesHistory
 from loco_stream.estimators._inputs.slots import require_mapping
 from loco_stream.estimators._inputs.tables import (
+    TimeLike,
     TimesLike,
     column_names,
     one_per_row,
@@ -131,7 +132,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
     # Learning
 
     def learn_one(
-        self, y: float | None, x: Mapping[Hashable, object] | None = None, t: float | None = None
+        self, y: float | None, x: Mapping[Hashable, object] | None = None, t: TimeLike = None
     ) -> None:
         """Learn the next value of the series.
 
@@ -149,7 +150,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         Raises
         ------
         InputError
-            y is no finite number of at most 1e30, x no mapping, or t no number.
+            y is no finite number of at most 1e30, x no mapping, or t no time.
         """
         values = np.array([read_target("y", y)])
         if x is not None:

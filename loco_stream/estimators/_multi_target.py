@@ -19,7 +19,7 @@ from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._inputs.frames import frame_like, require_frame
-from loco_stream.estimators._inputs.tables import table, target_matrix
+from loco_stream.estimators._inputs.tables import TimeLike, table, target_matrix
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 from loco_stream.estimators._regressor import coverage_level
 from loco_stream.estimators._target_core import TargetCore
@@ -117,7 +117,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     # Rows by name
 
     def predict_one(
-        self, x: dict[Hashable, object], t: float | None = None, in_stream: bool | None = None
+        self, x: dict[Hashable, object], t: TimeLike = None, in_stream: bool | None = None
     ) -> dict[Hashable, float]:
         """Return the predicted value of each target; {} before the first row. Changes nothing.
 
@@ -140,7 +140,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         self,
         x: dict[Hashable, object],
         coverage: float = 0.9,
-        t: float | None = None,
+        t: TimeLike = None,
         in_stream: bool | None = None,
     ) -> dict[Hashable, tuple[float, float]]:
         """Return the interval of each target; see `LOCORegressor.predict_interval_one`.
@@ -307,7 +307,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         return frame_like(frame, self.predict_array(X, in_stream=in_stream), self.targets)
 
     def explain_one(  # type: ignore[override]
-        self, x: Mapping[Hashable, object], t: float | None = None, in_stream: bool | None = None
+        self, x: Mapping[Hashable, object], t: TimeLike = None, in_stream: bool | None = None
     ) -> dict[Hashable, Explanation]:
         """Explain the prediction of each target; see `LOCORegressor.explain_one`.
 

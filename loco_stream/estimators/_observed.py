@@ -23,7 +23,14 @@ from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.row_times import NO_TIMES
 from loco_stream.estimators._inputs.slots import require_mapping
-from loco_stream.estimators._inputs.tables import Names, SequenceIds, Table, TimesLike, table
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    SequenceIds,
+    Table,
+    TimeLike,
+    TimesLike,
+    table,
+)
 from loco_stream.estimators._tickets import Origin, Ticket
 
 _CHANGED = "`x` must be a ticket of this model as `observe_one` returned it; learn the row itself"
@@ -42,7 +49,7 @@ def reset_context(core: ModelCore) -> None:
         core.scratch.cache.valid_for = -1
 
 
-def observe_one(core: ModelCore, x: Mapping[Any, Any], t: float | None) -> Ticket:
+def observe_one(core: ModelCore, x: Mapping[Any, Any], t: TimeLike) -> Ticket:
     """Note a row by name."""
     require_mapping(x)
     x = dict(x)

@@ -21,6 +21,7 @@ from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._inputs.tables import (
     Names,
     SequenceIds,
+    TimeLike,
     TimesLike,
     learned_rows,
     table,
@@ -88,7 +89,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     _parameters = parameter_names(__init__)
 
     def predict_one(
-        self, x: dict[Any, Any], t: float | None = None, in_stream: bool | None = None
+        self, x: dict[Any, Any], t: TimeLike = None, in_stream: bool | None = None
     ) -> float:
         """Return the predicted value; 0.0 before the first row. Changes nothing.
 
@@ -114,7 +115,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         self,
         x: dict[Any, Any],
         coverage: float = 0.9,
-        t: float | None = None,
+        t: TimeLike = None,
         in_stream: bool | None = None,
     ) -> tuple[float, float]:
         """Return the interval around `predict_one` that holds the value with a given probability.

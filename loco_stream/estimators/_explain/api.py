@@ -21,6 +21,7 @@ from loco_stream.estimators import _show
 from loco_stream.estimators._core import ModelCore
 from loco_stream.estimators._explain.relevance import Parts, decompose
 from loco_stream.estimators._explain.result import Explanation
+from loco_stream.estimators._inputs.tables import TimeLike
 from loco_stream.estimators._target_core import TargetCore
 
 _CELLS = 4096  # of the trial rows for importances: as many rows as these allow
@@ -30,7 +31,7 @@ _TRIAL_KEY = 105  # of their random numbers
 
 
 def explain_row(
-    core: ModelCore, x: Mapping[Any, Any], t: float | None, in_stream: bool | None
+    core: ModelCore, x: Mapping[Any, Any], t: TimeLike, in_stream: bool | None
 ) -> Explanation:
     """Explain the prediction for a row."""
     times = core.time_of(t)
@@ -117,7 +118,7 @@ def _stack_share(state: State) -> float:
 
 
 def explain_targets(
-    core: TargetCore, x: Mapping[Hashable, object], t: float | None, in_stream: bool | None
+    core: TargetCore, x: Mapping[Hashable, object], t: TimeLike, in_stream: bool | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
     times = core.time_of(t)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Set
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from datetime import date
 from itertools import compress, islice
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,7 +19,8 @@ from loco_stream.estimators._inputs.frames import as_frame, columns_of
 from loco_stream.estimators._inputs.slots import hashable_value
 
 Names: TypeAlias = Iterable[Hashable] | None  # of the columns; None: those that the model knows
-TimesLike: TypeAlias = ArrayLike | None  # a time per row
+TimeLike: TypeAlias = float | date | np.datetime64 | None  # of one row
+TimesLike: TypeAlias = ArrayLike | Sequence[TimeLike] | None  # a time per row
 SequenceIds: TypeAlias = Iterable[Any] | None  # one per row
 
 
