@@ -38,11 +38,11 @@ def evenly(n_given):
 
 
 def scratch(n):
-    shares = np.zeros(n, np.float32)
-    sequences._spread_shares(shares, None)
+    rates = np.zeros(n, np.float32)
+    sequences._spread_rates(rates, None)
     junk = np.full(n, 7.0, np.float32)
     sums = np.full((3, n), 7.0)
-    return sequences.SequenceScratch(np.zeros(2), shares, junk, sums, sums.copy())
+    return sequences.SequenceScratch(np.zeros(2), rates, junk, sums, sums.copy())
 
 
 @pytest.mark.parametrize("n_given", [3, 128, 200, 512])

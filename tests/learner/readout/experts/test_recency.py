@@ -7,6 +7,7 @@ import pytest
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout.experts import recency
+from loco_stream._learner.readout.experts._definition import scores_as_log_odds
 from tests.helpers.jitted import jitted, on_model
 from tests.helpers.models import untrained
 from tests.helpers.naive_fixed import Followers
@@ -16,7 +17,7 @@ N_CLASSES = 4
 
 @kernel
 def _log_odds(settings, state, scratch, scores, odds):
-    recency.log_odds(settings, state, scores, odds)
+    scores_as_log_odds(settings, state, scores, odds)
 
 
 predict = on_model(recency.predict)
