@@ -104,13 +104,17 @@ def as_source(source: Any) -> Source:
     """
     if isinstance(source, Source):
         return source
-    if hasattr(source, "ack") or isinstance(source, str) or not isinstance(source, Iterable):
-        advice = "; connectors.open_source opens a URL" if isinstance(source, str) else ""
-        raise SourceError(
-            "`source` must be an iterable of (x, y) pairs or derived from "
-            f"loco_stream.stream.Source, got {type(source).__name__}{advice}"
-        )
-    return PairSource(source)
+    advice = ""
+    if isinstance(source, str):
+        advice = "; connectors.open_source opens a URL"
+    elif hasattr(source, "columns"):  # the items of a frame are columns or their names
+        advice = "; river.stream.iter_frame(X, y) yields the pairs of a frame"
+    elif isinstance(source, Iterable) and not hasattr(source, "ack"):
+        return PairSource(source)
+    raise SourceError(
+        "`source` must be an iterable of (x, y) pairs or derived from "
+        f"loco_stream.stream.Source, got {type(source).__name__}{advice}"
+    )
 
 
 class SourceReader:

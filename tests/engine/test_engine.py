@@ -7,10 +7,11 @@ from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing
+from river import datasets, evaluate, linear_model, metrics, naive_bayes, preprocessing, stream
 
 from loco_stream import Fleet, LOCOClassifier
 from loco_stream.engine import StreamEngine
@@ -378,6 +379,15 @@ def test_a_url_is_no_source_and_names_what_opens_one():
     text = r"`source` must be .* got str; connectors\.open_source opens a URL$"
     with pytest.raises(SourceError, match=text):
         StreamEngine(Means(), "csv:rows.csv?target=y")
+
+
+def test_a_frame_is_no_source_and_names_what_yields_its_rows():
+    frame = pa.table({"speed": [0.4, 0.9], "kind": ["ok", "worn"]})
+    text = r"`source` must be .* got Table; river\.stream\.iter_frame\(X, y\) yields the pairs"
+    with pytest.raises(SourceError, match=text):
+        StreamEngine(Means(), frame)
+    pairs = stream.iter_frame(frame.select(["speed"]), frame["kind"])
+    assert StreamEngine(Means(), pairs).run()["n_samples"] == 2
 
 
 def test_an_unknown_task_and_a_file_as_folder_are_refused_by_their_names(tmp_path):
