@@ -123,13 +123,27 @@ class JSONLSource(TextSource):
             self._has_ids = self._has_ids or has_id
             return values
         except msgspec.ValidationError as e:
-            kind = "nested value" if "$" in str(e) else "no object"  # the text names a path
-            bad.add(kind, f"{where} must be a flat JSON object: {e}")
+            is_nested = "$" in str(e)  # the text names a path, but no field of a map
+            field = _nested_field(line) if is_nested else ""
+            kind = "nested value" if is_nested else "no object"
+            bad.add(kind, f"{where} must be a flat JSON object: {e}{field}")
         except UnicodeError:
             bad.add("encoding", f"{where} must be UTF-8")
         except (msgspec.DecodeError, RecursionError) as e:
             bad.add("no JSON", f"{where} must be a flat JSON object: {e}")
         return None
+
+
+def _nested_field(line: str) -> str:
+    """Return the first field of a map that holds a map or list, as the end of a sentence."""
+    try:
+        values = msgspec.json.decode(line, type=dict)
+    except (msgspec.DecodeError, RecursionError):  # in the rest of the line
+        return ""
+    if isinstance(values.get("x"), dict):
+        values = values["x"]
+    nested = (name for name, value in values.items() if isinstance(value, dict | list))
+    return next((f", the field {name!r}" for name in nested), "")
 
 
 def _message(line: str) -> tuple[dict[str, Any], bool]:
