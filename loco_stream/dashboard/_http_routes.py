@@ -374,7 +374,7 @@ async def _decoded(request: Request, kind: type[Answer]) -> Answer:
 def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     """Return in a sentence why a body was refused."""
     try:
-        msgspec.json.decode(body)
+        values = msgspec.json.decode(body)
     except RecursionError:
         return "the body must not be nested so deeply"
     except (msgspec.MsgspecError, UnicodeDecodeError) as syntax:
@@ -387,6 +387,9 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     if wrong is None:
         return reason
     wanted, got, path = wrong.groups()
+    if path == "x[...]" and isinstance(values["x"], dict):  # the text names no field of a map
+        nested = [name for name, value in values["x"].items() if isinstance(value, dict | list)]
+        path = f"x[{nested[0]!r}]" if nested else path  # a name may be there twice
     name = f"`{path}`" if path else "the body"
     return f"{name} must be {wanted.replace(' | ', ' or ')}, got {got}"
 
