@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import flag, given, option_group
+from loco_stream._cli._option_group import IntRange, flag, given, option_group
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EVERY = click.option(
     "--every",
-    type=click.IntRange(10),
+    type=IntRange(10),
     default=1000,
     show_default=True,
     metavar="N",

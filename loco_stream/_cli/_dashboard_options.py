@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import flag, option_group, typed
+from loco_stream._cli._option_group import IntRange, flag, option_group, typed
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ _OPTIONS = (
     click.option("--dashboard", is_flag=True, help="Serve a live page of the run."),
     click.option(
         "--dashboard-port",
-        type=click.IntRange(0, 65535),
+        type=IntRange(0, 65535),
         default=8765,
         show_default=True,
         metavar="PORT",

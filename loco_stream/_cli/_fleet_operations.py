@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._decision import DecisionChange, decision_change
-from loco_stream._cli._option_group import checked_by, option_group
+from loco_stream._cli._option_group import IntRange, checked_by, option_group
 
 if TYPE_CHECKING:
     from loco_stream._cli._fleet_control import RemoteOperations
@@ -51,7 +51,7 @@ _where = option_group(
 _number = click.option(
     "-n",
     "number",
-    type=click.IntRange(1, 10_000),
+    type=IntRange(1, 10_000),
     default=10,
     show_default=True,
     help="Keys to list.",
@@ -145,7 +145,7 @@ def decide(where: _Where, keys: Sequence[str], decision: DecisionChange) -> None
 @click.argument("key")
 @click.option(
     "--horizon",
-    type=click.IntRange(1, 1000),
+    type=IntRange(1, 1000),
     metavar="N",
     help="Steps to forecast.  [default: those of the fleet's --forecast]",
 )

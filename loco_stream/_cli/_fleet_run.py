@@ -18,7 +18,7 @@ from loco_stream._cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream._cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import flag, given, option_group, with_stored
+from loco_stream._cli._option_group import IntRange, flag, given, option_group, with_stored
 from loco_stream._cli._options import (
     LearningOptions,
     SourceOptions,
@@ -147,14 +147,14 @@ _fleet_options = option_group(
     ),
     click.option(
         "--workers",
-        type=click.IntRange(0),
+        type=IntRange(0),
         default=0,
         metavar="N",
         help="Worker processes on Ray.  [default: 0, all models in this process]",
     ),
     click.option(
         "--partitions",
-        type=click.IntRange(1, 9999),
+        type=IntRange(1, 9999),
         metavar="N",
         help="Let workers read the partitions 0 to N-1 themselves, whose number replaces "
         "{partition} in SOURCE. All rows of a key must be in one partition.",
@@ -174,7 +174,7 @@ _fleet_options = option_group(
     ),
     click.option(
         "--share-every",
-        type=click.IntRange(1),
+        type=IntRange(1),
         default=10_000,
         metavar="ROWS",
         show_default=True,
@@ -182,7 +182,7 @@ _fleet_options = option_group(
     ),
     click.option(
         "--max-keys",
-        type=click.IntRange(1),
+        type=IntRange(1),
         metavar="N",
         help="Drop and count rows of further keys when N keys have a model. With --partitions, N "
         "holds for each of them.  [default: no limit]",

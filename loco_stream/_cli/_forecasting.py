@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._decision import DecisionOptions
-from loco_stream._cli._option_group import given, option_group
+from loco_stream._cli._option_group import IntRange, given, option_group
 from loco_stream._cli._options import LearningOptions, ScoreOptions
 from loco_stream._cli._parameters import parse_settings
 from loco_stream.errors import ConfigError
@@ -86,7 +86,7 @@ forecast_options = option_group(
     ForecastingOptions,
     click.option(
         "--forecast",
-        type=click.IntRange(1, 512),
+        type=IntRange(1, 512),
         metavar="N",
         help="Forecast the next N values of the target column, one series (in a fleet: one for "
         "each key).",
@@ -94,7 +94,7 @@ forecast_options = option_group(
     click.option(
         "--season",
         "seasons",
-        type=click.IntRange(2, 100_000),
+        type=IntRange(2, 100_000),
         multiple=True,
         metavar="ROWS",
         help="With --forecast: a period of the series, such as 24 for the day in hourly rows. "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream._cli._option_group import Decorator, checked_by, option_group
+from loco_stream._cli._option_group import Decorator, IntRange, checked_by, option_group
 from loco_stream._cli._parameters import (
     build_model,
     check_settings,
@@ -250,7 +250,7 @@ def model_options(holdout: int | None) -> Decorator:
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0, 2**64 - 1),
+            type=IntRange(0, 2**64 - 1),
             default=0,
             show_default=True,
             metavar="N",
@@ -275,7 +275,7 @@ def model_options(holdout: int | None) -> Decorator:
         ),
         click.option(
             "--holdout",
-            type=click.IntRange(0),
+            type=IntRange(0),
             default=holdout,
             metavar="N",
             help="Rows withheld from training per task, to measure forgetting; 0 withholds none.  "
@@ -306,13 +306,13 @@ score_options = option_group(
     ScoreOptions,
     click.option(
         "--delay",
-        type=click.IntRange(0),
+        type=IntRange(0),
         metavar="N",
         help="Learn each label N rows after its row.",
     ),
     click.option(
         "--score-window",
-        type=click.IntRange(1),
+        type=IntRange(1),
         default=500,
         show_default=True,
         metavar="N",
@@ -399,7 +399,7 @@ def state_options(durability: str | None) -> Decorator:
         ),
         click.option(
             "--checkpoint-every",
-            type=click.IntRange(1),
+            type=IntRange(1),
             default=10_000,
             show_default=True,
             metavar="N",

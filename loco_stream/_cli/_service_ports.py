@@ -12,7 +12,7 @@ import click
 
 from loco_stream._cli._decision import rule_of_order
 from loco_stream._cli._network_options import NetworkOptions
-from loco_stream._cli._option_group import Decorator, option_group
+from loco_stream._cli._option_group import Decorator, IntRange, option_group
 from loco_stream._cli._service_state import ServiceState
 from loco_stream.errors import ConfigError
 
@@ -121,7 +121,7 @@ def control_options(commands: str) -> tuple[Decorator, ...]:
 
 _METRICS_PORT = click.option(
     "--metrics-port",
-    type=click.IntRange(1, 65535),
+    type=IntRange(1, 65535),
     metavar="PORT",
     help="Serve Prometheus metrics at PORT of the --bind address, path /metrics.",
 )

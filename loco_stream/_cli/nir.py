@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream._cli._option_group import IntRange
+
 if TYPE_CHECKING:
     from loco_stream._arrays import Array
     from loco_stream._simulator.network import Network
@@ -22,14 +24,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--samples",
-    type=click.IntRange(1, 10_000),
+    type=IntRange(1, 10_000),
     default=16,
     show_default=True,
     help="Number of random samples to run.",
 )
 @click.option(
     "--steps",
-    type=click.IntRange(1, 100_000),
+    type=IntRange(1, 100_000),
     default=200,
     show_default=True,
     help="Time steps per sample.",
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=IntRange(min=0),
     default=0,
     show_default=True,
     help="Seed of the random samples.",

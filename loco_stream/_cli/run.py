@@ -20,7 +20,7 @@ from loco_stream._cli._engine_run import (
 )
 from loco_stream._cli._logging import LOGGER, CommandError, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import option_group
+from loco_stream._cli._option_group import IntRange, option_group
 from loco_stream._cli._options import (
     SourceOptions,
     source_options,
@@ -142,7 +142,7 @@ run_options = option_group(
     ),
     click.option(
         "--max-samples",
-        type=click.IntRange(1),
+        type=IntRange(1),
         metavar="N",
         help="Stop after N rows, counted from the start of a run that --resume continues.",
     ),

@@ -13,7 +13,7 @@ from loco_stream._cli._dashboard_options import DashboardOptions, dashboard_opti
 from loco_stream._cli._engine_run import EngineOptions, stored_options, watching_engine
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import with_stored
+from loco_stream._cli._option_group import IntRange, with_stored
 from loco_stream._cli._options import SourceOptions, source_options
 from loco_stream._cli._service_ports import MetricsOptions, metrics_options
 from loco_stream._cli._service_state import ServiceState
@@ -52,7 +52,7 @@ far; a second Ctrl-C ends it at once, without a report and without another check
 @alarm_options
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**64 - 1),
+    type=IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
     metavar="N",

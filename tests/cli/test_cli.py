@@ -94,6 +94,18 @@ def test_the_help_of_a_service_has_a_heading_per_group_of_options(loco):
         assert len(re.findall(rf"^  {option.opts[0]}[ ,]", listed, re.MULTILINE)) == 1, option.name
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "river:Bikes", "--forecast", "day"),
+        ("watch", "csv:rows.csv", "--every", "day"),
+        ("nir", "net.nir", "--steps", "day"),
+    ],
+)
+def test_a_text_in_place_of_an_integer_is_named(loco, words):
+    assert refused(loco(*words)).endswith("'day' is not a valid integer.")
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from loco_stream._cli import main; "
