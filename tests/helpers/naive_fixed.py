@@ -543,7 +543,7 @@ class RecentValues:
         self.weights = np.tile(np.eye(n_inputs)[0], (n_models, 1))
         self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
         self.errors = np.ones(n_models + 2 + self.n_joint)
-        self.log_weights = np.full(len(self.errors), -next_value.LATE_HEAD_START)
+        self.log_weights = np.full(len(self.errors), -next_value.HEAD_START)
         self.log_weights[next_value.ENSEMBLE] = 0.0
         self.n_scored = 0
 

@@ -38,7 +38,6 @@ MIN_ERROR = 1e-4  # mean square of the best
 MAX_STEP = 8.0  # that one row changes a log-weight by
 MAX_OUTPUT = 10.0  # in standard deviations
 HEAD_START = 2.0  # of the others before the models, in log-weight: of few rows these know least
-LATE_HEAD_START = 4.0  # of the ensemble before all others, where values are late
 LATE_SHARE = 0.2  # of the evidence of late values that counts
 JOINT_TARGETS = 32  # whose values are inputs of the joint models at most
 JOINT_BLOCKS = 2  # inputs of these for each such target: the ensemble's answer, the last value
@@ -448,7 +447,7 @@ def _restart(projector):
 def learn_anew(own):
     """Forget the experts' weights and the linear models, once a value is late."""
     own.errors.fill(1.0)
-    own.log_weights.fill(-LATE_HEAD_START)
+    own.log_weights.fill(-HEAD_START)  # old values say little: the ensemble is ahead at first
     own.weights.fill(0.0)
     own.joint_weights.fill(0.0)
     for j in range(own.log_weights.shape[0]):
