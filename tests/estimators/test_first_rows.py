@@ -1,4 +1,4 @@
-"""The first forty rows of a regression: not far behind the last value, nor behind the mean so far."""
+"""The first rows of a regression: not far behind the last value, nor behind the mean so far."""
 
 import numpy as np
 import pytest
