@@ -398,7 +398,7 @@ def test_of_late_values_those_are_used_that_were_known_then():
     late = learn_late(model(), X, Y, delay)
     last_known = np.stack([np.roll(Y[:, 0], step) for step in steps], axis=1)
     known = error_share(last_known, Y)
-    assert (error_share(late, Y) < 1.1 * known + 0.01).all()
+    assert (error_share(late, Y) < 1.2 * known + 0.01).all()
 
 
 def test_after_rows_that_came_at_once_late_values_are_learned_anew():

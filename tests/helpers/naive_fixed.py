@@ -533,16 +533,17 @@ class RecentValues:
         self.n_lags = n_lags
         self.n_joint = n_joint
         self.known = []
-        self.learn_anew(next_value.HEAD_START)
+        self.learn_anew()
+        self.log_weights[:] = 0.0
 
-    def learn_anew(self, head_start=next_value.LATE_HEAD_START):
-        """Forget everything but the known values."""
+    def learn_anew(self):
+        """Forget everything but the known values, once a value is late."""
         n_models = len(next_value.FORGETTING)
         n_inputs = self.n_lags + 2
         self.weights = np.tile(np.eye(n_inputs)[0], (n_models, 1))
         self.projectors = [np.eye(n_inputs) / next_value.PRIOR for _ in range(n_models)]
         self.errors = np.ones(n_models + 2 + self.n_joint)
-        self.log_weights = np.full(len(self.errors), -head_start)
+        self.log_weights = np.full(len(self.errors), -next_value.HEAD_START)
         self.log_weights[next_value.ENSEMBLE] = 0.0
         self.n_scored = 0
 
@@ -567,7 +568,9 @@ class RecentValues:
         if not known:
             return ensemble
         _, outputs = self.outputs(ensemble, known, mean, deviation, joint)
-        return naive.softmax(self.log_weights[: len(outputs)]) @ outputs
+        log_weights = self.log_weights[: len(outputs)].copy()
+        log_weights[next_value.FIRST_MODEL :] -= next_value.HEAD_START
+        return naive.softmax(log_weights) @ outputs
 
     def learn(self, ensemble, known, target, mean, deviation, *, share=1.0, joint=()):
         """Compare the experts by a standardised target, and fit the linear models."""
@@ -576,11 +579,12 @@ class RecentValues:
         inputs, outputs = self.outputs(ensemble, known, mean, deviation, joint)
         squares = np.minimum((outputs - target) ** 2, next_value.MAX_ERROR)
         self.n_scored += 1
-        rate = max(next_value.ERROR_RATE, 1.0 / self.n_scored)
+        newest = 1.0 / (self.n_scored + 1)
+        rate = max(next_value.ERROR_RATE, newest)
         self.errors = self.errors + rate * (squares - self.errors)
         best = max(self.errors.min(), next_value.MIN_ERROR)
-        losses = np.minimum(next_value.RATE * squares / (2 * best), next_value.MAX_STEP)
-        keep = 1 - share * (1 - next_value.DECAY)
+        losses = np.minimum(squares / (2 * best), next_value.MAX_STEP)
+        keep = 1 - share * max(1 - next_value.DECAY, newest)
         self.log_weights = keep * self.log_weights - share * losses
         for m, forgetting in enumerate(next_value.FORGETTING):
             gain, self.projectors[m] = least_squares_step(self.projectors[m], inputs, forgetting)

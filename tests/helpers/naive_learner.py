@@ -46,6 +46,7 @@ from loco_stream._learner.readout.experts.least_squares import (
     PRIORS,
 )
 from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
+from loco_stream._learner.readout.next_value import LATE_SHARE
 from loco_stream._learner.readout.recursive_steps import LASTING_LEAK
 from loco_stream._learner.readout.softmax import SHARPNESS
 from loco_stream._learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
@@ -792,7 +793,7 @@ class Learner:
         if deviation > 0.0 and self.settings.n_lags:
             z = float(np.clip((bounded - mean) / deviation, -TARGET_CLIP, TARGET_CLIP))
             late = self.delayed_values
-            share = late.evidence_share() if late.in_use else 1.0
+            share = LATE_SHARE * late.evidence_share() if late.in_use else 1.0
             self.recent_values.learn(row.scores[0], known, z, mean, deviation, share=share)
         return bounded
 

@@ -116,6 +116,23 @@ def test_the_expert_that_is_best_has_the_weight():
     assert error < 1.1 * np.abs(np.diff(values))[late.start - 1 :].mean()
 
 
+def test_of_the_first_rows_the_last_ones_count_most():
+    rng = np.random.default_rng(5)
+    values = np.concatenate([walk(30, seed=5), 3.0 + 2.0 * rng.normal(size=30)])
+    scores = np.concatenate([np.zeros(30), (values[30:] - MEAN) / DEVIATION])
+    _, own = run(values, scores)
+    assert own.log_weights[0].argmax() == next_value.ENSEMBLE
+
+
+def test_late_values_are_a_fifth_of_their_evidence():
+    model = untrained(2, 1, regression=True, hidden_sizes=4).model
+    errors = model.state.delayed_values.errors
+    errors.power = 1.0
+    errors.product = 0.5
+    assert next_value.share_of(errors, False) == 1.0
+    assert next_value.share_of(errors, True) == pytest.approx(0.2 * 0.5 / 1.5)
+
+
 def series(n_rows, n, seed=3):
     """Return targets each of which follows the one before it a row later, and scores."""
     rng = np.random.default_rng(seed)
@@ -197,4 +214,4 @@ def test_learning_anew_leaves_a_fresh_model_but_for_the_known_values():
     assert np.array_equal(own.known, known)
     assert own.counters["n_scored"].tolist() == [0, 0, 0]
     head_start = own.log_weights[:, :1] - own.log_weights[:, 1:]
-    assert (head_start == next_value.LATE_HEAD_START).all()
+    assert (head_start == next_value.HEAD_START).all()
