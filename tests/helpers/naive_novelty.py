@@ -52,7 +52,8 @@ def naive_tail(distances, capacity):
         excess = (top - top[0]).mean()
         level = math.log10((i + 1) / (k + 1))
         if d > top[0]:
-            beyond = (d - top[0]) / (excess * math.log(10)) if excess > 0 else math.inf
+            share = (d - top[0]) / (k * excess) if excess > 0 else math.inf
+            beyond = k * math.log10(1 + share)
             scores.append(min(level + beyond, tails.MOST))
         else:
             scores.append(level * d / top[0] if top[0] > 0 else 0.0)
