@@ -1,7 +1,7 @@
 """`python -m benchmarks watch`.
 
-Anomaly detection without labels: the Numenta Anomaly Benchmark, labelled series in other packages,
-false alarms on noise, and speed.
+Anomaly detection without labels: the Numenta Anomaly Benchmark, events injected into its series,
+labelled series in other packages, false alarms on noise, and speed.
 
 Published detectors are scored from their own result files by the same scorer. These files are in
 the repository of the benchmark (numenta/NAB, folder `results`) and in no package, so the figures of
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks import data, nab
 from benchmarks.contenders import pick
 from benchmarks.grid import Grid
+from benchmarks.injected import KINDS, NEAR, Event, events_found, inject
 from benchmarks.labelled_series import (
     FILES,
     average_precision,
@@ -38,6 +39,7 @@ __all__ = [
     "NOISES",
     "command",
     "grids",
+    "measure_injected",
     "measure_labelled",
     "measure_nab",
     "measure_noise",
@@ -53,10 +55,12 @@ _RECENT = 50  # rows whose scores a detection must exceed
 _EVERY_ROW = "without the rule of recent rows"
 _OURS = ("LOCODetector", "without times", "without the network", _EVERY_ROW)
 _STATE = "state score"
-_PARTS = ("nab", "labelled", "noise", "speed")
+_SMOOTH = 0.8  # autocorrelation of successive values
+_PARTS = ("nab", "injected", "labelled", "noise", "speed")
 _CODE = (
     "benchmarks/watch.py",
     "benchmarks/nab.py",
+    "benchmarks/injected.py",
     "benchmarks/labelled_series.py",
     "loco_stream/estimators/_detector_core.py",
     "loco_stream/estimators/_forecasts.py",
@@ -167,6 +171,37 @@ def measure_published(
     return _measured(series, [nab.read_result(Path(results), name, signal) for signal in series])
 
 
+def measure_injected(
+    contender: str, seed: int, directory: str | None, stride: int = 1
+) -> dict[str, Any]:
+    """Count the injected events that are found, by kind and by how smooth the series is."""
+    found: dict[str, list[float]] = {}
+    for series in chosen_series(directory, stride):
+        x, events = inject(series, seed)
+        if contender in _OURS:
+            scores, alarms = _ours(contender, series._replace(x=x), seed)
+            found.setdefault("by alarm", []).extend(_alarmed(alarms, events))
+        else:
+            scores = rival_scores(contender, x[:, None], seed)
+        hits = events_found(scores, events, series.windows).tolist()
+        found.setdefault("smooth" if _is_smooth(series.x) else "noisy", []).extend(hits)
+        for event, hit in zip(events, hits, strict=True):
+            found.setdefault(event.kind, []).append(hit)
+    shares: dict[str, Any] = {key: float(np.mean(hits)) for key, hits in found.items()}
+    return {**shares, "events": sum(len(found.get(kind, [])) for kind in KINDS)}
+
+
+def _is_smooth(x: Float64) -> bool:
+    """Return whether successive values are alike."""
+    changes = float(np.mean(np.diff(x) ** 2))
+    return 1.0 - 0.5 * changes / max(float(x.var()), 1e-300) > _SMOOTH
+
+
+def _alarmed(alarms: Float64, events: list[Event]) -> list[float]:
+    """Return 1 for each event with an alarm in it or near it, 0 for others."""
+    return [float(alarms[max(e.begin - NEAR, 0) : e.end + NEAR].any()) for e in events]
+
+
 def measure_labelled(contender: str, seed: int) -> dict[str, Any]:
     """Score the labelled series in other packages with one detector per series."""
     from loco_stream import LOCODetector
@@ -239,8 +274,9 @@ def measure_speed(columns: int, n: int, seed: int) -> dict[str, Any]:
 
 
 def grids(results: dict[str, dict[str, Any]]) -> list[Grid]:
-    """Return the tables: the benchmark, the other series, false alarms, speed."""
-    made = [form(results) for form in (_nab_grid, _labelled_grid, _noise_grid, _speed_grid)]
+    """Return the tables: the benchmark, injected events, other series, false alarms, speed."""
+    forms = (_nab_grid, _injected_grid, _labelled_grid, _noise_grid, _speed_grid)
+    made = [form(results) for form in forms]
     return [grid for grid in made if grid.rows]
 
 
@@ -274,6 +310,19 @@ def _nab_grid(results: dict[str, dict[str, Any]]) -> Grid:
     for name, runs in _grouped(results, "nab").items():
         cells = [_cell(runs, key, "{:.1f}".format) for key in [*keys, *more, *crossed, alarm]]
         grid.row(name, *cells, _cell(runs, "rows per alarm", "{:.0f}".format))
+    return grid
+
+
+def _injected_grid(results: dict[str, dict[str, Any]]) -> Grid:
+    keys = [*KINDS, "smooth", "noisy", "by alarm"]
+    grid = Grid(
+        "events injected into the series of the benchmark: share found before there are more false "
+        "alarms than half the events, median over seeds (lowest to highest)",
+        ["detector", *KINDS, "in smooth series", "in noisy series", "by alarm", "events"],
+    )
+    for name, runs in _grouped(results, "injected").items():
+        cells = [_cell(runs, key, "{:.2f}".format) for key in keys]
+        grid.row(name, *cells, f"{runs[0]['events']:.0f}")
     return grid
 
 
@@ -347,6 +396,22 @@ def _nab_runs(
     return runs
 
 
+def _injected_runs(settings: Settings, only: Sequence[str], stride: int) -> list[Run]:
+    shared = {"directory": settings.directory, "stride": stride}
+    code = (*RIVAL_CODE, "benchmarks/injected.py", "benchmarks/nab.py")
+    return [
+        Run(
+            f"injected/{name}/{seed}",
+            measure_injected,
+            {"contender": name, "seed": seed, **shared},
+            fingerprint(*code) if name in RIVALS else _code(name),
+        )
+        for name in only
+        if name != _EVERY_ROW
+        for seed in range(settings.seeds)
+    ]
+
+
 def _labelled_runs(settings: Settings, only: Sequence[str]) -> list[Run]:
     ours = ("LOCODetector", _STATE) if "LOCODetector" in only else ()
     return [
@@ -404,6 +469,8 @@ def command(
     In the Numenta Anomaly Benchmark there is one detector of default settings per series. A rival
     is scored twice: on all its scores, and on those that exceed the last 50, because LOCODetector
     applies that rule itself. The better result counts.
+    Events that are injected into the same series, away from labelled windows, mostly have usual
+    values at an unusual place.
     The rivals of PySAD need the package pysad. Result files of published detectors are in no
     package: --published takes a copy of the folder `results` of numenta/NAB.
     Other labelled series are read from the files of aeon, sktime and streamad, whose code is not
@@ -425,6 +492,12 @@ def command(
         try:
             data.find("NAB", settings.directory)
             runs += _nab_runs(settings, chosen, published, stride)
+        except SourceError as error:
+            missing.append(str(error))
+    if "injected" in wanted:
+        try:
+            data.find("NAB", settings.directory)
+            runs += _injected_runs(settings, chosen, stride)
         except SourceError as error:
             missing.append(str(error))
     if "labelled" in wanted:

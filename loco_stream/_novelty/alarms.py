@@ -1,7 +1,9 @@
 """Alarms: one per event, and about one in `every` rows of a stream in which nothing changes.
 
-A row raises an alarm if its score exceeds the scores of the last `RECENT` rows, and the bar. Each
-alarm raises the bar, and every row lowers it, the more the longer there was no alarm.
+A row raises an alarm if its score exceeds the scores of the last `RECENT` rows, and the bar. If one
+of them has raised an alarm, twice their highest score has to be exceeded: the rows behind the first
+one of an event are often more unusual than it. Each alarm raises the bar, and every row lowers it,
+the more the longer there was no alarm.
 """
 
 import math
@@ -12,6 +14,7 @@ from loco_stream._novelty.state import BAR, N_ALARMS, QUIET, RECENT, ROWS
 FIRST_BAR = 2.0
 STEP = 0.1  # of the bar per alarm
 LOWEST = -1.0
+SECOND = 2.0  # times the highest recent score: what a second alarm has to exceed
 
 
 @kernel
@@ -47,10 +50,12 @@ def raises_alarm(state, score):
     """Return whether a row with this score raises an alarm."""
     if score <= FIRST_BAR + state.rows[BAR]:
         return False
+    highest = 0.0
     for j in range(RECENT):
-        if state.recent[j] >= score:
-            return False
-    return True
+        highest = max(highest, state.recent[j])
+    if state.rows[N_ALARMS] > 0.0 and state.rows[QUIET] < RECENT:
+        highest *= SECOND
+    return score > highest
 
 
 @kernel

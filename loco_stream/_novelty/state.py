@@ -27,7 +27,24 @@ N_KINDS = 2 + N_TEXTS
 MISSING = 0  # kinds of a cell; texts follow
 NUMBER = 1
 
-N_VIEWS = 7  # value, ratio and plane for the onset; the same and the z-score for the state
+# views of a number: covers of a line, covers of the plane, and one without a cover
+VALUE = 0
+RATIO = 1
+LATE_VALUE = 2  # late ones are for the state score
+LATE_RATIO = 3
+CHANGE = 4
+ERROR = 5
+PLANE = 6
+LATE_PLANE = 7
+Z_SCORE = 8
+N_LINES = 6
+N_COVERS = 8
+N_VIEWS = 9
+
+# working memory of a cell: where it lies, its distances, its two scores
+CELL_DISTANCES = N_LINES + 1  # where the distances begin
+CELL_SCORES = CELL_DISTANCES + N_VIEWS  # where the scores begin
+N_CELL = CELL_SCORES + 2
 
 # figures of a column
 SCALE = 0  # standard deviation in the warm-up
@@ -42,13 +59,15 @@ IS_REPORTED = 8  # whether this run has raised its onset score
 MEAN = 9
 SQUARES = 10
 N_ROWS = 11  # rows since the column appeared
-N_COLUMN_FIGURES = 12
+CHANGES = 12  # sum of the squared differences of successive values
+USUAL_ERROR = 13  # fading mean of the absolute residual
+N_COLUMN_FIGURES = 14
 
 # fields of a delayed row
 RING_KIND = 0
 RING_VALUE = 1
 RING_PLANE = 2
-RING_DISTANCES = 3
+RING_DISTANCES = 3  # of the late views and the z-score
 N_RING = 7
 
 # fields of a kept row
@@ -68,7 +87,7 @@ N_ROW_FIGURES = 4
 class State(NamedTuple):
     """The arrays of a detector; see `SHAPES` for their axes.
 
-    figures: scale, weight of the residual, band, runs and moments of each column
+    figures: scales, band, runs and moments of each column
     warmup: values and residuals of the warm-up
     lines, planes: covers of the views; sizes, radii: of the covers
     largest, tails: the largest distances of each view, and the fit to them
@@ -105,10 +124,10 @@ class State(NamedTuple):
 SHAPES: Mapping[str, tuple[int | str, ...]] = {
     "figures": ("columns", N_COLUMN_FIGURES),
     "warmup": ("columns", WARMUP, 2),
-    "lines": ("columns", 4, CAPACITY),
-    "planes": ("columns", 2, 2, CAPACITY),
-    "sizes": ("columns", 6),
-    "radii": ("columns", 6, 1),
+    "lines": ("columns", N_LINES, CAPACITY),
+    "planes": ("columns", N_COVERS - N_LINES, 2, CAPACITY),
+    "sizes": ("columns", N_COVERS),
+    "radii": ("columns", N_COVERS, 1),
     "largest": ("columns", N_VIEWS, CAPACITY),
     "tails": ("columns", N_VIEWS, N_FIGURES),
     "ring": ("columns", LAG, N_RING),

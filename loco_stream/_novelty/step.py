@@ -9,7 +9,15 @@ from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream._novelty.alarms import learn_alarm, raises_alarm, row_score
 from loco_stream._novelty.columns import is_ready, learn_cell, score_cell
-from loco_stream._novelty.state import BAND, KEPT_ROWS, N_KINDS, ROWS, WARMUP
+from loco_stream._novelty.state import (
+    BAND,
+    CELL_DISTANCES,
+    CELL_SCORES,
+    KEPT_ROWS,
+    N_KINDS,
+    ROWS,
+    WARMUP,
+)
 
 
 @kernel
@@ -43,7 +51,7 @@ class Found(NamedTuple):
 
     scores: (n, 3) float64: onset, state, and 1 where there is an alarm
     columns: (n, 2, columns) float64: onset score, and half width of the expected band
-    cells: (columns, 9) float64, working memory: distances and scores
+    cells: (columns, N_CELL) float64, working memory: point, distances and scores
     is_scored: (columns,) bool, working memory
     """
 
@@ -75,15 +83,18 @@ def run(state, every, rows, learns, found):
     cells = found.cells
     for i in range(rows.numbers.shape[0]):
         _score_row(state, rows, i, found)
-        scores[i, 0] = row_score(cells[:, 7], found.is_scored, n_columns)
-        scores[i, 1] = row_score(cells[:, 8], found.is_scored, n_columns)
+        scores[i, 0] = row_score(cells[:, CELL_SCORES], found.is_scored, n_columns)
+        scores[i, 1] = row_score(cells[:, CELL_SCORES + 1], found.is_scored, n_columns)
         alarm = raises_alarm(state, scores[i, 0])
         scores[i, 2] = 1.0 if alarm else 0.0
         if learns:
             for c in range(n_columns):
                 x = rows.numbers[i, c]
                 residual = x - rows.forecasts[i, c]
-                learn_cell(state, c, rows.kinds[i, c], x, residual, cells[c, :7], cells[c, 7:])
+                point = cells[c, :CELL_DISTANCES]
+                distances = cells[c, CELL_DISTANCES:CELL_SCORES]
+                kind = rows.kinds[i, c]
+                learn_cell(state, c, kind, x, residual, point, distances, cells[c, CELL_SCORES:])
             slot = int(state.rows[ROWS]) % KEPT_ROWS
             state.kept_times[slot] = rows.times[i]
             state.kept_alarms[slot] = scores[i, 2]
@@ -98,7 +109,10 @@ def _score_row(state, rows, i, found):
     for c in range(rows.numbers.shape[1]):
         x = rows.numbers[i, c]
         residual = x - rows.forecasts[i, c]
-        score_cell(state, c, rows.kinds[i, c], x, residual, cells[c, :7], cells[c, 7:])
+        point = cells[c, :CELL_DISTANCES]
+        distances = cells[c, CELL_DISTANCES:CELL_SCORES]
+        kind = rows.kinds[i, c]
+        score_cell(state, c, kind, x, residual, point, distances, cells[c, CELL_SCORES:])
         found.is_scored[c] = _is_scored(state, c)
-        found.columns[i, 0, c] = cells[c, 7]
+        found.columns[i, 0, c] = cells[c, CELL_SCORES]
         found.columns[i, 1, c] = state.figures[c, BAND] if is_ready(state.figures, c) else math.inf

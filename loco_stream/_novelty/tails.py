@@ -1,7 +1,13 @@
 """Tails: how improbable a distance is, from the largest distances so far.
 
-The 200 largest are kept. Beyond the k-th largest the tail is exponential with their mean excess
-(peaks over threshold, Pickands 1975), where k is 2 % of the distances, at least 8.
+The 200 largest are kept. Beyond the k-th largest the tail is exponential (peaks over threshold,
+Pickands 1975), where k is 2 % of the distances, at least 8. Its mean m is known from k excesses
+only. With a prior in proportion to 1/m, the probability of an excess of at least z is
+
+    (1 + z / (k m)) ** -k
+
+(a Lomax distribution), which is much larger than exp(-z / m) where k is small: in the first
+hundreds of rows no distance is as improbable as it looks.
 """
 
 import math
@@ -13,7 +19,6 @@ SHARE = 0.02  # of the distances, to which the tail is fitted
 FEWEST = 8
 MIN_DISTANCES = 30  # before, every score is 0
 MOST = 30.0  # largest score: a smaller probability than 1e-30 is no measurement
-LN10 = math.log(10.0)
 
 SIZE = 0  # columns of the figures of a tail
 COUNT = 1
@@ -21,6 +26,12 @@ THRESHOLD = 2
 EXCESS = 3
 LEVEL = 4
 N_FIGURES = 5
+
+
+@kernel
+def _share(count, size):
+    """Return to how many of the largest distances the tail is fitted."""
+    return min(max(FEWEST, int(SHARE * count)), size)
 
 
 @kernel
@@ -40,10 +51,11 @@ def tail_score(tail, distance):
     threshold = tail[THRESHOLD]
     level = tail[LEVEL]
     if distance > threshold:
-        excess = (distance - threshold) / (LN10 * MOST)
-        if excess >= tail[EXCESS]:
+        if tail[EXCESS] <= 0.0:
             return MOST
-        return min(level + (distance - threshold) / (tail[EXCESS] * LN10), MOST)
+        k = _share(tail[COUNT], int(tail[SIZE]))
+        beyond = k * math.log10(1.0 + (distance - threshold) / (k * tail[EXCESS]))
+        return min(level + beyond, MOST)
     return level * distance / threshold if threshold > 0.0 else 0.0
 
 
@@ -78,12 +90,6 @@ def learn_distance(largest, tail, distance):
     if changed or k != before:
         _fit(largest, tail, size, k)
     tail[LEVEL] = math.log10((tail[COUNT] + 1.0) / (k + 1.0))
-
-
-@kernel
-def _share(count, size):
-    """Return to how many of the largest distances the tail is fitted."""
-    return min(max(FEWEST, int(SHARE * count)), size)
 
 
 @kernel

@@ -110,7 +110,7 @@ class DetectorCore:
 
     def _make_scratch(self) -> None:
         self.names = tuple(self.columns)
-        self._scratch = np.zeros((len(self.columns), 9))
+        self._scratch = np.zeros((len(self.columns), novelty.N_CELL))
         self._is_scored = np.zeros(len(self.columns), np.bool_)
         self._all_numbers = np.full((1, len(self.columns)), novelty.NUMBER, np.int64)
 

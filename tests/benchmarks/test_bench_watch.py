@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import average_precision_score
 
-from benchmarks import labelled_series, nab, watch, watch_rivals
+from benchmarks import injected, labelled_series, nab, watch, watch_rivals
 from loco_stream.errors import SourceError
 
 STANDARD, LOW_FP, LOW_FN = nab.PROFILES
@@ -90,6 +90,7 @@ def test_the_bench_runs_on_a_small_copy(tmp_path):
     for name in ("LOCODetector", "z-score", "last difference"):
         found = watch.measure_nab(name, 0, str(tmp_path))
         assert found["standard"] > 90.0
+        assert watch.measure_injected(name, 0, str(tmp_path))["events"] == 2
     assert watch.measure_noise("uniform", 500, 0)["rows"] == 500
 
 
@@ -152,3 +153,32 @@ def test_ranges_are_found_until_false_alarms_outnumber_them():
     assert labelled_series.ranges_found(scores, labels) == (1, 2)
     scores[330] = 0.0
     assert labelled_series.ranges_found(scores, labels) == (2, 2)
+
+
+def test_injected_events_lie_beside_labelled_windows_and_change_nothing_else():
+    series = make_series(n=4000, windows=((900, 1200),))
+    x, events = injected.inject(series, 3)
+    assert {event.kind for event in events} == set(injected.KINDS)
+    changed = np.zeros(4000, bool)
+    for event in events:
+        changed[event.begin : event.end] = True
+        assert event.begin > 1300 or event.end < 800
+        if event.kind == "stuck":
+            assert set(x[event.begin : event.end]) == {series.x[event.begin]}
+    np.testing.assert_array_equal(x != series.x, changed & (x != series.x))
+    spike = next(event for event in events if event.kind == "spike")
+    change = np.diff(series.x[: spike.begin]).std()
+    assert 5.9 * change < abs(x - series.x)[spike.begin] < 10.1 * change
+    assert not np.array_equal(x, injected.inject(series, 4)[0])
+
+
+def test_injected_events_are_found_until_false_alarms_outnumber_half_of_them():
+    kinds = zip(injected.KINDS[:4], (200, 400, 600, 800), strict=True)
+    events = [injected.Event(kind, begin, begin + 10) for kind, begin in kinds]
+    windows = np.array([[900, 950]])
+    scores = np.zeros(1000)
+    scores[[205, 920, 500, 520, 305]] = 9.0, 8.0, 7.0, 6.5, 6.0  # 920 is in a labelled window
+    scores[[395, 700, 605]] = 5.0, 4.0, 3.0  # the third false alarm, 700, comes before 605
+    assert injected.events_found(scores, events, windows).tolist() == [True, True, False, False]
+    scores[700] = 0.0
+    assert injected.events_found(scores, events, windows).tolist() == [True, True, True, False]

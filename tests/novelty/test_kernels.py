@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from loco_stream._compiler.jit import entry
 from loco_stream._novelty import alarms, covers, tails
 from loco_stream._novelty.tails import N_FIGURES
+from tests.helpers.naive_novelty import naive_cover, naive_tail
 
 
 @entry
@@ -49,34 +48,6 @@ def score_rows(scores, is_scored, out):
     """Write the score of each row."""
     for i in range(scores.shape[0]):
         out[i] = alarms.row_score(scores[i], is_scored, scores.shape[1])
-
-
-def naive_cover(rows, capacity, order):
-    """Return sizes and distances of a cover; `order` sorts points before they merge."""
-    points = []
-    radius = 0.0
-    sizes = []
-    distances = []
-
-    def near(point, others):
-        return min((math.dist(point, other) for other in others), default=0.0)
-
-    for row in rows:
-        d = near(row, points)
-        distances.append(d)
-        if not points or d > radius:
-            while len(points) == capacity:
-                points = order(points)
-                gaps = sorted(near(p, points[:i] + points[i + 1 :]) for i, p in enumerate(points))
-                radius = max(radius, gaps[capacity // 4]) * (1.0 + 1e-7)
-                kept = points[:1]
-                for p in points[1:]:
-                    if near(p, kept) > radius:
-                        kept.append(p)
-                points = kept
-            points = [*points, row]
-        sizes.append(len(points))
-    return sizes, distances, radius
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -118,26 +89,6 @@ def test_everything_seen_lies_within_the_radius_of_a_cover(values):
     # a merged point may be as far away as the sum of the radii of all merges, which double at least
     worst = max(np.abs(kept - v).min() for v in values)
     assert worst <= 8.0 * radius[0] + 1e-9 * max(map(abs, values))
-
-
-def naive_tail(distances, capacity):
-    """Return the score of each distance before it is learned."""
-    scores = []
-    for i, d in enumerate(distances):
-        before = np.sort(distances[:i])[-capacity:]
-        if i < tails.MIN_DISTANCES:
-            scores.append(0.0)
-            continue
-        k = min(max(tails.FEWEST, int(tails.SHARE * i)), len(before))
-        top = before[-k:]
-        excess = (top - top[0]).mean()
-        level = math.log10((i + 1) / (k + 1))
-        if d > top[0]:
-            beyond = (d - top[0]) / (excess * math.log(10)) if excess > 0 else math.inf
-            scores.append(min(level + beyond, tails.MOST))
-        else:
-            scores.append(level * d / top[0] if top[0] > 0 else 0.0)
-    return scores
 
 
 @pytest.mark.parametrize("kind", ["exponential", "equal", "rounded"])
