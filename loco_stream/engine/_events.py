@@ -123,6 +123,7 @@ class EventHandler:
             self._failed_in_a_row = 0
         if rows and self.trainer.measures is not None:
             seconds = time.perf_counter() - compile_seconds() - began
+            seconds = max(seconds, 0.0)  # what another thread compiled may have begun before
             self.trainer.measures.add_time(int(seconds * 1e9), rows)
         return rows
 

@@ -85,7 +85,7 @@ class PendingRows:
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:
         if capacity < 1:
             raise ConfigError(f"`max_pending` must be at least 1 row, got {capacity}")
-        if not isinstance(max_age, int | float) or not max_age > 0:
+        if not isinstance(max_age, int | float | np.number) or not max_age > 0:
             raise ConfigError(f"`max_age` must be more than 0 seconds, got {max_age!r}")
         self.capacity = capacity
         self.max_age = max_age

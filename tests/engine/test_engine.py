@@ -169,7 +169,7 @@ def test_the_age_of_pending_rows_does_not_depend_on_the_system_clock(monkeypatch
         monotonic=lambda: 2.0 * source.position["commit"],
     )
     monkeypatch.setattr("loco_stream.engine._commits.time", clock)
-    engine = StreamEngine(Means(), source, max_age=7.0)
+    engine = StreamEngine(Means(), source, max_age=np.int64(7))
     report = engine.run()
     assert (report["n_expired"], report["n_orphaned"], report["n_samples"]) == (2, 1, 2)
 
@@ -468,6 +468,20 @@ def test_compiling_counts_neither_as_latency_nor_as_work(monkeypatch):
     report = StreamEngine(Compiled(), ListSource([Sample({"a": 1.0}, "ok", 0)])).run()
     assert report["latency_us"]["p99"] < 200_000
     assert report["samples_per_second"] > 5
+
+
+def test_what_another_thread_has_compiled_makes_no_latency_negative(monkeypatch):
+    """The end of a compilation adds seconds to the clock that began before the row."""
+    compiled = [0.0]
+
+    def compile_seconds():
+        compiled[0] += 30.0
+        return compiled[0]
+
+    monkeypatch.setattr("loco_stream.engine._events.compile_seconds", compile_seconds)
+    engine = StreamEngine(Means(), ListSource([Sample({"a": 1.0}, "ok", 0)]))
+    engine.run()
+    assert engine._handler.trainer.measures.latency.total_us == 0.0
 
 
 def test_waiting_for_rows_does_not_lower_the_speed():
