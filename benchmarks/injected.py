@@ -98,14 +98,16 @@ def events_found(
 
     Rows are taken from the highest score down. An event is found by a row in it, or at most 10 rows
     beside it. False alarms within 50 rows of one another count as one; rows of a labelled window
-    of the series count as nothing.
+    and the first rows of the series count as nothing. Rows with the lowest score are not taken: it
+    is 0 for most detectors, while all scores of some are negative.
     """
     begins = np.array([event.begin for event in events]) - NEAR
     ends = np.array([event.end for event in events]) + NEAR
     is_found = np.zeros(len(events), np.bool_)
     false: list[int] = []
+    lowest = scores.min()
     for row in np.argsort(-scores, kind="stable").tolist():
-        if scores[row] <= 0.0:
+        if scores[row] <= lowest:
             break
         is_near = (begins <= row) & (row < ends)
         if is_near.any():

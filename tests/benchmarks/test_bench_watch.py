@@ -182,3 +182,5 @@ def test_injected_events_are_found_until_false_alarms_outnumber_half_of_them():
     assert injected.events_found(scores, events, windows).tolist() == [True, True, False, False]
     scores[700] = 0.0
     assert injected.events_found(scores, events, windows).tolist() == [True, True, True, False]
+    below = injected.events_found(scores - 20.0, events, windows)  # as those of xStream
+    assert below.tolist() == [True, True, True, False]
