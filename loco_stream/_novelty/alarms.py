@@ -53,7 +53,7 @@ def raises_alarm(state, score):
     highest = 0.0
     for j in range(RECENT):
         highest = max(highest, state.recent[j])
-    if state.rows[N_ALARMS] > 0.0 and state.rows[QUIET] < RECENT:
+    if state.rows[QUIET] < RECENT:
         highest *= SECOND
     return score > highest
 

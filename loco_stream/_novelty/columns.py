@@ -181,10 +181,10 @@ def _kind_score(counts, kind):
 def _stuck_score(figures, c, x):
     """Return -log10 of the probability of a run as long as the one that `x` continues.
 
-    It is 0 for a run that is no longer than an earlier one.
+    It is 0 for a run that is no longer than an earlier one, and for a column that never changed.
     """
     run = figures[c, RUN] + 1.0
-    if x != figures[c, LAST] or run <= figures[c, LONGEST]:
+    if x != figures[c, LAST] or run <= figures[c, LONGEST] or figures[c, N_VALUES] <= run:
         return 0.0
     share = (figures[c, N_SAME] + 1.0) / (figures[c, N_VALUES] - figures[c, RUN] + 2.0)
     return min(-run * math.log10(min(share, 1.0)), MOST)

@@ -212,6 +212,16 @@ def test_a_stuck_sensor_raises_one_alarm():
     assert scores.alarm[901:910].any()
 
 
+def test_a_column_that_never_changed_is_not_stuck():
+    X = rows_of(n=600, columns=2)
+    X[:, 0] = 3.0
+    X[500:, 0] = 4.0
+    scores = LOCODetector(seed=1).learn_score_array(X)
+    assert scores.onset[:500].max() < 10.0
+    assert scores.state[:500].max() < 10.0  # that of the other column
+    assert scores.alarm[500]
+
+
 def test_feedback_changes_what_follows():
     X = rows_of(columns=1, n=700)
     plain = LOCODetector(seed=1)

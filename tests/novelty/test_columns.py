@@ -33,7 +33,7 @@ def noisy(n, seed):
 
 @pytest.mark.parametrize("kind", [smooth, noisy])
 def test_the_onset_score_is_that_of_plain_python(kind):
-    values = kind(700, 1)
+    values = 20.0 + kind(700, 1)  # the first one is no change from 0
     values[500] = 0.5 * values[500] + 1.0
     forecasts = values - 0.1 * np.random.default_rng(2).normal(size=700)
     core = DetectorCore(1000.0, Given(forecasts))
