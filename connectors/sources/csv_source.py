@@ -130,7 +130,7 @@ class CSVSource(TextSource):
         if not records:
             raise SourceError(f"{path} must have at least one row, got a header only")
         self._set_columns(self._header, self._first_labels(records))
-        self._note_commas(records)
+        self._note_columns(records)
         self._columns = self._column_parser(records)
 
     def _time_of(self, value: Any) -> float:
@@ -185,6 +185,11 @@ class CSVSource(TextSource):
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         super()._set_columns_from(records)
+        self._note_columns(records)
+
+    def _note_columns(self, records: Sequence[Record]) -> None:
+        """Note columns that a model would learn from to no purpose, without an error."""
+        self._note_a_column_without_name()
         self._note_commas(records)
 
     def _note_commas(self, records: Sequence[Record]) -> None:
@@ -208,8 +213,19 @@ class CSVSource(TextSource):
             f"{self.path}: {len(examples)} {columns} texts such as {example!r} "
             f"({listed(examples)}); `decimal=,` reads them as numbers"
         )
+        self._note(note)
+
+    def _note_a_column_without_name(self) -> None:
+        """Note the column without a name that pandas writes for the index; it numbers the rows."""
+        if self.schema is not None and "" in (self.schema.features or ()):
+            self._note(
+                f"{self.path}: column {self._header.index('') + 1} has no name and is a feature; "
+                "if it numbers the rows, write the table without it"
+            )
+
+    def _note(self, note: str) -> None:
         _log.warning("%s", note)
-        self.notes = (note,)
+        self.notes = (*self.notes, note)
 
     # Blocks
 

@@ -51,11 +51,12 @@ class LOCODetector(GetSetParams, AnomalyDetector):
     """Detects anomalies in a stream without labels, in one pass and with bounded memory.
 
     Every column is compared with all of its past: its value, its ratio to the usual scale, and its
-    value together with the residual of a forecast by the spiking network. A row gets two scores,
-    each -log10 of a probability: 2 is expected in 1 % of normal rows, 3 in 0.1 %. The *onset* score
-    is high in the first rows of an event, wears off as the detector learns it, and decides about
-    alarms. The *state* score stays high for up to 300 rows while the stream stays in a region that
-    is new.
+    value together with the residual of a forecast by the spiking network. In a smooth column, its
+    change from the value before and the size of the residual are compared too. A row gets two
+    scores, each -log10 of a probability: 2 is expected in 1 % of normal rows, 3 in 0.1 %. The
+    *onset* score is high in the first rows of an event, wears off as the detector learns it, and
+    decides about alarms. The *state* score stays high for up to 300 rows while the stream stays in
+    a region that is new.
 
     A row may hold numbers, texts and missing values, and columns may appear later. The first 100
     values of a column set its scales and score 0. The rarer a text or a missing value is, the

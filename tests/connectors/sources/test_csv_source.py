@@ -86,6 +86,16 @@ def test_delimiter_decimal_and_encoding_of_other_locales(table, encoding):
     assert [s.x["Straße"] for s in source] == ["rot"]
 
 
+def test_a_column_without_a_name_is_noted(table, caplog):
+    source = open_source(f"csv:{table(',a,y' + chr(10) + '0,1.5,2' + chr(10))}?target=y")
+    assert [s.x for s in source] == [{"": 0, "a": 1.5}]
+    (note,) = source.notes
+    assert note.endswith(
+        "column 1 has no name and is a feature; if it numbers the rows, write the table without it"
+    )
+    assert note in caplog.text
+
+
 COMMAS = "site;heat;y\nnorth;1,5;ok\nsouth;-2;worn\n"
 
 
