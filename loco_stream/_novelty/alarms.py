@@ -1,8 +1,8 @@
 """Alarms: one per event, and about one in `every` rows of a stream in which nothing changes.
 
-A row raises an alarm if its score exceeds the scores of the last `RECENT` rows, and the bar. If one
-of them has raised an alarm, twice their highest score has to be exceeded: the rows behind the first
-one of an event are often more unusual than it. Each alarm raises the bar, and every row lowers it,
+A row raises an alarm if its score exceeds the scores of the last `RECENT` rows, and the bar. In the
+first `NEAR` rows after an alarm it has to exceed twice their highest one: the rows behind the first
+row of an event are often more unusual than it. Each alarm raises the bar, and every row lowers it,
 the more the longer there was no alarm.
 """
 
@@ -14,7 +14,8 @@ from loco_stream._novelty.state import BAR, N_ALARMS, QUIET, RECENT, ROWS
 FIRST_BAR = 2.0
 STEP = 0.1  # of the bar per alarm
 LOWEST = -1.0
-SECOND = 2.0  # times the highest recent score: what a second alarm has to exceed
+NEAR = 10  # rows after an alarm
+SECOND = 2.0  # times the highest recent score: what an alarm near another has to exceed
 
 
 @kernel
@@ -53,7 +54,7 @@ def raises_alarm(state, score):
     highest = 0.0
     for j in range(RECENT):
         highest = max(highest, state.recent[j])
-    if state.rows[QUIET] < RECENT:
+    if state.rows[QUIET] < NEAR:
         highest *= SECOND
     return score > highest
 
