@@ -189,6 +189,7 @@ class Domains:
         self.projected = []  # of each: P times the mean, their product, rows of the scatter
         self.turn = 0
         self.usual_error = 0.0
+        self.usual_distance = 0.0
         self.n_errors = 0
         self.gains = []
         self.errors_before = []
@@ -289,21 +290,22 @@ class Domains:
         ]
         return best if 0.5 * self.distance(rests) <= domains.LEAD else None
 
-    def is_new(self):
-        """Return whether the recent rows are of a new domain."""
+    def is_new(self, distance):
+        """Return whether the recent rows are of a new domain, by their distance in common."""
         total = self.lda.scatter()[1]
-        distance = self.distance([rest for _, _, rest, *_ in self.recent])
-        usual = total * np.mean([rest @ gain for _, _, rest, gain, _ in self.recent])
+        own = total * np.mean([rest @ gain for _, _, rest, gain, _ in self.recent])
         errors = self.errors + self.errors_before
         error = self.usual_error
         worst = error + domain_changes.WORSE * math.sqrt(error * (1 - error) / len(errors))
-        is_far = 0.5 * distance >= domains.LEAD and distance >= domain_changes.PART * usual
-        return is_far and np.mean(errors) > worst
+        is_far = 0.5 * distance >= domains.LEAD and distance >= domain_changes.PART * own
+        rises = distance >= domain_changes.RISE * self.usual_distance
+        return is_far and rises and np.mean(errors) > worst
 
     def decide(self):
         """Stay in the current domain, or go to another."""
         domain = self.fitting()
-        if domain is None and self.is_new():
+        distance = self.distance([rest for _, _, rest, *_ in self.recent])
+        if domain is None and self.is_new(distance):
             domain = len(self.kept)
         self.gains = [gain for _, _, _, gain, _ in self.recent]
         self.errors_before = self.errors
@@ -312,8 +314,9 @@ class Domains:
             self.enter(domain)
             return
         self.n_errors += 1
-        rate = max(domain_changes.ERROR_RATE, 1.0 / self.n_errors)
+        rate = max(domain_changes.USUAL_RATE, 1.0 / self.n_errors)
         self.usual_error += rate * (np.mean(self.errors) - self.usual_error)
+        self.usual_distance += rate * (max(distance, 0.0) - self.usual_distance)
         for _ in range(min(len(self.places), self.lda.batch)):
             self.project(self.turn)
             self.turn = (self.turn + 1) % len(self.places)

@@ -4,9 +4,10 @@ Within a domain, what rows differ from the means of their classes has no directi
 and v be the mean of this over a few successive rows and over the next few, P the precision and N
 the rows that it is of. Then N u'Pv is 0 on average. Elsewhere it is the squared distance of the
 rows from the means that they have in common, in standard deviations. A new domain begins where this
-is a clear part of a row's own squared distance, a domain of its own would fit the rows clearly
-better, and the answers to them are worse than usual. The stream is back in an earlier domain which
-fits the rows clearly better, and from which they have no such distance.
+is a clear part of a row's own squared distance and clearly more than usual, a domain of its own
+would fit the rows clearly better, and the answers to them are worse than usual. Where inputs drift
+all the time, it is never more than usual, and the means follow. The stream is back in an earlier
+domain which fits the rows clearly better, and from which they have no such distance.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from loco_stream._learner.readout.experts.discriminant import (
 N_COMPARED = 16.0  # rows that are compared with the next ones
 PART = 0.0125  # of a row's squared distance
 WORSE = 2.0  # standard deviations of the mean error
-ERROR_RATE = 0.05  # of the usual error
+RISE = 3.0  # times the usual distance in common
+USUAL_RATE = 0.05  # of the usual error and distance
 
 
 @kernel
@@ -97,12 +99,15 @@ def _fitting_domain(own, discriminant, n_classes):
 
 
 @kernel
-def _is_new(own, discriminant):
-    """Return whether recent rows and those before are of a new domain."""
-    n_rows = discriminant.recent.n_rows
-    distance = _distance(own, discriminant, discriminant.recent_rests, n_rows)
-    usual_distance = discriminant.total[0] * discriminant.recent.energy / n_rows
-    if 0.5 * distance < LEAD or distance < PART * usual_distance:
+def _is_new(own, discriminant, distance):
+    """Return whether recent rows and those before are of a new domain.
+
+    `distance` (float64) is what they have in common from the current one.
+    """
+    own_distance = discriminant.total[0] * discriminant.recent.energy / discriminant.recent.n_rows
+    if 0.5 * distance < LEAD or distance < PART * own_distance:
+        return False
+    if distance < RISE * own.recent.usual_distance:
         return False
     recent = own.recent
     n_answers = max(recent.n_answers + recent.n_answers_before, 1.0)
@@ -112,12 +117,13 @@ def _is_new(own, discriminant):
 
 
 @kernel
-def _learn_error(own):
-    """Take the mean error of recent rows into what is usual."""
+def _learn_usual(own, distance):
+    """Take the mean error of recent rows, and their distance in common, into what is usual."""
     recent = own.recent
     recent.n_errors += 1.0
-    rate = max(ERROR_RATE, 1.0 / recent.n_errors)
+    rate = max(USUAL_RATE, 1.0 / recent.n_errors)
     recent.usual_error += rate * (recent.error / max(recent.n_answers, 1.0) - recent.usual_error)
+    recent.usual_distance += rate * (max(distance, 0.0) - recent.usual_distance)
 
 
 @kernel
@@ -238,16 +244,18 @@ def _decide(own, discriminant, work, n_classes):
     domain = -1
     if counters.n_domains > 1:
         domain = _fitting_domain(own, discriminant, n_classes)
+    n_rows = discriminant.recent.n_rows
+    distance = _distance(own, discriminant, discriminant.recent_rests, n_rows)
     has_room = _has_room(own, discriminant, n_classes)
-    if domain < 0 and has_room and _is_new(own, discriminant):
+    if domain < 0 and has_room and _is_new(own, discriminant, distance):
         domain = counters.n_domains
-    own.recent.n_before = discriminant.recent.n_rows
+    own.recent.n_before = n_rows
     own.recent.error_before = own.recent.error
     own.recent.n_answers_before = own.recent.n_answers
     for j in range(own.gains.shape[0]):
         own.gains[j] = discriminant.recent_gains[j]
     if domain < 0:
-        _learn_error(own)
+        _learn_usual(own, distance)
         _renew_projections(own, discriminant, work)
         return
     own.recent.n_before = 0.0

@@ -44,7 +44,8 @@ class DomainState(NamedTuple):
     leads: recent rows whose class has a known mean in each domain, and the sum of the nats by which
     it fits them better than the current one
     recent: sum of the errors of recent answers, and their number; the same of those before; rows
-    before the recent ones; error that is usual, and how often it was measured
+    before the recent ones; error that is usual, and how often it was measured; usual distance that
+    rows have in common from the current domain
     gains: sum over the rows before of the precision times what each differs from the mean of its
     class
     inputs, weights: sum of recent rows, and number of these rows by class
@@ -70,6 +71,7 @@ class DomainState(NamedTuple):
             n_before=0.0,
             usual_error=0.0,
             n_errors=0.0,
+            usual_distance=0.0,
         ),
     ]
     gains: Annotated[Float32, axes("fixed_outputs")]

@@ -99,20 +99,28 @@ def test_a_third_domain_is_not_taken_for_the_first():
 
 
 @pytest.mark.parametrize(
-    ("distance", "energy", "error"), [(24, 60, 0.3), (8, 60, 0.3), (24, 4e3, 0.3), (24, 60, 0.1)]
+    ("distance", "energy", "error", "usual"),
+    [
+        (24, 60, 0.3, 1),
+        (8, 60, 0.3, 1),
+        (24, 4e3, 0.3, 1),
+        (24, 60, 0.1, 1),
+        (24, 60, 0.3, 9),
+    ],
 )
-def test_a_domain_is_new_if_it_is_far_and_answers_are_worse(distance, energy, error):
+def test_a_domain_is_new_if_it_is_far_and_answers_are_worse(distance, energy, error, usual):
     changes = jitted_module(domain_changes)
     own = fresh(domains.DomainState)
     lda = fresh(discriminant.State)
     lda.total[0] = 50.0
     lda.recent.n_rows = own.recent.n_before = 16.0
     lda.recent.energy = 16.0 * energy / 50.0
-    lda.recent_rests[0] = own.gains[0] = 16.0 * np.sqrt(distance / 50.0)
+    own.recent.usual_distance = usual
     own.recent.usual_error = 0.1
     own.recent.n_answers = own.recent.n_answers_before = 16.0
     own.recent.error = own.recent.error_before = 16.0 * error
-    assert changes._is_new(own, lda) == (distance > 10 and energy < 1e3 and error > 0.2)
+    is_new = distance > 10 and energy < 1e3 and error > 0.2 and usual < 8
+    assert changes._is_new(own, lda, float(distance)) == is_new
 
 
 @pytest.mark.parametrize(
