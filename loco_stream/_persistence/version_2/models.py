@@ -157,7 +157,7 @@ _NEW = {
     "domains.projected": ((0, 0), np.float32),
     "domains.statistics": ((0, 3), np.float64),
     "domains.leads": ((0, 2), np.float64),
-    "domains.recent": ((7,), np.float64),
+    "domains.recent": ((8,), np.float64),
     "domains.gains": ((0,), np.float32),
     "domains.inputs": ((0,), np.float32),
     "domains.weights": ((_CLASSES,), np.float64),
