@@ -295,7 +295,7 @@ def _learn_next_value(state, scratch):
     own = state.next_value
     errors = state.delayed_values.errors
     is_delayed = state.delayed.is_delayed > 0.0
-    scratch.values.shares[0] = next_value.share_of(errors, is_delayed)
+    scratch.values.shares[0] = next_value.observation_share(errors, is_delayed)
     next_value.learn_values(own, scratch.values, state.target, scratch.target, 1)
 
 

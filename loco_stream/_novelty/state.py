@@ -27,7 +27,7 @@ N_KINDS = 2 + N_TEXTS
 MISSING = 0  # kinds of a cell; texts follow
 NUMBER = 1
 
-# views of a number: covers of a line, covers of the plane, and one without a cover
+# how a number is compared with those before it: on a line, on a plane, by z-score
 VALUE = 0
 RATIO = 1
 LATE_VALUE = 2  # late ones are for the state score

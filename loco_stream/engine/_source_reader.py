@@ -107,7 +107,7 @@ def as_source(source: Any) -> Source:
     advice = ""
     if isinstance(source, str):
         advice = "; connectors.open_source opens a URL"
-    elif hasattr(source, "columns"):  # the items of a frame are columns or their names
+    elif _is_frame(source):  # its items are columns or their names
         advice = "; river.stream.iter_frame(X, y) yields the pairs of a frame"
     elif isinstance(source, Iterable) and not hasattr(source, "ack"):
         return PairSource(source)
@@ -115,6 +115,14 @@ def as_source(source: Any) -> Source:
         "`source` must be an iterable of (x, y) pairs or derived from "
         f"loco_stream.stream.Source, got {type(source).__name__}{advice}"
     )
+
+
+def _is_frame(source: object) -> bool:
+    if not hasattr(source, "columns"):
+        return False
+    from loco_stream.estimators._inputs.frames import as_frame
+
+    return as_frame(source) is not None
 
 
 class SourceReader:

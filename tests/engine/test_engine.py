@@ -381,6 +381,13 @@ def test_a_url_is_no_source_and_names_what_opens_one():
         StreamEngine(Means(), "csv:rows.csv?target=y")
 
 
+def test_an_iterator_of_pairs_may_have_columns():
+    class Rows(list):
+        columns = ("speed",)
+
+    assert StreamEngine(Means(), Rows([({"speed": 0.4}, 1.0)])).run().n_samples == 1
+
+
 def test_a_frame_is_no_source_and_names_what_yields_its_rows():
     frame = pa.table({"speed": [0.4, 0.9], "kind": ["ok", "worn"]})
     text = r"`source` must be .* got Table; river\.stream\.iter_frame\(X, y\) yields the pairs"

@@ -179,7 +179,7 @@ def _learn_next_values(state, scratch, targets):
     is_delayed = state.delayed.is_delayed > 0.0
     for j in range(n):
         errors = targets.delayed.errors[j]
-        scratch.values.shares[j] = next_value.share_of(errors, is_delayed)
+        scratch.values.shares[j] = next_value.observation_share(errors, is_delayed)
     own = state.next_value
     next_value.learn_values(own, scratch.values, targets.statistics, scratch.target, n)
 

@@ -129,8 +129,8 @@ def test_late_values_are_a_fifth_of_their_evidence():
     errors = model.state.delayed_values.errors
     errors.power = 1.0
     errors.product = 0.5
-    assert next_value.share_of(errors, False) == 1.0
-    assert next_value.share_of(errors, True) == pytest.approx(0.2 * 0.5 / 1.5)
+    assert next_value.observation_share(errors, False) == 1.0
+    assert next_value.observation_share(errors, True) == pytest.approx(0.2 * 0.5 / 1.5)
 
 
 def series(n_rows, n, seed=3):
