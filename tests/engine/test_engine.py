@@ -385,7 +385,8 @@ def test_an_iterator_of_pairs_may_have_columns():
     class Rows(list):
         columns = ("speed",)
 
-    assert StreamEngine(Means(), Rows([({"speed": 0.4}, 1.0)])).run().n_samples == 1
+    report = StreamEngine(Means(), Rows([({"speed": 0.4}, 1.0)])).run()
+    assert report["n_samples"] == 1
 
 
 def test_a_frame_is_no_source_and_names_what_yields_its_rows():
