@@ -123,6 +123,20 @@ def test_a_domain_is_new_if_it_is_far_and_answers_are_worse(distance, energy, er
     assert changes._is_new(own, lda, float(distance)) == is_new
 
 
+def test_what_is_usual_follows_errors_and_distances():
+    changes = jitted_module(domain_changes)
+    own = fresh(domains.DomainState)
+    own.recent.n_answers = 16.0
+    for error, distance in ((3.2, 6.0), (1.6, -2.0)):
+        own.recent.error = error
+        changes._learn_usual(own, distance)
+    assert own.recent.usual_error == pytest.approx(0.15)
+    assert own.recent.usual_distance == pytest.approx(3.0)  # a negative one counts as none
+    own.recent.n_errors = 1000.0
+    changes._learn_usual(own, 23.0)
+    assert own.recent.usual_distance == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize(
     ("lead", "distance", "domain"), [(7.0, 8.0, 0), (3.0, 8.0, -1), (7.0, 24.0, -1)]
 )
