@@ -86,12 +86,11 @@ class Robust(NamedTuple):
 
     guard: the last values
     kept: scales that were replaced
-    block, moments: scratch of `scale_guard.end_block` and `scale_guard.block_moments`
+    moments: scratch of `scale_guard.block_moments`
     """
 
     guard: scale_guard.ScaleGuard
     kept: KeptScales
-    block: Float64
     moments: Float64
 
 
@@ -200,7 +199,7 @@ def update_statistics(x, n_features, statistics, scaled, robust):
 @kernel
 def update_features(state, scratch):
     """Take the row in scratch into the features' statistics; return how many were missing."""
-    robust = Robust(state.scale_guard, state.kept_scales, scratch.block, scratch.moments)
+    robust = Robust(state.scale_guard, state.kept_scales, scratch.moments)
     n_features = state.counts.n_features
     return update_statistics(scratch.given, n_features, state.statistics, scratch.scaled, robust)
 
@@ -217,10 +216,10 @@ def _update_feature(statistics, f, value, clipped, robust):
         statistics.beyond[f] += RATE * ((1.0 if clipped else 0.0) - statistics.beyond[f])
         if statistics.beyond[f] > REOPEN:
             statistics.beyond[f] = 0.0
-            if scale_guard.end_block(guard, f, robust.block):
+            if scale_guard.end_block(guard, f):
                 _reopen(statistics, f, value, robust)
             return
-    if ended and scale_guard.end_block(guard, f, robust.block):
+    if ended and scale_guard.end_block(guard, f):
         _judge_scale(statistics, f, robust)
 
 

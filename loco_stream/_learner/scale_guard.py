@@ -25,7 +25,7 @@ from loco_stream._learner.arrays.spec import MAX_COUNT, axes
 from loco_stream._numbers import LARGEST
 
 BLOCK = 32  # values
-TRIM = 2  # values at either end that are not in the central range
+TRIM = 2  # values at either end that are not in the central range; `_ends` has one more
 REACH = 10.0  # central ranges around it in which values are expected
 NARROW = 10.0  # central ranges to a standard deviation: a wider scale is that of other values
 
@@ -63,6 +63,8 @@ class ScaleGuard(NamedTuple):
 def _is_filler(value):
     """Return whether a value (float64) is a customary filler."""
     size = abs(value)
+    if size < FILLERS[0]:  # the smallest
+        return False
     if size == _FLOAT32[0] or size == _FLOAT32[1]:
         return True
     for filler in _FILLERS:  # noqa: SIM110 - numba compiles no generator
@@ -108,8 +110,18 @@ def put(guard, f, value):
 
 
 @kernel
-def _sort_block(guard, f, block, without_fillers):
-    """Write the values of the ring in ascending order; return how many there are.
+def _with(lowest, value):
+    """Return the three lowest of three ascending numbers and another one, ascending."""
+    a, b, c = lowest
+    return min(a, value), min(b, max(a, value)), min(c, max(b, value))
+
+
+@kernel
+def _ends(guard, f, without_fillers):
+    """Return how many values the ring has, and its ends, outermost first.
+
+    The values at the upper end are negated. To sort all values would cost wide rows a twentieth of
+    their time.
 
     Parameters
     ----------
@@ -117,36 +129,33 @@ def _sort_block(guard, f, block, without_fillers):
         `ScaleGuard`.
     f
         int64.
-    block
-        (BLOCK,) float64, written.
     without_fillers
         bool: leave out customary fillers.
     """
     n = np.int64(0)
+    low = (math.inf, math.inf, math.inf)
+    high = (math.inf, math.inf, math.inf)
     for i in range(np.int64(min(guard.n_recent[f], BLOCK))):
         value = guard.recent[i, f]
         if without_fillers and _is_filler(value):
             continue
-        place = n
-        while place > 0 and block[place - 1] > value:
-            block[place] = block[place - 1]
-            place -= 1
-        block[place] = value
+        low = _with(low, value)
+        high = _with(high, -value)
         n += 1
-    return n
+    return n, low, high
 
 
 @kernel
-def _central_range(block, n):
-    """Return the low and high end of the central range of `n` (int64) ascending values."""
+def _central_range(n, low, high):
+    """Return the low and high end of the central range of `n` values with these ends."""
     trim = min(np.int64(TRIM), (n - 1) // 2)
-    while trim > 1 and block[n - 1 - trim] == block[trim]:
+    while trim > 1 and low[trim] == -high[trim]:
         trim -= 1
-    return block[trim], block[n - 1 - trim]
+    return low[trim], -high[trim]
 
 
 @kernel
-def end_block(guard, f, block):
+def end_block(guard, f):
     """Set the range in which values are expected; return whether the block could be judged.
 
     Parameters
@@ -155,20 +164,18 @@ def end_block(guard, f, block):
         `ScaleGuard`, whose block for `f` is complete.
     f
         int64.
-    block
-        (BLOCK,) float64, scratch; holds the values in ascending order afterwards.
     """
-    n = _sort_block(guard, f, block, True)
+    n, lowest, highest = _ends(guard, f, True)
     if 2 * n >= BLOCK and n < BLOCK:
-        low, high = _central_range(block, n)
+        low, high = _central_range(n, lowest, highest)
         width = high - low
         if width > 0.0 and _have_fillers_apart(guard, f, low - REACH * width, high + REACH * width):
             guard.low[f] = low - REACH * width
             guard.high[f] = high + REACH * width
             return True
     if n < BLOCK:  # fillers were left out
-        n = _sort_block(guard, f, block, False)
-    low, high = _central_range(block, n)
+        n, lowest, highest = _ends(guard, f, False)
+    low, high = _central_range(n, lowest, highest)
     width = high - low
     if not width > 0.0:
         return False

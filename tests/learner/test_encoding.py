@@ -37,7 +37,7 @@ def fresh(n_features):
 def fresh_robust(n_features):
     guard = fresh_group(ScaleGuard, features=n_features)
     kept = fresh_group(KeptScales, features=n_features)
-    return Robust(guard, kept, np.zeros(BLOCK), np.zeros(5))
+    return Robust(guard, kept, np.zeros(5))
 
 
 def copied(statistics):

@@ -21,7 +21,6 @@ from loco_stream._learner.readout.domains import DomainScratch
 from loco_stream._learner.readout.experts import ExpertScratch
 from loco_stream._learner.readout.next_value import NextValueScratch
 from loco_stream._learner.readout.sequences import SequenceScratch
-from loco_stream._learner.scale_guard import BLOCK
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
 from loco_stream.neurons._spikes import MOST_SPIKES
@@ -157,7 +156,7 @@ class Scratch(NamedTuple):
     0
     times: time of the row in scratch; gap that `decays` are of
     given, row, scaled: the row as it came, without fillers, and standardised
-    block, moments: scratch of `loco_stream._learner.scale_guard`
+    moments: scratch of `loco_stream._learner.scale_guard`
     past: the last label known when the row in scratch was predicted; 1 if its own label is late
     fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
@@ -189,7 +188,6 @@ class Scratch(NamedTuple):
     times: Annotated[Record, record(np.float64, row=0.0, decay_gaps=-1.0)]
     given: Annotated[Float64, axes("features", start=np.nan)]
     row: Annotated[Float64, axes("features", start=np.nan)]
-    block: Annotated[Float64, axes(BLOCK)]
     moments: Annotated[Float64, axes(5)]
     scaled: Annotated[Float32, axes("features")]
     code: Code
