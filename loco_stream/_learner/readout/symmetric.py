@@ -29,7 +29,7 @@ from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
 from loco_stream._learner.jobs import PARTS, finish_part, offer, take_part, wait_for_parts
 
 WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
-FETCHED = 400  # inputs; a larger matrix does not fit into the second cache and is fetched ahead
+FETCHED = 450  # inputs; a larger matrix does not fit into the second cache and is fetched ahead
 YOUNG = 16.0  # rows of a class; up to so many are learned at once, each with those that wait
 
 
