@@ -595,15 +595,23 @@ def _add_outer(matrix, n_rows, first, n_columns, left, scale, right, keep):
     lanes = _lanes(matrix)
     tile = zeros(matrix.dtype, TILE * lanes)
     vector = zeros(matrix.dtype, lanes)
+    quad = zeros(matrix.dtype, 4)
 
     def tiled(matrix, n_rows, first, n_columns, left, scale, right, keep):
         keep_one_copy()
         width = matrix.shape[1]
         if width < lanes:  # a vector would be loaded across a row that was just stored: it stalls
+            n_quads = n_columns // 4 * 4
+            for column in range(0, n_quads, 4):
+                few = load(quad(), right, column)
+                for j in range(n_rows):
+                    k = j * width + first + column
+                    step = multiply(spread(few, scale * item(left, j)), few)
+                    store(matrix, k, multiply(spread(few, keep), add(load(few, matrix, k), step)))
             for j in range(n_rows):
                 lead = scale * left[j]
                 row = matrix[j]
-                for i in range(n_columns):
+                for i in range(n_quads, n_columns):
                     row[first + i] = keep * (row[first + i] + lead * right[i])
             return
         column = 0
