@@ -85,7 +85,7 @@ def gain_of(member, inputs, first, n_inputs, nonzeros, k):
 
 
 @kernel
-def write_residual(settings, state, scratch, outputs, column, leak):
+def write_residual(settings, state, scratch, outputs, proba, leak):
     """Write what a member's outputs lack of the target, for each of its losses.
 
     A leaky member leaves a class alone that was long absent: nothing is lacking there.
@@ -93,32 +93,22 @@ def write_residual(settings, state, scratch, outputs, column, leak):
     Parameters
     ----------
     outputs
-        Flat float32 outputs of all members.
-    column
-        int64: where those of this member begin.
+        (n_classes or more,) float32: its least-squares outputs.
+    proba
+        (n_classes or more,) float64: softmax of its log-loss outputs; not read in a regression.
     leak
         float64.
     """
     residual = scratch.experts.least_squares.residual
     target = scratch.target
-    n_classes = state.counts.n_classes
     capacity = state.classes.n_rows.shape[0]
-    top = -math.inf
-    total = 0.0
-    logits = column + capacity
-    if settings.n_losses > 1:
-        for c in range(n_classes):
-            top = max(top, np.float64(outputs[logits + c]))
-        for c in range(n_classes):
-            total += math.exp(np.float64(outputs[logits + c]) - top)
-    for c in range(n_classes):
+    for c in range(state.counts.n_classes):
         learns = settings.regression or leak < LASTING_LEAK
         learns = learns or state.counts.n_seen - state.classes.last_seen[c] < RECENT_ROWS
-        lack = np.float32(target[c] - outputs[column + c])
+        lack = np.float32(target[c] - outputs[c])
         residual[c] = lack if learns else np.float32(0.0)
         if settings.n_losses > 1:
-            excess = target[c] - math.exp(np.float64(outputs[logits + c]) - top) / total
-            lack = np.float32(LOG_LOSS_STEP * excess)
+            lack = np.float32(LOG_LOSS_STEP * (target[c] - proba[c]))
             residual[capacity + c] = lack if learns else np.float32(0.0)
 
 

@@ -17,6 +17,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.readout.inputs import input_span
 from loco_stream._learner.readout.recursive_steps import kept, mirror_member, write_residual
+from loco_stream._learner.readout.softmax import softmax
 from loco_stream._learner.readout.symmetric import YOUNG, add_steps, let_wait, multiply_together
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
 
@@ -75,7 +76,10 @@ def _learn_waiting_row(settings, state, scratch, m, k, change):
             work.residuals[k, c] = np.float32(0.0)
         return False
     work.energies[m] = energy
-    write_residual(settings, state, scratch, own.waiting_outputs[k], m * n_columns, own.leaks[m])
+    outputs = own.waiting_outputs[k, m * n_columns :]
+    proba = scratch.now.buffer
+    softmax(outputs, n_columns // settings.n_losses, state.counts.n_classes, 1.0, proba)
+    write_residual(settings, state, scratch, outputs, proba, own.leaks[m])
     if settings.learns and settings.mirrors:
         mirror_member(settings, state, scratch, m)
     root = np.float32(math.sqrt(1.0 / (1.0 + energy)))

@@ -458,16 +458,19 @@ def learn(settings, state, scratch, scores, opinions, label, value):
         return
     own = state.experts.least_squares
     outputs = scratch.now.outputs
+    unread = scratch.now.buffer  # a regression has no probabilities
     n_columns = settings.n_losses * state.classes.n_rows.shape[0]
     for m in range(settings.n_trace):
         column = m * n_columns
-        write_residual(settings, state, scratch, outputs, column, own.leaks[m])
+        proba = unread if settings.regression else opinions[m]
+        write_residual(settings, state, scratch, outputs[column:], proba, own.leaks[m])
         if settings.learns and settings.mirrors:
             mirror_member(settings, state, scratch, m)
         change_trace_weights(settings, state, scratch, m, (column, n_columns))
     for m in range(settings.n_linear):
         column = (settings.n_trace + m) * n_columns
-        write_residual(settings, state, scratch, outputs, column, LINEAR_LEAKS[m])
+        proba = unread if settings.regression else opinions[settings.n_trace + m]
+        write_residual(settings, state, scratch, outputs[column:], proba, LINEAR_LEAKS[m])
         change_linear_weights(settings, state, scratch, m, (m * n_columns, n_columns))
     change_projectors(settings, state, scratch)
 

@@ -81,7 +81,10 @@ class Member:
         if last_seen is not None:
             self.model.state.classes.last_seen[:] = last_seen
         args = self.without_classes if last_seen is None else self.with_classes
-        run_write_residual(args, self.outputs, self.columns, self.leak)
+        outputs = self.outputs[self.columns :]
+        logits = outputs[self.columns // self.n_losses : self.columns].astype(float)
+        proba = np.exp(logits) / np.exp(logits).sum()
+        run_write_residual(args, outputs, proba, self.leak)
         columns = (self.columns, self.columns)
         change_weights(self.weights, columns, self.n, self.k, q, self.residual)
         change_projector(member, self.n, self.k, q, self.prior, 0)
