@@ -24,12 +24,10 @@ from loco_stream._compiler.simd.ops import (
     dot,
     subtract_squares,
 )
-from loco_stream._compiler.simd.prefetch import prefetch
-from loco_stream._compiler.simd.sizes import RANK, ROWS, SINGLES
+from loco_stream._compiler.simd.sizes import RANK, ROWS
 from loco_stream._learner.jobs import PARTS, finish_part, offer, take_part, wait_for_parts
 
 WIDE_BATCH = 2 * RANK  # rows that wait for each other where features have no receptive fields
-FETCHED = 450  # inputs; a larger matrix does not fit into the second cache and is fetched ahead
 YOUNG = 16.0  # rows of a class; up to so many are learned at once, each with those that wait
 
 
@@ -149,16 +147,6 @@ def subtract_changes(pending, first, stop, vector, product):
 
 
 @kernel
-def _fetch_rows(matrix, first, k, n_parts):
-    """Fetch part `k` of `n_parts` of the `ROWS` rows from `first` on into the caches."""
-    n, width = matrix.shape
-    line = SINGLES
-    for j in range(first, min(first + ROWS, n)):
-        for i in range(first + k * line, n, n_parts * line):
-            prefetch(matrix, j * width + i)
-
-
-@kernel
 def _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room, drift):
     """Write what some rows of a matrix add to products.
 
@@ -166,7 +154,6 @@ def _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room
     """
     start, stop = rows
     n = matrix.shape[0]
-    is_large = n > FETCHED
     for k in range(n_vectors):
         for j in range(n):
             products[k, j] = np.float32(0.0)
@@ -174,8 +161,6 @@ def _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room
         if not has_room:
             _take_in(matrix, pending, first, drift)
         for k in range(n_vectors):
-            if is_large:
-                _fetch_rows(matrix, first + ROWS, k, n_vectors)
             add_symmetric_rows(products[k], matrix, first, n, vectors[k])
 
 
