@@ -10,8 +10,10 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import add_outer, dot, subtract_squares, weigh_rows
 from loco_stream._compiler.simd.sizes import RANK, ROWS
 from loco_stream._learner.readout.inputs import input_span
+from loco_stream._learner.readout.symmetric import multiply_one
 from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
 
+NARROW = 256  # inputs of a projector that fits into the second cache
 LASTING_LEAK = 1e-6  # a member that leaks less goes on with classes that do not come
 RECENT_ROWS = 30  # a leaky member leaves classes alone that were absent for so long
 LOG_LOSS_STEP = 5.0  # of the log-loss weights: their outputs are log-odds, not shares of one
@@ -58,21 +60,44 @@ def kept(leak, n_pending):
 
 
 @kernel
-def gain_of(member, inputs, first, n_inputs, nonzeros, k):
+def _take_in(member, n_inputs, turn):
+    """Take `RANK` pending changes into a projector; parameters as in `gain_of`."""
+    projector, pending, _, leak = member
+    if pending.shape[1] <= NARROW:  # others take them in while they are multiplied
+        keep = np.float32(kept(leak, RANK))
+        for first in range(0, n_inputs, ROWS):
+            subtract_squares(projector, first, 0, n_inputs, pending, keep)
+    if leak > 0.0:
+        drop_tiny(projector, n_inputs, n_inputs, turn // RANK)
+
+
+@kernel
+def gain_of(member, inputs, first, n_inputs, nonzeros, k, turn):
     """Write k = P x of a member and return x'Px.
 
     Parameters
     ----------
     member
         (projector, pending changes, their number, leak): (inputs, inputs or more), (RANK, inputs)
-        float32, int64, and float64.
+        float32, int64, and float64. The projector takes in `RANK` changes. If it has more than
+        `NARROW` inputs only its upper triangle is read and written.
     inputs, first, n_inputs, nonzeros, k
         As in `gain`.
+    turn
+        int64: number of rows before.
     """
     projector, pending, n_pending, leak = member
     rows, n_rows = nonzeros
     width = pending.shape[1]
-    weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
+    n_full = n_pending // RANK * RANK
+    n_pending -= n_full
+    if n_full > 0:
+        _take_in(member, n_inputs, turn)
+    if width > NARROW:
+        keep = np.float32(kept(leak, RANK))
+        multiply_one(projector, n_inputs, inputs[first:], k, pending[:n_full], keep)
+    else:
+        weigh_rows(k, projector, n_inputs, inputs, first, rows, n_rows)
     for i in range(n_pending):
         share = dot(pending, i * width, inputs, first, n_inputs)
         for j in range(n_inputs):
@@ -113,38 +138,29 @@ def write_residual(settings, state, scratch, outputs, proba, leak):
 
 
 @kernel
-def change_projector(member, n_inputs, k, q, prior, turn):
-    """Take a row into a projector, and let it drift back to the prior.
+def change_projector(member, n_inputs, k, q, prior):
+    """Take a row into the pending changes of a projector, and let it drift back to the prior.
 
     Parameters
     ----------
     member
-        As in `gain_of`.
+        As in `gain_of`, with fewer than `RANK` changes.
     n_inputs
         int64.
     k, q
         Gain, (n_inputs or more,) float32, and x'Px, float64.
     prior
         float64.
-    turn
-        int64: number of rows before.
     """
     projector, pending, n_pending, leak = member
     before = kept(leak, n_pending)
     root = np.float32(math.sqrt(1.0 / (before * (1.0 + q))))
     for j in range(n_inputs):
         pending[n_pending, j] = root * k[j]
-    factor = before * (1.0 - leak)
     if leak > 0.0:
-        back = np.float32(leak * prior / factor)
+        back = np.float32(leak * prior / (before * (1.0 - leak)))
         for j in range(n_inputs):
             projector[j, j] += back
-    if n_pending + 1 < RANK:
-        return
-    for first in range(0, n_inputs, ROWS):
-        subtract_squares(projector, first, 0, n_inputs, pending, np.float32(factor))
-    if leak > 0.0:
-        drop_tiny(projector, n_inputs, n_inputs, turn // RANK)
 
 
 @kernel

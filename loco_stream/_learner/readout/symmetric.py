@@ -165,6 +165,32 @@ def _multiply_rows(matrix, pending, rows, vectors, n_vectors, products, has_room
 
 
 @kernel
+def multiply_one(matrix, n, vector, product, pending, keep):
+    """Write the product of the first inputs of a matrix with a vector.
+
+    Parameters
+    ----------
+    matrix
+        (n or more, n or more) float32, of which only the upper triangle is read and written.
+    n
+        int64: number of inputs.
+    vector, product
+        (n or more,) float32; `product` is written.
+    pending
+        (RANK, n or more) float32: changes that the matrix takes in, in the same pass, or none:
+        (0, any).
+    keep
+        float32: what the matrix is scaled by when it takes changes in.
+    """
+    for j in range(n):
+        product[j] = np.float32(0.0)
+    for first in range(0, n, ROWS):
+        if pending.shape[0] > 0:
+            subtract_squares(matrix, first, first, n, pending, keep)
+        add_symmetric_rows(product, matrix, first, n, vector)
+
+
+@kernel
 def _subtract_pending(symmetric, vectors, n_vectors, products, has_room):
     """Complete products by the pending changes; return how many are pending still."""
     _, pending, n_pending = symmetric

@@ -296,6 +296,7 @@ def _write_gains(settings, state, scratch):
     n_features = state.counts.n_features
     first, n_inputs = input_span(settings, n_features)
     n_pending = own.counters.n_pending
+    turn = state.counts.n_seen
     n_late = cache.n_late_rows if own.blocks.shape[1] > 0 else 0
     nonzeros = (scratch.inputs.rows, cache.n_rows - n_late)
     n_joint = min(n_inputs, own.pending.shape[2])
@@ -305,7 +306,7 @@ def _write_gains(settings, state, scratch):
             nonzeros = (scratch.inputs.present_rows, cache.n_present_rows - n_late)
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
         k = work.gains[m]
-        work.energies[m] = gain_of(member, vector, first, n_joint, nonzeros, k)
+        work.energies[m] = gain_of(member, vector, first, n_joint, nonzeros, k, turn)
     vector = scratch.clean.traces
     first = settings.n_hidden
     nonzeros = (scratch.inputs.linear_rows, cache.n_linear_rows - cache.n_late_rows)
@@ -313,8 +314,9 @@ def _write_gains(settings, state, scratch):
     for m in range(settings.n_linear):
         member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
-        energy = gain_of(member, vector, first, n_joint, nonzeros, k)
+        energy = gain_of(member, vector, first, n_joint, nonzeros, k, turn)
         work.energies[settings.n_trace + m] = energy
+    own.counters.n_pending = n_pending % RANK
     if scratch.inputs.late_rows.shape[0] > 0:
         _write_late_gains(settings, state, scratch)
 
@@ -357,21 +359,20 @@ def change_projectors(settings, state, scratch):
     work = scratch.experts.least_squares
     n_features = state.counts.n_features
     n_pending = own.counters.n_pending
-    turn = state.counts.n_seen
     _, n_inputs = input_span(settings, n_features)
     n_joint = min(n_inputs, own.pending.shape[2])
     for m in range(settings.n_trace):
         member = (own.projectors[m], own.pending[m], n_pending, own.leaks[m])
-        change_projector(member, n_joint, work.gains[m], work.energies[m], own.priors[m], turn)
+        change_projector(member, n_joint, work.gains[m], work.energies[m], own.priors[m])
     n_joint = min(n_features + 1, own.linear_pending.shape[2])
     for m in range(settings.n_linear):
         member = (own.linear_projectors[m], own.linear_pending[m], n_pending, LINEAR_LEAKS[m])
         k = work.linear_gains[m]
         q = work.energies[settings.n_trace + m]
-        change_projector(member, n_joint, k, q, LINEAR_PRIORS[m], turn)
+        change_projector(member, n_joint, k, q, LINEAR_PRIORS[m])
     if scratch.cache.n_late_rows > 0:
         _change_late_projectors(settings, state, scratch)
-    own.counters.n_pending = (n_pending + 1) % RANK
+    own.counters.n_pending = n_pending + 1
 
 
 @kernel
@@ -631,8 +632,7 @@ def _projectors(arrays: Mapping[str, Array]) -> list[Float64]:
     changes = pending[: int(arrays["experts.least_squares.counters"][0])]
     projector = arrays["experts.least_squares.projectors"][0, :, : pending.shape[1]]
     projector = projector.astype(np.float64)
-    if len(arrays["experts.least_squares.waiting"]):  # only the upper triangle is up to date
-        projector = np.triu(projector) + np.triu(projector, 1).T
+    projector = np.triu(projector) + np.triu(projector, 1).T
     projectors = [projector - changes.T @ changes]
     blocks = arrays["experts.least_squares.blocks"][0].astype(np.float64)
     for begin in range(0, len(blocks), BLOCK):
@@ -644,7 +644,7 @@ def _projectors(arrays: Mapping[str, Array]) -> list[Float64]:
 def check(settings: Any, state: Any, n_classes: int) -> None:
     """Raise ValueError if a count is out of its bounds, or a waiting row has not one class."""
     own = state.experts.least_squares
-    most = settings.batch if settings.waits else RANK - 1
+    most = settings.batch if settings.waits else RANK
     check_pending("least_squares", own, own.counters.n_pending, most, state.classes.n_rows)
 
 

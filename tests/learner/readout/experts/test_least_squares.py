@@ -63,7 +63,9 @@ class Member:
     def projector(self):
         """Return the matrix with the changes that it has not taken in yet."""
         changes = self.pending[: self.n_pending].astype(float)
-        return (1.0 - self.leak) ** self.n_pending * (self.matrix - changes.T @ changes)
+        upper = np.triu(self.matrix).astype(float)
+        whole = upper + np.triu(upper, 1).T
+        return (1.0 - self.leak) ** self.n_pending * (whole - changes.T @ changes)
 
     @property
     def residual(self):
@@ -76,7 +78,8 @@ class Member:
         assert self.rows[:n_rows].tolist() == np.flatnonzero(x).tolist()
         weigh_rows(self.outputs, self.weights, 3 * self.columns, padded, 1, self.rows, n_rows)
         member = (self.matrix, self.pending, self.n_pending, self.leak)
-        q = gain_of(member, padded, 1, self.n, (self.rows, n_rows), self.k)
+        q = gain_of(member, padded, 1, self.n, (self.rows, n_rows), self.k, 0)
+        self.n_pending %= ops.RANK
         self.model.scratch.target[:] = target
         if last_seen is not None:
             self.model.state.classes.last_seen[:] = last_seen
@@ -87,8 +90,9 @@ class Member:
         run_write_residual(args, outputs, proba, self.leak)
         columns = (self.columns, self.columns)
         change_weights(self.weights, columns, self.n, self.k, q, self.residual)
-        change_projector(member, self.n, self.k, q, self.prior, 0)
-        self.n_pending = (self.n_pending + 1) % ops.RANK
+        member = (self.matrix, self.pending, self.n_pending, self.leak)
+        change_projector(member, self.n, self.k, q, self.prior)
+        self.n_pending += 1
         return q
 
     @property
@@ -135,6 +139,26 @@ def test_the_log_loss_learns_the_log_odds():
         member.learn(f32(x), np.eye(2)[int(rng.random() < 1 / (1 + math.exp(-x @ truth)))])
     odds = member.own[1][:, 1] - member.own[1][:, 0]
     assert np.allclose(odds, truth, atol=0.25)
+
+
+@pytest.mark.parametrize("leak", [0.0, 1e-3])
+def test_a_wide_member_equals_explicit_matrices(leak):
+    rng = np.random.default_rng(0)
+    n = recursive_steps.NARROW + 5
+    member = Member(n, 2, leak, 0.1)
+    member.matrix[np.tril_indices(n, -ops.ROWS)] = 1e6  # never read
+    p = 0.1 * np.eye(n)
+    weights = [np.zeros((n, 2))]
+    for _ in range(11):
+        x = f32(rng.normal(size=n) * (rng.random(n) < 0.7))
+        target = rng.normal(size=2)
+        q = member.learn(x, target)
+        x = x.astype(float)
+        assert q == pytest.approx(x @ p @ x, rel=1e-3)
+        lack = naive.residuals(target, x @ weights[0], None, None, 0, leak)
+        p, weights = naive.recursive_update(p, weights, x, lack, leak, 0.1)
+        assert np.allclose(member.projector, p, atol=1e-4)
+        assert np.allclose(member.own[0], weights[0], atol=3e-4)
 
 
 def test_without_leak_a_member_is_ridge_regression_on_all_rows():
