@@ -25,9 +25,10 @@ from loco_stream._learner.readout.experts._definition import (
     softmax_of_scores,
 )
 from loco_stream._learner.readout.recursive_steps import gain
-from loco_stream._learner.tiny import drop_tiny
+from loco_stream._learner.tiny import drop_tiny, drop_tiny_items
 
 PRIOR = 10.0
+LEAST_CHANGE = 1e-8  # of a projector, relative: less is lost in rounding
 
 
 def _start_projector(projector: Array, shapes: Shapes) -> None:
@@ -129,11 +130,14 @@ def learn_logistic(own, work, n_inputs, proba, target, n_classes):
     for c in range(n_classes):
         curvature += proba[c] * (1.0 - proba[c]) / n_classes
         work.residual[c] = np.float32(target[c] - proba[c])
-    scale = 1.0 / (1.0 + curvature * work.step.energy)
+    drop_tiny_items(work.residual, n_classes)
+    change = curvature * work.step.energy
+    scale = 1.0 / (1.0 + change)
     k = work.gain
     one = np.float32(1.0)
     add_outer(own.weights, n_inputs, 0, n_classes, k, np.float32(scale), work.residual, one)
-    add_outer(own.projector, n_inputs, 0, n_inputs, k, np.float32(-curvature * scale), k, one)
+    if change > LEAST_CHANGE:
+        add_outer(own.projector, n_inputs, 0, n_inputs, k, np.float32(-curvature * scale), k, one)
     return scale, -curvature * scale
 
 
