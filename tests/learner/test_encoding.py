@@ -10,7 +10,7 @@ from river import datasets
 
 from loco_stream import LOCORegressor
 from loco_stream._learner import encoding
-from loco_stream._learner.scale_guard import BLOCK, ScaleGuard
+from loco_stream._learner.scale_guard import ScaleGuard
 from tests.helpers import naive
 from tests.helpers.jitted import jitted_module
 from tests.helpers.models import fresh_group

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from loco_stream._arrays import Array, Float64
+from loco_stream._compiler.jit import entry
 
 PRIORS = {"hidden": 1.0, "fixed": 10.0}  # of the projector; by the layer whose traces it reads
 MOST = 1e31  # of a saved number, so that no sum overflows
@@ -34,12 +35,32 @@ def summary_of(sums: Float64, n: int) -> Float64:
     return np.concatenate([[1.0], means, np.sqrt(variances), sums[2]])
 
 
+@entry
+def _multiply(matrix, vector, product):
+    """Write the product of a symmetric matrix with a vector, added up row after row."""
+    n = vector.shape[0]
+    for i in range(n):
+        product[i] = 0.0
+    for j in range(n):
+        for i in range(n):
+            product[i] += vector[j] * matrix[j, i]
+
+
+@entry
+def _subtract_square(matrix, vector):
+    """Subtract the outer square of a vector from a matrix."""
+    n = vector.shape[0]
+    for j in range(n):
+        for i in range(n):
+            matrix[j, i] -= vector[j] * vector[i]
+
+
 @dataclass(slots=True)
 class SequenceReadout:
     """Recursive least squares on the summaries of sequences, a step per sequence, without leak.
 
-    Products are elementwise with a sum: a matrix product adds up in an order that depends on the
-    processor, and the same seed shall give the same bytes.
+    Products are elementwise with a sum, or added up row after row: a matrix product of numpy adds
+    up in an order that depends on the processor, and the same seed shall give the same bytes.
 
     weights: (classes, inputs), of the classes of sequences so far
     projector: (inputs, inputs)
@@ -87,14 +108,15 @@ class SequenceReadout:
             self.weights = np.concatenate([self.weights, np.zeros((n_new, len(summary)))])
         errors = -self.outputs(summary, len(self.weights))
         errors[label] += 1.0
-        gains = (self.projector * summary).sum(axis=1)
+        gains = np.empty_like(summary)
+        _multiply(self.projector, summary, gains)
         energy = float((gains * summary).sum())
         if not energy >= 0.0 or not math.isfinite(energy):
             return
         root = math.sqrt(1.0 + energy)
         gains /= root
         self.weights += np.outer(errors / root, gains)
-        self.projector -= np.outer(gains, gains)
+        _subtract_square(self.projector, gains)
 
 
 SequenceReadouts: TypeAlias = dict[str, SequenceReadout]  # by layer; empty before any sequence
