@@ -435,7 +435,11 @@ class NextRow:
 
     def answer(self, log_odds, in_stream):
         """Return the mixture of the stack's probabilities and those of the discriminant."""
-        opinions = [self.combine(log_odds, in_stream), naive.softmax(log_odds[1])]
+        return self.mix(self.combine(log_odds, in_stream), log_odds)
+
+    def mix(self, stack, log_odds):
+        """Return the mixture of the probabilities of a stack and those of the discriminant."""
+        opinions = [stack, naive.softmax(log_odds[1])]
         head_start = np.array([next_row.HEAD_START, 0.0])
         return naive.mix(self.log_weights + head_start, np.array(opinions))
 
