@@ -329,7 +329,7 @@ def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
     predicted = (computed.log_odds, computed.predicted)
     next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
-    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, share)
+    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, n_seen, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
 

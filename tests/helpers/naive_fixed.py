@@ -80,7 +80,9 @@ class FixedLayer:
         drives = fixed_layer.GAIN * drives + self.biases
         times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
         traces = [naive.trace(spikes, s.window, s.tau_trace) for spikes in times]
-        return np.concatenate([traces, fixed_layer.SKIP_GAIN * self.skip @ self.code])
+        return np.concatenate(
+            [traces, fixed_layer.skip_gain(len(self.skip)) * self.skip @ self.code]
+        )
 
     def keep(self):
         """Keep the fading means for the next row."""
@@ -458,7 +460,8 @@ class NextRow:
         curvatures = np.maximum(log_odds**2 @ proba - (log_odds @ proba) ** 2, 0.0)
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
         context_damping = np.sqrt(self.powers + next_row.MIN_POWER) / next_row.CONTEXT_RATE
-        damping = next_row.DAMPING + slopes**2
+        growing = next_row.FIRST_DAMPING + next_row.DAMPING_GROWTH * n_seen
+        damping = min(next_row.DAMPING, growing) + slopes**2
         damping = np.where([False, False, True, True], context_damping, damping)
         steps = slopes / (next_row.CURVED_ROWS * curvatures + damping)
         self.weights = self.weights - share * steps

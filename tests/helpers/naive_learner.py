@@ -44,6 +44,7 @@ from loco_stream._learner.readout.experts.least_squares import (
     LINEAR_LEAKS,
     LINEAR_PRIORS,
     PRIORS,
+    WIDE_PRIORS,
 )
 from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream._learner.readout.next_value import LATE_SHARE
@@ -279,7 +280,8 @@ class Learner:
         self.delayed_values = DelayedValues(n_stacked, s)
 
     def _member_on_traces(self, n_classes, leak):
-        prior = PRIORS[leak < LASTING_LEAK]
+        priors = WIDE_PRIORS if self.settings.n_fields == 1 else PRIORS
+        prior = priors[leak < LASTING_LEAK]
         n_losses = self.settings.n_losses
         n_joint = self.n_joint_inputs
         return Member(self.n_inputs, n_classes, n_losses, leak, prior, n_joint)
