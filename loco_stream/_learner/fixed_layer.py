@@ -34,11 +34,7 @@ from loco_stream._learner.tiny import drop_tiny_items
 from loco_stream._numbers import LARGEST
 
 GAIN = 9.0  # thresholds per window for a weighted input of 1
-# Of the encoded features beside the traces, of rows up to `WIDE_SKIP` outputs and of more. Hundreds
-# of features say more than as many random neurons while there are few rows.
-SKIP_GAIN = 2.5
-WIDE_SKIP_GAIN = 4.0
-WIDE_SKIP = 256
+SKIP_GAIN = 2.5  # of the encoded features beside the traces
 BIASES = (-3.0, 5.0)  # range of the biases, in thresholds per window
 WEIGHT_KEY = 6  # numbers of the random streams
 BIAS_KEY = 7
@@ -55,14 +51,6 @@ MIN_NORM = 1e-12
 SETTLE = 40.0
 REOPENS = 128.0  # rows of a stream in which a scale that is too wide opens again
 _RISES = tuple(1.0 - math.exp(-1.0 / constant) for constant in TIME_CONSTANTS)  # share of a row
-
-
-def skip_gain(n_skip: int) -> float:
-    """Return what the encoded features are multiplied by, for so many outputs of them."""
-    return WIDE_SKIP_GAIN if n_skip > WIDE_SKIP else SKIP_GAIN
-
-
-_skip_gain = kernel(skip_gain)  # the same for compiled code
 
 
 def _draw_weights(weights: Array, shapes: Shapes) -> None:
@@ -252,11 +240,11 @@ def _write_skip(own, work, n_features):
     n_features
         int64.
     """
+    gain = np.float32(SKIP_GAIN)
     n_fixed = work.drives.shape[0]
     n = work.outputs.shape[0] - n_fixed
     if n == 0:
         return
-    gain = np.float32(_skip_gain(n))
     for f in range(min(n, n_features)):
         work.outputs[n_fixed + f] = gain * work.code[f]
     for f in range(n, n_features):

@@ -80,9 +80,7 @@ class FixedLayer:
         drives = fixed_layer.GAIN * drives + self.biases
         times = [naive.lif_times(drive, s.window, s.tau) for drive in drives]
         traces = [naive.trace(spikes, s.window, s.tau_trace) for spikes in times]
-        return np.concatenate(
-            [traces, fixed_layer.skip_gain(len(self.skip)) * self.skip @ self.code]
-        )
+        return np.concatenate([traces, fixed_layer.SKIP_GAIN * self.skip @ self.code])
 
     def keep(self):
         """Keep the fading means for the next row."""

@@ -45,6 +45,7 @@ from loco_stream._learner.readout.experts.least_squares import (
     LINEAR_PRIORS,
     PRIORS,
     WIDE_PRIORS,
+    WIDE_VALUE_PRIORS,
 )
 from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream._learner.readout.next_value import LATE_SHARE
@@ -280,7 +281,9 @@ class Learner:
         self.delayed_values = DelayedValues(n_stacked, s)
 
     def _member_on_traces(self, n_classes, leak):
-        priors = WIDE_PRIORS if self.settings.n_fields == 1 else PRIORS
+        priors = PRIORS
+        if self.settings.n_fields == 1:
+            priors = WIDE_VALUE_PRIORS if self.regression else WIDE_PRIORS
         prior = priors[leak < LASTING_LEAK]
         n_losses = self.settings.n_losses
         n_joint = self.n_joint_inputs

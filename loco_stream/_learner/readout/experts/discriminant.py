@@ -38,7 +38,6 @@ from loco_stream._arrays import Array, Float32, Float64, Int64
 from loco_stream._compiler.jit import kernel
 from loco_stream._compiler.simd.ops import dot
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, POSITIVE, Record, Shapes, axes, record
-from loco_stream._learner.fixed_layer import WIDE_SKIP
 from loco_stream._learner.jobs import PRECISION
 from loco_stream._learner.readout import domains
 from loco_stream._learner.readout.experts._definition import Expert, Merge
@@ -54,12 +53,11 @@ from loco_stream._learner.readout.symmetric import (
 )
 
 PRIOR_POWER = 2.5  # mean square of a trace about the mean of its class, before any row
-# Rows that this counts as: at least the first number, the square of the number of features over
-# `SQUARED`, and the last where there are more than `WIDE_SKIP`. With fewer, hundreds of traces
-# drown what is linear in a wide row for thousands of rows.
-PRIOR_ROWS = 30.0
+# Rows that this counts as, at least and at most; between them, the square of the number of features
+# over `SQUARED`. With fewer, hundreds of traces drown what is linear in a wide row for thousands of
+# rows.
+PRIOR_ROWS = (30.0, 320.0)
 SQUARED = 600.0
-WIDE_PRIOR_ROWS = 800.0
 TEMPERATURES = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # factors of the scores
 DECAY = 0.998  # of the log-probabilities that they are compared by, per row
 EARLY = 2.0  # of the first n rows the last n / EARLY count
@@ -75,9 +73,7 @@ def prior_power(n_skip: int) -> float:
 
     `n_skip` is the number of outputs of the skip connection.
     """
-    if n_skip > WIDE_SKIP:
-        return PRIOR_POWER * WIDE_PRIOR_ROWS
-    return PRIOR_POWER * max(n_skip * n_skip / SQUARED, PRIOR_ROWS)
+    return PRIOR_POWER * min(max(n_skip * n_skip / SQUARED, PRIOR_ROWS[0]), PRIOR_ROWS[1])
 
 
 _prior_power = kernel(prior_power)  # the same for compiled code

@@ -59,9 +59,10 @@ from loco_stream._learner.readout.waiting_rows import learn_or_wait
 from loco_stream._learner.readout.weighted_sum import weighted_sum
 
 PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
-# The same for rows of one channel per feature: in the first thousand rows, hundreds of weights fit
-# what is only noise.
+# The same for classes and for values where a feature has one channel: rows are wide, and in the
+# first thousand their noise alone fits hundreds of weights.
 WIDE_PRIORS = (0.0025, 0.005)
+WIDE_VALUE_PRIORS = (0.01, 0.02)
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
 DELTA_RATE = 0.5  # of the normalised delta rule
@@ -79,7 +80,10 @@ def _all_leaks(shapes: Shapes) -> tuple[float, ...]:
 
 
 def _all_priors(shapes: Shapes) -> list[float]:
-    priors = WIDE_PRIORS if shapes.settings.n_fields == 1 else PRIORS
+    settings = shapes.settings
+    priors = PRIORS
+    if settings.n_fields == 1:
+        priors = WIDE_VALUE_PRIORS if settings.regression else WIDE_PRIORS
     return [priors[leak < LASTING_LEAK] for leak in _all_leaks(shapes)]
 
 
