@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,15 +20,31 @@ from benchmarks.probabilities import bins, calibration_error, log_loss, prequent
 __all__ = ["command", "grids", "measure"]
 
 _BINS = 10  # of the picture
-_NAMES = ("default", "frozen", "learned credit", contenders.RELEASE, "softmax", "HAT", "ARF10")
+_NAMES = (
+    "default",
+    contenders.BY_EVIDENCE,
+    "frozen",
+    "learned credit",
+    contenders.RELEASE,
+    "softmax",
+    "HAT",
+    "ARF10",
+)
 
 
 def measure(stream: str, contender: str, seed: int, directory: str | None) -> dict[str, Any]:
-    """Predict the probabilities of each sample before learning it, and score them."""
+    """Predict the probabilities of each sample before learning it, and score them.
+
+    A model that has prediction modes predicts the stream's next row, unless the contender's name
+    says that it decides by evidence.
+    """
     X, y = data.load(stream, directory)
     n_classes = int(y.max()) + 1
     model = contenders.by_dicts(contenders.make(contender, X.shape[1], n_classes, seed))
-    proba = prequential(model, X, y, n_classes)
+    options: dict[str, bool | None] = {}
+    if "in_stream" in signature(model.predict_proba_one).parameters:
+        options["in_stream"] = None if contender == contenders.BY_EVIDENCE else True
+    proba = prequential(model, X, y, n_classes, **options)
     known = np.isfinite(proba[:, 0])
     proba = np.minimum(proba[known], 1.0)
     y = y[known]

@@ -14,6 +14,7 @@ from loco_stream.errors import ConfigError
 
 __all__ = [
     "BY_DICTS",
+    "BY_EVIDENCE",
     "NAMES",
     "OVER_SAMPLED",
     "RELEASE",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 BY_DICTS = "default by dicts"
+BY_EVIDENCE = "default by evidence"  # predicts with `in_stream=None`
 OVER_SAMPLED = "default over-sampled"  # the default inside river's imblearn
 RELEASE = "release 0.1"
 RELEASES = {RELEASE: "default", f"{RELEASE} (128)": "128 neurons"}  # release -> variant
@@ -46,6 +48,7 @@ _NO_PROJECTION: dict[str, Any] = {"rule": "np", "learning_rate": 10.0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     BY_DICTS: {},
+    BY_EVIDENCE: {},
     "frozen": {"rule": "frozen"},
     "fast part alone": {"advanced": {"fixed_neurons": 0}},
     "learned credit": {"advanced": {"credit": "learned"}},

@@ -15,16 +15,16 @@ _BINS = 10
 
 
 def prequential(
-    model: Any, X: NDArray[np.float64], y: NDArray[np.int64], n_classes: int
+    model: Any, X: NDArray[np.float64], y: NDArray[np.int64], n_classes: int, **options: Any
 ) -> NDArray[np.float64]:
     """Return the probabilities of each row before it is learned, (n, n_classes).
 
-    They are NaN before the first class.
+    They are NaN before the first class. `options` are passed to `predict_proba_one`.
     """
     found = np.full((len(y), n_classes), np.nan)
     for i, (row, label) in enumerate(zip(X.tolist(), y.tolist(), strict=True)):
         x = dict(enumerate(row))
-        given = model.predict_proba_one(x)
+        given = model.predict_proba_one(x, **options)
         if given:
             found[i] = 0.0
             for known, probability in given.items():

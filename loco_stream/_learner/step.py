@@ -115,11 +115,6 @@ def _combine_prediction(settings, state, computed):
         computed.fast[c] = computed.mixed[c]
     if settings.n_snapshots > 0:
         _mix_snapshots(state, computed)
-    log_weights = state.calibration.log_weights
-    if log_weights.shape[0] > 0:
-        calibration.correct(
-            log_weights, computed.fast, n_classes, computed.power_sums, computed.power_factors
-        )
     if settings.n_log_odds > 0:
         next_row.write_log_probabilities(computed.fast, n_classes, computed.log_odds)
         ensemble.write_log_odds(settings, state, computed)
@@ -234,6 +229,10 @@ def _decide(settings, state, scratch, dormant, mode):
         if mode & ANYWHERE:
             next_row.combine(state.next_row, now.log_odds, n_classes, False, answer)
         next_row.mix_experts(state.next_row, now.log_odds, n_classes, answer)
+    log_weights = state.calibration.log_weights
+    if log_weights.shape[0] > 0:
+        calibration.correct(log_weights, answer, n_classes, now.power_sums, now.power_factors)
+    if settings.n_log_odds > 0:
         by_evidence = (mode & BY_EVIDENCE) != 0 and settings.retention > 0.0
         if mode & ANYWHERE:
             _blend_earlier_prediction(state, scratch, past_rows.THRESHOLD)
@@ -330,9 +329,24 @@ def _learn_next_row(settings, state, scratch, computed, label, share, dormant):
     least = mixture.least_probability(scratch.past.is_late != 0, n_classes, next_row.LEAST)
     predicted = (computed.log_odds, computed.predicted)
     next_row.learn_mixture(stack, predicted, n_classes, label, n_seen, share, least)
-    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, share)
+    next_row.learn_weights(stack, computed.log_odds, computed.next, n_classes, label, n_seen, share)
     if dormant:
         dormancy.learn_lead(state.lead.moments, computed.scores, n_classes, scratch.dormant, label)
+
+
+@kernel
+def _learn_correction(settings, state, computed, label, share):
+    """Take `share` of a label into the weights of the last corrections."""
+    n_classes = state.counts.n_classes
+    proba = computed.buffer
+    predicted = computed.fast if settings.n_log_odds == 0 else computed.predicted
+    for c in range(n_classes):
+        proba[c] = predicted[c]
+    if settings.n_log_odds > 0:
+        next_row.mix_experts(state.next_row, computed.log_odds, n_classes, proba)
+    row = (label, n_classes, state.counts.n_seen)
+    log_weights = state.calibration.log_weights
+    calibration.learn_correction(log_weights, proba, row, share, computed.power_sums)
 
 
 @kernel
@@ -343,6 +357,8 @@ def _change_readout(settings, state, scratch, computed, observed, dormant):
     value, share of an observation).
     """
     label, value, share = observed
+    if not settings.regression and settings.recursive and state.classes.n_rows[label] > 1.0:
+        _learn_correction(settings, state, computed, label, share)
     if settings.n_log_odds > 0 and state.classes.n_rows[label] > 1.0:
         _learn_next_row(settings, state, scratch, computed, label, share, dormant)
     if settings.n_snapshots > 0:

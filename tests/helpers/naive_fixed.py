@@ -435,7 +435,11 @@ class NextRow:
 
     def answer(self, log_odds, in_stream):
         """Return the mixture of the stack's probabilities and those of the discriminant."""
-        opinions = [self.combine(log_odds, in_stream), naive.softmax(log_odds[1])]
+        return self.mix(self.combine(log_odds, in_stream), log_odds)
+
+    def mix(self, stack, log_odds):
+        """Return the mixture of the probabilities of a stack and those of the discriminant."""
+        opinions = [stack, naive.softmax(log_odds[1])]
         head_start = np.array([next_row.HEAD_START, 0.0])
         return naive.mix(self.log_weights + head_start, np.array(opinions))
 
@@ -454,7 +458,8 @@ class NextRow:
         curvatures = np.maximum(log_odds**2 @ proba - (log_odds @ proba) ** 2, 0.0)
         self.powers = self.powers + share * next_row.POWER_RATE * (slopes**2 - self.powers)
         context_damping = np.sqrt(self.powers + next_row.MIN_POWER) / next_row.CONTEXT_RATE
-        damping = next_row.DAMPING + slopes**2
+        growing = next_row.FIRST_DAMPING + next_row.DAMPING_GROWTH * n_seen
+        damping = min(next_row.DAMPING, growing) + slopes**2
         damping = np.where([False, False, True, True], context_damping, damping)
         steps = slopes / (next_row.CURVED_ROWS * curvatures + damping)
         self.weights = self.weights - share * steps

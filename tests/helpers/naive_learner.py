@@ -44,6 +44,8 @@ from loco_stream._learner.readout.experts.least_squares import (
     LINEAR_LEAKS,
     LINEAR_PRIORS,
     PRIORS,
+    WIDE_PRIORS,
+    WIDE_VALUE_PRIORS,
 )
 from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream._learner.readout.next_value import LATE_SHARE
@@ -279,7 +281,10 @@ class Learner:
         self.delayed_values = DelayedValues(n_stacked, s)
 
     def _member_on_traces(self, n_classes, leak):
-        prior = PRIORS[leak < LASTING_LEAK]
+        priors = PRIORS
+        if self.settings.n_fields == 1:
+            priors = WIDE_VALUE_PRIORS if self.regression else WIDE_PRIORS
+        prior = priors[leak < LASTING_LEAK]
         n_losses = self.settings.n_losses
         n_joint = self.n_joint_inputs
         return Member(self.n_inputs, n_classes, n_losses, leak, prior, n_joint)
@@ -527,14 +532,17 @@ class Learner:
             return np.zeros(0)
         proba = self.fast()
         if self.settings.n_fixed:
-            proba = self.answer(in_stream)
+            proba = self.next_row.answer(self.log_odds(), in_stream is not False)
+        if self.settings.recursive:
+            proba = naive.mix(self.corrections, naive.corrections(proba))
+        if self.settings.n_fixed:
+            proba = self.blend(proba, in_stream)
         weighed = proba * self.class_weights()
         return weighed / weighed.sum()
 
-    def answer(self, in_stream):
-        """Return the probabilities for the next row, any row, or what its evidence says."""
+    def blend(self, proba, in_stream):
+        """Blend in what forgets nothing, for any row or as far as its evidence says."""
         retention = self.settings.retention
-        proba = self.next_row.answer(self.log_odds(), in_stream is not False)
         if in_stream is False or (in_stream is None and retention > 0.0):
             shares = naive.softmax(self.discriminant.temperature * self.class_scores)
             threshold = past_rows.THRESHOLD
@@ -564,7 +572,7 @@ class Learner:
         return (1.0 - probability) * proba + probability * past
 
     def fast(self):
-        """Return the ensemble's answer with the snapshots, calibrated."""
+        """Return the ensemble's answer with the snapshots."""
         proba = self.proba
         if self.are_evaluated:
             mixed = self.posterior[snapshots.CURRENT] * proba
@@ -573,8 +581,6 @@ class Learner:
                 if weight > 0.0:
                     mixed = mixed + weight * naive.softmax(scores[: self.known])
             proba = mixed / (1.0 - self.posterior[snapshots.GUESS])
-        if self.settings.recursive:
-            proba = naive.mix(self.corrections, naive.corrections(proba))
         return proba
 
     def class_weights(self):
@@ -647,6 +653,8 @@ class Learner:
                 share = 0.0
             self.change_hidden(credit, share)
         surprise = 1.0 - self.next_answer(row)[y] if s.n_fixed else 0.0
+        if s.recursive and not self.regression and self.counts[y] > 1:
+            self.learn_correction(y, row)
         if s.n_fixed and self.counts[y] > 1:
             self.learn_next_row(y, dormant, row)
         self.learn_readout(y, row)
@@ -984,6 +992,21 @@ class Learner:
         predicted = None if row is self else row.predicted
         return self.next_row.combine(row.log_odds(), True) if predicted is None else predicted
 
+    def learn_correction(self, y, row):
+        """Learn how the prediction of the next row is corrected."""
+        proba = row.fast()
+        if self.settings.n_fixed:
+            stack = self.next_answer(row)
+            proba = self.next_row.mix(stack, row.log_odds())
+        self.corrections = naive.learn_mixture(
+            self.corrections,
+            naive.corrections(proba),
+            y,
+            self.n_seen,
+            self.observation_share,
+            naive.start_corrections(),
+        )
+
     def learn_next_row(self, y, dormant, row):
         """Learn the weights of context, and the lead of dormant classes."""
         predicted = None if row is self else row.predicted
@@ -1057,7 +1080,7 @@ class Learner:
             own.learn_stack(self.outputs[:, 0], wanted, share)
 
     def learn_mixture(self, y, row):
-        """Learn the log-loss stack, the linear experts, the mixture and the calibration."""
+        """Learn the log-loss stack, the linear experts and the mixture."""
         share = self.observation_share
         known = slice(0, self.known)
         self.log_stack, self.log_powers = naive.learn_log_stack(
@@ -1083,12 +1106,6 @@ class Learner:
         self.log_weights = naive.learn_mixture(
             self.log_weights, row.opinions, y, self.n_seen, share, self.log_priors, least
         )
-        if self.counts[y] > 1:
-            corrected = naive.corrections(row.proba)
-            start = naive.start_corrections()
-            self.corrections = naive.learn_mixture(
-                self.corrections, corrected, y, self.n_seen, share, start
-            )
 
     def learn_snapshots(self, y, row):
         """Score the current readout and the snapshots; copy the model when it is due."""

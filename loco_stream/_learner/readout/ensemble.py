@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from loco_stream._compiler.jit import Kernel, kernel
-from loco_stream._learner.readout import calibration, delayed_values, mixture, stacks
+from loco_stream._learner.readout import delayed_values, mixture, stacks
 from loco_stream._learner.readout.experts import EXPERTS, Expert
 from loco_stream._learner.readout.experts._definition import is_ready, nothing
 from loco_stream._learner.readout.softmax import SHARPNESS, softmax
@@ -318,12 +318,6 @@ def update_weights(settings, state, scratch, computed, label, share):
     is_late = scratch.past.is_late != 0
     least = mixture.least_probability(is_late, n_classes, mixture.MIN_PROBABILITY)
     mixture.learn_mixture(state.mixture, computed.opinions, label, n_seen, share, least)
-    if state.classes.n_rows[label] > 1.0:  # an unknown class could not be predicted
-        observed = (label, n_classes, n_seen)
-        log_weights = state.calibration.log_weights
-        calibration.learn_correction(
-            log_weights, computed.mixed, observed, share, computed.power_sums
-        )
 
 
 @kernel

@@ -21,7 +21,10 @@ from loco_stream._learner.arrays.spec import NOT_NEGATIVE, Shapes, axes
 from loco_stream._learner.readout.mixture import retained
 
 CURVED_ROWS = 20.0  # a step counts the second derivative of the row at hand as that of so many
-DAMPING = 200.0  # of a step, beside the second derivative
+# Of a step, beside the second derivative; it grows with every row seen, up to the last.
+FIRST_DAMPING = 4.0
+DAMPING_GROWTH = 0.2
+DAMPING = 200.0
 CONTEXT_RATE = 1e-2  # of the weights of context
 FIRST_POWER = 1e-2  # mean square of the gradients at the start
 POWER_RATE = 1e-3
@@ -191,7 +194,7 @@ def learn_mixture(stack, predicted, n_classes, label, n_seen, share, least):
 
 
 @kernel
-def learn_weights(stack, log_odds, proba, n_classes, label, share):
+def learn_weights(stack, log_odds, proba, n_classes, label, n_seen, share):
     """Make `share` of a damped Newton step on the log-loss, for each weight on its own.
 
     The second derivative along a weight is the variance of its log-odds under the answer. A row
@@ -208,11 +211,12 @@ def learn_weights(stack, log_odds, proba, n_classes, label, share):
         (rows, n_classes or more) float64.
     proba
         (n_classes or more,) float64: what `combine` made of them in the stream.
-    n_classes, label
-        int64.
+    n_classes, label, n_seen
+        int64; the last: rows learned so far.
     share
         float64.
     """
+    least = min(DAMPING, FIRST_DAMPING + DAMPING_GROWTH * n_seen)
     for k in range(stack.weights.shape[0]):
         mean = 0.0
         square = 0.0
@@ -221,7 +225,7 @@ def learn_weights(stack, log_odds, proba, n_classes, label, share):
             square += proba[c] * log_odds[k, c] * log_odds[k, c]
         slope = mean - log_odds[k, label]
         curvature = max(0.0, square - mean * mean)
-        damping = DAMPING + slope * slope
+        damping = least + slope * slope
         if stack.contexts[k] != 0.0:
             power = stack.powers[k]
             power += share * POWER_RATE * (slope * slope - power)

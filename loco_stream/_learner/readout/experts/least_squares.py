@@ -59,6 +59,10 @@ from loco_stream._learner.readout.waiting_rows import learn_or_wait
 from loco_stream._learner.readout.weighted_sum import weighted_sum
 
 PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
+# The same for classes and for values where a feature has one channel: rows are wide, and in the
+# first thousand their noise alone fits hundreds of weights.
+WIDE_PRIORS = (0.0025, 0.005)
+WIDE_VALUE_PRIORS = (0.01, 0.02)
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
 DELTA_RATE = 0.5  # of the normalised delta rule
@@ -69,14 +73,18 @@ def _set_diagonals(projectors: Array, priors: Iterable[float]) -> None:
         np.fill_diagonal(projector, prior)
 
 
-def _prior_of(leak: float) -> float:
-    return PRIORS[leak < LASTING_LEAK]
-
-
 def _all_leaks(shapes: Shapes) -> tuple[float, ...]:
     """Return the leak of every member on traces, those without a memory last."""
     leaks = shapes.layout.leaks
     return leaks + leaks[: shapes.settings.n_memoryless]
+
+
+def _all_priors(shapes: Shapes) -> list[float]:
+    settings = shapes.settings
+    priors = PRIORS
+    if settings.n_fields == 1:
+        priors = WIDE_VALUE_PRIORS if settings.regression else WIDE_PRIORS
+    return [priors[leak < LASTING_LEAK] for leak in _all_leaks(shapes)]
 
 
 def _leaks(leaks: Array, shapes: Shapes) -> None:
@@ -86,12 +94,12 @@ def _leaks(leaks: Array, shapes: Shapes) -> None:
 
 def _priors(priors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        priors[:] = [_prior_of(leak) for leak in _all_leaks(shapes)]
+        priors[:] = _all_priors(shapes)
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        _set_diagonals(projectors, [_prior_of(leak) for leak in _all_leaks(shapes)])
+        _set_diagonals(projectors, _all_priors(shapes))
 
 
 def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
@@ -100,8 +108,8 @@ def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
 
 def _start_blocks(blocks: Array, shapes: Shapes) -> None:
     if blocks.shape[1] > 0:
-        for own, leak in zip(blocks, _all_leaks(shapes), strict=True):
-            start_blocks(own, _prior_of(leak))
+        for own, prior in zip(blocks, _all_priors(shapes), strict=True):
+            start_blocks(own, prior)
 
 
 def _start_linear_blocks(blocks: Array, shapes: Shapes) -> None:
