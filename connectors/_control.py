@@ -110,7 +110,7 @@ class Control:
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
         except (LocoStreamError, TypeError) as error:
-            return _error(str(error))
+            return _error(str(error), getattr(error, "option", ""))
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())

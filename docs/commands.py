@@ -19,9 +19,9 @@ PAGE = Path(__file__).with_name("cli.md")
 PIPE = "\\|"
 _ARGUMENTS = {
     "source": "URL of a [source](sources.md)",
-    "control.source": "with `forget`: the name of a source at `--http`",
+    "words": "what the command takes, see above",
     "address": "the address that `--control` of the service gave",
-    "order": "`status`, `checkpoint`, `decide`, `forget` or `stop`, see above",
+    "order": "a command from the list above",
     "path": "a checkpoint directory or a model file",
     "nir.path": "a NIR file",
     "file": "a configuration file",
