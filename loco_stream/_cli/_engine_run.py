@@ -46,12 +46,16 @@ class LearningSetup:
         """What the labels of the source are; None if the source has to find it."""
         return self.model.task or self.forecasting.task
 
-    def compiled(self, task: str | None) -> tuple[Part, ...]:
-        """Return what is compiled before the first row; `task` is None if it is not known yet."""
+    @property
+    def beside(self) -> tuple[Part, ...]:
+        """What is compiled before the first row, whatever its label."""
+        return (OF_DRIFTS, OF_ALARMS) if self.alarms.watch else (OF_DRIFTS,)
+
+    def step(self, task: str | None) -> Part:
+        """Return the learning step for a task; for None, that of the most likely one."""
         if self.forecasting.forecast is not None:
             task = FORECASTING
-        beside = (OF_ALARMS,) if self.alarms.watch else ()
-        return (STEPS[task or "classification"], OF_DRIFTS, *beside)
+        return STEPS[task or "classification"]
 
     def check(self) -> None:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
@@ -90,7 +94,7 @@ class LearningSetup:
         task = self.model.problem(reader.source.targets)
         if task is None and not _is_resumed(options):
             task = find_task(reader, missing_values=options.get("missing_values", ()))
-        warm_up(self.compiled(task))
+        warm_up([self.step(task), *self.beside])
         model, monitor = self._choose(task or "classification")
         learning = {
             "monitor": monitor,
@@ -112,7 +116,7 @@ class LearningSetup:
 
     def _forecasting_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
         check_target(reader)
-        warm_up(self.compiled(FORECASTING))
+        warm_up([self.step(FORECASTING), *self.beside])
         monitor = replace(self.model, holdout=0).monitor("regression")
         model = self.forecasting.model(self.model)
         return self._make(model, reader, "regression", {"monitor": monitor, **options})

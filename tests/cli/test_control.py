@@ -367,8 +367,10 @@ def test_reading_ahead_is_bounded_and_shows_the_task(monkeypatch):
     monkeypatch.setattr(source_reader, "_MAX_VALUES_AHEAD", 10)
     commits = [[Sample({"a": 1.0}, i + 0.5, i)] for i in range(100)]
     feed = SourceReader(ListSource(commits))
+    assert find_task(feed, waits=False) is None
     with feed.reading_ahead():
         wait_until(lambda: len(feed.ahead) == 10)
+        assert find_task(feed, waits=False) == "regression"
     assert find_task(feed) == "regression"
     assert [feed.next()[0][0].seq for _ in range(100)] == list(range(100))
 
