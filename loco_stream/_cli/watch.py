@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream._cli._anomalies import AlarmOptions, alarm_options
+from loco_stream._cli._anomalies import WatchOptions, watch_options
 from loco_stream._cli._catalog import CommandWithSource
 from loco_stream._cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream._cli._engine_run import EngineOptions, stored_options, watching_engine
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import IntRange, with_stored
+from loco_stream._cli._option_group import with_stored
 from loco_stream._cli._options import SourceOptions, source_options
 from loco_stream._cli._service_ports import ControlOptions, engine_commands, engine_ports
 from loco_stream._cli._service_state import ServiceState
@@ -51,15 +51,7 @@ far; a second Ctrl-C ends it at once, without a report and without another check
     short_help="Detect anomalies in SOURCE, which needs no labels.",
 )
 @click.argument("source")
-@alarm_options
-@click.option(
-    "--seed",
-    type=IntRange(0, 2**64 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Random seed of the detector; equal seeds give identical results.",
-)
+@watch_options
 @run_options
 @source_options(None)
 @sink_options
@@ -71,8 +63,7 @@ far; a second Ctrl-C ends it at once, without a report and without another check
 def command(
     *,
     source: str,
-    seed: int,
-    alarms: AlarmOptions,
+    alarms: WatchOptions,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
@@ -87,9 +78,8 @@ def command(
 
     options.check(page)
     network.check(page.dashboard, ports.metrics_port, needed="--dashboard or --metrics-port")
-    stored = stored_options(options.checkpoint if options.resume else None)
-    alarms = with_stored(alarms, stored)
-    seed = int(str(stored.get("seed", seed)))
+    directory = options.checkpoint if options.resume else None
+    alarms = with_stored(alarms, stored_options(directory), directory)
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, None, labelled=False)
     state = ServiceState()
@@ -107,7 +97,7 @@ def command(
         warm_up([OF_ALARMS])
         own = options.engine_options(reading, stream)
         observed = {**own, "sinks": sinks, **observing}
-        return watching_engine(SourceReader(stream), alarms, seed, observed)
+        return watching_engine(SourceReader(stream), alarms, observed)
 
     with ExitStack() as opened:
         ports.open_control(opened, make_commands)

@@ -55,6 +55,8 @@ def test_watch_resumes_with_the_stored_options(rows, tmp_path):
     assert CliRunner().invoke(main, first).exit_code == 0
     again = CliRunner().invoke(main, ["watch", url, "--checkpoint", state, "--resume", "--json"])
     assert again.exit_code == 0, again.output
+    other = CliRunner().invoke(main, [*first, "--resume", "--seed", "5"])
+    assert other.stderr.endswith("was begun with --seed 0, so it cannot continue with --seed 5\n")
     reports = [json.loads(run.stdout.splitlines()[-1]) for run in (whole, again)]
     assert reports[0]["alarms"] == reports[1]["alarms"]
     assert reports[0]["unusual"] == reports[1]["unusual"]

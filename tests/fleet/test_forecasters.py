@@ -508,7 +508,7 @@ def test_the_command_forecasts_each_key_and_resumes(tmp_path, url):
     assert shown["forecast"] == alone("c").forecast(7)
     refused = run(*arguments, "--forecast", H + 1)
     assert refused.exit_code == 2
-    assert f"was begun with forecast = {H}" in refused.output
+    assert f"was begun with --forecast {H}, so" in refused.output
 
 
 def test_seasons_are_parameters_of_the_command(tmp_path, url):
