@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import IntRange, flag, given, option_group
+from loco_stream._cli._option_group import flag, given, option_group
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from loco_stream._cli._forecasting import ForecastingOptions, check_target, fore
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
 from loco_stream._cli._option_group import (
-    IntRange,
     check_begun_with,
     flag,
     given,
@@ -40,6 +39,7 @@ from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, freeze_loaded, warm_up
 from loco_stream._problems import FORECASTING
+from loco_stream._ranges import FloatRange, IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ _fleet_options = option_group(
     ),
     click.option(
         "--max-key-rate",
-        type=click.FloatRange(0.0, min_open=True),
+        type=FloatRange(0.0, min_open=True),
         metavar="ROWS",
         help="Drop and count rows of a key beyond ROWS per second on average, with bursts of 10 "
         "seconds.  [default: no limit]",

@@ -24,12 +24,6 @@ Command = Callable[..., object]
 Decorator = Callable[[Command], Command]
 
 
-class IntRange(click.IntRange):
-    """An integer within bounds; click calls the type "integer range" where a text is given."""
-
-    name = "integer"
-
-
 def option_group(name: str, build: type[DataclassInstance], *options: Decorator) -> Decorator:
     """Return a decorator that adds options and passes their values as one argument.
 

@@ -12,8 +12,9 @@ import click
 
 from loco_stream._cli._decision import rule_of_order
 from loco_stream._cli._network_options import NetworkOptions
-from loco_stream._cli._option_group import Decorator, IntRange, option_group
+from loco_stream._cli._option_group import Decorator, option_group
 from loco_stream._cli._service_state import ServiceState
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
