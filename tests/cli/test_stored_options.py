@@ -82,6 +82,28 @@ def test_other_options_are_refused_as_they_are_typed(loco):
         assert f"state was begun {refusal}" in other.stderr
 
 
+def test_other_columns_of_the_source_are_named_and_another_label_is_refused(loco, tmp_path):
+    assert loco("--set", "hidden_sizes=4", "--max-samples", 60).exit_code == 0
+    wide = ["run", "csv:rows.csv?target=b", "--checkpoint", "state", "--resume"]
+    refused = CliRunner().invoke(main, wide)
+    assert refused.stderr.splitlines()[-1] == (
+        "loco-stream: state was begun with labels from column 'y', so it cannot continue with "
+        "labels from column 'b'"
+    )
+    narrow = [*wide, "--report", "r.json"]
+    narrow[1] = "csv:rows.csv?target=y&drop=a"
+    done = CliRunner().invoke(main, narrow)
+    assert done.exit_code == 0, done.output
+    note = "features that rows had before the resume, and no longer have: a"
+    assert f"{note}; what was learned of them is kept" in done.stderr
+    assert any(
+        text.startswith(note) for text in json.loads((tmp_path / "r.json").read_text())["notes"]
+    )
+    narrow[1] = "csv:rows.csv?target=y"
+    done = CliRunner().invoke(main, narrow)
+    assert "features that rows have since the resume, and had not before: a" in done.stderr
+
+
 def test_a_column_names_the_tasks_of_the_whole_run(loco, tmp_path):
     lines = [
         f"{i % 7},{'press' if 40 <= i < 90 else 'lathe'},{'xy'[i % 7 > 3]}" for i in range(120)
