@@ -264,6 +264,6 @@ def test_devices_share_what_they_learn(folder, share):
     assert stored["share"] == share
     assert stored["shared"] is not None
     assert report["n_samples"] == 600
-    assert {"share" in row for row in report["worst"]} == {share == "prior"}
+    assert {"shared_weight" in row for row in report["worst"]} == {share == "prior"}
     assert fleet().exit_code == 0  # goes on with the same share
     assert f"was begun with --share {share}, so" in fleet("--share", "none").stderr
