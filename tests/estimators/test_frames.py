@@ -199,6 +199,20 @@ def test_what_is_no_frame_of_values_is_refused(X, text):
         small().learn_many(X, ["a"])
 
 
+@pytest.mark.parametrize("library", FRAMES)
+def test_labels_are_one_column_of_a_frame(library):
+    """The columns of a frame of polars were taken as labels."""
+    X = FRAMES[library]()
+    with pytest.raises(InputError, match=r"`y` must have 1 dimension, .*; pass one of its columns"):
+        small().learn_many(X, X)
+
+
+def test_a_batch_of_pyarrow_is_a_frame():
+    table = in_pyarrow().combine_chunks()
+    expected = small().learn_predict_many(table, LABELS)
+    assert small().learn_predict_many(table.to_batches()[0], LABELS) == expected
+
+
 def test_parameters_of_scikit_learn():
     model = small(advanced=AdvancedOptions(window=12.0), memory=(0.3, 20.0))
     copy = clone(model)

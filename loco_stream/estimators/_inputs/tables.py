@@ -139,7 +139,8 @@ def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
         return _labels_of_array(values)
     found: dict[Hashable, int] = {}
     if not {str, int, bool}.issuperset(map(type, values)):
-        values = [hashable_value(value) for value in values]
+        rows = np.flatnonzero(learned).tolist()
+        values = [hashable_value(v, f"y[{row}]") for row, v in zip(rows, values, strict=True)]
     slots = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(slots, np.int64)
 
@@ -226,6 +227,11 @@ def one_per_row(y: Any, n: int, name: str = "y") -> Array | list[Any]:
     Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked
     value.
     """
+    if hasattr(y, "columns"):
+        raise InputError(
+            f"`{name}` must have 1 dimension, one value per row, got a {type(y).__name__}; pass "
+            "one of its columns"
+        )
     if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
         raise InputError(
             f"`{name}` must be a sequence of {counted(n, 'value')}, one per row, "
