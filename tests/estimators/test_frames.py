@@ -10,6 +10,7 @@ import pyarrow
 import pytest
 from river import compat
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from loco_stream import (
     AdvancedOptions,
@@ -243,6 +244,9 @@ def test_scikit_learn_through_river_compat():
     for x, label in zip(X, y, strict=True):
         direct.learn_one(dict(enumerate(x)), label)
     assert [direct.predict_one(dict(enumerate(x))) for x in X] == wrapped.predict(X).tolist()
+    grid = {"river_estimator__hidden_sizes": [(4,), (6,)], "river_estimator__advanced__tau": [9.0]}
+    searched = GridSearchCV(compat.convert_river_to_sklearn(small()), grid, cv=2).fit(X, y)
+    assert searched.best_estimator_.river_estimator.advanced.tau == 9.0
     values = compat.convert_river_to_sklearn(LOCORegressor(hidden_sizes=(6,), seed=1))
     assert values.fit(X, X[:, 0]).predict(X).shape == (300,)
 
