@@ -104,9 +104,9 @@ class Control:
             return _error(f"an order must be JSON such as {{'do': 'status'}}: {error}")
         name = given.do
         if name not in self._handlers:
-            return _error(f"there is no order {name!r} (orders: {', '.join(self._handlers)})")
+            return _error(f"there is no command {name!r} (commands: {', '.join(self._handlers)})")
         if self._needs_token and name not in _WITHOUT_TOKEN and not self._is_token(given.token):
-            return _error(f"the order {name!r} needs the service's control token", "token")
+            return _error(f"the command {name!r} needs the service's control token", "token")
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
         except (LocoStreamError, TypeError) as error:

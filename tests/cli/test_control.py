@@ -57,7 +57,7 @@ def test_a_client_needs_only_json(control):
 
 
 def test_refusals_are_sentences(control):
-    with pytest.raises(SourceError, match="no order 'explode'"):
+    with pytest.raises(SourceError, match="no command 'explode'"):
         order(control.address, "explode")
     with pytest.raises(ConfigError, match=r"must be tcp://127\.0\.0\.1:PORT or ipc://PATH"):
         Control("tcp://0.0.0.0:5999", {})

@@ -127,7 +127,7 @@ def test_a_running_watch_takes_feedback(tmp_path, processes):
     assert ask("confirm", 300, 300) == {"ok": True, "n_rows": 1}
     with pytest.raises(SourceError, match="some of the last rows"):
         ask("dismiss", 900, 901)
-    with pytest.raises(SourceError, match="there is no order 'decide'"):
+    with pytest.raises(SourceError, match="there is no command 'decide'"):
         ask("decide")
     watch.kill()
     watch.wait()
@@ -135,7 +135,7 @@ def test_a_running_watch_takes_feedback(tmp_path, processes):
     assert detector.score_one({"flow": 12.0}) == 10.0
     watch = start(processes, *LOCO, *command)
     wait_until(lambda: ask("status").get("n_samples") == 500, 300)
-    with pytest.raises(SourceError, match="there is no order 'checkpoint'"):
+    with pytest.raises(SourceError, match="there is no command 'checkpoint'"):
         ask("checkpoint")
     assert ask("stop") == {"ok": True}
     assert watch.wait(60) == 0, watch.stderr.read()
