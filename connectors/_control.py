@@ -110,7 +110,7 @@ class Control:
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
         except (LocoStreamError, TypeError) as error:
-            return _error(str(error), getattr(error, "option", ""))
+            return _refused(error)
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
@@ -118,6 +118,10 @@ class Control:
 
 def _error(sentence: str, option: str = "") -> dict[str, Any]:
     return {"ok": False, "error": sentence, "option": option}
+
+
+def _refused(error: LocoStreamError | TypeError) -> dict[str, Any]:
+    return _error(str(error), getattr(error, "option", ""))
 
 
 def make_token(path: str | Path) -> str:

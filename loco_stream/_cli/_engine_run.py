@@ -62,6 +62,10 @@ class LearningSetup:
             task = FORECASTING
         return STEPS[task or "classification"]
 
+    def compiled(self, task: str | None) -> tuple[Part, ...]:
+        """Return everything that is compiled for a task."""
+        return (self.step(task), *self.beside)
+
     def check(self) -> None:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
         self.alarms.check()
@@ -101,7 +105,7 @@ class LearningSetup:
         task = self.model.problem(reader.source.targets)
         if task is None and not _is_resumed(options):
             task = find_task(reader, missing_values=options.get("missing_values", ()))
-        warm_up([self.step(task), *self.beside])
+        warm_up(self.compiled(task))
         model, monitor = self._choose(task or "classification")
         learning = {
             "monitor": monitor,
@@ -123,7 +127,7 @@ class LearningSetup:
 
     def _forecasting_engine(self, reader: SourceReader, options: EngineOptions) -> StreamEngine:
         check_target(reader)
-        warm_up([self.step(FORECASTING), *self.beside])
+        warm_up(self.compiled(FORECASTING))
         monitor = replace(self.model, holdout=0).monitor("regression")
         model = self.forecasting.model(self.model)
         return self._make(model, reader, "regression", {"monitor": monitor, **options})

@@ -79,18 +79,22 @@ def _arguments(order: str, words: tuple[str, ...]) -> dict[str, Any]:
 
     Raises `ConfigError` if there are too few or too many.
     """
-    from loco_stream.connectors._base.values import event_time
-
-    form = _FORMS.get(order, "no argument")
     if order == "forget" and len(words) == 1:
         return {"source": words[0]}
     if order in ("confirm", "dismiss") and len(words) in (1, 2):
-        try:
-            return {"t0": event_time(words[0]), "t1": event_time(words[-1])}
-        except SourceError:
-            raise ConfigError(
-                f"`FIRST` and `LAST` must be numbers or ISO 8601 dates, got {' '.join(words)!r}"
-            ) from None
+        return _rows_between(words[0], words[-1])
     if words or order in _FORMS:
+        form = _FORMS.get(order, "no argument")
         raise ConfigError(f"the command {order} takes {form}, got {' '.join(words) or 'nothing'}")
     return {}
+
+
+def _rows_between(first: str, last: str) -> dict[str, Any]:
+    from loco_stream.connectors._base.values import event_time
+
+    try:
+        return {"t0": event_time(first), "t1": event_time(last)}
+    except SourceError:
+        raise ConfigError(
+            f"`FIRST` and `LAST` must be numbers or ISO 8601 dates, got {first!r} and {last!r}"
+        ) from None

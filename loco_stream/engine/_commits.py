@@ -349,8 +349,7 @@ class CommitPipeline:
             saved = store.load(self._settings)
             self.restore(saved)
             if not new:  # once: the sinks keep it
-                self._listeners.restore_state(saved.config["undelivered"])
-                store.note(self._other_columns(saved.config))
+                self._begin_again(store, saved.config)
             self.cursor = Cursor(
                 saved.config["position"], saved.config["commit"], saved.config["skip"]
             )
@@ -360,27 +359,38 @@ class CommitPipeline:
                 _log.info("resumed at commit %d: %s%s", at.commit, at.position, more)
                 return self.cursor
 
-    def _other_columns(self, saved: State) -> Iterator[str]:
-        """Yield in sentences how the columns of the source differ from those before.
+    def _begin_again(self, store: Store, saved: State) -> None:
+        """Give sinks what they had not delivered, and note what differs in the source."""
+        self._listeners.restore_state(saved["undelivered"])
+        store.note(self._other_labels(saved))
+        store.note(self._other_features(saved))
 
-        Raises `ConfigError` if the labels of a recording come from another column.
+    def _other_labels(self, saved: State) -> Iterator[str]:
+        """Yield a sentence if labels come from another column than before.
+
+        Raises `ConfigError` if the source is a recording.
         """
-        source = self._reader.source
         before = saved.get("labels_from")
-        if before and source.labels_from and before != source.labels_from:
-            if saved["fingerprint"]:
-                raise ConfigError(
-                    f"{self.folder} was begun with labels from {before}, so it cannot continue "
-                    f"with labels from {source.labels_from}"
-                )
-            yield f"labels come from {source.labels_from}; before the resume, from {before}"
-        known = saved["schema"] and saved["schema"]["features"]
-        schema = source.schema
-        if known is None or schema is None or schema.features is None:
+        now = self._reader.source.labels_from
+        if not before or not now or before == now:
             return
-        if new := [name for name in schema.features if name not in known]:
+        if saved["fingerprint"]:
+            raise ConfigError(
+                f"{self.folder} was begun with labels from {before}, so it cannot continue "
+                f"with labels from {now}"
+            )
+        yield f"labels come from {now}; before the resume, from {before}"
+
+    def _other_features(self, saved: State) -> Iterator[str]:
+        """Yield in sentences which features the source has that it had not before, or had."""
+        known = saved["schema"] and saved["schema"]["features"]
+        schema = self._reader.source.schema
+        now = None if schema is None else schema.features
+        if known is None or now is None:
+            return
+        if new := [name for name in now if name not in known]:
             yield f"features that rows have since the resume, and had not before: {listed(new)}"
-        if gone := [name for name in known if name not in schema.features]:
+        if gone := [name for name in known if name not in now]:
             yield (
                 f"features that rows had before the resume, and no longer have: {listed(gone)}; "
                 "what was learned of them is kept"

@@ -697,6 +697,8 @@ def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
 
     Raises `ConfigError` if the engine cannot run such a model.
     """
+    if isinstance(model, type):
+        raise ConfigError(f"`model` must be an object, got the class {model.__name__}")
     if is_detector(model):
         return DetectorAdapter(model)
     _check_no_pipeline("model", model)

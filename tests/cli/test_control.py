@@ -222,7 +222,10 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
         (["confirm", "1", "2", "3"], "the command confirm takes FIRST [LAST], got 1 2 3"),
         (["forget"], "the command forget takes SOURCE, got nothing"),
         (["status", "press"], "the command status takes no argument, got press"),
-        (["dismiss", "noon"], "`FIRST` and `LAST` must be numbers or ISO 8601 dates, got 'noon'"),
+        (
+            ["dismiss", "noon"],
+            "`FIRST` and `LAST` must be numbers or ISO 8601 dates, got 'noon' and 'noon'",
+        ),
     ],
 )
 def test_the_arguments_of_a_command(words, sent, monkeypatch):

@@ -204,7 +204,7 @@ def test_what_is_no_frame_of_values_is_refused(X, text):
 def test_labels_are_one_column_of_a_frame(library):
     """The columns of a frame of polars were taken as labels."""
     X = FRAMES[library]()
-    with pytest.raises(InputError, match=r"`y` must have 1 dimension, .*; pass one of its columns"):
+    with pytest.raises(InputError, match=r"`y` must be a sequence .*; pass one of its columns"):
         small().learn_many(X, X)
 
 
