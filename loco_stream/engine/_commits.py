@@ -362,6 +362,9 @@ class CommitPipeline:
     def _begin_again(self, store: Store, saved: State) -> None:
         """Give sinks what they had not delivered, and note what differs in the source."""
         self._listeners.restore_state(saved["undelivered"])
+        source = self._reader.source
+        if not source.is_live and source.name != saved["source"]:
+            store.note([f"rows come from {source.name}; before the resume, from {saved['source']}"])
         store.note(self._other_labels(saved))
         store.note(self._other_features(saved))
 

@@ -90,6 +90,12 @@ def test_other_columns_of_the_source_are_named_and_another_label_is_refused(loco
         "loco-stream: state was begun with labels from column 'y', so it cannot continue with "
         "labels from column 'b'"
     )
+    (tmp_path / "rows.csv").rename(tmp_path / "moved.csv")
+    moved = ["csv:moved.csv?target=y" if word == wide[1] else word for word in wide]
+    assert "rows come from csv:moved.csv; before the resume, from csv:rows.csv" in (
+        CliRunner().invoke(main, [*moved, "--max-samples", "70"]).stderr
+    )
+    (tmp_path / "moved.csv").rename(tmp_path / "rows.csv")
     narrow = [*wide, "--report", "r.json"]
     narrow[1] = "csv:rows.csv?target=y&drop=a"
     done = CliRunner().invoke(main, narrow)
