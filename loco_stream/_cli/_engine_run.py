@@ -68,7 +68,6 @@ class LearningSetup:
 
     def check(self) -> None:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
-        self.alarms.check()
         self.decision.check()
 
     def resumed(self, directory: str | None) -> LearningSetup:
@@ -86,6 +85,7 @@ class LearningSetup:
             alarms=with_stored(self.alarms, stored, directory),
             forecasting=with_stored(self.forecasting, stored, directory),
         )
+        setup.alarms.check()
         setup.forecasting.check(setup.model, setup.scoring, setup.decision)
         return setup
 

@@ -331,7 +331,6 @@ class _FleetSetup:
         """Return the setup that continues the fleet in the directory, if there is one."""
         from loco_stream.fleet._home import stored_settings, stored_share
 
-        self.alarms.check()
         where = self.state.checkpoint
         stored = stored_settings(where)
         if stored is None:
@@ -350,6 +349,7 @@ class _FleetSetup:
 
     def check(self, decision: DecisionOptions) -> None:
         """Raise `ConfigError` for options that do not go together, or with the stored fleet."""
+        self.alarms.check()
         self.fleet.check()
         if self.alarms.watch:
             self.fleet.check_detectors()

@@ -128,6 +128,15 @@ def test_a_column_names_the_tasks_of_the_whole_run(loco, tmp_path):
         assert f"`--tasks` must be auto, none or column:NAME, got '{value}'" in refused.stderr
 
 
+def test_a_resumed_run_is_watched_without_another_watch(loco):
+    """`--on-alarm` and `--every` needed a --watch that was stored."""
+    assert "`--every` needs --watch" in loco("--every", 500).stderr
+    assert loco("--watch", "--set", "hidden_sizes=4", "--max-samples", 60).exit_code == 0
+    assert loco("--resume", "--on-alarm", "true").exit_code == 0
+    other = loco("--resume", "--every", 500)
+    assert "begun with --every 1000, so it cannot continue with --every 500" in other.stderr
+
+
 def test_a_task_column_that_no_row_has_is_named(loco, tmp_path):
     (tmp_path / "rows.csv").write_text("a,machine,y\n" + "1,press,x\n2,lathe,z\n" * 20)
     done = loco("--tasks", "column:machin", "--set", "hidden_sizes=4")

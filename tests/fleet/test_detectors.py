@@ -108,7 +108,7 @@ def test_the_command_watches_each_key_and_resumes(tmp_path, table):
     assert again.exit_code == 0, again.output
     refused = CliRunner().invoke(main, [*arguments, "--every", "50"])
     assert refused.exit_code == 2
-    assert "needs --watch" in refused.output
+    assert "so it cannot continue with --every 50" in refused.output
 
 
 def test_alarms_are_no_rows_in_the_metrics(table, tmp_path):
