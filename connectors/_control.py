@@ -104,13 +104,13 @@ class Control:
             return _error(f"an order must be JSON such as {{'do': 'status'}}: {error}")
         name = given.do
         if name not in self._handlers:
-            return _error(f"there is no order {name!r} (orders: {', '.join(self._handlers)})")
+            return _error(f"there is no command {name!r} (commands: {', '.join(self._handlers)})")
         if self._needs_token and name not in _WITHOUT_TOKEN and not self._is_token(given.token):
-            return _error(f"the order {name!r} needs the service's control token", "token")
+            return _error(f"the command {name!r} needs the service's control token", "token")
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
         except (LocoStreamError, TypeError) as error:
-            return _error(str(error))
+            return _refused(error)
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
@@ -118,6 +118,10 @@ class Control:
 
 def _error(sentence: str, option: str = "") -> dict[str, Any]:
     return {"ok": False, "error": sentence, "option": option}
+
+
+def _refused(error: LocoStreamError | TypeError) -> dict[str, Any]:
+    return _error(str(error), getattr(error, "option", ""))
 
 
 def make_token(path: str | Path) -> str:

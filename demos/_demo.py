@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from loco_stream._ranges import FloatRange, IntRange
 from loco_stream.stream import Prediction, Sink
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _options(seconds: float, stays: bool) -> Sequence[Callable[[Command], Comman
         click.option("--open", "open_page", is_flag=True, help="Open the page in a browser."),
         click.option(
             "--port",
-            type=click.IntRange(0, 65535),
+            type=IntRange(0, 65535),
             default=_PORT,
             show_default=True,
             metavar="PORT",
@@ -214,7 +215,7 @@ def _options(seconds: float, stays: bool) -> Sequence[Callable[[Command], Comman
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0, 2**63 - 1),
+            type=IntRange(0, 2**63 - 1),
             default=0,
             show_default=True,
             metavar="N",
@@ -222,7 +223,7 @@ def _options(seconds: float, stays: bool) -> Sequence[Callable[[Command], Comman
         ),
         click.option(
             "--seconds",
-            type=click.FloatRange(1.0),
+            type=FloatRange(1.0),
             metavar="S",
             help=f"Approximate length of the run.  [default: {length}]",
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loco_stream._ranges import FloatRange
 from loco_stream.demos._demo import Demo, check_claims, demo_options, paced, run_for
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _note(dataset: str, rate: float) -> str:
 @click.argument("dataset", default="ImageSegments")
 @click.option(
     "--rate",
-    type=click.FloatRange(1.0),
+    type=FloatRange(1.0),
     default=200.0,
     show_default=True,
     metavar="R",

@@ -19,9 +19,9 @@ PAGE = Path(__file__).with_name("cli.md")
 PIPE = "\\|"
 _ARGUMENTS = {
     "source": "URL of a [source](sources.md)",
-    "control.source": "with `forget`: the name of a source at `--http`",
+    "words": "what the command takes, see above",
     "address": "the address that `--control` of the service gave",
-    "order": "`status`, `checkpoint`, `decide`, `forget` or `stop`, see above",
+    "order": "a command from the list above",
     "path": "a checkpoint directory or a model file",
     "nir.path": "a NIR file",
     "file": "a configuration file",
@@ -121,7 +121,7 @@ def _options(context: click.Context) -> Iterator[str]:
         record = parameter.get_help_record(context)
         if record is not None and "--help" not in parameter.opts:
             names, text = record
-            yield f"| `{_code(names)}` | {_cell(_range_in_words(text))} |"
+            yield f"| `{_code(names)}` | {_cell(text)} |"
 
 
 def _argument(context: click.Context, argument: click.Argument) -> str:
@@ -132,12 +132,6 @@ def _argument(context: click.Context, argument: click.Argument) -> str:
 
 def _code(text: str) -> str:
     return text.replace("|", PIPE)
-
-
-def _range_in_words(text: str) -> str:
-    """Replace what click adds about a range, such as ``[default: 10; 1<=x<=99]``."""
-    text = re.sub(r"([\d.]+)<=x<=([\d.]+)", r"\1 to \2", text)
-    return re.sub(r"x>=([\d.]+)", r"at least \1", text)
 
 
 def _cell(text: str) -> str:

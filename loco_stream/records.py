@@ -22,8 +22,8 @@ __all__ = [
     "Record",
     "check_kinds",
     "label_keys",
-    "of_alarm",
     "of_anomaly",
+    "of_drift_alarm",
     "of_prediction",
     "of_report",
     "of_status",
@@ -32,7 +32,7 @@ __all__ = [
 KINDS = ("prediction", "drift", "task", "anomaly", "status", "report")
 """Every kind of record."""
 
-AlarmLike: TypeAlias = Any  # a `loco_stream.monitor.Alarm`
+DriftAlarmLike: TypeAlias = Any  # a `loco_stream.monitor.DriftAlarm`
 RowLike: TypeAlias = Any  # has `source`, `seq`, `t`, `epoch`, `id` and `extra`
 Results: TypeAlias = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ def of_prediction(prediction: Prediction) -> Record:
     return record
 
 
-def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
+def of_drift_alarm(alarm: DriftAlarmLike, row: RowLike) -> Record | None:
     """Return the record of an alarm that the monitor raised at `row`; None for a warning.
 
     In a drift, `what` is "concept" (the errors rose), "input" or "boundary" (the task column or the
@@ -91,9 +91,9 @@ def of_alarm(alarm: AlarmLike, row: RowLike) -> Record | None:
 
     Examples
     --------
-    >>> from loco_stream.monitor import Alarm
-    >>> alarm = Alarm(at=900, kind="concept", detector="HDDMA", state="drift", since=880)
-    >>> record = of_alarm(alarm, Prediction(seq=900, y_pred="ok", source="press"))
+    >>> from loco_stream.monitor import DriftAlarm
+    >>> alarm = DriftAlarm(at=900, kind="concept", detector="HDDMA", state="drift", since=880)
+    >>> record = of_drift_alarm(alarm, Prediction(seq=900, y_pred="ok", source="press"))
     >>> record["kind"], record["what"], record["since"], record["seq"]
     ('drift', 'concept', 880, 900)
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from loco_stream.connectors._base.fields import FieldRoles
@@ -24,6 +25,9 @@ class TopicJoiner:
         Names the features that are the label.
     max_features
         Number of values in a row at most.
+    clock
+        Seconds that the caller has listened for values. While it does other work, values wait, and
+        a row that is in between must not end.
 
     Examples
     --------
@@ -34,10 +38,17 @@ class TopicJoiner:
     (False, {'speed': 0.5})
     """
 
-    def __init__(self, within: float, fields: FieldRoles, max_features: int) -> None:
+    def __init__(
+        self,
+        within: float,
+        fields: FieldRoles,
+        max_features: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._within = within
         self._fields = fields
         self._max_features = max_features
+        self._clock = clock
         self._values: dict[str, Any] = {}
         self._since = 0.0
         self._t = 0.0
@@ -49,7 +60,7 @@ class TopicJoiner:
     @property
     def due(self) -> bool:
         """Whether the open row has to end now."""
-        return bool(self._values) and time.monotonic() - self._since >= self._within
+        return bool(self._values) and self._clock() - self._since >= self._within
 
     def fits(self, topic: str) -> bool:
         """Whether the value of a topic belongs to the open row; otherwise end that one first."""
@@ -66,7 +77,7 @@ class TopicJoiner:
         """
         text = _one_value(topic, body)
         if not self._values:
-            self._since = time.monotonic()
+            self._since = self._clock()
             self._t = time.time()
         self._values[_feature(topic)] = parse_cell(text)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from loco_stream._text import nested_field
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector, Form
 from loco_stream.connectors._base.lines import Lines
@@ -135,15 +136,13 @@ class JSONLSource(TextSource):
 
 
 def _nested_field(line: str) -> str:
-    """Return the first field of a map that holds a map or list, as the end of a sentence."""
+    """Return the first field of a line that holds a map or list, as the end of a sentence."""
     try:
         values = msgspec.json.decode(line, type=dict)
     except (msgspec.DecodeError, RecursionError):  # in the rest of the line
         return ""
-    if isinstance(values.get("x"), dict):
-        values = values["x"]
-    nested = (name for name, value in values.items() if isinstance(value, dict | list))
-    return next((f", the field {name!r}" for name in nested), "")
+    field = nested_field(values.get("x")) or nested_field(values)
+    return f", the field {field}" if field else ""
 
 
 def _message(line: str) -> tuple[dict[str, Any], bool]:

@@ -113,7 +113,8 @@ class MQTTSource(BrokerSource):
         _check(topic, client_id, join)
         check_positive(within=within)
         self._mqtt = MQTT.load()
-        self._joiner = TopicJoiner(within, self._fields, self._limits.features) if join else None
+        self._listened = 0.0  # seconds in `loop`
+        self._joiner = self._make_joiner(within) if join else None
         self._topic = topic
         self._topics = [topic] if labels is None else [topic, labels]
         if labels is not None:
@@ -126,6 +127,9 @@ class MQTTSource(BrokerSource):
         self._where = f"{host}:{port}"
         self._client = self._create_client(client_id, username, tls)
         self._connect(host, port)
+
+    def _make_joiner(self, within: float) -> TopicJoiner:
+        return TopicJoiner(within, self._fields, self._limits.features, lambda: self._listened)
 
     def _create_client(self, client_id: str, username: str | None, tls: bool) -> Any:
         client = self._mqtt.Client(
@@ -205,7 +209,9 @@ class MQTTSource(BrokerSource):
         disk: one by one, rows would come at the speed of the disk, and a broker with a short queue
         would drop the others.
         """
+        began = time.monotonic()
         state = self._client.loop(TICK)
+        self._listened += time.monotonic() - began
         n_before = -1
         while state == self._mqtt.MQTT_ERR_SUCCESS and n_before < len(self._received) < BATCH:
             n_before = len(self._received)

@@ -12,6 +12,7 @@ _ADVICE = {
     "task": ("--task", "pass --task classification or --task regression"),
     "name": ("--name", "choose another --name"),
     "resume": ("--resume", "pass --resume, or another folder as --checkpoint"),
+    "anomaly": ("--watch", "start the service with --watch"),
     "allowed_hosts": ("--allow-host", "pass --allow-host NAME"),
 }
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import IntRange, flag, given, option_group
+from loco_stream._cli._option_group import flag, given, option_group
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,9 +56,16 @@ class AlarmOptions:
         LOGGER.info("sink %s: %s", sink.name, sink.guarantee)
         return [sink]
 
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions(AlarmOptions):
+    """A detector of a stream without labels."""
+
+    seed: int
+
     def stored(self) -> dict[str, object]:
         """Return the values that a resumed run continues with."""
-        return {"every": self.every}
+        return {"every": self.every, "seed": self.seed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,20 @@ class BesideOptions(AlarmOptions):
         return {"watch": True, "every": self.every} if self.watch else {}
 
 
-alarm_options = option_group("alarms", AlarmOptions, _EVERY, _ON_ALARM)
+watch_options = option_group(
+    "alarms",
+    WatchOptions,
+    _EVERY,
+    _ON_ALARM,
+    click.option(
+        "--seed",
+        type=IntRange(0, 2**64 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Random seed of the detector; equal seeds give identical results.",
+    ),
+)
 beside_options = option_group(
     "alarms",
     BesideOptions,

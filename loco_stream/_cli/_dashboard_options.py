@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import IntRange, flag, option_group, typed
+from loco_stream._cli._option_group import flag, option_group, typed
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:

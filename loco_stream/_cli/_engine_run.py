@@ -9,11 +9,16 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loco_stream._cli._anomalies import AlarmOptions, BesideOptions, beside_options
+from loco_stream._cli._anomalies import BesideOptions, WatchOptions, beside_options
 from loco_stream._cli._decision import DecisionOptions, decision_options
 from loco_stream._cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream._cli._logging import LOGGER, LogOptions
-from loco_stream._cli._option_group import Command, Decorator, with_stored
+from loco_stream._cli._option_group import (
+    Command,
+    Decorator,
+    check_begun_with,
+    with_stored,
+)
 from loco_stream._cli._options import LearningOptions, ScoreOptions, model_options, score_options
 from loco_stream._cli._threads import ThreadOptions, thread_options
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, Part, warm_up
@@ -46,16 +51,23 @@ class LearningSetup:
         """What the labels of the source are; None if the source has to find it."""
         return self.model.task or self.forecasting.task
 
-    def compiled(self, task: str | None) -> tuple[Part, ...]:
-        """Return what is compiled before the first row; `task` is None if it is not known yet."""
+    @property
+    def beside(self) -> tuple[Part, ...]:
+        """What is compiled before the first row, whatever its label."""
+        return (OF_DRIFTS, OF_ALARMS) if self.alarms.watch else (OF_DRIFTS,)
+
+    def step(self, task: str | None) -> Part:
+        """Return the learning step for a task; for None, that of the most likely one."""
         if self.forecasting.forecast is not None:
             task = FORECASTING
-        beside = (OF_ALARMS,) if self.alarms.watch else ()
-        return (STEPS[task or "classification"], OF_DRIFTS, *beside)
+        return STEPS[task or "classification"]
+
+    def compiled(self, task: str | None) -> tuple[Part, ...]:
+        """Return everything that is compiled for a task."""
+        return (self.step(task), *self.beside)
 
     def check(self) -> None:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
-        self.alarms.check()
         self.decision.check()
 
     def resumed(self, directory: str | None) -> LearningSetup:
@@ -64,13 +76,16 @@ class LearningSetup:
         Raises `ConfigError` for options that do not go together.
         """
         stored = stored_options(directory)
+        beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
+        check_begun_with(beside, stored, str(directory))
         setup = replace(
             self,
-            model=with_stored(self.model, stored),
-            scoring=with_stored(self.scoring, stored),
-            alarms=with_stored(self.alarms, stored),
-            forecasting=with_stored(self.forecasting, stored),
+            model=with_stored(self.model, stored, directory),
+            scoring=with_stored(self.scoring, stored, directory),
+            alarms=with_stored(self.alarms, stored, directory),
+            forecasting=with_stored(self.forecasting, stored, directory),
         )
+        setup.alarms.check()
         setup.forecasting.check(setup.model, setup.scoring, setup.decision)
         return setup
 
@@ -184,15 +199,15 @@ def _is_resumed(options: EngineOptions) -> bool:
 
 
 def watching_engine(
-    reader: SourceReader, alarms: AlarmOptions, seed: int, options: EngineOptions
+    reader: SourceReader, alarms: WatchOptions, options: EngineOptions
 ) -> StreamEngine:
     """Return an engine that detects anomalies and needs no labels; an error closes the source."""
     from loco_stream.engine import StreamEngine
 
-    settings = {**alarms.stored(), "seed": seed}
+    settings = alarms.stored()
     LOGGER.debug("settings: %s", settings)
     with closed_on_error(reader.source):
-        return StreamEngine(alarms.detector(seed), reader, settings=settings, **options)
+        return StreamEngine(alarms.detector(alarms.seed), reader, settings=settings, **options)
 
 
 @contextmanager

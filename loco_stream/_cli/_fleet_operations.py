@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._decision import DecisionChange, decision_change
-from loco_stream._cli._option_group import IntRange, checked_by, option_group
+from loco_stream._cli._option_group import checked_by, option_group
+from loco_stream._ranges import IntRange
 
 if TYPE_CHECKING:
     from loco_stream._cli._fleet_control import RemoteOperations

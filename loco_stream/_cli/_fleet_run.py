@@ -18,7 +18,13 @@ from loco_stream._cli._fleet_control import FleetPorts, fleet_ports
 from loco_stream._cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import IntRange, flag, given, option_group, with_stored
+from loco_stream._cli._option_group import (
+    check_begun_with,
+    flag,
+    given,
+    option_group,
+    with_stored,
+)
 from loco_stream._cli._options import (
     LearningOptions,
     SourceOptions,
@@ -33,6 +39,7 @@ from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, freeze_loaded, warm_up
 from loco_stream._problems import FORECASTING
+from loco_stream._ranges import FloatRange, IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -189,7 +196,7 @@ _fleet_options = option_group(
     ),
     click.option(
         "--max-key-rate",
-        type=click.FloatRange(0.0, min_open=True),
+        type=FloatRange(0.0, min_open=True),
         metavar="ROWS",
         help="Drop and count rows of a key beyond ROWS per second on average, with bursts of 10 "
         "seconds.  [default: no limit]",
@@ -324,25 +331,26 @@ class _FleetSetup:
         """Return the setup that continues the fleet in the directory, if there is one."""
         from loco_stream.fleet._home import stored_settings, stored_share
 
-        self.alarms.check()
-        stored = stored_settings(self.state.checkpoint)
+        where = self.state.checkpoint
+        stored = stored_settings(where)
         if stored is None:
             return self
+        beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
+        check_begun_with(beside, stored, where)
+        own = {"share": stored_share(where), "key": stored.get("key", self.fleet.key)}
         return replace(
             self,
-            fleet=with_stored(self.fleet, {"share": stored_share(self.state.checkpoint)}),
-            model=with_stored(self.model, stored),
-            alarms=with_stored(self.alarms, stored),
-            forecasting=with_stored(self.forecasting, stored),
+            fleet=with_stored(self.fleet, own, where),
+            model=with_stored(self.model, stored, where),
+            alarms=with_stored(self.alarms, stored, where),
+            forecasting=with_stored(self.forecasting, stored, where),
             stored=stored,
         )
 
     def check(self, decision: DecisionOptions) -> None:
         """Raise `ConfigError` for options that do not go together, or with the stored fleet."""
+        self.alarms.check()
         self.fleet.check()
-        for name, value in (("watch", self.alarms.watch), ("forecast", self.forecasting.forecast)):
-            if self.stored and value and not self.stored.get(name):
-                raise ConfigError(f"{self.state.checkpoint} was begun without {flag(name)}")
         if self.alarms.watch:
             self.fleet.check_detectors()
         self.forecasting.check(self.model, None, decision)

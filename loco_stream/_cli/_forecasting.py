@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._decision import DecisionOptions
-from loco_stream._cli._option_group import IntRange, given, option_group
+from loco_stream._cli._option_group import given, option_group
 from loco_stream._cli._options import LearningOptions, ScoreOptions
 from loco_stream._cli._parameters import parse_settings
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:

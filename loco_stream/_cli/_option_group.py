@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from loco_stream.errors import ConfigError
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -20,12 +22,6 @@ _HEADINGS = "option_headings"  # attribute of a command's function
 T = TypeVar("T", bound="DataclassInstance")
 Command = Callable[..., object]
 Decorator = Callable[[Command], Command]
-
-
-class IntRange(click.IntRange):
-    """An integer within bounds; click calls the type "integer range" where a text is given."""
-
-    name = "integer"
 
 
 def option_group(name: str, build: type[DataclassInstance], *options: Decorator) -> Decorator:
@@ -94,10 +90,46 @@ def typed(name: str) -> bool:
     return source is ParameterSource.COMMANDLINE
 
 
-def with_stored(options: T, stored: Mapping[str, object]) -> T:
-    """Return options in which those not given have the values an earlier run was begun with."""
-    names = [field.name for field in fields(options)]
-    kept = {name: stored[name] for name in names if name in stored and not given(name)}
-    # JSON has no tuples
-    kept = {name: tuple(x) if isinstance(x, list) else x for name, x in kept.items()}
+def with_stored(options: T, stored: Mapping[str, object], directory: str | None) -> T:
+    """Return options in which those not given have the values an earlier run was begun with.
+
+    Raises `ConfigError` if one is given with another value. The task is not compared: the labels
+    decide what it is called.
+
+    stored: the values, by name; empty without an earlier run
+    directory: the directory of that run
+    """
+    kept = {}
+    for field in fields(options):
+        name = field.name
+        if name not in stored:
+            continue
+        value = getattr(options, name)
+        begun = stored[name]
+        begun = tuple(begun) if isinstance(begun, list) else begun  # JSON has no tuples
+        if not given(name):
+            kept[name] = begun
+        elif value != begun and name != "task":
+            raise ConfigError(
+                f"{directory} was begun {_as_typed(name, begun)}, so it cannot continue "
+                f"{_as_typed(name, value)}"
+            )
     return replace(options, **kept)
+
+
+def check_begun_with(names: Mapping[str, object], stored: Mapping[str, object], where: str) -> None:
+    """Raise `ConfigError` for an option that an earlier run in a directory was begun without.
+
+    names: values of options that are stored only where they are given
+    """
+    for name, value in names.items():
+        if stored and value and not stored.get(name):
+            raise ConfigError(f"{where} was begun without {flag(name)}")
+
+
+def _as_typed(name: str, value: object) -> str:
+    """Return an option with a value as the end of a sentence."""
+    if value is None or value is False or value == ():
+        return f"without {flag(name)}"
+    values = value if isinstance(value, tuple) else ("" if value is True else value,)
+    return "with " + " ".join(f"{flag(name)} {one}".rstrip() for one in values)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream._cli._option_group import Decorator, IntRange, checked_by, option_group
+from loco_stream._cli._option_group import Decorator, checked_by, option_group
 from loco_stream._cli._parameters import (
     build_model,
     check_settings,
@@ -18,6 +18,7 @@ from loco_stream._cli._parameters import (
     parse_settings,
 )
 from loco_stream._problems import TARGETS, is_numeric
+from loco_stream._ranges import FloatRange, IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -320,7 +321,7 @@ score_options = option_group(
     ),
     click.option(
         "--at-precision",
-        type=click.FloatRange(0.0, 1.0, min_open=True),
+        type=FloatRange(0.0, 1.0, min_open=True),
         default=_AT_PRECISION,
         show_default=True,
         metavar="P",

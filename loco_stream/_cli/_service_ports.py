@@ -12,8 +12,9 @@ import click
 
 from loco_stream._cli._decision import rule_of_order
 from loco_stream._cli._network_options import NetworkOptions
-from loco_stream._cli._option_group import Decorator, IntRange, option_group
+from loco_stream._cli._option_group import Decorator, option_group
 from loco_stream._cli._service_state import ServiceState
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ MakeCommands: TypeAlias = Callable[[], dict[str, Callable[..., Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class MetricsOptions:
-    """Where a running engine shows metrics."""
+class ControlOptions:
+    """Where a running engine or fleet takes commands and shows metrics."""
 
     metrics_port: int | None
+    control: str | None
+    control_token: str | None
 
     def open_metrics(self, ports: ExitStack, state: ServiceState, network: NetworkOptions) -> None:
         """Serve metrics until `ports` is closed, if there is a port for them."""
@@ -36,14 +39,6 @@ class MetricsOptions:
 
             metrics = EngineCollector(state)
             ports.callback(serve_metrics(metrics, self.metrics_port, *network.listener()))
-
-
-@dataclass(frozen=True, slots=True)
-class ControlOptions(MetricsOptions):
-    """Where a running service or fleet takes commands and shows metrics."""
-
-    control: str | None
-    control_token: str | None
 
     def open_control(self, ports: ExitStack, make_commands: MakeCommands) -> None:
         """Take commands until `ports` is closed, if there is an address for them."""
@@ -72,26 +67,40 @@ class PortOptions(ControlOptions):
             yield
 
 
-def _commands(state: ServiceState) -> dict[str, Any]:
-    """Return what `loco-stream control` can call, by name."""
+def engine_commands(state: ServiceState) -> dict[str, Callable[..., Any]]:
+    """Return what `loco-stream control` can call of any engine, by name."""
     from loco_stream.engine._report import jsonable
 
-    def done(work: Callable[..., object], /, **arguments: Any) -> dict[str, object]:
-        work(**arguments)
-        return {}
+    def declare(name: str, /, t0: float, t1: float) -> dict[str, object]:
+        return {"n_rows": state.ask(lambda engine: getattr(engine, name)(t0, t1))}
+
+    return {
+        "status": lambda: jsonable({**state.status, "alarm": state.alarm}),
+        "checkpoint": partial(_done, state.request_checkpoint),
+        "confirm": partial(declare, "confirm"),
+        "dismiss": partial(declare, "dismiss"),
+        "stop": partial(_done, state.stop),
+    }
+
+
+def _commands(state: ServiceState) -> dict[str, Callable[..., Any]]:
+    """Return what `loco-stream control` can call of a service, by name."""
 
     def decide(rule: Plain) -> None:
         given = rule_of_order(rule)
         state.ask(lambda engine: engine.set_decision(**given))
 
     return {
-        "status": lambda: jsonable({**state.status, "alarm": state.alarm}),
-        "checkpoint": partial(done, state.request_checkpoint),
+        **engine_commands(state),
         "rule": lambda: {"rule": state.ask(_rule_of)},
-        "decide": partial(done, decide),
-        "forget": partial(done, state.forget),
-        "stop": partial(done, state.stop),
+        "decide": partial(_done, decide),
+        "forget": partial(_done, state.forget),
     }
+
+
+def _done(work: Callable[..., object], /, **arguments: Any) -> dict[str, object]:
+    work(**arguments)
+    return {}
 
 
 def _rule_of(engine: StreamEngine) -> dict[str, Any]:
@@ -104,7 +113,12 @@ def _rule_of(engine: StreamEngine) -> dict[str, Any]:
 def control_options(commands: str) -> tuple[Decorator, ...]:
     """Return the options of `ControlOptions`; `commands` are those that --control accepts."""
     return (
-        _METRICS_PORT,
+        click.option(
+            "--metrics-port",
+            type=IntRange(1, 65535),
+            metavar="PORT",
+            help="Serve Prometheus metrics at PORT of the --bind address, path /metrics.",
+        ),
         click.option(
             "--control",
             metavar="ADDR",
@@ -119,17 +133,12 @@ def control_options(commands: str) -> tuple[Decorator, ...]:
     )
 
 
-_METRICS_PORT = click.option(
-    "--metrics-port",
-    type=IntRange(1, 65535),
-    metavar="PORT",
-    help="Serve Prometheus metrics at PORT of the --bind address, path /metrics.",
-)
-metrics_options = option_group("ports", MetricsOptions, _METRICS_PORT)
+_COMMANDS = "commands of `loco-stream control`"
+engine_ports = option_group("ports", ControlOptions, *control_options(_COMMANDS))
 port_options = option_group(
     "ports",
     PortOptions,
-    *control_options("commands of `loco-stream control`"),
+    *control_options(_COMMANDS),
     click.option(
         "--http",
         metavar="[ADDRESS:]PORT",

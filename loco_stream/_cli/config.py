@@ -69,6 +69,8 @@ def _check(config: Mapping[str, Any], name: str, file: str) -> None:
             read[parameter.name] = parameter.process_value(context, values[parameter.name])
         except click.BadParameter as error:
             raise ConfigError(f"{file}: {error.format_message()}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
     for url in _urls(read, "source"):
         check_url(url)
     for url in _urls(read, "sinks"):

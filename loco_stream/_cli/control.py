@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from loco_stream._cli._decision import DecisionChange, decision_change, plain_rule
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, SourceError
 
 _SECONDS = 5.0  # until an answer has come
+_FORMS = {"forget": "SOURCE", "confirm": "FIRST [LAST]", "dismiss": "FIRST [LAST]"}
 
 
 @click.command("control")
@@ -18,26 +19,32 @@ _SECONDS = 5.0  # until an answer has come
 @click.argument(
     "order",
     metavar="COMMAND",
-    type=click.Choice(["status", "checkpoint", "decide", "forget", "stop"]),
+    type=click.Choice(["status", "checkpoint", "confirm", "dismiss", "decide", "forget", "stop"]),
 )
-@click.argument("source", required=False, default="")
+@click.argument("words", metavar="[ARGUMENT]...", nargs=-1)
 @click.option(
     "--token", metavar="FILE", help="Token file of the service's --control-token; needed over tcp."
 )
 @decision_change
 def command(
-    address: str, order: str, source: str, token: str | None, decision: DecisionChange
+    address: str, order: str, words: tuple[str, ...], token: str | None, decision: DecisionChange
 ) -> None:
-    """Query or command a running service.
+    """Query or command a running `serve` or `watch`.
 
-    COMMAND is sent to the service whose --control is ADDRESS; its answer is printed as JSON.
+    COMMAND is sent to the process whose --control is ADDRESS; its answer is printed as JSON.
 
     \b
-    status      samples, scores, counters, alarm
-    checkpoint  write a checkpoint with the next commit
-    decide      choose predicted labels by --threshold or --cost; without them, print the rule
-    forget      forget the row numbers of a SOURCE at --http: it may start from 0 again
-    stop        end as after SIGTERM
+    status                 samples, scores, counters, alarm
+    checkpoint             write a checkpoint with the next commit
+    confirm FIRST [LAST]   declare rows anomalous: their unusual values stay unusual
+    dismiss FIRST [LAST]   declare rows normal: values like theirs raise no alarm again
+    decide                 choose predicted labels by --threshold or --cost; without them, print
+                           the rule
+    forget SOURCE          forget the row numbers of a source at --http: it may start from 0 again
+    stop                   end as after SIGTERM
+
+    FIRST and LAST are the `t` of anomaly records, or ISO 8601 dates; where rows have no times, they
+    are the `at` of the records.
 
     \b
     Examples
@@ -45,22 +52,49 @@ def command(
           --control ipc:///tmp/loco
       loco-stream control ipc:///tmp/loco status
       loco-stream control ipc:///tmp/loco decide --threshold worn=0.2
+      loco-stream watch "csv:pump.csv?follow=1" --control ipc:///tmp/pump
+      loco-stream control ipc:///tmp/pump dismiss 1500 1559
     """
     from loco_stream._cli._service_state import ANSWER_SECONDS
     from loco_stream.connectors._control import order as send
     from loco_stream.connectors._control import read_token
 
-    if (order == "forget") != bool(source):
-        raise ConfigError("`SOURCE` must be given with the command forget, and with no other")
+    arguments = _arguments(order, words)
     if decision.is_given and order != "decide":
         raise ConfigError("`--threshold`, `--cost` and `--clear` need the command decide")
     secret = "" if token is None else read_token(token)
-    arguments: dict[str, Any] = {"source": source} if source else {}
     timeout = _SECONDS
-    if order == "decide":  # the engine answers between two commits, others are answered at once
+    if order in ("decide", "confirm", "dismiss"):  # the engine answers between two commits
         timeout += ANSWER_SECONDS
+    if order == "decide":
         if decision.is_given:
             arguments = {"rule": plain_rule(decision.rule)}
         else:
             order = "rule"
     click.echo(json.dumps(send(address, order, timeout, secret, **arguments)))
+
+
+def _arguments(order: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments of an order by name.
+
+    Raises `ConfigError` if there are too few or too many.
+    """
+    if order == "forget" and len(words) == 1:
+        return {"source": words[0]}
+    if order in ("confirm", "dismiss") and len(words) in (1, 2):
+        return _rows_between(words[0], words[-1])
+    if words or order in _FORMS:
+        form = _FORMS.get(order, "no argument")
+        raise ConfigError(f"the command {order} takes {form}, got {' '.join(words) or 'nothing'}")
+    return {}
+
+
+def _rows_between(first: str, last: str) -> dict[str, Any]:
+    from loco_stream.connectors._base.values import event_time
+
+    try:
+        return {"t0": event_time(first), "t1": event_time(last)}
+    except SourceError:
+        raise ConfigError(
+            f"`FIRST` and `LAST` must be numbers or ISO 8601 dates, got {first!r} and {last!r}"
+        ) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream._cli._option_group import IntRange
+from loco_stream._ranges import FloatRange, IntRange
 
 if TYPE_CHECKING:
     from loco_stream._arrays import Array
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0.0, 1.0),
+    type=FloatRange(0.0, 1.0),
     default=0.1,
     show_default=True,
     help="Input spikes per input neuron and step.",

@@ -20,7 +20,7 @@ from loco_stream._cli._engine_run import (
 )
 from loco_stream._cli._logging import LOGGER, CommandError, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import IntRange, option_group
+from loco_stream._cli._option_group import option_group
 from loco_stream._cli._options import (
     SourceOptions,
     source_options,
@@ -29,6 +29,7 @@ from loco_stream._cli._renamed import refuse_option
 from loco_stream._cli._signals import Interrupt, stop_on_signal
 from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError, LocoStreamError
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,7 @@ from loco_stream._cli._service_state import ServiceState
 from loco_stream._cli._signals import Interrupt, stop_on_signal
 from loco_stream._cli._sinks import SinkOptions, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, observers, telemetry_options
-from loco_stream._cli._warm_up import Part, warm_up
-from loco_stream._problems import TARGETS
+from loco_stream._cli._warm_up import warm_up
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -140,8 +138,7 @@ def command(
             learning = learning.resumed(state.checkpoint)
             stream = with_inbox(_open(source, reading, learning.task))
             is_new = not has_checkpoint(state.checkpoint)
-            parts = learning.compiled(TARGETS if stream.targets else learning.task)
-            reader = _compile(stream, service, parts, reads_ahead=is_new)
+            reader = _compile(stream, service, learning, reading, reads_ahead=is_new)
             observing = observers(watchers, otlp)
             handler.engine = engine = learning.engine(reader, {**engine_options, **observing})
             _started(engine, service)
@@ -161,21 +158,31 @@ def _open(url: str | None, reading: SourceOptions, task: str | None) -> Source:
 
 
 def _compile(
-    stream: Source, service: ServiceState, parts: Iterable[Part], *, reads_ahead: bool
+    stream: Source,
+    service: ServiceState,
+    learning: LearningSetup,
+    reading: SourceOptions,
+    *,
+    reads_ahead: bool,
 ) -> SourceReader:
     """Compile, and return a reader of the source.
 
-    With `reads_ahead` the source answers its peers meanwhile. The source of a resumed service
-    cannot: it has to be positioned first.
+    With `reads_ahead` the source answers its peers meanwhile, and rows that come show the task. The
+    source of a resumed service cannot: it has to be positioned first.
     """
     from loco_stream.engine._source_reader import SourceReader
+    from loco_stream.engine._task import find_task
 
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
     service.source = stream
     service.phase = "compiling"
     reader = SourceReader(stream)
     with closed_on_error(stream), reader.reading_ahead() if reads_ahead else nullcontext():
-        warm_up(parts)
+        warm_up(learning.beside)
+        task = learning.model.problem(stream.targets) or find_task(
+            reader, missing_values=reading.missing_values, waits=False
+        )
+        warm_up([learning.step(task)])
     service.phase = "waiting for the first row"
     return reader
 

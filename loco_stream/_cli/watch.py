@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from loco_stream._cli._anomalies import AlarmOptions, alarm_options
+from loco_stream._cli._anomalies import WatchOptions, watch_options
 from loco_stream._cli._catalog import CommandWithSource
 from loco_stream._cli._dashboard_options import DashboardOptions, dashboard_options
 from loco_stream._cli._engine_run import EngineOptions, stored_options, watching_engine
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import IntRange, with_stored
+from loco_stream._cli._option_group import with_stored
 from loco_stream._cli._options import SourceOptions, source_options
-from loco_stream._cli._service_ports import MetricsOptions, metrics_options
+from loco_stream._cli._service_ports import ControlOptions, engine_commands, engine_ports
 from loco_stream._cli._service_state import ServiceState
 from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, telemetry_options
@@ -34,10 +35,11 @@ Examples
   loco-stream watch "csv:sensors.csv?follow=1" --on-alarm "logger -t loco" --dashboard
   loco-stream watch mqtt://127.0.0.1/plant/rows --checkpoint state/ --every 10000
   loco-stream watch mqtt://127.0.0.1/plant/rows --checkpoint state/ --resume
-  loco-stream watch mqtt://127.0.0.1/plant/rows --metrics-port 9100
+  loco-stream watch mqtt://127.0.0.1/plant/rows --control ipc:///tmp/loco --metrics-port 9100
 
 A row raises an alarm if one of its columns holds what it has not held before. Each alarm is logged,
-and is a record of kind "anomaly" for every sink. Ctrl-C ends the run with the report of the rows so
+and is a record of kind "anomaly" for every sink. With --control, `loco-stream control ADDR confirm`
+and `dismiss` declare rows anomalous or normal. Ctrl-C ends the run with the report of the rows so
 far; a second Ctrl-C ends it at once, without a report and without another checkpoint.
 """
 
@@ -49,33 +51,24 @@ far; a second Ctrl-C ends it at once, without a report and without another check
     short_help="Detect anomalies in SOURCE, which needs no labels.",
 )
 @click.argument("source")
-@alarm_options
-@click.option(
-    "--seed",
-    type=IntRange(0, 2**64 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Random seed of the detector; equal seeds give identical results.",
-)
+@watch_options
 @run_options
 @source_options(None)
 @sink_options
 @dashboard_options
-@metrics_options
+@engine_ports
 @network_options
 @telemetry_options
 @log_options
 def command(
     *,
     source: str,
-    seed: int,
-    alarms: AlarmOptions,
+    alarms: WatchOptions,
     options: RunOptions,
     reading: SourceOptions,
     outputs: SinkOptions,
     page: DashboardOptions,
-    ports: MetricsOptions,
+    ports: ControlOptions,
     network: NetworkOptions,
     telemetry: TelemetryOptions,
     log: LogOptions,
@@ -85,22 +78,29 @@ def command(
 
     options.check(page)
     network.check(page.dashboard, ports.metrics_port, needed="--dashboard or --metrics-port")
-    stored = stored_options(options.checkpoint if options.resume else None)
-    alarms = with_stored(alarms, stored)
-    seed = int(str(stored.get("seed", seed)))
+    directory = options.checkpoint if options.resume else None
+    alarms = with_stored(alarms, stored_options(directory), directory)
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, None, labelled=False)
     state = ServiceState()
     state.source = stream
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
+    def make_commands() -> dict[str, Callable[..., Any]]:
+        commands = engine_commands(state)
+        if options.checkpoint is None:
+            del commands["checkpoint"]
+        return commands
+
     def make_engine(observing: EngineOptions) -> StreamEngine:
+        state.phase = "compiling"
         warm_up([OF_ALARMS])
         own = options.engine_options(reading, stream)
         observed = {**own, "sinks": sinks, **observing}
-        return watching_engine(SourceReader(stream), alarms, seed, observed)
+        return watching_engine(SourceReader(stream), alarms, observed)
 
     with ExitStack() as opened:
+        ports.open_control(opened, make_commands)
         ports.open_metrics(opened, state, network)
         report = run_and_report(make_engine, options, page, network, telemetry, log, state.start)
     check_delivered(report)

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from loco_stream._prediction_mode import mode_arguments
+from loco_stream._text import nested_field
 from loco_stream.connectors._line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
@@ -387,9 +388,8 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     if wrong is None:
         return reason
     wanted, got, path = wrong.groups()
-    if path == "x[...]" and isinstance(values["x"], dict):  # the text names no field of a map
-        nested = [name for name, value in values["x"].items() if isinstance(value, dict | list)]
-        path = f"x[{nested[0]!r}]" if nested else path  # a name may be there twice
+    if path == "x[...]" and (field := nested_field(values["x"])):
+        path = f"x[{field}]"
     name = f"`{path}`" if path else "the body"
     return f"{name} must be {wanted.replace(' | ', ' or ')}, got {got}"
 

@@ -252,13 +252,14 @@ class _Forecasts(TypedDict):
     made: bytes
 
 
-class _Watched(TypedDict, total=False):
+class _Optional(TypedDict, total=False):
+    labels_from: str  # of the source; missing in files of 0.2
     watcher: _Watcher  # in a run with an anomaly detector
     anomaly: object  # the detector beside a model
     forecasts: _Forecasts  # in a run of a forecaster
 
 
-class Checkpoint(_Watched):
+class Checkpoint(_Optional):
     """Plain values of a checkpoint."""
 
     model: object

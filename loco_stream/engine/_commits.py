@@ -6,13 +6,13 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 from loco_stream import __version__
 from loco_stream._persistence.content import Config, Saved, State
-from loco_stream._text import counted
+from loco_stream._text import counted, listed
 from loco_stream.engine._admission import Admission
 from loco_stream.engine._checkpoint_schema import check_types
 from loco_stream.engine._codec import encode_commit, separate_encodable
@@ -27,7 +27,7 @@ from loco_stream.engine._store import Store
 from loco_stream.engine._task import task_of_labels
 from loco_stream.engine._tracing import Tracer, no_span
 from loco_stream.engine._validation import ValidEvents, n_entries, validate_events
-from loco_stream.errors import CheckpointError, InputError
+from loco_stream.errors import CheckpointError, ConfigError, InputError
 from loco_stream.stream import Block, Event, Position
 
 _log = logging.getLogger("loco_stream.engine.commits")
@@ -223,6 +223,7 @@ class CommitPipeline:
                 "version": __version__,
                 "source": source.name,
                 "schema": None if schema is None else asdict(schema),
+                "labels_from": source.labels_from,
                 "fingerprint": source.fingerprint,
                 "settings": self._settings,
                 "task": self._problem,
@@ -348,7 +349,7 @@ class CommitPipeline:
             saved = store.load(self._settings)
             self.restore(saved)
             if not new:  # once: the sinks keep it
-                self._listeners.restore_state(saved.config["undelivered"])
+                self._begin_again(store, saved.config)
             self.cursor = Cursor(
                 saved.config["position"], saved.config["commit"], saved.config["skip"]
             )
@@ -357,6 +358,46 @@ class CommitPipeline:
                 more = f" and {counted(at.skip, 'row')}" if at.skip else ""
                 _log.info("resumed at commit %d: %s%s", at.commit, at.position, more)
                 return self.cursor
+
+    def _begin_again(self, store: Store, saved: State) -> None:
+        """Give sinks what they had not delivered, and note what differs in the source."""
+        self._listeners.restore_state(saved["undelivered"])
+        source = self._reader.source
+        if not source.is_live and source.name != saved["source"]:
+            store.note([f"rows come from {source.name}; before the resume, from {saved['source']}"])
+        store.note(self._other_labels(saved))
+        store.note(self._other_features(saved))
+
+    def _other_labels(self, saved: State) -> Iterator[str]:
+        """Yield a sentence if labels come from another column than before.
+
+        Raises `ConfigError` if the source is a recording.
+        """
+        before = saved.get("labels_from")
+        now = self._reader.source.labels_from
+        if not before or not now or before == now:
+            return
+        if saved["fingerprint"]:
+            raise ConfigError(
+                f"{self.folder} was begun with labels from {before}, so it cannot continue "
+                f"with labels from {now}"
+            )
+        yield f"labels come from {now}; before the resume, from {before}"
+
+    def _other_features(self, saved: State) -> Iterator[str]:
+        """Yield in sentences which features the source has that it had not before, or had."""
+        known = saved["schema"] and saved["schema"]["features"]
+        schema = self._reader.source.schema
+        now = None if schema is None else schema.features
+        if known is None or now is None:
+            return
+        if new := [name for name in now if name not in known]:
+            yield f"features that rows have since the resume, and had not before: {listed(new)}"
+        if gone := [name for name in known if name not in now]:
+            yield (
+                f"features that rows had before the resume, and no longer have: {listed(gone)}; "
+                "what was learned of them is kept"
+            )
 
     def _replay(self, store: Store, new: set[int]) -> bool:
         """Learn the commits in the log; False if one had to be set aside."""

@@ -341,6 +341,61 @@ class StreamEngine:
             _log.info("predicted classes are chosen by %s", model.decision or "probability")
             self._commits.save_now()
 
+    def confirm(self, t0: Any, t1: Any) -> int:
+        """Declare the rows from `t0` to `t1` anomalous, in the engine's thread.
+
+        A checkpoint is written at once, so that a restart has it too. Other threads submit a call
+        to `queries`.
+
+        Parameters
+        ----------
+        t0, t1
+            As `LOCODetector.confirm` takes them.
+
+        Returns
+        -------
+        int
+            Number of rows declared.
+
+        Raises
+        ------
+        ConfigError
+            Nothing detects anomalies here.
+        InputError
+            One is no time, or none of the detector's last 1,000 rows lies between them.
+        CheckpointError
+            The declaration holds, but the checkpoint could not be written.
+
+        Examples
+        --------
+        >>> from loco_stream import LOCODetector, StreamEngine
+        >>> rows = [({"flow": 9.0 if i == 400 else i % 5 / 5}, None) for i in range(500)]
+        >>> engine = StreamEngine(LOCODetector(seed=1), rows)
+        >>> [alarm["at"] for alarm in engine.run()["alarms"]]
+        [400]
+        >>> engine.confirm(400, 400)
+        1
+        >>> engine.model.score_one({"flow": 9.0})
+        10.0
+        """
+        return self._declare("anomalous", t0, t1)
+
+    def dismiss(self, t0: Any, t1: Any) -> int:
+        """Declare the rows from `t0` to `t1` normal, in the engine's thread; see `confirm`."""
+        return self._declare("normal", t0, t1)
+
+    def _declare(self, what: str, t0: Any, t1: Any) -> int:
+        watcher = self.watcher
+        if watcher is None:
+            raise ConfigError(
+                "`anomaly` must be a LOCODetector to declare rows, got None", option="anomaly"
+            )
+        detector = watcher.holder.model
+        n = (detector.confirm if what == "anomalous" else detector.dismiss)(t0, t1)
+        _log.info("%s declared %s", counted(n, "row"), what)
+        self._commits.save_now()
+        return n
+
     def count_request(self, names: Iterable[Hashable], rows: int = 1) -> None:
         """Count rows that were predicted outside the source, and their features; thread-safe."""
         self._handler.count_request(names, rows)
@@ -642,6 +697,8 @@ def _adapter(model: Model) -> ModelAdapter | DetectorAdapter:
 
     Raises `ConfigError` if the engine cannot run such a model.
     """
+    if isinstance(model, type):
+        raise ConfigError(f"`model` must be an object, got the class {model.__name__}")
     if is_detector(model):
         return DetectorAdapter(model)
     _check_no_pipeline("model", model)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 
-from loco_stream.monitor._alarm import Alarm
+from loco_stream.monitor._alarm import DriftAlarm
 
 _SECONDS = 10.0
 _QUIET_ROWS = 500
@@ -43,7 +43,7 @@ class AlarmLines:
         self._log = log
         self._warned_at: dict[tuple[str, str], int] = {}  # last warning by kind and detector
 
-    def add(self, alarm: Alarm, source: str = "") -> None:
+    def add(self, alarm: DriftAlarm, source: str = "") -> None:
         """Log an alarm, after `source` if that is given, unless it is a warning that lasts."""
         which = (alarm.kind, alarm.detector)
         before = None

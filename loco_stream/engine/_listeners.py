@@ -9,8 +9,8 @@ from typing import Any
 
 from loco_stream.engine._row import Row
 from loco_stream.errors import ConfigError
-from loco_stream.monitor._alarm import Alarm
-from loco_stream.records import KINDS, of_alarm, of_prediction, of_report
+from loco_stream.monitor._alarm import DriftAlarm
+from loco_stream.records import KINDS, of_drift_alarm, of_prediction, of_report
 from loco_stream.stream import Prediction, Predictions, Record, Sink
 
 _log = logging.getLogger("loco_stream.engine.listeners")
@@ -88,9 +88,9 @@ class Listeners:
                 self._remove(sink, error)
         self._call(record)
 
-    def emit_alarm(self, alarm: Alarm, row: Row) -> None:
+    def emit_alarm(self, alarm: DriftAlarm, row: Row) -> None:
         """Emit the record of an alarm that the monitor raised at `row`."""
-        record = of_alarm(alarm, row)
+        record = of_drift_alarm(alarm, row)
         if record is not None:
             self.emit_record(record)
 

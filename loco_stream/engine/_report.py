@@ -114,7 +114,7 @@ class Report(Mapping[str, Plain]):
         """Return the table as text."""
         from rich.console import Console
 
-        console = Console(width=_WIDTH, color_system=None)
+        console = Console(width=_WIDTH, color_system=None, force_jupyter=False)
         with console.capture() as captured:
             console.print(self.table())
         return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip()

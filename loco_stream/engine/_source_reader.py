@@ -74,9 +74,12 @@ class PairSource(Source):
         if isinstance(item, Event):
             return item
         if not isinstance(item, Sequence) or len(item) != 2 or not isinstance(item[0], Mapping):
+            first = item[0] if isinstance(item, Sequence) and item else item
+            advice = "; river.stream.iter_array(X, y) yields the pairs of arrays"
             raise InputError(
                 "`source` must yield (x, y) pairs with a mapping x, or events, got "
                 f"{one_line(f'{item!r:.80}')} as row {self._row - 1}"
+                f"{advice if hasattr(first, 'ndim') else ''}"
             )
         return Sample(item[0], plain_label(item[1]), self._row - 1, source=self.name)
 
@@ -109,6 +112,8 @@ def as_source(source: Any) -> Source:
         advice = "; connectors.open_source opens a URL"
     elif _is_frame(source):  # its items are columns or their names
         advice = "; river.stream.iter_frame(X, y) yields the pairs of a frame"
+    elif isinstance(source, type):
+        raise SourceError(f"`source` must be an object, got the class {source.__name__}")
     elif isinstance(source, Iterable) and not hasattr(source, "ack"):
         return PairSource(source)
     raise SourceError(

@@ -54,7 +54,7 @@ class Store:
         self._saved_at = time.monotonic()
         self._log_alarm: str | None = None
         self.notes: list[str] = []
-        self._note(foreign_files(self._folder.path))
+        self.note(foreign_files(self._folder.path))
         self.set_aside_commits = self._folder.set_aside_commits()
 
     def _check_resume(self, resume: bool | None) -> None:
@@ -106,7 +106,7 @@ class Store:
         other settings.
         """
         file, saved, damage = newest(self._folder.path)
-        self._note(f"{text}; an older checkpoint is used" for text in damage)
+        self.note(f"{text}; an older checkpoint is used" for text in damage)
         stored = saved.config.get("settings", {})
         for name, value in settings.items():
             if name in stored and stored[name] != value:
@@ -124,7 +124,7 @@ class Store:
         for commit, payload in wal.replay(after):
             self._replayed = (commit, payload)
             yield commit, *decode_commit(payload)
-        self._note(wal.notes)
+        self.note(wal.notes)
 
     def set_aside(self, commit: int, error: Exception) -> None:
         """Move the commit that `replay` yielded last, which cannot be learned, to its own file."""
@@ -132,11 +132,12 @@ class Store:
         assert number == commit
         path = self._folder.set_aside(commit, pack_record(commit, payload))
         self.set_aside_commits.add(commit)
-        self._note(
+        self.note(
             [f"commit {commit} of the log cannot be learned ({error!r}); it is set aside in {path}"]
         )
 
-    def _note(self, sentences: Iterable[str]) -> None:
+    def note(self, sentences: Iterable[str]) -> None:
+        """Log sentences, and keep them for the report."""
         for sentence in sentences:
             if sentence not in self.notes:
                 _log.warning("%s", sentence)
@@ -218,7 +219,7 @@ class Store:
         except CheckpointError as error:
             if self._wal is None:
                 raise
-            self._note([f"{error}; the log holds the commits after the last checkpoint"])
+            self.note([f"{error}; the log holds the commits after the last checkpoint"])
 
     def close(self) -> None:
         """Finish writing and unlock the folder."""

@@ -24,6 +24,7 @@ def find_task(
     seconds: float = PATIENCE_SECONDS,
     *,
     missing_values: Iterable[float] = (),
+    waits: bool = True,
 ) -> str | None:
     """Read ahead until the task is known; the reader still returns what was read.
 
@@ -34,6 +35,7 @@ def find_task(
     rows, seconds: the search ends after so many rows without a label, or so long after the first of
         them: a broker delivers no more while none is acknowledged
     missing_values: numbers that as a label stand for a missing one, and say nothing of the task
+    waits: False looks only at what was read ahead before, and reads nothing
 
     Returns the task; None if no label has come, or if a peer requests a prediction before the first
     label.
@@ -46,6 +48,8 @@ def find_task(
         schema = reader.source.schema
         if schema is not None and schema.task is not None:
             return schema.task
+        if not ahead and not waits:
+            return None
         commit = ahead.popleft() if ahead else reader.peek()
         if commit is None:
             return "classification"

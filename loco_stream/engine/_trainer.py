@@ -25,7 +25,7 @@ from loco_stream.engine._target_adapter import TargetSummary
 from loco_stream.engine._watching import Watcher
 from loco_stream.errors import InputError
 from loco_stream.metrics.scores._definition import ScoredRows
-from loco_stream.monitor import Alarm, TaskMonitor
+from loco_stream.monitor import DriftAlarm, TaskMonitor
 from loco_stream.monitor._row_codec import CodedRows
 from loco_stream.stream import Block, Prediction, Predictions
 
@@ -138,7 +138,7 @@ class Trainer:
         self._set_problem()
         self._emit: Callable[[Prediction], None] | None = None
         self._emit_block: Callable[[Predictions], None] | None = None
-        self._emit_alarm: Callable[[Alarm, Row], None] | None = None
+        self._emit_alarm: Callable[[DriftAlarm, Row], None] | None = None
         self._alarm_lines = AlarmLines(_log)
         self._unscored = _Unscored()
 
@@ -165,7 +165,7 @@ class Trainer:
         self._emit = emit
         self._emit_block = emit_block
 
-    def on_alarm(self, emit: Callable[[Alarm, Row], None]) -> None:
+    def on_alarm(self, emit: Callable[[DriftAlarm, Row], None]) -> None:
         """Pass every alarm of the monitor, with the row that raised it, to a function."""
         self._emit_alarm = emit
 
@@ -485,7 +485,7 @@ class Trainer:
         ]
         return [y for y, _ in pairs], [prediction for _, prediction in pairs]
 
-    def _take_alarms(self, alarms: Sequence[Alarm], row: Row) -> None:
+    def _take_alarms(self, alarms: Sequence[DriftAlarm], row: Row) -> None:
         for alarm in alarms:
             self._alarm_lines.add(alarm, row.source if self._logs_source else "")
             if alarm.state == "drift":

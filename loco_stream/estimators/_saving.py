@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from river.base import Ensemble, Wrapper
@@ -96,6 +97,10 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
         The file is missing, too large, damaged, of another kind or of a newer version, or a number
         in it is one that no model has.
     """
+    if os.path.isdir(path):
+        files = sorted(Path(path).glob("*.loco"))
+        which = f", such as {files[-1]}" if files else ""
+        raise CheckpointError(f"`path` must be a file{which}, got the directory {os.fspath(path)}")
     saved = persist.read(path, max_bytes)
     if saved.kind == "checkpoint":
         saved = _model_in(saved)

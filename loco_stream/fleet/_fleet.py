@@ -223,6 +223,10 @@ class Fleet:
         return task_of(self._home.template)
 
     @property
+    def _kind(self) -> str:
+        return type(self._home.template).__name__
+
+    @property
     def takes_text(self) -> bool:
         """Whether the models take texts as categories."""
         return bool(getattr(self._home.template, "categories", 0))
@@ -404,7 +408,7 @@ class Fleet:
 
     def _fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
         if not self._is_series:
-            raise ConfigError(f"a forecast needs a fleet of LOCOForecaster, got a {self.task}")
+            raise ConfigError(f"a forecast needs a fleet of LOCOForecaster, got {self._kind}")
         horizon, coverage, xs = ahead
         features = None if xs is None else [_plain_features(x) for x in xs]
         return self._backend.fan(check_key(key), (horizon, coverage, features))
@@ -540,7 +544,7 @@ class Fleet:
         [['worn'], ['ok']]
         """
         if self.task != "classification":
-            raise ConfigError(f"a rule for classes needs a classification, got a {self.task}")
+            raise ConfigError(f"a rule for classes needs a LOCOClassifier, got {self._kind}")
         decision = Decision.checked(thresholds, costs)
         if key is not None:
             plain = None if decision is None else decision.to_plain()

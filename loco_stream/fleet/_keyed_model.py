@@ -49,8 +49,8 @@ from loco_stream.fleet._rows import (
     Table,
 )
 from loco_stream.fleet._sharing import Mixture, SharedModel, chosen
-from loco_stream.monitor import Alarm, TaskMonitor
-from loco_stream.records import Record, of_alarm
+from loco_stream.monitor import DriftAlarm, TaskMonitor
+from loco_stream.records import Record, of_drift_alarm
 from loco_stream.stream import Block
 
 Template: TypeAlias = (
@@ -443,8 +443,8 @@ class KeyedModel:
             said.append(None if pending is None else [pending.prediction.y_pred])
         return said
 
-    def _add_alarm(self, alarm: Alarm, row: Row) -> None:
-        record = of_alarm(alarm, row)
+    def _add_alarm(self, alarm: DriftAlarm, row: Row) -> None:
+        record = of_drift_alarm(alarm, row)
         if record is not None:
             self.alarms.append(record)
 
@@ -514,7 +514,7 @@ class KeyedModel:
         trainer = self._trainer
         report: Config = {"n_samples": self.model.n_seen}
         if self.mixture is not None:
-            report["share"] = self.mixture.share
+            report["shared_weight"] = self.mixture.shared_weight
         if self.has_own_decision and self.decision is not None:
             report["decision"] = self.decision.to_plain()
         if trainer.measures is not None and trainer.monitor is not None:

@@ -75,7 +75,7 @@ class FleetMetrics:
         return (
             Instrument("loco_fleet_rows", rows, True, self._rows),
             Instrument(  # of a fleet of detectors
-                "loco_fleet_alarms", "Alarms of all detectors", True, self._one(_ALARMS)
+                "loco_fleet_anomaly_alarms", "Alarms of all detectors", True, self._one(_ALARMS)
             ),
             *gauges,
             Instrument("loco_fleet_key_error", errors, False, self._errors),

@@ -178,7 +178,7 @@ class Mixture:
         self.losses = [0.0, 0.0]
 
     @property
-    def share(self) -> float:
+    def shared_weight(self) -> float:
         """Weight of the shared model, from 0 to 1."""
         own, shared = self.losses
         return 1.0 / (1.0 + math.exp(min(shared - own, 700.0)))
@@ -201,7 +201,7 @@ class Mixture:
         columns = {label: j for j, label in enumerate(classes)}
         mixed = np.empty_like(first)
         for i, label in enumerate(y):
-            share = self.share
+            share = self.shared_weight
             mixed[i] = (1.0 - share) * first[i] + share * second[i]
             j = columns.get(label)
             if j is not None:
@@ -216,7 +216,7 @@ class Mixture:
     ) -> tuple[_Probas, Outputs]:
         """Return the probabilities of the mixture (n, n_classes), and the classes."""
         first, second, classes = _aligned(own, shared)
-        return (1.0 - self.share) * first + self.share * second, classes
+        return (1.0 - self.shared_weight) * first + self.shared_weight * second, classes
 
 
 def chosen(table: _Probas, classes: Sequence[Label], decision: Decision | None) -> list[Label]:

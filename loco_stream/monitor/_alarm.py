@@ -17,7 +17,7 @@ _CAUSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class DriftAlarm:
     """One event of the monitor.
 
     Parameters
@@ -39,7 +39,7 @@ class Alarm:
 
     Examples
     --------
-    >>> print(Alarm(at=2004, kind="concept", detector="HDDMA", state="drift", since=2000))
+    >>> print(DriftAlarm(at=2004, kind="concept", detector="HDDMA", state="drift", since=2000))
     the concept changed at row 2000, detected at row 2004 (HDDMA)
     """
 
@@ -69,8 +69,8 @@ class AlarmLog:
 
     def __init__(self) -> None:
         self.states = _STABLE.copy()
-        self.unreported: list[Alarm] = []
-        self.drifts: deque[Alarm] = deque(maxlen=_MAX_DRIFTS)
+        self.unreported: list[DriftAlarm] = []
+        self.drifts: deque[DriftAlarm] = deque(maxlen=_MAX_DRIFTS)
         self.n_drifts = 0
         self.suspects = False  # whether a detector warns
 
@@ -84,16 +84,16 @@ class AlarmLog:
         """Whether no detector warns or has just found a change."""
         return self.states == _STABLE
 
-    def add(self, alarm: Alarm) -> None:
+    def add(self, alarm: DriftAlarm) -> None:
         """Queue an alarm for `take`."""
         self.unreported.append(alarm)
 
-    def count_drift(self, alarm: Alarm) -> None:
+    def count_drift(self, alarm: DriftAlarm) -> None:
         """Count a drift and keep it for the report."""
         self.n_drifts += 1
         self.drifts.append(alarm)
 
-    def take(self) -> list[Alarm]:
+    def take(self) -> list[DriftAlarm]:
         """Return the queued alarms and empty the queue."""
         unreported = self.unreported
         self.unreported = []
@@ -129,11 +129,11 @@ class AlarmLog:
         self.unreported = list(map(_restored, state["unreported"]))
 
 
-def _saved(alarm: Alarm) -> Config:
+def _saved(alarm: DriftAlarm) -> Config:
     """Return an alarm as plain values."""
     return {**asdict(alarm), "features": list(alarm.features)}
 
 
-def _restored(saved: State) -> Alarm:
+def _restored(saved: State) -> DriftAlarm:
     """Return a saved alarm; those of release 0.2 name no features."""
-    return Alarm(**{**saved, "features": tuple(saved.get("features", ()))})
+    return DriftAlarm(**{**saved, "features": tuple(saved.get("features", ()))})

@@ -17,7 +17,7 @@ from loco_stream._renamed import renamed
 from loco_stream._rng import derive_key
 from loco_stream.drift import ConceptDetector, ErrorThreshold
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.monitor._alarm import Alarm, AlarmLog
+from loco_stream.monitor._alarm import AlarmLog, DriftAlarm
 from loco_stream.monitor._holdout import HeldRow, Predictor, UniformDraws
 from loco_stream.monitor._holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor._input_view import InputView
@@ -195,7 +195,7 @@ class TaskMonitor:
 
     def update(
         self, y: Label, y_pred: Label, x: Row, index: int, features: Names | None = None
-    ) -> list[Alarm]:
+    ) -> list[DriftAlarm]:
         """Take one prediction; return the alarms that it raises.
 
         While no detector warns, rows are examined eight at a time.
@@ -262,7 +262,7 @@ class TaskMonitor:
 
     def update_row(
         self, rows: CodedRows, i: int, y: Label, y_pred: Label, index: int
-    ) -> list[Alarm]:
+    ) -> list[DriftAlarm]:
         """Do what `update` does for row `i` of an array."""
         self._follow_column(rows.X[i], index, rows.features)
         return self._take(rows.numbers[i], y, y_pred, index)
@@ -405,7 +405,7 @@ class TaskMonitor:
             index = [positions[i] for i in wanted]
             self._timeline.describe(values, labels, index, self._view.scale)
 
-    def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[Alarm]:
+    def _take(self, row: Vector | None, y: Label, y_pred: Label, index: int) -> list[DriftAlarm]:
         hit = None if y is None or y_pred is None else self._score(y, y_pred, index)
         self._unexamined.append(UnexaminedRow(row, y, hit, index))
         if self._alarms.suspects or len(self._unexamined) >= _TOGETHER:
@@ -499,7 +499,7 @@ class TaskMonitor:
         self._view.restart()
         if self._timeline.running.n:
             self._start_segment(at, "boundary")
-            boundary = Alarm(at, "boundary", "given", "drift", at, name or "")
+            boundary = DriftAlarm(at, "boundary", "given", "drift", at, name or "")
             self._alarms.count_drift(boundary)
             if self._column.name is not None:
                 self._alarms.add(boundary)
@@ -605,7 +605,7 @@ class TaskMonitor:
                 if state != self._alarms.states["input"]:
                     since = one.index + 1 - onset
                     moved = self._feature_names(self._view.moves.most_moved())
-                    alarm = Alarm(newest, "input", "energy", state, since, features=moved)
+                    alarm = DriftAlarm(newest, "input", "energy", state, since, features=moved)
                     self._take_state(alarm)
             folded.append(last)
         return folded
@@ -616,7 +616,7 @@ class TaskMonitor:
         if stuck < 0:
             return
         since = max(0, index - self._view.moves.run(stuck))
-        alarm = Alarm(
+        alarm = DriftAlarm(
             newest, "input", "stuck", "drift", since, features=self._feature_names([stuck])
         )
         self._alarms.add(alarm)
@@ -632,11 +632,11 @@ class TaskMonitor:
         state = self._concept.update(1 - hit)
         if state != self._alarms.states["concept"]:
             since = one.index + 1 - self._concept.onset
-            self._take_state(Alarm(newest, "concept", self._concept.name, state, since))
+            self._take_state(DriftAlarm(newest, "concept", self._concept.name, state, since))
         if not hit:
             self._view.add_update_energy(self._timeline.running.update_energy, row)
 
-    def _take_state(self, alarm: Alarm) -> None:
+    def _take_state(self, alarm: DriftAlarm) -> None:
         """Take the new state of a detector; report a warning, act on a drift."""
         self._alarms.set_state(alarm.kind, alarm.state)
         if alarm.state == "stable":
@@ -668,7 +668,7 @@ class TaskMonitor:
         name = self._timeline.recognise(values, self._class_of(y), index, self._view.scale)
         if name is not None:
             running = self._timeline.running
-            alarm = Alarm(index, running.began, "signature", "return", running.start, name)
+            alarm = DriftAlarm(index, running.began, "signature", "return", running.start, name)
             self._alarms.add(alarm)
 
     def _follow_recall(self, n_taken: int, active: int) -> None:
@@ -691,11 +691,11 @@ class TaskMonitor:
         timeline.return_to(task)
         timeline.recurrence = None
         name = timeline.names[task]
-        self._alarms.add(Alarm(at, "concept", "recall", "return", since, name))
+        self._alarms.add(DriftAlarm(at, "concept", "recall", "return", since, name))
 
     def _start_recalled(self, at: int, since: int) -> None:
         """Start a segment that the errors did not reveal."""
-        drift = Alarm(at, "concept", "recall", "drift", since)
+        drift = DriftAlarm(at, "concept", "recall", "drift", since)
         self._alarms.count_drift(drift)
         self._alarms.add(drift)
         self._start_segment(since, "concept")

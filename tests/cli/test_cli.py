@@ -103,7 +103,19 @@ def test_the_help_of_a_service_has_a_heading_per_group_of_options(loco):
     ],
 )
 def test_a_text_in_place_of_an_integer_is_named(loco, words):
-    assert refused(loco(*words)).endswith("'day' is not a valid integer.")
+    assert refused(loco(*words)) == f"loco-stream: `{words[2]}` must be an integer, got 'day'"
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (("watch", "csv:rows.csv", "--every", "3"), "at least 10, got 3"),
+        (("run", "csv:rows.csv", "--forecast", "600"), "1 to 512, got 600"),
+        (("run", "csv:rows.csv", "--at-precision", "0"), "above 0 and up to 1, got 0"),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_refused_in_words(loco, words, allowed):
+    assert refused(loco(*words)) == f"loco-stream: `{words[2]}` must be {allowed}"
 
 
 def test_help_imports_nothing_heavy():
@@ -241,7 +253,7 @@ def test_stop_resume_and_inspect(loco, rows, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["n_samples"], report["seed"]) == (120, 4)
     assert "state_sha256" in loco("inspect", "parts").output
-    assert "seed = 4" in refused(
+    assert "--seed 4, so" in refused(
         loco("run", url, "--checkpoint", "parts", "--resume", "--seed", 5, *QUICK)
     )
     again = refused(loco("run", url, "--checkpoint", "parts", *QUICK))

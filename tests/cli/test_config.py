@@ -92,7 +92,7 @@ def test_a_run_from_a_file(file, tmp_path):
         ("checkpoint = ['a']", "`checkpoint` must be one value, got a list"),
         ("seed = true", "`seed` must be a value other than true and false, got True"),
         ("dashboard = 1", "`dashboard` must be true or false, got 1"),
-        ("seed = -1", "Invalid value for '--seed'"),
+        ("seed = -1", "service.toml: `--seed` must be 0 to 18446744073709551615, got -1"),
         ("source = 'redis://h/rows?idle=x'", "redis: `idle` must be a duration"),
         ("source = 'rediss'", "there is no source"),
         ("seed = 1.5", "`seed` must be a whole number, got 1.5"),

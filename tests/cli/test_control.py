@@ -57,7 +57,7 @@ def test_a_client_needs_only_json(control):
 
 
 def test_refusals_are_sentences(control):
-    with pytest.raises(SourceError, match="no order 'explode'"):
+    with pytest.raises(SourceError, match="no command 'explode'"):
         order(control.address, "explode")
     with pytest.raises(ConfigError, match=r"must be tcp://127\.0\.0\.1:PORT or ipc://PATH"):
         Control("tcp://0.0.0.0:5999", {})
@@ -202,11 +202,43 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
         assert decide()["rule"]["thresholds"] == [{"label": "c1", "probability": 0.2}]
         with pytest.raises(SourceError, match="an order must contain a rule"):
             order(address, "decide", rule={"thresholds": 7})
+        refused = CliRunner().invoke(main, ["control", address, "confirm", "7"])
+        assert refused.stderr.endswith("got None; start the service with --watch\n")
         refused = CliRunner().invoke(main, ["control", address, "stop", "--clear"])
         assert "need the command decide" in refused.stderr
         order(address, "stop")
         runner.join(timeout=60)
     assert load(newest(tmp_path / "state")).decision == {"thresholds": {"c1": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        (["confirm", "7"], {"t0": 7.0, "t1": 7.0}),
+        (["dismiss", "1970-01-02", "90000.5"], {"t0": 86400.0, "t1": 90000.5}),
+        (["forget", "press"], {"source": "press"}),
+        (["stop"], {}),
+        (["confirm"], "the command confirm takes FIRST [LAST], got nothing"),
+        (["confirm", "1", "2", "3"], "the command confirm takes FIRST [LAST], got 1 2 3"),
+        (["forget"], "the command forget takes SOURCE, got nothing"),
+        (["status", "press"], "the command status takes no argument, got press"),
+        (
+            ["dismiss", "noon"],
+            "`FIRST` and `LAST` must be numbers or ISO 8601 dates, got 'noon' and 'noon'",
+        ),
+    ],
+)
+def test_the_arguments_of_a_command(words, sent, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "loco_stream.connectors._control.order",
+        lambda address, name, timeout, token, **arguments: given.append(arguments) or {},
+    )
+    result = CliRunner().invoke(main, ["control", "ipc:///c", *words])
+    if isinstance(sent, str):
+        assert (result.exit_code, result.stderr) == (2, f"loco-stream: {sent}\n")
+    else:
+        assert (result.exit_code, given) == (0, [sent])
 
 
 def test_a_service_that_has_ended_refuses_another_rule_at_once(tmp_path):
@@ -232,9 +264,9 @@ def test_a_client_waits_for_a_rule_as_long_as_the_service(monkeypatch):
         return {"ok": True}
 
     monkeypatch.setattr("loco_stream.connectors._control.order", answer)
-    for words in (["decide"], ["decide", "--clear"], ["status"]):
+    for words in (["decide"], ["decide", "--clear"], ["status"], ["confirm", "7"]):
         assert CliRunner().invoke(main, ["control", "ipc:///c", *words]).exit_code == 0
-    assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0}
+    assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0, "confirm": 35.0}
 
 
 def newest(folder):
@@ -338,8 +370,10 @@ def test_reading_ahead_is_bounded_and_shows_the_task(monkeypatch):
     monkeypatch.setattr(source_reader, "_MAX_VALUES_AHEAD", 10)
     commits = [[Sample({"a": 1.0}, i + 0.5, i)] for i in range(100)]
     feed = SourceReader(ListSource(commits))
+    assert find_task(feed, waits=False) is None
     with feed.reading_ahead():
         wait_until(lambda: len(feed.ahead) == 10)
+        assert find_task(feed, waits=False) == "regression"
     assert find_task(feed) == "regression"
     assert [feed.next()[0][0].seq for _ in range(100)] == list(range(100))
 

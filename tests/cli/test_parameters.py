@@ -83,7 +83,7 @@ def test_a_preset_of_the_command_is_kept_with_the_checkpoint(url, tmp_path):
     assert run(*begin[:3], *begin[3:5], "--resume").exit_code == 0
     other = run(*begin[:5], "--resume", "--preset", "accurate")
     assert other.exit_code == 2
-    assert "was begun with preset = 'fast'" in other.stderr
+    assert "was begun with --preset fast, so" in other.stderr
 
 
 def test_settings_override_a_preset():

@@ -65,7 +65,49 @@ def test_options_not_given_are_those_of_the_first_run(loco):
     assert (stored["score_window"], stored["drift_detector"]) == (50, "DDM")
     other = loco("--resume", "--drift-detector", "EDDM")
     assert other.exit_code == 2
-    assert "was begun with drift_detector = 'DDM'" in other.stderr
+    begun = "state was begun with --drift-detector DDM, so it cannot continue with --drift-detector"
+    assert other.stderr == f"loco-stream: {begun} EDDM\n"
+
+
+def test_other_options_are_refused_as_they_are_typed(loco):
+    assert loco("--set", "hidden_sizes=4", "--set", "rule=np", "--max-samples", 60).exit_code == 0
+    for words, refusal in (
+        (["--set", "rule=np"], "with --set hidden_sizes=4 --set rule=np, so it cannot continue"),
+        (["--preset", "fast"], "without --preset, so it cannot continue with --preset fast"),
+        (["--watch"], "without --watch"),
+        (["--forecast", 3], "without --forecast"),
+    ):
+        other = loco("--resume", *words)
+        assert other.exit_code == 2
+        assert f"state was begun {refusal}" in other.stderr
+
+
+def test_other_columns_of_the_source_are_named_and_another_label_is_refused(loco, tmp_path):
+    assert loco("--set", "hidden_sizes=4", "--max-samples", 60).exit_code == 0
+    wide = ["run", "csv:rows.csv?target=b", "--checkpoint", "state", "--resume"]
+    refused = CliRunner().invoke(main, wide)
+    assert refused.stderr.splitlines()[-1] == (
+        "loco-stream: state was begun with labels from column 'y', so it cannot continue with "
+        "labels from column 'b'"
+    )
+    (tmp_path / "rows.csv").rename(tmp_path / "moved.csv")
+    moved = ["csv:moved.csv?target=y" if word == wide[1] else word for word in wide]
+    assert "rows come from csv:moved.csv; before the resume, from csv:rows.csv" in (
+        CliRunner().invoke(main, [*moved, "--max-samples", "70"]).stderr
+    )
+    (tmp_path / "moved.csv").rename(tmp_path / "rows.csv")
+    narrow = [*wide, "--report", "r.json"]
+    narrow[1] = "csv:rows.csv?target=y&drop=a"
+    done = CliRunner().invoke(main, narrow)
+    assert done.exit_code == 0, done.output
+    note = "features that rows had before the resume, and no longer have: a"
+    assert f"{note}; what was learned of them is kept" in done.stderr
+    assert any(
+        text.startswith(note) for text in json.loads((tmp_path / "r.json").read_text())["notes"]
+    )
+    narrow[1] = "csv:rows.csv?target=y"
+    done = CliRunner().invoke(main, narrow)
+    assert "features that rows have since the resume, and had not before: a" in done.stderr
 
 
 def test_a_column_names_the_tasks_of_the_whole_run(loco, tmp_path):
@@ -79,11 +121,20 @@ def test_a_column_names_the_tasks_of_the_whole_run(loco, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     tasks = [(task["task"], task["start"], task["end"]) for task in report["tasks"]]
     assert tasks == [("lathe", 0, 40), ("press", 40, 90), ("lathe", 90, None)]
-    assert "was begun with tasks = 'column:machine'" in loco("--resume", "--tasks", "none").stderr
+    assert "was begun with --tasks column:machine," in loco("--resume", "--tasks", "none").stderr
     for value in ("column:", "given"):
         refused = loco("--tasks", value)
         assert refused.exit_code == 2
         assert f"`--tasks` must be auto, none or column:NAME, got '{value}'" in refused.stderr
+
+
+def test_a_resumed_run_is_watched_without_another_watch(loco):
+    """`--on-alarm` and `--every` needed a --watch that was stored."""
+    assert "`--every` needs --watch" in loco("--every", 500).stderr
+    assert loco("--watch", "--set", "hidden_sizes=4", "--max-samples", 60).exit_code == 0
+    assert loco("--resume", "--on-alarm", "true").exit_code == 0
+    other = loco("--resume", "--every", 500)
+    assert "begun with --every 1000, so it cannot continue with --every 500" in other.stderr
 
 
 def test_a_task_column_that_no_row_has_is_named(loco, tmp_path):
@@ -97,7 +148,7 @@ def test_a_task_column_that_no_row_has_is_named(loco, tmp_path):
 def test_a_run_of_release_0_2_continues_with_its_score_window(loco, tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "state")
     assert settings("state")["score_window"] == 50
-    assert "score_window = 50" in loco("--resume", "--score-window", 60).stderr
+    assert "begun with --score-window 50, so" in loco("--resume", "--score-window", 60).stderr
     resumed = loco("--resume", "--report", "r.json")
     assert resumed.exit_code == 0, resumed.stderr
     assert json.loads((tmp_path / "r.json").read_text())["n_samples"] == 120

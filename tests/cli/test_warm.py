@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._cli import _warm_up
+from loco_stream._cli._signals import Interrupt
 from loco_stream._cli.main import main
 
 
@@ -58,6 +59,26 @@ def test_a_run_compiles_what_its_labels_need(options, names, tmp_path, monkeypat
     result = CliRunner().invoke(main, ["run", f"csv:{path}?target=y", *options, "--quiet"])
     assert result.exit_code == 0, result.output
     assert [part.name for part in used] == names
+
+
+@pytest.mark.parametrize(("first", "name"), [("0.5", " of a regression"), ("a", "")])
+def test_a_service_compiles_what_its_first_labels_need(first, name, tmp_path, monkeypatch):
+    """A service of values compiled the step of classes, and then its own."""
+    used = []
+
+    def end(parts):
+        used.extend(parts)
+        raise Interrupt
+
+    monkeypatch.setattr("loco_stream._cli.serve.warm_up", used.extend)
+    monkeypatch.setattr("loco_stream._cli._engine_run.warm_up", end)
+    path = tmp_path / "rows.csv"
+    path.write_text(f"a,y\n1,{first}\n2,1.5\n")
+    command = ["serve", "--source", f"csv:{path}?target=y", "--checkpoint", str(tmp_path / "state")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    steps = {part.name for part in used if part != _warm_up.OF_DRIFTS}
+    assert steps == {f"the learning step{name}"}
 
 
 def test_what_is_compiled_while_rows_are_learned_is_logged(tmp_path, monkeypatch):

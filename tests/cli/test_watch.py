@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from loco_stream import load
 from loco_stream._cli.main import main
-from tests.helpers.engine_process import LOCO
+from loco_stream.connectors._control import order
+from loco_stream.errors import SourceError
+from tests.helpers.engine_process import LOCO, start
 from tests.helpers.ports import free_port
 from tests.helpers.serving import wait_until
 
@@ -52,6 +55,8 @@ def test_watch_resumes_with_the_stored_options(rows, tmp_path):
     assert CliRunner().invoke(main, first).exit_code == 0
     again = CliRunner().invoke(main, ["watch", url, "--checkpoint", state, "--resume", "--json"])
     assert again.exit_code == 0, again.output
+    other = CliRunner().invoke(main, [*first, "--resume", "--seed", "5"])
+    assert other.stderr.endswith("was begun with --seed 0, so it cannot continue with --seed 5\n")
     reports = [json.loads(run.stdout.splitlines()[-1]) for run in (whole, again)]
     assert reports[0]["alarms"] == reports[1]["alarms"]
     assert reports[0]["unusual"] == reports[1]["unusual"]
@@ -102,6 +107,37 @@ def test_watch_shows_metrics_while_it_runs(tmp_path, processes):
 
     wait_until(has_rows, 300)
     watch.send_signal(signal.SIGINT)
+    assert watch.wait(60) == 0, watch.stderr.read()
+
+
+@pytest.mark.slow
+def test_a_running_watch_takes_feedback(tmp_path, processes):
+    address, state = f"ipc://{tmp_path}/c", tmp_path / "state"
+    path = tmp_path / "rows.csv"
+    values = np.random.default_rng(0).normal(size=500)
+    values[[300, 400]] = 12.0
+    path.write_text("flow\n" + "".join(f"{value}\n" for value in values))
+    command = ["watch", f"csv:{path}?follow=1", "--control", address]
+
+    def ask(*words):
+        return order(address, words[0], 60.0, **dict(zip(("t0", "t1"), words[1:], strict=False)))
+
+    watch = start(processes, *LOCO, *command, "--checkpoint", str(state))
+    wait_until(lambda: ask("status").get("n_samples") == 500, 300)
+    assert ask("confirm", 300, 300) == {"ok": True, "n_rows": 1}
+    with pytest.raises(SourceError, match="some of the last rows"):
+        ask("dismiss", 900, 901)
+    with pytest.raises(SourceError, match="there is no command 'decide'"):
+        ask("decide")
+    watch.kill()
+    watch.wait()
+    detector = load(max(state.glob("checkpoint-*.loco")))
+    assert detector.score_one({"flow": 12.0}) == 10.0
+    watch = start(processes, *LOCO, *command)
+    wait_until(lambda: ask("status").get("n_samples") == 500, 300)
+    with pytest.raises(SourceError, match="there is no command 'checkpoint'"):
+        ask("checkpoint")
+    assert ask("stop") == {"ok": True}
     assert watch.wait(60) == 0, watch.stderr.read()
 
 

@@ -39,5 +39,3 @@ def test_every_subcommand_and_option_is_on_it(commands):
 
 def test_text_of_a_cell_is_not_markup(commands):
     assert commands._cell("a|b [x] `c[0]`\n  d") == r"a\|b \[x\] `c[0]` d"
-    assert commands._range_in_words("N. [default: 2; 1<=x<=9]") == "N. [default: 2; 1 to 9]"
-    assert commands._range_in_words("N. [x>=1]") == "N. [at least 1]"

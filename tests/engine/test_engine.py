@@ -398,6 +398,19 @@ def test_a_frame_is_no_source_and_names_what_yields_its_rows():
     assert StreamEngine(Means(), pairs).run()["n_samples"] == 2
 
 
+@pytest.mark.parametrize("source", [(np.eye(2), [0, 1]), zip(np.eye(2), [0, 1], strict=True)])
+def test_rows_of_arrays_are_refused_with_what_yields_their_pairs(source):
+    with pytest.raises(InputError, match=r"river\.stream\.iter_array\(X, y\) yields the pairs"):
+        StreamEngine(Means(), source).run()
+
+
+def test_a_class_in_place_of_an_object_is_named():
+    with pytest.raises(ConfigError, match="`model` must be an object, got the class Means"):
+        StreamEngine(Means, [])
+    with pytest.raises(SourceError, match="`source` must be an object, got the class ListSource"):
+        StreamEngine(Means(), ListSource)
+
+
 def test_an_unknown_task_and_a_file_as_folder_are_refused_by_their_names(tmp_path):
     with pytest.raises(
         ConfigError, match=r"^`task` must be one of classification, .* got 'ranking'"

@@ -10,7 +10,7 @@ import pytest
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._limited_log import AlarmLines, LimitedLog
 from loco_stream.errors import ConfigError, SourceError
-from loco_stream.monitor import Alarm, TaskMonitor
+from loco_stream.monitor import DriftAlarm, TaskMonitor
 from loco_stream.stream import Sample
 from tests.helpers.standin import ListSource, Means
 
@@ -100,7 +100,7 @@ def test_a_warning_that_lasts_is_one_line(caplog):
     lines = AlarmLines(logging.getLogger("loco_stream.test"))
 
     def alarm(at, state, kind="concept", detector="HDDMA"):
-        lines.add(Alarm(at, kind, detector, state, at))
+        lines.add(DriftAlarm(at, kind, detector, state, at))
 
     for at in (100, 100, 100, 300, 799):
         alarm(at, "warning")

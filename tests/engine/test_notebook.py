@@ -95,3 +95,10 @@ def test_a_notebook_shows_progress_and_report():
     assert kinds[-2:] == ["update_display_data", "execute_result"]
     assert re.search(r'<progress max="1" value="1.000".*300 samples', shown[-2][1]["text/html"])
     assert "<caption>Phishing: 300 samples" in shown[-1][1]["text/html"].replace("river:", "")
+
+
+def test_the_text_of_a_report_is_no_output_of_a_notebook(monkeypatch):
+    """Rich showed an empty block beside the printed table."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *_: pytest.fail("shown"))
+    assert "0.9123" in str(Report(RESULTS))

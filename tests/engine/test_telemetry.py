@@ -212,7 +212,7 @@ def test_the_commands_for_anomalies_and_fleets_export_too(collector, tmp_path):
     path.write_text("a,device,kind\n" + "".join(lines))
     watch = ["watch", f"csv:{path}?drop=kind,device", "--quiet", "--otlp", url]
     assert CliRunner().invoke(main, watch).exit_code == 0
-    assert "loco_alarms" in exported(bodies)
+    assert "loco_anomaly_alarms" in exported(bodies)
     assert "/v1/traces" in bodies
     where = ["--key", "device", "--checkpoint", str(tmp_path / "fleet"), "--otlp", url]
     fleet = ["fleet", f"csv:{path}?target=kind", *where, "--set", "hidden_sizes=4", "--quiet"]

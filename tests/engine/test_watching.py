@@ -153,6 +153,34 @@ def test_a_detector_stands_beside_a_labelled_stream(tmp_path):
         run(None, checkpoint=tmp_path / "s", resume=True).run()
 
 
+@pytest.mark.parametrize("model", [LOCODetector(seed=1), LOCOClassifier((4,), seed=1)])
+def test_declared_rows_are_in_the_checkpoint(model, tmp_path):
+    options = {} if isinstance(model, LOCODetector) else {"anomaly": LOCODetector(seed=1)}
+    url = table(tmp_path, target=bool(options))
+
+    def engine(**more):
+        source = open_source(url)
+        return StreamEngine(model.clone(), source, checkpoint=tmp_path / "state", **options, **more)
+
+    def look(engine):
+        if engine.status["n_samples"] == N and not scores:
+            scores.append(engine.confirm(400, 400))
+            scores.append(engine.dismiss(0, 399))
+
+    scores = []
+    first = engine(watchers=[look])
+    first.run()
+    assert scores == [1, 400]
+    detector = engine(resume=True)
+    detector.run()
+    assert detector.watcher.holder.model.score_one({"flow": 12.0}) > 9.0
+
+
+def test_rows_cannot_be_declared_without_a_detector():
+    with pytest.raises(ConfigError, match="`anomaly` must be a LOCODetector to declare rows"):
+        StreamEngine(LOCOClassifier(), []).confirm(0, 1)
+
+
 def test_what_is_no_detector_is_refused():
     with pytest.raises(ConfigError, match="`anomaly` must be a LOCODetector"):
         StreamEngine(LOCOClassifier(), [], anomaly=LOCOClassifier())

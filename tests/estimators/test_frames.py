@@ -10,6 +10,7 @@ import pyarrow
 import pytest
 from river import compat
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from loco_stream import (
     AdvancedOptions,
@@ -199,6 +200,20 @@ def test_what_is_no_frame_of_values_is_refused(X, text):
         small().learn_many(X, ["a"])
 
 
+@pytest.mark.parametrize("library", FRAMES)
+def test_labels_are_one_column_of_a_frame(library):
+    """The columns of a frame of polars were taken as labels."""
+    X = FRAMES[library]()
+    with pytest.raises(InputError, match=r"`y` must be a sequence .*; pass one of its columns"):
+        small().learn_many(X, X)
+
+
+def test_a_batch_of_pyarrow_is_a_frame():
+    table = in_pyarrow().combine_chunks()
+    expected = small().learn_predict_many(table, LABELS)
+    assert small().learn_predict_many(table.to_batches()[0], LABELS) == expected
+
+
 def test_parameters_of_scikit_learn():
     model = small(advanced=AdvancedOptions(window=12.0), memory=(0.3, 20.0))
     copy = clone(model)
@@ -229,6 +244,9 @@ def test_scikit_learn_through_river_compat():
     for x, label in zip(X, y, strict=True):
         direct.learn_one(dict(enumerate(x)), label)
     assert [direct.predict_one(dict(enumerate(x))) for x in X] == wrapped.predict(X).tolist()
+    grid = {"river_estimator__hidden_sizes": [(4,), (6,)], "river_estimator__advanced__tau": [9.0]}
+    searched = GridSearchCV(compat.convert_river_to_sklearn(small()), grid, cv=2).fit(X, y)
+    assert searched.best_estimator_.river_estimator.advanced.tau == 9.0
     values = compat.convert_river_to_sklearn(LOCORegressor(hidden_sizes=(6,), seed=1))
     assert values.fit(X, X[:, 0]).predict(X).shape == (300,)
 

@@ -207,6 +207,11 @@ def test_a_file_with_one_flipped_bit_is_refused(saved):
 def test_a_missing_file_and_another_object_are_refused(tmp_path):
     with pytest.raises(CheckpointError):
         load(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="`path` must be a file, got the directory"):
+        load(tmp_path)
+    (tmp_path / "checkpoint-000000000007.loco").touch()
+    with pytest.raises(CheckpointError, match=r"a file, such as .*-000000000007.loco, got the"):
+        load(tmp_path)
     with pytest.raises(
         InputError, match=r"`model` must be an estimator of this package, .* got object"
     ):

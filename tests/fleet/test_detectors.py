@@ -108,7 +108,7 @@ def test_the_command_watches_each_key_and_resumes(tmp_path, table):
     assert again.exit_code == 0, again.output
     refused = CliRunner().invoke(main, [*arguments, "--every", "50"])
     assert refused.exit_code == 2
-    assert "needs --watch" in refused.output
+    assert "so it cannot continue with --every 50" in refused.output
 
 
 def test_alarms_are_no_rows_in_the_metrics(table, tmp_path):
@@ -118,7 +118,7 @@ def test_alarms_are_no_rows_in_the_metrics(table, tmp_path):
         report = FleetRunner(fleet, reader, "device", [], [metrics]).run()
     families = {family.name: family for family in metrics.collect()}
     assert report["n_alarms"] > 0
-    assert families["loco_fleet_alarms"].samples[0].value == report["n_alarms"]
+    assert families["loco_fleet_anomaly_alarms"].samples[0].value == report["n_alarms"]
     assert families["loco_fleet_alarmed_keys"].samples[0].value == report["n_alarmed_keys"]
     assert not {"alarms", "alarmed_keys"} & {
         sample.labels["what"] for sample in families["loco_fleet_rows"].samples

@@ -196,7 +196,7 @@ def test_rules_that_cannot_be_are_refused(tmp_path):
         assert fleet.decision() is None
     with (
         Fleet(LOCORegressor(hidden_sizes=(8,)), tmp_path / "b") as fleet,
-        pytest.raises(ConfigError, match="needs a classification, got a regression"),
+        pytest.raises(ConfigError, match="needs a LOCOClassifier, got LOCORegressor"),
     ):
         fleet.set_decision(thresholds=WORN)
 

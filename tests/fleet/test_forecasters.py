@@ -298,7 +298,7 @@ def test_questions_that_have_no_forecast_are_refused(tmp_path):
             fleet.forecast("a", 1, [5.0])
         with pytest.raises(InputError, match="must be a LOCOClassifier or LOCORegressor, got a"):
             fleet.merge(["a", "b"])
-        with pytest.raises(ConfigError, match="needs a classification, got a forecasting"):
+        with pytest.raises(ConfigError, match="needs a LOCOClassifier, got LOCOForecaster"):
             fleet.set_decision(thresholds={"worn": 0.2})
         assert fleet.predict("z", [{"wind": 1.0}]).tolist() == [None]
     with pytest.raises(ConfigError, match="holdout=0 with a forecaster"):
@@ -310,7 +310,7 @@ def test_questions_that_have_no_forecast_are_refused(tmp_path):
         PartitionedFleet(template(), tmp_path / "parts", options)
     with Fleet(LOCORegressor(hidden_sizes=8, seed=1), tmp_path / "values") as fleet:
         fleet.learn("a", [[1.0]], [1.0])
-        with pytest.raises(ConfigError, match="needs a fleet of LOCOForecaster, got a regression"):
+        with pytest.raises(ConfigError, match="needs a fleet of LOCOForecaster, got LOCORegressor"):
             fleet.forecast("a", 3)
         with pytest.raises(InputError, match="`t` must be None where the task is regression"):
             fleet.learn("a", [[1.0]], [1.0], t=[5.0])
@@ -508,7 +508,7 @@ def test_the_command_forecasts_each_key_and_resumes(tmp_path, url):
     assert shown["forecast"] == alone("c").forecast(7)
     refused = run(*arguments, "--forecast", H + 1)
     assert refused.exit_code == 2
-    assert f"was begun with forecast = {H}" in refused.output
+    assert f"was begun with --forecast {H}, so" in refused.output
 
 
 def test_seasons_are_parameters_of_the_command(tmp_path, url):

@@ -323,5 +323,5 @@ def test_the_keys_of_a_partition_share_what_they_learn(tmp_path):
     with PartitionedFleet(model, tmp_path / "f", options) as fleet:
         assert fleet.run(0.1)["n_samples"] == 100
     with Fleet(None, partition_location(tmp_path / "f", 0), share="prior") as fleet:
-        assert 0.0 < fleet.report(0)["share"] < 1.0
+        assert 0.0 < fleet.report(0)["shared_weight"] < 1.0
         assert fleet.predict("new", X[:5], list("abc")).tolist() != [None] * 5

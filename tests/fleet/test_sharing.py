@@ -57,7 +57,7 @@ def test_new_keys_gain_and_contradicting_keys_do_not_lose(template, tmp_path):
         assert any((tmp_path / "a").glob("shared-*.loco"))
         shared = {s: feed(fleet, range(20, 24), 40, swapped=s) for s in (False,)}
         shared[True] = feed(fleet, range(30, 34), 100, swapped=True)
-        assert fleet.report(30)["share"] < 0.5
+        assert fleet.report(30)["shared_weight"] < 0.5
         X, y = rows(50, 200)
         for key in ("never seen", None):
             found = fleet.predict(key, X, NAMES)
@@ -139,7 +139,7 @@ def test_new_keys_start_as_the_merged_model(tmp_path):
         start.learn_array(X, y, NAMES)
         digest = state_sha256(*export_model(start))
         assert fleet.state_sha256("new") == digest
-        assert "share" not in fleet.report("new")
+        assert "shared_weight" not in fleet.report("new")
     with Fleet(None, tmp_path, share="start") as fleet:
         assert fleet.state_sha256("new") == digest
         fleet.pool()
@@ -168,8 +168,8 @@ def test_late_labels_and_a_monitor(share, tmp_path):
     assert now["n_samples"] == late["n_samples"]
     assert now["accuracy"] == pytest.approx(late["accuracy"], abs=0.15)
     if share == "prior":
-        assert now["share"] < 0.5
-        assert late["share"] < 0.5
+        assert now["shared_weight"] < 0.5
+        assert late["shared_weight"] < 0.5
 
 
 def test_knowledge_is_pooled_by_rows_or_seconds(monkeypatch):
@@ -245,7 +245,7 @@ def test_the_mixture_equals_its_definition():
     losses = [0.9 * -np.log(first) - np.log(0.02 / 1.06), 0.0]
     losses[1] = 0.9 * -np.log(0.02 / 1.06) - np.log(0.92 / 1.06)
     np.testing.assert_allclose(mixture.losses, losses)
-    assert mixture.share == pytest.approx(1 / (1 + np.exp(losses[1] - losses[0])))
+    assert mixture.shared_weight == pytest.approx(1 / (1 + np.exp(losses[1] - losses[0])))
 
 
 @pytest.mark.slow
@@ -279,5 +279,5 @@ def test_keys_that_share_hold_out_the_same_rows_in_blocks_and_one_by_one(tmp_pat
                 for at in range(80, 120, block)
             ]
             answers.append(np.concatenate(found).tolist())
-            answers[-1].append(fleet.report(1)["share"])
+            answers[-1].append(fleet.report(1)["shared_weight"])
     assert answers[0] == answers[1]

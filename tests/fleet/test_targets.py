@@ -205,7 +205,9 @@ def test_what_several_targets_have_not_is_refused(tmp_path):
             fleet.learn(key, [[1.0]], [{"heat": 1.0}])
         with pytest.raises(InputError, match="must be a LOCOClassifier or LOCORegressor"):
             fleet.merge(["a", "b"])
-        with pytest.raises(ConfigError, match="needs a classification, got a multi-target"):
+        with pytest.raises(
+            ConfigError, match="needs a LOCOClassifier, got LOCOMultiTargetRegressor"
+        ):
             fleet.set_decision(thresholds={"worn": 0.2})
     with (
         Fleet(LOCOClassifier(hidden_sizes=8, seed=1), tmp_path / "classes") as fleet,

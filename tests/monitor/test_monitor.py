@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loco_stream import LOCOClassifier, TaskMonitor, metrics
 from loco_stream._persistence import format as persist
 from loco_stream.errors import CheckpointError, ConfigError
-from loco_stream.monitor import Alarm
+from loco_stream.monitor import DriftAlarm
 from loco_stream.monitor._holdout import HeldRow, HoldOut, UniformDraws
 from loco_stream.monitor._holdout_plan import GROUP, HoldOutPlan
 from loco_stream.monitor._matrix import AccuracyMatrix, measures, standard_error
@@ -712,10 +712,10 @@ def test_whole_numbers_of_numpy_are_settings_that_a_checkpoint_can_hold():
 
 def test_alarms_read_as_sentences():
     assert (
-        str(Alarm(9, "input", "energy", "drift", 5))
+        str(DriftAlarm(9, "input", "energy", "drift", 5))
         == "the inputs changed at row 5, detected at row 9 (energy)"
     )
-    assert "perhaps the concept changed" in str(Alarm(9, "concept", "HDDMA", "warning", 9))
-    assert str(Alarm(109, "concept", "signature", "return", 9, "task 1")).startswith(
+    assert "perhaps the concept changed" in str(DriftAlarm(9, "concept", "HDDMA", "warning", 9))
+    assert str(DriftAlarm(109, "concept", "signature", "return", 9, "task 1")).startswith(
         "task 1 is back"
     )

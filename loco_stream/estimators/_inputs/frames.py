@@ -27,6 +27,10 @@ def as_frame(X: object) -> Frame | None:
         return None
     import narwhals.stable.v2 as nw
 
+    if hasattr(X, "to_pylist") and hasattr(X, "schema"):  # a batch of pyarrow is none for narwhals
+        import pyarrow as pa
+
+        X = pa.table(X)
     try:
         frame = nw.from_native(X, pass_through=True)
     except nw.exceptions.DuplicateError as error:

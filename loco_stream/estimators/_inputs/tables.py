@@ -139,9 +139,15 @@ def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
         return _labels_of_array(values)
     found: dict[Hashable, int] = {}
     if not {str, int, bool}.issuperset(map(type, values)):
-        values = [hashable_value(value) for value in values]
+        values = _checked(values, learned)
     slots = [found.setdefault(value, len(found)) for value in values]
     return list(found), np.array(slots, np.int64)
+
+
+def _checked(values: Iterable[Any], learned: Bool) -> list[Hashable]:
+    """Return labels of the rows that are learned; an error names the row."""
+    rows = np.flatnonzero(learned).tolist()
+    return [hashable_value(y, f"y[{row}]") for row, y in zip(rows, values, strict=True)]
 
 
 def _labels_of_array(values: Array) -> tuple[list[Hashable], Int64]:
@@ -226,17 +232,23 @@ def one_per_row(y: Any, n: int, name: str = "y") -> Array | list[Any]:
     Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked
     value.
     """
-    if isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
-        raise InputError(
-            f"`{name}` must be a sequence of {counted(n, 'value')}, one per row, "
-            f"got {type(y).__name__}"
-        )
+    is_frame = hasattr(y, "columns")  # it may yield its columns
+    if is_frame or isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
+        raise _no_sequence(y, n, name)
     y = _sequence(y, n, name)
     if len(y) != n:
         raise InputError(
             f"`{name}` must have {counted(n, 'value')}, one per row of `X`, got {len(y)}"
         )
     return y if isinstance(y, np.ndarray) else list(y)
+
+
+def _no_sequence(y: Any, n: int, name: str) -> InputError:
+    advice = "; pass one of its columns" if hasattr(y, "columns") else ""
+    return InputError(
+        f"`{name}` must be a sequence of {counted(n, 'value')}, one per row, "
+        f"got {type(y).__name__}{advice}"
+    )
 
 
 def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ...]:

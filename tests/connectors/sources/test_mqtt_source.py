@@ -263,6 +263,21 @@ def test_several_topics_form_one_row(broker):
     source.close()
 
 
+def test_a_row_does_not_end_while_the_engine_does_other_work(broker):
+    """A first commit of a second split a row, and each label was then that of the row before."""
+    source = joined(broker)
+    rounds = iter(source)
+    publish(broker, *round_of(0)[:2])
+    while not len(source._joiner):
+        next(rounds)
+    time.sleep(0.5)
+    publish(broker, *round_of(0)[2:], *round_of(1), *round_of(2))
+    events = drain(source, lambda found: len(found) == 3)
+    assert [event.x["speed"] for event in events] == [20, 20.5, 21]
+    assert [event.y for event in events] == ["ok", "worn", "ok"]
+    source.close()
+
+
 @pytest.mark.slow
 def test_the_values_of_a_row_that_was_not_learned_are_delivered_again(broker):
     source = joined(broker)

@@ -144,9 +144,9 @@ def test_unknown_features_of_a_prediction_are_ignored():
         (np.zeros((2, 4)), ["a"], None, r"`y` must have 2 values, .* got 1"),
         (np.zeros((1, 4)), ["a"], ("p", "q"), r"`features` must name the 4 columns .* got 2"),
         (np.zeros((1, 4)), ["a"], ("p", "q", "r", "r"), r"the 4 columns of `X`, got 3 distinct"),
-        (np.zeros((1, 4)), [None], None, "`y` must be a hashable class label .* got None"),
-        (np.zeros((1, 4)), [math.nan], None, "`y` must be a hashable class label .* got nan"),
-        (np.zeros((1, 4)), [[1]], None, "`y` must be a hashable class label, got list"),
+        (np.zeros((1, 4)), [None], None, r"`y\[0\]` must be a hashable class label .* got None"),
+        (np.zeros((1, 4)), [math.nan], None, r"`y\[0\]` must be a hashable class label .* got nan"),
+        (np.zeros((1, 4)), [[1]], None, r"`y\[0\]` must be a hashable class label, got list"),
         (np.zeros((1, 4)), ["a"], ("p", "q", "r", ["s"]), "`features` must be hashable names"),
     ],
 )

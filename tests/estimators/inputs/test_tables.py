@@ -133,7 +133,7 @@ def test_labels_of_every_form_are_bit_identical(form, make):
 
 
 REFUSED = [
-    (pd.DataFrame({"y": Y}), r"`y` must have 1 dimension, .* got shape \(12, 1\)"),
+    (pd.DataFrame({"y": Y}), "`y` must be a sequence of 12 .* got DataFrame; pass one of its"),
     (Y[:, None], r"`y` must have 1 dimension, .* got shape \(12, 1\)"),
     (Y[None, :], r"`y` must have 1 dimension, .* got shape \(1, 12\)"),
     (np.array(3), r"`y` must have 1 dimension, .* got shape \(\)"),

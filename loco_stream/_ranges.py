@@ -1,0 +1,67 @@
+"""Numbers within bounds as values of command options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from loco_stream.errors import ConfigError
+
+
+class IntRange(click.IntRange):
+    """An integer within bounds, which help and errors show in words; click writes ``x>=10``."""
+
+    name = "integer"
+
+    def _describe_range(self) -> str:
+        return _in_words(self)
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> int:
+        """Return the integer; raises `ConfigError` if it is none, or out of its bounds."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            raise _refusal(self, value, param) from None
+
+
+class FloatRange(click.FloatRange):
+    """A number within bounds, as `IntRange`."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return _in_words(self)
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+        """Return the number; raises `ConfigError` if it is none, or out of its bounds."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            raise _refusal(self, value, param) from None
+
+
+def _in_words(bounds: IntRange | FloatRange) -> str:
+    """Return bounds in words; there is always a lower one."""
+    low = _text(bounds.min)
+    if bounds.max is None:
+        return f"above {low}" if bounds.min_open else f"at least {low}"
+    if bounds.min_open:
+        return f"above {low} and up to {_text(bounds.max)}"
+    return f"{low} to {_text(bounds.max)}"
+
+
+def _text(number: float | None) -> str:
+    return f"{number:g}" if isinstance(number, float) else f"{number}"
+
+
+def _refusal(bounds: IntRange | FloatRange, value: Any, parameter: click.Parameter) -> ConfigError:
+    """Return the error of a value that is no number, or out of bounds."""
+    option = max(parameter.opts, key=len)
+    is_whole = isinstance(bounds, IntRange)
+    try:
+        number = int(value) if is_whole else float(value)
+    except ValueError:
+        kind = "an integer" if is_whole else "a number"
+        return ConfigError(f"`{option}` must be {kind}, got {value!r}")
+    return ConfigError(f"`{option}` must be {_in_words(bounds)}, got {_text(number)}")
