@@ -105,10 +105,6 @@ _VECTOR = 16  # float32 items of a vector
 _FULL_BLOCK = 288  # channels up to which a projector has one block,
 _CHANNEL_BLOCK = 112  # and of each block where there are more
 _WIDE_LEAKS = [1e-9]  # of rows of more than 256 features
-# Of least squares on rows of one channel per feature, leaky and lasting.
-_WIDE_PRIORS = (0.0025, 0.005)
-_WIDE_VALUE_PRIORS = (0.01, 0.02)  # of a regression
-_LASTING_LEAK = 1e-6
 _N_ANSWERS = 3  # blocks of probabilities in a ticket, which release 0.2 did not write
 _N_OTHERS = 4  # blocks of what the stacks and means of a regression predicted, which it did not,
 _HEAD = 3  # numbers that begin a ticket of release 0.2,
@@ -245,18 +241,6 @@ def _without_fixed_layer(saved: Saved) -> Saved:
     waits = is_wide and advanced["readout"] == "recursive" and not _sees_features(arrays)
     arrays |= _pending_changes(arrays, batch if waits else 0)
     return replace(saved, arrays=arrays)
-
-
-def _wide_priors(saved: Saved) -> Saved:
-    """Return the model with the priors of today where a feature has one channel."""
-    arrays = saved.arrays
-    if not arrays or len(arrays["net.weights"]) != len(arrays["statistics.mean"]):
-        return saved
-    is_regression = len(arrays["residuals.risks"]) > 0
-    leaky, lasting = _WIDE_VALUE_PRIORS if is_regression else _WIDE_PRIORS
-    is_lasting = arrays["experts.least_squares.leaks"] < _LASTING_LEAK
-    priors = np.where(is_lasting, lasting, leaky)
-    return replace(saved, arrays={**arrays, "experts.least_squares.priors": priors})
 
 
 def _recent_values(n_lags: int) -> Arrays:
@@ -430,7 +414,6 @@ MODELS: Migration = in_models(
     _used_projections,
     _scales,
     _without_fixed_layer,
-    _wide_priors,
     _in_vectors,
     _without_decision,
 )

@@ -63,6 +63,7 @@ PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
 # first thousand their noise alone fits hundreds of weights.
 WIDE_PRIORS = (0.0025, 0.005)
 WIDE_VALUE_PRIORS = (0.01, 0.02)
+PRIOR_BOUNDS = (0.0, 1.0)  # of a saved model, which goes on with the priors that it began with
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
 DELTA_RATE = 0.5  # of the normalised delta rule
@@ -134,7 +135,7 @@ class State(NamedTuple):
     counters: Annotated[Record, record(np.int64, n_pending=0)]
 
     leaks: Annotated[Float64, axes("trace_members", start=_leaks, derived=True)]
-    priors: Annotated[Float64, axes("trace_members", start=_priors, derived=True)]
+    priors: Annotated[Float64, axes("trace_members", start=_priors, within=PRIOR_BOUNDS)]
     weights: Annotated[Float32, axes("inputs", "trace_members*losses*classes")]
     projectors: Annotated[
         Float32,
