@@ -210,7 +210,7 @@ class MQTTSource(BrokerSource):
         would drop the others.
         """
         began = time.monotonic()
-        state = self._client.loop(TICK)
+        state = self._client.loop(0.0 if self._received else TICK)  # no wait beside waiting values
         self._listened += time.monotonic() - began
         n_before = -1
         while state == self._mqtt.MQTT_ERR_SUCCESS and n_before < len(self._received) < BATCH:

@@ -1,11 +1,11 @@
 """One row: the only place that joins the stages, in one written order.
 
 Predict: scale, encode -> drives -> spikes -> traces, fixed layer -> experts -> stacks, mixture ->
-snapshots -> calibration -> stack of the stream's next row -> rows like earlier ones -> dormant
+snapshots -> stack of the stream's next row -> calibration -> rows like earlier ones -> dormant
 classes. In a regression the recent values of the target come last.
 Learn: the same pass (or the one that predict left for this row), then credit -> gains of the
-experts -> projection, weight change and bounds of every layer -> weights of the next row,
-snapshots -> experts -> recent rows -> stacks, mixture, calibration -> gains, statistics.
+experts -> projection, weight change and bounds of every layer -> calibration -> weights of the next
+row, snapshots -> experts -> recent rows -> stacks, mixture -> gains, statistics.
 Everything that these kernels learn is in `State`; `Scratch` is working memory.
 """
 

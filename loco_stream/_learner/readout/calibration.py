@@ -116,7 +116,7 @@ def learn_correction(log_weights, proba, row, share, sums):
     log_weights
         (powers, noises) float64.
     proba
-        (classes,) float64: what the mixture predicted.
+        (classes,) float64: what was predicted, not corrected.
     row
         (label, number of classes, rows seen), int64.
     share

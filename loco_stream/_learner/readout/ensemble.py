@@ -288,7 +288,7 @@ def learn_experts(settings, state, scratch, label, value):
 
 @kernel
 def update_weights(settings, state, scratch, computed, label, share):
-    """Update the stacks, the mixture and the calibration by `share` (float64) of a label.
+    """Update the stacks and the mixture by `share` (float64) of a label.
 
     `computed` is the `ReadoutPass` of the time when the row was predicted; `label` an int64 slot.
     """

@@ -278,6 +278,16 @@ def test_a_row_does_not_end_while_the_engine_does_other_work(broker):
     source.close()
 
 
+def test_the_last_row_of_max_has_all_values_that_have_arrived(broker):
+    url = f"mqtt://127.0.0.1:{broker.port}/press/3/+?join=topic&target=kind&max=2"
+    source = open_source(url)
+    publish(broker, *round_of(0), *round_of(1))
+    events = [event for batch in source for event in batch if event is not None]
+    assert [len(event.x) for event in events] == [3, 3]
+    assert [event.y for event in events] == ["ok", "worn"]
+    source.close()
+
+
 @pytest.mark.slow
 def test_the_values_of_a_row_that_was_not_learned_are_delivered_again(broker):
     source = joined(broker)

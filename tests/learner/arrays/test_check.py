@@ -47,8 +47,12 @@ def set_config(key, value):
         (put("net.n_post", 0, 2**40), "'net.n_post' must equal the array"),
         (put("net.first", 0, 2**40), "'net.first' must equal the array"),
         (
-            put("experts.least_squares.priors", 0, 1.1),
-            "'experts.least_squares.priors' must be finite",
+            put("experts.least_squares.priors", 0, 0.0),
+            "`priors` .* must be positive",
+        ),
+        (
+            put("experts.least_squares.priors", 0, 2.0),
+            "least_squares.priors' must be finite",
         ),
         (put("mixture.log_priors", 0, 1.0), "'mixture.log_priors' must equal"),
         (put("counts", "n_features", 4), "`n_features` must be 3 to 3, got 4"),

@@ -63,7 +63,6 @@ PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
 # first thousand their noise alone fits hundreds of weights.
 WIDE_PRIORS = (0.0025, 0.005)
 WIDE_VALUE_PRIORS = (0.01, 0.02)
-PRIOR_BOUNDS = (0.0, 1.0)  # of a saved model, which goes on with the priors that it began with
 LINEAR_LEAKS = (1e-4, 1e-2)
 LINEAR_PRIORS = (0.1, 0.01)
 DELTA_RATE = 0.5  # of the normalised delta rule
@@ -122,7 +121,7 @@ class State(NamedTuple):
     """Members.
 
     counters: n_pending changes of every projector
-    leaks, priors: of the members on traces
+    leaks, priors: of the members on traces; a saved model keeps the priors that it began with
     weights, projectors, pending, blocks: of the members on traces
     linear_weights, linear_projectors, linear_pending, linear_blocks: of the members on (1, scaled
     features)
@@ -135,7 +134,7 @@ class State(NamedTuple):
     counters: Annotated[Record, record(np.int64, n_pending=0)]
 
     leaks: Annotated[Float64, axes("trace_members", start=_leaks, derived=True)]
-    priors: Annotated[Float64, axes("trace_members", start=_priors, within=PRIOR_BOUNDS)]
+    priors: Annotated[Float64, axes("trace_members", start=_priors, within=(0.0, 1.0))]
     weights: Annotated[Float32, axes("inputs", "trace_members*losses*classes")]
     projectors: Annotated[
         Float32,
@@ -570,23 +569,24 @@ def merge(parts: Merge) -> None:
 
     Recursive least squares without leak is a sum over rows. With P the projector, W the weights and
     p the prior, the information is A = P^-1 = I / p + sum x x' and b = A W = sum x y'. Over several
-    models it is the sum of theirs, less what all of them began with. Where hidden layers learn, the
-    inputs differ from model to model and nothing adds up: the member stays that of the largest.
-    Rows that wait are added too; all other weights go on without those of the largest, a few at
-    most.
+    models it is the sum of theirs, less what all but one of them began with. Where hidden layers
+    learn, the inputs differ from model to model and nothing adds up: the member stays that of the
+    largest. Rows that wait are added too; all other weights go on without those of the largest, a
+    few at most.
     """
     if not parts.same_traces:
         return
     arrays = parts.arrays
     n = len(arrays["classes.n_rows"])
-    again = len(parts.parts) - 1
     information = [_information(part, n) for part in parts.parts]
-    start = _start_information(arrays, n) if parts.base is None else _information(parts.base, n)
+    base = None if parts.base is None else _information(parts.base, n)
+    starts = [base or _start_information(part, n) for part in parts.parts]
     projectors = []
     weights = []
-    for b, (start_a, start_b) in enumerate(start):
-        total_a = np.sum([own[b][0] for own in information], axis=0) - again * start_a
-        total_b = np.sum([own[b][1] for own in information], axis=0) - again * start_b
+    for b, (total_a, total_b) in enumerate(base or _start_information(arrays, n)):
+        for own, start in zip(information, starts, strict=True):
+            total_a = total_a + (own[b][0] - start[b][0])
+            total_b = total_b + (own[b][1] - start[b][1])
         projector = np.linalg.inv(total_a)
         projectors.append(0.5 * (projector + projector.T))
         weights.append(projector @ total_b)
@@ -604,7 +604,7 @@ _Information = list[tuple[Float64, Float64]]
 
 
 def _start_information(arrays: Mapping[str, Array], n: int) -> _Information:
-    """Return the information that every model begins with, of the joint inputs and each block."""
+    """Return the information that a model without base began with: joint inputs and each block."""
     prior = arrays["experts.least_squares.priors"][0]
     sizes = [len(projector) for projector in _projectors(arrays)]
     return [(np.eye(size) / prior, np.zeros((size, n))) for size in sizes]
@@ -651,8 +651,10 @@ def _projectors(arrays: Mapping[str, Array]) -> list[Float64]:
 
 
 def check(settings: Any, state: Any, n_classes: int) -> None:
-    """Raise ValueError if a count is out of its bounds, or a waiting row has not one class."""
+    """Raise ValueError if a prior or count is out of bounds, or a waiting row has not one class."""
     own = state.experts.least_squares
+    if settings.recursive and not (own.priors > 0.0).all():
+        raise ValueError(f"`priors` of 'least_squares' must be positive, got {own.priors.min():g}")
     most = settings.batch if settings.waits else RANK
     check_pending("least_squares", own, own.counters.n_pending, most, state.classes.n_rows)
 

@@ -270,6 +270,32 @@ def test_rows_that_wait_are_among_those_of_a_merged_model():
     np.testing.assert_allclose(own.weights[:, order], expected, atol=2e-3)
 
 
+def learned_with_other_priors(monkeypatch, seed):
+    """Return a model as it was before projectors of wide rows began with more prior."""
+    with monkeypatch.context() as changed:
+        changed.setattr(least_squares, "WIDE_PRIORS", least_squares.PRIORS)
+        model = classifier(**WIDE, rule="frozen")
+        model.learn_array(*wide_rows(40, seed))
+    return model
+
+
+def test_a_saved_model_keeps_the_priors_that_it_began_with(tmp_path, monkeypatch):
+    save(learned_with_other_priors(monkeypatch, 0), tmp_path / "model")
+    model = load(tmp_path / "model")
+    model.learn_array(*wide_rows(40, seed=1))
+    assert set(model._core.state.experts.least_squares.priors) <= set(least_squares.PRIORS)
+
+
+def test_models_that_began_with_other_priors_are_merged(monkeypatch):
+    parts = [learned_with_other_priors(monkeypatch, seed) for seed in (0, 1)]
+    largest = classifier(**WIDE, rule="frozen")
+    largest.learn_array(*wide_rows(80, seed=2))
+    merged = merge([*parts, largest])
+    P = symmetric_matrix(merged._core.state.experts.least_squares)
+    assert np.linalg.eigvalsh(P).min() > 0.0
+    assert np.diag(P).max() < least_squares.WIDE_PRIORS[1]
+
+
 def symmetric_matrix(members):
     """Return the projector of the first member, with the changes that it has not taken in."""
     changes = members.pending[0, : members.counters.n_pending].astype(float)
