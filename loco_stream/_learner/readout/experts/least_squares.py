@@ -584,9 +584,9 @@ def merge(parts: Merge) -> None:
     projectors = []
     weights = []
     for b, (total_a, total_b) in enumerate(base or _start_information(arrays, n)):
-        for own, start in zip(information, starts, strict=True):
-            total_a = total_a + (own[b][0] - start[b][0])
-            total_b = total_b + (own[b][1] - start[b][1])
+        for learned, start in zip(information, starts, strict=True):
+            total_a = total_a + (learned[b][0] - start[b][0])
+            total_b = total_b + (learned[b][1] - start[b][1])
         projector = np.linalg.inv(total_a)
         projectors.append(0.5 * (projector + projector.T))
         weights.append(projector @ total_b)
