@@ -63,6 +63,7 @@ NOT_RUN = {
     "pip install": "installs: tests/test_packaging.py does, from what is shipped",
     "pip wheel": "fetches packages from the registry",
     "loco-stream warm": "compiles for minutes: tests/cli/test_warm.py does",
+    "ipc:///tmp/pump": "runs until it is stopped: tests/cli/test_watch.py does",
     "bin/loco-stream doctor": "is run a few lines below",
 }
 NOT_CODE = {"text", "{toctree}", "{eval-rst}"}
