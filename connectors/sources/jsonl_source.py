@@ -141,7 +141,8 @@ def _nested_field(line: str) -> str:
         values = msgspec.json.decode(line, type=dict)
     except (msgspec.DecodeError, RecursionError):  # in the rest of the line
         return ""
-    field = nested_field(values.get("x")) or nested_field(values)
+    beside = {name: value for name, value in values.items() if name != "x"}
+    field = nested_field(values.get("x")) or nested_field(beside) or nested_field(values)
     return f", the field {field}" if field else ""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._logging import LOGGER
-from loco_stream._cli._option_group import flag, given, option_group
+from loco_stream._cli._option_group import flag, given, option_group, seed_option
 from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
@@ -90,14 +90,7 @@ watch_options = option_group(
     WatchOptions,
     _EVERY,
     _ON_ALARM,
-    click.option(
-        "--seed",
-        type=IntRange(0, 2**64 - 1),
-        default=0,
-        show_default=True,
-        metavar="N",
-        help="Random seed of the detector; equal seeds give identical results.",
-    ),
+    seed_option("the detector"),
 )
 beside_options = option_group(
     "alarms",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,6 +69,18 @@ def checked_by(
         return value
 
     return callback
+
+
+def seed_option(of: str) -> Decorator:
+    """Return the option --seed; `of` names what it is the seed of."""
+    return click.option(
+        "--seed",
+        type=IntRange(0, 2**64 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help=f"Random seed of {of}; equal seeds give identical results.",
+    )
 
 
 def flag(name: str) -> str:

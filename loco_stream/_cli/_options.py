@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream._cli._option_group import Decorator, checked_by, option_group
+from loco_stream._cli._option_group import Decorator, checked_by, option_group, seed_option
 from loco_stream._cli._parameters import (
     build_model,
     check_settings,
@@ -249,14 +249,7 @@ def model_options(holdout: int | None) -> Decorator:
             type=click.Choice(["classification", "regression"]),
             help="Task type.  [default: inferred from the source or the first labels]",
         ),
-        click.option(
-            "--seed",
-            type=IntRange(0, 2**64 - 1),
-            default=0,
-            show_default=True,
-            metavar="N",
-            help="Random seed of the model and the monitor; equal seeds give identical results.",
-        ),
+        seed_option("the model and the monitor"),
         click.option(
             "--preset",
             type=click.Choice(["fast", "default", "accurate"]),

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream import __version__
 from loco_stream._checks import integer, require
@@ -48,6 +48,9 @@ from loco_stream.metrics._ranking import PRECISION
 from loco_stream.monitor import TaskMonitor
 from loco_stream.records import Record
 from loco_stream.stream import Event, Position, Sink, Source
+
+if TYPE_CHECKING:
+    from loco_stream.estimators._detector import LOCODetector
 
 Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
@@ -378,20 +381,21 @@ class StreamEngine:
         >>> engine.model.score_one({"flow": 9.0})
         10.0
         """
-        return self._declare("anomalous", t0, t1)
+        return self._declared(self._detector.confirm(t0, t1), "anomalous")
 
     def dismiss(self, t0: Any, t1: Any) -> int:
         """Declare the rows from `t0` to `t1` normal, in the engine's thread; see `confirm`."""
-        return self._declare("normal", t0, t1)
+        return self._declared(self._detector.dismiss(t0, t1), "normal")
 
-    def _declare(self, what: str, t0: Any, t1: Any) -> int:
-        watcher = self.watcher
-        if watcher is None:
+    @property
+    def _detector(self) -> LOCODetector:
+        if self.watcher is None:
             raise ConfigError(
                 "`anomaly` must be a LOCODetector to declare rows, got None", option="anomaly"
             )
-        detector = watcher.holder.model
-        n = (detector.confirm if what == "anomalous" else detector.dismiss)(t0, t1)
+        return self.watcher.holder.model
+
+    def _declared(self, n: int, what: str) -> int:
         _log.info("%s declared %s", counted(n, "row"), what)
         self._commits.save_now()
         return n

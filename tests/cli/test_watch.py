@@ -112,7 +112,8 @@ def test_watch_shows_metrics_while_it_runs(tmp_path, processes):
 
 @pytest.mark.slow
 def test_a_running_watch_takes_feedback(tmp_path, processes):
-    address, state = f"ipc://{tmp_path}/c", tmp_path / "state"
+    address = f"ipc://{tmp_path}/c"
+    state = tmp_path / "state"
     path = tmp_path / "rows.csv"
     values = np.random.default_rng(0).normal(size=500)
     values[[300, 400]] = 12.0

@@ -69,6 +69,7 @@ def test_resumes_from_its_row_in_gzip(tmp_path):
         ('{"c": 1, "a": {"b": 1}, "y": 0}\n', "target=y", "line 1 .* flat .*, the field 'a'$"),
         ('{"x": {"c": 1, "a": [1]}, "y": 0}\n', "", "line 1 .* flat .*, the field 'a'$"),
         ('{"x": {"c": 1}, "y": 0}\n', "target=y", "line 1 .* flat .*, the field 'x'$"),
+        ('{"x": {"c": 1}, "y": [1]}\n', "target=y", "line 1 .* flat .*, the field 'y'$"),
         ('{"a": [1], "y": \n', "target=y", "line 1 .* flat"),
         ('{"a": ' + "[" * 100_000, "target=y", "line 1 .* flat"),
         ('{"a": 1, "y": 0}\n{"a": \n', "target=y", "line 2"),
