@@ -323,7 +323,7 @@ class ModelCore:
 
     def no_answers(self, n: int) -> Float64:
         """Return the answers to `n` rows before anything is predicted."""
-        return np.full(n, -1.0)
+        return np.full(n, 0.0 if self.regression else -1.0)
 
     @property
     def n_outputs(self) -> int:

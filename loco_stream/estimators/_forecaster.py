@@ -29,8 +29,8 @@ from loco_stream.estimators._inputs.tables import (
     read_target,
     table,
 )
+from loco_stream.estimators._intervals import coverage_level, interval_bounds
 from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
-from loco_stream.estimators._regressor import coverage_level
 
 
 def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | None) -> None:
@@ -217,7 +217,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         """
         level = coverage_level(coverage)
         values, radii = self._learn_table(y, X, features, t, predicts=True)
-        return values, np.stack([values - radii[..., level], values + radii[..., level]], axis=-1)
+        return values, interval_bounds(values, radii, level)
 
     def _learn_table(
         self,
@@ -334,10 +334,8 @@ class LOCOForecaster(GetSetParams, Forecaster):
         True
         """
         level = coverage_level(coverage)
-        values, radii = self._ahead(horizon, xs)
-        low = values - radii[:, level]
-        high = values + radii[:, level]
-        return list(zip(low.tolist(), high.tolist(), strict=True))
+        bounds = interval_bounds(*self._ahead(horizon, xs), level)
+        return [(low, high) for low, high in bounds.tolist()]
 
     def _ahead(
         self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,7 +33,7 @@ from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, ModelCore
 from loco_stream.estimators._inputs.slots import hashable_value
-from loco_stream.estimators._inputs.tables import column_names, read_target
+from loco_stream.estimators._inputs.tables import Names, column_names, read_target
 from loco_stream.estimators._saved_checks import check_names
 
 
@@ -101,7 +101,7 @@ class TargetCore(ModelCore):
         placed[list(slots)] = value
         return 0, placed
 
-    def target_names(self, width: int, targets: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def target_names(self, width: int, targets: Names) -> Sequence[Hashable]:
         """Return the name of each column of a matrix of targets.
 
         Raises `InputError` if there are no names, and the width is not the number of targets of the
@@ -129,11 +129,6 @@ class TargetCore(ModelCore):
     def no_radii(self, n: int) -> Float64:
         """Return room for the half widths of the intervals of `n` rows, infinite."""
         return np.full((n, len(self.classes) * len(COVERAGES)), np.inf)
-
-    def bounds(self, values: Float64, radii: Float64, level: int) -> Float64:
-        """Return lowest and highest value of each interval of a coverage, (n, targets, 2)."""
-        own = radii.reshape(*values.shape, len(COVERAGES))[..., level] if radii.size else np.inf
-        return np.stack([values - own, values + own], axis=-1)
 
     def deviations(self) -> Float64:
         """Return the standard deviation of each target, 1 where it is constant."""
