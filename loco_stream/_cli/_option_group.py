@@ -30,7 +30,8 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
 
     name: name of the argument, and heading of the options in the help
     build: the dataclass; its fields are the names of the options' values
-    options: made by `click.option`, in the order in which the help lists them
+    options: made by `click.option`, in the order in which the help lists them; or further groups,
+        whose names are fields of `build`
     """
     names = [field.name for field in fields(build)]
 
@@ -44,7 +45,7 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
         for option in reversed(options):
             decorated = option(decorated)
         headings = dict.fromkeys(names, name.capitalize())
-        setattr(decorated, _HEADINGS, headings_of(function) | headings)
+        setattr(decorated, _HEADINGS, headings_of(decorated) | headings)
         return decorated
 
     return add
