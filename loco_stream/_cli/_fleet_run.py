@@ -44,9 +44,9 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.engine._source_reader import SourceReader
+    from loco_stream.estimators._pipeline import Estimator
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._home import Settings
-    from loco_stream.fleet._keyed_model import Template
     from loco_stream.fleet._limits import KeyLimits
     from loco_stream.fleet._runner import FleetReport
     from loco_stream.monitor import TaskMonitor
@@ -306,7 +306,7 @@ def command(
 class _Beginning(NamedTuple):
     """What a fleet is begun with: its model, None for a stored one, the monitor and settings."""
 
-    model: Template | None
+    model: Estimator | None
     monitor: TaskMonitor | None
     settings: Settings
 
@@ -485,7 +485,7 @@ class _FleetSetup:
         settings = {**self.model.stored("regression"), **self.forecasting.stored()}
         return _Beginning(forecaster, monitor, settings)
 
-    def _first_model(self, task: str) -> Template | None:
+    def _first_model(self, task: str) -> Estimator | None:
         """Return the model that new keys start from; None for the one the fleet was begun with."""
         from loco_stream.engine._model_adapter import task_of
 
@@ -504,7 +504,7 @@ class _FleetSetup:
         is_needed = self.stored is None or (self.stored == {} and is_chosen)
         return self.model.model(task) if is_needed else None
 
-    def _template(self) -> Template:
+    def _template(self) -> Estimator:
         """Return the saved model of --template."""
         from loco_stream.estimators._saving import load
 

@@ -19,10 +19,11 @@ from loco_stream.estimators._decision import Costs, Decision, Rule
 from loco_stream.estimators._detector import LOCODetector
 from loco_stream.estimators._inputs.slots import require_mapping
 from loco_stream.estimators._inputs.tables import Names, TimesLike
+from loco_stream.estimators._pipeline import Estimator
 from loco_stream.estimators._saving import save
 from loco_stream.fleet._backend import KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
-from loco_stream.fleet._keyed_model import KeyedModel, ModelFactory, Template
+from loco_stream.fleet._keyed_model import KeyedModel, ModelFactory
 from loco_stream.fleet._rows import (
     Ahead,
     Key,
@@ -132,7 +133,7 @@ class Fleet:
 
     def __init__(
         self,
-        model: Template | None,
+        model: Estimator | None,
         directory: str | os.PathLike[str],
         workers: int = 0,
         key_groups: int = 64,
