@@ -264,7 +264,6 @@ class ModelCore:
         written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
         """
         answers = self.no_answers(len(rows))
-        assert self.state is not None
         n_seen = self.n_seen if self.slots.categories.n else 0
         mode = step.PREDICT * predicts + step.LEARN * learns
         if predicts and not learns:
@@ -324,6 +323,12 @@ class ModelCore:
     def no_answers(self, n: int) -> Float64:
         """Return the answers to `n` rows before anything is predicted."""
         return np.full(n, 0.0 if self.regression else -1.0)
+
+    @property
+    def model(self) -> Model:
+        """Settings, state and scratch, once there are any."""
+        assert self._args is not None
+        return Model(*self._args.model[:3])
 
     @property
     def n_outputs(self) -> int:
@@ -587,7 +592,7 @@ class ModelCore:
         """Raise ValueError if a model from a file answers with what is no number."""
         if not self.classes and not self.regression:
             return
-        means = self.state.statistics.mean if self.state is not None else np.zeros(0)
+        means = self.model.state.statistics.mean
         for row in (np.zeros_like(means), means.copy()):
             proba = np.zeros((1, 0 if self.regression else len(self.classes)))
             answers = self.run(row[None, :], learns=False, proba=proba)

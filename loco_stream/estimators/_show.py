@@ -40,11 +40,9 @@ def mixture(core: ModelCore) -> dict[str, float]:
 def last_spikes(core: ModelCore) -> tuple[Float32, Int32]:
     """Return times (ms) and neurons of the last hidden layer's spikes on the last row."""
     with core.lock:
-        settings = core.settings
-        state = core.state
-        scratch = core.scratch
-        if settings is None or state is None or scratch is None or core.n_seen == 0:
+        if core.n_seen == 0:
             return np.zeros(0, np.float32), np.zeros(0, np.int32)
+        settings, state, scratch = core.model
         times_of_row = row_times_at(np.array([scratch.times.row]))
         core.run(scratch.given[None, :], learns=False, times=times_of_row)
         room = MOST_SPIKES * settings.n_last
