@@ -286,16 +286,6 @@ class KafkaSource(BrokerSource):
         else:
             self._client.subscribe(self._topics, on_assign=self._on_assign)
 
-    def _watermarks(self, partition: Partition) -> tuple[int, int] | None:
-        """Return first offset and end of a partition; None if the broker does not answer."""
-        try:
-            first, end = self._client.get_watermark_offsets(
-                self._part(partition, 0), timeout=CONNECT_SECONDS
-            )
-        except self._kafka.KafkaException:
-            return None
-        return first, end
-
     def _start_offset(self, partition: Partition) -> int:
         """Return the offset to read next; messages that the broker no longer has are counted.
 
@@ -308,10 +298,12 @@ class KafkaSource(BrokerSource):
         ours = self._offsets.get(partition)
         if ours is None:
             return int(self._kafka.OFFSET_BEGINNING)
-        found = self._watermarks(partition)
-        if found is None:
+        try:
+            first, end = self._client.get_watermark_offsets(
+                self._part(partition, 0), timeout=CONNECT_SECONDS
+            )
+        except self._kafka.KafkaException:  # the broker does not answer
             return ours
-        first, end = found
         # `end` alone is no proof: some brokers report a smaller one for a while.
         if ours > end and not self._is_same_topic:
             raise SourceError(

@@ -57,7 +57,7 @@ def headings_of(function: object) -> dict[str, str]:
 
 
 def checked_by(
-    check: Callable[[Any], None],
+    check: Callable[[Any], object],
 ) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """Return the callback of an option whose value is checked before anything is opened.
 

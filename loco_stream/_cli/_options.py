@@ -188,10 +188,6 @@ def _check_durability(mode: str) -> None:
     parse_durability(mode)
 
 
-def _check_limits(pairs: tuple[str, ...]) -> None:
-    SourceOptions(None, pairs, None).name_bounds()
-
-
 def _check_missing(values: tuple[float, ...]) -> None:
     for value in values:
         if not math.isfinite(value):
@@ -343,7 +339,7 @@ def source_options(on_bad: str | None) -> Decorator:
             "limits",
             multiple=True,
             metavar="NAME=VALUE",
-            callback=checked_by(_check_limits),
+            callback=checked_by(lambda pairs: SourceOptions(None, pairs, None).name_bounds()),
             help="Limit on what peers may send, for example --limit sources=64. Those on features "
             "and classes hold for every source and --http. The error about an unknown NAME lists "
             "all. Repeatable.",

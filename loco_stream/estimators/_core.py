@@ -34,7 +34,7 @@ from loco_stream._learner.readout.sequence_readout import SequenceReadouts
 from loco_stream._learner.settings import Settings, resolve
 from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
-from loco_stream._numbers import require_number
+from loco_stream._numbers import require_number, shown
 from loco_stream._options import ModelOptions
 from loco_stream._persistence.content import Arrays, Config, restoring
 from loco_stream._text import counted
@@ -45,7 +45,7 @@ from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
 from loco_stream.estimators._inputs.tables import Names, Table, column_names
-from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
+from loco_stream.estimators._saved_checks import check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
 NO_LABELS = np.zeros(0, np.int64)
@@ -600,7 +600,9 @@ class ModelCore:
                 raise ValueError("its answer must be a number")
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
-        return check_classes(classes, regression=self.regression)
+        if self.regression and classes:
+            raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
+        return [hashable_value(label, "classes") for label in check_names("classes", classes)]
 
     def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
         return unflatten(self.layout, settings, arrays)

@@ -238,15 +238,16 @@ def stored_share(location: Location) -> str:
     return NONE if header is None else header.share
 
 
-def opening(location: Location) -> tuple[int, TaskMonitor | None]:
-    """Return the number of key groups, and the monitor that the fleet was last opened with.
+def opening(location: Location) -> dict[str, Any]:
+    """Return the arguments of `Fleet` that it was begun with, and its last monitor.
 
     Raises `ConfigError` if there is no fleet.
     """
     header = _read(open_storage(location))
     if header is None:
         raise ConfigError(f"there is no fleet in {location}")
-    return header.key_groups, None if header.watch is None else TaskMonitor(**header.watch)
+    monitor = None if header.watch is None else TaskMonitor(**header.watch)
+    return {"key_groups": header.key_groups, "monitor": monitor, "share": header.share}
 
 
 def _read(storage: Storage) -> _Header | None:
