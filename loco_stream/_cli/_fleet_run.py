@@ -156,6 +156,7 @@ _fleet_options = option_group(
         "--workers",
         type=IntRange(0),
         default=0,
+        show_default=False,
         metavar="N",
         help="Worker processes on Ray.  [default: 0, all models in this process]",
     ),
@@ -174,7 +175,6 @@ _fleet_options = option_group(
         "--share",
         type=click.Choice(["none", "start", "prior"]),
         default="none",
-        show_default=True,
         help="What keys have from each other. start: the model of a new key begins as the merged "
         "model of the others. prior: each key mixes its own predictions with those of the merged "
         "model. Needs --template.",
@@ -184,7 +184,6 @@ _fleet_options = option_group(
         type=IntRange(1),
         default=10_000,
         metavar="ROWS",
-        show_default=True,
         help="Rows until the models of keys are merged for the first time.",
     ),
     click.option(

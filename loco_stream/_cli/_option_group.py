@@ -78,7 +78,6 @@ def seed_option(of: str) -> Decorator:
         "--seed",
         type=IntRange(0, 2**64 - 1),
         default=0,
-        show_default=True,
         metavar="N",
         help=f"Random seed of {of}; equal seeds give identical results.",
     )
