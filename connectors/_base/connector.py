@@ -64,22 +64,6 @@ class Extra:
 
 
 @dataclass(frozen=True)
-class Form:
-    """One way to write a URL of a connector.
-
-    Parameters
-    ----------
-    url
-        Example; what the user fills in is in capitals.
-    guarantee
-        The `guarantee` of the source or sink that it opens.
-    """
-
-    url: str
-    guarantee: str
-
-
-@dataclass(frozen=True)
 class Connector:
     """Definition of a connector: a source or sink that URLs name.
 
@@ -90,7 +74,8 @@ class Connector:
     build
         Class derived from `Source` or `Sink`. Its parameters are the options of the URL.
     forms
-        The ways to write its URLs.
+        The ways to write its URLs, where what the user fills in is in capitals; each with the
+        `guarantee` of the source or sink that it opens.
     about
         What it is, in one line. By default the first line of the docstring of `build`.
     extra
@@ -120,7 +105,7 @@ class Connector:
 
     scheme: str
     build: Any
-    forms: tuple[Form, ...]
+    forms: Mapping[str, str]
     about: str = ""
     extra: Extra | None = None
     server: tuple[str, str] | None = None
@@ -137,7 +122,7 @@ class Connector:
     @property
     def example(self) -> str:
         """An example URL."""
-        return self.forms[0].url
+        return next(iter(self.forms))
 
     @property
     def summary(self) -> str:
@@ -172,8 +157,7 @@ class Connector:
 def with_tls(connector: Connector) -> tuple[Connector, Connector]:
     """Return a connector without TLS, and the same behind TLS under its scheme with an s."""
     scheme = f"{connector.scheme}s"
-    urls = [form.url.replace(connector.scheme, scheme, 1) for form in connector.forms]
-    forms = tuple(replace(form, url=url) for form, url in zip(connector.forms, urls, strict=True))
-    secure = replace(connector, scheme=scheme, forms=forms, fixed={**connector.fixed, "tls": True})
+    urls = {url.replace(connector.scheme, scheme, 1): g for url, g in connector.forms.items()}
+    secure = replace(connector, scheme=scheme, forms=urls, fixed={**connector.fixed, "tls": True})
     plain = replace(connector, fixed={**connector.fixed, "tls": False})
     return plain, replace(secure, is_variant=True)

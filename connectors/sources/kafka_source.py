@@ -15,7 +15,7 @@ from loco_stream.connectors._base.broker_source import (
     TICK,
     BrokerSource,
 )
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
@@ -375,10 +375,10 @@ CONNECTORS = (
     Connector(
         "kafka",
         KafkaSource,
-        (
-            Form("kafka://127.0.0.1:9092/TOPIC", _ALONE),
-            Form("kafka://127.0.0.1:9092/TOPIC?group=NAME", _GROUP),
-        ),
+        {
+            "kafka://127.0.0.1:9092/TOPIC": _ALONE,
+            "kafka://127.0.0.1:9092/TOPIC?group=NAME": _GROUP,
+        },
         extra=KAFKA,
         server=("host", "topic"),
     ),

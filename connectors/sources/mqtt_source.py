@@ -16,7 +16,7 @@ from loco_stream.connectors._base.broker_source import (
     BrokerSource,
 )
 from loco_stream.connectors._base.checks import check_positive
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
@@ -302,7 +302,7 @@ CONNECTORS = (
     Connector(
         "mqtt",
         MQTTSource,
-        (Form("mqtt://127.0.0.1:1883/TOPIC", MQTTSource.guarantee),),
+        {"mqtt://127.0.0.1:1883/TOPIC": MQTTSource.guarantee},
         extra=MQTT,
         server=("host", "topic"),
     ),

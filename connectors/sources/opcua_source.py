@@ -13,7 +13,7 @@ from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import CONNECT_SECONDS, TICK, BrokerSource
 from loco_stream.connectors._base.checks import check_positive
-from loco_stream.connectors._base.connector import Connector, Extra, Form
+from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain_scalar
@@ -253,7 +253,7 @@ CONNECTORS = (
     Connector(
         "opcua",
         OPCUASource,
-        (Form("opcua://127.0.0.1:4840/?node=NODE", OPCUASource.guarantee),),
+        {"opcua://127.0.0.1:4840/?node=NODE": OPCUASource.guarantee},
         extra=_EXTRA,
         server=("host", "path"),
         needs_name=False,

@@ -15,7 +15,7 @@ from loco_stream.connectors._base.broker_source import (
     BrokerSource,
     completed,
 )
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import REDIS
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
@@ -346,10 +346,10 @@ CONNECTORS = (
     Connector(
         "redis",
         RedisSource,
-        (
-            Form("redis://127.0.0.1:6379/STREAM", _ALONE),
-            Form("redis://127.0.0.1:6379/STREAM?group=NAME", _GROUP),
-        ),
+        {
+            "redis://127.0.0.1:6379/STREAM": _ALONE,
+            "redis://127.0.0.1:6379/STREAM?group=NAME": _GROUP,
+        },
         extra=REDIS,
         server=("host", "stream"),
     ),

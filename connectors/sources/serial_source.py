@@ -10,7 +10,7 @@ from typing import Any
 
 from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
-from loco_stream.connectors._base.connector import Connector, Extra, Form
+from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.values import number, parse_cell
 from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_message, to_row
 from loco_stream.errors import ConfigError, SourceError
@@ -158,7 +158,7 @@ CONNECTORS = (
     Connector(
         "serial",
         SerialSource,
-        (Form("serial:/dev/ttyUSB0?baud=115200", SerialSource.guarantee),),
+        {"serial:/dev/ttyUSB0?baud=115200": SerialSource.guarantee},
         extra=_SERIAL,
     ),
 )
