@@ -72,7 +72,9 @@ class Connector:
     scheme
         Scheme of its URLs.
     build
-        Class derived from `Source` or `Sink`. Its parameters are the options of the URL.
+        Class derived from `Source` or `Sink`. Its parameters are the options of the URL. If the
+        first one is `host`, URLs are ``SCHEME://HOST:PORT/NAME``, and the second one takes NAME;
+        else the first one takes all text between scheme and options.
     forms
         The ways to write its URLs, where what the user fills in is in capitals; each with the
         `guarantee` of the source or sink that it opens.
@@ -80,9 +82,6 @@ class Connector:
         What it is, in one line. By default the first line of the docstring of `build`.
     extra
         Optional library that it needs.
-    server
-        For URLs ``SCHEME://HOST:PORT/NAME``: names of the parameters for host and name. Without it,
-        the first parameter of `build` takes all text between scheme and options.
     fixed
         Arguments that the scheme implies.
     aliases
@@ -108,7 +107,6 @@ class Connector:
     forms: Mapping[str, str]
     about: str = ""
     extra: Extra | None = None
-    server: tuple[str, str] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
@@ -135,7 +133,8 @@ class Connector:
         """Types of the options of the URL, by name."""
         if self.free_options:
             return {}
-        address = {*self.server, "port"} if self.server else {self.address_parameter}
+        first, second, *_ = signature(self.build).parameters
+        address = {first, second, "port"} if self.has_server else {first}
         options = options_of(self.build, {*_HIDDEN, *address, *self.fixed, *self.hidden})
         for alias, name in self.aliases.items():
             options[alias] = options[name.removeprefix("not ")]
@@ -149,9 +148,9 @@ class Connector:
         return options_of(Limits) if "limits" in signature(self.build).parameters else {}
 
     @property
-    def address_parameter(self) -> str:
-        """The first parameter of `build`."""
-        return next(iter(signature(self.build).parameters))
+    def has_server(self) -> bool:
+        """Whether the URL names a host."""
+        return next(iter(signature(self.build).parameters)) == "host"
 
 
 def with_tls(connector: Connector) -> tuple[Connector, Connector]:

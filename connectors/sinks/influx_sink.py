@@ -174,7 +174,6 @@ CONNECTORS = with_tls(
         "influx",
         InfluxSink,
         {"influx://HOST:PORT/DATABASE": InfluxSink.guarantee},
-        server=("host", "database"),
         secret="LOCO_STREAM_INFLUX_PASSWORD",
     )
 )

@@ -127,7 +127,6 @@ CONNECTORS = with_tls(
         KafkaSink,
         {"kafka://HOST:PORT/TOPIC": AT_LEAST_ONCE},
         extra=KAFKA,
-        server=("host", "topic"),
         secret="LOCO_STREAM_KAFKA_PASSWORD",
     )
 )

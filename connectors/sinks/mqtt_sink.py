@@ -136,7 +136,6 @@ CONNECTORS = with_tls(
         MQTTSink,
         {"mqtt://HOST:PORT/TOPIC": MQTTSink.guarantee},
         extra=MQTT,
-        server=("host", "topic"),
         secret="LOCO_STREAM_MQTT_PASSWORD",
     )
 )

@@ -131,7 +131,6 @@ CONNECTORS = (
         NATSSink,
         {"nats://HOST:PORT/SUBJECT": NATSSink.guarantee},
         extra=NATS,
-        server=("host", "subject"),
         secret="LOCO_STREAM_NATS_PASSWORD",
     ),
 )

@@ -103,7 +103,6 @@ CONNECTORS = with_tls(
         RedisSink,
         {"redis://HOST:PORT/STREAM": AT_LEAST_ONCE},
         extra=REDIS,
-        server=("host", "stream"),
         secret="LOCO_STREAM_REDIS_PASSWORD",
     )
 )

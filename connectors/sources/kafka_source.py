@@ -380,6 +380,5 @@ CONNECTORS = (
             "kafka://127.0.0.1:9092/TOPIC?group=NAME": _GROUP,
         },
         extra=KAFKA,
-        server=("host", "topic"),
     ),
 )

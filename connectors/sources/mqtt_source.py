@@ -304,6 +304,5 @@ CONNECTORS = (
         MQTTSource,
         {"mqtt://127.0.0.1:1883/TOPIC": MQTTSource.guarantee},
         extra=MQTT,
-        server=("host", "topic"),
     ),
 )

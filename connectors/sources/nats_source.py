@@ -261,6 +261,5 @@ CONNECTORS = (
         NATSSource,
         {"nats://127.0.0.1:4222/SUBJECT": NATSSource.guarantee},
         extra=NATS,
-        server=("host", "subject"),
     ),
 )

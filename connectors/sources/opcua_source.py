@@ -255,7 +255,6 @@ CONNECTORS = (
         OPCUASource,
         {"opcua://127.0.0.1:4840/?node=NODE": OPCUASource.guarantee},
         extra=_EXTRA,
-        server=("host", "path"),
         needs_name=False,
     ),
 )

@@ -351,6 +351,5 @@ CONNECTORS = (
             "redis://127.0.0.1:6379/STREAM?group=NAME": _GROUP,
         },
         extra=REDIS,
-        server=("host", "stream"),
     ),
 )
