@@ -71,12 +71,6 @@ class _Row(msgspec.Struct, frozen=True):
     id: int | float | str | None = None
 
 
-class _Label(msgspec.Struct, frozen=True):
-    id: int | float | str
-    label: _Target
-    seq: Count | None = None
-
-
 @dataclass(slots=True)
 class NamedRow:
     """One row by feature name, from a JSON or MessagePack map."""
@@ -90,13 +84,12 @@ class NamedRow:
     extra: dict[str, Any] | None = None
 
 
-@dataclass(slots=True)
-class NamedLabel:
+class NamedLabel(msgspec.Struct):
     """A label for the row with an id, from a JSON or MessagePack map without features."""
 
     id: int | float | str
     label: _Target
-    seq: int | None = None
+    seq: Count | None = None
 
 
 T = TypeVar("T", Hello, FlowControl, ErrorPayload, SchemaPayload)
@@ -109,10 +102,10 @@ _WHAT: dict[type[msgspec.Struct], str] = {
 }
 _DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row, _Label)
+    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row, NamedLabel)
 }
 _ROW_JSON = msgspec.json.Decoder(_Row)
-_LABEL_JSON = msgspec.json.Decoder(_Label)
+_LABEL_JSON = msgspec.json.Decoder(NamedLabel)
 _ANY_JSON = msgspec.json.Decoder()
 _ANY_MSGPACK = msgspec.msgpack.Decoder()
 # First bytes of JSON objects and numbers; none of them starts a map in MessagePack.
@@ -241,7 +234,7 @@ def _dated(values: Any) -> Any:
 def _read_label(body: bytes, is_json: bool, limits: Limits) -> NamedLabel | None:
     """Return the label in a body; None if it is none."""
     try:
-        found: _Label = (_LABEL_JSON if is_json else _DECODERS[_Label]).decode(body)
+        found: NamedLabel = (_LABEL_JSON if is_json else _DECODERS[NamedLabel]).decode(body)
     except _ERRORS:
         return None
     return _check_label(found.id, found.label, limits, found.seq)
