@@ -32,7 +32,7 @@ from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._detector import LOCODetector
 from loco_stream.estimators._forecaster import LOCOForecaster
-from loco_stream.estimators._inputs.tables import Names, read_target
+from loco_stream.estimators._inputs.tables import FutureRows, Names, read_target
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators._pipeline import Estimator
 from loco_stream.fleet._mixture_adapter import MixtureAdapter
@@ -575,9 +575,7 @@ class KeyedForecaster(KeyedModel):
         assert isinstance(adapter, ForecastAdapter)
         return adapter
 
-    def fan(
-        self, horizon: int | None, coverage: float, xs: Sequence[Mapping[Hashable, object]] | None
-    ) -> Config:
+    def fan(self, horizon: int | None, coverage: float, xs: FutureRows) -> Config:
         """Return the last values, and forecasts with intervals; see `ForecastAdapter.fan`."""
         return self._forecasts.fan(horizon, coverage, xs)
 
