@@ -328,7 +328,7 @@ class _FleetSetup:
 
     def resumed(self) -> _FleetSetup:
         """Return the setup that continues the fleet in the directory, if there is one."""
-        from loco_stream.fleet._home import stored_settings, stored_share
+        from loco_stream.fleet._home import opening, stored_settings
 
         where = self.state.checkpoint
         stored = stored_settings(where)
@@ -336,7 +336,7 @@ class _FleetSetup:
             return self
         beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
         check_begun_with(beside, stored, where)
-        own = {"share": stored_share(where), "key": stored.get("key", self.fleet.key)}
+        own = {"share": opening(where)["share"], "key": stored.get("key", self.fleet.key)}
         return replace(
             self,
             fleet=with_stored(self.fleet, own, where),

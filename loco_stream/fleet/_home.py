@@ -232,12 +232,6 @@ def stored_settings(location: Location) -> Settings | None:
     return None if header is None else header.settings or {}
 
 
-def stored_share(location: Location) -> str:
-    """Return how the keys of a fleet share knowledge; "none" without a fleet."""
-    header = _read(open_storage(location))
-    return NONE if header is None else header.share
-
-
 def opening(location: Location) -> dict[str, Any]:
     """Return the arguments of `Fleet` that it was begun with, and its last monitor.
 
