@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream._arrays import Float32, Int32, Int64
+from loco_stream._arrays import Float32, Float64, Int32, Int64
 from loco_stream._learner.hidden import last_spikes as kernel_last_spikes
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream.estimators._core import ModelCore
@@ -33,8 +33,14 @@ def mixture(core: ModelCore) -> dict[str, float]:
     if settings.regression:
         return dict(zip(names, state.stacks.weights.tolist(), strict=True))
     names = ["stack", "least-squares stack", *names]
-    weights = np.exp(state.mixture.log_weights - state.mixture.log_weights.max())
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+    return dict(zip(names, shares(state.mixture.log_weights).tolist(), strict=True))
+
+
+def shares(log_weights: Float64) -> Float64:
+    """Return weights that add up to 1, given the logarithms of weights."""
+    weights: Float64 = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    return weights
 
 
 def last_spikes(core: ModelCore) -> tuple[Float32, Int32]:

@@ -88,9 +88,8 @@ def _value_shares(state: State, j: int) -> dict[str, float]:
     names += [f"linear model, forgetting {share:g}" for share in FORGETTING]
     if state.counts.n_classes > 1:
         names += [f"joint linear model, forgetting {share:g}" for share in FORGETTING]
-    log_weights = own.log_weights[j, : len(names)]
-    weights = np.exp(log_weights - log_weights.max())
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+    weights = _show.shares(own.log_weights[j, : len(names)])
+    return dict(zip(names, weights.tolist(), strict=True))
 
 
 def _log_odds(core: ModelCore, slot: int, in_stream: bool | None) -> dict[str, float]:
@@ -113,8 +112,7 @@ def _stack_share(state: State) -> float:
     own = state.next_row
     candidates = own.log_weights[own.contexts == 0.0]
     candidates[STACK] += HEAD_START
-    weights = np.exp(candidates - candidates.max())
-    return float(weights[STACK] / weights.sum())
+    return float(_show.shares(candidates)[STACK])
 
 
 def explain_targets(
