@@ -17,7 +17,7 @@ from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain_scalar
-from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, to_row
+from loco_stream.connectors.ls1._messages import NamedMessage, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
@@ -205,7 +205,7 @@ class OPCUASource(BrokerSource):
         is_complete = len(self._values) == len(self._names)
         return is_complete and now - self._changed_at >= min(_SETTLE_SECONDS, self._interval / 2)
 
-    def _row(self, values: Mapping[str, Any], now: float) -> NamedRow | NamedLabel:
+    def _row(self, values: Mapping[str, Any], now: float) -> NamedMessage:
         row = to_row(values, None, self._limits, self._fields)
         if isinstance(row, NamedRow) and math.isnan(row.t):
             row.t = now
