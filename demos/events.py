@@ -94,10 +94,13 @@ def _draw_gesture(axes: Axes, events: Mapping[str, Array], name: str) -> None:
 @click.option(
     "--recording",
     default="events.npz",
+    show_default=True,
     metavar="FILE",
     help="File of the recorded events.",
 )
-@click.option("--plot", default="events.png", metavar="FILE", help="The picture.")
+@click.option(
+    "--plot", default="events.png", show_default=True, metavar="FILE", help="The picture."
+)
 def command(demo: Demo, recording: str, plot: str) -> None:
     """Distinguish four gestures before an event camera, with and without memory.
 
