@@ -36,7 +36,7 @@ from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
 from loco_stream._numbers import require_number, shown
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Arrays, Config, restoring
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Decision
@@ -547,7 +547,7 @@ class ModelCore:
             arrays |= {f"{_READOUT}{name}": array for name, array in own.items()}
             return config, arrays
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    def restore(self, config: Mapping[str, Any], arrays: SavedArrays) -> None:
         """Continue from what `export` returned; this model must be fresh.
 
         Raises `CheckpointError` if a part is missing or does not fit the rest.
@@ -570,9 +570,7 @@ class ModelCore:
                 self.adopt(settings, state)
                 self._check_answers()
 
-    def _without_readouts(
-        self, settings: Settings, arrays: Mapping[str, Array]
-    ) -> dict[str, Array]:
+    def _without_readouts(self, settings: Settings, arrays: SavedArrays) -> dict[str, Array]:
         """Restore the readouts of sequences; return the arrays that are not their own.
 
         Raises `ValueError` if they do not fit the model.
@@ -604,7 +602,7 @@ class ModelCore:
             raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
         return [hashable_value(label, "classes") for label in check_names("classes", classes)]
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
+    def _restored_state(self, settings: Settings, arrays: SavedArrays) -> State:
         return unflatten(self.layout, settings, arrays)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from river.time_series.base import Forecaster
 
-from loco_stream._arrays import Array, Float64
+from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._numbers import shown, to_number
 from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
-from loco_stream._persistence.content import Arrays, Config, State, restoring
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._head_core import HeadCore
@@ -400,7 +400,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: SavedArrays) -> Self:
         """Make the model that `export_state` described.
 
         Raises

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.spec import build, copies
@@ -28,7 +28,7 @@ from loco_stream._learner.targets.state import (
 )
 from loco_stream._numbers import shown
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Arrays, Config
+from loco_stream._persistence.content import Arrays, Config, SavedArrays
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, ModelCore
@@ -220,7 +220,7 @@ class TargetCore(ModelCore):
             for name in check_names("classes", classes)
         ]
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
+    def _restored_state(self, settings: Settings, arrays: SavedArrays) -> State:
         own: dict[str, Arrays] = {group: {} for group in self._groups}
         rest = {}
         for name, array in arrays.items():
@@ -236,7 +236,7 @@ class TargetCore(ModelCore):
     def _restore_groups(
         self,
         settings: Settings,
-        arrays: Mapping[str, Mapping[str, Array]],
+        arrays: Mapping[str, SavedArrays],
         lengths: tuple[int, int],
     ) -> None:
         if lengths[1] != max(len(self.classes), 1):
@@ -246,5 +246,5 @@ class TargetCore(ModelCore):
         self.targets = restore_targets(self.layout, settings, arrays["targets"], lengths)
 
 
-def _built(group: type[Any], arrays: Mapping[str, Array]) -> Any:
+def _built(group: type[Any], arrays: SavedArrays) -> Any:
     return build(group, lambda spec: arrays[spec.name])
