@@ -15,7 +15,7 @@ from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
-from loco_stream._persistence.content import Arrays, Config, State, restoring
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import did_you_mean
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
@@ -371,7 +371,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             return {**config, "decision": plain}, arrays
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: SavedArrays) -> Self:
         """Make the model that `export_state` described.
 
         Raises
