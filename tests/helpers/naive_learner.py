@@ -284,10 +284,13 @@ class Learner:
         priors = PRIORS
         if self.settings.n_fields == 1:
             priors = WIDE_VALUE_PRIORS if self.regression else WIDE_PRIORS
-        prior = priors[leak < LASTING_LEAK]
+        first = priors[leak < LASTING_LEAK]
         n_losses = self.settings.n_losses
         n_joint = self.n_joint_inputs
-        return Member(self.n_inputs, n_classes, n_losses, leak, prior, n_joint)
+        member = Member(self.n_inputs, n_classes, n_losses, leak, first, n_joint)
+        if leak >= LASTING_LEAK:
+            member.prior = PRIORS[0]  # that it drifts back to
+        return member
 
     def _start_fixed(self, n_features, n_classes):
         self.fixed = FixedLayer(self.settings, n_features, self.layout.n_skip)

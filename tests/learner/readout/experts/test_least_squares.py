@@ -286,6 +286,17 @@ def test_a_saved_model_keeps_the_priors_that_it_began_with(tmp_path, monkeypatch
     assert set(model._core.state.experts.least_squares.priors) <= set(least_squares.PRIORS)
 
 
+def test_the_leaky_member_of_wide_rows_drifts_back_to_a_larger_prior():
+    """It has to follow when labels change; few rows should not fit noise."""
+    model = classifier(**WIDE, rule="frozen")
+    model.learn_array(*wide_rows(40, 0))
+    own = model._core.state.experts.least_squares
+    leaky = own.leaks >= recursive_steps.LASTING_LEAK
+    assert leaky.any()
+    assert (own.priors[leaky] == least_squares.PRIORS[0]).all()
+    assert own.projectors[np.flatnonzero(leaky)[0]].diagonal().max() < least_squares.PRIORS[0]
+
+
 def test_models_that_began_with_other_priors_are_merged(monkeypatch):
     parts = [learned_with_other_priors(monkeypatch, seed) for seed in (0, 1)]
     largest = classifier(**WIDE, rule="frozen")
