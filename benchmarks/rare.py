@@ -23,6 +23,7 @@ _NAMES = (
     "default",
     "balanced",
     "frozen",
+    "fast part alone",
     contenders.OVER_SAMPLED,
     contenders.RELEASE,
     "LogReg",
