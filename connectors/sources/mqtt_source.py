@@ -194,8 +194,8 @@ class MQTTSource(BrokerSource):
         """Note that the broker kept no messages, as after a restart without persistence."""
         if self._is_new_session:
             note = (
-                f"{self.name}: the broker had no session of this engine: messages sent while it was "
-                "not connected are lost"
+                f"{self.name}: the broker had no session of this engine: messages sent while it "
+                "was not connected are lost"
             )
             _log.warning("%s", note)
             self.notes = (note,)

@@ -150,8 +150,8 @@ class PredictManyResponse(msgspec.Struct):
 class RowStatus(msgspec.Struct):
     """What became of a row.
 
-    It was learned, waits for its label, is repeated (its number came before) or was refused, with
-    the reason.
+    It was learned, waits for its label, is repeated (its number or id came before) or was refused,
+    with the reason.
     """
 
     status: Literal["learned", "waiting", "repeated", "refused"]
