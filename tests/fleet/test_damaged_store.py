@@ -69,9 +69,7 @@ def test_a_fleet_and_an_engine_have_their_own_folders(tmp_path):
         with pytest.raises(ConfigError, match="holds a fleet; an engine needs a folder of its own"):
             engine.run()
     StreamEngine(Means(), rows, checkpoint=tmp_path / "engine").run()
-    with pytest.raises(
-        ConfigError, match="holds the run of an engine; a fleet needs a folder of its own"
-    ):
+    with pytest.raises(ConfigError, match="holds the run of an engine; a fleet needs"):
         make(tmp_path / "engine")
     assert not (tmp_path / "engine" / "fleet.json").exists()
     with make(tmp_path / "fleet") as fleet:  # neither is locked
