@@ -369,6 +369,7 @@ class _FleetSetup:
     def open_fleet(self, reader: SourceReader) -> Fleet:
         """Open the fleet; an error closes the source."""
         from loco_stream.fleet import Fleet
+        from loco_stream.fleet._home import opening
         from loco_stream.fleet._key_router import check_feature
 
         with closed_on_error(reader.source):
@@ -381,6 +382,8 @@ class _FleetSetup:
             else:
                 beginning = self._learners(reader)
             LOGGER.debug("settings: %s", beginning.settings)
+            where = self.state.checkpoint
+            key_groups = {} if self.stored is None else {"key_groups": opening(where)[0]}
             return Fleet(
                 beginning.model,
                 self.state.checkpoint,
@@ -392,6 +395,7 @@ class _FleetSetup:
                 share=self.fleet.share,
                 share_every=self.fleet.share_every,
                 settings={**beginning.settings, **self._stored_reading()},
+                **key_groups,
             )
 
     def run_partitions(self, source: str) -> FleetReport:
