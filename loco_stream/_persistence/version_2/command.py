@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def settings(saved: Saved) -> Saved:
-    """Rename ``window`` to ``score_window``, and add the options of the monitor since release 0.3."""
+    """Rename ``window`` to ``score_window``, and add the monitor's options of release 0.3."""
     stored = saved.config.get("settings") or {}
     if "window" not in stored:
         return saved
