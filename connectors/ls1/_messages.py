@@ -350,7 +350,7 @@ def _wrong_value(values: Any) -> str:
     x = values.get("x") if isinstance(values, dict) else None
     for name, value in x.items() if isinstance(x, dict) else ():
         if not isinstance(value, str | int | float | None):
-            return f"{name!r} is {value!r:.40}"
+            return f"{name!r:.40} is {value!r:.40}"
     return ""
 
 
