@@ -93,11 +93,10 @@ def test_an_existing_file_is_appended_to_on_a_new_line(tmp_path):
 def test_a_file_that_is_rotated_is_created_anew(tmp_path):
     path = tmp_path / "out.jsonl"
     sink = open_sink(f"jsonl:{path}?only=prediction")
-    sent = 0
-    for change in (lambda: path.rename(tmp_path / "old.jsonl"), path.unlink, lambda: None):
-        sink.write(prediction(sent))
-        sent += 1
-        wait_until(lambda: sink.stats["sent"] == sent)
+    changes = (lambda: path.rename(tmp_path / "old.jsonl"), path.unlink, lambda: None)
+    for seq, change in enumerate(changes):
+        sink.write(prediction(seq))
+        wait_until(lambda n=seq + 1: sink.stats["sent"] == n)
         change()
     sink.close({})
     assert [record["seq"] for record in lines(tmp_path / "old.jsonl")] == [0]
