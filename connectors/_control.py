@@ -23,6 +23,7 @@ _FRAME_BYTES = 1 << 16
 # orders that change nothing
 _WITHOUT_TOKEN = frozenset({"status", "worst", "changed", "rules", "rule"})
 _MIN_TOKEN = 16  # characters
+_CONNECT_SECONDS = 5.0  # in which a service that was just started opens its address
 
 Handler = Callable[..., Mapping[str, Any]]
 
@@ -186,10 +187,12 @@ def order(
     Raises
     ------
     SourceError
-        There is no answer in time, or the order is refused.
+        No service listens, there is no answer in time, or the order is refused.
     """
     connection = open_socket(zmq.REQ, address, bind=False)
     try:
+        if not connection.socket.poll(int(min(timeout, _CONNECT_SECONDS) * 1000), zmq.POLLOUT):
+            raise SourceError(f"no service can be reached at {address}")
         connection.socket.send(
             msgspec.json.encode({"do": name, "token": token, "arguments": arguments})
         )

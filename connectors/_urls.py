@@ -247,6 +247,7 @@ def _split(entry: Connector, rest: str) -> tuple[str, str]:
     """Return address and options; a URL or command keeps a query of its own in the address."""
     where, mark, query = rest.rpartition("?") if entry.scheme == "exec" else rest.partition("?")
     if not mark:
+        _check_mark(entry, rest)
         return rest, ""
     if not entry.keeps_query:
         return where, query
@@ -256,6 +257,16 @@ def _split(entry: Connector, rest: str) -> tuple[str, str]:
     if own and entry.scheme == "exec":  # the question mark belongs to the command
         return rest, ""
     return f"{where}?{'&'.join(own)}" if own else where, "&".join(options)
+
+
+def _check_mark(entry: Connector, rest: str) -> None:
+    """Refuse an address without options that continues with ``&`` and the name of one."""
+    where, ampersand, query = rest.partition("&")
+    if ampersand and query.partition("=")[0] in entry.options and entry.scheme != "exec":
+        raise ConfigError(
+            f"{entry.scheme}: options must begin with ?, got &; "
+            f"write '{entry.scheme}:{where}?{query}'"
+        )
 
 
 def _build(entry: Connector, where: str, options: dict[str, Any]) -> Any:

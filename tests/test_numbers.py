@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from loco_stream._numbers import LARGEST, is_beyond, require_number, to_number
+from loco_stream._numbers import LARGEST, is_beyond, require_number, shown, to_number
 from loco_stream.connectors._base.values import event_time, parse_cell
 from loco_stream.connectors.ls1._messages import read_row
 from loco_stream.connectors.ls1._row_encoder import RowEncoder
@@ -108,3 +108,8 @@ def test_tables_and_times():
     ]
     assert math.isnan(event_time(10**400))
     assert math.isnan(event_time("1" + "0" * 400))
+
+
+def test_a_value_that_python_does_not_print_is_shown():
+    assert shown(10**5000) == "an integer of 16610 bits"
+    assert shown({"p": 10**5000}) == "a dict with an integer of more than 4300 digits"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from loco_stream._numbers import timestamp, to_number
+from loco_stream._numbers import shown, timestamp, to_number
 from loco_stream.errors import ConfigError, SourceError
 
 # Texts that mean a missing value in a table, compared in lower case.
@@ -85,7 +85,7 @@ def sequence_id(value: Any) -> Hashable:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if value is None or value != value or not isinstance(value, str | int | float):
-        raise SourceError(f"`sequence` must be a text or a number in every row, got {value!r}")
+        raise SourceError(f"`sequence` must be a text or a number in every row, got {shown(value)}")
     return value
 
 
@@ -113,7 +113,7 @@ def event_time(value: Any, form: str | None = None) -> float:
         try:
             value = datetime.strptime(value.strip(), form)
         except ValueError:
-            raise SourceError(f"`time` must be of the form {form!r}, got {value!r}") from None
+            raise SourceError(f"`time` must be of the form {form!r}, got {shown(value)}") from None
     if isinstance(value, str):
         spelled = number(value)
         if spelled is not None:
@@ -122,7 +122,7 @@ def event_time(value: Any, form: str | None = None) -> float:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             raise SourceError(
-                f"`time` must be seconds since 1970 or an ISO 8601 date, got {value!r}"
+                f"`time` must be seconds since 1970 or an ISO 8601 date, got {shown(value)}"
             ) from None
     if isinstance(value, date):
         return timestamp(value)

@@ -86,7 +86,7 @@ def take_id(row: NamedRow, schema: SchemaPayload | None) -> Hashable:
 def _check_names(x: Collection[str], schema: SchemaPayload) -> None:
     for name in x:
         if name not in schema.features:
-            raise SourceError(f"a feature must be in the schema, got {name!r}")
+            raise SourceError(f"a feature must be in the schema, got {name!r:.40}")
 
 
 def check_label(y: object, schema: SchemaPayload) -> float | str | None:
@@ -116,5 +116,5 @@ def _class_index(y: object, classes: tuple[str, ...]) -> int:
     if y is None:
         return -1
     if str(y) not in classes:
-        raise SourceError(f"`y` must be one of the schema's classes, got {y!r}")
+        raise SourceError(f"`y` must be one of the schema's classes, got {y!r:.40}")
     return classes.index(str(y))

@@ -112,8 +112,9 @@ _ROW_JSON = msgspec.json.Decoder(_Row)
 _LABEL_JSON = msgspec.json.Decoder(NamedLabel)
 _ANY_JSON = msgspec.json.Decoder()
 _ANY_MSGPACK = msgspec.msgpack.Decoder()
-# First bytes of JSON objects and numbers; none of them starts a map in MessagePack.
-_JSON_STARTS = tuple(bytes([c]) for c in b"{-0123456789")
+# First bytes of JSON objects, numbers, texts and arrays; none of them starts a map in MessagePack.
+_JSON_STARTS = tuple(bytes([c]) for c in b'{-0123456789"[')
+_BOM = b"\xef\xbb\xbf"  # before a text, written by Windows; no map in MessagePack begins so
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
 
 
@@ -205,6 +206,7 @@ def read_row(
     >>> read_row(b'{"x": {"a": 1.5, "b": null}, "y": "on"}').x
     {'a': 1.5, 'b': None}
     """
+    body = body.removeprefix(_BOM)
     is_json = body.lstrip()[:1] == b"{"
     try:
         row: _Row = (_ROW_JSON if is_json else _DECODERS[_Row]).decode(body)
@@ -298,6 +300,7 @@ def read_message(
     >>> read_message(b"23.5").x
     {'value': 23.5}
     """
+    body = body.removeprefix(_BOM)
     is_json = body.lstrip()[:1] in _JSON_STARTS
     try:
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
@@ -344,7 +347,7 @@ def _wrong_value(values: Any) -> str:
     x = values.get("x") if isinstance(values, dict) else None
     for name, value in x.items() if isinstance(x, dict) else ():
         if not isinstance(value, str | int | float | None):
-            return f"{name!r} is {value!r:.40}"
+            return f"{name!r:.40} is {value!r:.40}"
     return ""
 
 

@@ -22,7 +22,7 @@ _FRAME_BYTES = 16 << 20
 _MAX_QUEUED = 100  # messages of up to 16 MB that wait in one connection
 # Older versions can be crashed or taken over by one packet (CVE-2019-6250, 2019-13132, 2020-15166).
 _MIN_LIBZMQ = (4, 3, 5)
-_SENDERS = frozenset({zmq.PUSH, zmq.PUB, zmq.DEALER})
+_SENDERS = frozenset({zmq.PUSH, zmq.PUB, zmq.DEALER, zmq.REQ})
 
 
 def require_libzmq(version: tuple[int, int, int]) -> None:
@@ -200,7 +200,7 @@ def _set_options(socket: zmq.Socket[bytes], kind: int, frame_bytes: int, *, ipv6
     socket.handshake_ivl = 5000
     socket.ipv6 = ipv6
     if kind in _SENDERS:
-        socket.immediate = 1  # no rows are queued for a peer that is not there
+        socket.immediate = 1  # nothing is queued for a peer that is not there
     if kind == zmq.ROUTER:
         socket.router_mandatory = 1
         socket.router_handover = 1

@@ -21,6 +21,8 @@ _WAIT = 30.0
 class JSONLSink(BufferedSink):
     """Writes one JSON object per record to a file; ``-`` is standard output.
 
+    A file that was renamed or deleted meanwhile, as by a rotation of logs, is created anew.
+
     Parameters
     ----------
     path
@@ -93,7 +95,9 @@ class JSONLSink(BufferedSink):
 
     def _open(self) -> int:
         if self._file is not None:
-            return self._file
+            if self._is_in_place(self._file):
+                return self._file
+            self.disconnect()
         how = _HOW if self._append else _HOW | os.O_TRUNC
         self._file = os.open(self._path, how, 0o644)
         self._append = True  # it may be opened again after a failure
@@ -101,6 +105,13 @@ class JSONLSink(BufferedSink):
         if size and os.pread(self._file, 1, size - 1) != b"\n":  # a full disk cut the last line off
             os.write(self._file, b"\n")
         return self._file
+
+    def _is_in_place(self, file: int) -> bool:
+        """Return whether the open file is still the one at the path."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(file))
+        except OSError:
+            return False
 
     def disconnect(self) -> None:
         """Close the file."""

@@ -202,7 +202,7 @@ class KafkaSource(BrokerSource):
             self._note_lost(self._error or error.str())
             return
         self._error = error.str()
-        _log.info("Kafka broker %s: %s", self._where, self._error)
+        _log.debug("Kafka broker %s: %s", self._where, self._error)  # several times per second
 
     def _probe(self) -> None:
         """Find out whether an outage is over: the client does not report it."""

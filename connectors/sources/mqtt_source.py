@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Labels, Position
 
 _RECONNECT_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -126,6 +129,7 @@ class MQTTSource(BrokerSource):
         self._unacked: deque[_Unacked] = deque()
         self._refusal: str | None = None
         self._is_subscribed = False
+        self._is_new_session = False
         self._reconnect_at = 0.0
         self._where = f"{host}:{port}"
         self._client = self._create_client(client_id, username, tls)
@@ -165,12 +169,15 @@ class MQTTSource(BrokerSource):
             raise SourceError(f"the MQTT broker {self._where} refuses the client: {why}")
 
     def _on_connect(
-        self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any
+        self, client: Any, _data: Any, flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
             self._refusal = str(reason)
-        else:
-            client.subscribe([(topic, 1) for topic in self._topics])
+            return
+        self._is_new_session = not flags.session_present
+        if self._is_subscribed:
+            self._note_a_new_session()
+        client.subscribe([(topic, 1) for topic in self._topics])
 
     def _on_subscribe(
         self, _client: Any, _data: Any, _mid: int, reasons: Sequence[Any], _properties: Any
@@ -182,6 +189,22 @@ class MQTTSource(BrokerSource):
             self._is_subscribed = True
             self._refusal = None
             self._note_back()
+
+    def _note_a_new_session(self) -> None:
+        """Note that the broker kept no messages, as after a restart without persistence."""
+        if self._is_new_session:
+            note = (
+                f"{self.name}: the broker had no session of this engine: messages sent while it "
+                "was not connected are lost"
+            )
+            _log.warning("%s", note)
+            self.notes = (note,)
+
+    def seek(self, position: Position) -> None:
+        """Go to a position: rows up to it are duplicates."""
+        super().seek(position)
+        if position:
+            self._note_a_new_session()
 
     def ack(self, position: Position) -> None:
         """Acknowledge the messages whose rows are up to `position`."""

@@ -18,7 +18,13 @@ from loco_stream._cli._option_group import (
     option_group,
     with_stored,
 )
-from loco_stream._cli._options import LearningOptions, ScoreOptions, model_options, score_options
+from loco_stream._cli._options import (
+    LearningOptions,
+    ScoreOptions,
+    model_options,
+    score_options,
+    stored_missing,
+)
 from loco_stream._cli._threads import ThreadOptions, thread_options
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, Part, warm_up
 from loco_stream._problems import FORECASTING
@@ -69,12 +75,13 @@ class LearningSetup:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
         self.decision.check()
 
-    def resumed(self, directory: str | None) -> LearningSetup:
+    def resumed(self, stored: Mapping[str, object], directory: str | None) -> LearningSetup:
         """Return the setup that continues the run in a directory; None has none.
 
         Raises `ConfigError` for options that do not go together.
+
+        stored: what `stored_options` returns for the directory
         """
-        stored = stored_options(directory)
         beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
         check_begun_with(beside, stored, str(directory))
         setup = replace(
@@ -142,6 +149,7 @@ class LearningSetup:
             **asdict(self.scoring),
             **self.forecasting.stored(),
             **self.alarms.stored(),
+            **stored_missing(options.get("missing_values", ())),
         }
         LOGGER.debug("settings: %s", settings)
         return StreamEngine(
@@ -180,7 +188,7 @@ def watching_engine(
     """Return an engine that detects anomalies and needs no labels; an error closes the source."""
     from loco_stream.engine import StreamEngine
 
-    settings = alarms.stored()
+    settings = {**alarms.stored(), **stored_missing(options.get("missing_values", ()))}
     LOGGER.debug("settings: %s", settings)
     with closed_on_error(reader.source):
         return StreamEngine(alarms.detector(alarms.seed), reader, settings=settings, **options)

@@ -32,6 +32,7 @@ from loco_stream._cli._options import (
     model_options,
     source_options,
     state_options,
+    stored_missing,
 )
 from loco_stream._cli._renamed import refuse_option
 from loco_stream._cli._signals import Interrupt, stop_on_signal
@@ -290,8 +291,8 @@ def command(
                     sinks,
                     [*pages, *watchers, *fleet_watchers(otlp), freeze_loaded()],
                     setup.fleet.limits,
-                    reading.name_bounds(),
-                    missing_values=reading.missing_values,
+                    setup.reading.name_bounds(),
+                    missing_values=setup.reading.missing_values,
                 )
                 handler.engine = runner
                 report = runner.run()
@@ -340,6 +341,7 @@ class _FleetSetup:
         return replace(
             self,
             fleet=with_stored(self.fleet, own, where),
+            reading=with_stored(self.reading, stored, where),
             model=with_stored(self.model, stored, where),
             alarms=with_stored(self.alarms, stored, where),
             forecasting=with_stored(self.forecasting, stored, where),
@@ -366,6 +368,7 @@ class _FleetSetup:
     def open_fleet(self, reader: SourceReader) -> Fleet:
         """Open the fleet; an error closes the source."""
         from loco_stream.fleet import Fleet
+        from loco_stream.fleet._home import opening
         from loco_stream.fleet._key_router import check_feature
 
         with closed_on_error(reader.source):
@@ -378,6 +381,8 @@ class _FleetSetup:
             else:
                 beginning = self._learners(reader)
             LOGGER.debug("settings: %s", beginning.settings)
+            where = self.state.checkpoint
+            key_groups = {} if self.stored is None else {"key_groups": opening(where)[0]}
             return Fleet(
                 beginning.model,
                 self.state.checkpoint,
@@ -388,7 +393,8 @@ class _FleetSetup:
                 ray_address=self.fleet.ray,
                 share=self.fleet.share,
                 share_every=self.fleet.share_every,
-                settings={**beginning.settings, "key": self.fleet.key},
+                settings={**beginning.settings, **self._stored_reading()},
+                **key_groups,
             )
 
     def run_partitions(self, source: str) -> FleetReport:
@@ -422,13 +428,17 @@ class _FleetSetup:
             options.workers,
             monitor=self.model.monitor(task),
             ray_address=options.ray,
-            settings={**self.model.stored(task), "key": options.key},
+            settings={**self.model.stored(task), **self._stored_reading()},
         )
         with fleet, stop_on_signal() as handler:
             LOGGER.info("%r: workers read %s", fleet, source)
             handler.engine = fleet
             fleet.run()
         return fleet.report()
+
+    def _stored_reading(self) -> dict[str, object]:
+        """Return what a fleet that is started again continues with of how rows are read."""
+        return {"key": self.fleet.key, **stored_missing(self.reading.missing_values)}
 
     def _learners(self, reader: SourceReader) -> _Beginning:
         """Return what a fleet of classifiers or regressors is begun with."""

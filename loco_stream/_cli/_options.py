@@ -182,6 +182,14 @@ class StateOptions:
             check_folder("the checkpoint folder", self.checkpoint)
 
 
+def stored_missing(values: Sequence[float]) -> dict[str, object]:
+    """Return what a resumed run continues with of --missing; nothing if it was not given.
+
+    So it can be added to a run that was begun without it, but neither changed nor forgotten.
+    """
+    return {"missing_values": tuple(values)} if values else {}
+
+
 def _check_durability(mode: str) -> None:
     from loco_stream.engine._wal import parse_durability
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
 from loco_stream._cli._config import COMMANDS, command_tables, option_values, read_config
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, LocoStreamError
 
 
 @click.group("config")
@@ -71,16 +71,14 @@ def _check(config: Mapping[str, Any], name: str, file: str) -> None:
             raise ConfigError(f"{file}: {error.format_message()}") from None
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
-    for url in _urls(read, "source"):
-        check_url(url)
-    for url in _urls(read, "sinks"):
-        check_url(url, is_sink=True)
-
-
-def _urls(values: Mapping[str, Any], name: str) -> Iterator[str]:
-    found = values.get(name) or []
-    every = [found] if isinstance(found, str) else found
-    return (url for url in every if not url.startswith("@"))  # the lines of a file are secrets
+    urls = [("source", read.get("source") or ""), *(("sink", url) for url in read.get("sinks", ()))]
+    for key, url in urls:
+        if not url or url.startswith("@"):  # the lines of a file are secrets
+            continue
+        try:
+            check_url(url, is_sink=key == "sink")
+        except LocoStreamError as error:
+            raise ConfigError(f"{file}: `{key}` of `{name}`: {error}") from None
 
 
 def _command(name: str) -> click.Command:

@@ -17,10 +17,11 @@ from loco_stream._cli._engine_run import (
     learning_options,
     log_findings,
     run_engine,
+    stored_options,
 )
 from loco_stream._cli._logging import LOGGER, CommandError, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import option_group
+from loco_stream._cli._option_group import option_group, with_stored
 from loco_stream._cli._options import (
     SourceOptions,
     source_options,
@@ -213,7 +214,10 @@ def command(
     options.check(page)
     learning.check()
     network.check(page.dashboard, needed="--dashboard")
-    learning = learning.resumed(options.checkpoint if options.resume else None)
+    directory = options.checkpoint if options.resume else None
+    stored = stored_options(directory)
+    learning = learning.resumed(stored, directory)
+    reading = with_stored(reading, stored, directory)
     sinks = [*outputs.open(), *learning.alarms.sinks()]
     stream = reading.open(source, learning.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)

@@ -16,10 +16,12 @@ from loco_stream._cli._engine_run import (
     learning_options,
     log_findings,
     run_engine,
+    stored_options,
 )
 from loco_stream._cli._http_api import http_api
 from loco_stream._cli._logging import LOGGER, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
+from loco_stream._cli._option_group import with_stored
 from loco_stream._cli._options import (
     SourceOptions,
     StateOptions,
@@ -114,6 +116,8 @@ def command(
     if source is None and ports.http is None:
         raise ConfigError("`--source` must be given, or --http PORT for rows that clients send")
     learning.check()
+    stored = stored_options(state.checkpoint)
+    reading = with_stored(reading, stored, state.checkpoint)
     engine_options = {
         "checkpoint": state.checkpoint,
         "resume": None,
@@ -135,7 +139,7 @@ def command(
         telemetry.open() as otlp,
     ):
         try:
-            learning = learning.resumed(state.checkpoint)
+            learning = learning.resumed(stored, state.checkpoint)
             stream = with_inbox(_open(source, reading, learning.task))
             is_new = not has_checkpoint(state.checkpoint)
             reader = _compile(stream, service, learning, reading, reads_ahead=is_new)

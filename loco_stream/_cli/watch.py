@@ -79,7 +79,9 @@ def command(
     options.check(page)
     network.check(page.dashboard, ports.metrics_port, needed="--dashboard or --metrics-port")
     directory = options.checkpoint if options.resume else None
-    alarms = with_stored(alarms, stored_options(directory), directory)
+    stored = stored_options(directory)
+    alarms = with_stored(alarms, stored, directory)
+    reading = with_stored(reading, stored, directory)
     sinks = [*outputs.open(), *alarms.sinks()]
     stream = reading.open(source, None, labelled=False)
     state = ServiceState()

@@ -151,8 +151,8 @@ class PredictManyResponse(msgspec.Struct):
 class RowStatus(msgspec.Struct, omit_defaults=True):
     """What became of a row.
 
-    It was learned, waits for its label, is repeated (its number came before) or was refused, with
-    the reason.
+    It was learned, waits for its label, is repeated (its number or id came before) or was refused,
+    with the reason.
     """
 
     status: Status

@@ -20,6 +20,7 @@ from loco_stream._text import reason_of
 from loco_stream.errors import CheckpointError, ConfigError
 
 KEPT = 3
+FLEET_HEADER = "fleet.json"  # file in the folder of a fleet
 
 _log = logging.getLogger("loco_stream.engine.checkpoint")
 
@@ -168,8 +169,9 @@ class CheckpointWriter:
         try:
             self._written(self._folder.write(number, config, arrays))
         except (CheckpointError, OSError) as error:
-            self.error = CheckpointError(str(error))
-            _log.warning("checkpoint %d could not be written: %s", number, error)
+            reason = reason_of(error)
+            self.error = CheckpointError(reason)
+            _log.warning("checkpoint %d could not be written: %s", number, reason)
         else:
             self.error = None
             self.written_at = time.monotonic()

@@ -193,15 +193,15 @@ class CommitPipeline:
         self.cursor = Cursor(storable, number, skip)
         if events and not skip:
             self._reader.ack(position)
-        self._save_if_due(rows)
+        self._save_if_due(rows, is_first=bool(events) and number == 1)
         return True
 
-    def _save_if_due(self, rows: int) -> None:
+    def _save_if_due(self, rows: int, *, is_first: bool) -> None:
         """Write a checkpoint after a commit of so many rows, if it is time."""
         store = self.store
         if store is None:
             return
-        if self.cursor.commit == 1 and self._reader.source.is_live:
+        if is_first and self._reader.source.is_live:
             self.is_save_requested |= not store.has_log  # the position is known from now on
         if store.is_due(rows) or self.is_save_requested:
             self.is_save_requested = False

@@ -50,6 +50,7 @@ class EventHandler:
     strict: raise when the model refuses a row, or raises anything else; otherwise the row is
         counted and put into the quarantine, and the stream goes on
     tell_source: called with source, seq and reason of each refused row
+    tell_repeated: called with source and seq of each row whose id came before
 
     Its attributes:
     n_rows: rows processed, with and without a label
@@ -71,6 +72,7 @@ class EventHandler:
         reply: Reply,
         strict: bool,
         tell_source: Callable[[str, int, str], None] = lambda source, seq, reason: None,
+        tell_repeated: Callable[[str, int], None] = lambda source, seq: None,
     ) -> None:
         self.trainer = trainer
         self.quality = quality
@@ -90,6 +92,7 @@ class EventHandler:
         self._newest = math.nan  # event time of the last row
         self._reply = reply
         self._tell_source = tell_source
+        self._tell_repeated = tell_repeated
         self._delayed = _DelayedLabels(delay)
         self._lock = threading.Lock()
         self._limited = LimitedLog(_log)
@@ -181,6 +184,7 @@ class EventHandler:
             return
         ids = self.trainer.pending.ids
         if ids.is_known(row.id):
+            self._tell_repeated(row.source, row.seq)
             return
         if y is None:
             y = ids.take_early(row.id)

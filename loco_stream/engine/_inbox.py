@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
@@ -59,7 +59,7 @@ class RowResult:
     """What became of a submitted row.
 
     status: ``"learned"``; ``"waiting"`` if it has an id and no label yet; ``"repeated"`` if its
-        number came before; ``"refused"``
+        number or its id came before; ``"refused"``
     reason: why it was refused
     """
 
@@ -81,11 +81,20 @@ class _Submission:
     done: Future[list[RowResult]]
     results: dict[int, RowResult] = field(default_factory=dict)  # by seq, of rows not taken
 
-    def resolve(self, refused: Mapping[tuple[str, int], str]) -> None:
+    def resolve(
+        self, refused: Mapping[tuple[str, int], str], repeated: Container[tuple[str, int]]
+    ) -> None:
         """Pass on what became of each row."""
-        self.done.set_result([self._result(row, refused) for row in self.rows])
+        self.done.set_result([self._result(row, refused, repeated) for row in self.rows])
 
-    def _result(self, row: Sample | Labels, refused: Mapping[tuple[str, int], str]) -> RowResult:
+    def _result(
+        self,
+        row: Sample | Labels,
+        refused: Mapping[tuple[str, int], str],
+        repeated: Container[tuple[str, int]],
+    ) -> RowResult:
+        if (row.source, row.seq) in repeated:
+            return _REPEATED
         reason = refused.get((row.source, row.seq))
         if reason is not None:
             return RowResult("refused", reason)
@@ -95,6 +104,7 @@ class _Submission:
 
 _LEARNED = RowResult("learned")
 _WAITING = RowResult("waiting")
+_REPEATED = RowResult("repeated")
 
 
 class Inbox:
@@ -243,6 +253,7 @@ class InboxSource(Source):
         self.without_features = source.without_features
         self._known = Deduplicator()
         self._refused: dict[tuple[str, int], str] = {}  # reason by source and seq, oldest first
+        self._repeated: set[tuple[str, int]] = set()  # rows not answered yet whose id came before
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
 
@@ -264,6 +275,7 @@ class InboxSource(Source):
     def __iter__(self) -> Iterator[Event | Sequence[Event]]:
         """Yield the commits of the source and of the inbox, the latter also after its end."""
         self._unacked.clear()
+        self._repeated.clear()  # of a replay, in which nobody waits
         for item in self._source:
             if not isinstance(item, Sequence) or item:
                 self._unacked.append(None)
@@ -301,7 +313,7 @@ class InboxSource(Source):
         except SourceError as error:
             submission.results[row.seq] = RowResult("refused", str(error))
         else:
-            submission.results[row.seq] = RowResult("repeated")
+            submission.results[row.seq] = _REPEATED
         return False
 
     def _forget_names(self) -> None:
@@ -312,16 +324,26 @@ class InboxSource(Source):
 
     def _resolve(self, submissions: Sequence[_Submission]) -> None:
         for submission in submissions:
-            submission.resolve(self._refused)
+            submission.resolve(self._refused, self._repeated)
+            self._repeated.difference_update((row.source, row.seq) for row in submission.rows)
 
     def refuse(self, source: str, seq: int, reason: str) -> None:
         """Note that a row is refused, which its sender learns also when it sends the row again."""
-        if source != self._inbox.name and not source.startswith(f"{self._inbox.name}/"):
+        if not self._is_own(source):
             self._source.refuse(source, seq, reason)
             return
         self._refused[source, seq] = reason
         while len(self._refused) > _MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
+
+    def repeat(self, source: str, seq: int) -> None:
+        """Note that a row is not learned, since its id came before."""
+        if self._is_own(source):
+            self._repeated.add((source, seq))
+
+    def _is_own(self, source: str) -> bool:
+        """Return whether rows of a name are from the inbox."""
+        return source == self._inbox.name or source.startswith(f"{self._inbox.name}/")
 
     def hold(self, seconds: float, reason: str) -> None:
         """Let the source wait."""

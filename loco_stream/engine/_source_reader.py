@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from loco_stream._joins import join_rows, n_rows
-from loco_stream._problems import OF_RIVER, plain_label
+from loco_stream._numbers import plain
+from loco_stream._problems import OF_RIVER
 from loco_stream._text import one_line
 from loco_stream.engine._background_thread import background_thread
 from loco_stream.engine._row import cut
@@ -81,7 +82,10 @@ class PairSource(Source):
                 f"{one_line(f'{item!r:.80}')} as row {self._row - 1}"
                 f"{advice if hasattr(first, 'ndim') else ''}"
             )
-        return Sample(item[0], plain_label(item[1]), self._row - 1, source=self.name)
+        x, y = item
+        # values of several targets as they are: one out of range is refused, not taken as missing
+        label = y if isinstance(y, Mapping) else plain(y)
+        return Sample(x, label, self._row - 1, source=self.name)
 
     def seek(self, position: Position) -> None:
         """Skip the rows before ``{"row": n}``."""

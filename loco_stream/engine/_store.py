@@ -11,7 +11,13 @@ from pathlib import Path
 from loco_stream._arrays import Array
 from loco_stream._persistence.content import Config, Saved, State
 from loco_stream._text import reason_of
-from loco_stream.engine._checkpoint import CheckpointFolder, CheckpointWriter, foreign_files, newest
+from loco_stream.engine._checkpoint import (
+    FLEET_HEADER,
+    CheckpointFolder,
+    CheckpointWriter,
+    foreign_files,
+    newest,
+)
 from loco_stream.engine._codec import decode_commit
 from loco_stream.engine._wal import WriteAheadLog, pack_record, parse_durability
 from loco_stream.errors import CheckpointError, ConfigError
@@ -45,7 +51,7 @@ class Store:
         interval = parse_durability(durability)
         self._folder = CheckpointFolder(path)
         self.is_used = self._folder.is_used
-        self._check_resume(resume)
+        self._check_content(resume)
         self._wal = None if interval is None else WriteAheadLog(self._folder.path, interval)
         self._writer = CheckpointWriter(self._folder, self._drop_log)
         self._replayed: tuple[int, bytes] = (0, b"")  # the last commit of `replay`
@@ -57,11 +63,14 @@ class Store:
         self.note(foreign_files(self._folder.path))
         self.set_aside_commits = self._folder.set_aside_commits()
 
-    def _check_resume(self, resume: bool | None) -> None:
-        if resume is None or resume == self.is_used:
+    def _check_content(self, resume: bool | None) -> None:
+        path = self._folder.path
+        is_fleet = not self.is_used and (path / FLEET_HEADER).exists()
+        if not is_fleet and (resume is None or resume == self.is_used):
             return
         self._folder.release()
-        path = self._folder.path
+        if is_fleet:
+            raise ConfigError(f"{path} holds a fleet; an engine needs a folder of its own")
         if self.is_used:
             raise ConfigError(
                 f"`resume` must be True or None for {path}, which holds an earlier run, got False",

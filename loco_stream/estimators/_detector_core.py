@@ -15,7 +15,7 @@ from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._novelty import state as novelty
 from loco_stream._novelty.marks import declare
 from loco_stream._novelty.step import Found, Rows, run
-from loco_stream._numbers import LARGEST, is_beyond, to_number
+from loco_stream._numbers import LARGEST, is_beyond, shown, to_number
 from loco_stream._persistence.content import (
     Arrays,
     Config,
@@ -329,7 +329,7 @@ def _number_cell(name: Hashable, value: object) -> tuple[float, int]:
     if number == number:
         return number, novelty.NUMBER
     if is_beyond(value):
-        raise InputError(f"`x` must hold numbers of at most 1e30, got {name!r}: {value!r}")
+        raise InputError(f"`x` must hold numbers of at most 1e30, got {name!r}: {shown(value)}")
     return 0.0, novelty.MISSING
 
 

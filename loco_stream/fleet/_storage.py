@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream._persistence.files import atomic_write
 from loco_stream._text import reason_of
-from loco_stream.engine._checkpoint import CheckpointFolder
+from loco_stream.engine._checkpoint import FLEET_HEADER, CheckpointFolder
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._key_group import KeyGroup
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Location: TypeAlias = str | os.PathLike[str]
 
-_HEADER = "fleet.json"
 _TEMPLATE = "template.loco"
 _POSITION = "position"
 
@@ -42,8 +41,16 @@ class DirectoryStorage:
         self._folder: CheckpointFolder | None = None
 
     def lock(self) -> None:
-        """Lock the directory, which is created if absent."""
+        """Lock the directory, which is created if absent.
+
+        Raises `ConfigError` if another process works in it, or it holds the run of an engine.
+        """
         self._folder = CheckpointFolder(self.path)
+        if self._folder.is_used and self.read_header() is None:
+            self.release()
+            raise ConfigError(
+                f"{self.path} holds the run of an engine; a fleet needs a folder of its own"
+            )
 
     def release(self) -> None:
         """Unlock the directory."""
@@ -53,11 +60,11 @@ class DirectoryStorage:
 
     def read_header(self) -> bytes | None:
         """Return the content of fleet.json; None if there is no such file."""
-        return self._read(_HEADER)
+        return self._read(FLEET_HEADER)
 
     def write_header(self, content: bytes) -> None:
         """Replace fleet.json."""
-        atomic_write(self.path / _HEADER, content, mode=0o600)
+        atomic_write(self.path / FLEET_HEADER, content, mode=0o600)
 
     def read_model(self, name: str = _TEMPLATE) -> bytes:
         """Return the content of the file of the template or of the shared model."""

@@ -102,7 +102,8 @@ def test_a_run_from_a_file(file, tmp_path):
         ("[threshold]\nok = 7", "`--threshold` must be LABEL=P with P above 0 and up to 1"),
         ("[cost]\nok = 3", "`--cost` must be TRUE,PREDICTED=COST, got 'ok=3'"),
         ("sink = 5", "there is no sink '5"),
-        ("sink = 'htp://x'", "there is no sink 'htp:'"),
+        ("sink = 'htp://x'", "`sink` of `serve`: there is no sink 'htp:'"),
+        ("source = 'csv:a?traget=y'", "`source` of `serve`: csv: has no option 'traget'"),
         ("serve = 1", "`serve` must be a table, got 1"),
         ("seed = ", "must be TOML"),
         ("[checkpoint]\na = 1", "`checkpoint` must be a value, got a table"),
@@ -113,6 +114,7 @@ def test_a_wrong_file_is_refused_in_one_sentence(file, text, sentence):
     checked = loco("config", "check", path, "--command", "serve")
     assert checked.exit_code == 2, checked.output
     assert sentence in checked.stderr
+    assert path in checked.stderr
     assert len(checked.stderr.splitlines()) == 1
 
 

@@ -163,6 +163,13 @@ def test_a_fleet_of_release_0_2_has_no_stored_options_to_compare(folder):
     assert "settings" not in json.loads(path.read_text())
 
 
+def test_a_fleet_that_was_begun_in_python_continues(folder):
+    with Fleet(classifier(hidden_sizes=4), folder / "state", key_groups=3) as begun_here:
+        begun_here.learn(0, [[0.5, 1.0]], [1])
+    again = fleet()
+    assert again.exit_code == 0, again.output
+
+
 def test_labels_are_chosen_by_the_rule_of_the_command(folder):
     begun(*SMALL, "--threshold", "1=1e-9")
     with Fleet(None, folder / "state") as opened:

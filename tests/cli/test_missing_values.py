@@ -111,3 +111,37 @@ def test_the_key_of_a_fleet_is_never_missing(tables):
     assert report["n_unlabelled"] == 2
     assert report["worst"] == expected["worst"]
     assert "5 values counted as missing: they are one of `missing_values`" in report["notes"]
+
+
+@pytest.mark.parametrize("command", ["run", "watch", "fleet"])
+def test_what_is_started_again_keeps_them(tables, command):
+    words = [command, "csv:filled.csv?target=y", "--checkpoint", "state"]
+    if command == "fleet":
+        begun = again = [*words, "--key", "device", *SMALL]
+    else:
+        begun = [*words, "--max-samples", 100]
+        again = [*words, "--resume", "--report", "report.json"]
+    done = loco(*begun, *FILLS)
+    assert done.exit_code == 0, done.output
+    done = loco(*again)
+    assert done.exit_code == 0, done.output
+    if command != "fleet":
+        n_labels = 2 * (command == "run")
+        n_devices = 100  # the column "device" is a feature here
+        n = json.loads(Path("report.json").read_text())["n_fill_values"]
+        assert n == 3 + n_labels + n_devices
+    refused = loco(*again, "--missing", 5)
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines()[-1] == (
+        "loco-stream: state was begun with --missing -9999.0 --missing 999.0, so it cannot "
+        "continue with --missing 5.0"
+    )
+
+
+def test_they_can_be_added_to_a_run_that_was_begun_without_them(tables):
+    words = ["run", "csv:filled.csv?target=y&drop=device", "--checkpoint", "state"]
+    assert loco(*words, *SMALL, "--max-samples", 100).exit_code == 0
+    report = report_of(*words, "--resume", "--json", "--quiet", *FILLS)
+    assert report["n_fill_values"] == 1
+    refused = loco(*words, "--resume", "--missing", 5)
+    assert "state was begun with --missing -9999.0 --missing 999.0, so" in refused.stderr

@@ -149,6 +149,8 @@ def test_a_run_of_release_0_2_continues_with_its_score_window(loco, tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "state")
     assert settings("state")["score_window"] == 50
     assert "begun with --score-window 50, so" in loco("--resume", "--score-window", 60).stderr
+    assert "begun without --drift-detector" in loco("--resume", "--drift-detector", "DDM").stderr
+    assert "begun with --tasks auto, so" in loco("--resume", "--tasks", "none").stderr
     resumed = loco("--resume", "--report", "r.json")
     assert resumed.exit_code == 0, resumed.stderr
     assert json.loads((tmp_path / "r.json").read_text())["n_samples"] == 120

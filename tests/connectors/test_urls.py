@@ -28,6 +28,11 @@ from loco_stream.errors import ConfigError, SourceError
         ("xyz:a", SourceError, r"^there is no source 'xyz:' \(sources: river:.*, csv:PATH.*\)$"),
         ("csv:", ConfigError, "must have an address after 'csv:', for example csv:PATH"),
         ("", SourceError, "there is no source ':'"),
+        (
+            "csv:a.csv&target=y&drop=b",
+            ConfigError,
+            r"^csv: options must begin with \?, got &; write 'csv:a.csv\?target=y&drop=b'$",
+        ),
     ],
 )
 def test_bad_urls_are_answered_with_similar_ones(url, error, text):

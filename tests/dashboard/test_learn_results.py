@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loco_stream.engine import StreamEngine
-from loco_stream.engine._inbox import Inbox, InboxSource, RowResult
+from loco_stream.engine._inbox import Inbox, InboxRow, InboxSource, RowResult
 from loco_stream.engine._source_reader import SourceReader
 from loco_stream.stream import Source
 from tests.helpers.standin import ListSource, Means
@@ -67,6 +67,22 @@ def test_a_row_that_the_model_refuses_is_not_called_learned(tmp_path):
     again.put(labels, seq=0)
     assert again.run() == [["repeated", "refused", "repeated"]]
     assert again.engine.report["n_samples"] == 4
+
+
+def test_a_row_whose_id_came_before_is_repeated(tmp_path):
+    first = Engine(tmp_path)
+    rows = [InboxRow({"a": 0.5}, y, id=of) for y, of in (("on", 7), (None, 8), ("on", 7.0))]
+    for client in (None, "press"):
+        first.futures.append(first.inbox.put([*rows, rows[1]], client))
+    assert first.run() == [
+        ["learned", "waiting", "repeated", "repeated"],
+        ["repeated"] * 4,
+    ]
+    assert not first.source._repeated
+    again = Engine(tmp_path)
+    again.futures.append(again.inbox.put(rows))
+    assert again.run() == [["repeated"] * 3]
+    assert again.engine.report["n_samples"] == 1
 
 
 def test_an_operator_can_reset_a_source(tmp_path):

@@ -468,6 +468,7 @@ def test_no_row_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, h
         report = engine.run()
         assert source.acked == [1, 2, 3, 4, 5]
         assert "so nothing is acknowledged: it was deleted, moved or replaced" in report["alarm"]
+        assert any(note.startswith("it was deleted, moved or") for note in report["notes"])
     timer.join()
 
 
@@ -522,3 +523,19 @@ def test_a_system_without_file_locks_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fcntl", None)
     with pytest.raises(ConfigError, match="needs file locks, which"):
         CheckpointFolder(tmp_path)
+
+
+def test_a_live_source_that_is_silent_after_its_first_rows_is_saved_once(tmp_path, monkeypatch):
+    class Live(ListSource):
+        is_live = True
+
+    written = []
+    write = CheckpointFolder.write
+    monkeypatch.setattr(
+        CheckpointFolder, "write", lambda *args: written.append(args[1]) or write(*args)
+    )
+    ticks = [[]] * 20
+    rows = [Sample({"a": 0.5}, "c1", 0)]
+    engine = StreamEngine(Means(), Live([*ticks, rows, *ticks]), checkpoint=tmp_path)
+    engine.run()
+    assert written == [0, 1, 1]  # at the start, with the first rows, at the end

@@ -168,6 +168,14 @@ def test_labels_that_are_no_targets_are_refused(y):
         StreamEngine(model(), [Sample({"u": 1.0}, y, 0)]).run()
 
 
+@pytest.mark.parametrize(("value", "shown"), [(1e31, "1e+31"), ("x", "'x'")])
+def test_a_pair_with_a_target_out_of_range_is_refused(value, shown):
+    pairs = [*rows(20), ({"u": 0.5, "v": 1.0}, {"heat": value, "flow": 1.0})]
+    report = StreamEngine(model(), pairs, strict=False).run()
+    assert report["n_samples"] == 20
+    assert report["notes"] == [f"target 'heat' must be a number from -1e+30 to 1e+30, got {shown}"]
+
+
 def test_models_of_river_run_too():
     chain = multioutput.RegressorChain(linear_model.LinearRegression(), order=["heat", "flow"])
     pairs = [(x, y) for x, y in rows() if len(y) == 2]

@@ -73,6 +73,8 @@ def test_rows_of_floats_in_the_order_of_the_columns_are_rows_like_others():
     assert state_sha256(*export_model(detectors[0])) == state_sha256(*export_model(detectors[1]))
     with pytest.raises(InputError, match="at most 1e30"):
         detectors[0].learn_one({"a": 1e31, "b": 0.0})
+    with pytest.raises(InputError, match=r"at most 1e30, got 'a': an integer of \d+ bits$"):
+        detectors[0].learn_one({"a": 10**5000, "b": 0.0})
 
 
 def test_blocks_of_any_size_give_the_same_scores():

@@ -6,9 +6,10 @@ import shutil
 
 import pytest
 
-from loco_stream import Fleet, LOCOClassifier
-from loco_stream.errors import CheckpointError
+from loco_stream import Fleet, LOCOClassifier, StreamEngine
+from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._model_store import ModelStore
+from tests.helpers.standin import Means
 
 _PAGE = 16_384
 
@@ -57,3 +58,20 @@ def test_flipped_bits_are_a_sentence(tmp_path):
             store.close()
     assert len(errors) == len(pages)
     assert all("cannot read or write the models" in error for error in errors)
+
+
+def test_a_fleet_and_an_engine_have_their_own_folders(tmp_path):
+    rows = [({"a": 0.5}, "on")] * 3
+    with make(tmp_path / "fleet") as fleet:
+        fleet.learn("press", [[0.5]], ["on"])
+    for resume in (None, False, True):
+        engine = StreamEngine(Means(), rows, checkpoint=tmp_path / "fleet", resume=resume)
+        with pytest.raises(ConfigError, match="holds a fleet; an engine needs a folder of its own"):
+            engine.run()
+    StreamEngine(Means(), rows, checkpoint=tmp_path / "engine").run()
+    with pytest.raises(ConfigError, match="holds the run of an engine; a fleet needs"):
+        make(tmp_path / "engine")
+    assert not (tmp_path / "engine" / "fleet.json").exists()
+    with make(tmp_path / "fleet") as fleet:  # neither is locked
+        assert len(fleet.keys()) == 1
+    StreamEngine(Means(), rows, checkpoint=tmp_path / "engine", resume=True).run()

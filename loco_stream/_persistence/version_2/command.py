@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 def settings(saved: Saved) -> Saved:
-    """Rename ``window`` to ``score_window``, as the option is called since release 0.3."""
+    """Rename ``window`` to ``score_window``, and add the monitor's options of release 0.3."""
     stored = saved.config.get("settings") or {}
     if "window" not in stored:
         return saved
     renamed = {"score_window" if name == "window" else name: stored[name] for name in stored}
-    return replace(saved, config={**saved.config, "settings": renamed})
+    settings = {"drift_detector": None, "tasks": "auto", **renamed}
+    return replace(saved, config={**saved.config, "settings": settings})

@@ -48,3 +48,34 @@ def test_a_flat_map_has_its_date_in_a_field_of_its_own():
 def test_a_text_that_is_no_date_is_refused(read):
     with pytest.raises(SourceError, match="1970 or an ISO 8601 date, got 'noon'"):
         read(b'{"x": {"speed": 0.4}, "t": "noon"}')
+
+
+@pytest.mark.parametrize("read", [read_row, read_message])
+def test_a_byte_order_mark_before_a_text_is_left_out(read):
+    assert read(b'\xef\xbb\xbf {"x": {"a": 1}, "y": "ok"}').x == {"a": 1}
+
+
+@pytest.mark.parametrize("body", [b"[1, 2]", b'"7"'])
+def test_a_text_that_is_no_map_is_read_as_json(body):
+    with pytest.raises(SourceError, match="a row must be a map of numbers, texts and truth values"):
+        read_message(body)
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"a": 1, "t": LONG},
+        {"x": {"a": 1}, "sequence": [LONG]},
+        {"x": {LONG: [1]}},
+        {"x": {"a": [LONG]}},
+        {"x": {"a": 1}, "id": [LONG]},
+        {"x": {"a": 1}, "y": [LONG]},
+    ],
+)
+def test_an_error_does_not_repeat_a_long_message(row):
+    with pytest.raises(SourceError) as raised:
+        read_message(json.dumps(row).encode())
+    assert len(str(raised.value)) < 200

@@ -90,6 +90,19 @@ def test_an_existing_file_is_appended_to_on_a_new_line(tmp_path):
     assert path.read_text().splitlines()[1:] == ['{"cut', json.dumps(DRIFT, separators=(",", ":"))]
 
 
+def test_a_file_that_is_rotated_is_created_anew(tmp_path):
+    path = tmp_path / "out.jsonl"
+    sink = open_sink(f"jsonl:{path}?only=prediction")
+    changes = (lambda: path.rename(tmp_path / "old.jsonl"), path.unlink, lambda: None)
+    for seq, change in enumerate(changes):
+        sink.write(prediction(seq))
+        wait_until(lambda n=seq + 1: sink.stats["sent"] == n)
+        change()
+    sink.close({})
+    assert [record["seq"] for record in lines(tmp_path / "old.jsonl")] == [0]
+    assert [record["seq"] for record in lines(path)] == [2]
+
+
 def test_the_engine_gives_each_sink_its_kinds_of_records(tmp_path):
     rows = [
         Sample({"a": float(i % 2)}, ("x", "y")[(i + i // 500) % 2], i, source="s")

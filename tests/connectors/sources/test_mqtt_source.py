@@ -329,6 +329,36 @@ def test_reconnects_after_a_restart_of_the_broker(broker, caplog):
     source.close()
 
 
+def test_a_broker_that_lost_the_session_is_noted(tmp_path, caplog):
+    broker = Broker(tmp_path, "allow_anonymous true", "persistence false")
+    source = MQTTSource("127.0.0.1", "s", port=broker.port)
+    publish(broker, ("s", row(1, seq=1)))
+    drain(source, lambda events: len(events) == 1)
+    source.ack(source.position)
+    settle(source)
+    position = source.position
+    source.close()
+    source = MQTTSource("127.0.0.1", "s", port=broker.port)
+    source.seek(position)
+    assert source.notes == ()
+    broker.stop()
+    broker.start()
+    publish(broker, ("s", row(2, seq=2)))  # nobody keeps it
+    drain(source, lambda _: source.notes)
+    lost = "the broker had no session of this engine: messages sent while it was not connected are"
+    assert source.notes == (f"{source.name}: {lost} lost",)
+    assert source.notes[0] in caplog.text
+    source.close()
+    broker.stop()
+    broker.start()
+    source = MQTTSource("127.0.0.1", "s", port=broker.port)
+    assert source.notes == ()  # a new run may have one
+    source.seek(position)
+    assert source.notes
+    source.close()
+    broker.stop()
+
+
 def test_max_ends_the_stream(broker):
     source = MQTTSource("127.0.0.1", "s", port=broker.port, max=2)
     publish(broker, *(("s", row(i)) for i in range(2)))
