@@ -76,8 +76,7 @@ class ColumnParser:
             content = text.encode()
         except UnicodeEncodeError:  # bytes that could not be decoded
             return None
-        characters = np.frombuffer(b"\n%b\n" % content.removesuffix(b"\n"), np.uint8)
-        ends = np.flatnonzero(characters == ord("\n"))
+        characters, ends = characters_of(content)
         if not self._is_regular(text, characters, ends):
             return None
         table = self._read(content, self._numeric) if self._numeric else None
@@ -90,7 +89,7 @@ class ColumnParser:
     def _is_regular(self, text: str, characters: Bytes, ends: Int64) -> bool:
         """Return whether no line is too long, and every field with a quote ends in its line.
 
-        `characters` are those of the text between two line ends, which are among `ends`.
+        `characters` and `ends` are from `characters_of`.
         """
         if np.diff(ends).max() > csv.field_size_limit():
             return False
@@ -135,6 +134,12 @@ class ColumnParser:
             )
         except pyarrow.ArrowException:
             return None
+
+
+def characters_of(content: bytes) -> tuple[Bytes, Int64]:
+    """Return bytes, with a line end before the first line and after the last, and all line ends."""
+    characters = np.frombuffer(b"\n%b\n" % content.removesuffix(b"\n"), np.uint8)
+    return characters, np.flatnonzero(characters == ord("\n"))
 
 
 def _has_texts(column: Any) -> bool:

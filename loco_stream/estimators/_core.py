@@ -187,7 +187,7 @@ class ModelCore:
             classes = max(classes, self._capacity(n_classes))
             state = grow(self.layout, settings, state, features, classes)
             self.adopt(settings, state)
-        state.counts.n_features = len(self.slots)
+        state.counts["n_features"] = len(self.slots)
         self.pass_class_weights()
 
     def _capacity(self, n_classes: int) -> int:

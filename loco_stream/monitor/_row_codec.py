@@ -92,7 +92,7 @@ class RowCodec:
         if not self.names:
             self._set_names(features)
         if features == self.names:
-            return CodedRows(X, features, masked(X.astype(np.float64)), ())
+            return CodedRows(X, features, _masked(X.astype(np.float64)), ())
         return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
 
     def _encode_array(self, x: Vector, features: Names) -> Vector:
@@ -138,6 +138,6 @@ class RowCodec:
         self.columns = {name: column for column, name in enumerate(names)}
 
 
-def _masked(values: Vector) -> Vector:
+def _masked(values: Array) -> Array:
     """Mask values that are not numbers; the sum of squares shows whether there are any."""
-    return values if values @ values <= LARGEST**2 else masked(values)
+    return values if np.vdot(values, values) <= LARGEST**2 else masked(values)
