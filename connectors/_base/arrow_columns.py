@@ -36,7 +36,9 @@ def conversion() -> Iterator[None]:
         raise IrregularBlock from error
 
 
-def table_of(table: Table, names: Sequence[str], parse: Callable[[str], Any] | None = None) -> Array:
+def table_of(
+    table: Table, names: Sequence[str], parse: Callable[[str], Any] | None = None
+) -> Array:
     """Return columns as an array (n, n_columns): float64, or objects if some values are text.
 
     Parameters

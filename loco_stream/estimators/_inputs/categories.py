@@ -173,9 +173,7 @@ class TextColumn:
 
     def first_rows(self, categories: Categories, learned: Bool) -> set[int]:
         """Return the learned rows in which a text comes for the first time that may get a slot."""
-        new = [
-            code for code, text in enumerate(self._texts) if categories.takes(self.key, text)
-        ]
+        new = [code for code, text in enumerate(self._texts) if categories.takes(self.key, text)]
         if not new:
             return set()
         codes, rows = np.unique(np.where(learned, self._codes, UNKNOWN), return_index=True)

@@ -261,7 +261,7 @@ def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ..
         raise InputError(
             f"`features` must be a sequence of {width} names, one per column, got {features!r}"
         )
-    names = tuple(islice(features, width + 1))
+    names = features if type(features) is tuple else tuple(islice(features, width + 1))
     try:
         distinct = len(set(names))
     except TypeError:
