@@ -138,7 +138,8 @@ class ColumnParser:
 
 def characters_of(content: bytes) -> tuple[Bytes, Int64]:
     """Return bytes, with a line end before the first line and after the last, and all line ends."""
-    characters = np.frombuffer(b"\n%b\n" % content.removesuffix(b"\n"), np.uint8)
+    last = b"" if content.endswith(b"\n") else b"\n"
+    characters = np.frombuffer(b"\n%b%b" % (content, last), np.uint8)
     return characters, np.flatnonzero(characters == ord("\n"))
 
 
