@@ -143,7 +143,7 @@ def check_url(url: str, *, is_sink: bool = False) -> None:
     loco_stream.errors.ConfigError: redis: `idle` must be a duration such as 0.1, 0.1s or 100ms, ...
     """
     entry, where, _ = _parsed(url, is_sink=is_sink)
-    if entry.server is not None:
+    if entry.has_server:
         split_server(where, entry.example, needs_name=entry.needs_name)
 
 
@@ -212,7 +212,7 @@ def _check_address(entry: Connector, where: str) -> None:
             f"the URL must have an address after '{entry.scheme}:', for example {entry.example}"
         )
     has_login = "@" in urlsplit(f"{entry.scheme}:{where}").netloc
-    if has_login and (entry.secret or entry.server):
+    if has_login and (entry.secret or entry.has_server):
         variable = entry.secret or f"LOCO_STREAM_{entry.scheme.upper()}_PASSWORD"
         file = " or secret_file" if "secret_file" in entry.options else ""
         user = "user" if "user" in entry.options else "username"
@@ -259,11 +259,10 @@ def _split(entry: Connector, rest: str) -> tuple[str, str]:
 
 
 def _build(entry: Connector, where: str, options: dict[str, Any]) -> Any:
-    if entry.server is None:
+    if not entry.has_server:
         address = f"{entry.scheme}:{where}" if entry.keeps_scheme else where
         return entry.build(address, **options, **entry.fixed)
     host, port, name = split_server(where, entry.example, needs_name=entry.needs_name)
-    arguments = dict(zip(entry.server, (host, name), strict=True))
     if port is not None:
         options["port"] = port
-    return entry.build(**arguments, **options, **entry.fixed)
+    return entry.build(host, name, **options, **entry.fixed)

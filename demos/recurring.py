@@ -94,9 +94,7 @@ def draw(courses: Mapping[str, list[bool]], turn: int, path: str) -> None:
 
 @click.command("recurring")
 @demo_options(seconds=30.0)
-@click.option(
-    "--plot", default="recurring.png", show_default=True, metavar="FILE", help="The picture."
-)
+@click.option("--plot", default="recurring.png", metavar="FILE", help="The picture.")
 def command(demo: Demo, plot: str) -> None:
     """Learn two concepts that alternate, beside three learners of river, and draw all four.
 

@@ -28,7 +28,6 @@ def _note(dataset: str, rate: float) -> str:
     "--rate",
     type=FloatRange(1.0),
     default=200.0,
-    show_default=True,
     metavar="R",
     help="Rows per second.",
 )

@@ -53,7 +53,7 @@ file](deploy.md#configuration-files) or in environment variables: `--score-windo
 
 def page() -> str:
     """Return the text of the page."""
-    top = click.Context(main, info_name="loco-stream")
+    top = click.Context(main, info_name="loco-stream", **main.context_settings)
     sections = [_INTRODUCTION, _overview(top)]
     for context in _commands(top):
         sections.append(_section(context))

@@ -108,12 +108,12 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
 def _forms(every: Iterable[Connector]) -> str:
     rows = [
         (
-            f"`{form.url}`",
+            f"`{url}`",
             f"`loco-stream[{entry.extra.name}]`" if entry.extra else "",
-            form.guarantee,
+            guarantee,
         )
         for entry in every
-        for form in entry.forms
+        for url, guarantee in entry.forms.items()
     ]
     return _markdown(("URL", "needs", "delivery"), rows)
 

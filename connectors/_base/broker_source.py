@@ -15,7 +15,7 @@ from loco_stream.connectors._base.checks import check_positive, check_task
 from loco_stream.connectors._base.fields import FieldRoles, check_target, quoted
 from loco_stream.connectors._base.options import Seconds, explains_options
 from loco_stream.connectors.ls1._limits import Limits
-from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_message
+from loco_stream.connectors.ls1._messages import Features, NamedLabel, NamedMessage, read_message
 from loco_stream.connectors.ls1._receiver import Receiver
 from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._wire import HEADER, MAGIC
@@ -175,7 +175,7 @@ class BrokerSource(Source):
             frames = [name, body[: HEADER.size], body[HEADER.size :]]
             return self._receiver.take(frames, repeated=repeated)
 
-        def read(features: tuple[str, ...] | None) -> NamedRow | NamedLabel:
+        def read(features: Features) -> NamedMessage:
             try:
                 row = read_message(body, features, self._limits, fields)
             except SourceError as error:  # several topics may have the same kind of message
@@ -212,9 +212,7 @@ class BrokerSource(Source):
         self._sources.seek(rows)
 
 
-def completed(
-    row: NamedRow | NamedLabel, label: Any, t: float, entry: str
-) -> NamedRow | NamedLabel:
+def completed(row: NamedMessage, label: Any, t: float, entry: str) -> NamedMessage:
     """Add to a row what the broker knows about its message."""
     if isinstance(row, NamedLabel):
         return row

@@ -64,22 +64,6 @@ class Extra:
 
 
 @dataclass(frozen=True)
-class Form:
-    """One way to write a URL of a connector.
-
-    Parameters
-    ----------
-    url
-        Example; what the user fills in is in capitals.
-    guarantee
-        The `guarantee` of the source or sink that it opens.
-    """
-
-    url: str
-    guarantee: str
-
-
-@dataclass(frozen=True)
 class Connector:
     """Definition of a connector: a source or sink that URLs name.
 
@@ -88,16 +72,16 @@ class Connector:
     scheme
         Scheme of its URLs.
     build
-        Class derived from `Source` or `Sink`. Its parameters are the options of the URL.
+        Class derived from `Source` or `Sink`. Its parameters are the options of the URL. If the
+        first one is `host`, URLs are ``SCHEME://HOST:PORT/NAME``, and the second one takes NAME;
+        else the first one takes all text between scheme and options.
     forms
-        The ways to write its URLs.
+        The ways to write its URLs, where what the user fills in is in capitals; each with the
+        `guarantee` of the source or sink that it opens.
     about
         What it is, in one line. By default the first line of the docstring of `build`.
     extra
         Optional library that it needs.
-    server
-        For URLs ``SCHEME://HOST:PORT/NAME``: names of the parameters for host and name. Without it,
-        the first parameter of `build` takes all text between scheme and options.
     fixed
         Arguments that the scheme implies.
     aliases
@@ -120,10 +104,9 @@ class Connector:
 
     scheme: str
     build: Any
-    forms: tuple[Form, ...]
+    forms: Mapping[str, str]
     about: str = ""
     extra: Extra | None = None
-    server: tuple[str, str] | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
@@ -137,7 +120,7 @@ class Connector:
     @property
     def example(self) -> str:
         """An example URL."""
-        return self.forms[0].url
+        return next(iter(self.forms))
 
     @property
     def summary(self) -> str:
@@ -150,7 +133,8 @@ class Connector:
         """Types of the options of the URL, by name."""
         if self.free_options:
             return {}
-        address = {*self.server, "port"} if self.server else {self.address_parameter}
+        first, second, *_ = signature(self.build).parameters
+        address = {first, second, "port"} if self.has_server else {first}
         options = options_of(self.build, {*_HIDDEN, *address, *self.fixed, *self.hidden})
         for alias, name in self.aliases.items():
             options[alias] = options[name.removeprefix("not ")]
@@ -164,16 +148,15 @@ class Connector:
         return options_of(Limits) if "limits" in signature(self.build).parameters else {}
 
     @property
-    def address_parameter(self) -> str:
-        """The first parameter of `build`."""
-        return next(iter(signature(self.build).parameters))
+    def has_server(self) -> bool:
+        """Whether the URL names a host."""
+        return next(iter(signature(self.build).parameters)) == "host"
 
 
 def with_tls(connector: Connector) -> tuple[Connector, Connector]:
     """Return a connector without TLS, and the same behind TLS under its scheme with an s."""
     scheme = f"{connector.scheme}s"
-    urls = [form.url.replace(connector.scheme, scheme, 1) for form in connector.forms]
-    forms = tuple(replace(form, url=url) for form, url in zip(connector.forms, urls, strict=True))
-    secure = replace(connector, scheme=scheme, forms=forms, fixed={**connector.fixed, "tls": True})
+    urls = {url.replace(connector.scheme, scheme, 1): g for url, g in connector.forms.items()}
+    secure = replace(connector, scheme=scheme, forms=urls, fixed={**connector.fixed, "tls": True})
     plain = replace(connector, fixed={**connector.fixed, "tls": False})
     return plain, replace(secure, is_variant=True)

@@ -48,9 +48,9 @@ class FieldRoles:
     target: str = "y"
     time: str = "t"
     id: str | None = None
-    keep: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    use: tuple[str, ...] = ()
+    keep: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    use: Sequence[str] = ()
     only_labels: bool = False
 
     def __post_init__(self) -> None:

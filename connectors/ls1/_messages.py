@@ -18,6 +18,8 @@ from loco_stream.errors import SourceError
 from loco_stream.stream import MAX_SEQ
 
 Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+_Id: TypeAlias = int | float | str
+Features: TypeAlias = tuple[str, ...] | None  # of the schema of a sender, if it has sent one
 _Value: TypeAlias = float | int | bool | str | None
 _Target: TypeAlias = _Value | dict[str, float | int | None]  # a map has several targets
 
@@ -67,14 +69,8 @@ class _Row(msgspec.Struct, frozen=True):
     y: _Target = None
     seq: Annotated[int, Meta(ge=0)] | None = None  # of a predict request: with bit 63 set
     t: float | None = None
-    sequence: int | float | str | None = None
-    id: int | float | str | None = None
-
-
-class _Label(msgspec.Struct, frozen=True):
-    id: int | float | str
-    label: _Target
-    seq: Count | None = None
+    sequence: _Id | None = None
+    id: _Id | None = None
 
 
 @dataclass(slots=True)
@@ -85,19 +81,20 @@ class NamedRow:
     y: _Target
     seq: int | None
     t: float
-    sequence: int | str | float | None = None
-    id: int | float | str | None = None
+    sequence: _Id | None = None
+    id: _Id | None = None
     extra: dict[str, Any] | None = None
 
 
-@dataclass(slots=True)
-class NamedLabel:
+class NamedLabel(msgspec.Struct):
     """A label for the row with an id, from a JSON or MessagePack map without features."""
 
-    id: int | float | str
+    id: _Id
     label: _Target
-    seq: int | None = None
+    seq: Count | None = None
 
+
+NamedMessage: TypeAlias = NamedRow | NamedLabel
 
 T = TypeVar("T", Hello, FlowControl, ErrorPayload, SchemaPayload)
 encode = msgspec.msgpack.Encoder().encode
@@ -109,10 +106,10 @@ _WHAT: dict[type[msgspec.Struct], str] = {
 }
 _DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row, _Label)
+    for kind in (Hello, FlowControl, ErrorPayload, SchemaPayload, _Row, NamedLabel)
 }
 _ROW_JSON = msgspec.json.Decoder(_Row)
-_LABEL_JSON = msgspec.json.Decoder(_Label)
+_LABEL_JSON = msgspec.json.Decoder(NamedLabel)
 _ANY_JSON = msgspec.json.Decoder()
 _ANY_MSGPACK = msgspec.msgpack.Decoder()
 # First bytes of JSON objects and numbers; none of them starts a map in MessagePack.
@@ -190,8 +187,8 @@ def _check_size(what: str, value: _Value) -> None:
 
 
 def read_row(
-    body: bytes, features: tuple[str, ...] | None = None, limits: Limits = DEFAULT_LIMITS
-) -> NamedRow | NamedLabel:
+    body: bytes, features: Features = None, limits: Limits = DEFAULT_LIMITS
+) -> NamedMessage:
     """Decode a row: a map with ``x``, ``y``, ``seq``, ``t``, ``sequence`` and ``id``.
 
     The map is JSON or MessagePack. ``t`` is in seconds since 1970, an ISO 8601 date or null. Values
@@ -241,7 +238,7 @@ def _dated(values: Any) -> Any:
 def _read_label(body: bytes, is_json: bool, limits: Limits) -> NamedLabel | None:
     """Return the label in a body; None if it is none."""
     try:
-        found: _Label = (_LABEL_JSON if is_json else _DECODERS[_Label]).decode(body)
+        found: NamedLabel = (_LABEL_JSON if is_json else _DECODERS[NamedLabel]).decode(body)
     except _ERRORS:
         return None
     return _check_label(found.id, found.label, limits, found.seq)
@@ -279,10 +276,10 @@ def _check_id(row_id: Any, limits: Limits) -> None:
 
 def read_message(
     body: bytes,
-    features: tuple[str, ...] | None = None,
+    features: Features = None,
     limits: Limits = DEFAULT_LIMITS,
     fields: FieldRoles = DEFAULT_FIELDS,
-) -> NamedRow | NamedLabel:
+) -> NamedMessage:
     """Decode a row as `read_row` does, or from a flat map whose `fields` have roles.
 
     A number alone is a row with the feature ``value``. A map with an id, a label and nothing else
@@ -313,10 +310,10 @@ def read_message(
 
 def to_row(
     values: Any,
-    features: tuple[str, ...] | None = None,
+    features: Features = None,
     limits: Limits = DEFAULT_LIMITS,
     fields: FieldRoles = DEFAULT_FIELDS,
-) -> NamedRow | NamedLabel:
+) -> NamedMessage:
     """Return the row or label in decoded values; see `read_message`."""
     given = values
     if fields.only_labels:
@@ -379,7 +376,7 @@ def _from_flat(values: dict[Any, Any], fields: FieldRoles) -> dict[str, Any]:
     return row
 
 
-def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> NamedRow:
+def _check_row(row: _Row, features: Features, limits: Limits) -> NamedRow:
     if not 1 <= len(row.x) <= limits.features:
         raise SourceError(f"a row must have 1 to {limits.features} values, got {len(row.x)}")
     x = _name_values(row.x, features) if isinstance(row.x, list) else row.x
@@ -398,7 +395,7 @@ def _check_row(row: _Row, features: tuple[str, ...] | None, limits: Limits) -> N
     return NamedRow(x, row.y, row.seq, t, row.sequence, row.id)
 
 
-def _name_values(values: list[_Value], features: tuple[str, ...] | None) -> dict[str, _Value]:
+def _name_values(values: list[_Value], features: Features) -> dict[str, _Value]:
     names = features if features is not None else tuple(map(str, range(len(values))))
     if len(names) != len(values):
         expected = counted(len(names), "value")

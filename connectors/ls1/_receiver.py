@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from loco_stream.connectors.ls1._json_rows import take_id
-from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_row, read_schema
+from loco_stream.connectors.ls1._messages import (
+    Features,
+    NamedLabel,
+    NamedMessage,
+    read_row,
+    read_schema,
+)
 from loco_stream.connectors.ls1._remote_source import RemoteSource, RemoteSources
 from loco_stream.connectors.ls1._wire import Kind, Message, topic_name, unpack
 from loco_stream.errors import SourceError
@@ -15,7 +21,7 @@ from loco_stream.stream import MAX_SEQ, Event, Labels, Sample
 LABELS = "#labels"
 """Ending of the name under which the labels of a sender are numbered."""
 
-ReadRow: TypeAlias = Callable[[tuple[str, ...] | None], NamedRow | NamedLabel]
+ReadRow: TypeAlias = Callable[[Features], NamedMessage]
 """Returns the row or label in a message, given the features of its sender's schema."""
 
 

@@ -286,10 +286,9 @@ class ZMQSender:
 
     def _request(self, x: object, timeout: float | None) -> Float32:
         link = self._require_reliable()
-        make, n_rows, size = self._request_maker(x)
+        requests = self._requests(x)
         limit = self._limit(timeout)
-        parts = chunks(n_rows, size)
-        return np.concatenate([link.request(partial(make, *part), limit) for part in parts])
+        return np.concatenate([link.request(make, limit) for make in requests])
 
     def _limit(self, timeout: float | None) -> float:
         """Return for how many seconds an answer is waited for."""
@@ -297,29 +296,27 @@ class ZMQSender:
             return timeout
         return _WAIT_SECONDS if math.isinf(self._timeout) else self._timeout
 
-    def _request_maker(self, x: object) -> tuple[Callable[[int, int, int], Batch], int, int]:
-        """Return a function that makes requests, the number of rows, and rows per request."""
+    def _requests(self, x: object) -> list[Callable[[int], Batch]]:
+        """Return functions that make the requests for rows, given their numbers."""
         encoder = self._encoder
-        is_named = has_text(x)
-        named = encoder.named_rows(x) if is_named else []
-        table = np.zeros((0, 0), np.float32) if is_named else encoder.table(x)
-        schema = encoder.schema
-        if encoder.task == "classification" and not schema.classes:
+        rows = encoder.named_rows(x) if has_text(x) else encoder.table(x)
+        classes = encoder.schema.classes or ()
+        if encoder.task == "classification" and not classes:
             raise InputError("`classes` must be given to predict, got none")
+        if isinstance(rows, list):
+            return [partial(self._named_request, row) for row in rows]
+        size = rows_per_message(max(rows.shape[1], len(classes)))
+        parts = chunks(len(rows), size)
+        return [partial(self._table_request, rows[begin:end]) for begin, end in parts]
 
-        def named_request(begin: int, _end: int, seq: int) -> Batch:
-            body = encoder.named_message(named[begin], None, seq, math.nan)
-            return Batch(None, seq, 1, 0, body, math.nan, schema)
+    def _named_request(self, row: Named, seq: int) -> Batch:
+        body = self._encoder.named_message(row, None, seq, math.nan)
+        return Batch(None, seq, 1, 0, body, math.nan, self._encoder.schema)
 
-        def table_request(begin: int, end: int, seq: int) -> Batch:
-            rows = table[begin:end]
-            width = rows.shape[1]
-            return Batch(Kind.ASK, seq, len(rows), width, rows.tobytes(), math.nan, schema)
-
-        if is_named:
-            return named_request, len(named), 1
-        width = max(table.shape[1], len(schema.classes or ()))
-        return table_request, len(table), rows_per_message(width)
+    def _table_request(self, rows: Float32, seq: int) -> Batch:
+        n_rows, width = rows.shape
+        schema = self._encoder.schema
+        return Batch(Kind.ASK, seq, n_rows, width, rows.tobytes(), math.nan, schema)
 
     def take_predictions(self, wait: float = 0.0) -> list[tuple[int, Float32]]:
         """Return the predictions for rows that were sent since the last call (`predict=True`).

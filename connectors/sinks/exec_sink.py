@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from loco_stream.connectors._base.buffered_sink import BufferedSink, RefusedError, digest, encode
 from loco_stream.connectors._base.checks import check_positive
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
@@ -79,7 +79,7 @@ CONNECTORS = (
     Connector(
         "exec",
         ExecSink,
-        (Form("exec:COMMAND", ExecSink.guarantee),),
+        {"exec:COMMAND": ExecSink.guarantee},
         hidden=frozenset({"batch"}),
         keeps_query=True,
     ),

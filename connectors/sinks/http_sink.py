@@ -17,7 +17,7 @@ from loco_stream.connectors._base.buffered_sink import (
     digest,
     encode,
 )
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.deadline import deadline
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
@@ -166,7 +166,7 @@ def _connector(scheme: str) -> Connector:
     return Connector(
         scheme,
         HTTPSink,
-        (Form(f"{scheme}://HOST/PATH", AT_LEAST_ONCE),),
+        {f"{scheme}://HOST/PATH": AT_LEAST_ONCE},
         secret="LOCO_STREAM_HTTP_SECRET",
         keeps_query=True,
         keeps_scheme=True,

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from loco_stream._numbers import is_number
-from loco_stream.connectors._base.connector import Connector, Form, with_tls
+from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors.sinks.http_sink import HTTPSink
 from loco_stream.stream import Record
@@ -173,8 +173,7 @@ CONNECTORS = with_tls(
     Connector(
         "influx",
         InfluxSink,
-        (Form("influx://HOST:PORT/DATABASE", InfluxSink.guarantee),),
-        server=("host", "database"),
+        {"influx://HOST:PORT/DATABASE": InfluxSink.guarantee},
         secret="LOCO_STREAM_INFLUX_PASSWORD",
     )
 )

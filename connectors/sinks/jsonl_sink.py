@@ -9,7 +9,7 @@ from typing import Any
 
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
@@ -132,4 +132,4 @@ def _check_path(path: str) -> None:
         raise ConfigError(f"cannot write {path}: {reason_of(error)}") from error
 
 
-CONNECTORS = (Connector("jsonl", JSONLSink, (Form("jsonl:PATH", JSONLSink.guarantee),)),)
+CONNECTORS = (Connector("jsonl", JSONLSink, {"jsonl:PATH": JSONLSink.guarantee}),)

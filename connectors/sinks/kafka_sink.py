@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream.connectors._base.buffered_sink import AT_LEAST_ONCE, BufferedSink, encode
-from loco_stream.connectors._base.connector import Connector, Form, with_tls
+from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
@@ -125,9 +125,8 @@ CONNECTORS = with_tls(
     Connector(
         "kafka",
         KafkaSink,
-        (Form("kafka://HOST:PORT/TOPIC", AT_LEAST_ONCE),),
+        {"kafka://HOST:PORT/TOPIC": AT_LEAST_ONCE},
         extra=KAFKA,
-        server=("host", "topic"),
         secret="LOCO_STREAM_KAFKA_PASSWORD",
     )
 )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 from loco_stream.connectors._base.buffered_sink import BufferedSink, RefusedError, digest, encode
-from loco_stream.connectors._base.connector import Connector, Extra, Form
+from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.errors import ConfigError
 from loco_stream.stream import Record
 
@@ -230,10 +230,10 @@ CONNECTORS = (
     Connector(
         "mlflow",
         MLflowSink,
-        (
-            Form("mlflow:http://127.0.0.1:5000?experiment=NAME", MLflowSink.guarantee),
-            Form("mlflow:sqlite:///mlflow.db?experiment=NAME", MLflowSink.guarantee),
-        ),
+        {
+            "mlflow:http://127.0.0.1:5000?experiment=NAME": MLflowSink.guarantee,
+            "mlflow:sqlite:///mlflow.db?experiment=NAME": MLflowSink.guarantee,
+        },
         extra=_EXTRA,
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
-from loco_stream.connectors._base.connector import Connector, Form, with_tls
+from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
@@ -134,9 +134,8 @@ CONNECTORS = with_tls(
     Connector(
         "mqtt",
         MQTTSink,
-        (Form("mqtt://HOST:PORT/TOPIC", MQTTSink.guarantee),),
+        {"mqtt://HOST:PORT/TOPIC": MQTTSink.guarantee},
         extra=MQTT,
-        server=("host", "topic"),
         secret="LOCO_STREAM_MQTT_PASSWORD",
     )
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import NATS
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
@@ -129,9 +129,8 @@ CONNECTORS = (
     Connector(
         "nats",
         NATSSink,
-        (Form("nats://HOST:PORT/SUBJECT", NATSSink.guarantee),),
+        {"nats://HOST:PORT/SUBJECT": NATSSink.guarantee},
         extra=NATS,
-        server=("host", "subject"),
         secret="LOCO_STREAM_NATS_PASSWORD",
     ),
 )

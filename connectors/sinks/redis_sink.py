@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream.connectors._base.buffered_sink import AT_LEAST_ONCE, BufferedSink, encode
-from loco_stream.connectors._base.connector import Connector, Form, with_tls
+from loco_stream.connectors._base.connector import Connector, with_tls
 from loco_stream.connectors._base.extras import REDIS
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.stream import Record
@@ -101,9 +101,8 @@ CONNECTORS = with_tls(
     Connector(
         "redis",
         RedisSink,
-        (Form("redis://HOST:PORT/STREAM", AT_LEAST_ONCE),),
+        {"redis://HOST:PORT/STREAM": AT_LEAST_ONCE},
         extra=REDIS,
-        server=("host", "stream"),
         secret="LOCO_STREAM_REDIS_PASSWORD",
     )
 )

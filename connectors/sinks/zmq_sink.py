@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from loco_stream.connectors._base.buffered_sink import BufferedSink, encode
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors.ls1._security import ServerKeys
 from loco_stream.connectors.ls1._sockets import open_socket
 from loco_stream.stream import Record
@@ -69,7 +69,7 @@ CONNECTORS = (
     Connector(
         "zmq+pub",
         ZMQSink,
-        (Form("zmq+pub://127.0.0.1:5557", ZMQSink.guarantee),),
+        {"zmq+pub://127.0.0.1:5557": ZMQSink.guarantee},
         hidden=frozenset({"batch"}),
     ),
 )

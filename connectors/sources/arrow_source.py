@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from loco_stream.connectors._base.arrow_source import ArrowSource, skipped
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 
 
 class ArrowFileSource(ArrowSource):
@@ -79,6 +79,6 @@ CONNECTORS = (
     Connector(
         "arrow",
         ArrowFileSource,
-        (Form("arrow:PATH?target=COLUMN", ArrowFileSource.guarantee),),
+        {"arrow:PATH?target=COLUMN": ArrowFileSource.guarantee},
     ),
 )

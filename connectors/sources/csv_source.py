@@ -11,7 +11,7 @@ from typing import Any
 
 from loco_stream._text import listed
 from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.csv_columns import ColumnParser, PushedLines
 from loco_stream.connectors._base.csv_records import RecordReader, undecoded
 from loco_stream.connectors._base.lines import FileLines, Lines
@@ -441,11 +441,11 @@ CONNECTORS = (
     Connector(
         "csv",
         CSVSource,
-        (
-            Form("csv:PATH?target=COLUMN", NumberedSource.guarantee),
-            Form("csv:PATH?target=COLUMN&follow=1", FOLLOW_GUARANTEE),
-            Form("csv:-?target=COLUMN", PIPE_GUARANTEE),
-        ),
+        {
+            "csv:PATH?target=COLUMN": NumberedSource.guarantee,
+            "csv:PATH?target=COLUMN&follow=1": FOLLOW_GUARANTEE,
+            "csv:-?target=COLUMN": PIPE_GUARANTEE,
+        },
         aliases={"separator": "delimiter"},
     ),
 )

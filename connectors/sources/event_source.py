@@ -11,7 +11,7 @@ import numpy as np
 from loco_stream._arrays import Array, Int64
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_positive, check_task
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import check_width, label_of
@@ -141,6 +141,4 @@ def _bin_starts(path: str, time: Array, bins: Int64, sequence: Array | None) -> 
     return np.flatnonzero(np.concatenate([[True], (np.diff(bins) != 0) | is_new]))
 
 
-CONNECTORS = (
-    Connector("events", EventSource, (Form("events:PATH?bin=0.01", EventSource.guarantee),)),
-)
+CONNECTORS = (Connector("events", EventSource, {"events:PATH?bin=0.01": EventSource.guarantee}),)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
@@ -88,11 +88,11 @@ CONNECTORS = (
     Connector(
         "influx",
         InfluxSource,
-        (
-            Form("influx:-?target=FIELD", PIPE_GUARANTEE),
-            Form("influx:PATH?target=FIELD", NumberedSource.guarantee),
-            Form("influx:PATH?target=FIELD&follow=1", FOLLOW_GUARANTEE),
-        ),
+        {
+            "influx:-?target=FIELD": PIPE_GUARANTEE,
+            "influx:PATH?target=FIELD": NumberedSource.guarantee,
+            "influx:PATH?target=FIELD&follow=1": FOLLOW_GUARANTEE,
+        },
         extra=EXTRA,
         hidden=frozenset({"time"}),
     ),

@@ -11,7 +11,7 @@ import msgspec
 
 from loco_stream._text import nested_field
 from loco_stream.connectors._base.bad_rows import BadRows
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
 from loco_stream.connectors._base.numbered_source import NumberedSource
 from loco_stream.connectors._base.table_source import check_speed, check_width
@@ -166,10 +166,10 @@ CONNECTORS = (
     Connector(
         "jsonl",
         JSONLSource,
-        (
-            Form("jsonl:PATH?target=KEY", NumberedSource.guarantee),
-            Form("jsonl:PATH?target=KEY&follow=1", FOLLOW_GUARANTEE),
-            Form("jsonl:-?target=KEY", PIPE_GUARANTEE),
-        ),
+        {
+            "jsonl:PATH?target=KEY": NumberedSource.guarantee,
+            "jsonl:PATH?target=KEY&follow=1": FOLLOW_GUARANTEE,
+            "jsonl:-?target=KEY": PIPE_GUARANTEE,
+        },
     ),
 )

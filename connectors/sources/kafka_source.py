@@ -15,7 +15,7 @@ from loco_stream.connectors._base.broker_source import (
     TICK,
     BrokerSource,
 )
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import KAFKA, client_log, kafka_login
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
@@ -286,16 +286,6 @@ class KafkaSource(BrokerSource):
         else:
             self._client.subscribe(self._topics, on_assign=self._on_assign)
 
-    def _watermarks(self, partition: Partition) -> tuple[int, int] | None:
-        """Return first offset and end of a partition; None if the broker does not answer."""
-        try:
-            first, end = self._client.get_watermark_offsets(
-                self._part(partition, 0), timeout=CONNECT_SECONDS
-            )
-        except self._kafka.KafkaException:
-            return None
-        return first, end
-
     def _start_offset(self, partition: Partition) -> int:
         """Return the offset to read next; messages that the broker no longer has are counted.
 
@@ -308,10 +298,12 @@ class KafkaSource(BrokerSource):
         ours = self._offsets.get(partition)
         if ours is None:
             return int(self._kafka.OFFSET_BEGINNING)
-        found = self._watermarks(partition)
-        if found is None:
+        try:
+            first, end = self._client.get_watermark_offsets(
+                self._part(partition, 0), timeout=CONNECT_SECONDS
+            )
+        except self._kafka.KafkaException:  # the broker does not answer
             return ours
-        first, end = found
         # `end` alone is no proof: some brokers report a smaller one for a while.
         if ours > end and not self._is_same_topic:
             raise SourceError(
@@ -383,11 +375,10 @@ CONNECTORS = (
     Connector(
         "kafka",
         KafkaSource,
-        (
-            Form("kafka://127.0.0.1:9092/TOPIC", _ALONE),
-            Form("kafka://127.0.0.1:9092/TOPIC?group=NAME", _GROUP),
-        ),
+        {
+            "kafka://127.0.0.1:9092/TOPIC": _ALONE,
+            "kafka://127.0.0.1:9092/TOPIC?group=NAME": _GROUP,
+        },
         extra=KAFKA,
-        server=("host", "topic"),
     ),
 )

@@ -13,7 +13,7 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
-from loco_stream.connectors._base.connector import Connector, Extra, Form
+from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.numbered_source import parse_row_number
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.table_source import label_of
@@ -197,4 +197,4 @@ def _channel_index(stream: str, channels: list[str], target: str | int | None) -
     )
 
 
-CONNECTORS = (Connector("lsl", LSLSource, (Form("lsl:NAME", LSLSource.guarantee),), extra=_LSL),)
+CONNECTORS = (Connector("lsl", LSLSource, {"lsl:NAME": LSLSource.guarantee}, extra=_LSL),)

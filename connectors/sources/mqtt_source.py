@@ -16,7 +16,7 @@ from loco_stream.connectors._base.broker_source import (
     BrokerSource,
 )
 from loco_stream.connectors._base.checks import check_positive
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import MQTT
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
@@ -114,7 +114,10 @@ class MQTTSource(BrokerSource):
         check_positive(within=within)
         self._mqtt = MQTT.load()
         self._listened = 0.0  # seconds in `loop`
-        self._joiner = self._make_joiner(within) if join else None
+        self._joiner: TopicJoiner | None = None
+        if join:
+            features = self._limits.features
+            self._joiner = TopicJoiner(within, self._fields, features, lambda: self._listened)
         self._topic = topic
         self._topics = [topic] if labels is None else [topic, labels]
         if labels is not None:
@@ -127,9 +130,6 @@ class MQTTSource(BrokerSource):
         self._where = f"{host}:{port}"
         self._client = self._create_client(client_id, username, tls)
         self._connect(host, port)
-
-    def _make_joiner(self, within: float) -> TopicJoiner:
-        return TopicJoiner(within, self._fields, self._limits.features, lambda: self._listened)
 
     def _create_client(self, client_id: str, username: str | None, tls: bool) -> Any:
         client = self._mqtt.Client(
@@ -302,8 +302,7 @@ CONNECTORS = (
     Connector(
         "mqtt",
         MQTTSource,
-        (Form("mqtt://127.0.0.1:1883/TOPIC", MQTTSource.guarantee),),
+        {"mqtt://127.0.0.1:1883/TOPIC": MQTTSource.guarantee},
         extra=MQTT,
-        server=("host", "topic"),
     ),
 )

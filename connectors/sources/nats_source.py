@@ -15,7 +15,7 @@ from loco_stream.connectors._base.broker_source import (
     TICK,
     BrokerSource,
 )
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import NATS
 from loco_stream.connectors._base.secrets import password
 from loco_stream.errors import ConfigError, SourceError
@@ -259,8 +259,7 @@ CONNECTORS = (
     Connector(
         "nats",
         NATSSource,
-        (Form("nats://127.0.0.1:4222/SUBJECT", NATSSource.guarantee),),
+        {"nats://127.0.0.1:4222/SUBJECT": NATSSource.guarantee},
         extra=NATS,
-        server=("host", "subject"),
     ),
 )

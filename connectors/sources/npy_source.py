@@ -11,7 +11,7 @@ import numpy as np
 from loco_stream._arrays import Array
 from loco_stream.connectors._base.array_file import array_labels, load_arrays
 from loco_stream.connectors._base.checks import check_task
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.numbered_source import NumberedSource, Pace
 from loco_stream.connectors._base.table_source import check_width, label_of
 from loco_stream.connectors._base.values import sequence_id
@@ -176,4 +176,4 @@ def _load(path: Path, labels: str | Path | None) -> tuple[Array, dict[str, Array
     return found, {} if y is None else {"y": y}
 
 
-CONNECTORS = (Connector("npy", NPYSource, (Form("npy:PATH?target=-1", NPYSource.guarantee),)),)
+CONNECTORS = (Connector("npy", NPYSource, {"npy:PATH?target=-1": NPYSource.guarantee}),)

@@ -13,11 +13,11 @@ from loco_stream._text import reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import CONNECT_SECONDS, TICK, BrokerSource
 from loco_stream.connectors._base.checks import check_positive
-from loco_stream.connectors._base.connector import Connector, Extra, Form
+from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain_scalar
-from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, to_row
+from loco_stream.connectors.ls1._messages import NamedMessage, NamedRow, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
@@ -205,7 +205,7 @@ class OPCUASource(BrokerSource):
         is_complete = len(self._values) == len(self._names)
         return is_complete and now - self._changed_at >= min(_SETTLE_SECONDS, self._interval / 2)
 
-    def _row(self, values: Mapping[str, Any], now: float) -> NamedRow | NamedLabel:
+    def _row(self, values: Mapping[str, Any], now: float) -> NamedMessage:
         row = to_row(values, None, self._limits, self._fields)
         if isinstance(row, NamedRow) and math.isnan(row.t):
             row.t = now
@@ -253,9 +253,8 @@ CONNECTORS = (
     Connector(
         "opcua",
         OPCUASource,
-        (Form("opcua://127.0.0.1:4840/?node=NODE", OPCUASource.guarantee),),
+        {"opcua://127.0.0.1:4840/?node=NODE": OPCUASource.guarantee},
         extra=_EXTRA,
-        server=("host", "path"),
         needs_name=False,
     ),
 )

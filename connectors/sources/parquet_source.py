@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from loco_stream.connectors._base.arrow_source import BATCH, ArrowSource, skipped
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 
 
 class ParquetSource(ArrowSource):
@@ -71,6 +71,6 @@ CONNECTORS = (
     Connector(
         "parquet",
         ParquetSource,
-        (Form("parquet:PATH?target=COLUMN", ParquetSource.guarantee),),
+        {"parquet:PATH?target=COLUMN": ParquetSource.guarantee},
     ),
 )

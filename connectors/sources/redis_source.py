@@ -15,11 +15,11 @@ from loco_stream.connectors._base.broker_source import (
     BrokerSource,
     completed,
 )
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.extras import REDIS
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import parse_cell
-from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, to_row
+from loco_stream.connectors.ls1._messages import Features, NamedMessage, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event, Position
 
@@ -278,10 +278,10 @@ class RedisSource(BrokerSource):
         self,
         key: str,
         fields: Mapping[bytes, bytes],
-        features: tuple[str, ...] | None,
+        features: Features,
         t: float,
         entry: str,
-    ) -> NamedRow | NamedLabel:
+    ) -> NamedMessage:
         try:
             values = {name.decode(): parse_cell(value.decode()) for name, value in fields.items()}
         except UnicodeDecodeError as e:
@@ -346,11 +346,10 @@ CONNECTORS = (
     Connector(
         "redis",
         RedisSource,
-        (
-            Form("redis://127.0.0.1:6379/STREAM", _ALONE),
-            Form("redis://127.0.0.1:6379/STREAM?group=NAME", _GROUP),
-        ),
+        {
+            "redis://127.0.0.1:6379/STREAM": _ALONE,
+            "redis://127.0.0.1:6379/STREAM?group=NAME": _GROUP,
+        },
         extra=REDIS,
-        server=("host", "stream"),
     ),
 )

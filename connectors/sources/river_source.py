@@ -13,7 +13,7 @@ from typing import Any
 
 from loco_stream._problems import OF_RIVER, plain_label
 from loco_stream._text import did_you_mean
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.numbered_source import RowSource, SourceRow
 from loco_stream.connectors._base.values import event_time, plain_scalar
 from loco_stream.errors import ConfigError, SourceError
@@ -187,10 +187,10 @@ CONNECTORS = (
     Connector(
         "river",
         RiverSource,
-        (
-            Form("river:ImageSegments", RiverSource.guarantee),
-            Form("river:synth.SEA?seed=1&variant=2", RiverSource.guarantee),
-        ),
+        {
+            "river:ImageSegments": RiverSource.guarantee,
+            "river:synth.SEA?seed=1&variant=2": RiverSource.guarantee,
+        },
         free_options=True,
     ),
 )

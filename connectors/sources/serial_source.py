@@ -10,9 +10,9 @@ from typing import Any
 
 from loco_stream._text import counted
 from loco_stream.connectors._base.broker_source import TICK, BrokerSource
-from loco_stream.connectors._base.connector import Connector, Extra, Form
+from loco_stream.connectors._base.connector import Connector, Extra
 from loco_stream.connectors._base.values import number, parse_cell
-from loco_stream.connectors.ls1._messages import NamedLabel, NamedRow, read_message, to_row
+from loco_stream.connectors.ls1._messages import Features, NamedMessage, read_message, to_row
 from loco_stream.errors import ConfigError, SourceError
 from loco_stream.stream import Event
 
@@ -138,7 +138,7 @@ class SerialSource(BrokerSource):
         has_target = set(cells).issuperset(self._fields.labels)
         return not self._has_columns and has_target and all(number(cell) is None for cell in cells)
 
-    def _parse(self, line: bytes, features: tuple[str, ...] | None) -> NamedRow | NamedLabel:
+    def _parse(self, line: bytes, features: Features) -> NamedMessage:
         if line[:1] == b"{":
             return read_message(line, features, self._limits, self._fields)
         cells = _cells(line)
@@ -158,7 +158,7 @@ CONNECTORS = (
     Connector(
         "serial",
         SerialSource,
-        (Form("serial:/dev/ttyUSB0?baud=115200", SerialSource.guarantee),),
+        {"serial:/dev/ttyUSB0?baud=115200": SerialSource.guarantee},
         extra=_SERIAL,
     ),
 )

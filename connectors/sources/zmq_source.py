@@ -15,7 +15,7 @@ from loco_stream._arrays import Float32
 from loco_stream._joins import join_blocks
 from loco_stream._text import did_you_mean
 from loco_stream.connectors._base.checks import check_positive, check_task
-from loco_stream.connectors._base.connector import Connector, Form
+from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.field_selection import FieldSelection
 from loco_stream.connectors._base.fields import FieldRoles
 from loco_stream.connectors._base.options import Seconds
@@ -409,7 +409,7 @@ def _connector(mode: str, *options: str) -> Connector:
     return Connector(
         f"zmq+{mode}",
         ZMQSource,
-        (Form(url, MODES[mode].guarantee),),
+        {url: MODES[mode].guarantee},
         about=MODES[mode].summary,
         fixed={"mode": mode},
         aliases={"connect": "not bind"},

@@ -20,7 +20,6 @@ _EVERY = click.option(
     "--every",
     type=IntRange(10),
     default=1000,
-    show_default=True,
     metavar="N",
     help="Rows per false alarm of the anomaly detector, on average while nothing changes. A larger "
     "N gives fewer and more certain alarms. Every row is scored, whatever N is.",

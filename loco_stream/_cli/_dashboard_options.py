@@ -73,7 +73,6 @@ _OPTIONS = (
         "--dashboard-port",
         type=IntRange(0, 65535),
         default=8765,
-        show_default=True,
         metavar="PORT",
         help="Port of the page; 0 selects a free one.",
     ),

@@ -150,21 +150,13 @@ def _label(text: str) -> Hashable:
     return value if isinstance(value, bool | int | float | str) else text.strip()
 
 
-def _check_thresholds(texts: tuple[str, ...]) -> None:
-    DecisionOptions(texts, ()).check()
-
-
-def _check_costs(texts: tuple[str, ...]) -> None:
-    DecisionOptions((), texts).check()
-
-
 _options = (
     click.option(
         "--threshold",
         "thresholds",
         multiple=True,
         metavar="LABEL=P",
-        callback=checked_by(_check_thresholds),
+        callback=checked_by(lambda texts: DecisionOptions(texts, ()).check()),
         help="Predict LABEL where its probability is at least P. Where no threshold is reached, "
         "the most probable label without one is predicted. Repeatable.",
     ),
@@ -173,7 +165,7 @@ _options = (
         "costs",
         multiple=True,
         metavar="TRUE,PREDICTED=COST",
-        callback=checked_by(_check_costs),
+        callback=checked_by(lambda texts: DecisionOptions((), texts).check()),
         help="Predict the label of the least expected cost; other mistakes cost 1. Repeatable.",
     ),
 )

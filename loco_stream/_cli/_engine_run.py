@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ from loco_stream._cli._decision import DecisionOptions, decision_options
 from loco_stream._cli._forecasting import ForecastingOptions, check_target, forecast_options
 from loco_stream._cli._logging import LOGGER, LogOptions
 from loco_stream._cli._option_group import (
-    Command,
     Decorator,
     check_begun_with,
+    option_group,
     with_stored,
 )
 from loco_stream._cli._options import LearningOptions, ScoreOptions, model_options, score_options
@@ -156,11 +155,10 @@ class LearningSetup:
 
 
 def learning_options(holdout: int | None) -> Decorator:
-    """Return a decorator that adds the options of a `LearningSetup`, and passes it as `learning`.
-
-    `holdout`: default of --holdout; None for that of `TaskMonitor`.
-    """
-    groups = (
+    """Return the options of a `LearningSetup`; `holdout`: as in `model_options`."""
+    return option_group(
+        "learning",
+        LearningSetup,
         forecast_options,
         beside_options,
         model_options(holdout),
@@ -168,28 +166,6 @@ def learning_options(holdout: int | None) -> Decorator:
         score_options,
         thread_options,
     )
-
-    def add(function: Command) -> Command:
-        @wraps(function)
-        def command(
-            *,
-            model: LearningOptions,
-            decision: DecisionOptions,
-            scoring: ScoreOptions,
-            alarms: BesideOptions,
-            forecasting: ForecastingOptions,
-            machine: ThreadOptions,
-            **values: object,
-        ) -> object:
-            learning = LearningSetup(model, decision, scoring, alarms, forecasting, machine)
-            return function(**values, learning=learning)
-
-        decorated: Command = command
-        for group in reversed(groups):
-            decorated = group(decorated)
-        return decorated
-
-    return add
 
 
 def _is_resumed(options: EngineOptions) -> bool:

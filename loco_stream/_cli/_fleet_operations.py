@@ -54,7 +54,6 @@ _number = click.option(
     "number",
     type=IntRange(1, 10_000),
     default=10,
-    show_default=True,
     help="Keys to list.",
 )
 _keys = click.argument("keys", nargs=-1, required=True, metavar="KEY...")

@@ -44,9 +44,9 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from loco_stream.engine._source_reader import SourceReader
+    from loco_stream.estimators._pipeline import Estimator
     from loco_stream.fleet import Fleet
     from loco_stream.fleet._home import Settings
-    from loco_stream.fleet._keyed_model import Template
     from loco_stream.fleet._limits import KeyLimits
     from loco_stream.fleet._runner import FleetReport
     from loco_stream.monitor import TaskMonitor
@@ -156,6 +156,7 @@ _fleet_options = option_group(
         "--workers",
         type=IntRange(0),
         default=0,
+        show_default=False,
         metavar="N",
         help="Worker processes on Ray.  [default: 0, all models in this process]",
     ),
@@ -174,7 +175,6 @@ _fleet_options = option_group(
         "--share",
         type=click.Choice(["none", "start", "prior"]),
         default="none",
-        show_default=True,
         help="What keys have from each other. start: the model of a new key begins as the merged "
         "model of the others. prior: each key mixes its own predictions with those of the merged "
         "model. Needs --template.",
@@ -184,7 +184,6 @@ _fleet_options = option_group(
         type=IntRange(1),
         default=10_000,
         metavar="ROWS",
-        show_default=True,
         help="Rows until the models of keys are merged for the first time.",
     ),
     click.option(
@@ -306,7 +305,7 @@ def command(
 class _Beginning(NamedTuple):
     """What a fleet is begun with: its model, None for a stored one, the monitor and settings."""
 
-    model: Template | None
+    model: Estimator | None
     monitor: TaskMonitor | None
     settings: Settings
 
@@ -329,7 +328,7 @@ class _FleetSetup:
 
     def resumed(self) -> _FleetSetup:
         """Return the setup that continues the fleet in the directory, if there is one."""
-        from loco_stream.fleet._home import stored_settings, stored_share
+        from loco_stream.fleet._home import opening, stored_settings
 
         where = self.state.checkpoint
         stored = stored_settings(where)
@@ -337,7 +336,7 @@ class _FleetSetup:
             return self
         beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
         check_begun_with(beside, stored, where)
-        own = {"share": stored_share(where), "key": stored.get("key", self.fleet.key)}
+        own = {"share": opening(where)["share"], "key": stored.get("key", self.fleet.key)}
         return replace(
             self,
             fleet=with_stored(self.fleet, own, where),
@@ -485,7 +484,7 @@ class _FleetSetup:
         settings = {**self.model.stored("regression"), **self.forecasting.stored()}
         return _Beginning(forecaster, monitor, settings)
 
-    def _first_model(self, task: str) -> Template | None:
+    def _first_model(self, task: str) -> Estimator | None:
         """Return the model that new keys start from; None for the one the fleet was begun with."""
         from loco_stream.engine._model_adapter import task_of
 
@@ -504,7 +503,7 @@ class _FleetSetup:
         is_needed = self.stored is None or (self.stored == {} and is_chosen)
         return self.model.model(task) if is_needed else None
 
-    def _template(self) -> Template:
+    def _template(self) -> Estimator:
         """Return the saved model of --template."""
         from loco_stream.estimators._saving import load
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loco_stream._cli._logging import LOGGER
 from loco_stream._cli._service_state import ServiceState
@@ -20,14 +20,11 @@ if TYPE_CHECKING:
 def _fields(query: str) -> FieldRoles:
     """Return the roles of columns in the options of the address."""
     from loco_stream.connectors._base.fields import FieldRoles, check_target
-    from loco_stream.connectors._base.options import TEXT, convert, split_query
+    from loco_stream.connectors._base.options import convert, options_of, split_query
 
-    names = ("target", "time", "id", "keep", "drop", "use")
-    options = dict.fromkeys(names, TEXT)
-    chosen: dict[str, Any] = {}
-    for name, text in split_query(query):
-        value = convert("http", options, name, text or "")
-        chosen[name] = tuple(value.split(",")) if name in ("keep", "drop", "use") else value
+    options = options_of(FieldRoles, {"only_labels"})
+    pairs = split_query(query)
+    chosen = {name: convert("http", options, name, text or "") for name, text in pairs}
     check_target(chosen.get("target", ""))
     return FieldRoles(**chosen)
 

@@ -172,7 +172,6 @@ _OPTIONS = option_group(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
-        show_default=True,
         help="Format of log records; json writes one object per line.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug."),

@@ -58,7 +58,6 @@ network_options = option_group(
     click.option(
         "--bind",
         default=_LOOPBACK[0],
-        show_default=True,
         metavar="ADDRESS",
         help="Address that the page, the metrics and the HTTP API listen on.",
     ),

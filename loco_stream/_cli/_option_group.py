@@ -30,7 +30,8 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
 
     name: name of the argument, and heading of the options in the help
     build: the dataclass; its fields are the names of the options' values
-    options: made by `click.option`, in the order in which the help lists them
+    options: made by `click.option`, in the order in which the help lists them; or further groups,
+        whose names are fields of `build`
     """
     names = [field.name for field in fields(build)]
 
@@ -44,7 +45,7 @@ def option_group(name: str, build: type[DataclassInstance], *options: Decorator)
         for option in reversed(options):
             decorated = option(decorated)
         headings = dict.fromkeys(names, name.capitalize())
-        setattr(decorated, _HEADINGS, headings_of(function) | headings)
+        setattr(decorated, _HEADINGS, headings_of(decorated) | headings)
         return decorated
 
     return add
@@ -56,7 +57,7 @@ def headings_of(function: object) -> dict[str, str]:
 
 
 def checked_by(
-    check: Callable[[Any], None],
+    check: Callable[[Any], object],
 ) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """Return the callback of an option whose value is checked before anything is opened.
 
@@ -77,7 +78,6 @@ def seed_option(of: str) -> Decorator:
         "--seed",
         type=IntRange(0, 2**64 - 1),
         default=0,
-        show_default=True,
         metavar="N",
         help=f"Random seed of {of}; equal seeds give identical results.",
     )

@@ -188,10 +188,6 @@ def _check_durability(mode: str) -> None:
     parse_durability(mode)
 
 
-def _check_limits(pairs: tuple[str, ...]) -> None:
-    SourceOptions(None, pairs, None).name_bounds()
-
-
 def _check_missing(values: tuple[float, ...]) -> None:
     for value in values:
         if not math.isfinite(value):
@@ -271,6 +267,7 @@ def model_options(holdout: int | None) -> Decorator:
             "--holdout",
             type=IntRange(0),
             default=holdout,
+            show_default=False,
             metavar="N",
             help="Rows withheld from training per task, to measure forgetting; 0 withholds none.  "
             f"[default: {200 if holdout is None else holdout}]",
@@ -286,7 +283,6 @@ def model_options(holdout: int | None) -> Decorator:
         click.option(
             "--tasks",
             default="auto",
-            show_default=True,
             metavar="auto|none|column:NAME",
             callback=checked_by(_check_tasks),
             help="What starts a task of the accuracy matrix: a detected drift, nothing, or a new "
@@ -308,7 +304,6 @@ score_options = option_group(
         "--score-window",
         type=IntRange(1),
         default=500,
-        show_default=True,
         metavar="N",
         help="Rows in the sliding window of the scores.",
     ),
@@ -316,7 +311,6 @@ score_options = option_group(
         "--at-precision",
         type=FloatRange(0.0, 1.0, min_open=True),
         default=_AT_PRECISION,
-        show_default=True,
         metavar="P",
         help="Report the recall of each class at this precision.",
     ),
@@ -343,7 +337,7 @@ def source_options(on_bad: str | None) -> Decorator:
             "limits",
             multiple=True,
             metavar="NAME=VALUE",
-            callback=checked_by(_check_limits),
+            callback=checked_by(lambda pairs: SourceOptions(None, pairs, None).name_bounds()),
             help="Limit on what peers may send, for example --limit sources=64. Those on features "
             "and classes hold for every source and --http. The error about an unknown NAME lists "
             "all. Repeatable.",
@@ -352,6 +346,7 @@ def source_options(on_bad: str | None) -> Decorator:
             "--on-bad",
             type=click.Choice(["skip", "stop"]),
             default=on_bad,
+            show_default=False,
             help=f"Whether a bad row is skipped and counted or ends the run.  [default: {default}]",
         ),
         click.option(
@@ -386,6 +381,7 @@ def state_options(durability: str | None) -> Decorator:
         click.option(
             "--durability",
             default=durability,
+            show_default=False,
             metavar="MODE",
             callback=checked_by(_check_durability),
             help="When the log is synced to disk: batch, interval:1s or off.  "
@@ -395,7 +391,6 @@ def state_options(durability: str | None) -> Decorator:
             "--checkpoint-every",
             type=IntRange(1),
             default=10_000,
-            show_default=True,
             metavar="N",
             help="Rows between checkpoints; one is also written every 60 s while rows arrive.",
         ),

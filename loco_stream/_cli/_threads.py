@@ -61,7 +61,6 @@ thread_options = option_group(
         "--threads",
         type=click.Choice(_NUMBERS),
         default="1",
-        show_default=True,
         help="Threads that learn, with bit-identical results; two save time where classes are "
         f"learned from rows of more than {_WIDE} numbers.",
     ),

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from loco_stream._cli._logging import LOGGER
 from loco_stream._problems import FORECASTING, TARGETS
 
+_COMPILING = "compiling %s, once on this machine: `loco-stream warm` does it beforehand"
+
 
 class Part(NamedTuple):
     """Something that is compiled: its name, and a function that uses all of it."""
@@ -118,11 +120,7 @@ def used(parts: Iterable[Part]) -> Iterator[tuple[Part, float]]:
     for part in parts:
         began = time.perf_counter()
         before = compile_seconds()
-        with notify_when_compiling(lambda name=part.name: _announce(name)):  # type: ignore[misc]
+        with notify_when_compiling(partial(LOGGER.info, _COMPILING, part.name)):
             part.use()
         is_compiled = compile_seconds() > before
         yield part, time.perf_counter() - began if is_compiled else 0.0
-
-
-def _announce(name: str) -> None:
-    LOGGER.info("compiling %s, once on this machine: `loco-stream warm` does it beforehand", name)

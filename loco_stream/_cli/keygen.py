@@ -10,7 +10,6 @@ import click
 @click.option(
     "--name",
     default="source",
-    show_default=True,
     metavar="NAME",
     help="Name of the source to make keys for.",
 )

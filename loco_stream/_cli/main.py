@@ -69,7 +69,7 @@ class _Main(LazyGroup):
 @click.group(
     cls=_Main,
     table={name: f"loco_stream._cli.{name}:command" for name in _COMMANDS},
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(__version__, prog_name="loco-stream")
 def main() -> None:

@@ -26,28 +26,24 @@ if TYPE_CHECKING:
     "--samples",
     type=IntRange(1, 10_000),
     default=16,
-    show_default=True,
     help="Number of random samples to run.",
 )
 @click.option(
     "--steps",
     type=IntRange(1, 100_000),
     default=200,
-    show_default=True,
     help="Time steps per sample.",
 )
 @click.option(
     "--rate",
     type=FloatRange(0.0, 1.0),
     default=0.1,
-    show_default=True,
     help="Input spikes per input neuron and step.",
 )
 @click.option(
     "--seed",
     type=IntRange(min=0),
     default=0,
-    show_default=True,
     help="Seed of the random samples.",
 )
 @click.option(

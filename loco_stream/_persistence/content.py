@@ -15,6 +15,7 @@ Plain: TypeAlias = Any
 Config: TypeAlias = dict[str, Plain]
 State: TypeAlias = Mapping[str, Plain]
 Arrays: TypeAlias = dict[str, Array]
+SavedArrays: TypeAlias = Mapping[str, Array]
 
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
@@ -42,12 +43,12 @@ def restoring(what: str) -> Iterator[None]:
         raise CheckpointError(f"{what} cannot be restored: {error!r}") from error
 
 
-def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> Arrays:
+def with_prefix(prefix: str, arrays: SavedArrays) -> Arrays:
     """Return the arrays under ``PREFIX/NAME``."""
     return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
 
-def without_prefix(prefix: str, arrays: Mapping[str, Array]) -> Arrays:
+def without_prefix(prefix: str, arrays: SavedArrays) -> Arrays:
     """Return the arrays below ``PREFIX/`` under their own names."""
     cut = len(prefix) + 1
     return {name[cut:]: array for name, array in arrays.items() if name.startswith(f"{prefix}/")}

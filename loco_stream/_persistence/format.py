@@ -28,7 +28,7 @@ import msgspec
 import numpy as np
 
 from loco_stream._arrays import Array
-from loco_stream._persistence.content import Arrays, Plain, Saved, State
+from loco_stream._persistence.content import Arrays, Plain, Saved, SavedArrays, State
 from loco_stream._persistence.files import atomic_write
 from loco_stream._persistence.migrations import VERSION, check_version, migrate
 from loco_stream._text import reason_of
@@ -49,7 +49,7 @@ def write(
     path: str | os.PathLike[str],
     kind: str,
     config: State,
-    arrays: Mapping[str, Array],
+    arrays: SavedArrays,
     mode: int = 0o666,
 ) -> None:
     """Write one checked file atomically.
@@ -103,7 +103,7 @@ def read(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Saved:
     return from_bytes(content, name)
 
 
-def to_bytes(kind: str, config: State, arrays: Mapping[str, Array]) -> bytes:
+def to_bytes(kind: str, config: State, arrays: SavedArrays) -> bytes:
     """Return the bytes of the file that `write` makes; raises `CheckpointError` as it does."""
     content = _pack(kind, config, arrays)
     return content + hashlib.sha256(content).digest()
@@ -132,7 +132,7 @@ def from_bytes(content: bytes, name: str) -> Saved:
         raise CheckpointError(f"{name} {error}") from error
 
 
-def digest(kind: str, config: State, arrays: Mapping[str, Array]) -> str:
+def digest(kind: str, config: State, arrays: SavedArrays) -> str:
     """Return the SHA-256 in hex of what `write` would write: equal states give equal digests."""
     return hashlib.sha256(_pack(kind, config, arrays)).hexdigest()
 
@@ -163,7 +163,7 @@ def decode_plain(content: bytes | memoryview) -> Plain:
         raise CheckpointError(f"stored values are unreadable: {error}") from error
 
 
-def _pack(kind: str, config: State, arrays: Mapping[str, Array]) -> bytes:
+def _pack(kind: str, config: State, arrays: SavedArrays) -> bytes:
     packed = {name: _packed_array(name, arrays[name]) for name in sorted(arrays)}
     table = [[name, array.dtype.str, array.shape] for name, array in packed.items()]
     header = encode_plain({"kind": kind, "config": dict(config), "arrays": table})

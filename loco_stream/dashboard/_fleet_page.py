@@ -84,12 +84,10 @@ class FleetPage:
 
 def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
     try:
-        from starlette.applications import Starlette
         from starlette.responses import FileResponse, Response
-        from starlette.routing import Mount, Route
-        from starlette.staticfiles import StaticFiles
+        from starlette.routing import Route
 
-        from loco_stream.dashboard._page_app import STATIC, page_middleware
+        from loco_stream.dashboard._page_app import STATIC, page_with
     except ImportError as error:
         raise missing_extra() from error
 
@@ -99,9 +97,6 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
 
     async def index(request: Request) -> Response:
         return FileResponse(STATIC / "fleet.html")
-
-    async def guide(request: Request) -> Response:
-        return FileResponse(STATIC / "guide.html")
 
     async def fleet(request: Request) -> Response:
         return await respond(lambda runner: runner.report())
@@ -119,15 +114,14 @@ def _app(page: FleetPage, hosts: Sequence[str], token: str | None) -> Starlette:
         horizon = request.query_params.get("horizon")
         return await respond(lambda runner: runner.forecast(key, forecast_steps(horizon)))
 
-    return Starlette(
-        routes=[
+    return page_with(
+        [
             Route("/", index),
-            Route("/guide", guide),
             Route("/fleet", fleet),
             Route("/search", search),
             Route("/device", device),
             Route("/forecast", forecast),
-            Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=page_middleware(hosts, token),
+        hosts,
+        token,
     )

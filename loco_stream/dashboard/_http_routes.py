@@ -28,11 +28,16 @@ from loco_stream.connectors._line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
     DecisionBody,
+    Id,
     LabelBody,
     LabelledRow,
+    LabelResponse,
     LearnBody,
+    LearnResponse,
     PredictBody,
+    RefusedLabel,
     RowLabel,
+    RowStatus,
 )
 from loco_stream.dashboard._page_app import SecurityHeaders
 from loco_stream.dashboard._server import forecast_steps
@@ -511,31 +516,19 @@ def _shown_decision(model: LOCOClassifier) -> dict[str, object]:
     return {**shown_rule(rule), "unknown_labels": unknown}
 
 
-def _learn_response(results: Sequence[RowResult]) -> dict[str, object]:
+def _learn_response(results: Sequence[RowResult]) -> LearnResponse:
     """Return the counts and what became of each row; an HTTP error if every row is refused."""
-    counts = Counter(result.status for result in results)
-    if counts["refused"] == len(results):
+    n = Counter(result.status for result in results)
+    if n["refused"] == len(results):
         raise HTTPException(422, results[0].reason)
-    return {
-        "learned": counts["learned"],
-        "waiting": counts["waiting"],
-        "repeated": counts["repeated"],
-        "refused": counts["refused"],
-        "rows": [
-            {"status": result.status, **({"reason": result.reason} if result.reason else {})}
-            for result in results
-        ],
-    }
+    rows = [RowStatus(result.status, result.reason or None) for result in results]
+    return LearnResponse(n["learned"], n["waiting"], n["repeated"], n["refused"], rows)
 
 
-def _label_response(ids: Sequence[object], results: Sequence[RowResult]) -> dict[str, object]:
+def _label_response(ids: Sequence[Id], results: Sequence[RowResult]) -> LabelResponse:
     """Return how many labels were taken, and which were refused; an HTTP error if all were."""
-    refused = [
-        {"id": of, "reason": result.reason}
-        for of, result in zip(ids, results, strict=True)
-        if result.status == "refused"
-    ]
+    pairs = zip(ids, results, strict=True)
+    refused = [RefusedLabel(of, one.reason) for of, one in pairs if one.status == "refused"]
     if len(refused) == len(results):
         raise HTTPException(422, results[0].reason)
-    taken: dict[str, object] = {"labels": len(results) - len(refused)}
-    return {**taken, "refused": refused} if refused else taken
+    return LabelResponse(len(results) - len(refused), refused or None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from loco_stream.engine._inbox import Status
 from loco_stream.stream import MAX_SEQ
 from loco_stream.version import __version__
 
@@ -123,7 +124,7 @@ class RefusedLabel(msgspec.Struct):
     reason: str
 
 
-class LabelResponse(msgspec.Struct):
+class LabelResponse(msgspec.Struct, omit_defaults=True):
     """Number of labels that were taken, and the refused ones, if any.
 
     A label whose row has not come yet waits for it.
@@ -147,14 +148,14 @@ class PredictManyResponse(msgspec.Struct):
     predictions: list[PredictResponse]
 
 
-class RowStatus(msgspec.Struct):
+class RowStatus(msgspec.Struct, omit_defaults=True):
     """What became of a row.
 
     It was learned, waits for its label, is repeated (its number came before) or was refused, with
     the reason.
     """
 
-    status: Literal["learned", "waiting", "repeated", "refused"]
+    status: Status
     reason: str | None = None
 
 

@@ -121,13 +121,24 @@ class RequireToken:
         await refusal(scope, receive, send)
 
 
-def page_middleware(hosts: Sequence[str], token: str | None) -> list[Middleware]:
-    """Return what stands before a page: further headers, and the checks of host and token."""
-    return [
-        Middleware(SecurityHeaders),
-        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
-        Middleware(RequireToken, token=token),
-    ]
+def page_with(routes: Sequence[Route], hosts: Sequence[str], token: str | None) -> Starlette:
+    """Return a page with these routes, the guide and static files, behind checks.
+
+    hosts: accepted Host headers; others are refused, as a defence against DNS rebinding
+    token: token that every request must show; None needs none
+    """
+
+    async def guide(request: Request) -> Response:
+        return FileResponse(STATIC / "guide.html")
+
+    return Starlette(
+        routes=[*routes, Route("/guide", guide), Mount("/static", StaticFiles(directory=STATIC))],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(RequireToken, token=token),
+        ],
+    )
 
 
 class _PageRoutes:
@@ -149,9 +160,6 @@ class _PageRoutes:
         # texts hold a "<", which would end the element
         state = self._pages.buffer.state().decode().replace("<", "\\u003c")
         return HTMLResponse(self._index.replace("STATE", state, 1))
-
-    async def guide(self, request: Request) -> Response:
-        return FileResponse(STATIC / "guide.html")
 
     async def compared(self, request: Request) -> Response:
         return JSONResponse(await self._compared.states())
@@ -187,20 +195,18 @@ def page_app(
 
     pages: what to stream
     actions: buttons of the page: name and function, which is called in a thread of the server
-    hosts: accepted Host headers; others are refused, as a defence against DNS rebinding
     compared: other runs that the page shows too
-    token: token that every request must show; None needs none
+    hosts, token: see `page_with`
     """
     routes = _PageRoutes(pages, actions, compared)
-    return Starlette(
-        routes=[
+    return page_with(
+        [
             Route("/", routes.index),
-            Route("/guide", routes.guide),
             Route("/state", routes.state),
             Route("/compared", routes.compared),
             Route("/events", routes.events),
             Route("/actions/{name}", routes.act, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=page_middleware(hosts, token),
+        hosts,
+        token,
     )

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from loco_stream._arrays import Float32
 from loco_stream.engine._deduplicator import Deduplicator
@@ -32,6 +32,7 @@ _SOURCES = "sources"
 _REFUSED = "refused"
 
 Pair = tuple[Mapping[Any, Any], Any]
+Status: TypeAlias = Literal["learned", "waiting", "repeated", "refused"]
 
 
 class InboxClosedError(Exception):
@@ -62,7 +63,7 @@ class RowResult:
     reason: why it was refused
     """
 
-    status: str
+    status: Status
     reason: str = ""
 
 

@@ -32,7 +32,7 @@ def learn_table(
     times: as `ModelCore.times_of` returns them
     proba: (n, classes) probabilities, or half widths of intervals, written; empty if not wanted
 
-    Returns slots or values, (n,) or (n, targets); -1 where not predicted.
+    Returns slots or values, (n,) or (n, targets); -1 where no class is predicted.
     """
     if given.texts and core.slots.categories.bound:
         answers = _TextRows(core, given, names, targets, times, proba).learn(predicts)
@@ -61,7 +61,7 @@ def predict_table(
     n = len(given.numbers)
     names = core.names(given, features)
     if core.state is None:
-        return core.no_answers(n), np.zeros((n, 0))
+        return core.no_answers(n), np.full((n, columns), np.inf)
     if not core.slots.knows_any(names):
         core.warnings.warn_unknown(names, core.slots.index)
     proba = np.zeros((n, columns))

@@ -15,7 +15,7 @@ from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
 from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
-from loco_stream._persistence.content import Arrays, Config, State, restoring
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import did_you_mean
 from loco_stream.errors import InputError
 from loco_stream.estimators import _sequences
@@ -108,9 +108,10 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         sees no features.
     categories
         Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
-        texts share these slots by checksum; `categories_` reports how many did. The work per row
-        grows with the number of all inputs, up to 256 of them with its square, so all features
-        together hold at most 1024. 0: texts are masked.
+        texts share these slots by checksum; `categories_` reports how many did. All features
+        together hold at most 1024, of which the last 256 are left to features with fewer than 64
+        texts. The work per row grows with the number of all inputs, up to 256 of them with its
+        square: lower the bound if a column of ids makes rows slow. 0: texts are masked.
     neuron
         Name of a neuron model: ``"lif"`` (leaky integrate-and-fire), or another one of
         `loco_stream.neurons`, which describes them.
@@ -370,7 +371,7 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
             return {**config, "decision": plain}, arrays
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: SavedArrays) -> Self:
         """Make the model that `export_state` described.
 
         Raises

@@ -34,9 +34,9 @@ from loco_stream._learner.readout.sequence_readout import SequenceReadouts
 from loco_stream._learner.settings import Settings, resolve
 from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
-from loco_stream._numbers import require_number
+from loco_stream._numbers import require_number, shown
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Arrays, Config, restoring
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Decision
@@ -45,7 +45,7 @@ from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
 from loco_stream.estimators._inputs.tables import Names, Table, column_names
-from loco_stream.estimators._saved_checks import check_classes, check_names, check_width
+from loco_stream.estimators._saved_checks import check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
 NO_LABELS = np.zeros(0, np.int64)
@@ -268,7 +268,6 @@ class ModelCore:
         written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
         """
         answers = self.no_answers(len(rows))
-        assert self.state is not None
         n_seen = self.n_seen if self.slots.categories.n else 0
         mode = step.PREDICT * predicts + step.LEARN * learns
         if predicts and not learns:
@@ -329,7 +328,13 @@ class ModelCore:
 
     def no_answers(self, n: int) -> Float64:
         """Return the answers to `n` rows before anything is predicted."""
-        return np.full(n, -1.0)
+        return np.full(n, 0.0 if self.regression else -1.0)
+
+    @property
+    def model(self) -> Model:
+        """Settings, state and scratch, once there are any."""
+        assert self._args is not None
+        return Model(*self._args.model[:3])
 
     @property
     def n_outputs(self) -> int:
@@ -551,7 +556,7 @@ class ModelCore:
             arrays |= {f"{_READOUT}{name}": array for name, array in own.items()}
             return config, arrays
 
-    def restore(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    def restore(self, config: Mapping[str, Any], arrays: SavedArrays) -> None:
         """Continue from what `export` returned; this model must be fresh.
 
         Raises `CheckpointError` if a part is missing or does not fit the rest.
@@ -574,9 +579,7 @@ class ModelCore:
                 self.adopt(settings, state)
                 self._check_answers()
 
-    def _without_readouts(
-        self, settings: Settings, arrays: Mapping[str, Array]
-    ) -> dict[str, Array]:
+    def _without_readouts(self, settings: Settings, arrays: SavedArrays) -> dict[str, Array]:
         """Restore the readouts of sequences; return the arrays that are not their own.
 
         Raises `ValueError` if they do not fit the model.
@@ -596,7 +599,7 @@ class ModelCore:
         """Raise ValueError if a model from a file answers with what is no number."""
         if not self.classes and not self.regression:
             return
-        means = self.state.statistics.mean if self.state is not None else np.zeros(0)
+        means = self.model.state.statistics.mean
         for row in (np.zeros_like(means), means.copy()):
             proba = np.zeros((1, 0 if self.regression else len(self.classes)))
             answers = self.run(row[None, :], learns=False, proba=proba)
@@ -604,9 +607,11 @@ class ModelCore:
                 raise ValueError("its answer must be a number")
 
     def _check_classes(self, classes: Any) -> list[Hashable]:
-        return check_classes(classes, regression=self.regression)
+        if self.regression and classes:
+            raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
+        return [hashable_value(label, "classes") for label in check_names("classes", classes)]
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
+    def _restored_state(self, settings: Settings, arrays: SavedArrays) -> State:
         return unflatten(self.layout, settings, arrays)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Self, TypeAlias, TypedDict, TypeVar
+from typing import Any, Self, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 
@@ -181,12 +181,8 @@ class Decision:
 
 def _checked_thresholds(given: object) -> dict[Hashable, float]:
     wanted = "`thresholds` must be a dict from labels to numbers above 0 and up to 1"
-    if not isinstance(given, Mapping) or not given:
-        raise ConfigError(f"{wanted}, got {given!r}")
-    for label, p in given.items():
-        if not _is_label(label) or not is_number(p) or not 0.0 < p <= 1.0:
-            raise ConfigError(f"{wanted}, got {given!r}")
-    return {plain(label): float(p) for label, p in given.items()}
+    rule = _checked(given, wanted, lambda label, p: _is_label(label) and 0.0 < p <= 1.0)
+    return {plain(label): float(p) for label, p in rule.items()}
 
 
 def _checked_costs(given: object) -> dict[tuple[Hashable, Hashable], float]:
@@ -194,14 +190,21 @@ def _checked_costs(given: object) -> dict[tuple[Hashable, Hashable], float]:
         f"`costs` must be a dict from pairs (true label, predicted label) to numbers from 0 to "
         f"{MAX_COST:g}"
     )
+    rule = _checked(given, wanted, lambda pair, cost: _is_pair(pair) and 0.0 <= cost <= MAX_COST)
+    return {
+        (plain(true), plain(predicted)): float(cost) for (true, predicted), cost in rule.items()
+    }
+
+
+def _checked(
+    given: object, wanted: str, is_entry: Callable[[Any, float], bool]
+) -> Mapping[Any, float]:
+    """Return a mapping to numbers whose entries are all as wanted."""
     if not isinstance(given, Mapping) or not given:
         raise ConfigError(f"{wanted}, got {given!r}")
-    for pair, cost in given.items():
-        if not _is_pair(pair) or not is_number(cost) or not 0.0 <= cost <= MAX_COST:
-            raise ConfigError(f"{wanted}, got {given!r}")
-    return {
-        (plain(true), plain(predicted)): float(cost) for (true, predicted), cost in given.items()
-    }
+    if not all(is_number(number) and is_entry(key, number) for key, number in given.items()):
+        raise ConfigError(f"{wanted}, got {given!r}")
+    return given
 
 
 def _is_pair(value: object) -> bool:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from river.base.anomaly_detector import AnomalyDetector
 
 from loco_stream import _checks
-from loco_stream._arrays import Array, Bool, Float64
-from loco_stream._persistence.content import Arrays, Config, State, restoring
+from loco_stream._arrays import Bool, Float64
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._detector_core import DetectorCore, RowResults
@@ -324,7 +324,7 @@ class LOCODetector(GetSetParams, AnomalyDetector):
             return {**head, **config}, arrays
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: SavedArrays) -> Self:
         """Make the detector that `export_state` described.
 
         Raises

@@ -11,7 +11,7 @@ from zlib import crc32
 
 import numpy as np
 
-from loco_stream._arrays import Array, Bool, Float64, Int64
+from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._novelty import state as novelty
 from loco_stream._novelty.marks import declare
 from loco_stream._novelty.step import Found, Rows, run
@@ -19,6 +19,7 @@ from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream._persistence.content import (
     Arrays,
     Config,
+    SavedArrays,
     State,
     restoring,
     with_prefix,
@@ -87,7 +88,7 @@ class Forecasts(Protocol):
     def export(self) -> tuple[Config, Arrays]:
         """Return plain values and arrays, from which `restore` continues."""
 
-    def restore(self, config: Any, arrays: Mapping[str, Array], n_columns: int) -> None:
+    def restore(self, config: Any, arrays: SavedArrays, n_columns: int) -> None:
         """Continue from `export`."""
 
 
@@ -285,7 +286,7 @@ class DetectorCore:
             **with_prefix("forecasts", arrays),
         }
 
-    def restore(self, config: State, arrays: Mapping[str, Array]) -> None:
+    def restore(self, config: State, arrays: SavedArrays) -> None:
         """Continue from `export`; the detector must be fresh.
 
         Raises `CheckpointError` if a part is missing or does not fit the rest.

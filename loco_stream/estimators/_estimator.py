@@ -16,7 +16,7 @@ from loco_stream._arrays import Array, Float32, Float64, Int32, Int64
 from loco_stream._checks import plain_values
 from loco_stream._learner.settings import check_neuron
 from loco_stream._options import PRESETS, AdvancedOptions, ModelOptions
-from loco_stream._persistence.content import Arrays, Config, State
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream.errors import ConfigError
 from loco_stream.estimators import _export as export
 from loco_stream.estimators import _observed, _sequences, _show
@@ -33,7 +33,6 @@ from loco_stream.estimators._tickets import Ticket
 
 if TYPE_CHECKING:
     from loco_stream._simulator.network import Network
-from loco_stream._persistence.content import restoring
 
 _PREDICTION = "prediction"  # name of a series, where series need one
 
@@ -654,7 +653,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
         return self._core.export(type(self).__name__)
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: SavedArrays) -> Self:
         """Make the model that `export_state` described.
 
         Raises

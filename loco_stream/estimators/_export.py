@@ -32,12 +32,13 @@ def to_network(core: ModelCore, layer: int | None) -> Network:
     """Return a hidden layer as it is now, with the readout where that is linear in its traces."""
     _check(core.options)
     with core.lock:
-        if core.settings is None or core.state is None:
+        if core.state is None:
             raise InputError("`to_network` needs a model that has learned at least 1 row")
-        chosen = _chosen_layer(core.settings, layer)
-        network = _network(core, core.settings, core.state, chosen)
-        if chosen == core.settings.n_layers - 1:
-            network.readout = _readout(core, core.settings, core.state)
+        settings, state, _ = core.model
+        chosen = _chosen_layer(settings, layer)
+        network = _network(core, settings, state, chosen)
+        if chosen == settings.n_layers - 1:
+            network.readout = _readout(core, settings, state)
         return network
 
 
@@ -46,14 +47,15 @@ def encode_array(core: ModelCore, X: ArrayLike, features: Names) -> Float32:
     given = table(X)
     n = len(given.numbers)
     with core.lock:
-        if core.settings is None or core.scratch is None:
+        if core.state is None:
             raise InputError("`encode_array` needs a model that has learned at least 1 row")
+        settings, _, scratch = core.model
         names = core.names(given, features)
         rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        currents = np.zeros((n, len(core.slots) * core.settings.n_fields), np.float32)
+        currents = np.zeros((n, len(core.slots) * settings.n_fields), np.float32)
         for row, own in zip(rows, currents, strict=True):
             core.run(row[None, :], learns=False)
-            own[:] = core.scratch.code.channels[: len(own)]
+            own[:] = scratch.code.channels[: len(own)]
         return currents
 
 

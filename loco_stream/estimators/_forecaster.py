@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from river.time_series.base import Forecaster
 
-from loco_stream._arrays import Array, Float64
+from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._numbers import shown, to_number
 from loco_stream._options import DEFAULTS, AdvancedOptions, ForecastOptions, ModelOptions
-from loco_stream._persistence.content import Arrays, Config, State, restoring
+from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._head_core import HeadCore
@@ -22,6 +22,7 @@ from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.series import SeriesHistory
 from loco_stream.estimators._inputs.slots import require_mapping
 from loco_stream.estimators._inputs.tables import (
+    FutureRows,
     TimeLike,
     TimesLike,
     column_names,
@@ -29,11 +30,11 @@ from loco_stream.estimators._inputs.tables import (
     read_target,
     table,
 )
+from loco_stream.estimators._intervals import coverage_level, interval_bounds
 from loco_stream.estimators._parameters import GetSetParams, explains_parameters, parameter_names
-from loco_stream.estimators._regressor import coverage_level
 
 
-def _check_horizon(horizon: object, xs: Sequence[Mapping[Hashable, object]] | None) -> None:
+def _check_horizon(horizon: object, xs: FutureRows) -> None:
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise InputError(f"`horizon` must be a positive integer, got {shown(horizon)}")
     if xs is not None and len(xs) != horizon:
@@ -217,7 +218,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         """
         level = coverage_level(coverage)
         values, radii = self._learn_table(y, X, features, t, predicts=True)
-        return values, np.stack([values - radii[..., level], values + radii[..., level]], axis=-1)
+        return values, interval_bounds(values, radii, level)
 
     def _learn_table(
         self,
@@ -280,9 +281,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
 
     # Forecasts
 
-    def forecast(
-        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None = None
-    ) -> list[float]:
+    def forecast(self, horizon: int, xs: FutureRows = None) -> list[float]:
         """Return the forecast of each of the next values. Changes nothing.
 
         Parameters
@@ -303,7 +302,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         self,
         horizon: int,
         coverage: float = 0.9,
-        xs: Sequence[Mapping[Hashable, object]] | None = None,
+        xs: FutureRows = None,
     ) -> list[tuple[float, float]]:
         """Return an interval per next value that contains it with probability `coverage`.
 
@@ -334,14 +333,10 @@ class LOCOForecaster(GetSetParams, Forecaster):
         True
         """
         level = coverage_level(coverage)
-        values, radii = self._ahead(horizon, xs)
-        low = values - radii[:, level]
-        high = values + radii[:, level]
-        return list(zip(low.tolist(), high.tolist(), strict=True))
+        bounds = interval_bounds(*self._ahead(horizon, xs), level)
+        return [(low, high) for low, high in bounds.tolist()]
 
-    def _ahead(
-        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
-    ) -> tuple[Float64, Float64]:
+    def _ahead(self, horizon: int, xs: FutureRows) -> tuple[Float64, Float64]:
         """Return the forecasts (horizon,) and half widths (horizon, coverages)."""
         _check_horizon(horizon, xs)
         with self._core.lock:
@@ -351,9 +346,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         values, radii = (np.concatenate(parts)[:horizon] for parts in zip(*rounds, strict=True))
         return values, radii
 
-    def _rounds(
-        self, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None
-    ) -> Iterator[tuple[Float64, Float64]]:
+    def _rounds(self, horizon: int, xs: FutureRows) -> Iterator[tuple[Float64, Float64]]:
         """Yield forecasts and half widths, one row per head at a time.
 
         From the second round on a copy of the model has learned the forecasts before.
@@ -377,9 +370,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
         answers = core.run(rows, learns=False, proba=radii)
         return answers[0] + self._history.level, radii.reshape(self.heads, len(COVERAGES))
 
-    def _pretend(
-        self, values: Float64, xs: Sequence[Mapping[Hashable, object]] | None, start: int
-    ) -> None:
+    def _pretend(self, values: Float64, xs: FutureRows, start: int) -> None:
         """Move on by values that are forecasts; nothing is learned of them."""
         rows, _, _ = self._history.extend(values)
         given = [xs[start + i] if xs else {} for i in range(len(values))]
@@ -409,7 +400,7 @@ class LOCOForecaster(GetSetParams, Forecaster):
             return config, arrays | {"history": self._history.values.copy()}
 
     @classmethod
-    def from_state(cls, config: State, arrays: Mapping[str, Array]) -> Self:
+    def from_state(cls, config: State, arrays: SavedArrays) -> Self:
         """Make the model that `export_state` described.
 
         Raises

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import Any, Self
 
 import numpy as np
 
-from loco_stream._arrays import Array, Bool, Float64
+from loco_stream._arrays import Bool, Float64
 from loco_stream._options import AdvancedOptions
-from loco_stream._persistence.content import Arrays, Config, State, with_prefix, without_prefix
+from loco_stream._persistence.content import (
+    Arrays,
+    Config,
+    SavedArrays,
+    State,
+    with_prefix,
+    without_prefix,
+)
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 
@@ -131,7 +138,7 @@ class ColumnForecasts:
             arrays["last"] = self._last.copy()
         return config, arrays
 
-    def restore(self, config: State, arrays: Mapping[str, Array], columns: int) -> None:
+    def restore(self, config: State, arrays: SavedArrays, columns: int) -> None:
         """Continue from `export`.
 
         Raises `CheckpointError` if a part does not fit the rest.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.state import State
@@ -23,6 +23,7 @@ from loco_stream._learner.targets.heads import (
 from loco_stream._learner.targets.kernel_args import HeadKernelArgs
 from loco_stream._learner.targets.state import TargetState, allocate_target_scratch
 from loco_stream._options import ModelOptions
+from loco_stream._persistence.content import SavedArrays
 from loco_stream._text import counted
 from loco_stream.estimators._target_core import TargetCore
 
@@ -81,7 +82,7 @@ class HeadCore(TargetCore):
     def _restore_groups(
         self,
         settings: Settings,
-        arrays: Mapping[str, Mapping[str, Array]],
+        arrays: Mapping[str, SavedArrays],
         lengths: tuple[int, int],
     ) -> None:
         super()._restore_groups(settings, arrays, lengths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,20 @@ from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._options import DEFAULTS, AdvancedOptions, ModelOptions
 from loco_stream.errors import ConfigError, InputError
-from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
-from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._explain import api as explain
 from loco_stream.estimators._explain.result import Explanation
 from loco_stream.estimators._inputs.frames import frame_like, require_frame
-from loco_stream.estimators._inputs.tables import TimeLike, table, target_matrix
+from loco_stream.estimators._inputs.tables import (
+    Names,
+    SequenceIds,
+    TimeLike,
+    TimesLike,
+    table,
+    target_matrix,
+)
+from loco_stream.estimators._intervals import IntervalEstimator, coverage_level, interval_bounds
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
-from loco_stream.estimators._regressor import coverage_level
 from loco_stream.estimators._target_core import TargetCore
 
 # Other values read the weights of one combined output, and here each target has its own.
@@ -32,7 +37,7 @@ _ALLOWED = {
 }
 
 
-class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
+class LOCOMultiTargetRegressor(IntervalEstimator[dict[Hashable, float]], base.MultiTargetRegressor):
     """Spiking network that predicts several numbers per row with one shared hidden network.
 
     Each target has its own readout weights, scale, stack and intervals. The stream's next row is
@@ -69,7 +74,6 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
     """
 
     _core: TargetCore
-    _regression = True
 
     @explains_parameters
     def __init__(
@@ -116,26 +120,6 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
 
     # Rows by name
 
-    def predict_one(
-        self, x: dict[Hashable, object], t: TimeLike = None, in_stream: bool | None = None
-    ) -> dict[Hashable, float]:
-        """Return the predicted value of each target; {} before the first row. Changes nothing.
-
-        Parameters
-        ----------
-        x
-            The row.
-        t
-            Its time, as in `learn_one`.
-        in_stream
-            As in `LOCORegressor.predict_one`. All `predict_*` methods take it.
-        """
-        core = self._core
-        times = core.time_of(t)
-        with core.lock:
-            answers = core.predict_row(x, times, in_stream)
-            return core.shown(answers[0], answers)[0]  # type: ignore[no-any-return]
-
     def predict_interval_one(
         self,
         x: dict[Hashable, object],
@@ -161,7 +145,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         with core.lock:
             radii = core.no_radii(1)
             values = core.predict_row(x, times, in_stream, radii)
-            low, high = core.bounds(values, radii, level)[0].T.tolist()
+            low, high = interval_bounds(values, radii, level)[0].T.tolist()
             return dict(zip(core.classes, zip(low, high, strict=True), strict=True))
 
     # Arrays
@@ -170,11 +154,11 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         self,
         X: ArrayLike,
         Y: ArrayLike,
-        features: Iterable[Hashable] | None = None,
-        targets: Iterable[Hashable] | None = None,
+        features: Names = None,
+        targets: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
     ) -> None:
         """Learn rows in order in one compiled loop; see `LOCOClassifier.learn_array`.
 
@@ -202,11 +186,11 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         self,
         X: ArrayLike,
         Y: ArrayLike,
-        features: Iterable[Hashable] | None = None,
-        targets: Iterable[Hashable] | None = None,
+        features: Names = None,
+        targets: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
     ) -> Float64:
         """Test, then train on each row; return the values predicted before learning it.
 
@@ -224,11 +208,11 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         X: ArrayLike,
         Y: ArrayLike,
         coverage: float = 0.9,
-        features: Iterable[Hashable] | None = None,
-        targets: Iterable[Hashable] | None = None,
+        features: Names = None,
+        targets: Names = None,
         *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
+        t: TimesLike = None,
+        sequence: SequenceIds = None,
     ) -> tuple[Float64, Float64]:
         """Test, then train on each row; return values (n, n_targets) and intervals.
 
@@ -238,53 +222,7 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         values, radii = self._learn_rows(
             X, Y, features, targets, (t, sequence), predict_first=True, wants_radii=True
         )
-        return values, self._core.bounds(values, radii, level)
-
-    def predict_array(
-        self,
-        X: ArrayLike,
-        features: Iterable[Hashable] | None = None,
-        *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
-        in_stream: bool | None = None,
-    ) -> Float64:
-        """Return the predicted value of each target, (n, n_targets)."""
-        return self._predict_rows(X, features, t, sequence, in_stream)[0]
-
-    def predict_interval_array(
-        self,
-        X: ArrayLike,
-        coverage: float = 0.9,
-        features: Iterable[Hashable] | None = None,
-        *,
-        t: ArrayLike | None = None,
-        sequence: Iterable[Hashable] | None = None,
-        in_stream: bool | None = None,
-    ) -> Float64:
-        """Return the interval of each target, (n, n_targets, 2); see `predict_interval_one`."""
-        level = coverage_level(coverage)
-        core = self._core
-        with core.lock:
-            values, radii = self._predict_rows(X, features, t, sequence, in_stream)
-            return core.bounds(values, radii, level)
-
-    def predict_sequence(
-        self,
-        X: ArrayLike,
-        t: ArrayLike | None = None,
-        features: Iterable[Hashable] | None = None,
-        in_stream: bool | None = None,
-    ) -> dict[Hashable, float]:
-        """Return each target of the sequence with these rows: the mean over them.
-
-        Changes nothing. As in `LOCORegressor.predict_sequence`, `in_stream=None` equals False.
-        """
-        core = self._core
-        mode = False if in_stream is None else in_stream
-        with core.lock:
-            answers, _ = _sequences.predict(core, X, t, features, 0, mode)
-            return core.shown(answers.mean(axis=0), answers)[0]  # type: ignore[no-any-return]
+        return values, interval_bounds(values, radii, level)
 
     def learn_many(self, X: Any, y: Any) -> None:
         """Learn the rows of a frame in order; the columns of the frame y are the targets."""
@@ -330,9 +268,9 @@ class LOCOMultiTargetRegressor(LOCOEstimator, base.MultiTargetRegressor):
         self,
         X: ArrayLike,
         Y: ArrayLike,
-        features: Iterable[Hashable] | None,
-        targets: Iterable[Hashable] | None,
-        context: tuple[ArrayLike | None, Iterable[Hashable] | None],
+        features: Names,
+        targets: Names,
+        context: tuple[TimesLike, SequenceIds],
         *,
         predict_first: bool,
         wants_radii: bool = False,

@@ -91,10 +91,9 @@ def observe_array(
 
 def new_tickets(core: ModelCore, n: int) -> Float64:
     """Return room for the tickets of `n` rows."""
-    assert core.settings is not None
-    assert core.state is not None
-    counts = core.state.counts
-    size = ticket_size(core.settings, int(counts.n_classes), int(counts.n_features))
+    settings, state, _ = core.model
+    counts = state.counts
+    size = ticket_size(settings, int(counts.n_classes), int(counts.n_features))
     return np.zeros((n, size))
 
 
@@ -106,9 +105,8 @@ def _observe(
     names: tuple[Hashable, ...] | None,
 ) -> list[Ticket]:
     """Observe rows in slot order; `rows` are the same as they came."""
-    assert core.state is not None
     written = new_tickets(core, len(rows))
-    proba = np.zeros((len(rows), 0 if core.regression else len(core.state.classes.n_rows)))
+    proba = np.zeros((len(rows), 0 if core.regression else len(core.model.state.classes.n_rows)))
     answers = core.run(placed, learns=False, times=times, proba=proba, tickets=written)
     answers = core.decided(answers, proba)
     tickets = []

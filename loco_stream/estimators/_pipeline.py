@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from numbers import Number
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -25,14 +25,10 @@ from loco_stream.estimators._regressor import LOCORegressor
 
 Values = list[Any]
 RiverStep: TypeAlias = Any  # river types its steps by what they do, not by what they hold
-ESTIMATORS = (
-    LOCOClassifier,
-    LOCORegressor,
-    LOCOMultiTargetRegressor,
-    LOCOForecaster,
-    LOCODetector,
+Estimator: TypeAlias = (
+    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | LOCOForecaster
 )
-_ESTIMATORS = {kind.__name__: kind for kind in ESTIMATORS}
+ESTIMATORS: dict[str, type[Estimator]] = {kind.__name__: kind for kind in get_args(Estimator)}
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, Number)}
 
 
@@ -176,7 +172,7 @@ def is_pipeline(model: object) -> bool:
     if not isinstance(model, compose.Pipeline):
         return False
     last = list(model.steps.values())[-1]
-    return isinstance(last, ESTIMATORS) and not isinstance(last, compose.Pipeline)
+    return isinstance(last, Estimator) and not isinstance(last, compose.Pipeline)
 
 
 def described(model: RiverStep) -> str:
@@ -243,7 +239,7 @@ def restore_pipeline(config: State, arrays: Arrays) -> RiverStep:
     from river import compose
 
     with restoring("this saved pipeline"):
-        estimator = _ESTIMATORS[config["estimator"]["kind"]].from_state(config["estimator"], arrays)
+        estimator = ESTIMATORS[config["estimator"]["kind"]].from_state(config["estimator"], arrays)
         steps = [(name, _restore(step)) for name, step in config["steps"]]
         return compose.Pipeline(*steps, (config["name"], estimator))
 

@@ -12,12 +12,8 @@ from river import base
 from loco_stream._arrays import Float64
 from loco_stream._learner.readout.intervals import COVERAGES
 from loco_stream._learner.step import HELD_OUT
-from loco_stream._numbers import shown
 from loco_stream._options import DEFAULTS, AdvancedOptions
-from loco_stream.errors import InputError
-from loco_stream.estimators import _sequences
 from loco_stream.estimators._array_rows import learn_table
-from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.estimators._inputs.tables import (
     Names,
     SequenceIds,
@@ -27,10 +23,11 @@ from loco_stream.estimators._inputs.tables import (
     table,
     targets,
 )
+from loco_stream.estimators._intervals import IntervalEstimator, coverage_level, interval_bounds
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
 
 
-class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
+class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
     """Spiking network that learns to predict a number row by row; see `LOCOClassifier`.
 
     The target is standardised by its running mean and deviation. Predictions stay within the range
@@ -66,8 +63,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
     True
     """
 
-    _regression = True
-
     @explains_parameters
     def __init__(
         self,
@@ -87,29 +82,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         self._construct(locals())
 
     _parameters = parameter_names(__init__)
-
-    def predict_one(
-        self, x: dict[Any, Any], t: TimeLike = None, in_stream: bool | None = None
-    ) -> float:
-        """Return the predicted value; 0.0 before the first row. Changes nothing.
-
-        Parameters
-        ----------
-        x
-            The row.
-        t
-            Its time, as in `learn_one`.
-        in_stream
-            True or None: the row is the next one of the stream, so the last values learned are
-            evidence, weighted by how much they have improved predictions. False: the row may come
-            from anywhere and is predicted from its features alone (and from the context, with
-            `memory`). All `predict_*` methods take it.
-        """
-        core = self._core
-        times = core.time_of(t)
-        with core.lock:
-            answer = float(core.predict_row(x, times, in_stream)[0])
-            return 0.0 if core.state is None else answer
 
     def predict_interval_one(
         self,
@@ -163,25 +135,6 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             value = float(core.predict_row(x, times, in_stream, radii)[0])
         return value - radii.item(level), value + radii.item(level)
 
-    def predict_interval_array(
-        self,
-        X: ArrayLike,
-        coverage: float = 0.9,
-        features: Names = None,
-        *,
-        t: TimesLike = None,
-        sequence: SequenceIds = None,
-        in_stream: bool | None = None,
-    ) -> Float64:
-        """Return the interval of each row, (n, 2); see `predict_interval_one`."""
-        level = coverage_level(coverage)
-        with self._core.lock:
-            answers, radii = self._predict_rows(X, features, t, sequence, in_stream)
-            if self._core.state is None:
-                answers = np.zeros(len(answers))
-                radii = np.full((len(answers), len(COVERAGES)), np.inf)
-        return _bounds(answers, radii[:, level])
-
     def learn_predict_interval_array(
         self,
         X: ArrayLike,
@@ -210,7 +163,7 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             wants_radii=True,
             held_out=held_out,
         )
-        return answers, _bounds(answers, radii[:, level])
+        return answers, interval_bounds(answers, radii, level)
 
     def learn_predict_array(
         self,
@@ -236,41 +189,9 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
         InputError
             As `learn_array` does, or `held_out` is no position of a row.
         """
-        answers, _ = self._learn_rows(
-            X, y, features, t, sequence, predict_first=True, held_out=held_out
-        )
-        return answers
-
-    def predict_array(
-        self,
-        X: ArrayLike,
-        features: Names = None,
-        *,
-        t: TimesLike = None,
-        sequence: SequenceIds = None,
-        in_stream: bool | None = None,
-    ) -> Float64:
-        """Return the predicted value of each row, (n,)."""
-        with self._core.lock:
-            answers, _ = self._predict_rows(X, features, t, sequence, in_stream)
-            return np.zeros(len(answers)) if self._core.state is None else answers
-
-    def predict_sequence(
-        self,
-        X: ArrayLike,
-        t: TimesLike = None,
-        features: Names = None,
-        in_stream: bool | None = None,
-    ) -> float:
-        """Return the value of the sequence with these rows: the mean over them. Changes nothing.
-
-        `in_stream` is that of `predict_one`, but None equals False: the last values are those of an
-        earlier sequence.
-        """
-        mode = False if in_stream is None else in_stream
-        with self._core.lock:
-            answers, _ = _sequences.predict(self._core, X, t, features, len(COVERAGES), mode)
-            return 0.0 if self._core.state is None else float(answers.mean())
+        return self._learn_rows(X, y, features, t, sequence, predict_first=True, held_out=held_out)[
+            0
+        ]
 
     def _details(self) -> int:
         return len(COVERAGES)
@@ -304,16 +225,3 @@ class LOCORegressor(LOCOEstimator, base.MiniBatchRegressor):
             slots = np.where(learned, 0, HELD_OUT)
             known = (slots, values)
             return learn_table(core, given, names, known, predict_first, times, radii), radii
-
-
-def coverage_level(coverage: float) -> int:
-    """Return the position of a coverage in `COVERAGES`; raises `InputError` for another one."""
-    if coverage not in COVERAGES:
-        allowed = ", ".join(map(str, COVERAGES))
-        raise InputError(f"`coverage` must be one of {allowed}, got {shown(coverage)}")
-    return COVERAGES.index(coverage)
-
-
-def _bounds(values: Float64, radii: Float64) -> Float64:
-    """Return lowest and highest value of each interval, (n, 2)."""
-    return np.stack([values - radii, values + radii], axis=1)

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from typing import Any
 
 from loco_stream._numbers import shown
-from loco_stream.estimators._inputs.slots import hashable_value
 
 
 def check_names(what: str, names: Any) -> list[Hashable]:
@@ -17,16 +16,6 @@ def check_names(what: str, names: Any) -> list[Hashable]:
     if not isinstance(names, list) or len(set(names)) != len(names):
         raise ValueError(f"`{what}` must be a list of distinct names, got {shown(names)}")
     return names
-
-
-def check_classes(classes: Any, *, regression: bool) -> list[Hashable]:
-    """Return the classes of a model; a regressor has none.
-
-    Raises `ValueError` or `TypeError` if they cannot be the classes of such a model.
-    """
-    if regression and classes:
-        raise ValueError(f"`classes` must be empty in a regressor, got {shown(classes)}")
-    return [hashable_value(label, "classes") for label in check_names("classes", classes)]
 
 
 def check_width(width: Any, n_features: int) -> int:

@@ -12,26 +12,15 @@ from river.compose import Pipeline
 from loco_stream._persistence import format as persist
 from loco_stream._persistence.content import Saved
 from loco_stream.errors import CheckpointError, InputError
-from loco_stream.estimators._classifier import LOCOClassifier
-from loco_stream.estimators._detector import LOCODetector
-from loco_stream.estimators._forecaster import LOCOForecaster
-from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
 from loco_stream.estimators._pipeline import (
     ESTIMATORS,
+    Estimator,
     export_pipeline,
     is_pipeline,
     restore_pipeline,
 )
-from loco_stream.estimators._regressor import LOCORegressor
 
-Saveable: TypeAlias = (
-    LOCOClassifier
-    | LOCORegressor
-    | LOCOMultiTargetRegressor
-    | LOCOForecaster
-    | LOCODetector
-    | Pipeline
-)
+Saveable: TypeAlias = Estimator | Pipeline
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -68,7 +57,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     """
     if is_pipeline(model):
         config, arrays = export_pipeline(model)
-    elif isinstance(model, ESTIMATORS) and not isinstance(model, Pipeline):
+    elif isinstance(model, Estimator) and not isinstance(model, Pipeline):
         # To river a pipeline is an instance of the class of its last step
         config, arrays = model.export_state()
     else:
@@ -114,10 +103,9 @@ def restored(saved: Saved, path: str = "the file") -> Saveable:
     """
     if saved.kind == "Pipeline":
         return restore_pipeline(saved.config, saved.arrays)
-    for model in ESTIMATORS:
-        if saved.kind == model.__name__:
-            return model.from_state(saved.config, saved.arrays)
-    raise CheckpointError(f"{path} holds a {saved.kind}, not a model")
+    if saved.kind not in ESTIMATORS:
+        raise CheckpointError(f"{path} holds a {saved.kind}, not a model")
+    return ESTIMATORS[saved.kind].from_state(saved.config, saved.arrays)
 
 
 def _named(model: Any) -> str:

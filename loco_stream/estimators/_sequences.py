@@ -59,12 +59,11 @@ def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
 
     The readouts of whole sequences then learn it.
     """
-    assert core.state is not None
-    assert core.scratch is not None
-    n_known = core.state.counts.n_classes
+    state = core.model.state
+    n_known = state.counts.n_classes
     if slot < n_known:
         shares = _shares(core, proba[:, :n_known])
-        sequences.learn_label(core.state.sequences.log_likelihoods[: len(shares)], shares, slot)
+        sequences.learn_label(state.sequences.log_likelihoods[: len(shares)], shares, slot)
     for layer, summary in _summaries(core, len(proba)).items():
         if layer not in core.sequence_readouts:
             core.sequence_readouts[layer] = SequenceReadout.fresh(layer, len(summary))
@@ -73,8 +72,7 @@ def _learn_label(core: ModelCore, proba: Float64, slot: int) -> None:
 
 def _summaries(core: ModelCore, n: int) -> dict[str, Float64]:
     """Return the summary of each layer of the `n` rows that were just predicted."""
-    assert core.scratch is not None
-    own = core.scratch.sequence
+    own = core.model.scratch.sequence
     return {"hidden": summary_of(own.hidden, n), "fixed": summary_of(own.fixed, n)}
 
 
@@ -114,27 +112,25 @@ def _shares(core: ModelCore, proba: Float64) -> Float64:
 
     `proba`: (rows, classes): the answers.
     """
-    assert core.settings is not None
-    assert core.scratch is not None
+    settings, _, scratch = core.model
     n, n_classes = proba.shape
-    weights = core.scratch.class_weights[:n_classes]
-    scores = core.scratch.sequence.scores[:n_classes]
+    weights = scratch.class_weights[:n_classes]
+    scores = scratch.sequence.scores[:n_classes]
     outputs = np.zeros((len(PRIORS), n_classes))
     readouts = core.sequence_readouts
     for i, (layer, summary) in enumerate(_summaries(core, n).items()):
         if layer in readouts:
             outputs[i] = readouts[layer].outputs(summary, n_classes)
     shares = sequences.candidates(proba, outputs, scores, weights, _balance(core, n_classes))
-    return shares if core.settings.n_fixed > 0 else shares[: -len(sequences.TEMPERATURES)]
+    return shares if settings.n_fixed > 0 else shares[: -len(sequences.TEMPERATURES)]
 
 
 def _balance(core: ModelCore, n_classes: int) -> Float64:
     """Return the weights by which classes count equally where that is wanted, (classes,)."""
-    assert core.settings is not None
-    assert core.state is not None
-    if core.settings.weighting != BALANCED:
+    settings, state, _ = core.model
+    if settings.weighting != BALANCED:
         return np.ones(n_classes)
-    n_rows = np.maximum(core.state.classes.n_rows[:n_classes], 1.0)
+    n_rows = np.maximum(state.classes.n_rows[:n_classes], 1.0)
     return np.asarray(n_rows.mean() / n_rows)
 
 
@@ -143,6 +139,5 @@ def pooled(core: ModelCore, proba: Float64) -> Float64:
 
     `proba`: (rows, classes): the answers.
     """
-    assert core.state is not None
     shares = _shares(core, proba)
-    return sequences.mix(core.state.sequences.log_likelihoods[: len(shares)], shares)
+    return sequences.mix(core.model.state.sequences.log_likelihoods[: len(shares)], shares)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loco_stream._arrays import Float32, Int32, Int64
+from loco_stream._arrays import Float32, Float64, Int32, Int64
 from loco_stream._learner.hidden import last_spikes as kernel_last_spikes
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream.estimators._core import ModelCore
@@ -33,18 +33,22 @@ def mixture(core: ModelCore) -> dict[str, float]:
     if settings.regression:
         return dict(zip(names, state.stacks.weights.tolist(), strict=True))
     names = ["stack", "least-squares stack", *names]
-    weights = np.exp(state.mixture.log_weights - state.mixture.log_weights.max())
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+    return dict(zip(names, shares(state.mixture.log_weights).tolist(), strict=True))
+
+
+def shares(log_weights: Float64) -> Float64:
+    """Return weights that add up to 1, given the logarithms of weights."""
+    weights: Float64 = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    return weights
 
 
 def last_spikes(core: ModelCore) -> tuple[Float32, Int32]:
     """Return times (ms) and neurons of the last hidden layer's spikes on the last row."""
     with core.lock:
-        settings = core.settings
-        state = core.state
-        scratch = core.scratch
-        if settings is None or state is None or scratch is None or core.n_seen == 0:
+        if core.n_seen == 0:
             return np.zeros(0, np.float32), np.zeros(0, np.int32)
+        settings, state, scratch = core.model
         times_of_row = row_times_at(np.array([scratch.times.row]))
         core.run(scratch.given[None, :], learns=False, times=times_of_row)
         room = MOST_SPIKES * settings.n_last

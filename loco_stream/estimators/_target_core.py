@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from loco_stream._arrays import Array, Float64, Int64
+from loco_stream._arrays import Float64, Int64
 from loco_stream._learner.arrays.allocate import lengths_of
 from loco_stream._learner.arrays.scratch import Scratch
 from loco_stream._learner.arrays.spec import build, copies
@@ -28,12 +28,12 @@ from loco_stream._learner.targets.state import (
 )
 from loco_stream._numbers import shown
 from loco_stream._options import ModelOptions
-from loco_stream._persistence.content import Arrays, Config
+from loco_stream._persistence.content import Arrays, Config, SavedArrays
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import NO_LABELS, NO_PROBA, NO_TICKETS, ModelCore
 from loco_stream.estimators._inputs.slots import hashable_value
-from loco_stream.estimators._inputs.tables import column_names, read_target
+from loco_stream.estimators._inputs.tables import Names, column_names, read_target
 from loco_stream.estimators._saved_checks import check_names
 
 
@@ -101,7 +101,7 @@ class TargetCore(ModelCore):
         placed[list(slots)] = value
         return 0, placed
 
-    def target_names(self, width: int, targets: Iterable[Hashable] | None) -> Sequence[Hashable]:
+    def target_names(self, width: int, targets: Names) -> Sequence[Hashable]:
         """Return the name of each column of a matrix of targets.
 
         Raises `InputError` if there are no names, and the width is not the number of targets of the
@@ -129,11 +129,6 @@ class TargetCore(ModelCore):
     def no_radii(self, n: int) -> Float64:
         """Return room for the half widths of the intervals of `n` rows, infinite."""
         return np.full((n, len(self.classes) * len(COVERAGES)), np.inf)
-
-    def bounds(self, values: Float64, radii: Float64, level: int) -> Float64:
-        """Return lowest and highest value of each interval of a coverage, (n, targets, 2)."""
-        own = radii.reshape(*values.shape, len(COVERAGES))[..., level] if radii.size else np.inf
-        return np.stack([values - own, values + own], axis=-1)
 
     def deviations(self) -> Float64:
         """Return the standard deviation of each target, 1 where it is constant."""
@@ -225,7 +220,7 @@ class TargetCore(ModelCore):
             for name in check_names("classes", classes)
         ]
 
-    def _restored_state(self, settings: Settings, arrays: Mapping[str, Array]) -> State:
+    def _restored_state(self, settings: Settings, arrays: SavedArrays) -> State:
         own: dict[str, Arrays] = {group: {} for group in self._groups}
         rest = {}
         for name, array in arrays.items():
@@ -241,7 +236,7 @@ class TargetCore(ModelCore):
     def _restore_groups(
         self,
         settings: Settings,
-        arrays: Mapping[str, Mapping[str, Array]],
+        arrays: Mapping[str, SavedArrays],
         lengths: tuple[int, int],
     ) -> None:
         if lengths[1] != max(len(self.classes), 1):
@@ -251,5 +246,5 @@ class TargetCore(ModelCore):
         self.targets = restore_targets(self.layout, settings, arrays["targets"], lengths)
 
 
-def _built(group: type[Any], arrays: Mapping[str, Array]) -> Any:
+def _built(group: type[Any], arrays: SavedArrays) -> Any:
     return build(group, lambda spec: arrays[spec.name])

@@ -18,11 +18,12 @@ from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._decision import Costs, Decision, Rule
 from loco_stream.estimators._detector import LOCODetector
 from loco_stream.estimators._inputs.slots import require_mapping
-from loco_stream.estimators._inputs.tables import Names, TimesLike
+from loco_stream.estimators._inputs.tables import FutureRows, Names, TimesLike
+from loco_stream.estimators._pipeline import Estimator
 from loco_stream.estimators._saving import save
 from loco_stream.fleet._backend import KeyReport, LocalBackend
 from loco_stream.fleet._home import FleetHome, Settings
-from loco_stream.fleet._keyed_model import KeyedModel, ModelFactory, Template
+from loco_stream.fleet._keyed_model import KeyedModel, ModelFactory
 from loco_stream.fleet._rows import (
     Ahead,
     Key,
@@ -132,7 +133,7 @@ class Fleet:
 
     def __init__(
         self,
-        model: Template | None,
+        model: Estimator | None,
         directory: str | os.PathLike[str],
         workers: int = 0,
         key_groups: int = 64,
@@ -351,9 +352,7 @@ class Fleet:
         key = _NO_KEY if key is None else check_key(key)
         return _array(self._backend.predict(key, table, names))
 
-    def forecast(
-        self, key: Key, horizon: int, xs: Sequence[Mapping[Hashable, object]] | None = None
-    ) -> list[float]:
+    def forecast(self, key: Key, horizon: int, xs: FutureRows = None) -> list[float]:
         """Return the forecast of each of a key's next values. Changes nothing.
 
         Parameters
@@ -388,7 +387,7 @@ class Fleet:
         key: Key,
         horizon: int,
         coverage: float = 0.9,
-        xs: Sequence[Mapping[Hashable, object]] | None = None,
+        xs: FutureRows = None,
     ) -> list[tuple[float, float]]:
         """Return an interval per next value of a key that contains it with probability `coverage`.
 

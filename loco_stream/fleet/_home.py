@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import from_bytes, to_bytes
@@ -17,8 +17,8 @@ from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._detector import LOCODetector
-from loco_stream.estimators._regressor import LOCORegressor
-from loco_stream.fleet._keyed_model import ModelFactory, Template
+from loco_stream.estimators._pipeline import ESTIMATORS, Estimator
+from loco_stream.fleet._keyed_model import ModelFactory
 from loco_stream.fleet._sharing import (
     MODES,
     NONE,
@@ -33,7 +33,7 @@ from loco_stream.monitor import TaskMonitor
 
 Settings: TypeAlias = Mapping[str, Any]  # plain values by name
 
-_TEMPLATES = " or ".join(estimator.__name__ for estimator in get_args(Template))
+_TEMPLATES = " or ".join(ESTIMATORS)
 _FORMAT = 2
 
 
@@ -69,7 +69,7 @@ class FleetHome:
     def __init__(
         self,
         storage: Storage,
-        model: Template | None,
+        model: Estimator | None,
         key_groups: int,
         monitor: TaskMonitor | None,
         settings: Settings | None = None,
@@ -106,7 +106,7 @@ class FleetHome:
 
     def _begin(
         self,
-        model: Template | None,
+        model: Estimator | None,
         key_groups: int,
         settings: Settings | None,
         share: str,
@@ -153,7 +153,7 @@ class FleetHome:
         template: LOCOClassifier = self.template
         return template if name is None else load_shared(self.storage, name)
 
-    def replace_shared(self, model: LOCOClassifier | LOCORegressor) -> str:
+    def replace_shared(self, model: LOCOClassifier) -> str:
         """Store a new shared model, then make it the valid one; return its name.
 
         One that keys began with is kept, since what they add to it is computed from it.
@@ -180,7 +180,7 @@ class FleetHome:
             self.storage.release()
 
 
-def file_of(model: Template) -> bytes:
+def file_of(model: Estimator) -> bytes:
     """Return a model as the content of a file."""
     config, arrays = model.export_state()
     return to_bytes(config["kind"], config, arrays)
@@ -205,7 +205,7 @@ def model_factory(storage: Storage) -> ModelFactory:
     )
 
 
-def _decision(header: _Header, template: Template) -> Decision | None:
+def _decision(header: _Header, template: Estimator) -> Decision | None:
     if header.decision is not None:
         return Decision.from_plain(header.decision)
     rule = template.decision if isinstance(template, LOCOClassifier) else None
@@ -232,21 +232,16 @@ def stored_settings(location: Location) -> Settings | None:
     return None if header is None else header.settings or {}
 
 
-def stored_share(location: Location) -> str:
-    """Return how the keys of a fleet share knowledge; "none" without a fleet."""
-    header = _read(open_storage(location))
-    return NONE if header is None else header.share
-
-
-def opening(location: Location) -> tuple[int, TaskMonitor | None]:
-    """Return the number of key groups, and the monitor that the fleet was last opened with.
+def opening(location: Location) -> dict[str, Any]:
+    """Return the arguments of `Fleet` that it was begun with, and its last monitor.
 
     Raises `ConfigError` if there is no fleet.
     """
     header = _read(open_storage(location))
     if header is None:
         raise ConfigError(f"there is no fleet in {location}")
-    return header.key_groups, None if header.watch is None else TaskMonitor(**header.watch)
+    monitor = None if header.watch is None else TaskMonitor(**header.watch)
+    return {"key_groups": header.key_groups, "monitor": monitor, "share": header.share}
 
 
 def _read(storage: Storage) -> _Header | None:
@@ -277,21 +272,19 @@ def _write(storage: Storage, header: _Header) -> None:
     storage.write_header(json.dumps(content).encode())
 
 
-def load_template(storage: Storage) -> Template:
+def load_template(storage: Storage) -> Estimator:
     """Return the model that a fleet was begun with."""
     saved = from_bytes(storage.read_model(), f"the template of {storage.location}")
     kind, config, arrays = model_of(saved)
-    estimators: tuple[type[Template], ...] = get_args(Template)
-    for estimator in estimators:
-        if kind == estimator.__name__:
-            return estimator.from_state(config, arrays)
-    raise CheckpointError(f"the template of {storage.location} is a {kind}, not a model")
+    if kind not in ESTIMATORS:
+        raise CheckpointError(f"the template of {storage.location} is a {kind}, not a model")
+    return ESTIMATORS[kind].from_state(config, arrays)
 
 
 def _check_options(model: object, share: str, monitor: TaskMonitor | None) -> None:
     if share not in MODES:
         raise ConfigError(f"`share` must be 'none', 'start' or 'prior', got {share!r}")
-    if model is not None and not isinstance(model, Template):
+    if model is not None and not isinstance(model, Estimator):
         raise ConfigError(
             f"`model` must be a {_TEMPLATES}, or None for the model that the directory was begun "
             f"with, got {type(model).__name__}"
@@ -320,5 +313,5 @@ def _compare(storage: Storage, header: _Header, key_groups: int, settings: Setti
             raise ConfigError(f"{was}, so it cannot continue with {value!r}")
 
 
-def _digest(model: LOCOClassifier | LOCORegressor) -> str:
+def _digest(model: Estimator) -> str:
     return state_sha256(*export_model(model))

@@ -63,6 +63,11 @@ class _PendingRow:
     since: float
     _encoded: msgspec.Raw | None = None
 
+    @property
+    def id(self) -> Any:
+        """Its id; None if it has none."""
+        return None if self.info is None else self.info.id
+
     def encoded(self, number: _Number) -> msgspec.Raw:
         """Return the row as it is stored; each acknowledgement stores all rows that wait."""
         if self._encoded is None:
@@ -182,14 +187,14 @@ class KeyRouter:
     def _keep(self, number: _Number, row: _PendingRow) -> None:
         """Note that a row waits for its label."""
         self._pending[number] = row
-        if row.info is not None and row.info.id is not None:
-            self.ids.add(row.info.id, number)
+        if row.id is not None:
+            self.ids.add(row.id, number)
 
     def _release(self, number: _Number, *, learned: bool) -> _PendingRow | None:
         """Remove and return a waiting row; None if it does not wait."""
         row = self._pending.pop(number, None)
-        if row is not None and row.info is not None and row.info.id is not None:
-            self.ids.end(row.info.id, learned=learned)
+        if row is not None and row.id is not None:
+            self.ids.end(row.id, learned=learned)
         return row
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
@@ -250,8 +255,7 @@ class KeyRouter:
         Such a label is a part of its own. After a crash, a source may repeat row and label in
         another order, and the row may be stored without its label.
         """
-        row_id = None if row.info is None else row.info.id
-        early = None if row_id is None else self.ids.take_early(row_id)
+        early = None if row.id is None else self.ids.take_early(row.id)
         self._keep(number, row)
         if early is not None:
             self._add_label(number, early, parts)
@@ -296,9 +300,9 @@ class KeyRouter:
             if number is None or not self._add_label(number, y, parts):
                 self.n_orphaned += not event.by_id
 
-    def _add_label(self, number: _Number, y: Label, parts: _Parts) -> bool:
-        """Add the label of a waiting row; return whether there is one."""
-        row = self._release(number, learned=True)
+    def _add_label(self, number: _Number, y: Label, parts: _Parts, *, learned: bool = True) -> bool:
+        """Add the label of a row, which then waits no more; return whether it waited."""
+        row = self._release(number, learned=learned)
         if row is None:
             return False
         source, epoch, seq = number
@@ -314,11 +318,8 @@ class KeyRouter:
             number, row = next(iter(self._pending.items()))
             if len(self._pending) <= self._capacity and row.since >= oldest:
                 return
-            self._release(number, learned=False)
+            self._add_label(number, None, parts, learned=False)
             self.n_expired += 1
-            source, epoch, seq = number
-            origin = _Origin(source, (), LABELS)
-            parts.add(row.key, origin, (_NO_INPUTS, None, (epoch, seq), row.info, math.nan))
 
 
 class _Parts:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,9 @@ from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._detector import LOCODetector
 from loco_stream.estimators._forecaster import LOCOForecaster
-from loco_stream.estimators._inputs.tables import Names, read_target
+from loco_stream.estimators._inputs.tables import FutureRows, Names, read_target
 from loco_stream.estimators._multi_target import LOCOMultiTargetRegressor
-from loco_stream.estimators._regressor import LOCORegressor
+from loco_stream.estimators._pipeline import Estimator
 from loco_stream.fleet._mixture_adapter import MixtureAdapter
 from loco_stream.fleet._rows import (
     DECIDE,
@@ -52,10 +52,6 @@ from loco_stream.fleet._sharing import Mixture, SharedModel, chosen
 from loco_stream.monitor import DriftAlarm, TaskMonitor
 from loco_stream.records import Record, of_drift_alarm
 from loco_stream.stream import Block
-
-Template: TypeAlias = (
-    LOCOClassifier | LOCORegressor | LOCOMultiTargetRegressor | LOCODetector | LOCOForecaster
-)
 
 _KIND = "checkpoint"  # `load` reads the model out of it
 _ROWS = "rows"
@@ -79,7 +75,7 @@ class ModelFactory:
 
     def __init__(
         self,
-        template: Template,
+        template: Estimator,
         watch: State | None = None,
         shared: SharedModel | None = None,
         decision: Decision | None = None,
@@ -88,7 +84,7 @@ class ModelFactory:
         self.shared = shared
         self.decision = decision
         self._watch = watch
-        self._blanks: dict[Any, Template] = {}
+        self._blanks: dict[Any, Estimator] = {}
 
     def new(self, rows: KeyRows) -> KeyedModel:
         """Return the model of a new key whose first rows are these."""
@@ -98,12 +94,12 @@ class ModelFactory:
         keyed.may_wait = is_classifier and self.shared is None and self.template.n_seen == 0
         return keyed
 
-    def _begun(self, rows: KeyRows) -> Template:
+    def _begun(self, rows: KeyRows) -> Estimator:
         """Return what the model of a new key begins as."""
         return copy.copy(self._blank(rows) if rows.kind == LEARN else self._beginning)
 
     @property
-    def _beginning(self) -> Template:
+    def _beginning(self) -> Estimator:
         """What a new key starts with a copy of."""
         shared = self.shared
         return shared.model if shared is not None and shared.begins else self.template
@@ -121,7 +117,7 @@ class ModelFactory:
 
     def _keyed(
         self,
-        make: Callable[[], Template],
+        make: Callable[[], Estimator],
         seen: dict[str, tuple[int, int]] | None = None,
     ) -> KeyedModel:
         kind = KeyedModel
@@ -167,7 +163,7 @@ class ModelFactory:
         keyed.changed = False
         return keyed
 
-    def _blank(self, rows: KeyRows) -> Template:
+    def _blank(self, rows: KeyRows) -> Estimator:
         """Return the template with arrays for the first of those rows, which are only copied."""
         template = self._beginning
         has_slots = not isinstance(template, LOCODetector | LOCOForecaster)
@@ -224,7 +220,7 @@ class KeyedModel:
 
     def __init__(
         self,
-        make: Callable[[], Template],
+        make: Callable[[], Estimator],
         problem: str,
         watch: State | None,
         seen: dict[str, tuple[int, int]] | None = None,
@@ -579,9 +575,7 @@ class KeyedForecaster(KeyedModel):
         assert isinstance(adapter, ForecastAdapter)
         return adapter
 
-    def fan(
-        self, horizon: int | None, coverage: float, xs: Sequence[Mapping[Hashable, object]] | None
-    ) -> Config:
+    def fan(self, horizon: int | None, coverage: float, xs: FutureRows) -> Config:
         """Return the last values, and forecasts with intervals; see `ForecastAdapter.fan`."""
         return self._forecasts.fan(horizon, coverage, xs)
 

@@ -12,7 +12,7 @@ from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._fleet import Fleet
-from loco_stream.fleet._home import file_of, opening, stored_share
+from loco_stream.fleet._home import file_of, opening
 from loco_stream.fleet._rows import Key
 
 _MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
@@ -103,9 +103,7 @@ def open_fleet(path: str | os.PathLike[str]) -> Fleet:
 
     Raises `ConfigError` if there is no fleet, or it is running.
     """
-    key_groups, monitor = opening(path)
-    share = stored_share(path)
-    return Fleet(None, path, key_groups=key_groups, monitor=monitor, share=share)
+    return Fleet(None, path, **opening(path))
 
 
 def _meanings(text: str) -> list[Key]:

@@ -93,7 +93,7 @@ class _Partition:
             partition_location(location, number),
             key_groups=max(1, _GROUPS // options.partitions),
             max_resident=options.max_resident,
-            monitor=opening(location)[1],
+            monitor=opening(location)["monitor"],
             checkpoint_every=options.checkpoint_every,
             durability=options.durability,
             lease=options.lease,

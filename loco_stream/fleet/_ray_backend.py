@@ -17,13 +17,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream.errors import CheckpointError, ConfigError, LocoStreamError
 from loco_stream.estimators._inputs.tables import Names
-from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._ray_worker import RayWorker
-from loco_stream.fleet._rows import Ahead, Key, KeyRows, Label, Table, Values, group_of
+from loco_stream.fleet._rows import Key, KeyRows, Label, Table, Values, group_of
 from loco_stream.fleet._shard import LearnResult, ShardOptions
 from loco_stream.fleet._storage import Storage
 
@@ -274,6 +272,25 @@ class _WorkerHandle:
         self._has_started = False
 
 
+def _of_key(name: str) -> Callable[..., Any]:
+    """Return a method that queries the worker of a key."""
+
+    def query(self: RayBackend, key: Key, *arguments: object) -> Any:
+        return self._worker_of(key).query(name, key, *arguments)
+
+    return query
+
+
+def _of_all(name: str) -> Callable[..., None]:
+    """Return a method that queries every worker."""
+
+    def query(self: RayBackend, *arguments: object) -> None:
+        for worker in self._workers:
+            worker.query(name, *arguments)
+
+    return query
+
+
 class RayBackend:
     """Workers on Ray.
 
@@ -361,9 +378,14 @@ class RayBackend:
         data, shape, dtype, classes = found
         return np.frombuffer(data, dtype).reshape(shape), classes
 
-    def fan(self, key: Key, ahead: Ahead) -> dict[str, list[float]]:
-        """Query the key's worker."""
-        return dict(self._worker_of(key).query("fan", key, ahead))
+    fan = _of_key("fan")
+    decide = _of_key("decide")
+    reset = _of_key("reset")
+    state = _of_key("state")
+    state_sha256 = _of_key("state_sha256")
+    report = _of_key("report")
+    share = _of_all("share")
+    follow = _of_all("follow")
 
     def keys(self) -> list[Key]:
         """Query every worker."""
@@ -374,24 +396,6 @@ class RayBackend:
         counts = [worker.query("counts", groups) for worker, groups in self._owned()]
         return sum(n_keys for n_keys, _ in counts), sum(n_resident for _, n_resident in counts)
 
-    def share(self, name: str) -> None:
-        """Let every worker replace the shared model."""
-        for worker in self._workers:
-            worker.query("share", name)
-
-    def decide(self, key: Key, decision: Plain) -> None:
-        """Let the key's worker choose classes by another rule."""
-        self._worker_of(key).query("decide", key, decision)
-
-    def follow(self, decision: Plain) -> None:
-        """Let every worker choose classes by another rule."""
-        for worker in self._workers:
-            worker.query("follow", decision)
-
-    def reset(self, key: Key) -> None:
-        """Let the key's worker start a model anew."""
-        self._worker_of(key).query("reset", key)
-
     def evict(self, keys: Sequence[Key]) -> int:
         """Let each key's worker evict its model."""
         return sum(self._worker_of(key).query("evict", [key]) for key in keys)
@@ -401,18 +405,6 @@ class RayBackend:
         n = len(self._workers)
         groups = range(self._options.key_groups)
         return [(worker, list(groups[i::n])) for i, worker in enumerate(self._workers)]
-
-    def state_sha256(self, key: Key) -> str:
-        """Query the key's worker."""
-        return str(self._worker_of(key).query("state_sha256", key))
-
-    def state(self, key: Key) -> bytes:
-        """Query the key's worker."""
-        return bytes(self._worker_of(key).query("state", key))
-
-    def report(self, key: Key) -> KeyReport:
-        """Query the key's worker."""
-        return dict(self._worker_of(key).query("report", key))
 
     def flush(self) -> None:
         """Wait until all rows are durable; the workers finish in parallel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from loco_stream.fleet._rows import Key, Matrix, Outputs
 from loco_stream.stream import Block, Event, PredictRequest
 
 _Reply: TypeAlias = tuple[Matrix, Outputs]  # values of each row, and the classes of the columns
+_Found: TypeAlias = tuple[list[int], _Reply]  # numbers of rows, and what is predicted of them
 
 
 class Replies:
@@ -70,42 +71,53 @@ class Replies:
             X = event.X
             names = event.features
         self.n_without_key += keys.count(None)
-        self._reply(event, *_joined([self._values(keys, X, names)], self._unknown))
+        self._reply(event, *self._joined(len(X), self._values(keys, X, names, range(len(X)))))
 
     def _reply_to_block(self, event: Block) -> Iterator[list[Event]]:
         """Yield a block in pieces without a repeated key, each predicted before it is learned."""
         keys, X, names = self._router.keys(event.X, event.features)
-        replies = []
+        found: list[_Found] = []
         begin = 0
         for end in _ends(keys, whole=event.y is None):
-            replies.append(self._values(keys[begin:end], X[begin:end], names))
+            found += self._values(keys, X, names, range(begin, end))
             yield [cut(event, begin, end)]
             begin = end
-        self._reply(event, *_joined(replies, self._unknown))
+        self._reply(event, *self._joined(len(X), found))
 
-    def _values(self, keys: Sequence[Key | None], X: Matrix, names: Sequence[Hashable]) -> _Reply:
-        """Return the values of each row and the classes of all.
+    def _values(
+        self,
+        keys: Sequence[Key | None],
+        X: Matrix,
+        names: Sequence[Hashable],
+        rows: Iterable[int],
+    ) -> list[_Found]:
+        """Return what the model of each key predicts of its rows among `rows`.
 
-        A class that the key's model does not know has probability 0, and a target that it does not
-        know is NaN. A key without a model, or no key, has the probabilities of the shared model;
-        without one, 0 for all classes, or NaN in regression.
+        A key without a model, or no key, has the prediction of the shared model, if there is one.
         """
         members: dict[Key | None, list[int]] = {}
-        for i, key in enumerate(keys):
-            members.setdefault(key, []).append(i)
-        found = {key: self._fleet.values(key, X[rows], names) for key, rows in members.items()}
-        given = {key: values for key, values in found.items() if values is not None}
+        for i in rows:
+            members.setdefault(keys[i], []).append(i)
+        found = [(own, self._fleet.values(key, X[own], names)) for key, own in members.items()]
+        return [(own, values) for own, values in found if values is not None]
+
+    def _joined(self, n: int, found: Sequence[_Found]) -> _Reply:
+        """Return the values of `n` rows, and the classes or targets of all.
+
+        A class that the key's model does not know has probability 0, and a target that it does not
+        know is NaN. So is every class and value of a row for which nothing was found.
+        """
         if self._fleet.task not in ("classification", TARGETS):
-            table = np.full((len(keys), 1), math.nan, np.float32)
-            for key, (numbers, _) in given.items():
-                table[members[key]] = numbers
+            table = np.full((n, 1), math.nan, np.float32)
+            for rows, (numbers, _) in found:
+                table[rows] = numbers
             return table, []
-        known = dict.fromkeys(label for _, labels in given.values() for label in labels)
+        known = dict.fromkeys(label for _, (_, labels) in found for label in labels)
         columns = {label: j for j, label in enumerate(known)}
-        table = np.full((len(keys), len(columns)), self._unknown, np.float32)
-        for key, (probabilities, labels) in given.items():
+        table = np.full((n, len(columns)), self._unknown, np.float32)
+        for rows, (probabilities, labels) in found:
             places = [columns[label] for label in labels]
-            table[np.ix_(members[key], places)] = probabilities
+            table[np.ix_(rows, places)] = probabilities
         return table, list(columns)
 
 
@@ -122,16 +134,3 @@ def _ends(keys: Sequence[Key | None], *, whole: bool) -> list[int]:
             seen = set()
         seen.add(key)
     return [*ends, len(keys)]
-
-
-def _joined(replies: Sequence[_Reply], unknown: float) -> _Reply:
-    """Join replies that may have different classes or targets."""
-    classes = list(dict.fromkeys(label for _, known in replies for label in known))
-    if not classes:
-        return np.vstack([table for table, _ in replies]), []
-    joined = []
-    for table, known in replies:
-        wide = np.full((len(table), len(classes)), unknown, np.float32)
-        wide[:, [classes.index(label) for label in known]] = table
-        joined.append(wide)
-    return np.vstack(joined), classes

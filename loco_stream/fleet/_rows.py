@@ -21,6 +21,7 @@ from loco_stream.engine._validation import label_fault
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._inputs.row_times import row_times
 from loco_stream.estimators._inputs.tables import (
+    FutureRows,
     Names,
     TimesLike,
     column_names,
@@ -37,7 +38,7 @@ Label: TypeAlias = Any  # a class or a number
 TableLike: TypeAlias = Any  # whatever can be read as rows: arrays, lists, frames, dicts
 LabelsLike: TypeAlias = Any  # a sequence of labels, or one label
 # number of steps, coverage of the intervals, and the features of each step
-Ahead: TypeAlias = tuple[int | None, float, Sequence[Mapping[Hashable, object]] | None]
+Ahead: TypeAlias = tuple[int | None, float, FutureRows]
 Outputs: TypeAlias = Sequence[Label]  # predictions, one per row
 # probabilities and classes, or values and no classes
 Values: TypeAlias = tuple[Matrix, Outputs] | None

@@ -143,17 +143,16 @@ class Shard:
 
         Raises `InputError` if the key has no model.
         """
-        keyed = self.find(key)
-        entry = decision_entry(key, decision)
-        self._log(keyed, entry)
-        self._apply(keyed, entry, False)
-        self.sync()
+        self._change(decision_entry(key, decision))
 
-    def _log(self, keyed: KeyedModel, entry: KeyRows) -> None:
-        """Append an entry without rows to the log of a key."""
+    def _change(self, entry: KeyRows) -> None:
+        """Append an entry without rows to the log of its key, and apply it."""
+        keyed = self.find(entry.key)
         group = self._groups[keyed.group]
         group.append(1, entry.encode())
         self._unsynced.add(group.number)
+        self._apply(keyed, entry, False)
+        self.sync()
 
     def follow(self, decision: Plain) -> None:
         """Choose the classes of all keys without their own rule by another one."""
@@ -166,10 +165,7 @@ class Shard:
 
         Raises `InputError` if the key has no model.
         """
-        keyed = self.find(key)
-        self._log(keyed, reset_of(key))
-        self._insert(key, self._factory.restarted(keyed))
-        self.sync()
+        self._change(reset_of(key))
 
     def evict(self, keys: Iterable[Key]) -> int:
         """Move models from memory to the store; return how many were in memory."""
@@ -259,8 +255,7 @@ class Shard:
         """Store groups and release them for another process."""
         for number in numbers:
             try:
-                if (group := self._groups.get(number)) is not None and group.rows_since:
-                    self._checkpoint(group)
+                self.checkpoint(number)
             finally:
                 self._drop(number)
 
@@ -350,11 +345,10 @@ class Shard:
         return many or group.saved_at < now - _CHECKPOINT_SECONDS
 
     def _apply(self, keyed: KeyedModel | None, rows: KeyRows, predicts: bool) -> Outputs:
-        if rows.kind == RESET:  # only from the log: `reset` itself does not come here
-            if keyed is not None:
-                self._insert(rows.key, self._factory.restarted(keyed))
+        if keyed is None and rows.kind in (RESET, DECIDE):
             return ()
-        if rows.kind == DECIDE and keyed is None:
+        if keyed is not None and rows.kind == RESET:
+            self._insert(rows.key, self._factory.restarted(keyed))
             return ()
         if keyed is not None:
             return keyed.take(rows, predicts, self._factory.decision)

@@ -27,9 +27,9 @@ from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._inputs.tables import Names
 from loco_stream.fleet._merging import merge
-from loco_stream.fleet._rows import Label, Outputs, Table
+from loco_stream.fleet._rows import Label, Table
 
-_Probas: TypeAlias = Float64
+_Probas: TypeAlias = tuple[Float64, Sequence[Label]]  # (n, n_classes), and the classes
 
 NONE = "none"
 START = "start"
@@ -159,7 +159,7 @@ class SharedModel:
         """Whether new keys begin with a copy of it."""
         return self.mode == START
 
-    def probas(self, X: Table, features: Names) -> tuple[_Probas, Sequence[Label]]:
+    def probas(self, X: Table, features: Names) -> _Probas:
         """Return probabilities (n, n_classes) of rows from anywhere, and the classes."""
         return probas(self.model, X, features, False)
 
@@ -183,12 +183,7 @@ class Mixture:
         own, shared = self.losses
         return 1.0 / (1.0 + math.exp(min(shared - own, 700.0)))
 
-    def update(
-        self,
-        own: tuple[_Probas, Sequence[Label]],
-        shared: tuple[_Probas, Sequence[Label]],
-        y: Sequence[Label],
-    ) -> tuple[_Probas, list[Label]]:
+    def update(self, own: _Probas, shared: _Probas, y: Sequence[Label]) -> _Probas:
         """Return what the mixture gives each row, adapting the weights to its label afterwards.
 
         own, shared: probabilities (n, n_classes) of both models before each row was learned, and
@@ -211,15 +206,13 @@ class Mixture:
                 ]
         return mixed, classes
 
-    def combine(
-        self, own: tuple[_Probas, Sequence[Label]], shared: tuple[_Probas, Sequence[Label]]
-    ) -> tuple[_Probas, Outputs]:
+    def combine(self, own: _Probas, shared: _Probas) -> _Probas:
         """Return the probabilities of the mixture (n, n_classes), and the classes."""
         first, second, classes = _aligned(own, shared)
         return (1.0 - self.shared_weight) * first + self.shared_weight * second, classes
 
 
-def chosen(table: _Probas, classes: Sequence[Label], decision: Decision | None) -> list[Label]:
+def chosen(table: Float64, classes: Sequence[Label], decision: Decision | None) -> list[Label]:
     """Return the label that a rule chooses for each row; None while there are no classes."""
     if not classes:
         return [None] * len(table)
@@ -229,12 +222,7 @@ def chosen(table: _Probas, classes: Sequence[Label], decision: Decision | None) 
     return [classes[j] for j in slots.tolist()]
 
 
-def probas(
-    model: LOCOClassifier,
-    X: Table,
-    features: Names,
-    in_stream: bool | None,
-) -> tuple[_Probas, Sequence[Label]]:
+def probas(model: LOCOClassifier, X: Table, features: Names, in_stream: bool | None) -> _Probas:
     """Return probabilities (n, n_classes) of rows and the classes."""
     classes = model.classes
     if isinstance(X, list):
@@ -245,22 +233,20 @@ def probas(
     return np.asarray(model.predict_proba_array(X, features, in_stream=in_stream)), classes
 
 
-def _named_table(rows: Sequence[Mapping[Any, float]], classes: Sequence[Label]) -> _Probas:
+def _named_table(rows: Sequence[Mapping[Any, float]], classes: Sequence[Label]) -> Float64:
     """Return probabilities by label as a table (n, n_classes)."""
     table = [[row.get(label, 0.0) for label in classes] for row in rows]
     return np.array(table, np.float64).reshape(len(rows), len(classes))
 
 
-def _aligned(
-    own: tuple[_Probas, Sequence[Label]], shared: tuple[_Probas, Sequence[Label]]
-) -> tuple[_Probas, _Probas, list[Label]]:
+def _aligned(own: _Probas, shared: _Probas) -> tuple[Float64, Float64, list[Label]]:
     """Return both tables with the same columns and no probability of 0, and the classes."""
     classes = list(dict.fromkeys([*own[1], *shared[1]]))
     return _wide(*own, classes), _wide(*shared, classes), classes
 
 
-def _wide(table: _Probas, known: Sequence[Label], classes: Sequence[Label]) -> _Probas:
+def _wide(table: Float64, known: Sequence[Label], classes: Sequence[Label]) -> Float64:
     wide = np.full((len(table), len(classes)), _FLOOR)
     wide[:, [classes.index(label) for label in known]] += table
-    normalised: _Probas = wide / np.maximum(wide.sum(axis=1, keepdims=True), _FLOOR)
+    normalised: Float64 = wide / np.maximum(wide.sum(axis=1, keepdims=True), _FLOOR)
     return normalised

@@ -131,10 +131,8 @@ class _Blocks(NamedTuple):
 
 def _blocks(expert: Expert, model: Model) -> _Blocks:
     core = model._core
-    settings = core.settings
-    assert core.scratch is not None
-    now = core.scratch.now
-    n_classes = 1 if core.regression else len(core.classes)
+    settings, _, scratch = core.model
+    now = scratch.now
     before = EXPERTS[: [own.name for own in EXPERTS].index(expert.name)]
 
     def part(array: Any, name: str, first: int = 0) -> Array:
@@ -145,10 +143,10 @@ def _blocks(expert: Expert, model: Model) -> _Blocks:
             expert,
             f"`{name}` must return an integer from 0, got {n!r}",
         )
-        found: Array = array[start : start + n, :n_classes]
+        found: Array = array[start : start + n, : core.n_outputs]
         return found
 
-    capacity = len(core.scratch.target)
+    capacity = len(scratch.target)
     return _Blocks(
         part(now.outputs.reshape(-1, capacity), "n_outputs"),
         part(now.scores.reshape(-1, capacity), "n_scores"),
@@ -219,13 +217,11 @@ def _check_written(expert: Expert, blocks: _Blocks) -> None:
 def _check_explanation(expert: Expert, model: Model, row: dict[int, float]) -> None:
     """Check that what the expert adds to the score of each class is what it wrote."""
     core = model._core
-    n_classes = 1 if core.regression else len(core.classes)
+    n_classes = core.n_outputs
     model.explain_one(row)
     blocks = _blocks(expert, model)
-    assert core.settings is not None
-    assert core.state is not None
-    assert core.scratch is not None
-    for own, weighting, part in contributions(core.settings, core.state, core.scratch, n_classes):
+    settings, state, scratch = core.model
+    for own, weighting, part in contributions(settings, state, scratch, n_classes):
         if own is not expert:
             continue
         explained = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from loco_stream.stream import Sink, Source
@@ -18,6 +19,20 @@ def require(condition: bool, subject: object, sentence: str) -> None:
         raise AssertionError(f"{type(subject).__name__}: {sentence}")
 
 
+def in_thread(function: Callable[[], T]) -> Future[T]:
+    """Call a function in a thread that does not outlive the process; return its future result."""
+    called: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            called.set_result(function())
+        except BaseException as error:
+            called.set_exception(error)
+
+    threading.Thread(target=run, name="check", daemon=True).start()
+    return called
+
+
 def within(seconds: float, what: str, function: Callable[[], T]) -> T:
     """Return the result of a function that must end in time.
 
@@ -27,23 +42,11 @@ def within(seconds: float, what: str, function: Callable[[], T]) -> T:
         It takes longer than `seconds`; the text begins with `what`. Errors of the function itself
         are raised as they are.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="check", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    called = in_thread(function)
+    wait([called], seconds)
+    if not called.done():
         raise AssertionError(f"{what} must end within {seconds:g} s")
-    if errors:
-        raise errors[0]
-    return results[0]
+    return called.result()
 
 
 def is_json(value: object) -> bool:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
 from loco_stream.stream import Block, Event, Position, PredictRequest, Schema, Source
-from loco_stream.testing._lifecycle import check_counts, check_sentence, is_json, require, within
+from loco_stream.testing._lifecycle import (
+    check_counts,
+    check_sentence,
+    in_thread,
+    is_json,
+    require,
+    within,
+)
 from loco_stream.testing._rows import RowTexts, event_fault, rows_of
 
 SideState: TypeAlias = Mapping[str, object]
@@ -108,7 +115,7 @@ class _SourceCheck:
     ) -> None:
         self._make_source = make_source
         self._n_rows = n_rows
-        self._send = send
+        self._send = send or (lambda source: None)
         self._timeout = timeout
         self.is_live = False
 
@@ -185,46 +192,25 @@ class _SourceCheck:
         """Read and acknowledge all rows of a source, and check every commit."""
         require(n_rows is not None or not source.is_live, source, "is live: `n_rows` must be given")
         commits: list[_Commit] = []
-        sending = _Sending(self._send, source)
+        sending = in_thread(lambda: self._send(source))
         iterator = iter(source)
         last_progress = 0.0
         for events in _items(source, iterator, n_rows):
-            sending.check()
+            _check_sent(sending)
             commits.append(_read_commit(source, events))
             _ack(source, commits[-1].position)
             last_progress = _check_progress(source, last_progress)
         _close(iterator)
-        sending.join(self._timeout)
+        _check_sent(sending, self._timeout)
         _check_commits(source, commits, n_rows)
         return commits
 
 
-class _Sending:
-    """A call of `send` in a thread."""
-
-    def __init__(self, send: Callable[[Source], object] | None, source: Source) -> None:
-        self._errors: list[BaseException] = []
-        self._thread: threading.Thread | None = None
-        if send is not None:
-            self._thread = threading.Thread(target=self._run, args=(send, source), daemon=True)
-            self._thread.start()
-
-    def _run(self, send: Callable[[Source], object], source: Source) -> None:
-        try:
-            send(source)
-        except BaseException as error:
-            self._errors.append(error)
-
-    def join(self, timeout: float) -> None:
-        """Wait until it returns, and raise what it raised."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-        self.check()
-
-    def check(self) -> None:
-        """Raise what it raised so far."""
-        if self._errors:
-            raise self._errors[0]
+def _check_sent(sending: Future[object], seconds: float = 0.0) -> None:
+    """Raise what a call of `send` raised within some seconds."""
+    wait([sending], seconds)
+    if sending.done():
+        sending.result()
 
 
 def _check_declarations(source: Source) -> list[_Commit]:

@@ -46,9 +46,9 @@ def test_a_connector_is_complete(connector, base):
     assert issubclass(connector.build, base)
     assert connector.summary
     assert "`" not in connector.summary
-    for form in connector.forms:
-        assert form.url.startswith(f"{connector.scheme}:")
-        assert re.match(r"(exactly|at most|at least) once|may lose|requests", form.guarantee)
+    for url, guarantee in connector.forms.items():
+        assert url.startswith(f"{connector.scheme}:")
+        assert re.match(r"(exactly|at most|at least) once|may lose|requests", guarantee)
 
 
 def test_extras_agree_with_pyproject():

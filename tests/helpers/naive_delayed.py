@@ -10,7 +10,7 @@ import numpy as np
 from loco_stream._learner.readout import delayed_values
 from loco_stream._learner.readout.delayed_values import N_OTHERS
 from loco_stream._learner.readout.mixture import DECAY, EARLY
-from loco_stream._learner.readout.stacks import STACK_PRIOR
+from loco_stream._learner.readout.stacks import FIRST_STACK_PRIOR, STACK_PRIOR
 from tests.helpers import naive
 
 
@@ -68,7 +68,7 @@ class DelayedValues:
         self.counted = ~has_memory if self.can_do_without else np.ones(n, bool)
         n_counted = self.counted.sum()
         self.stack = np.full(n_counted, 1.0 / n_counted)
-        self.stack_p = STACK_PRIOR * np.eye(n_counted)
+        self.stack_p = FIRST_STACK_PRIOR * np.eye(n_counted)
         self.log_weights = np.zeros(n + N_OTHERS)
         self.n_scored = 0.0
         self.best_error = 1.0

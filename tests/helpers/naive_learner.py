@@ -51,7 +51,7 @@ from loco_stream._learner.readout.intervals import COVERAGES, RESIDUALS
 from loco_stream._learner.readout.next_value import LATE_SHARE
 from loco_stream._learner.readout.recursive_steps import LASTING_LEAK
 from loco_stream._learner.readout.softmax import SHARPNESS
-from loco_stream._learner.readout.stacks import LOG_STACK_POWER, STACK_PRIOR
+from loco_stream._learner.readout.stacks import FIRST_STACK_PRIOR, LOG_STACK_POWER, STACK_PRIOR
 from loco_stream._learner.readout.symmetric import YOUNG
 from loco_stream._learner.settings import resolve
 from loco_stream._learner.step import CERTAIN
@@ -258,7 +258,7 @@ class Learner:
         n = len(self.members)
         n_stacked = s.n_outputs if self.regression else n
         self.stack = np.full(n_stacked, 1.0 / n_stacked)
-        self.stack_p = STACK_PRIOR * np.eye(n_stacked)
+        self.stack_p = FIRST_STACK_PRIOR * np.eye(n_stacked)
         self.log_stack = np.full(s.n_outputs, 1.0 / s.n_outputs)
         self.log_powers = np.full(s.n_outputs, LOG_STACK_POWER)
         votes = self.log_stack[s.n_outputs - self.n_votes :]

@@ -31,7 +31,7 @@ from loco_stream._learner.arrays.spec import (
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout.delayed_values import ERRORS
 from loco_stream._learner.readout.intervals import COVERAGES
-from loco_stream._learner.readout.stacks import STACK_PRIOR, start_equal
+from loco_stream._learner.readout.stacks import FIRST_STACK_PRIOR, start_equal
 from loco_stream._learner.settings import Settings
 from loco_stream._options import Layout
 
@@ -45,7 +45,7 @@ def _start_rows_equal(weights: Array, shapes: Shapes) -> None:
 
 def _start_priors(projectors: Array, shapes: Shapes) -> None:
     for projector in projectors:
-        np.fill_diagonal(projector, STACK_PRIOR)
+        np.fill_diagonal(projector, FIRST_STACK_PRIOR)
 
 
 def _start_risks(risks: Array, shapes: Shapes) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.encoding import FeatureStatistics
+from loco_stream._learner.kernel_args import Model
 from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.next_row import HEAD_START, STACK
 from loco_stream._learner.readout.next_value import FORGETTING
@@ -30,41 +31,43 @@ _MAX_ROWS = 64
 _TRIAL_KEY = 105  # of their random numbers
 
 
+def _predicted(
+    core: ModelCore, x: Mapping[Any, Any], t: TimeLike, in_stream: bool | None
+) -> tuple[Model, Any]:
+    """Return a model that has just predicted a row, and its answer."""
+    answers = core.predict_row(x, core.time_of(t), in_stream)
+    if core.state is None or not core.n_outputs:
+        raise InputError("the model has learned nothing, so there is no prediction to explain")
+    return core.model, answers[0]
+
+
 def explain_row(
     core: ModelCore, x: Mapping[Any, Any], t: TimeLike, in_stream: bool | None
 ) -> Explanation:
     """Explain the prediction for a row."""
-    times = core.time_of(t)
     with core.lock:
-        answer = float(core.predict_row(x, times, in_stream)[0])
-        settings = core.settings
-        state = core.state
-        scratch = core.scratch
-        is_empty = not core.regression and not core.classes
-        if settings is None or state is None or scratch is None or is_empty:
-            raise InputError("the model has learned nothing, so there is no prediction to explain")
+        model, answer = _predicted(core, x, t, in_stream)
         slot = 0 if core.regression else int(answer)
-        n_classes = 1 if core.regression else len(core.classes)
-        parts = decompose(settings, state, scratch, n_classes, slot)
+        parts = decompose(*model, core.n_outputs, slot)
         if core.regression:
-            return _explained_value(core, state, parts, answer, in_stream)
-        experts = _expert_shares(core, state)
+            return _explained_value(core, parts, float(answer), in_stream)
+        experts = _expert_shares(core, model.state)
         explanation = _explanation(core, parts, core.classes[slot], experts, (1.0, 0.0))
-        if settings.n_log_odds == 0:
+        if model.settings.n_log_odds == 0:
             return explanation
-        adds = _log_odds(core, slot, n_classes, in_stream)
-        explained = explanation.explained * _stack_share(state)
+        adds = _log_odds(core, slot, in_stream)
+        explained = explanation.explained * _stack_share(model.state)
         return replace(explanation, next_row=adds, explained=explained)
 
 
 def _explained_value(
-    core: ModelCore, state: State, parts: Parts, answer: float, in_stream: bool | None
+    core: ModelCore, parts: Parts, answer: float, in_stream: bool | None
 ) -> Explanation:
     """Return the explanation of a value; the experts of the last values explain nothing."""
-    assert core.settings is not None
+    settings, state, _ = core.model
     experts = _expert_shares(core, state)
     explanation = _explanation(core, parts, answer, experts, _units(state.target, 0))
-    if core.settings.n_lags == 0 or in_stream is False:
+    if settings.n_lags == 0 or in_stream is False:
         return explanation
     return _of_next_value(explanation, state, 0)
 
@@ -85,26 +88,22 @@ def _value_shares(state: State, j: int) -> dict[str, float]:
     names += [f"linear model, forgetting {share:g}" for share in FORGETTING]
     if state.counts.n_classes > 1:
         names += [f"joint linear model, forgetting {share:g}" for share in FORGETTING]
-    log_weights = own.log_weights[j, : len(names)]
-    weights = np.exp(log_weights - log_weights.max())
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+    weights = _show.shares(own.log_weights[j, : len(names)])
+    return dict(zip(names, weights.tolist(), strict=True))
 
 
-def _log_odds(
-    core: ModelCore, slot: int, n_classes: int, in_stream: bool | None
-) -> dict[str, float]:
+def _log_odds(core: ModelCore, slot: int, in_stream: bool | None) -> dict[str, float]:
     """Return what each row of log-odds adds for a class against the mean of the others."""
-    assert core.settings is not None
-    assert core.state is not None
-    assert core.scratch is not None
-    own = core.state.next_row
+    settings, state, scratch = core.model
+    n_classes = core.n_outputs
+    own = state.next_row
     weights = own.weights * (1.0 - own.contexts) if in_stream is False else own.weights
-    odds = core.scratch.now.log_odds[:, :n_classes]
+    odds = scratch.now.log_odds[:, :n_classes]
     others = (odds.sum(axis=1) - odds[:, slot]) / max(n_classes - 1, 1)
     adds = weights * (odds[:, slot] - others) if n_classes > 1 else weights * odds[:, slot]
     names = ["ensemble"]
     for expert in EXPERTS:
-        names += expert.log_odds_names(core.layout, core.settings)
+        names += expert.log_odds_names(core.layout, settings)
     return dict(zip(names, adds.tolist(), strict=True))
 
 
@@ -113,32 +112,24 @@ def _stack_share(state: State) -> float:
     own = state.next_row
     candidates = own.log_weights[own.contexts == 0.0]
     candidates[STACK] += HEAD_START
-    weights = np.exp(candidates - candidates.max())
-    return float(weights[STACK] / weights.sum())
+    return float(_show.shares(candidates)[STACK])
 
 
 def explain_targets(
     core: TargetCore, x: Mapping[Hashable, object], t: TimeLike, in_stream: bool | None
 ) -> dict[Hashable, Explanation]:
     """Decompose the prediction of each target for a row by name."""
-    times = core.time_of(t)
     with core.lock:
-        answers = core.predict_row(x, times, in_stream)[0].tolist()
-        settings = core.settings
-        state = core.state
-        scratch = core.scratch
-        if settings is None or state is None or scratch is None or not core.classes:
-            raise InputError("the model has learned nothing, so there is no prediction to explain")
+        model, answers = _predicted(core, x, t, in_stream)
         assert core.targets is not None
-        n = len(core.classes)
         found = {}
         for j, (name, mixture) in enumerate(core.mixtures().items()):
-            scratch.now.weights[:] = core.combined_weights(j)
-            parts = decompose(settings, state, scratch, n, j)
+            model.scratch.now.weights[:] = core.combined_weights(j)
+            parts = decompose(*model, core.n_outputs, j)
             units = _units(core.targets.statistics, j)
-            explanation = _explanation(core, parts, answers[j], (1.0, mixture), units)
-            if settings.n_lags > 0 and in_stream is not False:
-                explanation = _of_next_value(explanation, state, j)
+            explanation = _explanation(core, parts, float(answers[j]), (1.0, mixture), units)
+            if model.settings.n_lags > 0 and in_stream is not False:
+                explanation = _of_next_value(explanation, model.state, j)
             found[name] = explanation
         return found
 
@@ -219,8 +210,7 @@ def _answers(core: ModelCore, rows: Float64) -> Float64:
     """Return probabilities (n, classes), or values (n, targets) in standard deviations."""
     if core.regression:
         return core.run(rows, learns=False).reshape(len(rows), -1) / core.deviations()
-    assert core.state is not None
-    proba = np.zeros((len(rows), len(core.state.classes.n_rows)))
+    proba = np.zeros((len(rows), len(core.model.state.classes.n_rows)))
     core.run(rows, learns=False, proba=proba)
     return proba[:, : max(1, len(core.classes))]
 

@@ -25,6 +25,7 @@ from loco_stream._learner.readout.ensemble import FIRST_OPINION, LOG_STACK, SQUA
 from loco_stream._learner.readout.experts import EXPERTS, Contribution, Expert, Weighting
 from loco_stream._learner.readout.softmax import SHARPNESS
 from loco_stream._learner.settings import Settings
+from loco_stream.estimators._show import shares
 
 
 class Parts(NamedTuple):
@@ -105,8 +106,7 @@ def _block_weights(settings: Settings, state: State, scratch: Scratch) -> tuple[
     """Return the weight of each block of outputs in the score, and of each expert's opinions."""
     if settings.regression or not settings.recursive:
         return scratch.now.weights.copy(), np.zeros(settings.n_opinions)
-    weights = np.exp(state.mixture.log_weights - state.mixture.log_weights.max())
-    weights /= weights.sum()
+    weights = shares(state.mixture.log_weights)
     losses = settings.n_losses
     stack = state.stacks.weights
     n_members = len(stack)

@@ -19,6 +19,8 @@ from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
+FEW = 64  # texts that a feature may hold before it leaves the last slots to others
+LEFT_TO_OTHERS = 256  # slots that only features with few texts get
 UNKNOWN = -1
 
 
@@ -147,7 +149,9 @@ class Categories:
         }
 
     def _is_full(self, texts: dict[str, int]) -> bool:
-        return len(texts) >= self.bound or self.n >= MAX_CATEGORIES
+        if len(texts) >= self.bound:
+            return True
+        return self.n >= MAX_CATEGORIES - (LEFT_TO_OTHERS if len(texts) >= FEW else 0)
 
 
 class TextColumn:

@@ -21,6 +21,7 @@ from loco_stream.estimators._inputs.slots import hashable_value
 Names: TypeAlias = Iterable[Hashable] | None  # of the columns; None: those that the model knows
 TimeLike: TypeAlias = float | date | np.datetime64 | None  # of one row
 TimesLike: TypeAlias = ArrayLike | Sequence[TimeLike] | None  # a time per row
+FutureRows: TypeAlias = Sequence[Mapping[Hashable, object]] | None  # features of the steps ahead
 SequenceIds: TypeAlias = Iterable[Any] | None  # one per row
 
 

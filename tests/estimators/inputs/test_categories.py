@@ -11,7 +11,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream._options import MAX_CATEGORIES
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators._inputs.categories import MAX_LENGTH
+from loco_stream.estimators._inputs.categories import FEW, LEFT_TO_OTHERS, MAX_LENGTH
 from tests.helpers.engine_process import SOAK
 from tests.helpers.tables import colours
 
@@ -206,6 +206,19 @@ def test_all_features_together_are_bounded():
     assert estimator.n_features_in == 50
 
 
+def test_ids_leave_slots_to_other_features():
+    estimator = small()
+    for i in range(MAX_CATEGORIES + 100):
+        estimator.learn_one({"id": f"id{i}", "size": i % 7}, i % 2)
+    assert estimator.categories_["id"]["distinct"] == MAX_CATEGORIES - LEFT_TO_OTHERS
+    for i in range(300):
+        estimator.learn_one({"id": f"id{i}", "late": f"t{i % FEW}", "later": f"t{i}"}, i % 2)
+    found = estimator.categories_
+    assert found["late"] == {"distinct": FEW, "bound": MAX_CATEGORIES, "shared": 0}
+    assert found["later"]["distinct"] == FEW
+    assert found["id"]["shared"] > 0
+
+
 def test_a_column_may_hold_numbers_and_texts():
     estimator = small()
     for i in range(200):
@@ -290,5 +303,5 @@ def growth(n):
 @pytest.mark.timeout(3600)
 def test_memory_is_flat_over_many_distinct_texts():
     kilobytes, distinct = growth(1_000_000 if SOAK else 20_000)
-    assert distinct == 64
+    assert distinct == MAX_CATEGORIES - LEFT_TO_OTHERS
     assert kilobytes < 4096

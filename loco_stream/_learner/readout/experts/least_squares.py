@@ -59,8 +59,9 @@ from loco_stream._learner.readout.waiting_rows import learn_or_wait
 from loco_stream._learner.readout.weighted_sum import weighted_sum
 
 PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
-# The same for classes and for values where a feature has one channel: rows are wide, and in the
-# first thousand their noise alone fits hundreds of weights.
+# What it begins with, for classes and for values, where a feature has one channel: rows are wide,
+# and in the first thousand their noise alone fits hundreds of weights. A leaky member drifts back
+# to the larger prior: it has to follow when labels change.
 WIDE_PRIORS = (0.0025, 0.005)
 WIDE_VALUE_PRIORS = (0.01, 0.02)
 LINEAR_LEAKS = (1e-4, 1e-2)
@@ -94,7 +95,8 @@ def _leaks(leaks: Array, shapes: Shapes) -> None:
 
 def _priors(priors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        priors[:] = _all_priors(shapes)
+        firsts = zip(_all_priors(shapes), _all_leaks(shapes), strict=True)
+        priors[:] = [first if leak < LASTING_LEAK else PRIORS[0] for first, leak in firsts]
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
