@@ -317,10 +317,8 @@ class ModelCore:
         assert self._args is not None
         cell, words = self._args.args
         labels, values = targets
-        if self.n_threads == 1 or not mode & step.LEARN or len(rows) < _SHARED_ROWS:
-            step.run(cell, words, rows, times, labels, values, mode, written)
-            return
-        with workers(self._args, self.n_threads - 1) as n_workers:
+        has_workers = mode & step.LEARN and len(rows) >= _SHARED_ROWS
+        with workers(self._args, self.n_threads - 1 if has_workers else 0) as n_workers:
             self.n_threads_used = max(self.n_threads_used, 1 + n_workers)
             step.run(cell, words, rows, times, labels, values, mode, written)
 
