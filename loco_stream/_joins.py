@@ -16,7 +16,7 @@ from loco_stream.stream import Block, Event, Sample
 
 T = TypeVar("T")
 
-_TOGETHER = 256  # rows: groups of rows that a monitor examines together are not divided
+_TOGETHER = 256  # rows
 _MOST_KINDS = 256
 _VALUES = frozenset({float, int, bool, str, type(None)})
 _LABELS = frozenset({float, int, bool, str})
@@ -155,8 +155,8 @@ class _RowRun:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more rows should be joined: the last one ends a group of them."""
-        return (self._rows[-1].sample.seq + 1) % _TOGETHER == 0
+        """Whether no more rows should be joined."""
+        return len(self._rows) >= _TOGETHER
 
     def takes(self, sample: Sample) -> bool:
         """Append a row if it may be part of a block; return whether it was appended."""
