@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Iterable, Sequence
+from collections.abc import Container, Generator, Hashable, Iterable, Sequence
 from contextlib import closing
 from itertools import chain, groupby
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +21,7 @@ _MOST_KINDS = 256
 _VALUES = frozenset({float, int, bool, str, type(None)})
 _LABELS = frozenset({float, int, bool, str})
 _TEXTS = frozenset({str})
+_NUMBERS = frozenset({float})
 
 
 class _Plain(NamedTuple):
@@ -159,10 +160,10 @@ class _RowRun:
 
     def takes(self, sample: Sample) -> bool:
         """Append a row if it may be part of a block; return whether it was appended."""
-        row = _plain_row(sample)
+        known = self._known
+        row = _plain_row(sample, known)
         if row is None:
             return False
-        known = self._known
         if row.names not in known or type(sample.y) not in known:
             if len(known) < _MOST_KINDS and not any(map(has_surrogate, row.names)):
                 known.add(row.names)
@@ -180,20 +181,30 @@ class _RowRun:
         return [_block_of(list(alike)) for _, alike in groupby(rows, lambda row: row.names)]
 
 
-def _plain_row(sample: Sample) -> _Plain | None:
-    """Return a row whose values and label are sure to be valid, None for any other."""
+def _plain_row(sample: Sample, known: Container[object]) -> _Plain | None:
+    """Return a row whose values and label are sure to be valid, None for any other.
+
+    `known`: names of columns that are texts.
+    """
     x = sample.x
     has_more = sample.id is not None or sample.extra or sample.tag is not None
     if has_more or type(x) is not dict or not x or not _is_valid_label(sample.y):
         return None
     names = tuple(x)
+    if names not in known and not _TEXTS.issuperset(map(type, names)):
+        return None
     values = list(x.values())
-    if not _VALUES.issuperset(map(type, values)) or not _TEXTS.issuperset(map(type, names)):
+    kinds = set(map(type, values))
+    if not kinds <= _VALUES or not _are_valid(values, kinds):
         return None
-    has_texts = str in map(type, values)
-    if not all(map(_is_valid, values)):
-        return None
-    return _Plain(names, values, has_texts, sample)
+    return _Plain(names, values, str in kinds, sample)
+
+
+def _are_valid(values: list[Any], kinds: set[type]) -> bool:
+    """Return whether values of plain types are texts, missing, or numbers within bounds."""
+    if kinds == _NUMBERS and sum(map(abs, values)) <= LARGEST:  # not if one is missing
+        return True
+    return all(map(_is_valid, values))
 
 
 def _is_valid(value: Any) -> bool:
@@ -217,9 +228,7 @@ def _block_of(rows: list[_Plain]) -> Block:
     has_texts = any(row.has_texts for row in rows)
     times = np.array([row.sample.t for row in rows])
     sequence = [row.sample.sequence for row in rows]
-    X = np.empty((len(rows), len(rows[0].names)), object if has_texts else np.float64)
-    for i, row in enumerate(rows):
-        X[i] = row.values
+    X = np.array([row.values for row in rows], object if has_texts else np.float64)
     has_sequence = sequence.count(None) < len(rows)
     y = [row.sample.y for row in rows]
     return _block(rows[0].sample, X, y, rows[0].names, times, sequence if has_sequence else None)

@@ -45,6 +45,8 @@ def known_targets(y: Mapping[Hashable, object]) -> dict[Hashable, float]:
 
 def plain_label(y: Label) -> Label:
     """Return a label as a Python value, and a mapping of targets without the missing ones."""
+    if type(y) in _PLAIN:
+        return y
     from loco_stream._numbers import plain
 
     return known_targets(y) if isinstance(y, Mapping) else plain(y)

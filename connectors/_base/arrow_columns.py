@@ -13,7 +13,8 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._numbers import LARGEST, is_beyond, to_number
 from loco_stream.connectors._base.values import plain_scalar
 
-Column: TypeAlias = Any  # a pyarrow.ChunkedArray: pyarrow ships no types
+Table: TypeAlias = Any  # of pyarrow, which ships no types
+Column: TypeAlias = Any  # a pyarrow.ChunkedArray
 Cells: TypeAlias = Float64 | list[Any]
 
 
@@ -35,34 +36,43 @@ def conversion() -> Iterator[None]:
         raise IrregularBlock from error
 
 
-def table_of(columns: Sequence[Column], parse: Callable[[str], Any] | None = None) -> Array:
+def table_of(
+    table: Table, names: Sequence[str], parse: Callable[[str], Any] | None = None
+) -> Array:
     """Return columns as an array (n, n_columns): float64, or objects if some values are text.
 
     Parameters
     ----------
-    columns
-        One column per feature, all of one length, at least one.
+    table
+        With a row at least.
+    names
+        Of one column per feature, at least one.
     parse
         Returns the value that a text spells; None keeps texts as they are.
 
     Raises
     ------
     IrregularBlock
-        A number is beyond `LARGEST`.
+        A number is beyond `LARGEST`, or infinite where it was read from a text, which may spell a
+        larger integer.
     """
-    cells = [_cells(column, parse) for column in columns]
-    n = len(columns[0])
+    import pyarrow.types as types
+
+    columns = table.select(names)
+    if all(map(types.is_float64, columns.schema.types)):
+        (batch,) = columns.combine_chunks().to_batches()
+        X = np.require(batch.to_tensor(null_to_nan=True).to_numpy(), requirements="W")
+        return _within_range(X, parse)
+    cells = [_cells(column, parse) for column in columns.columns]
+    n = table.num_rows
     if not any(isinstance(column, list) for column in cells):
-        X = np.empty((n, len(cells)))
-        for j, column in enumerate(cells):
-            X[:, j] = column
-        return X
-    table = np.empty((n, len(cells)), dtype=object)
+        return np.stack(cells, axis=1)
+    X = np.empty((n, len(cells)), dtype=object)
     for j, column in enumerate(cells):
         if not isinstance(column, list):
             column = [None if value != value else value for value in column.tolist()]
-        table[:, j] = column
-    return table
+        X[:, j] = column
+    return X
 
 
 def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
@@ -74,7 +84,7 @@ def _cells(column: Column, parse: Callable[[str], Any] | None) -> Cells:
         if not types.is_float64(kind):
             column = column.cast("uint8") if types.is_boolean(kind) else column
             column = column.cast("float64", safe=False)
-        return _within_range(column.to_numpy())
+        return _within_range(column.to_numpy(), parse)
     if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
         return _found(mapped(column, lambda value: _value(value, parse)))
     return _found([_value(value, parse) for value in column.to_pylist()])
@@ -99,17 +109,18 @@ def _found(values: list[Any]) -> Cells:
     if any(isinstance(v, str) for v in values):
         return values
     found = (math.nan if value is None else float(value) for value in values)
-    return _within_range(np.fromiter(found, np.float64, len(values)))
+    return _within_range(np.fromiter(found, np.float64, len(values)), None)
 
 
-def _within_range(values: Float64) -> Float64:
+def _within_range(values: Float64, parse: Callable[[str], Any] | None) -> Float64:
     """Return numbers with NaN for infinite ones."""
     size = np.abs(values)
-    if (size <= LARGEST).all():
+    beyond = size > LARGEST
+    if not beyond.any():
         return values
-    if ((size > LARGEST) & (size < math.inf)).any():
+    if parse is not None or (size[beyond] < math.inf).any():
         raise IrregularBlock
-    return np.where(size <= LARGEST, values, math.nan)
+    return np.where(beyond, math.nan, values)
 
 
 def mapped(column: Column, function: Callable[[Any], Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -52,8 +52,9 @@ class ArrowSource(TableSource):
         self._refuse_nested(schema, columns.drop)
         self._names = [n for n in names if n not in columns.drop or n in columns.keep]
         self._set_targets(columns.targets(names))
-        records = ({name: row[name] for name in self._targets} for row in self._records(0))
-        first = list(islice(records, PEEK))
+        needed = list(self._targets) or self._names[:1]
+        batches = (batch.select(needed) for batch in self._safe_batches(0))
+        first = list(islice(chain.from_iterable(map(self.records_of, batches)), PEEK))
         if not first:
             raise SourceError(f"{path} must have at least one row, got columns only")
         self._set_columns(names, self._first_labels(first))

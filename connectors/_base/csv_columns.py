@@ -6,10 +6,16 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from io import StringIO
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from loco_stream._arrays import Int64
 from loco_stream.connectors._base.lines import FileLines, Lines
 from loco_stream.connectors._base.values import parse_cell
+
+Bytes: TypeAlias = NDArray[np.uint8]
 
 # spellings of a missing value among numbers; any other makes its column a column of texts first
 _MISSING = [
@@ -64,57 +70,47 @@ class ColumnParser:
         Every line is then a row with as many fields as the header, in characters of UTF-8, and
         without a line break in a field.
         """
-        if not self._is_regular(text):
+        if len(self._header) < 2 or "\0" in text or text.count("\r") != text.count("\r\n"):
             return None
         try:
             content = text.encode()
         except UnicodeEncodeError:  # bytes that could not be decoded
             return None
-        n_lines = text.count("\n") + (not text.endswith("\n"))
+        characters, ends = characters_of(content)
+        if not self._is_regular(text, characters, ends):
+            return None
         table = self._read(content, self._numeric) if self._numeric else None
         if table is None:
             table = self._read(content, ())
             if table is not None:
                 self._numeric -= {name for name in self._numeric if _has_texts(table[name])}
-        if table is None or table.num_rows != n_lines or self._has_infinite(table):
-            return None
-        return table
+        return table if table is not None and table.num_rows == len(ends) - 1 else None
 
-    def _has_infinite(self, table: Any) -> bool:
-        """Return whether a number is too large for float64: row by row it is an integer.
+    def _is_regular(self, text: str, characters: Bytes, ends: Int64) -> bool:
+        """Return whether no line is too long, and every field with a quote ends in its line.
 
-        All columns are texts where a cell of one of them is no number.
+        `characters` and `ends` are from `characters_of`.
         """
-        from pyarrow import compute, types
-
-        columns = (table[name] for name in self._numeric)
-        numbers = (column for column in columns if types.is_floating(column.type))
-        return any(compute.any(compute.is_inf(column)).as_py() for column in numbers)
-
-    def _is_regular(self, text: str) -> bool:
-        if len(self._header) < 2 or "\0" in text or text.count("\r") != text.count("\r\n"):
+        if np.diff(ends).max() > csv.field_size_limit():
             return False
-        longest = csv.field_size_limit()
-        if len(text) > longest and max(map(len, text.split("\n"))) > longest:
-            return False
-        return self._has_plain_quotes(text) or '"' not in self._quoted.sub("", text)
+        if '"' not in text or self._has_plain_quotes(characters, ends):
+            return True
+        return '"' not in self._quoted.sub("", text)
 
-    def _has_plain_quotes(self, text: str) -> bool:
+    def _has_plain_quotes(self, characters: Bytes, ends: Int64) -> bool:
         """Return whether every quote begins or ends a whole field that has no other quote.
 
-        Most files are like that, and a regular expression takes thirty times as long.
+        Most files are like that, and a regular expression takes a hundred times as long.
         """
-        parts = text.split('"')
-        inside = "".join(parts[1::2])
-        if len(parts) % 2 == 0 or "\n" in inside or "\r" in inside:
+        quotes = np.flatnonzero(characters == ord('"'))
+        if np.any(quotes.searchsorted(ends) % 2):
             return False
-        return len(parts) == 1 or self._ends_fields(parts[::2])
-
-    def _ends_fields(self, outside: Sequence[str]) -> bool:
-        """Return whether fields end where the parts between quoted texts begin and end."""
-        before = {part[-1:] for part in outside[1:-1]} | {outside[0][-1:] or "\n"}
-        after = {part[:1] for part in outside[1:-1]} | {outside[-1][:1] or "\n"}
-        return before <= {self._delimiter, "\n"} and after <= {self._delimiter, "\r", "\n"}
+        delimiter = ord(self._delimiter)
+        before = characters[quotes[::2] - 1]
+        after = characters[quotes[1::2] + 1]
+        begins = (before == delimiter) | (before == ord("\n"))
+        has_ended = (after == delimiter) | (after == ord("\n")) | (after == ord("\r"))
+        return bool(begins.all() and has_ended.all())
 
     def _read(self, content: bytes, numeric: Iterable[str]) -> Any:
         import pyarrow
@@ -138,6 +134,13 @@ class ColumnParser:
             )
         except pyarrow.ArrowException:
             return None
+
+
+def characters_of(content: bytes) -> tuple[Bytes, Int64]:
+    """Return bytes, with a line end before the first line and after the last, and all line ends."""
+    last = b"" if content.endswith(b"\n") else b"\n"
+    characters = np.frombuffer(b"\n%b%b" % (content, last), np.uint8)
+    return characters, np.flatnonzero(characters == ord("\n"))
 
 
 def _has_texts(column: Any) -> bool:

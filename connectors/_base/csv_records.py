@@ -145,7 +145,7 @@ class RecordReader:
             expected = counted(self._width, "field")
             self._add(kind, f"must have {expected}, as the header has, got {len(record)}")
             return False
-        if any(not field.isascii() and undecoded(field) for field in record):
+        if not all(map(str.isascii, record)) and any(map(undecoded, record)):
             self._add("encoding", "is not UTF-8, or not in the given `encoding`")
             return False
         return True

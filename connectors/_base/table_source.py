@@ -307,7 +307,7 @@ class TableSource(RowSource):
     def _regular_block(self, part: TablePart, features: tuple[str, ...]) -> Block:
         X = np.empty((part.table.num_rows, 0))
         if features:
-            X = table_of([part.table[name] for name in features], part.parse)
+            X = table_of(part.table, features, part.parse)
         y = self._labels(part)
         t = _mapped(part, self._roles.time, self._time_of)
         sequence = _mapped(part, self._roles.sequence, sequence_id)

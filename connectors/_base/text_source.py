@@ -85,12 +85,16 @@ class TextSource(TableSource):
 
     # Recordings
 
+    def _parse_first(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        """Yield what `_parse` does, though values may be texts as written."""
+        return self._parse(lines, bad)
+
     def _peek(self) -> list[Record]:
-        """Return the first records of a recording."""
+        """Return the first records of a recording, as `_parse_first` yields them."""
         lines = FileLines(self.path, self._encoding)
         try:
             self._read_header(lines)
-            records = list(islice(self._parse(lines, self._bad), PEEK))
+            records = list(islice(self._parse_first(lines, self._bad), PEEK))
         finally:
             lines.close()
         self.n_rows = len(records) if len(records) < PEEK else None

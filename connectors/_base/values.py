@@ -20,15 +20,14 @@ def number(text: str) -> int | float | None:
     """Return the number that `text` spells, or None; Python's ``1_000`` is not a number here."""
     if "_" in text:
         return None
-    if "." not in text:  # an exception costs ten times as much as a number
-        try:
-            return int(text)
-        except ValueError:
-            pass
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return None
+    try:
+        return value if "." in text else int(text)
+    except ValueError:  # 1e3, or more digits than an integer may have
+        return value
 
 
 def parse_cell(text: str) -> Any:

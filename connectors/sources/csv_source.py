@@ -26,7 +26,10 @@ _log = logging.getLogger(__name__)
 
 _QUOTED_LINES = 100  # that a quoted field of a pipe or growing file may span
 
-_PART = 1 << 18  # characters parsed together: two thousand rows of eight numbers
+# Characters parsed together, two thousand rows of eight numbers; up to four times as many of rows
+# with more columns.
+_PART = 1 << 18
+_KINDS = 64  # records that show which columns hold numbers; a part with a text costs twice as much
 _DELIMITERS = {"tab": "\t", "\\t": "\t"}
 
 
@@ -169,6 +172,14 @@ class CSVSource(TextSource):
         reader = self._records_of = self._reader(lines, bad, self._n_header_lines)
         yield from self._parsed(reader)
 
+    def _parse_first(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
+        reader = self._reader(lines, bad, self._n_header_lines)
+        for cells in self._cells(reader):
+            yield (
+                reader.line,
+                {name: cell or None for name, cell in zip(self._header, cells, strict=True)},
+            )
+
     def _reader(self, lines: Lines, bad: BadRows, n_before: int) -> RecordReader:
         assert self._delimiter is not None
         path = str(self.path)
@@ -178,10 +189,14 @@ class CSVSource(TextSource):
         )
 
     def _parsed(self, reader: RecordReader) -> Iterator[tuple[int, Record]]:
-        for cells in reader:
-            if self._decimal_comma:
-                cells = [_with_point(cell) for cell in cells]
+        for cells in self._cells(reader):
             yield reader.line, self._record(cells)
+
+    def _cells(self, reader: RecordReader) -> Iterator[list[str]]:
+        """Yield the cells of each record, with the point as decimal separator."""
+        if not self._decimal_comma:
+            return iter(reader)
+        return ([_with_point(cell) for cell in cells] for cells in reader)
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:
         super()._set_columns_from(records)
@@ -201,8 +216,9 @@ class CSVSource(TextSource):
             return
         examples = {}
         for name in (*self._targets, *(self.schema.features or ())):
-            cells = (cell for record in records if isinstance(cell := record[name], str))
-            example = next((cell for cell in cells if _with_point(cell) != cell), None)
+            cells = (record[name] for record in records)
+            texts = (cell for cell in cells if isinstance(cell, str) and "," in cell)
+            example = next((text for text in texts if _with_point(text) != text), None)
             if example is not None:
                 examples[name] = example
         if not examples:
@@ -230,17 +246,18 @@ class CSVSource(TextSource):
     # Blocks
 
     def _column_parser(self, records: Sequence[Record]) -> ColumnParser:
-        """Return a parser for columns of the kinds that the first records have."""
+        """Return a parser for columns of the kinds that the first records probably have."""
         assert self.schema is not None
         assert self._delimiter is not None
         features = self.schema.features or ()
         roles = self._roles
         others = filter(None, (*self._targets, roles.time, roles.sequence))
         used = list(dict.fromkeys([*features, *others]))
+        first = records[:_KINDS]
         numeric = [
             name
             for name in features
-            if not {str, bool} & {type(record[name]) for record in records}
+            if not {str, bool} & {type(parse_cell(record[name] or "")) for record in first}
         ]
         point = "," if self._decimal_comma else "."
         return ColumnParser(self._header, used, numeric, self._delimiter, point)
@@ -269,7 +286,8 @@ class CSVSource(TextSource):
                 assert self._records_of is not None
                 text = self._records_of.unread()
                 n_lines = self._records_of.n_lines
-            while text := text + lines.read_text(_PART):
+            size = _PART * min(1 + len(self._header) // 32, 4)
+            while text := text + lines.read_text(size):
                 part = _CSVPart(self, lines, text, n_lines)
                 yield part
                 text = part.rest
@@ -279,11 +297,11 @@ class CSVSource(TextSource):
 
     def _record(self, cells: Sequence[str]) -> dict[str, Any]:
         roles = self._roles
-        raw = (*self._targets, roles.time, roles.sequence, roles.id)
-        return {
-            name: (cell or None) if name in raw else parse_cell(cell)
-            for name, cell in zip(self._header, cells, strict=True)
-        }
+        record = dict(zip(self._header, map(parse_cell, cells), strict=True))
+        for name in (*self._targets, roles.time, roles.sequence, roles.id):
+            if name in record:
+                record[name] = cells[self._header.index(name)] or None
+        return record
 
 
 def _check_time_format(time: str | None, time_format: str | None) -> None:

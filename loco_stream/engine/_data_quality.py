@@ -6,12 +6,13 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from operator import not_
 from typing import TypeAlias
 
 import numpy as np
 
 from loco_stream._arrays import Array, Bool
-from loco_stream._numbers import to_number
+from loco_stream._numbers import masked, to_number
 from loco_stream._persistence.content import Config, State
 from loco_stream._text import counted
 from loco_stream.engine._row import Features, Values
@@ -81,8 +82,16 @@ class DataQuality:
 
     def _absent(self, X: Array) -> Bool:
         """Return which objects are no input."""
-        found = [not self._is_input(value) for value in X.ravel().tolist()]
-        return np.array(found, np.bool_).reshape(X.shape)
+        absent = np.empty(X.shape, np.bool_)
+        for j, cells in enumerate(X.T.tolist()):
+            kinds = set(map(type, cells))
+            if kinds == {str} and self.takes_text:
+                absent[:, j] = list(map(not_, cells))
+            elif kinds == {float}:
+                absent[:, j] = np.isnan(masked(np.array(cells)))
+            else:
+                absent[:, j] = [not self._is_input(cell) for cell in cells]
+        return absent
 
     def _is_input(self, value: object) -> bool:
         is_text = self.takes_text and isinstance(value, str) and value

@@ -72,9 +72,9 @@ class PairSource(Source):
         return join_rows(iter(self)) if _is_at_hand(self._pairs) else iter(self)
 
     def _event(self, item: Any) -> Event:
-        if isinstance(item, Event):
+        if type(item) is not tuple and isinstance(item, Event):
             return item
-        if not isinstance(item, Sequence) or len(item) != 2 or not isinstance(item[0], Mapping):
+        if not _is_pair(item):
             first = item[0] if isinstance(item, Sequence) and item else item
             advice = "; river.stream.iter_array(X, y) yields the pairs of arrays"
             raise InputError(
@@ -94,6 +94,11 @@ class PairSource(Source):
                 f"`position` of {self.name} must be {{'row': n}}, got {dict(position)!r}"
             )
         self._row = position["row"]
+
+
+def _is_pair(item: Any) -> bool:
+    is_sequence = type(item) is tuple or isinstance(item, Sequence)
+    return is_sequence and len(item) == 2 and isinstance(item[0], dict | Mapping)
 
 
 def _is_at_hand(pairs: Iterable[Any]) -> bool:

@@ -6,7 +6,7 @@ Named features and classes, compiled state, rows in and answers out.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -116,7 +116,7 @@ class ModelCore:
         self.row: Float64 = np.zeros((1, 0))
         self._args: KernelArgs | None = None
         # names of columns that are the slots in order, and their number
-        self._in_order: tuple[object, int] = ((), -1)
+        self._in_order: tuple[Sequence[Hashable], int] = ((), -1)
         self._one = OneRow.make()
 
     @property
@@ -129,9 +129,9 @@ class ModelCore:
 
     def admit(
         self,
-        features: Iterable[Hashable],
-        labels: Iterable[Hashable] = (),
-        texts: Iterable[tuple[Hashable, object]] = (),
+        features: Collection[Hashable],
+        labels: Sequence[Hashable] = (),
+        texts: Collection[tuple[Hashable, object]] = (),
     ) -> list[int]:
         """Give new features, classes and texts a slot and room, all or none of them.
 
@@ -139,6 +139,10 @@ class ModelCore:
 
         Raises `InputError` if the model would not fit in memory.
         """
+        known: list[Any] = list(map(self.class_slots.get, labels))
+        has_room = self.state is not None and self.slots.index.keys() >= set(features)
+        if has_room and not texts and None not in known:
+            return known
         n_slots = len(self.slots)
         n_classes = len(self.classes)
         n_known = self.slots.n_features
@@ -187,7 +191,7 @@ class ModelCore:
             classes = max(classes, self._capacity(n_classes))
             state = grow(self.layout, settings, state, features, classes)
             self.adopt(settings, state)
-        state.counts.n_features = len(self.slots)
+        state.counts["n_features"] = len(self.slots)
         self.pass_class_weights()
 
     def _capacity(self, n_classes: int) -> int:
@@ -457,6 +461,9 @@ class ModelCore:
         """
         width = given.numbers.shape[1]
         features = given.names if features is None else features
+        in_order = self._in_order[0]
+        if features is in_order and len(in_order) == width:
+            return in_order
         if features is not None:
             return column_names(features, width)
         known = len(self.slots.index)
@@ -469,7 +476,7 @@ class ModelCore:
             )
         return list(self.slots.index)
 
-    def placed(self, given: Float64, names: Iterable[Hashable]) -> Float64:
+    def placed(self, given: Float64, names: Sequence[Hashable]) -> Float64:
         """Return rows in slot order, (n, feature capacity), NaN where a feature has no column."""
         capacity = self.row.shape[1]
         if (names, capacity) == self._in_order:

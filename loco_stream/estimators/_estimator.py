@@ -385,7 +385,7 @@ class LOCOEstimator(LOCOModel, base.Estimator):
             first row.
         """
         with self._core.lock:
-            self._core.admit(features)
+            self._core.admit(tuple(features))
 
     def reset_context(self) -> None:
         """Reset the memory: the next row does not depend on earlier ones."""

@@ -101,7 +101,8 @@ class Ranking:
         self, labels: Sequence[Hashable], bins: Bins, classes: Sequence[Hashable]
     ) -> None:
         begin = 0
-        for i, label in enumerate(labels):
+        is_new = len(self._index) < _LABELS and not self._index.keys() >= set(labels)
+        for i, label in enumerate(labels if is_new else ()):
             if label not in self._index and len(self._index) < _LABELS:
                 self._count(labels[begin:i], bins[begin:i], classes)
                 self._add(label)
@@ -293,7 +294,11 @@ class _Tables:
 
     def count(self, places: Bins, n: int | float | Float64) -> None:
         """Add rows n times."""
-        np.add.at(self._counts.reshape(-1), places, n)
+        if isinstance(n, int):
+            flat = n * np.bincount(places, minlength=self._counts.size)
+            self._counts += flat.reshape(self._counts.shape)
+        else:
+            np.add.at(self._counts.reshape(-1), places, n)
 
     def roc_auc(self, i: int) -> float:
         """Return the probability that a row of the label ranks above another one."""

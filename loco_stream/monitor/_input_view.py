@@ -118,6 +118,10 @@ class InputView:
         """
         return row[self._columns] if self.width and len(row) else None
 
+    def compared(self, X: Matrix) -> Matrix:
+        """Return the same columns of rows (n, width)."""
+        return X.take(self._columns, axis=1)
+
     @property
     def has_protected(self) -> bool:
         """Whether directions of earlier segments are protected."""

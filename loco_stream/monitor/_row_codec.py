@@ -18,6 +18,9 @@ Table: TypeAlias = Array  # (n, n_features) numbers, or objects if some values a
 Names: TypeAlias = tuple[Hashable, ...]
 Extras: TypeAlias = dict[Hashable, Any]  # values that are not numbers, by feature
 
+_NUMBERS = {float}  # types of values in a column of numbers
+_EXTRAS = {str, type(None)}
+
 
 class CodedRows(NamedTuple):
     """Rows of an array as `RowCodec` encodes them.
@@ -86,13 +89,17 @@ class RowCodec:
     def encode_rows(self, X: Table, features: Names) -> CodedRows:
         """Return what `encode` does for each row of an array (n, n_features)."""
         if X.dtype.hasobject:
-            named = [dict(zip(features, row, strict=True)) for row in X.tolist()]
-            coded = [self.encode(x) for x in named]
+            cells = dict(zip(features, X.T.tolist(), strict=True))
+            kinds = {name: set(map(type, column)) for name, column in cells.items()}
+            if all(kind == _NUMBERS or kind <= _EXTRAS for kind in kinds.values()):
+                numbers = [name for name, kind in kinds.items() if kind == _NUMBERS]
+                return CodedRows(X, features, *self._encode_columns(cells, numbers, len(X)))
+            coded = [self.encode(dict(zip(features, row, strict=True))) for row in X.tolist()]
             return CodedRows(X, features, [row for row, _ in coded], [more for _, more in coded])
         if not self.names:
             self._set_names(features)
         if features == self.names:
-            return CodedRows(X, features, masked(X.astype(np.float64)), ())
+            return CodedRows(X, features, _masked(X.astype(np.float64)), ())
         return CodedRows(X, features, [self.encode(x, features)[0] for x in X], ())
 
     def _encode_array(self, x: Vector, features: Names) -> Vector:
@@ -119,6 +126,20 @@ class RowCodec:
             row[column] = number
         return row, extras
 
+    def _encode_columns(
+        self, cells: dict[Hashable, list[Any]], numbers: list[Hashable], n: int
+    ) -> tuple[Table, list[Extras]]:
+        """Return what `_encode_by_name` does for `n` rows by column; `numbers` are numeric ones."""
+        places = [self.columns.setdefault(name, len(self.columns)) for name in numbers]
+        if len(self.columns) > len(self.names):
+            self.names = tuple(self.columns)
+        columns = [cells.pop(name) for name in numbers]
+        extras = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+        rows = np.full((n, len(self.columns)), math.nan)
+        for place, column in zip(places, columns, strict=True):
+            rows[:, place] = column
+        return masked(rows), extras
+
     def decode(self, row: Vector, extras: Mapping[Hashable, Any]) -> Extras:
         """Return the row by name; missing numbers are left out."""
         named = zip(self.names, row.tolist(), strict=False)
@@ -138,6 +159,6 @@ class RowCodec:
         self.columns = {name: column for column, name in enumerate(names)}
 
 
-def _masked(values: Vector) -> Vector:
+def _masked(values: Array) -> Array:
     """Mask values that are not numbers; the sum of squares shows whether there are any."""
-    return values if values @ values <= LARGEST**2 else masked(values)
+    return values if np.vdot(values, values) <= LARGEST**2 else masked(values)

@@ -75,15 +75,25 @@ class Segment:
         if len(self.early) < RETURN:
             self.early += hits[: RETURN - len(self.early)]
         running = self.running
+        if self.n >= _RUNNING_ROWS and (self.relearned is not None or math.isnan(self.goal)):
+            for hit in hits:
+                running += (hit - running) / _RUNNING_ROWS
+        else:
+            running = self._follow_relearning(hits)
+        self.running = running
+        self.n += len(hits)
+        self.hits += sum(hits)
+
+    def _follow_relearning(self, hits: Sequence[int]) -> float:
+        """Return the running accuracy after some rows, and note when it reaches the goal."""
+        running = self.running
         goal = self.goal if self.relearned is None else math.inf
         for n, hit in enumerate(hits, self.n + 1):
             running += (hit - running) / (n if n < _RUNNING_ROWS else _RUNNING_ROWS)
             if running >= goal and n >= EARLY:
                 self.relearned = n
                 goal = math.inf
-        self.running = running
-        self.n += len(hits)
-        self.hits += sum(hits)
+        return running
 
     def remove(self, hit: int) -> None:
         """Take back one scored row, which belongs to the next segment."""

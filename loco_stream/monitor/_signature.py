@@ -81,7 +81,10 @@ class Signature:
         """
         known = reference.labels if reference.n >= _SETTLE else {}
         there = np.array([known.get(label, -1) for label in y])
-        here = np.array([self._slot(label) for label in y])
+        if not self.labels.keys() >= set(y):
+            for label in y:
+                self._slot(label)
+        here = np.array([self.labels.get(label, -1) for label in y])
         compared = (reference.means, reference.counts)
         own = (self.means, self.counts, self.totals)
         _take_rows(values, there, here, tuple(scale), compared, own)

@@ -303,7 +303,7 @@ class TaskMonitor:
             self._threshold = threshold
             return False
         self._count_group(rows, (y, y_pred, hits, tolerances), index)
-        self._recognise_group(waiting, folded)
+        self._recognise_group(waiting, X, folded)
         self._unexamined = waiting.rows_from(len(folded))
         self._rescoring.save(len(y) - 1)
         self.rescore(model, index + len(y) - 1)
@@ -388,8 +388,10 @@ class TaskMonitor:
         self._last = (index + len(y) - 1, y_pred[-1])
         self._timeline.add(hits, index)
 
-    def _recognise_group(self, waiting: UnexaminedRows, folded: Sequence[Vector] | Matrix) -> None:
-        """Do what `_examine` does with rows that the detectors have seen."""
+    def _recognise_group(
+        self, waiting: UnexaminedRows, X: Matrix, folded: Sequence[Vector] | Matrix
+    ) -> None:
+        """Do what `_examine` does with rows `X`, the first that wait, which the detectors saw."""
         running = self._timeline.running
         n_examined = len(folded)
         if self._view.has_protected:
@@ -400,7 +402,7 @@ class TaskMonitor:
         positions = waiting.positions[:n_examined]
         wanted = self._timeline.rows_to_describe(positions, n_before, _TOGETHER)
         if wanted:  # no task is to be recognised, or a row could be an event
-            values = np.array([self._view.values(waiting.rows[i]) for i in wanted])
+            values = self._view.compared(X[wanted])
             labels = [self._class_of(waiting.labels[i]) for i in wanted]
             index = [positions[i] for i in wanted]
             self._timeline.describe(values, labels, index, self._view.scale)

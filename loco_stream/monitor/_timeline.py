@@ -179,7 +179,7 @@ class Timeline:
         """
         room = max(0, _THIN - n)
         n_all = len(positions) if room >= len(positions) else room - room % together
-        thin = [i for i in range(n_all, len(positions)) if positions[i] % _STEP == 0]
+        thin = [i for i, at in enumerate(positions[n_all:], n_all) if not at % _STEP]
         return [*range(n_all), *thin]
 
     def recognise(self, values: Vector, label: Label, index: int, scale: InputScale) -> str | None:

@@ -8,6 +8,7 @@ slots are masked, so that only the present text counts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeGuard
 from zlib import crc32
@@ -176,20 +177,18 @@ class TextColumn:
 
     def first_rows(self, categories: Categories, learned: Bool) -> set[int]:
         """Return the learned rows in which a text comes for the first time that may get a slot."""
+        new = [code for code, text in enumerate(self._texts) if categories.takes(self.key, text)]
+        if not new:
+            return set()
         codes, rows = np.unique(np.where(learned, self._codes, UNKNOWN), return_index=True)
-        firsts = zip(codes.tolist(), rows.tolist(), strict=True)
-        return {
-            row
-            for code, row in firsts
-            if code >= 0 and categories.takes(self.key, self._texts[code])
-        }
+        firsts = dict(zip(codes.tolist(), rows.tolist(), strict=True))
+        return {firsts[code] for code in new if code in firsts}
 
     def mark(self, rows: Float64, begin: int, categories: Categories) -> None:
         """Write 1 into the slot of each text of the rows from `begin` on."""
-        codes, places = np.unique(self._codes[begin : begin + len(rows)], return_inverse=True)
-        slots = np.array([self._find(code, categories)[0] for code in codes.tolist()], np.int64)[
-            places
-        ]
+        codes = self._codes[begin : begin + len(rows)].tolist()
+        slot_of = {code: self._find(code, categories)[0] for code in set(codes)}
+        slots = np.fromiter(map(slot_of.__getitem__, codes), np.int64, len(codes))
         known = np.flatnonzero(slots != UNKNOWN)
         rows[known, slots[known]] = 1.0
 
@@ -198,10 +197,10 @@ class TextColumn:
 
         Until then none of the feature's did.
         """
-        codes, counts = np.unique(self._codes[learned], return_counts=True)
-        shared = [self._find(code, categories)[1] for code in codes.tolist()]
-        if any(shared):
-            categories.share(self.key, int(counts[shared].sum()))
+        counts = Counter(self._codes[learned].tolist())
+        shared = [n for code, n in counts.items() if self._find(code, categories)[1]]
+        if shared:
+            categories.share(self.key, sum(shared))
 
     def _find(self, code: int, categories: Categories) -> tuple[int, bool]:
         return (UNKNOWN, False) if code == UNKNOWN else categories.find(self.key, self._texts[code])

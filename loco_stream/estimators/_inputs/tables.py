@@ -46,6 +46,10 @@ def table(X: Any) -> Table:
 
     Raises `InputError` if X is not two-dimensional, or a column of a frame holds something else.
     """
+    if type(X) is np.ndarray and X.dtype == np.float32:
+        X = X.astype(np.float64, order="C")
+    if type(X) is np.ndarray and X.dtype == np.float64 and X.ndim == 2 and X.flags.carray:
+        return Table(X, {})
     frame = as_frame(X)
     if frame is not None:
         return _frame_table(*columns_of(frame), len(frame))
@@ -138,11 +142,10 @@ def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
         values = list(compress(values, learned))
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
-    found: dict[Hashable, int] = {}
     if not {str, int, bool}.issuperset(map(type, values)):
         values = _checked(values, learned)
-    slots = [found.setdefault(value, len(found)) for value in values]
-    return list(found), np.array(slots, np.int64)
+    found = {value: slot for slot, value in enumerate(dict.fromkeys(values))}
+    return list(found), np.fromiter(map(found.__getitem__, values), np.int64, len(values))
 
 
 def _checked(values: Iterable[Any], learned: Bool) -> list[Hashable]:
@@ -233,15 +236,16 @@ def one_per_row(y: Any, n: int, name: str = "y") -> Array | list[Any]:
     Raises `InputError` if it is no sequence, not one-dimensional, has another length, or a masked
     value.
     """
-    is_frame = hasattr(y, "columns")  # it may yield its columns
-    if is_frame or isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
-        raise _no_sequence(y, n, name)
-    y = _sequence(y, n, name)
+    if type(y) is not list:
+        is_frame = hasattr(y, "columns")  # it may yield its columns
+        if is_frame or isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable):
+            raise _no_sequence(y, n, name)
+        y = _sequence(y, n, name)
     if len(y) != n:
         raise InputError(
             f"`{name}` must have {counted(n, 'value')}, one per row of `X`, got {len(y)}"
         )
-    return y if isinstance(y, np.ndarray) else list(y)
+    return y if isinstance(y, np.ndarray | list) else list(y)
 
 
 def _no_sequence(y: Any, n: int, name: str) -> InputError:
@@ -258,7 +262,7 @@ def column_names(features: Iterable[Hashable], width: int) -> tuple[Hashable, ..
         raise InputError(
             f"`features` must be a sequence of {width} names, one per column, got {features!r}"
         )
-    names = tuple(islice(features, width + 1))
+    names = features if type(features) is tuple else tuple(islice(features, width + 1))
     try:
         distinct = len(set(names))
     except TypeError:
