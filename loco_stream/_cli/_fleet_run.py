@@ -382,7 +382,7 @@ class _FleetSetup:
                 beginning = self._learners(reader)
             LOGGER.debug("settings: %s", beginning.settings)
             where = self.state.checkpoint
-            key_groups = {} if self.stored is None else {"key_groups": opening(where)[0]}
+            groups = {} if self.stored is None else {"key_groups": opening(where)["key_groups"]}
             return Fleet(
                 beginning.model,
                 self.state.checkpoint,
@@ -394,7 +394,7 @@ class _FleetSetup:
                 share=self.fleet.share,
                 share_every=self.fleet.share_every,
                 settings={**beginning.settings, **self._stored_reading()},
-                **key_groups,
+                **groups,
             )
 
     def run_partitions(self, source: str) -> FleetReport:
