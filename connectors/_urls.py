@@ -262,7 +262,8 @@ def _split(entry: Connector, rest: str) -> tuple[str, str]:
 def _check_mark(entry: Connector, rest: str) -> None:
     """Refuse an address without options that continues with ``&`` and the name of one."""
     where, ampersand, query = rest.partition("&")
-    if ampersand and query.partition("=")[0] in entry.options and entry.scheme != "exec":
+    name, equals, _ = query.partition("=")
+    if ampersand and equals and name in entry.options and entry.scheme != "exec":
         raise ConfigError(
             f"{entry.scheme}: options must begin with ?, got &; "
             f"write '{entry.scheme}:{where}?{query}'"

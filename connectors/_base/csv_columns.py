@@ -72,6 +72,8 @@ class ColumnParser:
         """
         if len(self._header) < 2 or "\0" in text or text.count("\r") != text.count("\r\n"):
             return None
+        if not self._delimiter.isascii():  # pyarrow takes a byte
+            return None
         try:
             content = text.encode()
         except UnicodeEncodeError:  # bytes that could not be decoded

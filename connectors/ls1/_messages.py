@@ -301,7 +301,9 @@ def read_message(
     {'value': 23.5}
     """
     body = body.removeprefix(_BOM)
-    is_json = body.lstrip()[:1] in _JSON_STARTS
+    start = body.lstrip()
+    is_number = start in (b'"', b"[")  # of MessagePack, in one byte
+    is_json = start[:1] in _JSON_STARTS and not is_number
     try:
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
     except _ERRORS as e:

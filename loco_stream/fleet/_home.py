@@ -98,7 +98,12 @@ class FleetHome:
                 )
             self.epoch = header.epoch + 1
             groups = _present_groups(storage, header)
-            self._header = replace(header, watch=self._watch, epoch=self.epoch, groups=groups)
+            known = header.settings
+            if known is not None:  # and what was added since
+                known = {**(given or {}), **known}
+            self._header = replace(
+                header, watch=self._watch, epoch=self.epoch, groups=groups, settings=known
+            )
             _write(storage, self._header)
         except BaseException:
             storage.release()

@@ -40,6 +40,13 @@ def test_bad_urls_are_answered_with_similar_ones(url, error, text):
         open_source(url)
 
 
+def test_a_file_may_have_an_ampersand_and_a_word_in_its_name(tmp_path):
+    path = tmp_path / "R&time"
+    path.write_text("x,y\n1,a\n2,b\n")
+    with pytest.raises(SourceError, match="`target` must name the label column"):  # it was read
+        open_source(f"csv:{path}")
+
+
 @pytest.mark.parametrize("url", [Path("rows.csv"), 5, None])
 @pytest.mark.parametrize("open_url", [open_source, open_sink])
 def test_what_is_no_text_is_no_url(open_url, url):

@@ -19,6 +19,10 @@ def has_plain_quotes(text):
     return parser()._has_plain_quotes(*characters_of(text.encode()))
 
 
+def test_a_delimiter_that_is_no_byte_is_left_to_the_other_reader():
+    assert ColumnParser(["x", "y"], ["x", "y"], [], "§", ".").parse("1§2\n") is None
+
+
 @given(st.lists(st.tuples(FIELDS, FIELDS, st.sampled_from(["\n", "\r\n"])), max_size=4))
 def test_plain_quotes_are_those_that_the_regular_expression_takes_away(rows):
     text = "".join(f"{x},{y}{end}" for x, y, end in rows)

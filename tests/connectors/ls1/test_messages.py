@@ -79,3 +79,8 @@ def test_an_error_does_not_repeat_a_long_message(row):
     with pytest.raises(SourceError) as raised:
         read_message(json.dumps(row).encode())
     assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("number", [34, 91])
+def test_a_number_alone_in_messagepack_is_no_json(number):
+    assert read_message(msgspec.msgpack.encode(number)).x == {"value": number}
