@@ -99,7 +99,7 @@ def _check(parts: Sequence[_Part]) -> None:
     advanced = options["advanced"]
     shapes = _shapes(first)
     for part in parts:
-        for name in ("kind", "parameters", "features"):
+        for name in ("kind", "parameters", "features", "texts"):
             if part.config[name] != first.config[name]:
                 raise InputError(
                     f"models to merge must have the same {name}, got {first.config[name]!r:.200} "

@@ -14,6 +14,7 @@ predicted the last rows of this key. A key whose concept contradicts the others 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +23,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream._arrays import Float64
-from loco_stream.errors import ConfigError
+from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._decision import Decision
 from loco_stream.estimators._inputs.tables import Names
 from loco_stream.fleet._merging import merge
 from loco_stream.fleet._rows import Label, Table
+
+LOGGER = logging.getLogger(__name__)
 
 _Probas: TypeAlias = tuple[Float64, Sequence[Label]]  # (n, n_classes), and the classes
 
@@ -63,6 +66,14 @@ def check_template(template: object, mode: str) -> None:
             "`share` needs a `model` with a fixed layer, whose discriminant is pooled, got "
             "fixed_neurons=0"
         )
+    if mode == PRIOR:
+        try:
+            blank_of(template)
+        except CheckpointError:
+            raise ConfigError(
+                "`share` 'prior' needs a `model` whose features and texts all came with its first "
+                "row; use 'start'"
+            ) from None
 
 
 def blank_of(template: LOCOClassifier) -> LOCOClassifier:
@@ -91,9 +102,25 @@ def pool(
     start_of: returns what the models of a group began with; None for scales alone
     """
     pooled = template
+    n_left_out = 0
     for name, models in groups.items():
-        pooled = merge([pooled, *models], start_of(name), keep_first=True)
+        alike = [model for model in models if _inputs_of(model) == _inputs_of(template)]
+        n_left_out += len(models) - len(alike)
+        if alike:
+            pooled = merge([pooled, *alike], start_of(name), keep_first=True)
+    if n_left_out:
+        LOGGER.warning(
+            "models that are left out of what keys share, as they have met features or texts that "
+            "the model that keys begin with has not: %d",
+            n_left_out,
+        )
     return pooled
+
+
+def _inputs_of(model: LOCOClassifier) -> tuple[Any, Any]:
+    """Return the features and texts of a model, in the order of their slots."""
+    config = model.export_state()[0]
+    return config["features"], config["texts"]
 
 
 def _by_discriminant(model: LOCOClassifier) -> LOCOClassifier:

@@ -10,7 +10,7 @@ import pytest
 
 from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor
 from loco_stream.engine._state import export_model, state_sha256
-from loco_stream.errors import ConfigError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._operations import FleetOperations, open_fleet
 from loco_stream.fleet._rows import LABELS, OBSERVE, KeyRows, make_rows
 from loco_stream.fleet._sharing import Mixture, PoolSchedule, blank_of
@@ -209,6 +209,27 @@ def test_rows_by_name_are_mixed_too(template, tmp_path):
         assert fleet.report(1) == fleet.report(2)
 
 
+def learned_with_texts(n_texts, seed=0):
+    draw = np.random.default_rng(seed)
+    model = LOCOClassifier(hidden_sizes=(16,), seed=1)
+    for i in range(320):
+        model.learn_one({"speed": draw.random(), "tool": f"t{i % n_texts}"}, "ab"[i % 2])
+    return model
+
+
+def test_a_key_with_other_texts_learns_on_and_is_left_out_of_what_keys_share(tmp_path, caplog):
+    with Fleet(learned_with_texts(5), tmp_path, share="start") as fleet:
+        for key, n_texts in (("known", 5), ("other", 9)):
+            fleet.learn(
+                key, [{"speed": 0.1, "tool": f"t{i % n_texts}"} for i in range(40)], ["a", "b"] * 20
+            )
+        fleet.pool()
+        assert "have met features or texts that" in caplog.text
+        assert len(fleet.predict("new", [{"speed": 0.1, "tool": "t1"}])) == 1
+        with pytest.raises(InputError, match="the same texts"):
+            fleet.merge(["known", "other"])
+
+
 def test_unsuitable_settings_are_refused(template, tmp_path):
     fresh = LOCOClassifier(hidden_sizes=(16,), rule="frozen")
     flat = LOCOClassifier(hidden_sizes=(16,), advanced=AdvancedOptions(fixed_neurons=0), seed=1)
@@ -220,6 +241,7 @@ def test_unsuitable_settings_are_refused(template, tmp_path):
         (fresh, {"share": "prior"}, "has learned 300 rows or more"),
         (flat, {"share": "start"}, "with a fixed layer"),
         (chooser, {"share": "prior"}, "without a decision"),
+        (learned_with_texts(5), {"share": "prior"}, "texts all came with its first row"),
         (template, {"share": "all"}, "`share` must be 'none', 'start' or 'prior', got 'all'"),
         (
             template,
