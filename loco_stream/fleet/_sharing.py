@@ -102,9 +102,10 @@ def pool(
     start_of: returns what the models of a group began with; None for scales alone
     """
     pooled = template
+    inputs = _inputs_of(template)
     n_left_out = 0
     for name, models in groups.items():
-        alike = [model for model in models if _inputs_of(model) == _inputs_of(template)]
+        alike = [model for model in models if _inputs_of(model) == inputs]
         n_left_out += len(models) - len(alike)
         if alike:
             pooled = merge([pooled, *alike], start_of(name), keep_first=True)

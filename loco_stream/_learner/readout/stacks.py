@@ -19,8 +19,8 @@ from loco_stream._learner.readout.experts import EXPERTS
 from loco_stream._learner.readout.softmax import SHARPNESS
 
 FIRST_STACK_PRIOR = 0.1  # few rows say little about weights, which begin equal
-# What the projector drifts back to. Were it as small as the first one, a stack could not follow
-# after a million rows: the error of `python -m benchmarks plasticity` would double by its end.
+# What the projector drifts back to. Were it as small as the first one, a stack would follow three
+# times more slowly after many rows.
 STACK_PRIOR = 1.0
 STACK_LEAK = 1e-4
 LOG_STACK_RATE = 1e-3

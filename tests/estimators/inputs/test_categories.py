@@ -219,6 +219,31 @@ def test_ids_leave_slots_to_other_features():
     assert found["id"]["shared"] > 0
 
 
+def test_a_label_that_depends_on_two_hundred_ids_is_learned():
+    draw = random.Random(0)
+    labels = [draw.random() < 0.5 for _ in range(200)]
+    ids = [draw.randrange(200) for _ in range(4000)]
+    hits = {}
+    for bound in (64, LOCOClassifier().categories):
+        model = LOCOClassifier(seed=1, categories=bound)
+        predicted = model.learn_predict_array([[f"id{i}"] for i in ids], [labels[i] for i in ids])
+        hits[bound] = np.mean([predicted[k] == labels[ids[k]] for k in range(3000, 4000)])
+    assert hits[64] < 0.8
+    assert hits[256] > 0.95
+
+
+@pytest.mark.parametrize("n_texts", [64, 256])
+def test_a_text_takes_about_sixty_kilobytes(n_texts):
+    """As `docs/inputs.md` and `docs/sizing.md` say."""
+    sizes = []
+    for bound in (8, n_texts):
+        model = LOCOClassifier(seed=1, categories=bound)
+        for i in range(300):
+            model.learn_one({"id": f"id{i}", "size": float(i % 7)}, i % 2)
+        sizes.append(sum(array.nbytes for array in model.export_state()[1].values()))
+    assert 40e3 < (sizes[1] - sizes[0]) / (n_texts - 8) < 90e3
+
+
 def test_a_column_may_hold_numbers_and_texts():
     estimator = small()
     for i in range(200):

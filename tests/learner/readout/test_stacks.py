@@ -50,6 +50,20 @@ def test_the_least_squares_stack_equals_the_twin(seed, n, n_losses, share):
         assert np.allclose(projector, p)
 
 
+@pytest.mark.parametrize("n_before", [100, 30_000])
+def test_the_stack_follows_within_300_rows_however_long_another_member_was_right(n_before):
+    rng = np.random.default_rng(0)
+    weights = np.full(2, 0.5)
+    projector = stacks.FIRST_STACK_PRIOR * np.eye(2)
+    buffers = np.zeros((2, 2))
+    for i in range(n_before + 300):
+        target = rng.normal(size=1)
+        members = [target + 0.1 * rng.normal(size=1), rng.normal(size=1)]
+        outputs = f32(np.concatenate(members if i < n_before else members[::-1]))
+        stacks.learn_stack(weights, projector, outputs, 1, target, 1, buffers, 1.0)
+    assert weights[1] > 0.85  # with a tenth of the prior, .6 after 30,000 rows
+
+
 def test_the_stack_gives_its_weight_to_the_right_member_and_refuses_nan():
     rng = np.random.default_rng(0)
     p = np.eye(2)

@@ -80,7 +80,7 @@ def _all_leaks(shapes: Shapes) -> tuple[float, ...]:
     return leaks + leaks[: shapes.settings.n_memoryless]
 
 
-def _all_priors(shapes: Shapes) -> list[float]:
+def _first_priors(shapes: Shapes) -> list[float]:
     settings = shapes.settings
     priors = PRIORS
     if settings.n_fields == 1:
@@ -95,13 +95,13 @@ def _leaks(leaks: Array, shapes: Shapes) -> None:
 
 def _priors(priors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        firsts = zip(_all_priors(shapes), _all_leaks(shapes), strict=True)
+        firsts = zip(_first_priors(shapes), _all_leaks(shapes), strict=True)
         priors[:] = [first if leak < LASTING_LEAK else PRIORS[0] for first, leak in firsts]
 
 
 def _start_projectors(projectors: Array, shapes: Shapes) -> None:
     if shapes.settings.recursive:
-        _set_diagonals(projectors, _all_priors(shapes))
+        _set_diagonals(projectors, _first_priors(shapes))
 
 
 def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
@@ -110,7 +110,7 @@ def _start_linear_projectors(projectors: Array, shapes: Shapes) -> None:
 
 def _start_blocks(blocks: Array, shapes: Shapes) -> None:
     if blocks.shape[1] > 0:
-        for own, prior in zip(blocks, _all_priors(shapes), strict=True):
+        for own, prior in zip(blocks, _first_priors(shapes), strict=True):
             start_blocks(own, prior)
 
 
@@ -123,7 +123,8 @@ class State(NamedTuple):
     """Members.
 
     counters: n_pending changes of every projector
-    leaks, priors: of the members on traces; a saved model keeps the priors that it began with
+    leaks, priors: of the members on traces; a projector drifts back to its prior. A saved model
+    keeps those that it has
     weights, projectors, pending, blocks: of the members on traces
     linear_weights, linear_projectors, linear_pending, linear_blocks: of the members on (1, scaled
     features)
