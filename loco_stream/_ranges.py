@@ -64,4 +64,4 @@ def _refusal(bounds: IntRange | FloatRange, value: Any, parameter: click.Paramet
     except ValueError:
         kind = "an integer" if is_whole else "a number"
         return ConfigError(f"`{option}` must be {kind}, got {value!r}")
-    return ConfigError(f"`{option}` must be {_in_words(bounds)}, got {_text(number)}")
+    return ConfigError(f"`{option}` must be {_in_words(bounds)}, got {number}")

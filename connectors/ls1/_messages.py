@@ -302,7 +302,7 @@ def read_message(
     """
     body = body.removeprefix(_BOM)
     start = body.lstrip()
-    is_number = start in (b'"', b"[")  # of MessagePack, in one byte
+    is_number = len(start) == 1 and not start.isdigit()  # of MessagePack
     is_json = start[:1] in _JSON_STARTS and not is_number
     try:
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)

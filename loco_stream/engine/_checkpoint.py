@@ -64,8 +64,8 @@ class CheckpointFolder:
         if not is_same:
             raise FileNotFoundError(
                 errno.ENOENT,
-                "it was deleted, moved or replaced while the engine runs; put it back, or stop "
-                "the engine",
+                "the folder was deleted, moved or replaced while the engine runs; put it back, or "
+                "stop the engine",
             )
 
     def write(self, number: int, config: State, arrays: Mapping[str, Array]) -> int:

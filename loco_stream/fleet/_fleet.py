@@ -430,7 +430,7 @@ class Fleet:
         groups: dict[str | None, list[Any]] = {}
         for key in self._sample():
             keyed = self._keyed(key)
-            if keyed.model.n_seen and keyed.model.features == template.features:
+            if keyed.model.n_seen:
                 groups.setdefault(keyed.start, []).append(keyed.model)
         if groups:
             pooled = pool(template, groups, self._home.start_of)

@@ -105,7 +105,7 @@ class Replies:
         """Return the values of `n` rows, and the classes or targets of all.
 
         A class that the key's model does not know has probability 0, and a target that it does not
-        know is NaN. So is every class and value of a row for which nothing was found.
+        know is NaN. A row for which nothing was found has 0 for every class, or NaN.
         """
         if self._fleet.task not in ("classification", TARGETS):
             table = np.full((n, 1), math.nan, np.float32)

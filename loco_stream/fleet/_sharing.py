@@ -30,7 +30,7 @@ from loco_stream.estimators._inputs.tables import Names
 from loco_stream.fleet._merging import merge
 from loco_stream.fleet._rows import Label, Table
 
-LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger("loco_stream.fleet.sharing")
 
 _Probas: TypeAlias = tuple[Float64, Sequence[Label]]  # (n, n_classes), and the classes
 
@@ -110,7 +110,7 @@ def pool(
         if alike:
             pooled = merge([pooled, *alike], start_of(name), keep_first=True)
     if n_left_out:
-        LOGGER.warning(
+        _log.warning(
             "models that are left out of what keys share, as they have met features or texts that "
             "the model that keys begin with has not: %d",
             n_left_out,

@@ -467,8 +467,11 @@ def test_no_row_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, h
     else:
         report = engine.run()
         assert source.acked == [1, 2, 3, 4, 5]
-        assert "so nothing is acknowledged: it was deleted, moved or replaced" in report["alarm"]
-        assert any(note.startswith("it was deleted, moved or") for note in report["notes"])
+        assert (
+            "so nothing is acknowledged: the folder was deleted, moved or replaced"
+            in report["alarm"]
+        )
+        assert any(note.startswith("the folder was deleted, moved or") for note in report["notes"])
     timer.join()
 
 

@@ -81,6 +81,6 @@ def test_an_error_does_not_repeat_a_long_message(row):
     assert len(str(raised.value)) < 200
 
 
-@pytest.mark.parametrize("number", [34, 91])
+@pytest.mark.parametrize("number", [34, 45, 91, 123])
 def test_a_number_alone_in_messagepack_is_no_json(number):
     assert read_message(msgspec.msgpack.encode(number)).x == {"value": number}

@@ -61,7 +61,7 @@ from loco_stream._learner.readout.weighted_sum import weighted_sum
 PRIORS = (0.01, 0.1)  # of a projector on traces: leaky, lasting
 # What it begins with, for classes and for values, where a feature has one channel: rows are wide,
 # and in the first thousand their noise alone fits hundreds of weights. A leaky member drifts back
-# to the larger prior: it has to follow when labels change.
+# to the weaker prior: it has to follow when labels change.
 WIDE_PRIORS = (0.0025, 0.005)
 WIDE_VALUE_PRIORS = (0.01, 0.02)
 LINEAR_LEAKS = (1e-4, 1e-2)
