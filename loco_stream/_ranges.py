@@ -60,8 +60,8 @@ def _refusal(bounds: IntRange | FloatRange, value: Any, parameter: click.Paramet
     option = max(parameter.opts, key=len)
     is_whole = isinstance(bounds, IntRange)
     try:
-        number = int(value) if is_whole else float(value)
+        int(value) if is_whole else float(value)
     except ValueError:
         kind = "an integer" if is_whole else "a number"
         return ConfigError(f"`{option}` must be {kind}, got {value!r}")
-    return ConfigError(f"`{option}` must be {_in_words(bounds)}, got {number}")
+    return ConfigError(f"`{option}` must be {_in_words(bounds)}, got {value}")
