@@ -349,11 +349,11 @@ def _restart(statistics, f, value):
 
 
 @kernel
-def encode_fields(x, scaled, n_features, n_fields, channels, rows):
+def encode_fields(x, scaled, n_features, n_fields, is_text, channels, rows):
     """Encode each feature by Gaussian receptive fields; return how many channels are not 0.
 
     A channel carries its field's activation, rescaled from [0.1, 1] to [0, 1]. Channel
-    f * n_fields + m is field m of feature f.
+    f * n_fields + m is field m of feature f, where texts are left out of the count.
 
     Parameters
     ----------
@@ -363,6 +363,8 @@ def encode_fields(x, scaled, n_features, n_fields, channels, rows):
         (n_features or more,) float32.
     n_features, n_fields
         int64.
+    is_text
+        (n_features or more,) int64: which features are texts, see `loco_stream._learner.texts`.
     channels
         (n_features * n_fields or more,) float32, all 0 beforehand; written.
     rows
@@ -370,7 +372,11 @@ def encode_fields(x, scaled, n_features, n_fields, channels, rows):
     """
     spacing = 2.0 * FIELD_RANGE / max(n_fields - 1, 1)
     n = np.int64(0)  # a literal 0 would be compiled separately
+    first_channel = np.int64(-n_fields)
     for f in range(n_features):
+        if is_text[f] != 0:
+            continue
+        first_channel += n_fields
         if not abs(np.float64(x[f])) <= LARGEST:
             continue
         place = (min(max(np.float64(scaled[f]), -FIELD_RANGE), FIELD_RANGE) + FIELD_RANGE) / spacing
@@ -381,7 +387,7 @@ def encode_fields(x, scaled, n_features, n_fields, channels, rows):
             above = math.exp(-0.5 * distance * distance) - FIELD_THRESHOLD
             strength = above / (1.0 - FIELD_THRESHOLD)
             if strength > 0.0:
-                channel = f * n_fields + m
+                channel = first_channel + m
                 channels[channel] = np.float32(strength)
                 rows[n] = channel
                 n += 1

@@ -12,8 +12,9 @@ from loco_stream._learner.encoding import (
     without_fillers,
 )
 from loco_stream._learner.fixed_layer import run_fixed_layer
-from loco_stream._learner.hidden import run_hidden
+from loco_stream._learner.hidden import HiddenWeights, run_hidden
 from loco_stream._learner.readout.ensemble import predict_members
+from loco_stream._learner.texts import find_texts
 
 
 @kernel
@@ -43,7 +44,11 @@ def _encode(settings, state, scratch, x):
     scale(x, n_features, state.statistics, scratch.scaled)
     if settings.n_fields > 1:
         n_fields = settings.n_fields
-        return encode_fields(x, scratch.scaled, n_features, n_fields, code.channels, code.rows)
+        is_text = state.texts.is_text
+        if state.texts.n[0] > 0:
+            find_texts(x, n_features, is_text, scratch.texts)
+        scaled = scratch.scaled
+        return encode_fields(x, scaled, n_features, n_fields, is_text, code.channels, code.rows)
     return encode_intensities(x, state.statistics, n_features, code.channels, code.rows)
 
 
@@ -77,7 +82,8 @@ def forward_pass(settings, state, scratch, x, t):
     net = state.net
     clean = scratch.clean
     no_noise = np.float32(0.0)
-    run_hidden(settings, state, scratch, net.weights, net.deep_weights, no_noise, clean)
+    weights = HiddenWeights(net.weights, net.deep_weights, state.texts.weights)
+    run_hidden(settings, state, scratch, weights, no_noise, clean)
     _append_features(settings, state, scratch, scratch.row)
     if settings.n_fixed > 0:
         run_fixed_layer(settings, state, scratch)

@@ -8,13 +8,14 @@ cost of a layer follows its nonzero inputs and the neurons that fire.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from loco_stream._compiler.jit import entry, kernel, overloaded
 from loco_stream._compiler.simd.ops import nonzero, weigh_rows
 from loco_stream._learner.context.delays import weigh_delayed
+from loco_stream._learner.texts import add_texts
 from loco_stream.neurons import window_of
 from loco_stream.neurons._spikes import traces_by_times
 
@@ -97,15 +98,27 @@ def _fire(settings, state, scratch, layer, noise_scale, out):
     return n_spikes
 
 
+class HiddenWeights(NamedTuple):
+    """The weights of all hidden layers: those of `Net` and `TextState`, or of a snapshot.
+
+    first: from the channels, (channels, neurons) float32
+    deep: of the other layers, (layers - 1, below, above) float32
+    texts: from the texts, (texts, neurons) float32
+    """
+
+    first: Any
+    deep: Any
+    texts: Any
+
+
 @kernel
-def run_hidden(settings, state, scratch, weights, deep_weights, noise_scale, out):
+def run_hidden(settings, state, scratch, weights, noise_scale, out):
     """Run all layers on the encoded row; write their drives, traces and numbers of spikes.
 
     Parameters
     ----------
-    weights, deep_weights
-        Those of `Net`, or of a snapshot: (channels, neurons) and (layers - 1, below, above), both
-        float32.
+    weights
+        `HiddenWeights`.
     noise_scale
         float32: `scratch.neurons.noise` times this is added to the drives; 0: it is not read.
     out
@@ -120,14 +133,15 @@ def run_hidden(settings, state, scratch, weights, deep_weights, noise_scale, out
         weighted = out.drives[start : start + n_post]
         if layer == 0 and settings.max_delay > 0:
             targets = state.context.delay_targets
-            weigh_delayed(settings, weighted, weights, n_post, targets, scratch.lagged)
+            weigh_delayed(settings, weighted, weights.first, n_post, targets, scratch.lagged)
         elif layer == 0:
-            n_channels = scratch.cache.n_channels
-            weigh_rows(weighted, weights, n_post, code.channels, 0, code.rows, n_channels)
+            n_rows = scratch.cache.n_channels
+            weigh_rows(weighted, weights.first, n_post, code.channels, 0, code.rows, n_rows)
+            add_texts(weights.texts, scratch.texts, n_post, weighted)
         else:
             below = net.first[layer - 1]
             n_rows = nonzero(out.traces, below, net.n_post[layer - 1], rows)
-            deep = deep_weights[layer - 1]
+            deep = weights.deep[layer - 1]
             weigh_rows(weighted, deep, n_post, out.traces, below, rows, n_rows)
         out.spikes[layer] = _fire(settings, state, scratch, layer, noise_scale, out)
         if settings.longest > 0.0:

@@ -31,7 +31,7 @@ from loco_stream._learner.delayed_labels.weights import delayed_label_weights, i
 from loco_stream._learner.encoding import CLIP, REOPEN_TARGET, update_features, update_value
 from loco_stream._learner.fixed_layer import carry_means, keep_means, settle_scales
 from loco_stream._learner.forward import forward_pass
-from loco_stream._learner.hidden import run_hidden, settle_gains
+from loco_stream._learner.hidden import HiddenWeights, run_hidden, settle_gains
 from loco_stream._learner.kernel_args import opened
 from loco_stream._learner.plasticity.rules import assign_credit
 from loco_stream._learner.plasticity.update import change_hidden
@@ -84,8 +84,9 @@ def _run_snapshots(settings, state, scratch):
         if own.posterior[snapshots.FIRST + s] == 0.0:
             continue
         no_noise = np.float32(0.0)
-        deep = own.deep_weights[s]
-        run_hidden(settings, state, scratch, own.weights[s], deep, no_noise, recalled)
+        texts = state.texts.snapshots[s]
+        weights = HiddenWeights(own.weights[s], own.deep_weights[s], texts)
+        run_hidden(settings, state, scratch, weights, no_noise, recalled)
         n_rows = nonzero(vector, first, n_inputs, rows)
         outputs = scratch.now.snapshots[s * capacity : (s + 1) * capacity]
         weigh_rows(outputs, own.readouts[s], capacity, vector, first, rows, n_rows)

@@ -22,6 +22,7 @@ from loco_stream._learner.arrays.allocate import (
     class_capacity,
     grow,
     lengths_of,
+    to_save,
     unflatten,
 )
 from loco_stream._learner.arrays.check import check_state
@@ -32,6 +33,7 @@ from loco_stream._learner.kernel_args import KernelArgs, Model
 from loco_stream._learner.readout import sequence_readout, sequences
 from loco_stream._learner.readout.sequence_readout import SequenceReadouts
 from loco_stream._learner.settings import Settings, resolve
+from loco_stream._learner.texts import have_one_channel
 from loco_stream._learner.workers import workers
 from loco_stream._locks import fork_safe_lock
 from loco_stream._numbers import require_number, shown
@@ -149,7 +151,7 @@ class ModelCore:
         try:
             slots = [self._slot_of(label) for label in labels]
             new = self.slots.register(features, texts)
-            self._ensure_room(len(self.classes))
+            self._ensure_room(len(self.classes), len(new))
         except MemoryError as error:
             sizes = f"{len(self.slots)} features and {len(self.classes)} classes"
             self.slots.forget(n_slots)
@@ -161,6 +163,9 @@ class ModelCore:
         if new and self.state is not None:
             for name, value in TEXT_STATISTICS.items():
                 getattr(self.state.statistics, name)[new] = value
+            if have_one_channel(self.model.settings):
+                self.state.texts.is_text[new] = 1
+                self.state.texts.n[0] += len(new)
         return slots
 
     def _slot_of(self, label: Hashable) -> int:
@@ -175,8 +180,8 @@ class ModelCore:
             del self.class_slots[label]
         del self.classes[n:]
 
-    def _ensure_room(self, n_classes: int) -> None:
-        """Make room for all known features and `n_classes` outputs."""
+    def _ensure_room(self, n_classes: int, n_new_texts: int) -> None:
+        """Make room for all known features, the last of which are texts, and `n_classes` outputs."""
         settings = self.settings
         state = self.state
         if settings is None or state is None:
@@ -184,12 +189,20 @@ class ModelCore:
             settings = self._resolve(n_features)
             state = allocate(self.layout, settings, n_features, self._capacity(n_classes))
             self.adopt(settings, state)
+        n_texts = int(state.texts.n[0])
+        if have_one_channel(settings):
+            n_texts += n_new_texts
+        n_numbers = len(self.slots) - n_texts
+        texts = len(state.texts.weights)
         features, classes = lengths_of(state)
-        if len(self.slots) > features or n_classes > classes:
-            if len(self.slots) > features:
-                features = max(2 * features, len(self.slots))
+        numbers = features - texts
+        if n_numbers > numbers or n_texts > texts or n_classes > classes:
+            if n_numbers > numbers:
+                numbers = max(2 * numbers, n_numbers)
+            if n_texts > texts:
+                texts = max(3 * texts // 2, n_texts)
             classes = max(classes, self._capacity(n_classes))
-            state = grow(self.layout, settings, state, features, classes)
+            state = grow(self.layout, settings, state, numbers + texts, classes, texts)
             self.adopt(settings, state)
         state.counts["n_features"] = len(self.slots)
         self.pass_class_weights()
@@ -210,8 +223,7 @@ class ModelCore:
         if self.scratch is None or self.state is None or settings != self.settings:
             self.scratch = allocate_scratch(self.layout, settings, state)
         else:
-            lengths = lengths_of(self.state)
-            self.scratch = renew_scratch(self.scratch, self.layout, settings, lengths, state)
+            self.scratch = renew_scratch(self.scratch, self.layout, settings, self.state, state)
         self.settings = settings
         self.state = state
         self._args = self._make_args(settings, state, self.scratch)
@@ -549,7 +561,7 @@ class ModelCore:
                 "width": self.width,
                 "sequence": self.sequence,
             }
-            arrays = copies(self.state)
+            arrays = to_save(self.state)
             own = sequence_readout.arrays_of(self.sequence_readouts)
             arrays |= {f"{_READOUT}{name}": array for name, array in own.items()}
             return config, arrays

@@ -49,14 +49,22 @@ def encode_array(core: ModelCore, X: ArrayLike, features: Names) -> Float32:
     with core.lock:
         if core.state is None:
             raise InputError("`encode_array` needs a model that has learned at least 1 row")
-        settings, _, scratch = core.model
+        settings, state, scratch = core.model
         names = core.names(given, features)
         rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        currents = np.zeros((n, len(core.slots) * settings.n_fields), np.float32)
+        n_texts = int(state.texts.n[0])
+        n_channels = _n_channels(settings, state)
+        currents = np.zeros((n, n_channels + n_texts), np.float32)
         for row, own in zip(rows, currents, strict=True):
             core.run(row[None, :], learns=False)
-            own[:] = scratch.code.channels[: len(own)]
+            own[:n_channels] = scratch.code.channels[:n_channels]
+            own[n_channels + scratch.texts.rows[: scratch.texts.n[0]]] = 1.0
         return currents
+
+
+def _n_channels(settings: Settings, state: State) -> int:
+    """Return the number of channels; behind them stands one per text."""
+    return (int(state.counts.n_features) - int(state.texts.n[0])) * settings.n_fields
 
 
 def _check(options: ModelOptions) -> None:
@@ -96,8 +104,8 @@ def _network(core: ModelCore, settings: Settings, state: State, layer: int) -> N
     net = state.net
     n_post = int(net.n_post[layer])
     if layer == 0:
-        n_channels = int(state.counts.n_features) * settings.n_fields
-        weights = net.weights[:n_channels, :n_post]
+        of_numbers = net.weights[: _n_channels(settings, state), :n_post]
+        weights = np.concatenate([of_numbers, state.texts.weights[: state.texts.n[0], :n_post]])
     else:
         weights = net.deep_weights[layer - 1, : int(net.n_post[layer - 1]), :n_post]
     scale = float(np.float32(net.gain[layer])) * settings.tau / settings.window

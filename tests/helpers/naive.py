@@ -194,6 +194,14 @@ class Feature:
         self.beyond = 0.0
 
 
+def text():
+    """Return the feature of a text, 1 or masked, whose scale leaves a 1 as it is."""
+    feature = Feature()
+    feature.current = Scale([-1.0, 1.0] * int(encoding.SETTLE / 2.0))
+    feature.current.low = 0.0
+    return feature
+
+
 def is_filler(value):
     size = abs(value)
     return size in scale_guard.FILLERS or size in (float(np.float32(1e20)), float(np.float32(1e30)))

@@ -45,7 +45,7 @@ class FixedLayer:
         self.weights = drawn / np.where(norms > 0.0, norms, 1.0)
         low, high = fixed_layer.BIASES
         self.skip = np.eye(n_skip, n_features)
-        for f in range(n_skip if n_skip else n_features, n_features):
+        for f in range(n_skip if n and n_skip else n_features, n_features):
             self.skip[f % n_skip, f] = math.copysign(1.0, drawn[f][np.flatnonzero(drawn[f])[0]])
         self.biases = low + (high - low) * rng.uniforms(biases_key, 0, n)
         self.center = np.zeros(n_features)

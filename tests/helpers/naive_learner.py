@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from loco_stream._learner.arrays import shapes
+from loco_stream._learner import texts
 from loco_stream._learner.arrays.init_weights import (
     NEURON_CLUSTER,
     UNDELAYED_EVERY,
@@ -146,10 +147,11 @@ class Member:
 class Learner:
     """A twin of a model with these options whose first row has `n_features` features.
 
-    Labels are numbers in the order of their first rows.
+    Labels are numbers in the order of their first rows. Behind the features, each row has a 1 or NaN
+    for each of `n_texts` texts, all of which came in the first row.
     """
 
-    def __init__(self, options, n_features, n_classes, *, regression):
+    def __init__(self, options, n_features, n_classes, *, regression, n_texts=0):
         self.layout = options.layout_for(n_features)
         key = derive_key(options.seed or 0, 0)
         self.settings = resolve(options, self.layout, regression=regression, seed_key=key)
@@ -164,12 +166,16 @@ class Learner:
         self.counts = np.zeros(n_classes)
         self.last_seen = np.zeros(n_classes)
         self.features = [naive.Feature() for _ in range(n_features)]
+        self.features += [naive.text() for _ in range(n_texts)]
         self.target = naive.Target()
         self.residuals = []
         self.risks = 1.0 - np.array(COVERAGES)
         n_channels = n_features * self.settings.n_fields
+        self.n_numbers = n_channels  # channels of numbers; those of texts follow
         self._start_hidden(n_channels)
-        self._start_delays(n_channels)
+        self._start_texts(n_texts)
+        n_features += n_texts
+        self._start_delays(n_channels + n_texts)
         self._start_context()
         self._start_members(n_features, n_classes)
         self._start_ensemble(n_features, n_classes)
@@ -191,6 +197,12 @@ class Learner:
         self.clusters = []
         self.cluster_sizes = []
         self.inverses = [None] * n_layers
+
+    def _start_texts(self, n):
+        if n:
+            own = texts.start_weights(self.settings, self.n_numbers, n, self.sizes[0])
+            self.weights[0] = np.vstack([self.weights[0], own])
+        self.projectors[0] = np.eye(self.n_numbers + n)
 
     def _start_delays(self, n_channels):
         """Draw the lag of every synapse of the first layer, (channels, neurons)."""
@@ -322,6 +334,12 @@ class Learner:
             traces.append(below)
         return np.concatenate(traces), weighted, np.concatenate(fresh)
 
+    def encode(self, x, scaled):
+        """Return the fields of each number, and 1 or 0 for each text."""
+        n = self.n_numbers // self.settings.n_fields
+        present = [float(not naive.is_masked(value)) for value in x[n:]]
+        return np.r_[naive.encode_fields(x[:n], scaled[:n], self.settings.n_fields), present]
+
     def lagged(self):
         """Return what each synapse of the first layer carries, (channels, neurons)."""
         rows = np.vstack([self.channels, self.past])
@@ -342,7 +360,7 @@ class Learner:
         intensities = np.array([feature.intensity(value) for feature, value in pairs])
         self.scaled = scaled
         has_fields = s.n_fields > 1
-        self.channels = naive.encode_fields(x, scaled, s.n_fields) if has_fields else intensities
+        self.channels = self.encode(x, scaled) if has_fields else intensities
         self.traces, self.weighted, self.fresh = self.run_hidden(self.weights)
         self.z = np.concatenate([self.traces, [1.0], scaled if has_fields else intensities])
         self.predict_experts(x)
@@ -906,7 +924,10 @@ class Learner:
             own = credit[self.borders[layer] : self.borders[layer + 1]].copy()
             own[: len(own) - math.ceil(s.plastic * len(own))] = 0.0
             self.change_layer(layer, x, own, cluster, share)
-        self.weights = [naive.bound_neuron(w, s.plastic, self.n_seen) for w in self.weights]
+        bounded = [self.weights[0][: self.n_numbers], *self.weights[1:]]
+        bounded = [naive.bound_neuron(w, s.plastic, self.n_seen) for w in bounded]
+        bounded[0] = np.vstack([bounded[0], self.weights[0][self.n_numbers :]])
+        self.weights = bounded
 
     def change_layer(self, layer, x, credit, cluster, share):
         s = self.settings
@@ -925,9 +946,12 @@ class Learner:
         if s.projection == RECURSIVE:
             leak = s.projector_leak if layer == 0 else 0.0
             loss = s.orthogonality / (1.0 if layer else s.max_delay + 1.0)
-            self.projectors[layer] = naive.change_projector(
-                self.projectors[layer], x, s.block, power, loss, leak
-            )
+            p = self.projectors[layer]
+            n = len(x) if layer else self.n_numbers
+            for own, block in ((slice(n), s.block), (slice(n, None), 1)):
+                p[own, own] = naive.change_projector(
+                    p[own, own], x[own], block, power, loss, leak
+                )
 
     def project(self, layer, x, cluster):
         """Return the projected input h, or that of each synapse, x'x and x'h."""

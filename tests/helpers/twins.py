@@ -53,16 +53,20 @@ def assert_same_state(model, twin, atol):
     settings = model._core.settings
     known = twin.known
     net = state.net
-    channels = len(twin.channels)
-    np.testing.assert_allclose(net.weights[:channels], twin.weights[0], atol=atol)
+    channels = twin.n_numbers
+    n_texts = int(state.texts.n[0])
+    own = np.vstack([net.weights[:channels], state.texts.weights[:n_texts]])
+    np.testing.assert_allclose(own, twin.weights[0], atol=atol)
     for layer in range(1, settings.n_layers):
         deep = net.deep_weights[layer - 1][: twin.sizes[layer - 1], : twin.sizes[layer]]
         np.testing.assert_allclose(deep, twin.weights[layer], atol=atol)
     np.testing.assert_allclose(net.feedback[:known].T, twin.feedback[:, :known], atol=atol)
     projector = state.projections.recursive.first
     if projector.size:
-        blocks = twin.blocks_of_projector(0)[:, : projector.shape[1]]
+        blocks = twin.blocks_of_projector(0)[:channels, : projector.shape[1]]
         np.testing.assert_allclose(projector[:channels], blocks, atol=atol)
+        free = np.diag(twin.projectors[0])[channels:]
+        np.testing.assert_allclose(state.texts.projector[:n_texts], free, atol=atol)
     np.testing.assert_allclose(net.gain, twin.gains, rtol=atol)
     if settings.recursive and not settings.regression:
         corrections = state.calibration.log_weights.ravel()
@@ -72,9 +76,10 @@ def assert_same_state(model, twin, atol):
         np.testing.assert_allclose(state.snapshots.posterior, twin.posterior, atol=atol)
 
 
-def make_twin(n_features, n_classes, *, regression=False, **options):
+def make_twin(n_features, n_classes, *, regression=False, n_texts=0, **options):
     """Return the twin of a model with these options."""
-    return Learner(model_options(**options), n_features, n_classes, regression=regression)
+    own = model_options(**options)
+    return Learner(own, n_features, n_classes, regression=regression, n_texts=n_texts)
 
 
 def run_both(X, y, *, make=LOCOClassifier, atol=1e-4, in_stream=None, **options):

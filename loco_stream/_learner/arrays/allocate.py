@@ -9,12 +9,23 @@ from functools import lru_cache
 
 from loco_stream._arrays import Array
 from loco_stream._learner.arrays.shapes import shapes_of
-from loco_stream._learner.arrays.spec import Shapes, grown, make_group, restored, shape_table, specs
+from loco_stream._learner.arrays.spec import (
+    Shapes,
+    copies,
+    flatten,
+    grown,
+    make_group,
+    restored,
+    shape_table,
+    specs,
+)
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
+from loco_stream._learner.texts import TextState
 from loco_stream._options import Layout
 from loco_stream.errors import ConfigError
 
+_TEXTS = "texts."  # begins the names of their arrays
 MAX_BYTES = 2**31  # of a model's arrays; LOCO_STREAM_STATE_BYTES sets another bound
 
 
@@ -32,14 +43,20 @@ def class_capacity(n_classes: int) -> int:
 
 
 def grow(
-    layout: Layout, settings: Settings, state: State, n_features: int, n_classes: int
+    layout: Layout,
+    settings: Settings,
+    state: State,
+    n_features: int,
+    n_classes: int,
+    n_texts: int = 0,
 ) -> State:
     """Return a state with more room, every learned number in its place and new input rows drawn.
 
+    Of the features, `n_texts` are texts with one channel.
     Arrays that need no more room are shared with `state`, which must not be used any more.
     """
-    before = shapes_of(layout, settings, *lengths_of(state))
-    shapes = _within_bounds(shapes_of(layout, settings, n_features, n_classes))
+    before = shapes_for(layout, settings, state)
+    shapes = _within_bounds(shapes_of(layout, settings, n_features, n_classes, n_texts))
     return grown(state, before, shapes)
 
 
@@ -68,11 +85,29 @@ def _n_bytes(shapes: Shapes) -> int:
 def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:
     """Return the state whose arrays `flatten` named.
 
-    Raises `KeyError` if an array is missing. Raises `ValueError` if an array is not what these
+    Raises `KeyError` if an array is missing, except for those of texts. Raises `ValueError` if an array is not what these
     settings give, or no spec has its name.
     """
     lengths = len(arrays["statistics.n_values"]), len(arrays["classes.n_rows"])
-    return restored(State, arrays, shapes_of(layout, settings, *lengths))
+    n_texts = len(arrays.get(f"{_TEXTS}weights", ()))
+    shapes = shapes_of(layout, settings, *lengths, n_texts)
+    if not n_texts:
+        none = flatten(make_group(TextState, shapes))
+        arrays = {**arrays, **{f"{_TEXTS}{name}": array for name, array in none.items()}}
+    return restored(State, arrays, shapes)
+
+
+def to_save(state: State | None) -> dict[str, Array]:
+    """Return a copy of every array that `unflatten` reads: those of texts if there are any."""
+    arrays = copies(state)
+    if state is not None and not state.texts.n[0]:
+        return {name: array for name, array in arrays.items() if not name.startswith(_TEXTS)}
+    return arrays
+
+
+def shapes_for(layout: Layout, settings: Settings, state: State) -> Shapes:
+    """Return the length of every axis of a state."""
+    return shapes_of(layout, settings, *lengths_of(state), len(state.texts.weights))
 
 
 def lengths_of(state: State) -> tuple[int, int]:

@@ -5,6 +5,7 @@ Here are the bounds that depend on other numbers; all others are declared with t
 
 from __future__ import annotations
 
+from loco_stream._learner import texts
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.readout import domains
 from loco_stream._learner.readout.experts import EXPERTS
@@ -25,6 +26,7 @@ def check_state(settings: Settings, state: State, n_features: int, n_classes: in
             f"got {capacity[0]} and {capacity[1]}"
         )
     _check_counts(settings, state, n_features, n_outputs)
+    texts.check(state.texts, n_features)
     if not 0.5 <= state.snapshots.posterior.sum() <= 2.0:
         raise ValueError("array 'snapshots.posterior' must be a distribution")
     if state.context.clock.median_gap < 0.0:

@@ -10,8 +10,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from loco_stream._arrays import Float32, Float64, Int32, Int64
-from loco_stream._learner.arrays.allocate import lengths_of
-from loco_stream._learner.arrays.shapes import shapes_of
+from loco_stream._learner.arrays.allocate import shapes_for
 from loco_stream._learner.arrays.spec import PerClass, Record, axes, make_group, record, renewed
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.fixed_layer import FixedLayerScratch
@@ -22,6 +21,7 @@ from loco_stream._learner.readout.experts import ExpertScratch
 from loco_stream._learner.readout.next_value import NextValueScratch
 from loco_stream._learner.readout.sequences import SequenceScratch
 from loco_stream._learner.settings import Settings
+from loco_stream._learner.texts import TextCode
 from loco_stream._options import Layout
 from loco_stream.neurons._spikes import MOST_SPIKES
 
@@ -158,6 +158,7 @@ class Scratch(NamedTuple):
     given, row, scaled: the row as it came, without fillers, and standardised
     moments: scratch of `loco_stream._learner.scale_guard`
     past: the last label known when the row in scratch was predicted; 1 if its own label is late
+    texts: the texts of the row
     fixed: the fixed layer
     clean, perturbed, recalled: passes without and with noise, and of a snapshot
     now, then: what the readout computes now, and computed when a late row was predicted
@@ -191,6 +192,7 @@ class Scratch(NamedTuple):
     moments: Annotated[Float64, axes(5)]
     scaled: Annotated[Float32, axes("features")]
     code: Code
+    texts: TextCode
     lagged: Lagged
     past: Annotated[Record, record(np.int64, last_label=-1, is_late=0)]
     fixed: FixedLayerScratch
@@ -221,16 +223,15 @@ class Scratch(NamedTuple):
 
 def allocate_scratch(layout: Layout, settings: Settings, state: State) -> Scratch:
     """Make the working memory that fits `state`."""
-    return make_group(Scratch, shapes_of(layout, settings, *lengths_of(state)))
+    return make_group(Scratch, shapes_for(layout, settings, state))
 
 
 def renew_scratch(
-    scratch: Scratch, layout: Layout, settings: Settings, lengths: tuple[int, int], state: State
+    scratch: Scratch, layout: Layout, settings: Settings, before: State, state: State
 ) -> Scratch:
     """Return working memory that fits `state`, with the arrays of one that still fit.
 
-    `lengths` are the numbers of features and outputs that `scratch` has room for. It must not be
-    used any more.
+    `scratch` fits the state `before`, and must not be used any more.
     """
-    before = shapes_of(layout, settings, *lengths)
-    return renewed(scratch, before, shapes_of(layout, settings, *lengths_of(state)))
+    old = shapes_for(layout, settings, before)
+    return renewed(scratch, old, shapes_for(layout, settings, state))

@@ -22,36 +22,44 @@ from loco_stream._options import Layout
 
 
 @lru_cache(256)
-def shapes_of(layout: Layout, settings: Settings, n_features: int, n_classes: int) -> Shapes:
+def shapes_of(
+    layout: Layout, settings: Settings, n_features: int, n_classes: int, n_texts: int = 0
+) -> Shapes:
     """Return the length of every axis for so many features and outputs.
+
+    Of the features, `n_texts` are texts with one channel.
 
     Equal arguments give the same object, from which the shapes of arrays are kept.
     """
     n_late = max(n_features - layout.n_joint, 0)
     lengths = {
         "features": n_features,
+        "texts": n_texts,
         "late_features": n_late,
         "late_block": BLOCK,
         "classes": n_classes,
         "batch": settings.batch,
     }
-    lengths |= _layer_lengths(layout, settings, n_features)
+    lengths |= _layer_lengths(layout, settings, n_features, n_texts)
     lengths |= _fixed_lengths(layout, settings, n_features)
     lengths |= _readout_lengths(settings)
     lengths |= domains.lengths(settings, n_classes)
     lengths |= next_value.lengths(settings.n_lags, n_classes)
     lengths |= {f"summarised_{k}": n for k, n in sequences.n_summarised(settings).items()}
     lengths |= _context_lengths(settings, lengths)
-    definitions = [*(p.lengths for p in PROJECTIONS), *(e.lengths for e in EXPERTS)]
-    for own_lengths in definitions:
-        lengths |= own_lengths(layout, settings, n_features, n_classes)
+    for projection in PROJECTIONS:
+        lengths |= projection.lengths(layout, settings, n_features - n_texts, n_classes)
+    for expert in EXPERTS:
+        lengths |= expert.lengths(layout, settings, n_features, n_classes)
     lengths |= symmetric.lengths(settings, lengths)
     return Shapes(layout, settings, lengths)
 
 
-def _layer_lengths(layout: Layout, settings: Settings, n_features: int) -> dict[str, int]:
+def _layer_lengths(
+    layout: Layout, settings: Settings, n_features: int, n_texts: int
+) -> dict[str, int]:
     sizes = layout.hidden_sizes
-    channels = n_features * settings.n_fields
+    channels = (n_features - n_texts) * settings.n_fields
     below = max(1, *sizes[:-1], 1)
     return {
         "channels": channels,

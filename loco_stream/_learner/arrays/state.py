@@ -35,6 +35,7 @@ from loco_stream._learner.readout.sequences import SequenceState
 from loco_stream._learner.readout.snapshots import SnapshotState
 from loco_stream._learner.readout.stacks import StackState
 from loco_stream._learner.scale_guard import ScaleGuard
+from loco_stream._learner.texts import TextState
 
 # Statistics of the slot of a text, which holds 1 or is masked: settled, mean 0 and variance 1, so
 # that 1 stays 1.
@@ -122,6 +123,7 @@ class State(NamedTuple):
     classes: ClassState
     delayed: Annotated[Record, DelayedState]
     net: Net
+    texts: TextState
     fixed: FixedLayerState
     projections: ProjectionState
     experts: ExpertState

@@ -6,7 +6,7 @@ import numpy as np
 
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.init_weights import NEURON_CLUSTER
-from loco_stream._learner.hidden import run_hidden
+from loco_stream._learner.hidden import HiddenWeights, run_hidden
 from loco_stream._learner.plasticity.noise import draw_noise
 from loco_stream._learner.readout.experts.least_squares import write_output_change
 from loco_stream._learner.readout.softmax import loss_of
@@ -32,15 +32,8 @@ def perturb(settings, state, scratch):
     """Run the row in scratch with noise on every drive; write the change of the combined output."""
     _draw(settings, state, scratch)
     net = state.net
-    run_hidden(
-        settings,
-        state,
-        scratch,
-        net.weights,
-        net.deep_weights,
-        np.float32(1.0),
-        scratch.perturbed,
-    )
+    weights = HiddenWeights(net.weights, net.deep_weights, state.texts.weights)
+    run_hidden(settings, state, scratch, weights, np.float32(1.0), scratch.perturbed)
     write_output_change(settings, state, scratch)
 
 

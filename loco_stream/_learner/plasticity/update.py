@@ -11,6 +11,7 @@ from loco_stream._learner.plasticity.projections import (
     project_layer,
 )
 from loco_stream._learner.plasticity.weight_bounds import apply_max_norm, bounded_step
+from loco_stream._learner.texts import change_texts, project_texts
 
 
 @kernel
@@ -18,6 +19,11 @@ def _change(settings, state, scratch, layer, share):
     """Make `share` (float64) of a step of one layer (`LayerInput`)."""
     net = state.net
     square, energy = project_layer(settings, state, scratch, layer)
+    has_texts = layer.index == 0 and state.texts.n[0] > 0
+    if has_texts:
+        text_square, text_energy = project_texts(settings, state, scratch.texts)
+        square += text_square
+        energy += text_energy
     power = track_power(net, layer.index, square, state.counts.n_seen)
     if power + energy <= 0.0:
         return
@@ -28,6 +34,8 @@ def _change(settings, state, scratch, layer, share):
     is_wide = layer.index == 0 and settings.n_fields == 1
     step = bounded_step(step, gain, energy, credit, is_wide)
     change_layer(settings, state, scratch, layer, step, power)
+    if has_texts:
+        change_texts(settings, state, scratch, step, power)
 
 
 @kernel
@@ -49,7 +57,7 @@ def change_hidden(settings, state, scratch, share):
     traces = scratch.clean.traces
     rows = scratch.layer.rows
     prepare_row(settings, state, scratch)
-    n_channels = state.counts.n_features * settings.n_fields
+    n_channels = (state.counts.n_features - state.texts.n[0]) * settings.n_fields
     layer = LayerInput(
         0, net.weights, code.channels, 0, n_channels, code.rows, scratch.cache.n_channels
     )

@@ -234,6 +234,7 @@ def keep_snapshot(settings, state, weights, slot):
     own = state.experts.least_squares
     capacity = state.classes.n_rows.shape[0]
     _copy(net.weights, snapshots.weights[slot])
+    _copy(state.texts.weights, state.texts.snapshots[slot])
     for layer in range(net.deep_weights.shape[0]):
         _copy(net.deep_weights[layer], snapshots.deep_weights[slot, layer])
     n_trace = settings.n_trace * settings.n_losses

@@ -132,7 +132,11 @@ def _shares(settings: Settings, state: State, scratch: Scratch) -> tuple[Float64
     first = _undelayed(settings, state)
     by_channel = channels[:, None] * first
     by_field = by_channel.reshape(-1, settings.n_fields, first.shape[1])
-    by_slot = by_field.sum(axis=1)[:n_slots].T
+    is_text = state.texts.is_text[:n_slots] != 0
+    by_slot = np.zeros((first.shape[1], n_slots))
+    by_slot[:, ~is_text] = by_field.sum(axis=1)[: n_slots - is_text.sum()].T
+    texts = scratch.texts.rows[: scratch.texts.n[0]]
+    by_slot[:, np.flatnonzero(is_text)[texts]] = state.texts.weights[texts].T
     ends = [0, *np.cumsum(sizes).tolist()]
     parts: list[Float64] = []
     of_drives: list[Float64] = []

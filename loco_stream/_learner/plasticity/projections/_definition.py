@@ -39,7 +39,7 @@ class Projection(NamedTuple):
         Groups of arrays that it learns, and that it works in.
     lengths
         ``(layout, settings, n_features, n_classes) -> {axis: length}`` of axes that only these
-        groups have.
+        groups have; `n_features` are those with receptive fields.
     prepare
         Kernel ``(settings, state, scratch) -> None``, once per row before any layer changes.
     project

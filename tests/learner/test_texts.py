@@ -1,0 +1,175 @@
+"""Texts as one channel each: equal to a slow twin, saved, grown, shown and exported."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
+from loco_stream._learner import texts
+from loco_stream.errors import CheckpointError
+from loco_stream.estimators import _core
+from tests.helpers.models import parameters
+from tests.helpers.tables import colours
+from tests.helpers.twins import assert_same_state, make_twin
+
+N_NUMBERS = 2
+N_TEXTS = 3
+
+
+def rows(n, seed=0):
+    """Return rows by name, the same as numbers, and labels that depend on both kinds of feature.
+
+    The first row has all texts, which are missing in some others.
+    """
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=(n, N_NUMBERS))
+    present = np.where(rng.random((n, N_TEXTS)) < 0.5, 1.0, np.nan)
+    present[0] = 1.0
+    given = [
+        {**dict(enumerate(row)), **{f"t{j}": "yes" if p == 1.0 else None for j, p in enumerate(own)}}
+        for row, own in zip(numbers.tolist(), present.tolist(), strict=True)
+    ]
+    values = numbers[:, 0] + 2.0 * np.nan_to_num(present)[:, 0] - np.nan_to_num(present)[:, 1]
+    unused = np.full((n, N_TEXTS), np.nan)  # slots for texts that were a number
+    return given, np.hstack([numbers, unused, present]), values
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hidden_sizes": (6, 5), "credit": "perturbation"},
+        {"rule": "np"},
+        {"rule": "frozen"},
+        {"plastic": 0.5},
+        {"orthogonality": 0.5},
+        {"memory": (2.0, 20.0)},
+        {"learning_rate": 3.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
+def test_a_model_with_texts_equals_its_twin(make, options):
+    regression = make is LOCORegressor
+    options = {"seed": 3, "hidden_sizes": (6,), **options}
+    if not regression:
+        options["fixed_neurons"] = 16
+    model = make(**parameters(**options))
+    n = N_NUMBERS + N_TEXTS
+    twin = make_twin(n, 1 if regression else 2, regression=regression, n_texts=N_TEXTS, **options)
+    given, numbers, values = rows(150)
+    targets = values if regression else (values > values[0]).astype(int)
+    for x, row, target in zip(given, numbers, targets.tolist(), strict=True):
+        expected = twin.predict(row)
+        if regression:
+            predicted = model.predict_one(x)
+        else:
+            predicted = list(model.predict_proba_one(x).values())
+        np.testing.assert_allclose(predicted, expected, atol=1e-4)
+        model.learn_one(x, target)
+        twin.learn(row, target)
+    assert_same_state(model, twin, 1e-4)
+    assert model._core.state.texts.n[0] == N_TEXTS
+
+
+def test_texts_that_a_row_does_not_have_cost_nothing_and_change_nothing():
+    model = learned(60)
+    own = model._core.state.texts
+    before = own.weights.copy(), own.projector.copy()
+    model.learn_one({"colour": "red", "size": 0.4}, "red")
+    assert model._core.scratch.texts.n[0] == 1
+    for array, old in zip((own.weights, own.projector), before, strict=True):
+        assert np.flatnonzero((array != old).reshape(len(array), -1).any(axis=1)).tolist() == [
+            model._core.scratch.texts.rows[0]
+        ]
+
+
+def test_a_weight_stays_within_bounds():
+    model = learned(20, learning_rate=3e4)
+    assert np.abs(model._core.state.texts.weights).max() <= texts.MAX_NORM
+
+
+def test_weights_at_the_start_do_not_depend_on_the_room():
+    settings = learned(1)._core.settings
+    few, many = (texts.start_weights(settings, 18, n, 16) for n in (3, 7))
+    assert np.array_equal(few, many[:3])
+    assert 0.5 < many.std() * np.sqrt(18) < 1.5
+
+
+def learned(n, **options):
+    model = LOCOClassifier(**{"hidden_sizes": 16, "seed": 1, **options})
+    for x, y in colours(n):
+        model.learn_one(x, y)
+    return model
+
+
+@pytest.mark.parametrize("options", [{"max_delay": 2}, {"advanced": AdvancedOptions(receptive_fields=1)}])
+def test_texts_are_features_with_fields_where_synapses_have_delays_or_features_one_channel(options):
+    model = learned(30, **options)
+    assert len(model._core.slots.categories) > 0
+    assert model._core.state.texts.n[0] == len(model._core.state.texts.weights) == 0
+
+
+def state_of(model):
+    return {name: array.tobytes() for name, array in model.export_state()[1].items()}
+
+
+def test_a_model_from_before_goes_on_with_its_layout(monkeypatch):
+    """Texts that it knows keep their receptive fields, and texts that are new have one channel."""
+    monkeypatch.setattr(_core, "have_one_channel", lambda settings: False)
+    old = learned(40)
+    config, arrays = old.export_state()
+    assert not any(name.startswith("texts.") for name in arrays)
+    kept = pickle.loads(pickle.dumps(old))
+    monkeypatch.undo()
+    loaded = LOCOClassifier.from_state(config, arrays)
+    for x, y in list(colours(90))[40:]:
+        assert loaded.predict_proba_one(x) == kept.predict_proba_one(x)
+        loaded.learn_one(x, y)
+        kept.learn_one(x, y)
+    assert state_of(loaded) == state_of(kept)
+    loaded.learn_one({"colour": "mauve", "size": 0.1}, "red")
+    own = loaded._core.state.texts
+    assert own.n[0] == 1
+    assert np.flatnonzero(own.is_text).tolist() == [len(loaded._core.slots) - 1]
+    again = LOCOClassifier.from_state(*loaded.export_state())
+    for model in (loaded, again):
+        for x, y in colours(30, seed=5):
+            model.learn_one(x, y)
+    assert state_of(loaded) == state_of(again)
+
+
+def test_a_model_without_texts_has_none_of_their_arrays_in_its_file():
+    model = LOCOClassifier(hidden_sizes=4, seed=1)
+    model.learn_one({"a": 1.0}, "x")
+    assert not any(name.startswith("texts.") for name in model.export_state()[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"), [("n", 0, 5), ("n", 0, -1), ("is_text", 0, 1), ("is_text", 3, 2)]
+)
+def test_a_damaged_number_of_texts_is_refused(name, place, value):
+    config, arrays = learned(30).export_state()
+    arrays[f"texts.{name}"][place] = value
+    with pytest.raises(CheckpointError, match=r"texts\."):
+        LOCOClassifier.from_state(config, arrays)
+
+
+def test_the_network_fires_as_the_hidden_layer_does():
+    model = learned(50)
+    net = model.to_network()
+    rows = [x for x, _ in colours(10, seed=3)]
+    table = [[x["colour"], x["size"]] for x in rows]
+    currents = model.encode_array(table, features=["colour", "size"])
+    settings, state, _ = model._core.model
+    assert currents.shape == (10, 2 * settings.n_fields + state.texts.n[0])
+    for x, current in zip(rows, currents, strict=True):
+        model.predict_one(x)
+        clean = model._core.scratch.clean
+        record = net.run([], [], duration=20.0, currents=current)
+        assert len(record.indices) == clean.spikes[0] > 0
+        fired = np.bincount(record.indices, minlength=16) > 0
+        assert np.array_equal(fired, clean.traces[:16] > 0)
