@@ -32,7 +32,8 @@ MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input channels up to which a layer's projector has one group
 BLOCK = 112  # channels per group where there are more
 SKIP_OUTPUTS = 3  # per fixed neuron: beyond them, several features share one
-JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
+JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly, ...
+JOINT_TEXTS = 64  # ... and where the first row has texts, of which each row has few
 
 
 class WidthRule(NamedTuple):
@@ -302,8 +303,10 @@ class ModelOptions:
         """Whether a row depends on earlier rows."""
         return self.memory is not None or self.max_delay > 0
 
-    def layout_for(self, n_features: int) -> Layout:
+    def layout_for(self, n_features: int, *, early_texts: bool = False) -> Layout:
         """Decide what is left open for a model whose first row has `n_features` features.
+
+        `early_texts`: whether any of them is a text.
 
         Centroids lie among the features: there are none where the readout does not see features.
         """
@@ -327,7 +330,7 @@ class ModelOptions:
             block=advanced.cluster_size or _block_size(n_features * n_fields, n_fields),
             n_centroids=default_centroids if self.centroids is None else self.centroids,
             n_fixed=n_fixed,
-            n_joint=max(n_features, JOINT_FEATURES),
+            n_joint=max(n_features, JOINT_TEXTS if early_texts else JOINT_FEATURES),
             n_skip=min(n_features, SKIP_OUTPUTS * n_fixed),
         )
 

@@ -82,6 +82,7 @@ class ModelCore:
 
     Its attributes:
     width: features of the first row; None before it
+    early_texts: whether any of them was a text
     settings, state, scratch: None before the first row
     origin: tells tickets of this model from those of others; None in a model that continues a saved
         one, which may have given tickets too
@@ -103,6 +104,7 @@ class ModelCore:
         self.classes: list[Hashable] = []
         self.class_slots: dict[Hashable, int] = {}
         self.width: int | None = None
+        self.early_texts = False
         self.layout = options.layout_for(1)
         self.settings: Settings | None = None
         self.state: State | None = None
@@ -186,6 +188,7 @@ class ModelCore:
         state = self.state
         if settings is None or state is None:
             n_features = max(len(self.slots.index), 1)
+            self.early_texts = n_new_texts > 0
             settings = self._resolve(n_features)
             state = allocate(self.layout, settings, n_features, self._capacity(n_classes))
             self.adopt(settings, state)
@@ -214,7 +217,7 @@ class ModelCore:
     def _resolve(self, width: int) -> Settings:
         """Settle what the width of the first row decides."""
         self.width = width
-        self.layout = self.options.layout_for(width)
+        self.layout = self.options.layout_for(width, early_texts=self.early_texts)
         key = rng.derive_key(self.options.seed or 0, 0)
         return resolve(self.options, self.layout, regression=self.regression, seed_key=key)
 
@@ -559,6 +562,7 @@ class ModelCore:
                 "shared": self.slots.categories.shared,
                 "classes": list(self.classes),
                 "width": self.width,
+                "early_texts": self.early_texts,
                 "sequence": self.sequence,
             }
             arrays = to_save(self.state)
@@ -582,6 +586,7 @@ class ModelCore:
             self.sequence = (
                 None if sequence is None else hashable_value(sequence, "sequence", "name")
             )
+            self.early_texts = bool(config["early_texts"])
             if config["width"] is not None:
                 settings = self._resolve(check_width(config["width"], len(names)))
                 state = self._restored_state(settings, self._without_readouts(settings, arrays))
