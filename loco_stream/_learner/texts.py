@@ -30,16 +30,20 @@ if TYPE_CHECKING:
     from loco_stream._learner.settings import Settings
 
 WEIGHT_KEY = 4  # number of the random stream
+# The first weights of text k are 1 / (1 + k / FIRST_TEXTS) as large as those of a number: what a
+# row's known texts say would otherwise drown in the random weights of a text that is new or rare.
+FIRST_TEXTS = 4.0
 
 
 def start_weights(settings: Settings, n_channels: int, n_texts: int, n_post: int) -> Float64:
-    """Draw weights as large as those of the channels of numbers, (n_texts, n_post).
+    """Draw weights that are smaller from text to text, (n_texts, n_post).
 
     Those of each text come from its own place, so that room for more changes none.
     """
     key = rng.derive_key(settings.seed_key, WEIGHT_KEY)
     draws = rng.kept_draws(_drawn, key, n_post, n_texts, n_post)
-    return np.asarray(draws / np.sqrt(n_channels))
+    shrinking = 1.0 + np.arange(n_texts)[:, None] / FIRST_TEXTS
+    return np.asarray(draws / (shrinking * np.sqrt(n_channels)))
 
 
 def _drawn(key: int, stride: int, n_texts: int, n_post: int) -> Float64:

@@ -47,7 +47,7 @@ from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
 from loco_stream.estimators._inputs.tables import Names, Table, column_names
-from loco_stream.estimators._saved_checks import check_names, check_width
+from loco_stream.estimators._saved_checks import check_flag, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
 NO_LABELS = np.zeros(0, np.int64)
@@ -586,7 +586,8 @@ class ModelCore:
             self.sequence = (
                 None if sequence is None else hashable_value(sequence, "sequence", "name")
             )
-            self.early_texts = bool(config["early_texts"])
+            # files of 0.2 have no such key: their readouts learn as if there were no early texts
+            self.early_texts = check_flag("early_texts", config.get("early_texts", False))
             if config["width"] is not None:
                 settings = self._resolve(check_width(config["width"], len(names)))
                 state = self._restored_state(settings, self._without_readouts(settings, arrays))

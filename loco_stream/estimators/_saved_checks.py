@@ -18,6 +18,13 @@ def check_names(what: str, names: Any) -> list[Hashable]:
     return names
 
 
+def check_flag(what: str, flag: Any) -> bool:
+    """Return a bool; raises `ValueError` if it is something else."""
+    if type(flag) is not bool:
+        raise ValueError(f"`{what}` must be True or False, got {shown(flag)}")
+    return flag
+
+
 def check_width(width: Any, n_features: int) -> int:
     """Return how many features the first row had.
 

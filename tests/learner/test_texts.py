@@ -96,7 +96,8 @@ def test_weights_at_the_start_do_not_depend_on_the_room():
     settings = learned(1)._core.settings
     few, many = (texts.start_weights(settings, 18, n, 16) for n in (3, 7))
     assert np.array_equal(few, many[:3])
-    assert 0.5 < many.std() * np.sqrt(18) < 1.5
+    sizes = many.std(axis=1) * np.sqrt(18) * (1.0 + np.arange(7) / texts.FIRST_TEXTS)
+    assert (0.5 < sizes).all() and (sizes < 2.0).all()
 
 
 def learned(n, **options):

@@ -186,11 +186,6 @@ def _options(saved: Saved) -> Saved:
     return replace(saved, config={**saved.config, "parameters": options})
 
 
-def _without_early_texts(saved: Saved) -> Saved:
-    """Return the model with as many joint features as without texts, whatever its first row had."""
-    return replace(saved, config={**saved.config, "early_texts": False})
-
-
 def _without_decision(saved: Saved) -> Saved:
     """Return the model with the rule by which classes are chosen: none."""
     if saved.kind != "LOCOClassifier":
@@ -421,7 +416,6 @@ MODELS: Migration = in_models(
     _without_fixed_layer,
     _in_vectors,
     _without_decision,
-    _without_early_texts,
 )
 
 

@@ -111,7 +111,9 @@ def early_blocks(monkeypatch):
     """Let all but two features be late, in blocks of two."""
     layout_for = ModelOptions.layout_for
     monkeypatch.setattr(
-        ModelOptions, "layout_for", lambda self, n: layout_for(self, n)._replace(n_joint=2)
+        ModelOptions,
+        "layout_for",
+        lambda self, n, **given: layout_for(self, n, **given)._replace(n_joint=2),
     )
     monkeypatch.setattr(shapes, "BLOCK", 2)
 
