@@ -110,9 +110,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
         texts share these slots by checksum; `categories_` reports how many did. All features
         together hold at most 1024, of which the last 256 are left to features with fewer than 64
-        texts. A text takes about 60 kB of the state, and the work per row grows with the number of
-        all inputs, up to 256 of them with its square. Raise the bound where thousands of users or
-        parts decide; lower it if a column of ids makes rows slow. 0: texts are masked.
+        texts. A text takes about 10 kB of the state. Lower the bound if a column of ids says
+        nothing about the label. 0: texts are masked.
     neuron
         Name of a neuron model: ``"lif"`` (leaky integrate-and-fire), or another one of
         `loco_stream.neurons`, which describes them.

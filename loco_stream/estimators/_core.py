@@ -184,11 +184,13 @@ class ModelCore:
 
     def _ensure_room(self, n_classes: int, n_new_texts: int) -> None:
         """Make room for all known features, the last of which are texts, and `n_classes` outputs."""
+        if n_new_texts and not self.early_texts and self._has_no_row():
+            self.early_texts = True
+            self.state = self.scratch = self._args = None  # made before the texts of the first row
         settings = self.settings
         state = self.state
         if settings is None or state is None:
-            n_features = max(len(self.slots.index), 1)
-            self.early_texts = n_new_texts > 0
+            n_features = self.width or max(len(self.slots.index), 1)
             settings = self._resolve(n_features)
             state = allocate(self.layout, settings, n_features, self._capacity(n_classes))
             self.adopt(settings, state)
@@ -209,6 +211,10 @@ class ModelCore:
             self.adopt(settings, state)
         state.counts["n_features"] = len(self.slots)
         self.pass_class_weights()
+
+    def _has_no_row(self) -> bool:
+        """Return whether no row was learned or observed yet."""
+        return self.n_seen == 0 and (self.state is None or self.state.delayed.n_tickets == 0.0)
 
     def _capacity(self, n_classes: int) -> int:
         """Return for how many outputs there is to be room."""

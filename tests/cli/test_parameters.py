@@ -32,7 +32,7 @@ def test_set_help_lists_every_parameter_with_its_default(command):
     for name in parameters():
         assert f"\n{name}=" in "\n" + shown.stdout
     assert "rule=loco\n    ``" in shown.stdout
-    assert "categories=256" in shown.stdout
+    assert "categories=1024" in shown.stdout
     assert "seed=" not in shown.stdout
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
 from loco_stream._learner import texts
+from loco_stream._options import JOINT_FEATURES, JOINT_TEXTS
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators import _core
 from tests.helpers.models import parameters
@@ -174,3 +175,26 @@ def test_the_network_fires_as_the_hidden_layer_does():
         assert len(record.indices) == clean.spikes[0] > 0
         fired = np.bincount(record.indices, minlength=16) > 0
         assert np.array_equal(fired, clean.traces[:16] > 0)
+
+
+def test_fewer_features_share_a_projector_of_the_readout_if_the_first_row_has_a_text():
+    rows = [({"id": f"i{i}", "size": float(i % 7)}, i % 2) for i in range(300)]
+    early = LOCOClassifier(hidden_sizes=4, seed=1)
+    late = LOCOClassifier(hidden_sizes=4, seed=1)
+    late.learn_one({"id": None, "size": 1.0}, 0)
+    for x, y in rows:
+        early.learn_one(x, y)
+        late.learn_one(x, y)
+    for model, n_joint in ((early, JOINT_TEXTS), (late, JOINT_FEATURES)):
+        config, arrays = model.export_state()
+        assert arrays["experts.logistic.projector"].shape == (n_joint + 1, n_joint + 1)
+        again = LOCOClassifier.from_state(config, arrays)
+        assert state_of(again) == state_of(model)
+        model.learn_one(*rows[0])
+        again.learn_one(*rows[0])
+        assert state_of(again) == state_of(model)
+    config, arrays = late.export_state()
+    del config["early_texts"]  # as in files of 0.2
+    assert state_of(LOCOClassifier.from_state(config, arrays)) == state_of(late)
+    with pytest.raises(CheckpointError, match="`early_texts` must be True or False, got 1"):
+        LOCOClassifier.from_state({**config, "early_texts": 1}, arrays)

@@ -224,7 +224,7 @@ def test_a_label_that_depends_on_two_hundred_ids_is_learned():
     labels = [draw.random() < 0.5 for _ in range(200)]
     ids = [draw.randrange(200) for _ in range(4000)]
     hits = {}
-    for bound in (64, LOCOClassifier().categories):
+    for bound in (64, 256):
         model = LOCOClassifier(seed=1, categories=bound)
         predicted = model.learn_predict_array([[f"id{i}"] for i in ids], [labels[i] for i in ids])
         hits[bound] = np.mean([predicted[k] == labels[ids[k]] for k in range(3000, 4000)])
@@ -232,16 +232,17 @@ def test_a_label_that_depends_on_two_hundred_ids_is_learned():
     assert hits[256] > 0.95
 
 
-@pytest.mark.parametrize("n_texts", [64, 256])
+@pytest.mark.parametrize("n_texts", [64, 256, 700])
 def test_a_text_takes_about_ten_kilobytes(n_texts):
     """As `docs/inputs.md` and `docs/sizing.md` say."""
     sizes = []
     for bound in (8, n_texts):
         model = LOCOClassifier(seed=1, categories=bound)
-        for i in range(300):
+        for i in range(n_texts + 40):
             model.learn_one({"id": f"id{i}", "size": float(i % 7)}, i % 2)
         sizes.append(sum(array.nbytes for array in model.export_state()[1].values()))
-    assert 7e3 < (sizes[1] - sizes[0]) / (n_texts - 8) < 13e3
+    assert 6e3 < (sizes[1] - sizes[0]) / (n_texts - 8) < 16e3
+    assert sizes[1] < 20e6
 
 
 def test_a_column_may_hold_numbers_and_texts():
@@ -328,5 +329,5 @@ def growth(n):
 @pytest.mark.timeout(3600)
 def test_memory_is_flat_over_many_distinct_texts():
     kilobytes, distinct = growth(1_000_000 if SOAK else 20_000)
-    assert distinct == 256
+    assert distinct == MAX_CATEGORIES - LEFT_TO_OTHERS
     assert kilobytes < 4096

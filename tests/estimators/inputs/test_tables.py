@@ -317,10 +317,10 @@ def test_a_row_whose_texts_do_not_fit_in_memory_leaves_no_feature_and_no_class(m
     before = model.export_state()[0]
     grow = _core.grow
 
-    def bounded(layout, settings, state, features, classes):
+    def bounded(layout, settings, state, features, classes, texts):
         if features > 8:
             raise MemoryError
-        return grow(layout, settings, state, features, classes)
+        return grow(layout, settings, state, features, classes, texts)
 
     monkeypatch.setattr(_core, "grow", bounded)
     with pytest.raises(InputError, match="a model of 9 features and 4 classes does not fit"):
