@@ -183,7 +183,10 @@ class ModelCore:
         del self.classes[n:]
 
     def _ensure_room(self, n_classes: int, n_new_texts: int) -> None:
-        """Make room for all known features, the last of which are texts, and `n_classes` outputs."""
+        """Make room for all known features and `n_classes` outputs.
+
+        The last features are texts that are new.
+        """
         if n_new_texts and not self.early_texts and self._has_no_row():
             self.early_texts = True
             self.state = self.scratch = self._args = None  # made before the texts of the first row

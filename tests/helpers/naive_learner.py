@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from loco_stream._learner.arrays import shapes
 from loco_stream._learner import texts
+from loco_stream._learner.arrays import shapes
 from loco_stream._learner.arrays.init_weights import (
     NEURON_CLUSTER,
     UNDELAYED_EVERY,
@@ -147,7 +147,7 @@ class Member:
 class Learner:
     """A twin of a model with these options whose first row has `n_features` features.
 
-    Labels are numbers in the order of their first rows. Behind the features, each row has a 1 or NaN
+    Labels are numbers in the order of their first rows. Behind the features, each row has 1 or NaN
     for each of `n_texts` texts, all of which came in the first row.
     """
 
@@ -949,9 +949,7 @@ class Learner:
             p = self.projectors[layer]
             n = len(x) if layer else self.n_numbers
             for own, block in ((slice(n), s.block), (slice(n, None), 1)):
-                p[own, own] = naive.change_projector(
-                    p[own, own], x[own], block, power, loss, leak
-                )
+                p[own, own] = naive.change_projector(p[own, own], x[own], block, power, loss, leak)
 
     def project(self, layer, x, cluster):
         """Return the projected input h, or that of each synapse, x'x and x'h."""

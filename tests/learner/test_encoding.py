@@ -75,7 +75,8 @@ def channels_of(kernel, *args, n_channels):
 def nine_fields(value, z):
     """Return the code of one feature by nine fields."""
     row = np.array([value])
-    return channels_of(encoding.encode_fields, row, np.float32([z]), 1, 9, np.zeros(1, np.int64), n_channels=9)
+    is_text = np.zeros(1, np.int64)
+    return channels_of(encoding.encode_fields, row, np.float32([z]), 1, 9, is_text, n_channels=9)
 
 
 @settings(max_examples=150, deadline=None)
@@ -124,8 +125,9 @@ def test_fields_equal_the_twin(values, n_fields, masked):
     if masked < len(row):
         row[masked] = np.nan
     n = len(row)
+    is_text = np.zeros(n, np.int64)
     channels = channels_of(
-        encoding.encode_fields, row, scaled, n, n_fields, np.zeros(n, np.int64), n_channels=n * n_fields
+        encoding.encode_fields, row, scaled, n, n_fields, is_text, n_channels=n * n_fields
     )
     np.testing.assert_allclose(channels, naive.encode_fields(row, scaled, n_fields), atol=1e-6)
 

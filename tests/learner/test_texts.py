@@ -29,10 +29,9 @@ def rows(n, seed=0):
     numbers = rng.normal(size=(n, N_NUMBERS))
     present = np.where(rng.random((n, N_TEXTS)) < 0.5, 1.0, np.nan)
     present[0] = 1.0
-    given = [
-        {**dict(enumerate(row)), **{f"t{j}": "yes" if p == 1.0 else None for j, p in enumerate(own)}}
-        for row, own in zip(numbers.tolist(), present.tolist(), strict=True)
-    ]
+    given = [dict(enumerate(row)) for row in numbers.tolist()]
+    for x, own in zip(given, present, strict=True):
+        x.update({f"t{j}": "yes" if p == 1.0 else None for j, p in enumerate(own)})
     values = numbers[:, 0] + 2.0 * np.nan_to_num(present)[:, 0] - np.nan_to_num(present)[:, 1]
     unused = np.full((n, N_TEXTS), np.nan)  # slots for texts that were a number
     return given, np.hstack([numbers, unused, present]), values
@@ -98,7 +97,8 @@ def test_weights_at_the_start_do_not_depend_on_the_room():
     few, many = (texts.start_weights(settings, 18, n, 16) for n in (3, 7))
     assert np.array_equal(few, many[:3])
     sizes = many.std(axis=1) * np.sqrt(18) * (1.0 + np.arange(7) / texts.FIRST_TEXTS)
-    assert (0.5 < sizes).all() and (sizes < 2.0).all()
+    assert sizes.min() > 0.5
+    assert sizes.max() < 2.0
 
 
 def learned(n, **options):
@@ -108,8 +108,10 @@ def learned(n, **options):
     return model
 
 
-@pytest.mark.parametrize("options", [{"max_delay": 2}, {"advanced": AdvancedOptions(receptive_fields=1)}])
-def test_texts_are_features_with_fields_where_synapses_have_delays_or_features_one_channel(options):
+@pytest.mark.parametrize(
+    "options", [{"max_delay": 2}, {"advanced": AdvancedOptions(receptive_fields=1)}], ids=str
+)
+def test_texts_are_features_with_delays_or_where_features_have_one_channel(options):
     model = learned(30, **options)
     assert len(model._core.slots.categories) > 0
     assert model._core.state.texts.n[0] == len(model._core.state.texts.weights) == 0

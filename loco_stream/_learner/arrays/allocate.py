@@ -85,8 +85,8 @@ def _n_bytes(shapes: Shapes) -> int:
 def unflatten(layout: Layout, settings: Settings, arrays: Mapping[str, Array]) -> State:
     """Return the state whose arrays `flatten` named.
 
-    Raises `KeyError` if an array is missing, except for those of texts. Raises `ValueError` if an array is not what these
-    settings give, or no spec has its name.
+    Raises `KeyError` if an array is missing, except for those of texts. Raises `ValueError` if an
+    array is not what these settings give, or no spec has its name.
     """
     lengths = len(arrays["statistics.n_values"]), len(arrays["classes.n_rows"])
     n_texts = len(arrays.get(f"{_TEXTS}weights", ()))
