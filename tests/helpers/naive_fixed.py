@@ -392,6 +392,11 @@ class PastRows:
         return min(separation, 1.0) * share
 
 
+def _log_lift(counts, usual):
+    """Return how much likelier each class is by `counts` than by its usual share."""
+    return np.log((counts + 1.0) / (counts.sum() * usual + 1.0))
+
+
 class Followers:
     """Fading shares of recent labels, and counts of the label after each label."""
 
@@ -402,11 +407,12 @@ class Followers:
 
     def scores(self, last, known):
         """Return the log-odds by recency, and after the last label."""
-        recent = np.log(self.shares[:known] + recency.LEAST)
+        usual = self.n_labels[:known] / max(self.n_labels.sum(), 1.0)
+        recent = _log_lift(self.shares[:known] / recency.RATE, usual)
         if last is None:
             return recent, np.zeros(known)
         counts = np.array([self.counts[last].get(c, 0.0) for c in range(known)])
-        return recent, np.log((counts + transitions.FLOOR) / (self.n_labels[:known] + 1.0))
+        return recent, _log_lift(counts, usual)
 
     def learn(self, last, label):
         """Count a label after the last one that was known."""

@@ -1,11 +1,11 @@
 """Which classes came lately.
 
-A fading count of the labels, as log-odds for the stream's next row.
+How much likelier each class is by a fading count of the labels than by the count of all, as
+log-odds for the stream's next row. What is merely frequent gains nothing.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -13,11 +13,10 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import Expert, scores_as_log_odds
+from loco_stream._learner.readout.experts._definition import Expert, log_lift, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 RATE = 0.02  # of the counts, per label
-LEAST = 1e-4  # share granted to every class
 
 
 class State(NamedTuple):
@@ -31,20 +30,23 @@ class Scratch(NamedTuple):
 
 
 @kernel
-def level_unknown(scores, n_known):
-    """Give the classes from `n_known` (int64) on the score of a class that did not come."""
-    for c in range(n_known, scores.shape[0]):
-        scores[c] = np.float32(math.log(LEAST))
-
-
-@kernel
 def predict(settings, state, scratch, outputs, scores):
-    """Write the logarithm of the share of each class."""
+    """Write the log-odds of each class."""
     if settings.n_fixed == 0:
         return
     shares = state.experts.recency.shares
-    for c in range(scores.shape[0]):
-        scores[c] = np.float32(math.log(shares[c] + LEAST))
+    n_rows = state.classes.n_rows
+    n_classes = state.counts.n_classes
+    n_recent = 0.0
+    n_all = 0.0
+    for c in range(n_classes):
+        n_recent += shares[c] / RATE
+        n_all += n_rows[c]
+    for c in range(n_classes):
+        expected = n_recent * n_rows[c] / max(n_all, 1.0)
+        scores[c] = np.float32(log_lift(shares[c] / RATE, expected))
+    for c in range(n_classes, scores.shape[0]):
+        scores[c] = np.float32(0.0)
 
 
 @kernel
@@ -67,7 +69,6 @@ EXPERT = Expert(
     predict=predict,
     log_odds=scores_as_log_odds,
     learn=learn,
-    level_unknown=level_unknown,
     log_odds_names=lambda layout, settings: ["recent labels"] * n_scores(settings),
     knows_context=True,
 )
