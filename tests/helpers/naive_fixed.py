@@ -392,11 +392,6 @@ class PastRows:
         return min(separation, 1.0) * share
 
 
-def _log_lift(counts, usual):
-    """Return how much likelier each class is by `counts` than by its usual share."""
-    return np.log((counts + 1.0) / (counts.sum() * usual + 1.0))
-
-
 class Followers:
     """Fading shares of recent labels, and counts of the label after each label."""
 
@@ -408,11 +403,12 @@ class Followers:
     def scores(self, last, known):
         """Return the log-odds by recency, and after the last label."""
         usual = self.n_labels[:known] / max(self.n_labels.sum(), 1.0)
-        recent = _log_lift(self.shares[:known] / recency.RATE, usual)
+        counts = self.shares[:known] / recency.RATE
+        recent = np.log((counts + 1.0) / (counts.sum() * usual + 1.0))
         if last is None:
             return recent, np.zeros(known)
         counts = np.array([self.counts[last].get(c, 0.0) for c in range(known)])
-        return recent, _log_lift(counts, usual)
+        return recent, np.log((counts + transitions.FLOOR) / (self.n_labels[:known] + 1.0))
 
     def learn(self, last, label):
         """Count a label after the last one that was known."""

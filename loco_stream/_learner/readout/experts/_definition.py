@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -72,16 +71,6 @@ def no_axes(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
 @kernel
 def nothing(*arguments):
     """Do nothing, where an expert has no part."""
-
-
-@kernel
-def log_lift(seen, expected):
-    """Return how much likelier a class is than usual, as a logarithm.
-
-    One row is added to both counts (float64): where less than one label was expected, it says
-    little that there was none or one.
-    """
-    return math.log((seen + 1.0) / (expected + 1.0))
 
 
 @kernel

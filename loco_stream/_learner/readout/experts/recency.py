@@ -6,6 +6,7 @@ log-odds for the stream's next row. What is merely frequent gains nothing.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from loco_stream._arrays import Float64
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import Expert, log_lift, scores_as_log_odds
+from loco_stream._learner.readout.experts._definition import Expert, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 RATE = 0.02  # of the counts, per label
@@ -31,7 +32,12 @@ class Scratch(NamedTuple):
 
 @kernel
 def predict(settings, state, scratch, outputs, scores):
-    """Write the log-odds of each class."""
+    """Write the log-odds of each class.
+
+    One row is added to what was seen and to what was expected: where less than one label of a class
+    was expected, it says little that there was none or one. Without it a rare class would be
+    likelier for hundreds of rows after each of its own.
+    """
     if settings.n_fixed == 0:
         return
     shares = state.experts.recency.shares
@@ -43,8 +49,9 @@ def predict(settings, state, scratch, outputs, scores):
         n_recent += shares[c] / RATE
         n_all += n_rows[c]
     for c in range(n_classes):
+        seen = shares[c] / RATE
         expected = n_recent * n_rows[c] / max(n_all, 1.0)
-        scores[c] = np.float32(log_lift(shares[c] / RATE, expected))
+        scores[c] = np.float32(math.log((seen + 1.0) / (expected + 1.0)))
     for c in range(n_classes, scores.shape[0]):
         scores[c] = np.float32(0.0)
 

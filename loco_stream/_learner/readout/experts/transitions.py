@@ -3,11 +3,12 @@
 What counts is how much likelier a class is after the last known label than at any time, so that a
 class that is merely frequent gains nothing. Where labels are late, the last label known when the
 row was observed is what its label followed. Each class keeps its `SUCCESSORS` most frequent
-followers; any other counts as never seen. A class's counts fade whenever it is followed.
+followers; any other counts as seen `FLOOR` times. A class's counts fade whenever it is followed.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -15,16 +16,12 @@ import numpy as np
 from loco_stream._arrays import Float64, Int32
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.arrays.spec import NOT_NEGATIVE, axes
-from loco_stream._learner.readout.experts._definition import (
-    Expert,
-    Merge,
-    log_lift,
-    scores_as_log_odds,
-)
+from loco_stream._learner.readout.experts._definition import Expert, Merge, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 SUCCESSORS = 32
 DECAY = 0.999  # of the counts of a class, per time that it is followed
+FLOOR = 0.5  # count of a follower that was never seen
 
 
 class State(NamedTuple):
@@ -51,7 +48,7 @@ def lengths(layout: Any, settings: Any, n_features: int, n_classes: int) -> dict
 
 @kernel
 def write_scores(own, last, n_classes, scores):
-    """Write how much likelier each class is after `last` than at any time, as a logarithm.
+    """Write the logarithm of the count of each class after `last`, over its count at any time.
 
     Parameters
     ----------
@@ -68,19 +65,13 @@ def write_scores(own, last, n_classes, scores):
         scores[c] = np.float32(0.0)
     if last < 0:
         return
-    n_labels = 0.0
-    n_followers = 0.0
     for c in range(n_classes):
-        n_labels += own.n_labels[c]
-    for k in range(own.followers.shape[0]):
-        n_followers += own.counts[k, last]
-    share = n_followers / max(n_labels, 1.0)
-    for c in range(n_classes):
-        scores[c] = np.float32(log_lift(0.0, share * own.n_labels[c]))
+        scores[c] = np.float32(math.log(FLOOR / (own.n_labels[c] + 1.0)))
     for k in range(own.followers.shape[0]):
         c = own.followers[k, last]
         if c >= 0:
-            scores[c] = np.float32(log_lift(own.counts[k, last], share * own.n_labels[c]))
+            seen = own.counts[k, last] + FLOOR
+            scores[c] = np.float32(math.log(seen / (own.n_labels[c] + 1.0)))
 
 
 @kernel
