@@ -44,7 +44,7 @@ from loco_stream.estimators._inputs.categories import Categories, TextColumn
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import Names, Table, column_names
+from loco_stream.estimators._inputs.tables import Names, Table, column_names, labels
 from loco_stream.estimators._saved_checks import check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
@@ -161,6 +161,28 @@ class ModelCore:
         if new and self.state is not None:
             for name, value in TEXT_STATISTICS.items():
                 getattr(self.state.statistics, name)[new] = value
+        return slots
+
+    def slots_of(self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]) -> Int64:
+        """Return the slots of the labels of rows, (n,); first give slots and room to what is new.
+
+        Raises `InputError` if y cannot be the labels of `n` rows, or the model would not fit in
+        memory.
+
+        features: names of the columns
+        held: rows whose labels are not read
+        """
+        if type(y) is list and len(y) == n and (features, self.row.shape[1]) == self._in_order:
+            try:
+                slots = np.fromiter(map(self.class_slots.__getitem__, y), np.int64, n)
+                slots[held] = step.HELD_OUT
+                return slots
+            except (KeyError, TypeError):  # a label is not known, or none
+                pass
+        distinct, places = labels(y, n, held)
+        slots = np.zeros(n, np.int64)
+        slots[held] = step.HELD_OUT
+        slots[slots == 0] = np.array(self.admit(features, distinct), np.int64)[places]
         return slots
 
     def _slot_of(self, label: Hashable) -> int:
@@ -317,8 +339,10 @@ class ModelCore:
         assert self._args is not None
         cell, words = self._args.args
         labels, values = targets
-        has_workers = mode & step.LEARN and len(rows) >= _SHARED_ROWS
-        with workers(self._args, self.n_threads - 1 if has_workers else 0) as n_workers:
+        if self.n_threads == 1 or not mode & step.LEARN or len(rows) < _SHARED_ROWS:
+            step.run(cell, words, rows, times, labels, values, mode, written)
+            return
+        with workers(self._args, self.n_threads - 1) as n_workers:
             self.n_threads_used = max(self.n_threads_used, 1 + n_workers)
             step.run(cell, words, rows, times, labels, values, mode, written)
 

@@ -112,33 +112,34 @@ def _matrix(name: str, given: Any, columns: str) -> Array:
     return array
 
 
-def learned_rows(held_out: Iterable[int], n: int) -> Bool:
-    """Return which of `n` rows are learned: those that are not held out.
+def held_rows(held_out: Iterable[int], n: int) -> list[int]:
+    """Return which of `n` rows are held out, checked.
 
     Raises `InputError` if `held_out` has anything but positions of rows.
     """
     if not isinstance(held_out, Iterable):
         raise InputError(f"`held_out` must be positions of rows, got {held_out!r}")
-    learned = np.ones(n, np.bool_)
-    for position in held_out:
+    positions = list(held_out)
+    for position in positions:
         if isinstance(position, bool) or not isinstance(position, int | np.integer):
             raise InputError(f"`held_out` must be positions of rows, got {position!r}")
         if not 0 <= position < n:
             raise InputError(f"`held_out` must be positions of the {n} rows, got {position}")
-        learned[position] = False
-    return learned
+    return positions
 
 
-def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
+def labels(y: Any, n: int, held: Sequence[int]) -> tuple[list[Hashable], Int64]:
     """Return the distinct labels in the order they came, and the position of each row's label.
 
-    Those are the labels of the rows that are `learned`, (n,).
+    Those are the labels of the rows that are not `held`.
 
     Raises `InputError` if y is not one-dimensional, has another length, or a value cannot be a
     label.
     """
     values = one_per_row(y, n)
-    if not learned.all():
+    learned = np.ones(n, np.bool_)
+    if held:
+        learned[held] = False
         values = list(compress(values, learned))
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
