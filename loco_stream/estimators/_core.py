@@ -281,17 +281,19 @@ class ModelCore:
         times: Float64 = NO_TIMES,
         tickets: Float64 = NO_TICKETS,
         in_stream: bool | None = True,
+        is_sequence: bool = False,
     ) -> Float64:
         """Cross into compiled code once.
 
         Return the answers (slots or values), -1 where not predicted.
 
         With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
-        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
+        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream. Rows
+        of one sequence are summed up while they are predicted.
         """
         answers = self.no_answers(len(rows))
         n_seen = self.n_seen if self.slots.categories.n else 0
-        mode = step.PREDICT * predicts + step.LEARN * learns
+        mode = step.PREDICT * predicts + step.LEARN * learns + step.SEQUENCE * is_sequence
         if predicts and not learns:
             mode += _kind(in_stream)
         if len(tickets):
