@@ -172,18 +172,23 @@ class ModelCore:
         features: names of the columns
         held: rows whose labels are not read
         """
-        if type(y) is list and len(y) == n and (features, self.row.shape[1]) == self._in_order:
-            try:
-                slots = np.fromiter(map(self.class_slots.__getitem__, y), np.int64, n)
-                slots[held] = step.HELD_OUT
-                return slots
-            except (KeyError, TypeError):  # a label is not known, or none
-                pass
-        distinct, places = labels(y, n, held)
-        slots = np.zeros(n, np.int64)
+        slots = self._known_slots(features, y) if type(y) is list and len(y) == n else None
+        if slots is None:
+            distinct, places = labels(y, n, held)
+            slots = np.zeros(n, np.int64)
+            learned = np.delete(np.arange(n), held)
+            slots[learned] = np.array(self.admit(features, distinct), np.int64)[places]
         slots[held] = step.HELD_OUT
-        slots[slots == 0] = np.array(self.admit(features, distinct), np.int64)[places]
         return slots
+
+    def _known_slots(self, features: Sequence[Hashable], y: list[Any]) -> Int64 | None:
+        """Return the slots of labels, None if a feature or a label may have to be admitted."""
+        if (features, self.row.shape[1]) != self._in_order:
+            return None
+        try:
+            return np.fromiter(map(self.class_slots.__getitem__, y), np.int64, len(y))
+        except (KeyError, TypeError):  # not known, or no label
+            return None
 
     def _slot_of(self, label: Hashable) -> int:
         if label not in self.class_slots:

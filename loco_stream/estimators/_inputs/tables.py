@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from datetime import date
-from itertools import compress, islice
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from loco_stream._arrays import Array, Bool, Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -137,21 +137,19 @@ def labels(y: Any, n: int, held: Sequence[int]) -> tuple[list[Hashable], Int64]:
     label.
     """
     values = one_per_row(y, n)
-    learned = np.ones(n, np.bool_)
+    rows = np.delete(np.arange(n), held)
     if held:
-        learned[held] = False
-        values = list(compress(values, learned))
+        values = [values[row] for row in rows]
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
     if not {str, int, bool}.issuperset(map(type, values)):
-        values = _checked(values, learned)
+        values = _checked(values, rows)
     found = {value: slot for slot, value in enumerate(dict.fromkeys(values))}
     return list(found), np.fromiter(map(found.__getitem__, values), np.int64, len(values))
 
 
-def _checked(values: Iterable[Any], learned: Bool) -> list[Hashable]:
-    """Return labels of the rows that are learned; an error names the row."""
-    rows = np.flatnonzero(learned).tolist()
+def _checked(values: Iterable[Any], rows: Int64) -> list[Hashable]:
+    """Return labels; an error names the row, one of `rows`."""
     return [hashable_value(y, f"y[{row}]") for row, y in zip(rows, values, strict=True)]
 
 
