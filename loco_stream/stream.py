@@ -500,6 +500,15 @@ class Source(ABC):
             One sentence.
         """
 
+    def repeat(self, source: str, seq: int) -> None:
+        """Handle a row that is dropped, since its id came before; by default nothing is done.
+
+        Parameters
+        ----------
+        source, seq
+            Of the row, as in `Sample`.
+        """
+
     def hold(self, seconds: float, reason: str) -> None:
         """Wait while nothing can be acknowledged.
 

@@ -57,7 +57,7 @@ class LearningSetup:
         return self.model.task or self.forecasting.task
 
     @property
-    def beside(self) -> tuple[Part, ...]:
+    def always_compiled(self) -> tuple[Part, ...]:
         """What is compiled before the first row, whatever its label."""
         return (OF_DRIFTS, OF_ALARMS) if self.alarms.watch else (OF_DRIFTS,)
 
@@ -69,7 +69,7 @@ class LearningSetup:
 
     def compiled(self, task: str | None) -> tuple[Part, ...]:
         """Return everything that is compiled for a task."""
-        return (self.step(task), *self.beside)
+        return (self.step(task), *self.always_compiled)
 
     def check(self) -> None:
         """Raise `ConfigError` for options that are wrong in any run, also in a resumed one."""
@@ -82,8 +82,8 @@ class LearningSetup:
 
         stored: what `stored_options` returns for the directory
         """
-        beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
-        check_begun_with(beside, stored, str(directory))
+        begun_with = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
+        check_begun_with(begun_with, stored, str(directory))
         setup = replace(
             self,
             model=with_stored(self.model, stored, directory),

@@ -182,7 +182,7 @@ def _compile(
     service.phase = "compiling"
     reader = SourceReader(stream)
     with closed_on_error(stream), reader.reading_ahead() if reads_ahead else nullcontext():
-        warm_up(learning.beside)
+        warm_up(learning.always_compiled)
         task = learning.model.problem(stream.targets) or find_task(
             reader, missing_values=reading.missing_values, waits=False
         )

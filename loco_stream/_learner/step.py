@@ -62,6 +62,7 @@ LEARN = 4
 LATE = 8
 ANYWHERE = 16  # of what kind a row is that is predicted; without: the stream's next one
 BY_EVIDENCE = 32
+SEQUENCE = 64
 HELD_OUT = -1  # label of a row that is not learned among others that are
 CERTAIN = 0.02  # error of all probabilities together
 TIME = 0  # columns of the row times
@@ -550,6 +551,8 @@ def _pass(settings, state, scratch, x, t):
 @kernel
 def _summarise(settings, scratch):
     """Take the row in scratch into the summary of its sequence."""
+    if settings.n_log_odds > 0:
+        sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
     sequences.add_hidden(scratch.clean.traces, settings.n_hidden, scratch.sequence)
     sequences.add_fixed(scratch.fixed.outputs, settings.n_fixed, scratch.sequence)
 
@@ -573,10 +576,9 @@ def _run(settings, state, scratch, given, mode, written):
     advances = settings.remembers and not has_tickets and not (only_predicts and n == 1)
     if settings.remembers and only_predicts:
         traces.save_context(state.context, scratch.context)
-    summarises = predicts and not learns and not settings.regression
-    scratch.sequence.scores.fill(0.0)
+    summarises = (mode & SEQUENCE) != 0 and not settings.regression
     if summarises:
-        sequences.forget_traces(scratch.sequence)
+        sequences.forget(scratch.sequence)
     for i in range(n):
         t = times[i, TIME] if timed else math.nan
         fresh = timed and times[i, FRESH_START] != 0.0
@@ -585,8 +587,6 @@ def _run(settings, state, scratch, given, mode, written):
             prepare_context(settings, state, scratch, t, fresh, ticket)
         dormant = _pass(settings, state, scratch, rows[i], t)
         if predicts:
-            if settings.n_log_odds > 0:
-                sequences.add_scores(scratch.now.scores, scratch.sequence.scores)
             if summarises:
                 _summarise(settings, scratch)
             _write_answer(settings, state, scratch, dormant, mode, i, answers, proba)
@@ -632,7 +632,7 @@ def run(cell, words, rows, times, labels, values, mode, written):
         with its ticket, which leaves the context alone unless the ticket is empty. Rows that are
         only predicted follow one another, and the context is restored. A row that is only
         predicted is the stream's next one, or one from `ANYWHERE`, or which of both is decided
-        `BY_EVIDENCE`.
+        `BY_EVIDENCE`. Predicted rows of one `SEQUENCE` are also summed up.
     written
         Three arrays of float64. Answers, (n,), written when predicting: slots (-1: no class known)
         or values. Then (up to n, columns), written when predicting: probabilities, or half widths

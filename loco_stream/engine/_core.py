@@ -26,7 +26,6 @@ from loco_stream.engine._commits import CommitPipeline, StoreOptions
 from loco_stream.engine._data_quality import DataQuality
 from loco_stream.engine._events import EventHandler
 from loco_stream.engine._forecasting import ForecastAdapter, is_forecaster
-from loco_stream.engine._inbox import InboxSource
 from loco_stream.engine._latency import LatencyHistogram
 from loco_stream.engine._listeners import Listeners
 from loco_stream.engine._measures import RunMeasures
@@ -219,9 +218,14 @@ class StreamEngine:
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
         quality = DataQuality(self.source, adapter.takes_text)
-        told = {"tell_repeated": self.source.repeat} if isinstance(self.source, InboxSource) else {}
         self._handler = EventHandler(
-            self._trainer, quality, delay, self.source.reply, strict, self.source.refuse, **told
+            self._trainer,
+            quality,
+            delay,
+            self.source.reply,
+            strict,
+            self.source.refuse,
+            self.source.repeat,
         )
         self._commits = CommitPipeline(
             self._reader,

@@ -71,8 +71,8 @@ class EventHandler:
         delay: int | None,
         reply: Reply,
         strict: bool,
-        tell_source: Callable[[str, int, str], None] = lambda source, seq, reason: None,
-        tell_repeated: Callable[[str, int], None] = lambda source, seq: None,
+        tell_source: Callable[[str, int, str], None],
+        tell_repeated: Callable[[str, int], None],
     ) -> None:
         self.trainer = trainer
         self.quality = quality

@@ -340,6 +340,8 @@ class InboxSource(Source):
         """Note that a row is not learned, since its id came before."""
         if self._is_own(source):
             self._repeated.add((source, seq))
+        else:
+            self._source.repeat(source, seq)
 
     def _is_own(self, source: str) -> bool:
         """Return whether rows of a name are from the inbox."""

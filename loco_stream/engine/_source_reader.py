@@ -83,9 +83,7 @@ class PairSource(Source):
                 f"{advice if hasattr(first, 'ndim') else ''}"
             )
         x, y = item
-        # values of several targets as they are: one out of range is refused, not taken as missing
-        label = y if isinstance(y, Mapping) else plain(y)
-        return Sample(x, label, self._row - 1, source=self.name)
+        return Sample(x, plain(y), self._row - 1, source=self.name)
 
     def seek(self, position: Position) -> None:
         """Skip the rows before ``{"row": n}``."""
@@ -98,7 +96,7 @@ class PairSource(Source):
 
 def _is_pair(item: Any) -> bool:
     is_sequence = type(item) is tuple or isinstance(item, Sequence)
-    return is_sequence and len(item) == 2 and isinstance(item[0], dict | Mapping)
+    return is_sequence and len(item) == 2 and isinstance(item[0], (dict, Mapping))
 
 
 def _is_at_hand(pairs: Iterable[Any]) -> bool:

@@ -50,6 +50,8 @@ def predict_table(
     times: Float64,
     columns: int,
     in_stream: bool | None,
+    *,
+    is_sequence: bool = False,
 ) -> tuple[Float64, Float64]:
     """Return answers, (n,) or (n, targets), and probabilities or half widths, (n, columns).
 
@@ -57,6 +59,7 @@ def predict_table(
     times: as `ModelCore.times_of` returns them
     columns: room for classes, or for half widths of intervals
     in_stream: as in `LOCOClassifier.predict_one`
+    is_sequence: whether the rows are one sequence, which is then summed up
     """
     n = len(given.numbers)
     names = core.names(given, features)
@@ -66,7 +69,14 @@ def predict_table(
         core.warnings.warn_unknown(names, core.slots.index)
     proba = np.zeros((n, columns))
     rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-    answers = core.run(rows, learns=False, proba=proba, times=times, in_stream=in_stream)
+    answers = core.run(
+        rows,
+        learns=False,
+        proba=proba,
+        times=times,
+        in_stream=in_stream,
+        is_sequence=is_sequence,
+    )
     return core.decided(answers, proba), proba
 
 

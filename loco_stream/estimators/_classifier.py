@@ -13,7 +13,6 @@ from river import base
 from loco_stream import _checks
 from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._learner.readout.snapshots import CURRENT, FIRST
-from loco_stream._learner.step import HELD_OUT
 from loco_stream._options import DEFAULTS, THREADS, AdvancedOptions
 from loco_stream._persistence.content import Arrays, Config, SavedArrays, State, restoring
 from loco_stream._text import did_you_mean
@@ -28,8 +27,8 @@ from loco_stream.estimators._inputs.tables import (
     SequenceIds,
     TimeLike,
     TimesLike,
-    labels,
-    learned_rows,
+    held_rows,
+    one_per_row,
     table,
 )
 from loco_stream.estimators._parameters import explains_parameters, parameter_names
@@ -609,15 +608,14 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         core = self._core
         given = table(X)
         n = len(given.numbers)
-        learned = learned_rows(held_out, n)
-        distinct, places = labels(y, n, learned)
+        held = held_rows(held_out, n)
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
             if n == 0:
+                one_per_row(y, 0)
                 return core.no_answers(0), np.zeros((0, self._details()))
-            slots = np.full(n, HELD_OUT)
-            slots[learned] = np.array(core.admit(names, distinct), np.int64)[places]
+            slots = core.slots_of(names, y, n, held)
             decides = predict_first and core.decision is not None
             proba = np.zeros((n if wants_proba or decides else 0, self._details()))
             core.sequence = last

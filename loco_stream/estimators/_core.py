@@ -46,7 +46,7 @@ from loco_stream.estimators._inputs.categories import Categories, TextColumn
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
-from loco_stream.estimators._inputs.tables import Names, Table, column_names
+from loco_stream.estimators._inputs.tables import Names, Table, column_names, labels
 from loco_stream.estimators._saved_checks import check_flag, check_names, check_width
 from loco_stream.estimators._tickets import Origin, Ticket
 
@@ -170,6 +170,33 @@ class ModelCore:
                 self.state.texts.n[0] += len(new)
         return slots
 
+    def slots_of(self, features: Sequence[Hashable], y: Any, n: int, held: Sequence[int]) -> Int64:
+        """Return the slots of the labels of rows, (n,); first give slots and room to what is new.
+
+        Raises `InputError` if y cannot be the labels of `n` rows, or the model would not fit in
+        memory.
+
+        features: names of the columns
+        held: rows whose labels are not read
+        """
+        slots = self._known_slots(features, y) if type(y) is list and len(y) == n else None
+        if slots is None:
+            distinct, places = labels(y, n, held)
+            slots = np.zeros(n, np.int64)
+            learned = np.delete(np.arange(n), held)
+            slots[learned] = np.array(self.admit(features, distinct), np.int64)[places]
+        slots[held] = step.HELD_OUT
+        return slots
+
+    def _known_slots(self, features: Sequence[Hashable], y: list[Any]) -> Int64 | None:
+        """Return the slots of labels, None if a feature or a label may have to be admitted."""
+        if (features, self.row.shape[1]) != self._in_order:
+            return None
+        try:
+            return np.fromiter(map(self.class_slots.__getitem__, y), np.int64, len(y))
+        except (KeyError, TypeError):  # not known, or no label
+            return None
+
     def _slot_of(self, label: Hashable) -> int:
         if label not in self.class_slots:
             self.class_slots[label] = len(self.classes)
@@ -283,17 +310,19 @@ class ModelCore:
         times: Float64 = NO_TIMES,
         tickets: Float64 = NO_TICKETS,
         in_stream: bool | None = True,
+        is_sequence: bool = False,
     ) -> Float64:
         """Cross into compiled code once.
 
         Return the answers (slots or values), -1 where not predicted.
 
         With `tickets`, (n, size), rows are learned late from them, or observed and the tickets
-        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream.
+        written. `in_stream` is that of `predict_one`; rows that are learned are in the stream. Rows
+        of one sequence are summed up while they are predicted.
         """
         answers = self.no_answers(len(rows))
         n_seen = self.n_seen if self.slots.categories.n else 0
-        mode = step.PREDICT * predicts + step.LEARN * learns
+        mode = step.PREDICT * predicts + step.LEARN * learns + step.SEQUENCE * is_sequence
         if predicts and not learns:
             mode += _kind(in_stream)
         if len(tickets):
@@ -341,8 +370,10 @@ class ModelCore:
         assert self._args is not None
         cell, words = self._args.args
         labels, values = targets
-        has_workers = mode & step.LEARN and len(rows) >= _SHARED_ROWS
-        with workers(self._args, self.n_threads - 1 if has_workers else 0) as n_workers:
+        if self.n_threads == 1 or not mode & step.LEARN or len(rows) < _SHARED_ROWS:
+            step.run(cell, words, rows, times, labels, values, mode, written)
+            return
+        with workers(self._args, self.n_threads - 1) as n_workers:
             self.n_threads_used = max(self.n_threads_used, 1 + n_workers)
             step.run(cell, words, rows, times, labels, values, mode, written)
 

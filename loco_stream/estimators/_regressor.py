@@ -19,7 +19,7 @@ from loco_stream.estimators._inputs.tables import (
     SequenceIds,
     TimeLike,
     TimesLike,
-    learned_rows,
+    held_rows,
     table,
     targets,
 )
@@ -213,7 +213,7 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
         given = table(X)
         n = len(given.numbers)
         values = targets(y, n)
-        learned = learned_rows(held_out, n)
+        held = held_rows(held_out, n)
         with core.lock:
             names = core.names(given, features)
             times, last = core.times_of(t, sequence, n)
@@ -222,6 +222,7 @@ class LOCORegressor(IntervalEstimator[float], base.MiniBatchRegressor):
                 return core.no_answers(0), radii
             core.admit(names)
             core.sequence = last
-            slots = np.where(learned, 0, HELD_OUT)
+            slots = np.zeros(n, np.int64)
+            slots[held] = HELD_OUT
             known = (slots, values)
             return learn_table(core, given, names, known, predict_first, times, radii), radii

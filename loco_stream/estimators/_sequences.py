@@ -39,7 +39,7 @@ def learn(
         rows = _admitted(core, given, names)
         tickets = new_tickets(core, n)
         proba = np.zeros((n, 0 if core.regression else len(core.classes)))
-        core.run(rows, learns=False, times=times, tickets=tickets, proba=proba)
+        core.run(rows, learns=False, times=times, tickets=tickets, proba=proba, is_sequence=True)
         if not core.regression:
             _learn_label(core, proba, slot)
         core.run(
@@ -88,7 +88,7 @@ def predict(
     given = _sequence(X)
     n = len(given.numbers)
     times, _ = core.times_of(t, [object()] * n, n)
-    return predict_table(core, given, features, times, columns, in_stream)
+    return predict_table(core, given, features, times, columns, in_stream, is_sequence=True)
 
 
 def _sequence(X: ArrayLike) -> Table:

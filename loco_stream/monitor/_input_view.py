@@ -111,14 +111,14 @@ class InputView:
             return -1
         return self.moves.update_rows(row[None, : self.width])
 
-    def values(self, row: Vector) -> Vector | None:
+    def signature_row(self, row: Vector) -> Vector | None:
         """Return the columns of a row that signatures compare; None without features.
 
         A row before the first number, which set the width, has none.
         """
         return row[self._columns] if self.width and len(row) else None
 
-    def compared(self, X: Matrix) -> Matrix:
+    def signature_rows(self, X: Matrix) -> Matrix:
         """Return the same columns of rows (n, width)."""
         return X.take(self._columns, axis=1)
 

@@ -402,7 +402,7 @@ class TaskMonitor:
         positions = waiting.positions[:n_examined]
         wanted = self._timeline.rows_to_describe(positions, n_before, _TOGETHER)
         if wanted:  # no task is to be recognised, or a row could be an event
-            values = self._view.compared(X[wanted])
+            values = self._view.signature_rows(X[wanted])
             labels = [self._class_of(waiting.labels[i]) for i in wanted]
             index = [positions[i] for i in wanted]
             self._timeline.describe(values, labels, index, self._view.scale)
@@ -664,7 +664,7 @@ class TaskMonitor:
 
     def _recognise(self, row: Vector, y: Label, index: int) -> None:
         """Add a row to the signature of its segment; report if its task is a known one."""
-        values = self._view.values(row)
+        values = self._view.signature_row(row)
         if values is None:
             return
         name = self._timeline.recognise(values, self._class_of(y), index, self._view.scale)

@@ -81,8 +81,9 @@ def add_scores(scores, total):
 
 
 @kernel
-def forget_traces(sequence):
+def forget(sequence):
     """Begin a sequence; `sequence` is `SequenceScratch`."""
+    sequence.scores.fill(0.0)
     sequence.fading.fill(0.0)
     sequence.hidden.fill(0.0)
     sequence.fixed.fill(0.0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from datetime import date
-from itertools import compress, islice
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from loco_stream._arrays import Array, Bool, Float64, Int64
+from loco_stream._arrays import Array, Float64, Int64
 from loco_stream._numbers import LARGEST, require_number, to_number
 from loco_stream._text import counted
 from loco_stream.errors import InputError
@@ -112,45 +112,44 @@ def _matrix(name: str, given: Any, columns: str) -> Array:
     return array
 
 
-def learned_rows(held_out: Iterable[int], n: int) -> Bool:
-    """Return which of `n` rows are learned: those that are not held out.
+def held_rows(held_out: Iterable[int], n: int) -> list[int]:
+    """Return which of `n` rows are held out, checked.
 
     Raises `InputError` if `held_out` has anything but positions of rows.
     """
     if not isinstance(held_out, Iterable):
         raise InputError(f"`held_out` must be positions of rows, got {held_out!r}")
-    learned = np.ones(n, np.bool_)
-    for position in held_out:
+    positions = list(held_out)
+    for position in positions:
         if isinstance(position, bool) or not isinstance(position, int | np.integer):
             raise InputError(f"`held_out` must be positions of rows, got {position!r}")
         if not 0 <= position < n:
             raise InputError(f"`held_out` must be positions of the {n} rows, got {position}")
-        learned[position] = False
-    return learned
+    return positions
 
 
-def labels(y: Any, n: int, learned: Bool) -> tuple[list[Hashable], Int64]:
+def labels(y: Any, n: int, held: Sequence[int]) -> tuple[list[Hashable], Int64]:
     """Return the distinct labels in the order they came, and the position of each row's label.
 
-    Those are the labels of the rows that are `learned`, (n,).
+    Those are the labels of the rows that are not `held`.
 
     Raises `InputError` if y is not one-dimensional, has another length, or a value cannot be a
     label.
     """
     values = one_per_row(y, n)
-    if not learned.all():
-        values = list(compress(values, learned))
+    rows = np.delete(np.arange(n), held)
+    if held:
+        values = [values[row] for row in rows]
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
     if not {str, int, bool}.issuperset(map(type, values)):
-        values = _checked(values, learned)
+        values = _checked(values, rows)
     found = {value: slot for slot, value in enumerate(dict.fromkeys(values))}
     return list(found), np.fromiter(map(found.__getitem__, values), np.int64, len(values))
 
 
-def _checked(values: Iterable[Any], learned: Bool) -> list[Hashable]:
-    """Return labels of the rows that are learned; an error names the row."""
-    rows = np.flatnonzero(learned).tolist()
+def _checked(values: Iterable[Any], rows: Int64) -> list[Hashable]:
+    """Return labels; an error names the row, one of `rows`."""
     return [hashable_value(y, f"y[{row}]") for row, y in zip(rows, values, strict=True)]
 
 

@@ -10,7 +10,7 @@ from loco_stream._learner.readout import sequences
 from loco_stream._learner.readout.sequence_readout import PRIORS, SequenceReadout, summary_of
 from tests.helpers.jitted import jitted
 
-forget_traces = jitted(sequences.forget_traces)
+forget = jitted(sequences.forget)
 add_hidden = jitted(sequences.add_hidden)
 add_fixed = jitted(sequences.add_fixed)
 
@@ -50,7 +50,7 @@ def scratch(n):
 def test_a_summary_is_that_of_traces(n_given, n_rows):
     rows = np.random.default_rng(n_given).random((n_rows, n_given + 2)).astype(np.float32)
     own = scratch(min(n_given, 128))
-    forget_traces(own)
+    forget(own)
     for row in rows:
         add_hidden(row, n_given, own)
         add_fixed(row, n_given, own)
@@ -62,7 +62,7 @@ def test_a_summary_is_that_of_traces(n_given, n_rows):
 
 def test_fading_traces_leave_no_subnormal_numbers():
     own = scratch(16)
-    forget_traces(own)
+    forget(own)
     add_fixed(np.ones(16, np.float32), 16, own)
     for _ in range(5000):
         add_fixed(np.zeros(16, np.float32), 16, own)
