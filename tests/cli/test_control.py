@@ -238,7 +238,7 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
 def test_the_arguments_of_a_command(words, sent, monkeypatch):
     given = []
     monkeypatch.setattr(
-        "loco_stream.connectors._control.order",
+        "loco_stream.connectors._control.send_command",
         lambda address, name, timeout, token, **arguments: given.append(arguments) or {},
     )
     result = CliRunner().invoke(main, ["control", "ipc:///c", *words])
@@ -270,7 +270,7 @@ def test_a_client_waits_for_a_rule_as_long_as_the_service(monkeypatch):
         waited[name] = timeout
         return {"ok": True}
 
-    monkeypatch.setattr("loco_stream.connectors._control.order", answer)
+    monkeypatch.setattr("loco_stream.connectors._control.send_command", answer)
     for words in (["decide"], ["decide", "--clear"], ["status"], ["confirm", "7"]):
         assert CliRunner().invoke(main, ["control", "ipc:///c", *words]).exit_code == 0
     assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0, "confirm": 35.0}
@@ -281,7 +281,7 @@ def newest(folder):
 
 
 @pytest.mark.slow
-def test_a_service_answers_before_its_first_row(tmp_path):
+def test_a_service_answers_and_locks_its_folder_before_its_first_row(tmp_path, processes):
     pytest.importorskip("prometheus_client")
     port = free_port()
     address = f"ipc://{tmp_path}/control"
@@ -300,7 +300,7 @@ def test_a_service_answers_before_its_first_row(tmp_path):
         "--report",
         str(tmp_path / "report.json"),
     ]
-    service = start([], *command)
+    service = start(processes, *command)
     try:
         wait_until(lambda: (tmp_path / "control").exists())
         phases = {send_command(address, "status")["phase"]}
@@ -312,6 +312,10 @@ def test_a_service_answers_before_its_first_row(tmp_path):
         )
         page = scraped(port)
         assert "loco_rows_learned_total 0.0" in page
+        other = [*LOCO, "serve", "--http", str(free_port()), "--checkpoint", str(folder)]
+        second = start(processes, *other)
+        _, errors = second.communicate(timeout=60)
+        assert f"the checkpoint folder {folder} is in use by another engine" in errors
         assert send_command(address, "checkpoint") == {"ok": True}
         assert send_command(address, "stop") == {"ok": True}
         _, errors = service.communicate(timeout=60)
