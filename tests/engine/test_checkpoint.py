@@ -316,6 +316,25 @@ def test_a_folder_is_locked_by_one_engine(tmp_path):
     make(tmp_path, ListSource([])).run()
 
 
+def test_a_resumed_run_says_that_it_keeps_the_monitor_it_was_begun_with(tmp_path):
+    begun = {"holdout": 5, "drift_detector": "DDM"}
+    make(tmp_path, ListSource(stream(3)), monitor=TaskMonitor(**begun)).run()
+    for given, expected in (
+        (TaskMonitor(**begun), []),
+        (TaskMonitor(holdout=0), []),
+        (
+            TaskMonitor(holdout=0, drift_detector="DDM", tasks="none"),
+            [
+                "the run continues with the monitor it was begun with: tasks = 'auto', not 'none', "
+                "holdout = 5, not 0; begin a run in another folder to change it"
+            ],
+        ),
+    ):
+        again = make(tmp_path, ListSource([]), resume=True, monitor=given)
+        assert [note for note in again.run()["notes"] if "monitor" in note] == expected
+        assert again.monitor.settings["holdout"] == 5
+
+
 def test_a_resume_with_other_settings_or_another_model_is_refused(tmp_path):
     make(tmp_path, ListSource(stream(3)), settings={"seed": 1}).run()
     with pytest.raises(ConfigError, match="was begun with seed = 1, so it cannot continue with 2"):
