@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from loco_stream._decoding import fault, values_in
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.secrets import read_private
 from loco_stream.connectors.ls1._sockets import endpoint, is_local, open_socket
@@ -100,9 +101,10 @@ class Control:
 
     def _answer(self, frames: list[bytes]) -> dict[str, Any]:
         try:
-            given = msgspec.json.decode(b"".join(frames), type=_Command)
+            given = msgspec.json.decode(body := b"".join(frames), type=_Command)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return _error(f"a command must be JSON such as {{'do': 'status'}}: {error}")
+            reason = fault(error, values_in(body))
+            return _error(f'a command must be JSON such as {{"do": "status"}}: {reason}')
         name = given.do
         if name not in self._handlers:
             return _error(f"there is no command {name!r} (commands: {', '.join(self._handlers)})")
