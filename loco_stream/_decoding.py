@@ -10,13 +10,6 @@ import msgspec
 
 from loco_stream._numbers import shown
 
-_AT = r"(?: - at `\$\.?(.*)`)?"
-_WRONG_TYPE = re.compile(rf"Expected `(.+)`, got `(.+?)`{_AT}")
-_WRONG_SIZE = re.compile(rf"Expected `(.+)` (of length )?([<>]=) (\d+){_AT}")
-_MISSING = re.compile(rf"Object missing required field `(.+?)`{_AT}")
-_UNKNOWN = re.compile(rf"Object contains unknown field `(.+?)`{_AT}")
-_OTHER = re.compile(rf"(?:Invalid enum value .+|.+ out of range){_AT}")
-
 _WORDS = {
     "object": "a map",
     "array": "a list",
@@ -26,7 +19,6 @@ _WORDS = {
     "bool": "true or false",
     "null": "null",
 }
-_KEY = " - at `key` in "  # a name of a map, not a value
 _BOUNDS = {">=": "at least", "<=": "at most"}
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
@@ -59,32 +51,25 @@ def fault(error: Exception, values: object = None, whole: str = "the message") -
     if isinstance(error, RecursionError):
         return f"{whole} must not be nested so deeply"
     text = str(error)
-    if _KEY in text:
-        text = text.replace(_KEY, " - at ")
-        whole = f"each name in {whole}"
-        values = None
-    if found := _WRONG_TYPE.fullmatch(text):
-        wanted, got, path = found.groups()
-        path, value = _resolve(path, values)
-        return f"{_name(path, whole)} must be {_types(wanted)}, got {_got(value, got)}"
-    if found := _WRONG_SIZE.fullmatch(text):
-        kind, of_length, sign, bound, path = found.groups()
-        path, value = _resolve(path, values)
-        size = "with a length of " if of_length else "of "
-        got = f", got {shown(value)}" if isinstance(value, str | int | float) else ""
-        return f"{_name(path, whole)} must be {_types(kind)} {size}{_BOUNDS[sign]} {bound}{got}"
-    if found := _MISSING.fullmatch(text):
-        return f"{_name(found[2], whole)} must have the field `{found[1]}`"
-    if found := _UNKNOWN.fullmatch(text):
-        return f"{_name(found[2], whole)} has no field `{found[1]}`"
-    if found := _OTHER.fullmatch(text):
-        path, value = _resolve(found[1], values)
-        got = "be that" if value is None else f"be {shown(value)}"
-        return f"{_name(path, whole)} cannot {got}"
-    malformed = re.sub("^(JSON|MessagePack data) is malformed: ", "", text)
-    if malformed == "Input data was truncated":
-        malformed = "it ends too early" if values is None else malformed
-    return f"{whole} is malformed: {malformed}"
+    for pattern, sentence in _SENTENCES.items():
+        if found := pattern.fullmatch(text):
+            *words, path = found.groups()
+            path, value = _resolve(path, values)
+            return sentence(_name(path, whole), value, *words)
+    reason = re.sub("^(JSON|MessagePack data) is malformed: ", "", text)
+    return f"{whole} is malformed: {_REASONS.get(reason, reason)}"
+
+
+def _wrong_type(name: str, value: object, kinds: str, kind: str) -> str:
+    is_plain = value is not None and not isinstance(value, dict | list)
+    got = shown(value) if is_plain else _WORDS.get(kind, kind)
+    return f"{name} must be {_types(kinds)}, got {got}"
+
+
+def _wrong_size(name: str, value: object, kind: str, length: str, sign: str, bound: str) -> str:
+    size = "with a length of" if length else "of"
+    got = f", got {shown(value)}" if isinstance(value, str | int | float) else ""
+    return f"{name} must be {_types(kind)} {size} {_BOUNDS[sign]} {bound}{got}"
 
 
 def _name(path: str | None, whole: str) -> str:
@@ -102,13 +87,6 @@ def _types(kinds: str) -> str:
         words.remove(_WORDS["int"])
     *others, last = words
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def _got(value: object, kind: str) -> str:
-    """Return a value as a message shows it; a map or list by its type alone."""
-    if value is None or isinstance(value, dict | list):
-        return _WORDS.get(kind, kind)
-    return shown(value)
 
 
 def _resolve(path: str | None, values: object) -> tuple[str | None, object]:
@@ -132,3 +110,26 @@ def _resolve(path: str | None, values: object) -> tuple[str | None, object]:
         if not isinstance(value, str | int | float | None):
             return (f"{parent}[{name!r:.40}]" if parent else f"{name:.40}"), value
     return path, None
+
+
+_AT = r"(?: - at `\$\.?(.*)`)?"
+_REASONS = {"Input data was truncated": "it ends too early"}
+_SENTENCES: dict[re.Pattern[str], Callable[..., str]] = {
+    re.compile(r"Expected `str`, got .+ - at `key` in `\$\.?(.*)`"): (
+        lambda name, value: f"each name in {name} must be a text"
+    ),
+    re.compile(rf"Expected `(.+)`, got `(.+?)`{_AT}"): _wrong_type,
+    re.compile(rf"Expected `(.+)` (of length )?([<>]=) (\d+){_AT}"): _wrong_size,
+    re.compile(rf"Object missing required field `(.+?)`{_AT}"): (
+        lambda name, value, field: f"{name} must have the field `{field}`"
+    ),
+    re.compile(rf"Object contains unknown field `(.+?)`{_AT}"): (
+        lambda name, value, field: f"{name} has no field `{field}`"
+    ),
+    re.compile(rf"Invalid enum value (.+?){_AT}"): (
+        lambda name, value, choice: f"{name} cannot be {choice}"
+    ),
+    re.compile(rf".+ out of range{_AT}"): (
+        lambda name, value: f"{name} holds a number out of range"
+    ),
+}

@@ -379,6 +379,8 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     """Return in a sentence why a body was refused."""
     try:
         values = msgspec.json.decode(body)
+    except msgspec.ValidationError:  # a number out of range
+        return fault(error, whole="the body")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as syntax:
         return fault(syntax, whole="the body").replace("is malformed", "must be JSON")
     reason = fault(error, values, "the body")

@@ -232,6 +232,7 @@ def test_the_openapi_document_describes_each_path():
         ({"x": {"b": 1, "a": [1]}}, JSON, 400, "`x['a']` must be"),
         ({"rows": [{"a": 1}, {"a": {}}]}, JSON, 400, "`rows[1]['a']` must be a text, a number,"),
         ({"rows": [{}, 7]}, JSON, 400, "`rows[1]` must be a map, got 7"),
+        ({"x": {}, "in_stream": 3}, JSON, 400, "`in_stream` must be true or false or null, got 3"),
         (b'{"x": {"a": [1], "a": 1}}', JSON, 400, "`x[...]` must be"),
         (b'{"x": {"a": [1]}, "x": 3}', JSON, 400, "`x[...]` must be"),
         ({"z": 1}, JSON, 400, "the body has no field `z`; it may have x, rows, in_stream"),
