@@ -36,6 +36,8 @@ class CheckpointFolder(os.PathLike[str]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"`checkpoint` must be the path of a folder, got {path!r:.60}")
         self.path = Path(path)
         try:
             make_folder(self.path)

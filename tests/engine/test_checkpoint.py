@@ -308,6 +308,11 @@ def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path)
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
 
 
+def test_what_is_no_path_is_no_folder():
+    with pytest.raises(ConfigError, match="`checkpoint` must be the path of a folder, got 3"):
+        make(3, ListSource([])).run()
+
+
 def test_a_folder_is_locked_by_one_engine(tmp_path):
     folder = CheckpointFolder(tmp_path)
     with pytest.raises(ConfigError, match="in use by another engine"):
