@@ -402,7 +402,9 @@ class Followers:
 
     def scores(self, last, known):
         """Return the log-odds by recency, and after the last label."""
-        recent = np.log(self.shares[:known] + recency.LEAST)
+        usual = self.n_labels[:known] / max(self.n_labels.sum(), 1.0)
+        counts = self.shares[:known] / recency.RATE
+        recent = np.log((counts + 1.0) / (counts.sum() * usual + 1.0))
         if last is None:
             return recent, np.zeros(known)
         counts = np.array([self.counts[last].get(c, 0.0) for c in range(known)])

@@ -36,7 +36,6 @@ from loco_stream._learner.readout.experts import (
     logistic,
     naive_bayes,
     neighbors,
-    recency,
 )
 from loco_stream._learner.readout.experts._search import FEW, NEAREST
 from loco_stream._learner.readout.experts.least_squares import (
@@ -751,7 +750,7 @@ class Learner:
             more = self.known - then.known
             row.class_scores = with_mean(then.class_scores, self.known)
             recent, following = then.context_scores
-            recent = np.pad(recent, (0, more), constant_values=math.log(recency.LEAST))
+            recent = np.pad(recent, (0, more))
             row.context_scores = recent, np.pad(following, (0, more))
         row.outputs[:, then.known :] = 0.0
         row.linear_logits[then.known :] = 0.0

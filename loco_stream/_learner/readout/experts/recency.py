@@ -1,6 +1,7 @@
 """Which classes came lately.
 
-A fading count of the labels, as log-odds for the stream's next row.
+How much likelier each class is by a fading count of the labels than by the count of all, as
+log-odds for the stream's next row. What is merely frequent gains nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from loco_stream._learner.readout.experts._definition import Expert, scores_as_l
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
 RATE = 0.02  # of the counts, per label
-LEAST = 1e-4  # share granted to every class
 
 
 class State(NamedTuple):
@@ -31,20 +31,29 @@ class Scratch(NamedTuple):
 
 
 @kernel
-def level_unknown(scores, n_known):
-    """Give the classes from `n_known` (int64) on the score of a class that did not come."""
-    for c in range(n_known, scores.shape[0]):
-        scores[c] = np.float32(math.log(LEAST))
-
-
-@kernel
 def predict(settings, state, scratch, outputs, scores):
-    """Write the logarithm of the share of each class."""
+    """Write the log-odds of each class.
+
+    One row is added to what was seen and to what was expected: where less than one label of a class
+    was expected, it says little that there was none or one. Without it a rare class would be
+    likelier for hundreds of rows after each of its own.
+    """
     if settings.n_fixed == 0:
         return
     shares = state.experts.recency.shares
-    for c in range(scores.shape[0]):
-        scores[c] = np.float32(math.log(shares[c] + LEAST))
+    n_rows = state.classes.n_rows
+    n_classes = state.counts.n_classes
+    n_recent = 0.0
+    n_all = 0.0
+    for c in range(n_classes):
+        n_recent += shares[c] / RATE
+        n_all += n_rows[c]
+    for c in range(n_classes):
+        seen = shares[c] / RATE
+        expected = n_recent * n_rows[c] / max(n_all, 1.0)
+        scores[c] = np.float32(math.log((seen + 1.0) / (expected + 1.0)))
+    for c in range(n_classes, scores.shape[0]):
+        scores[c] = np.float32(0.0)
 
 
 @kernel
@@ -67,7 +76,6 @@ EXPERT = Expert(
     predict=predict,
     log_odds=scores_as_log_odds,
     learn=learn,
-    level_unknown=level_unknown,
     log_odds_names=lambda layout, settings: ["recent labels"] * n_scores(settings),
     knows_context=True,
 )

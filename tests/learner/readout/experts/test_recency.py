@@ -8,7 +8,7 @@ import pytest
 from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout.experts import recency
 from loco_stream._learner.readout.experts._definition import scores_as_log_odds
-from tests.helpers.jitted import jitted, on_model
+from tests.helpers.jitted import on_model
 from tests.helpers.models import untrained
 from tests.helpers.naive_fixed import Followers
 
@@ -23,7 +23,6 @@ def _log_odds(settings, state, scratch, scores, odds):
 predict = on_model(recency.predict)
 learn = on_model(recency.learn)
 log_odds = on_model(_log_odds)
-level_unknown = jitted(recency.level_unknown)
 
 
 def scores_of(args):
@@ -34,6 +33,7 @@ def scores_of(args):
 
 def learn_label(args, label):
     learn(args, np.zeros(0, np.float32), np.zeros((0, N_CLASSES)), label, 0.0)
+    args.model.state.classes.n_rows[label] += 1.0
 
 
 def test_shares_of_recent_labels_equal_the_twin():
@@ -63,12 +63,27 @@ def test_a_class_fades_by_the_labels_after_it():
     assert shares.sum() == pytest.approx(1.0 - kept**51)
 
 
-def test_unknown_classes_have_the_score_of_a_class_that_did_not_come():
+def test_a_rare_class_is_not_likelier_by_one_row_of_it():
     args = untrained(2, N_CLASSES, hidden_sizes=4)
-    never = scores_of(args)
-    scores = np.zeros(N_CLASSES, np.float32)
-    level_unknown(scores, 1)
-    assert scores.tolist() == [0.0, *never[1:]]
+    args.model.state.counts.n_classes = 3
+    args.model.state.classes.n_rows[:3] = [5000.0, 5000.0, 10.0]
+    for label in [0, 1] * 100:
+        learn_label(args, label)
+    before = scores_of(args)
+    assert before[:2] == pytest.approx(0.0, abs=0.05)
+    assert before[2] == pytest.approx(0.0, abs=0.1)
+    learn_label(args, 2)
+    assert scores_of(args)[2] < np.log(2.0)
+
+
+def test_a_class_that_did_not_come_lately_is_less_likely_than_an_unknown_one():
+    args = untrained(2, N_CLASSES, hidden_sizes=4)
+    args.model.state.counts.n_classes = 2
+    for label in [1] * 300 + [0] * 300:
+        learn_label(args, label)
+    scores = scores_of(args)
+    assert scores[1] < -2.0
+    assert scores[2:].tolist() == [0.0, 0.0]
 
 
 def test_without_a_fixed_layer_nothing_is_counted():
