@@ -116,7 +116,7 @@ def shown(value: object) -> str:
     >>> shown(np.float64("nan")), shown(np.timedelta64(7, "s"))
     ('nan', "np.timedelta64(7,'s')")
     """
-    if isinstance(value, np.number | np.bool_) and not isinstance(value, np.timedelta64):
+    if isinstance(value, np.generic) and not isinstance(value, NO_NUMBERS):
         value = value.item()  # nan, not np.float64(nan)
     try:
         text = repr(value)

@@ -221,10 +221,15 @@ def read_row(
         dated = _read_dated(body, is_json)
         if dated is not None:
             return _check_row(dated, features, limits)
-        values = values_in(body, (_ANY_JSON if is_json else _ANY_MSGPACK).decode)
-        reason = fault(e, values, "the row")
+        reason = _fault(e, body, is_json)
         raise SourceError(f"a row must be a JSON or MessagePack map with 'x': {reason}") from None
     return _check_row(row, features, limits)
+
+
+def _fault(error: Exception, body: bytes, is_json: bool) -> str:
+    """Return why a body is no row."""
+    values = values_in(body, (_ANY_JSON if is_json else _ANY_MSGPACK).decode)
+    return fault(error, values, "the row")
 
 
 def _read_dated(body: bytes, is_json: bool) -> _Row | None:

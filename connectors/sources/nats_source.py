@@ -89,6 +89,7 @@ class NATSSource(BrokerSource):
             self._cursors.append(_SubjectCursor(labels))
             self._name_labels(f"the subject {labels}")
         self._asyncio = AsyncClient("nats")
+        self._last_error: Exception | None = None
         try:
             self._client = self._connect(f"{'tls' if tls else 'nats'}://{self._where}", username)
             self._jetstream = self._client.jetstream(timeout=_CALL_SECONDS)
@@ -99,12 +100,6 @@ class NATSSource(BrokerSource):
             raise
 
     def _connect(self, url: str, username: str | None) -> Any:
-        errors: list[Exception] = []
-
-        async def keep(error: Exception) -> None:
-            """Keep the last error; the client connects again."""
-            errors[:] = [error]
-
         login = {} if username is None else {"user": username, "password": password("NATS")}
         client = self._nats.NATS()
         call = client.connect(
@@ -113,7 +108,7 @@ class NATSSource(BrokerSource):
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,
-            error_cb=keep,
+            error_cb=self._keep_error,
             **login,
         )
         try:
@@ -122,9 +117,13 @@ class NATSSource(BrokerSource):
             with suppress(TimeoutError, self._nats.errors.Error):
                 self._asyncio.run(client.close(), _CALL_SECONDS)
             raise SourceError(
-                f"cannot reach the NATS server {self._where}: {reason_of(*errors or [e])}"
+                f"cannot reach the NATS server {self._where}: {reason_of(self._last_error or e)}"
             ) from None
         return client
+
+    async def _keep_error(self, error: Exception) -> None:
+        """Keep the last error; the client connects again."""
+        self._last_error = error
 
     def _find_stream(self, subject: str) -> str:
         try:

@@ -152,13 +152,16 @@ class OPCUASource(BrokerSource):
                 found[name] = variable
         if not found:
             raise SourceError(f"{self._url} has no variable in {', '.join(self._nodes)}")
+        self._check_target(found)
+        return found
+
+    def _check_target(self, found: Mapping[str, Any]) -> None:
         for label in self._fields.labels if self._fields.target != DEFAULT_FIELDS.target else ():
             if label not in found:
                 raise SourceError(
                     f"`target` must be a variable in `node`, got {label!r}"
                     f"{did_you_mean(label, found)} (variables: {listed(found)})"
                 )
-        return found
 
     async def _variables_at(self, client: Any, text: str) -> list[Any]:
         """Return the variable at a node, or those in a folder."""

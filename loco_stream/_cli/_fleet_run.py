@@ -441,6 +441,11 @@ class _FleetSetup:
             fleet.run()
         return fleet.report()
 
+    @property
+    def _stored_settings(self) -> Settings:
+        """The settings of the fleet in the directory; empty for a new one."""
+        return {} if self.stored is None else self.stored.settings
+
     def _stored_reading(self) -> dict[str, object]:
         """Return what a fleet that is started again continues with of how rows are read."""
         return {"key": self.fleet.key, **stored_missing(self.reading.missing_values)}
@@ -493,7 +498,7 @@ class _FleetSetup:
                     f"`--template` must be a LOCOForecaster with {heads} heads, got "
                     f"{forecaster!r:.200}"
                 )
-        elif self.stored is None or not self.stored.settings:
+        elif not self._stored_settings:
             forecaster = self.forecasting.model(self.model)
         monitor = replace(self.model, holdout=0).monitor("regression")
         settings = {**self.model.stored("regression"), **self.forecasting.stored()}
