@@ -88,7 +88,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "accurate": {"hidden_sizes": (256,), "neighbors": 5000},  # preset("accurate")
 }
 
-NAMES = (*VARIANTS, *RELEASES, *CLASSIFIERS)
+# The calibration alone predicts by evidence; elsewhere that name would run the plain default.
+NAMES = (*(name for name in VARIANTS if name != BY_EVIDENCE), *RELEASES, *CLASSIFIERS)
 
 
 def parameters(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Control socket of a service: JSON orders from this machine."""
+"""Control socket of a service: JSON commands from this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from loco_stream._decoding import fault, values_in
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.secrets import read_private
 from loco_stream.connectors.ls1._sockets import endpoint, is_local, open_socket
@@ -20,7 +21,7 @@ from loco_stream.errors import ConfigError, LocoStreamError, SourceError
 
 _TICK_MS = 100
 _FRAME_BYTES = 1 << 16
-# orders that change nothing
+# commands that change nothing
 _WITHOUT_TOKEN = frozenset({"status", "worst", "changed", "rules", "rule"})
 _MIN_TOKEN = 16  # characters
 _CONNECT_SECONDS = 5.0  # in which a service that was just started opens its address
@@ -28,19 +29,19 @@ _CONNECT_SECONDS = 5.0  # in which a service that was just started opens its add
 Handler = Callable[..., Mapping[str, Any]]
 
 
-class _Order(msgspec.Struct, forbid_unknown_fields=True):
+class _Command(msgspec.Struct, forbid_unknown_fields=True):
     do: str
     token: str = ""
     arguments: dict[str, Any] = {}  # msgspec copies an empty default
 
 
 class Control:
-    """Answers orders in a thread until it is closed.
+    """Answers commands in a thread until it is closed.
 
-    An order is one frame of JSON, ``{"do": NAME, "token": TEXT, "arguments": {NAME: VALUE}}``; all
+    A command is one frame of JSON, ``{"do": NAME, "token": TEXT, "arguments": {NAME: VALUE}}``; all
     but the name may be left out. The answer is ``{"ok": true,
     ...}`` or ``{"ok": false, "error": SENTENCE}``. An ``ipc://`` socket is protected by the mode of
-    its file. Every user of the machine can reach a ``tcp://`` port: there, only orders that read
+    its file. Every user of the machine can reach a ``tcp://`` port: there, only commands that read
     something are answered without the token.
 
     Parameters
@@ -48,10 +49,10 @@ class Control:
     address
         ``tcp://127.0.0.1:PORT`` or ``ipc://PATH``.
     handlers
-        Functions that carry out the orders, by name; called in the thread with the order's
+        Functions that carry out the commands, by name; called in the thread with the command's
         arguments. A `LocoStreamError` or `TypeError` becomes the error of the answer.
     token
-        Token that an order must have. None requires none over ``ipc://``, and refuses all orders
+        Token that a command must have. None requires none over ``ipc://``, and refuses all commands
         but ``status`` over ``tcp://``.
 
     Raises
@@ -64,7 +65,7 @@ class Control:
     Examples
     --------
     >>> control = Control("tcp://127.0.0.1:*", {"status": lambda: {"n_samples": 5}})
-    >>> order(control.address, "status")
+    >>> send_command(control.address, "status")
     {'ok': True, 'n_samples': 5}
     >>> control.close()
     """
@@ -100,9 +101,10 @@ class Control:
 
     def _answer(self, frames: list[bytes]) -> dict[str, Any]:
         try:
-            given = msgspec.json.decode(b"".join(frames), type=_Order)
+            given = msgspec.json.decode(body := b"".join(frames), type=_Command)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return _error(f"an order must be JSON such as {{'do': 'status'}}: {error}")
+            reason = fault(error, values_in(body))
+            return _error(f'a command must be JSON such as {{"do": "status"}}: {reason}')
         name = given.do
         if name not in self._handlers:
             return _error(f"there is no command {name!r} (commands: {', '.join(self._handlers)})")
@@ -111,7 +113,7 @@ class Control:
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
         except (LocoStreamError, TypeError) as error:
-            return _refused(error)
+            return _error(str(error), getattr(error, "option", ""))
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
@@ -119,10 +121,6 @@ class Control:
 
 def _error(sentence: str, option: str = "") -> dict[str, Any]:
     return {"ok": False, "error": sentence, "option": option}
-
-
-def _refused(error: LocoStreamError | TypeError) -> dict[str, Any]:
-    return _error(str(error), getattr(error, "option", ""))
 
 
 def make_token(path: str | Path) -> str:
@@ -166,28 +164,28 @@ def _keep_private(address: str) -> None:
         Path(address.removeprefix("ipc://")).chmod(0o600)
 
 
-def order(
+def send_command(
     address: str, name: str, timeout: float = 5.0, token: str = "", **arguments: Any
 ) -> dict[str, Any]:
-    """Give an order to a running service, and return its answer.
+    """Send a command to a running service, and return its answer.
 
     Parameters
     ----------
     address
         Of its control socket.
     name
-        Of the order.
+        Of the command.
     timeout
         Seconds to wait for the answer.
     token
         The control token, if the service needs one.
     arguments
-        Plain values that the order takes.
+        Plain values that the command takes.
 
     Raises
     ------
     SourceError
-        No service listens, there is no answer in time, or the order is refused.
+        No service listens, there is no answer in time, or the command is refused.
     """
     connection = open_socket(zmq.REQ, address, bind=False)
     try:

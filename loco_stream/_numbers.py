@@ -109,7 +109,15 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: object) -> str:
-    """Return `value` for an error message: one line of at most 60 characters."""
+    """Return `value` for an error message: one line of at most 60 characters.
+
+    Examples
+    --------
+    >>> shown(np.float64("nan")), shown(np.timedelta64(7, "s"))
+    ('nan', "np.timedelta64(7,'s')")
+    """
+    if isinstance(value, np.generic) and not isinstance(value, NO_NUMBERS):
+        value = value.item()  # nan, not np.float64(nan)
     try:
         text = repr(value)
     except ValueError:  # Python does not print integers of more than 4300 digits

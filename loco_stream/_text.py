@@ -46,20 +46,6 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def nested_field(values: object) -> str:
-    """Return the name of the first field that holds a map or list, quoted; empty without one.
-
-    msgspec names no field of a map. Where a name is there twice, it may have refused another value.
-
-    Examples
-    --------
-    >>> nested_field({"a": 1, "b": [2]}), nested_field(7)
-    ("'b'", '')
-    """
-    fields = values.items() if isinstance(values, dict) else ()
-    return next((repr(name) for name, value in fields if isinstance(value, dict | list)), "")
-
-
 def has_surrogate(value: object) -> bool:
     r"""Return whether a value is a text with a lone surrogate, which has no UTF-8 encoding.
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Hashable
 
 import numpy as np
 
-from loco_stream._numbers import require_number, to_number
+from loco_stream._numbers import require_number, shown, to_number
 from loco_stream.connectors._base.values import sequence_id
 from loco_stream.connectors.ls1._messages import NamedRow, SchemaPayload
 from loco_stream.connectors.ls1._wire import Kind, Message
@@ -86,7 +86,7 @@ def take_id(row: NamedRow, schema: SchemaPayload | None) -> Hashable:
 def _check_names(x: Collection[str], schema: SchemaPayload) -> None:
     for name in x:
         if name not in schema.features:
-            raise SourceError(f"a feature must be in the schema, got {name!r:.40}")
+            raise SourceError(f"a feature must be in the schema, got {shown(name)}")
 
 
 def check_label(y: object, schema: SchemaPayload) -> float | str | None:
@@ -116,5 +116,5 @@ def _class_index(y: object, classes: tuple[str, ...]) -> int:
     if y is None:
         return -1
     if str(y) not in classes:
-        raise SourceError(f"`y` must be one of the schema's classes, got {y!r:.40}")
+        raise SourceError(f"`y` must be one of the schema's classes, got {shown(y)}")
     return classes.index(str(y))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from loco_stream._decoding import fault, values_in
 from loco_stream._numbers import LARGEST, is_beyond, shown
 from loco_stream._text import counted
 from loco_stream.connectors._base.fields import DEFAULT_FIELDS, FieldRoles
@@ -129,7 +130,10 @@ def decode(payload: bytes, kind: type[T]) -> T:
     try:
         content: T = _DECODERS[kind].decode(payload)
     except _ERRORS as e:
-        raise SourceError(f"the payload must be the MessagePack of a {_WHAT[kind]}: {e}") from None
+        reason = fault(e, values_in(payload, _ANY_MSGPACK.decode), "the payload")
+        raise SourceError(
+            f"the payload must be the MessagePack of a {_WHAT[kind]}: {reason}"
+        ) from None
     return content
 
 
@@ -217,8 +221,15 @@ def read_row(
         dated = _read_dated(body, is_json)
         if dated is not None:
             return _check_row(dated, features, limits)
-        raise SourceError(f"a row must be a JSON or MessagePack map with 'x': {e}") from None
+        reason = _fault(e, body, is_json)
+        raise SourceError(f"a row must be a JSON or MessagePack map with 'x': {reason}") from None
     return _check_row(row, features, limits)
+
+
+def _fault(error: Exception, body: bytes, is_json: bool) -> str:
+    """Return why a body is no row."""
+    values = values_in(body, (_ANY_JSON if is_json else _ANY_MSGPACK).decode)
+    return fault(error, values, "the row")
 
 
 def _read_dated(body: bytes, is_json: bool) -> _Row | None:
@@ -249,7 +260,7 @@ def _read_label(body: bytes, is_json: bool, limits: Limits) -> NamedLabel | None
 def _check_label(row_id: Any, label: Any, limits: Limits, seq: int | None = None) -> NamedLabel:
     _check_id(row_id, limits)
     if not isinstance(label, str | int | float | bool | dict | None):
-        raise SourceError(f"`label` must be a text, a number, a map or null, got {label!r:.40}")
+        raise SourceError(f"`label` must be a text, a number, a map or null, got {shown(label)}")
     _check_target("label", label, limits)
     return NamedLabel(row_id, label, seq)
 
@@ -270,7 +281,7 @@ def _check_target(what: str, y: _Target, limits: Limits) -> None:
 
 def _check_id(row_id: Any, limits: Limits) -> None:
     if isinstance(row_id, bool) or not isinstance(row_id, str | int | float) or row_id == "":
-        raise SourceError(f"`id` must be a text or a number, got {row_id!r:.40}")
+        raise SourceError(f"`id` must be a text or a number, got {shown(row_id)}")
     _check_size("id", row_id)
     if isinstance(row_id, str):
         _check_length("id", row_id, limits)
@@ -308,7 +319,7 @@ def read_message(
         values = (_ANY_JSON if is_json else _ANY_MSGPACK).decode(body)
     except _ERRORS as e:
         raise SourceError(
-            f"a message must be JSON or MessagePack, got {bytes(body[:40])!r}: {e}"
+            f"a message must be JSON or MessagePack, got {shown(bytes(body))}: {fault(e)}"
         ) from None
     return to_row(values, features, limits, fields)
 
@@ -333,7 +344,7 @@ def to_row(
     try:
         row = msgspec.convert(_dated(values), _Row)
     except (msgspec.ValidationError, RecursionError) as e:
-        why = _wrong_value(values) or e
+        why = _wrong_value(values) or fault(e, values, "the row")
         raise SourceError(
             f"a row must be a map of numbers, texts and truth values: {why}"
         ) from None
@@ -349,7 +360,7 @@ def _wrong_value(values: Any) -> str:
     x = values.get("x") if isinstance(values, dict) else None
     for name, value in x.items() if isinstance(x, dict) else ():
         if not isinstance(value, str | int | float | None):
-            return f"{name!r:.40} is {value!r:.40}"
+            return f"{shown(name)} is {shown(value)}"
     return ""
 
 
@@ -357,7 +368,7 @@ def _late_label(values: Any, limits: Limits, fields: FieldRoles) -> NamedLabel:
     """Return the label in a message that can be nothing else."""
     label = fields.label_in(values) if isinstance(values, dict) else None
     if label is None:
-        raise SourceError(f"a label must be a map with 'id' and 'label', got {values!r:.40}")
+        raise SourceError(f"a label must be a map with 'id' and 'label', got {shown(values)}")
     return _check_label(*label, limits)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from loco_stream._text import nested_field
+from loco_stream._decoding import fault, values_in
 from loco_stream.connectors._base.bad_rows import BadRows
 from loco_stream.connectors._base.connector import Connector
 from loco_stream.connectors._base.lines import Lines
@@ -124,26 +124,15 @@ class JSONLSource(TextSource):
             self._has_ids = self._has_ids or has_id
             return values
         except msgspec.ValidationError as e:
-            is_nested = "$" in str(e)  # the text names a path, but no field of a map
-            field = _nested_field(line) if is_nested else ""
-            kind = "nested value" if is_nested else "no object"
-            bad.add(kind, f"{where} must be a flat JSON object: {e}{field}")
+            kind = "nested value" if "$" in str(e) else "no object"  # the text names a path
+            reason = fault(e, values_in(line), "the line")
+            bad.add(kind, f"{where} must be a flat JSON object: {reason}")
         except UnicodeError:
             bad.add("encoding", f"{where} must be UTF-8")
         except (msgspec.DecodeError, RecursionError) as e:
-            bad.add("no JSON", f"{where} must be a flat JSON object: {e}")
+            reason = fault(e, whole="the line")
+            bad.add("no JSON", f"{where} must be a flat JSON object: {reason}")
         return None
-
-
-def _nested_field(line: str) -> str:
-    """Return the first field of a line that holds a map or list, as the end of a sentence."""
-    try:
-        values = msgspec.json.decode(line, type=dict)
-    except (msgspec.DecodeError, RecursionError):  # in the rest of the line
-        return ""
-    beside = {name: value for name, value in values.items() if name != "x"}
-    field = nested_field(values.get("x")) or nested_field(beside) or nested_field(values)
-    return f", the field {field}" if field else ""
 
 
 def _message(line: str) -> tuple[dict[str, Any], bool]:

@@ -89,6 +89,7 @@ class NATSSource(BrokerSource):
             self._cursors.append(_SubjectCursor(labels))
             self._name_labels(f"the subject {labels}")
         self._asyncio = AsyncClient("nats")
+        self._last_error: Exception | None = None
         try:
             self._client = self._connect(f"{'tls' if tls else 'nats'}://{self._where}", username)
             self._jetstream = self._client.jetstream(timeout=_CALL_SECONDS)
@@ -99,9 +100,6 @@ class NATSSource(BrokerSource):
             raise
 
     def _connect(self, url: str, username: str | None) -> Any:
-        async def ignore(error: Exception) -> None:
-            """Leave it to the client, which connects again."""
-
         login = {} if username is None else {"user": username, "password": password("NATS")}
         client = self._nats.NATS()
         call = client.connect(
@@ -110,7 +108,7 @@ class NATSSource(BrokerSource):
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,
-            error_cb=ignore,
+            error_cb=self._keep_error,
             **login,
         )
         try:
@@ -119,18 +117,30 @@ class NATSSource(BrokerSource):
             with suppress(TimeoutError, self._nats.errors.Error):
                 self._asyncio.run(client.close(), _CALL_SECONDS)
             raise SourceError(
-                f"cannot reach the NATS server {self._where}: {reason_of(e)}"
+                f"cannot reach the NATS server {self._where}: {reason_of(self._last_error or e)}"
             ) from None
         return client
+
+    async def _keep_error(self, error: Exception) -> None:
+        """Keep the last error; the client connects again."""
+        self._last_error = error
 
     def _find_stream(self, subject: str) -> str:
         try:
             name: str = self._asyncio.run(
                 self._jetstream.find_stream_name_by_subject(subject), CONNECT_SECONDS
             )
+        except self._nats.js.errors.ServiceUnavailableError:
+            raise SourceError(
+                f"the NATS server {self._where} has no JetStream: start it with -js"
+            ) from None
+        except self._nats.js.errors.NotFoundError:
+            raise SourceError(
+                f"the NATS server {self._where} has no stream for the subject {subject!r}"
+            ) from None
         except (TimeoutError, self._nats.errors.Error) as e:
             raise SourceError(
-                f"the NATS server {self._where} has no stream for the subject {subject!r}: {e}"
+                f"cannot find the stream of {subject!r} at {self._where}: {reason_of(e)}"
             ) from None
         return name
 
@@ -172,16 +182,21 @@ class NATSSource(BrokerSource):
 
     def _fetch(self) -> Sequence[Event | None]:
         messages = []
+        fault = ""
         for cursor in self._cursors:
             try:
                 messages += [(cursor, message) for message in self._messages(cursor)]
-            except (OSError, TimeoutError, self._nats.errors.Error):
+            except (OSError, TimeoutError, self._nats.errors.Error) as e:
                 self._unsubscribe(cursor)  # the server is away, or has lost the consumer
+                if isinstance(e, self._nats.js.errors.NotFoundError):
+                    fault = f"the server has no stream {cursor.stream!r}"
                 time.sleep(TICK)
-        if self._client.is_connected:
+        if not self._client.is_connected:  # it connects again by itself
+            fault = "the server does not answer"
+        if fault:
+            self._note_lost(fault)
+        else:
             self._note_back()
-        else:  # the client connects again by itself
-            self._note_lost("the server does not answer")
         return [self._message(cursor, message) for cursor, message in messages]
 
     def _messages(self, cursor: _SubjectCursor) -> Sequence[Any]:

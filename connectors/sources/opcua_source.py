@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from loco_stream._text import reason_of
+from loco_stream._text import did_you_mean, listed, reason_of
 from loco_stream.connectors._base.async_client import AsyncClient
 from loco_stream.connectors._base.broker_source import CONNECT_SECONDS, TICK, BrokerSource
 from loco_stream.connectors._base.checks import check_positive
 from loco_stream.connectors._base.connector import Connector, Extra
+from loco_stream.connectors._base.fields import DEFAULT_FIELDS
 from loco_stream.connectors._base.options import Seconds
 from loco_stream.connectors._base.secrets import password
 from loco_stream.connectors._base.values import plain_scalar
@@ -151,7 +152,16 @@ class OPCUASource(BrokerSource):
                 found[name] = variable
         if not found:
             raise SourceError(f"{self._url} has no variable in {', '.join(self._nodes)}")
+        self._check_target(found)
         return found
+
+    def _check_target(self, found: Mapping[str, Any]) -> None:
+        for label in self._fields.labels if self._fields.target != DEFAULT_FIELDS.target else ():
+            if label not in found:
+                raise SourceError(
+                    f"`target` must be a variable in `node`, got {label!r}"
+                    f"{did_you_mean(label, found)} (variables: {listed(found)})"
+                )
 
     async def _variables_at(self, client: Any, text: str) -> list[Any]:
         """Return the variable at a node, or those in a folder."""
@@ -160,6 +170,10 @@ class OPCUASource(BrokerSource):
             if await node.read_node_class() == self._opcua.ua.NodeClass.Variable:
                 return [node]
             return list(await node.get_variables())
+        except self._opcua.ua.UaStringParsingError:
+            raise SourceError(
+                f"`node` must be a node id such as ns=2;s=Press.Speed, got {text!r}"
+            ) from None
         except (self._opcua.ua.UaError, ValueError) as e:
             raise SourceError(f"{self._url} has no node {text!r}: {e}") from None
 
@@ -181,7 +195,7 @@ class OPCUASource(BrokerSource):
 
     def status_change_notification(self, status: Any) -> None:
         """Note that the server has ended the subscription."""
-        self._failure = str(status)
+        self._failure = f"the server has ended the subscription: {status.Status.name}"
 
     # Called by the engine
 
@@ -230,8 +244,10 @@ class OPCUASource(BrokerSource):
         try:
             self._disconnect()
             self._asyncio.run(self._connect(), CONNECT_SECONDS)
-        except Exception:  # the library raises errors of many kinds; the next round tries again
+        except Exception as e:  # of many kinds; the next round tries again
             self._client = None
+            if isinstance(e, SourceError):  # the server is back, but lacks a variable
+                self._note_lost(e)
             return False
         return True
 

@@ -82,7 +82,7 @@ class DecisionChange(DecisionOptions):
 
 
 def plain_rule(rule: Rule) -> Plain:
-    """Return a rule as plain values for an order; None for an empty rule.
+    """Return a rule as plain values for a command; None for an empty rule.
 
     Raises `ConfigError` if the rule is none.
     """
@@ -92,14 +92,14 @@ def plain_rule(rule: Rule) -> Plain:
     return None if decision is None else decision.to_plain()
 
 
-def rule_of_order(plain: Plain) -> Rule:
+def rule_of_command(plain: Plain) -> Rule:
     """Undo `plain_rule`; raises `ConfigError` for anything it did not make."""
     from loco_stream.estimators._decision import Decision
 
     try:
         decision = Decision.from_plain(plain)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"an order must contain a rule for labels, got {plain!r:.80}") from error
+        raise ConfigError(f"a command must contain a rule for labels, got {plain!r:.80}") from error
     return {} if decision is None else decision.rule
 
 

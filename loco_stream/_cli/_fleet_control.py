@@ -1,4 +1,4 @@
-"""The control socket of a running fleet: its orders, and a client with the same operations."""
+"""The control socket of a running fleet: its commands, and a client with the same operations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from loco_stream._cli._decision import plain_rule, rule_of_order
+from loco_stream._cli._decision import plain_rule, rule_of_command
 from loco_stream._cli._option_group import option_group
 from loco_stream._cli._service_ports import ControlOptions, control_options
 from loco_stream.errors import SourceError
@@ -48,7 +48,7 @@ class FleetPorts(ControlOptions):
         queries = RunnerQueries()
         watchers: list[Callable[[FleetRunner], None]] = [queries]
         with ExitStack() as ports:
-            self.open_control(ports, lambda: _orders(queries))
+            self.open_control(ports, lambda: _commands(queries))
             if self.metrics_port is not None:
                 from loco_stream.engine._prometheus import serve_metrics
                 from loco_stream.fleet._metrics import FleetMetrics
@@ -67,14 +67,14 @@ fleet_ports = option_group(
 )
 
 
-def _orders(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]]]:
+def _commands(queries: RunnerQueries) -> dict[str, Callable[..., Mapping[str, Any]]]:
     """Return what the operations can call, by name; each runs in the runner's thread."""
     from loco_stream.engine._report import jsonable
     from loco_stream.fleet._operations import FleetOperations
 
     def give(name: str, /, **arguments: Any) -> dict[str, Any]:
         if "rule" in arguments:
-            arguments["rule"] = rule_of_order(arguments["rule"])
+            arguments["rule"] = rule_of_command(arguments["rule"])
 
         def work(runner: FleetRunner) -> object:
             operations = runner if name in _OF_RUN else FleetOperations(runner.fleet)
@@ -107,13 +107,13 @@ class RemoteOperations:
         self._token = "" if token is None else read_token(token)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return partial(self._order, name)
+        return partial(self._send, name)
 
-    def _order(self, name: str, /, **arguments: Any) -> Any:
-        from loco_stream.connectors._control import order
+    def _send(self, name: str, /, **arguments: Any) -> Any:
+        from loco_stream.connectors._control import send_command
 
         if "rule" in arguments:
             arguments["rule"] = plain_rule(arguments["rule"])
-        answer = order(self._address, name, _TIMEOUT + 5.0, self._token, **arguments)
+        answer = send_command(self._address, name, _TIMEOUT + 5.0, self._token, **arguments)
         result = answer[_ENTRIES[name]]
         return base64.b64decode(result) if _ENTRIES[name] == "content" else result

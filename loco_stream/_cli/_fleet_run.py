@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from loco_stream.engine._source_reader import SourceReader
     from loco_stream.estimators._pipeline import Estimator
     from loco_stream.fleet import Fleet
-    from loco_stream.fleet._home import Settings
+    from loco_stream.fleet._home import Settings, StoredFleet
     from loco_stream.fleet._limits import KeyLimits
     from loco_stream.fleet._runner import FleetReport
     from loco_stream.monitor import TaskMonitor
@@ -315,8 +316,7 @@ class _Beginning(NamedTuple):
 class _FleetSetup:
     """The options that decide what a fleet learns and where it is kept.
 
-    stored: the settings that the fleet in the directory was begun with; None for a new one, empty
-        for one of release 0.2
+    stored: what the fleet in the directory was begun with; None for a new one
     """
 
     fleet: FleetOptions
@@ -325,19 +325,20 @@ class _FleetSetup:
     model: LearningOptions
     alarms: BesideOptions
     forecasting: ForecastingOptions
-    stored: Settings | None = None
+    stored: StoredFleet | None = None
 
     def resumed(self) -> _FleetSetup:
         """Return the setup that continues the fleet in the directory, if there is one."""
-        from loco_stream.fleet._home import opening, stored_settings
+        from loco_stream.fleet._home import stored_fleet
 
         where = self.state.checkpoint
-        stored = stored_settings(where)
-        if stored is None:
+        fleet = stored_fleet(where)
+        if fleet is None:
             return self
+        stored = fleet.settings
         beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
         check_begun_with(beside, stored, where)
-        own = {"share": opening(where)["share"], "key": stored.get("key", self.fleet.key)}
+        own = {"share": fleet.share, "key": stored.get("key", self.fleet.key)}
         return replace(
             self,
             fleet=with_stored(self.fleet, own, where),
@@ -345,7 +346,7 @@ class _FleetSetup:
             model=with_stored(self.model, stored, where),
             alarms=with_stored(self.alarms, stored, where),
             forecasting=with_stored(self.forecasting, stored, where),
-            stored=stored,
+            stored=fleet,
         )
 
     def check(self, decision: DecisionOptions) -> None:
@@ -368,11 +369,14 @@ class _FleetSetup:
     def open_fleet(self, reader: SourceReader) -> Fleet:
         """Open the fleet; an error closes the source."""
         from loco_stream.fleet import Fleet
-        from loco_stream.fleet._home import opening
         from loco_stream.fleet._key_router import check_feature
+        from loco_stream.fleet._shard import parse_sync
 
-        with closed_on_error(reader.source):
-            check_feature(self.fleet.key, reader.source)  # before the directory is made
+        with closed_on_error(reader.source), ExitStack() as unlock_on_error:
+            # before the directory is made
+            check_feature(self.fleet.key, reader.source)
+            parse_sync(str(self.state.durability))
+            folder = unlock_on_error.enter_context(self.state.lock())
             if self.alarms.watch:
                 beginning = self._detectors()
             elif self.forecasting.forecast is not None:
@@ -381,11 +385,10 @@ class _FleetSetup:
             else:
                 beginning = self._learners(reader)
             LOGGER.debug("settings: %s", beginning.settings)
-            where = self.state.checkpoint
-            groups = {} if self.stored is None else {"key_groups": opening(where)["key_groups"]}
-            return Fleet(
+            groups = {} if self.stored is None else {"key_groups": self.stored.key_groups}
+            fleet = Fleet(
                 beginning.model,
-                self.state.checkpoint,
+                folder,
                 self.fleet.workers,
                 monitor=beginning.monitor,
                 checkpoint_every=self.state.checkpoint_every,
@@ -396,6 +399,8 @@ class _FleetSetup:
                 settings={**beginning.settings, **self._stored_reading()},
                 **groups,
             )
+            unlock_on_error.pop_all()
+            return fleet
 
     def run_partitions(self, source: str) -> FleetReport:
         """Run a fleet per partition until the streams end or a signal arrives."""
@@ -435,6 +440,11 @@ class _FleetSetup:
             handler.engine = fleet
             fleet.run()
         return fleet.report()
+
+    @property
+    def _stored_settings(self) -> Settings:
+        """The settings of the fleet in the directory; empty for a new one."""
+        return {} if self.stored is None else self.stored.settings
 
     def _stored_reading(self) -> dict[str, object]:
         """Return what a fleet that is started again continues with of how rows are read."""
@@ -488,7 +498,7 @@ class _FleetSetup:
                     f"`--template` must be a LOCOForecaster with {heads} heads, got "
                     f"{forecaster!r:.200}"
                 )
-        elif not self.stored:
+        elif not self._stored_settings:
             forecaster = self.forecasting.model(self.model)
         monitor = replace(self.model, holdout=0).monitor("regression")
         settings = {**self.model.stored("regression"), **self.forecasting.stored()}
@@ -510,7 +520,7 @@ class _FleetSetup:
             return saved
         # a fleet of release 0.2 has no stored settings to compare: the models are compared
         is_chosen = any(map(given, ("task", "seed", "preset", "settings")))
-        is_needed = self.stored is None or (self.stored == {} and is_chosen)
+        is_needed = self.stored is None or (not self.stored.settings and is_chosen)
         return self.model.model(task) if is_needed else None
 
     def _template(self) -> Estimator:

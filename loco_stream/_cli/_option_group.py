@@ -120,9 +120,9 @@ def with_stored(options: T, stored: Mapping[str, object], directory: str | None)
         value = getattr(options, name)
         begun = stored[name]
         begun = tuple(begun) if isinstance(begun, list) else begun  # JSON has no tuples
-        if not given(name):
+        if not given(name) or _is_same(value, begun):
             kept[name] = begun
-        elif value != begun and name != "task":
+        elif name != "task":
             raise ConfigError(
                 f"{directory} was begun {_as_typed(name, begun)}, so it cannot continue "
                 f"{_as_typed(name, value)}"
@@ -130,14 +130,24 @@ def with_stored(options: T, stored: Mapping[str, object], directory: str | None)
     return replace(options, **kept)
 
 
-def check_begun_with(names: Mapping[str, object], stored: Mapping[str, object], where: str) -> None:
-    """Raise `ConfigError` for an option that an earlier run in a directory was begun without.
+def _is_same(value: object, begun: object) -> bool:
+    """Whether two values of an option are equal; one given several times has no order."""
+    if isinstance(value, tuple) and isinstance(begun, tuple):
+        return {*value} == {*begun}
+    return value == begun
 
-    names: values of options that are stored only where they are given
+
+def check_begun_with(
+    options: Mapping[str, object], stored: Mapping[str, object], directory: str
+) -> None:
+    """Raise `ConfigError` for an option that the earlier run in a directory was begun without.
+
+    options: values, by name, of options that are stored only where they are given
+    stored: values that the run was begun with, by name; empty without an earlier run
     """
-    for name, value in names.items():
+    for name, value in options.items():
         if stored and value and not stored.get(name):
-            raise ConfigError(f"{where} was begun without {flag(name)}")
+            raise ConfigError(f"{directory} was begun without {flag(name)}")
 
 
 def _as_typed(name: str, value: object) -> str:

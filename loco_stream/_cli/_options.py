@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +182,17 @@ class StateOptions:
         check_output("--report", self.report)
         if "://" not in self.checkpoint:  # a fleet may be in object storage
             check_folder("the checkpoint folder", self.checkpoint)
+
+    def lock(self) -> AbstractContextManager[str | os.PathLike[str]]:
+        """Return the locked folder of checkpoints: a second process must not wait for rows for it.
+
+        An object store has its own leases.
+        """
+        from loco_stream.engine._checkpoint import CheckpointFolder
+
+        if "://" in self.checkpoint:
+            return nullcontext(self.checkpoint)
+        return CheckpointFolder(self.checkpoint)
 
 
 def stored_missing(values: Sequence[float]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from loco_stream._cli._decision import rule_of_order
+from loco_stream._cli._decision import rule_of_command
 from loco_stream._cli._network_options import NetworkOptions
 from loco_stream._cli._option_group import Decorator, option_group
 from loco_stream._cli._service_state import ServiceState
@@ -87,7 +87,7 @@ def _commands(state: ServiceState) -> dict[str, Callable[..., Any]]:
     """Return what `loco-stream control` can call of a service, by name."""
 
     def decide(rule: Plain) -> None:
-        given = rule_of_order(rule)
+        given = rule_of_command(rule)
         state.ask(lambda engine: engine.set_decision(**given))
 
     return {

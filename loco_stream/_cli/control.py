@@ -17,7 +17,7 @@ _FORMS = {"forget": "SOURCE", "confirm": "FIRST [LAST]", "dismiss": "FIRST [LAST
 @click.command("control")
 @click.argument("address")
 @click.argument(
-    "order",
+    "name",
     metavar="COMMAND",
     type=click.Choice(["status", "checkpoint", "confirm", "dismiss", "decide", "forget", "stop"]),
 )
@@ -27,7 +27,7 @@ _FORMS = {"forget": "SOURCE", "confirm": "FIRST [LAST]", "dismiss": "FIRST [LAST
 )
 @decision_change
 def command(
-    address: str, order: str, words: tuple[str, ...], token: str | None, decision: DecisionChange
+    address: str, name: str, words: tuple[str, ...], token: str | None, decision: DecisionChange
 ) -> None:
     """Query or command a running `serve` or `watch`.
 
@@ -56,36 +56,35 @@ def command(
       loco-stream control ipc:///tmp/pump dismiss 1500 1559
     """
     from loco_stream._cli._service_state import ANSWER_SECONDS
-    from loco_stream.connectors._control import order as send
-    from loco_stream.connectors._control import read_token
+    from loco_stream.connectors._control import read_token, send_command
 
-    arguments = _arguments(order, words)
-    if decision.is_given and order != "decide":
+    arguments = _arguments(name, words)
+    if decision.is_given and name != "decide":
         raise ConfigError("`--threshold`, `--cost` and `--clear` need the command decide")
     secret = "" if token is None else read_token(token)
     timeout = _SECONDS
-    if order in ("decide", "confirm", "dismiss"):  # the engine answers between two commits
+    if name in ("decide", "confirm", "dismiss"):  # the engine answers between two commits
         timeout += ANSWER_SECONDS
-    if order == "decide":
+    if name == "decide":
         if decision.is_given:
             arguments = {"rule": plain_rule(decision.rule)}
         else:
-            order = "rule"
-    click.echo(json.dumps(send(address, order, timeout, secret, **arguments)))
+            name = "rule"
+    click.echo(json.dumps(send_command(address, name, timeout, secret, **arguments)))
 
 
-def _arguments(order: str, words: tuple[str, ...]) -> dict[str, Any]:
-    """Return the arguments of an order by name.
+def _arguments(name: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments of a command by name.
 
     Raises `ConfigError` if there are too few or too many.
     """
-    if order == "forget" and len(words) == 1:
+    if name == "forget" and len(words) == 1:
         return {"source": words[0]}
-    if order in ("confirm", "dismiss") and len(words) in (1, 2):
+    if name in ("confirm", "dismiss") and len(words) in (1, 2):
         return _rows_between(words[0], words[-1])
-    if words or order in _FORMS:
-        form = _FORMS.get(order, "no argument")
-        raise ConfigError(f"the command {order} takes {form}, got {' '.join(words) or 'nothing'}")
+    if words or name in _FORMS:
+        form = _FORMS.get(name, "no argument")
+        raise ConfigError(f"the command {name} takes {form}, got {' '.join(words) or 'nothing'}")
     return {}
 
 

@@ -118,20 +118,10 @@ def command(
     learning.check()
     stored = stored_options(state.checkpoint)
     reading = with_stored(reading, stored, state.checkpoint)
-    engine_options = {
-        "checkpoint": state.checkpoint,
-        "resume": None,
-        "checkpoint_every": state.checkpoint_every,
-        "durability": state.durability,
-        "strict": reading.on_bad == "stop",
-        "forever": True,
-        "bounds": reading.name_bounds(),
-        "missing_values": reading.missing_values,
-        "sinks": [*outputs.open(), *learning.alarms.sinks()],
-    }
     service = ServiceState()
     report = None
     with (
+        state.lock() as folder,
         stop_on_signal() as handler,
         page.page(network) as watchers,
         ports.open(service, network),
@@ -139,6 +129,17 @@ def command(
         telemetry.open() as otlp,
     ):
         try:
+            engine_options = {
+                "checkpoint": folder,
+                "resume": None,
+                "checkpoint_every": state.checkpoint_every,
+                "durability": state.durability,
+                "strict": reading.on_bad == "stop",
+                "forever": True,
+                "bounds": reading.name_bounds(),
+                "missing_values": reading.missing_values,
+                "sinks": [*outputs.open(), *learning.alarms.sinks()],
+            }
             learning = learning.resumed(stored, state.checkpoint)
             stream = with_inbox(_open(source, reading, learning.task))
             is_new = not has_checkpoint(state.checkpoint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -22,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from loco_stream._decoding import fault
 from loco_stream._prediction_mode import mode_arguments
-from loco_stream._text import nested_field
 from loco_stream.connectors._line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
     DOCUMENT,
@@ -80,7 +79,6 @@ _WRONG_PATH = {
     404: f"there is no such path; there are {_PATHS}",
     405: f"this path has another method; there are {_PATHS}",
 }
-_WRONG_TYPE = re.compile(r"Expected `(.+)`, got `(.+?)`(?: - at `\$\.?(.*)`)?")  # of msgspec
 
 Row: TypeAlias = Mapping[str, Any]  # values by feature
 Endpoint = Callable[[Request], Awaitable[object]]
@@ -381,22 +379,15 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     """Return in a sentence why a body was refused."""
     try:
         values = msgspec.json.decode(body)
-    except RecursionError:
-        return "the body must not be nested so deeply"
-    except (msgspec.MsgspecError, UnicodeDecodeError) as syntax:
-        return f"the body must be JSON: {syntax}"
-    reason = str(error)
-    if reason.startswith("Object contains unknown field") and " - at " not in reason:
+    except msgspec.ValidationError:  # a number out of range
+        return fault(error, whole="the body")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as syntax:
+        return fault(syntax, whole="the body").replace("is malformed", "must be JSON")
+    reason = fault(error, values, "the body")
+    if reason.startswith("the body has no field"):
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        return f"{reason}; the body may have {known}"
-    wrong = _WRONG_TYPE.fullmatch(reason)
-    if wrong is None:
-        return reason
-    wanted, got, path = wrong.groups()
-    if path == "x[...]" and (field := nested_field(values["x"])):
-        path = f"x[{field}]"
-    name = f"`{path}`" if path else "the body"
-    return f"{name} must be {wanted.replace(' | ', ' or ')}, got {got}"
+        return f"{reason}; it may have {known}"
+    return reason
 
 
 async def _raw(request: Request) -> bytes:

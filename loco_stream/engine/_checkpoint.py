@@ -25,8 +25,10 @@ FLEET_HEADER = "fleet.json"  # file in the folder of a fleet
 _log = logging.getLogger("loco_stream.engine.checkpoint")
 
 
-class CheckpointFolder:
+class CheckpointFolder(os.PathLike[str]):
     """Checkpoints of one engine, numbered by the commit that they hold.
+
+    It stands for its path, so that the folder can be locked before there is an engine.
 
     Raises `ConfigError` if another engine works in the folder, or it cannot be created.
 
@@ -34,21 +36,33 @@ class CheckpointFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"`checkpoint` must be the path of a folder, got {path!r:.60}")
         self.path = Path(path)
         try:
             make_folder(self.path)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
                 f"cannot use the checkpoint folder {self.path}: {reason_of(error)}"
             ) from error
         try:
-            _lock(self._lock, self.path)
+            _lock(lock, self.path)
         except ConfigError:
-            os.close(self._lock)
+            os.close(lock)
             raise
+        self._lock: int | None = lock
         for stale in self.path.glob(".checkpoint-*.tmp"):  # of an engine that was killed
             stale.unlink()
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __enter__(self) -> CheckpointFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     @property
     def is_used(self) -> bool:
@@ -57,6 +71,7 @@ class CheckpointFolder:
 
     def check(self) -> None:
         """Raise `FileNotFoundError` if the folder was replaced: writes to it would be lost."""
+        assert self._lock is not None
         try:
             is_same = os.path.samestat(os.stat(self.path / "lock"), os.fstat(self._lock))
         except OSError:
@@ -90,7 +105,9 @@ class CheckpointFolder:
 
     def release(self) -> None:
         """Unlock the folder for another engine."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:

@@ -11,6 +11,7 @@ from typing import Annotated, TypedDict
 
 import msgspec
 
+from loco_stream._decoding import fault
 from loco_stream._persistence.content import State
 from loco_stream.errors import CheckpointError
 from loco_stream.metrics.scores import SCORES
@@ -285,4 +286,5 @@ def check_types(config: State) -> None:
     try:
         msgspec.convert(config, Checkpoint)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise CheckpointError(f"the checkpoint cannot be restored: {error}") from error
+        reason = fault(error, config, "it")
+        raise CheckpointError(f"the checkpoint cannot be restored: {reason}") from error

@@ -28,6 +28,7 @@ from loco_stream.engine._task import task_of_labels
 from loco_stream.engine._tracing import Tracer, no_span
 from loco_stream.engine._validation import ValidEvents, n_entries, validate_events
 from loco_stream.errors import CheckpointError, ConfigError, InputError
+from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Event, Position
 
 _log = logging.getLogger("loco_stream.engine.commits")
@@ -344,12 +345,15 @@ class CommitPipeline:
 
         Raises `CheckpointError` if no checkpoint is intact, or the log lacks a commit.
         """
+        monitor = self._handler.trainer.monitor
+        watching = {} if monitor is None else monitor.settings
         new: set[int] = set()  # set aside in this process
         while True:
             saved = store.load(self._settings)
             self.restore(saved)
             if not new:  # once: the sinks keep it
                 self._begin_again(store, saved.config)
+                store.note(_other_monitor(watching, saved.config))
             self.cursor = Cursor(
                 saved.config["position"], saved.config["commit"], saved.config["skip"]
             )
@@ -435,6 +439,26 @@ class CommitPipeline:
             self._watch.resume(self._handler.n_rows, trainer.n_samples)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"the checkpoint cannot be restored: {error!r}") from error
+
+
+def _other_monitor(given: Config, saved: State) -> Iterator[str]:
+    """Yield a sentence if the saved monitor continues in place of one with other settings.
+
+    given: settings of the monitor of this engine; the default ones ask for nothing
+    """
+    if not given or given == TaskMonitor(holdout=0, problem=given["problem"]).settings:
+        return
+    kept = saved["monitor"]["settings"]
+    other = [
+        f"{name} = {kept[name]!r}, not {value!r}"
+        for name, value in given.items()
+        if name != "problem" and kept.get(name, value) != value
+    ]
+    if other:
+        yield (
+            f"the run continues with the monitor it was begun with: {', '.join(other)}; begin a "
+            "run in another folder to change it"
+        )
 
 
 def _record(valid: ValidEvents, position: Position, skip: int) -> State:

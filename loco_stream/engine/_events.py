@@ -164,12 +164,15 @@ class EventHandler:
         if reply is not None:
             self._reply(event, *reply)
         self._watch(event)
-        self._note_time(event.t)
+        self._note_time(event.t, event.t)
         return 1
 
-    def _note_time(self, t: float) -> None:
-        """Keep the time of the newest row; one in another unit is used as it is, and reported."""
-        self._newest = t
+    def _note_time(self, newest: float, t: float) -> None:
+        """Keep the time of the newest row; one in another unit is used as it is, and reported.
+
+        t: the latest time of the rows at hand
+        """
+        self._newest = newest
         if t > _LAST_SECOND:
             self._limited.warning(
                 "row times must be seconds since 1970, got %.0f, which is after the year 9999: "
@@ -194,8 +197,8 @@ class EventHandler:
 
     def _handle_block(self, event: Block) -> int:
         n = len(event.X)
-        has_times = event.times is not None and n
-        self._note_time(float(event.row_times[-1]) if has_times else event.t)
+        times = event.row_times if event.times is not None and n else (event.t,)
+        self._note_time(float(times[-1]), float(np.fmax.reduce(times)))
         for part in self.text_columns.select_block(event):
             self._handle_part(part)
         self._watch(event)

@@ -120,5 +120,5 @@ def _finite(values: Iterable[Any]) -> list[float]:
     except (TypeError, ValueError, OverflowError):
         numbers = [math.nan]
     if not all(map(math.isfinite, numbers)):
-        raise ConfigError(f"`missing_values` must be finite numbers, got {shown(values)}")
+        raise ConfigError(f"`missing_values` must be a list of finite numbers, got {shown(values)}")
     return numbers

@@ -34,7 +34,7 @@ class Store:
 
     Raises `ConfigError` if the folder is in use, or does not fit `resume`.
 
-    path: the folder
+    path: the folder; a `CheckpointFolder` is locked already
     resume: False refuses a used folder, True an empty one, None takes either
     every: rows between checkpoints
     durability: "batch", "interval:<seconds>s" or "off" for the write-ahead log
@@ -49,7 +49,7 @@ class Store:
         self, path: str | os.PathLike[str], resume: bool | None, every: int, durability: str
     ) -> None:
         interval = parse_durability(durability)
-        self._folder = CheckpointFolder(path)
+        self._folder = path if isinstance(path, CheckpointFolder) else CheckpointFolder(path)
         self.is_used = self._folder.is_used
         self._check_content(resume)
         self._wal = None if interval is None else WriteAheadLog(self._folder.path, interval)

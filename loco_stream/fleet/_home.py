@@ -228,25 +228,26 @@ def load_shared(storage: Storage, name: str) -> LOCOClassifier:
     return LOCOClassifier.from_state(config, arrays)
 
 
-def stored_settings(location: Location) -> Settings | None:
-    """Return the settings that a fleet was begun with.
+@dataclass(frozen=True, slots=True)
+class StoredFleet:
+    """What a fleet was begun with, and its last monitor.
 
-    None without a fleet; empty for a fleet that was begun without settings, or by release 0.2.
+    `settings` are empty for a fleet that was begun without settings, or by release 0.2.
     """
-    header = _read(open_storage(location))
-    return None if header is None else header.settings or {}
+
+    key_groups: int
+    share: str
+    monitor: TaskMonitor | None
+    settings: Settings
 
 
-def opening(location: Location) -> dict[str, Any]:
-    """Return the arguments of `Fleet` that it was begun with, and its last monitor.
-
-    Raises `ConfigError` if there is no fleet.
-    """
+def stored_fleet(location: Location) -> StoredFleet | None:
+    """Return what the fleet at a location was begun with; None if there is no fleet."""
     header = _read(open_storage(location))
     if header is None:
-        raise ConfigError(f"there is no fleet in {location}")
+        return None
     monitor = None if header.watch is None else TaskMonitor(**header.watch)
-    return {"key_groups": header.key_groups, "monitor": monitor, "share": header.share}
+    return StoredFleet(header.key_groups, header.share, monitor, header.settings or {})
 
 
 def _read(storage: Storage) -> _Header | None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from loco_stream._checks import integer, require
-from loco_stream.errors import InputError
+from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._fleet import Fleet
-from loco_stream.fleet._home import file_of, opening
+from loco_stream.fleet._home import file_of, stored_fleet
 from loco_stream.fleet._rows import Key
 
 _MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
@@ -103,7 +103,12 @@ def open_fleet(path: str | os.PathLike[str]) -> Fleet:
 
     Raises `ConfigError` if there is no fleet, or it is running.
     """
-    return Fleet(None, path, **opening(path))
+    stored = stored_fleet(path)
+    if stored is None:
+        raise ConfigError(f"there is no fleet in {os.fspath(path)}")
+    return Fleet(
+        None, path, key_groups=stored.key_groups, monitor=stored.monitor, share=stored.share
+    )
 
 
 def _meanings(text: str) -> list[Key]:

@@ -26,7 +26,7 @@ from loco_stream.engine._report import jsonable
 from loco_stream.errors import ConfigError, LocoStreamError
 from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet._fleet import Fleet
-from loco_stream.fleet._home import FleetHome, Settings, load_template, opening
+from loco_stream.fleet._home import FleetHome, Settings, load_template, stored_fleet
 from loco_stream.fleet._limits import KeyLimits
 from loco_stream.fleet._ray_backend import connect
 from loco_stream.fleet._runner import FleetReport, FleetRunner
@@ -88,12 +88,14 @@ class _Partition:
         from loco_stream.connectors import open_source
         from loco_stream.engine._source_reader import SourceReader
 
+        stored = stored_fleet(location)
+        assert stored is not None
         self._fleet = Fleet(
             load_template(open_storage(location)),
             partition_location(location, number),
             key_groups=max(1, _GROUPS // options.partitions),
             max_resident=options.max_resident,
-            monitor=opening(location)["monitor"],
+            monitor=stored.monitor,
             checkpoint_every=options.checkpoint_every,
             durability=options.durability,
             lease=options.lease,

@@ -33,19 +33,23 @@ Storage: TypeAlias = "DirectoryStorage | ObjectStorage"
 
 
 class DirectoryStorage:
-    """A directory, with locks against a second process."""
+    """A directory, with locks against a second process.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.location = str(path)
-        self._folder: CheckpointFolder | None = None
+    `path`: the directory; a `CheckpointFolder` is locked already
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.location = str(self.path)
+        self._folder = path if isinstance(path, CheckpointFolder) else None
 
     def lock(self) -> None:
         """Lock the directory, which is created if absent.
 
         Raises `ConfigError` if another process works in it, or it holds the run of an engine.
         """
-        self._folder = CheckpointFolder(self.path)
+        if self._folder is None:
+            self._folder = CheckpointFolder(self.path)
         if self._folder.is_used and self.read_header() is None:
             self.release()
             raise ConfigError(
@@ -142,8 +146,8 @@ def open_storage(location: Location, owner: str | None = None, lease: float = 10
     lease: seconds after which an object store counts a process that does not renew its lease as
         dead
     """
-    if "://" not in str(location):
-        return DirectoryStorage(Path(location))
+    if "://" not in os.fspath(location):
+        return DirectoryStorage(location)
     from loco_stream.fleet._object_storage import ObjectStorage
 
-    return ObjectStorage(str(location), owner, lease)
+    return ObjectStorage(os.fspath(location), owner, lease)

@@ -511,10 +511,14 @@ def test_impossible_options_are_refused():
         contenders.whole_numbers("1,x", "--layers")
     with pytest.raises(ConfigError, match=r"`contender` must be one of default, .*, got 'x'"):
         contenders.make("x", 1, 2, 0)
+    refused = CliRunner().invoke(main, ["streams", "--only", contenders.BY_EVIDENCE])
+    assert "got 'default by evidence'" in refused.output
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", contenders.VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [name for name in contenders.NAMES if name in contenders.VARIANTS]
+)
 def test_every_ablation_learns(tmp_path, variant):
     _run("streams", tmp_path, "--streams", "Phishing", "--only", variant, "--seeds", "1")
     assert _saved(tmp_path, "streams")["runs"][f"Phishing/{variant}/0"]["accuracy"] > 0.8

@@ -101,7 +101,7 @@ ROWS = [
         1,
         "no JSON",
     ),
-    ("array.jsonl", OBJECT + "[1]\n", "Expected `object`, got `array`", 1, "no object"),
+    ("array.jsonl", OBJECT + "[1]\n", "the line must be a map, got a list", 1, "no object"),
     (
         "deep.jsonl",
         OBJECT + "[" * 100_000 + "\n",

@@ -17,7 +17,7 @@ from loco_stream._cli._network_options import NetworkOptions
 from loco_stream._cli._service_ports import PortOptions
 from loco_stream._cli._service_state import ServiceState
 from loco_stream.connectors import ZMQSender, ZMQSource
-from loco_stream.connectors._control import Control, make_token, order, read_token
+from loco_stream.connectors._control import Control, make_token, read_token, send_command
 from loco_stream.engine import StreamEngine
 from loco_stream.engine import _source_reader as source_reader
 from loco_stream.engine._source_reader import SourceReader
@@ -59,7 +59,7 @@ def test_a_client_needs_only_json(control):
 
 def test_refusals_are_sentences(control):
     with pytest.raises(SourceError, match="no command 'explode'"):
-        order(control.address, "explode")
+        send_command(control.address, "explode")
     with pytest.raises(ConfigError, match=r"must be tcp://127\.0\.0\.1:PORT or ipc://PATH"):
         Control("tcp://0.0.0.0:5999", {})
     with pytest.raises(SourceError, match="in use"):
@@ -70,24 +70,24 @@ def test_refusals_are_sentences(control):
 def test_an_address_without_a_service_is_refused_before_the_answer_is_due(address):
     started = time.monotonic()
     with pytest.raises(SourceError, match=f"^no service can be reached at {address}$"):
-        order(address, "confirm", timeout=35.0)
+        send_command(address, "confirm", timeout=35.0)
     assert time.monotonic() - started < 20.0
 
 
 def test_over_tcp_all_commands_but_status_need_the_token(tmp_path):
     stopped = []
-    orders = {"status": dict, "stop": lambda: stopped.append(1) or {}}
+    handlers = {"status": dict, "stop": lambda: stopped.append(1) or {}}
     token = make_token(tmp_path / "token")
     for expected, given in ((None, ""), (token, ""), (token, token[:-1]), (token, "\u20ac")):
-        served = Control("tcp://127.0.0.1:*", orders, expected)
-        order(served.address, "status")
+        served = Control("tcp://127.0.0.1:*", handlers, expected)
+        send_command(served.address, "status")
         with pytest.raises(SourceError, match="'stop' needs the service's control token"):
-            order(served.address, "stop", token=given)
+            send_command(served.address, "stop", token=given)
         refused = CliRunner().invoke(main, ["control", served.address, "stop"])
         assert refused.stderr.endswith("control token; pass --token FILE\n")
         served.close()
     assert stopped == []
-    served = Control("tcp://127.0.0.1:*", orders, token)
+    served = Control("tcp://127.0.0.1:*", handlers, token)
     shown = CliRunner().invoke(
         main, ["control", served.address, "stop", "--token", str(tmp_path / "token")]
     )
@@ -122,7 +122,7 @@ def test_ipc_replaces_no_file_and_no_running_service(tmp_path):
     assert place.stat().st_mode & 0o777 == 0o600
     with pytest.raises(SourceError, match="address already in use"):
         Control(f"ipc://{place}", {})
-    assert order(f"ipc://{place}", "status")["n"] == 1
+    assert send_command(f"ipc://{place}", "status")["n"] == 1
     first.close()
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "left"))  # as a killed service leaves it
@@ -169,14 +169,14 @@ def test_a_running_engine_accepts_commands_and_serves_metrics(tmp_path):
         assert "loco_latency_seconds_count 300.0" in text
         assert "loco_lag_seconds" in text
         assert "loco_checkpoint_age_seconds" in text
-        order(address, "checkpoint")
+        send_command(address, "checkpoint")
         wait_until(lambda: list((tmp_path / "state").glob("checkpoint-*00[1-9]*.loco")))
         with (
             pytest.raises(ConfigError, match=f"127.0.0.1:{port}"),
             PortOptions(port, None, None, None).open(state, LOCAL),
         ):
             pass
-        order(address, "stop")
+        send_command(address, "stop")
         runner.join(timeout=60)
     assert not runner.is_alive()
 
@@ -200,20 +200,20 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
     state = ServiceState()
     with PortOptions(None, address, None, None).open(state, LOCAL):
         with pytest.raises(SourceError, match="there is no model yet: the service is starting"):
-            order(address, "rule")
+            send_command(address, "rule")
         state.engine = engine
         runner.start()
         wait_until(lambda: engine.status.get("n_samples", 0) == 60)
         assert decide()["rule"] == {"thresholds": [], "costs": []}
         assert decide("--threshold", "c1=0.2") == {"ok": True}
         assert decide()["rule"]["thresholds"] == [{"label": "c1", "probability": 0.2}]
-        with pytest.raises(SourceError, match="an order must contain a rule"):
-            order(address, "decide", rule={"thresholds": 7})
+        with pytest.raises(SourceError, match="a command must contain a rule"):
+            send_command(address, "decide", rule={"thresholds": 7})
         refused = CliRunner().invoke(main, ["control", address, "confirm", "7"])
         assert refused.stderr.endswith("got None; start the service with --watch\n")
         refused = CliRunner().invoke(main, ["control", address, "stop", "--clear"])
         assert "need the command decide" in refused.stderr
-        order(address, "stop")
+        send_command(address, "stop")
         runner.join(timeout=60)
     assert load(newest(tmp_path / "state")).decision == {"thresholds": {"c1": 0.2}}
 
@@ -238,7 +238,7 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
 def test_the_arguments_of_a_command(words, sent, monkeypatch):
     given = []
     monkeypatch.setattr(
-        "loco_stream.connectors._control.order",
+        "loco_stream.connectors._control.send_command",
         lambda address, name, timeout, token, **arguments: given.append(arguments) or {},
     )
     result = CliRunner().invoke(main, ["control", "ipc:///c", *words])
@@ -259,7 +259,7 @@ def test_a_service_that_has_ended_refuses_another_rule_at_once(tmp_path):
         PortOptions(None, address, None, None).open(state, LOCAL),
         pytest.raises(SourceError, match="the service ends; nothing was changed"),
     ):
-        order(address, "decide", 20.0, rule={"thresholds": [["c1", 0.2]], "costs": []})
+        send_command(address, "decide", 20.0, rule={"thresholds": [["c1", 0.2]], "costs": []})
     assert engine.model.decision is None
 
 
@@ -270,7 +270,7 @@ def test_a_client_waits_for_a_rule_as_long_as_the_service(monkeypatch):
         waited[name] = timeout
         return {"ok": True}
 
-    monkeypatch.setattr("loco_stream.connectors._control.order", answer)
+    monkeypatch.setattr("loco_stream.connectors._control.send_command", answer)
     for words in (["decide"], ["decide", "--clear"], ["status"], ["confirm", "7"]):
         assert CliRunner().invoke(main, ["control", "ipc:///c", *words]).exit_code == 0
     assert waited == {"rule": 35.0, "decide": 35.0, "status": 5.0, "confirm": 35.0}
@@ -281,7 +281,7 @@ def newest(folder):
 
 
 @pytest.mark.slow
-def test_a_service_answers_before_its_first_row(tmp_path):
+def test_a_service_answers_and_locks_its_folder_before_its_first_row(tmp_path, processes):
     pytest.importorskip("prometheus_client")
     port = free_port()
     address = f"ipc://{tmp_path}/control"
@@ -300,20 +300,24 @@ def test_a_service_answers_before_its_first_row(tmp_path):
         "--report",
         str(tmp_path / "report.json"),
     ]
-    service = start([], *command)
+    service = start(processes, *command)
     try:
         wait_until(lambda: (tmp_path / "control").exists())
-        phases = {order(address, "status")["phase"]}
+        phases = {send_command(address, "status")["phase"]}
         wait_until(
             lambda: (
-                phases.add(order(address, "status")["phase"])
+                phases.add(send_command(address, "status")["phase"])
                 or "waiting for the first row" in phases
             )
         )
         page = scraped(port)
         assert "loco_rows_learned_total 0.0" in page
-        assert order(address, "checkpoint") == {"ok": True}
-        assert order(address, "stop") == {"ok": True}
+        other = [*LOCO, "serve", "--http", str(free_port()), "--checkpoint", str(folder)]
+        second = start(processes, *other)
+        _, errors = second.communicate(timeout=60)
+        assert f"the checkpoint folder {folder} is in use by another engine" in errors
+        assert send_command(address, "checkpoint") == {"ok": True}
+        assert send_command(address, "stop") == {"ok": True}
         _, errors = service.communicate(timeout=60)
         assert (service.returncode, "ended before the first row" in errors) == (0, True), errors
         assert phases <= {"starting", "compiling", "waiting for the first row"}
@@ -363,14 +367,14 @@ def test_rows_sent_during_compilation_are_learned(tmp_path, processes, monkeypat
         at, features=["a"], classes=["x", "y"], reliable=True, timeout=300, linger=300
     ) as sender:
         assert sender.connect() == 0
-        assert order(address, "status", timeout=60.0)["phase"] == "compiling"
+        assert send_command(address, "status", timeout=60.0)["phase"] == "compiling"
         for i in range(200):
             sender.send([float(i % 2)], "xy"[i % 2])
-        assert order(address, "status")["phase"] == "compiling"
+        assert send_command(address, "status")["phase"] == "compiling"
         assert sender.acked == 0
         sender.flush()
         assert sender.acked == 200
-        wait_until(lambda: order(address, "status")["n_samples"] == 200)
+        wait_until(lambda: send_command(address, "status")["n_samples"] == 200)
     end(service)
 
 

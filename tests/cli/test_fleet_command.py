@@ -62,6 +62,20 @@ def test_a_key_that_is_no_column_is_refused_before_anything_is_written(mode, fol
     assert not (folder / "state").exists()
 
 
+def test_a_fleet_that_waits_for_its_first_rows_has_locked_its_directory(folder, monkeypatch):
+    refused = []
+
+    def waits(*reader, **options):
+        if not refused:
+            refused.append(None)
+            refused[0] = fleet(*SMALL)
+        return "classification"
+
+    monkeypatch.setattr("loco_stream.engine._task.find_task", waits)
+    begun(*SMALL)
+    assert "the checkpoint folder state is in use by another engine" in refused[0].stderr
+
+
 @pytest.mark.parametrize("odd", ["three", "0,0"])
 def test_bad_rows_of_the_source_are_counted_noted_and_logged(folder, odd):
     rows = (folder / "rows.csv").read_text().splitlines()

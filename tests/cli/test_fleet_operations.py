@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOClassifier, TaskMonitor, load
 from loco_stream._cli import main
-from loco_stream._cli._fleet_control import _orders
+from loco_stream._cli._fleet_control import _commands
 from loco_stream.connectors._control import Control
 from loco_stream.engine._queries import RunnerQueries
 from loco_stream.engine._source_reader import SourceReader
@@ -149,7 +149,7 @@ def test_a_running_fleet_answers_and_obeys(tmp_path):
     queries = RunnerQueries()
     metrics = FleetMetrics(0.0)
     template = LOCOClassifier(hidden_sizes=(8,), rule="frozen", seed=1)
-    control = Control(f"ipc://{tmp_path}/c", _orders(queries))
+    control = Control(f"ipc://{tmp_path}/c", _commands(queries))
     with Fleet(template, tmp_path / "f", monitor=TaskMonitor(holdout=0)) as fleet:
         source = Endless()
         runner = FleetRunner(fleet, SourceReader(source), "device", (), [queries, metrics])

@@ -123,6 +123,8 @@ def test_what_is_started_again_keeps_them(tables, command):
         again = [*words, "--resume", "--report", "report.json"]
     done = loco(*begun, *FILLS)
     assert done.exit_code == 0, done.output
+    done = loco(*again, *FILLS[2:], *FILLS[:2])  # in another order
+    assert done.exit_code == 0, done.output
     done = loco(*again)
     assert done.exit_code == 0, done.output
     if command != "fleet":

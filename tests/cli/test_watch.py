@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from loco_stream import load
 from loco_stream._cli.main import main
-from loco_stream.connectors._control import order
+from loco_stream.connectors._control import send_command
 from loco_stream.errors import SourceError
 from tests.helpers.engine_process import LOCO, start
 from tests.helpers.ports import free_port
@@ -121,7 +121,9 @@ def test_a_running_watch_takes_feedback(tmp_path, processes):
     command = ["watch", f"csv:{path}?follow=1", "--control", address]
 
     def ask(*words):
-        return order(address, words[0], 60.0, **dict(zip(("t0", "t1"), words[1:], strict=False)))
+        return send_command(
+            address, words[0], 60.0, **dict(zip(("t0", "t1"), words[1:], strict=False))
+        )
 
     watch = start(processes, *LOCO, *command, "--checkpoint", str(state))
     wait_until(lambda: ask("status").get("n_samples") == 500, 300)

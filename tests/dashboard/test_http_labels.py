@@ -99,10 +99,10 @@ def test_labels_find_their_rows_by_id():
         (
             {"id": 1, "label": [1]},
             400,
-            "`label` must be bool or int or float or str or null, got array",
+            "`label` must be a text, a number, true or false or null, got a list",
         ),
         ({"labels": []}, 413, "`labels` must have 1 to 256 entries, got 0"),
-        ({"id": 1, "x": {}}, 400, "unknown field"),
+        ({"id": 1, "x": {}}, 400, "the body has no field `x`; it may have id, label, labels"),
     ],
 )
 def test_invalid_labels_are_refused_in_a_sentence(body, status, sentence):

@@ -308,12 +308,36 @@ def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path)
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
 
 
+def test_what_is_no_path_is_no_folder():
+    with pytest.raises(ConfigError, match="`checkpoint` must be the path of a folder, got 3"):
+        make(3, ListSource([])).run()
+
+
 def test_a_folder_is_locked_by_one_engine(tmp_path):
     folder = CheckpointFolder(tmp_path)
     with pytest.raises(ConfigError, match="in use by another engine"):
         make(tmp_path, ListSource([])).run()
     folder.release()
     make(tmp_path, ListSource([])).run()
+
+
+def test_a_resumed_run_says_that_it_keeps_the_monitor_it_was_begun_with(tmp_path):
+    begun = {"holdout": 5, "drift_detector": "DDM"}
+    make(tmp_path, ListSource(stream(3)), monitor=TaskMonitor(**begun)).run()
+    for given, expected in (
+        (TaskMonitor(**begun), []),
+        (TaskMonitor(holdout=0), []),
+        (
+            TaskMonitor(holdout=0, drift_detector="DDM", tasks="none"),
+            [
+                "the run continues with the monitor it was begun with: tasks = 'auto', not 'none', "
+                "holdout = 5, not 0; begin a run in another folder to change it"
+            ],
+        ),
+    ):
+        again = make(tmp_path, ListSource([]), resume=True, monitor=given)
+        assert [note for note in again.run()["notes"] if "monitor" in note] == expected
+        assert again.monitor.settings["holdout"] == 5
 
 
 def test_a_resume_with_other_settings_or_another_model_is_refused(tmp_path):

@@ -109,7 +109,7 @@ def test_several_targets_lose_the_missing_ones():
 
 @pytest.mark.parametrize("values", [5, "999", [math.nan], [math.inf], ["9"], [None], [10**400]])
 def test_what_is_no_finite_number_is_refused(values):
-    with pytest.raises(ConfigError, match="`missing_values` must be finite numbers, got"):
+    with pytest.raises(ConfigError, match="`missing_values` must be a list of finite numbers, got"):
         StreamEngine(LOCODetector(), [], missing_values=values)
 
 

@@ -5,6 +5,8 @@ Tickets, times and contexts outlive kills, checkpoints and the log.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -127,11 +129,18 @@ def test_a_ticket_is_dropped_with_its_expired_row():
     assert report["n_orphaned"] > 0
 
 
-@pytest.mark.parametrize("in_block", [False, True])
-def test_times_in_milliseconds_are_warned_of(caplog, in_block):
-    rows = [Sample({"a": 0.0}, "ok", i, 1.79e12 + i) for i in range(3)]
-    if in_block:
-        rows = [Block(np.zeros((3, 1)), ["ok"] * 3, ("a",), 0, 1.79e12)]
+TABLE = (np.zeros((3, 1)), ["ok"] * 3, ("a",), 0)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [Sample({"a": 0.0}, "ok", i, 1.79e12 + i) for i in range(3)],
+        [Block(*TABLE, 1.79e12)],
+        [Block(*TABLE, times=np.array([1.79e9, 1.79e12, math.nan]))],  # one row of another unit
+    ],
+)
+def test_times_in_milliseconds_are_warned_of(caplog, rows):
     StreamEngine(LOCOClassifier(hidden_sizes=(4,), seed=1), rows).run()
     (line,) = (r.getMessage() for r in caplog.records if "seconds since 1970" in r.getMessage())
     assert line.startswith("row times must be seconds since 1970, got 17900000000")

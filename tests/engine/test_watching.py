@@ -9,6 +9,7 @@ import pytest
 from river import anomaly, preprocessing
 
 from loco_stream import LOCOClassifier, LOCODetector, LOCOForecaster, StreamEngine, load
+from loco_stream._persistence import format as persist
 from loco_stream.connectors import open_source
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
@@ -166,11 +167,13 @@ def test_declared_rows_are_in_the_checkpoint(model, declare, tmp_path):
     def look(engine):
         if engine.status["n_samples"] == N and not counts:
             counts.append(getattr(engine, declare)(400, 400))
+            newest = max((tmp_path / "state").glob("checkpoint-*.loco"))
+            at_once.append(persist.read(newest).config["n_samples"])  # before the run goes on
 
-    counts = []
+    counts, at_once = [], []
     first = engine(watchers=[look])
     first.run()
-    assert counts == [1]
+    assert (counts, at_once) == ([1], [N])
     detector = engine(resume=True)
     detector.run()
     is_unusual = detector.watcher.holder.model.score_one({"flow": 12.0}) > 9.0

@@ -10,7 +10,7 @@ import pytest
 from loco_stream import Fleet, LOCOClassifier, LOCORegressor, TaskMonitor
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError, InputError
-from loco_stream.fleet._home import stored_settings
+from loco_stream.fleet._home import stored_fleet
 from loco_stream.fleet._rows import KeyRows, group_of, make_rows
 from tests.helpers.fleet_process import SOURCE, abandon, rows_of, template
 
@@ -237,7 +237,7 @@ def test_a_directory_is_locked_and_keeps_its_settings(tmp_path):
 def test_a_setting_that_was_added_later_is_neither_changed_nor_forgotten(tmp_path):
     for settings in ({"key": "device"}, {"key": "device", "missing_values": (-999.0,)}):
         Fleet(template(), tmp_path, settings=settings).close()
-    assert stored_settings(tmp_path) == {"key": "device", "missing_values": [-999.0]}
+    assert stored_fleet(tmp_path).settings == {"key": "device", "missing_values": [-999.0]}
     with pytest.raises(ConfigError, match="missing_values"):
         Fleet(template(), tmp_path, settings={"missing_values": (5.0,)})
 

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream import Fleet, LOCOForecaster, LOCORegressor, TaskMonitor, load, save
-from loco_stream._cli._fleet_control import _orders
+from loco_stream._cli._fleet_control import _commands
 from loco_stream._cli.main import main
 from loco_stream.connectors import open_source
 from loco_stream.connectors._control import Control
@@ -427,7 +427,7 @@ class Live(PairSource):
 
 def test_a_running_fleet_forecasts_over_http_and_the_control_socket(tmp_path):
     queries = RunnerQueries()
-    control = Control(f"ipc://{tmp_path}/c", _orders(queries))
+    control = Control(f"ipc://{tmp_path}/c", _commands(queries))
     with FleetPage(0) as page, Fleet(template(), tmp_path / "fleet") as fleet:
         runner = FleetRunner(fleet, SourceReader(Live(())), "device", (), [page, queries])
         thread = threading.Thread(target=runner.run)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor
+from loco_stream import AdvancedOptions, Fleet, LOCOClassifier, TaskMonitor, load
 from loco_stream.engine._state import export_model, state_sha256
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.fleet._operations import FleetOperations, open_fleet
@@ -305,3 +305,21 @@ def test_keys_that_share_hold_out_the_same_rows_in_blocks_and_one_by_one(tmp_pat
             answers.append(np.concatenate(found).tolist())
             answers[-1].append(fleet.report(1)["shared_weight"])
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("share", ["start", "prior"])
+def test_a_key_with_another_feature_is_left_out_of_what_keys_share(share, tmp_path, caplog):
+    X, y = rows(7, 60)
+    wide = np.column_stack([X, X[:, 0]])
+    pooled = []
+    for name, odd in (("alone", []), ("beside", [(wide, (*NAMES, "e"))])):
+        template = trained(rule="frozen")
+        with Fleet(template, tmp_path / name, share=share, share_every=60) as fleet:
+            for key, (values, names) in enumerate([(X, NAMES), *odd]):
+                fleet.learn(key, values, y, features=names, source="s", epoch=1, seq=0)
+            predicted = fleet.predict("new", X, NAMES)
+            assert np.mean(predicted == np.array(y)) > 0.8
+        files = sorted((tmp_path / name).glob("shared-*.loco"))
+        pooled.append(state_sha256(*export_model(load(files[-1]))))
+    assert pooled[0] == pooled[1]
+    assert "features or texts that the model that keys begin with has not: 1" in caplog.text

@@ -18,7 +18,7 @@ import numpy as np
 
 from loco_stream import LOCOClassifier, save
 from loco_stream.connectors import ZMQSender
-from loco_stream.connectors._control import order
+from loco_stream.connectors._control import send_command
 from loco_stream.errors import SourceError
 from tests.helpers import servers
 from tests.helpers.ports import free_port
@@ -266,7 +266,7 @@ class Section:
         """Return the status of a service: None without a control socket, {} without an answer."""
         assert service.process.poll() is None, f"{service.line}\n{service.output}"
         try:
-            return None if address is None else order(address, "status")
+            return None if address is None else send_command(address, "status")
         except SourceError:
             return {}
 

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from loco_stream.connectors import NATSSink, NATSSource, open_sink, open_source
+from loco_stream.connectors.sources import nats_source
 from loco_stream.errors import SourceError
 from loco_stream.stream import Labels, Prediction
 from loco_stream.testing import check_sink, check_source
@@ -115,8 +116,38 @@ def test_survives_a_restart_of_the_server(tmp_path):
 def test_errors_are_one_sentence(server):
     with pytest.raises(SourceError, match=r"cannot reach the NATS server 127.0.0.1:\d+: "):
         NATSSource("127.0.0.1", "rows", port=free_port())
-    with pytest.raises(SourceError, match="has no stream for the subject 'nowhere'"):
+    with pytest.raises(SourceError, match=r"has no stream for the subject 'nowhere'$"):
         source_of(server, "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["-js", "--user", "a", "--pass", "b"], "cannot reach .*: nats: 'Authorization Violation'"),
+        ([], r"has no JetStream: start it with -js$"),
+    ],
+)
+def test_a_server_that_refuses_the_client_says_why(tmp_path, monkeypatch, options, reason):
+    monkeypatch.setattr(nats_source, "CONNECT_SECONDS", 2.0)
+    command = NATS.command
+    plain = lambda self: [*(word for word in command(self) if word != "-js"), *options]  # noqa: E731
+    monkeypatch.setattr(NATS, "command", plain)
+    server = NATS(tmp_path)
+    with pytest.raises(SourceError, match=reason):
+        source_of(server, "rows")
+    server.stop()
+
+
+def test_a_stream_that_was_deleted_is_an_outage(tmp_path):
+    server = NATS(tmp_path)
+    server.add_stream("S", "rows")
+    server.publish("rows", row(0))
+    source = source_of(server, "rows")
+    drain(source, lambda events: len(events) == 1)
+    server.do(lambda stream: stream.delete_stream("S"))
+    drain(source, lambda _: source.outage == "the server has no stream 'S'")
+    source.close()
+    server.stop()
 
 
 def test_the_sink_publishes_each_record_once(server):

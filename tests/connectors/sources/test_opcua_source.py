@@ -20,8 +20,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:asyncua")
 class Plant:
     """A server with a folder `Press` of three variables."""
 
-    def __init__(self, port=None):
+    def __init__(self, port=None, name="Press"):
         self.port = port or free_port()
+        self._name = name
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -37,7 +38,7 @@ class Plant:
         await self.server.init()
         self.server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}/plant")
         index = await self.server.register_namespace("urn:plant")
-        press = await self.server.nodes.objects.add_object(f"ns={index};s=Press", "Press")
+        press = await self.server.nodes.objects.add_object(f"ns={index};s={self._name}", "Press")
         self.folder = press.nodeid.to_string()
         self.variables = {
             name: await press.add_variable(f"ns={index};s=Press.{name}", name, value)
@@ -106,6 +107,13 @@ def test_connects_again_after_the_server_was_away():
     drain(source, lambda events: len(events) == 1)
     plant.close()
     drain(source, lambda _: source.outage)
+    assert source.outage in (
+        "the server has ended the subscription: BadShutdown",
+        "the server does not answer",
+    )
+    plant = Plant(plant.port, "Mill")
+    drain(source, lambda _: "has no node" in source.outage)
+    plant.close()
     plant = Plant(plant.port)
     plant.set(speed=9.0)
     events = drain(source, lambda events: any(e.x["speed"] == 9.0 for e in events))
@@ -122,5 +130,11 @@ def test_errors_are_one_sentence(plant):
         OPCUASource(**where)
     with pytest.raises(SourceError, match="has no node 'ns=2;s=Nothing'"):
         OPCUASource(**where, node=["ns=2;s=Nothing"])
+    with pytest.raises(SourceError, match=r"`node` must be a node id such as .*, got 'Press'$"):
+        OPCUASource(**where, node=["Press"])
+    with pytest.raises(
+        SourceError, match=r"got 'stat'; did you mean 'state'\? \(variables: speed,"
+    ):
+        open_source(url(plant, target="stat"))
     with pytest.raises(SourceError, match="cannot reach the OPC UA server"):
         OPCUASource("127.0.0.1", "", port=free_port(), node=["ns=2;s=Press"])
