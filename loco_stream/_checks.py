@@ -10,6 +10,7 @@ from loco_stream.errors import ConfigError
 
 Check = Callable[[object], str | None]
 _MOST_LAYERS = 64
+MOST_ROWS = 2**63 - 1
 _MOST_NEURONS = 65_536
 _MOST_ASCENDING = 16
 
@@ -60,6 +61,11 @@ def integer(low: int, high: int, *, optional: bool = False) -> Check:
         return None if _is_integer(value, low, high) or (optional and value is None) else text
 
     return check
+
+
+def row_count(value: object) -> str | None:
+    """Take integers of at least 1."""
+    return None if _is_integer(value, 1, MOST_ROWS) else "at least 1 row"
 
 
 def number(low: float, high: float, *, optional: bool = False) -> Check:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from loco_stream._arrays import Float64, Int64
+from loco_stream._checks import require, row_count
 from loco_stream._compiler.jit import entry, kernel
 from loco_stream.drift.detectors import detector_named
 from loco_stream.drift.detectors._definition import Options
@@ -18,7 +19,7 @@ from loco_stream.drift.detectors.hddm_a import (
     WARNING_DETECTED,
     update_hddma,
 )
-from loco_stream.errors import CheckpointError, ConfigError
+from loco_stream.errors import CheckpointError
 
 # Errors kept to estimate where a change began: well above the delay of any alarm worth acting on.
 _KEPT_ERRORS = 512
@@ -194,8 +195,7 @@ class ConceptDetector:
     def __init__(
         self, detector: str = "HDDMA", options: Options | None = None, patience: int = 500
     ) -> None:
-        if patience < 1:
-            raise ConfigError(f"`patience` must be at least 1 row, got {patience}")
+        require("patience", patience, row_count)
         self.name = detector
         self.patience = patience
         self._definition = detector_named(detector)

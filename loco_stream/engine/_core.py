@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream import __version__
-from loco_stream._checks import integer, require
+from loco_stream._checks import MOST_ROWS, integer, require, row_count
 from loco_stream._compiler.timing import compile_seconds
 from loco_stream._joins import n_rows
 from loco_stream._persistence.content import Saved, State
@@ -56,7 +56,6 @@ Model: TypeAlias = Any  # has `predict_one` and `learn_one`
 Rows: TypeAlias = Any  # an iterable of (x, y) pairs
 Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 
-_MOST_ROWS = 2**63 - 1
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
 _log = logging.getLogger("loco_stream.engine.core")
@@ -185,7 +184,7 @@ class StreamEngine:
     ) -> None:
         _check_type("monitor", monitor, TaskMonitor)
         _check_type("bounds", bounds, NameBounds)
-        require("delay", delay, integer(0, _MOST_ROWS, optional=True))
+        require("delay", delay, integer(0, MOST_ROWS, optional=True))
         self._missing = MissingValues.of(missing_values)
         adapter: Any = _adapter(model)
         if not isinstance(source, SourceReader):
@@ -484,7 +483,7 @@ class StreamEngine:
         """
         if self._has_run:
             raise ConfigError("an engine makes one run; make a new one with the same model")
-        require("max_samples", max_samples, integer(1, _MOST_ROWS, optional=True))
+        require("max_samples", max_samples, integer(1, MOST_ROWS, optional=True))
         self._has_run = True
         self._listen()
         model = type(self.model).__name__
@@ -741,7 +740,6 @@ def _check_store(
 ) -> None:
     if resume and checkpoint is None:
         raise ConfigError("`resume` must be False or None without `checkpoint`, got True")
-    if checkpoint_every < 1:
-        raise ConfigError(f"`checkpoint_every` must be at least 1 row, got {checkpoint_every}")
+    require("checkpoint_every", checkpoint_every, row_count)
     if parse_durability(durability) is not None and checkpoint is None:
         raise ConfigError(f"`durability` {durability} needs a folder given as `checkpoint`")

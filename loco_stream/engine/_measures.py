@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from loco_stream._checks import require, row_count
 from loco_stream._persistence.content import Config, State
 from loco_stream.engine._latency import LatencyHistogram, RecentLatency
-from loco_stream.errors import ConfigError
 from loco_stream.metrics import Prequential
 from loco_stream.metrics._curve import Curve
 from loco_stream.metrics._ranking import PRECISION, Ranking
@@ -36,8 +36,7 @@ class RunMeasures:
         waited: Callable[[], float] = lambda: 0.0,
         at_precision: float = PRECISION,
     ) -> None:
-        if score_window < 1:
-            raise ConfigError(f"`score_window` must be at least 1 row, got {score_window}")
+        require("score_window", score_window, row_count)
         self.prequential = Prequential(problem, score_window)
         self.ranking = Ranking(score_window, at_precision)
         self.curve = Curve()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loco_stream._checks import require, row_count
 from loco_stream._persistence.content import Config, Plain, State
 from loco_stream.engine._codec import pack_table, unpack_table
 from loco_stream.engine._limited_log import LimitedLog
@@ -83,8 +84,7 @@ class PendingRows:
     """
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:
-        if capacity < 1:
-            raise ConfigError(f"`max_pending` must be at least 1 row, got {capacity}")
+        require("max_pending", capacity, row_count)
         if not isinstance(max_age, int | float | np.number) or not max_age > 0:
             raise ConfigError(f"`max_age` must be more than 0 seconds, got {max_age!r}")
         self.capacity = capacity

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, cast
 
+from loco_stream._checks import require, row_count
 from loco_stream._problems import PROBLEMS
 from loco_stream._renamed import renamed
 from loco_stream.errors import CheckpointError, ConfigError
@@ -61,8 +62,7 @@ class Prequential:
     ) -> None:
         if problem not in PROBLEMS:
             raise ConfigError(f"`problem` must be one of {', '.join(PROBLEMS)}, got {problem!r}")
-        if window < 1:
-            raise ConfigError(f"`window` must be at least 1 row, got {window}")
+        require("window", window, row_count)
         if not 0.0 < fading <= 1.0:
             raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
         self.problem = problem
