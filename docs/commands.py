@@ -21,7 +21,7 @@ _ARGUMENTS = {
     "source": "URL of a [source](sources.md)",
     "words": "what the command takes, see above",
     "address": "the address that `--control` of the service gave",
-    "order": "a command from the list above",
+    "name": "a command from the list above",
     "path": "a checkpoint directory or a model file",
     "nir.path": "a NIR file",
     "file": "a configuration file",

@@ -48,6 +48,7 @@ def test_only_lower_layers_are_imported():
         "stream",
         "errors",
         "_arrays",
+        "_decoding",
         "_rng",
         "_numbers",
         "connectors",
