@@ -65,7 +65,7 @@ def integer(low: int, high: int, *, optional: bool = False) -> Check:
 
 def row_count(value: object) -> str | None:
     """Take integers of at least 1."""
-    return None if _is_integer(value, 1, MOST_ROWS) else "at least 1 row"
+    return None if _is_integer(value, 1, MOST_ROWS) else "a number of rows, at least 1"
 
 
 def number(low: float, high: float, *, optional: bool = False) -> Check:

@@ -19,6 +19,15 @@ _WORDS = {
     "bool": "true or false",
     "null": "null",
 }
+_KINDS = {
+    "object": dict,
+    "array": list,
+    "str": str,
+    "float": float,
+    "int": int,
+    "bool": bool,
+    "null": type(None),
+}
 _BOUNDS = {">=": "at least", "<=": "at most"}
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
@@ -54,7 +63,7 @@ def fault(error: Exception, values: object = None, whole: str = "the message") -
     for pattern, sentence in _SENTENCES.items():
         if found := pattern.fullmatch(text):
             *words, path = found.groups()
-            path, value = _resolve(path, values)
+            path, value = _resolve(path, values, words[-1] if words else "")
             return sentence(_name(path, whole), value, *words)
     reason = re.sub("^(JSON|MessagePack data) is malformed: ", "", text)
     return f"{whole} is malformed: {_REASONS.get(reason, reason)}"
@@ -89,10 +98,12 @@ def _types(kinds: str) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _resolve(path: str | None, values: object) -> tuple[str | None, object]:
+def _resolve(path: str | None, values: object, kind: str) -> tuple[str | None, object]:
     """Return the path with the name of a field of a map, which msgspec leaves out, and its value.
 
     The value is None if it is not found.
+
+    kind: type of the value that was refused, which the first value of that type in the map is
     """
     if path is None or values is None:
         return path, None
@@ -107,7 +118,7 @@ def _resolve(path: str | None, values: object) -> tuple[str | None, object]:
     if rest or not isinstance(values, dict):
         return path, None
     for name, value in values.items():
-        if not isinstance(value, str | int | float | None):
+        if type(value) is _KINDS.get(kind):
             return (f"{parent}[{name!r:.40}]" if parent else f"{name:.40}"), value
     return path, None
 
@@ -124,7 +135,7 @@ _SENTENCES: dict[re.Pattern[str], Callable[..., str]] = {
         lambda name, value, field: f"{name} must have the field `{field}`"
     ),
     re.compile(rf"Object contains unknown field `(.+?)`{_AT}"): (
-        lambda name, value, field: f"{name} has no field `{field}`"
+        lambda name, value, field: f"{name} must not have the field `{field}`"
     ),
     re.compile(rf"Invalid enum value (.+?){_AT}"): (
         lambda name, value, choice: f"{name} cannot be {choice}"

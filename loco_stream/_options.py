@@ -277,7 +277,7 @@ class ModelOptions:
     max_delay: int = _option(0, _checks.integer(0, MAX_DELAY))
     neighbors: int = _option(0, _checks.integer(0, MAX_NEIGHBORS))
     centroids: int | None = _option(None, _checks.integer(0, MAX_CENTROIDS, optional=True))
-    categories: int = _option(1024, _checks.integer(0, MAX_CATEGORIES))
+    categories: int = _option(512, _checks.integer(0, MAX_CATEGORIES))
     neuron: str = "lif"
     seed: int | None = _option(None, _checks.integer(0, 2**64 - 1, optional=True))
     advanced: AdvancedOptions = AdvancedOptions()

@@ -91,7 +91,8 @@ def check(texts: TextState, n_features: int) -> None:
     n = int(texts.n[0])
     room = len(texts.weights)
     n_marked = int(texts.is_text[:n_features].sum())
-    if n != n_marked or n > room or n_features - n > len(texts.is_text) - room:
+    is_beyond = texts.is_text[n_features:].any()
+    if n != n_marked or is_beyond or n > room or n_features - n > len(texts.is_text) - room:
         raise ValueError(
             f"'texts.n' must be the number of texts in 'texts.is_text', {n_marked}, and they must "
             f"fit the room for {room} of {len(texts.is_text)} features, got {n}"

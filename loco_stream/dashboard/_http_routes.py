@@ -384,7 +384,7 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as syntax:
         return fault(syntax, whole="the body").replace("is malformed", "must be JSON")
     reason = fault(error, values, "the body")
-    if reason.startswith("the body has no field"):
+    if reason.startswith("the body must not have the field"):
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
         return f"{reason}; it may have {known}"
     return reason

@@ -195,7 +195,7 @@ class ConceptDetector:
     def __init__(
         self, detector: str = "HDDMA", options: Options | None = None, patience: int = 500
     ) -> None:
-        require("patience", patience, row_count)
+        patience = require("patience", patience, row_count)
         self.name = detector
         self.patience = patience
         self._definition = detector_named(detector)

@@ -444,7 +444,7 @@ class CommitPipeline:
 def _other_monitor(given: Config, saved: State) -> Iterator[str]:
     """Yield a sentence if the saved monitor continues in place of one with other settings.
 
-    given: settings of the monitor of this engine; the default ones ask for nothing
+    given: settings of the monitor of this engine; that of an engine without one asks for nothing
     """
     if not given or given == TaskMonitor(holdout=0, problem=given["problem"]).settings:
         return

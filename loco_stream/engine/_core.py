@@ -194,7 +194,8 @@ class StreamEngine:
         self._reader = source
         self.source = self._reader.source
         self.durability = durability or ("batch" if checkpoint and self.source.needs_log else "off")
-        _check_store(checkpoint, resume, checkpoint_every, self.durability)
+        checkpoint_every = require("checkpoint_every", checkpoint_every, row_count)
+        _check_store(checkpoint, resume, self.durability)
         self.queries = RunnerQueries()
         self._listeners = Listeners(sinks, [self.queries, *watchers])
         self._make_measures = partial(
@@ -735,11 +736,9 @@ def _check_type(name: str, value: object, kind: type) -> None:
 def _check_store(
     checkpoint: str | os.PathLike[str] | None,
     resume: bool | None,
-    checkpoint_every: int,
     durability: str,
 ) -> None:
     if resume and checkpoint is None:
         raise ConfigError("`resume` must be False or None without `checkpoint`, got True")
-    require("checkpoint_every", checkpoint_every, row_count)
     if parse_durability(durability) is not None and checkpoint is None:
         raise ConfigError(f"`durability` {durability} needs a folder given as `checkpoint`")

@@ -36,7 +36,7 @@ class RunMeasures:
         waited: Callable[[], float] = lambda: 0.0,
         at_precision: float = PRECISION,
     ) -> None:
-        require("score_window", score_window, row_count)
+        score_window = require("score_window", score_window, row_count)
         self.prequential = Prequential(problem, score_window)
         self.ranking = Ranking(score_window, at_precision)
         self.curve = Curve()

@@ -84,7 +84,7 @@ class PendingRows:
     """
 
     def __init__(self, capacity: int = 10_000, max_age: float = 3600.0) -> None:
-        require("max_pending", capacity, row_count)
+        capacity = require("max_pending", capacity, row_count)
         if not isinstance(max_age, int | float | np.number) or not max_age > 0:
             raise ConfigError(f"`max_age` must be more than 0 seconds, got {max_age!r}")
         self.capacity = capacity

@@ -55,6 +55,8 @@ _NO_VALUES = np.zeros(0)
 NO_PROBA = np.zeros((0, 0))
 NO_TICKETS = np.zeros((0, 0))
 _SHARED_ROWS = 16  # rows of a call, from which on threads are worth starting
+# Attributes that a row which does not fit in memory leaves as they were.
+_ROOM = ("width", "early_texts", "layout", "settings", "state", "scratch", "_args", "row")
 _READOUT = "sequence_readout."  # begins the names of its arrays
 _KINDS = {True: 0, False: step.ANYWHERE, None: step.BY_EVIDENCE}  # of rows that are predicted
 
@@ -150,6 +152,7 @@ class ModelCore:
         n_slots = len(self.slots)
         n_classes = len(self.classes)
         n_known = self.slots.n_features
+        room = {name: getattr(self, name) for name in _ROOM}
         try:
             slots = [self._slot_of(label) for label in labels]
             new = self.slots.register(features, texts)
@@ -158,6 +161,7 @@ class ModelCore:
             sizes = f"{len(self.slots)} features and {len(self.classes)} classes"
             self.slots.forget(n_slots)
             self._forget_classes(n_classes)
+            vars(self).update(room)
             reason = f": {error}" if str(error) else ""
             raise InputError(f"a model of {sizes} does not fit in memory{reason}") from None
         if self.slots.n_features > n_known:

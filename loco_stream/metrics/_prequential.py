@@ -62,7 +62,7 @@ class Prequential:
     ) -> None:
         if problem not in PROBLEMS:
             raise ConfigError(f"`problem` must be one of {', '.join(PROBLEMS)}, got {problem!r}")
-        require("window", window, row_count)
+        window = require("window", window, row_count)
         if not 0.0 < fading <= 1.0:
             raise ConfigError(f"`fading` must be in (0, 1], got {fading}")
         self.problem = problem

@@ -102,7 +102,11 @@ def test_labels_find_their_rows_by_id():
             "`label` must be a text, a number, true or false or null, got a list",
         ),
         ({"labels": []}, 413, "`labels` must have 1 to 256 entries, got 0"),
-        ({"id": 1, "x": {}}, 400, "the body has no field `x`; it may have id, label, labels"),
+        (
+            {"id": 1, "x": {}},
+            400,
+            "the body must not have the field `x`; it may have id, label, labels",
+        ),
     ],
 )
 def test_invalid_labels_are_refused_in_a_sentence(body, status, sentence):

@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 
 from loco_stream import AdvancedOptions, LOCOClassifier, LOCORegressor
+from loco_stream._compiler.jit import kernel
 from loco_stream._learner import texts
+from loco_stream._learner.readout.snapshots import keep_snapshot
 from loco_stream._options import JOINT_FEATURES, JOINT_TEXTS
 from loco_stream.errors import CheckpointError
 from loco_stream.estimators import _core
+from tests.helpers.jitted import on_model
 from tests.helpers.models import parameters
 from tests.helpers.tables import colours
 from tests.helpers.twins import assert_same_state, make_twin
+
+
+@kernel
+def _keep_snapshot(settings, state, scratch, weights, slot):
+    keep_snapshot(settings, state, weights, slot)
+
+
+run_keep_snapshot = on_model(_keep_snapshot)
 
 N_NUMBERS = 2
 N_TEXTS = 3
@@ -88,8 +99,24 @@ def test_texts_that_a_row_does_not_have_cost_nothing_and_change_nothing():
 
 
 def test_a_weight_stays_within_bounds():
-    model = learned(20, learning_rate=3e4)
-    assert np.abs(model._core.state.texts.weights).max() <= texts.MAX_NORM
+    model = learned(20)
+    weights = model._core.state.texts.weights
+    weights[:] = 10.0 * texts.MAX_NORM
+    model.learn_one({"colour": "red", "size": 0.4}, "blue")
+    changed = model._core.scratch.texts.rows[0]
+    assert weights[changed].max() == texts.MAX_NORM
+
+
+def test_a_snapshot_keeps_the_weights_of_texts():
+    model = learned(30)
+    own = model._core.state.texts
+    kept = own.weights.copy()
+    settings = model._core.settings
+    weights = np.ones(2 * (settings.n_trace + settings.n_linear))
+    run_keep_snapshot(model._core._args, weights, 1)
+    model.learn_one({"colour": "red", "size": 0.4}, "blue")
+    assert not np.array_equal(own.weights, kept)
+    assert np.array_equal(own.snapshots[1], kept)
 
 
 def test_weights_at_the_start_do_not_depend_on_the_room():
@@ -153,11 +180,23 @@ def test_a_model_without_texts_has_none_of_their_arrays_in_its_file():
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value"), [("n", 0, 5), ("n", 0, -1), ("is_text", 0, 1), ("is_text", 3, 2)]
+    ("name", "place", "value"),
+    [("n", 0, 5), ("n", 0, -1), ("is_text", 0, 1), ("is_text", 3, 2)],
 )
 def test_a_damaged_number_of_texts_is_refused(name, place, value):
     config, arrays = learned(30).export_state()
     arrays[f"texts.{name}"][place] = value
+    with pytest.raises(CheckpointError, match=r"texts\."):
+        LOCOClassifier.from_state(config, arrays)
+
+
+def test_a_mark_of_a_text_beyond_the_features_is_refused():
+    model = learned(30)
+    for j in range(4):  # the room for numbers doubles
+        model.learn_one({"colour": "red", "size": 0.4, **{f"n{i}": 1.0 for i in range(j)}}, "red")
+    config, arrays = model.export_state()
+    assert len(arrays["texts.is_text"]) > len(config["features"])
+    arrays["texts.is_text"][-1] = 1
     with pytest.raises(CheckpointError, match=r"texts\."):
         LOCOClassifier.from_state(config, arrays)
 

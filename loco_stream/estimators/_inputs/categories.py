@@ -19,7 +19,7 @@ from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
-FEW = 64  # texts that a feature may hold before it leaves the last slots to others
+FEW = 256  # texts that a feature may hold before it leaves the last slots to others
 LEFT_TO_OTHERS = 256  # slots that only features with few texts get
 UNKNOWN = -1
 

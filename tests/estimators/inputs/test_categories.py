@@ -11,7 +11,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream._options import MAX_CATEGORIES
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators._inputs.categories import FEW, LEFT_TO_OTHERS, MAX_LENGTH
+from loco_stream.estimators._inputs.categories import LEFT_TO_OTHERS, MAX_LENGTH
 from tests.helpers.engine_process import SOAK
 from tests.helpers.tables import colours
 
@@ -211,12 +211,22 @@ def test_ids_leave_slots_to_other_features():
     for i in range(MAX_CATEGORIES + 100):
         estimator.learn_one({"id": f"id{i}", "size": i % 7}, i % 2)
     assert estimator.categories_["id"]["distinct"] == MAX_CATEGORIES - LEFT_TO_OTHERS
+    half = LEFT_TO_OTHERS // 2
     for i in range(300):
-        estimator.learn_one({"id": f"id{i}", "late": f"t{i % FEW}", "later": f"t{i}"}, i % 2)
+        estimator.learn_one({"id": f"id{i}", "late": f"t{i % half}", "later": f"t{i}"}, i % 2)
     found = estimator.categories_
-    assert found["late"] == {"distinct": FEW, "bound": MAX_CATEGORIES, "shared": 0}
-    assert found["later"]["distinct"] == FEW
+    assert found["late"] == {"distinct": half, "bound": MAX_CATEGORIES, "shared": 0}
+    assert found["later"]["distinct"] == half
     assert found["id"]["shared"] > 0
+
+
+def test_a_column_of_ids_leaves_room_for_two_hundred_texts_that_come_later():
+    estimator = small()
+    for i in range(1000):
+        estimator.learn_one({"order": f"o{i}"}, i % 2)
+    for i in range(400):
+        estimator.learn_one({"order": f"o{i}", "product": f"p{i % 200}"}, i % 2)
+    assert estimator.categories_["product"]["distinct"] == 200
 
 
 def test_a_label_that_depends_on_two_hundred_ids_is_learned():
@@ -329,5 +339,5 @@ def growth(n):
 @pytest.mark.timeout(3600)
 def test_memory_is_flat_over_many_distinct_texts():
     kilobytes, distinct = growth(1_000_000 if SOAK else 20_000)
-    assert distinct == MAX_CATEGORIES - LEFT_TO_OTHERS
+    assert distinct == LOCOClassifier().categories
     assert kilobytes < 4096

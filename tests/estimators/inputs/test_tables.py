@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from decimal import Decimal
 
@@ -310,6 +311,24 @@ def test_features_and_classes_that_do_not_fit_in_memory_are_taken_back(monkeypat
     assert model.export_state()[0] == before[0]
     model.learn_array(X, [*Y[:9], "x", "y", "z"], features=["e", "f", "g", "h"])
     assert len(model.classes) == 6
+
+
+@pytest.mark.parametrize("is_reserved", [False, True])
+def test_a_first_row_that_does_not_fit_in_memory_leaves_a_new_model(monkeypatch, is_reserved):
+    """Its width and its texts do not decide what later rows are learned by."""
+    model = LOCOClassifier(hidden_sizes=4, seed=1)
+    if is_reserved:
+        model.reserve(["a", "b"])
+    fresh = copy.deepcopy(model)
+    wide = {f"n{i}": 1.0 for i in range(2000)} | {f"t{i}": f"{i}" for i in range(100)}
+    monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "20000000")
+    for _ in range(2):
+        with pytest.raises(InputError, match="does not fit in memory"):
+            model.learn_one(wide, "x")
+    assert model.export_state()[0] == fresh.export_state()[0]
+    for each in (model, fresh):
+        each.learn_one({"a": 1.0, "b": 2.0}, "x")
+    assert model.export_state()[0] == fresh.export_state()[0]
 
 
 def test_a_row_whose_texts_do_not_fit_in_memory_leaves_no_feature_and_no_class(monkeypatch):
