@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from loco_stream._cli import main
+from loco_stream._options import DEFAULTS
 from tests.helpers.tables import colours
 
 
@@ -32,5 +33,5 @@ def test_a_label_that_depends_on_colour_and_number_is_learned(tmp_path, form):
         tmp_path, f"{form}:{path}?target=kind" + "&decimal=,&separator=;" * (form == "csv")
     )
     assert report["accuracy"] >= 0.96
-    assert report["categories"] == {"colour": {"distinct": 3, "bound": 1024, "shared": 0}}
+    assert report["categories"] == {"colour": {"distinct": 3, "bound": DEFAULTS.categories, "shared": 0}}
     assert report["n_masked"] == 0

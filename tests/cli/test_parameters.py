@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from loco_stream import LOCOClassifier, LOCORegressor
 from loco_stream._cli import main
 from loco_stream._cli._parameters import build_model, parameters
+from loco_stream._options import DEFAULTS
 from loco_stream._persistence import format as persist
 from loco_stream._text import did_you_mean, listed
 from loco_stream.errors import ConfigError
@@ -32,7 +33,7 @@ def test_set_help_lists_every_parameter_with_its_default(command):
     for name in parameters():
         assert f"\n{name}=" in "\n" + shown.stdout
     assert "rule=loco\n    ``" in shown.stdout
-    assert "categories=1024" in shown.stdout
+    assert f"categories={DEFAULTS.categories}" in shown.stdout
     assert "seed=" not in shown.stdout
 
 
