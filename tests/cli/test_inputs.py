@@ -33,5 +33,6 @@ def test_a_label_that_depends_on_colour_and_number_is_learned(tmp_path, form):
         tmp_path, f"{form}:{path}?target=kind" + "&decimal=,&separator=;" * (form == "csv")
     )
     assert report["accuracy"] >= 0.96
-    assert report["categories"] == {"colour": {"distinct": 3, "bound": DEFAULTS.categories, "shared": 0}}
+    bound = DEFAULTS.categories
+    assert report["categories"] == {"colour": {"distinct": 3, "bound": bound, "shared": 0}}
     assert report["n_masked"] == 0
