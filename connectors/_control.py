@@ -100,8 +100,9 @@ class Control:
         self._socket.close(linger=1.0)
 
     def _answer(self, frames: list[bytes]) -> dict[str, Any]:
+        body = b"".join(frames)
         try:
-            given = msgspec.json.decode(body := b"".join(frames), type=_Command)
+            given = msgspec.json.decode(body, type=_Command)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = fault(error, values_in(body))
             return _error(f'a command must be JSON such as {{"do": "status"}}: {reason}')

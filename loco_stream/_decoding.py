@@ -98,7 +98,7 @@ def _types(kinds: str) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _resolve(path: str | None, values: object, kind: str) -> tuple[str | None, object]:
+def _resolve(path: str | None, values: Any, kind: str) -> tuple[str | None, object]:
     """Return the path with the name of a field of a map, which msgspec leaves out, and its value.
 
     The value is None if it is not found.
@@ -110,7 +110,7 @@ def _resolve(path: str | None, values: object, kind: str) -> tuple[str | None, o
     parent, unnamed, rest = path.partition("[...]")
     for name, index in _STEP.findall(parent):
         try:
-            values = values[int(index)] if index else values[name]  # type: ignore[index]
+            values = values[int(index)] if index else values[name]
         except (KeyError, IndexError, TypeError):
             return path, None
     if not unnamed:

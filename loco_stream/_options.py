@@ -32,8 +32,8 @@ MAX_SEASON = 100_000  # rows: so many values are kept
 FULL_BLOCK = 288  # input channels up to which a layer's projector has one group
 BLOCK = 112  # channels per group where there are more
 SKIP_OUTPUTS = 3  # per fixed neuron: beyond them, several features share one
-JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly, ...
-JOINT_TEXTS = 64  # ... and where the first row has texts, of which each row has few
+JOINT_FEATURES = 256  # features, the first to come, whose weights the readout learns jointly
+JOINT_TEXTS = 64  # the same if the first row has a text: of many texts each row has few
 
 
 class WidthRule(NamedTuple):

@@ -336,8 +336,8 @@ class _FleetSetup:
         if fleet is None:
             return self
         stored = fleet.settings
-        beside = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
-        check_begun_with(beside, stored, where)
+        begun_with = {"watch": self.alarms.watch, "forecast": self.forecasting.forecast}
+        check_begun_with(begun_with, stored, where)
         own = {"share": fleet.share, "key": stored.get("key", self.fleet.key)}
         return replace(
             self,
@@ -441,11 +441,6 @@ class _FleetSetup:
             fleet.run()
         return fleet.report()
 
-    @property
-    def _stored_settings(self) -> Settings:
-        """The settings of the fleet in the directory; empty for a new one."""
-        return {} if self.stored is None else self.stored.settings
-
     def _stored_reading(self) -> dict[str, object]:
         """Return what a fleet that is started again continues with of how rows are read."""
         return {"key": self.fleet.key, **stored_missing(self.reading.missing_values)}
@@ -498,7 +493,7 @@ class _FleetSetup:
                     f"`--template` must be a LOCOForecaster with {heads} heads, got "
                     f"{forecaster!r:.200}"
                 )
-        elif not self._stored_settings:
+        elif self.stored is None or not self.stored.settings:
             forecaster = self.forecasting.model(self.model)
         monitor = replace(self.model, holdout=0).monitor("regression")
         settings = {**self.model.stored("regression"), **self.forecasting.stored()}

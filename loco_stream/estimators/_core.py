@@ -185,9 +185,9 @@ class ModelCore:
         """
         slots = self._known_slots(features, y) if type(y) is list and len(y) == n else None
         if slots is None:
-            distinct, places = labels(y, n, held)
-            slots = np.zeros(n, np.int64)
             learned = np.delete(np.arange(n), held)
+            distinct, places = labels(y, n, learned)
+            slots = np.zeros(n, np.int64)
             slots[learned] = np.array(self.admit(features, distinct), np.int64)[places]
         slots[held] = step.HELD_OUT
         return slots
@@ -220,7 +220,9 @@ class ModelCore:
         """
         if n_new_texts and not self.early_texts and self._has_no_row():
             self.early_texts = True
-            self.state = self.scratch = self._args = None  # made before the texts of the first row
+            self.state = None  # made before the texts of the first row, for the same width
+            self.scratch = None
+            self._args = None
         settings = self.settings
         state = self.state
         if settings is None or state is None:

@@ -6,9 +6,9 @@ from loco_stream._persistence.content import Plain
 from loco_stream.monitor._holdout import HoldOut, UniformDraws
 
 # Rows learned in one call. Twice as many take 6 % less time per row, but then predictions of
-# held-out rows and the look for a recalled snapshot come later: with 128 rows, 87 % of the measures
-# of A-B-A-B inputs are within two standard errors of the truth in place of 94 % (24 seeds); with
-# 256 rows, two of eight streams of A-B-A-B labels are divided into other tasks.
+# held-out rows and the look for a recalled snapshot come later. With 128 rows, and twice the
+# held-out rows predicted at a time, 87 % of the measures of A-B-A-B inputs are within two standard
+# errors of the truth in place of 94 % (`python -m benchmarks monitor`, 24 seeds, commit 0bd7520a).
 GROUP = 64
 
 

@@ -170,7 +170,8 @@ def test_declared_rows_are_in_the_checkpoint(model, declare, tmp_path):
             newest = max((tmp_path / "state").glob("checkpoint-*.loco"))
             at_once.append(persist.read(newest).config["n_samples"])  # before the run goes on
 
-    counts, at_once = [], []
+    counts = []
+    at_once = []
     first = engine(watchers=[look])
     first.run()
     assert (counts, at_once) == ([1], [N])

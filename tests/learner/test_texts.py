@@ -119,6 +119,22 @@ def test_a_snapshot_keeps_the_weights_of_texts():
     assert np.array_equal(own.snapshots[1], kept)
 
 
+@pytest.mark.parametrize(
+    ("make", "n_classes"), [(LOCOClassifier, 2), (LOCOClassifier, 20), (LOCORegressor, 1)]
+)
+def test_a_text_takes_2_to_14_kilobytes(make, n_classes):
+    sizes = []
+    rooms = []
+    for n_texts in (100, 300):
+        model = make(seed=1)
+        for i in range(n_texts):
+            model.learn_one({"id": f"i{i}", "size": float(i % 7)}, i % n_classes)
+        arrays = model.export_state()[1]
+        sizes.append(sum(array.nbytes for array in arrays.values()))
+        rooms.append(len(arrays["texts.weights"]))
+    assert 2e3 <= (sizes[1] - sizes[0]) / (rooms[1] - rooms[0]) <= 14e3
+
+
 def test_weights_at_the_start_do_not_depend_on_the_room():
     settings = learned(1)._core.settings
     few, many = (texts.start_weights(settings, 18, n, 16) for n in (3, 7))

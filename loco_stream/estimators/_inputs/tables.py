@@ -128,22 +128,21 @@ def held_rows(held_out: Iterable[int], n: int) -> list[int]:
     return positions
 
 
-def labels(y: Any, n: int, held: Sequence[int]) -> tuple[list[Hashable], Int64]:
+def labels(y: Any, n: int, learned: Int64) -> tuple[list[Hashable], Int64]:
     """Return the distinct labels in the order they came, and the position of each row's label.
 
-    Those are the labels of the rows that are not `held`.
+    Those are the labels of the rows at the positions `learned`.
 
     Raises `InputError` if y is not one-dimensional, has another length, or a value cannot be a
     label.
     """
     values = one_per_row(y, n)
-    rows = np.delete(np.arange(n), held)
-    if held:
-        values = [values[row] for row in rows]
+    if len(learned) < n:
+        values = [values[row] for row in learned]
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuU":
         return _labels_of_array(values)
     if not {str, int, bool}.issuperset(map(type, values)):
-        values = _checked(values, rows)
+        values = _checked(values, learned)
     found = {value: slot for slot, value in enumerate(dict.fromkeys(values))}
     return list(found), np.fromiter(map(found.__getitem__, values), np.int64, len(values))
 
