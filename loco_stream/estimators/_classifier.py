@@ -109,7 +109,8 @@ class LOCOClassifier(LOCOEstimator, base.MiniBatchClassifier):
         Maximum number of distinct texts per feature that get their own slot, 0 to 1024. Further
         texts share these slots by checksum; `categories_` reports how many did. All features
         together hold at most 1024, of which the last 256 are left to features with fewer than
-        256 texts. A text takes 2 to 14 kB of the state. Lower the bound if a column of ids says
+        256 texts, and the last 64 to those with fewer than 16. A text takes 2 to 16 kB of the
+        state, and more with many classes or wide rows. Lower the bound if a column of ids says
         nothing about the label. 0: texts are masked.
     neuron
         Name of a neuron model: ``"lif"`` (leaky integrate-and-fire), or another one of

@@ -289,8 +289,8 @@ class LOCOEstimator(LOCOModel, base.Estimator):
     def categories_(self) -> dict[Hashable, dict[str, int]]:
         """Texts of each feature that has some.
 
-        ``distinct``: texts with a slot; ``bound``: most that may have one; ``shared``: values
-        learned in a slot that several texts share.
+        ``distinct``: texts with a slot; ``bound``: most that may have one, as long as the model
+        holds fewer than 1024; ``shared``: learned values of texts without a slot of their own.
 
         Examples
         --------

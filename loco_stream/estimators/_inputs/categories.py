@@ -19,8 +19,9 @@ from loco_stream._arrays import Bool, Float64, Int64
 from loco_stream._options import MAX_CATEGORIES
 
 MAX_LENGTH = 256  # characters by which a text is known
-FEW = 256  # texts that a feature may hold before it leaves the last slots to others
-LEFT_TO_OTHERS = 256  # slots that only features with few texts get
+# How many texts a feature may hold before it leaves how many of the last slots to features with
+# fewer, so that columns of ids leave room for categories that come later.
+RESERVES = ((256, 256), (16, 64))
 UNKNOWN = -1
 
 
@@ -65,15 +66,18 @@ class Categories:
     def find(self, key: Hashable, text: str) -> tuple[int, bool]:
         """Return the slot of a text and whether it is shared.
 
-        The slot is `UNKNOWN` while the text may yet get one, or none is left.
+        The slot is `UNKNOWN` while the text may yet get one, and, shared by all texts of a feature
+        that has none, if no slot is left.
         """
         texts = self._slots.get(key, {})
         text = known_by(text)
         slot = texts.get(text)
         if slot is not None:
             return slot, False
-        if not texts or not self._is_full(texts):
+        if not self._is_full(texts):
             return UNKNOWN, False
+        if not texts:
+            return UNKNOWN, True
         order = self._order[key]
         return order[crc32(text.encode()) % len(order)], True
 
@@ -93,13 +97,16 @@ class Categories:
         """
         if not self.takes(key, text):
             return False
+        self._put(key, text, slot)
+        return True
+
+    def _put(self, key: Hashable, text: str, slot: int) -> None:
         self._slots.setdefault(key, {})[known_by(text)] = slot
         self._order.setdefault(key, []).append(slot)
         self.n += 1
-        return True
 
     def share(self, key: Hashable, n: int = 1) -> None:
-        """Count values that were learned in a slot that several texts share."""
+        """Count learned values of texts without a slot of their own."""
         self._shared[key] = self._shared.get(key, 0) + n
 
     def forget(self, n: int) -> None:
@@ -109,7 +116,7 @@ class Categories:
         self._order = {}
         self.n = 0
         for entry in kept:
-            self.add(*entry)
+            self._put(*entry)
 
     def copy(self) -> Categories:
         """Return an independent copy."""
@@ -131,27 +138,34 @@ class Categories:
             raise ValueError(f"`shared` must map features to counts, got {shared!r}")
         made = cls(bound)
         for key, text, slot in entries:
-            if not isinstance(text, str) or not made.add(key, text, slot):
+            texts = made._slots.get(key, {})
+            has_room = made.n < MAX_CATEGORIES and len(texts) < bound
+            if not isinstance(text, str) or known_by(text) in texts or not has_room:
                 raise ValueError(f"{text!r} cannot be a category of feature {key!r}")
+            made._put(key, text, slot)
         made._shared = {key: int(n) for key, n in shared.items()}
         return made
 
     @property
     def shared(self) -> dict[Hashable, int]:
-        """Values of each feature that were learned in a slot which several texts share."""
+        """Learned values of each feature whose texts have no slot of their own."""
         return dict(self._shared)
 
     def report(self) -> dict[Hashable, dict[str, int]]:
-        """Return, per feature, texts with a slot, the bound, and values that shared a slot."""
+        """Return, per feature, texts with a slot, the bound, and values of texts without one."""
         return {
-            key: {"distinct": len(texts), "bound": self.bound, "shared": self._shared.get(key, 0)}
-            for key, texts in self._slots.items()
+            key: {
+                "distinct": len(self._slots.get(key, {})),
+                "bound": self.bound,
+                "shared": self._shared.get(key, 0),
+            }
+            for key in {**self._slots, **self._shared}
         }
 
     def _is_full(self, texts: dict[str, int]) -> bool:
-        if len(texts) >= self.bound:
-            return True
-        return self.n >= MAX_CATEGORIES - (LEFT_TO_OTHERS if len(texts) >= FEW else 0)
+        left = MAX_CATEGORIES - self.n
+        reserved = (slots for most, slots in RESERVES if len(texts) >= most)
+        return len(texts) >= self.bound or left <= max(reserved, default=0)
 
 
 class TextColumn:

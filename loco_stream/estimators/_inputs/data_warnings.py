@@ -45,8 +45,8 @@ class DataWarnings:
         for column in over:
             if not is_input(column):
                 _warn(
-                    f"column {column!r} held no number or category in its first {_ROWS} rows: "
-                    "nothing is learned from it"
+                    f"column {column!r} held no number, and no text for which a slot was left, in "
+                    f"its first {_ROWS} rows: nothing is learned from it"
                 )
 
     def warn_unknown(self, names: Collection[Hashable], known: Collection[Hashable]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from loco_stream import LOCOClassifier, LOCORegressor, load, save
 from loco_stream._options import MAX_CATEGORIES
 from loco_stream.errors import CheckpointError
-from loco_stream.estimators._inputs.categories import LEFT_TO_OTHERS, MAX_LENGTH
+from loco_stream.estimators._inputs.categories import MAX_LENGTH, RESERVES
 from tests.helpers.engine_process import SOAK
 from tests.helpers.tables import colours
 
@@ -201,23 +201,41 @@ def test_unusual_texts_are_kept_in_files(tmp_path):
 def test_all_features_together_are_bounded():
     estimator = small(categories=MAX_CATEGORIES)
     for i in range(30):
-        estimator.learn_one({f"f{j}": f"t{i}" for j in range(50)}, i % 2)
+        estimator.learn_one({f"f{j}": f"t{i}" for j in range(100)}, i % 2)
     assert sum(each["distinct"] for each in estimator.categories_.values()) == MAX_CATEGORIES
-    assert estimator.n_features_in == 50
+    assert estimator.n_features_in == 100
 
 
 def test_ids_leave_slots_to_other_features():
     estimator = small(categories=MAX_CATEGORIES)
+    (_, left_by_many), (few, left_by_few) = RESERVES
     for i in range(MAX_CATEGORIES + 100):
         estimator.learn_one({"id": f"id{i}", "size": i % 7}, i % 2)
-    assert estimator.categories_["id"]["distinct"] == MAX_CATEGORIES - LEFT_TO_OTHERS
-    half = LEFT_TO_OTHERS // 2
+    assert estimator.categories_["id"]["distinct"] == MAX_CATEGORIES - left_by_many
     for i in range(300):
-        estimator.learn_one({"id": f"id{i}", "late": f"t{i % half}", "later": f"t{i}"}, i % 2)
+        estimator.learn_one({"id": f"id{i}", "late": f"t{i}"}, i % 2)
+    assert estimator.categories_["late"]["distinct"] == left_by_many - left_by_few
+    for i in range(300):
+        estimator.learn_one({"id": f"id{i}", "last": f"t{i}"}, i % 2)
     found = estimator.categories_
-    assert found["late"] == {"distinct": half, "bound": MAX_CATEGORIES, "shared": 0}
-    assert found["later"]["distinct"] == half
+    assert found["last"]["distinct"] == few
     assert found["id"]["shared"] > 0
+
+
+def test_texts_of_a_feature_for_which_no_slot_is_left_are_counted():
+    estimator = small()
+    for i in range(MAX_CATEGORIES):
+        estimator.learn_one({f"f{j}": f"t{i}" for j in range(100)}, i % 2)
+        if sum(each["distinct"] for each in estimator.categories_.values()) == MAX_CATEGORIES:
+            break
+    before = estimator.masked_values
+    estimator.learn_one({"late": "good"}, 1)
+    assert estimator.categories_["late"] == {"distinct": 0, "bound": 512, "shared": 1}
+    estimator.learn_array(np.array([["bad"], ["good"]], object), [0, 1], features=["late"])
+    assert estimator.categories_["late"]["shared"] == 3
+    assert estimator.masked_values > before
+    again = LOCOClassifier.from_state(*estimator.export_state())
+    assert again.categories_ == estimator.categories_
 
 
 def test_a_column_of_ids_leaves_room_for_two_hundred_texts_that_come_later():

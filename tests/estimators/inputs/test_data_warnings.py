@@ -25,7 +25,8 @@ def test_a_column_without_values_is_named_once_after_100_rows(value):
     for i, x in enumerate(rows(99, colour=value)):
         model.learn_one(x, i % 2)
     with pytest.warns(
-        LocoStreamWarning, match="column 'colour' held no number or category in its first 100 rows"
+        LocoStreamWarning,
+        match="column 'colour' held no number, and no text for which a slot was left, in",
     ):
         model.learn_one({"a": 1.0, "colour": value}, 1)
     for i, x in enumerate(rows(150, colour=value)):
