@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from loco_stream._cli._option_group import given, headings_of
+from loco_stream._cli._option_group import PATH, given, headings_of
 from loco_stream._text import did_you_mean, reason_of
 from loco_stream.errors import ConfigError
 
@@ -46,6 +46,7 @@ class ConfiguredCommand(click.Command):
         self.params += [
             click.Option(
                 ["--config"],
+                type=PATH,
                 metavar="FILE.toml",
                 is_eager=True,
                 expose_value=False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loco_stream._cli._decision import DecisionChange, decision_change
-from loco_stream._cli._option_group import checked_by, option_group
+from loco_stream._cli._option_group import PATH, checked_by, option_group
 from loco_stream._ranges import IntRange
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _where = option_group(
     click.argument("fleet"),
     click.option(
         "--token",
+        type=PATH,
         metavar="FILE",
         help="Token file of the running fleet's --control-token; needed over tcp.",
     ),
@@ -67,6 +68,7 @@ def _check_to(path: str) -> None:
 
 _to = click.option(
     "--to",
+    type=PATH,
     required=True,
     metavar="FILE",
     callback=checked_by(_check_to),
@@ -81,9 +83,9 @@ def _echo(value: object) -> None:
 
 
 def _write(path: str, content: bytes) -> None:
-    from loco_stream._persistence.files import atomic_write
+    from loco_stream._persistence.outputs import write_output
 
-    atomic_write(path, content)
+    write_output("the model", path, content)
 
 
 @click.command("status")

@@ -528,7 +528,7 @@ class _FleetSetup:
 
 def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
     """Log the notes and write the report."""
-    from loco_stream._persistence.files import atomic_write
+    from loco_stream._persistence.outputs import write_output
     from loco_stream.engine._report import jsonable
     from loco_stream.engine._report_lines import horizon_lines
 
@@ -538,7 +538,8 @@ def _finish(report: Mapping[str, Any], state: StateOptions) -> None:
     for name, text in horizon_lines(report):
         LOGGER.info("%s over all keys: %s", name, text)
     if state.report is not None:
-        atomic_write(state.report, json.dumps(jsonable(report), indent=2).encode())
+        content = json.dumps(jsonable(report), indent=2).encode()
+        write_output("the report", state.report, content)
     worst: Mapping[str, Any] = next(iter(report["worst"]), {})
     if worst.get("error"):
         LOGGER.info(

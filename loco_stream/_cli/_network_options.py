@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from loco_stream._cli._option_group import flag, option_group, typed
+from loco_stream._cli._option_group import PATH, flag, option_group, typed
 from loco_stream.errors import ConfigError
 
 _LOOPBACK = ("127.0.0.1", "localhost")
@@ -72,6 +72,7 @@ network_options = option_group(
         "--token",
         "--http-token",
         "token",
+        type=PATH,
         metavar="FILE",
         help="Token file for the page, the metrics and the HTTP API; created if absent. Required "
         "if ADDRESS is not local. Browsers ask for the token as a password.",

@@ -25,6 +25,18 @@ Command = Callable[..., object]
 Decorator = Callable[[Command], Command]
 
 
+class _Path(click.types.StringParamType):
+    """A path, which is not empty: an empty one would be the working directory."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        if not value:
+            raise ConfigError(f"`{max(param.opts, key=len)}` must be a path, got {value!r}")
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path()
+
+
 def option_group(name: str, build: type[DataclassInstance], *options: Decorator) -> Decorator:
     """Return a decorator that adds options and passes their values as one argument.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from loco_stream._cli._option_group import Decorator, checked_by, option_group, seed_option
+from loco_stream._cli._option_group import PATH, Decorator, checked_by, option_group, seed_option
 from loco_stream._cli._parameters import (
     build_model,
     check_settings,
@@ -349,6 +349,7 @@ def source_options(on_bad: str | None) -> Decorator:
         SourceOptions,
         click.option(
             "--keys",
+            type=PATH,
             metavar="DIR",
             help="Encrypt zmq sources with CURVE and admit the clients in DIR/allowed/; made by "
             "`loco-stream keygen DIR`.",
@@ -394,11 +395,14 @@ def state_options(durability: str | None) -> Decorator:
         StateOptions,
         click.option(
             "--checkpoint",
+            type=PATH,
             required=True,
             metavar="DIR",
             help="Directory of checkpoints and write-ahead log; a directory with state is resumed.",
         ),
-        click.option("--report", metavar="FILE", help="Write the report as JSON at the end."),
+        click.option(
+            "--report", type=PATH, metavar="FILE", help="Write the report as JSON at the end."
+        ),
         click.option(
             "--durability",
             default=durability,

@@ -12,7 +12,7 @@ import click
 
 from loco_stream._cli._decision import rule_of_command
 from loco_stream._cli._network_options import NetworkOptions
-from loco_stream._cli._option_group import Decorator, option_group
+from loco_stream._cli._option_group import PATH, Decorator, option_group
 from loco_stream._cli._service_state import ServiceState
 from loco_stream._ranges import IntRange
 from loco_stream.errors import ConfigError
@@ -126,6 +126,7 @@ def control_options(commands: str) -> tuple[Decorator, ...]:
         ),
         click.option(
             "--control-token",
+            type=PATH,
             metavar="FILE",
             help="Token file for --control; created if absent. Over tcp, only commands that show a "
             "status or a rule work without the token.",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from loco_stream._cli._config import COMMANDS, command_tables, option_values, read_config
+from loco_stream._cli._option_group import PATH
 from loco_stream.errors import ConfigError, LocoStreamError
 
 
@@ -25,7 +26,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("file")
+@click.argument("file", type=PATH)
 @click.option(
     "--command",
     "name",

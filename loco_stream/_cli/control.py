@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from loco_stream._cli._decision import DecisionChange, decision_change, plain_rule
+from loco_stream._cli._option_group import PATH
 from loco_stream.errors import ConfigError, SourceError
 
 _SECONDS = 5.0  # until an answer has come
@@ -23,7 +24,10 @@ _FORMS = {"forget": "SOURCE", "confirm": "FIRST [LAST]", "dismiss": "FIRST [LAST
 )
 @click.argument("words", metavar="[ARGUMENT]...", nargs=-1)
 @click.option(
-    "--token", metavar="FILE", help="Token file of the service's --control-token; needed over tcp."
+    "--token",
+    type=PATH,
+    metavar="FILE",
+    help="Token file of the service's --control-token; needed over tcp.",
 )
 @decision_change
 def command(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream._cli._option_group import PATH
+
 if TYPE_CHECKING:
     from loco_stream._persistence.content import Saved
 
 
 @click.command("inspect")
-@click.argument("path", metavar="DIR|FILE")
+@click.argument("path", type=PATH, metavar="DIR|FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(path: str, as_json: bool) -> None:
     """Verify a checkpoint or a model and print its contents.

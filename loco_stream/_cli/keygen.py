@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from loco_stream._cli._option_group import PATH
+
 
 @click.command("keygen")
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", type=PATH, metavar="DIR")
 @click.option(
     "--name",
     default="source",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loco_stream._cli._option_group import PATH
 from loco_stream._ranges import FloatRange, IntRange
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("nir", short_help="Check a NIR file and run it on random samples.")
-@click.argument("path", metavar="FILE")
+@click.argument("path", type=PATH, metavar="FILE")
 @click.option(
     "--dt",
     type=float,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--save",
+    type=PATH,
     metavar="RUN.npz",
     help="Save inputs, time step and spike counts, to compare with other simulators.",
 )

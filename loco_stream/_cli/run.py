@@ -21,7 +21,7 @@ from loco_stream._cli._engine_run import (
 )
 from loco_stream._cli._logging import LOGGER, CommandError, LogOptions, log_options
 from loco_stream._cli._network_options import NetworkOptions, network_options
-from loco_stream._cli._option_group import option_group, with_stored
+from loco_stream._cli._option_group import PATH, option_group, with_stored
 from loco_stream._cli._options import (
     SourceOptions,
     source_options,
@@ -133,12 +133,13 @@ def run_and_report(
 run_options = option_group(
     "options",
     RunOptions,
-    click.option("--report", metavar="FILE.json", help="Write the report as JSON."),
+    click.option("--report", type=PATH, metavar="FILE.json", help="Write the report as JSON."),
     click.option(
         "--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."
     ),
     click.option(
         "--plot",
+        type=PATH,
         metavar="FILE.png",
         help="Draw the scores over the stream with the alarms; also .svg and .pdf.",
     ),
@@ -149,7 +150,10 @@ run_options = option_group(
         help="Stop after N rows, counted from the start of a run that --resume continues.",
     ),
     click.option(
-        "--checkpoint", metavar="DIR", help="Write checkpoints to DIR; --resume continues them."
+        "--checkpoint",
+        type=PATH,
+        metavar="DIR",
+        help="Write checkpoints to DIR; --resume continues them.",
     ),
     click.option(
         "--resume", is_flag=True, help="Continue from the newest checkpoint in --checkpoint DIR."

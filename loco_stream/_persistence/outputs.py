@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from loco_stream._persistence.files import check_place
+from loco_stream._persistence.files import atomic_write, check_place
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
@@ -30,6 +30,20 @@ def check_output(name: str, path: str | None) -> None:
             check_place(path)
     except OSError as error:
         raise ConfigError(f"{name}: cannot write {path}: {reason_of(error)}") from error
+
+
+def write_output(what: str, path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file that a user named.
+
+    Raises `ConfigError` if it cannot be written.
+
+    what: what it is, for the error message
+    path, content: as for `atomic_write`
+    """
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        raise ConfigError(f"cannot write {what} {os.fspath(path)}: {reason_of(error)}") from error
 
 
 def check_folder(what: str, path: str) -> None:

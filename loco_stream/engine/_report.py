@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
 from loco_stream._persistence.content import Config, Plain, State
-from loco_stream._persistence.files import atomic_write
-from loco_stream._text import counted, one_line, reason_of
+from loco_stream._persistence.outputs import write_output
+from loco_stream._text import counted, one_line
 from loco_stream.engine._notebook import table_html
 from loco_stream.engine._report_lines import lines, sentences
 from loco_stream.engine._report_picture import draw, image
@@ -97,12 +97,7 @@ class Report(Mapping[str, Plain]):
             The file cannot be written.
         """
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        try:
-            atomic_write(path, text.encode())
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write the report {os.fspath(path)}: {reason_of(error)}"
-            ) from error
+        write_output("the report", path, text.encode())
 
     @property
     def _title(self) -> str:
@@ -174,11 +169,10 @@ class Report(Mapping[str, Plain]):
         if path is None:
             return figure
         try:
-            atomic_write(path, image(figure, Path(path).suffix[1:] or "png"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"cannot write the picture {os.fspath(path)}: {reason_of(error)}"
-            ) from error
+            content = image(figure, Path(path).suffix[1:] or "png")
+        except ValueError as error:
+            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {error}") from error
+        write_output("the picture", path, content)
         return figure
 
 

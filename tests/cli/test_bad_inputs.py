@@ -289,6 +289,8 @@ WHOLE = [
         "--checkpoint ok.csv",
         "cannot use the checkpoint folder ok.csv",
     ),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--checkpoint=", "`--checkpoint` must be a path"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--keys=", "`--keys` must be a path, got ''"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--max-samples 0", "--max-samples"),
 ]
 TIMES = {"time.csv": "&time=b"}

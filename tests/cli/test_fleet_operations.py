@@ -77,6 +77,8 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_fleet_is_opened(
     refused = invoke(order, begun, *keys, "--to", missing, code=2)
     assert f"--to: cannot write {missing}: there is no folder {missing.parent}" in refused
     assert "it is a folder" in invoke(order, begun, *keys, "--to", tmp_path, code=2)
+    assert "cannot write" in invoke(order, begun, *keys, "--to", "/proc/x.loco", code=2)
+    assert "`--to` must be a path, got ''" in invoke(order, begun, *keys, "--to", "", code=2)
 
 
 def test_a_reset_key_starts_anew_and_learns_no_row_twice(tmp_path):
