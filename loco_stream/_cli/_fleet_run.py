@@ -30,6 +30,7 @@ from loco_stream._cli._options import (
     LearningOptions,
     SourceOptions,
     StateOptions,
+    locked_folder,
     model_options,
     source_options,
     state_options,
@@ -376,7 +377,7 @@ class _FleetSetup:
             # before the directory is made
             check_feature(self.fleet.key, reader.source)
             parse_sync(str(self.state.durability))
-            folder = unlock_on_error.enter_context(self.state.lock())
+            folder = unlock_on_error.enter_context(locked_folder(self.state.checkpoint))
             if self.alarms.watch:
                 beginning = self._detectors()
             elif self.forecasting.forecast is not None:

@@ -183,16 +183,15 @@ class StateOptions:
         if "://" not in self.checkpoint:  # a fleet may be in object storage
             check_folder("the checkpoint folder", self.checkpoint)
 
-    def lock(self) -> AbstractContextManager[str | os.PathLike[str]]:
-        """Return the locked folder of checkpoints: a second process must not wait for rows for it.
 
-        An object store has its own leases.
-        """
-        from loco_stream.engine._checkpoint import CheckpointFolder
+def locked_folder(path: str) -> AbstractContextManager[str | os.PathLike[str]]:
+    """Return the locked folder of checkpoints: a second process must not wait for rows for it.
 
-        if "://" in self.checkpoint:
-            return nullcontext(self.checkpoint)
-        return CheckpointFolder(self.checkpoint)
+    An object store has its own leases.
+    """
+    from loco_stream.engine._checkpoint import CheckpointFolder
+
+    return nullcontext(path) if "://" in path else CheckpointFolder(path)
 
 
 def stored_missing(values: Sequence[float]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from loco_stream._cli._network_options import NetworkOptions, network_options
 from loco_stream._cli._option_group import PATH, option_group, with_stored
 from loco_stream._cli._options import (
     SourceOptions,
+    locked_folder,
     source_options,
 )
 from loco_stream._cli._renamed import refuse_option
@@ -65,6 +67,10 @@ class RunOptions:
         if self.stay and not page.dashboard:
             raise ConfigError("`--stay` needs --dashboard")
 
+    def lock(self) -> AbstractContextManager[object]:
+        """Return the locked folder of checkpoints; None without one."""
+        return nullcontext() if self.checkpoint is None else locked_folder(self.checkpoint)
+
     def save(self, report: Report) -> None:
         """Write the report and the picture."""
         if self.report is not None:
@@ -84,7 +90,6 @@ class RunOptions:
     def engine_options(self, reading: SourceOptions, stream: Source) -> dict[str, Any]:
         """Return the keyword arguments of `StreamEngine` that these options decide."""
         return {
-            "checkpoint": self.checkpoint,
             "resume": self.resume,
             "strict": reading.is_strict(stream),
             "bounds": reading.bounds_for(stream),
@@ -104,18 +109,20 @@ def run_and_report(
 ) -> Report:
     """Run an engine until its stream ends, then save and show the report.
 
-    make_engine: compiles, and returns the engine with these watchers and tracer
+    make_engine: compiles, and returns the engine with this folder, watchers and tracer
     options, page, network, telemetry, log: options of the command line
     started: called with the engine before it runs
     """
     engine = None
     with (
+        options.lock() as folder,
         telemetry.open() as otlp,
         stop_on_signal() as handler,
         page.page(network) as watchers,
     ):
         try:
-            handler.engine = engine = make_engine(observers(watchers, otlp))
+            observing = {**observers(watchers, otlp), "checkpoint": folder}
+            handler.engine = engine = make_engine(observing)
             started(engine)
             report = run_engine(engine, log, options.max_samples)
         except Interrupt:

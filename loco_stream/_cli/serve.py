@@ -25,6 +25,7 @@ from loco_stream._cli._option_group import with_stored
 from loco_stream._cli._options import (
     SourceOptions,
     StateOptions,
+    locked_folder,
     source_options,
     state_options,
 )
@@ -121,7 +122,7 @@ def command(
     service = ServiceState()
     report = None
     with (
-        state.lock() as folder,
+        locked_folder(state.checkpoint) as folder,
         stop_on_signal() as handler,
         page.page(network) as watchers,
         ports.open(service, network),

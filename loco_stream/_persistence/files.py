@@ -85,8 +85,10 @@ def atomic_write(path: str | os.PathLike[str], content: bytes, mode: int = 0o666
     sync_folder(target.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing; a power cut does not undo it.
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it that are missing; return those made, the folder first.
+
+    A power cut does not undo it.
 
     Raises `OSError` if there is a file of this name, or the operating system refuses.
     """
@@ -98,6 +100,7 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "it is a file", str(folder)) from None
     for one in missing:
         sync_folder(one.parent)
+    return missing
 
 
 def numbered_files(folder: Path, prefix: str, suffix: str) -> list[tuple[int, Path]]:

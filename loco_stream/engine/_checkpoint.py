@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from loco_stream._arrays import Array
@@ -28,7 +29,8 @@ _log = logging.getLogger("loco_stream.engine.checkpoint")
 class CheckpointFolder(os.PathLike[str]):
     """Checkpoints of one engine, numbered by the commit that they hold.
 
-    It stands for its path, so that the folder can be locked before there is an engine.
+    It stands for its path, so that the folder can be locked before there is an engine. If a `with`
+    block fails that left it empty, it is removed unless it was there before.
 
     Raises `ConfigError` if another engine works in the folder, or it cannot be created.
 
@@ -36,11 +38,11 @@ class CheckpointFolder(os.PathLike[str]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(path, str | os.PathLike):
+        if not path or not isinstance(path, str | os.PathLike):
             raise ConfigError(f"`checkpoint` must be the path of a folder, got {path!r:.60}")
         self.path = Path(path)
         try:
-            make_folder(self.path)
+            self._made = make_folder(self.path)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
@@ -61,8 +63,22 @@ class CheckpointFolder(os.PathLike[str]):
     def __enter__(self) -> CheckpointFolder:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and self._lock is not None and os.listdir(self.path) == ["lock"]:
+            self._remove()
         self.release()
+
+    def _remove(self) -> None:
+        if self._made:
+            (self.path / "lock").unlink()
+        with suppress(OSError):  # others use it
+            for folder in self._made:
+                folder.rmdir()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether it was not released."""
+        return self._lock is not None
 
     @property
     def is_used(self) -> bool:
@@ -108,6 +124,13 @@ class CheckpointFolder(os.PathLike[str]):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def locked(path: str | os.PathLike[str]) -> CheckpointFolder:
+    """Return a folder that is locked already, and else lock it."""
+    if isinstance(path, CheckpointFolder) and path.is_locked:
+        return path
+    return CheckpointFolder(path)
 
 
 def newest(path: str | os.PathLike[str]) -> tuple[Path, Saved, list[str]]:

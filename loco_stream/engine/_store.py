@@ -13,9 +13,9 @@ from loco_stream._persistence.content import Config, Saved, State
 from loco_stream._text import reason_of
 from loco_stream.engine._checkpoint import (
     FLEET_HEADER,
-    CheckpointFolder,
     CheckpointWriter,
     foreign_files,
+    locked,
     newest,
 )
 from loco_stream.engine._codec import decode_commit
@@ -49,7 +49,7 @@ class Store:
         self, path: str | os.PathLike[str], resume: bool | None, every: int, durability: str
     ) -> None:
         interval = parse_durability(durability)
-        self._folder = path if isinstance(path, CheckpointFolder) else CheckpointFolder(path)
+        self._folder = locked(path)
         self.is_used = self._folder.is_used
         self._check_content(resume)
         self._wal = None if interval is None else WriteAheadLog(self._folder.path, interval)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loco_stream._persistence.files import atomic_write
 from loco_stream._text import reason_of
-from loco_stream.engine._checkpoint import FLEET_HEADER, CheckpointFolder
+from loco_stream.engine._checkpoint import FLEET_HEADER, CheckpointFolder, locked
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.fleet._key_group import KeyGroup
 
@@ -48,8 +48,7 @@ class DirectoryStorage:
 
         Raises `ConfigError` if another process works in it, or it holds the run of an engine.
         """
-        if self._folder is None:
-            self._folder = CheckpointFolder(self.path)
+        self._folder = locked(self._folder or self.path)
         if self._folder.is_used and self.read_header() is None:
             self.release()
             raise ConfigError(

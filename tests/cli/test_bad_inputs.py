@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import subprocess
 
 import numpy as np
@@ -363,6 +364,37 @@ def test_an_invalid_input_is_refused_in_a_sentence(run, case, tmp_path, monkeypa
     assert (code, out) == (2, "")
     assert any(part in errors[-1] for part in sentence.split("|")), errors
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_that_waits_for_its_first_rows_has_locked_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "ok.csv", GOOD)
+    run = ("run", "csv:ok.csv?target=y", "--checkpoint", "state")
+    refused = []
+
+    def waits(*reader, **options):
+        if not refused:
+            refused.append(None)
+            refused[0] = in_process(*run)
+        return "classification"
+
+    monkeypatch.setattr("loco_stream.engine._task.find_task", waits)
+    assert in_process(*run)[0] == 0
+    code, _, errors = refused[0]
+    assert (code, "the checkpoint folder state is in use by another engine" in errors) == (2, True)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("option", ["source", "http"])
+def test_a_refused_service_leaves_no_new_folder(option, is_there, tmp_path):
+    folder = tmp_path / "new" / "state"
+    if is_there:
+        folder.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        value = {"source": "rivr:X", "http": taken.getsockname()[1]}[option]
+        code, _, errors = in_process("serve", f"--{option}={value}", f"--checkpoint={folder}")
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert [folder.exists(), folder.parent.exists()] == [is_there] * 2
 
 
 BAD_LINES = {

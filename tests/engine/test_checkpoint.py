@@ -309,8 +309,9 @@ def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path)
 
 
 def test_what_is_no_path_is_no_folder():
-    with pytest.raises(ConfigError, match="`checkpoint` must be the path of a folder, got 3"):
-        make(3, ListSource([])).run()
+    for wrong in (3, ""):
+        with pytest.raises(ConfigError, match=f"must be the path of a folder, got {wrong!r}"):
+            make(wrong, ListSource([])).run()
 
 
 def test_a_folder_is_locked_by_one_engine(tmp_path):
@@ -318,7 +319,7 @@ def test_a_folder_is_locked_by_one_engine(tmp_path):
     with pytest.raises(ConfigError, match="in use by another engine"):
         make(tmp_path, ListSource([])).run()
     folder.release()
-    make(tmp_path, ListSource([])).run()
+    make(folder, ListSource([])).run()  # it is locked again
 
 
 def test_a_resumed_run_says_that_it_keeps_the_monitor_it_was_begun_with(tmp_path):
