@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
 import threading
@@ -14,10 +15,13 @@ import msgspec
 import zmq
 
 from loco_stream._decoding import fault, values_in
+from loco_stream._numbers import shown
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.secrets import read_private
 from loco_stream.connectors.ls1._sockets import endpoint, is_local, open_socket
 from loco_stream.errors import ConfigError, LocoStreamError, SourceError
+
+_log = logging.getLogger("loco_stream.connectors.control")
 
 _TICK_MS = 100
 _FRAME_BYTES = 1 << 16
@@ -50,7 +54,8 @@ class Control:
         ``tcp://127.0.0.1:PORT`` or ``ipc://PATH``.
     handlers
         Functions that carry out the commands, by name; called in the thread with the command's
-        arguments. A `LocoStreamError` or `TypeError` becomes the error of the answer.
+        arguments. A `LocoStreamError` becomes the error of the answer; a `TypeError` refuses the
+        arguments.
     token
         Token that a command must have. None requires none over ``ipc://``, and refuses all commands
         but ``status`` over ``tcp://``.
@@ -113,8 +118,11 @@ class Control:
             return _error(f"the command {name!r} needs the service's control token", "token")
         try:
             return {"ok": True, **self._handlers[name](**given.arguments)}
-        except (LocoStreamError, TypeError) as error:
-            return _error(str(error), getattr(error, "option", ""))
+        except LocoStreamError as error:
+            return _error(str(error), error.option)
+        except TypeError:
+            _log.debug("command %r", name, exc_info=True)
+            return _error(f"the command {name!r} cannot take {shown(given.arguments)}")
 
     def _is_token(self, token: str) -> bool:
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())

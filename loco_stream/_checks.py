@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from loco_stream._numbers import plain
+from loco_stream._numbers import plain, shown
 from loco_stream.errors import ConfigError
 
 Check = Callable[[object], str | None]
@@ -38,7 +38,7 @@ def require(name: str, value: Any, check: Check) -> Any:
     value = plain_values(value)
     allowed = check(value)
     if allowed is not None:
-        raise ConfigError(f"`{name}` must be {allowed}, got {value!r}")
+        raise ConfigError(f"`{name}` must be {allowed}, got {shown(value)}")
     return value
 
 

@@ -72,7 +72,6 @@ def http_api(
         allowed_hosts=network.allow_host,
         fields=_fields(query),
     )
-    service.inbox = api.inbox
     LOGGER.info("http: %s", api.url)
     try:
         yield lambda source: InboxSource(source, api.inbox)

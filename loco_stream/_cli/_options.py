@@ -155,7 +155,10 @@ class SourceOptions:
                 raise ConfigError(
                     f"`--limit` must be NAME=VALUE, for example --limit sources=64, got {pair!r}"
                 )
-            bounds[name.replace("-", "_")] = value
+            name = name.replace("-", "_")
+            if name in bounds:
+                raise ConfigError(f"`--limit` must give each name once, got {name} twice")
+            bounds[name] = value
         return bounds
 
     def is_strict(self, source: Source) -> bool:

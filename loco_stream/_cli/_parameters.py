@@ -78,7 +78,10 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
-        settings[name.replace("-", "_")] = value
+        name = name.replace("-", "_")
+        if name in settings:
+            raise ConfigError(f"`--set` must give each name once, got {name} twice")
+        settings[name] = value
     return settings
 
 

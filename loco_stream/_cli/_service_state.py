@@ -13,7 +13,6 @@ from loco_stream.errors import SourceError
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
-    from loco_stream.engine._inbox import Inbox
     from loco_stream.engine._latency import LatencyHistogram
     from loco_stream.stream import Source
 
@@ -39,7 +38,6 @@ class ServiceState:
         self.engine: StreamEngine | None = None
         self.source: Source | None = None
         self.phase = "starting"
-        self.inbox: Inbox | None = None  # of the HTTP API
         self._stopped = False
 
     @property
@@ -101,9 +99,17 @@ class ServiceState:
         return answer.result()
 
     def forget(self, source: str) -> None:
-        """Forget the row numbers that a client of the HTTP API used for a source."""
-        if self.inbox is not None:
-            self.inbox.forget(source)
+        """Forget the row numbers that a client of the HTTP API used for a source.
+
+        Raises `SourceError` if there are none.
+        """
+        from loco_stream.engine._inbox import InboxSource
+
+        def is_forgotten(engine: StreamEngine) -> bool:
+            return isinstance(engine.source, InboxSource) and engine.source.forget(source)
+
+        if not self.ask(is_forgotten):
+            raise SourceError(f"no source of --http has sent numbered rows as {source!r:.60}")
 
     def start(self, engine: StreamEngine) -> None:
         """Let an engine answer from now on."""

@@ -67,7 +67,7 @@ def command(
         raise ConfigError("`--threshold`, `--cost` and `--clear` need the command decide")
     secret = "" if token is None else read_token(token)
     timeout = _SECONDS
-    if name in ("decide", "confirm", "dismiss"):  # the engine answers between two commits
+    if name in ("decide", "confirm", "dismiss", "forget"):  # the engine answers between two commits
         timeout += ANSWER_SECONDS
     if name == "decide":
         if decision.is_given:

@@ -16,6 +16,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from loco_stream._numbers import shown
+from loco_stream.errors import InputError
+
 _REFUSED = {
     stat.S_IFDIR: (errno.EISDIR, "it is a folder; name a file"),
     stat.S_IFBLK: (errno.EINVAL, "it is a disk; name a file"),
@@ -24,11 +27,18 @@ _REFUSED = {
 _STALE_SECONDS = 3600.0  # no write takes that long
 
 
+def path_name(path: object) -> str:
+    """Return a path as text; raises `InputError` if it is none, or empty."""
+    if not path or not isinstance(path, str | os.PathLike):
+        raise InputError(f"`path` must be the path of a file, got {shown(path)}")
+    return os.fspath(path)
+
+
 def check_place(path: str | os.PathLike[str]) -> None:
     """Refuse a path that `atomic_write` cannot write to; nothing is opened, created or changed.
 
     Raises `OSError` if the path is a folder, a disk or a socket, its folder is missing, or this
-    user may not write there.
+    user may not write there. Raises `InputError` if it is no path.
 
     Examples
     --------
@@ -37,7 +47,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
     Traceback (most recent call last):
     IsADirectoryError: [Errno 21] it is a folder; name a file: '.'
     """
-    name = os.fspath(path)
+    name = path_name(path)
     kind = _kind(name)
     if kind in _REFUSED:
         number, text = _REFUSED[kind]

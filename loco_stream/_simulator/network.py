@@ -215,7 +215,9 @@ class Network:
         ------
         ConfigError
             NIR cannot represent the net: the reset subtracts, or neurons, delays or recurrence are
-            not supported.
+            not supported. The file cannot be written.
+        InputError
+            `path` is no path.
         """
         from loco_stream._simulator.nir_files import write_network
 

@@ -14,6 +14,7 @@ interoperable brain-inspired computing, Nature Communications 15, 8122.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
@@ -24,6 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loco_stream._arrays import AnyFloat, Float64
+from loco_stream._persistence.outputs import write_output
 from loco_stream._simulator import nir_reader
 from loco_stream._simulator.clocked import require_grid
 from loco_stream._simulator.layers import Layer
@@ -55,7 +57,9 @@ def write_network(
         n_outputs = len(readout.bias)
     nodes["output"] = nir.Output(np.array([n_outputs]))
     metadata = _metadata(inputs, dt, readout)
-    nir.write(str(path), nir.NIRGraph(nodes, list(pairwise(nodes)), metadata=metadata))
+    content = io.BytesIO()
+    nir.write(content, nir.NIRGraph(nodes, list(pairwise(nodes)), metadata=metadata))
+    write_output("the net", path, content.getvalue())
 
 
 def _metadata(inputs: str, dt: float, readout: Readout | None) -> dict[str, object]:

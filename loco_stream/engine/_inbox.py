@@ -121,20 +121,7 @@ class Inbox:
         self._waiting: deque[_Submission] = deque()
         self._n_rows = 0
         self._arrived = threading.Condition()
-        self._forgotten: list[str] = []
         self._is_closed = False
-
-    def forget(self, source: str) -> None:
-        """Forget the row numbers of a client's stream: it may number its rows anew."""
-        with self._arrived:
-            self._forgotten.append(source)
-
-    def take_forgotten(self) -> list[str]:
-        """Return the names that `forget` was called with since the last call."""
-        with self._arrived:
-            names = self._forgotten
-            self._forgotten = []
-        return names
 
     def put(
         self,
@@ -288,7 +275,6 @@ class InboxSource(Source):
 
     def _take(self, seconds: float = 0.0) -> Iterator[Sequence[Event]]:
         """Yield one commit with the new rows of the inbox, if there are any."""
-        self._forget_names()
         taken = self._inbox.take(seconds)
         events = [
             row
@@ -316,11 +302,11 @@ class InboxSource(Source):
             submission.results[row.seq] = _REPEATED
         return False
 
-    def _forget_names(self) -> None:
-        for name in self._inbox.take_forgotten():
-            self._known.forget(name)
-            for key in [key for key in self._refused if key[0] == f"{self._inbox.name}/{name}"]:
-                del self._refused[key]
+    def forget(self, name: str) -> bool:
+        """Forget the row numbers of a client's stream, if there were any: it may number anew."""
+        for key in [key for key in self._refused if key[0] == f"{self._inbox.name}/{name}"]:
+            del self._refused[key]
+        return self._known.forget(name)
 
     def _resolve(self, submissions: Sequence[_Submission]) -> None:
         for submission in submissions:

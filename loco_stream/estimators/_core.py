@@ -158,11 +158,12 @@ class ModelCore:
             new = self.slots.register(features, texts)
             self._ensure_room(len(self.classes), len(new))
         except MemoryError as error:
-            sizes = f"{len(self.slots)} features and {len(self.classes)} classes"
+            n_texts = counted(len(self.slots.categories), "text")
+            sizes = f"{self.slots.n_features} features, {n_texts} and {len(self.classes)} classes"
             self.slots.forget(n_slots)
             self._forget_classes(n_classes)
             vars(self).update(room)
-            reason = f": {error}" if str(error) else ""
+            reason = f": {error}; LOCO_STREAM_STATE_BYTES sets the bound" if str(error) else ""
             raise InputError(f"a model of {sizes} does not fit in memory{reason}") from None
         if self.slots.n_features > n_known:
             self.warnings.watch(list(self.slots.index)[n_known:], self.n_seen)

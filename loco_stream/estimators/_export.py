@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from loco_stream._arrays import Float32
+from loco_stream._checks import integer, require
 from loco_stream._learner.arrays.state import State
 from loco_stream._learner.settings import Settings
 from loco_stream._options import ModelOptions
@@ -92,9 +93,7 @@ def _chosen_layer(settings: Settings, layer: int | None) -> int:
             f"`layer` must be an integer from 0 to {n_layers - 1}, got None: each layer takes the "
             "traces of the one before as currents, which no connection of a Network does"
         )
-    chosen = layer or 0
-    if not 0 <= chosen < n_layers:
-        raise ConfigError(f"`layer` must be an integer from 0 to {n_layers - 1}, got {layer!r}")
+    chosen: int = require("layer", 0 if layer is None else layer, integer(0, n_layers - 1))
     return chosen
 
 

@@ -11,6 +11,7 @@ from river.compose import Pipeline
 
 from loco_stream._persistence import format as persist
 from loco_stream._persistence.content import Saved
+from loco_stream._persistence.files import path_name
 from loco_stream.errors import CheckpointError, InputError
 from loco_stream.estimators._pipeline import (
     ESTIMATORS,
@@ -38,7 +39,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        `model` is neither one of this package's estimators nor such a pipeline.
+        `model` is neither one of this package's estimators nor such a pipeline, or `path` no path.
     ConfigError
         A step of the pipeline cannot be stored: the text names it and those that can.
     CheckpointError
@@ -82,18 +83,21 @@ def load(path: str | os.PathLike[str], max_bytes: int = persist.MAX_BYTES) -> Sa
 
     Raises
     ------
+    InputError
+        `path` is no path.
     CheckpointError
         The file is missing, too large, damaged, of another kind or of a newer version, or a number
         in it is one that no model has.
     """
+    name = path_name(path)
     if os.path.isdir(path):
         files = sorted(Path(path).glob("*.loco"))
         which = f", such as {files[-1]}" if files else ""
-        raise CheckpointError(f"`path` must be a file{which}, got the directory {os.fspath(path)}")
+        raise CheckpointError(f"`path` must be a file{which}, got the directory {name}")
     saved = persist.read(path, max_bytes)
     if saved.kind == "checkpoint":
         saved = _model_in(saved)
-    return restored(saved, os.fspath(path))
+    return restored(saved, name)
 
 
 def restored(saved: Saved, path: str = "the file") -> Saveable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from loco_stream._checks import integer, require
-from loco_stream._numbers import plain, to_number
+from loco_stream._numbers import plain, shown, to_number
 from loco_stream._problems import FORECASTING, TARGETS
 from loco_stream.engine._forecasting import COVERAGE
 from loco_stream.engine._model_adapter import task_of
@@ -35,6 +36,7 @@ from loco_stream.fleet._rows import (
     TableLike,
     Values,
     check_key,
+    check_keys,
     make_rows,
     read_rows,
     read_targets,
@@ -585,7 +587,7 @@ class Fleet:
 
         A model is loaded again, bit-identical, when the next row of its key arrives.
         """
-        return self._backend.evict([check_key(key) for key in keys])
+        return self._backend.evict(check_keys(keys))
 
     def export(self, key: Key, path: str | os.PathLike[str]) -> None:
         """Write the model of a key to a file that `loco_stream.load` reads.
@@ -609,11 +611,15 @@ class Fleet:
         Raises
         ------
         InputError
-            A key has no model, or their options or features differ.
+            A key has no model or is given twice, or their options or features differ.
         """
         from loco_stream.fleet._merging import merge
 
-        return merge([self.model(key) for key in dict.fromkeys(keys)], self._home.template)
+        given = check_keys(keys)
+        twice = [key for key, times in Counter(given).items() if times > 1]
+        if twice:
+            raise InputError(f"`keys` must be distinct, got {shown(twice[0])} twice")
+        return merge([self.model(key) for key in given], self._home.template)
 
     def flush(self) -> None:
         """Wait until all rows are learned and durable in the log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -101,9 +102,10 @@ def _check(parts: Sequence[_Part]) -> None:
     for part in parts:
         for name in ("kind", "parameters", "features", "texts"):
             if part.config[name] != first.config[name]:
+                ours, theirs = _difference(first.config[name], part.config[name])
                 raise InputError(
-                    f"models to merge must have the same {name}, got {first.config[name]!r:.200} "
-                    f"and {part.config[name]!r:.200}"
+                    f"models to merge must have the same {name}, got {ours!r:.200} and "
+                    f"{theirs!r:.200}"
                 )
         if _shapes(part) != shapes:
             raise InputError(
@@ -113,6 +115,16 @@ def _check(parts: Sequence[_Part]) -> None:
         raise InputError(
             f"models to merge must have `readout` 'recursive', got {advanced['readout']!r}"
         )
+
+
+def _difference(ours: object, theirs: object) -> tuple[object, object]:
+    """Return the first entries in which two lists differ, or the values if they are no lists.
+
+    A text is an entry of its feature, its text and its slot.
+    """
+    if not isinstance(ours, list) or not isinstance(theirs, list):
+        return ours, theirs
+    return next((a, b) for a, b in zip_longest(ours, theirs) if a != b)
 
 
 def _shapes(part: _Part) -> list[tuple[int, ...]]:

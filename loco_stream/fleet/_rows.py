@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loco_stream._arrays import Array, Float64, Int64
-from loco_stream._numbers import plain
+from loco_stream._numbers import plain, shown
 from loco_stream._persistence.content import Plain
 from loco_stream._persistence.format import decode_plain, encode_plain
 from loco_stream._problems import TARGETS, known_targets
@@ -66,8 +66,15 @@ def check_key(key: object) -> Key:
     if isinstance(key, int) and not isinstance(key, bool) and -_LARGEST <= key <= _LARGEST:
         return key
     raise InputError(
-        f"`key` must be a text of valid Unicode or an integer of 64 bits, got {key!r:.80}"
+        f"`key` must be a text of valid Unicode or an integer of 64 bits, got {shown(key)}"
     )
+
+
+def check_keys(keys: object) -> list[Key]:
+    """Return keys; raises `InputError` if they are not several, or one is none."""
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise InputError(f"`keys` must be a sequence of keys, got {shown(keys)}")
+    return [check_key(key) for key in keys]
 
 
 def group_of(key: Key, key_groups: int) -> int:

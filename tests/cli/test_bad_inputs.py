@@ -282,6 +282,20 @@ WHOLE = [
         "`rule` must be 'loco', 'np' or 'frozen'",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no parameter 'ruel'"),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--set hidden_sizes=8 --set hidden-sizes=9",
+        "`--set` must give each name once, got hidden_sizes twice",
+    ),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--limit sources=8 --limit sources=9",
+        "`--limit` must give each name once, got sources twice",
+    ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--resume", "`--resume` needs --checkpoint DIR"),
     (
         "ok.csv",

@@ -209,6 +209,10 @@ def test_labels_of_a_running_engine_are_chosen_by_another_rule(tmp_path):
         assert decide()["rule"]["thresholds"] == [{"label": "c1", "probability": 0.2}]
         with pytest.raises(SourceError, match="a command must contain a rule"):
             send_command(address, "decide", rule={"thresholds": 7})
+        with pytest.raises(SourceError, match="no source of --http has sent numbered rows as 'x'"):
+            send_command(address, "forget", source="x")
+        with pytest.raises(SourceError, match="the command 'forget' cannot take"):
+            send_command(address, "forget", key="x")
         refused = CliRunner().invoke(main, ["control", address, "confirm", "7"])
         assert refused.stderr.endswith("got None; start the service with --watch\n")
         refused = CliRunner().invoke(main, ["control", address, "stop", "--clear"])

@@ -90,9 +90,13 @@ def test_an_operator_can_reset_a_source(tmp_path):
     engine.put(["on"], seq=5)
     engine.run()
     again = Engine(tmp_path)
-    again.inbox.forget("press")
+    known = [
+        again.engine.queries.submit(lambda engine, name=name: engine.source.forget(name))
+        for name in ("press", "nobody")
+    ]
     again.put(["on"], seq=5)
     assert again.run() == [["learned"]]
+    assert [answer.result() for answer in known] == [True, False]
 
 
 def test_a_source_with_an_inbox_has_all_that_the_source_has():

@@ -55,6 +55,8 @@ def test_a_later_layer_is_driven_by_the_layer_before():
     [
         ({"hidden_sizes": (8, 6)}, None, "`layer` must be an integer from 0 to 1, got None"),
         ({"hidden_sizes": (8, 6)}, 2, "`layer` must be an integer from 0 to 1, got 2"),
+        ({}, "1", "`layer` must be an integer from 0 to 0, got '1'"),
+        ({}, 0.5, "`layer` must be an integer from 0 to 0, got 0.5"),
         (
             {"neuron": "alif"},
             None,

@@ -218,6 +218,13 @@ def test_a_missing_file_and_another_object_are_refused(tmp_path):
         save(object(), Path(tmp_path / "x"))
 
 
+@pytest.mark.parametrize("path", [5, None, ""])
+def test_what_is_no_path_is_refused(path):
+    for call in (load, lambda path: save(LOCOClassifier(hidden_sizes=(8,)), path)):
+        with pytest.raises(InputError, match=f"`path` must be the path of a file, got {path!r}"):
+            call(path)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -26,6 +26,14 @@ def rows(seed, n, labels=3):
     ].tolist()
 
 
+def with_texts(*texts):
+    """Return a model per text that has learned the text."""
+    models = [frozen() for _ in texts]
+    for model, text in zip(models, texts, strict=True):
+        model.learn_one({"colour": text}, "a")
+    return models
+
+
 def weights(model):
     """Return projector and weights of the member without leak, with classes in a fixed order."""
     members = model._core.state.experts.least_squares
@@ -131,6 +139,11 @@ def test_regressors_are_merged():
         ([], "at least 1 key"),
         ([frozen()], "must have learned at least 1 row"),
         ([frozen(), frozen(seed=4)], "same parameters"),
+        (
+            with_texts("red", "green"),
+            "same texts, got .'colour', 'red', 1. and .'colour', 'green', 1.",
+        ),
+        (with_texts("red", None), "same texts, got .'colour', 'red', 1. and None"),
         ([frozen(readout="delta")] * 2, "`readout` 'recursive', got 'delta'"),
     ],
 )
@@ -140,6 +153,20 @@ def test_models_that_cannot_be_merged_are_refused(models, text):
             model.learn_array([[0.0, 1.0], [1.0, 0.0]], ["a", "b"])
     with pytest.raises(InputError, match=text):
         merge(models)
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        (5, "`keys` must be a sequence of keys, got 5"),
+        ("ab", "`keys` must be a sequence of keys, got 'ab'"),
+        ([1, 1], "`keys` must be distinct, got 1 twice"),
+        ([0.5], "`key` must be a text of valid Unicode or an integer of 64 bits, got 0.5"),
+    ],
+)
+def test_keys_that_cannot_be_merged_are_refused(keys, text, tmp_path):
+    with Fleet(frozen(), tmp_path) as fleet, pytest.raises(InputError, match=text):
+        fleet.merge(keys)
 
 
 def chessboard(seed, n):

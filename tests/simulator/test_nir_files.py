@@ -232,6 +232,25 @@ def test_nets_that_nir_cannot_represent_are_refused(tmp_path, net, sentence):
     assert not (tmp_path / "net.nir").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "error", "sentence"),
+    [
+        (5, InputError, "`path` must be the path of a file, got 5"),
+        (None, InputError, "`path` must be the path of a file, got None"),
+        (
+            "missing/net.nir",
+            ConfigError,
+            "cannot write the net missing/net.nir: there is no folder",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused(tmp_path, monkeypatch, path, error, sentence):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=sentence):
+        Network.from_weights([[[1.0]]], reset="zero").to_nir(path)
+    assert not list(tmp_path.iterdir())
+
+
 def lif(n=2, **changed):
     numbers = {
         "tau": np.full(n, 0.02),

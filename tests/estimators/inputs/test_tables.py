@@ -304,7 +304,7 @@ def test_features_and_classes_that_do_not_fit_in_memory_are_taken_back(monkeypat
 
     monkeypatch.setattr("loco_stream.estimators._core.grow", full)
     with pytest.raises(
-        InputError, match="a model of 8 features and 6 classes does not fit in memory"
+        InputError, match="a model of 8 features, 0 texts and 6 classes does not fit"
     ):
         model.learn_array(X, [*Y[:9], "x", "y", "z"], features=["e", "f", "g", "h"])
     monkeypatch.undo()
@@ -342,7 +342,7 @@ def test_a_row_whose_texts_do_not_fit_in_memory_leaves_no_feature_and_no_class(m
         return grow(layout, settings, state, features, classes, texts)
 
     monkeypatch.setattr(_core, "grow", bounded)
-    with pytest.raises(InputError, match="a model of 9 features and 4 classes does not fit"):
+    with pytest.raises(InputError, match="of 8 features, 1 text and 4 classes does not fit"):
         model.learn_one({"e": 1.0, "f": 1.0, "g": 1.0, "h": "red"}, "new")  # the text is the ninth
     assert model.export_state()[0] == before
 
@@ -353,7 +353,8 @@ def test_a_row_of_very_many_names_is_refused_before_memory_is_allocated(monkeypa
     wide = {f"f{k}": 1.0 for k in range(1_000_000)}
     with pytest.raises(
         InputError,
-        match=r"1000004 features and 3 classes does not fit .*would take [\d,]+ MiB of the 2,048",
+        match=r"1000004 features, 0 texts and 3 classes does not fit .* would take [\d,]+ MiB of "
+        r"the 2,048 allowed; LOCO_STREAM_STATE_BYTES sets",
     ):
         model.learn_one(wide, 1)
     assert model.export_state()[0] == before[0]
