@@ -196,6 +196,9 @@ def _unknown(what: str, url: str, table: Table) -> str:
     scheme, colon, _ = url.partition(":")
     schemes = [entry.scheme for entry in connectors(table)]
     _, dot, suffix = url.partition("?")[0].rpartition(".")
+    if not scheme:
+        example = connectors(table)[0].example
+        return f"a {what} must be named as SCHEME:ADDRESS, for example {example}, got {url!r}"
     if not colon and (entry := find(table, url)) is not None:
         return f"{url!r} has no address; the form is {entry.example}"
     if not colon and dot and suffix in schemes:

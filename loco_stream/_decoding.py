@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -65,8 +66,13 @@ def fault(error: Exception, values: object = None, whole: str = "the message") -
             *words, path = found.groups()
             path, value = _resolve(path, values, words[-1] if words else "")
             return sentence(_name(path, whole), value, *words)
-    reason = re.sub("^(JSON|MessagePack data) is malformed: ", "", text)
-    return f"{whole} is malformed: {_REASONS.get(reason, reason)}"
+    return f"{whole} is malformed: {syntax_fault(error)}"
+
+
+def syntax_fault(error: Exception) -> str:
+    """Return why a message could not be decoded as JSON or MessagePack at all."""
+    reason = re.sub("^(JSON|MessagePack data) is malformed: ", "", str(error))
+    return _REASONS.get(reason, reason)
 
 
 def _wrong_type(name: str, value: object, kinds: str, kind: str) -> str:
@@ -84,6 +90,8 @@ def _wrong_size(name: str, value: object, kind: str, length: str, sign: str, bou
 def _name(path: str | None, whole: str) -> str:
     if path == "[...]":
         return f"each value of {whole}"
+    if path is not None and path.startswith("[...]"):
+        return whole
     return f"`{path}`" if path else whole
 
 
@@ -103,7 +111,8 @@ def _resolve(path: str | None, values: Any, kind: str) -> tuple[str | None, obje
 
     The value is None if it is not found.
 
-    kind: type of the value that was refused, which the first value of that type in the map is
+    kind: type of the value that was refused, which the first value of that type in the map is;
+        empty for a number out of range, which Python's decoder reads as infinity
     """
     if path is None or values is None:
         return path, None
@@ -118,13 +127,15 @@ def _resolve(path: str | None, values: Any, kind: str) -> tuple[str | None, obje
     if rest or not isinstance(values, dict):
         return path, None
     for name, value in values.items():
-        if type(value) is _KINDS.get(kind):
+        if type(value) is _KINDS.get(kind) or (not kind and value in (math.inf, -math.inf)):
             return (f"{parent}[{name!r:.40}]" if parent else f"{name:.40}"), value
     return path, None
 
 
 _AT = r"(?: - at `\$\.?(.*)`)?"
-_REASONS = {"Input data was truncated": "it ends too early"}
+_REASONS = {
+    "Input data was truncated": "it ends too early, or in the middle of a pair of surrogates"
+}
 _SENTENCES: dict[re.Pattern[str], Callable[..., str]] = {
     re.compile(r"Expected `str`, got .+ - at `key` in `\$\.?(.*)`"): (
         lambda name, value: f"each name in {name} must be a text"

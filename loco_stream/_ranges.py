@@ -34,11 +34,14 @@ class FloatRange(click.FloatRange):
         return _in_words(self)
 
     def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
-        """Return the number; raises `ConfigError` if it is none, or out of its bounds."""
+        """Return the number; raises `ConfigError` if it is none, NaN, or out of its bounds."""
         try:
-            return super().convert(value, param, ctx)
+            number = super().convert(value, param, ctx)
         except click.BadParameter:
             raise _refusal(self, value, param) from None
+        if number != number:
+            raise _refusal(self, value, param)
+        return number
 
 
 def _in_words(bounds: IntRange | FloatRange) -> str:

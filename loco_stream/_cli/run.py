@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from loco_stream.engine._report import Report
     from loco_stream.stream import Source
 
+Folder: TypeAlias = str | os.PathLike[str] | None  # of checkpoints
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -67,7 +70,7 @@ class RunOptions:
         if self.stay and not page.dashboard:
             raise ConfigError("`--stay` needs --dashboard")
 
-    def lock(self) -> AbstractContextManager[object]:
+    def lock(self) -> AbstractContextManager[Folder]:
         """Return the locked folder of checkpoints; None without one."""
         return nullcontext() if self.checkpoint is None else locked_folder(self.checkpoint)
 
@@ -87,9 +90,12 @@ class RunOptions:
         elif table:
             Console().print(report.table())
 
-    def engine_options(self, reading: SourceOptions, stream: Source) -> dict[str, Any]:
+    def engine_options(
+        self, reading: SourceOptions, stream: Source, folder: Folder
+    ) -> dict[str, Any]:
         """Return the keyword arguments of `StreamEngine` that these options decide."""
         return {
+            "checkpoint": folder,
             "resume": self.resume,
             "strict": reading.is_strict(stream),
             "bounds": reading.bounds_for(stream),
@@ -99,7 +105,7 @@ class RunOptions:
 
 
 def run_and_report(
-    make_engine: Callable[[EngineOptions], StreamEngine],
+    make_engine: Callable[[EngineOptions, Folder], StreamEngine],
     options: RunOptions,
     page: DashboardOptions,
     network: NetworkOptions,
@@ -109,7 +115,7 @@ def run_and_report(
 ) -> Report:
     """Run an engine until its stream ends, then save and show the report.
 
-    make_engine: compiles, and returns the engine with this folder, watchers and tracer
+    make_engine: compiles, and returns the engine with these watchers and tracer, and this folder
     options, page, network, telemetry, log: options of the command line
     started: called with the engine before it runs
     """
@@ -121,8 +127,7 @@ def run_and_report(
         page.page(network) as watchers,
     ):
         try:
-            observing = {**observers(watchers, otlp), "checkpoint": folder}
-            handler.engine = engine = make_engine(observing)
+            handler.engine = engine = make_engine(observers(watchers, otlp), folder)
             started(engine)
             report = run_engine(engine, log, options.max_samples)
         except Interrupt:
@@ -233,10 +238,10 @@ def command(
     stream = reading.open(source, learning.task)
     LOGGER.info("%s: %s", stream.name, stream.guarantee)
 
-    def make_engine(observing: EngineOptions) -> StreamEngine:
+    def make_engine(observing: EngineOptions, folder: Folder) -> StreamEngine:
         in_blocks = learning.scoring.delay is None and not learning.alarms.watch
         reader = SourceReader(stream, in_blocks=in_blocks)
-        own = options.engine_options(reading, stream)
+        own = options.engine_options(reading, stream, folder)
         return learning.engine(reader, {**own, "sinks": sinks, **observing})
 
     report = run_and_report(make_engine, options, page, network, telemetry, log)

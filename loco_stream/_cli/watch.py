@@ -21,7 +21,7 @@ from loco_stream._cli._service_state import ServiceState
 from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, telemetry_options
 from loco_stream._cli._warm_up import OF_ALARMS, warm_up
-from loco_stream._cli.run import RunOptions, run_and_report, run_options
+from loco_stream._cli.run import Folder, RunOptions, run_and_report, run_options
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -94,10 +94,10 @@ def command(
             del commands["checkpoint"]
         return commands
 
-    def make_engine(observing: EngineOptions) -> StreamEngine:
+    def make_engine(observing: EngineOptions, folder: Folder) -> StreamEngine:
         state.phase = "compiling"
         warm_up([OF_ALARMS])
-        own = options.engine_options(reading, stream)
+        own = options.engine_options(reading, stream, folder)
         observed = {**own, "sinks": sinks, **observing}
         return watching_engine(SourceReader(stream), alarms, observed)
 

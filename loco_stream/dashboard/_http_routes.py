@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from loco_stream._decoding import fault
+from loco_stream._decoding import fault, syntax_fault, values_in
 from loco_stream._prediction_mode import mode_arguments
 from loco_stream.connectors._line_protocol import LineReader
 from loco_stream.dashboard._openapi import (
@@ -210,10 +211,10 @@ class _ApiRoutes:
         rows = [InboxRow(row.x, row.y, row.id) for row in several]
         if (given.source is None) != (given.seq is None):
             raise HTTPException(400, "`source` and `seq` must be given together")
-        if not rows or (given.seq or 0) + len(rows) - 1 > MAX_SEQ:
-            raise HTTPException(
-                422, f"`rows` must have at least one entry, with numbers up to {MAX_SEQ}"
-            )
+        if not rows:
+            raise HTTPException(422, f"`rows` must have 1 to {MAX_ROWS} entries, got 0")
+        if (given.seq or 0) + len(rows) - 1 > MAX_SEQ:
+            raise HTTPException(422, f"the numbers of rows must be at most {MAX_SEQ}")
         for row in rows:
             self._check_row(row.x)
             if row.id is None or row.y is not None:  # else the label comes later
@@ -380,14 +381,16 @@ def _reason(error: Exception, body: bytes, kind: type[Answer]) -> str:
     try:
         values = msgspec.json.decode(body)
     except msgspec.ValidationError:  # a number out of range
-        return fault(error, whole="the body")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as syntax:
-        return fault(syntax, whole="the body").replace("is malformed", "must be JSON")
-    reason = fault(error, values, "the body")
-    if reason.startswith("the body must not have the field"):
-        known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        return f"{reason}; it may have {known}"
-    return reason
+        values = values_in(body, json.loads)
+    except RecursionError as deep:
+        return fault(deep, whole="the body")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as syntax:
+        return f"the body must be JSON: {syntax_fault(syntax)}"
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    for name in values if isinstance(values, dict) else ():
+        if name not in known:
+            return f"the body must not have the field `{name:.60}`; it may have {', '.join(known)}"
+    return fault(error, values, "the body")
 
 
 async def _raw(request: Request) -> bytes:

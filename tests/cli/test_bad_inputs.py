@@ -234,6 +234,7 @@ WHOLE = [
     ("text.npy", "nope", "npy:text.npy", "", "text.npy must be an array of numbers"),
     ("ok.npy", np.ones((2, 3)), "npy:ok.npy?target=9", "", "the label column of"),
     ("bad.parquet", "nope", "parquet:bad.parquet?target=y", "", "cannot read bad.parquet"),
+    ("", "", "", "", "a source must be named as SCHEME:ADDRESS, for example river:|got ''"),
     ("", "", "rivr:ImageSegments", "", "no source 'rivr:'; did you mean 'river'"),
     (
         "",
@@ -303,6 +304,13 @@ WHOLE = [
         "csv:ok.csv?target=y",
         "--checkpoint ok.csv",
         "cannot use the checkpoint folder ok.csv",
+    ),
+    (
+        "ok.csv",
+        GOOD,
+        "csv:ok.csv?target=y",
+        "--at-precision nan",
+        "`--at-precision` must be above 0 and up to 1, got nan",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--checkpoint=", "`--checkpoint` must be a path"),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--keys=", "`--keys` must be a path, got ''"),

@@ -227,6 +227,10 @@ def test_the_openapi_document_describes_each_path():
         (b'{"z":', JSON, 400, "the body must be JSON: it ends too early"),
         ([1], JSON, 400, "the body must be a map, got a list"),
         ({"rows": 3}, JSON, 400, "`rows` must be a list or null, got 3"),
+        (b'{"x":{"b":1,"a":1e400}}', JSON, 400, "`x['a']` holds a number out of range"),
+        (b'{"x":{"b":1,"a":1e400},', JSON, 400, "`x[...]` holds a number out of range"),
+        (b'{"rows":[{"a":1e400}]}', JSON, 400, "`rows[0]['a']` holds a number out of range"),
+        (b'{"x":{"a":"\\ud800"}}', JSON, 400, "or in the middle of a pair of surrogates"),
         (b"[" * 100_000, JSON, 400, "the body must not be nested so deeply"),
         (b"\xff\xfe", JSON, 400, ""),
         ({"x": {"b": 1, "a": [1]}}, JSON, 400, "`x['a']` must be"),
@@ -257,6 +261,8 @@ def test_invalid_requests_are_refused_in_a_sentence(body, headers, status, sente
         assert ask(service.port, "POST", "/learn", {"x": {"a": 1}, "y": ""})[0] == 422
         assert ask(service.port, "POST", "/learn", {"x": {}, "y": 1}) == (422, {"error": EMPTY})
         assert ask(service.port, "POST", "/predict", {"x": {}}) == (422, {"error": EMPTY})
+        none = {"error": "`rows` must have 1 to 256 entries, got 0"}
+        assert ask(service.port, "POST", "/learn", {"rows": []}) == (422, none)
         wrong_method = ask(service.port, "GET", "/predict")
         assert wrong_method[0] == 405
         paths = "there are POST /predict, POST /learn, POST /label, GET and POST /decision"
