@@ -552,7 +552,7 @@ class Source(ABC):
 
     @_default
     def outage(self) -> str:
-        """Why there is no connection to where rows come from; empty while there is one.
+        """Why no rows can come, such as a lost connection; empty while they can.
 
         A service answers ``/ready`` with 503 meanwhile.
         """

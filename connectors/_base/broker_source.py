@@ -185,10 +185,10 @@ class BrokerSource(Source):
         return self._receiver.take_row(name, read, repeated=repeated)
 
     def _note_lost(self, reason: object) -> None:
-        """Log why there is no connection, once per reason; the source connects again by itself."""
+        """Log why no rows can come, once per reason; the source connects again by itself."""
         text = str(reason).rstrip(".")
         if text != self.outage:
-            _log.warning("%s: no connection: %s; trying again", self.name, text)
+            _log.warning("%s: no rows come: %s; trying again", self.name, text)
         self.outage = text
 
     def _note_back(self) -> None:

@@ -62,11 +62,11 @@ class ServiceState:
 
     @property
     def outage(self) -> str | None:
-        """Why no rows can come: the source has lost its connection."""
+        """Why no rows can come, such as a lost connection."""
         source = self.source if self.engine is None else self.engine.source
         if source is None or not (reason := source.outage):
             return None
-        return f"{source.name}: no connection: {reason}"
+        return f"{source.name}: no rows come: {reason}"
 
     @property
     def latency(self) -> LatencyHistogram:

@@ -120,8 +120,7 @@ def pool(
 
 def _inputs_of(model: LOCOClassifier) -> tuple[Any, Any]:
     """Return the features and texts of a model, in the order of their slots."""
-    config = model.export_state()[0]
-    return config["features"], config["texts"]
+    return model.features, list(model._core.slots.categories)
 
 
 def _by_discriminant(model: LOCOClassifier) -> LOCOClassifier:

@@ -184,7 +184,7 @@ def test_a_service_whose_broker_is_away_is_alive_and_not_ready(tmp_path):
             broker.kill()
             wait_until(lambda: ask(service.port, "GET", "/ready")[0] == 503)
             reason = ask(service.port, "GET", "/ready")[1]["error"]
-            assert reason.startswith(f"redis://127.0.0.1:{broker.port}/rows: no connection: ")
+            assert reason.startswith(f"redis://127.0.0.1:{broker.port}/rows: no rows come: ")
             assert ask(service.port, "GET", "/health")[0] == 200
             broker.start()
             wait_until(lambda: ask(service.port, "GET", "/ready")[0] == 200)

@@ -201,7 +201,7 @@ def test_an_outage_of_the_broker_is_known_until_it_is_back(caplog):
     source.close()
     broker.stop()
     lines = [record.getMessage() for record in caplog.records]
-    assert sum(line.startswith(f"{source.name}: no connection: ") for line in lines) == 1
+    assert sum(line.startswith(f"{source.name}: no rows come: ") for line in lines) == 1
     assert lines[-1] == f"{source.name}: connected again"
 
 

@@ -323,7 +323,7 @@ def test_reconnects_after_a_restart_of_the_broker(broker, caplog):
     assert values(drain(source, lambda e: len(e) == 1)) == [2]
     drain(source, lambda _: "connected again" in caplog.text)  # rows may come before the answer
     lost, back = (record.getMessage() for record in caplog.records)
-    assert lost.startswith(f"{source.name}: no connection: ")
+    assert lost.startswith(f"{source.name}: no rows come: ")
     assert back == f"{source.name}: connected again"
     assert source.outage == ""
     source.close()

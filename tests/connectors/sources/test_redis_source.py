@@ -168,7 +168,7 @@ def test_continues_after_the_server_was_killed_and_restarted(server, client, cap
     add(client, 2)
     assert values(drain(source, lambda e: len(e) == 1)) == [2]
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0].startswith(f"{source.name}: no connection: ")
+    assert lines[0].startswith(f"{source.name}: no rows come: ")
     assert lines[-1] == f"{source.name}: connected again"
     assert source.outage == ""
     source.close()
