@@ -110,6 +110,12 @@ def test_a_value_out_of_range_of_a_parameter_is_refused(kind, field, value, allo
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_long_value_is_cut_in_the_message(kind):
+    with pytest.raises(ConfigError, match=r"`seed` must be .*, got 10{56}\.\.\.$"):
+        kind(seed=10**400)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_neuron_is_refused(kind):
     with pytest.raises(ConfigError, match=r"neuron.*'lif', 'alif'"):
         kind(neuron="hh")
