@@ -18,6 +18,7 @@ from loco_stream._arrays import Array, Float64
 from loco_stream._learner.arrays.spec import specs
 from loco_stream._learner.readout.ensemble import FIRST_OPINION
 from loco_stream._learner.readout.experts import EXPERTS, Expert
+from loco_stream._learner.readout.next_row import ENSEMBLE
 from loco_stream.errors import LocoStreamError
 from loco_stream.estimators._classifier import LOCOClassifier
 from loco_stream.estimators._explain.relevance import contributions
@@ -63,7 +64,7 @@ def check_expert(expert: Expert, **parameters: Any) -> None:
     """
     _check_definition(expert)
     problems = [name for name in _KINDS if _takes_part(expert, name, parameters)]
-    _require(problems, expert, f"has no outputs, scores or opinions with {parameters}")
+    _require(problems, expert, f"has no outputs, scores, opinions or log-odds with {parameters}")
     for problem in problems:
         _check_learning(expert, problem, parameters)
         _check_blocks(expert, problem, parameters)
@@ -127,6 +128,7 @@ class _Blocks(NamedTuple):
     outputs: Array
     scores: Array
     opinions: Array
+    log_odds: Array
 
 
 def _blocks(expert: Expert, model: Model) -> _Blocks:
@@ -151,6 +153,7 @@ def _blocks(expert: Expert, model: Model) -> _Blocks:
         part(now.outputs.reshape(-1, capacity), "n_outputs"),
         part(now.scores.reshape(-1, capacity), "n_scores"),
         part(now.opinions, "n_opinions", FIRST_OPINION),
+        part(now.log_odds, "n_log_odds", ENSEMBLE + 1),
     )
 
 

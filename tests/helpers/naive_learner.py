@@ -34,6 +34,7 @@ from loco_stream._learner.plasticity.weight_bounds import MAX_MOVE, MAX_MOVE_WID
 from loco_stream._learner.readout import domains, intervals, mixture, next_row, past_rows, snapshots
 from loco_stream._learner.readout.experts import (
     centroids,
+    class_size,
     logistic,
     naive_bayes,
     neighbors,
@@ -411,7 +412,9 @@ class Learner:
         scores = self.class_scores
         tempered = self.discriminant.temperature * (scores - scores.mean())
         ensemble = np.log(np.maximum(self.fast(), next_row.LEAST))
-        return np.array([ensemble, tempered, *self.context_scores])
+        n_rows = self.counts[: self.known] + 1.0
+        sizes = np.log(n_rows / (n_rows + class_size.MANY))
+        return np.array([ensemble, tempered, *self.context_scores, sizes])
 
     def predict_snapshots(self):
         """Write the scores of the snapshots that are evaluated."""

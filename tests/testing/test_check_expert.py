@@ -69,7 +69,7 @@ def test_a_name_must_be_an_identifier():
 
 def test_parameters_without_the_expert_are_refused():
     neighbors = next(expert for expert in EXPERTS if expert.name == "neighbors")
-    with pytest.raises(AssertionError, match="has no outputs, scores or opinions with"):
+    with pytest.raises(AssertionError, match="has no outputs, scores, opinions or log-odds with"):
         check_expert(neighbors)
 
 

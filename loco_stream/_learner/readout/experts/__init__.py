@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loco_stream._learner.arrays.spec import join
 from loco_stream._learner.readout.experts import (
     centroids,
+    class_size,
     discriminant,
     least_squares,
     logistic,
@@ -40,6 +41,7 @@ EXPERTS: tuple[Expert, ...] = (
     neighbors.EXPERT,
     recency.EXPERT,
     transitions.EXPERT,
+    class_size.EXPERT,
 )
 
 if TYPE_CHECKING:

@@ -155,8 +155,8 @@ class Expert(NamedTuple):
     name: str
     state: type[Any]
     scratch: type[Any]
-    predict: Kernel
-    learn: Kernel
+    predict: Kernel = nothing
+    learn: Kernel = nothing
     lengths: Callable[[Any, Any, int, int], Mapping[str, int]] = no_axes
     n_outputs: Callable[[Any], int] = zero
     n_scores: Callable[[Any], int] = zero
