@@ -222,6 +222,16 @@ def test_ids_leave_slots_to_other_features():
     assert found["id"]["shared"] > 0
 
 
+def test_the_last_256_slots_are_left_to_other_features():
+    """As `docs/inputs.md` and the parameter `categories` say, with 64 of them for few texts."""
+    estimator = small(categories=MAX_CATEGORIES, hidden_sizes=4)
+    for name in ("id", "late", "last"):
+        texts = [[f"{name} {i}"] for i in range(MAX_CATEGORIES)]
+        estimator.learn_array(np.array(texts, object), [0] * len(texts), features=[name])
+    found = estimator.categories_
+    assert [each["distinct"] for each in found.values()] == [768, 192, 16]
+
+
 def test_texts_of_a_feature_for_which_no_slot_is_left_are_counted():
     estimator = small()
     for i in range(MAX_CATEGORIES):
