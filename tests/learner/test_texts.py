@@ -250,6 +250,9 @@ def test_fewer_features_share_a_projector_of_the_readout_if_the_first_row_has_a_
         model.learn_one(*rows[0])
         again.learn_one(*rows[0])
         assert state_of(again) == state_of(model)
+    wide = LOCOClassifier(hidden_sizes=4, seed=1)
+    wide.learn_one({"id": "i0", **{f"n{j}": 1.0 for j in range(JOINT_TEXTS)}}, 0)  # all of its own
+    assert len(wide.export_state()[1]["experts.logistic.projector"]) == 1 + JOINT_TEXTS + 1
     config, arrays = late.export_state()
     del config["early_texts"]  # as in files of 0.2
     assert state_of(LOCOClassifier.from_state(config, arrays)) == state_of(late)
