@@ -17,6 +17,7 @@ from loco_stream.engine import StreamEngine
 from loco_stream.engine._checkpoint import CheckpointFolder, newest
 from loco_stream.engine._core import _InterruptReading
 from loco_stream.engine._state import export_model, model_of, state_sha256
+from loco_stream.engine._store import Store
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
@@ -306,6 +307,15 @@ def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path)
     with pytest.raises(ConfigError, match="holds an earlier run"):
         make(tmp_path, ListSource(stream(3))).run()
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
+
+
+def test_a_checkpoint_is_due_after_so_many_rows(tmp_path):
+    store = Store(tmp_path, None, 3, "off")
+    assert [store.is_due(1) for _ in range(3)] == [False, False, True]
+    store.save(1, {}, {})
+    store.flush()
+    assert [store.is_due(2), store.is_due(1)] == [False, True]
+    store.close()
 
 
 def test_what_is_no_path_is_no_folder():
