@@ -43,6 +43,18 @@ def test_a_dormant_class_answers_for_rows_from_anywhere(by_class):
     assert np.mean(model.predict_array(present, in_stream=True) == y[y >= 2]) > 0.75
 
 
+def test_a_sequence_is_predicted_in_each_mode(by_class):
+    model, X, y = by_class
+    model = model.clone(include_attributes=True)
+    rows = X[y == 0][:3]
+    share = {mode: model.predict_proba_sequence(rows, in_stream=mode)[0] for mode in MODES}
+    assert share[True] < share[None] <= share[False]
+    model.set_decision(thresholds={0: (share[True] + share[None]) / 2.0})
+    answers = [model.predict_sequence(rows, in_stream=mode) == 0 for mode in MODES]
+    assert answers == [False, True, True]
+    assert model.predict_sequence(rows) == 0
+
+
 def test_predictions_change_nothing_in_any_mode(by_class):
     model, X, _ = by_class
     before = model.predict_proba_array(X[:5], in_stream=True)

@@ -197,6 +197,18 @@ def test_a_sequence_starts_a_fresh_context_and_predicting_changes_nothing():
     assert model.predict_proba_sequence(X, t + 1e6) == pytest.approx(proba)
 
 
+def test_rows_after_a_sequence_do_not_belong_to_the_sequence_before_it():
+    X, y, t = next(sequences(1))
+    predicted = []
+    for name in ("a", "b"):
+        model = small()
+        model.learn_array(X, [y] * len(X), sequence=["a"] * len(X))
+        model.learn_sequence(X[::-1], "falls", t)
+        model.learn_array(X[:1], [y], sequence=[name])
+        predicted.append(model.predict_proba_array(X))
+    np.testing.assert_array_equal(*predicted)
+
+
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])
 def test_copies_and_files_continue_with_sequences(make, tmp_path):
     model = small(make)
