@@ -190,6 +190,16 @@ def test_max_samples_may_end_within_a_commit_and_resume_continues_there(tmp_path
     assert outcome(again, again.run()) == expected
 
 
+def test_a_commit_is_acknowledged_when_its_last_row_is_learned(tmp_path):
+    rows = [Sample({"a": float(i)}, "on", i) for i in range(6)]
+    source = ListSource([rows[:3], rows[3:]])
+    assert make(tmp_path, source).run(max_samples=4)["n_samples"] == 4
+    assert source.acked == [1]
+    again = ListSource(source._commits)
+    make(tmp_path, again, resume=True).run()
+    assert again.acked == [2]
+
+
 @pytest.mark.parametrize("stops", [(50,), (1, 2, 49), (20, 20)])
 @pytest.mark.parametrize("refused", [(), (3, 4, 30, 49, 50, 51)])
 @pytest.mark.parametrize("size", [1, 16, 100])
