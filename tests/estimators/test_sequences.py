@@ -90,6 +90,16 @@ def test_balanced_classes_count_equally_in_a_sequence_as_a_whole():
     assert recalls[1] > recalls[0] + 0.2
 
 
+def test_weights_of_classes_count_in_all_that_predicts_a_sequence():
+    model = small()
+    for X, y, t in sequences(10):
+        model.learn_sequence(X, y, t)
+    falling = next(each for each in sequences(9, seed=9) if each[1] == "falls")
+    assert model.predict_proba_sequence(falling[0], falling[2])["rises"] < 0.5
+    model.set_class_weight({"rises": 1e6})
+    assert model.predict_proba_sequence(falling[0], falling[2])["rises"] > 0.99
+
+
 def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_readout():
     model = small()
     model.learn_array(np.zeros((5, 2)), ["other"] * 5)
