@@ -90,6 +90,13 @@ def test_texts_beyond_the_bound_share_slots_and_are_counted():
     assert state_of(again) == state_of(estimator)
 
 
+def test_texts_of_held_out_rows_are_not_counted():
+    estimator = small(categories=1)
+    table = np.array([["a"], ["b"], ["c"]], object)
+    estimator.learn_predict_array(table, [0, 1, 0], ["id"], held_out=[2])
+    assert estimator.categories_ == {"id": {"distinct": 1, "bound": 1, "shared": 1}}
+
+
 def test_without_categories_texts_are_masked():
     worded = small(categories=0)
     missing = small(categories=0)
