@@ -85,6 +85,23 @@ def test_a_row_whose_id_came_before_is_repeated(tmp_path):
     assert again.engine.report["n_samples"] == 1
 
 
+def test_a_source_beside_an_inbox_is_told_of_its_own_rows():
+    told = []
+
+    class Told(ListSource):
+        def refuse(self, source, seq, reason):
+            told.append((source, seq, reason))
+
+        def repeat(self, source, seq):
+            told.append((source, seq, "repeated"))
+
+    joined = InboxSource(Told([]), Inbox("http"))
+    for source in ("rows", "http", "http/press"):
+        joined.refuse(source, 1, "no number")
+        joined.repeat(source, 2)
+    assert told == [("rows", 1, "no number"), ("rows", 2, "repeated")]
+
+
 def test_an_operator_can_reset_a_source(tmp_path):
     engine = Engine(tmp_path)
     engine.put(["on"], seq=5)

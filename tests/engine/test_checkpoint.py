@@ -17,6 +17,7 @@ from loco_stream.engine import StreamEngine
 from loco_stream.engine._checkpoint import CheckpointFolder, newest
 from loco_stream.engine._core import _InterruptReading
 from loco_stream.engine._state import export_model, model_of, state_sha256
+from loco_stream.engine._store import Store
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
 from loco_stream.stream import Block, Labels, Sample
@@ -189,6 +190,16 @@ def test_max_samples_may_end_within_a_commit_and_resume_continues_there(tmp_path
     assert outcome(again, again.run()) == expected
 
 
+def test_a_commit_is_acknowledged_when_its_last_row_is_learned(tmp_path):
+    rows = [Sample({"a": float(i)}, "on", i) for i in range(6)]
+    source = ListSource([rows[:3], rows[3:]])
+    assert make(tmp_path, source).run(max_samples=4)["n_samples"] == 4
+    assert source.acked == [1]
+    again = ListSource(source._commits)
+    make(tmp_path, again, resume=True).run()
+    assert again.acked == [2]
+
+
 @pytest.mark.parametrize("stops", [(50,), (1, 2, 49), (20, 20)])
 @pytest.mark.parametrize("refused", [(), (3, 4, 30, 49, 50, 51)])
 @pytest.mark.parametrize("size", [1, 16, 100])
@@ -306,6 +317,15 @@ def test_a_used_folder_is_not_overwritten_and_an_empty_one_not_resumed(tmp_path)
     with pytest.raises(ConfigError, match="holds an earlier run"):
         make(tmp_path, ListSource(stream(3))).run()
     assert before == {file: file.read_bytes() for file in tmp_path.glob("*.loco")}
+
+
+def test_a_checkpoint_is_due_after_so_many_rows(tmp_path):
+    store = Store(tmp_path, None, 3, "off")
+    assert [store.is_due(1) for _ in range(3)] == [False, False, True]
+    store.save(1, {}, {})
+    store.flush()
+    assert [store.is_due(2), store.is_due(1)] == [False, True]
+    store.close()
 
 
 def test_what_is_no_path_is_no_folder():

@@ -190,6 +190,22 @@ def test_rows_before_one_that_fails_are_learned_once_amid_rows_that_are_held_out
     assert by_block.model.n_seen == report["n_samples"] - report["n_held_out"]
 
 
+@pytest.mark.parametrize("n_done", [0, 3])
+def test_rows_that_a_failed_call_has_learned_are_not_learned_again(tmp_path, n_done):
+    class Halting(Fragile):
+        def learn_predict_array(self, X, y, features):
+            if "halt" in y:
+                super().learn_predict_array(X[:n_done], y[:n_done], features)
+                raise ZeroDivisionError("deep inside")
+            return super().learn_predict_array(X, y, features)
+
+    labels = ["halt" if i == 5 else LABELS[i % 2] for i in range(10)]
+    engine, report = run([block_of(labels)], tmp_path, Halting())
+    n_lost = 10 if n_done else 0  # which rows the model knows cannot be told
+    assert (report["n_samples"], report["n_rejected"]) == (10 - n_lost, n_lost)
+    assert engine.model.n_seen == (n_done or 10)
+
+
 class Breaking(TaskMonitor):
     """Takes rows one by one, and raises at one of them, which the model has learned already."""
 

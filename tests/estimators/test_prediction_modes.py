@@ -38,8 +38,21 @@ def test_a_dormant_class_answers_for_rows_from_anywhere(by_class):
     right = {mode: np.mean(model.predict_array(old, in_stream=mode) == y[y < 2]) for mode in MODES}
     assert right[False] > 0.75
     assert right[True] < right[False] - 0.2
+    assert right[None] > right[True] + 0.2  # the features point to it clearly
     present = X[y >= 2]
     assert np.mean(model.predict_array(present, in_stream=True) == y[y >= 2]) > 0.75
+
+
+def test_a_sequence_is_predicted_in_each_mode(by_class):
+    model, X, y = by_class
+    model = model.clone(include_attributes=True)
+    rows = X[y == 0][:3]
+    share = {mode: model.predict_proba_sequence(rows, in_stream=mode)[0] for mode in MODES}
+    assert share[True] < share[None] <= share[False]
+    model.set_decision(thresholds={0: (share[True] + share[None]) / 2.0})
+    answers = [model.predict_sequence(rows, in_stream=mode) == 0 for mode in MODES]
+    assert answers == [False, True, True]
+    assert model.predict_sequence(rows) == 0
 
 
 def test_predictions_change_nothing_in_any_mode(by_class):
@@ -61,6 +74,21 @@ def test_learning_predicts_the_next_row_of_the_stream():
         expected = [found.get(c, 0.0) for c in model.classes]
         np.testing.assert_array_equal(proba[: len(expected)], expected)
         twin.learn_one(row, int(label))
+
+
+def test_learning_predicts_a_row_with_a_new_text_as_the_next_row_of_the_stream(by_class):
+    model, X, y = by_class
+    model = model.clone(include_attributes=True)
+    twin = model.clone(include_attributes=True)
+    features = [*range(4), "id"]
+    old = X[y < 2][:10].tolist()
+    rows = [[*x, f"id {i}"] for i, x in enumerate(old)]
+    labels = y[y < 2][:10].tolist()
+    learned = model.learn_predict_proba_array(rows, labels, features)
+    for row, label, proba in zip(rows, labels, learned.tolist(), strict=True):
+        x = dict(zip(features, row, strict=True))
+        assert list(twin.predict_proba_one(x, in_stream=True).values()) == proba
+        twin.learn_one(x, label)
 
 
 @pytest.mark.parametrize("in_stream", MODES)

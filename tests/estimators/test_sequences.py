@@ -90,6 +90,16 @@ def test_balanced_classes_count_equally_in_a_sequence_as_a_whole():
     assert recalls[1] > recalls[0] + 0.2
 
 
+def test_weights_of_classes_count_in_all_that_predicts_a_sequence():
+    model = small()
+    for X, y, t in sequences(10):
+        model.learn_sequence(X, y, t)
+    falling = next(each for each in sequences(9, seed=9) if each[1] == "falls")
+    assert model.predict_proba_sequence(falling[0], falling[2])["rises"] < 0.5
+    model.set_class_weight({"rises": 1e6})
+    assert model.predict_proba_sequence(falling[0], falling[2])["rises"] > 0.99
+
+
 def test_a_class_of_which_no_sequence_was_learned_does_not_mislead_the_readout():
     model = small()
     model.learn_array(np.zeros((5, 2)), ["other"] * 5)
@@ -195,6 +205,18 @@ def test_a_sequence_starts_a_fresh_context_and_predicting_changes_nothing():
     model.observe_array(np.ones((5, 2)))
     assert model.predict_proba_sequence(X, t) == proba
     assert model.predict_proba_sequence(X, t + 1e6) == pytest.approx(proba)
+
+
+def test_rows_after_a_sequence_do_not_belong_to_the_sequence_before_it():
+    X, y, t = next(sequences(1))
+    predicted = []
+    for name in ("a", "b"):
+        model = small()
+        model.learn_array(X, [y] * len(X), sequence=["a"] * len(X))
+        model.learn_sequence(X[::-1], "falls", t)
+        model.learn_array(X[:1], [y], sequence=[name])
+        predicted.append(model.predict_proba_array(X))
+    np.testing.assert_array_equal(*predicted)
 
 
 @pytest.mark.parametrize("make", [LOCOClassifier, LOCORegressor])

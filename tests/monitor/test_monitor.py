@@ -294,6 +294,37 @@ def test_pooled_hold_outs_keep_within_their_size(older, newer, size):
     assert second.n_candidates == max(1, older + newer)
 
 
+def test_rows_planned_before_a_task_began_are_held_out_by_a_restored_monitor():
+    def held(monitor, first, last):
+        found = []
+        for i in range(first, last):
+            monitor.update(0, 0, {"a": float(i)}, i)
+            found.append(monitor.hold_out({"a": float(i)}, 0, i))
+        return found
+
+    monitor = TaskMonitor(tasks="given", holdout=5, share=0.5)
+    held(monitor, 0, GROUP + 6)
+    monitor.begin_task()
+    again = TaskMonitor()
+    again.restore_state(*monitor.export_state())
+    expected = held(monitor, GROUP + 6, 2 * GROUP)
+    assert held(again, GROUP + 6, 2 * GROUP) == expected
+
+
+def test_a_restored_hold_out_keeps_both_predictions_of_each_row():
+    hold = HoldOut(3)
+    for i in range(3):
+        held = HeldRow(i, np.array([float(i)]), {}, "ab"[i % 2])
+        held.score("a", 10 + i)
+        held.score("b", 20 + i)
+        hold.put(held, -1)
+    hold.cursor = 2
+    again = HoldOut.restore_state(3, *hold.export_state())
+    assert [held.numbers() for held in again.rows] == [held.numbers() for held in hold.rows]
+    assert again.accuracy(10, 13) == hold.accuracy(10, 13) == (2 / 3, 3)
+    assert (again.n_candidates, again.cursor) == (3, 2)
+
+
 def test_measures_leave_out_segments_without_an_entry():
     R = np.array([[0.9, np.nan, np.nan], [0.8, np.nan, np.nan], [0.5, np.nan, 0.7]])
     counts = np.array([[50, 0, 0], [50, 0, 0], [50, 0, 20]])

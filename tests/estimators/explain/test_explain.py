@@ -150,6 +150,22 @@ def test_texts_count_for_their_feature():
     assert model.feature_importances_["city"] > 0.8
 
 
+@pytest.mark.parametrize("present", ["city", "tone"])
+def test_what_spikes_add_is_traced_back_to_the_text_of_the_row(present):
+    """A row with one of two texts says nothing of the other feature, nor of earlier rows."""
+    model = LOCOClassifier(hidden_sizes=(16,), seed=1)
+    words = {"city": ("Rome", "Oslo", "Lima"), "tone": ("dark", "light", "warm")}
+    for i in range(400):
+        x = {"city": words["city"][i % 3], "tone": words["tone"][i // 3 % 3], "n": float(i % 7)}
+        model.learn_one(x, i % 3 == 1)
+    for text in words[present]:
+        why = model.explain_one({"city": None, "tone": None, "n": 3.0, present: text})
+        assert why.before == pytest.approx(0.0, abs=1e-5)
+        (absent,) = words.keys() - {present}
+        assert why.features[present] != 0.0
+        assert why.features[absent] == 0.0
+
+
 def test_explaining_changes_nothing_of_the_model():
     model = learned(LOCOClassifier, memory=(1.0, 20.0))
     before = pickle.dumps(model.export_state()[1])

@@ -90,6 +90,13 @@ def test_texts_beyond_the_bound_share_slots_and_are_counted():
     assert state_of(again) == state_of(estimator)
 
 
+def test_texts_of_held_out_rows_are_not_counted():
+    estimator = small(categories=1)
+    table = np.array([["a"], ["b"], ["c"]], object)
+    estimator.learn_predict_array(table, [0, 1, 0], ["id"], held_out=[2])
+    assert estimator.categories_ == {"id": {"distinct": 1, "bound": 1, "shared": 1}}
+
+
 def test_without_categories_texts_are_masked():
     worded = small(categories=0)
     missing = small(categories=0)
@@ -220,6 +227,16 @@ def test_ids_leave_slots_to_other_features():
     found = estimator.categories_
     assert found["last"]["distinct"] == few
     assert found["id"]["shared"] > 0
+
+
+def test_the_last_256_slots_are_left_to_other_features():
+    """As `docs/inputs.md` and the parameter `categories` say, with 64 of them for few texts."""
+    estimator = small(categories=MAX_CATEGORIES, hidden_sizes=4)
+    for name in ("id", "late", "last"):
+        texts = [[f"{name} {i}"] for i in range(MAX_CATEGORIES)]
+        estimator.learn_array(np.array(texts, object), [0] * len(texts), features=[name])
+    found = estimator.categories_
+    assert [each["distinct"] for each in found.values()] == [768, 192, 16]
 
 
 def test_texts_of_a_feature_for_which_no_slot_is_left_are_counted():

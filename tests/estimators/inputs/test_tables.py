@@ -328,7 +328,9 @@ def test_a_first_row_that_does_not_fit_in_memory_leaves_a_new_model(monkeypatch,
     assert model.export_state()[0] == fresh.export_state()[0]
     for each in (model, fresh):
         each.learn_one({"a": 1.0, "b": 2.0}, "x")
+        each.learn_one({f"n{i}": 1.0 for i in range(100)}, "y")  # the arrays grow
     assert model.export_state()[0] == fresh.export_state()[0]
+    assert_same(arrays_of(model), arrays_of(fresh))
 
 
 def test_a_row_whose_texts_do_not_fit_in_memory_leaves_no_feature_and_no_class(monkeypatch):
