@@ -425,14 +425,16 @@ class Followers:
 class NextRow:
     """The log-linear stack, and its mixture with the discriminant."""
 
+    is_context = np.array([False, False, True, True, True])
+
     def __init__(self):
-        self.weights = np.array([1.0, 0.0, 0.0, 0.0])
-        self.powers = np.full(4, next_row.FIRST_POWER)
+        self.weights = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+        self.powers = np.full(5, next_row.FIRST_POWER)
         self.log_weights = np.zeros(2)
 
     def combine(self, log_odds, in_stream):
-        """Return the stack's probabilities from four rows of log-odds; two of them are context."""
-        weights = self.weights if in_stream else self.weights * [1.0, 1.0, 0.0, 0.0]
+        """Return the stack's probabilities from rows of log-odds."""
+        weights = self.weights if in_stream else self.weights * ~self.is_context
         return naive.softmax(weights @ log_odds)
 
     def answer(self, log_odds, in_stream):
@@ -462,7 +464,7 @@ class NextRow:
         context_damping = np.sqrt(self.powers + next_row.MIN_POWER) / next_row.CONTEXT_RATE
         growing = next_row.FIRST_DAMPING + next_row.DAMPING_GROWTH * n_seen
         damping = min(next_row.DAMPING, growing) + slopes**2
-        damping = np.where([False, False, True, True], context_damping, damping)
+        damping = np.where(self.is_context, context_damping, damping)
         steps = slopes / (next_row.CURVED_ROWS * curvatures + damping)
         self.weights = self.weights - share * steps
 

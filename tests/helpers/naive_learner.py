@@ -84,6 +84,16 @@ def with_mean(scores, n):
     return np.pad(scores, (0, n - len(scores)), constant_values=mean)
 
 
+def log_shares(n_rows):
+    """Return the log-odds of classes by their numbers of rows."""
+    return np.log((n_rows + 1.0) / (n_rows + 1.0 + class_size.MANY))
+
+
+def with_small(scores, n):
+    """Return such log-odds of n classes; those that are new have no rows."""
+    return np.pad(scores, (0, n - len(scores)), constant_values=log_shares(0.0))
+
+
 class Member:
     """One recursive member: its projector, its weights for each loss, and its outputs.
 
@@ -406,15 +416,14 @@ class Learner:
         self.fixed_outputs = self.fixed.run(self.row)
         self.class_scores = self.discriminant.scores(self.fixed_outputs, self.known)
         self.context_scores = self.followers.scores(self.last_label, self.known)
+        self.size_scores = log_shares(self.counts[: self.known])
 
     def log_odds(self):
         """Return the log-odds of the ensemble's answer and of the experts for the next row."""
         scores = self.class_scores
         tempered = self.discriminant.temperature * (scores - scores.mean())
         ensemble = np.log(np.maximum(self.fast(), next_row.LEAST))
-        n_rows = self.counts[: self.known] + 1.0
-        sizes = np.log(n_rows / (n_rows + class_size.MANY))
-        return np.array([ensemble, tempered, *self.context_scores, sizes])
+        return np.array([ensemble, tempered, *self.context_scores, self.size_scores])
 
     def predict_snapshots(self):
         """Write the scores of the snapshots that are evaluated."""
@@ -714,6 +723,7 @@ class Learner:
             if self.settings.n_fixed:
                 self.class_scores = with_mean(self.class_scores, self.known)
                 self.context_scores = self.followers.scores(self.last_label, self.known)
+                self.size_scores = with_small(self.size_scores, self.known)
 
     def learn_scales(self, x, y):
         """Learn the gains, and the scales of the features and of the target."""
@@ -773,6 +783,7 @@ class Learner:
             recent, following = then.context_scores
             recent = np.pad(recent, (0, more))
             row.context_scores = recent, np.pad(following, (0, more))
+            row.size_scores = with_small(then.size_scores, self.known)
         row.outputs[:, then.known :] = 0.0
         row.linear_logits[then.known :] = 0.0
         row.bayes = naive.level_unknown(then.bayes, then.known)

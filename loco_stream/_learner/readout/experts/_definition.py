@@ -155,7 +155,7 @@ class Expert(NamedTuple):
     name: str
     state: type[Any]
     scratch: type[Any]
-    predict: Kernel = nothing
+    predict: Kernel
     learn: Kernel = nothing
     lengths: Callable[[Any, Any, int, int], Mapping[str, int]] = no_axes
     n_outputs: Callable[[Any], int] = zero

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from loco_stream import LOCOClassifier
-from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout.experts import class_size
 from tests.helpers.jitted import on_model
 from tests.helpers.models import untrained
@@ -14,23 +13,17 @@ from tests.helpers.models import untrained
 N_CLASSES = 4
 
 
-@kernel
-def _log_odds(settings, state, scratch, odds):
-    class_size.log_odds(settings, state, odds[0], odds)
-
-
-log_odds = on_model(_log_odds)
+predict = on_model(class_size.predict)
 
 
 def test_a_class_of_few_rows_differs_from_larger_ones_and_these_hardly_from_each_other():
     args = untrained(2, N_CLASSES, hidden_sizes=4)
-    args.model.state.counts.n_classes = 3
     args.model.state.classes.n_rows[:3] = [class_size.MANY - 1.0, 2000.0, 9000.0]
-    odds = np.full((1, N_CLASSES), 9.0)
-    log_odds(args, odds)
-    assert odds[0, 0] == pytest.approx(-np.log(2.0))
-    assert odds[0, 1:3] == pytest.approx(0.0, abs=0.02)
-    assert odds[0, 3] == 9.0
+    scores = np.zeros(N_CLASSES, np.float32)
+    predict(args, np.zeros(0, np.float32), scores)
+    assert scores[0] == pytest.approx(-np.log(2.0))
+    assert scores[1:3] == pytest.approx(0.0, abs=0.02)
+    assert scores[3] == pytest.approx(-np.log(1.0 + class_size.MANY))
 
 
 def test_many_classes_of_few_rows_are_learned_sooner():
