@@ -163,7 +163,7 @@ class ModelCore:
             self.slots.forget(n_slots)
             self._forget_classes(n_classes)
             vars(self).update(room)
-            reason = f": {error}; LOCO_STREAM_STATE_BYTES sets the bound" if str(error) else ""
+            reason = f": {error}" if str(error) else ""
             raise InputError(f"a model of {sizes} does not fit in memory{reason}") from None
         if self.slots.n_features > n_known:
             self.warnings.watch(list(self.slots.index)[n_known:], self.n_seen)

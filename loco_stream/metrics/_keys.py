@@ -135,7 +135,7 @@ _OTHERS = (
     ReportKey("skipped_updates", "learning steps left out because a value was not finite", "rows",
               "updates_skipped", "counter"),
     ReportKey("categories",
-              "per feature with texts: distinct ones, their limit, values in shared slots",
+              "per feature with texts: those with a slot, their limit, values of texts without one",
               kind="list"),
     ReportKey("transport", "counts of the source: rows, gaps, duplicates, ...", "", "transport",
               "parts"),

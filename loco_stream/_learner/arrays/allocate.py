@@ -63,15 +63,16 @@ def grow(
 def _within_bounds(shapes: Shapes) -> Shapes:
     """Return the shapes unless their arrays would exceed the bound, as with very many new names."""
     given = os.environ.get("LOCO_STREAM_STATE_BYTES", str(MAX_BYTES))
-    if not given.isdecimal():
+    most = int(given) if given.isdecimal() else 0
+    if most < 1:
         raise ConfigError(
-            f"`LOCO_STREAM_STATE_BYTES` must be an integer number of bytes, got {given!r}"
+            f"`LOCO_STREAM_STATE_BYTES` must be a number of bytes of at least 1, got {given!r}"
         )
-    most = int(given)
     needed = _n_bytes(shapes)
     if needed > most:
         raise MemoryError(
-            f"its state would take {needed / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed"
+            f"its state would take {needed / 2**20:,.0f} MiB of the {most / 2**20:,.0f} allowed by "
+            "LOCO_STREAM_STATE_BYTES"
         )
     return shapes
 

@@ -1,9 +1,10 @@
 """The answer to the stream's next row: a log-linear stack of the ensemble's answer and of context.
 
 The log-probabilities of the ensemble's answer, and the log-odds of experts that know something else
-(a discriminant that forgets nothing, recent labels, what followed the last label), are added up by
-weights that are learned by damped Newton steps on the log-loss. It starts from the ensemble's
-answer alone. For a row from anywhere in the stream what comes from the rows before is left out.
+(a discriminant that forgets nothing, recent labels, what followed the last label, class sizes), are
+added up by weights that are learned by damped Newton steps on the log-loss. It starts from the
+ensemble's answer alone. For a row from anywhere in the stream what comes from the rows before is
+left out.
 
 A Bayesian mixture joins the stack's answer and that of each expert that needs no context. A stack
 whose weights move slowly does not know yet how much better a discriminant is than hidden layers

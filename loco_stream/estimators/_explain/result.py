@@ -44,9 +44,10 @@ class Explanation:
         nor is the discriminant where it answers alone, as in the first hundreds of wide rows.
     next_row
         What else the answer is made of. Classification: what the ensemble, whose score is
-        decomposed, the discriminant, recent labels and what followed the last label each add to the
-        log-odds of the prediction against the mean of the other classes. Regression: the share of
-        the ensemble, of the last value, and of linear models of both.
+        decomposed, the discriminant, recent labels, what followed the last label and the sizes of
+        the classes each add to the log-odds of the prediction against the mean of the other
+        classes. Regression: the share of the ensemble, of the last value, and of linear models of
+        both.
 
     Examples
     --------

@@ -356,17 +356,21 @@ def test_a_row_of_very_many_names_is_refused_before_memory_is_allocated(monkeypa
     with pytest.raises(
         InputError,
         match=r"1000004 features, 0 texts and 3 classes does not fit .* would take [\d,]+ MiB of "
-        r"the 2,048 allowed; LOCO_STREAM_STATE_BYTES sets",
+        r"the 2,048 allowed by LOCO_STREAM_STATE_BYTES",
     ):
         model.learn_one(wide, 1)
     assert model.export_state()[0] == before[0]
     monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "1000")
     with pytest.raises(InputError, match="of the 0 allowed"):
         small()
-    monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", "much")
+
+
+@pytest.mark.parametrize("given", ["much", "0", "-5", ""])
+def test_the_bound_of_memory_is_a_number_of_bytes(monkeypatch, given):
+    monkeypatch.setenv("LOCO_STREAM_STATE_BYTES", given)
     with pytest.raises(
         ConfigError,
-        match="`LOCO_STREAM_STATE_BYTES` must be an integer number of bytes, got 'much'",
+        match=f"`LOCO_STREAM_STATE_BYTES` must be a number of bytes of at least 1, got '{given}'",
     ):
         small()
 
