@@ -23,7 +23,6 @@ from loco_stream.engine._adapters import check_monitor, learning_adapter, monito
 from loco_stream.engine._admission import Admission, NameBounds
 from loco_stream.engine._checkpoint_schema import check_types
 from loco_stream.engine._commits import CommitPipeline, StoreOptions
-from loco_stream.engine._data_quality import DataQuality
 from loco_stream.engine._events import EventHandler
 from loco_stream.engine._forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine._latency import LatencyHistogram
@@ -217,16 +216,7 @@ class StreamEngine:
             raise SourceError(self.source.without_features)
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
-        quality = DataQuality(self.source, adapter.takes_text)
-        self._handler = EventHandler(
-            self._trainer,
-            quality,
-            delay,
-            self.source.reply,
-            strict,
-            self.source.refuse,
-            self.source.repeat,
-        )
+        self._handler = EventHandler(self._trainer, self.source, delay, strict)
         self._commits = CommitPipeline(
             self._reader,
             self._handler,
