@@ -22,7 +22,7 @@ from loco_stream._text import counted
 from loco_stream.engine._adapters import check_monitor, learning_adapter, monitored
 from loco_stream.engine._admission import Admission, NameBounds
 from loco_stream.engine._checkpoint_schema import check_types
-from loco_stream.engine._commits import CommitPipeline, StoreOptions
+from loco_stream.engine._commits import CommitPipeline
 from loco_stream.engine._events import EventHandler
 from loco_stream.engine._forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine._latency import LatencyHistogram
@@ -37,6 +37,7 @@ from loco_stream.engine._report import Report
 from loco_stream.engine._row import Label
 from loco_stream.engine._source_reader import SourceReader, as_source, head, tail
 from loco_stream.engine._status import StatusBoard
+from loco_stream.engine._store import Store
 from loco_stream.engine._tracing import Tracer
 from loco_stream.engine._trainer import ScoredRow, Trainer
 from loco_stream.engine._wal import parse_durability
@@ -217,15 +218,19 @@ class StreamEngine:
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
         self._handler = EventHandler(self._trainer, self.source, delay, strict)
+        open_store = None
+        if checkpoint is not None:
+            open_store = partial(Store, checkpoint, resume, checkpoint_every, self.durability)
         self._commits = CommitPipeline(
             self._reader,
             self._handler,
             self._listeners,
-            StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
+            open_store,
             settings or {},
             None if choose is None else partial(self._set_task, choose),
             Admission(bounds or NameBounds()),
-            tracer,
+            checkpoint,
+            tracer=tracer,
             missing=self._missing,
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,7 +66,7 @@ def make(folder, source, **options):
         source,
         monitor=monitor,
         checkpoint=folder,
-        checkpoint_every=50,
+        checkpoint_every=options.pop("checkpoint_every", 50),
         delay=options.pop("delay", None),
         **options,
     )
@@ -473,8 +472,7 @@ def test_no_row_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, h
                 timer.start()
 
     source = Harmful(commits, needs_log=True)
-    engine = make(folder, source)
-    engine._commits._options = replace(engine._commits._options, every=10_000)
+    engine = make(folder, source, checkpoint_every=10_000)
 
     def end():
         if harm == "move":
