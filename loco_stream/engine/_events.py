@@ -135,7 +135,7 @@ class EventHandler:
 
     def flush(self) -> None:
         """Learn the rows that `delay` holds back: the stream has ended."""
-        for pending, y in self._delayed.take_all():
+        for pending, y in self._delayed.take(is_over=True):
             self._learn_pending(pending, y)
 
     def _learn_pending(self, pending: PendingRow, y: Label) -> None:
@@ -289,7 +289,7 @@ class EventHandler:
 
     def _learn_delayed(self, row: Row, y: Label) -> None:
         """Learn the rows whose label is due, then predict this one."""
-        for pending, late in self._delayed.take_due():
+        for pending, late in self._delayed.take(is_over=False):
             self._learn_pending(pending, late)
         if self._delayed.delay:
             self._delayed.add(self.trainer.predict_row(row), plain_label(y))
@@ -407,15 +407,9 @@ class _DelayedLabels:
         self._rows.append((self._n_arrived + (self.delay or 0), pending, y))
         self._n_arrived += 1
 
-    def take_due(self) -> Iterable[tuple[PendingRow, Label]]:
-        """Yield and remove the rows whose label is due before the next row."""
-        while self._rows and self._rows[0][0] <= self._n_arrived:
-            _, pending, y = self._rows.popleft()
-            yield pending, y
-
-    def take_all(self) -> Iterable[tuple[PendingRow, Label]]:
-        """Yield and remove all rows."""
-        while self._rows:
+    def take(self, *, is_over: bool) -> Iterable[tuple[PendingRow, Label]]:
+        """Yield and remove the rows whose label is due before the next row; at the end, all."""
+        while self._rows and (is_over or self._rows[0][0] <= self._n_arrived):
             _, pending, y = self._rows.popleft()
             yield pending, y
 
