@@ -235,6 +235,8 @@ class PartitionedFleet:
         Workers that were lost.
     longest_move
         Longest time in seconds that a partition stopped while it moved to another worker.
+    kept
+        What is kept if the process ends now, in one clause.
 
     Raises
     ------
@@ -242,6 +244,8 @@ class PartitionedFleet:
         An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
         fleet is in use or was begun with other settings.
     """
+
+    kept = FleetRunner.kept
 
     def __init__(
         self,
@@ -332,11 +336,6 @@ class PartitionedFleet:
     def stop(self) -> None:
         """End `run`; may be called from a signal handler or another thread."""
         self._stopping.set()
-
-    @property
-    def kept(self) -> str:
-        """What is kept if the process ends now, in one clause."""
-        return "acknowledged rows are kept, the others are read again"
 
     def run(self, seconds: float = 1.0) -> FleetReport:
         """Assign all partitions and poll until every stream has ended or `stop` is called."""

@@ -100,7 +100,11 @@ class FleetRunner:
     bounds: how many names of features and classes rows may bring, over all keys since the start; a
         row beyond is refused. By default there is no bound.
     missing_values: as `StreamEngine` takes them; a key is never one
+
+    Its attribute `kept`: what is kept if the process ends now, in one clause.
     """
+
+    kept = "acknowledged rows are kept, the others are read again"
 
     def __init__(
         self,
@@ -181,11 +185,6 @@ class FleetRunner:
         report["notes"] += self._listeners.close(report)
         report |= self._listeners.losses()
         return report
-
-    @property
-    def kept(self) -> str:
-        """What is kept if the process ends now, in one clause."""
-        return "acknowledged rows are kept, the others are read again"
 
     @property
     def errors(self) -> list[float]:
