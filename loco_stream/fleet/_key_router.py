@@ -199,32 +199,22 @@ class KeyRouter:
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
         now = time.monotonic()
+        source = event.source
         for names, rows in self._by_row(event):
-            self._route_part(event.source, names, rows, now, parts)
-
-    def _route_part(
-        self,
-        source: str,
-        names: _Names,
-        rows: Iterator[tuple[Key | None, _Row]],
-        now: float,
-        parts: _Parts,
-    ) -> None:
-        """Route rows that have the same columns."""
-        labelled = _Origin(source, names, LEARN)
-        unlabelled = _Origin(source, names, OBSERVE)
-        for key, row in rows:
-            if key is None:
-                self.n_without_key += 1
-            elif not self._labelled:
-                parts.add(key, unlabelled, row)
-            elif self._is_known(row):
-                continue
-            elif row[1] is not None or self._is_series:
-                parts.add(key, labelled, self._with_early_value(row))
-            else:
-                parts.add(key, unlabelled, row)
-                self._await_label((source, *row[2]), _PendingRow(key, row[3], now), parts)
+            labelled = _Origin(source, names, LEARN)
+            unlabelled = _Origin(source, names, OBSERVE)
+            for key, row in rows:
+                if key is None:
+                    self.n_without_key += 1
+                elif not self._labelled:
+                    parts.add(key, unlabelled, row)
+                elif self._is_known(row):
+                    continue
+                elif row[1] is not None or self._is_series:
+                    parts.add(key, labelled, self._with_early_value(row))
+                else:
+                    parts.add(key, unlabelled, row)
+                    self._await_label((source, *row[2]), _PendingRow(key, row[3], now), parts)
 
     def _is_known(self, row: _Row) -> bool:
         """Return whether a row with the same id came before; note the id of a labelled row."""
