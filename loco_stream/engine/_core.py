@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -59,10 +58,6 @@ Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
 _log = logging.getLogger("loco_stream.engine.core")
-
-
-class _InterruptReading(BaseException):
-    """Raised by `stop` from a signal handler into a source that waits."""
 
 
 class StreamEngine:
@@ -235,8 +230,6 @@ class StreamEngine:
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
-        self._stopping = False
-        self._reading_thread: int | None = None  # while it waits for the source
         self._has_run = False
         self._n_resumed = 0  # rows of the run that is resumed
         self.stream_ended = False
@@ -292,9 +285,7 @@ class StreamEngine:
         A source that waits is interrupted if the handler runs in its thread; from another thread
         the run ends with the next rows, or with the source's next empty list.
         """
-        self._stopping = True
-        if self._reading_thread == threading.get_ident():
-            raise _InterruptReading
+        self._reader.stop()
 
     def request_checkpoint(self) -> None:
         """Write a checkpoint after the next commit or the source's next empty list; thread-safe."""
@@ -490,7 +481,7 @@ class StreamEngine:
                 self._begin()
                 self._process(max_samples)
                 self._finish()
-                is_complete = not self._stopping
+                is_complete = not self._reader.is_stopped
             finally:
                 self.report = self._close(is_complete)
         return self.report
@@ -557,30 +548,22 @@ class StreamEngine:
 
     def _hold(self, seconds: float, reason: str) -> bool:
         """Wait unless the run was stopped; return whether it goes on."""
-        if not self._stopping:
+        if not self._reader.is_stopped:
             self._reader.hold(seconds, reason)
-        return not self._stopping
+        return not self._reader.is_stopped
 
     def _next(self) -> tuple[Sequence[Event], Position] | None:
         """Return the next commit and the position after it; None at the end."""
-        if self._stopping:
-            return None
-        self._reading_thread = threading.get_ident()
-        try:
-            commit = self._reader.next()
-            if commit is None and self._forever:
-                self._wait_for_stop()
-            return commit
-        except _InterruptReading:
-            return None
-        finally:
-            self._reading_thread = None
+        commit = self._reader.next()
+        if commit is None and self._forever and not self._reader.is_stopped:
+            self._wait_for_stop()
+        return commit
 
     def _wait_for_stop(self) -> None:
         """Write a checkpoint, and wait: the stream has ended."""
         self._commits.save()
         self.stream_ended = True
-        while not self._stopping:
+        while not self._reader.is_stopped:
             self._board.update(self)
             self._reader.rest(_POLL_SECONDS)
 
@@ -591,7 +574,7 @@ class StreamEngine:
         the last row of the accuracy matrix is of this model.
         """
         self._commits.finish()
-        if not self._stopping:
+        if not self._reader.is_stopped:
             self._handler.flush()
         self.monitor.measure(self.model)
 
@@ -606,7 +589,7 @@ class StreamEngine:
         report = Report({**report, **self._listeners.losses()})
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
-        if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:
+        if is_complete or self._reader.is_stopped or self._handler.n_rows > self._n_resumed:
             n_rows = self._handler.n_rows
             labelled = (
                 "" if report["n_samples"] == n_rows else f", {report['n_samples']} with label"

@@ -106,9 +106,10 @@ class _Partition:
             url = options.source.replace(_PLACEHOLDER, str(number))
             source = open_source(url, task=self._fleet.task, endless=options.endless)
             limits = KeyLimits(options.max_keys, options.rows_per_second)
+            self._reader = SourceReader(source)
             self._runner = FleetRunner(
                 self._fleet,
-                SourceReader(source),
+                self._reader,
                 options.key,
                 (),
                 [self._snapshot],
@@ -148,7 +149,7 @@ class _Partition:
         finally:
             try:
                 # models that were not prepared are in the log, which the next worker reads
-                self._fleet.close(store=not self._runner.stopping)
+                self._fleet.close(store=not self._reader.is_stopped)
             except LocoStreamError as error:
                 self.error = self.error or str(error)
 

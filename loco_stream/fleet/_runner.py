@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,10 +53,6 @@ _UNUSED = {  # by counter: what became of rows, values and labels that were not 
     "n_out_of_time": "rows had {what}, which models of a fleet do not get",
     "n_unused": "rows or messages of the source were left out; the last error: {error}",
 }
-
-
-class _Stop(BaseException):
-    """Raised inside a source that waits."""
 
 
 @dataclass(slots=True)
@@ -148,18 +143,14 @@ class FleetRunner:
         self._steps = np.zeros((5, 0))  # `HorizonScores.totals` over all keys of this run
         self._counts = _Counts()
         self._n_alarms = 0
-        self.stopping = False
         # an error of the source, raised after the rows before it are learned
         self._error: Exception | None = None
-        self._waiting: int | None = None
         self._acknowledged_at = time.monotonic()
         self._position: Position | None = None  # acknowledged last
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
-        self.stopping = True
-        if self._waiting == threading.get_ident():
-            raise _Stop
+        self._reader.stop()
 
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
@@ -296,8 +287,6 @@ class FleetRunner:
         """Return the next commit; those of a recording are joined, to log several rows at once."""
         if self._error is not None:
             raise self._error
-        if self.stopping:
-            return None
         gathered: list[Event] = []
         position = None
         count = 0
@@ -316,18 +305,13 @@ class FleetRunner:
         With `has_rows` there are rows to learn first, so that an error of the source is kept for
         later.
         """
-        self._waiting = threading.get_ident()
         try:
-            return None if self.stopping else self._reader.next()
-        except _Stop:
-            return None
+            return self._reader.next()
         except Exception as error:
             if not has_rows:
                 raise
             self._error = error
             return None
-        finally:
-            self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
         valid = validate_events(events, self.fleet.task, self._missing)

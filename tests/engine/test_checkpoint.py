@@ -14,7 +14,7 @@ from loco_stream import AdvancedOptions, LOCOClassifier
 from loco_stream._persistence import format as persist
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._checkpoint import CheckpointFolder, newest
-from loco_stream.engine._core import _InterruptReading
+from loco_stream.engine._source_reader import _InterruptReading
 from loco_stream.engine._state import export_model, model_of, state_sha256
 from loco_stream.errors import CheckpointError, ConfigError
 from loco_stream.monitor import TaskMonitor
