@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
@@ -139,7 +140,7 @@ class FleetRunner:
         # the last drift and the last alarm of each key, the newest at the end
         self._drifts: dict[Key, Record] = {}
         self._alarms: dict[Key, Record] = {}
-        self._scores: dict[Key, _KeyScore] = {}
+        self._scores: defaultdict[Key, _KeyScore] = defaultdict(_KeyScore)
         self._steps = np.zeros((5, 0))  # `HorizonScores.totals` over all keys of this run
         self._counts = _Counts()
         self._n_alarms = 0
@@ -352,7 +353,7 @@ class FleetRunner:
 
     def _count_watched(self, key: Key, states: Outputs) -> None:
         """Count rows of a stream without labels; a key is as bad as its state scores are high."""
-        score = self._scores.setdefault(key, _KeyScore())
+        score = self._scores[key]
         for state in states:
             score.add(state)
         self._counts.n_samples += len(states)
@@ -376,9 +377,7 @@ class FleetRunner:
         )
 
     def _score(self, key: Key, y: Label, y_pred: Label) -> None:
-        score = self._scores.get(key)
-        if score is None:
-            score = self._scores[key] = _KeyScore()
+        score = self._scores[key]
         if not self._is_regression:
             score.add(float(y != y_pred))
         elif (error := absolute_error(y, y_pred)) is not None:
