@@ -28,7 +28,7 @@ from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet._fleet import Fleet
 from loco_stream.fleet._home import FleetHome, Settings, load_template, stored_fleet
 from loco_stream.fleet._limits import KeyLimits
-from loco_stream.fleet._ray_backend import connect
+from loco_stream.fleet._ray_backend import connect, result_of
 from loco_stream.fleet._runner import FleetReport, FleetRunner
 from loco_stream.fleet._storage import Location, open_storage
 from loco_stream.monitor import TaskMonitor
@@ -396,11 +396,7 @@ class PartitionedFleet:
         call = getattr(self._workers[index], name).remote(*arguments)
         seconds = _STATUS_SECONDS if name == "status" else _MOVE_SECONDS
         try:
-            return self._ray.get(call, timeout=seconds)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, LocoStreamError):
-                raise error.cause from None
-            raise
+            return result_of(self._ray, call, seconds)
         except (self._ray.exceptions.RayActorError, self._ray.exceptions.GetTimeoutError) as error:
             self._replace(index, error)
             return None
