@@ -9,31 +9,13 @@ import click
 from loco_stream.errors import ConfigError
 
 
-class IntRange(click.IntRange):
-    """An integer within bounds, which help and errors show in words; click writes ``x>=10``."""
-
-    name = "integer"
+class _InWords(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks
+    """Bounds that help and errors show in words; click writes ``x>=10``."""
 
     def _describe_range(self) -> str:
         return _in_words(self)
 
-    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> int:
-        """Return the integer; raises `ConfigError` if it is none, or out of its bounds."""
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter:
-            raise _refusal(self, value, param) from None
-
-
-class FloatRange(click.FloatRange):
-    """A number within bounds, as `IntRange`."""
-
-    name = "number"
-
-    def _describe_range(self) -> str:
-        return _in_words(self)
-
-    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
         """Return the number; raises `ConfigError` if it is none, NaN, or out of its bounds."""
         try:
             number = super().convert(value, param, ctx)
@@ -44,7 +26,19 @@ class FloatRange(click.FloatRange):
         return number
 
 
-def _in_words(bounds: IntRange | FloatRange) -> str:
+class IntRange(_InWords, click.IntRange):
+    """An integer within bounds."""
+
+    name = "integer"
+
+
+class FloatRange(_InWords, click.FloatRange):
+    """A number within bounds."""
+
+    name = "number"
+
+
+def _in_words(bounds: Any) -> str:
     """Return bounds in words; there is always a lower one."""
     low = _text(bounds.min)
     if bounds.max is None:
@@ -58,7 +52,7 @@ def _text(number: float | None) -> str:
     return f"{number:g}" if isinstance(number, float) else f"{number}"
 
 
-def _refusal(bounds: IntRange | FloatRange, value: Any, parameter: click.Parameter) -> ConfigError:
+def _refusal(bounds: _InWords, value: Any, parameter: click.Parameter) -> ConfigError:
     """Return the error of a value that is no number, or out of bounds."""
     option = max(parameter.opts, key=len)
     is_whole = isinstance(bounds, IntRange)

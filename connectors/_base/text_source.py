@@ -89,14 +89,19 @@ class TextSource(TableSource):
         """Yield what `_parse` does, though values may be texts as written."""
         return self._parse(lines, bad)
 
-    def _peek(self) -> list[Record]:
-        """Return the first records of a recording, as `_parse_first` yields them."""
+    def _peek(self, wanted: str) -> list[Record]:
+        """Return the first records of a recording, as `_parse_first` yields them.
+
+        Raises `SourceError` if there is none, which names what is wanted.
+        """
         lines = FileLines(self.path, self._encoding)
         try:
             self._read_header(lines)
             records = list(islice(self._parse_first(lines, self._bad), PEEK))
         finally:
             lines.close()
+        if not records:
+            raise SourceError(f"{self._where} must have at least one {wanted}")
         self.n_rows = len(records) if len(records) < PEEK else None
         return [record for _, record in records]
 

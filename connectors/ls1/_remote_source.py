@@ -271,8 +271,6 @@ class RemoteSources:
         Schemas of another task are refused; None takes the task of the first schema.
     keys
         Allow-list under CURVE; the name of a sender then belongs to one key.
-    clock
-        Monotonic time in seconds.
 
     Attributes
     ----------
@@ -293,7 +291,6 @@ class RemoteSources:
         limits: Limits,
         task: str | None = None,
         keys: ServerKeys | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits
         self.task = task
@@ -304,7 +301,6 @@ class RemoteSources:
         self.on_forget: Callable[[RemoteSource], None] | None = None
         self._without_rows: dict[str, None] = {}  # the longest inactive first
         self._keys = keys
-        self._clock = clock
 
     def count_gap(self, n: int) -> None:
         """Count missing rows; the count is bounded, as a seq may be forged."""
@@ -332,7 +328,7 @@ class RemoteSources:
                 self._make_room()
             source = self.by_name[name] = RemoteSource(name, self.limits, self.stats)
         source.owner = key
-        source.active_at = self._clock()
+        source.active_at = time.monotonic()
         self._without_rows.pop(name, None)
         if not source.last:
             self._without_rows[name] = None
@@ -368,7 +364,7 @@ class RemoteSources:
         """
         if self._forget_without_rows():
             return
-        before = self._clock() - self.limits.forget
+        before = time.monotonic() - self.limits.forget
         gone = [s for s in self.by_name.values() if not s.connected and s.active_at < before]
         if not gone:
             self.is_full = True
@@ -444,7 +440,7 @@ class RemoteSources:
             source.last = dict(epochs)
             source.durable = dict(epochs)
             source.owner = owners.get(name, "")
-            source.active_at = self._clock()
+            source.active_at = time.monotonic()
             if name in schemas:
                 if source.schema is None:
                     self.adopt(source, schemas[name])

@@ -129,9 +129,7 @@ class CSVSource(TextSource):
         if self._tail is not None:
             self._read_header(self._tail.first_lines())
             return
-        records = self._peek()
-        if not records:
-            raise SourceError(f"{path} must have at least one row, got a header only")
+        records = self._peek("row, got a header only")
         self._set_columns(self._header, self._first_labels(records))
         self._note_columns(records)
         self._columns = self._column_parser(records)

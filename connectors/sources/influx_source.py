@@ -58,12 +58,8 @@ class InfluxSource(TextSource):
     def __init__(self, path: str | Path, target: str | None = None, **options: Any) -> None:
         EXTRA.load()
         super().__init__("influx", path, "utf-8", target, time=_TIME, **options)
-        if self._tail is not None:
-            return
-        records = self._peek()
-        if not records:
-            raise SourceError(f"{path} must have at least one point, got none")
-        self._set_columns_from(records)
+        if self._tail is None:
+            self._set_columns_from(self._peek("point, got none"))
 
     def _parse(self, lines: Lines, bad: BadRows) -> Iterator[tuple[int, Record]]:
         number = 0

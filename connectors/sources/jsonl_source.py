@@ -17,7 +17,6 @@ from loco_stream.connectors._base.numbered_source import NumberedSource
 from loco_stream.connectors._base.table_source import check_speed, check_width
 from loco_stream.connectors._base.tail_reader import FOLLOW_GUARANTEE, PIPE_GUARANTEE, Record
 from loco_stream.connectors._base.text_source import TextSource
-from loco_stream.errors import SourceError
 
 _Value = float | int | bool | str | None
 
@@ -86,12 +85,7 @@ class JSONLSource(TextSource):
         self._has_ids = False  # whether a message so far has an id
         super().__init__("jsonl", path, "utf-8-sig", target, **options)
         if self._tail is None:
-            records = self._peek()
-            if not records:
-                raise SourceError(
-                    f"{path} must have at least one line with a JSON object, got none"
-                )
-            self._set_columns_from(records)
+            self._set_columns_from(self._peek("line with a JSON object, got none"))
         check_speed(self._roles.time, self._pace.speed)
 
     def _set_columns_from(self, records: Sequence[Record]) -> None:

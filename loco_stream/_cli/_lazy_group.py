@@ -11,30 +11,19 @@ from loco_stream.errors import ConfigError
 
 
 class LazyGroup(click.Group):
-    """A click group that finds its commands in a table ``name -> "module:command"``.
+    """A click group that finds its commands in a table ``name -> "module:command"``."""
 
-    `table`: the table, or its module and attribute as ``"module:NAME"``, which are read when the
-    group is first used.
-    """
-
-    def __init__(self, *args: object, table: Mapping[str, str] | str, **kwargs: object) -> None:
+    def __init__(self, *args: object, table: Mapping[str, str], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click checks its own options
         self._table = table
 
-    def _entries(self) -> Mapping[str, str]:
-        if isinstance(self._table, str):
-            module, _, name = self._table.partition(":")
-            self._table = getattr(import_module(module), name, {})
-        assert not isinstance(self._table, str)
-        return self._table
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
-        return list(self._entries())
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; None if there is no such command."""
-        where = self._entries().get(cmd_name)
+        where = self._table.get(cmd_name)
         if where is None:
             return None
         module, _, name = where.partition(":")
@@ -49,7 +38,7 @@ class LazyGroup(click.Group):
         Raises `ConfigError` if there is no such command; the text suggests the nearest ones.
         """
         name = args[0]
-        if not ctx.resilient_parsing and not name.startswith("-") and name not in self._entries():
+        if not ctx.resilient_parsing and not name.startswith("-") and name not in self._table:
             raise ConfigError(self.unknown(ctx, name))
         return super().resolve_command(ctx, args)
 
@@ -58,6 +47,6 @@ class LazyGroup(click.Group):
         from loco_stream._text import did_you_mean
 
         return (
-            f"there is no command {name!r}{did_you_mean(name, self._entries())} "
+            f"there is no command {name!r}{did_you_mean(name, self._table)} "
             f"(`{ctx.command_path} --help` lists all)"
         )

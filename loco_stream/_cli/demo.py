@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from loco_stream._cli._lazy_group import LazyGroup
+from loco_stream.demos import DEMOS
 
 
-@click.group("demo", cls=LazyGroup, table="loco_stream.demos:DEMOS")
+@click.group("demo", cls=LazyGroup, table=DEMOS)
 def command() -> None:
     """Run a demo.
 

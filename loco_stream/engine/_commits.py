@@ -48,29 +48,14 @@ class Cursor:
     skip: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """Where and how a run is made durable; see `StreamEngine`."""
-
-    folder: str | os.PathLike[str] | None
-    resume: bool | None
-    every: int
-    durability: str
-
-    def open(self) -> Store | None:
-        """Open the folder, if there is one."""
-        if self.folder is None:
-            return None
-        return Store(self.folder, self.resume, self.every, self.durability)
-
-
 class CommitPipeline:
     """Takes commits from a source into the model, exactly once each.
 
     reader: the source
     handler: learns events
     listeners: sinks with undelivered records, which are part of a checkpoint
-    options: of the store
+    open_store: opens the checkpoint folder; None without one
+    folder: path of the checkpoint folder; None without one
     settings: plain values stored with each checkpoint
     set_task: called with the task that the first label shows; None if the task is settled
     admission: bounds the names that rows bring to the model
@@ -79,7 +64,7 @@ class CommitPipeline:
 
     Its attributes:
     cursor: how far the run has come
-    store: the checkpoint folder, None without one or before `open`
+    store: the open checkpoint folder, None without one or before `open`
     is_save_requested: whether the next commit or tick is followed by a checkpoint
     """
 
@@ -88,13 +73,14 @@ class CommitPipeline:
         reader: SourceReader,
         handler: EventHandler,
         listeners: Listeners,
-        options: StoreOptions,
+        open_store: Callable[[], Store] | None,
         settings: State,
         set_task: Callable[[str], None] | None,
         admission: Admission,
-        tracer: Tracer | None,
+        folder: str | os.PathLike[str] | None,
         *,
-        missing: MissingValues | None = None,
+        tracer: Tracer | None,
+        missing: MissingValues | None,
     ) -> None:
         self._admission = admission
         self._span = no_span if tracer is None else tracer.start_as_current_span
@@ -104,7 +90,8 @@ class CommitPipeline:
         self._reader = reader
         self._handler = handler
         self._listeners = listeners
-        self._options = options
+        self._open_store = open_store
+        self._folder = folder
         self._settings = dict(settings)
         self._set_task = set_task
         self._missing = missing
@@ -115,8 +102,7 @@ class CommitPipeline:
     @property
     def folder(self) -> str | None:
         """Path of the checkpoint folder; None without one."""
-        folder = self._options.folder
-        return None if folder is None else os.fspath(folder)
+        return None if self._folder is None else os.fspath(self._folder)
 
     @property
     def alarm(self) -> str | None:
@@ -138,7 +124,7 @@ class CommitPipeline:
     def open(self) -> None:
         """Open the folder, and resume the run in it."""
         self._handler.trainer.now = time.time()
-        self.store = store = self._options.open()
+        self.store = store = None if self._open_store is None else self._open_store()
         if store is not None:
             self._handler.quarantine = Quarantine(store.path)
         if store is not None and store.is_used:
@@ -164,37 +150,28 @@ class CommitPipeline:
         skip: rows of the next commit that are learned already
         hold: waits while the disk refuses the log; returns False if the run was stopped
         """
-        attributes = {"commit": self.cursor.commit + 1, "events": len(events)}
-        with self._span("loco.commit", attributes=attributes) if events else nullcontext():
-            return self._take(events, position, skip, hold)
-
-    def _take(
-        self,
-        events: Sequence[Event],
-        position: Position,
-        skip: int,
-        hold: Callable[[float, str], bool],
-    ) -> bool:
         store = self.store
         number = self.cursor.commit + bool(events)
-        now = self._now()
-        self._handler.arrived = time.time()
-        self._look_for_labels(events)
-        valid = self._validate(events)
-        storable = position
-        if events and store is not None and store.has_log:
-            storable, payload = self._encode(valid, position, skip, now)
-            if not store.log(number, payload, hold):
-                return False
-        for event, reason in valid.refused:
-            self._handler.set_aside(event, reason)
-        rows = self._learn(valid.events, _record(valid, storable, skip), now)
-        if events:
-            _log.debug("commit %d: %d rows", number, rows)
-        self.cursor = Cursor(storable, number, skip)
-        if events and not skip:
-            self._reader.ack(position)
-        self._save_if_due(rows, is_first=bool(events) and number == 1)
+        attributes = {"commit": number, "events": len(events)}
+        with self._span("loco.commit", attributes=attributes) if events else nullcontext():
+            now = self._now()
+            self._handler.arrived = time.time()
+            self._look_for_labels(events)
+            valid = self._validate(events)
+            storable = position
+            if events and store is not None and store.has_log:
+                storable, payload = self._encode(valid, position, skip, now)
+                if not store.log(number, payload, hold):
+                    return False
+            for event, reason in valid.refused:
+                self._handler.set_aside(event, reason)
+            rows = self._learn(valid.events, _record(valid, storable, skip), now)
+            if events:
+                _log.debug("commit %d: %d rows", number, rows)
+            self.cursor = Cursor(storable, number, skip)
+            if events and not skip:
+                self._reader.ack(position)
+            self._save_if_due(rows, is_first=bool(events) and number == 1)
         return True
 
     def _save_if_due(self, rows: int, *, is_first: bool) -> None:

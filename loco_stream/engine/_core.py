@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -22,8 +21,7 @@ from loco_stream._text import counted
 from loco_stream.engine._adapters import check_monitor, learning_adapter, monitored
 from loco_stream.engine._admission import Admission, NameBounds
 from loco_stream.engine._checkpoint_schema import check_types
-from loco_stream.engine._commits import CommitPipeline, StoreOptions
-from loco_stream.engine._data_quality import DataQuality
+from loco_stream.engine._commits import CommitPipeline
 from loco_stream.engine._events import EventHandler
 from loco_stream.engine._forecasting import ForecastAdapter, is_forecaster
 from loco_stream.engine._latency import LatencyHistogram
@@ -38,6 +36,7 @@ from loco_stream.engine._report import Report
 from loco_stream.engine._row import Label
 from loco_stream.engine._source_reader import SourceReader, as_source, head, tail
 from loco_stream.engine._status import StatusBoard
+from loco_stream.engine._store import Store
 from loco_stream.engine._tracing import Tracer
 from loco_stream.engine._trainer import ScoredRow, Trainer
 from loco_stream.engine._wal import parse_durability
@@ -59,10 +58,6 @@ Choose: TypeAlias = Callable[[str], tuple[Model, TaskMonitor]]
 _POLL_SECONDS = 0.1  # between checks for a stop when the stream has ended
 
 _log = logging.getLogger("loco_stream.engine.core")
-
-
-class _InterruptReading(BaseException):
-    """Raised by `stop` from a signal handler into a source that waits."""
 
 
 class StreamEngine:
@@ -217,31 +212,24 @@ class StreamEngine:
             raise SourceError(self.source.without_features)
         self._trainer = Trainer(adapter, PendingRows(max_pending, max_age), measures, monitor)
         self._trainer.watcher = _watcher(adapter, anomaly)
-        quality = DataQuality(self.source, adapter.takes_text)
-        self._handler = EventHandler(
-            self._trainer,
-            quality,
-            delay,
-            self.source.reply,
-            strict,
-            self.source.refuse,
-            self.source.repeat,
-        )
+        self._handler = EventHandler(self._trainer, self.source, delay, strict)
+        open_store = None
+        if checkpoint is not None:
+            open_store = partial(Store, checkpoint, resume, checkpoint_every, self.durability)
         self._commits = CommitPipeline(
             self._reader,
             self._handler,
             self._listeners,
-            StoreOptions(checkpoint, resume, checkpoint_every, self.durability),
+            open_store,
             settings or {},
             None if choose is None else partial(self._set_task, choose),
             Admission(bounds or NameBounds()),
-            tracer,
+            checkpoint,
+            tracer=tracer,
             missing=self._missing,
         )
         self._board = StatusBoard(self._handler, self._commits, self.source, self._listeners)
         self._forever = forever
-        self._stopping = False
-        self._reading_thread: int | None = None  # while it waits for the source
         self._has_run = False
         self._n_resumed = 0  # rows of the run that is resumed
         self.stream_ended = False
@@ -297,9 +285,7 @@ class StreamEngine:
         A source that waits is interrupted if the handler runs in its thread; from another thread
         the run ends with the next rows, or with the source's next empty list.
         """
-        self._stopping = True
-        if self._reading_thread == threading.get_ident():
-            raise _InterruptReading
+        self._reader.stop()
 
     def request_checkpoint(self) -> None:
         """Write a checkpoint after the next commit or the source's next empty list; thread-safe."""
@@ -495,7 +481,7 @@ class StreamEngine:
                 self._begin()
                 self._process(max_samples)
                 self._finish()
-                is_complete = not self._stopping
+                is_complete = not self._reader.is_stopped
             finally:
                 self.report = self._close(is_complete)
         return self.report
@@ -562,30 +548,22 @@ class StreamEngine:
 
     def _hold(self, seconds: float, reason: str) -> bool:
         """Wait unless the run was stopped; return whether it goes on."""
-        if not self._stopping:
+        if not self._reader.is_stopped:
             self._reader.hold(seconds, reason)
-        return not self._stopping
+        return not self._reader.is_stopped
 
     def _next(self) -> tuple[Sequence[Event], Position] | None:
         """Return the next commit and the position after it; None at the end."""
-        if self._stopping:
-            return None
-        self._reading_thread = threading.get_ident()
-        try:
-            commit = self._reader.next()
-            if commit is None and self._forever:
-                self._wait_for_stop()
-            return commit
-        except _InterruptReading:
-            return None
-        finally:
-            self._reading_thread = None
+        commit = self._reader.next()
+        if commit is None and self._forever and not self._reader.is_stopped:
+            self._wait_for_stop()
+        return commit
 
     def _wait_for_stop(self) -> None:
         """Write a checkpoint, and wait: the stream has ended."""
         self._commits.save()
         self.stream_ended = True
-        while not self._stopping:
+        while not self._reader.is_stopped:
             self._board.update(self)
             self._reader.rest(_POLL_SECONDS)
 
@@ -596,7 +574,7 @@ class StreamEngine:
         the last row of the accuracy matrix is of this model.
         """
         self._commits.finish()
-        if not self._stopping:
+        if not self._reader.is_stopped:
             self._handler.flush()
         self.monitor.measure(self.model)
 
@@ -611,7 +589,7 @@ class StreamEngine:
         report = Report({**report, **self._listeners.losses()})
         end = "ended" if is_complete else "was stopped before the end"
         # an error before the first row speaks for itself
-        if is_complete or self._stopping or self._handler.n_rows > self._n_resumed:
+        if is_complete or self._reader.is_stopped or self._handler.n_rows > self._n_resumed:
             n_rows = self._handler.n_rows
             labelled = (
                 "" if report["n_samples"] == n_rows else f", {report['n_samples']} with label"

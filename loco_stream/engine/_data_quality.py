@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from operator import not_
 from typing import TypeAlias
 
@@ -124,11 +124,6 @@ class DataQuality:
 
     def _mask(self, name: Hashable, n: int) -> None:
         _count_bounded(self._masked, [name], n, _MAX_NAMES)
-
-    @property
-    def used_columns(self) -> Collection[str]:
-        """Columns that the user has asked for by name."""
-        return self._source.used
 
     @property
     def skipped(self) -> dict[str, int]:

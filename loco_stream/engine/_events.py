@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -27,10 +27,9 @@ from loco_stream.engine._text_columns import TextColumns
 from loco_stream.engine._trainer import Trainer
 from loco_stream.engine._validation import n_entries
 from loco_stream.errors import InputError
-from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample
+from loco_stream.stream import Block, Event, Labels, PredictRequest, Sample, Source
 
 Table: TypeAlias = Float32
-Reply: TypeAlias = Callable[[Event, Table, Sequence[Label]], None]
 
 _LAST_SECOND = 253_402_300_799.0  # of the year 9999; in milliseconds it is in 1978
 _COUNTERS = ("n_rows", "n_rejected", "n_set_aside", "n_requested", "n_fill_values")
@@ -43,16 +42,14 @@ class EventHandler:
     """Turns events into calls of a trainer, replies and counts.
 
     trainer: predicts, scores and learns
-    quality: counts input that is not used
+    source: gets the replies, the numbers of refused rows, and those of rows whose id came before
     delay: rows between a row and its label, None for none: row i is learned right before row i +
         delay is predicted, as in `progressive_val_score` of river
-    reply: called with an event whose sender wants predictions, the values and the classes
     strict: raise when the model refuses a row, or raises anything else; otherwise the row is
         counted and put into the quarantine, and the stream goes on
-    tell_source: called with source, seq and reason of each refused row
-    tell_repeated: called with source and seq of each row whose id came before
 
     Its attributes:
+    quality: counts of input that is not used
     n_rows: rows processed, with and without a label
     text_columns: leaves out columns of texts that cannot be categories
     n_rejected, rejection: rows and late labels that were refused, and the last reason
@@ -67,18 +64,15 @@ class EventHandler:
     def __init__(
         self,
         trainer: Trainer,
-        quality: DataQuality,
+        source: Source,
         delay: int | None,
-        reply: Reply,
         strict: bool,
-        tell_source: Callable[[str, int, str], None],
-        tell_repeated: Callable[[str, int], None],
     ) -> None:
         self.trainer = trainer
-        self.quality = quality
+        self.quality = DataQuality(source, trainer.adapter.takes_text)
         self.strict = strict
-        has_categories = trainer.adapter.takes_blocks and quality.takes_text
-        self.text_columns = TextColumns(has_categories, quality.used_columns)
+        has_categories = trainer.adapter.takes_blocks and trainer.adapter.takes_text
+        self.text_columns = TextColumns(has_categories, source.used)
         self.n_rows = 0
         self.n_rejected = 0
         self.rejection: str | None = None
@@ -90,9 +84,7 @@ class EventHandler:
         self.arrived = math.nan
         self.quarantine = Quarantine(None)
         self._newest = math.nan  # event time of the last row
-        self._reply = reply
-        self._tell_source = tell_source
-        self._tell_repeated = tell_repeated
+        self._source = source
         self._delayed = _DelayedLabels(delay)
         self._lock = threading.Lock()
         self._limited = LimitedLog(_log)
@@ -143,7 +135,7 @@ class EventHandler:
 
     def flush(self) -> None:
         """Learn the rows that `delay` holds back: the stream has ended."""
-        for pending, y in self._delayed.take_all():
+        for pending, y in self._delayed.take(is_over=True):
             self._learn_pending(pending, y)
 
     def _learn_pending(self, pending: PendingRow, y: Label) -> None:
@@ -162,7 +154,7 @@ class EventHandler:
             reply = self._predict_row(row, np.array([list(x.values())], object), features)
         self._handle_row_with_id(row, event.y)
         if reply is not None:
-            self._reply(event, *reply)
+            self._source.reply(event, *reply)
         self._watch(event)
         self._note_time(event.t, event.t)
         return 1
@@ -187,7 +179,7 @@ class EventHandler:
             return
         ids = self.trainer.pending.ids
         if ids.is_known(row.id):
-            self._tell_repeated(row.source, row.seq)
+            self._source.repeat(row.source, row.seq)
             return
         if y is None:
             y = ids.take_early(row.id)
@@ -257,7 +249,7 @@ class EventHandler:
             self._reject(event, error, len(event.X))
         self.quality.count_request(event.features, adapter.features, len(event.X))
         if reply is not None:
-            self._reply(event, *reply)
+            self._source.reply(event, *reply)
 
     def _handle_rows(self, event: Block) -> None:
         """Process the rows of a block one by one."""
@@ -267,7 +259,7 @@ class EventHandler:
                 replies.append(self._predict_row(row, row.x, event.features))
             self._handle_row(row, None if event.y is None else event.y[i])
         if replies:
-            self._reply(event, *_stacked(replies))
+            self._source.reply(event, *_stacked(replies))
 
     def _predict_row(
         self, row: Row, X: Table, features: tuple[str, ...]
@@ -297,7 +289,7 @@ class EventHandler:
 
     def _learn_delayed(self, row: Row, y: Label) -> None:
         """Learn the rows whose label is due, then predict this one."""
-        for pending, late in self._delayed.take_due():
+        for pending, late in self._delayed.take(is_over=False):
             self._learn_pending(pending, late)
         if self._delayed.delay:
             self._delayed.add(self.trainer.predict_row(row), plain_label(y))
@@ -316,7 +308,7 @@ class EventHandler:
 
     def _predict(self, event: PredictRequest) -> None:
         self.count_request(event.features, len(event.X))
-        self._reply(event, *self.trainer.adapter.predict_values(event.X, event.features, {}))
+        self._source.reply(event, *self.trainer.adapter.predict_values(event.X, event.features, {}))
 
     def count_request(self, names: Iterable[Hashable], rows: int) -> None:
         """Count rows predicted on request, and the names in them; from any thread."""
@@ -349,7 +341,7 @@ class EventHandler:
         """Keep a refused row, and notify its source."""
         self.quarantine.add(item, reason)
         for seq in _row_numbers(item):
-            self._tell_source(item.source, seq, reason)
+            self._source.refuse(item.source, seq, reason)
 
     def refuse(self, kinds: Mapping[str, int], reason: str) -> None:
         """Count rows or late labels that are not learned, by kind."""
@@ -415,15 +407,9 @@ class _DelayedLabels:
         self._rows.append((self._n_arrived + (self.delay or 0), pending, y))
         self._n_arrived += 1
 
-    def take_due(self) -> Iterable[tuple[PendingRow, Label]]:
-        """Yield and remove the rows whose label is due before the next row."""
-        while self._rows and self._rows[0][0] <= self._n_arrived:
-            _, pending, y = self._rows.popleft()
-            yield pending, y
-
-    def take_all(self) -> Iterable[tuple[PendingRow, Label]]:
-        """Yield and remove all rows."""
-        while self._rows:
+    def take(self, *, is_over: bool) -> Iterable[tuple[PendingRow, Label]]:
+        """Yield and remove the rows whose label is due before the next row; at the end, all."""
+        while self._rows and (is_over or self._rows[0][0] <= self._n_arrived):
             _, pending, y = self._rows.popleft()
             yield pending, y
 

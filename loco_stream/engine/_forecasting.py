@@ -136,25 +136,18 @@ class ForecastAdapter(ModelAdapter):
     `scores`: scores by step ahead.
     """
 
+    takes_blocks = True
+    features = None  # a forecaster takes any
+    takes_text = False
+    _has_tickets = False
+    _has_mode = False
+    _has_proba = False
+    _has_intervals = True
+    _has_block_proba = False
+
     def __init__(self, model: LOCOForecaster) -> None:
         self.model: LOCOForecaster = model
-        self.takes_blocks = True
         self.scores = HorizonScores(model.heads)
-        self._has_tickets = False
-        self._has_mode = False
-        self._has_proba = False
-        self._has_intervals = True
-        self._has_block_proba = False
-
-    @property
-    def features(self) -> Features | None:
-        """None: a forecaster takes any."""
-        return None
-
-    @property
-    def takes_text(self) -> bool:
-        """Whether texts are inputs: they are not."""
-        return False
 
     def forecast(self, x: Mapping[Hashable, object]) -> tuple[Float64, Float64]:
         """Return the forecasts (horizon,) and intervals (horizon, 2), NaN before the first row."""

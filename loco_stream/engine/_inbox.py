@@ -31,7 +31,6 @@ _UNKNOWN = "the service ends before the rows are durable; send them again, with 
 _SOURCES = "sources"
 _REFUSED = "refused"
 
-Pair = tuple[Mapping[Any, Any], Any]
 Status: TypeAlias = Literal["learned", "waiting", "repeated", "refused"]
 
 
@@ -125,7 +124,7 @@ class Inbox:
 
     def put(
         self,
-        rows: Sequence[Pair | InboxRow],
+        rows: Sequence[InboxRow],
         source: str | None = None,
         seq: int = 0,
         client: str = "",
@@ -134,7 +133,7 @@ class Inbox:
 
         Raises `InboxFullError` if 4096 rows wait. Raises `InboxClosedError` if the service ends.
 
-        rows: (x, y) pairs, or rows with an id or event time
+        rows: in the order in which they are learned
         source: the client's name for its stream. The rows are then numbered from `seq` on, and none
             is learned twice.
         seq: number of the first row
@@ -149,12 +148,8 @@ class Inbox:
             first = self._seq if source is None else seq
             events: list[Sample | Labels] = []
             for i, row in enumerate(rows):
-                given = row if isinstance(row, InboxRow) else InboxRow(*row)
-                t = now if given.t is None else given.t
-                extra = given.extra
-                events.append(
-                    Sample(given.x, given.y, first + i, t, name, id=given.id, extra=extra)
-                )
+                t = now if row.t is None else row.t
+                events.append(Sample(row.x, row.y, first + i, t, name, id=row.id, extra=row.extra))
             done = self._submit(events, source, client)
             self._seq += len(rows) if source is None else 0
         return done
@@ -230,20 +225,20 @@ class InboxSource(Source):
     def __init__(self, source: Source, inbox: Inbox) -> None:
         self._source = source
         self._inbox = inbox
-        self.name = source.name
-        self.guarantee = source.guarantee
-        self.is_live = source.is_live
-        self.on_bad = source.on_bad
-        self.targets = source.targets
-        self.labels_from = source.labels_from
-        self.used = source.used
-        self.without_features = source.without_features
         self._known = Deduplicator()
         self._refused: dict[tuple[str, int], str] = {}  # reason by source and seq, oldest first
         self._repeated: set[tuple[str, int]] = set()  # rows not answered yet whose id came before
         # Submissions in each commit that is not acknowledged yet; None for a commit of the source.
         self._unacked: deque[list[_Submission] | None] = deque()
 
+    name = _of_source("name")
+    guarantee = _of_source("guarantee")
+    is_live = _of_source("is_live")
+    on_bad = _of_source("on_bad")
+    targets = _of_source("targets")
+    labels_from = _of_source("labels_from")
+    used = _of_source("used")
+    without_features = _of_source("without_features")
     schema = _of_source("schema")
     position = _of_source("position")
     stats = _of_source("stats")

@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loco_stream._compiler.timing import COMPILING, is_compiling
 from loco_stream._text import one_line
 from loco_stream.engine._background_thread import background_thread
 from loco_stream.engine._notebook import cell, in_notebook, progress_html
 from loco_stream.stream import Source
+
+if TYPE_CHECKING:
+    from loco_stream.engine import StreamEngine
 
 _ALARM_SECONDS = 0.2  # between two checks for an alarm
 _COUNTS = (
@@ -25,20 +28,6 @@ _COUNTS = (
     ("n_masked", "values masked"),
 )
 _log = logging.getLogger("loco_stream.engine.progress")
-
-
-class ShownEngine(Protocol):
-    """What is shown of an engine."""
-
-    source: Source
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        """Status snapshot."""
-
-    @property
-    def alarm(self) -> str | None:
-        """What keeps rows or checkpoints from becoming durable; None if all is well."""
 
 
 class Countdown:
@@ -148,7 +137,7 @@ def _clock(seconds: float) -> str:
 class _Texts:
     """Texts on a running engine."""
 
-    def __init__(self, engine: ShownEngine, max_samples: int | None) -> None:
+    def __init__(self, engine: StreamEngine, max_samples: int | None) -> None:
         self._engine = engine
         self._began = time.monotonic()
         self._countdown = Countdown(engine.source, max_samples)
@@ -177,7 +166,7 @@ class _Texts:
 
 
 @contextmanager
-def watch(engine: ShownEngine, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
+def watch(engine: StreamEngine, quiet: bool, max_samples: int | None = None) -> Iterator[None]:
     """Show the progress of an engine on a terminal or in a notebook, and log its alarms.
 
     This lasts until the block ends; the engine never waits for it.
@@ -197,7 +186,7 @@ def watch(engine: ShownEngine, quiet: bool, max_samples: int | None = None) -> I
             yield
 
 
-def _live_line(engine: ShownEngine, texts: _Texts) -> AbstractContextManager[object]:
+def _live_line(engine: StreamEngine, texts: _Texts) -> AbstractContextManager[object]:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -213,7 +202,7 @@ def _live_line(engine: ShownEngine, texts: _Texts) -> AbstractContextManager[obj
     return Live(get_renderable=render, console=Console(stderr=True), refresh_per_second=8)
 
 
-def _log_alarms(engine: ShownEngine, over: threading.Event) -> None:
+def _log_alarms(engine: StreamEngine, over: threading.Event) -> None:
     """Log alarms as they begin and end."""
     alarm = None
     while not over.wait(_ALARM_SECONDS):

@@ -7,7 +7,7 @@ import hmac
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from loco_stream._text import reason_of
@@ -16,6 +16,8 @@ from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from prometheus_client.registry import Collector
 
 
 Request: TypeAlias = Any  # a socket, as socketserver passes it
@@ -28,16 +30,6 @@ SCHEMES = ("bearer", "basic", "token")
 
 _THREADS = 4  # connections answered at a time; further ones are closed at once
 _SECONDS = 5.0  # until a silent client is disconnected
-
-
-class Collector(Protocol):
-    """What prometheus_client reads metrics from."""
-
-    def describe(self) -> Iterator[Family]:
-        """Announce the metrics."""
-
-    def collect(self) -> Iterator[Family]:
-        """Yield the current metrics."""
 
 
 def serve_metrics(
@@ -190,10 +182,6 @@ class EngineCollector:
 
     def __init__(self, engine: Watched) -> None:
         self._engine = engine
-
-    def describe(self) -> Iterator[Family]:
-        """Announce nothing: the metrics depend on the problem and the source."""
-        return iter(())
 
     def collect(self) -> Iterator[Family]:
         """Yield the current metrics."""

@@ -32,6 +32,10 @@ _MAX_VALUES_AHEAD = 4_000_000
 _TICK = 0.05
 
 
+class _InterruptReading(BaseException):
+    """Raised by `stop` from a signal handler into a source that waits."""
+
+
 class PairSource(Source):
     """Any iterable of (x, y) pairs or events as a source; it resumes by skipping rows.
 
@@ -146,6 +150,7 @@ class SourceReader:
 
     Its attributes:
     start: the source's position before the first commit
+    is_stopped: whether `stop` was called
     waited: seconds spent waiting for rows. For a source that is not live, reading counts as work.
     """
 
@@ -153,7 +158,9 @@ class SourceReader:
         self.source = source
         self._in_blocks = in_blocks
         self.start: Position = copy.copy(source.position)
+        self.is_stopped = False
         self.waited = 0.0
+        self._waiting_thread: int | None = None
         self._iterator: Iterator[Event | Sequence[Event]] | None = None
         self._ahead: deque[Commit] = deque()
         self._unused = UnusedLog(source)
@@ -183,10 +190,28 @@ class SourceReader:
             self._ahead.append(commit)
         return commit
 
+    def stop(self) -> None:
+        """Let `next` return None from now on; may be called from a signal handler or any thread.
+
+        A source that waits is interrupted if the handler runs in its thread; else `next` returns
+        after the next rows, or after the source's next empty list.
+        """
+        self.is_stopped = True
+        if self._waiting_thread == threading.get_ident():
+            raise _InterruptReading
+
     def next(self) -> Commit | None:
-        """Return the next commit and the position after it; None at the end of the stream."""
+        """Return the next commit and the position after it; None at the end or after `stop`."""
+        if self.is_stopped:
+            return None
         began = time.perf_counter()
-        commit = self._ahead.popleft() if self._ahead else self._read()
+        self._waiting_thread = threading.get_ident()
+        try:
+            commit = self._ahead.popleft() if self._ahead else self._read()
+        except _InterruptReading:
+            return None
+        finally:
+            self._waiting_thread = None
         if commit is not None and (self.source.is_live or not commit[0]):
             self.waited += time.perf_counter() - began
         return commit

@@ -68,9 +68,8 @@ def predict_table(
     if not core.slots.knows_any(names):
         core.warnings.warn_unknown(names, core.slots.index)
     proba = np.zeros((n, columns))
-    rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
     answers = core.run(
-        rows,
+        core.rows_of(given, names),
         learns=False,
         proba=proba,
         times=times,

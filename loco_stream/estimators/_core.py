@@ -42,7 +42,7 @@ from loco_stream._persistence.content import Arrays, Config, SavedArrays, restor
 from loco_stream._text import counted
 from loco_stream.errors import InputError
 from loco_stream.estimators._decision import Decision
-from loco_stream.estimators._inputs.categories import Categories, TextColumn
+from loco_stream.estimators._inputs.categories import Categories, TextColumn, text_columns
 from loco_stream.estimators._inputs.data_warnings import DataWarnings
 from loco_stream.estimators._inputs.row_times import NO_TIMES, row_time, row_times
 from loco_stream.estimators._inputs.slots import FeatureSlots, hashable_value, require_mapping
@@ -552,6 +552,11 @@ class ModelCore:
             if slot >= 0:
                 rows[:, slot] = given[:, j]
         return rows
+
+    def rows_of(self, given: Table, names: Sequence[Hashable]) -> Float64:
+        """Return all rows of a table in slot order, 1 at the slots of their texts."""
+        columns = text_columns(names, given.texts)
+        return self.with_texts(given, names, columns, slice(0, len(given.numbers)))
 
     def with_texts(
         self, given: Table, names: Sequence[Hashable], columns: Sequence[TextColumn], part: slice

@@ -19,7 +19,6 @@ from loco_stream._learner.settings import Settings
 from loco_stream._options import ModelOptions
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._core import ModelCore
-from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.tables import Names, table
 from loco_stream.neurons import find, window_of
 from loco_stream.neurons._spikes import LEAK_SHARE
@@ -52,7 +51,7 @@ def encode_array(core: ModelCore, X: ArrayLike, features: Names) -> Float32:
             raise InputError("`encode_array` needs a model that has learned at least 1 row")
         settings, state, scratch = core.model
         names = core.names(given, features)
-        rows = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
+        rows = core.rows_of(given, names)
         n_texts = int(state.texts.n[0])
         n_channels = _n_channels(settings, state)
         currents = np.zeros((n, n_channels + n_texts), np.float32)

@@ -20,7 +20,6 @@ from loco_stream._learner.delayed_labels.pending import (
 from loco_stream._numbers import LARGEST
 from loco_stream.errors import InputError
 from loco_stream.estimators._core import ModelCore
-from loco_stream.estimators._inputs.categories import text_columns
 from loco_stream.estimators._inputs.row_times import NO_TIMES
 from loco_stream.estimators._inputs.slots import require_mapping
 from loco_stream.estimators._inputs.tables import (
@@ -85,8 +84,7 @@ def observe_array(
         if not core.slots.knows_any(names):
             core.warnings.warn_unknown(names, core.slots.index)
         core.sequence = last
-        placed = core.with_texts(given, names, text_columns(names, given.texts), slice(0, n))
-        return _observe(core, placed, times, rows, columns)
+        return _observe(core, core.rows_of(given, names), times, rows, columns)
 
 
 def new_tickets(core: ModelCore, n: int) -> Float64:

@@ -144,9 +144,9 @@ class KeyRouter:
 
         Raises `SourceError` if no row so far had the feature, so its name is probably misspelled.
         """
-        if self._feature not in features and self._known:
-            return [None] * len(X), X, tuple(features)
         if self._feature not in features:
+            if self._known:
+                return [None] * len(X), X, tuple(features)
             known = ", ".join(map(str, features[:20]))
             raise SourceError(
                 f"`key` must be a feature of the rows ({known}), got {self._feature!r}"
@@ -198,33 +198,22 @@ class KeyRouter:
         return row
 
     def _route_rows(self, event: Sample | Block, parts: _Parts) -> None:
-        now = time.monotonic()
+        source = event.source
         for names, rows in self._by_row(event):
-            self._route_part(event.source, names, rows, now, parts)
-
-    def _route_part(
-        self,
-        source: str,
-        names: _Names,
-        rows: Iterator[tuple[Key | None, _Row]],
-        now: float,
-        parts: _Parts,
-    ) -> None:
-        """Route rows that have the same columns."""
-        labelled = _Origin(source, names, LEARN)
-        unlabelled = _Origin(source, names, OBSERVE)
-        for key, row in rows:
-            if key is None:
-                self.n_without_key += 1
-            elif not self._labelled:
-                parts.add(key, unlabelled, row)
-            elif self._is_known(row):
-                continue
-            elif row[1] is not None or self._is_series:
-                parts.add(key, labelled, self._with_early_value(row))
-            else:
-                parts.add(key, unlabelled, row)
-                self._await_label((source, *row[2]), _PendingRow(key, row[3], now), parts)
+            labelled = _Origin(source, names, LEARN)
+            unlabelled = _Origin(source, names, OBSERVE)
+            for key, row in rows:
+                if key is None:
+                    self.n_without_key += 1
+                elif not self._labelled:
+                    parts.add(key, unlabelled, row)
+                elif self._is_known(row):
+                    continue
+                elif row[1] is not None or self._is_series:
+                    parts.add(key, labelled, self._with_early_value(row))
+                else:
+                    parts.add(key, unlabelled, row)
+                    self._await_label(source, key, row, parts)
 
     def _is_known(self, row: _Row) -> bool:
         """Return whether a row with the same id came before; note the id of a labelled row."""
@@ -249,14 +238,17 @@ class KeyRouter:
         self.ids.end(info.id, learned=y is not None)
         return x, y, number, info, t
 
-    def _await_label(self, number: _Number, row: _PendingRow, parts: _Parts) -> None:
+    def _await_label(self, source: str, key: Key, row: _Row, parts: _Parts) -> None:
         """Let a row wait for its label, or add the label if it came before.
 
         Such a label is a part of its own. After a crash, a source may repeat row and label in
         another order, and the row may be stored without its label.
         """
-        early = None if row.id is None else self.ids.take_early(row.id)
-        self._keep(number, row)
+        _, _, (epoch, seq), info, _ = row
+        number = (source, epoch, seq)
+        waiting = _PendingRow(key, info, time.monotonic())
+        early = None if waiting.id is None else self.ids.take_early(waiting.id)
+        self._keep(number, waiting)
         if early is not None:
             self._add_label(number, early, parts)
 

@@ -50,10 +50,6 @@ class FleetMetrics:
         self._quantiles = np.quantile(errors, _QUANTILES).tolist() if errors else []
         self._taken_at = time.monotonic()
 
-    def describe(self) -> Iterator[Any]:
-        """Announce nothing: there are no metrics before the first commit."""
-        return iter(())
-
     def collect(self) -> Iterator[Any]:
         """Yield the metrics of the last snapshot."""
         from loco_stream.engine._prometheus import family_of

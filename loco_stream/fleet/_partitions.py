@@ -28,7 +28,7 @@ from loco_stream.estimators._estimator import LOCOEstimator
 from loco_stream.fleet._fleet import Fleet
 from loco_stream.fleet._home import FleetHome, Settings, load_template, stored_fleet
 from loco_stream.fleet._limits import KeyLimits
-from loco_stream.fleet._ray_backend import connect
+from loco_stream.fleet._ray_backend import connect, result_of
 from loco_stream.fleet._runner import FleetReport, FleetRunner
 from loco_stream.fleet._storage import Location, open_storage
 from loco_stream.monitor import TaskMonitor
@@ -106,9 +106,10 @@ class _Partition:
             url = options.source.replace(_PLACEHOLDER, str(number))
             source = open_source(url, task=self._fleet.task, endless=options.endless)
             limits = KeyLimits(options.max_keys, options.rows_per_second)
+            self._reader = SourceReader(source)
             self._runner = FleetRunner(
                 self._fleet,
-                SourceReader(source),
+                self._reader,
                 options.key,
                 (),
                 [self._snapshot],
@@ -148,7 +149,7 @@ class _Partition:
         finally:
             try:
                 # models that were not prepared are in the log, which the next worker reads
-                self._fleet.close(store=not self._runner.stopping)
+                self._fleet.close(store=not self._reader.is_stopped)
             except LocoStreamError as error:
                 self.error = self.error or str(error)
 
@@ -235,6 +236,8 @@ class PartitionedFleet:
         Workers that were lost.
     longest_move
         Longest time in seconds that a partition stopped while it moved to another worker.
+    kept
+        What is kept if the process ends now, in one clause.
 
     Raises
     ------
@@ -242,6 +245,8 @@ class PartitionedFleet:
         An option is invalid, the model is a detector or a forecaster, Ray is not installed, or the
         fleet is in use or was begun with other settings.
     """
+
+    kept = FleetRunner.kept
 
     def __init__(
         self,
@@ -333,11 +338,6 @@ class PartitionedFleet:
         """End `run`; may be called from a signal handler or another thread."""
         self._stopping.set()
 
-    @property
-    def kept(self) -> str:
-        """What is kept if the process ends now, in one clause."""
-        return "acknowledged rows are kept, the others are read again"
-
     def run(self, seconds: float = 1.0) -> FleetReport:
         """Assign all partitions and poll until every stream has ended or `stop` is called."""
         self.assign()
@@ -396,11 +396,7 @@ class PartitionedFleet:
         call = getattr(self._workers[index], name).remote(*arguments)
         seconds = _STATUS_SECONDS if name == "status" else _MOVE_SECONDS
         try:
-            return self._ray.get(call, timeout=seconds)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, LocoStreamError):
-                raise error.cause from None
-            raise
+            return result_of(self._ray, call, seconds)
         except (self._ray.exceptions.RayActorError, self._ray.exceptions.GetTimeoutError) as error:
             self._replace(index, error)
             return None

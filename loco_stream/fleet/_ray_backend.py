@@ -241,15 +241,6 @@ class _WorkerHandle:
             message.predicts = False  # a second reply to it is not needed
 
     def _get(self, ref: _Ray) -> bytes:
-        try:
-            content: bytes = self._wait(ref)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, LocoStreamError):
-                raise error.cause from None
-            raise
-        return content
-
-    def _wait(self, ref: _Ray) -> bytes:
         """Return the reply of the worker; start another worker if this one's lease is over.
 
         A paused or unreachable process is neither alive nor dead for Ray. The new worker fences it
@@ -257,7 +248,7 @@ class _WorkerHandle:
         """
         while True:
             try:
-                content: bytes = self._ray.get(ref, timeout=_LEASE_CHECK)
+                content: bytes = result_of(self._ray, ref, _LEASE_CHECK)
             except self._ray.exceptions.GetTimeoutError:
                 if self._has_started and not self._is_alive():
                     self._replace()
@@ -454,6 +445,16 @@ class RayBackend:
 
     def _worker_of(self, key: Key) -> _WorkerHandle:
         return self._workers[self._index(key)]
+
+
+def result_of(ray: _Ray, ref: _Ray, seconds: float) -> Any:
+    """Return what a worker returned, or raise the error of this package that it raised."""
+    try:
+        return ray.get(ref, timeout=seconds)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, LocoStreamError):
+            raise error.cause from None
+        raise
 
 
 def connect(address: str | None) -> tuple[_Ray, bool]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
@@ -56,10 +56,6 @@ _UNUSED = {  # by counter: what became of rows, values and labels that were not 
 }
 
 
-class _Stop(BaseException):
-    """Raised inside a source that waits."""
-
-
 @dataclass(slots=True)
 class _KeyScore:
     """Mean error of a key over about its last 500 rows in this process.
@@ -100,7 +96,11 @@ class FleetRunner:
     bounds: how many names of features and classes rows may bring, over all keys since the start; a
         row beyond is refused. By default there is no bound.
     missing_values: as `StreamEngine` takes them; a key is never one
+
+    Its attribute `kept`: what is kept if the process ends now, in one clause.
     """
+
+    kept = "acknowledged rows are kept, the others are read again"
 
     def __init__(
         self,
@@ -140,22 +140,18 @@ class FleetRunner:
         # the last drift and the last alarm of each key, the newest at the end
         self._drifts: dict[Key, Record] = {}
         self._alarms: dict[Key, Record] = {}
-        self._scores: dict[Key, _KeyScore] = {}
+        self._scores: defaultdict[Key, _KeyScore] = defaultdict(_KeyScore)
         self._steps = np.zeros((5, 0))  # `HorizonScores.totals` over all keys of this run
         self._counts = _Counts()
         self._n_alarms = 0
-        self.stopping = False
         # an error of the source, raised after the rows before it are learned
         self._error: Exception | None = None
-        self._waiting: int | None = None
         self._acknowledged_at = time.monotonic()
         self._position: Position | None = None  # acknowledged last
 
     def stop(self) -> None:
         """End after the rows at hand; may be called from a signal handler or another thread."""
-        self.stopping = True
-        if self._waiting == threading.get_ident():
-            raise _Stop
+        self._reader.stop()
 
     def run(self) -> FleetReport:
         """Run until the stream ends or `stop` is called; return the report."""
@@ -181,11 +177,6 @@ class FleetRunner:
         report["notes"] += self._listeners.close(report)
         report |= self._listeners.losses()
         return report
-
-    @property
-    def kept(self) -> str:
-        """What is kept if the process ends now, in one clause."""
-        return "acknowledged rows are kept, the others are read again"
 
     @property
     def errors(self) -> list[float]:
@@ -297,8 +288,6 @@ class FleetRunner:
         """Return the next commit; those of a recording are joined, to log several rows at once."""
         if self._error is not None:
             raise self._error
-        if self.stopping:
-            return None
         gathered: list[Event] = []
         position = None
         count = 0
@@ -317,18 +306,13 @@ class FleetRunner:
         With `has_rows` there are rows to learn first, so that an error of the source is kept for
         later.
         """
-        self._waiting = threading.get_ident()
         try:
-            return None if self.stopping else self._reader.next()
-        except _Stop:
-            return None
+            return self._reader.next()
         except Exception as error:
             if not has_rows:
                 raise
             self._error = error
             return None
-        finally:
-            self._waiting = None
 
     def _take(self, events: Sequence[Event]) -> None:
         valid = validate_events(events, self.fleet.task, self._missing)
@@ -369,7 +353,7 @@ class FleetRunner:
 
     def _count_watched(self, key: Key, states: Outputs) -> None:
         """Count rows of a stream without labels; a key is as bad as its state scores are high."""
-        score = self._scores.setdefault(key, _KeyScore())
+        score = self._scores[key]
         for state in states:
             score.add(state)
         self._counts.n_samples += len(states)
@@ -393,9 +377,7 @@ class FleetRunner:
         )
 
     def _score(self, key: Key, y: Label, y_pred: Label) -> None:
-        score = self._scores.get(key)
-        if score is None:
-            score = self._scores[key] = _KeyScore()
+        score = self._scores[key]
         if not self._is_regression:
             score.add(float(y != y_pred))
         elif (error := absolute_error(y, y_pred)) is not None:

@@ -359,12 +359,8 @@ class Shard:
 
     def _locate(self, key: Key) -> tuple[Group, KeyedModel | None]:
         """Return the group of a key, and its model if it has one."""
-        keyed = self._models.get(key)
-        if keyed is None:
-            group = self.open(group_of(key, self._options.key_groups))
-            return group, self._find(group, key)  # opening may have loaded the model from the log
-        self._models.move_to_end(key)
-        return self._groups[keyed.group], keyed
+        group = self.open(group_of(key, self._options.key_groups))
+        return group, self._find(group, key)  # opening may have loaded the model from the log
 
     def _find(self, group: Group, key: Key) -> KeyedModel | None:
         keyed = self._models.get(key)

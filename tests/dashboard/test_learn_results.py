@@ -37,7 +37,7 @@ class Engine:
         return [[result.status for result in future.result()] for future in self.futures]
 
     def put(self, labels, seq=None, source="press", client="a"):
-        rows = [({"a": 0.5}, label) for label in labels]
+        rows = [InboxRow({"a": 0.5}, label) for label in labels]
         name = None if seq is None else source
         self.futures.append(self.inbox.put(rows, name, seq or 0, client))
 

@@ -10,7 +10,7 @@ from loco_stream._cli._options import SourceOptions
 from loco_stream.connectors import open_source
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._admission import Admission, NameBounds
-from loco_stream.engine._inbox import Inbox, InboxSource
+from loco_stream.engine._inbox import Inbox, InboxRow, InboxSource
 from loco_stream.engine._source_reader import SourceReader
 from loco_stream.engine._validation import ValidEvents
 from loco_stream.errors import ConfigError, InputError
@@ -104,8 +104,8 @@ def test_an_engine_refuses_the_row_and_a_resumed_one_knows_the_names(tmp_path):
 def test_rows_of_the_http_api_are_bounded_and_their_sender_is_told():
     inbox = Inbox("http")
     source = InboxSource(ListSource([row("abcd"), row("abcd", seq=1)]), inbox)
-    many = inbox.put([(dict.fromkeys("ijklmn", 1.0), "on")])
-    few = inbox.put([(dict.fromkeys("abcd", 1.0), "on")])
+    many = inbox.put([InboxRow(dict.fromkeys("ijklmn", 1.0), "on")])
+    few = inbox.put([InboxRow(dict.fromkeys("abcd", 1.0), "on")])
     engine = StreamEngine(
         Means(),
         source,

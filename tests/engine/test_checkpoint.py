@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from loco_stream import AdvancedOptions, LOCOClassifier
 from loco_stream._persistence import format as persist
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._checkpoint import CheckpointFolder, newest
-from loco_stream.engine._core import _InterruptReading
+from loco_stream.engine._source_reader import _InterruptReading
 from loco_stream.engine._state import export_model, model_of, state_sha256
 from loco_stream.engine._store import Store
 from loco_stream.errors import CheckpointError, ConfigError
@@ -68,7 +67,7 @@ def make(folder, source, **options):
         source,
         monitor=monitor,
         checkpoint=folder,
-        checkpoint_every=50,
+        checkpoint_every=options.pop("checkpoint_every", 50),
         delay=options.pop("delay", None),
         **options,
     )
@@ -494,8 +493,7 @@ def test_no_row_is_acknowledged_once_the_folder_is_gone(tmp_path, monkeypatch, h
                 timer.start()
 
     source = Harmful(commits, needs_log=True)
-    engine = make(folder, source)
-    engine._commits._options = replace(engine._commits._options, every=10_000)
+    engine = make(folder, source, checkpoint_every=10_000)
 
     def end():
         if harm == "move":

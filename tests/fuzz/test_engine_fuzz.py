@@ -18,7 +18,7 @@ from loco_stream.connectors._base.broker_source import BrokerSource
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.engine import StreamEngine
 from loco_stream.engine._admission import NameBounds
-from loco_stream.engine._inbox import Inbox, InboxSource
+from loco_stream.engine._inbox import Inbox, InboxRow, InboxSource
 from loco_stream.stream import Block, Labels, PredictRequest, Sample
 from tests.helpers.hostile_values import FEATURES, FORMS, TEXTS, VALUES
 from tests.helpers.standin import Means
@@ -137,7 +137,8 @@ def run(folder, n_honest, n_hostile, rng, start=True):
         if engine.last_scored is not None and rng.random() < 0.2:
             row = hostile_event(rng)
             if isinstance(row, Sample) and isinstance(row.x, dict):
-                inbox.put([(row.x, row.y)], rng.choice([None, "s"]), rng.choice([0, 5, 2**63 - 2]))
+                name = rng.choice([None, "s"])
+                inbox.put([InboxRow(row.x, row.y)], name, rng.choice([0, 5, 2**63 - 2]))
 
     engine._listeners._watchers += [submit, lambda e: source._source.is_over and e.stop()]
     engine.on("prediction", lambda record: learned.append(record))

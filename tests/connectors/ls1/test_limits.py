@@ -8,12 +8,14 @@ import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from loco_stream.connectors import ZMQSender, ZMQSource, open_source
 from loco_stream.connectors.ls1 import _connections as connections
+from loco_stream.connectors.ls1 import _remote_source
 from loco_stream.connectors.ls1._limits import Limits
 from loco_stream.connectors.ls1._remote_source import RemoteSources
 from loco_stream.connectors.ls1._server_session import ServerSession
@@ -89,10 +91,10 @@ def test_short_epochs_do_not_displace_a_long_one():
     assert server(A, block(1, 5))[0] == []
 
 
-def test_sources_that_are_gone_are_forgotten_and_active_ones_are_not():
+def test_sources_that_are_gone_are_forgotten_and_active_ones_are_not(monkeypatch):
     server = ServerHarness(limits=Limits(sources=3, forget=60.0))
     sources = server.sources
-    sources._clock = lambda: server.now
+    monkeypatch.setattr(_remote_source, "time", SimpleNamespace(monotonic=lambda: server.now))
     server.greet()
     server(A, block(1, 9))
     for i in (0, 1):
