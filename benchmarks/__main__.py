@@ -6,6 +6,7 @@ from typing import IO
 
 import click
 
+from benchmarks import BENCHES
 from loco_stream._cli._lazy_group import LazyGroup
 from loco_stream._text import one_line
 from loco_stream.errors import LocoStreamError
@@ -28,7 +29,7 @@ class _Benches(LazyGroup):
             raise _Refusal(str(error)) from error
 
 
-@click.group(cls=_Benches, table="benchmarks:BENCHES")
+@click.group(cls=_Benches, table=BENCHES)
 def main() -> None:
     """Measure speed and quality on this machine.
 
