@@ -84,14 +84,11 @@ def with_mean(scores, n):
     return np.pad(scores, (0, n - len(scores)), constant_values=mean)
 
 
-def log_shares(n_rows):
+def size_log_odds(n_rows):
     """Return the log-odds of classes by their numbers of rows."""
-    return np.log((n_rows + 1.0) / (n_rows + 1.0 + class_size.MANY))
-
-
-def with_small(scores, n):
-    """Return such log-odds of n classes; those that are new have no rows."""
-    return np.pad(scores, (0, n - len(scores)), constant_values=log_shares(0.0))
+    mean = n_rows.mean() if len(n_rows) else 0.0
+    left = class_size.HALF / (class_size.HALF + mean)
+    return left * np.log((n_rows + 1.0) / (mean + 1.0))
 
 
 class Member:
@@ -416,7 +413,7 @@ class Learner:
         self.fixed_outputs = self.fixed.run(self.row)
         self.class_scores = self.discriminant.scores(self.fixed_outputs, self.known)
         self.context_scores = self.followers.scores(self.last_label, self.known)
-        self.size_scores = log_shares(self.counts[: self.known])
+        self.size_scores = size_log_odds(self.counts[: self.known])
 
     def log_odds(self):
         """Return the log-odds of the ensemble's answer and of the experts for the next row."""
@@ -723,7 +720,8 @@ class Learner:
             if self.settings.n_fixed:
                 self.class_scores = with_mean(self.class_scores, self.known)
                 self.context_scores = self.followers.scores(self.last_label, self.known)
-                self.size_scores = with_small(self.size_scores, self.known)
+                more = self.known - len(self.size_scores)
+                self.size_scores = np.pad(self.size_scores, (0, more))
 
     def learn_scales(self, x, y):
         """Learn the gains, and the scales of the features and of the target."""
@@ -783,7 +781,7 @@ class Learner:
             recent, following = then.context_scores
             recent = np.pad(recent, (0, more))
             row.context_scores = recent, np.pad(following, (0, more))
-            row.size_scores = with_small(then.size_scores, self.known)
+            row.size_scores = np.pad(then.size_scores, (0, more))
         row.outputs[:, then.known :] = 0.0
         row.linear_logits[then.known :] = 0.0
         row.bayes = naive.level_unknown(then.bayes, then.known)

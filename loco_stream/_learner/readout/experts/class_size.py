@@ -1,8 +1,9 @@
-"""Which classes have few rows.
+"""How large each class is, while classes are small.
 
-While classes have few rows, least squares gives those with fewer ones too little. Every class gets
-the logarithm of a share that grows with its rows towards 1; the stack of the stream's next row
-learns its weight, of either sign. It fades as the classes grow.
+The logarithm of the rows of each class over those of a mean class. While classes have few rows,
+least squares gives the smaller ones too little; the stack of the stream's next row learns how much
+this matters. The log-odds fade as the mean class grows: then all experts know how frequent a class
+is, and the large log-odds of a rare class would make its probability unsteady.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from loco_stream._compiler.jit import kernel
 from loco_stream._learner.readout.experts._definition import Expert, scores_as_log_odds
 from loco_stream._learner.readout.experts.discriminant import n_scores
 
-MANY = 30.0  # rows of a class whose share is one half
+HALF = 100.0  # rows of the mean class at which half of the log-odds is left
 
 
 class State(NamedTuple):
@@ -28,25 +29,21 @@ class Scratch(NamedTuple):
 
 
 @kernel
-def _log_share(n_rows):
-    """Return the logarithm of the share of a class of `n_rows` (float64) rows and one more."""
-    return np.float32(math.log((n_rows + 1.0) / (n_rows + 1.0 + MANY)))
-
-
-@kernel
 def predict(settings, state, scratch, outputs, scores):
-    """Write the logarithm of the share of each class."""
+    """Write the log-odds of each class; those of unknown ones are those of a mean class."""
     if settings.n_fixed == 0:
         return
-    for c in range(scores.shape[0]):
-        scores[c] = _log_share(state.classes.n_rows[c])
-
-
-@kernel
-def level_unknown(scores, n_known):
-    """Give the classes from `n_known` (int64) on what a class without rows has."""
-    for c in range(n_known, scores.shape[0]):
-        scores[c] = _log_share(0.0)
+    n_rows = state.classes.n_rows
+    n_classes = state.counts.n_classes
+    total = 0.0
+    for c in range(n_classes):
+        total += n_rows[c]
+    mean = total / max(n_classes, 1)
+    left = HALF / (HALF + mean)
+    for c in range(n_classes):
+        scores[c] = np.float32(left * math.log((n_rows[c] + 1.0) / (mean + 1.0)))
+    for c in range(n_classes, scores.shape[0]):
+        scores[c] = np.float32(0.0)
 
 
 EXPERT = Expert(
@@ -57,7 +54,6 @@ EXPERT = Expert(
     n_log_odds=n_scores,
     predict=predict,
     log_odds=scores_as_log_odds,
-    level_unknown=level_unknown,
     log_odds_names=lambda layout, settings: ["class size"] * n_scores(settings),
     knows_context=True,
 )

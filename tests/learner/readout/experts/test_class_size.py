@@ -16,14 +16,26 @@ N_CLASSES = 4
 predict = on_model(class_size.predict)
 
 
-def test_a_class_of_few_rows_differs_from_larger_ones_and_these_hardly_from_each_other():
+def scores_of(n_rows):
     args = untrained(2, N_CLASSES, hidden_sizes=4)
-    args.model.state.classes.n_rows[:3] = [class_size.MANY - 1.0, 2000.0, 9000.0]
-    scores = np.zeros(N_CLASSES, np.float32)
+    args.model.state.counts.n_classes = len(n_rows)
+    args.model.state.classes.n_rows[: len(n_rows)] = n_rows
+    scores = np.full(N_CLASSES, 9.0, np.float32)
     predict(args, np.zeros(0, np.float32), scores)
-    assert scores[0] == pytest.approx(-np.log(2.0))
-    assert scores[1:3] == pytest.approx(0.0, abs=0.02)
-    assert scores[3] == pytest.approx(-np.log(1.0 + class_size.MANY))
+    return scores
+
+
+def test_small_classes_have_lower_log_odds_than_the_mean_and_unknown_ones_none():
+    scores = scores_of([1.0, 5.0, 12.0])
+    left = class_size.HALF / (class_size.HALF + 6.0)
+    assert scores[:3] == pytest.approx(left * np.log([2 / 7, 6 / 7, 13 / 7]))
+    assert scores[3] == 0.0
+
+
+def test_log_odds_fade_as_classes_grow():
+    scores = scores_of([20.0, 20_000.0])
+    assert scores[:2] == pytest.approx(0.0, abs=0.07)
+    assert scores_of([]).tolist() == [0.0] * N_CLASSES
 
 
 def test_many_classes_of_few_rows_are_learned_sooner():
