@@ -163,7 +163,7 @@ def targets_in(url: str) -> tuple[str, ...]:
 def sink_urls(urls: tuple[str, ...]) -> list[str]:
     """Return sink URLs, with the lines of FILE in place of ``@FILE``.
 
-    Such a file is for URLs that are secrets themselves.
+    Such a file is for URLs that are secrets themselves. Lines that begin with # are comments.
 
     Raises
     ------
@@ -172,9 +172,12 @@ def sink_urls(urls: tuple[str, ...]) -> list[str]:
     """
     found = []
     for url in urls:
-        lines = read_private(url[1:]).splitlines() if url.startswith("@") else [url]
-        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return found
+        if url.startswith("@"):
+            lines = map(str.strip, read_private(url[1:]).splitlines())
+            found += [line for line in lines if not line.startswith("#")]
+        else:
+            found.append(url.strip())
+    return [url for url in found if url]
 
 
 def _parsed(url: object, *, is_sink: bool) -> tuple[Connector, str, dict[str, Any]]:

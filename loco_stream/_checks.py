@@ -11,6 +11,7 @@ from loco_stream.errors import ConfigError
 Check = Callable[[object], str | None]
 _MOST_LAYERS = 64
 MOST_ROWS = 2**63 - 1
+MOST_STEPS = 1000  # of a forecast for which a running model stops learning
 _MOST_NEURONS = 65_536
 _MOST_ASCENDING = 16
 

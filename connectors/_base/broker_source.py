@@ -211,6 +211,16 @@ class BrokerSource(Source):
             )
         self._sources.seek(rows)
 
+    def _number_in(self, position: Position, name: str) -> int:
+        """Return a number of a position; 0 if it is missing."""
+        try:
+            return int(position.get(name, 0))
+        except (TypeError, ValueError):
+            raise SourceError(
+                f"`position` of {self.name} must hold an integer under {name!r}, "
+                f"got {position[name]!r}"
+            ) from None
+
 
 def completed(row: NamedMessage, label: Any, t: float, entry: str) -> NamedMessage:
     """Add to a row what the broker knows about its message."""

@@ -56,7 +56,7 @@ class HTTPSink(BufferedSink):
     Raises
     ------
     ConfigError
-        The URL has no host, or there is no such file.
+        The URL has no host or holds a password, or there is no such file.
 
     Examples
     --------
@@ -85,6 +85,11 @@ class HTTPSink(BufferedSink):
         if not parts.hostname:
             raise ConfigError(
                 f"the URL of a webhook must be {parts.scheme}://HOST:PORT/PATH, got no host"
+            )
+        if "@" in parts.netloc:
+            raise ConfigError(
+                f"the URL of {parts.scheme}: must not hold a password, as reports and logs show "
+                "it: give it as `user` and `secret`"
             )
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         name = f"{parts.scheme}://{parts.netloc}/#{digest(path)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -189,7 +190,8 @@ def _channel_index(stream: str, channels: list[str], target: str | int | None) -
     if str(target) in channels:
         return channels.index(str(target))
     text = str(target)
-    if text.lstrip("-").isdecimal() and -len(channels) <= int(text) < len(channels):
+    is_number = re.fullmatch(r"-?\d{1,9}", text)
+    if is_number and -len(channels) <= int(text) < len(channels):
         return int(text) % len(channels)
     raise SourceError(
         f"`target` of lsl:{stream} must be a channel, got {target!r}"

@@ -122,8 +122,9 @@ class NATSSource(BrokerSource):
         return client
 
     async def _keep_error(self, error: Exception) -> None:
-        """Keep the last error; the client connects again."""
-        self._last_error = error
+        """Keep the first error, or what the server says; the client connects again."""
+        if self._last_error is None or not isinstance(error, OSError):
+            self._last_error = error
 
     def _find_stream(self, subject: str) -> str:
         try:
@@ -161,7 +162,7 @@ class NATSSource(BrokerSource):
         self._seek_rows(position, "seq")
         for cursor, name in zip(self._cursors, ("seq", "labels"), strict=False):
             self._unsubscribe(cursor)
-            cursor.seq = int(position.get(name, 0))
+            cursor.seq = self._number_in(position, name)
 
     def close(self) -> None:
         """Close the connection."""

@@ -174,16 +174,28 @@ class RedisSource(BrokerSource):
         """Continue after the entries in `position`."""
         self._seek_rows(position, "id")
         for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
-            cursor.seek(str(position.get(name, _BEGINNING)))
-        self._n_read = int(position.get("read", 0))
+            cursor.seek(self._id_in(position, name))
+        self._n_read = self._number_in(position, "read")
         self._reads_pending = self._group is not None
+
+    def _id_in(self, position: Position, name: str) -> str:
+        """Return the id of an entry in a position; that before the first one if it is missing."""
+        entry = str(position.get(name, _BEGINNING))
+        try:
+            _parse_id(entry)
+        except ValueError:
+            raise SourceError(
+                f"`position` of {self.name} must hold the id of an entry under {name!r}, "
+                f"got {entry!r}"
+            ) from None
+        return entry
 
     def ack(self, position: Position) -> None:
         """Acknowledge the entries up to `position` to the group."""
         if self._group is None:
             return
         for cursor, name in zip(self._cursors.values(), ("id", "labels"), strict=False):
-            self._ack(cursor, _parse_id(str(position.get(name, _BEGINNING))))
+            self._ack(cursor, _parse_id(self._id_in(position, name)))
 
     def _ack(self, cursor: _StreamCursor, reached: tuple[int, int]) -> None:
         ids = [entry for entry in cursor.unacked if _parse_id(entry.decode()) <= reached]

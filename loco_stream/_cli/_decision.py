@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from loco_stream._cli._logging import LOGGER, log_failure
 from loco_stream._cli._option_group import checked_by, option_group
+from loco_stream._cli._parameters import literal
 from loco_stream._problems import is_numeric
 from loco_stream.errors import ConfigError
 
@@ -143,10 +143,7 @@ def _pair(option: str, text: str, form: str) -> tuple[str, float]:
 
 def _label(text: str) -> Hashable:
     """Return a number or truth value that a text shows, and else the text, unquoted."""
-    try:
-        value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return text.strip()
+    value = literal(text.strip())
     return value if isinstance(value, bool | int | float | str) else text.strip()
 
 

@@ -74,15 +74,25 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
             raise ConfigError(
                 f"`--set` must be NAME=VALUE, for example --set rule=np, got {pair!r}"
             )
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
         name = name.replace("-", "_")
         if name in settings:
             raise ConfigError(f"`--set` must give each name once, got {name} twice")
-        settings[name] = value
+        settings[name] = literal(text)
     return settings
+
+
+def literal(text: str) -> object:
+    """Return the value of a Python literal; other text as it is.
+
+    Examples
+    --------
+    >>> literal("1,2"), literal("np"), literal("{[]: 1}")
+    ((1, 2), 'np', '{[]: 1}')
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def build_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def command(
     """
     import numpy as np
 
-    from loco_stream._persistence.outputs import check_output
+    from loco_stream._persistence.outputs import check_output, write_output
     from loco_stream._simulator.network import Network
     from loco_stream._simulator.nir_files import metadata_of, read_graph, step_of
 
@@ -90,7 +91,9 @@ def command(
     counts = net.run_clocked(inputs, step)[-1].sum(-2)
     click.echo(f"spikes         {int(counts.sum())} in {samples} samples of {steps} steps")
     if save is not None:
-        np.savez_compressed(save, inputs=inputs, dt=step, counts=counts)
+        content = io.BytesIO()
+        np.savez_compressed(content, inputs=inputs, dt=step, counts=counts)
+        write_output("the run", save, content.getvalue())
 
 
 def _print_nodes(nodes: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loco_stream._persistence.files import atomic_write, check_place
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -44,6 +49,25 @@ def write_output(what: str, path: str | os.PathLike[str], content: bytes) -> Non
         atomic_write(path, content)
     except OSError as error:
         raise ConfigError(f"cannot write {what} {os.fspath(path)}: {reason_of(error)}") from error
+
+
+def image(figure: Figure, kind: str, dpi: int = 120) -> bytes:
+    """Return a picture as bytes in a format such as "png"."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=dpi, format=kind)
+    return content.getvalue()
+
+
+def write_picture(path: str | os.PathLike[str], figure: Figure, dpi: int = 120) -> None:
+    """Write a picture in the format of its ending, PNG without one.
+
+    Raises `ConfigError` if matplotlib does not know the ending, or the file cannot be written.
+    """
+    try:
+        content = image(figure, Path(path).suffix[1:] or "png", dpi)
+    except ValueError as error:
+        raise ConfigError(f"cannot write the picture {os.fspath(path)}: {error}") from error
+    write_output("the picture", path, content)
 
 
 def check_folder(what: str, path: str) -> None:

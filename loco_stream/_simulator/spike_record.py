@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from loco_stream._arrays import Array, Float64, Int32
-from loco_stream.errors import InputError, LocoStreamError
+from loco_stream._persistence.outputs import image, write_picture
+from loco_stream.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,13 +57,10 @@ class SpikeRecord:
 
     def _repr_png_(self) -> bytes | None:
         """Return the plot for notebooks, or None without matplotlib."""
-        picture = io.BytesIO()
         try:
-            figure = self.plot()
-        except LocoStreamError:
+            return image(self.plot(), "png", dpi=100)
+        except ConfigError:
             return None
-        figure.savefig(picture, dpi=100)
-        return picture.getvalue()
 
     def of(self, layer: int) -> tuple[Array, Int32]:
         """Return times and indices of the spikes of one layer.
@@ -88,7 +86,7 @@ class SpikeRecord:
             return np.zeros_like(counts)
         return counts / (np.array(self.sizes) * seconds)
 
-    def plot(self, path: str | None = None) -> Figure:
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Plot the spikes as a raster, layer above layer, and the chosen membranes below.
 
         Requires the extra `plot`.
@@ -104,15 +102,15 @@ class SpikeRecord:
 
         Raises
         ------
-        LocoStreamError
-            If matplotlib is not installed.
+        ConfigError
+            matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
         try:
             from matplotlib.figure import Figure
-        except ImportError:
-            raise LocoStreamError(
-                "SpikeRecord.plot requires matplotlib: pip install 'loco-stream[plot]'"
-            ) from None
+        except ImportError as error:
+            raise ConfigError(
+                "a picture needs matplotlib: pip install 'loco-stream[plot]'"
+            ) from error
         n = len(self.membranes)
         figure = Figure(figsize=(9, 4 + 1.6 * n), layout="constrained")
         axes = figure.subplots(
@@ -125,7 +123,7 @@ class SpikeRecord:
         axes[-1].set_xlabel("time (ms)")
         axes[-1].set_xlim(0.0, max(self.duration, 1e-9))
         if path is not None:
-            figure.savefig(path, dpi=150)
+            write_picture(path, figure, dpi=150)
         return figure
 
     def _raster(self, axis: Any) -> None:

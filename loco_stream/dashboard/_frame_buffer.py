@@ -30,7 +30,7 @@ class FrameBuffer:
         self._last = 0  # number of the newest frame
         self._state: dict[str, object] = {}
         self._course = Curve(_POINTS)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._encoder = msgspec.json.Encoder()  # writes NaN as null, which JSON requires
 
     def publish(self, frame: Mapping[str, object], point: Sequence[float | None] = ()) -> None:
@@ -81,10 +81,10 @@ class FrameBuffer:
         run, _, number = last_event_id.rpartition("-")
         with self._lock:
             oldest = self._last - len(self._frames)
-            if run == self._run and number.isdecimal() and oldest <= int(number) <= self._last:
+            is_number = number.isdecimal() and len(number) < 20
+            if run == self._run and is_number and oldest <= int(number) <= self._last:
                 return b"", int(number)
-            last = self._last
-        return _event("state", f"{self._run}-{last}", self.state()), last
+            return _event("state", f"{self._run}-{self._last}", self.state()), self._last
 
     def since(self, number: int) -> tuple[bytes, int]:
         """Return the frames after a number, and the number of the last one.

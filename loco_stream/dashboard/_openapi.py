@@ -250,7 +250,7 @@ def _document() -> Schema:
         },
         "/forecast": {
             "get": _operation(
-                "The next values of the series, `?horizon=` of them; only with --forecast.",
+                "The next `?horizon=` values of the series, 1 to 1000; only with --forecast.",
                 fan,
                 token=True,
             )

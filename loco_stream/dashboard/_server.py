@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from loco_stream._checks import MOST_STEPS, integer, require
 from loco_stream._text import reason_of
 from loco_stream.errors import ConfigError
 
@@ -92,13 +93,14 @@ class ServerThread:
 def forecast_steps(horizon: str | None) -> int | None:
     """Return the number of steps in a request; None without one.
 
-    Raises `ConfigError` if it is no integer.
+    Raises `ConfigError` if it is no integer from 1 to `MOST_STEPS`.
     """
     if horizon is None:
         return None
-    if not horizon.isdecimal() or len(horizon) > 9:
-        raise ConfigError(f"`horizon` must be an integer, got {horizon!r:.80}")
-    return int(horizon)
+    is_number = horizon.isdecimal() and len(horizon) < 10
+    number = int(horizon) if is_number else horizon
+    steps: int = require("horizon", number, integer(1, MOST_STEPS))
+    return steps
 
 
 def listen(host: str, port: int, purpose: str) -> socket.socket:

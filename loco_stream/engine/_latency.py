@@ -14,7 +14,7 @@ _MARK_SECONDS = 5.0
 
 
 class LatencyHistogram:
-    """Counts in logarithmic buckets, 16 per octave, from 0.1 us to three minutes.
+    """Counts in logarithmic buckets, 16 per octave, from 0.1 us to 214 s.
 
     counts: rows by bucket
     n: number of rows

@@ -51,7 +51,7 @@ class RunMeasures:
 
     @property
     def problem(self) -> str:
-        """Classification or regression."""
+        """What the stream poses: one of `PROBLEMS`."""
         return self.prequential.problem
 
     def score(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from loco_stream import __version__
 from loco_stream._persistence.content import Config, Plain, State
-from loco_stream._persistence.outputs import write_output
+from loco_stream._persistence.outputs import image, write_output, write_picture
 from loco_stream._text import counted, one_line
 from loco_stream.engine._notebook import table_html
 from loco_stream.engine._report_lines import lines, sentences
-from loco_stream.engine._report_picture import draw, image
+from loco_stream.engine._report_picture import draw
 from loco_stream.errors import ConfigError
 from loco_stream.metrics._keys import KEYS, keys_for
 
@@ -166,13 +166,8 @@ class Report(Mapping[str, Plain]):
             matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
         figure = draw(self, self._title)
-        if path is None:
-            return figure
-        try:
-            content = image(figure, Path(path).suffix[1:] or "png")
-        except ValueError as error:
-            raise ConfigError(f"cannot write the picture {os.fspath(path)}: {error}") from error
-        write_output("the picture", path, content)
+        if path is not None:
+            write_picture(path, figure)
         return figure
 
 

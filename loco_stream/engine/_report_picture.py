@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from loco_stream._persistence.content import State
@@ -83,10 +82,3 @@ def _draw_anomalies(axes: Axes, report: State) -> None:
     at = [alarm["at"] for alarm in alarms]
     axes.plot(at, [alarm["score"] for alarm in alarms], "v", color="tab:red", label="alarm")
     axes.set(xlabel="rows", ylabel="-log10 of the probability")
-
-
-def image(figure: Figure, kind: str) -> bytes:
-    """Return a picture as bytes in a format such as "png"."""
-    content = io.BytesIO()
-    figure.savefig(content, dpi=120, format=kind)
-    return content.getvalue()

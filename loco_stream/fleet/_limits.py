@@ -28,7 +28,8 @@ class KeyLimits:
 
     Raises `ConfigError` if a limit is not positive.
 
-    max_keys: keys that may have a model; rows of further keys are dropped. None sets no limit.
+    max_keys: keys that may have a model; rows of further keys are dropped. A key counts from its
+        first row, even if the model refuses that row. None sets no limit.
     rows_per_second: rows that a key may send per second on average, with bursts of the rows of 10
         seconds. None sets no limit.
     clock: returns seconds; replaced in tests

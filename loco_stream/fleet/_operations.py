@@ -7,15 +7,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from loco_stream._checks import integer, require
+from loco_stream._checks import MOST_STEPS, integer, require
 from loco_stream.errors import ConfigError, InputError
 from loco_stream.estimators._decision import Rule, shown_rule
 from loco_stream.fleet._backend import KeyReport
 from loco_stream.fleet._fleet import Fleet
 from loco_stream.fleet._home import file_of, stored_fleet
 from loco_stream.fleet._rows import Key
-
-_MAX_HORIZON = 1000  # steps of a forecast for which a running fleet stops learning
 
 
 class FleetOperations:
@@ -63,7 +61,7 @@ class FleetOperations:
     def forecast(self, key: str, horizon: int | None = None) -> dict[str, Any]:
         """Return the last values of a key, and the forecasts of the next ones."""
         if horizon is not None:
-            require("horizon", horizon, integer(1, _MAX_HORIZON))
+            require("horizon", horizon, integer(1, MOST_STEPS))
         own = self._key(key)
         return {"key": own, **self._fleet.fan(own, horizon)}
 

@@ -359,7 +359,7 @@ class FleetRunner:
         self._counts.n_samples += len(states)
 
     def _emit_late(self, rows: KeyRows, outputs: Outputs) -> None:
-        """Do the same for rows whose labels have arrived."""
+        """Emit the predictions of rows whose labels have arrived."""
         for i, (found, y) in enumerate(zip(outputs, rows.y, strict=True)):
             if found is not None and y is not None:
                 self._emit(rows, i, found[0], y)

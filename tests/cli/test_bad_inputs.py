@@ -283,6 +283,7 @@ WHOLE = [
         "`rule` must be 'loco', 'np' or 'frozen'",
     ),
     ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set ruel=np", "no parameter 'ruel'"),
+    ("ok.csv", GOOD, "csv:ok.csv?target=y", "--set rule={[]:1}", "`rule` must be "),
     (
         "ok.csv",
         GOOD,

@@ -541,3 +541,7 @@ def test_a_nir_file_is_printed_checked_and_run(loco, tmp_path):
     elsewhere = loco("nir", str(tmp_path / "net.nir"), "--save", "none/run.npz")
     assert "--save: cannot write none/run.npz" in refused(elsewhere)
     assert "spikes" not in elsewhere.output  # refused before the run
+    assert loco("nir", str(tmp_path / "net.nir"), "--save", "run").exit_code == 0
+    assert (tmp_path / "run").exists()
+    full = loco("nir", str(tmp_path / "net.nir"), "--save", "/dev/full")
+    assert "cannot write the run /dev/full: No space left" in refused(full)

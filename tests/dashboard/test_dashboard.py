@@ -156,7 +156,26 @@ def test_a_page_that_fell_behind_the_buffer_receives_the_whole_state():
     assert after == 11
 
 
-@pytest.mark.parametrize("identity", ["", "other-3", "run-99", "run-x", "run--1", "run"])
+def test_a_page_receives_no_frame_twice(monkeypatch):
+    buffer = FrameBuffer("run")
+    writer = threading.Thread(target=buffer.publish, args=({}, [1, 0.5]))
+    state = buffer.state
+
+    def meanwhile():
+        writer.start()
+        writer.join(0.2)
+        return state()
+
+    monkeypatch.setattr(buffer, "state", meanwhile)
+    content, number = buffer.start("")
+    writer.join()
+    assert json.loads(content.split(b"data: ")[1])["event"] == f"run-{number}"
+    assert buffer.since(number)[0].count(b"event: frame") == 1
+
+
+@pytest.mark.parametrize(
+    "identity", ["", "other-3", "run-99", "run-x", "run--1", "run", f"run-{'9' * 5000}"]
+)
 def test_only_a_page_of_this_run_continues_after_its_last_frame(identity):
     buffer = FrameBuffer("run", frames=4)
     for n in range(1, 4):

@@ -110,6 +110,7 @@ def test_a_service_forecasts_a_series_without_features():
     nothing = {"forecast": [None] * 3, "low": [None] * 3, "high": [None] * 3}
     with Service(model=LOCOForecaster(heads=3, hidden_sizes=8, seed=1)) as service:
         assert ask(service.port, "GET", "/forecast") == (200, {"history": [], **nothing})
+        assert ask(service.port, "GET", "/forecast?horizon=0")[0] == 422
         assert ask(service.port, "POST", "/predict", {"x": {}}) == (200, {"prediction": None})
         rows = [{"x": {}, "y": value} for value in values]
         assert ask(service.port, "POST", "/learn", {"rows": rows}) == (200, learned(40))
@@ -121,10 +122,10 @@ def test_a_service_forecasts_a_series_without_features():
         assert list(zip(fan["low"], fan["high"], strict=True)) == twin.forecast_interval(3)
         status, fan = ask(service.port, "GET", "/forecast?horizon=5")
         assert (status, fan["forecast"]) == (200, twin.forecast(5))
-        for horizon, reason in (("soon", "must be an integer"), ("0", "must be")):
+        for horizon, shown in (("soon", "'soon'"), ("0", "0"), ("1001", "1001")):
             status, answer = ask(service.port, "GET", f"/forecast?horizon={horizon}")
             assert status == 422
-            assert f"`horizon` {reason}" in answer["error"]
+            assert f"`horizon` must be an integer from 1 to 1000, got {shown}" in answer["error"]
         predicted = ask(service.port, "POST", "/predict", {"x": {}})
         assert predicted == (200, {"prediction": twin.forecast(1)[0]})
         wait_until(lambda: service.engine.status["n_asked"] == 2)

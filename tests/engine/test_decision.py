@@ -225,6 +225,7 @@ def test_labels_of_numbers_and_texts_with_signs():
     given = DecisionOptions(("1=0.5", "'1'=0.25", "a=b=0.125"), ())
     assert given.rule == {"thresholds": {1: 0.5, "1": 0.25, "a=b": 0.125}}
     assert DecisionOptions((), ("1, ok=3",)).rule == {"costs": {(1, "ok"): 3.0}}
+    assert DecisionOptions(("{[]:1}=0.5",), ()).rule == {"thresholds": {"{[]:1}": 0.5}}
 
 
 def test_a_configuration_file_holds_the_rule(rows, tmp_path):

@@ -455,7 +455,7 @@ def test_a_running_fleet_forecasts_over_http_and_the_control_socket(tmp_path):
             for horizon in ("0", "1001", "9" * 30, "soon"):
                 status, error = get(f"forecast?key=b&horizon={horizon}")
                 assert status == 422
-                assert "`horizon` must be an integer" in error
+                assert "`horizon` must be an integer from 1 to 1000, got " in error
             done = CliRunner().invoke(main, ["fleet", "forecast", control.address, "b"])
             assert json.loads(done.output) == found
             done = CliRunner().invoke(main, ["fleet", "forecast", control.address, "z"])

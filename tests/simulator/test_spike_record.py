@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loco_stream import Network
-from loco_stream.errors import LocoStreamError
+from loco_stream.errors import ConfigError
 
 
 @pytest.fixture
@@ -29,11 +29,13 @@ def test_the_plot_shows_every_spike_and_the_chosen_membranes(record, tmp_path):
     assert len(raster.collections[0].get_offsets()) == len(record)
     assert len(membranes.lines) == 2
     assert (tmp_path / "raster.png").stat().st_size > 5000
+    with pytest.raises(ConfigError, match=r"cannot write the picture .*: it is a folder"):
+        record.plot(tmp_path)
 
 
 def test_without_matplotlib_the_error_names_the_extra(record, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(LocoStreamError, match=r"pip install 'loco-stream\[plot\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'loco-stream\[plot\]'"):
         record.plot()
 
 

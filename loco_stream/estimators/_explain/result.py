@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loco_stream._persistence.outputs import image, write_picture
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Explanation:
         Raises
         ------
         ConfigError
-            matplotlib is missing.
+            matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
         try:
             from matplotlib.figure import Figure
@@ -140,14 +140,12 @@ class Explanation:
         for axes in (adds, shares):
             axes.invert_yaxis()
         if path is not None:
-            figure.savefig(path, dpi=120)
+            write_picture(path, figure)
         return figure
 
     def _repr_png_(self) -> bytes | None:
         """Return the picture that a notebook shows, where there is matplotlib."""
-        picture = io.BytesIO()
         try:
-            self.plot().savefig(picture, dpi=100)
+            return image(self.plot(), "png", dpi=100)
         except ConfigError:
             return None
-        return picture.getvalue()

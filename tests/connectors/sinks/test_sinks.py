@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from loco_stream import StreamEngine
-from loco_stream.connectors import JSONLSink, open_sink
+from loco_stream.connectors import HTTPSink, JSONLSink, open_sink
 from loco_stream.connectors._registry import SINKS, connectors
 from loco_stream.connectors._urls import sink_urls
 from loco_stream.errors import ConfigError, SourceError
@@ -476,7 +476,9 @@ def test_an_invalid_url_is_refused(url, sentence):
 
 def test_a_file_of_sinks_must_be_readable_by_its_owner_alone(tmp_path):
     file = tmp_path / "sinks"
-    file.write_text("# drifts\nhttps://hooks.example.org/T0/SECRET?only=drift\n\njsonl:out\n")
+    file.write_text(
+        "# drifts\n  # of both machines\nhttps://hooks.example.org/T0/SECRET?only=drift\n\njsonl:out\n"
+    )
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="can be read by others: chmod 600"):
         sink_urls((f"@{file}",))
@@ -484,6 +486,15 @@ def test_a_file_of_sinks_must_be_readable_by_its_owner_alone(tmp_path):
     urls = sink_urls((f"@{file}", "jsonl:more"))
     assert urls == ["https://hooks.example.org/T0/SECRET?only=drift", "jsonl:out", "jsonl:more"]
     assert "SECRET" not in open_sink(urls[0]).name
+    with pytest.raises(ConfigError, match="there is no sink '#x:'"):
+        open_sink(*sink_urls(("#x",)))
+
+
+def test_a_password_in_the_url_of_a_webhook_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"https: must not hold a password, .* `user` and `secret`"
+    ):
+        HTTPSink("https://me:pass@host/x")
 
 
 def test_the_example_of_each_kind_has_its_scheme():

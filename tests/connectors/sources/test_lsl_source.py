@@ -103,6 +103,9 @@ def test_bad_streams_and_channels_are_refused():
         match=r"must be a channel, got 'lable'; did you mean 'label'\? \(channels: Fz, Cz, label\)",
     ):
         LSLSource("loco-errors", "lable")
+    for target in ("--3", "9" * 5000):
+        with pytest.raises(SourceError, match="must be a channel, got '"):
+            LSLSource("loco-errors", target)
     with pytest.raises(
         SourceError, match=r"no LSL stream named 'loco-error' .* did you mean 'loco-errors'"
     ):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
+import struct
+import threading
+import time
 
 import pytest
 
@@ -90,6 +94,8 @@ def test_a_stream_that_was_made_anew_is_refused(server):
     server.add_stream("again", "again")
     server.publish("again", row(1))
     source = source_of(server, "again")
+    with pytest.raises(SourceError, match="must hold an integer under 'seq', got 'x'"):
+        source.seek({"seq": "x", "rows": {}})
     source.seek({"seq": 9, "rows": {}})
     with pytest.raises(SourceError, match="ends at message 1 and was read up to 9"):
         next(iter(source))
@@ -128,7 +134,7 @@ def test_errors_are_one_sentence(server):
     ],
 )
 def test_a_server_that_refuses_the_client_says_why(tmp_path, monkeypatch, options, reason):
-    monkeypatch.setattr(nats_source, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(nats_source, "CONNECT_SECONDS", 3.0)
     command = NATS.command
     plain = lambda self: [*(word for word in command(self) if word != "-js"), *options]  # noqa: E731
     monkeypatch.setattr(NATS, "command", plain)
@@ -136,6 +142,29 @@ def test_a_server_that_refuses_the_client_says_why(tmp_path, monkeypatch, option
     with pytest.raises(SourceError, match=reason):
         source_of(server, "rows")
     server.stop()
+
+
+def test_a_reset_does_not_hide_why_a_server_refuses(monkeypatch):
+    def serve():
+        for answer in (b"", b"-ERR 'Authorization Violation'\r\n", b""):
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(b'INFO {"version":"2.10.0","max_payload":1048576}\r\n')
+                connection.recv(4096)
+                connection.sendall(answer)
+                time.sleep(0.1)
+                if not answer:
+                    linger = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    monkeypatch.setattr(nats_source, "CONNECT_SECONDS", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listening.getsockname()[1]
+        with pytest.raises(SourceError, match=r"cannot reach .*: nats: 'Authorization Violation'"):
+            NATSSource("127.0.0.1", "rows", port=port)
+        thread.join()
 
 
 def test_a_stream_that_was_deleted_is_an_outage(tmp_path):

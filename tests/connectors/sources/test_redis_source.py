@@ -99,6 +99,9 @@ def test_resumes_from_the_entry_id(server, client):
     assert (event.x["a"], event.seq) == (4, 3)
     with pytest.raises(SourceError, match=r"`position` of .* must be"):
         source.seek({"row": 3})
+    for wrong, what in (({"id": "x"}, "the id of an entry"), ({"read": "x"}, "an integer")):
+        with pytest.raises(SourceError, match=f"`position` of .* must hold {what} under .* 'x'"):
+            source.seek({**position, **wrong})
     source.close()
 
 

@@ -206,6 +206,8 @@ def test_an_explanation_is_shown_as_text_and_as_a_picture(monkeypatch, tmp_path)
     assert "experts: " in repr(why)
     assert why._repr_png_().startswith(b"\x89PNG")
     assert len(why.plot(tmp_path / "why.png").axes) == 2
+    with pytest.raises(ConfigError, match=r"cannot write the picture .*: it is a folder"):
+        why.plot(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert why._repr_png_() is None
     with pytest.raises(ConfigError, match="matplotlib"):
