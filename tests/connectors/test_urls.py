@@ -27,7 +27,7 @@ from loco_stream.errors import ConfigError, SourceError
         ("csv", SourceError, "^'csv' has no address; the form is csv:PATH"),
         ("xyz:a", SourceError, r"^there is no source 'xyz:' \(sources: river:.*, csv:PATH.*\)$"),
         ("csv:", ConfigError, "must have an address after 'csv:', for example csv:PATH"),
-        ("", SourceError, "there is no source ':'"),
+        ("", SourceError, "a source must be named as SCHEME:ADDRESS, for example .*, got ''"),
         (
             "csv:a.csv&target=y&drop=b",
             ConfigError,
