@@ -76,7 +76,7 @@ class BrokerSource(Source):
         use: Sequence[str] = (),
         task: str | None = None,
         idle: Seconds | None = None,
-        max: int | None = None,  # noqa: A002
+        max: int | None = None,  # noqa: A002 - the name of the URL option
         endless: bool = False,
         limits: Limits | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ import io
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loco_stream._persistence.files import atomic_write, check_place
 from loco_stream._text import reason_of
@@ -49,6 +49,15 @@ def write_output(what: str, path: str | os.PathLike[str], content: bytes) -> Non
         atomic_write(path, content)
     except OSError as error:
         raise ConfigError(f"cannot write {what} {os.fspath(path)}: {reason_of(error)}") from error
+
+
+def new_figure(**options: Any) -> Figure:
+    """Return a figure with options of matplotlib; raises `ConfigError` if that is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
+    return Figure(layout="constrained", **options)
 
 
 def image(figure: Figure, kind: str, dpi: int = 120) -> bytes:

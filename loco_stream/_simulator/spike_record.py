@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loco_stream._arrays import Array, Float64, Int32
-from loco_stream._persistence.outputs import image, write_picture
+from loco_stream._persistence.outputs import image, new_figure, write_picture
 from loco_stream.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -105,14 +105,8 @@ class SpikeRecord:
         ConfigError
             matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ConfigError(
-                "a picture needs matplotlib: pip install 'loco-stream[plot]'"
-            ) from error
         n = len(self.membranes)
-        figure = Figure(figsize=(9, 4 + 1.6 * n), layout="constrained")
+        figure = new_figure(figsize=(9, 4 + 1.6 * n))
         axes = figure.subplots(
             1 + n, 1, sharex=True, squeeze=False, height_ratios=[2.5] + [1.0] * n
         )[:, 0]

@@ -64,14 +64,14 @@ class CheckpointFolder(os.PathLike[str]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and self._lock is not None and os.listdir(self.path) == ["lock"]:
-            self._remove()
+        if kind is not None and self._lock is not None:
+            with suppress(OSError):  # others use it
+                self._remove_if_empty()
         self.release()
 
-    def _remove(self) -> None:
-        if self._made:
+    def _remove_if_empty(self) -> None:
+        if self._made and os.listdir(self.path) == ["lock"]:
             (self.path / "lock").unlink()
-        with suppress(OSError):  # others use it
             for folder in self._made:
                 folder.rmdir()
 

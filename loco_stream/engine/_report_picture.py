@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loco_stream._persistence.content import State
+from loco_stream._persistence.outputs import new_figure
 from loco_stream._problems import TARGETS
 from loco_stream.engine._measures import curve_scores
-from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,13 +25,7 @@ def draw(report: State, title: str) -> Figure:
 
     Raises `ConfigError` if matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("a picture needs matplotlib: pip install 'loco-stream[plot]'") from error
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(9, 4))
     axes = figure.add_subplot()
     if report.get("task") == "watching":
         _draw_anomalies(axes, report)

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loco_stream._persistence.outputs import image, write_picture
+from loco_stream._persistence.outputs import image, new_figure, write_picture
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,16 +120,8 @@ class Explanation:
         ConfigError
             matplotlib is missing, or the file cannot be written or has an unknown ending.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ConfigError(
-                "a picture needs matplotlib: pip install 'loco-stream[plot]'"
-            ) from error
         shown = dict(list(self.features.items())[:_MOST])
-        figure = Figure(
-            figsize=(9, 1.5 + 0.28 * max(len(shown), len(self.experts))), layout="constrained"
-        )
+        figure = new_figure(figsize=(9, 1.5 + 0.28 * max(len(shown), len(self.experts))))
         adds, shares = figure.subplots(1, 2, width_ratios=[3, 2])
         colours = ["#0072b2" if value >= 0 else "#d55e00" for value in shown.values()]
         adds.barh([str(name) for name in shown], list(shown.values()), color=colours)
