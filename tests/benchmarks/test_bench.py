@@ -52,6 +52,22 @@ def _no_data(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
 
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_the_group_lists_every_bench(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    shown = done.stdout + done.stderr
+    listed = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
+    assert listed.issuperset(BENCHES), shown
+    assert "Traceback" not in shown
+
+
 @pytest.mark.parametrize("name", BENCHES)
 def test_help_has_an_example(name):
     text = CliRunner().invoke(_command(name), ["--help"]).output
