@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from loco_stream._problems import split_names
 from loco_stream._text import did_you_mean
@@ -217,7 +216,7 @@ def _check_address(entry: Connector, where: str) -> None:
         raise ConfigError(
             f"the URL must have an address after '{entry.scheme}:', for example {entry.example}"
         )
-    has_login = "@" in urlsplit(f"{entry.scheme}:{where}").netloc
+    has_login = where.startswith("//") and "@" in where[2:].partition("/")[0]
     if has_login and (entry.secret or entry.has_server):
         variable = entry.secret or f"LOCO_STREAM_{entry.scheme.upper()}_PASSWORD"
         file = " or secret_file" if "secret_file" in entry.options else ""

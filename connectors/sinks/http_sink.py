@@ -7,7 +7,7 @@ import http.client
 import ssl
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from loco_stream._text import reason_of
 from loco_stream.connectors._base.buffered_sink import (
@@ -81,11 +81,7 @@ class HTTPSink(BufferedSink):
         batch: int = 1,
         **options: Any,
     ) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname:
-            raise ConfigError(
-                f"the URL of a webhook must be {parts.scheme}://HOST:PORT/PATH, got no host"
-            )
+        parts = _split(url)
         if "@" in parts.netloc:
             raise ConfigError(
                 f"the URL of {parts.scheme}: must not hold a password, as reports and logs show "
@@ -158,6 +154,21 @@ def _authorization(user: str | None, secret: str | None) -> dict[str, str]:
         login = base64.b64encode(f"{user}:{secret or ''}".encode()).decode()
         return {"Authorization": f"Basic {login}"}
     return {} if secret is None else {"Authorization": f"Bearer {secret}"}
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; what it holds is not shown, as it may be a secret."""
+    form = "the URL of a webhook must be http://HOST:PORT/PATH or https://HOST:PORT/PATH"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # a port that is no number, or brackets that are not closed
+        port = 0
+    if port == 0:
+        raise ConfigError(f"{form} with a port of 1 to 65535, got another host or port")
+    if not parts.hostname:
+        raise ConfigError(f"{form}, got no host")
+    return parts
 
 
 def _tls_context(ca: str | None) -> ssl.SSLContext:
