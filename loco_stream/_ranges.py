@@ -1,12 +1,45 @@
-"""Numbers within bounds as values of command options."""
+"""Types of the values of command options: finite numbers, numbers within bounds, and choices.
+
+Each refuses a value in one sentence: the option, what is allowed, and the value.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
 
 from loco_stream.errors import ConfigError
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # generic in newer clicks
+    """One of several words."""
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        """Return the word; raises `ConfigError` if it is not among them."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            *others, last = self.choices
+            words = f"{', '.join(others)} or {last}"
+            raise ConfigError(f"`{_name(param)}` must be {words}, got {value!r}") from None
+
+
+class FiniteNumber(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks
+    """A number that is neither infinite nor NaN."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+        """Return the number; raises `ConfigError` if it is none, or not finite."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise ConfigError(f"`{_name(param)}` must be a finite number, got {value!r}")
+        return number
 
 
 class _InWords(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks
@@ -48,13 +81,17 @@ def _in_words(bounds: Any) -> str:
     return f"{low} to {_text(bounds.max)}"
 
 
+def _name(parameter: click.Parameter) -> str:
+    return max(parameter.opts, key=len)
+
+
 def _text(number: float | None) -> str:
     return f"{number:g}" if isinstance(number, float) else f"{number}"
 
 
 def _refusal(bounds: _InWords, value: Any, parameter: click.Parameter) -> ConfigError:
     """Return the error of a value that is no number, or out of bounds."""
-    option = max(parameter.opts, key=len)
+    option = _name(parameter)
     is_whole = isinstance(bounds, IntRange)
     try:
         int(value) if is_whole else float(value)

@@ -98,10 +98,13 @@ def read_config(path: str) -> Config:
     Raises `ConfigError` if the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Windows' editors begin a file with a byte order mark, which TOML does not allow
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {reason_of(error)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} must be in UTF-8, which byte {error.start} is not") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} must be TOML: {error}") from None
 
 
@@ -142,10 +145,14 @@ def _value(key: str, parameter: click.Parameter, value: object, path: str) -> ob
         if key not in _PAIRS:
             raise ConfigError(f"{path}: `{key}` must be a value, got a table")
         return [f"{name}={_text(item)}" for name, item in value.items()]
-    is_many = getattr(parameter, "multiple", False)
-    if is_many and not isinstance(value, list):
-        return [value]
-    if isinstance(value, list) and not is_many:
+    if getattr(parameter, "multiple", False):
+        values = value if isinstance(value, list) else [value]
+        return [_one_value(key, parameter, one, path) for one in values]
+    return _one_value(key, parameter, value, path)
+
+
+def _one_value(key: str, parameter: click.Parameter, value: object, path: str) -> object:
+    if isinstance(value, list):
         raise ConfigError(f"{path}: `{key}` must be one value, got a list")
     is_flag = getattr(parameter, "is_flag", False)
     if is_flag != isinstance(value, bool):

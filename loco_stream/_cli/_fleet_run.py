@@ -42,7 +42,7 @@ from loco_stream._cli._sinks import SinkOptions, check_delivered, sink_options
 from loco_stream._cli._telemetry import TelemetryOptions, fleet_watchers, telemetry_options
 from loco_stream._cli._warm_up import OF_ALARMS, OF_DRIFTS, STEPS, freeze_loaded, warm_up
 from loco_stream._problems import FORECASTING
-from loco_stream._ranges import FloatRange, IntRange
+from loco_stream._ranges import Choice, FloatRange, IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ _fleet_options = option_group(
     ),
     click.option(
         "--share",
-        type=click.Choice(["none", "start", "prior"]),
+        type=Choice(["none", "start", "prior"]),
         default="none",
         help="What keys have from each other. start: the model of a new key begins as the merged "
         "model of the others. prior: each key mixes its own predictions with those of the merged "

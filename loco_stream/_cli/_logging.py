@@ -21,6 +21,7 @@ from typing import IO, TextIO
 import click
 
 from loco_stream._cli._option_group import Command, option_group
+from loco_stream._ranges import Choice
 from loco_stream._text import one_line
 from loco_stream.errors import ConfigError, LocoStreamWarning
 
@@ -165,12 +166,12 @@ _OPTIONS = option_group(
     LogOptions,
     click.option(
         "--log-level",
-        type=click.Choice(_LEVELS),
+        type=Choice(_LEVELS),
         help="Lowest level of log records on standard error.  [default: info]",
     ),
     click.option(
         "--log-format",
-        type=click.Choice(["text", "json"]),
+        type=Choice(["text", "json"]),
         default="text",
         help="Format of log records; json writes one object per line.",
     ),

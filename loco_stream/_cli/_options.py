@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ from loco_stream._cli._parameters import (
     parse_settings,
 )
 from loco_stream._problems import TARGETS, is_numeric
-from loco_stream._ranges import FloatRange, IntRange
+from loco_stream._ranges import Choice, FiniteNumber, FloatRange, IntRange
 from loco_stream.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -211,12 +210,6 @@ def _check_durability(mode: str) -> None:
     parse_durability(mode)
 
 
-def _check_missing(values: tuple[float, ...]) -> None:
-    for value in values:
-        if not math.isfinite(value):
-            raise ConfigError(f"`--missing` must be a finite number, got {value}")
-
-
 def _check_detector(
     context: click.Context, parameter: click.Parameter, name: str | None
 ) -> str | None:
@@ -265,13 +258,13 @@ def model_options(holdout: int | None) -> Decorator:
         LearningOptions,
         click.option(
             "--task",
-            type=click.Choice(["classification", "regression"]),
+            type=Choice(["classification", "regression"]),
             help="Task type.  [default: inferred from the source or the first labels]",
         ),
         seed_option("the model and the monitor"),
         click.option(
             "--preset",
-            type=click.Choice(["fast", "default", "accurate"]),
+            type=Choice(["fast", "default", "accurate"]),
             help="fast: 64 neurons. default: 128, 256 or 640 neurons, by the number of features. "
             "accurate: 256 neurons, and the last 5000 rows are kept. --set overrides single "
             "parameters.",
@@ -368,7 +361,7 @@ def source_options(on_bad: str | None) -> Decorator:
         ),
         click.option(
             "--on-bad",
-            type=click.Choice(["skip", "stop"]),
+            type=Choice(["skip", "stop"]),
             default=on_bad,
             show_default=False,
             help=f"Whether a bad row is skipped and counted or ends the run.  [default: {default}]",
@@ -376,10 +369,9 @@ def source_options(on_bad: str | None) -> Decorator:
         click.option(
             "--missing",
             "missing_values",
-            type=float,
+            type=FiniteNumber(),
             multiple=True,
             metavar="VALUE",
-            callback=checked_by(_check_missing),
             help="Number that stands for a missing value, for example --missing -9999. Classes and "
             "texts keep it. Repeatable.",
         ),

@@ -9,6 +9,7 @@ import click
 
 from loco_stream._cli._logging import LOGGER, log_failure
 from loco_stream._cli._option_group import option_group
+from loco_stream._ranges import Choice
 
 if TYPE_CHECKING:
     from loco_stream.engine import StreamEngine
@@ -59,7 +60,7 @@ thread_options = option_group(
     ThreadOptions,
     click.option(
         "--threads",
-        type=click.Choice(_NUMBERS),
+        type=Choice(_NUMBERS),
         default="1",
         help="Threads that learn, with bit-identical results; two save time where classes are "
         f"learned from rows of more than {_WIDE} numbers.",

@@ -10,6 +10,7 @@ import click
 
 from loco_stream._cli._config import COMMANDS, command_tables, option_values, read_config
 from loco_stream._cli._option_group import PATH
+from loco_stream._ranges import Choice
 from loco_stream.errors import ConfigError, LocoStreamError
 
 
@@ -30,7 +31,7 @@ def command() -> None:
 @click.option(
     "--command",
     "name",
-    type=click.Choice(COMMANDS),
+    type=Choice(COMMANDS),
     help="Command that will read the file.  [default: those with a table in it, or one that fits]",
 )
 def check(file: str, name: str | None) -> None:

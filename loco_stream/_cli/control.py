@@ -9,6 +9,7 @@ import click
 
 from loco_stream._cli._decision import DecisionChange, decision_change, plain_rule
 from loco_stream._cli._option_group import PATH
+from loco_stream._ranges import Choice
 from loco_stream.errors import ConfigError, SourceError
 
 _SECONDS = 5.0  # until an answer has come
@@ -20,7 +21,7 @@ _FORMS = {"forget": "SOURCE", "confirm": "FIRST [LAST]", "dismiss": "FIRST [LAST
 @click.argument(
     "name",
     metavar="COMMAND",
-    type=click.Choice(["status", "checkpoint", "confirm", "dismiss", "decide", "forget", "stop"]),
+    type=Choice(["status", "checkpoint", "confirm", "dismiss", "decide", "forget", "stop"]),
 )
 @click.argument("words", metavar="[ARGUMENT]...", nargs=-1)
 @click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loco_stream._cli._option_group import PATH
-from loco_stream._ranges import FloatRange, IntRange
+from loco_stream._ranges import FiniteNumber, FloatRange, IntRange
 
 if TYPE_CHECKING:
     from loco_stream._arrays import Array
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("path", type=PATH, metavar="FILE")
 @click.option(
     "--dt",
-    type=float,
+    type=FiniteNumber(),
     metavar="MS",
     help="Time step of the target machine (default: as stated in the file, or 0.1).",
 )

@@ -6,6 +6,7 @@ import click
 
 from loco_stream._cli._logging import LogOptions, log_options
 from loco_stream._compiler.processors import KINDS, NATIVE
+from loco_stream._ranges import Choice
 
 _HELP = """Compile the learning step for this machine and keep it in the compile cache.
 
@@ -23,7 +24,7 @@ Examples
 @click.command("warm", help=_HELP, short_help="Compile everything in advance.")
 @click.option(
     "--processor",
-    type=click.Choice([NATIVE, *(kind.name for kind in KINDS)]),
+    type=Choice([NATIVE, *(kind.name for kind in KINDS)]),
     help="Processor to compile for (default: this one, unless portable code fits it). `native` "
     "compiles for this one in any case. The others compile for every processor of that kind, so "
     "that the cache folder can be copied to other machines. Predictions do not depend on it.",

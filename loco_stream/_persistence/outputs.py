@@ -6,6 +6,7 @@ import io
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from loco_stream._persistence.files import atomic_write, check_place
@@ -30,9 +31,14 @@ def check_output(name: str, path: str | None) -> None:
     --------
     >>> check_output("report", "report.json")
     """
+    if path is None:
+        return
     try:
-        if path is not None:
-            check_place(path)
+        check_place(path)
+        if not os.path.exists(path) or os.path.isfile(path):
+            # some file systems, such as /proc, refuse new files in folders with all rights
+            with TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
+                pass
     except OSError as error:
         raise ConfigError(f"{name}: cannot write {path}: {reason_of(error)}") from error
 

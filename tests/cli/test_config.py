@@ -106,6 +106,8 @@ def test_a_run_from_a_file(file, tmp_path):
         ("source = 'csv:a?traget=y'", "`source` of `serve`: csv: has no option 'traget'"),
         ("serve = 1", "`serve` must be a table, got 1"),
         ("seed = ", "must be TOML"),
+        ("missing = true", "`missing` must be a value other than true and false, got True"),
+        ("missing = ['n/a']", "service.toml: `--missing` must be a finite number, got 'n/a'"),
         ("[checkpoint]\na = 1", "`checkpoint` must be a value, got a table"),
     ],
 )
@@ -116,6 +118,17 @@ def test_a_wrong_file_is_refused_in_one_sentence(file, text, sentence):
     assert sentence in checked.stderr
     assert path in checked.stderr
     assert len(checked.stderr.splitlines()) == 1
+
+
+def test_a_file_with_a_byte_order_mark_is_read(file):
+    path = file("\ufeffcheckpoint = 'state'\nhttp = 8080\n")
+    assert loco("config", "check", path).stdout == f"{path} is valid for `loco-stream serve`\n"
+
+
+def test_a_file_of_another_encoding_is_refused(file):
+    path = file("")
+    Path(path).write_bytes("checkpoint = 'Prüfstand'".encode("latin-1"))
+    assert f"{path} must be in UTF-8, which byte 16 is not" in loco("config", "check", path).stderr
 
 
 def test_a_missing_file_is_refused():

@@ -89,7 +89,7 @@ def test_rows_one_by_one_are_learned_by_one_thread(wide, started):
 def test_other_numbers_of_threads_are_refused(wide):
     result = CliRunner().invoke(main, ["run", wide, "--threads", "3"])
     assert result.exit_code == 2
-    assert "'3' is not one of '1', '2', '4'" in result.output
+    assert "`--threads` must be 1, 2 or 4, got '3'" in result.stderr
 
 
 def test_the_numbers_of_the_option_are_those_of_the_learner():
